@@ -1,0 +1,263 @@
+//! An account: a person or program that signs in.
+
+use std::fmt;
+
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroize;
+
+use super::{Seq, Subject, Timestamp, limits};
+
+/// An account as the store keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Account {
+    /// Who this is, in tokens and for ever.
+    pub subject: Subject,
+    /// What it signs in with.
+    pub username: Name,
+    /// Where it gets mail, if anywhere.
+    pub email: Option<Email>,
+    /// `None`: no password is usable.
+    pub password: Option<PasswordHash>,
+    /// What an operator or the lock-out has decided about it.
+    pub state: AccountState,
+    /// The watermark: sessions opened before it are ended.
+    pub sessions_before: Seq,
+    /// Grows with each change, so that a decision on an old row is noticed.
+    pub version: u64,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// What an operator or the lock-out has decided about an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AccountState {
+    /// Nothing stands against signing in.
+    Active,
+    /// Signing in is refused until a moment, after failed attempts.
+    Locked {
+        /// When the lock ends by itself.
+        until: Timestamp,
+    },
+    /// Signing in is refused.
+    Deactivated {
+        /// Since when.
+        at: Timestamp,
+    },
+}
+
+/// What an account's state and address mean for signing in, now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// May sign in.
+    Active,
+    /// Has an address that nobody has confirmed.
+    Unverified,
+    /// Has failed too often.
+    Locked,
+    /// Has been switched off.
+    Deactivated,
+}
+
+/// A name to sign in with: kept as typed, compared folded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Name {
+    shown: String,
+    folded: String,
+}
+
+/// An e-mail address: kept as typed, compared folded.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Email {
+    /// As typed, and where mail goes.
+    pub shown: String,
+    /// When its owner confirmed it.
+    pub verified_at: Option<Timestamp>,
+}
+
+/// A password hash in PHC format. It isn't shown by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+/// Why a text isn't a name or an address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NameFault {
+    /// Nothing is left after trimming.
+    #[error("is empty")]
+    Empty,
+    /// Longer than the limit.
+    #[error("is too long")]
+    TooLong,
+    /// A control, zero-width or text-direction character, which would make two names look alike.
+    #[error("holds an invisible character")]
+    Invisible,
+    /// Not of the form `local@domain`.
+    #[error("is not an e-mail address")]
+    NotAnAddress,
+}
+
+impl Account {
+    /// What the account's state and address mean for signing in at `now`.
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        match self.state {
+            AccountState::Deactivated { .. } => Standing::Deactivated,
+            AccountState::Locked { until } if now < until => Standing::Locked,
+            AccountState::Active | AccountState::Locked { .. } => match &self.email {
+                Some(email) if email.verified_at.is_none() => Standing::Unverified,
+                _ => Standing::Active,
+            },
+        }
+    }
+}
+
+impl Name {
+    /// A name from what somebody typed.
+    ///
+    /// ```
+    /// use quash_core::model::Name;
+    /// let name = Name::parse(" Dana ")?;
+    /// assert_eq!((name.shown(), name.folded()), ("Dana", "dana"));
+    /// # Ok::<_, quash_core::model::NameFault>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, NameFault> {
+        let shown = text.trim();
+        if shown.is_empty() {
+            return Err(NameFault::Empty);
+        }
+        if shown.chars().count() > limits::NAME_CHARS {
+            return Err(NameFault::TooLong);
+        }
+        if shown.chars().any(invisible) {
+            return Err(NameFault::Invisible);
+        }
+        Ok(Self { shown: shown.to_owned(), folded: fold(shown) })
+    }
+
+    /// As typed, trimmed.
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// As compared.
+    pub fn folded(&self) -> &str {
+        &self.folded
+    }
+}
+
+impl Email {
+    /// An address from what somebody typed: `local@domain`, without white space or invisible characters. Whether
+    /// mail reaches it only a confirmation can tell.
+    pub fn parse(text: &str) -> Result<Self, NameFault> {
+        let shown = text.trim();
+        if shown.len() > limits::EMAIL_BYTES {
+            return Err(NameFault::TooLong);
+        }
+        if shown.chars().any(|c| invisible(c) || c.is_whitespace()) {
+            return Err(NameFault::Invisible);
+        }
+        match shown.split_once('@') {
+            Some((local, domain)) if !local.is_empty() && !domain.is_empty() && !domain.contains(['@', ',']) && !local.contains(',') => {
+                Ok(Self { shown: shown.to_owned(), verified_at: None })
+            }
+            _ => Err(NameFault::NotAnAddress),
+        }
+    }
+
+    /// As compared.
+    pub fn folded(&self) -> String {
+        fold(&self.shown)
+    }
+}
+
+impl PasswordHash {
+    /// A hash in PHC format.
+    pub fn new(phc: String) -> Self {
+        Self(phc)
+    }
+
+    /// The hash as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(..)")
+    }
+}
+
+impl Drop for PasswordHash {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// The form in which names are compared: NFKC, case fold, trimmed.
+pub fn fold(text: &str) -> String {
+    let compatible: String = text.trim().nfkc().collect();
+    caseless::default_case_fold_str(&compatible).nfkc().collect::<String>().trim().to_owned()
+}
+
+/// Characters that leave no mark, or that change the direction of the text around them.
+fn invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_look_alike_are_one() {
+        for (typed, folded) in [("ａdmin", "admin"), ("\u{212a}im", "kim"), ("STRASSE", "strasse"), ("straße", "strasse"), ("ΣΑΣ", "σασ")]
+        {
+            assert_eq!(Name::parse(typed).map(|name| name.folded().to_owned()), Ok(folded.to_owned()), "{typed}");
+        }
+    }
+
+    #[test]
+    fn names_that_hide_something_are_refused() {
+        for typed in ["ad\u{200b}min", "\u{202e}nimda", "a\0b", "a\nb"] {
+            assert_eq!(Name::parse(typed), Err(NameFault::Invisible), "{typed:?}");
+        }
+        assert_eq!(Name::parse("  "), Err(NameFault::Empty));
+        assert!(Name::parse(&"x".repeat(limits::NAME_CHARS)).is_ok());
+        assert_eq!(Name::parse(&"x".repeat(limits::NAME_CHARS + 1)), Err(NameFault::TooLong));
+    }
+
+    #[test]
+    fn an_address_has_one_at_sign_and_no_blanks() {
+        assert!(Email::parse("dana@example.org").is_ok());
+        for typed in ["dana", "@example.org", "dana@", "a@b@c", "a,b@example.org", "a@b,c@d"] {
+            assert_eq!(Email::parse(typed), Err(NameFault::NotAnAddress), "{typed}");
+        }
+        assert_eq!(Email::parse("a b@example.org"), Err(NameFault::Invisible));
+        assert_eq!(Email::parse(&format!("{}@example.org", "x".repeat(limits::EMAIL_BYTES))), Err(NameFault::TooLong));
+    }
+
+    #[test]
+    fn an_address_nobody_confirmed_stands_in_the_way() {
+        let mut account = Account {
+            subject: Subject::parse("s").unwrap_or_else(|_| unreachable!()),
+            username: Name { shown: "dana".into(), folded: "dana".into() },
+            email: Email::parse("dana@example.org").ok(),
+            password: None,
+            state: AccountState::Active,
+            sessions_before: Seq::ZERO,
+            version: 1,
+            created_at: Timestamp::default(),
+        };
+        let now = Timestamp::from_secs(100);
+        assert_eq!(account.standing(now), Standing::Unverified);
+        account.email.iter_mut().for_each(|email| email.verified_at = Some(now));
+        assert_eq!(account.standing(now), Standing::Active);
+        account.state = AccountState::Locked { until: Timestamp::from_secs(101) };
+        assert_eq!(account.standing(now), Standing::Locked);
+        assert_eq!(account.standing(Timestamp::from_secs(101)), Standing::Active);
+        account.state = AccountState::Deactivated { at: now };
+        assert_eq!(account.standing(now), Standing::Deactivated);
+    }
+}

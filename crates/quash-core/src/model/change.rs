@@ -1,0 +1,147 @@
+//! Changes: what a decision asks the store to write. One change is one fact and one transaction.
+//!
+//! Each says under which condition it may be written. The store checks that inside the transaction, and writes all
+//! of it or nothing; it never decides.
+
+use super::{
+    Account, AccountState, Ending, Generation, KeyRecord, KeyState, Kid, NewEntry, PasswordHash, Seq, Session, SessionId, Subject,
+    Timestamp,
+};
+
+/// A fact to be written in one transaction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A new account. Only while its subject, name and address are unused.
+    AddAccount(Account),
+    /// A new session. Only while the account's row is at `version` and no watermark is above the session's
+    /// `opened_seq`.
+    OpenSession {
+        /// The session, live, at generation 0.
+        session: Session,
+        /// The account's version as loaded.
+        version: u64,
+        /// A better hash of the password that was just verified; it doesn't count as a new version.
+        rehash: Option<PasswordHash>,
+        /// The session that makes room for it.
+        evict: Option<SessionEnd>,
+    },
+    /// The next generation. Only while the session is live, at generation `from`, and no watermark covers it.
+    Rotate {
+        /// The session.
+        session: SessionId,
+        /// The generation as loaded; the next one is written.
+        from: Generation,
+        /// When the new refresh token was minted.
+        rotated_at: Timestamp,
+        /// Its `exp`.
+        idle_until: Timestamp,
+    },
+    /// The end of one or two sessions. Only while each row is live.
+    EndSessions {
+        /// The sessions, each with its entry in the log.
+        sessions: Vec<SessionEnd>,
+    },
+    /// The end of an account's sessions: its watermark becomes the entry's own number. Only while the account's row
+    /// is at `version`, and the survivor as described there.
+    EndAccount {
+        /// Whose sessions.
+        subject: Subject,
+        /// The account's version as loaded; the next one is written.
+        version: u64,
+        /// The entry, of the kind subject.
+        entry: NewEntry,
+        /// A new password, if that is why.
+        password: Option<PasswordHash>,
+        /// A new state, if that is why.
+        state: Option<AccountState>,
+        /// The session that lives on.
+        survivor: Option<Survivor>,
+    },
+    /// The end of all sessions: the global watermark becomes the entry's own number. Always.
+    EndEverything {
+        /// The entry, of the kind everything.
+        entry: NewEntry,
+    },
+    /// An entry that touches no session. Always.
+    Revoke {
+        /// The entry.
+        entry: NewEntry,
+    },
+    /// A new current key; the one that was current begins to retire. Only while the current key is `replaces`.
+    AddKey {
+        /// The new key, current.
+        key: KeyRecord,
+        /// The key that is current now, and until when it goes on verifying.
+        replaces: Option<(Kid, KeyState)>,
+    },
+    /// The end of a key whose last token has expired. Only while it is retiring.
+    DropKey {
+        /// The key.
+        kid: Kid,
+    },
+    /// A secret that isn't a signing key, under a name. Only while there is none of this name.
+    AddSecret {
+        /// Its name.
+        name: &'static str,
+        /// The secret.
+        secret: super::Sealed,
+    },
+    /// The longest lifetime configured, in milliseconds. It only ever grows.
+    RaiseLongestLifetime(u64),
+    /// Marks entries of the log past their time, and forgets session rows past theirs.
+    MarkExpired {
+        /// The moment that they are compared with.
+        now: Timestamp,
+        /// At most so many rows of each kind.
+        limit: u32,
+    },
+    /// Deletes entries of the log that were marked before and are still past their time.
+    DeleteMarked {
+        /// The moment that they are compared with.
+        now: Timestamp,
+        /// Only those marked up to this moment.
+        marked_until: Timestamp,
+        /// At most so many.
+        limit: u32,
+    },
+}
+
+/// One session's end, with the entry that tells it to the verifiers. Why, when and by whom stands in the entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionEnd {
+    /// The session.
+    pub session: SessionId,
+    /// The entry, of the kind session.
+    pub entry: NewEntry,
+}
+
+/// The session that lives on when the others of its account end. Its `opened_seq` becomes the entry's own number.
+/// Only while the row is live, at `generation`, and no watermark is above its `opened_seq` as they stand in the
+/// transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Survivor {
+    /// The session.
+    pub session: SessionId,
+    /// Its generation as loaded; the next one is written.
+    pub generation: Generation,
+    /// When its new refresh token was minted.
+    pub rotated_at: Timestamp,
+    /// That token's `exp`.
+    pub idle_until: Timestamp,
+}
+
+/// What the store says once a change is durable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Receipt {
+    /// The number of the last entry that the change appended, if it appended any.
+    pub seq: Option<Seq>,
+    /// How many rows a pruning change took.
+    pub pruned: u32,
+}
+
+impl SessionEnd {
+    /// What the session's row says from then on.
+    pub fn ending(&self) -> Ending {
+        Ending { reason: self.entry.reason, at: self.entry.at, actor: self.entry.actor.clone() }
+    }
+}

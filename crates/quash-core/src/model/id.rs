@@ -1,0 +1,205 @@
+//! Identities: small newtypes, so that a session's id can't be passed where an account's is meant.
+
+use std::fmt;
+
+use super::{Entropy, Timestamp, draw};
+
+/// A session's id, the claim `sid`: a UUIDv7, written as 32 hex characters. It never changes.
+///
+/// ```
+/// use quash_core::model::{Seeded, SessionId, Timestamp};
+/// let sid = SessionId::new(Timestamp::from_secs(1_800_000_000), &Seeded::new(1));
+/// assert_eq!(sid.to_string().parse(), Ok(sid));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId([u8; 16]);
+
+/// A token's id as quash makes it: 16 bytes, written as 32 hex characters like Simple JWT's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Jti([u8; 16]);
+
+/// An account's subject: text, set once, never changed, never given out again. A UUID unless it was imported.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Subject(String);
+
+/// A key's id: the RFC 7638 thumbprint of a public key, a random text for an HS secret.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Kid(String);
+
+/// How often a session's refresh token has been rotated; 0 after sign-in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Generation(pub u32);
+
+/// The text isn't an id of the kind that was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("not a well-formed id")]
+pub struct IdFault;
+
+impl SessionId {
+    /// A new id; ids made later sort later, so that the store appends instead of scattering (RFC 9562 5.7).
+    pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Self {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &draw(entropy)).into_uuid().into_bytes())
+    }
+
+    /// An id from the bytes that the store keeps.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes that the store keeps.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl Jti {
+    /// A random id, for access tokens.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(draw(entropy))
+    }
+
+    /// An id from bytes, for refresh tokens, whose ids are derived.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Subject {
+    /// The longest subject, in bytes.
+    pub const MAX: usize = 255;
+
+    /// A subject from text: 1 to [`Subject::MAX`] bytes without control characters.
+    pub fn parse(text: &str) -> Result<Self, IdFault> {
+        let well_formed = !text.is_empty() && text.len() <= Self::MAX && !text.chars().any(char::is_control);
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(IdFault) }
+    }
+
+    /// A new subject: a UUIDv7 with dashes.
+    pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Self {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &draw(entropy)).into_uuid().to_string())
+    }
+
+    /// The subject as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Kid {
+    /// A key id from text: 1 to 128 bytes of printable ASCII.
+    pub fn parse(text: &str) -> Result<Self, IdFault> {
+        let well_formed = !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic());
+        if well_formed { Ok(Self(text.to_owned())) } else { Err(IdFault) }
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Generation {
+    /// The generation after this one.
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl std::str::FromStr for SessionId {
+    type Err = IdFault;
+    fn from_str(text: &str) -> Result<Self, IdFault> {
+        parse_hex(text).map(Self)
+    }
+}
+
+impl fmt::Display for Jti {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+/// A refresh token's jti is its secret: it isn't shown by accident.
+impl fmt::Debug for Jti {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Jti(..)")
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Kid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8; 16]) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0_u8; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+}
+
+/// Lower-case hex only: one id has one spelling, so a revoked one can't return under another.
+fn parse_hex(text: &str) -> Result<[u8; 16], IdFault> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Ok(byte - b'0'),
+        b'a'..=b'f' => Ok(byte - b'a' + 10),
+        _ => Err(IdFault),
+    };
+    let text: &[u8; 32] = text.as_bytes().try_into().map_err(|_| IdFault)?;
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let text = "0192f0c1a2b3743394d5e6f708192a3b";
+        assert_eq!(text.parse::<SessionId>().map(|id| id.to_string()), Ok(text.to_owned()));
+        for other in ["0192F0C1A2B3743394D5E6F708192A3B", "0192f0c1-a2b3-7433-94d5-e6f708192a3b", "", "0192f0c1a2b3743394d5e6f708192a3"] {
+            assert_eq!(other.parse::<SessionId>(), Err(IdFault), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_subject_is_bounded() {
+        assert!(Subject::parse(&"x".repeat(Subject::MAX)).is_ok());
+        assert_eq!(Subject::parse(&"x".repeat(Subject::MAX + 1)), Err(IdFault));
+        assert_eq!(Subject::parse(""), Err(IdFault));
+        assert_eq!(Subject::parse("a\nb"), Err(IdFault));
+    }
+}

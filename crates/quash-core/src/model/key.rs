@@ -1,0 +1,43 @@
+//! Keys as the store keeps them: public halves in clear, secrets sealed under the master key.
+
+use std::fmt;
+
+use super::{Kid, Timestamp};
+use crate::token::Algorithm;
+
+/// A signing key as the store keeps it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyRecord {
+    /// Its id.
+    pub kid: Kid,
+    /// What it signs with; one key, one algorithm.
+    pub algorithm: Algorithm,
+    /// Where it stands in its life.
+    pub state: KeyState,
+    /// Its secret.
+    pub secret: Sealed,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Where a key stands in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyState {
+    /// Signs new tokens.
+    Current,
+    /// Verifies until the last token that it signed has expired.
+    Retiring {
+        /// When that is.
+        until: Timestamp,
+    },
+}
+
+/// A secret, encrypted. What seals and opens it is in the service.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(pub Vec<u8>);
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealed(..)")
+    }
+}

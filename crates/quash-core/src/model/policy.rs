@@ -1,0 +1,138 @@
+//! What an operator may choose, as the law sees it. Reading it from files and the environment is the binary's
+//! business (`settings/`); here a policy is already valid.
+
+use std::time::Duration;
+
+/// Limits that nobody can change. Each is tested one past the edge.
+pub mod limits {
+    use std::time::Duration;
+
+    /// The longest token, in bytes.
+    pub const TOKEN_BYTES: usize = 8192;
+    /// The deepest nesting of JSON, in tokens and in request bodies; the outermost value is at depth 1.
+    pub const JSON_DEPTH: usize = 16;
+    /// The longest password, in characters.
+    pub const PASSWORD_CHARS: usize = 1024;
+    /// The shortest password, in characters.
+    pub const PASSWORD_MIN_CHARS: usize = 8;
+    /// The longest user name, in characters.
+    pub const NAME_CHARS: usize = 150;
+    /// The longest e-mail address, in bytes (RFC 5321 4.5.3.1.3, less the angle brackets).
+    pub const EMAIL_BYTES: usize = 254;
+    /// How much of a user agent is kept, in bytes.
+    pub const DEVICE_BYTES: usize = 256;
+    /// The longest page of a list.
+    pub const PAGE: u32 = 200;
+    /// The longest reason an operator may write, in characters.
+    pub const NOTE_CHARS: usize = 256;
+    /// The widest difference between clocks that a setting may allow.
+    pub const LEEWAY: Duration = Duration::from_secs(300);
+    /// How long a use case may take from its first read to its signature before it starts anew.
+    pub const SIGN_WITHIN: Duration = Duration::from_secs(30);
+    /// How often a use case loads and decides again after a conflict.
+    pub const CONFLICTS: u32 = 3;
+    /// How long the log remembers an entry beyond the longest token that it could cover.
+    pub const REMEMBER_BEYOND: Duration = Duration::from_secs(600);
+    /// How long a session's row is kept after its last refresh token has expired.
+    pub const SESSION_KEPT: Duration = Duration::from_secs(3600);
+}
+
+/// Everything the law lets an operator choose.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Policy {
+    /// What tokens say and how long they hold.
+    pub tokens: TokenPolicy,
+    /// What happens to a refresh token when it is used.
+    pub rotation: RotationPolicy,
+    /// How long sessions live and how many there may be.
+    pub sessions: SessionPolicy,
+}
+
+/// What tokens say and how long they hold. Names follow Simple JWT's settings.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenPolicy {
+    /// From an access token's minting to its `exp`.
+    pub access_lifetime: Duration,
+    /// From a refresh token's minting to its `exp`: the session's idle limit.
+    pub refresh_lifetime: Duration,
+    /// Written as `iss`, and required, when set.
+    pub issuer: Option<String>,
+    /// Written as `aud` when not empty; one match is required.
+    pub audience: Vec<String>,
+    /// Allowed difference between clocks.
+    pub leeway: Duration,
+    /// The longest lifetime that was ever configured for this store: no token of ours holds longer.
+    pub longest_lifetime_ever: Duration,
+    /// The names of the claims that Simple JWT lets a site rename.
+    pub names: ClaimNames,
+}
+
+/// The names of the claims that Simple JWT lets a site rename.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClaimNames {
+    /// `token_type` by default.
+    pub token_type: String,
+    /// `jti` by default.
+    pub jti: String,
+    /// `user_id` by default.
+    pub user_id: String,
+}
+
+/// What happens to a refresh token when it is used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RotationPolicy {
+    /// A refresh also returns a new refresh token.
+    pub rotate: bool,
+    /// A spent refresh token counts as reused.
+    pub blacklist: bool,
+    /// How long after a rotation its parent still gets the same successor. Zero: never.
+    pub grace: Duration,
+}
+
+/// How long sessions live and how many there may be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionPolicy {
+    /// The end of a session however often it is refreshed; `None`: endless.
+    pub absolute_lifetime: Option<Duration>,
+    /// Live sessions an account may have; one more ends the one idle longest.
+    pub max_per_account: u32,
+}
+
+impl TokenPolicy {
+    /// The longest that any token of ours can hold.
+    pub fn longest_lifetime(&self) -> Duration {
+        self.access_lifetime.max(self.refresh_lifetime)
+    }
+}
+
+impl Default for TokenPolicy {
+    fn default() -> Self {
+        Self {
+            access_lifetime: Duration::from_secs(5 * 60),
+            refresh_lifetime: Duration::from_secs(24 * 3600),
+            issuer: None,
+            audience: Vec::new(),
+            leeway: Duration::ZERO,
+            longest_lifetime_ever: Duration::from_secs(24 * 3600),
+            names: ClaimNames::default(),
+        }
+    }
+}
+
+impl Default for ClaimNames {
+    fn default() -> Self {
+        Self { token_type: "token_type".into(), jti: "jti".into(), user_id: "user_id".into() }
+    }
+}
+
+impl Default for RotationPolicy {
+    fn default() -> Self {
+        Self { rotate: true, blacklist: true, grace: Duration::from_secs(30) }
+    }
+}
+
+impl Default for SessionPolicy {
+    fn default() -> Self {
+        Self { absolute_lifetime: Some(Duration::from_secs(90 * 24 * 3600)), max_per_account: 1000 }
+    }
+}

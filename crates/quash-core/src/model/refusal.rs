@@ -1,0 +1,91 @@
+//! Refusals: the reason for a no. Words and status codes are made at the door; here is only what happened.
+
+use super::Reason;
+
+/// Why a request is refused. Each has one status and one text, in `quash-server/src/error.rs`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// Not a token of ours, for a reason that the client isn't told.
+    TokenInvalid(Invalid),
+    /// Its `exp` has passed.
+    TokenExpired,
+    /// It has no `exp`.
+    TokenWithoutExp,
+    /// It has no `jti`.
+    TokenWithoutId,
+    /// It has no `token_type`.
+    TokenWithoutType,
+    /// A refresh token where an access token is wanted, or the reverse.
+    TokenOfWrongType,
+    /// It names no account.
+    TokenWithoutUser,
+    /// Its signature is good, but it has been revoked or its session has ended; why, where that is known.
+    TokenRevoked(Option<Reason>),
+    /// Unknown name, wrong or unusable password, inactive or locked account: the client can't tell which.
+    BadCredentials,
+    /// The password is right, but nobody has confirmed the address.
+    EmailNotVerified,
+    /// The token is good, but its account may not be used.
+    NoActiveAccount,
+    /// Two tokens that must belong to one account don't.
+    TokensOfTwoAccounts,
+}
+
+/// What exactly is wrong with a token. For the log and the command line, never for the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Invalid {
+    /// Longer than any token may be.
+    #[error("longer than {} bytes", super::limits::TOKEN_BYTES)]
+    TooLong,
+    /// Not three parts of canonical base64url with JSON objects in the first two.
+    #[error("not a well-formed compact JWS")]
+    Malformed,
+    /// The header asks for something that isn't understood.
+    #[error("a header parameter that must not be there")]
+    Header,
+    /// The header's type is of another kind of token.
+    #[error("a header type other than JWT")]
+    HeaderType,
+    /// The header's algorithm isn't its key's.
+    #[error("an algorithm other than its key's")]
+    Algorithm,
+    /// No key id, or one that isn't in the key ring.
+    #[error("no key of this key id")]
+    Key,
+    /// The signature isn't this key's over this text.
+    #[error("a signature that does not verify")]
+    Signature,
+    /// A claim of the wrong type or out of range, or one of ours that is missing.
+    #[error("a claim of the wrong type, out of range or missing")]
+    Claim,
+    /// Not valid yet.
+    #[error("not valid yet")]
+    NotYet,
+    /// Another audience, or none.
+    #[error("another audience")]
+    Audience,
+    /// Another issuer, or none.
+    #[error("another issuer")]
+    Issuer,
+    /// It would hold longer than any token that was ever issued.
+    #[error("a lifetime longer than any configured")]
+    Lifetime,
+    /// Its session isn't in the store.
+    #[error("an unknown session")]
+    UnknownSession,
+    /// A refresh token whose id isn't the one that its session and generation give.
+    #[error("an id that its session does not give")]
+    WrongId,
+    /// A refresh token minted before its session survived the end of the others.
+    #[error("minted before its session survived the end of the others")]
+    Superseded,
+    /// It was minted after a moment that hasn't come.
+    #[error("minted after a head that does not exist")]
+    FromTheFuture,
+}
+
+impl From<Invalid> for Refusal {
+    fn from(invalid: Invalid) -> Self {
+        Self::TokenInvalid(invalid)
+    }
+}

@@ -1,0 +1,61 @@
+//! Time as an argument. The only thing that reads a clock is the binary's implementation of [`Clock`].
+
+use std::time::Duration;
+
+/// A moment: milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Timestamp(i64);
+
+/// Where a process gets its time from.
+pub trait Clock: Send + Sync {
+    /// The wall clock. It may jump.
+    fn now(&self) -> Timestamp;
+    /// Time since some fixed moment, suspended time included. It never goes back.
+    fn uptime(&self) -> Duration;
+}
+
+impl Timestamp {
+    /// A moment in milliseconds since the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// A moment in seconds since the epoch.
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down: the unit of `exp` and `iat` (RFC 7519 2, NumericDate).
+    pub const fn as_secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// This moment cut to the second.
+    pub const fn floor_to_secs(self) -> Self {
+        Self::from_secs(self.as_secs())
+    }
+
+    /// The time from `earlier` to this moment; zero if it isn't earlier.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl std::ops::Add<Duration> for Timestamp {
+    type Output = Self;
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl std::ops::Sub<Duration> for Timestamp {
+    type Output = Self;
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+}

@@ -1,0 +1,51 @@
+//! The gate: the last question before a token is believed. The only place that makes a [`Live`].
+
+use std::sync::Arc;
+
+use super::revoked::Revoked;
+use crate::model::{Refusal, Seq, Timestamp, TokenPolicy};
+use crate::token::{Authentic, Claims, TokenType};
+
+/// A token that a key of ours signed, that holds now, and that nobody has revoked as far as the set knows.
+#[derive(Clone, Debug)]
+pub struct Live(Arc<Authentic>);
+
+/// Why a token isn't live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It is refused.
+    Refused(Refusal),
+    /// It was minted after a revocation that the set doesn't know yet: whoever asks must catch up with `rsq` first.
+    Behind {
+        /// The number to catch up with.
+        rsq: Seq,
+    },
+}
+
+/// Admits a token for a purpose, or says why not. A covered token is refused even by a set that is behind.
+///
+/// # Errors
+/// It doesn't hold, it is revoked, or the set is behind it.
+pub fn admit(token: Arc<Authentic>, purpose: TokenType, policy: &TokenPolicy, revoked: &Revoked, now: Timestamp) -> Result<Live, Verdict> {
+    token.check(purpose, policy, now).map_err(Verdict::Refused)?;
+    let (_, rsq) = token.place().map_err(|invalid| Verdict::Refused(invalid.into()))?;
+    if revoked.covers(rsq, token.scopes()) {
+        return Err(Verdict::Refused(Refusal::TokenRevoked(None)));
+    }
+    if rsq > revoked.cursor() {
+        return Err(Verdict::Behind { rsq });
+    }
+    Ok(Live(token))
+}
+
+impl Live {
+    /// What it says.
+    pub fn claims(&self) -> &Claims {
+        self.0.claims()
+    }
+
+    /// The token as it was verified.
+    pub fn authentic(&self) -> &Authentic {
+        &self.0
+    }
+}

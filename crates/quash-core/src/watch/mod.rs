@@ -1,0 +1,10 @@
+//! What a verifier knows: the set of revocations in memory, the feed that fills it, and the gate that asks it.
+
+mod revoked;
+
+mod gate;
+
+pub mod feed;
+
+pub use gate::{Live, Verdict, admit};
+pub use revoked::Revoked;

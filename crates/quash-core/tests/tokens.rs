@@ -1,0 +1,273 @@
+//! Tokens on the wire: what is minted is read back, and nothing else is believed.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quash_core::model::{Generation, Invalid, Kid, Refusal, ScopeHasher, Seeded, Seq, SessionId, Subject, Timestamp, TokenPolicy};
+use quash_core::token::{
+    Algorithm, Authentic, Grant, KeyFault, KeyRing, RefreshKey, RefreshStamp, SigningKey, TokenType, VerifyingKey, authenticate,
+    mint_access, mint_refresh,
+};
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+struct Mint {
+    key: SigningKey,
+    ring: KeyRing,
+    policy: TokenPolicy,
+}
+
+impl Mint {
+    fn new(algorithm: Algorithm) -> Self {
+        let key = SigningKey::new(algorithm, &[9; 32], Kid::parse("k1").ok()).expect("a key");
+        let ring = KeyRing::new(1, vec![key.verifying().clone()]);
+        Self { key, ring, policy: TokenPolicy::default() }
+    }
+
+    fn grant(&self) -> Grant {
+        let stamp =
+            RefreshStamp { generation: Generation(3), seed: [5; 16], minted_at: NOW, expires_at: NOW + Duration::from_secs(86_400) };
+        Grant {
+            session: SessionId::from_bytes([0xab; 16]),
+            subject: Subject::parse("1").expect("a subject"),
+            rsq: Seq::from_u64(17),
+            ends_at: None,
+            refresh: Some(stamp),
+        }
+    }
+
+    fn access(&self) -> String {
+        mint_access(&self.grant(), &self.policy, &self.key, NOW, &Seeded::new(1))
+    }
+
+    fn read(&self, text: &str) -> Result<Authentic, Invalid> {
+        authenticate(text, &self.ring, &self.policy.names, &ScopeHasher::new([0; 16], ""))
+    }
+
+    fn signed(&self, payload: &str) -> Result<(), Refusal> {
+        let token = self.read(&self.key.sign(payload.as_bytes()))?;
+        token.check(TokenType::Access, &self.policy, NOW)
+    }
+}
+
+fn payload(text: &str) -> String {
+    let part = text.split('.').nth(1).expect("a payload");
+    String::from_utf8(URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("UTF-8")
+}
+
+#[test]
+fn claims_stand_in_simple_jwts_order() {
+    let mint = Mint::new(Algorithm::Hs256);
+    let refresh = mint_refresh(&mint.grant(), &mint.policy, &mint.key, &RefreshKey::new(&[1; 32])).expect("a refresh token");
+    let sid = "ab".repeat(16);
+    let expected =
+        format!(r#"{{"token_type":"refresh","exp":1800086400,"iat":1800000000,"jti":"~","user_id":"1","sid":"{sid}","rsq":17,"gen":3}}"#);
+    let claims = payload(&refresh);
+    let jti = mint.read(&refresh).expect("a token of ours").claims().jti.clone().expect("a jti");
+    assert_eq!(jti.len(), 32);
+    assert_eq!(claims.replace(&jti, "~"), expected);
+
+    let mut mint = Mint::new(Algorithm::EdDsa);
+    mint.policy.issuer = Some("https://auth.example".into());
+    mint.policy.audience = vec!["api".into()];
+    mint.policy.names.user_id = "sub".into();
+    let claims = payload(&mint.access());
+    assert!(claims.starts_with(r#"{"token_type":"access","exp":1800000300,"iat":1800000000,"jti":""#), "{claims}");
+    assert!(claims.ends_with(r#"","sub":"1","sid":"abababababababababababababababab","rsq":17,"aud":"api","iss":"https://auth.example"}"#));
+}
+
+#[test]
+fn an_access_token_never_outlives_its_session() {
+    let mint = Mint::new(Algorithm::EdDsa);
+    let grant = Grant { ends_at: Some(NOW + Duration::from_secs(10)), ..mint.grant() };
+    let token = mint.read(&mint_access(&grant, &mint.policy, &mint.key, NOW, &Seeded::new(1))).expect("a token of ours");
+    assert_eq!(token.claims().exp, Some(NOW.as_secs() + 10));
+}
+
+#[test]
+fn a_token_holds_until_the_second_it_expires() {
+    let mut mint = Mint::new(Algorithm::EdDsa);
+    let token = mint.read(&mint.access()).expect("a token of ours");
+    let exp = NOW + Duration::from_secs(300);
+    let at = |mint: &Mint, now| token.check(TokenType::Access, &mint.policy, now);
+    assert_eq!(at(&mint, NOW), Ok(()));
+    assert_eq!(at(&mint, exp - Duration::from_millis(1)), Ok(()));
+    assert_eq!(at(&mint, exp), Err(Refusal::TokenExpired));
+    assert_eq!(at(&mint, NOW - Duration::from_secs(1)), Err(Invalid::NotYet.into()));
+    assert_eq!(token.check(TokenType::Refresh, &mint.policy, NOW), Err(Refusal::TokenOfWrongType));
+    assert_eq!(token.check_even_expired(TokenType::Access, &mint.policy, exp), Ok(()));
+    mint.policy.leeway = Duration::from_secs(5);
+    assert_eq!(at(&mint, exp + Duration::from_secs(4)), Ok(()));
+    assert_eq!(at(&mint, exp + Duration::from_secs(5)), Err(Refusal::TokenExpired));
+}
+
+#[test]
+fn every_other_spelling_of_a_token_is_refused() {
+    for algorithm in [Algorithm::EdDsa, Algorithm::Hs256] {
+        let mint = Mint::new(algorithm);
+        let token = mint.access();
+        assert!(mint.read(&token).is_ok());
+        let [header, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().expect("three parts");
+        let last = signature.chars().last().expect("a signature");
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let siblings = alphabet.chars().filter(|other| *other != last).map(|other| {
+            let mut sibling = signature.to_owned();
+            sibling.pop();
+            sibling.push(other);
+            format!("{header}.{payload}.{sibling}")
+        });
+        let mut others: Vec<String> = siblings.collect();
+        others.extend([
+            format!("{token}="),
+            format!("{token}\n"),
+            format!(" {token}"),
+            format!("{token}.{signature}"),
+            format!("{header}.{payload}"),
+            format!("{header}.{payload}."),
+            format!("{header}=.{payload}.{signature}"),
+            format!("{token}\0"),
+            token.replace(['-', '_'], "+"),
+            token.to_uppercase(),
+            token[..token.len() - 4].to_owned(),
+            format!("{}{token}", "A".repeat(8192)),
+            String::new(),
+            "..".into(),
+        ]);
+        for other in others.iter().filter(|other| **other != token) {
+            assert!(mint.read(other).is_err(), "{other}");
+        }
+    }
+}
+
+#[test]
+fn a_header_that_asks_for_more_is_refused() {
+    let mint = Mint::new(Algorithm::Hs256);
+    let mac = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[9; 32]);
+    let with_header = |header: &str| {
+        let body = payload(&mint.access());
+        let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(body));
+        let tag = aws_lc_rs::hmac::sign(&mac, text.as_bytes());
+        mint.read(&format!("{text}.{}", URL_SAFE_NO_PAD.encode(tag))).map(|_| ())
+    };
+    assert_eq!(with_header(r#"{"typ":"JWT","kid":"k1","alg":"HS256"}"#), Ok(()), "another order is fine");
+    assert_eq!(with_header(r#"{"alg":"HS256","kid":"k1"}"#), Ok(()));
+    assert_eq!(with_header(r#"{"alg":"HS256","kid":"k1","jku":"http://127.0.0.1/","jwk":{}}"#), Ok(()), "never looked at");
+    for (header, invalid) in [
+        (r#"{"alg":"none","kid":"k1"}"#, Invalid::Algorithm),
+        (r#"{"alg":"hs256","kid":"k1"}"#, Invalid::Algorithm),
+        (r#"{"alg":"EdDSA","kid":"k1"}"#, Invalid::Algorithm),
+        (r#"{"kid":"k1"}"#, Invalid::Algorithm),
+        (r#"{"alg":["HS256"],"kid":"k1"}"#, Invalid::Algorithm),
+        (r#"{"alg":"HS256"}"#, Invalid::Key),
+        (r#"{"alg":"HS256","kid":"k2"}"#, Invalid::Key),
+        (r#"{"alg":"HS256","kid":7}"#, Invalid::Key),
+        (r#"{"alg":"HS256","kid":"k1","crit":["exp"]}"#, Invalid::Header),
+        (r#"{"alg":"HS256","kid":"k1","crit":[]}"#, Invalid::Header),
+        (r#"{"alg":"HS256","kid":"k1","b64":false}"#, Invalid::Header),
+        (r#"{"alg":"HS256","kid":"k1","typ":"logout+jwt"}"#, Invalid::HeaderType),
+        (r#"{"alg":"HS256","kid":"k1","typ":1}"#, Invalid::HeaderType),
+        (r#"{"alg":"HS256","kid":"k1","alg":"HS256"}"#, Invalid::Malformed),
+        (r#"["HS256"]"#, Invalid::Malformed),
+        ("", Invalid::Malformed),
+    ] {
+        assert_eq!(with_header(header), Err(invalid), "{header}");
+    }
+}
+
+#[test]
+fn claims_of_the_wrong_type_are_not_absent_claims() {
+    let mint = Mint::new(Algorithm::EdDsa);
+    let good = |more: &str| {
+        format!(
+            r#"{{"token_type":"access","exp":1800000300,"iat":1800000000,"jti":"a","user_id":"1","sid":"{}","rsq":1{more}}}"#,
+            "ab".repeat(16)
+        )
+    };
+    assert_eq!(mint.signed(&good("")), Ok(()));
+    assert_eq!(mint.signed(&good(r#","plan":{"name":"gold"}"#)), Ok(()));
+    for (from, to, refusal) in [
+        (r#""exp":1800000300,"#, "", Refusal::TokenWithoutExp),
+        (r#""jti":"a","#, "", Refusal::TokenWithoutId),
+        (r#""token_type":"access","#, "", Refusal::TokenWithoutType),
+        (r#""user_id":"1","#, "", Refusal::TokenWithoutUser),
+        (r#","rsq":1"#, "", Invalid::Claim.into()),
+        (r#""iat":1800000000,"#, "", Invalid::Claim.into()),
+        ("access", "sliding", Refusal::TokenOfWrongType),
+        (r#""access""#, r#"["access"]"#, Invalid::Claim.into()),
+        (r#""exp":1800000300"#, r#""exp":"1800000300""#, Invalid::Claim.into()),
+        (r#""exp":1800000300"#, r#""exp":-1"#, Invalid::Claim.into()),
+        (r#""exp":1800000300"#, r#""exp":1e308"#, Invalid::Claim.into()),
+        (r#""exp":1800000300"#, r#""exp":9223372036854775808"#, Invalid::Claim.into()),
+        (r#""exp":1800000300"#, r#""exp":9007199254740992"#, Invalid::Claim.into()),
+        (r#""exp":1800000300"#, r#""exp":1800000300000"#, Invalid::Lifetime.into()),
+        (r#""exp":1800000300"#, r#""exp":null"#, Invalid::Claim.into()),
+        (r#""jti":"a""#, r#""jti":"""#, Invalid::Claim.into()),
+        (r#""jti":"a""#, r#""jti":7"#, Invalid::Claim.into()),
+        (r#""rsq":1"#, r#""rsq":-1"#, Invalid::Claim.into()),
+        ("abab", "ABAB", Invalid::Claim.into()),
+        (r#""rsq":1"#, r#""rsq":1,"aud":[]"#, Invalid::Claim.into()),
+        (r#""rsq":1"#, r#""rsq":1,"aud":[null]"#, Invalid::Claim.into()),
+        (r#""rsq":1"#, r#""rsq":1,"nbf":1800000001"#, Invalid::NotYet.into()),
+        (r#""rsq":1"#, r#""rsq":1,"rsq":1"#, Invalid::Malformed.into()),
+        (r#""rsq":1"#, r#""rsq":1,"user_id":"2""#, Invalid::Malformed.into()),
+        (r#""rsq":1"#, r#""rsq":1,"x":{"a":1,"a":1}"#, Invalid::Malformed.into()),
+        (r#""rsq":1"#, r#""rsq":1,"x":"\ud800""#, Invalid::Malformed.into()),
+    ] {
+        assert_eq!(mint.signed(&good("").replace(from, to)), Err(refusal), "{from} -> {to}");
+    }
+    for text in ["", "null", "\"x\"", "[{}]", "{", "{} {}", "\u{feff}{}"] {
+        assert_eq!(mint.signed(text), Err(Invalid::Malformed.into()), "{text}");
+    }
+    let members = |count: usize| (0..count).map(|n| format!(r#","c{n}":1"#)).collect::<String>();
+    assert_eq!(mint.signed(&good(&members(128 - 7))), Ok(()), "as many claims as there may be");
+    assert_eq!(mint.signed(&good(&members(128 - 6))), Err(Invalid::Malformed.into()));
+}
+
+#[test]
+fn issuer_and_audience_are_compared_exactly() {
+    let mut mint = Mint::new(Algorithm::EdDsa);
+    mint.policy.issuer = Some("https://auth.example".into());
+    mint.policy.audience = vec!["api".into(), "web".into()];
+    let token = mint.read(&mint.access()).expect("a token of ours");
+    let check = |issuer: Option<&str>, audience: &[&str]| {
+        let audience = audience.iter().map(|audience| (*audience).to_owned()).collect();
+        let policy = TokenPolicy { issuer: issuer.map(str::to_owned), audience, ..mint.policy.clone() };
+        token.check(TokenType::Access, &policy, NOW)
+    };
+    assert_eq!(check(Some("https://auth.example"), &["web"]), Ok(()));
+    assert_eq!(check(None, &[]), Ok(()));
+    assert_eq!(check(Some("https://auth.example/"), &["api"]), Err(Invalid::Issuer.into()));
+    assert_eq!(check(Some("https://auth.example"), &["API"]), Err(Invalid::Audience.into()));
+    let bare = Mint::new(Algorithm::EdDsa);
+    let bare = bare.read(&bare.access()).expect("a token of ours");
+    assert_eq!(bare.check(TokenType::Access, &mint.policy, NOW), Err(Invalid::Issuer.into()));
+}
+
+#[test]
+fn only_public_keys_are_published() {
+    let (public, secret) = (Mint::new(Algorithm::EdDsa), Mint::new(Algorithm::Hs256));
+    let jwks = serde_json::to_value(public.ring.jwks()).expect("JSON");
+    let key = jwks["keys"][0].as_object().expect("a key");
+    assert_eq!(key.keys().collect::<Vec<_>>(), ["kty", "use", "alg", "kid", "crv", "x"]);
+    assert_eq!(serde_json::to_string(&secret.ring.jwks()).expect("JSON"), r#"{"keys":[]}"#);
+    assert_eq!(format!("{:?}", secret.key), r#"SigningKey { kid: Kid("k1"), .. }"#);
+    assert_eq!(format!("{:?}", RefreshKey::new(&[9; 32])), "RefreshKey(..)");
+}
+
+/// RFC 8037 A.1 to A.3: the thumbprint of the key and the signature over the example.
+#[test]
+fn the_rfcs_own_example_is_met() {
+    let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").expect("a seed");
+    let key = SigningKey::new(Algorithm::EdDsa, &seed, None).expect("a key");
+    assert_eq!(key.verifying().kid().as_str(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+}
+
+#[test]
+fn weak_secrets_are_no_keys() {
+    let kid = || Kid::parse("k").expect("a kid");
+    assert_eq!(VerifyingKey::hs256(&[0; 31], kid()).map(|_| ()), Err(KeyFault::TooShort));
+    assert!(VerifyingKey::hs256(&[0; 32], kid()).is_ok());
+    assert_eq!(VerifyingKey::ed25519(&[0; 31]).map(|_| ()), Err(KeyFault::Unusable(Algorithm::EdDsa)));
+    assert_eq!(SigningKey::new(Algorithm::EdDsa, &[0; 31], None).map(|_| ()), Err(KeyFault::Unusable(Algorithm::EdDsa)));
+}
