@@ -1,0 +1,89 @@
+//! The guard as a tower layer: a request passes with a [`Live`](quash_core::watch::Live) in its extensions, or is
+//! answered here.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use quash_core::token::TokenType;
+
+use crate::guard::{Denied, Guard};
+use crate::header::{HeaderFault, bearer};
+
+/// Why a request isn't let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Barred {
+    /// It brings no token.
+    Header(HeaderFault),
+    /// Its token isn't let in.
+    Token(Denied),
+}
+
+/// Guards services with access tokens. What a barred request is answered is the given function's business.
+#[derive(Clone)]
+pub struct GuardLayer<F> {
+    guard: Guard,
+    schemes: Arc<[String]>,
+    answer: F,
+}
+
+/// A guarded service.
+#[derive(Clone)]
+pub struct Guarded<S, F> {
+    inner: S,
+    layer: GuardLayer<F>,
+}
+
+impl<F> GuardLayer<F> {
+    /// A layer that takes tokens of these schemes, and answers barred requests with `answer`.
+    pub fn new(guard: Guard, schemes: &[String], answer: F) -> Self {
+        Self { guard, schemes: schemes.into(), answer }
+    }
+}
+
+impl<S, F: Clone> tower::Layer<S> for GuardLayer<F> {
+    type Service = Guarded<S, F>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guarded { inner, layer: self.clone() }
+    }
+}
+
+impl<S, F, In, Out> tower::Service<Request<In>> for Guarded<S, F>
+where
+    S: tower::Service<Request<In>, Response = Response<Out>> + Clone + Send + 'static,
+    S::Future: Send,
+    F: Fn(Barred, &http::HeaderMap) -> Response<Out> + Clone + Send + 'static,
+    In: Send + 'static,
+    Out: 'static,
+{
+    type Response = Response<Out>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<In>) -> Self::Future {
+        let layer = self.layer.clone();
+        // The service that was polled ready is the one that must be called; its clone takes its place.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            let checked = match bearer(request.headers(), &layer.schemes) {
+                Ok(token) => layer.guard.check(token, TokenType::Access).await.map_err(Barred::Token),
+                Err(fault) => Err(Barred::Header(fault)),
+            };
+            match checked {
+                Ok(live) => {
+                    request.extensions_mut().insert(live);
+                    inner.call(request).await
+                }
+                Err(barred) => Ok((layer.answer)(barred, request.headers())),
+            }
+        })
+    }
+}

@@ -1,0 +1,20 @@
+//! The guard: decides on a token without asking anybody.
+//!
+//! A [`Guard`] holds one immutable value, the set of revocations and the key ring, and checks tokens against it
+//! without a lock, without I/O, and, for a token it has seen before, without an allocation. A [`Keeper`] is the one
+//! place that builds the next value. Where entries come from is not this crate's business.
+
+mod guard;
+
+mod keeper;
+
+mod known;
+
+mod header;
+
+mod layer;
+
+pub use guard::{Denied, Guard, GuardSetup};
+pub use header::{HeaderFault, bearer};
+pub use keeper::{Keeper, guard};
+pub use layer::{Barred, GuardLayer, Guarded};
