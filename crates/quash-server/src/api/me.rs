@@ -1,0 +1,40 @@
+//! `GET /v1/me`: who the access token belongs to. The guard before it reads no database.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use quash_core::watch::Live;
+use serde::Serialize;
+
+use crate::answer::json;
+use crate::error::Fault;
+use crate::routes::Door;
+
+#[derive(Serialize)]
+struct MeSeen<'a> {
+    subject: &'a str,
+    username: &'a str,
+    email: Option<&'a str>,
+    email_verified: bool,
+    session: String,
+}
+
+pub(crate) async fn me(State(door): State<Arc<Door>>, Extension(live): Extension<Live>) -> Response {
+    match door.service.me(&live).await {
+        Ok(me) => {
+            let email = me.account.email.as_ref();
+            let seen = MeSeen {
+                subject: me.account.subject.as_str(),
+                username: me.account.username.shown(),
+                email: email.map(|email| email.shown.as_str()),
+                email_verified: email.is_some_and(|email| email.verified_at.is_some()),
+                session: me.session.to_string(),
+            };
+            json(StatusCode::OK, &seen)
+        }
+        Err(failure) => Fault::of(&failure).into_problem(&door.settings),
+    }
+}

@@ -1,0 +1,254 @@
+//! Request bodies: JSON, form or multipart, under limits, with the faults that clients of Simple JWT know.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Multipart, Request};
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, Limited};
+use quash_core::model::limits;
+use quash_core::token::{Duplicates, parse_json};
+use serde_json::{Map, Value};
+
+/// The largest body, in bytes.
+const BODY_BYTES: usize = 64 * 1024;
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(20);
+
+/// What is wrong with a body.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum BodyFault {
+    TooLarge,
+    TooSlow,
+    Cut,
+    MediaType(String),
+    Json(String),
+    Multipart,
+    NotAnObject(&'static str),
+    Nothing,
+    Fields(Vec<(&'static str, FieldFault)>),
+}
+
+/// What is wrong with a field, in the words of Django REST framework.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FieldFault {
+    Required,
+    Null,
+    Blank,
+    NotText,
+    NulCharacter,
+    TooLong,
+}
+
+/// The fields of a body.
+#[derive(Default)]
+pub(crate) struct Fields {
+    values: Map<String, Value>,
+    faults: Vec<(&'static str, FieldFault)>,
+}
+
+/// How a text is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Take {
+    /// Without the white space around it.
+    Trimmed,
+    /// As it was sent.
+    AsSent,
+}
+
+impl Fields {
+    /// Reads the fields of a request.
+    pub(crate) async fn read(request: Request) -> Result<Self, BodyFault> {
+        let (parts, body) = request.into_parts();
+        let bytes = read_whole(body).await?;
+        let values = match media_type(&parts.headers, &bytes).as_str() {
+            "application/json" => of_json(&bytes)?,
+            "application/x-www-form-urlencoded" => {
+                form_urlencoded::parse(&bytes).map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect()
+            }
+            "multipart/form-data" => of_multipart(Request::from_parts(parts, Body::from(bytes))).await?,
+            other => return Err(BodyFault::MediaType(other.chars().take(100).collect())),
+        };
+        Ok(Self { values, faults: Vec::new() })
+    }
+
+    /// Takes a text; a missing or wrong one is remembered, so that all faults can be told at once.
+    pub(crate) fn text(&mut self, name: &'static str, take: Take, longest: usize) -> String {
+        let taken = match self.values.remove(name) {
+            None => Err(FieldFault::Required),
+            Some(Value::Null) => Err(FieldFault::Null),
+            Some(Value::String(text)) => check(text, take, longest),
+            Some(Value::Number(number)) => check(number.to_string(), take, longest),
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(FieldFault::NotText),
+        };
+        taken.unwrap_or_else(|fault| {
+            self.faults.push((name, fault));
+            String::new()
+        })
+    }
+
+    /// What was wrong with the texts that were taken.
+    pub(crate) fn done(self) -> Result<(), BodyFault> {
+        if self.faults.is_empty() { Ok(()) } else { Err(BodyFault::Fields(self.faults)) }
+    }
+}
+
+impl fmt::Display for FieldFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Required => f.write_str("This field is required."),
+            Self::Null => f.write_str("This field may not be null."),
+            Self::Blank => f.write_str("This field may not be blank."),
+            Self::NotText => f.write_str("Not a valid string."),
+            Self::NulCharacter => f.write_str("Null characters are not allowed."),
+            Self::TooLong => write!(f, "Ensure this field has no more than {} characters.", limits::PASSWORD_CHARS),
+        }
+    }
+}
+
+/// A text of nothing but white space is blank even where it is taken as sent: nobody has such a password.
+fn check(text: String, take: Take, longest: usize) -> Result<String, FieldFault> {
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(FieldFault::Blank);
+    }
+    if text.contains('\0') {
+        return Err(FieldFault::NulCharacter);
+    }
+    if text.len() > longest && text.chars().count() > longest {
+        return Err(FieldFault::TooLong);
+    }
+    Ok(match take {
+        Take::AsSent => text,
+        Take::Trimmed if trimmed.len() == text.len() => text,
+        Take::Trimmed => trimmed.to_owned(),
+    })
+}
+
+async fn read_whole(body: Body) -> Result<Bytes, BodyFault> {
+    let whole = tokio::time::timeout(BODY_WITHIN, Limited::new(body, BODY_BYTES).collect()).await.map_err(|_| BodyFault::TooSlow)?;
+    whole.map(http_body_util::Collected::to_bytes).map_err(|error| match error.downcast::<http_body_util::LengthLimitError>() {
+        Ok(_) => BodyFault::TooLarge,
+        Err(_) => BodyFault::Cut,
+    })
+}
+
+/// The media type without parameters, in lower case. A request without body and type counts as empty JSON, one with a
+/// body and no type as text.
+fn media_type(headers: &HeaderMap, body: &[u8]) -> String {
+    let sent = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    match sent {
+        Some(sent) => sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
+        None if body.is_empty() => "application/json".into(),
+        None => "text/plain".into(),
+    }
+}
+
+fn of_json(bytes: &[u8]) -> Result<Map<String, Value>, BodyFault> {
+    if bytes.is_empty() {
+        return Ok(Map::new());
+    }
+    // The parser's own words could quote the input, and the input may hold a password: only the place is told.
+    let value = parse_json(bytes, Duplicates::LastWins).map_err(|error| {
+        let what = if error.is_eof() { "Unexpected end" } else { "Unexpected input" };
+        BodyFault::Json(format!("{what}: line {} column {}", error.line(), error.column()))
+    })?;
+    Err(BodyFault::NotAnObject(match value {
+        Value::Object(members) => return Ok(members),
+        Value::Null => return Err(BodyFault::Nothing),
+        Value::Array(_) => "list",
+        Value::String(_) => "str",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float",
+        Value::Number(_) => "int",
+    }))
+}
+
+async fn of_multipart(request: Request) -> Result<Map<String, Value>, BodyFault> {
+    let mut multipart = Multipart::from_request(request, &()).await.map_err(|_| BodyFault::Multipart)?;
+    let mut values = Map::new();
+    while let Some(field) = multipart.next_field().await.map_err(|_| BodyFault::Multipart)? {
+        let Some(name) = field.name().map(str::to_owned) else { continue };
+        let text = field.text().await.map_err(|_| BodyFault::Multipart)?;
+        values.insert(name, Value::String(text));
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(media_type: Option<&str>, body: impl Into<Body>) -> Result<Fields, BodyFault> {
+        let mut request = Request::new(body.into());
+        if let Some(media_type) = media_type {
+            request.headers_mut().insert(CONTENT_TYPE, media_type.parse().expect("a media type"));
+        }
+        Fields::read(request).await
+    }
+
+    async fn username(body: &str) -> Result<String, FieldFault> {
+        let mut fields = read(Some("application/json"), body.to_owned()).await.expect("an object");
+        let text = fields.text("username", Take::Trimmed, usize::MAX);
+        match fields.done() {
+            Ok(()) => Ok(text),
+            Err(BodyFault::Fields(faults)) => Err(faults[0].1),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn fields_have_the_faults_that_clients_know() {
+        assert_eq!(username("{}").await, Err(FieldFault::Required));
+        assert_eq!(username(r#"{"username":null}"#).await, Err(FieldFault::Null));
+        assert_eq!(username(r#"{"username":"  "}"#).await, Err(FieldFault::Blank));
+        assert_eq!(username(r#"{"username":["a"]}"#).await, Err(FieldFault::NotText));
+        assert_eq!(username(r#"{"username":true}"#).await, Err(FieldFault::NotText));
+        assert_eq!(username(r#"{"username":"a\u0000b"}"#).await, Err(FieldFault::NulCharacter));
+        assert_eq!(username(r#"{"username":12}"#).await, Ok("12".into()));
+        assert_eq!(username(r#"{"username":"a","username":" b "}"#).await, Ok("b".into()));
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_no_objects_are_named() {
+        for (body, kind) in [("[]", "list"), ("\"x\"", "str"), ("1", "int"), ("1.5", "float"), ("true", "bool")] {
+            assert_eq!(read(Some("application/json; charset=utf-8"), body).await.err(), Some(BodyFault::NotAnObject(kind)));
+        }
+        assert_eq!(read(Some("application/json"), "null").await.err(), Some(BodyFault::Nothing));
+        assert!(matches!(read(Some("application/json"), "{\"a\":").await, Err(BodyFault::Json(_))));
+        assert!(matches!(read(Some("application/json"), "[".repeat(60_000)).await, Err(BodyFault::Json(_))));
+        assert!(matches!(read(Some("application/json"), vec![b'"', 0xff, b'"']).await, Err(BodyFault::Json(_))));
+        assert_eq!(read(None, "x").await.err(), Some(BodyFault::MediaType("text/plain".into())));
+        assert!(read(None, "").await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_is_limited_one_past_the_edge() {
+        let of = |length: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8));
+        assert!(read(Some("application/json"), of(BODY_BYTES)).await.is_ok());
+        assert_eq!(read(Some("application/json"), of(BODY_BYTES + 1)).await.err(), Some(BodyFault::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn forms_are_read() {
+        let mut form = read(Some("application/x-www-form-urlencoded"), "a=1+2%26&b=%ff").await.expect("a form");
+        assert_eq!(form.text("a", Take::AsSent, 9), "1 2&");
+        let body = "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n b \r\n--X--\r\n";
+        let mut multipart = read(Some("multipart/form-data; boundary=X"), body).await.expect("a multipart form");
+        assert_eq!(multipart.text("a", Take::AsSent, 9), " b ");
+        for (media_type, body) in [("multipart/form-data", body), ("multipart/form-data; boundary=X", "--X\r\nhalf")] {
+            assert_eq!(read(Some(media_type), body).await.err(), Some(BodyFault::Multipart));
+        }
+    }
+
+    #[test]
+    fn a_password_is_limited_one_past_the_edge() {
+        let longest = limits::PASSWORD_CHARS;
+        assert!(check("é".repeat(longest), Take::AsSent, longest).is_ok());
+        assert_eq!(check("é".repeat(longest + 1), Take::AsSent, longest), Err(FieldFault::TooLong));
+        assert_eq!(check(" a ".into(), Take::AsSent, longest).as_deref(), Ok(" a "));
+    }
+}

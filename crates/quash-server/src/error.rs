@@ -1,0 +1,390 @@
+//! Errors on the wire: each refusal, fault and failure gets its status, its code and its words here, and nowhere else.
+//!
+//! Two shapes: on the paths that follow Simple JWT, its bodies; on all others a problem (RFC 9457). Codes are a
+//! closed list; each has a page under `/docs/errors/`.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use quash_core::model::{Reason, Refusal};
+use quash_core::token::TokenType;
+use quash_service::{Failure, Unavailable};
+use quash_verify::{Barred, Denied, HeaderFault};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::answer::{PROBLEM, of_type, token_json, with_header};
+use crate::body::BodyFault;
+use crate::settings::{Compat, DoorSettings};
+
+/// Every code that an error can have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Code {
+    /// The token isn't taken.
+    TokenNotValid,
+    /// There is no token.
+    NotAuthenticated,
+    /// The Authorization header has another form.
+    BadAuthorizationHeader,
+    /// Name and password don't open an account.
+    BadCredentials,
+    /// The address must be confirmed first.
+    EmailNotVerified,
+    /// The token's account may not be used.
+    NoActiveAccount,
+    /// Two tokens are of two accounts.
+    TokensOfTwoAccounts,
+    /// The body can't be read, or a field in it is wrong.
+    InvalidRequest,
+    /// The body is of another type.
+    UnsupportedMediaType,
+    /// The body is too large.
+    BodyTooLarge,
+    /// The body didn't arrive in time.
+    BodyTimeout,
+    /// There is nothing at this path.
+    NotFound,
+    /// The path exists, but not for this method.
+    MethodNotAllowed,
+    /// Too many at once.
+    Throttled,
+    /// Ours: it can't be answered now.
+    Unavailable,
+    /// Ours: a fault in the program.
+    InternalError,
+}
+
+impl Code {
+    /// All codes.
+    pub const ALL: [Self; 16] = [
+        Self::TokenNotValid,
+        Self::NotAuthenticated,
+        Self::BadAuthorizationHeader,
+        Self::BadCredentials,
+        Self::EmailNotVerified,
+        Self::NoActiveAccount,
+        Self::TokensOfTwoAccounts,
+        Self::InvalidRequest,
+        Self::UnsupportedMediaType,
+        Self::BodyTooLarge,
+        Self::BodyTimeout,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Throttled,
+        Self::Unavailable,
+        Self::InternalError,
+    ];
+
+    /// Its name in `code`, and in the address of its page.
+    pub const fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    /// Its status.
+    pub const fn status(self) -> StatusCode {
+        self.row().1
+    }
+
+    /// Its title: the same for every occurrence (RFC 9457 3.1.3).
+    pub const fn title(self) -> &'static str {
+        self.row().2
+    }
+
+    /// What its page says: what happened, and what to do.
+    pub const fn page(self) -> &'static str {
+        self.row().3
+    }
+
+    #[rustfmt::skip]
+    const fn row(self) -> (&'static str, StatusCode, &'static str, &'static str) {
+        match self {
+            Self::TokenNotValid => ("token_not_valid", StatusCode::UNAUTHORIZED, "Token not valid",
+                "The token is not one of ours, has expired, is of the wrong type, or has been revoked. Get a new access token with the refresh token; if that is refused too, sign in again."),
+            Self::NotAuthenticated => ("not_authenticated", StatusCode::UNAUTHORIZED, "Not authenticated",
+                "The request brings no access token. Send it in the header `Authorization: Bearer <token>`; tokens in the address or in the body are not looked at."),
+            Self::BadAuthorizationHeader => ("bad_authorization_header", StatusCode::UNAUTHORIZED, "Bad Authorization header",
+                "The Authorization header must hold the scheme and the token, separated by a blank, and must be sent once."),
+            Self::BadCredentials => ("bad_credentials", StatusCode::UNAUTHORIZED, "Bad credentials",
+                "No active account has this name and password. Which of the two is wrong, or whether the account is inactive, is not told."),
+            Self::EmailNotVerified => ("email_not_verified", StatusCode::UNAUTHORIZED, "E-mail address not verified",
+                "Name and password are right, but the account's e-mail address must be confirmed first."),
+            Self::NoActiveAccount => ("no_active_account", StatusCode::UNAUTHORIZED, "No active account",
+                "The token is good, but its account has been deactivated or deleted."),
+            Self::TokensOfTwoAccounts => ("tokens_of_two_accounts", StatusCode::BAD_REQUEST, "Tokens of two accounts",
+                "The access token in the header and the refresh token in the body belong to two accounts. Nothing was ended; send two tokens of one account."),
+            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "Invalid request",
+                "The body could not be read, or a field in it is missing or wrong. The answer names the field and the fault."),
+            Self::UnsupportedMediaType => ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type",
+                "Send the body as application/json, application/x-www-form-urlencoded or multipart/form-data, and say so in Content-Type."),
+            Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large",
+                "The body is larger than 64 KiB."),
+            Self::BodyTimeout => ("body_timeout", StatusCode::REQUEST_TIMEOUT, "Body did not arrive",
+                "The body did not arrive within 20 seconds."),
+            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found",
+                "There is nothing at this path."),
+            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed",
+                "The path exists, but not for this method; the header Allow names those it exists for."),
+            Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Throttled",
+                "Too many sign-ins at once from one network. Wait as long as Retry-After says."),
+            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable",
+                "The request may be good, but cannot be answered now: the store is full or away, or too many passwords are waiting. Nothing was done by halves; try again after Retry-After."),
+            Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "Internal error",
+                "A fault in the program. The header X-Request-Id names the request in the log."),
+        }
+    }
+}
+
+/// An error on its way to the client.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Fault {
+    code: Code,
+    detail: String,
+    reason: Option<Reason>,
+    retry_after: Option<Duration>,
+    allow: Option<&'static str>,
+    /// The whole body, where Simple JWT has one that isn't `{"detail", "code"}`.
+    body: Option<Value>,
+}
+
+impl Fault {
+    fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), reason: None, retry_after: None, allow: None, body: None }
+    }
+
+    /// What a use case failed with.
+    pub(crate) fn of(failure: &Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => Self::refused(*refusal),
+            Failure::Unavailable(unavailable) => Self::unavailable(unavailable),
+        }
+    }
+
+    /// What an access token was refused with: as Simple JWT says it for the classes of token it tried.
+    pub(crate) fn of_access(failure: &Failure) -> Self {
+        let mut fault = Self::of(failure);
+        if fault.code == Code::TokenNotValid && *failure != Failure::Refused(Refusal::TokenWithoutUser) {
+            let access = TokenType::Access;
+            let message = json!({ "token_class": access.class(), "token_type": access.as_str(), "message": fault.detail });
+            fault.body = Some(json!({
+                "detail": "Given token not valid for any token type",
+                "code": fault.code.as_str(),
+                "messages": [message],
+            }));
+        }
+        fault
+    }
+
+    /// What bars a request from a guarded path.
+    pub(crate) fn of_barred(barred: Barred) -> Self {
+        match barred {
+            Barred::Header(fault) => fault.into(),
+            Barred::Token(Denied::Refused(refusal)) => Self::refused(refusal),
+            Barred::Token(Denied::Stale) => Self::unavailable(&Unavailable::Stale),
+        }
+    }
+
+    /// There is nothing at this path.
+    pub(crate) fn not_found() -> Self {
+        Self::new(Code::NotFound, "Not found.")
+    }
+
+    /// The path exists, but not for this method.
+    pub(crate) fn method_not_allowed(method: &http::Method, allow: &'static str) -> Self {
+        // A method is at most as long as the limit on the request's head; more of it than this nobody needs to read.
+        let name: String = method.as_str().chars().take(32).collect();
+        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, format!("Method \"{name}\" not allowed.")) }
+    }
+
+    /// A fault in the program.
+    pub(crate) fn internal() -> Self {
+        Self::new(Code::InternalError, "The request failed because of a fault in the program.")
+    }
+
+    /// The request took too long.
+    pub(crate) fn too_slow() -> Self {
+        Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(Code::Unavailable, "The request could not be answered in time.") }
+    }
+
+    /// The answer on a path that follows Simple JWT.
+    pub(crate) fn into_token_answer(self, settings: &DoorSettings) -> Response {
+        let body = match &self.body {
+            Some(body) => body.clone(),
+            None => {
+                let mut body = Map::new();
+                body.insert("detail".into(), self.detail.clone().into());
+                if self.says_code_to_simple_jwt() {
+                    body.insert("code".into(), self.code.as_str().into());
+                }
+                if let Some(reason) = self.reason.filter(|_| settings.compat == Compat::Standard) {
+                    body.insert("reason".into(), reason.as_str().into());
+                }
+                body.into()
+            }
+        };
+        self.with_headers(token_json(self.code.status(), &body), settings)
+    }
+
+    /// The answer on any other path.
+    pub(crate) fn into_problem(self, settings: &DoorSettings) -> Response {
+        #[derive(Serialize)]
+        struct Problem<'a> {
+            r#type: String,
+            title: &'a str,
+            status: u16,
+            detail: &'a str,
+            code: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            reason: Option<&'a str>,
+        }
+        let code = self.code;
+        let problem = Problem {
+            r#type: format!("/docs/errors/{}", code.as_str()),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail: &self.detail,
+            code: code.as_str(),
+            reason: self.reason.map(Reason::as_str),
+        };
+        self.with_headers(of_type(code.status(), PROBLEM, &problem), settings)
+    }
+
+    /// Simple JWT names a code only for tokens; what its framework answers has none.
+    fn says_code_to_simple_jwt(&self) -> bool {
+        match self.code {
+            Code::NotAuthenticated
+            | Code::BadCredentials
+            | Code::NoActiveAccount
+            | Code::InvalidRequest
+            | Code::UnsupportedMediaType
+            | Code::MethodNotAllowed
+            | Code::NotFound
+            | Code::Throttled => false,
+            Code::TokenNotValid
+            | Code::BadAuthorizationHeader
+            | Code::EmailNotVerified
+            | Code::TokensOfTwoAccounts
+            | Code::BodyTooLarge
+            | Code::BodyTimeout
+            | Code::Unavailable
+            | Code::InternalError => true,
+        }
+    }
+
+    fn with_headers(&self, mut answer: Response, settings: &DoorSettings) -> Response {
+        if self.code.status() == StatusCode::UNAUTHORIZED {
+            answer = with_header(answer, WWW_AUTHENTICATE, &settings.challenge());
+        }
+        if let Some(retry_after) = self.retry_after {
+            answer = with_header(answer, RETRY_AFTER, &whole_seconds(retry_after).to_string());
+        }
+        if let Some(allow) = self.allow {
+            answer = with_header(answer, ALLOW, allow);
+        }
+        answer
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        match refusal {
+            // What exactly is wrong is for the log and the command line: it would help whoever forges tokens.
+            Refusal::TokenInvalid(_) => Self::new(Code::TokenNotValid, "Token is invalid"),
+            Refusal::TokenExpired => Self::new(Code::TokenNotValid, "Token is expired"),
+            Refusal::TokenWithoutExp => Self::new(Code::TokenNotValid, "Token has no 'exp' claim"),
+            Refusal::TokenWithoutId => Self::new(Code::TokenNotValid, "Token has no id"),
+            Refusal::TokenWithoutType => Self::new(Code::TokenNotValid, "Token has no type"),
+            Refusal::TokenOfWrongType => Self::new(Code::TokenNotValid, "Token has wrong type"),
+            Refusal::TokenWithoutUser => Self::new(Code::TokenNotValid, "Token contained no recognizable user identification"),
+            Refusal::TokenRevoked(reason) => Self { reason, ..Self::new(Code::TokenNotValid, "Token is blacklisted") },
+            Refusal::BadCredentials => Self::new(Code::BadCredentials, "No active account found with the given credentials"),
+            Refusal::EmailNotVerified => Self::new(Code::EmailNotVerified, "The e-mail address of this account is not verified."),
+            Refusal::NoActiveAccount => Self::new(Code::NoActiveAccount, "No active account found for the given token."),
+            Refusal::TokensOfTwoAccounts => {
+                Self::new(Code::TokensOfTwoAccounts, "The access token and the refresh token belong to two accounts.")
+            }
+        }
+    }
+
+    fn unavailable(unavailable: &Unavailable) -> Self {
+        let (retry_after, detail) = match unavailable {
+            Unavailable::NetworkQueueFull { retry_after } => {
+                let secs = whole_seconds(*retry_after);
+                let detail = format!("Request was throttled. Expected available in {secs} second{}.", if secs == 1 { "" } else { "s" });
+                return Self { retry_after: Some(*retry_after), ..Self::new(Code::Throttled, detail) };
+            }
+            Unavailable::HashQueueFull { retry_after } => (*retry_after, "Too many sign-ins are waiting."),
+            Unavailable::Contended => (Duration::from_secs(1), "Too many requests for one session at once."),
+            Unavailable::StoreFull | Unavailable::StoreAway(_) => {
+                (Duration::from_secs(5), "The service cannot keep what it must keep now.")
+            }
+            Unavailable::Stale => (Duration::from_secs(1), "The service cannot tell now whether the token has been revoked."),
+        };
+        Self { retry_after: Some(retry_after), ..Self::new(Code::Unavailable, detail) }
+    }
+}
+
+impl From<HeaderFault> for Fault {
+    fn from(fault: HeaderFault) -> Self {
+        match fault {
+            HeaderFault::Missing => Self::new(Code::NotAuthenticated, "Authentication credentials were not provided."),
+            HeaderFault::Malformed => {
+                Self::new(Code::BadAuthorizationHeader, "Authorization header must contain two space-delimited values")
+            }
+        }
+    }
+}
+
+impl From<BodyFault> for Fault {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::TooLarge => Self::new(Code::BodyTooLarge, "The request body is larger than 64 KiB."),
+            BodyFault::TooSlow => Self::new(Code::BodyTimeout, "The request body did not arrive in time."),
+            BodyFault::Cut => Self::new(Code::InvalidRequest, "The request body is incomplete."),
+            BodyFault::MediaType(media_type) => {
+                Self::new(Code::UnsupportedMediaType, format!("Unsupported media type \"{media_type}\" in request."))
+            }
+            BodyFault::Json(what) => Self::new(Code::InvalidRequest, format!("JSON parse error - {what}")),
+            BodyFault::Multipart => Self::new(Code::InvalidRequest, "Multipart form parse error - Invalid boundary or body"),
+            BodyFault::NotAnObject(kind) => {
+                let message = format!("Invalid data. Expected a dictionary, but got {kind}.");
+                Self::of_fields(json!({ "non_field_errors": [message] }))
+            }
+            BodyFault::Nothing => Self::of_fields(json!({ "non_field_errors": ["No data provided"] })),
+            BodyFault::Fields(fields) => {
+                let body: Map<_, _> = fields.into_iter().map(|(name, fault)| (name.to_owned(), json!([fault.to_string()]))).collect();
+                Self::of_fields(body.into())
+            }
+        }
+    }
+}
+
+impl Fault {
+    fn of_fields(body: Value) -> Self {
+        Self { body: Some(body), ..Self::new(Code::InvalidRequest, "A field is missing or wrong.") }
+    }
+}
+
+/// Seconds as in `Retry-After`: whole, and never too few.
+fn whole_seconds(span: Duration) -> u64 {
+    span.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_names_of_their_own() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn waiting_is_rounded_up() {
+        for (millis, secs) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), secs);
+        }
+    }
+}

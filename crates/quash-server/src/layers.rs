@@ -1,0 +1,44 @@
+//! What happens to every request and every answer, whatever the endpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::{HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+
+use crate::error::Fault;
+use crate::routes::Door;
+
+/// How long a request may take altogether.
+const REQUEST_WITHIN: Duration = Duration::from_secs(30);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the request an id, bounds its time, and tells the log what became of it: method, route, status and id,
+/// never an address, a header or a body.
+pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let id = door.service.new_request_id();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let mut answer = match tokio::time::timeout(REQUEST_WITHIN, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => Fault::too_slow().into_problem(&door.settings),
+    };
+    let status = answer.status().as_u16();
+    let route = route.as_deref().unwrap_or("-");
+    if status >= 500 {
+        tracing::warn!(%method, route, status, id, "answered");
+    } else {
+        tracing::debug!(%method, route, status, id, "answered");
+    }
+    let headers = answer.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    answer
+}

@@ -1,0 +1,23 @@
+//! The door: HTTP only. [`routes`] is the table of endpoints, `error.rs` turns each refusal into status, code and
+//! words, `api/` has one file for each endpoint. No rule and no query lives here; a handler calls one use case.
+
+mod routes;
+
+mod api;
+
+mod error;
+
+mod body;
+
+mod answer;
+
+mod settings;
+
+mod layers;
+
+mod accept;
+
+pub use accept::serve;
+pub use error::Code;
+pub use routes::router;
+pub use settings::{Compat, DoorSettings};

@@ -1,0 +1,89 @@
+//! The table of endpoints. What an endpoint does is in the file of its name under `api/`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::{MethodRouter, any, get, options, post};
+use quash_service::Service;
+use quash_verify::GuardLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::api;
+use crate::error::Fault;
+use crate::layers::surround;
+use crate::settings::DoorSettings;
+
+/// What every handler can reach.
+pub(crate) struct Door {
+    pub(crate) service: Service,
+    pub(crate) settings: DoorSettings,
+}
+
+/// All endpoints over one service.
+pub fn router(service: Service, settings: DoorSettings) -> Router {
+    let prefix = settings.prefix.clone();
+    let door = Arc::new(Door { service, settings });
+
+    let token = |path: &str| format!("{prefix}{path}");
+    let routes = Router::new()
+        .merge(simple_jwt(&token("/token"), post(api::token::obtain)))
+        .merge(simple_jwt(&token("/token/refresh"), post(api::refresh::refresh)))
+        .merge(simple_jwt(&token("/token/verify"), post(api::verify::verify)))
+        .merge(simple_jwt(&token("/token/blacklist"), post(api::blacklist::blacklist)))
+        .merge(simple_jwt(&token("/logout"), post(api::logout::log_out)))
+        .merge(guarded(&door, "/v1/me", get(api::me::me)))
+        .route("/.well-known/jwks.json", read_only(get(api::jwks::jwks)))
+        .route("/livez", read_only(get(api::health::livez)))
+        .route("/readyz", read_only(get(api::health::readyz)))
+        .route("/docs/errors/{code}", read_only(get(api::docs::error_page)));
+
+    let panicked = Arc::clone(&door);
+    let on_panic = move |_: Box<dyn std::any::Any + Send>| Fault::internal().into_problem(&panicked.settings);
+    routes
+        .fallback(any(not_found))
+        .layer(CatchPanicLayer::custom(on_panic))
+        .layer(from_fn_with_state(Arc::clone(&door), surround))
+        .with_state(door)
+}
+
+/// A path that follows Simple JWT: with and without its last slash, POST alone, and OPTIONS tells about it.
+fn simple_jwt(path: &str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+    let methods = methods.merge(options(api::describe)).fallback(token_method_not_allowed);
+    Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
+}
+
+/// A path that only a live access token opens.
+fn guarded(door: &Arc<Door>, path: &str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+    let at_the_gate = Arc::clone(door);
+    let guard = GuardLayer::new(door.service.guard().clone(), &door.settings.auth_header_types, move |barred, _: &http::HeaderMap| {
+        Fault::of_barred(barred).into_problem(&at_the_gate.settings)
+    });
+    Router::new().route(path, read_only(methods).layer(guard))
+}
+
+/// A path that is only read.
+fn read_only(methods: MethodRouter<Arc<Door>>) -> MethodRouter<Arc<Door>> {
+    methods.fallback(read_method_not_allowed)
+}
+
+async fn token_method_not_allowed(State(door): State<Arc<Door>>, request: Request) -> Response {
+    Fault::method_not_allowed(request.method(), "POST, OPTIONS").into_token_answer(&door.settings)
+}
+
+async fn read_method_not_allowed(State(door): State<Arc<Door>>, request: Request) -> Response {
+    Fault::method_not_allowed(request.method(), "GET, HEAD").into_problem(&door.settings)
+}
+
+async fn not_found(State(door): State<Arc<Door>>) -> Response {
+    Fault::not_found().into_problem(&door.settings)
+}
+
+impl Door {
+    /// The answer to a request whose access token isn't taken, on a path that follows Simple JWT.
+    pub(crate) fn answer(&self, fault: Fault) -> Response {
+        fault.into_token_answer(&self.settings)
+    }
+}

@@ -1,0 +1,37 @@
+//! What an operator may choose about the door.
+
+/// What an operator may choose about the door.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DoorSettings {
+    /// What stands before `/token/` and `/logout/`: `/api` by default.
+    pub prefix: String,
+    /// The schemes of the Authorization header; the first one is named in `WWW-Authenticate`.
+    pub auth_header_types: Vec<String>,
+    /// How closely answers follow Simple JWT's.
+    pub compat: Compat,
+    /// A proxy stands before the door, so the peer's address isn't the client's.
+    pub behind_proxy: bool,
+}
+
+/// How closely answers follow Simple JWT's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Compat {
+    /// To the byte, and a 401 for a token whose signature was good may say why in `reason`.
+    #[default]
+    Standard,
+    /// To the byte.
+    Strict,
+}
+
+impl Default for DoorSettings {
+    fn default() -> Self {
+        Self { prefix: "/api".into(), auth_header_types: vec!["Bearer".into()], compat: Compat::default(), behind_proxy: false }
+    }
+}
+
+impl DoorSettings {
+    /// The challenge of a 401 (RFC 9110 11.6.1), as Simple JWT writes it.
+    pub(crate) fn challenge(&self) -> String {
+        format!("{} realm=\"api\"", self.auth_header_types.first().map_or("Bearer", String::as_str))
+    }
+}

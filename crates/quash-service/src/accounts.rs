@@ -1,0 +1,192 @@
+//! Accounts and their sessions, as an operator or their owner sees them.
+
+use quash_core::model::{
+    Account, AccountState, Change, Email, Jti, Name, NameFault, Reason, Refusal, Scope, Seq, Session, SessionId, SessionState, Subject,
+    Timestamp, fold, limits,
+};
+use quash_core::watch::Live;
+use quash_store::StoreError;
+use zeroize::Zeroizing;
+
+use crate::desk::Service;
+use crate::failure::Failure;
+
+/// An account to be added.
+pub struct NewAccount {
+    /// Its name, as typed.
+    pub name: String,
+    /// Its address, as typed.
+    pub email: Option<String>,
+    /// The address needn't be confirmed any more.
+    pub verified: bool,
+    /// Its subject; a new one is made where none is given.
+    pub subject: Option<String>,
+    /// Its password; `None`: none is usable.
+    pub password: Option<Zeroizing<String>>,
+}
+
+/// Why an account isn't added.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AddFault {
+    /// The name can't be one.
+    #[error("the name {0}")]
+    Name(NameFault),
+    /// The address can't be one.
+    #[error("the e-mail address {0}")]
+    Email(NameFault),
+    /// The subject can't be one.
+    #[error("the subject is empty, longer than {} bytes or holds control characters", Subject::MAX)]
+    Subject,
+    /// The password is too short.
+    #[error("the password has fewer than {} characters", limits::PASSWORD_MIN_CHARS)]
+    PasswordTooShort,
+    /// The password is too long.
+    #[error("the password has more than {} characters", limits::PASSWORD_CHARS)]
+    PasswordTooLong,
+    /// Another account has the name, the address or the subject.
+    #[error("an account with this name, e-mail address or subject exists already")]
+    Taken,
+    /// Ours.
+    #[error("the account could not be added now")]
+    Failed(Failure),
+}
+
+/// An account as its owner sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Me {
+    /// The account.
+    pub account: Account,
+    /// The session that asks.
+    pub session: SessionId,
+}
+
+/// A session as it is seen in a list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SessionSeen {
+    /// The session.
+    pub session: Session,
+    /// Whether it is live: neither ended, nor covered by a watermark, nor expired.
+    pub live: bool,
+    /// Why it ended, where that is known.
+    pub reason: Option<Reason>,
+}
+
+impl Service {
+    /// Adds an account.
+    ///
+    /// # Errors
+    /// What it is given can't be an account, or is taken.
+    pub async fn add_account(&self, new: NewAccount) -> Result<Account, AddFault> {
+        let desk = &*self.desk;
+        let now = desk.clock.now();
+        let username = Name::parse(&new.name).map_err(AddFault::Name)?;
+        let mut email = new.email.as_deref().map(Email::parse).transpose().map_err(AddFault::Email)?;
+        if let Some(email) = email.as_mut().filter(|_| new.verified) {
+            email.verified_at = Some(now);
+        }
+        let subject = match new.subject.as_deref() {
+            Some(text) => Subject::parse(text).map_err(|_| AddFault::Subject)?,
+            None => Subject::new(now, &*desk.entropy),
+        };
+        let password = match new.password {
+            Some(password) => {
+                check_length(&password)?;
+                Some(desk.passwords.hash(password, &*desk.entropy).await.map_err(AddFault::Failed)?)
+            }
+            None => None,
+        };
+        let account = Account {
+            subject,
+            username,
+            email,
+            password,
+            state: AccountState::Active,
+            sessions_before: Seq::ZERO,
+            version: 1,
+            created_at: now,
+        };
+        match desk.store.commit(Change::AddAccount(account.clone())).await {
+            Ok(_) => Ok(account),
+            Err(StoreError::Conflict) => Err(AddFault::Taken),
+            Err(error) => Err(AddFault::Failed(error.into())),
+        }
+    }
+
+    /// The account of a name or, if no account has the name, of a subject.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn account(&self, name_or_subject: &str) -> Result<Option<Account>, Failure> {
+        let desk = &*self.desk;
+        let now = desk.clock.now();
+        let by_name = desk.store.account_by_name(&fold(name_or_subject), now).await?.account;
+        match (by_name, Subject::parse(name_or_subject)) {
+            (None, Ok(subject)) => Ok(desk.store.account_by_subject(&subject, now).await?.account),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// A page of accounts in the order of their names, after the folded name `after`.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, Failure> {
+        Ok(self.desk.store.accounts(after, limit.min(limits::PAGE)).await?)
+    }
+
+    /// A page of an account's sessions, oldest first, after the id `after`.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn sessions(&self, account: &Account, after: Option<SessionId>, limit: u32) -> Result<Vec<SessionSeen>, Failure> {
+        let desk = &*self.desk;
+        let now = desk.clock.now();
+        let head = desk.store.head().await?;
+        let scopes = desk.guard.scopes();
+        let watermarks =
+            desk.store.entries_of(&[scopes.key(&Scope::Subject(account.subject.clone())), scopes.key(&Scope::Everything)]).await?;
+        let sessions = desk.store.sessions_of(&account.subject, after, limit.min(limits::PAGE)).await?;
+        let seen = |session: Session| {
+            let reason = match &session.state {
+                SessionState::Ended(ending) => Some(ending.reason),
+                SessionState::Live if session.is_live(account, &head) => None,
+                SessionState::Live => watermarks.iter().find(|entry| entry.seq > session.opened_seq).map(|entry| entry.reason),
+            };
+            let live = session.is_live(account, &head) && now < session.idle_until;
+            SessionSeen { session, live, reason }
+        };
+        Ok(sessions.into_iter().map(seen).collect())
+    }
+
+    /// The account of a live token.
+    ///
+    /// # Errors
+    /// It has none any more, or the store is away.
+    pub async fn me(&self, live: &Live) -> Result<Me, Failure> {
+        let desk = &*self.desk;
+        let (session, _) = live.authentic().place()?;
+        let user_id = live.claims().user_id.as_deref().unwrap_or_default();
+        let subject = Subject::parse(user_id).map_err(|_| Failure::Refused(Refusal::NoActiveAccount))?;
+        let loaded = desk.store.account_by_subject(&subject, desk.clock.now()).await?;
+        let account = loaded.account.ok_or(Failure::Refused(Refusal::NoActiveAccount))?;
+        Ok(Me { account, session })
+    }
+
+    /// An id for a request: random, so that it tells nothing about the ones before.
+    pub fn new_request_id(&self) -> String {
+        Jti::random(&*self.desk.entropy).to_string()
+    }
+
+    /// The time as this service sees it.
+    pub fn now(&self) -> Timestamp {
+        self.desk.clock.now()
+    }
+}
+
+fn check_length(password: &str) -> Result<(), AddFault> {
+    match password.chars().count() {
+        count if count < limits::PASSWORD_MIN_CHARS => Err(AddFault::PasswordTooShort),
+        count if count > limits::PASSWORD_CHARS => Err(AddFault::PasswordTooLong),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,90 @@
+//! Failures: the client's fault, or ours. What a client is told of either is made at the door.
+
+use std::time::Duration;
+
+use quash_core::model::{Refusal, limits};
+use quash_store::StoreError;
+
+/// Why a use case has no result.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// The client's request is refused.
+    Refused(Refusal),
+    /// Ours: the request may be good, but can't be answered now.
+    Unavailable(Unavailable),
+}
+
+/// What can't be had now.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// The disk is full: nothing that must be kept can be answered.
+    #[error("the store is full")]
+    StoreFull,
+    /// The store can't be used; the detail is for the log alone.
+    #[error("the store is away: {0}")]
+    StoreAway(String),
+    /// One row was fought over longer than anybody should wait.
+    #[error("too many requests for one session at once")]
+    Contended,
+    /// More passwords are waiting than can be hashed in time.
+    #[error("the password queue is full")]
+    HashQueueFull {
+        /// When there may be a place.
+        retry_after: Duration,
+    },
+    /// This network has all the places in the password queue that it may have.
+    #[error("too many sign-ins at once from one network")]
+    NetworkQueueFull {
+        /// When there may be a place.
+        retry_after: Duration,
+    },
+    /// This process can't vouch for its set of revocations.
+    #[error("the set of revocations is stale")]
+    Stale,
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<quash_core::model::Invalid> for Failure {
+    fn from(invalid: quash_core::model::Invalid) -> Self {
+        Self::Refused(invalid.into())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Unavailable(match error {
+            StoreError::Conflict => Unavailable::Contended,
+            StoreError::Full => Unavailable::StoreFull,
+            StoreError::Unavailable(detail) => Unavailable::StoreAway(detail),
+        })
+    }
+}
+
+impl From<quash_verify::Denied> for Failure {
+    fn from(denied: quash_verify::Denied) -> Self {
+        match denied {
+            quash_verify::Denied::Refused(refusal) => Self::Refused(refusal),
+            quash_verify::Denied::Stale => Self::Unavailable(Unavailable::Stale),
+        }
+    }
+}
+
+/// How often a use case has met a conflict: it loads and decides again, but not for ever.
+#[derive(Default)]
+pub(crate) struct Conflicts(u32);
+
+impl Conflicts {
+    /// Whether to try again after what the store said.
+    ///
+    /// # Errors
+    /// Not after anything but a conflict, and not after too many of these.
+    pub(crate) fn again(&mut self, error: StoreError) -> Result<(), Failure> {
+        self.0 += 1;
+        if error == StoreError::Conflict && self.0 <= limits::CONFLICTS { Ok(()) } else { Err(error.into()) }
+    }
+}

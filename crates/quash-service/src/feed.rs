@@ -1,0 +1,62 @@
+//! The feed inside this process: committed entries reach the guard in the order of their numbers.
+
+use std::sync::Arc;
+
+use quash_core::model::Seq;
+use quash_core::watch::Revoked;
+use quash_store::{Store, StoreError};
+use quash_verify::Keeper;
+use tokio::sync::Notify;
+
+/// How many entries are read at a time.
+const PAGE: u32 = 1024;
+
+/// The set of everything the log still remembers.
+pub(crate) async fn snapshot(store: &dyn Store) -> Result<Revoked, StoreError> {
+    // The head is read first: an entry that comes meanwhile is then either in the snapshot too, which does no harm,
+    // or follows the head without a gap.
+    let head = store.head().await?;
+    let mut entries = Vec::new();
+    let mut after = Seq::ZERO;
+    loop {
+        let page = store.entries_after(after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        entries.extend(page.into_iter().filter(|entry| entry.seq <= head.seq));
+    }
+    Ok(Revoked::from_snapshot(head.seq, head.chain, &entries))
+}
+
+/// Keeps the guard up with the log for as long as the process runs. `renew` asks for a new snapshot, after entries
+/// have been deleted from the log.
+pub(crate) async fn follow(store: Arc<dyn Store>, mut keeper: Keeper, renew: Arc<Notify>) {
+    let mut newest = store.newest();
+    loop {
+        if let Err(fault) = catch_up(&*store, &mut keeper).await {
+            tracing::error!(fault, "the set of revocations could not be brought up to date");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            continue;
+        }
+        tokio::select! {
+            changed = newest.changed() => if changed.is_err() { return },
+            () = renew.notified() => match snapshot(&*store).await {
+                Ok(revoked) => keeper.replace(revoked),
+                Err(error) => tracing::warn!(%error, "the set of revocations could not be renewed"),
+            },
+        }
+    }
+}
+
+async fn catch_up(store: &dyn Store, keeper: &mut Keeper) -> Result<(), String> {
+    loop {
+        let entries = store.entries_after(keeper.cursor(), PAGE).await.map_err(|error| error.to_string())?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        if let Err(gap) = keeper.follow(&entries) {
+            tracing::warn!(%gap, "the log is read anew");
+            keeper.replace(snapshot(store).await.map_err(|error| error.to_string())?);
+            return Ok(());
+        }
+    }
+}

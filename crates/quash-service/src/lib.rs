@@ -1,0 +1,42 @@
+//! The desk: use cases. Each has four steps: load, decide, commit with a guard (on a conflict load and decide again,
+//! a few times at most), announce.
+//!
+//! The rules are in `quash-core`, the queries in `quash-store`; here is only the order of things, and what is done
+//! when a part of it fails. No HTTP and no SQL lives here.
+
+mod desk;
+
+mod failure;
+
+mod vault;
+
+mod keys;
+
+mod feed;
+
+mod passwords;
+
+mod sign_in;
+
+mod refresh;
+
+mod verify;
+
+mod end;
+
+mod accounts;
+
+mod inspect;
+
+mod upkeep;
+
+pub use accounts::{AddFault, Me, NewAccount, SessionSeen};
+pub use desk::{Service, Setup, StartError};
+pub use end::Ended;
+pub use failure::{Failure, Unavailable};
+pub use inspect::{Inspection, RevokedBy, Standing};
+pub use passwords::{Arena, Argon2Hasher, HashSettings, PasswordHasher};
+pub use refresh::Pair;
+pub use sign_in::Attempt;
+pub use upkeep::Upkept;
+pub use vault::{MasterKey, MasterKeyFault};

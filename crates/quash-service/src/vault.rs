@@ -1,0 +1,135 @@
+//! The master key, and what is kept under it: secrets are sealed with AES-256-GCM, other keys are derived with HKDF.
+//! The master key itself is never in the store.
+
+use std::fmt;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::hkdf;
+use quash_core::model::{Entropy, Sealed, draw};
+use zeroize::Zeroizing;
+
+/// 32 random bytes that everything else hangs on.
+pub struct MasterKey(Zeroizing<[u8; 32]>);
+
+/// Why a text isn't a master key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum MasterKeyFault {
+    /// Not 64 hex characters.
+    #[error("is not 64 hex characters")]
+    Malformed,
+}
+
+/// A sealed secret that can't be opened: another master key sealed it, or it was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a secret in the store was sealed with another master key")]
+pub(crate) struct WrongMasterKey;
+
+impl MasterKey {
+    /// A new key.
+    pub fn new(entropy: &dyn Entropy) -> Self {
+        Self(Zeroizing::new(draw(entropy)))
+    }
+
+    /// A key from its text: 64 hex characters, white space around them allowed.
+    ///
+    /// # Errors
+    /// The text has another form.
+    pub fn parse(text: &str) -> Result<Self, MasterKeyFault> {
+        let text = text.trim().as_bytes();
+        if text.len() != 64 {
+            return Err(MasterKeyFault::Malformed);
+        }
+        let mut key = Zeroizing::new([0; 32]);
+        for (byte, pair) in key.iter_mut().zip(text.chunks_exact(2)) {
+            let digit = |c: u8| char::from(c).to_digit(16).ok_or(MasterKeyFault::Malformed);
+            *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).map_err(|_| MasterKeyFault::Malformed)?;
+        }
+        Ok(Self(key))
+    }
+
+    /// The key as text, for its file and nothing else.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// A key of its own for a purpose (RFC 5869).
+    pub(crate) fn derive<const N: usize>(&self, purpose: &str) -> [u8; N] {
+        let mut derived = [0; N];
+        let info = [purpose.as_bytes()];
+        let made =
+            hkdf::Salt::new(hkdf::HKDF_SHA256, b"quash").extract(&*self.0).expand(&info, Length(N)).and_then(|key| key.fill(&mut derived));
+        debug_assert!(made.is_ok(), "HKDF gives up to 8,160 bytes");
+        derived
+    }
+
+    /// Seals a secret under a name; it can't be opened under another.
+    pub(crate) fn seal(&self, name: &str, secret: &[u8], entropy: &dyn Entropy) -> Sealed {
+        let nonce: [u8; NONCE_LEN] = draw(entropy);
+        let mut sealed = nonce.to_vec();
+        let mut text = secret.to_vec();
+        if let Some(key) = self.sealing_key()
+            && key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(name.as_bytes()), &mut text).is_ok()
+        {
+            sealed.append(&mut text);
+        }
+        Sealed(sealed)
+    }
+
+    /// Opens a sealed secret.
+    pub(crate) fn open(&self, name: &str, sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, WrongMasterKey> {
+        let (nonce, text) = sealed.0.split_at_checked(NONCE_LEN).ok_or(WrongMasterKey)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| WrongMasterKey)?;
+        let mut text = Zeroizing::new(text.to_vec());
+        let key = self.sealing_key().ok_or(WrongMasterKey)?;
+        let length = key.open_in_place(nonce, Aad::from(name.as_bytes()), &mut text).map_err(|_| WrongMasterKey)?.len();
+        text.truncate(length);
+        Ok(text)
+    }
+
+    fn sealing_key(&self) -> Option<LessSafeKey> {
+        UnboundKey::new(&AES_256_GCM, &self.derive::<32>("seal")).ok().map(LessSafeKey::new)
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quash_core::model::Seeded;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_under_its_name_and_key_only() {
+        let entropy = Seeded::new(1);
+        let key = MasterKey::new(&entropy);
+        let sealed = key.seal("a", b"secret", &entropy);
+        assert_eq!(key.open("a", &sealed).as_deref().map(Vec::as_slice), Ok(b"secret".as_slice()));
+        assert!(key.open("b", &sealed).is_err());
+        assert!(MasterKey::new(&entropy).open("a", &sealed).is_err());
+        assert!(key.open("a", &Sealed(sealed.0[..5].to_vec())).is_err());
+        assert!(!sealed.0.windows(6).any(|window| window == b"secret"));
+    }
+
+    #[test]
+    fn a_key_is_read_back_from_its_text() {
+        let key = MasterKey::new(&Seeded::new(2));
+        let again = MasterKey::parse(&format!("{}\n", *key.to_text())).expect("its own text");
+        assert_eq!(key.derive::<16>("x"), again.derive::<16>("x"));
+        assert_ne!(key.derive::<16>("x"), key.derive::<16>("y"));
+        assert!(MasterKey::parse("short").is_err());
+        assert!(MasterKey::parse(&"zz".repeat(32)).is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! The memory of quash: what is kept, and how it is written so that it stays.
+//!
+//! One trait, [`Store`]; one model of it in memory, which is also what the others are compared with; one store for
+//! SQLite. A store never decides: it writes a [`Change`] if its guard still holds, else it says
+//! [`StoreError::Conflict`]. No rule lives here, and no SQL lives anywhere else.
+
+mod log;
+mod memory;
+mod sqlite;
+
+use async_trait::async_trait;
+use quash_core::model::{
+    Account, AccountLoaded, Change, Entry, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
+};
+use tokio::sync::watch;
+
+pub use memory::MemoryStore;
+pub use sqlite::{SqliteOptions, SqliteStore};
+
+/// Where quash keeps what it must not forget.
+///
+/// Each read is one consistent look; those that return a head have read it first. [`Store::commit`] is the only
+/// write: one change, one transaction.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The head of the log.
+    async fn head(&self) -> Result<Head, StoreError>;
+
+    /// The account of a folded name, with its sessions counted as of `now`.
+    async fn account_by_name(&self, folded: &str, now: Timestamp) -> Result<AccountLoaded, StoreError>;
+
+    /// The account of a subject, with its sessions counted as of `now`.
+    async fn account_by_subject(&self, subject: &Subject, now: Timestamp) -> Result<AccountLoaded, StoreError>;
+
+    /// Up to `limit` accounts in the order of their folded names, after the name `after`.
+    async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError>;
+
+    /// A session with its account.
+    async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError>;
+
+    /// Up to `limit` sessions of an account in the order of their ids (oldest first), after the id `after`: ended,
+    /// watermarked and expired ones too.
+    async fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, StoreError>;
+
+    /// Up to `limit` entries of the log in the order of their numbers, after the number `after`; marked ones too.
+    async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError>;
+
+    /// The entries of the log with one of these keys, in the order of their numbers.
+    async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError>;
+
+    /// The signing keys, oldest first.
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// The secret of a name.
+    async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError>;
+
+    /// The longest lifetime ever configured, in milliseconds.
+    async fn longest_lifetime(&self) -> Result<u64, StoreError>;
+
+    /// Writes a change if its guard holds. Once this returns `Ok`, the change is durable.
+    async fn commit(&self, change: Change) -> Result<Receipt, StoreError>;
+
+    /// Follows the number of the newest durable entry. A wake-up: the truth is in [`Store::entries_after`].
+    fn newest(&self) -> watch::Receiver<Seq>;
+
+    /// Becomes `true` when the store can't promise durability any more, because the disk refused to keep what it was
+    /// given. The process must end; what was acknowledged is safe.
+    fn broken(&self) -> watch::Receiver<bool>;
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The guard doesn't hold: somebody else was faster. Load and decide again.
+    #[error("what was read has changed meanwhile")]
+    Conflict,
+    /// The disk or the file's page limit is full. Nothing was written; it works again once there is room.
+    #[error("the disk is full")]
+    Full,
+    /// It can't be reached or used now. Nothing was written, or nobody can tell; the detail is for the log.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("another process is using {path}")]
+    InUse {
+        /// The file.
+        path: String,
+    },
+    /// The file can't be used.
+    #[error("cannot open {path}: {detail}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// What the operating system or SQLite says.
+        detail: String,
+    },
+    /// A newer quash has written it.
+    #[error("{path} was written by a newer quash (migration {found}, this one knows {known})")]
+    Newer {
+        /// The file.
+        path: String,
+        /// The newest migration in it.
+        found: u32,
+        /// The newest one this program knows.
+        known: u32,
+    },
+    /// A migration that was applied isn't the one this program knows by that number.
+    #[error("{path} was written by another build of quash: migration {number} differs")]
+    Altered {
+        /// The file.
+        path: String,
+        /// The migration.
+        number: u32,
+    },
+}

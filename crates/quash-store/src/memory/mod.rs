@@ -1,0 +1,115 @@
+//! The store in memory: the model that the others are compared with, and a store for tests. It keeps nothing beyond
+//! the process.
+
+mod state;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use quash_core::model::{
+    Account, AccountLoaded, Change, Entry, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
+};
+use tokio::sync::watch;
+
+use self::state::State;
+use crate::{Store, StoreError};
+
+/// A [`Store`] that forgets everything with the process.
+///
+/// ```
+/// use quash_store::{MemoryStore, Store};
+/// let store = MemoryStore::new();
+/// assert_eq!(*store.newest().borrow(), quash_core::model::Seq::start_of(1));
+/// ```
+#[derive(Debug)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+    newest: watch::Sender<Seq>,
+    broken: watch::Sender<bool>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        let state = State::default();
+        let newest = watch::Sender::new(state.head().seq);
+        Self { state: Mutex::new(state), newest, broken: watch::Sender::new(false) }
+    }
+
+    /// A panic elsewhere can't have left the state half written: a change is applied after all that may fail.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.state().head())
+    }
+
+    async fn account_by_name(&self, folded: &str, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        Ok(self.state().account_by_name(folded, now))
+    }
+
+    async fn account_by_subject(&self, subject: &Subject, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        Ok(self.state().account_by_subject(subject, now))
+    }
+
+    async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        Ok(self.state().accounts(after, limit))
+    }
+
+    async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError> {
+        Ok(self.state().session(id))
+    }
+
+    async fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, StoreError> {
+        Ok(self.state().sessions_of(subject, after, limit))
+    }
+
+    async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.state().entries_after(after, limit))
+    }
+
+    async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
+        Ok(self.state().entries_of(keys))
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        Ok(self.state().keys())
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
+        Ok(self.state().secret(name))
+    }
+
+    async fn longest_lifetime(&self) -> Result<u64, StoreError> {
+        Ok(self.state().longest_lifetime())
+    }
+
+    async fn commit(&self, change: Change) -> Result<Receipt, StoreError> {
+        let mut state = self.state();
+        let receipt = state.apply(&change)?;
+        if let Some(seq) = receipt.seq {
+            // While the lock is held, so that the newest number never goes back.
+            self.newest.send_replace(seq);
+        }
+        Ok(receipt)
+    }
+
+    fn newest(&self) -> watch::Receiver<Seq> {
+        self.newest.subscribe()
+    }
+
+    fn broken(&self) -> watch::Receiver<bool> {
+        self.broken.subscribe()
+    }
+}

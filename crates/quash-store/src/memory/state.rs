@@ -1,0 +1,348 @@
+//! All that a store knows, in plain collections, and what each change does to it: first every guard, then every
+//! write. No lock lives here, and nothing is asynchronous.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quash_core::model::{
+    Account, AccountLoaded, AccountState, Chain, Change, Email, Entry, Generation, Head, KeyRecord, KeyState, Kid, NewEntry, PasswordHash,
+    Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionLoaded, SessionState, Subject, Survivor, Timestamp, limits,
+};
+use quash_core::watch::feed;
+
+use crate::StoreError;
+use crate::log::LogEnd;
+
+/// All that a store knows.
+#[derive(Debug)]
+pub(super) struct State {
+    seq: Seq,
+    chain: Chain,
+    sessions_before: Seq,
+    longest_lifetime_ms: u64,
+    accounts: BTreeMap<Subject, Account>,
+    sessions: BTreeMap<SessionId, Session>,
+    log: BTreeMap<Seq, Logged>,
+    keys: BTreeMap<Kid, KeyRecord>,
+    secrets: BTreeMap<String, Sealed>,
+}
+
+/// An entry of the log, and since when it is marked.
+#[derive(Debug)]
+struct Logged {
+    entry: Entry,
+    marked_at: Option<Timestamp>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            seq: Seq::start_of(1),
+            chain: feed::EMPTY,
+            sessions_before: Seq::ZERO,
+            longest_lifetime_ms: 0,
+            accounts: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            log: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+        }
+    }
+}
+
+/// The guard of a change: it holds, or somebody else was faster.
+fn guard(holds: bool) -> Result<(), StoreError> {
+    if holds { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
+/// What the store says of a change that appended nothing and took no row.
+const WRITTEN: Receipt = Receipt { seq: None, pruned: 0 };
+
+impl State {
+    /// Writes a change if its guard holds, else nothing.
+    pub(super) fn apply(&mut self, change: &Change) -> Result<Receipt, StoreError> {
+        match change {
+            Change::AddAccount(account) => self.add_account(account),
+            Change::OpenSession { session, version, rehash, evict } => {
+                self.open_session(session, *version, rehash.as_ref(), evict.as_ref())
+            }
+            Change::Rotate { session, from, rotated_at, idle_until } => self.rotate(*session, *from, *rotated_at, *idle_until),
+            Change::EndSessions { sessions } => self.end_sessions(sessions),
+            Change::EndAccount { subject, version, entry, password, state, survivor } => {
+                self.end_account(subject, *version, entry, password.as_ref(), *state, *survivor)
+            }
+            Change::EndEverything { entry } => Ok(self.end_everything(entry)),
+            Change::Revoke { entry } => Ok(appended(self.append(entry))),
+            Change::AddKey { key, replaces } => self.add_key(key, replaces.as_ref()),
+            Change::DropKey { kid } => self.drop_key(kid),
+            Change::AddSecret { name, secret } => self.add_secret(name, secret),
+            Change::RaiseLongestLifetime(millis) => Ok(self.raise_longest_lifetime(*millis)),
+            Change::MarkExpired { now, limit } => Ok(self.mark_expired(*now, *limit)),
+            Change::DeleteMarked { now, marked_until, limit } => Ok(self.delete_marked(*now, *marked_until, *limit)),
+        }
+    }
+
+    fn add_account(&mut self, account: &Account) -> Result<Receipt, StoreError> {
+        guard(!self.accounts.contains_key(&account.subject))?;
+        guard(self.accounts.values().all(|other| other.username.folded() != account.username.folded()))?;
+        let address = account.email.as_ref().map(Email::folded);
+        guard(address.is_none() || self.accounts.values().all(|other| other.email.as_ref().map(Email::folded) != address))?;
+        self.accounts.insert(account.subject.clone(), account.clone());
+        Ok(WRITTEN)
+    }
+
+    fn open_session(
+        &mut self,
+        session: &Session,
+        version: u64,
+        rehash: Option<&PasswordHash>,
+        evict: Option<&SessionEnd>,
+    ) -> Result<Receipt, StoreError> {
+        guard(self.account_at(&session.subject, version).is_some())?;
+        guard(session.opened_seq >= self.watermark(&session.subject))?;
+        guard(!self.sessions.contains_key(&session.id))?;
+        guard(evict.is_none_or(|end| self.live(end.session).is_some()))?;
+
+        let seq = evict.map(|end| self.end(end));
+        self.sessions.insert(session.id, session.clone());
+        if let (Some(account), Some(hash)) = (self.accounts.get_mut(&session.subject), rehash) {
+            account.password = Some(hash.clone());
+        }
+        Ok(Receipt { seq, pruned: 0 })
+    }
+
+    fn rotate(&mut self, id: SessionId, from: Generation, rotated_at: Timestamp, idle_until: Timestamp) -> Result<Receipt, StoreError> {
+        guard(self.rotatable(id, from).is_some())?;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.generation = from.next();
+            session.rotated_at = rotated_at;
+            session.idle_until = idle_until;
+        }
+        Ok(WRITTEN)
+    }
+
+    fn end_sessions(&mut self, ends: &[SessionEnd]) -> Result<Receipt, StoreError> {
+        let ids: BTreeSet<SessionId> = ends.iter().map(|end| end.session).collect();
+        guard(ids.len() == ends.len() && ids.into_iter().all(|id| self.live(id).is_some()))?;
+        let seq = ends.iter().map(|end| self.end(end)).last();
+        Ok(Receipt { seq, pruned: 0 })
+    }
+
+    fn end_account(
+        &mut self,
+        subject: &Subject,
+        version: u64,
+        entry: &NewEntry,
+        password: Option<&PasswordHash>,
+        state: Option<AccountState>,
+        survivor: Option<Survivor>,
+    ) -> Result<Receipt, StoreError> {
+        guard(self.account_at(subject, version).is_some())?;
+        if let Some(survivor) = survivor {
+            guard(self.rotatable(survivor.session, survivor.generation).is_some_and(|session| session.subject == *subject))?;
+        }
+
+        let seq = self.append(entry);
+        if let Some(account) = self.accounts.get_mut(subject) {
+            account.sessions_before = seq;
+            account.version += 1;
+            account.state = state.unwrap_or(account.state);
+            account.password = password.cloned().or(account.password.take());
+        }
+        if let Some(survivor) = survivor
+            && let Some(session) = self.sessions.get_mut(&survivor.session)
+        {
+            session.generation = survivor.generation.next();
+            session.rotated_at = survivor.rotated_at;
+            session.idle_until = survivor.idle_until;
+            session.opened_seq = seq;
+        }
+        Ok(appended(seq))
+    }
+
+    fn end_everything(&mut self, entry: &NewEntry) -> Receipt {
+        self.sessions_before = self.append(entry);
+        appended(self.sessions_before)
+    }
+
+    fn add_key(&mut self, key: &KeyRecord, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, StoreError> {
+        let current = self.keys.values().find(|key| key.state == KeyState::Current);
+        guard(current.map(|key| &key.kid) == replaces.map(|(kid, _)| kid))?;
+        guard(replaces.is_none_or(|(_, state)| matches!(state, KeyState::Retiring { .. })))?;
+        guard(!self.keys.contains_key(&key.kid))?;
+        if let Some((kid, state)) = replaces
+            && let Some(replaced) = self.keys.get_mut(kid)
+        {
+            replaced.state = *state;
+        }
+        self.keys.insert(key.kid.clone(), key.clone());
+        Ok(WRITTEN)
+    }
+
+    fn drop_key(&mut self, kid: &Kid) -> Result<Receipt, StoreError> {
+        guard(self.keys.get(kid).is_some_and(|key| matches!(key.state, KeyState::Retiring { .. })))?;
+        self.keys.remove(kid);
+        Ok(WRITTEN)
+    }
+
+    fn add_secret(&mut self, name: &str, secret: &Sealed) -> Result<Receipt, StoreError> {
+        guard(!self.secrets.contains_key(name))?;
+        self.secrets.insert(name.to_owned(), secret.clone());
+        Ok(WRITTEN)
+    }
+
+    fn raise_longest_lifetime(&mut self, millis: u64) -> Receipt {
+        self.longest_lifetime_ms = self.longest_lifetime_ms.max(millis);
+        WRITTEN
+    }
+
+    fn mark_expired(&mut self, now: Timestamp, limit: u32) -> Receipt {
+        let unmarked = self.log.values().filter(|logged| logged.marked_at.is_none());
+        let mut due: Vec<_> = unmarked
+            .filter_map(|Logged { entry, .. }| entry.drop_after.filter(|after| *after <= now).map(|after| (after, entry.seq)))
+            .collect();
+        due.sort_unstable();
+        due.truncate(limit as usize);
+        for (_, seq) in &due {
+            if let Some(logged) = self.log.get_mut(seq) {
+                logged.marked_at = Some(now);
+            }
+        }
+
+        let spent = self.sessions.values().filter(|session| session.idle_until < now - limits::SESSION_KEPT);
+        let mut forgotten: Vec<_> = spent.map(|session| (session.idle_until, session.id)).collect();
+        forgotten.sort_unstable();
+        forgotten.truncate(limit as usize);
+        for (_, id) in &forgotten {
+            self.sessions.remove(id);
+        }
+        pruned(due.len() + forgotten.len())
+    }
+
+    fn delete_marked(&mut self, now: Timestamp, marked_until: Timestamp, limit: u32) -> Receipt {
+        let past = self.log.values().filter(|logged| logged.entry.drop_after.is_some_and(|after| after <= now));
+        let mut due: Vec<_> = past
+            .filter_map(|logged| logged.marked_at.filter(|marked| *marked <= marked_until).map(|marked| (marked, logged.entry.seq)))
+            .collect();
+        due.sort_unstable();
+        due.truncate(limit as usize);
+        for (_, seq) in &due {
+            self.log.remove(seq);
+        }
+        pruned(due.len())
+    }
+}
+
+/// What the guards and the writes above have in common.
+impl State {
+    fn account_at(&self, subject: &Subject, version: u64) -> Option<&Account> {
+        self.accounts.get(subject).filter(|account| account.version == version)
+    }
+
+    fn live(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id).filter(|session| session.state == SessionState::Live)
+    }
+
+    fn rotatable(&self, id: SessionId, generation: Generation) -> Option<&Session> {
+        self.live(id).filter(|session| session.generation == generation && session.opened_seq >= self.watermark(&session.subject))
+    }
+
+    /// Sessions of this account that were opened before this are ended.
+    fn watermark(&self, subject: &Subject) -> Seq {
+        let own = self.accounts.get(subject).map_or(Seq::ZERO, |account| account.sessions_before);
+        own.max(self.sessions_before)
+    }
+
+    fn end(&mut self, end: &SessionEnd) -> Seq {
+        if let Some(session) = self.sessions.get_mut(&end.session) {
+            session.state = SessionState::Ended(end.ending());
+        }
+        self.append(&end.entry)
+    }
+
+    fn append(&mut self, new: &NewEntry) -> Seq {
+        let end = LogEnd { seq: self.seq, chain: self.chain, longest_lifetime_ms: self.longest_lifetime_ms };
+        let entry = end.followed_by(new);
+        self.seq = entry.seq;
+        self.chain = entry.chain;
+        self.log.insert(entry.seq, Logged { entry, marked_at: None });
+        self.seq
+    }
+}
+
+/// Reads.
+impl State {
+    pub(super) fn head(&self) -> Head {
+        Head { seq: self.seq, chain: self.chain, sessions_before: self.sessions_before }
+    }
+
+    pub(super) fn account_by_name(&self, folded: &str, now: Timestamp) -> AccountLoaded {
+        self.loaded(self.accounts.values().find(|account| account.username.folded() == folded), now)
+    }
+
+    pub(super) fn account_by_subject(&self, subject: &Subject, now: Timestamp) -> AccountLoaded {
+        self.loaded(self.accounts.get(subject), now)
+    }
+
+    pub(super) fn accounts(&self, after: Option<&str>, limit: u32) -> Vec<Account> {
+        let mut accounts: Vec<_> =
+            self.accounts.values().filter(|account| after.is_none_or(|after| account.username.folded() > after)).cloned().collect();
+        accounts.sort_by(|a, b| a.username.folded().cmp(b.username.folded()));
+        accounts.truncate(limit as usize);
+        accounts
+    }
+
+    pub(super) fn session(&self, id: SessionId) -> SessionLoaded {
+        let session = self.sessions.get(&id);
+        let found = session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
+        SessionLoaded { head: self.head(), found }
+    }
+
+    pub(super) fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Vec<Session> {
+        let of_account = self.sessions.values().filter(|session| session.subject == *subject);
+        of_account.filter(|session| after.is_none_or(|after| session.id > after)).take(limit as usize).cloned().collect()
+    }
+
+    pub(super) fn entries_after(&self, after: Seq, limit: u32) -> Vec<Entry> {
+        self.log.values().map(|logged| &logged.entry).filter(|entry| entry.seq > after).take(limit as usize).cloned().collect()
+    }
+
+    pub(super) fn entries_of(&self, keys: &[ScopeKey]) -> Vec<Entry> {
+        self.log.values().map(|logged| &logged.entry).filter(|entry| keys.contains(&entry.key)).cloned().collect()
+    }
+
+    pub(super) fn keys(&self) -> Vec<KeyRecord> {
+        let mut keys: Vec<_> = self.keys.values().cloned().collect();
+        keys.sort_by(|a, b| (a.created_at, &a.kid).cmp(&(b.created_at, &b.kid)));
+        keys
+    }
+
+    pub(super) fn secret(&self, name: &str) -> Option<Sealed> {
+        self.secrets.get(name).cloned()
+    }
+
+    pub(super) fn longest_lifetime(&self) -> u64 {
+        self.longest_lifetime_ms
+    }
+
+    fn loaded(&self, account: Option<&Account>, now: Timestamp) -> AccountLoaded {
+        let head = self.head();
+        let counted: Vec<&Session> = account.map_or_else(Vec::new, |account| {
+            let of_account = self.sessions.values().filter(|session| session.subject == account.subject);
+            of_account.filter(|session| session.is_live(account, &head) && session.idle_until > now).collect()
+        });
+        AccountLoaded {
+            head,
+            account: account.cloned(),
+            live_sessions: u32::try_from(counted.len()).unwrap_or(u32::MAX),
+            idlest: counted.iter().min_by_key(|session| (session.rotated_at, session.id)).map(|session| session.id),
+        }
+    }
+}
+
+fn appended(seq: Seq) -> Receipt {
+    Receipt { seq: Some(seq), pruned: 0 }
+}
+
+fn pruned(rows: usize) -> Receipt {
+    Receipt { seq: None, pruned: u32::try_from(rows).unwrap_or(u32::MAX) }
+}

@@ -1,0 +1,222 @@
+//! One function per [`Change`]: it checks the guard in the statements that write, and fails with
+//! [`Fault::Conflict`] if it doesn't hold. What it has written by then is undone by whoever holds the transaction.
+
+use quash_core::model::{
+    Account, AccountState, Change, Email, Generation, KeyRecord, KeyState, Kid, NewEntry, PasswordHash, Receipt, Sealed, Seq, Session,
+    SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp, limits,
+};
+use rusqlite::{Connection, Params, params};
+
+use super::fault::Fault;
+use super::{rows, statements};
+
+/// Writes a change into the open transaction.
+pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
+    match change {
+        Change::AddAccount(account) => add_account(conn, account),
+        Change::OpenSession { session, version, rehash, evict } => open_session(conn, session, *version, rehash.as_ref(), evict.as_ref()),
+        Change::Rotate { session, from, rotated_at, idle_until } => rotate(conn, *session, *from, *rotated_at, *idle_until),
+        Change::EndSessions { sessions } => end_sessions(conn, sessions),
+        Change::EndAccount { subject, version, entry, password, state, survivor } => {
+            end_account(conn, subject, *version, entry, password.as_ref(), *state, *survivor)
+        }
+        Change::EndEverything { entry } => end_everything(conn, entry),
+        Change::Revoke { entry } => append(conn, entry).map(appended),
+        Change::AddKey { key, replaces } => add_key(conn, key, replaces.as_ref()),
+        Change::DropKey { kid } => write_one(conn, statements::DROP_KEY, [kid.as_str()]),
+        Change::AddSecret { name, secret } => add_secret(conn, name, secret),
+        Change::RaiseLongestLifetime(millis) => write_one(conn, statements::RAISE_LONGEST_LIFETIME, [rows::stored(*millis)?]),
+        Change::MarkExpired { now, limit } => mark_expired(conn, *now, *limit),
+        Change::DeleteMarked { now, marked_until, limit } => delete_marked(conn, *now, *marked_until, *limit),
+    }
+}
+
+/// About how many rows a change may write.
+pub(super) fn weight(change: &Change) -> usize {
+    match change {
+        Change::MarkExpired { limit, .. } | Change::DeleteMarked { limit, .. } => *limit as usize,
+        _ => 1,
+    }
+}
+
+fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
+    let (state, state_at) = rows::stored_state(account.state);
+    let values = params![
+        account.subject.as_str(),
+        account.username.shown(),
+        account.username.folded(),
+        account.email.as_ref().map(|email| email.shown.as_str()),
+        account.email.as_ref().map(Email::folded),
+        account.email.as_ref().and_then(|email| email.verified_at).map(Timestamp::as_millis),
+        account.password.as_ref().map(PasswordHash::as_str),
+        state,
+        state_at,
+        rows::stored(account.sessions_before.as_u64())?,
+        rows::stored(account.version)?,
+        account.created_at.as_millis(),
+    ];
+    write_one(conn, statements::ADD_ACCOUNT, values)
+}
+
+fn open_session(
+    conn: &Connection,
+    session: &Session,
+    version: u64,
+    rehash: Option<&PasswordHash>,
+    evict: Option<&SessionEnd>,
+) -> Result<Receipt, Fault> {
+    let evicted = evict.map(|end| end_session(conn, end)).transpose()?;
+    let ending = match &session.state {
+        SessionState::Live => None,
+        SessionState::Ended(ending) => Some(ending),
+    };
+    let values = params![
+        session.id.as_bytes(),
+        session.subject.as_str(),
+        session.generation.0,
+        session.rotated_at.as_millis(),
+        session.seed,
+        rows::stored(session.opened_seq.as_u64())?,
+        session.opened_at.as_millis(),
+        session.idle_until.as_millis(),
+        session.ends_at.map(Timestamp::as_millis),
+        ending.map(|ending| ending.reason.as_str()),
+        ending.map(|ending| ending.at.as_millis()),
+        ending.map(|ending| ending.actor.as_str()),
+        session.device,
+        session.address,
+        rows::stored(version)?,
+    ];
+    write_one(conn, statements::OPEN_SESSION, values)?;
+    if let Some(hash) = rehash {
+        write_one(conn, statements::REHASH, params![hash.as_str(), session.subject.as_str(), rows::stored(version)?])?;
+    }
+    Ok(Receipt { seq: evicted, pruned: 0 })
+}
+
+fn rotate(conn: &Connection, id: SessionId, from: Generation, rotated_at: Timestamp, idle_until: Timestamp) -> Result<Receipt, Fault> {
+    let values = params![id.as_bytes(), from.0, from.next().0, rotated_at.as_millis(), idle_until.as_millis()];
+    write_one(conn, statements::ROTATE, values)
+}
+
+fn end_sessions(conn: &Connection, ends: &[SessionEnd]) -> Result<Receipt, Fault> {
+    let mut last = None;
+    for end in ends {
+        last = Some(end_session(conn, end)?);
+    }
+    Ok(Receipt { seq: last, pruned: 0 })
+}
+
+fn end_account(
+    conn: &Connection,
+    subject: &Subject,
+    version: u64,
+    entry: &NewEntry,
+    password: Option<&PasswordHash>,
+    state: Option<AccountState>,
+    survivor: Option<Survivor>,
+) -> Result<Receipt, Fault> {
+    let seq = append(conn, entry)?;
+    let number = rows::stored(seq.as_u64())?;
+    // Before the account's row: the survivor is measured by the watermarks as they stood.
+    if let Some(Survivor { session, generation, rotated_at, idle_until }) = survivor {
+        let values = params![
+            session.as_bytes(),
+            generation.0,
+            generation.next().0,
+            rotated_at.as_millis(),
+            idle_until.as_millis(),
+            number,
+            subject.as_str(),
+        ];
+        write_one(conn, statements::SURVIVE, values)?;
+    }
+    let (state, state_at) = state.map(rows::stored_state).unzip();
+    let values = params![subject.as_str(), rows::stored(version)?, number, password.map(PasswordHash::as_str), state, state_at.flatten()];
+    write_one(conn, statements::END_ACCOUNT, values)?;
+    Ok(appended(seq))
+}
+
+fn end_everything(conn: &Connection, entry: &NewEntry) -> Result<Receipt, Fault> {
+    let seq = append(conn, entry)?;
+    write_one(conn, statements::END_EVERYTHING, [rows::stored(seq.as_u64())?])?;
+    Ok(appended(seq))
+}
+
+fn add_key(conn: &Connection, key: &KeyRecord, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, Fault> {
+    match replaces {
+        None => {}
+        Some((kid, KeyState::Retiring { until })) => {
+            write_one(conn, statements::RETIRE_KEY, params![kid.as_str(), until.as_millis()])?;
+        }
+        // There would be two current keys.
+        Some((_, KeyState::Current)) => return Err(Fault::Conflict),
+    }
+    let (state, retires_at) = rows::stored_key_state(key.state);
+    let values = params![key.kid.as_str(), key.algorithm.as_str(), state, retires_at, key.secret.0, key.created_at.as_millis()];
+    write_one(conn, statements::ADD_KEY, values)
+}
+
+fn add_secret(conn: &Connection, name: &str, secret: &Sealed) -> Result<Receipt, Fault> {
+    write_one(conn, statements::ADD_SECRET, params![name, secret.0])
+}
+
+fn mark_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, Fault> {
+    let marked = write(conn, statements::MARK_ENTRIES, params![now.as_millis(), limit])?;
+    let forgotten = write(conn, statements::FORGET_SESSIONS, params![(now - limits::SESSION_KEPT).as_millis(), limit])?;
+    Ok(pruned(marked + forgotten))
+}
+
+fn delete_marked(conn: &Connection, now: Timestamp, marked_until: Timestamp, limit: u32) -> Result<Receipt, Fault> {
+    let values = params![now.as_millis(), marked_until.as_millis(), limit];
+    let deleted = rows::all(conn, statements::DELETE_ENTRIES, values, |columns| columns.take::<i64>())?;
+    if let Some(highest) = deleted.iter().max() {
+        write_one(conn, statements::RAISE_MIN_SEQ, [highest])?;
+    }
+    Ok(pruned(deleted.len()))
+}
+
+fn end_session(conn: &Connection, end: &SessionEnd) -> Result<Seq, Fault> {
+    let ending = end.ending();
+    let values = params![end.session.as_bytes(), ending.reason.as_str(), ending.at.as_millis(), ending.actor.as_str()];
+    write_one(conn, statements::END_SESSION, values)?;
+    append(conn, &end.entry)
+}
+
+/// Appends an entry to the log. Its number is read here, inside the transaction, so that numbers follow each other in
+/// the order of commits.
+fn append(conn: &Connection, new: &NewEntry) -> Result<Seq, Fault> {
+    let end = rows::log_end(conn)?;
+    let entry = end.followed_by(new);
+    let number = rows::stored(entry.seq.as_u64())?;
+    let values = params![
+        number,
+        entry.kind.as_u8(),
+        entry.key.0,
+        entry.drop_after.map(Timestamp::as_millis),
+        entry.reason.as_str(),
+        entry.at.as_millis(),
+        entry.actor.as_str(),
+        entry.chain,
+    ];
+    write_one(conn, statements::ADD_ENTRY, values)?;
+    write_one(conn, statements::MOVE_HEAD, params![number, entry.chain, rows::stored(end.seq.as_u64())?])?;
+    Ok(entry.seq)
+}
+
+/// Writes exactly one row, else the guard in the statement doesn't hold.
+fn write_one(conn: &Connection, statement: &str, values: impl Params) -> Result<Receipt, Fault> {
+    if write(conn, statement, values)? == 1 { Ok(Receipt::default()) } else { Err(Fault::Conflict) }
+}
+
+fn write(conn: &Connection, statement: &str, values: impl Params) -> Result<usize, Fault> {
+    Ok(conn.prepare_cached(statement)?.execute(values)?)
+}
+
+fn appended(seq: Seq) -> Receipt {
+    Receipt { seq: Some(seq), pruned: 0 }
+}
+
+fn pruned(rows: usize) -> Receipt {
+    Receipt { seq: None, pruned: u32::try_from(rows).unwrap_or(u32::MAX) }
+}

@@ -1,0 +1,104 @@
+//! What can go wrong inside the SQLite store, and what the outside is told about it. Which faults a change provokes
+//! on purpose is in `apply`.
+
+use quash_core::model::Seq;
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+use tokio::sync::watch;
+
+use crate::StoreError;
+
+/// Why something inside a transaction didn't work.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The guard of a change doesn't hold.
+    Conflict,
+    /// A row can't be read, or a value can't be written, as what it should be.
+    Value(&'static str),
+    /// SQLite refuses.
+    Sqlite(rusqlite::Error),
+}
+
+/// What all threads of a store tell the outside without being asked.
+#[derive(Debug)]
+pub(super) struct Signals {
+    /// The newest durable number.
+    pub(super) newest: watch::Sender<Seq>,
+    /// Whether the disk has refused to keep what it was given.
+    pub(super) broken: watch::Sender<bool>,
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl Signals {
+    pub(super) fn new(newest: Seq) -> Self {
+        Self { newest: watch::Sender::new(newest), broken: watch::Sender::new(false) }
+    }
+
+    /// Fails once the store is broken: after a failed fsync nobody knows what the disk holds.
+    pub(super) fn unbroken(&self) -> Result<(), StoreError> {
+        if *self.broken.borrow() { Err(unavailable("the disk has refused to keep what it was given")) } else { Ok(()) }
+    }
+
+    /// What the outside is told of a fault. A failed fsync breaks the store for good.
+    pub(super) fn told(&self, fault: Fault) -> StoreError {
+        match fault {
+            Fault::Conflict => StoreError::Conflict,
+            Fault::Value(what) => StoreError::Unavailable(format!("the database holds something unreadable: {what}")),
+            Fault::Sqlite(error) => {
+                if is_failed_fsync(&error) {
+                    self.broken.send_replace(true);
+                }
+                if is_full(&error) { StoreError::Full } else { StoreError::Unavailable(error.to_string()) }
+            }
+        }
+    }
+}
+
+/// An answer that something is missing which should be there.
+pub(super) fn unavailable(detail: &str) -> StoreError {
+    StoreError::Unavailable(detail.to_owned())
+}
+
+fn is_failed_fsync(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    matches!(extended, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
+}
+
+/// A full disk shows as `SQLITE_FULL`, or, where the index of the WAL can't grow, as `SQLITE_IOERR_SHMSIZE`.
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(extended_code: i32) -> Fault {
+        Fault::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(extended_code), None))
+    }
+
+    #[test]
+    fn a_failed_fsync_breaks_the_store_for_good() {
+        for code in [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC] {
+            let signals = Signals::new(Seq::ZERO);
+            assert!(matches!(signals.told(failure(code)), StoreError::Unavailable(_)));
+            assert!(signals.unbroken().is_err() && *signals.broken.borrow());
+        }
+    }
+
+    #[test]
+    fn a_full_disk_breaks_nothing() {
+        let signals = Signals::new(Seq::ZERO);
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            assert_eq!(signals.told(failure(code)), StoreError::Full);
+        }
+        assert!(matches!(signals.told(failure(ffi::SQLITE_IOERR_WRITE)), StoreError::Unavailable(_)));
+        assert_eq!(signals.told(Fault::Conflict), StoreError::Conflict);
+        assert_eq!(signals.unbroken(), Ok(()));
+    }
+}

@@ -1,0 +1,65 @@
+//! Bringing a database up to what this program knows. The schema itself is in `migrations/sqlite`, one file a step,
+//! never changed once released.
+
+use std::path::Path;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::OpenError;
+
+struct Migration {
+    name: &'static str,
+    sql: &'static str,
+}
+
+/// In order; the first has the number 1.
+const MIGRATIONS: [Migration; 1] = [Migration { name: "sessions", sql: include_str!("../../migrations/sqlite/0001_sessions.sql") }];
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
+    number   INTEGER NOT NULL PRIMARY KEY,
+    name     TEXT    NOT NULL,
+    checksum BLOB    NOT NULL
+) STRICT";
+
+/// Checks, without writing, that what was applied to this database is what this program knows; says how many
+/// migrations that are.
+pub(super) fn applied(conn: &Connection, path: &Path) -> Result<usize, OpenError> {
+    let found = recorded(conn).map_err(|error| super::unusable(path, &error))?;
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    if let Some((newest, _)) = found.last()
+        && *newest > known
+    {
+        return Err(OpenError::Newer { path: path.display().to_string(), found: *newest, known });
+    }
+    for ((number, checksum), (expected, migration)) in found.iter().zip((1..).zip(&MIGRATIONS)) {
+        if (*number, checksum.as_slice()) != (expected, digest(&SHA256, migration.sql.as_bytes()).as_ref()) {
+            return Err(OpenError::Altered { path: path.display().to_string(), number: expected });
+        }
+    }
+    Ok(found.len())
+}
+
+/// Applies what is missing after the first `applied` migrations, each in one transaction with its record.
+pub(super) fn apply(conn: &mut Connection, applied: usize) -> Result<(), rusqlite::Error> {
+    for (number, migration) in (1_u32..).zip(&MIGRATIONS).skip(applied) {
+        let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(TABLE)?;
+        transaction.execute_batch(migration.sql)?;
+        let checksum = digest(&SHA256, migration.sql.as_bytes());
+        let record = (number, migration.name, checksum.as_ref());
+        transaction.execute("INSERT INTO schema_migration (number, name, checksum) VALUES (?1, ?2, ?3)", record)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Numbers and checksums, in order. None in an empty database; a database of something else is none of ours.
+fn recorded(conn: &Connection) -> Result<Vec<(u32, Vec<u8>)>, rusqlite::Error> {
+    let tables: u32 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(Vec::new());
+    }
+    let mut records = conn.prepare("SELECT number, checksum FROM schema_migration ORDER BY number")?;
+    records.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}

@@ -1,0 +1,260 @@
+//! The store in SQLite: one file, one process, one thread that writes, a few that read. This room opens and closes
+//! it; the work is done next door.
+
+mod apply;
+mod checkpoint;
+mod fault;
+mod lock;
+mod migrate;
+#[cfg(test)]
+mod plans;
+mod reader;
+mod rows;
+mod statements;
+mod writer;
+
+use std::fmt;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quash_core::model::{
+    Account, AccountLoaded, Change, Entry, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
+};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::checkpoint::Checkpoints;
+use self::fault::{Signals, unavailable};
+use self::reader::Reads;
+use self::writer::{Write, Writer};
+use crate::{OpenError, Store, StoreError};
+
+/// How long a transaction waits for somebody else's, such as an operator's at the SQLite shell.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many prepared statements a connection keeps.
+const STATEMENTS: usize = 64;
+
+/// What may be chosen about a [`SqliteStore`].
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// How many threads read; at least one does.
+    pub readers: usize,
+    /// The most pages (of 4 KiB) that the database may have; writing more is [`StoreError::Full`].
+    pub max_pages: Option<u32>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { readers: 2, max_pages: None }
+    }
+}
+
+/// A [`Store`] in a SQLite file. Dropping it finishes what was handed in.
+///
+/// ```
+/// use quash_store::{SqliteOptions, SqliteStore};
+/// let directory = tempfile::tempdir()?;
+/// let store = SqliteStore::open(&directory.path().join("quash.db"), SqliteOptions::default())?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub struct SqliteStore {
+    handles: Option<Handles>,
+    threads: Threads,
+    signals: Arc<Signals>,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+/// Where work is handed in. The threads end when these are gone.
+struct Handles {
+    writes: mpsc::Sender<Write>,
+    reads: Reads,
+}
+
+#[derive(Default)]
+struct Threads {
+    readers: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<Connection>>,
+    checkpointer: Option<(Arc<Checkpoints>, JoinHandle<()>)>,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, or makes it, and brings it up to date.
+    ///
+    /// # Errors
+    /// Another process has it open, a newer or another build has written it, or it can't be used.
+    pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
+        let lock = lock::take(path)?;
+        lock::create_private(path).map_err(|error| unusable(path, &error))?;
+        let conn = open_writer(path, &options)?;
+        let newest = rows::head(&conn).map_err(|fault| unusable(path, &format!("{fault:?}")))?.seq;
+        let signals = Arc::new(Signals::new(newest));
+
+        let (writes, write_queue) = mpsc::channel(writer::QUEUE);
+        let (reads, read_queue) = reader::queue();
+        let checkpoints = Arc::new(Checkpoints::default());
+        let mut store =
+            Self { handles: Some(Handles { writes, reads }), threads: Threads::default(), signals: Arc::clone(&signals), _lock: lock };
+
+        let writer = Writer { conn, signals: Arc::clone(&signals), checkpoints: Arc::clone(&checkpoints) };
+        store.threads.writer = Some(spawn(path, "quash-writer", move || writer.run(write_queue))?);
+
+        let conn = open_beside(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let (work, broken) = (Arc::clone(&checkpoints), Arc::clone(&signals));
+        store.threads.checkpointer = Some((checkpoints, spawn(path, "quash-checkpointer", move || work.run(&conn, &broken))?));
+
+        for _ in 0..options.readers.max(1) {
+            let conn = open_beside(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let (queue, signals) = (Arc::clone(&read_queue), Arc::clone(&signals));
+            store.threads.readers.push(spawn(path, "quash-reader", move || queue.run(&conn, &signals))?);
+        }
+        Ok(store)
+    }
+
+    fn handles(&self) -> Result<&Handles, StoreError> {
+        self.handles.as_ref().ok_or_else(|| unavailable("it is closing"))
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.handles = None;
+        for reader in self.threads.readers.drain(..) {
+            let _ = reader.join();
+        }
+        let conn = self.threads.writer.take().map(JoinHandle::join);
+        if let Some((checkpoints, thread)) = self.threads.checkpointer.take() {
+            checkpoints.close();
+            let _ = thread.join();
+        }
+        if let Some(Ok(conn)) = conn {
+            checkpoint::close_last(conn, &self.signals);
+        }
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("signals", &self.signals).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.handles()?.reads.run(|_, head| Ok(head)).await
+    }
+
+    async fn account_by_name(&self, folded: &str, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        let folded = folded.to_owned();
+        self.handles()?.reads.run(move |conn, head| reader::account_by_name(conn, head, &folded, now)).await
+    }
+
+    async fn account_by_subject(&self, subject: &Subject, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        let subject = subject.clone();
+        self.handles()?.reads.run(move |conn, head| reader::account_by_subject(conn, head, &subject, now)).await
+    }
+
+    async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        let after = after.map(str::to_owned);
+        self.handles()?.reads.run(move |conn, _| reader::accounts(conn, after.as_deref(), limit)).await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError> {
+        self.handles()?.reads.run(move |conn, head| reader::session(conn, head, id)).await
+    }
+
+    async fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, StoreError> {
+        let subject = subject.clone();
+        self.handles()?.reads.run(move |conn, _| reader::sessions_of(conn, &subject, after, limit)).await
+    }
+
+    async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        self.handles()?.reads.run(move |conn, _| reader::entries_after(conn, after, limit)).await
+    }
+
+    async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
+        let keys = keys.to_vec();
+        self.handles()?.reads.run(move |conn, _| reader::entries_of(conn, &keys)).await
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.handles()?.reads.run(|conn, _| reader::keys(conn)).await
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
+        let name = name.to_owned();
+        self.handles()?.reads.run(move |conn, _| reader::secret(conn, &name)).await
+    }
+
+    async fn longest_lifetime(&self) -> Result<u64, StoreError> {
+        self.handles()?.reads.run(|conn, _| reader::longest_lifetime(conn)).await
+    }
+
+    async fn commit(&self, change: Change) -> Result<Receipt, StoreError> {
+        let (outcome, written) = oneshot::channel();
+        self.handles()?.writes.send(Write { change, outcome }).await.map_err(|_| unavailable("it is closing"))?;
+        written.await.map_err(|_| unavailable("it is closing"))?
+    }
+
+    fn newest(&self) -> watch::Receiver<Seq> {
+        self.signals.newest.subscribe()
+    }
+
+    fn broken(&self) -> watch::Receiver<bool> {
+        self.signals.broken.subscribe()
+    }
+}
+
+/// The connection that writes, to a database that is up to date.
+fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
+    let sqlite = |error: rusqlite::Error| unusable(path, &error);
+    let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
+    // Before anything is written: a database of somebody else stays as it is.
+    let applied = migrate::applied(&conn, path)?;
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(sqlite)?;
+    if mode != "wal" {
+        return Err(unusable(path, &"the file system does not allow a write-ahead log"));
+    }
+    migrate::apply(&mut conn, applied).map_err(sqlite)?;
+    if let Some(pages) = options.max_pages {
+        conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).map_err(sqlite)?;
+    }
+    Ok(conn)
+}
+
+/// A connection beside the writer's. Closing it leaves the WAL to the writer.
+fn open_beside(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+    let opened = connect(path, flags).and_then(|conn| {
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        Ok(conn)
+    });
+    opened.map_err(|error| unusable(path, &error))
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error> {
+    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Without FULL, an answered change could be lost with the power. Savepoints keep their undo log in memory. A WAL
+    // that grew beyond 64 MiB is cut when it begins anew.
+    conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;")?;
+    conn.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    conn.pragma_update_and_check(None, "journal_size_limit", checkpoint::FULL_BYTES, |_| Ok(()))?;
+    Ok(conn)
+}
+
+fn spawn<T: Send + 'static>(path: &Path, name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, OpenError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| unusable(path, &error))
+}
+
+fn unusable(path: &Path, detail: &dyn fmt::Display) -> OpenError {
+    OpenError::Unusable { path: path.display().to_string(), detail: detail.to_string() }
+}

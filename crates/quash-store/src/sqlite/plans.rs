@@ -1,0 +1,97 @@
+//! How SQLite finds the rows of each statement: by an index, never by reading a table from end to end.
+
+use rusqlite::Connection;
+
+use super::statements::*;
+use super::{SqliteOptions, open_writer};
+
+const STATEMENTS: [&str; 43] = [
+    BEGIN_WRITE,
+    BEGIN_READ,
+    COMMIT,
+    ROLLBACK,
+    SAVEPOINT,
+    RELEASE,
+    ROLLBACK_MEMBER,
+    WAL_LOOK,
+    WAL_PASSIVE,
+    WAL_RESTART,
+    HEAD,
+    LONGEST_LIFETIME,
+    ACCOUNT_BY_NAME,
+    ACCOUNT_BY_SUBJECT,
+    ACCOUNTS,
+    LIVE_SESSIONS,
+    IDLEST,
+    SESSION,
+    SESSIONS_OF,
+    ENTRIES_AFTER,
+    ENTRIES_OF,
+    KEYS,
+    SECRET,
+    LOG_END,
+    ADD_ENTRY,
+    MOVE_HEAD,
+    ADD_ACCOUNT,
+    OPEN_SESSION,
+    REHASH,
+    ROTATE,
+    SURVIVE,
+    END_SESSION,
+    END_ACCOUNT,
+    END_EVERYTHING,
+    RETIRE_KEY,
+    ADD_KEY,
+    DROP_KEY,
+    ADD_SECRET,
+    RAISE_LONGEST_LIFETIME,
+    MARK_ENTRIES,
+    FORGET_SESSIONS,
+    DELETE_ENTRIES,
+    RAISE_MIN_SEQ,
+];
+
+#[test]
+fn every_statement_finds_its_rows_by_an_index() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("quash.db");
+    super::lock::create_private(&path).expect("a file");
+    let conn = open_writer(&path, &SqliteOptions::default()).expect("a database");
+    for statement in STATEMENTS {
+        let steps = plan(&conn, statement);
+        // There are few keys, and all of them are wanted. A constant row is none of a table's.
+        let whole = |step: &&String| step.starts_with("SCAN") && *step != "SCAN CONSTANT ROW" && statement != KEYS;
+        assert_eq!(steps.iter().find(whole), None, "{statement}\n{steps:#?}");
+        // An account has at most so many live sessions; whatever else is in order comes so from an index.
+        let sorted = steps.iter().any(|step| step.contains("TEMP B-TREE") && statement != IDLEST);
+        assert!(!sorted, "{statement}\n{steps:#?}");
+    }
+}
+
+#[test]
+fn no_statement_is_left_out() {
+    let source = include_str!("statements.rs");
+    assert_eq!(source.matches("pub(super) const ").count(), STATEMENTS.len(), "add it to the list above");
+    let others = [
+        include_str!("apply.rs"),
+        include_str!("checkpoint.rs"),
+        include_str!("reader.rs"),
+        include_str!("rows.rs"),
+        include_str!("writer.rs"),
+    ];
+    for source in others {
+        for verb in ["\"SELECT ", "\"INSERT ", "\"UPDATE ", "\"DELETE ", "\"PRAGMA "] {
+            assert!(!source.contains(verb), "{verb} outside of statements.rs");
+        }
+    }
+}
+
+fn plan(conn: &Connection, statement: &str) -> Vec<String> {
+    let mut explained = conn.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).expect(statement);
+    let mut steps = explained.raw_query();
+    let mut told = vec![];
+    while let Some(step) = steps.next().expect(statement) {
+        told.push(step.get(3).expect("a step"));
+    }
+    told
+}

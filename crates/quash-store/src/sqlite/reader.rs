@@ -1,0 +1,137 @@
+//! The threads that read: each look is one read transaction, in which the head is read first. Writing is in
+//! `writer`.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quash_core::model::{
+    Account, AccountLoaded, Entry, Head, KeyRecord, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+};
+use rusqlite::{Connection, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::fault::{Fault, Signals, unavailable};
+use super::{rows, statements};
+use crate::StoreError;
+
+/// How many reads may wait before whoever brings another one waits too.
+const QUEUE: usize = 4096;
+
+/// A read on its way to a thread. It answers to whoever asked by itself.
+type Read = Box<dyn FnOnce(&Connection, &Signals) + Send>;
+
+/// Where reads are handed in.
+#[derive(Clone, Debug)]
+pub(super) struct Reads(mpsc::Sender<Read>);
+
+/// Where the threads take them from.
+#[derive(Debug)]
+pub(super) struct ReadQueue(Mutex<mpsc::Receiver<Read>>);
+
+/// A channel for reads that several threads share.
+pub(super) fn queue() -> (Reads, Arc<ReadQueue>) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    (Reads(sender), Arc::new(ReadQueue(Mutex::new(receiver))))
+}
+
+impl Reads {
+    /// Runs `look` in a read transaction. The head was read before anything else in it.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Connection, Head) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let read: Read = Box::new(move |conn, signals| {
+            let found = signals.unbroken().and_then(|()| in_transaction(conn, look).map_err(|fault| signals.told(fault)));
+            // Whoever stopped waiting doesn't need it.
+            let _ = answer.send(found);
+        });
+        self.0.send(read).await.map_err(|_| unavailable("it is closing"))?;
+        answered.await.map_err(|_| unavailable("it is closing"))?
+    }
+}
+
+impl ReadQueue {
+    /// A reader's thread. It ends when nobody can hand in another read.
+    pub(super) fn run(&self, conn: &Connection, signals: &Signals) {
+        while let Some(read) = self.next() {
+            read(conn, signals);
+        }
+    }
+
+    fn next(&self) -> Option<Read> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv()
+    }
+}
+
+fn in_transaction<T>(conn: &Connection, look: impl FnOnce(&Connection, Head) -> Result<T, Fault>) -> Result<T, Fault> {
+    let run = |statement| conn.prepare_cached(statement)?.execute([]);
+    run(statements::BEGIN_READ)?;
+    let found = rows::head(conn).and_then(|head| look(conn, head));
+    // Nothing was written: this only lets go of the snapshot.
+    run(statements::ROLLBACK)?;
+    found
+}
+
+pub(super) fn account_by_name(conn: &Connection, head: Head, folded: &str, now: Timestamp) -> Result<AccountLoaded, Fault> {
+    let account = rows::one(conn, statements::ACCOUNT_BY_NAME, [folded], rows::account)?;
+    loaded(conn, head, account, now)
+}
+
+pub(super) fn account_by_subject(conn: &Connection, head: Head, subject: &Subject, now: Timestamp) -> Result<AccountLoaded, Fault> {
+    let account = rows::one(conn, statements::ACCOUNT_BY_SUBJECT, [subject.as_str()], rows::account)?;
+    loaded(conn, head, account, now)
+}
+
+pub(super) fn accounts(conn: &Connection, after: Option<&str>, limit: u32) -> Result<Vec<Account>, Fault> {
+    // No folded name is empty.
+    rows::all(conn, statements::ACCOUNTS, params![after.unwrap_or_default(), limit], rows::account)
+}
+
+pub(super) fn session(conn: &Connection, head: Head, id: SessionId) -> Result<SessionLoaded, Fault> {
+    let found = rows::one(conn, statements::SESSION, [id.as_bytes()], |columns| Ok((rows::session(columns)?, rows::account(columns)?)))?;
+    Ok(SessionLoaded { head, found })
+}
+
+pub(super) fn sessions_of(conn: &Connection, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, Fault> {
+    let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
+    rows::all(conn, statements::SESSIONS_OF, params![subject.as_str(), after, limit], rows::session)
+}
+
+pub(super) fn entries_after(conn: &Connection, after: Seq, limit: u32) -> Result<Vec<Entry>, Fault> {
+    // No number is beyond i64: after one that is, there is nothing.
+    let after = i64::try_from(after.as_u64()).unwrap_or(i64::MAX);
+    rows::all(conn, statements::ENTRIES_AFTER, params![after, limit], rows::entry)
+}
+
+pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Entry>, Fault> {
+    let mut found = BTreeMap::new();
+    for key in keys {
+        let entries = rows::all(conn, statements::ENTRIES_OF, [key.0], rows::entry)?;
+        found.extend(entries.into_iter().map(|entry| (entry.seq, entry)));
+    }
+    Ok(found.into_values().collect())
+}
+
+pub(super) fn keys(conn: &Connection) -> Result<Vec<KeyRecord>, Fault> {
+    rows::all(conn, statements::KEYS, [], rows::key)
+}
+
+pub(super) fn secret(conn: &Connection, name: &str) -> Result<Option<Sealed>, Fault> {
+    rows::one(conn, statements::SECRET, [name], |columns| columns.take().map(Sealed))
+}
+
+pub(super) fn longest_lifetime(conn: &Connection) -> Result<u64, Fault> {
+    rows::one(conn, statements::LONGEST_LIFETIME, [], |columns| columns.count())?.ok_or(Fault::Value("no longest lifetime"))
+}
+
+fn loaded(conn: &Connection, head: Head, account: Option<Account>, now: Timestamp) -> Result<AccountLoaded, Fault> {
+    let Some(account) = account else {
+        return Ok(AccountLoaded { head, account: None, live_sessions: 0, idlest: None });
+    };
+    let watermark = rows::stored(account.sessions_before.max(head.sessions_before).as_u64())?;
+    let counted = params![account.subject.as_str(), now.as_millis(), watermark];
+    let live_sessions = rows::one(conn, statements::LIVE_SESSIONS, counted, |columns| columns.take())?.unwrap_or(0);
+    let idlest = rows::one(conn, statements::IDLEST, counted, |columns| columns.session_id())?;
+    Ok(AccountLoaded { head, account: Some(account), live_sessions, idlest })
+}

@@ -1,0 +1,211 @@
+//! Between rows and the nouns of the core. A row that can't be read is a [`Fault`], never a panic. Which rows are
+//! read is in `statements` and `reader`.
+
+use quash_core::model::{
+    Account, AccountState, Actor, Email, Ending, Entry, Generation, Head, KeyRecord, KeyState, Kid, Name, PasswordHash, Reason, ScopeKey,
+    ScopeKind, Sealed, Seq, Session, SessionId, SessionState, Subject, Timestamp,
+};
+use quash_core::token::Algorithm;
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Params, Row};
+
+use super::fault::Fault;
+use super::statements;
+use crate::log::LogEnd;
+
+/// The row that a statement finds, if it finds one.
+pub(super) fn one<T>(
+    conn: &Connection,
+    statement: &str,
+    params: impl Params,
+    read: impl Fn(&mut Columns<'_, '_>) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    let mut statement = conn.prepare_cached(statement)?;
+    let mut rows = statement.query(params)?;
+    rows.next()?.map(|row| read(&mut Columns { row, next: 0 })).transpose()
+}
+
+/// All rows that a statement finds.
+pub(super) fn all<T>(
+    conn: &Connection,
+    statement: &str,
+    params: impl Params,
+    read: impl Fn(&mut Columns<'_, '_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut statement = conn.prepare_cached(statement)?;
+    let mut rows = statement.query(params)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(&mut Columns { row, next: 0 })?);
+    }
+    Ok(found)
+}
+
+/// The head of the log and the watermark over everything.
+pub(super) fn head(conn: &Connection) -> Result<Head, Fault> {
+    let read = |columns: &mut Columns<'_, '_>| Ok(Head { seq: columns.seq()?, chain: columns.take()?, sessions_before: columns.seq()? });
+    one(conn, statements::HEAD, [], read)?.ok_or(Fault::Value("no head of the log"))
+}
+
+/// The end of the log, for what is appended to it.
+pub(super) fn log_end(conn: &Connection) -> Result<LogEnd, Fault> {
+    let read =
+        |columns: &mut Columns<'_, '_>| Ok(LogEnd { seq: columns.seq()?, chain: columns.take()?, longest_lifetime_ms: columns.count()? });
+    one(conn, statements::LOG_END, [], read)?.ok_or(Fault::Value("no end of the log"))
+}
+
+pub(super) fn account(columns: &mut Columns<'_, '_>) -> Result<Account, Fault> {
+    Ok(Account {
+        subject: columns.subject()?,
+        username: Name::parse(columns.text()?).map_err(|_| Fault::Value("a user name"))?,
+        email: email(columns)?,
+        password: columns.take::<Option<String>>()?.map(PasswordHash::new),
+        state: account_state(columns)?,
+        sessions_before: columns.seq()?,
+        version: columns.count()?,
+        created_at: columns.moment()?,
+    })
+}
+
+pub(super) fn session(columns: &mut Columns<'_, '_>) -> Result<Session, Fault> {
+    Ok(Session {
+        id: columns.session_id()?,
+        subject: columns.subject()?,
+        generation: Generation(columns.take()?),
+        rotated_at: columns.moment()?,
+        seed: columns.take()?,
+        opened_seq: columns.seq()?,
+        opened_at: columns.moment()?,
+        idle_until: columns.moment()?,
+        ends_at: columns.perhaps_moment()?,
+        state: session_state(columns)?,
+        device: columns.take()?,
+        address: columns.take()?,
+    })
+}
+
+pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, Fault> {
+    Ok(Entry {
+        seq: columns.seq()?,
+        kind: ScopeKind::from_u8(columns.take()?).ok_or(Fault::Value("a kind of scope"))?,
+        key: ScopeKey(columns.take()?),
+        drop_after: columns.perhaps_moment()?,
+        reason: reason(columns.text()?)?,
+        at: columns.moment()?,
+        actor: actor(columns.text()?)?,
+        chain: columns.take()?,
+    })
+}
+
+pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, Fault> {
+    Ok(KeyRecord {
+        kid: Kid::parse(columns.text()?).map_err(|_| Fault::Value("a key id"))?,
+        algorithm: Algorithm::parse(columns.text()?).ok_or(Fault::Value("an algorithm"))?,
+        state: match (columns.text()?, columns.perhaps_moment()?) {
+            ("current", None) => KeyState::Current,
+            ("retiring", Some(until)) => KeyState::Retiring { until },
+            _ => return Err(Fault::Value("a key's state")),
+        },
+        secret: Sealed(columns.take()?),
+        created_at: columns.moment()?,
+    })
+}
+
+/// A count or a number of the log as SQLite keeps it.
+pub(super) fn stored(number: u64) -> Result<i64, Fault> {
+    i64::try_from(number).map_err(|_| Fault::Value("a number beyond 2^63"))
+}
+
+/// The two columns of an account's state.
+pub(super) fn stored_state(state: AccountState) -> (&'static str, Option<i64>) {
+    match state {
+        AccountState::Active => ("active", None),
+        AccountState::Locked { until } => ("locked", Some(until.as_millis())),
+        AccountState::Deactivated { at } => ("deactivated", Some(at.as_millis())),
+    }
+}
+
+/// The two columns of a key's state.
+pub(super) fn stored_key_state(state: KeyState) -> (&'static str, Option<i64>) {
+    match state {
+        KeyState::Current => ("current", None),
+        KeyState::Retiring { until } => ("retiring", Some(until.as_millis())),
+    }
+}
+
+fn email(columns: &mut Columns<'_, '_>) -> Result<Option<Email>, Fault> {
+    let shown: Option<String> = columns.take()?;
+    let verified_at = columns.perhaps_moment()?;
+    let parse = |shown: String| Email::parse(&shown).map_err(|_| Fault::Value("an e-mail address"));
+    Ok(shown.map(parse).transpose()?.map(|email| Email { verified_at, ..email }))
+}
+
+fn account_state(columns: &mut Columns<'_, '_>) -> Result<AccountState, Fault> {
+    match (columns.text()?, columns.perhaps_moment()?) {
+        ("active", None) => Ok(AccountState::Active),
+        ("locked", Some(until)) => Ok(AccountState::Locked { until }),
+        ("deactivated", Some(at)) => Ok(AccountState::Deactivated { at }),
+        _ => Err(Fault::Value("an account's state")),
+    }
+}
+
+fn session_state(columns: &mut Columns<'_, '_>) -> Result<SessionState, Fault> {
+    let columns: (Option<String>, Option<Timestamp>, Option<String>) = (columns.take()?, columns.perhaps_moment()?, columns.take()?);
+    match columns {
+        (None, None, None) => Ok(SessionState::Live),
+        (Some(why), Some(at), Some(who)) => Ok(SessionState::Ended(Ending { reason: reason(&why)?, at, actor: actor(&who)? })),
+        _ => Err(Fault::Value("a session's end")),
+    }
+}
+
+fn reason(text: &str) -> Result<Reason, Fault> {
+    Reason::parse(text).ok_or(Fault::Value("a reason"))
+}
+
+fn actor(text: &str) -> Result<Actor, Fault> {
+    Actor::parse(text).ok_or(Fault::Value("an actor"))
+}
+
+/// A row, read column by column from the left.
+pub(super) struct Columns<'r, 's> {
+    row: &'r Row<'s>,
+    next: usize,
+}
+
+impl<'r> Columns<'r, '_> {
+    pub(super) fn take<T: FromSql>(&mut self) -> Result<T, Fault> {
+        let value = self.row.get(self.next)?;
+        self.next += 1;
+        Ok(value)
+    }
+
+    pub(super) fn count(&mut self) -> Result<u64, Fault> {
+        u64::try_from(self.take::<i64>()?).map_err(|_| Fault::Value("a number below zero"))
+    }
+
+    pub(super) fn seq(&mut self) -> Result<Seq, Fault> {
+        self.count().map(Seq::from_u64)
+    }
+
+    pub(super) fn session_id(&mut self) -> Result<SessionId, Fault> {
+        self.take().map(SessionId::from_bytes)
+    }
+
+    fn text(&mut self) -> Result<&'r str, Fault> {
+        let text = self.row.get_ref(self.next)?.as_str().map_err(|_| Fault::Value("a text"))?;
+        self.next += 1;
+        Ok(text)
+    }
+
+    fn subject(&mut self) -> Result<Subject, Fault> {
+        Subject::parse(self.text()?).map_err(|_| Fault::Value("a subject"))
+    }
+
+    fn moment(&mut self) -> Result<Timestamp, Fault> {
+        self.take().map(Timestamp::from_millis)
+    }
+
+    fn perhaps_moment(&mut self) -> Result<Option<Timestamp>, Fault> {
+        Ok(self.take::<Option<i64>>()?.map(Timestamp::from_millis))
+    }
+}

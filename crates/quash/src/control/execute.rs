@@ -1,0 +1,133 @@
+//! The work itself: one use case of the service for each request.
+
+use quash_core::model::{Account, Actor, Reason, SessionId, fold, limits};
+use quash_core::token::{Duplicates, Unverified, parse_json};
+use quash_service::{Ended, Failure, Inspection, NewAccount, Service, Standing};
+use serde_json::{Map, Value};
+
+use super::shown::{AccountPage, AccountShown, EndedShown, InspectionShown, RevokedShown, SessionPage, SessionShown};
+use super::{AddAccount, Reply, Request, words};
+use crate::error::{CommandError, Exit};
+use crate::moment::Moment;
+
+/// Executes a request.
+///
+/// # Errors
+/// It fails, with words for the operator.
+pub(crate) async fn execute(service: &Service, request: Request) -> Result<Reply, CommandError> {
+    match request {
+        Request::AddAccount(new) => add_account(service, new).await.map(Reply::Account),
+        Request::Accounts { after, limit } => accounts(service, after, limit).await.map(Reply::Accounts),
+        Request::Account { name } => {
+            let account = account(service, &name).await?;
+            Ok(Reply::Account(AccountShown::new(&account, service.now())))
+        }
+        Request::Sessions { name, after, limit } => sessions(service, &name, after.as_deref(), limit).await.map(Reply::Sessions),
+        Request::EndSession { sid } => end_session(service, &sid, Reason::Ended).await.map(Reply::Ended),
+        Request::RevokeSession { sid } => end_session(service, &sid, Reason::Revoked).await.map(Reply::Ended),
+        Request::RevokeAccount { name } => {
+            let account = account(service, &name).await?;
+            let ended = service.end_account(&account.subject, Reason::Revoked, Actor::Operator).await;
+            let ended = ended.map_err(|failure| words::not_ended("account", &failure))?;
+            Ok(Reply::Ended(shown_end(service, "account", Some(account.subject.to_string()), ended)))
+        }
+        Request::RevokeEverything => {
+            let ended = service.end_everything(Reason::Revoked, Actor::Operator).await;
+            let ended = ended.map_err(|failure| words::not_ended("everything", &failure))?;
+            Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
+        }
+        Request::InspectToken { token } => inspect(service, &token).await.map(Reply::Inspection),
+    }
+}
+
+async fn add_account(service: &Service, new: AddAccount) -> Result<AccountShown, CommandError> {
+    let AddAccount { name, email, verified, subject, password } = new;
+    let password = password.map(super::Secret::into_text);
+    let added = service.add_account(NewAccount { name, email, verified, subject, password }).await;
+    let account = added.map_err(|fault| words::not_added(&fault))?;
+    Ok(AccountShown::new(&account, service.now()))
+}
+
+async fn accounts(service: &Service, after: Option<String>, limit: u32) -> Result<AccountPage, CommandError> {
+    let after = after.as_deref().map(fold);
+    let accounts = service.accounts(after.as_deref(), limit).await.map_err(|failure| failed(&failure))?;
+    let now = service.now();
+    let accounts: Vec<_> = accounts.iter().map(|account| AccountShown::new(account, now)).collect();
+    let next = accounts.last().filter(|_| is_full(accounts.len(), limit)).map(|account| account.name.clone());
+    Ok(AccountPage { accounts, next })
+}
+
+async fn account(service: &Service, name: &str) -> Result<Account, CommandError> {
+    let found = service.account(name).await.map_err(|failure| failed(&failure))?;
+    found.ok_or_else(|| CommandError::new(Exit::NotFound, format!("there is no account \"{name}\"")).hint("`quash account list` shows them"))
+}
+
+async fn sessions(service: &Service, name: &str, after: Option<&str>, limit: u32) -> Result<SessionPage, CommandError> {
+    let after = after.map(session_id).transpose()?;
+    let account = account(service, name).await?;
+    let seen = service.sessions(&account, after, limit).await.map_err(|failure| failed(&failure))?;
+    let sessions: Vec<_> = seen.iter().map(SessionShown::new).collect();
+    let next = sessions.last().filter(|_| is_full(sessions.len(), limit)).map(|session| session.sid.clone());
+    Ok(SessionPage { sessions, next })
+}
+
+async fn end_session(service: &Service, sid: &str, reason: Reason) -> Result<EndedShown, CommandError> {
+    let session = session_id(sid)?;
+    let ended = service.end_session(session, reason, Actor::Operator).await;
+    let ended = ended.map_err(|failure| words::not_ended(&format!("session {session}"), &failure))?;
+    Ok(shown_end(service, "session", Some(session.to_string()), ended))
+}
+
+/// The service answers once its own guard knows: that is the moment from which on it refuses.
+fn shown_end(service: &Service, scope: &str, target: Option<String>, ended: Ended) -> EndedShown {
+    let seq = ended.seq.map(|seq| seq.as_u64());
+    EndedShown { scope: scope.into(), target, seq, effective_at: Moment(service.now()) }
+}
+
+async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, CommandError> {
+    let Inspection { header, claims, signature, standing } = service.inspect(token).await.map_err(|failure| failed(&failure))?;
+    let unreadable = header.as_ref().err().or(claims.as_ref().err()).map(ToString::to_string);
+    let payload = Unverified::parse(token).and_then(|token| token.payload_unverified()).ok();
+    let claims = payload.and_then(|payload| match parse_json(&payload, Duplicates::Refuse) {
+        Ok(Value::Object(claims)) => Some(claims),
+        _ => None,
+    });
+    let header = header.ok().map(|header| {
+        let alg = ("alg".to_owned(), Value::String(header.algorithm));
+        std::iter::once(alg).chain(header.kid.map(|kid| ("kid".to_owned(), Value::String(kid)))).collect::<Map<_, _>>()
+    });
+    let (standing, refusal, revoked) = match &standing {
+        Standing::Live => ("live", None, None),
+        Standing::Refused(refusal) => ("refused", Some(words::refusal(*refusal)), None),
+        Standing::Revoked(by) => ("revoked", None, Some(RevokedShown::new(by))),
+    };
+    Ok(InspectionShown {
+        header,
+        claims,
+        unreadable,
+        signature_good: signature.is_ok(),
+        signature_fault: signature.err().map(|invalid| invalid.to_string()),
+        standing: standing.into(),
+        refusal,
+        revoked,
+        inspected_at: Moment(service.now()),
+    })
+}
+
+fn session_id(text: &str) -> Result<SessionId, CommandError> {
+    text.parse().map_err(|_| {
+        CommandError::new(Exit::Usage, "that isn't a session id")
+            .hint("an id is 32 characters from 0 to 9 and a to f, as `quash session list` and the claim sid show it")
+    })
+}
+
+fn is_full(length: usize, limit: u32) -> bool {
+    u32::try_from(length).is_ok_and(|length| length > 0 && length >= limit.min(limits::PAGE))
+}
+
+fn failed(failure: &Failure) -> CommandError {
+    match failure {
+        Failure::Unavailable(fault) => words::unavailable(fault),
+        Failure::Refused(refusal) => CommandError::failure(words::refusal(*refusal)),
+    }
+}

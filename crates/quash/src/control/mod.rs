@@ -1,0 +1,133 @@
+//! Control: how commands reach what they work on. One request is one line of JSON, and so is its answer. Where a
+//! server runs, the line goes through the unix socket in its data directory; where none runs, the command opens the
+//! store itself. Either way the same [`execute`] does the work.
+
+mod client;
+mod execute;
+mod server;
+mod shown;
+mod socket;
+mod words;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::error::CommandError;
+
+pub(crate) use client::ask;
+pub(crate) use execute::execute;
+pub(crate) use server::ControlServer;
+pub(crate) use shown::{AccountPage, AccountShown, EndedShown, InspectionShown, RevokedShown, SessionPage, SessionShown};
+
+/// The longest line of a request, in bytes.
+const REQUEST_BYTES: u64 = 64 * 1024;
+/// The longest line of an answer, in bytes.
+const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a command asks for. It isn't printable, because it may hold a password or a token.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// Add an account.
+    AddAccount(AddAccount),
+    /// A page of accounts.
+    Accounts {
+        /// After which name.
+        after: Option<String>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// One account.
+    Account {
+        /// Its name or subject.
+        name: String,
+    },
+    /// A page of an account's sessions.
+    Sessions {
+        /// The account's name or subject.
+        name: String,
+        /// After which session.
+        after: Option<String>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// End one session, because its owner is done with it.
+    EndSession {
+        /// Its id.
+        sid: String,
+    },
+    /// Revoke the tokens of one session.
+    RevokeSession {
+        /// Its id.
+        sid: String,
+    },
+    /// Revoke all tokens of an account.
+    RevokeAccount {
+        /// Its name or subject.
+        name: String,
+    },
+    /// Revoke every token issued before.
+    RevokeEverything,
+    /// Look at a token.
+    InspectToken {
+        /// The token.
+        token: String,
+    },
+}
+
+/// An account to be added.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AddAccount {
+    pub(crate) name: String,
+    pub(crate) email: Option<String>,
+    pub(crate) verified: bool,
+    pub(crate) subject: Option<String>,
+    pub(crate) password: Option<Secret>,
+}
+
+/// A text that is wiped from memory.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(String);
+
+/// What a request gets.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reply {
+    /// One account.
+    Account(AccountShown),
+    /// A page of accounts.
+    Accounts(AccountPage),
+    /// A page of sessions.
+    Sessions(SessionPage),
+    /// What was ended.
+    Ended(EndedShown),
+    /// What there is to know about a token.
+    Inspection(InspectionShown),
+}
+
+/// A line of answer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Done(Reply),
+    Failed(CommandError),
+}
+
+impl Secret {
+    /// Keeps a text.
+    pub(crate) fn new(mut text: Zeroizing<String>) -> Self {
+        Self(std::mem::take(&mut *text))
+    }
+
+    fn into_text(mut self) -> Zeroizing<String> {
+        Zeroizing::new(std::mem::take(&mut self.0))
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}

@@ -1,0 +1,197 @@
+//! What commands show: the stable shapes of `--json`. Times are RFC 3339 in UTC; what isn't there is `null`.
+
+use quash_core::model::{Account, AccountState, SessionState, Standing, Timestamp};
+use quash_service::SessionSeen;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::words;
+use crate::moment::Moment;
+
+/// An account, without anything secret.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct AccountShown {
+    /// Its name, as typed.
+    pub(crate) name: String,
+    /// Its subject, as in tokens.
+    pub(crate) subject: String,
+    /// Its address.
+    pub(crate) email: Option<String>,
+    /// When the address was confirmed.
+    pub(crate) email_verified_at: Option<Moment>,
+    /// `active`, `unverified`, `locked` or `deactivated`.
+    pub(crate) state: String,
+    /// Until when it is locked.
+    pub(crate) locked_until: Option<Moment>,
+    /// Whether it can sign in with a password.
+    pub(crate) password_usable: bool,
+    /// When it was added.
+    pub(crate) created_at: Moment,
+}
+
+/// A page of accounts.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct AccountPage {
+    /// In the order of their names.
+    pub(crate) accounts: Vec<AccountShown>,
+    /// What `--after` must say to get the next page; `null` on the last.
+    pub(crate) next: Option<String>,
+}
+
+/// A session.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct SessionShown {
+    /// Its id.
+    pub(crate) sid: String,
+    /// `live`, `ended` or `expired`.
+    pub(crate) state: String,
+    /// When it was opened.
+    pub(crate) opened_at: Moment,
+    /// When its refresh token was last rotated.
+    pub(crate) rotated_at: Moment,
+    /// How often that was.
+    pub(crate) generation: u32,
+    /// When it expires unless it is refreshed.
+    pub(crate) idle_until: Moment,
+    /// When it expires in any case.
+    pub(crate) ends_at: Option<Moment>,
+    /// The user agent that opened it.
+    pub(crate) device: Option<String>,
+    /// The address that opened it.
+    pub(crate) address: Option<String>,
+    /// Why it ended, where that is known.
+    pub(crate) ended_reason: Option<String>,
+    /// When it ended, where it was ended by itself.
+    pub(crate) ended_at: Option<Moment>,
+    /// By whom: `owner`, `operator` or `rule`.
+    pub(crate) ended_by: Option<String>,
+}
+
+/// A page of an account's sessions.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct SessionPage {
+    /// Oldest first.
+    pub(crate) sessions: Vec<SessionShown>,
+    /// What `--after` must say to get the next page; `null` on the last.
+    pub(crate) next: Option<String>,
+}
+
+/// What was ended.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct EndedShown {
+    /// `session`, `account` or `everything`.
+    pub(crate) scope: String,
+    /// The session's id or the account's subject.
+    pub(crate) target: Option<String>,
+    /// The number of its entry in the log.
+    pub(crate) seq: Option<u64>,
+    /// When the server itself refused what it covers.
+    pub(crate) effective_at: Moment,
+}
+
+/// What there is to know about a token.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct InspectionShown {
+    /// What the header says.
+    pub(crate) header: Option<Map<String, Value>>,
+    /// What the payload says, believed or not.
+    pub(crate) claims: Option<Map<String, Value>>,
+    /// Why one of them can't be read.
+    pub(crate) unreadable: Option<String>,
+    /// Whether a key of this quash signed it.
+    pub(crate) signature_good: bool,
+    /// Why not.
+    pub(crate) signature_fault: Option<String>,
+    /// `live`, `refused` or `revoked`.
+    pub(crate) standing: String,
+    /// Why it is refused.
+    pub(crate) refusal: Option<String>,
+    /// What revoked it.
+    pub(crate) revoked: Option<RevokedShown>,
+    /// When it was looked at.
+    pub(crate) inspected_at: Moment,
+}
+
+/// What revoked a token, as far as it is remembered.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct RevokedShown {
+    /// What was revoked.
+    pub(crate) scope: Option<String>,
+    /// Why.
+    pub(crate) reason: Option<String>,
+    /// When.
+    pub(crate) at: Option<Moment>,
+    /// By whom: `owner`, `operator` or `rule`.
+    pub(crate) by: Option<String>,
+    /// The number of its entry in the log.
+    pub(crate) seq: Option<u64>,
+}
+
+impl AccountShown {
+    /// An account as it stands at `now`.
+    pub(super) fn new(account: &Account, now: Timestamp) -> Self {
+        let state = match account.standing(now) {
+            Standing::Active => "active",
+            Standing::Unverified => "unverified",
+            Standing::Locked => "locked",
+            Standing::Deactivated => "deactivated",
+        };
+        let locked_until = match account.state {
+            AccountState::Locked { until } if now < until => Some(Moment(until)),
+            _ => None,
+        };
+        Self {
+            name: account.username.shown().to_owned(),
+            subject: account.subject.to_string(),
+            email: account.email.as_ref().map(|email| email.shown.clone()),
+            email_verified_at: account.email.as_ref().and_then(|email| email.verified_at).map(Moment),
+            state: state.into(),
+            locked_until,
+            password_usable: account.password.is_some(),
+            created_at: Moment(account.created_at),
+        }
+    }
+}
+
+impl SessionShown {
+    /// A session as it was seen.
+    pub(super) fn new(seen: &SessionSeen) -> Self {
+        let session = &seen.session;
+        let ending = match &session.state {
+            SessionState::Ended(ending) => Some(ending),
+            SessionState::Live => None,
+        };
+        let state = match (seen.live, ending.is_some() || seen.reason.is_some()) {
+            (true, _) => "live",
+            (false, true) => "ended",
+            (false, false) => "expired",
+        };
+        Self {
+            sid: session.id.to_string(),
+            state: state.into(),
+            opened_at: Moment(session.opened_at),
+            rotated_at: Moment(session.rotated_at),
+            generation: session.generation.0,
+            idle_until: Moment(session.idle_until),
+            ends_at: session.ends_at.map(Moment),
+            device: session.device.clone(),
+            address: session.address.clone(),
+            ended_reason: seen.reason.map(|reason| reason.as_str().to_owned()),
+            ended_at: ending.map(|ending| Moment(ending.at)),
+            ended_by: ending.map(|ending| ending.actor.as_str().to_owned()),
+        }
+    }
+}
+
+impl RevokedShown {
+    /// What revoked a token.
+    pub(super) fn new(by: &quash_service::RevokedBy) -> Self {
+        Self {
+            scope: by.kind.map(|kind| words::scope(kind).to_owned()),
+            reason: by.reason.map(|reason| reason.as_str().to_owned()),
+            at: by.at.map(Moment),
+            by: by.actor.as_ref().map(|actor| actor.as_str().to_owned()),
+            seq: by.seq.map(|seq| seq.as_u64()),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Words for operators: refusals and failures of the service as a command says them.
+
+use quash_core::model::{Refusal, ScopeKind};
+use quash_service::{AddFault, Failure, Unavailable};
+
+use crate::error::{CommandError, Exit};
+
+/// A scope's kind.
+pub(super) fn scope(kind: ScopeKind) -> &'static str {
+    match kind {
+        ScopeKind::Everything => "everything",
+        ScopeKind::Key => "key",
+        ScopeKind::Client => "client",
+        ScopeKind::Audience => "audience",
+        ScopeKind::Subject => "account",
+        ScopeKind::Session => "session",
+        ScopeKind::Token => "token",
+        ScopeKind::Claim => "claim",
+    }
+}
+
+/// Why a token is refused.
+pub(super) fn refusal(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::TokenInvalid(invalid) => invalid.to_string(),
+        Refusal::TokenExpired => "expired".into(),
+        Refusal::TokenWithoutExp => "without an exp claim".into(),
+        Refusal::TokenWithoutId => "without an id".into(),
+        Refusal::TokenWithoutType => "without a type".into(),
+        Refusal::TokenOfWrongType => "of another type".into(),
+        Refusal::TokenWithoutUser => "without an account".into(),
+        Refusal::TokenRevoked(reason) => format!("revoked ({})", reason.map_or("no reason is remembered", |reason| reason.as_str())),
+        Refusal::BadCredentials => "wrong name or password".into(),
+        Refusal::EmailNotVerified => "an address that nobody has confirmed".into(),
+        Refusal::NoActiveAccount => "no active account".into(),
+        Refusal::TokensOfTwoAccounts => "tokens of two accounts".into(),
+    }
+}
+
+/// What can't be had now.
+pub(super) fn unavailable(unavailable: &Unavailable) -> CommandError {
+    CommandError::new(Exit::Unavailable, unavailable.to_string()).hint("nothing was changed that this command can vouch for: look, and try again")
+}
+
+/// Why a session or an account wasn't ended.
+pub(super) fn not_ended(what: &str, failure: &Failure) -> CommandError {
+    match failure {
+        Failure::Unavailable(fault) => unavailable(fault),
+        Failure::Refused(Refusal::TokenRevoked(reason)) => {
+            let why = reason.map(|reason| format!(" ({})", reason.as_str())).unwrap_or_default();
+            CommandError::new(Exit::Conflict, format!("{what} has ended already{why}"))
+        }
+        Failure::Refused(_) => CommandError::new(Exit::NotFound, format!("there is no {what}")),
+    }
+}
+
+/// Why an account wasn't added.
+pub(super) fn not_added(fault: &AddFault) -> CommandError {
+    match fault {
+        AddFault::Failed(Failure::Unavailable(fault)) => unavailable(fault),
+        AddFault::Failed(Failure::Refused(_)) => CommandError::failure(fault.to_string()),
+        AddFault::Taken => CommandError::new(Exit::Conflict, fault.to_string()),
+        AddFault::Name(_) | AddFault::Email(_) | AddFault::Subject | AddFault::PasswordTooShort | AddFault::PasswordTooLong => {
+            CommandError::new(Exit::Usage, fault.to_string())
+        }
+    }
+}

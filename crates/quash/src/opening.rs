@@ -1,0 +1,91 @@
+//! Opening: from settings and a data directory to a service. Keys are made where there are none.
+
+use std::sync::Arc;
+
+use quash_service::{Argon2Hasher, HashSettings, MasterKey, Service, Setup, StartError};
+use quash_store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
+
+use crate::clock::SystemClock;
+use crate::data_dir::DataDir;
+use crate::entropy::SystemEntropy;
+use crate::error::{CommandError, Exit};
+use crate::settings::{Engine, Settings};
+
+/// A service, and what had to be made for it.
+pub(crate) struct Opened {
+    pub(crate) service: Service,
+    /// What was made, each in a few words and without secrets.
+    pub(crate) made: Vec<String>,
+}
+
+/// Opens the store and starts the use cases on it. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// The store or a key can't be used.
+pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Opened, CommandError> {
+    let (store, master, made) = match settings.engine {
+        Engine::Sqlite => open_sqlite(settings, data_dir).await?,
+        Engine::Memory => (Arc::new(MemoryStore::new()) as Arc<dyn Store>, MasterKey::new(&SystemEntropy), Vec::new()),
+    };
+    let service = Service::start(Setup {
+        store,
+        policy: settings.policy.clone(),
+        algorithm: settings.algorithm,
+        master,
+        hasher: Arc::new(Argon2Hasher::new()),
+        hashing: HashSettings::default(),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+    })
+    .await
+    .map_err(|error| start_error(error, data_dir))?;
+    Ok(Opened { service, made })
+}
+
+async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<(Arc<dyn Store>, MasterKey, Vec<String>), CommandError> {
+    let database = data_dir.database();
+    let mut made = Vec::new();
+    if !database.exists() {
+        made.push(format!("the database {}", database.display()));
+    }
+    // The store is opened first: its lock makes sure that two first starts don't make two master keys.
+    let store = SqliteStore::open(&database, SqliteOptions::default()).map_err(open_error)?;
+    let master = match data_dir.master_key()? {
+        Some(master) => master,
+        None => {
+            let keys = store.keys().await.map_err(|error| start_error(error.into(), data_dir))?;
+            if !keys.is_empty() {
+                return Err(CommandError::failure(format!(
+                    "the master key {} is missing, and the database has secrets that only it opens",
+                    data_dir.master_key_path().display()
+                ))
+                .hint("put the file back from a backup; a new key could not open them"));
+            }
+            made.push(format!("the master key {} (mode 0600; keep a copy of it apart from the database)", data_dir.master_key_path().display()));
+            made.push(format!("a key for signing tokens with {}", settings.algorithm.as_str()));
+            data_dir.make_master_key(&SystemEntropy)?
+        }
+    };
+    Ok((Arc::new(store), master, made))
+}
+
+fn open_error(error: OpenError) -> CommandError {
+    let message = error.to_string();
+    match error {
+        OpenError::InUse { .. } => CommandError::new(Exit::InUse, message),
+        OpenError::Unusable { .. } => CommandError::failure(message),
+        OpenError::Newer { .. } | OpenError::Altered { .. } => {
+            CommandError::failure(message).hint("use the version of quash that wrote it, or another data directory")
+        }
+    }
+}
+
+fn start_error(error: StartError, data_dir: &DataDir) -> CommandError {
+    let message = error.to_string();
+    match error {
+        StartError::Store(StoreError::Full | StoreError::Conflict) => CommandError::new(Exit::Unavailable, message),
+        StartError::WrongMasterKey => CommandError::failure(message)
+            .hint(format!("put back the {} that belongs to this database", data_dir.master_key_path().display())),
+        StartError::Store(_) | StartError::NoSigningKey | StartError::Key(..) => CommandError::failure(message),
+    }
+}

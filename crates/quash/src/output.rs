@@ -1,0 +1,101 @@
+//! What commands print: tables and pairs for people, JSON for programs. Results go to stdout, everything else to
+//! stderr. Text that others have chosen can't steer a terminal.
+
+use std::io::{self, Write};
+
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use crate::error::CommandError;
+
+/// How results are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Form {
+    /// For people.
+    Text,
+    /// For programs: one JSON value.
+    Json,
+}
+
+/// Prints a result: `value` for programs, `text` for people.
+pub(crate) fn result(form: Form, value: &impl Serialize, text: impl FnOnce() -> String) {
+    match form {
+        Form::Text => line(&text()),
+        Form::Json => line(&serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))),
+    }
+}
+
+/// Prints a line of the result at once.
+pub(crate) fn line(text: &str) {
+    write_to(io::stdout().lock(), text);
+}
+
+/// Tells something that isn't the result.
+pub(crate) fn note(text: &str) {
+    write_to(io::stderr().lock(), &clean(text));
+}
+
+/// Tells why the command ends without success.
+pub(crate) fn error(form: Form, error: &CommandError) {
+    let text = match form {
+        Form::Json => serde_json::json!({
+            "error": { "message": error.message, "hint": error.hint, "kind": error.exit, "exit_code": error.exit.code() }
+        })
+        .to_string(),
+        Form::Text => {
+            let hint = error.hint.as_deref().map(|hint| format!("\n hint: {}", clean(hint))).unwrap_or_default();
+            format!("error: {}{hint}", clean(&error.message))
+        }
+    };
+    write_to(io::stderr().lock(), &text);
+}
+
+/// A table without lines; the head row in capitals.
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(head.map(str::to_uppercase));
+    for row in rows {
+        table.add_row(row.map(|cell| clean(&cell)));
+    }
+    let indented = table.trim_fmt();
+    indented.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+/// Names and values, the values below each other.
+pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
+    let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    pairs.iter().map(|(name, value)| format!("{name:width$}  {}", clean(value)).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// Text in which nothing moves a cursor, changes a colour or turns the direction of writing.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().flat_map(|c| if steers(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// A reader that has gone away, as in `quash … | head -1`, is no fault.
+fn write_to(mut stream: impl Write, text: &str) {
+    let _gone = writeln!(stream, "{text}").and_then(|()| stream.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(clean("a\u{1b}[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\r\\n\\u{202e}c");
+        assert_eq!(clean("Zoë ✓"), "Zoë ✓");
+        assert_eq!(pairs(&[("a", "1".into()), ("long", "\u{7}".into())]), "a     1\nlong  \\u{7}");
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_without_lines() {
+        let rows = [["dana", "active"], ["eve\n", "locked"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(["name", "state"], rows.into_iter()), "NAME   STATE\ndana   active\neve\\n  locked");
+    }
+}

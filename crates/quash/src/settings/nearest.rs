@@ -1,0 +1,46 @@
+//! "Did you mean": the known word nearest to an unknown one.
+
+/// The candidate with the smallest edit distance, if it is near enough to have been meant.
+pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near_enough = (word.chars().count() / 3).clamp(1, 4);
+    candidates.map(|candidate| (distance(word, candidate), candidate)).filter(|(far, _)| *far <= near_enough).min().map(|(_, found)| found)
+}
+
+/// How many characters must be added, removed, changed or swapped with their neighbour (optimal string alignment).
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = changed.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_is_recognised() {
+        let known = ["listen", "prefix", "behind_proxy", "access_token_lifetime"];
+        for (typed, meant) in [
+            ("lisetn", Some("listen")),
+            ("behind-proxy", Some("behind_proxy")),
+            ("acess_token_lifetime", Some("access_token_lifetime")),
+            ("colour", None),
+        ] {
+            assert_eq!(nearest(typed, known.into_iter()), meant, "{typed}");
+        }
+        assert_eq!(distance("ab", "ba"), 1);
+        assert_eq!(distance("", "abc"), 3);
+    }
+}

@@ -1,0 +1,138 @@
+//! Spans of time as settings write them: one whole number and a unit, such as `5m`. Anything else is refused: a span
+//! that was read in another way than it was meant would make tokens that hold too long.
+
+use std::time::Duration;
+
+/// What a span may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Bounds {
+    pub(super) least: Duration,
+    pub(super) most: Duration,
+    /// `0` in any unit is allowed besides.
+    pub(super) zero: Zero,
+}
+
+/// Whether a span may be zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Zero {
+    Allowed,
+    Refused,
+}
+
+/// What to write instead.
+pub(super) const REMEDY: &str = "write one whole number and a unit (ms, s, m, h, d or w) without a blank, such as \"5m\"";
+
+/// Ten years, near enough: longer spans are slips.
+pub(super) const LONGEST: Duration = Duration::from_secs(3653 * 24 * 3600);
+
+/// The span of a text, or what is wrong with the text.
+pub(super) fn parse(text: &str, bounds: Bounds) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let millis_per_unit: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "w" => 604_800_000,
+        _ => return Err(fault_of_form(text, number, unit)),
+    };
+    if number.is_empty() {
+        return Err(fault_of_form(text, number, unit));
+    }
+    let too_long = || format!("is longer than {}", shown(bounds.most));
+    let number: u64 = number.parse().map_err(|_| too_long())?;
+    let span = Duration::from_millis(number.checked_mul(millis_per_unit).ok_or_else(too_long)?);
+    match (span.is_zero(), bounds.zero) {
+        (true, Zero::Allowed) => Ok(span),
+        (true, Zero::Refused) => Err("is zero, which makes no sense here".into()),
+        _ if span < bounds.least => Err(format!("is shorter than {}", shown(bounds.least))),
+        _ if span > bounds.most => Err(too_long()),
+        _ => Ok(span),
+    }
+}
+
+/// A span as a setting would write it, in the largest unit that leaves no rest.
+pub(super) fn shown(span: Duration) -> String {
+    let millis = span.as_millis();
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    match units.into_iter().find(|(_, size)| millis > 0 && millis % size == 0) {
+        Some((unit, size)) => format!("{}{unit}", millis / size),
+        None if millis == 0 => "0s".into(),
+        None => format!("{millis}ms"),
+    }
+}
+
+fn fault_of_form(text: &str, number: &str, unit: &str) -> String {
+    if text.is_empty() {
+        "is empty".into()
+    } else if text.contains(char::is_whitespace) {
+        "has a blank in it".into()
+    } else if text.starts_with(['-', '\u{2212}']) {
+        "is negative".into()
+    } else if text.starts_with(['P', 'p']) {
+        "is an ISO 8601 duration, which isn't understood here".into()
+    } else if number.is_empty() {
+        "doesn't begin with a whole number".into()
+    } else if unit.is_empty() {
+        "has no unit".into()
+    } else if unit.starts_with(['.', ',']) {
+        "isn't a whole number and a unit".into()
+    } else if unit.contains(|c: char| c.is_ascii_digit()) {
+        "has more than one number in it".into()
+    } else {
+        format!("has the unit \"{unit}\", which isn't known")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANY: Bounds = Bounds { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused };
+
+    #[test]
+    fn one_number_and_one_unit() {
+        for (text, millis) in [("1500ms", 1500), ("90s", 90_000), ("5m", 300_000), ("1h", 3_600_000), ("90d", 7_776_000_000), ("2w", 1_209_600_000)] {
+            assert_eq!(parse(text, ANY), Ok(Duration::from_millis(millis)), "{text}");
+            assert_eq!(parse(&shown(Duration::from_millis(millis)), ANY), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_read() {
+        for (text, fault) in [
+            ("", "empty"),
+            ("15 min", "blank"),
+            (" 5m", "blank"),
+            ("5m ", "blank"),
+            ("5m\n", "blank"),
+            ("1,5h", "whole number"),
+            ("1.5h", "whole number"),
+            ("P1D", "ISO 8601"),
+            ("PT5M", "ISO 8601"),
+            ("-5m", "negative"),
+            ("−5m", "negative"),
+            ("300", "no unit"),
+            ("0", "no unit"),
+            ("0s", "zero"),
+            ("0d", "zero"),
+            ("500ms", "shorter than 1s"),
+            ("m", "whole number"),
+            ("+5m", "whole number"),
+            ("٥m", "whole number"),
+            ("5min", "unit \"min\""),
+            ("5M", "unit \"M\""),
+            ("1h30m", "more than one number"),
+            ("0x5m", "more than one number"),
+            ("99999w", "longer than 3653d"),
+            ("18446744073709551615w", "longer than"),
+            ("99999999999999999999999s", "longer than"),
+        ] {
+            let answer = parse(text, ANY);
+            assert!(answer.as_ref().is_err_and(|found| found.contains(fault)), "{text:?}: {answer:?}");
+        }
+        assert_eq!(parse("0s", Bounds { zero: Zero::Allowed, ..ANY }), Ok(Duration::ZERO));
+    }
+}
