@@ -1,9 +1,7 @@
 //! Ending: by log-out, by blacklisting, by an operator.
 
-use std::sync::Arc;
-
 use quash_core::decide::{Cause, Presented, end_account, end_everything, end_presented, end_session, end_token_session};
-use quash_core::model::{Actor, Change, Reason, Refusal, Seq, SessionId, Subject};
+use quash_core::model::{Actor, Change, Reason, Refusal, Seq, SessionId, SessionLoaded, Subject};
 use quash_core::token::{Authentic, TokenType};
 
 use crate::desk::{Desk, Service};
@@ -43,7 +41,7 @@ impl Service {
     ///
     /// # Errors
     /// The token is refused.
-    pub fn access_for_log_out(&self, access: &str) -> Result<Arc<Authentic>, Failure> {
+    pub fn access_for_log_out(&self, access: &str) -> Result<Authentic, Failure> {
         let desk = &*self.desk;
         let access = desk.guard.authenticate(access)?;
         access.check_even_expired(TokenType::Access, &desk.policy.tokens, desk.clock.now())?;
@@ -73,9 +71,13 @@ impl Service {
             };
             let (other, _) = access.place()?;
             if other != presented.session {
-                let loaded = desk.store.session(other).await?;
+                let others = desk.store.session(other).await?;
+                // Who stole a signing key can write any claim, but no row: the rows must name one account too.
+                if owner(&others).is_some_and(|subject| owner(&loaded) != Some(subject)) {
+                    return Err(Failure::Refused(Refusal::TokensOfTwoAccounts));
+                }
                 // A session that has ended already is where it should be.
-                sessions.extend(end_token_session(access, &loaded, desk.guard.scopes(), now));
+                sessions.extend(end_token_session(access, &others, desk.guard.scopes(), now));
             }
             let change = Change::EndSessions { sessions };
             if let Some(ended) = desk.end(change, &mut conflicts).await? {
@@ -147,4 +149,9 @@ impl Desk {
             Err(error) => conflicts.again(error).map(|()| None),
         }
     }
+}
+
+/// Whose session it is, as the store knows it.
+fn owner(loaded: &SessionLoaded) -> Option<&Subject> {
+    loaded.found.as_ref().map(|(session, _)| &session.subject)
 }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use quash_core::model::{Change, Timestamp};
+use quash_core::model::{Change, KeyState, Timestamp};
 
 use crate::desk::Service;
 use crate::failure::Failure;
@@ -67,7 +67,19 @@ impl Service {
         if upkept.deleted > 0 {
             desk.renew.notify_one();
         }
+        self.drop_retired_keys(now).await?;
         Ok(upkept)
+    }
+
+    /// Drops the keys whose last token has expired. The guard forgets them with its next start: they verify nothing
+    /// any more that holds.
+    async fn drop_retired_keys(&self, now: Timestamp) -> Result<(), Failure> {
+        for key in self.desk.store.keys().await? {
+            if matches!(key.state, KeyState::Retiring { until } if until < now) {
+                self.desk.store.commit(Change::DropKey { kid: key.kid }).await?;
+            }
+        }
+        Ok(())
     }
 }
 

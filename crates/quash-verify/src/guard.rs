@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use quash_core::model::{Clock, Refusal, ScopeHasher, Seq, TokenPolicy};
+use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, Seq, TokenPolicy};
 use quash_core::token::{Authentic, KeyRing, TokenType, authenticate};
 use quash_core::watch::{Live, Revoked, Verdict, admit};
 use tokio::sync::watch;
@@ -86,23 +86,18 @@ impl Guard {
     /// The token is refused, or the guard is behind it.
     pub fn check_now(&self, text: &str, purpose: TokenType) -> Result<Live, Verdict> {
         let state = self.shared.state.load();
-        let token = self.authenticate_with(text, &state.ring).map_err(|invalid| Verdict::Refused(invalid.into()))?;
+        let token = self.authenticate_or_recall(text, &state.ring).map_err(|invalid| Verdict::Refused(invalid.into()))?;
         let setup = &self.shared.setup;
         admit(token, purpose, &setup.policy, &state.revoked, setup.clock.now())
     }
 
-    /// Verifies a token's signature, and nothing else.
+    /// Verifies a token's signature, and nothing else. It isn't remembered: this is for tokens that are used once.
     ///
     /// # Errors
     /// No key of the ring signed it.
-    pub fn authenticate(&self, text: &str) -> Result<Arc<Authentic>, quash_core::model::Invalid> {
-        self.authenticate_with(text, &self.shared.state.load().ring)
-    }
-
-    /// Whether a verified token is covered by what is known now.
-    pub fn is_revoked(&self, token: &Authentic) -> bool {
-        let state = self.shared.state.load();
-        token.place().is_ok_and(|(_, rsq)| state.revoked.covers(rsq, token.scopes()))
+    pub fn authenticate(&self, text: &str) -> Result<Authentic, Invalid> {
+        let setup = &self.shared.setup;
+        authenticate(text, &self.shared.state.load().ring, &setup.policy.names, &setup.scopes)
     }
 
     /// The keys that tokens are verified with now.
@@ -142,7 +137,7 @@ impl Guard {
         }
     }
 
-    fn authenticate_with(&self, text: &str, ring: &KeyRing) -> Result<Arc<Authentic>, quash_core::model::Invalid> {
+    fn authenticate_or_recall(&self, text: &str, ring: &KeyRing) -> Result<Arc<Authentic>, Invalid> {
         let Shared { setup, known, .. } = &*self.shared;
         known.get_or(text, ring, || authenticate(text, ring, &setup.policy.names, &setup.scopes))
     }

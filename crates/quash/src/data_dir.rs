@@ -50,7 +50,7 @@ impl DataDir {
             }
             Ok(metadata) if metadata.permissions().mode() & 0o022 != 0 => {
                 let message = format!("the data directory {shown} can be written by other users");
-                Err(CommandError::failure(message).hint(format!("chmod 700 {shown}")))
+                Err(CommandError::failure(message).hint(format!("chmod 700 {shown}, or name a directory of its own inside it")))
             }
             Ok(_) => Ok((Self { path }, false)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => match absent {

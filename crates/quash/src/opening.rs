@@ -61,7 +61,10 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<(Arc<dyn
                 ))
                 .hint("put the file back from a backup; a new key could not open them"));
             }
-            made.push(format!("the master key {} (mode 0600; keep a copy of it apart from the database)", data_dir.master_key_path().display()));
+            made.push(format!(
+                "the master key {} (mode 0600; keep a copy of it apart from the database)",
+                data_dir.master_key_path().display()
+            ));
             made.push(format!("a key for signing tokens with {}", settings.algorithm.as_str()));
             data_dir.make_master_key(&SystemEntropy)?
         }
@@ -72,7 +75,9 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<(Arc<dyn
 fn open_error(error: OpenError) -> CommandError {
     let message = error.to_string();
     match error {
-        OpenError::InUse { .. } => CommandError::new(Exit::InUse, message),
+        OpenError::InUse { .. } => {
+            CommandError::new(Exit::InUse, message).hint("another server or command is at work there: try again when it is done")
+        }
         OpenError::Unusable { .. } => CommandError::failure(message),
         OpenError::Newer { .. } | OpenError::Altered { .. } => {
             CommandError::failure(message).hint("use the version of quash that wrote it, or another data directory")

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -12,8 +13,10 @@ use crate::answer::with_header;
 use crate::error::{Code, Fault};
 use crate::routes::Door;
 
-pub(crate) async fn error_page(State(door): State<Arc<Door>>, Path(code): Path<String>) -> Response {
-    let Some(code) = Code::ALL.into_iter().find(|known| known.as_str() == code) else {
+pub(crate) async fn error_page(State(door): State<Arc<Door>>, code: Result<Path<String>, PathRejection>) -> Response {
+    // A name that isn't UTF-8 is no code's.
+    let code = code.ok().and_then(|Path(code)| Code::ALL.into_iter().find(|known| known.as_str() == code));
+    let Some(code) = code else {
         return Fault::not_found().into_problem(&door.settings);
     };
     // Everything on the page is written in the table of codes: there is nothing to escape but the quoting signs there.

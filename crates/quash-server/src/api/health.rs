@@ -5,10 +5,14 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
+use http::header::RETRY_AFTER;
 use serde_json::json as value;
 
-use crate::answer::json;
+use crate::answer::{json, with_header};
 use crate::routes::Door;
+
+/// When to ask again whether the process is ready, in seconds.
+const READY_AFTER_SECS: &str = "5";
 
 pub(crate) async fn livez() -> Response {
     json(StatusCode::OK, &value!({ "status": "ok" }))
@@ -16,11 +20,15 @@ pub(crate) async fn livez() -> Response {
 
 pub(crate) async fn readyz(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
     let store_is_ready = door.service.ready().await.is_ok();
-    let status = if store_is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let word = |ready| if ready { "ok" } else { "unavailable" };
-    if query.as_deref().is_some_and(|query| query.split('&').any(|part| part == "verbose=1")) {
-        let checks = value!({ "store": word(store_is_ready), "log_seq": door.service.guard().cursor().as_u64() });
-        return json(status, &value!({ "status": word(store_is_ready), "checks": checks }));
+    let word = if store_is_ready { "ok" } else { "unavailable" };
+    let verbose = query.as_deref().is_some_and(|query| query.split('&').any(|part| part == "verbose=1"));
+    let body = if verbose {
+        value!({ "status": word, "checks": { "store": word, "log_seq": door.service.guard().cursor().as_u64() } })
+    } else {
+        value!({ "status": word })
+    };
+    if store_is_ready {
+        return json(StatusCode::OK, &body);
     }
-    json(status, &value!({ "status": word(store_is_ready) }))
+    with_header(json(StatusCode::SERVICE_UNAVAILABLE, &body), RETRY_AFTER, READY_AFTER_SECS)
 }

@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
 use super::{ANSWER_BYTES, Answer, Reply, Request, execute, socket};
-use crate::data_dir::DataDir;
+use crate::data_dir::{Absent, DataDir};
 use crate::error::{CommandError, Exit};
 use crate::opening;
 use crate::output;
@@ -17,13 +17,20 @@ use crate::settings::{Engine, Settings};
 ///
 /// # Errors
 /// It can't be executed, or fails.
-pub(crate) async fn ask(settings: &Settings, data_dir: &DataDir, request: Request) -> Result<Reply, CommandError> {
+pub(crate) async fn ask(request: Request, settings: &Settings, data_dir: &DataDir, absent: Absent) -> Result<Reply, CommandError> {
     if let Some(server) = connect(data_dir).await? {
         return ask_server(server, &request).await;
     }
     if settings.engine == Engine::Memory {
-        return Err(CommandError::new(Exit::Unavailable, "no server runs, and with storage.engine = \"memory\" there is nothing else to ask")
-            .hint("start `quash serve` with the same data directory"));
+        return Err(CommandError::new(
+            Exit::Unavailable,
+            "no server runs, and with storage.engine = \"memory\" there is nothing else to ask",
+        )
+        .hint("start `quash serve` with the same data directory"));
+    }
+    if absent == Absent::Refuse && !data_dir.database().exists() {
+        return Err(CommandError::new(Exit::NotFound, format!("there is no quash in {}", data_dir.path().display()))
+            .hint("name its data directory with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` make a new one"));
     }
     match opening::open(settings, data_dir).await {
         Ok(opened) => {
@@ -56,7 +63,8 @@ async fn connect(data_dir: &DataDir) -> Result<Option<UnixStream>, CommandError>
 }
 
 async fn ask_server(server: UnixStream, request: &Request) -> Result<Reply, CommandError> {
-    let went_away = || CommandError::new(Exit::Unavailable, "the server went away before it answered").hint("look whether it was done, and try again");
+    let went_away =
+        || CommandError::new(Exit::Unavailable, "the server went away before it answered").hint("look whether it was done, and try again");
     let mut line = Zeroizing::new(serde_json::to_vec(request).map_err(|error| CommandError::failure(error.to_string()))?);
     line.push(b'\n');
     let (reading, mut writing) = server.into_split();
@@ -68,7 +76,7 @@ async fn ask_server(server: UnixStream, request: &Request) -> Result<Reply, Comm
         return Err(went_away());
     }
     match serde_json::from_slice(&answer) {
-        Ok(Answer::Done(reply)) => Ok(reply),
+        Ok(Answer::Done(reply)) => Ok(*reply),
         Ok(Answer::Failed(error)) => Err(error),
         Err(_) => Err(CommandError::failure("the server's answer can't be understood").hint("use the same version of quash for both")),
     }

@@ -36,7 +36,7 @@ pub(crate) async fn execute(service: &Service, request: Request) -> Result<Reply
             let ended = ended.map_err(|failure| words::not_ended("everything", &failure))?;
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
         }
-        Request::InspectToken { token } => inspect(service, &token).await.map(Reply::Inspection),
+        Request::InspectToken { token } => inspect(service, &token).await.map(|inspection| Reply::Inspection(Box::new(inspection))),
     }
 }
 
@@ -59,7 +59,8 @@ async fn accounts(service: &Service, after: Option<String>, limit: u32) -> Resul
 
 async fn account(service: &Service, name: &str) -> Result<Account, CommandError> {
     let found = service.account(name).await.map_err(|failure| failed(&failure))?;
-    found.ok_or_else(|| CommandError::new(Exit::NotFound, format!("there is no account \"{name}\"")).hint("`quash account list` shows them"))
+    found
+        .ok_or_else(|| CommandError::new(Exit::NotFound, format!("there is no account \"{name}\"")).hint("`quash account list` shows them"))
 }
 
 async fn sessions(service: &Service, name: &str, after: Option<&str>, limit: u32) -> Result<SessionPage, CommandError> {

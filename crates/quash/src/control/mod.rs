@@ -1,6 +1,6 @@
 //! Control: how commands reach what they work on. One request is one line of JSON, and so is its answer. Where a
 //! server runs, the line goes through the unix socket in its data directory; where none runs, the command opens the
-//! store itself. Either way the same [`execute`] does the work.
+//! store itself. Either way the same [`execute()`] does the work.
 
 mod client;
 mod execute;
@@ -104,14 +104,14 @@ pub(crate) enum Reply {
     /// What was ended.
     Ended(EndedShown),
     /// What there is to know about a token.
-    Inspection(InspectionShown),
+    Inspection(Box<InspectionShown>),
 }
 
 /// A line of answer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
-    Done(Reply),
+    Done(Box<Reply>),
     Failed(CommandError),
 }
 

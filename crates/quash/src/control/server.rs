@@ -78,7 +78,7 @@ async fn serve(stream: UnixStream, service: &Service) -> io::Result<()> {
     tokio::time::timeout(PATIENCE, reading).await??;
     let answer = match read(&line) {
         Ok(request) => match execute(service, request).await {
-            Ok(reply) => Answer::Done(reply),
+            Ok(reply) => Answer::Done(Box::new(reply)),
             Err(error) => Answer::Failed(error),
         },
         Err(error) => Answer::Failed(error),

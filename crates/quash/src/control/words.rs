@@ -39,7 +39,8 @@ pub(super) fn refusal(refusal: Refusal) -> String {
 
 /// What can't be had now.
 pub(super) fn unavailable(unavailable: &Unavailable) -> CommandError {
-    CommandError::new(Exit::Unavailable, unavailable.to_string()).hint("nothing was changed that this command can vouch for: look, and try again")
+    CommandError::new(Exit::Unavailable, unavailable.to_string())
+        .hint("nothing was changed that this command can vouch for: look, and try again")
 }
 
 /// Why a session or an account wasn't ended.

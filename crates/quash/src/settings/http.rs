@@ -27,8 +27,9 @@ fn listen(section: Section<'_>, behind_proxy: bool) -> Result<SocketAddr, Fault>
     let Some(text) = section.text("listen")? else {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)));
     };
-    let address: SocketAddr =
-        text.parse().map_err(|_| section.fault("listen", "isn't an IP address and a port", "write it like \"127.0.0.1:8000\" or \"[::1]:8000\""))?;
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| section.fault("listen", "isn't an IP address and a port", "write it like \"127.0.0.1:8000\" or \"[::1]:8000\""))?;
     if !address.ip().to_canonical().is_loopback() && !behind_proxy {
         return Err(section.fault(
             "listen",

@@ -60,8 +60,12 @@ pub(super) fn add_environment(values: &mut Values, variables: &[(String, String)
     for (name, value) in variables {
         let origin = Origin::Environment(name.clone());
         let Some((_, section, key)) = known.iter().find(|(variable, _, _)| variable == name) else {
-            let names = known.iter().map(|(variable, _, _)| variable.as_str());
-            return Err(unknown(format!("environment variable {name}"), origin, nearest(name, names.chain(super::OWN_VARIABLES))));
+            // What all have in common says nothing about how near two of them are.
+            let bare = |variable: &'_ str| variable.trim_start_matches("QUASH_").to_owned();
+            let names: Vec<String> = known.iter().map(|(variable, _, _)| bare(variable)).chain(super::OWN_VARIABLES.map(bare)).collect();
+            let meant = nearest(&bare(name), names.iter().map(String::as_str)).map(|meant| format!("QUASH_{meant}"));
+            let remedy = did_you_mean(meant.as_deref());
+            return Err(unknown(name.clone(), origin, remedy.unwrap_or_else(|| "unset it".into())));
         };
         values.insert((section, key), Found { raw: Raw::Plain(value.clone()), origin });
     }
@@ -82,7 +86,8 @@ pub(super) fn add_flags(values: &mut Values, flags: &[String]) -> Result<(), Fau
         };
         let Some((section, key)) = keys().find(|(section, key)| name.split_once('.') == Some((section, key))) else {
             let names: Vec<String> = keys().map(|(section, key)| format!("{section}.{key}")).collect();
-            return Err(unknown(name.to_owned(), origin, nearest(name, names.iter().map(String::as_str))));
+            let remedy = did_you_mean(nearest(name, names.iter().map(String::as_str)));
+            return Err(unknown(name.to_owned(), origin, remedy.unwrap_or_else(|| format!("the sections are {}", sections()))));
         };
         values.insert((section, key), Found { raw: Raw::Plain(value.to_owned()), origin });
     }
@@ -107,7 +112,9 @@ fn raw(value: &Spanned<DeValue<'_>>) -> Raw {
     match value.get_ref() {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Boolean(value) => Raw::Bool(*value),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).map_or(Raw::Other("a number out of range"), Raw::Whole),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(Raw::Other("a number out of range"), Raw::Whole)
+        }
         DeValue::Array(members) => {
             let texts = members.iter().map(|member| match member.get_ref() {
                 DeValue::String(text) => Some(text.to_string()),
@@ -135,20 +142,26 @@ fn unknown_top(name: &str, origin: Origin) -> Fault {
 }
 
 fn unknown_section(name: &str, origin: Origin) -> Fault {
-    unknown(format!("section [{name}]"), origin, nearest(name, SECTIONS.iter().map(|(section, _)| *section)))
+    let remedy = did_you_mean(nearest(name, SECTIONS.iter().map(|(section, _)| *section)));
+    unknown(format!("section [{name}]"), origin, remedy.unwrap_or_else(|| format!("the sections are {}", sections())))
 }
 
 fn unknown_key(section: &'static str, name: &str, origin: Origin) -> Fault {
-    let here = SECTIONS.iter().filter(|(known, _)| *known == section).flat_map(|(_, keys)| keys.iter().copied());
-    let elsewhere = keys().find(|(_, key)| *key == name).map(|(section, key)| format!("{key} under [{section}]"));
-    let meant = nearest(name, here).map(str::to_owned).or(elsewhere);
-    unknown(format!("{section}.{name}"), origin, meant.as_deref())
+    let here = || SECTIONS.iter().filter(|(known, _)| *known == section).flat_map(|(_, keys)| keys.iter().copied());
+    let elsewhere = || keys().find(|(_, key)| *key == name).map(|(section, key)| format!("did you mean {key} under [{section}]?"));
+    let remedy = did_you_mean(nearest(name, here())).or_else(elsewhere);
+    let list = || format!("the keys of [{section}] are {}", here().collect::<Vec<_>>().join(", "));
+    unknown(format!("{section}.{name}"), origin, remedy.unwrap_or_else(list))
 }
 
-fn unknown(subject: String, origin: Origin, meant: Option<&str>) -> Fault {
-    let remedy = match meant {
-        Some(meant) => format!("did you mean {meant}?"),
-        None => "remove it; the settings that exist are listed in docs/reference/settings.md".into(),
-    };
+fn unknown(subject: String, origin: Origin, remedy: String) -> Fault {
     Fault { subject, origin, fault: "isn't a setting that quash knows".into(), remedy }
+}
+
+fn did_you_mean(meant: Option<&str>) -> Option<String> {
+    meant.map(|meant| format!("did you mean {meant}?"))
+}
+
+fn sections() -> String {
+    SECTIONS.iter().map(|(section, _)| *section).collect::<Vec<_>>().join(", ")
 }

@@ -164,6 +164,14 @@ fn read(values: &Values) -> Result<Settings, Fault> {
     })
 }
 
+/// The settings where nobody has chosen anything.
+///
+/// # Errors
+/// None, as long as the defaults are valid.
+pub(crate) fn defaults() -> Result<Settings, Fault> {
+    read(&Values::new())
+}
+
 /// Where temporary directories are made.
 pub(crate) fn temporary_directory() -> PathBuf {
     std::env::temp_dir()

@@ -18,10 +18,9 @@ pub(super) fn read(section: Section<'_>) -> Result<SessionPolicy, Fault> {
     let absolute_lifetime = match section.one_of("absolute_lifetime", &[("none", ())]) {
         Ok(Some(())) => None,
         Ok(None) => default.absolute_lifetime,
-        Err(_) => section.span("absolute_lifetime", ABSOLUTE).map_err(|fault| Fault {
-            remedy: format!("{}, or \"none\"", fault.remedy),
-            ..fault
-        })?,
+        Err(_) => section
+            .span("absolute_lifetime", ABSOLUTE)
+            .map_err(|fault| Fault { remedy: format!("{}, or \"none\"", fault.remedy), ..fault })?,
     };
     let most = default.max_per_account;
     Ok(SessionPolicy { absolute_lifetime, max_per_account: section.whole("max_per_account", 1, most)?.unwrap_or(most) })

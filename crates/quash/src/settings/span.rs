@@ -57,7 +57,7 @@ pub(super) fn parse(text: &str, bounds: Bounds) -> Result<Duration, String> {
 pub(super) fn shown(span: Duration) -> String {
     let millis = span.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
-    match units.into_iter().find(|(_, size)| millis > 0 && millis % size == 0) {
+    match units.into_iter().find(|(_, size)| millis > 0 && millis.is_multiple_of(*size)) {
         Some((unit, size)) => format!("{}{unit}", millis / size),
         None if millis == 0 => "0s".into(),
         None => format!("{millis}ms"),
@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn one_number_and_one_unit() {
-        for (text, millis) in [("1500ms", 1500), ("90s", 90_000), ("5m", 300_000), ("1h", 3_600_000), ("90d", 7_776_000_000), ("2w", 1_209_600_000)] {
+        for (text, millis) in
+            [("1500ms", 1500), ("90s", 90_000), ("5m", 300_000), ("1h", 3_600_000), ("90d", 7_776_000_000), ("2w", 1_209_600_000)]
+        {
             assert_eq!(parse(text, ANY), Ok(Duration::from_millis(millis)), "{text}");
             assert_eq!(parse(&shown(Duration::from_millis(millis)), ANY), Ok(Duration::from_millis(millis)), "{text}");
         }

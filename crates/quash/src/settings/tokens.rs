@@ -86,7 +86,9 @@ fn issuer(section: Section<'_>) -> Result<Option<String>, Fault> {
 
 fn is_loopback(rest: &str) -> bool {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    ["localhost", "127.0.0.1", "[::1]"].iter().any(|host| authority.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':')))
+    ["localhost", "127.0.0.1", "[::1]"]
+        .iter()
+        .any(|host| authority.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':')))
 }
 
 fn claim_names(section: Section<'_>, default: ClaimNames) -> Result<ClaimNames, Fault> {
@@ -94,7 +96,11 @@ fn claim_names(section: Section<'_>, default: ClaimNames) -> Result<ClaimNames, 
     let mut name = |key: &'static str, default: String| {
         let name = section.text(key)?.unwrap_or(default);
         if name.len() > CLAIM_NAME_BYTES || !name.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')) {
-            return Err(section.fault(key, "isn't a name for a claim", "write up to 64 ASCII characters without blanks or quotation marks"));
+            return Err(section.fault(
+                key,
+                "isn't a name for a claim",
+                "write up to 64 ASCII characters without blanks or quotation marks",
+            ));
         }
         if FIXED_CLAIMS.contains(&name.as_str()) {
             return Err(section.fault(key, "is the name of a claim that means something else", "choose another name, such as \"sub\""));

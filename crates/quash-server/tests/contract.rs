@@ -1,0 +1,409 @@
+//! The contract of the door as a whole: the main way, the shapes of bodies, headers that every answer carries, and
+//! what settings change.
+
+mod support;
+
+use http::header::{ACCEPT, HOST};
+use http::{HeaderName, Method};
+use quash_core::token::Algorithm;
+use quash_server::{Code, Compat, DoorSettings};
+use serde_json::{Value, json};
+
+use support::{Call, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World, claims, secs};
+
+#[tokio::test]
+async fn the_main_way() {
+    let world = World::open().await;
+    let signed_in = world.attempt("dana", PASSWORD).await;
+    insta::assert_snapshot!(signed_in, @r#"
+    200
+    content-type: application/json
+    cache-control: no-store
+    vary: Accept
+    allow: POST, OPTIONS
+
+    {"refresh":"<refresh>","access":"<access>"}
+    "#);
+    let pair = signed_in.pair();
+    insta::assert_snapshot!(world.me(&pair.access).await, @r#"
+    200
+    content-type: application/json
+    cache-control: no-store
+
+    {"subject":"dana","username":"dana","email":"dana@example.org","email_verified":true,"session":"<id>"}
+    "#);
+    insta::assert_snapshot!(world.log_out(&pair.access, &pair.refresh).await, @r#"
+    200
+    content-type: application/json
+    cache-control: no-store
+    vary: Accept
+    allow: POST, OPTIONS
+
+    {}
+    "#);
+    insta::assert_snapshot!(world.me(&pair.access).await, @r#"
+    401
+    content-type: application/problem+json
+    cache-control: no-store
+    www-authenticate: Bearer realm="api"
+
+    {"type":"/docs/errors/token_not_valid","title":"Token not valid","status":401,"detail":"Token is blacklisted","code":"token_not_valid"}
+    "#);
+    insta::assert_snapshot!(world.refresh(&pair.refresh).await, @r#"
+    401
+    content-type: application/json
+    cache-control: no-store
+    vary: Accept
+    allow: POST, OPTIONS
+    www-authenticate: Bearer realm="api"
+
+    {"detail":"Token is blacklisted","code":"token_not_valid","reason":"log_out"}
+    "#);
+}
+
+#[tokio::test]
+async fn tokens_say_what_the_design_says_in_its_order() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let rsq = world.head().await.as_u64();
+    let names = |token: &str| claims(token).as_object().expect("claims").keys().cloned().collect::<Vec<_>>().join(" ");
+    insta::assert_snapshot!(names(&pair.access), @"token_type exp iat jti user_id sid rsq");
+    insta::assert_snapshot!(names(&pair.refresh), @"token_type exp iat jti user_id sid rsq gen");
+    let (access, refresh) = (claims(&pair.access), claims(&pair.refresh));
+    assert_eq!((access["user_id"].as_str(), access["rsq"].as_u64()), (Some("dana"), Some(rsq)));
+    assert_eq!(access["exp"].as_i64(), Some(support::START + 300));
+    assert_eq!(refresh["exp"].as_i64(), Some(support::START + 86_400));
+    assert_eq!((&access["sid"], &refresh["gen"]), (&refresh["sid"], &json!(0)));
+    assert_ne!(access["jti"], refresh["jti"]);
+}
+
+#[tokio::test]
+async fn keys_are_published_without_their_private_halves() {
+    let world = World::open().await;
+    let answer = world.send(Call::get("/.well-known/jwks.json")).await;
+    insta::assert_snapshot!(answer, @r#"
+    200
+    content-type: application/json
+    cache-control: public, max-age=300
+
+    {"keys":[{"kty":"OKP","use":"sig","alg":"EdDSA","kid":"<key>","crv":"Ed25519","x":"<key>"}]}
+    "#);
+    let private = ["d", "k", "p", "q", "dp", "dq", "qi", "oth"];
+    assert!(private.iter().all(|member| answer.json()["keys"][0].get(member).is_none()));
+}
+
+#[tokio::test]
+async fn an_hmac_secret_is_never_published() {
+    let world = World::planned(Plan { algorithm: Algorithm::Hs256, ..Plan::default() }).await;
+    insta::assert_snapshot!(world.send(Call::get("/.well-known/jwks.json")).await.brief(), @r#"200 {"keys":[]}"#);
+}
+
+#[tokio::test]
+async fn hmac_tokens_go_the_main_way_too() {
+    let world = World::planned(Plan { algorithm: Algorithm::Hs256, ..Plan::default() }).await;
+    let first = world.sign_in("dana").await;
+    world.assert_live(&first).await;
+    let second = world.refresh(&first.refresh).await.pair();
+    assert_eq!(world.refresh(&first.refresh).await.pair().refresh, second.refresh);
+    assert_eq!(world.log_out(&second.access, &second.refresh).await.status, 200);
+    world.assert_dead(&second).await;
+    assert_eq!(world.me(&first.access).await.status, 401);
+}
+
+#[tokio::test]
+async fn issuer_and_audience_are_written_and_required() {
+    let mut plan = Plan::default();
+    plan.policy.tokens.issuer = Some("https://id.example.org".into());
+    plan.policy.tokens.audience = vec!["shop".into(), "api".into()];
+    let world = World::planned(plan).await;
+    let pair = world.sign_in("dana").await;
+    for token in [&pair.access, &pair.refresh] {
+        assert_eq!(claims(token)["iss"], "https://id.example.org");
+        assert_eq!(claims(token)["aud"], json!(["shop", "api"]));
+    }
+    world.assert_live(&pair).await;
+    assert_eq!(world.me(&world.forge(&pair.access, &json!({ "aud": "api" }))).await.status, 200);
+    for wrong in [json!({ "iss": "https://id.example.org/" }), json!({ "iss": null }), json!({ "aud": "other" }), json!({ "aud": [] })] {
+        assert_eq!(world.me(&world.forge(&pair.access, &wrong)).await.status, 401, "{wrong}");
+        assert_eq!(world.refresh(&world.forge(&pair.refresh, &wrong)).await.status, 401, "{wrong}");
+    }
+    world.assert_live(&pair).await;
+}
+
+#[tokio::test]
+async fn the_process_says_that_it_lives_and_is_ready() {
+    let world = World::open().await;
+    insta::assert_snapshot!(world.send(Call::get("/livez")).await.brief(), @r#"200 {"status":"ok"}"#);
+    insta::assert_snapshot!(world.send(Call::get("/readyz")).await.brief(), @r#"200 {"status":"ok"}"#);
+    insta::assert_snapshot!(world.send(Call::get("/readyz?verbose=1")).await.brief(), @r#"200 {"status":"ok","checks":{"store":"ok","log_seq":17179869184}}"#);
+}
+
+#[tokio::test]
+async fn every_code_has_its_page() {
+    let world = World::open().await;
+    for code in Code::ALL {
+        let page = world.send(Call::get(&format!("/docs/errors/{}", code.as_str()))).await;
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+        assert!(page.header("content-security-policy").is_some_and(|policy| policy.contains("frame-ancestors 'none'")));
+        assert!(page.text().contains(code.title()) && page.text().contains(code.as_str()), "{page}");
+    }
+    insta::assert_snapshot!(world.send(Call::get("/docs/errors/nothing")).await, @r#"
+    404
+    content-type: application/problem+json
+    cache-control: no-store
+
+    {"type":"/docs/errors/not_found","title":"Not found","status":404,"detail":"Not found.","code":"not_found"}
+    "#);
+    for target in ["/docs/errors/%ff", "/docs/errors/%00", "/docs/errors/a%2fb", "/docs/errors/"] {
+        assert_eq!(world.send(Call::get(target)).await.status, 404, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_problem_of_its_own() {
+    let world = World::open().await;
+    insta::assert_snapshot!(world.send(Call::get("/nowhere")).await, @r#"
+    404
+    content-type: application/problem+json
+    cache-control: no-store
+
+    {"type":"/docs/errors/not_found","title":"Not found","status":404,"detail":"Not found.","code":"not_found"}
+    "#);
+    for target in ["/", "*", "/api", "/api/", "//api/token/", "/api//token/", "/API/token/", "/api/token//", "/v1/me/", "/v1"] {
+        assert_eq!(world.send(Call::post(target)).await.status, 404, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn paths_are_the_same_with_and_without_their_last_slash() {
+    let world = World::open().await;
+    for (path, _) in TOKEN_PATHS {
+        for method in [Method::POST, Method::OPTIONS, Method::GET] {
+            let without = world.send(Call::of(method.clone(), path)).await;
+            let with = world.send(Call::of(method, &format!("{path}/"))).await;
+            assert_eq!(without.to_string(), with.to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn options_tells_what_a_path_takes() {
+    let world = World::open().await;
+    insta::assert_snapshot!(world.send(Call::of(Method::OPTIONS, "/api/token/")).await, @r#"
+    200
+    content-type: application/json
+    cache-control: no-store
+    vary: Accept
+    allow: POST, OPTIONS
+
+    {"renders":["application/json"],"parses":["application/json","application/x-www-form-urlencoded","multipart/form-data"]}
+    "#);
+    for (path, _) in TOKEN_PATHS {
+        assert_eq!(world.send(Call::of(Method::OPTIONS, path)).await.status, 200, "{path}");
+    }
+    insta::assert_snapshot!(world.send(Call::of(Method::OPTIONS, "/livez")).await, @r#"
+    405
+    content-type: application/problem+json
+    cache-control: no-store
+    allow: GET, HEAD
+
+    {"type":"/docs/errors/method_not_allowed","title":"Method not allowed","status":405,"detail":"Method \"OPTIONS\" not allowed.","code":"method_not_allowed"}
+    "#);
+}
+
+#[tokio::test]
+async fn bodies_may_be_json_a_form_or_multipart() {
+    let world = World::open().await;
+    let boundary = "multipart/form-data; boundary=X";
+    let part = |name: &str, value: &str| format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    for (media_type, body) in [
+        ("application/json; charset=utf-8", json!({ "username": "dana", "password": PASSWORD, "other": [1] }).to_string()),
+        ("Application/JSON", json!({ "username": " dana ", "password": PASSWORD }).to_string()),
+        ("application/x-www-form-urlencoded", format!("username=dana&password={}", PASSWORD.replace(' ', "+"))),
+        (boundary, format!("{}{}--X--\r\n", part("username", "dana"), part("password", PASSWORD))),
+    ] {
+        let answer = world.send(Call::post("/api/token/").body(media_type, body)).await;
+        assert_eq!(answer.status, 200, "{media_type}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_of_another_type_are_refused() {
+    let world = World::open().await;
+    let body = json!({ "username": "dana", "password": PASSWORD }).to_string();
+    insta::assert_snapshot!(world.send(Call::post("/api/token/").body("text/plain", body.clone())).await, @r#"
+    415
+    content-type: application/json
+    cache-control: no-store
+    vary: Accept
+    allow: POST, OPTIONS
+
+    {"detail":"Unsupported media type \"text/plain\" in request."}
+    "#);
+    for (path, _) in TOKEN_PATHS.into_iter().filter(|(path, _)| *path != "/api/logout") {
+        for media_type in ["text/plain", "application/xml", "application/vnd.api+json", "application/jsonp", "", ";", "\u{e9}"] {
+            assert_eq!(world.send(Call::post(path).body(media_type, body.clone())).await.status, 415, "{path} {media_type:?}");
+        }
+    }
+    assert_eq!(world.hashes(), 2, "only the two accounts were hashed");
+}
+
+#[tokio::test]
+async fn a_body_is_limited_one_past_the_edge() {
+    let world = World::open().await;
+    let of = |length: usize| format!("{}{}", json!({ "refresh": "x", "token": "x" }), " ".repeat(length - 27));
+    let pair = world.sign_in("dana").await;
+    assert_eq!(of(65_536).len(), 65_536);
+    for (path, _) in &TOKEN_PATHS[1..] {
+        let call = |length: usize| Call::post(path).bearer(&pair.access).body("application/json", of(length));
+        assert_eq!(world.send(call(65_536)).await.status, 401, "{path}");
+        assert_eq!(world.send(call(65_537)).await.status, 413, "{path}");
+    }
+    let over = Call::post("/api/token/").body("application/json", of(65_537));
+    insta::assert_snapshot!(world.send(over).await, @r#"
+    413
+    content-type: application/json
+    cache-control: no-store
+    vary: Accept
+    allow: POST, OPTIONS
+
+    {"detail":"The request body is larger than 64 KiB.","code":"body_too_large"}
+    "#);
+}
+
+#[tokio::test]
+async fn a_request_without_a_body_is_told_its_fields() {
+    let world = World::open().await;
+    insta::assert_snapshot!(world.send(Call::post("/api/token/")).await, @r#"
+    400
+    content-type: application/json
+    cache-control: no-store
+    vary: Accept
+    allow: POST, OPTIONS
+
+    {"username":["This field is required."],"password":["This field is required."]}
+    "#);
+    insta::assert_snapshot!(world.send(Call::post("/api/token/refresh/")).await.brief(), @r#"400 {"refresh":["This field is required."]}"#);
+    insta::assert_snapshot!(world.send(Call::post("/api/token/verify/")).await.brief(), @r#"400 {"token":["This field is required."]}"#);
+    insta::assert_snapshot!(world.send(Call::post("/api/token/blacklist/")).await.brief(), @r#"400 {"refresh":["This field is required."]}"#);
+    insta::assert_snapshot!(world.send(Call::post("/api/logout/")).await, @r#"
+    401
+    content-type: application/json
+    cache-control: no-store
+    vary: Accept
+    allow: POST, OPTIONS
+    www-authenticate: Bearer realm="api"
+
+    {"detail":"Authentication credentials were not provided."}
+    "#);
+}
+
+#[tokio::test]
+async fn a76_no_answer_with_a_token_or_a_user_may_be_kept() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let answers = [
+        world.attempt("dana", PASSWORD).await,
+        world.refresh(&pair.refresh).await,
+        world.verify(&pair.access).await,
+        world.me(&pair.access).await,
+        world.log_out(&pair.access, &pair.refresh).await,
+    ];
+    for answer in answers {
+        assert_eq!(answer.status, 200);
+        assert_eq!((answer.header("cache-control"), answer.header("pragma")), (Some("no-store"), Some("no-cache")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn every_request_has_an_id_of_its_own() {
+    let world = World::open().await;
+    let mut ids = std::collections::BTreeSet::new();
+    let name = HeaderName::from_static("x-request-id");
+    for target in READ_PATHS.into_iter().chain(["/nowhere", "/api/token/"]) {
+        for _ in 0..3 {
+            let sent = "0123456789abcdef0123456789abcdef";
+            let answer = world.send(Call::get(target).header(name.clone(), sent)).await;
+            let id = answer.header("x-request-id").expect("an id").to_owned();
+            assert_ne!(id, sent, "a client doesn't choose what stands in the log");
+            assert!(ids.insert(id), "{target}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_reason_is_told_unless_answers_must_be_exact() {
+    let settings = DoorSettings { compat: Compat::Strict, ..DoorSettings::default() };
+    let (standard, strict) = (World::open().await, World::planned(Plan { settings, ..Plan::default() }).await);
+    let mut told = Vec::new();
+    for world in [&standard, &strict] {
+        let first = world.sign_in("dana").await;
+        world.refresh(&first.refresh).await.pair();
+        world.wait(secs(31));
+        told.push(world.refresh(&first.refresh).await.brief());
+        told.push(world.verify(&first.access).await.brief());
+    }
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"reuse"}
+    401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"reuse"}
+    401 {"detail":"Token is blacklisted","code":"token_not_valid"}
+    401 {"detail":"Token is blacklisted","code":"token_not_valid"}
+    "#);
+}
+
+#[tokio::test]
+async fn the_prefix_and_the_schemes_can_be_chosen() {
+    let settings =
+        DoorSettings { prefix: "/auth/jwt".into(), auth_header_types: vec!["JWT".into(), "Bearer".into()], ..DoorSettings::default() };
+    let world = World::planned(Plan { settings, ..Plan::default() }).await;
+    assert_eq!(world.attempt("dana", PASSWORD).await.status, 404);
+    let body = json!({ "username": "dana", "password": PASSWORD });
+    let pair = world.send(Call::post("/auth/jwt/token").json(&body)).await.pair();
+    for scheme in ["JWT", "jwt", "Bearer"] {
+        let call = Call::get("/v1/me").header(http::header::AUTHORIZATION, format!("{scheme} {}", pair.access));
+        assert_eq!(world.send(call).await.status, 200, "{scheme}");
+    }
+    insta::assert_snapshot!(world.send(Call::get("/v1/me")).await.header("www-authenticate").unwrap_or_default(), @r#"JWT realm="api""#);
+}
+
+#[tokio::test]
+async fn headers_that_ask_for_another_form_change_nothing() {
+    let world = World::open().await;
+    let plain = world.send(Call::post("/api/token/")).await.to_string();
+    for (name, value) in [
+        (ACCEPT, "text/html"),
+        (ACCEPT, "application/json; indent=4"),
+        (HOST, "evil.example"),
+        (HeaderName::from_static("x-forwarded-host"), "evil.example"),
+        (HeaderName::from_static("x-original-url"), "/v1/me"),
+        (HeaderName::from_static("accept-language"), "de"),
+    ] {
+        assert_eq!(world.send(Call::post("/api/token/").header(name.clone(), value)).await.to_string(), plain, "{name}: {value}");
+    }
+    let with_query = world.send(Call::post("/api/token/?format=xml")).await.to_string();
+    assert_eq!(with_query, plain);
+}
+
+#[test]
+fn codes_are_a_closed_list() {
+    let told: Vec<_> = Code::ALL.iter().map(|code| format!("{} {}", code.status().as_u16(), code.as_str())).collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    401 token_not_valid
+    401 not_authenticated
+    401 bad_authorization_header
+    401 bad_credentials
+    401 email_not_verified
+    401 no_active_account
+    400 tokens_of_two_accounts
+    400 invalid_request
+    415 unsupported_media_type
+    413 body_too_large
+    408 body_timeout
+    404 not_found
+    405 method_not_allowed
+    429 throttled
+    503 unavailable
+    500 internal_error
+    "#);
+    assert!(Code::ALL.iter().all(|code| Value::from(code.as_str()).is_string() && !code.page().is_empty()));
+}

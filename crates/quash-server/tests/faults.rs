@@ -1,0 +1,194 @@
+//! Faults of ours: while the store is away or full nobody gets a token, nobody is told that something ended, and no
+//! word of what is wrong reaches a client. And what a store that was stolen tells.
+
+mod support;
+
+use quash_core::model::{Seq, SessionState};
+use quash_store::{Store, StoreError};
+
+use support::{Answer, Brittle, Call, PASSWORD, Part, World, claims, kinds, secs};
+
+/// A 503 that tells nothing.
+fn assert_generic(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer}");
+    let told = format!("{:?} {}", answer.headers, answer.text()).to_lowercase();
+    for word in ["secret", "path", "/var", "sqlite", "ioerr", "disk", "quash_", "rust", "panic", "account_"] {
+        assert!(!told.contains(word), "{word}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn a45_a89_no_token_without_its_row() {
+    for error in [Brittle::away(), StoreError::Full, StoreError::Conflict] {
+        let world = World::open().await;
+        let pair = world.sign_in("dana").await;
+        let before = world.sessions("dana").await;
+        world.store.break_part(Part::Writes, error);
+        for answer in [world.attempt("dana", PASSWORD).await, world.refresh(&pair.refresh).await] {
+            assert_generic(&answer);
+        }
+        world.store.mend();
+        assert_eq!(world.sessions("dana").await, before);
+        world.refresh(&pair.refresh).await.pair();
+        world.sign_in("dana").await;
+    }
+}
+
+#[tokio::test]
+async fn a45_a_store_that_is_away_is_told_in_one_way() {
+    let world = World::open().await;
+    world.store.break_part(Part::Writes, Brittle::away());
+    insta::assert_snapshot!(world.attempt("dana", PASSWORD).await, @r#"
+    503
+    content-type: application/json
+    cache-control: no-store
+    vary: Accept
+    allow: POST, OPTIONS
+    retry-after: 5
+
+    {"detail":"The service cannot keep what it must keep now.","code":"unavailable"}
+    "#);
+    world.store.break_part(Part::Writes, StoreError::Full);
+    insta::assert_snapshot!(world.attempt("dana", PASSWORD).await.brief(), @r#"503 {"detail":"The service cannot keep what it must keep now.","code":"unavailable"}"#);
+    world.store.break_part(Part::Writes, StoreError::Conflict);
+    insta::assert_snapshot!(world.attempt("dana", PASSWORD).await.brief(), @r#"503 {"detail":"Too many requests for one session at once.","code":"unavailable"}"#);
+}
+
+#[tokio::test]
+async fn a45_a89_what_cannot_be_read_is_not_guessed() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    world.hashes();
+    world.store.break_part(Part::Rows, Brittle::away());
+    for answer in [
+        world.attempt("dana", PASSWORD).await,
+        world.attempt("nobody", PASSWORD).await,
+        world.refresh(&pair.refresh).await,
+        world.verify(&pair.refresh).await,
+        world.blacklist(&pair.refresh).await,
+        world.log_out(&pair.access, &pair.refresh).await,
+        world.me(&pair.access).await,
+        world.send(Call::get("/readyz?verbose=1")).await,
+    ] {
+        assert_generic(&answer);
+    }
+    assert_eq!(world.hashes(), 0);
+    assert_eq!(world.verify(&pair.access).await.status, 200, "the guard reads no database");
+    assert_eq!(world.send(Call::get("/livez")).await.status, 200);
+    assert_eq!(world.refresh("garbage").await.status, 401, "what is no token needs no store");
+    insta::assert_snapshot!(world.me(&pair.access).await, @r#"
+    503
+    content-type: application/problem+json
+    cache-control: no-store
+    retry-after: 5
+
+    {"type":"/docs/errors/unavailable","title":"Unavailable","status":503,"detail":"The service cannot keep what it must keep now.","code":"unavailable"}
+    "#);
+    insta::assert_snapshot!(world.send(Call::get("/readyz?verbose=1")).await, @r#"
+    503
+    content-type: application/json
+    cache-control: no-store
+    retry-after: 5
+
+    {"status":"unavailable","checks":{"store":"unavailable","log_seq":17179869184}}
+    "#);
+    world.store.mend();
+    world.assert_live(&pair).await;
+}
+
+#[tokio::test]
+async fn a52_what_could_not_be_written_has_not_ended() {
+    for error in [Brittle::away(), StoreError::Full] {
+        let world = World::open().await;
+        let pair = world.sign_in("dana").await;
+        let spent = world.sign_in("noor").await;
+        let current = world.refresh(&spent.refresh).await.pair();
+        world.wait(secs(60));
+        world.store.break_part(Part::Writes, error);
+        for answer in [
+            world.log_out(&pair.access, &pair.refresh).await,
+            world.blacklist(&pair.refresh).await,
+            world.refresh(&spent.refresh).await,
+        ] {
+            assert_generic(&answer);
+        }
+        world.store.mend();
+        world.assert_live(&pair).await;
+        assert_eq!(world.log_out(&pair.access, &pair.refresh).await.status, 200, "the second time works");
+        world.assert_dead(&pair).await;
+        assert_eq!(world.refresh(&spent.refresh).await.reason().as_deref(), Some("reuse"));
+        world.assert_dead(&current).await;
+    }
+}
+
+#[tokio::test]
+async fn a52_an_end_is_not_confirmed_before_the_guard_knows_it() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    world.store.break_part(Part::Log, Brittle::away());
+    // No password is hashed from here on, so that waiting may take no time.
+    tokio::time::pause();
+    assert_generic(&world.log_out(&pair.access, &pair.refresh).await);
+    assert_eq!(world.refresh(&pair.refresh).await.status, 401, "it is written all the same");
+    world.store.mend();
+    let head = world.head().await;
+    world.service.guard().caught_up(head, secs(5)).await.expect("a guard that follows");
+    world.assert_dead(&pair).await;
+}
+
+#[tokio::test]
+async fn a47_a_stolen_store_holds_no_token() {
+    let world = World::open().await;
+    let first = world.sign_in("dana").await;
+    let second = world.refresh(&first.refresh).await.pair();
+    let ended = world.sign_in("noor").await;
+    world.log_out(&ended.access, &ended.refresh).await;
+    let dump = dump(&world).await;
+    for token in [&first.access, &first.refresh, &second.access, &second.refresh, &ended.access, &ended.refresh] {
+        let parts: Vec<&str> = token.split('.').collect();
+        let jti = claims(token)["jti"].as_str().expect("a jti").to_owned();
+        for secret in [token.as_str(), parts[1], parts[2], &jti] {
+            assert!(!holds(&dump, secret.as_bytes()), "{secret}");
+        }
+        let bytes: Vec<u8> = (0..16).map(|n| u8::from_str_radix(&jti[2 * n..2 * n + 2], 16).expect("hex")).collect();
+        assert!(!holds(&dump, &bytes), "the bytes of a jti");
+        assert!(!holds(&dump, format!("{bytes:?}").as_bytes()), "the bytes of a jti");
+    }
+}
+
+/// Everything that the store keeps, as text and as bytes.
+async fn dump(world: &World) -> Vec<u8> {
+    let store = &*world.store;
+    let mut dump = format!("{:?}{:?}", store.head().await, store.entries_after(Seq::ZERO, u32::MAX).await).into_bytes();
+    for account in store.accounts(None, u32::MAX).await.expect("accounts") {
+        dump.extend(format!("{account:?}").into_bytes());
+        dump.extend(account.password.iter().flat_map(|hash| hash.as_str().bytes()));
+        for session in store.sessions_of(&account.subject, None, u32::MAX).await.expect("sessions") {
+            dump.extend(format!("{session:?}").into_bytes());
+            dump.extend(session.seed);
+        }
+    }
+    for key in store.keys().await.expect("keys") {
+        dump.extend(format!("{key:?}").into_bytes());
+        dump.extend(key.secret.0);
+    }
+    dump.extend(store.secret("refresh").await.expect("a store").expect("a secret").0);
+    dump
+}
+
+fn holds(dump: &[u8], secret: &[u8]) -> bool {
+    dump.windows(secret.len()).any(|window| window == secret)
+}
+
+#[tokio::test]
+async fn a47_the_secrets_in_a_store_are_sealed() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let key = world.stolen_key();
+    let sealed = world.store.keys().await.expect("keys").remove(0).secret.0;
+    assert_eq!(key.verifying().kid(), &world.store.keys().await.expect("keys")[0].kid);
+    assert_eq!(sealed.len(), 12 + 32 + 16, "a nonce, a secret and a tag");
+    assert_eq!(world.sessions("dana").await[0].state, SessionState::Live);
+    assert_eq!(kinds(&*world.store).await, []);
+    world.assert_live(&pair).await;
+}

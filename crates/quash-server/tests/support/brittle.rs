@@ -1,0 +1,112 @@
+//! A store that can be broken in part, in mid-test, and mended again. While it is whole it is the store in memory.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use quash_core::model::{
+    Account, AccountLoaded, Change, Entry, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
+};
+use quash_store::{MemoryStore, Store, StoreError};
+use tokio::sync::watch;
+
+/// A part of the store that can break.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    /// Every write.
+    Writes,
+    /// Reads of accounts, sessions and the head.
+    Rows,
+    /// Reads of the log.
+    Log,
+}
+
+/// A store that can be broken.
+#[derive(Default)]
+pub(crate) struct Brittle {
+    inner: MemoryStore,
+    broken: Mutex<Option<(Part, StoreError)>>,
+}
+
+impl Brittle {
+    /// What a broken part says; no word of it may reach a client.
+    pub(crate) fn away() -> StoreError {
+        StoreError::Unavailable("disk secret path /var/lib/quash/quash.db: SQLITE_IOERR".into())
+    }
+
+    /// Breaks a part.
+    pub(crate) fn break_part(&self, part: Part, error: StoreError) {
+        *self.broken.lock().expect("a switch") = Some((part, error));
+    }
+
+    /// Makes it whole again.
+    pub(crate) fn mend(&self) {
+        *self.broken.lock().expect("a switch") = None;
+    }
+
+    fn whole(&self, part: Part) -> Result<&MemoryStore, StoreError> {
+        match &*self.broken.lock().expect("a switch") {
+            Some((broken, error)) if *broken == part => Err(error.clone()),
+            _ => Ok(&self.inner),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Brittle {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.whole(Part::Rows)?.head().await
+    }
+
+    async fn account_by_name(&self, folded: &str, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        self.whole(Part::Rows)?.account_by_name(folded, now).await
+    }
+
+    async fn account_by_subject(&self, subject: &Subject, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        self.whole(Part::Rows)?.account_by_subject(subject, now).await
+    }
+
+    async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        self.whole(Part::Rows)?.accounts(after, limit).await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError> {
+        self.whole(Part::Rows)?.session(id).await
+    }
+
+    async fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.whole(Part::Rows)?.sessions_of(subject, after, limit).await
+    }
+
+    async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        self.whole(Part::Log)?.entries_after(after, limit).await
+    }
+
+    async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
+        self.whole(Part::Log)?.entries_of(keys).await
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.whole(Part::Rows)?.keys().await
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
+        self.whole(Part::Rows)?.secret(name).await
+    }
+
+    async fn longest_lifetime(&self) -> Result<u64, StoreError> {
+        self.whole(Part::Rows)?.longest_lifetime().await
+    }
+
+    async fn commit(&self, change: Change) -> Result<Receipt, StoreError> {
+        self.whole(Part::Writes)?.commit(change).await
+    }
+
+    fn newest(&self) -> watch::Receiver<Seq> {
+        self.inner.newest()
+    }
+
+    fn broken(&self) -> watch::Receiver<bool> {
+        self.inner.broken()
+    }
+}

@@ -1,0 +1,299 @@
+//! A door over a store in memory, with a clock that tests move by hand: arrange, call, compare. What is expected of
+//! an answer stands in the tests; what every answer must keep to is looked at in `answer.rs`.
+#![allow(dead_code, unused_imports, clippy::allow_attributes, reason = "each test binary uses another part of it")]
+
+mod answer;
+mod brittle;
+mod call;
+mod hasher;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use quash_core::model::{
+    Account, AccountState, Actor, Clock, Entropy, Policy, Reason, RotationPolicy, ScopeKind, Seeded, Seq, Session, Subject, Timestamp,
+};
+use quash_core::token::{Algorithm, SigningKey, Unverified};
+use quash_server::{DoorSettings, router};
+use quash_service::{Argon2Hasher, HashSettings, MasterKey, NewAccount, PasswordHasher, Service, Setup};
+use quash_store::Store;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use zeroize::Zeroizing;
+
+pub(crate) use answer::{Answer, Pair};
+pub(crate) use brittle::{Brittle, Part};
+pub(crate) use call::Call;
+pub(crate) use hasher::{Counted, Gated};
+
+/// When every test begins.
+pub(crate) const START: i64 = 1_800_000_000;
+/// The password of every account.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+/// The paths that take POST alone, each with the field that holds its token.
+pub(crate) const TOKEN_PATHS: [(&str, &str); 5] = [
+    ("/api/token", "password"),
+    ("/api/token/refresh", "refresh"),
+    ("/api/token/verify", "token"),
+    ("/api/token/blacklist", "refresh"),
+    ("/api/logout", "refresh"),
+];
+/// The paths that are only read.
+pub(crate) const READ_PATHS: [&str; 5] = ["/v1/me", "/livez", "/readyz", "/.well-known/jwks.json", "/docs/errors/token_not_valid"];
+
+const SEED: u64 = 7;
+
+/// What a test chooses before the door opens.
+pub(crate) struct Plan {
+    pub(crate) policy: Policy,
+    pub(crate) settings: DoorSettings,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) hasher: Arc<dyn PasswordHasher>,
+    pub(crate) hashing: HashSettings,
+}
+
+/// A door, and what stands behind it.
+pub(crate) struct World {
+    pub(crate) service: Service,
+    pub(crate) store: Arc<Brittle>,
+    pub(crate) clock: Arc<HandClock>,
+    pub(crate) hasher: Arc<Counted>,
+    router: Router,
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Default)]
+pub(crate) struct HandClock(AtomicU64);
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            settings: DoorSettings::default(),
+            algorithm: Algorithm::EdDsa,
+            hasher: Arc::new(hasher::Cheap),
+            hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(3600), places_per_network: 4 },
+        }
+    }
+}
+
+impl Plan {
+    /// With the hasher that servers run with.
+    pub(crate) fn with_argon2() -> Self {
+        Self { hasher: Arc::new(Argon2Hasher::new()), ..Self::default() }
+    }
+
+    /// With rotation and blacklisting switched on or off.
+    pub(crate) fn rotating(rotate: bool, blacklist: bool) -> Self {
+        let mut plan = Self::default();
+        plan.policy.rotation = RotationPolicy { rotate, blacklist, ..RotationPolicy::default() };
+        plan
+    }
+}
+
+impl World {
+    /// As it is by default, with the accounts dana and noor.
+    pub(crate) async fn open() -> Self {
+        Self::planned(Plan::default()).await
+    }
+
+    /// As planned, with the accounts dana and noor.
+    pub(crate) async fn planned(plan: Plan) -> Self {
+        let entropy = Arc::new(Seeded::new(SEED));
+        let (store, clock) = (Arc::new(Brittle::default()), Arc::new(HandClock::default()));
+        let hasher = Arc::new(Counted::new(plan.hasher));
+        let service = Service::start(Setup {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            policy: plan.policy,
+            algorithm: plan.algorithm,
+            master: MasterKey::new(&Seeded::new(SEED + 1)),
+            hasher: Arc::clone(&hasher) as Arc<dyn PasswordHasher>,
+            hashing: plan.hashing,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            entropy,
+        })
+        .await
+        .expect("a service over an empty store");
+        let router = router(service.clone(), plan.settings);
+        let world = Self { service, store, clock, hasher, router };
+        world.add("dana", Some("dana@example.org"), true).await;
+        world.add("noor", None, false).await;
+        world
+    }
+
+    /// Adds an account with the password of every account; its subject is its name.
+    pub(crate) async fn add(&self, name: &str, email: Option<&str>, verified: bool) -> Account {
+        self.add_with(name, email, verified, Some(PASSWORD)).await
+    }
+
+    /// Adds an account with a password of its own, or without any.
+    pub(crate) async fn add_with(&self, name: &str, email: Option<&str>, verified: bool, password: Option<&str>) -> Account {
+        let password = password.map(|password| Zeroizing::new(password.to_owned()));
+        let subject = Some(name.to_owned());
+        let new = NewAccount { name: name.to_owned(), email: email.map(str::to_owned), verified, subject, password };
+        self.service.add_account(new).await.expect("an account")
+    }
+
+    /// Sends a request, and looks at what every answer must keep to.
+    pub(crate) async fn send(&self, call: Call) -> Answer {
+        let (method, line) = (call.method.clone(), format!("{} {}", call.method, call.target));
+        let answer = self.router.clone().oneshot(call.into_request()).await.expect("a router never fails");
+        let answer = Answer::read(answer).await;
+        answer.keeps_to_the_rules(&method, &line);
+        answer
+    }
+
+    /// Attempts to sign in.
+    pub(crate) async fn attempt(&self, name: &str, password: &str) -> Answer {
+        self.send(Call::post("/api/token/").json(&json!({ "username": name, "password": password }))).await
+    }
+
+    /// Signs in.
+    pub(crate) async fn sign_in(&self, name: &str) -> Pair {
+        self.attempt(name, PASSWORD).await.pair()
+    }
+
+    /// Presents a refresh token.
+    pub(crate) async fn refresh(&self, refresh: &str) -> Answer {
+        self.send(Call::post("/api/token/refresh/").json(&json!({ "refresh": refresh }))).await
+    }
+
+    /// Asks whether a token would be taken.
+    pub(crate) async fn verify(&self, token: &str) -> Answer {
+        self.send(Call::post("/api/token/verify/").json(&json!({ "token": token }))).await
+    }
+
+    /// Blacklists a refresh token.
+    pub(crate) async fn blacklist(&self, refresh: &str) -> Answer {
+        self.send(Call::post("/api/token/blacklist/").json(&json!({ "refresh": refresh }))).await
+    }
+
+    /// Logs out with two tokens.
+    pub(crate) async fn log_out(&self, access: &str, refresh: &str) -> Answer {
+        self.send(Call::post("/api/logout/").bearer(access).json(&json!({ "refresh": refresh }))).await
+    }
+
+    /// Opens the guarded path.
+    pub(crate) async fn me(&self, access: &str) -> Answer {
+        self.send(Call::get("/v1/me").bearer(access)).await
+    }
+
+    /// Asserts that no token of a pair is taken anywhere. Presenting the refresh token comes last: it may end things.
+    pub(crate) async fn assert_dead(&self, pair: &Pair) {
+        assert_eq!(self.me(&pair.access).await.status, 401);
+        assert_eq!(self.verify(&pair.access).await.status, 401);
+        assert_eq!(self.verify(&pair.refresh).await.status, 401);
+        assert_eq!(self.refresh(&pair.refresh).await.status, 401);
+    }
+
+    /// Asserts that both tokens of a pair are taken. Nothing is spent.
+    pub(crate) async fn assert_live(&self, pair: &Pair) {
+        assert_eq!(self.me(&pair.access).await.status, 200);
+        assert_eq!(self.verify(&pair.access).await.status, 200);
+        assert_eq!(self.verify(&pair.refresh).await.status, 200);
+    }
+
+    /// How many hashes the calls since the last time have cost.
+    pub(crate) fn hashes(&self) -> usize {
+        self.hasher.taken()
+    }
+
+    /// Moves the clock on.
+    pub(crate) fn wait(&self, span: Duration) {
+        self.clock.0.fetch_add(u64::try_from(span.as_millis()).expect("a span"), Ordering::SeqCst);
+    }
+
+    /// An account's sessions as the store keeps them.
+    pub(crate) async fn sessions(&self, name: &str) -> Vec<Session> {
+        self.store.sessions_of(&subject(name), None, u32::MAX).await.expect("sessions")
+    }
+
+    /// The newest number of the log.
+    pub(crate) async fn head(&self) -> Seq {
+        self.store.head().await.expect("a head").seq
+    }
+
+    /// Puts an account into a state, which ends its sessions, the way an operator's command will.
+    pub(crate) async fn put(&self, name: &str, state: AccountState) {
+        use quash_core::decide::{Cause, end_account};
+        let loaded = self.store.account_by_subject(&subject(name), self.clock.now()).await.expect("an account");
+        let cause = Cause { reason: Reason::Deactivated, actor: Actor::Operator };
+        let change = end_account(&loaded, Some(state), &cause, self.service.guard().scopes(), self.clock.now()).expect("a change");
+        let seq = self.store.commit(change).await.expect("a receipt").seq.expect("an entry");
+        self.service.guard().caught_up(seq, Duration::from_secs(5)).await.expect("a guard that follows");
+    }
+
+    /// Deactivates an account.
+    pub(crate) async fn deactivate(&self, name: &str) {
+        self.put(name, AccountState::Deactivated { at: self.clock.now() }).await;
+    }
+
+    /// Ends an account's sessions.
+    pub(crate) async fn end_all(&self, name: &str) {
+        self.service.end_account(&subject(name), Reason::LogOutEverywhere, Actor::Operator).await.expect("an end");
+    }
+
+    /// The key that signs, as a thief would have it: made from the same chance as the service's.
+    pub(crate) fn stolen_key(&self) -> SigningKey {
+        let chance = Seeded::new(SEED);
+        // The secret that refresh tokens are derived from and its nonce are drawn before.
+        let mut drawn = [0; 32];
+        for _ in 0..3 {
+            chance.fill(&mut drawn);
+        }
+        let key = SigningKey::new(Algorithm::EdDsa, &drawn, None).expect("a key");
+        assert!(self.service.guard().ring().key(key.verifying().kid().as_str()).is_some(), "the order in which chance is drawn has changed");
+        key
+    }
+
+    /// A token as a thief of the key would sign it: the claims of `token` with some replaced.
+    pub(crate) fn forge(&self, token: &str, replaced: &Value) -> String {
+        let mut claims = claims(token);
+        for (name, value) in replaced.as_object().expect("claims") {
+            claims[name] = value.clone();
+        }
+        self.stolen_key().sign(claims.to_string().as_bytes())
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(START) + self.uptime()
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// The subject of an account of these tests.
+pub(crate) fn subject(name: &str) -> Subject {
+    Subject::parse(name).expect("a subject")
+}
+
+/// The claims of a token, unverified.
+pub(crate) fn claims(token: &str) -> Value {
+    let payload = Unverified::parse(token).and_then(|token| token.payload_unverified()).expect("a token");
+    serde_json::from_slice(&payload).expect("claims")
+}
+
+/// A public address, whose network is counted.
+pub(crate) fn peer() -> SocketAddr {
+    "203.0.113.9:40000".parse().expect("an address")
+}
+
+/// Kinds of entries, in the log's order.
+pub(crate) async fn kinds(store: &dyn Store) -> Vec<ScopeKind> {
+    store.entries_after(Seq::ZERO, u32::MAX).await.expect("entries").iter().map(|entry| entry.kind).collect()
+}
+
+pub(crate) const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub(crate) const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}

@@ -1,0 +1,104 @@
+//! Accounts and reading them: what is unique, what is counted, and in which order they come.
+
+use quash_core::model::{Account, AccountState, Change, PasswordHash, Receipt, ScopeKind, Seq};
+use quash_core::watch::feed;
+use quash_store::Store;
+
+use crate::support::*;
+
+pub(crate) async fn a_new_store_is_empty(store: &dyn Store) {
+    let head = store.head().await.expect("a head");
+    assert_eq!((head.seq, head.chain, head.sessions_before), (Seq::start_of(1), feed::EMPTY, Seq::ZERO));
+    assert_eq!(store.accounts(None, 10).await, Ok(vec![]));
+    assert_eq!(store.entries_after(Seq::ZERO, 10).await, Ok(vec![]));
+    assert_eq!(store.keys().await, Ok(vec![]));
+    assert_eq!(store.secret("first").await, Ok(None));
+    assert_eq!(store.longest_lifetime().await, Ok(0));
+    assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
+    let loaded = store.account_by_name("dana", NOW).await.expect("a look");
+    assert_eq!((loaded.account, loaded.live_sessions, loaded.idlest), (None, 0, None));
+    assert!(!*store.broken().borrow());
+}
+
+pub(crate) async fn an_account_is_read_back(store: &dyn Store) {
+    let mut accounts = [with_email("Dana", "Dana@Example.org"), account("kim"), account("lee"), account("max")];
+    accounts[0].email.as_mut().expect("an address").verified_at = Some(at(5));
+    accounts[1].state = AccountState::Locked { until: at(60) };
+    accounts[2].state = AccountState::Deactivated { at: at(-60) };
+    accounts[3].password = None;
+    accounts[3].sessions_before = Seq::start_of(1);
+    accounts[3].version = 7;
+    for account in accounts {
+        assert_eq!(commit(store, Change::AddAccount(account.clone())).await, Receipt::default());
+        let by_name = store.account_by_name(account.username.folded(), NOW).await.expect("a look");
+        assert_eq!(by_name.account.as_ref(), Some(&account));
+        assert_eq!(store.account_by_subject(&account.subject, NOW).await.expect("a look"), by_name);
+    }
+}
+
+pub(crate) async fn an_account_needs_an_unused_subject_name_and_address(store: &dyn Store) {
+    commit(store, Change::AddAccount(with_email("dana", "dana@example.org"))).await;
+    let renamed = |name: &str| Account { subject: subject("other"), ..account(name) };
+    conflict(store, Change::AddAccount(Account { subject: subject("dana"), ..account("other") })).await;
+    conflict(store, Change::AddAccount(renamed("DANA"))).await;
+    conflict(store, Change::AddAccount(with_email("other", "DANA@example.ORG"))).await;
+    commit(store, Change::AddAccount(renamed("other"))).await;
+    // No address is nobody's address.
+    commit(store, Change::AddAccount(account("third"))).await;
+}
+
+pub(crate) async fn accounts_come_in_the_order_of_their_names(store: &dyn Store) {
+    for name in ["kim", "Äsa", "DANA", "lee"] {
+        commit(store, Change::AddAccount(account(name))).await;
+    }
+    let names = async |after: Option<&str>, limit| {
+        let accounts = store.accounts(after, limit).await.expect("accounts");
+        accounts.iter().map(|account| account.username.shown().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(None, 10).await, ["DANA", "kim", "lee", "Äsa"]);
+    assert_eq!(names(None, 2).await, ["DANA", "kim"]);
+    assert_eq!(names(Some("kim"), 1).await, ["lee"]);
+    assert_eq!(names(Some("x"), 10).await, ["Äsa"]);
+    assert_eq!(names(None, 0).await, [""; 0]);
+}
+
+pub(crate) async fn a_better_hash_is_no_new_version(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    let rehash = Some(PasswordHash::new("better".into()));
+    let opened = session(1, "dana", head(store).await);
+    conflict(store, Change::OpenSession { session: opened.clone(), version: 2, rehash: rehash.clone(), evict: None }).await;
+    commit(store, Change::OpenSession { session: opened, version: 1, rehash: rehash.clone(), evict: None }).await;
+    assert_eq!(read(store, "dana").await, Account { password: rehash, ..account("dana") });
+}
+
+pub(crate) async fn counting_leaves_out_what_is_not_live(store: &dyn Store) {
+    two_sessions(store).await;
+    let counted = async |now| {
+        let loaded = store.account_by_name("dana", now).await.expect("a look");
+        (loaded.live_sessions, loaded.idlest)
+    };
+    assert_eq!(counted(NOW).await, (2, Some(sid(1))));
+    // The first is idle until exactly then.
+    assert_eq!(counted(at(86_401)).await, (1, Some(sid(2))));
+    assert_eq!(counted(at(86_402)).await, (0, None));
+    commit(store, Change::EndSessions { sessions: vec![end(1)] }).await;
+    assert_eq!(counted(NOW).await, (1, Some(sid(2))));
+    commit(store, end_account("dana", 1, Some(survivor(2, 0)))).await;
+    assert_eq!(counted(NOW).await, (1, Some(sid(2))));
+    commit(store, end_account("dana", 2, None)).await;
+    assert_eq!(counted(NOW).await, (0, None));
+    commit(store, open(session(3, "dana", head(store).await), 3)).await;
+    assert_eq!(counted(NOW).await, (1, Some(sid(3))));
+    commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 9) }).await;
+    assert_eq!(counted(NOW).await, (0, None));
+}
+
+pub(crate) async fn the_idlest_is_the_longest_unrotated(store: &dyn Store) {
+    two_sessions(store).await;
+    let idlest = async || store.account_by_name("dana", NOW).await.expect("a look").idlest;
+    commit(store, rotate(1, 0)).await;
+    assert_eq!(idlest().await, Some(sid(2)));
+    // Rotated at the same moment: the lower id.
+    commit(store, rotate(2, 0)).await;
+    assert_eq!(idlest().await, Some(sid(1)));
+}

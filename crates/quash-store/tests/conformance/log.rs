@@ -1,0 +1,148 @@
+//! The log: its numbers, its chain, how long it remembers and how it is pruned.
+
+use std::time::Duration;
+
+use quash_core::model::{Change, Keep, NewEntry, Receipt, ScopeKey, ScopeKind, Seq, Timestamp, limits};
+use quash_core::watch::feed;
+use quash_store::Store;
+
+use crate::support::*;
+
+pub(crate) async fn numbers_are_gapless_and_chained(store: &dyn Store) {
+    two_sessions(store).await;
+    commit(store, Change::Revoke { entry: entry(ScopeKind::Token, 5) }).await;
+    conflict(store, Change::EndSessions { sessions: vec![end(1), end(9)] }).await;
+    commit(store, Change::EndSessions { sessions: vec![end(1), end(2)] }).await;
+    conflict(store, end_account("dana", 5, None)).await;
+    commit(store, end_account("dana", 1, None)).await;
+    commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 9) }).await;
+    let head = store.head().await.expect("a head");
+    let entries = store.entries_after(Seq::ZERO, 100).await.expect("entries");
+    assert_eq!(entries.len(), 5);
+    let (mut seq, mut chain) = (Seq::start_of(1), feed::EMPTY);
+    for entry in &entries {
+        feed::follows(seq, &chain, entry).expect("the next entry");
+        (seq, chain) = (entry.seq, entry.chain);
+    }
+    assert_eq!((seq, chain), (head.seq, head.chain));
+}
+
+pub(crate) async fn an_entry_is_remembered_as_long_as_it_says(store: &dyn Store) {
+    let mut kept = vec![];
+    commit(store, Change::RaiseLongestLifetime(5_000)).await;
+    for keep in [Keep::Longest, Keep::Until(at(70)), Keep::Forever] {
+        let new = NewEntry { keep, ..entry(ScopeKind::Token, 3) };
+        commit(store, Change::Revoke { entry: new.clone() }).await;
+        let entries = store.entries_after(Seq::ZERO, 10).await.expect("entries");
+        let entry = entries.last().expect("the entry");
+        assert_eq!((entry.kind, entry.key, entry.reason, entry.at, &entry.actor), (new.kind, new.key, new.reason, new.at, &new.actor));
+        kept.push(entry.drop_after);
+    }
+    let beyond = |moment: Timestamp| Some(moment + limits::REMEMBER_BEYOND);
+    assert_eq!(kept, [beyond(at(3) + Duration::from_secs(5)), beyond(at(70)), None]);
+}
+
+pub(crate) async fn the_longest_lifetime_only_grows(store: &dyn Store) {
+    for (raised, longest) in [(300_000, 300_000), (200_000, 300_000), (86_400_000, 86_400_000)] {
+        assert_eq!(commit(store, Change::RaiseLongestLifetime(raised)).await, Receipt::default());
+        assert_eq!(store.longest_lifetime().await, Ok(longest));
+    }
+}
+
+pub(crate) async fn entries_are_found_by_key(store: &dyn Store) {
+    for n in [1, 2, 3, 1, 2] {
+        commit(store, Change::Revoke { entry: entry(ScopeKind::Token, n) }).await;
+    }
+    let found = async |keys: &[u8]| {
+        let keys: Vec<_> = keys.iter().map(|n| ScopeKey([*n; 16])).collect();
+        let entries = store.entries_of(&keys).await.expect("entries");
+        entries.iter().map(|entry| entry.seq.as_u64() - Seq::start_of(1).as_u64()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[1]).await, [1, 4]);
+    assert_eq!(found(&[2, 1, 2]).await, [1, 2, 4, 5]);
+    assert_eq!(found(&[9]).await, [0; 0]);
+    assert_eq!(found(&[]).await, [0; 0]);
+}
+
+pub(crate) async fn entries_come_in_pages(store: &dyn Store) {
+    for n in 0..5 {
+        commit(store, Change::Revoke { entry: entry(ScopeKind::Token, n) }).await;
+    }
+    let all = store.entries_after(Seq::ZERO, 10).await.expect("entries");
+    assert_eq!(store.entries_after(Seq::ZERO, 2).await.expect("entries"), all[..2]);
+    assert_eq!(store.entries_after(all[1].seq, 2).await.expect("entries"), all[2..4]);
+    assert_eq!(store.entries_after(all[4].seq, 2).await, Ok(vec![]));
+    assert_eq!(store.entries_after(Seq::MAX, 2).await, Ok(vec![]));
+}
+
+pub(crate) async fn newest_follows_the_log(store: &dyn Store) {
+    let mut newest = store.newest();
+    assert_eq!(*newest.borrow_and_update(), Seq::start_of(1));
+    commit(store, Change::AddAccount(account("dana"))).await;
+    assert_eq!(newest.has_changed().ok(), Some(false));
+    let receipt = commit(store, end_account("dana", 1, None)).await;
+    assert_eq!(Some(*newest.borrow_and_update()), receipt.seq);
+    conflict(store, end_account("dana", 1, None)).await;
+    assert_eq!(newest.has_changed().ok(), Some(false));
+}
+
+pub(crate) async fn marking_comes_before_deleting(store: &dyn Store) {
+    two_sessions(store).await;
+    for keep in [Keep::Until(at(0)), Keep::Until(at(50)), Keep::Forever] {
+        commit(store, Change::Revoke { entry: NewEntry { keep, ..entry(ScopeKind::Token, 3) } }).await;
+    }
+    let due = NOW + limits::REMEMBER_BEYOND;
+    let early = due - Duration::from_millis(1);
+    let delete = |now, marked_until| Change::DeleteMarked { now, marked_until, limit: 10 };
+    let count = async || store.entries_after(Seq::ZERO, 10).await.expect("entries").len();
+    assert_eq!(commit(store, Change::MarkExpired { now: early, limit: 10 }).await.pruned, 0);
+    assert_eq!(commit(store, delete(due, due)).await.pruned, 0);
+    assert_eq!(commit(store, Change::MarkExpired { now: due, limit: 10 }).await, Receipt { seq: None, pruned: 1 });
+    assert_eq!(commit(store, Change::MarkExpired { now: due, limit: 10 }).await.pruned, 0);
+    // A marked entry is still read, and found.
+    assert_eq!((count().await, store.entries_of(&[ScopeKey([3; 16])]).await.expect("entries").len()), (3, 3));
+    assert_eq!(commit(store, delete(due, early)).await.pruned, 0);
+    assert_eq!(commit(store, delete(due, due)).await, Receipt { seq: None, pruned: 1 });
+    assert_eq!(count().await, 2);
+    assert_eq!(commit(store, delete(Timestamp::from_millis(i64::MAX), due)).await.pruned, 0);
+}
+
+pub(crate) async fn deleting_leaves_what_is_due_again(store: &dyn Store) {
+    commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Until(NOW), ..entry(ScopeKind::Token, 3) } }).await;
+    let due = NOW + limits::REMEMBER_BEYOND;
+    commit(store, Change::MarkExpired { now: due, limit: 10 }).await;
+    // The clock that marked it was ahead.
+    let back = due - Duration::from_millis(1);
+    assert_eq!(commit(store, Change::DeleteMarked { now: back, marked_until: due, limit: 10 }).await.pruned, 0);
+    assert_eq!(store.entries_after(Seq::ZERO, 10).await.expect("entries").len(), 1);
+}
+
+pub(crate) async fn pruning_stops_at_its_limit(store: &dyn Store) {
+    two_sessions(store).await;
+    for n in [4, 3, 2] {
+        commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Until(at(i64::from(n))), ..entry(ScopeKind::Token, n) } }).await;
+    }
+    let now = at(10 * 86_400);
+    // Two entries and two sessions.
+    assert_eq!(commit(store, Change::MarkExpired { now, limit: 2 }).await.pruned, 4);
+    assert_eq!(commit(store, Change::DeleteMarked { now, marked_until: now, limit: 1 }).await.pruned, 1);
+    // Those due first were marked first; of those, the lower number is deleted first.
+    let keys: Vec<_> = store.entries_after(Seq::ZERO, 10).await.expect("entries").iter().map(|entry| entry.key.0[0]).collect();
+    assert_eq!(keys, [4, 2]);
+    assert_eq!(commit(store, Change::MarkExpired { now, limit: 2 }).await.pruned, 1);
+    assert_eq!(commit(store, Change::DeleteMarked { now, marked_until: now, limit: 9 }).await.pruned, 2);
+}
+
+pub(crate) async fn numbering_goes_on_after_pruning(store: &dyn Store) {
+    let revoke = |n| Change::Revoke { entry: entry(ScopeKind::Token, n) };
+    commit(store, revoke(1)).await;
+    let before = store.head().await.expect("a head");
+    let now = at(86_400);
+    commit(store, Change::MarkExpired { now, limit: 9 }).await;
+    commit(store, Change::DeleteMarked { now, marked_until: now, limit: 9 }).await;
+    assert_eq!(store.head().await.expect("a head"), before);
+    commit(store, revoke(2)).await;
+    let entries = store.entries_after(Seq::ZERO, 10).await.expect("entries");
+    assert_eq!(entries.len(), 1);
+    feed::follows(before.seq, &before.chain, &entries[0]).expect("the next entry");
+}

@@ -1,0 +1,91 @@
+//! What every store promises: each guard of each change, the numbering of the log, and what is read back. The same
+//! tests run over all stores; what only one of them can do is tested in a file of its own.
+
+mod accounts;
+mod keys;
+mod log;
+mod sessions;
+#[path = "../support/mod.rs"]
+mod support;
+mod watermarks;
+
+macro_rules! for_each_store {
+    ($($room:ident { $($promise:ident)+ })+) => {
+        mod memory {
+            $(mod $room {
+                $(#[tokio::test]
+                async fn $promise() {
+                    crate::$room::$promise(&quash_store::MemoryStore::new()).await;
+                })+
+            })+
+        }
+        mod sqlite {
+            $(mod $room {
+                $(#[tokio::test]
+                async fn $promise() {
+                    let directory = tempfile::tempdir().expect("a directory");
+                    crate::$room::$promise(&crate::support::sqlite(directory.path())).await;
+                })+
+            })+
+        }
+    };
+}
+
+for_each_store! {
+    accounts {
+        a_new_store_is_empty
+        an_account_is_read_back
+        an_account_needs_an_unused_subject_name_and_address
+        accounts_come_in_the_order_of_their_names
+        a_better_hash_is_no_new_version
+        counting_leaves_out_what_is_not_live
+        the_idlest_is_the_longest_unrotated
+    }
+    sessions {
+        a_session_is_read_back
+        a_session_opens_only_at_the_accounts_version
+        a_session_id_is_used_once
+        evicting_ends_the_evicted
+        evicting_what_has_ended_is_refused
+        a_conflict_after_an_eviction_undoes_it
+        one_rotation_wins
+        an_ended_session_does_not_rotate
+        a_rotated_session_still_ends
+        sessions_end_together_or_not_at_all
+        a_session_ends_once
+        sessions_come_in_pages
+        spent_sessions_are_forgotten
+        changes_handed_in_at_once_keep_their_order
+    }
+    watermarks {
+        a_session_inserted_during_a_reset_is_refused
+        a_session_inserted_after_the_end_of_everything_is_refused
+        a_covered_session_does_not_rotate
+        a_covered_session_may_still_be_ended
+        the_end_of_an_account_is_a_watermark
+        the_end_of_an_account_brings_password_and_state
+        the_end_of_an_account_needs_its_version
+        the_survivor_lives_on
+        of_two_everywhere_else_at_once_one_wins
+        everything_ended_meanwhile_leaves_no_survivor
+        a_survivor_must_be_live_at_its_generation_and_of_the_account
+        everything_ends_for_everyone
+    }
+    log {
+        numbers_are_gapless_and_chained
+        an_entry_is_remembered_as_long_as_it_says
+        the_longest_lifetime_only_grows
+        entries_are_found_by_key
+        entries_come_in_pages
+        newest_follows_the_log
+        marking_comes_before_deleting
+        deleting_leaves_what_is_due_again
+        pruning_stops_at_its_limit
+        numbering_goes_on_after_pruning
+    }
+    keys {
+        a_key_replaces_the_current_one
+        a_key_is_dropped_only_while_retiring
+        a_secret_is_written_once
+    }
+}

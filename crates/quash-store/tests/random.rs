@@ -1,0 +1,162 @@
+//! The same random changes for the SQLite store and for the model: the same outcomes, and afterwards the same to
+//! read. What a change means is told by the tests in `conformance`.
+
+mod support;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use quash_core::model::{
+    AccountState, Change, Keep, KeyState, NewEntry, PasswordHash, ScopeKind, Sealed, Seq, SessionEnd, Subject, Survivor, Timestamp,
+};
+use quash_store::{MemoryStore, Store};
+use support::*;
+
+const NAMES: [&str; 4] = ["dana", "kim", "lee", "max"];
+const EMAILS: [Option<&str>; 3] = [None, Some("one@example.org"), Some("two@example.org")];
+const SECRETS: [&str; 3] = ["first", "second", "third"];
+const KINDS: [ScopeKind; 3] = [ScopeKind::Token, ScopeKind::Key, ScopeKind::Subject];
+
+/// What somebody wants. It becomes a change when it is looked up what the store holds; with `stale`, what was looked
+/// up is wrong.
+#[derive(Clone, Debug)]
+enum Wish {
+    AddAccount { who: usize, email: usize },
+    Open { who: usize, n: u8, stale: bool, rehash: bool, evict: Option<u8> },
+    Rotate { n: u8, stale: bool },
+    EndSessions { ns: Vec<u8> },
+    EndAccount { who: usize, stale: bool, survivor: Option<u8>, password: bool, state: Option<AccountState> },
+    EndEverything,
+    Revoke { kind: usize, n: u8, keep: Keep },
+    AddKey { n: u8, stale: bool },
+    DropKey { n: u8 },
+    AddSecret { name: usize, byte: u8 },
+    Raise { secs: u64 },
+    Mark { now: i64, limit: u32 },
+    Delete { now: i64, marked_until: i64, limit: u32 },
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let (who, n, stale) = (0..NAMES.len(), 1..10_u8, prop::bool::weighted(0.15));
+    let moment = 0..400_000_i64;
+    let state = prop_oneof![
+        Just(AccountState::Active),
+        moment.clone().prop_map(|secs| AccountState::Locked { until: at(secs) }),
+        moment.clone().prop_map(|secs| AccountState::Deactivated { at: at(secs) }),
+    ];
+    let keep = prop_oneof![Just(Keep::Longest), Just(Keep::Forever), moment.clone().prop_map(|secs| Keep::Until(at(secs)))];
+    prop_oneof![
+        3 => (who.clone(), 0..EMAILS.len()).prop_map(|(who, email)| Wish::AddAccount { who, email }),
+        6 => (who.clone(), n.clone(), stale, any::<bool>(), prop::option::weighted(0.3, n.clone()))
+            .prop_map(|(who, n, stale, rehash, evict)| Wish::Open { who, n, stale, rehash, evict }),
+        6 => (n.clone(), stale).prop_map(|(n, stale)| Wish::Rotate { n, stale }),
+        3 => prop::collection::vec(n.clone(), 0..3).prop_map(|ns| Wish::EndSessions { ns }),
+        3 => (who, stale, prop::option::of(n.clone()), any::<bool>(), prop::option::of(state))
+            .prop_map(|(who, stale, survivor, password, state)| Wish::EndAccount { who, stale, survivor, password, state }),
+        1 => Just(Wish::EndEverything),
+        2 => (0..KINDS.len(), n.clone(), keep).prop_map(|(kind, n, keep)| Wish::Revoke { kind, n, keep }),
+        1 => (n.clone(), stale).prop_map(|(n, stale)| Wish::AddKey { n, stale }),
+        1 => n.prop_map(|n| Wish::DropKey { n }),
+        1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::AddSecret { name, byte }),
+        1 => (0..200_000_u64).prop_map(|secs| Wish::Raise { secs }),
+        2 => (moment.clone(), 0..6_u32).prop_map(|(now, limit)| Wish::Mark { now, limit }),
+        1 => (moment.clone(), moment, 0..6_u32).prop_map(|(now, marked_until, limit)| Wish::Delete { now, marked_until, limit }),
+    ]
+}
+
+/// Wishes in groups: a group is looked up together and handed in at once, so that it may share a transaction.
+fn wishes() -> impl Strategy<Value = Vec<Vec<Wish>>> {
+    prop::collection::vec(prop::collection::vec(wish(), 1..6), 4..24)
+}
+
+/// Makes a wish a change, from what `model` holds.
+async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
+    let head = head(model).await;
+    match wish.clone() {
+        Wish::AddAccount { who, email } => Change::AddAccount(match EMAILS[email] {
+            None => account(NAMES[who]),
+            Some(email) => with_email(NAMES[who], email),
+        }),
+        Wish::Open { who, n, stale, rehash, evict } => Change::OpenSession {
+            session: session(n, NAMES[who], if stale { Seq::start_of(1) } else { head }),
+            version: version(model, who).await + u64::from(stale && n % 2 == 0),
+            rehash: rehash.then(|| PasswordHash::new(format!("rehash {n}"))),
+            evict: evict.map(end),
+        },
+        Wish::Rotate { n, stale } => rotate(n, generation(model, n).await + u32::from(stale)),
+        Wish::EndSessions { ns } => Change::EndSessions { sessions: ns.into_iter().map(end).collect::<Vec<SessionEnd>>() },
+        Wish::EndAccount { who, stale, survivor: lives_on, password, state } => {
+            let mut lives = None;
+            if let Some(n) = lives_on {
+                lives = Some(Survivor { session: sid(n), ..survivor(n, generation(model, n).await) });
+            }
+            Change::EndAccount {
+                subject: subject(NAMES[who]),
+                version: version(model, who).await + u64::from(stale),
+                entry: entry(ScopeKind::Subject, 100),
+                password: password.then(|| PasswordHash::new(format!("after {head}"))),
+                state,
+                survivor: lives,
+            }
+        }
+        Wish::EndEverything => Change::EndEverything { entry: entry(ScopeKind::Everything, 101) },
+        Wish::Revoke { kind, n, keep } => Change::Revoke { entry: NewEntry { keep, ..entry(KINDS[kind], n) } },
+        Wish::AddKey { n, stale } => {
+            let keys = model.keys().await.expect("keys");
+            let current = keys.into_iter().find(|key| key.state == KeyState::Current).filter(|_| !stale);
+            let replaces = current.map(|key| (key.kid, KeyState::Retiring { until: at(i64::from(n)) }));
+            Change::AddKey { key: key(&format!("key{n}"), KeyState::Current, at(i64::from(n % 3))), replaces }
+        }
+        Wish::DropKey { n } => Change::DropKey { kid: key(&format!("key{n}"), KeyState::Current, NOW).kid },
+        Wish::AddSecret { name, byte } => Change::AddSecret { name: SECRETS[name], secret: Sealed(vec![byte]) },
+        Wish::Raise { secs } => Change::RaiseLongestLifetime(secs * 1000),
+        Wish::Mark { now, limit } => Change::MarkExpired { now: at(now), limit },
+        Wish::Delete { now, marked_until, limit } => Change::DeleteMarked { now: at(now), marked_until: at(marked_until), limit },
+    }
+}
+
+async fn version(model: &MemoryStore, who: usize) -> u64 {
+    let subject: Subject = subject(NAMES[who]);
+    let loaded = model.account_by_subject(&subject, Timestamp::default()).await.expect("a look");
+    loaded.account.map_or(1, |account| account.version)
+}
+
+async fn generation(model: &MemoryStore, n: u8) -> u32 {
+    model.session(sid(n)).await.expect("a look").found.map_or(0, |(session, _)| session.generation.0)
+}
+
+async fn agree(groups: Vec<Vec<Wish>>) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (model, mut store) = (MemoryStore::new(), sqlite(directory.path()));
+    for (number, group) in groups.into_iter().enumerate() {
+        let mut changes = vec![];
+        for wish in &group {
+            changes.push(looked_up(wish, &model).await);
+        }
+        let expected = commit_all(&model, changes.clone()).await;
+        assert_eq!(commit_all(&store, changes.clone()).await, expected, "{changes:#?}");
+        assert_eq!(*store.newest().borrow(), *model.newest().borrow());
+        if number % 7 == 6 {
+            drop(store);
+            store = sqlite(directory.path());
+        }
+    }
+    assert_eq!(everything(&store).await, everything(&model).await);
+    drop(store);
+    assert_eq!(everything(&sqlite(directory.path())).await, everything(&model).await);
+}
+
+#[test]
+fn soak_random_changes_have_the_same_outcome_in_both_stores() {
+    #[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of quash")]
+    let soak = std::env::var_os("QUASH_SOAK").is_some();
+    let config = Config { cases: if soak { 200 * 25 } else { 200 }, failure_persistence: None, ..Config::default() };
+    // The short form is the same every time; the long one looks further each time.
+    let mut runner =
+        if soak { TestRunner::new(config) } else { TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)) };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let compared = runner.run(&wishes(), |groups| {
+        runtime.block_on(agree(groups));
+        Ok(())
+    });
+    compared.unwrap_or_else(|failure| panic!("{failure}"));
+}

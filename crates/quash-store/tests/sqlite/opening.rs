@@ -1,0 +1,152 @@
+//! Opening: what is kept, and who is refused.
+
+use std::fs;
+use std::path::Path;
+
+use quash_core::model::{Change, Seq};
+use quash_store::{OpenError, SqliteOptions, SqliteStore, Store};
+use rusqlite::Connection;
+
+use crate::support::*;
+
+/// Something of everything.
+async fn fill(store: &dyn Store) {
+    two_sessions(store).await;
+    commit(store, rotate(1, 0)).await;
+    commit(store, Change::EndSessions { sessions: vec![end(2)] }).await;
+    commit(store, end_account("dana", 1, Some(survivor(1, 1)))).await;
+    commit(store, Change::RaiseLongestLifetime(1000)).await;
+}
+
+fn refusal(path: &Path) -> OpenError {
+    SqliteStore::open(path, SqliteOptions::default()).expect_err("a refusal")
+}
+
+#[tokio::test]
+async fn reopening_keeps_everything() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = sqlite(directory.path());
+    fill(&store).await;
+    let before = everything(&store).await;
+    let newest = *store.newest().borrow();
+    drop(store);
+    let names: Vec<_> = fs::read_dir(directory.path()).expect("files").map(|file| file.expect("a file").file_name()).collect();
+    assert_eq!(names.len(), 2, "the database and its lock: {names:?}");
+    let store = sqlite(directory.path());
+    assert_eq!(everything(&store).await, before);
+    assert_eq!(*store.newest().borrow(), newest);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_in_the_files() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = sqlite(directory.path());
+    fill(&store).await;
+    // As a process leaves them that is killed now.
+    let left = tempfile::tempdir().expect("a directory");
+    for name in ["quash.db", "quash.db-wal"] {
+        fs::copy(directory.path().join(name), left.path().join(name)).expect("a copy");
+    }
+    assert_eq!(everything(&sqlite(left.path())).await, everything(&store).await);
+}
+
+#[tokio::test]
+async fn what_was_handed_in_is_finished_before_it_closes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = sqlite(directory.path());
+    for name in ["dana", "kim", "lee"] {
+        let mut handed_in = store.commit(Change::AddAccount(account(name)));
+        // Polled once and forgotten.
+        std::future::poll_fn(|context| {
+            let _ = handed_in.as_mut().poll(context);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    drop(store);
+    assert_eq!(sqlite(directory.path()).accounts(None, 10).await.expect("accounts").len(), 3);
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("quash.db");
+    let store = sqlite(directory.path());
+    assert!(matches!(refusal(&path), OpenError::InUse { .. }));
+    // One that is about to end is waited for.
+    let waiting = std::thread::spawn(move || SqliteStore::open(&path, SqliteOptions::default()).map(drop));
+    drop(store);
+    waiting.join().expect("a thread").expect("a store");
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    drop(sqlite(directory.path()));
+    let path = directory.path().join("quash.db");
+    change(&path, "INSERT INTO schema_migration VALUES (2, 'later', x'00')");
+    let before = fs::read(&path).expect("a file");
+    assert!(matches!(refusal(&path), OpenError::Newer { found: 2, known: 1, .. }));
+    assert_eq!(fs::read(&path).expect("a file"), before);
+}
+
+#[tokio::test]
+async fn an_altered_database_is_refused() {
+    for alteration in ["UPDATE schema_migration SET checksum = x'00'", "UPDATE schema_migration SET number = 0"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        drop(sqlite(directory.path()));
+        let path = directory.path().join("quash.db");
+        change(&path, alteration);
+        assert!(matches!(refusal(&path), OpenError::Altered { number: 1, .. }), "{alteration}");
+    }
+}
+
+#[test]
+fn what_is_no_database_of_ours_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let other = directory.path().join("other.db");
+    change(&other, "CREATE TABLE theirs (a)");
+    let text = directory.path().join("text.db");
+    fs::write(&text, "This is no database at all, but it is long enough to be taken for one. ".repeat(100)).expect("a file");
+    for path in [&other, &text] {
+        let before = fs::read(path).expect("a file");
+        assert!(matches!(refusal(path), OpenError::Unusable { .. }), "{}", path.display());
+        assert_eq!(fs::read(path).expect("a file"), before);
+    }
+    assert!(matches!(refusal(directory.path()), OpenError::Unusable { .. }));
+    assert!(matches!(refusal(&directory.path().join("missing/quash.db")), OpenError::Unusable { .. }));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_no_panic() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = sqlite(directory.path());
+    fill(&store).await;
+    drop(store);
+    let path = directory.path().join("quash.db");
+    change(&path, "UPDATE revocation_log SET kind = 99; UPDATE account SET username = ''; UPDATE feed_head SET chain = zeroblob(32)");
+    let store = sqlite(directory.path());
+    assert!(store.entries_after(Seq::ZERO, 10).await.is_err());
+    assert!(store.account_by_name("dana", NOW).await.is_err());
+    assert!(store.session(sid(1)).await.is_err());
+    assert!(!*store.broken().borrow());
+    commit(&store, Change::AddAccount(account("kim"))).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn only_the_owner_may_read_the_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = sqlite(directory.path());
+    fill(&store).await;
+    let files: Vec<_> = fs::read_dir(directory.path()).expect("files").map(|file| file.expect("a file")).collect();
+    assert_eq!(files.len(), 4);
+    for file in files {
+        assert_eq!(file.metadata().expect("a file").permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+    }
+}
+
+fn change(path: &Path, sql: &str) {
+    Connection::open(path).expect("a database").execute_batch(sql).expect("a change");
+}

@@ -1,0 +1,57 @@
+//! Many writers and a reader that doesn't finish: nobody fails, and the WAL stays bounded.
+
+use std::fs;
+use std::sync::Arc;
+
+use quash_core::model::{Account, Change, PasswordHash, Seq};
+use quash_store::{SqliteStore, Store};
+use rusqlite::Connection;
+
+use crate::support::*;
+
+const WRITERS: u32 = 64;
+
+/// Each of 64 writers adds accounts of three pages and more, one after the other.
+async fn write(store: &Arc<SqliteStore>, round: &'static str, each: u32) {
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let store = Arc::clone(store);
+        writers.spawn(async move {
+            for n in 0..each {
+                let password = Some(PasswordHash::new("x".repeat(12_000)));
+                let added = Account { password, ..account(&format!("{round}-{writer}-{n}")) };
+                commit(&*store, Change::AddAccount(added)).await;
+                commit(&*store, Change::Revoke { entry: entry(quash_core::model::ScopeKind::Token, 1) }).await;
+            }
+        });
+    }
+    while let Some(writer) = writers.join_next().await {
+        writer.expect("a writer without a failure");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writers_and_a_long_reader_do_not_hinder_each_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Arc::new(sqlite(directory.path()));
+    let wal = || fs::metadata(directory.path().join("quash.db-wal")).expect("a WAL").len() / (1024 * 1024);
+
+    let reader = Connection::open(directory.path().join("quash.db")).expect("a database");
+    let count = |at: &Connection| at.query_row("SELECT count(*) FROM account", [], |row| row.get::<_, u32>(0)).expect("a count");
+    reader.execute_batch("BEGIN").expect("a transaction");
+    assert_eq!(count(&reader), 0);
+    write(&store, "during", 90).await;
+    assert_eq!(count(&reader), 0, "its snapshot moved");
+    assert!(wal() > 64, "too little was written to see anything: {} MiB", wal());
+
+    // Once it has finished, the WAL begins anew and is cut.
+    reader.execute_batch("COMMIT").expect("an end");
+    assert_eq!(count(&reader), WRITERS * 90);
+    write(&store, "after", 90).await;
+    assert!(wal() <= 80, "the WAL has {} MiB", wal());
+
+    let entries = store.entries_after(Seq::ZERO, u32::MAX).await.expect("entries");
+    assert_eq!(entries.len() as u32, 2 * WRITERS * 90);
+    assert!(entries.windows(2).all(|pair| pair[1].seq == pair[0].seq.next()));
+    assert!(!*store.broken().borrow());
+}

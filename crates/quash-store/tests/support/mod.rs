@@ -1,0 +1,174 @@
+//! Small accounts, sessions and entries for the stores' tests, and a few ways to ask a store for them. What is
+//! expected of a store is in the tests themselves.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses another part of it")]
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::Poll;
+
+use quash_core::model::{
+    Account, AccountState, Actor, Change, Email, Generation, Keep, KeyRecord, KeyState, Kid, Name, NewEntry, PasswordHash, Reason, Receipt,
+    ScopeKey, ScopeKind, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
+};
+use quash_core::token::Algorithm;
+use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
+
+/// A new SQLite store in a directory.
+pub(crate) fn sqlite(directory: &Path) -> SqliteStore {
+    SqliteStore::open(&directory.join("quash.db"), SqliteOptions::default()).expect("a store")
+}
+
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+/// `secs` after [`NOW`].
+pub(crate) const fn at(secs: i64) -> Timestamp {
+    Timestamp::from_secs(1_800_000_000 + secs)
+}
+
+pub(crate) fn subject(name: &str) -> Subject {
+    Subject::parse(name).expect("a subject")
+}
+
+pub(crate) fn account(name: &str) -> Account {
+    Account {
+        subject: subject(name),
+        username: Name::parse(name).expect("a name"),
+        email: None,
+        password: Some(PasswordHash::new(format!("hash of {name}"))),
+        state: AccountState::Active,
+        sessions_before: Seq::ZERO,
+        version: 1,
+        created_at: NOW,
+    }
+}
+
+pub(crate) fn with_email(name: &str, email: &str) -> Account {
+    Account { email: Some(Email::parse(email).expect("an address")), ..account(name) }
+}
+
+pub(crate) fn sid(n: u8) -> SessionId {
+    SessionId::from_bytes([n; 16])
+}
+
+pub(crate) fn session(n: u8, of: &str, opened_seq: Seq) -> Session {
+    Session {
+        id: sid(n),
+        subject: subject(of),
+        generation: Generation(0),
+        rotated_at: at(i64::from(n)),
+        seed: [n; 16],
+        opened_seq,
+        opened_at: at(i64::from(n)),
+        idle_until: at(86_400 + i64::from(n)),
+        ends_at: Some(at(7 * 86_400)),
+        state: SessionState::Live,
+        device: Some(format!("browser {n}")),
+        address: None,
+    }
+}
+
+pub(crate) fn entry(kind: ScopeKind, n: u8) -> NewEntry {
+    let (key, keep) = (ScopeKey([n; 16]), Keep::Longest);
+    NewEntry { kind, key, keep, reason: Reason::Revoked, at: at(i64::from(n)), actor: Actor::Operator }
+}
+
+pub(crate) fn end(n: u8) -> SessionEnd {
+    SessionEnd { session: sid(n), entry: NewEntry { reason: Reason::LogOut, actor: Actor::Owner, ..entry(ScopeKind::Session, n) } }
+}
+
+pub(crate) fn open(session: Session, version: u64) -> Change {
+    Change::OpenSession { session, version, rehash: None, evict: None }
+}
+
+pub(crate) fn rotate(n: u8, from: u32) -> Change {
+    let later = i64::from(from) + 1000;
+    Change::Rotate { session: sid(n), from: Generation(from), rotated_at: at(later), idle_until: at(86_400 + later) }
+}
+
+pub(crate) fn end_account(name: &str, version: u64, survivor: Option<Survivor>) -> Change {
+    let entry = NewEntry { reason: Reason::LogOutEverywhere, ..entry(ScopeKind::Subject, 200) };
+    Change::EndAccount { subject: subject(name), version, entry, password: None, state: None, survivor }
+}
+
+pub(crate) fn survivor(n: u8, generation: u32) -> Survivor {
+    Survivor { session: sid(n), generation: Generation(generation), rotated_at: at(2000), idle_until: at(88_400) }
+}
+
+pub(crate) fn key(kid: &str, state: KeyState, created: Timestamp) -> KeyRecord {
+    let kid = Kid::parse(kid).expect("a key id");
+    KeyRecord { secret: Sealed(kid.as_str().into()), kid, algorithm: Algorithm::EdDsa, state, created_at: created }
+}
+
+pub(crate) async fn commit(store: &dyn Store, change: Change) -> Receipt {
+    store.commit(change).await.expect("a change whose guard holds")
+}
+
+pub(crate) async fn conflict(store: &dyn Store, change: Change) {
+    let before = everything(store).await;
+    assert_eq!(store.commit(change.clone()).await, Err(StoreError::Conflict), "{change:?}");
+    assert_eq!(everything(store).await, before, "a conflict left a trace: {change:?}");
+}
+
+pub(crate) async fn head(store: &dyn Store) -> Seq {
+    store.head().await.expect("a head").seq
+}
+
+/// All that can be read, to compare a store with itself or with another.
+pub(crate) async fn everything(store: &dyn Store) -> String {
+    let mut told = format!("{:#?}\n{:?}\n", store.head().await, store.longest_lifetime().await);
+    told += &format!("{:#?}\n{:#?}\n", store.keys().await, store.entries_after(Seq::ZERO, u32::MAX).await);
+    for name in ["first", "second", "third"] {
+        told += &format!("{name} {:?}\n", store.secret(name).await.map(|found| found.map(|sealed| sealed.0)));
+    }
+    let accounts = store.accounts(None, u32::MAX).await.expect("accounts");
+    for account in accounts {
+        told += &format!("{:?}\n", account.password.as_ref().map(PasswordHash::as_str));
+        for now in [NOW, at(86_403)] {
+            told += &format!("{:#?}\n", store.account_by_name(account.username.folded(), now).await);
+        }
+        let loaded = store.account_by_subject(&account.subject, at(1)).await;
+        assert_eq!(loaded, store.account_by_name(account.username.folded(), at(1)).await);
+        let sessions = store.sessions_of(&account.subject, None, u32::MAX).await.expect("sessions");
+        for session in &sessions {
+            let loaded = store.session(session.id).await.expect("a session");
+            assert_eq!(loaded.found, Some((session.clone(), account.clone())));
+        }
+        told += &format!("{sessions:#?}\n");
+    }
+    told
+}
+
+/// Hands in all changes in this order before it awaits the first outcome, so that they may share a transaction.
+pub(crate) async fn commit_all(store: &dyn Store, changes: Vec<Change>) -> Vec<Result<Receipt, StoreError>> {
+    let mut commits: Vec<Pin<Box<dyn Future<Output = _> + Send + '_>>> = changes.into_iter().map(|change| store.commit(change)).collect();
+    let mut outcomes: Vec<_> = commits.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (commit, outcome) in commits.iter_mut().zip(&mut outcomes) {
+            if outcome.is_none()
+                && let Poll::Ready(done) = commit.as_mut().poll(context)
+            {
+                *outcome = Some(done);
+            }
+        }
+        if outcomes.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    outcomes.into_iter().flatten().collect()
+}
+
+/// Dana with the sessions 1 and 2, at version 1.
+pub(crate) async fn two_sessions(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    for n in [1, 2] {
+        commit(store, open(session(n, "dana", head(store).await), 1)).await;
+    }
+}
+
+pub(crate) async fn read(store: &dyn Store, name: &str) -> Account {
+    store.account_by_subject(&subject(name), NOW).await.expect("a look").account.expect("the account")
+}
+
+pub(crate) async fn state(store: &dyn Store, n: u8) -> SessionState {
+    store.session(sid(n)).await.expect("a look").found.expect("the session").0.state
+}

@@ -1,0 +1,141 @@
+//! `quash account`: adding accounts and looking at them.
+
+use std::io::Read;
+
+use clap::{Args, Subcommand};
+use quash_core::model::{Clock, Timestamp, limits};
+use zeroize::Zeroizing;
+
+use super::place::{Place, unexpected};
+use crate::clock::SystemClock;
+use crate::control::{AccountPage, AccountShown, AddAccount, Reply, Request, Secret};
+use crate::data_dir::Absent;
+use crate::error::{CommandError, Exit};
+use crate::output;
+
+#[derive(Subcommand)]
+pub(super) enum AccountCommand {
+    /// Add an account
+    Add(AddArgs),
+    /// List accounts in the order of their names
+    List(PageArgs),
+    /// Show one account
+    Show {
+        /// Its name or subject
+        name: String,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct AddArgs {
+    /// What it signs in with
+    name: String,
+    /// Where it gets mail; it can't sign in before the address is confirmed
+    #[arg(long)]
+    email: Option<String>,
+    /// The address is confirmed already
+    #[arg(long, requires = "email")]
+    verified: bool,
+    /// Its subject, where it has one already; a new UUID otherwise
+    #[arg(long, value_name = "ID")]
+    subject: Option<String>,
+    /// Read the password from the first line of standard input; without this no password is usable
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+/// Which page of a list.
+#[derive(Args)]
+pub(super) struct PageArgs {
+    /// At most so many
+    #[arg(long, default_value_t = limits::PAGE, value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::PAGE)))]
+    pub(super) limit: u32,
+    /// Only what comes after this one
+    #[arg(long)]
+    pub(super) after: Option<String>,
+}
+
+pub(super) async fn run(command: AccountCommand, place: &Place) -> Result<(), CommandError> {
+    match command {
+        AccountCommand::Add(args) => add(args, place).await,
+        AccountCommand::List(PageArgs { limit, after }) => match place.ask(Absent::Refuse, Request::Accounts { after, limit }).await? {
+            Reply::Accounts(page) => {
+                place.print(&page, || listed(&page));
+                Ok(())
+            }
+            _ => Err(unexpected()),
+        },
+        AccountCommand::Show { name } => print_one(place.ask(Absent::Refuse, Request::Account { name }).await?, place),
+    }
+}
+
+async fn add(args: AddArgs, place: &Place) -> Result<(), CommandError> {
+    let password = if args.password_stdin { Some(password_from_stdin()?) } else { None };
+    let AddArgs { name, email, verified, subject, .. } = args;
+    let request = Request::AddAccount(AddAccount { name, email, verified, subject, password });
+    print_one(place.ask(Absent::Make, request).await?, place)
+}
+
+fn print_one(reply: Reply, place: &Place) -> Result<(), CommandError> {
+    let Reply::Account(account) = reply else { return Err(unexpected()) };
+    place.print(&account, || shown(&account, SystemClock.now()));
+    Ok(())
+}
+
+/// The first line without its line end; nothing else is taken away from it.
+fn password_from_stdin() -> Result<Secret, CommandError> {
+    /// More than any password has.
+    const BYTES: u64 = 4 * limits::PASSWORD_CHARS as u64 + 2;
+    let fault = |message: &str| {
+        CommandError::new(Exit::Usage, message).hint("for example: printf '%s' \"$PASSWORD\" | quash account add dana --password-stdin")
+    };
+    // The buffer never grows, so that no copy of the password is left behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES as usize + 1));
+    let read = std::io::stdin().lock().take(BYTES).read_to_end(&mut bytes);
+    read.map_err(|error| fault(&format!("the password can't be read from standard input: {error}")))?;
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").filter(|_| bytes.len() > line.len()).unwrap_or(line);
+    let text = std::str::from_utf8(line).map_err(|_| fault("the password on standard input isn't UTF-8"))?;
+    if text.is_empty() {
+        return Err(fault("there is no password on standard input"));
+    }
+    Ok(Secret::new(Zeroizing::new(text.to_owned())))
+}
+
+fn listed(page: &AccountPage) -> String {
+    let row = |account: &AccountShown| {
+        let email = account.email.clone().unwrap_or_else(|| "-".into());
+        [account.name.clone(), account.subject.clone(), account.state.clone(), email, account.created_at.to_the_second()]
+    };
+    if page.accounts.is_empty() {
+        return "no accounts".into();
+    }
+    let table = output::table(["name", "subject", "state", "email", "created"], page.accounts.iter().map(row));
+    match &page.next {
+        Some(next) => format!("{table}\nthere may be more: --after {}", output::clean(next)),
+        None => table,
+    }
+}
+
+fn shown(account: &AccountShown, now: Timestamp) -> String {
+    let email = account.email.as_ref().map_or_else(
+        || "none".into(),
+        |email| match account.email_verified_at {
+            Some(at) => format!("{email}, confirmed {}", at.seen_from(now)),
+            None => format!("{email}, not confirmed"),
+        },
+    );
+    let state = match account.locked_until {
+        Some(until) => format!("{} until {}", account.state, until.seen_from(now)),
+        None => account.state.clone(),
+    };
+    let password = if account.password_usable { "usable" } else { "none: it can't sign in with one" };
+    output::pairs(&[
+        ("name", account.name.clone()),
+        ("subject", account.subject.clone()),
+        ("state", state),
+        ("email", email),
+        ("password", password.into()),
+        ("created", account.created_at.seen_from(now)),
+    ])
+}

@@ -1,0 +1,123 @@
+//! `quash demo`: a token dies before your eyes. A real server on a free port, a real database in a temporary
+//! directory, real HTTP; success only if everything was as promised.
+
+mod client;
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use quash_core::model::{Clock, draw};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::place::Place;
+use super::serve;
+use crate::clock::SystemClock;
+use crate::control::{self, AddAccount, Request, Secret};
+use crate::data_dir::{Absent, DataDir};
+use crate::entropy::SystemEntropy;
+use crate::error::CommandError;
+use crate::output::{self, Form};
+use crate::settings::{self, Settings};
+
+/// A directory that is removed when this is dropped.
+struct Temporary(PathBuf);
+
+/// One call and its answer.
+struct Step {
+    what: &'static str,
+    call: &'static str,
+    wanted: u16,
+}
+
+pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
+    tokio::select! {
+        done = demonstrate(place) => done,
+        // What is dropped here removes the directory.
+        _ = tokio::signal::ctrl_c() => Err(CommandError::failure("interrupted")),
+    }
+}
+
+async fn demonstrate(place: &Place) -> Result<(), CommandError> {
+    let room = Temporary::make()?;
+    let (data_dir, _) = DataDir::open(room.0.clone(), Absent::Make)?;
+    let settings = Settings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..settings::defaults()? };
+    let ready = serve::prepare(&settings, &data_dir).await?;
+    let address = ready.address;
+    let (stop, stopping) = watch::channel(false);
+    let serving = tokio::spawn(serve::serve(ready, stopping));
+    tell(place, &format!("a server of its own is listening on http://{address}"));
+    let delay = play(place, &settings, &data_dir, address).await;
+    stop.send_replace(true);
+    let served = serving.await.map_err(|error| CommandError::failure(format!("the server ended badly: {error}")))?;
+    let delay = delay?;
+    served?;
+    let millis = delay.as_secs_f64() * 1000.0;
+    place.print(&json!({ "ok": true, "delay_ms": millis }), || {
+        format!("from log-out's answer to the access token's refusal: {millis:.2} ms (its exp was 5 minutes away)")
+    });
+    Ok(())
+}
+
+/// Signs in, calls, logs out, calls again. Returns the time from log-out's answer to the refusal.
+async fn play(place: &Place, settings: &Settings, data_dir: &DataDir, address: SocketAddr) -> Result<Duration, CommandError> {
+    let password: Zeroizing<String> = Zeroizing::new(draw::<16>(&SystemEntropy).iter().map(|byte| format!("{byte:02x}")).collect());
+    let new =
+        AddAccount { name: "dana".into(), email: None, verified: false, subject: None, password: Some(Secret::new(password.clone())) };
+    control::ask(Request::AddAccount(new), settings, data_dir, Absent::Make).await?;
+    tell(place, "account dana: added, with a random password");
+    let sign_in = Step { what: "sign in", call: "POST /api/token/", wanted: 200 };
+    let pair = sign_in.take(place, address, None, Some(&json!({ "username": "dana", "password": *password }))).await?;
+    let token = |name: &str| pair.get(name).and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
+    let (access, refresh) = (token("access"), token("refresh"));
+    Step { what: "call with the access token", call: "GET /v1/me", wanted: 200 }.take(place, address, Some(&access), None).await?;
+    let log_out = Step { what: "log out", call: "POST /api/logout/", wanted: 200 };
+    log_out.take(place, address, Some(&access), Some(&json!({ "refresh": refresh }))).await?;
+    let logged_out = SystemClock.uptime();
+    let again = Step { what: "call with the same access token", call: "GET /v1/me", wanted: 401 };
+    again.take(place, address, Some(&access), None).await?;
+    Ok(SystemClock.uptime().saturating_sub(logged_out))
+}
+
+impl Step {
+    async fn take(&self, place: &Place, address: SocketAddr, bearer: Option<&str>, body: Option<&Value>) -> Result<Value, CommandError> {
+        let Self { what, call, wanted } = self;
+        let answer = client::call(address, call, bearer, body).await;
+        let answer = answer.map_err(|error| CommandError::failure(format!("{call} got no answer: {error}")))?;
+        tell(place, &format!("{what}: {call} -> {}", answer.status));
+        if answer.status == *wanted {
+            Ok(answer.body)
+        } else {
+            Err(CommandError::failure(format!("{call} was answered with {} where {wanted} was promised", answer.status)))
+        }
+    }
+}
+
+fn tell(place: &Place, text: &str) {
+    if place.form == Form::Text {
+        output::line(text);
+    }
+}
+
+impl Temporary {
+    fn make() -> Result<Self, CommandError> {
+        let name: String = draw::<8>(&SystemEntropy).iter().map(|byte| format!("{byte:02x}")).collect();
+        let path = settings::temporary_directory().join(format!("quash-demo-{name}"));
+        // The name is new and the directory ours, or there is no demo.
+        fs::create_dir(&path).map(|()| Self(path.clone())).map_err(|error: io::Error| {
+            CommandError::failure(format!("the temporary directory {} cannot be made: {error}", path.display()))
+        })
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            output::note(&format!("{} could not be removed: {error}", self.0.display()));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The command line: what can be typed, and which file does the work.
+
+mod account;
+mod demo;
+mod place;
+mod revoke;
+mod serve;
+mod session;
+mod token;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::CommandError;
+use crate::output::Form;
+use place::Place;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done
+   1  something went wrong
+   2  the command line or a setting is wrong
+   3  another process has the data directory or the address
+   4  what was asked for isn't there
+   5  what was asked for is taken, or has happened already
+   6  (reserved: a token was verified and refused)
+  75  it can't be done now; try again
+
+Settings come from quash.toml in the data directory (or --config), from the environment as
+QUASH_<SECTION>_<KEY>, and from --set; each later one wins.";
+
+/// JWT sessions that end when you say so.
+#[derive(Parser)]
+#[command(name = "quash", version, after_help = EXIT_CODES, max_term_width = 120)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Args, Clone)]
+struct PlaceArgs {
+    /// The directory with everything quash must not lose [default: ./quash-data; environment: QUASH_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Place and form")]
+    data_dir: Option<std::path::PathBuf>,
+    /// The settings file [default: quash.toml in the data directory, if there is one; environment: QUASH_CONFIG]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Place and form")]
+    config: Option<std::path::PathBuf>,
+    /// One setting, over the file and the environment; may be given several times
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", help_heading = "Place and form")]
+    set: Vec<String>,
+    /// Print JSON instead of text
+    #[arg(long, global = true, help_heading = "Place and form")]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::ServeArgs),
+    /// Add accounts and look at them
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Look at an account's sessions and end one
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// Revoke what was issued before
+    #[command(subcommand)]
+    Revoke(revoke::RevokeCommand),
+    /// Look at tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Sign in, call, log out, call again: see a token die, in a server of its own
+    Demo,
+}
+
+impl Cli {
+    /// How results are printed.
+    pub(crate) fn form(&self) -> Form {
+        if self.place.json { Form::Json } else { Form::Text }
+    }
+}
+
+/// Does what was typed.
+///
+/// # Errors
+/// It can't be done.
+pub(crate) async fn run(cli: Cli) -> Result<(), CommandError> {
+    let form = cli.form();
+    let listen = match &cli.command {
+        Command::Serve(args) => args.listen.clone(),
+        _ => None,
+    };
+    let place = Place::new(cli.place, listen, form)?;
+    match cli.command {
+        Command::Serve(_) => serve::run(&place).await,
+        Command::Account(command) => account::run(command, &place).await,
+        Command::Session(command) => session::run(command, &place).await,
+        Command::Revoke(command) => revoke::run(command, &place).await,
+        Command::Token(command) => token::run(command, &place).await,
+        Command::Demo => demo::run(&place).await,
+    }
+}

@@ -1,0 +1,76 @@
+//! Where a command works: the data directory, the settings that hold there, and how it prints.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tracing::level_filters::LevelFilter;
+
+use super::PlaceArgs;
+use crate::control::{self, Reply, Request};
+use crate::data_dir::{Absent, DataDir};
+use crate::error::CommandError;
+use crate::output::{self, Form};
+use crate::settings::{self, Environment, Flags, LogFormat, LogSettings, Settings};
+
+/// Where a command works.
+pub(super) struct Place {
+    flags: Flags,
+    environment: Environment,
+    pub(super) form: Form,
+}
+
+impl Place {
+    pub(super) fn new(args: PlaceArgs, listen: Option<String>, form: Form) -> Result<Self, CommandError> {
+        let flags = Flags { data_dir: args.data_dir, config: args.config, listen, set: args.set };
+        Ok(Self { flags, environment: Environment::read()?, form })
+    }
+
+    /// The settings that hold here. They are read before anything is made.
+    pub(super) fn settings(&self) -> Result<Settings, CommandError> {
+        Ok(settings::load(&self.flags, &self.environment, &self.data_dir_path())?)
+    }
+
+    /// The data directory.
+    pub(super) fn data_dir(&self, absent: Absent) -> Result<(DataDir, bool), CommandError> {
+        DataDir::open(self.data_dir_path(), absent)
+    }
+
+    /// Has a request executed, by the running server or here.
+    pub(super) async fn ask(&self, absent: Absent, request: Request) -> Result<Reply, CommandError> {
+        let settings = self.settings()?;
+        start_log(LogSettings { level: settings.log.level.min(LevelFilter::WARN), format: LogFormat::Text });
+        let (data_dir, made) = self.data_dir(absent)?;
+        if made {
+            output::note(&format!("made the data directory {}", data_dir.path().display()));
+        }
+        control::ask(request, &settings, &data_dir, absent).await
+    }
+
+    /// Prints a result.
+    pub(super) fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        output::result(self.form, value, text);
+    }
+
+    fn data_dir_path(&self) -> PathBuf {
+        let named = self.flags.data_dir.clone().or_else(|| self.environment.data_dir.clone());
+        named.unwrap_or_else(|| PathBuf::from("quash-data"))
+    }
+}
+
+/// Begins to write the log to stderr.
+pub(super) fn start_log(log: LogSettings) {
+    use std::io::IsTerminal;
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(log.level).with_ansi(std::io::stderr().is_terminal());
+    let started = match log.format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    if let Err(error) = started {
+        output::note(&format!("the log could not be started: {error}"));
+    }
+}
+
+/// The server answered something else than was asked for.
+pub(super) fn unexpected() -> CommandError {
+    CommandError::failure("the server's answer is of another kind than the request").hint("use the same version of quash for both")
+}

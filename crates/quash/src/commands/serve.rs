@@ -1,0 +1,133 @@
+//! `quash serve`: the server, from its first line to its orderly end.
+
+use std::io;
+use std::net::SocketAddr;
+
+use clap::Args;
+use quash_server::DoorSettings;
+use quash_service::Service;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::place::{Place, start_log};
+use crate::control::ControlServer;
+use crate::data_dir::{Absent, DataDir};
+use crate::error::{CommandError, Exit};
+use crate::opening;
+use crate::settings::{Engine, Settings};
+
+/// What `quash serve` takes.
+#[derive(Args)]
+pub(super) struct ServeArgs {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8000; environment: QUASH_LISTEN]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) listen: Option<String>,
+}
+
+/// A server that has its store and its address, but doesn't accept yet.
+pub(super) struct Ready {
+    pub(super) address: SocketAddr,
+    service: Service,
+    listener: TcpListener,
+    door: DoorSettings,
+    control: ControlServer,
+}
+
+pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
+    let settings = place.settings()?;
+    start_log(settings.log);
+    let mut signals = Signals::start()?;
+    let (data_dir, made) = place.data_dir(Absent::Make)?;
+    if made {
+        tracing::info!("made the data directory {}", data_dir.path().display());
+    }
+    let ready = prepare(&settings, &data_dir).await?;
+    let url = format!("http://{}", ready.address);
+    place.print(&json!({ "listening": url }), || format!("quash is listening on {url}"));
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        tracing::info!("{name}: no new connections; requests under way are finished");
+        stop.send_replace(true);
+        let name = signals.next().await;
+        tracing::warn!("{name} again: stopping at once");
+        std::process::exit(i32::from(Exit::Failure.code()));
+    });
+    serve(ready, stopping).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Opens the store and the sockets. From here on the kernel takes connections, and they wait.
+pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir) -> Result<Ready, CommandError> {
+    if settings.engine == Engine::Memory {
+        tracing::warn!("storage.engine = \"memory\": accounts, sessions and revocations end with this process; never for real users");
+    }
+    let lock = data_dir.lock_for_server()?;
+    let opened = opening::open(settings, data_dir).await?;
+    opened.made.iter().for_each(|made| tracing::info!("made {made}"));
+    let service = opened.service;
+    let listener = TcpListener::bind(settings.listen).await.map_err(|error| cannot_listen(settings.listen, &error))?;
+    let address = listener.local_addr().map_err(|error| cannot_listen(settings.listen, &error))?;
+    let control = ControlServer::start(service.clone(), data_dir, lock)?;
+    Ok(Ready { address, service, listener, door: settings.door.clone(), control })
+}
+
+/// Serves until `stopping` turns true, then drains.
+pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> Result<(), CommandError> {
+    let Ready { service, listener, door, control, .. } = ready;
+    let router = quash_server::router(service.clone(), door);
+    let (upkept, watched) = (service.clone(), service);
+    let upkeep = tokio::spawn(async move { upkept.upkeep().await });
+    let watch = tokio::spawn(async move { end_when_broken(&watched).await });
+    let stopped = async move {
+        // A sender that is gone can't ask for anything any more: that is the end, too.
+        let _asked = stopping.wait_for(|stopping| *stopping).await;
+    };
+    let served = quash_server::serve(listener, router, stopped).await;
+    upkeep.abort();
+    watch.abort();
+    drop(control);
+    served.map_err(|error| CommandError::failure(format!("the server's socket can't be used any more: {error}")))
+}
+
+/// Once the disk has refused to keep what it was given, nothing may be acknowledged any more.
+async fn end_when_broken(service: &Service) {
+    let mut broken = service.broken();
+    if broken.wait_for(|broken| *broken).await.is_ok() {
+        tracing::error!("the disk refused to keep what it was given: quash ends here, so that nothing is promised that isn't kept");
+        std::process::exit(i32::from(Exit::Failure.code()));
+    }
+}
+
+/// The signals that ask a server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn start() -> Result<Self, CommandError> {
+        let listen = |kind| signal(kind).map_err(|error| CommandError::failure(format!("signals can't be heard: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> CommandError {
+    let message = format!("cannot listen on {address}: {error}");
+    match error.kind() {
+        io::ErrorKind::AddrInUse => CommandError::new(Exit::InUse, message)
+            .hint("stop what listens there, or choose another port with --listen; port 0 takes a free one"),
+        io::ErrorKind::PermissionDenied => CommandError::failure(message).hint("choose a port above 1023"),
+        _ => CommandError::failure(message).hint("choose an address of this machine with --listen"),
+    }
+}

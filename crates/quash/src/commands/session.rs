@@ -1,0 +1,62 @@
+//! `quash session`: an account's sessions, and the end of one.
+
+use clap::Subcommand;
+
+use super::account::PageArgs;
+use super::place::{Place, unexpected};
+use super::revoke::print_end;
+use crate::control::{Reply, Request, SessionPage, SessionShown};
+use crate::data_dir::Absent;
+use crate::error::CommandError;
+use crate::output;
+
+#[derive(Subcommand)]
+pub(super) enum SessionCommand {
+    /// List an account's sessions, oldest first
+    List {
+        /// The account's name or subject
+        name: String,
+        #[command(flatten)]
+        page: PageArgs,
+    },
+    /// End a session: all its tokens die
+    End {
+        /// Its id, as in the claim sid
+        sid: String,
+    },
+}
+
+pub(super) async fn run(command: SessionCommand, place: &Place) -> Result<(), CommandError> {
+    match command {
+        SessionCommand::List { name, page: PageArgs { limit, after } } => {
+            match place.ask(Absent::Refuse, Request::Sessions { name, after, limit }).await? {
+                Reply::Sessions(page) => {
+                    place.print(&page, || listed(&page));
+                    Ok(())
+                }
+                _ => Err(unexpected()),
+            }
+        }
+        SessionCommand::End { sid } => print_end(place.ask(Absent::Refuse, Request::EndSession { sid }).await?, place),
+    }
+}
+
+fn listed(page: &SessionPage) -> String {
+    let row = |session: &SessionShown| {
+        let state = match &session.ended_reason {
+            Some(reason) => format!("{} ({reason})", session.state),
+            None => session.state.clone(),
+        };
+        let device = session.device.clone().unwrap_or_else(|| "-".into());
+        let address = session.address.clone().unwrap_or_else(|| "-".into());
+        [session.sid.clone(), state, session.opened_at.to_the_second(), session.rotated_at.to_the_second(), address, device]
+    };
+    if page.sessions.is_empty() {
+        return "no sessions".into();
+    }
+    let table = output::table(["sid", "state", "opened", "refreshed", "address", "device"], page.sessions.iter().map(row));
+    match &page.next {
+        Some(next) => format!("{table}\nthere may be more: --after {next}"),
+        None => table,
+    }
+}

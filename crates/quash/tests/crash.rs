@@ -1,0 +1,84 @@
+//! Killed, or told to end, at any moment: nothing that was acknowledged is lost. A few rounds here; many with
+//! `cargo xtask soak`.
+
+mod support;
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::thread::ScopedJoinHandle;
+
+use quash_core::model::{Seeded, draw};
+use serde_json::json;
+use support::journal::{self, Load};
+use support::{Server, claims, rounds};
+
+const PASSWORD: &str = "correct horse battery staple";
+const CLIENTS: usize = 6;
+
+#[test]
+fn f01_soak_killed_at_random_moments() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let chance = Seeded::new(1);
+    let mut server = Server::start_in(&data_dir, &[]);
+    server.add_account("dana", PASSWORD);
+    for round in 0..rounds(20, 100) {
+        let load = Load::new(&server, PASSWORD);
+        let [after] = draw::<1>(&chance);
+        let journal = std::thread::scope(|scope| {
+            let clients: Vec<ScopedJoinHandle<_>> = (0..CLIENTS).map(|_| scope.spawn(|| load.client())).collect();
+            // The kill meets whatever the other clients are at when this many answers have come.
+            while load.acknowledged.load(Ordering::SeqCst) < 20 + usize::from(after) {
+                std::hint::spin_loop();
+            }
+            server.kill();
+            load.stop();
+            clients.into_iter().flat_map(|client| client.join().expect("a client")).collect::<Vec<_>>()
+        });
+        assert_eq!(integrity(&data_dir), "ok", "round {round}");
+        server = Server::start_in(&data_dir, &[]);
+        journal::check(&server, &journal);
+    }
+}
+
+#[test]
+fn f28_told_to_end_under_load() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let server = Server::start_in(&data_dir, &[]);
+    server.add_account("dana", PASSWORD);
+    let load = Load::new(&server, PASSWORD);
+    let journal = std::thread::scope(|scope| {
+        let clients: Vec<ScopedJoinHandle<_>> = (0..CLIENTS).map(|_| scope.spawn(|| load.client())).collect();
+        while load.acknowledged.load(Ordering::SeqCst) < 100 {
+            std::hint::spin_loop();
+        }
+        let ended = server.terminate();
+        assert_eq!(ended.code(), 0, "{}", ended.stderr);
+        load.stop();
+        clients.into_iter().flat_map(|client| client.join().expect("a client")).collect::<Vec<_>>()
+    });
+    assert_eq!(integrity(&data_dir), "ok");
+    journal::check(&Server::start_in(&data_dir, &[]), &journal);
+}
+
+/// Killed after the commit and before the answer: trying again is safe.
+#[test]
+fn f02_a_retry_after_a_kill_finds_the_same_successor() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let server = Server::start_in(&data_dir, &[]);
+    server.add_account("dana", PASSWORD);
+    let parent = server.sign_in("dana", PASSWORD);
+    let jti = |answer: &support::Answer| claims(answer.body["refresh"].as_str().expect("a token"))["jti"].clone();
+    let refresh = |server: &Server| server.post_json("/api/token/refresh/", &json!({ "refresh": parent.refresh }), None);
+    let before = jti(&refresh(&server));
+    server.kill();
+    let server = Server::start_in(&data_dir, &[]);
+    assert_eq!(jti(&refresh(&server)), before);
+}
+
+fn integrity(data_dir: &Path) -> String {
+    let database = rusqlite::Connection::open(data_dir.join("quash.db")).expect("a database");
+    database.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("an answer")
+}

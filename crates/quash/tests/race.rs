@@ -1,0 +1,124 @@
+//! Fifty requests with one refresh token at once, against a running server, on both stores. A few rounds here; many
+//! with `cargo xtask soak`.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Barrier;
+
+use serde_json::{Value, json};
+use support::{Answer, Pair, Server, claims, rounds};
+
+const AT_ONCE: usize = 50;
+
+#[test]
+fn a33_soak_with_grace_all_get_the_same_successor_sqlite() {
+    with_grace("sqlite");
+}
+
+#[test]
+fn a33_soak_with_grace_all_get_the_same_successor_memory() {
+    with_grace("memory");
+}
+
+#[test]
+fn a33_soak_without_grace_one_wins_and_the_session_ends_sqlite() {
+    without_grace("sqlite");
+}
+
+#[test]
+fn a33_soak_without_grace_one_wins_and_the_session_ends_memory() {
+    without_grace("memory");
+}
+
+fn with_grace(engine: &str) {
+    let (room, server) = start(engine, "30s");
+    for round in 0..rounds(50, 200) {
+        let parent = server.sign_in("dana", PASSWORD);
+        let answers = all_at_once(&server, &parent.refresh);
+        let pairs: Vec<Pair> = answers.iter().map(|answer| pair(answer, round)).collect();
+        let children: BTreeSet<String> = pairs.iter().map(|pair| jti(&pair.refresh)).collect();
+        assert_eq!(children.len(), 1, "round {round}: one successor");
+        assert!(pairs.iter().all(|pair| me(&server, pair) == 200), "round {round}: every access token opens the door");
+        assert_eq!(refresh(&server, &pairs[0].refresh).status, 200, "round {round}: the successor is good");
+        // The parent of the parent is never forgiven, and takes everything with it.
+        let reused = refresh(&server, &parent.refresh);
+        assert_eq!((reused.status, reused.body["reason"].as_str()), (401, Some("reuse")), "round {round}");
+        assert!(pairs.iter().all(|pair| me(&server, pair) == 401), "round {round}: every access token is dead");
+    }
+    drop(room);
+}
+
+fn without_grace(engine: &str) {
+    let (room, server) = start(engine, "0s");
+    for round in 0..rounds(50, 200) {
+        let parent = server.sign_in("dana", PASSWORD);
+        let answers = all_at_once(&server, &parent.refresh);
+        let winners: Vec<Pair> = answers.iter().filter(|answer| answer.status == 200).map(|answer| pair(answer, round)).collect();
+        let losers = answers.iter().filter(|answer| answer.status == 401).count();
+        assert_eq!((winners.len(), losers), (1, AT_ONCE - 1), "round {round}");
+        assert_eq!(refresh(&server, &winners[0].refresh).status, 401, "round {round}: the others have ended the session");
+        assert_eq!((me(&server, &winners[0]), me(&server, &parent)), (401, 401), "round {round}: and its access tokens");
+    }
+    drop(room);
+}
+
+/// The answer was lost after the commit: the client tries again with the parent and gets the same child.
+#[test]
+fn a37_a_lost_answer_is_given_again() {
+    let (_room, server) = start("sqlite", "30s");
+    let parent = server.sign_in("dana", PASSWORD);
+    let first = pair(&refresh(&server, &parent.refresh), 0);
+    let again = pair(&refresh(&server, &parent.refresh), 0);
+    assert_eq!(jti(&first.refresh), jti(&again.refresh));
+    assert_eq!(first.refresh, again.refresh, "with one key and an unmoved head even to the letter");
+    assert_ne!(first.access, again.access);
+}
+
+const PASSWORD: &str = "correct horse battery staple";
+
+fn start(engine: &str, grace: &str) -> (tempfile::TempDir, Server) {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let config = room.path().join("quash.toml");
+    std::fs::write(&config, format!("[storage]\nengine = \"{engine}\"\n[rotation]\ngrace = \"{grace}\"\n")).expect("it is written");
+    let server = serve(&room.path().join("data"), &config);
+    server.add_account("dana", PASSWORD);
+    (room, server)
+}
+
+fn serve(data_dir: &Path, config: &Path) -> Server {
+    Server::start_in(data_dir, &["--config", config.to_str().expect("a path of plain characters")])
+}
+
+/// All begin at the same moment, each on a connection of its own.
+fn all_at_once(server: &Server, token: &str) -> Vec<Answer> {
+    let start = Barrier::new(AT_ONCE);
+    std::thread::scope(|scope| {
+        let begin = || {
+            start.wait();
+            refresh(server, token)
+        };
+        let requests: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(begin)).collect();
+        requests.into_iter().map(|request| request.join().expect("an answer")).collect()
+    })
+}
+
+fn refresh(server: &Server, token: &str) -> Answer {
+    server.post_json("/api/token/refresh/", &json!({ "refresh": token }), None)
+}
+
+fn me(server: &Server, pair: &Pair) -> u16 {
+    server.get("/v1/me", Some(&pair.access)).status
+}
+
+fn pair(answer: &Answer, round: usize) -> Pair {
+    assert_eq!(answer.status, 200, "round {round}: {}", answer.text);
+    let token = |member: &str| answer.body[member].as_str().expect("a token").to_owned();
+    Pair { access: token("access"), refresh: token("refresh") }
+}
+
+fn jti(token: &str) -> String {
+    let Value::String(jti) = claims(token)["jti"].take() else { panic!("no jti") };
+    jti
+}

@@ -1,0 +1,147 @@
+//! The server as a process: one at a time, asked to end, killed, spoken to by strangers.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+
+use serde_json::{Value, json};
+use support::{Server, on};
+
+const PASSWORD: &str = "a password of dana's";
+
+#[test]
+fn a_second_server_refuses() {
+    let server = Server::start(&[]);
+    let second = server.run(&["serve", "--listen", "127.0.0.1:0"], "");
+    assert_eq!(second.code(), 3);
+    assert!(second.stderr.contains("another quash serves the data directory"), "{}", second.stderr);
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let same_address = on(&room.path().join("data"), &["serve", "--listen", &server.address.to_string()], "");
+    assert_eq!(same_address.code(), 3, "{}", same_address.stderr);
+    assert_eq!(server.get("/livez", None).status, 200, "the first one goes on");
+    assert!(server.data_dir.join("control.sock").exists(), "and keeps its socket");
+}
+
+#[test]
+fn a_killed_server_leaves_nothing_in_the_way() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let server = Server::start_in(&data_dir, &[]);
+    server.add_account("dana", PASSWORD);
+    server.kill();
+    assert!(data_dir.join("control.sock").exists(), "nobody was left to remove it");
+    assert_eq!(on(&data_dir, &["account", "show", "dana"], "").code(), 0);
+    let server = Server::start_in(&data_dir, &[]);
+    assert_eq!(server.run(&["account", "show", "dana"], "").code(), 0);
+    server.sign_in("dana", PASSWORD);
+}
+
+#[test]
+fn a_long_data_directory_has_a_control_socket_too() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start_in(&room.path().join("long".repeat(40)), &[]);
+    server.add_account("dana", PASSWORD);
+    server.sign_in("dana", PASSWORD);
+}
+
+#[test]
+fn nothing_outlives_a_server_in_memory_and_it_says_so() {
+    let server = Server::start(&["--set", "storage.engine=memory"]);
+    server.add_account("dana", PASSWORD);
+    server.sign_in("dana", PASSWORD);
+    assert!(!server.data_dir.join("quash.db").exists());
+    let without = {
+        let room = tempfile::tempdir().expect("a temporary directory");
+        on(room.path(), &["account", "list", "--set", "storage.engine=memory"], "")
+    };
+    assert_eq!(without.code(), 75, "{}", without.stderr);
+    let finished = server.terminate();
+    assert_eq!(finished.stderr.matches("end with this process").count(), 1, "{}", finished.stderr);
+}
+
+#[test]
+fn sigterm_ends_in_order() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let server = Server::start_in(&data_dir, &[]);
+    let finished = server.terminate();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert_eq!(finished.stdout.lines().count(), 1, "one line on stdout: {}", finished.stdout);
+    assert!(!data_dir.join("control.sock").exists());
+    assert!(finished.stderr.contains("stopped"), "{}", finished.stderr);
+}
+
+#[test]
+fn connections_that_say_nothing_do_not_hold_it_up() {
+    let server = Server::start(&[]);
+    let _silent = TcpStream::connect(server.address).expect("it listens");
+    let mut half = TcpStream::connect(server.address).expect("it listens");
+    half.write_all(b"POST /api/token/ HTTP/1.1\r\nHost: x\r\nContent-Le").expect("it listens");
+    assert_eq!(server.get("/livez", None).status, 200);
+    let finished = server.terminate();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let server = Server::start(&[]);
+    let mut half = TcpStream::connect(server.address).expect("it listens");
+    half.write_all(b"POST /api/token/ HTTP/1.1\r\nHost: x\r\nContent-Le").expect("it listens");
+    assert_eq!(server.get("/livez", None).status, 200);
+    server.ask_to_end();
+    // The first signal has been heard once nobody listens any more.
+    while TcpStream::connect(server.address).is_ok() {}
+    server.ask_to_end();
+    let finished = server.ended();
+    assert_eq!(finished.code(), 1, "{}", finished.stderr);
+    assert!(finished.stderr.contains("stopping at once"), "{}", finished.stderr);
+}
+
+#[test]
+fn the_control_socket_bears_nonsense() {
+    let server = Server::start(&[]);
+    server.add_account("dana", PASSWORD);
+    let ask = |line: &[u8]| {
+        let mut socket = UnixStream::connect(server.data_dir.join("control.sock")).expect("it listens");
+        // A line that is too long is answered before all of it is read.
+        let _ = socket.write_all(line);
+        let _ = socket.shutdown(Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = socket.read_to_end(&mut answer);
+        serde_json::from_slice::<Value>(&answer).unwrap_or(Value::Null)
+    };
+    let failed = |answer: &Value| answer["failed"]["exit"] == "usage";
+    for line in
+        ["", "\n", "null\n", "{}\n", "{\"ask\":\"everything\"}\n", "{\"ask\":\"account\",\"name\":\"dana\",\"more\":1}\n", "\u{0}\n"]
+    {
+        let answer = ask(line.as_bytes());
+        assert!(failed(&answer), "{line:?}: {answer}");
+    }
+    let asking = |padding: usize| format!("{{\"ask\":\"account\",\"name\":\"dana\"}}{}\n", " ".repeat(padding));
+    let shortest = asking(0).len();
+    let answer = ask(asking(64 * 1024 - shortest).as_bytes());
+    assert_eq!(answer["done"]["account"]["name"], "dana", "64 KiB: {answer}");
+    let answer = ask(asking(64 * 1024 - shortest + 1).as_bytes());
+    assert!(failed(&answer) || answer.is_null(), "a byte more: {answer}");
+    assert!(!ask(&vec![b'x'; 1024 * 1024]).to_string().contains("xxx"));
+    assert_eq!(server.run(&["account", "show", "dana"], "").code(), 0, "it goes on");
+}
+
+#[test]
+fn another_algorithm_from_one_start_to_the_next() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let server = Server::start_in(&data_dir, &[]);
+    server.add_account("dana", PASSWORD);
+    let before = server.sign_in("dana", PASSWORD);
+    assert_eq!(server.terminate().code(), 0);
+    let server = Server::start_in(&data_dir, &["--set", "tokens.algorithm=HS256"]);
+    let after = server.sign_in("dana", PASSWORD);
+    for (pair, algorithm) in [(&before, "EdDSA"), (&after, "HS256")] {
+        assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200, "{algorithm}");
+        let seen = server.run(&["token", "inspect", "-", "--json"], &pair.access).json();
+        assert_eq!((&seen["header"]["alg"], &seen["standing"]), (&json!(algorithm), &json!("live")));
+    }
+}

@@ -1,0 +1,121 @@
+//! Wrong settings stop the start (A97): exit code 2, the key, where it stands, the fault, the remedy; and nothing is
+//! made before all of them are right.
+
+mod support;
+
+use std::fs;
+
+use support::{Finished, quash, run};
+
+/// Key, value as TOML, value as plain text, and a part of what is said about it.
+const WRONG: &[(&str, &str, &str, &str)] = &[
+    ("tokens.access_token_lifetime", "\"15 min\"", "15 min", "has a blank in it"),
+    ("tokens.access_token_lifetime", "\"1,5h\"", "1,5h", "isn't a whole number"),
+    ("tokens.access_token_lifetime", "\" 5m\"", " 5m", "has a blank in it"),
+    ("tokens.access_token_lifetime", "\"P1D\"", "P1D", "ISO 8601"),
+    ("tokens.access_token_lifetime", "\"-5m\"", "-5m", "is negative"),
+    ("tokens.access_token_lifetime", "\"0s\"", "0s", "is zero"),
+    ("tokens.access_token_lifetime", "300", "300", "has no unit"),
+    ("tokens.refresh_token_lifetime", "\"0d\"", "0d", "is zero"),
+    ("tokens.refresh_token_lifetime", "\"99999999999999999999w\"", "99999999999999999999w", "is longer than"),
+    ("tokens.leeway", "\"6m\"", "6m", "is longer than 5m"),
+    ("tokens.algorithm", "\"none\"", "none", "isn't one that is known"),
+    ("tokens.algorithm", "\"hs256\"", "hs256", "isn't one that is known"),
+    ("tokens.issuer", "\"\"", "", "is empty"),
+    ("tokens.issuer", "\"http://auth.example\"", "http://auth.example", "is an http address"),
+    ("tokens.user_id_claim", "\"exp\"", "exp", "means something else"),
+    ("tokens.user_id_claim", "\"sid\"", "sid", "means something else"),
+    ("tokens.jti_claim", "\"rsq\"", "rsq", "means something else"),
+    ("tokens.token_type_claim", "\"gen\"", "gen", "means something else"),
+    ("tokens.user_id_claim", "\"jti\"", "jti", "has already"),
+    ("tokens.compat", "\"loose\"", "loose", "isn't one that is known"),
+    ("rotation.grace", "\"-1s\"", "-1s", "is negative"),
+    ("sessions.absolute_lifetime", "\"0s\"", "0s", "is zero"),
+    ("sessions.max_per_account", "0", "0", "isn't a whole number"),
+    ("http.listen", "\"0.0.0.0:0\"", "0.0.0.0:0", "other machines"),
+    ("http.listen", "\"[::]:0\"", "[::]:0", "other machines"),
+    ("http.listen", "\"8000\"", "8000", "isn't an IP address and a port"),
+    ("http.behind_proxy", "\"yes\"", "yes", "neither true nor false"),
+    ("storage.engine", "\"postgres\"", "postgres", "isn't one that is known"),
+    ("log.level", "\"loud\"", "loud", "isn't one that is known"),
+    ("tokens.acess_token_lifetime", "\"5m\"", "5m", "isn't a setting that quash knows"),
+    ("token.issuer", "\"a\"", "a", "isn't a setting that quash knows"),
+];
+
+fn serve(file: Option<&str>, variable: Option<(&str, &str)>, args: &[&str]) -> Finished {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let mut command = quash();
+    command.arg("serve").arg("--data-dir").arg(&data_dir).args(args).envs(variable);
+    if let Some(text) = file {
+        let path = room.path().join("q.toml");
+        fs::write(&path, text).expect("it is ours");
+        command.arg("--config").arg(path);
+    }
+    let finished = run(command, "");
+    assert!(!data_dir.exists(), "nothing is made before the settings are right");
+    finished
+}
+
+fn assert_refused(finished: &Finished, origin: &str, mentions: &[&str]) {
+    assert_eq!(finished.code(), 2, "{}{}", finished.stdout, finished.stderr);
+    for mention in mentions.iter().chain([&origin, &"\n hint: "]) {
+        assert!(finished.stderr.contains(mention), "{mention} isn't in: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn in_the_file() {
+    for (key, toml, _, fault) in WRONG {
+        let (section, name) = key.split_once('.').expect("a section and a name");
+        let finished = serve(Some(&format!("# settings\n[{section}]\n{name} = {toml}\n")), None, &[]);
+        let (line, named) = if section == "token" { (2, "[token]") } else { (3, *key) };
+        assert_refused(&finished, &format!("q.toml:{line})"), &[named, fault]);
+    }
+}
+
+#[test]
+fn in_the_environment() {
+    for (key, _, plain, fault) in WRONG {
+        let variable = format!("QUASH_{}", key.replace('.', "_").to_uppercase());
+        let finished = serve(None, Some((&variable, plain)), &[]);
+        let unknown = fault.contains("knows");
+        let named = if unknown { variable.as_str() } else { key };
+        assert_refused(&finished, &format!("(environment variable {variable})"), &[named, fault]);
+    }
+}
+
+#[test]
+fn in_the_flags() {
+    for (key, _, plain, fault) in WRONG {
+        assert_refused(&serve(None, None, &["--set", &format!("{key}={plain}")]), "(flag --set)", &[key, fault]);
+    }
+    let finished = serve(None, None, &["--listen", "0.0.0.0:0"]);
+    assert_refused(&finished, "(flag --listen)", &["http.listen", "other machines", "behind_proxy"]);
+    let finished = serve(None, Some(("QUASH_LISTEN", "localhost")), &[]);
+    assert_refused(&finished, "(environment variable QUASH_LISTEN)", &["http.listen"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read() {
+    let finished = serve(None, None, &["--config", "nowhere/quash.toml"]);
+    assert_refused(&finished, "nowhere/quash.toml", &["can't be read"]);
+    assert_refused(&serve(Some("[tokens\n"), None, &[]), "q.toml:1", &["isn't TOML"]);
+    assert_refused(&serve(Some(&"#".repeat(1024 * 1024 + 1)), None, &[]), "q.toml", &["longer than 1 MiB"]);
+}
+
+#[test]
+fn every_command_reads_them() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    for args in [&["account", "list"][..], &["revoke", "everything", "--yes"], &["session", "list", "dana"]] {
+        let mut command = quash();
+        command.args(args).arg("--data-dir").arg(room.path()).env("QUASH_ROTATION_GRACE", "soon");
+        assert_refused(&run(command, ""), "QUASH_ROTATION_GRACE", &["rotation.grace"]);
+    }
+}
+
+#[test]
+fn a_proxy_lets_it_listen_everywhere() {
+    let server = support::Server::start(&["--set", "http.behind_proxy=true", "--listen", "0.0.0.0:0"]);
+    assert_eq!(server.get("/livez", None).status, 200);
+}

@@ -1,0 +1,102 @@
+//! Clients that write down what they were told, and check afterwards that it was kept.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use super::http::{Answer, request};
+use super::{Pair, Server};
+
+/// What a client knows of one session: only what was acknowledged counts, but what was asked for last may have
+/// happened too.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// The newest pair that an answer held.
+    pub(crate) pair: Pair,
+    /// Log-out was acknowledged.
+    pub(crate) ended: bool,
+    /// Log-out was asked for, and the answer never came.
+    pub(crate) maybe_ended: bool,
+}
+
+/// What all clients of a round share.
+pub(crate) struct Load {
+    address: SocketAddr,
+    password: String,
+    /// How many requests have been acknowledged.
+    pub(crate) acknowledged: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl Load {
+    /// A load on a server; clients sign in as `dana`.
+    pub(crate) fn new(server: &Server, password: &str) -> Self {
+        Self { address: server.address, password: password.into(), acknowledged: AtomicUsize::new(0), stop: AtomicBool::new(false) }
+    }
+
+    /// Tells the clients to end after their next answer.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// A client: signs in, refreshes a few times, logs out, and begins again; until the server is gone or the load is
+    /// stopped. Any answer but the expected one fails the test: an answer that came is an answer that counts.
+    pub(crate) fn client(&self) -> Vec<Entry> {
+        let mut journal = Vec::new();
+        while !self.stop.load(Ordering::SeqCst) {
+            let Ok(answer) = self.post("/api/token/", &json!({ "username": "dana", "password": self.password })) else { break };
+            journal.push(Entry { pair: pair(&answer), ended: false, maybe_ended: false });
+            let Some(entry) = journal.last_mut() else { break };
+            if self.use_session(entry).is_err() {
+                break;
+            }
+        }
+        journal
+    }
+
+    /// Every other session stays open, so that there is something of each kind to be checked.
+    fn use_session(&self, entry: &mut Entry) -> io::Result<()> {
+        for _ in 0..8 {
+            let answer = self.post("/api/token/refresh/", &json!({ "refresh": entry.pair.refresh }))?;
+            entry.pair = pair(&answer);
+        }
+        if self.acknowledged.load(Ordering::SeqCst) % 2 == 0 {
+            entry.maybe_ended = true;
+            let answer = self.post("/api/token/blacklist/", &json!({ "refresh": entry.pair.refresh }))?;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            entry.ended = true;
+        }
+        Ok(())
+    }
+
+    fn post(&self, path: &str, body: &Value) -> io::Result<Answer> {
+        let answer = request(self.address, "POST", path, &[("Content-Type", "application/json")], body.to_string().as_bytes())?;
+        self.acknowledged.fetch_add(1, Ordering::SeqCst);
+        Ok(answer)
+    }
+}
+
+/// Checks that nothing acknowledged was lost. The newest acknowledged token of a live session is the current one, or
+/// the parent of one whose answer was lost: both give 200.
+pub(crate) fn check(server: &Server, journal: &[Entry]) {
+    for entry in journal {
+        let refreshed = server.post_json("/api/token/refresh/", &json!({ "refresh": entry.pair.refresh }), None);
+        let me = server.get("/v1/me", Some(&entry.pair.access));
+        let said = (refreshed.status, me.status);
+        if entry.ended {
+            assert_eq!(said, (401, 401), "an acknowledged log-out was lost: {}", refreshed.text);
+        } else if entry.maybe_ended {
+            assert!(said == (401, 401) || said == (200, 200), "half a log-out: {said:?} {}", refreshed.text);
+        } else {
+            assert_eq!(said, (200, 200), "an acknowledged sign-in or rotation was lost: {}", refreshed.text);
+        }
+    }
+}
+
+fn pair(answer: &Answer) -> Pair {
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let token = |member: &str| answer.body[member].as_str().expect("a token").to_owned();
+    Pair { access: token("access"), refresh: token("refresh") }
+}

@@ -1,0 +1,269 @@
+//! A real server for tests: the built binary, a data directory of its own, a free port. Nothing here sleeps: it waits
+//! for the line that says the server is ready, and for processes to end.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+mod http;
+pub(crate) mod journal;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) use http::{Answer, request};
+
+/// A server that was asked to end does so within ten seconds; the rest is for a busy machine.
+const DRAINED: Duration = Duration::from_secs(15);
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server. It is killed when this is dropped.
+pub(crate) struct Server {
+    /// Such as `http://127.0.0.1:40001`.
+    pub(crate) url: String,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Its data directory.
+    pub(crate) data_dir: PathBuf,
+    child: Child,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+    _room: Option<TempDir>,
+}
+
+/// What a process left behind.
+pub(crate) struct Finished {
+    /// How it ended.
+    pub(crate) status: ExitStatus,
+    /// All it wrote to stdout.
+    pub(crate) stdout: String,
+    /// All it wrote to stderr.
+    pub(crate) stderr: String,
+}
+
+/// What a sign-in gives.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    /// The access token.
+    pub(crate) access: String,
+    /// The refresh token.
+    pub(crate) refresh: String,
+}
+
+/// The binary under test, without any of the environment's own settings.
+pub(crate) fn quash() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quash"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Runs a command on a data directory to its end.
+pub(crate) fn on(data_dir: &Path, args: &[&str], stdin: &str) -> Finished {
+    let mut command = quash();
+    command.args(args).arg("--data-dir").arg(data_dir);
+    run(command, stdin)
+}
+
+/// Runs a command to its end; `stdin` is what it reads.
+pub(crate) fn run(mut command: Command, stdin: &str) -> Finished {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
+    let mut input = child.stdin.take().expect("it is piped");
+    // A command that doesn't read its input may be gone already.
+    let _ = input.write_all(stdin.as_bytes());
+    drop(input);
+    let status = wait(&mut child, PATIENCE);
+    Finished { status, stdout: stdout.join().expect("it is read"), stderr: stderr.join().expect("it is read") }
+}
+
+impl Server {
+    /// Starts a server on a free port, with a fresh data directory.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let room = tempfile::tempdir().expect("a temporary directory");
+        let mut server = Self::start_in(&room.path().join("data"), args);
+        server._room = Some(room);
+        server
+    }
+
+    /// Starts a server on a data directory that may have been used before; on a free port unless `args` say where.
+    pub(crate) fn start_in(data_dir: &Path, args: &[&str]) -> Self {
+        Self::start_with(quash(), data_dir, args)
+    }
+
+    /// Starts a server with a command that ends in running the binary with the arguments that are added to it.
+    pub(crate) fn start_with(mut command: Command, data_dir: &Path, args: &[&str]) -> Self {
+        command.arg("serve").arg("--data-dir").arg(data_dir).args(args);
+        if !args.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let stderr = collect(child.stderr.take());
+        let mut reader = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (send, ready) = mpsc::channel();
+        let stdout = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = reader.read_line(&mut text);
+            let _ = send.send(text.clone());
+            let _ = reader.read_to_string(&mut text);
+            text
+        });
+        let line = ready.recv_timeout(PATIENCE).unwrap_or_default();
+        let url = line.trim().strip_prefix("quash is listening on ").unwrap_or_default().to_owned();
+        if url.is_empty() {
+            let _ = child.kill();
+            panic!("the server said {line:?}, and on stderr: {}", stderr.join().unwrap_or_default());
+        }
+        let address = url.trim_start_matches("http://").parse().expect("an address");
+        Self { url, address, data_dir: data_dir.to_owned(), child, stdout: Some(stdout), stderr: Some(stderr), _room: None }
+    }
+
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A command on this server's data directory.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = quash();
+        command.args(args).arg("--data-dir").arg(&self.data_dir);
+        command
+    }
+
+    /// Runs a command on this server's data directory to its end.
+    pub(crate) fn run(&self, args: &[&str], stdin: &str) -> Finished {
+        on(&self.data_dir, args, stdin)
+    }
+
+    /// Adds an account that can sign in.
+    pub(crate) fn add_account(&self, name: &str, password: &str) {
+        let added = self.run(&["account", "add", name, "--password-stdin"], password);
+        assert!(added.status.success(), "{}", added.stderr);
+    }
+
+    /// Signs in; anything but success fails the test.
+    pub(crate) fn sign_in(&self, name: &str, password: &str) -> Pair {
+        let answer = self.post_json("/api/token/", &json!({ "username": name, "password": password }), None);
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let token = |member: &str| answer.body[member].as_str().expect("a token").to_owned();
+        Pair { access: token("access"), refresh: token("refresh") }
+    }
+
+    /// Posts JSON; `bearer` is an access token.
+    pub(crate) fn post_json(&self, path: &str, body: &Value, bearer: Option<&str>) -> Answer {
+        let authorization = bearer.map(|token| format!("Bearer {token}"));
+        let mut headers = vec![("Content-Type", "application/json")];
+        headers.extend(authorization.as_deref().map(|value| ("Authorization", value)));
+        request(self.address, "POST", path, &headers, body.to_string().as_bytes()).expect("an answer")
+    }
+
+    /// Gets; `bearer` is an access token.
+    pub(crate) fn get(&self, path: &str, bearer: Option<&str>) -> Answer {
+        let authorization = bearer.map(|token| format!("Bearer {token}"));
+        let headers: Vec<_> = authorization.as_deref().map(|value| ("Authorization", value)).into_iter().collect();
+        request(self.address, "GET", path, &headers, b"").expect("an answer")
+    }
+
+    /// Sends SIGTERM and waits for the end, which must come soon.
+    pub(crate) fn terminate(mut self) -> Finished {
+        self.ask_to_end();
+        self.finish(DRAINED)
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn ask_to_end(&self) {
+        rustix::process::kill_process(pid(&self.child), rustix::process::Signal::TERM).expect("it runs");
+    }
+
+    /// Waits for the end, which must come soon.
+    pub(crate) fn ended(mut self) -> Finished {
+        self.finish(DRAINED)
+    }
+
+    /// Waits for an end that comes by itself.
+    pub(crate) fn wait(mut self) -> Finished {
+        self.finish(PATIENCE)
+    }
+
+    /// Sends SIGKILL and waits for the end. The data directory stays, if the test made it.
+    pub(crate) fn kill(mut self) -> Finished {
+        self.child.kill().expect("it runs");
+        self.finish(PATIENCE)
+    }
+
+    fn finish(&mut self, within: Duration) -> Finished {
+        let status = wait(&mut self.child, within);
+        let text = |reader: Option<JoinHandle<String>>| reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+        Finished { status, stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Finished {
+    /// The exit code; a signal fails the test.
+    pub(crate) fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("ended by signal {:?}: {}", self.status.signal(), self.stderr))
+    }
+
+    /// What `--json` printed; anything but success fails the test.
+    pub(crate) fn json(&self) -> Value {
+        assert!(self.status.success(), "{}", self.stderr);
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+fn pid(child: &Child) -> rustix::process::Pid {
+    i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process id")
+}
+
+fn collect(stream: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    let mut stream = stream.expect("it is piped");
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Waits for the end of a process; one that doesn't end is killed and fails the test.
+fn wait(child: &mut Child, within: Duration) -> ExitStatus {
+    let id = pid(child);
+    let (ended, watch) = mpsc::channel::<()>();
+    let watchdog = std::thread::spawn(move || {
+        let too_long = watch.recv_timeout(within) == Err(mpsc::RecvTimeoutError::Timeout);
+        if too_long {
+            let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+        }
+        too_long
+    });
+    let status = child.wait().expect("it can be waited for");
+    drop(ended);
+    assert!(!watchdog.join().expect("it doesn't panic"), "the process did not end within {within:?}");
+    status
+}
+
+/// The claims of a token, not verified.
+pub(crate) fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).expect("a payload");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
+}
+
+/// How many rounds a test takes: a few, or all of them with `QUASH_SOAK=1`.
+#[expect(clippy::disallowed_methods, reason = "a soak run is asked for by the environment")]
+pub(crate) fn rounds(few: usize, all: usize) -> usize {
+    if std::env::var_os("QUASH_SOAK").is_some() { all } else { few }
+}
