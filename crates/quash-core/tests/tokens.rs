@@ -42,7 +42,7 @@ impl Mint {
     }
 
     fn read(&self, text: &str) -> Result<Authentic, Invalid> {
-        authenticate(text, &self.ring, &self.policy.names, &ScopeHasher::new([0; 16], ""))
+        authenticate(text, &self.ring, &self.policy.names, &ScopeHasher::ours([0; 16]))
     }
 
     fn signed(&self, payload: &str) -> Result<(), Refusal> {

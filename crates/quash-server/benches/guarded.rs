@@ -91,7 +91,7 @@ fn tokens(key: &SigningKey) -> Vec<String> {
 }
 
 fn guard_of(key: &SigningKey) -> Guard {
-    let scopes = ScopeHasher::new([1; 16], "");
+    let scopes = ScopeHasher::ours([1; 16]);
     let setup = GuardSetup { policy: TokenPolicy::default(), scopes, clock: Arc::new(Stopped), cache_key: [2; 16] };
     let revoked = Revoked::empty(Seq::start_of(1), feed::EMPTY);
     guard(setup, revoked, KeyRing::new(1, vec![key.verifying().clone()])).0

@@ -1,4 +1,4 @@
-//! The door: HTTP only. [`routes`] is the table of endpoints, `error.rs` turns each refusal into status, code and
+//! The door: HTTP only. `routes.rs` is the table of endpoints, `error.rs` turns each refusal into status, code and
 //! words, `api/` has one file for each endpoint. No rule and no query lives here; a handler calls one use case.
 
 mod routes;

@@ -7,7 +7,7 @@ use http::header::{ACCEPT, HOST};
 use http::{HeaderName, Method};
 use quash_core::token::Algorithm;
 use quash_server::{Code, Compat, DoorSettings};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use support::{Call, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World, claims, secs};
 
@@ -405,5 +405,5 @@ fn codes_are_a_closed_list() {
     503 unavailable
     500 internal_error
     "#);
-    assert!(Code::ALL.iter().all(|code| Value::from(code.as_str()).is_string() && !code.page().is_empty()));
+    assert!(Code::ALL.iter().all(|code| !code.page().is_empty()));
 }

@@ -105,11 +105,9 @@ async fn a52_what_could_not_be_written_has_not_ended() {
         let current = world.refresh(&spent.refresh).await.pair();
         world.wait(secs(60));
         world.store.break_part(Part::Writes, error);
-        for answer in [
-            world.log_out(&pair.access, &pair.refresh).await,
-            world.blacklist(&pair.refresh).await,
-            world.refresh(&spent.refresh).await,
-        ] {
+        for answer in
+            [world.log_out(&pair.access, &pair.refresh).await, world.blacklist(&pair.refresh).await, world.refresh(&spent.refresh).await]
+        {
             assert_generic(&answer);
         }
         world.store.mend();

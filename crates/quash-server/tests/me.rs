@@ -10,7 +10,7 @@ use quash_core::model::AccountState;
 use quash_core::token::Algorithm;
 use serde_json::json;
 
-use support::{Call, Plan, World, claims, millis, secs};
+use support::{Answer, Call, Plan, World, claims, millis, secs};
 
 #[tokio::test]
 async fn a92_an_account_is_shown_without_its_hash() {
@@ -148,8 +148,8 @@ fn spellings(token: &str) -> Vec<String> {
 /// check the range (RFC 8032 5.1.7).
 fn with_order_added(mut signature: [u8; 64]) -> [u8; 64] {
     const ORDER: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-        0, 0x10,
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 0x10,
     ];
     let mut carry = 0_u16;
     for (byte, order) in signature[32..].iter_mut().zip(ORDER) {
@@ -238,8 +238,7 @@ async fn a44_a_token_in_the_address_is_not_looked_at() {
     let other = HeaderName::from_static("x-access-token");
     assert_eq!(world.send(Call::get("/v1/me").header(other, &pair.access)).await.status, 401);
     let form = format!("access_token={}", pair.access);
-    let call = Call { method: Method::GET, ..Call::get("/v1/me").body("application/x-www-form-urlencoded", form) };
-    assert_eq!(world.send(call).await.status, 401);
+    assert_eq!(world.send(Call::get("/v1/me").body("application/x-www-form-urlencoded", form)).await.status, 401);
 }
 
 #[tokio::test]
@@ -279,7 +278,12 @@ async fn a_stolen_signing_key_opens_no_door_with_claims_that_are_none() {
         let (me, verified) = (world.me(&forged).await, world.verify(&forged).await);
         assert_eq!(me.status, 401, "{replaced}");
         let name: String = replaced.to_string().chars().take(40).collect();
-        told.push(format!("{name}: {} | {} {}", me.json()["detail"].as_str().unwrap_or_default(), verified.status, verified.json()["detail"]));
+        told.push(format!(
+            "{name}: {} | {} {}",
+            me.json()["detail"].as_str().unwrap_or_default(),
+            verified.status,
+            verified.json()["detail"]
+        ));
     }
     insta::assert_snapshot!(told.join("\n"), @r#"
     {"exp":1800000000}: Token is expired | 401 "Token is expired"
@@ -307,6 +311,28 @@ async fn a_stolen_signing_key_opens_no_door_with_claims_that_are_none() {
     {"gen":-1}: Token is invalid | 401 "Token is invalid"
     {"aud":1}: Token is invalid | 401 "Token is invalid"
     {"aud":[[]]}: Token is invalid | 401 "Token is invalid"
+    "#);
+}
+
+#[tokio::test]
+async fn a_claim_that_is_missing_is_named_as_simple_jwt_names_it() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let mut told = Vec::new();
+    for name in ["exp", "jti", "token_type", "user_id", "iat", "sid", "rsq", "gen"] {
+        let (access, refresh) = (world.forge_without(&pair.access, name), world.forge_without(&pair.refresh, name));
+        let detail = |answer: Answer| format!("{} {}", answer.status, answer.json()["detail"]);
+        told.push(format!("{name}: {}, {}", detail(world.verify(&access).await), detail(world.refresh(&refresh).await)));
+    }
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    exp: 401 "Token has no 'exp' claim", 401 "Token has no 'exp' claim"
+    jti: 401 "Token has no id", 401 "Token has no id"
+    token_type: 401 "Token has no type", 401 "Token has no type"
+    user_id: 401 "Token contained no recognizable user identification", 401 "Token contained no recognizable user identification"
+    iat: 401 "Token is invalid", 401 "Token is invalid"
+    sid: 401 "Token is invalid", 401 "Token is invalid"
+    rsq: 401 "Token is invalid", 401 "Token is invalid"
+    gen: 200 null, 401 "Token is invalid"
     "#);
 }
 

@@ -1,4 +1,6 @@
 //! Signing in: who may, what a refusal tells, and what each attempt costs.
+//!
+//! Of the rows about signing in, A06 and A12 have to wait for imported hashes, A18 to A20 for the count of failures.
 
 mod support;
 
@@ -34,7 +36,9 @@ async fn a01_an_unknown_name_and_a_wrong_password_are_one_answer() {
 
     {"detail":"No active account found with the given credentials"}
     "#);
-    for (name, password) in [("nobody", PASSWORD), ("nobody", "wrong password"), ("dan\u{e4}", PASSWORD), ("noor", "x"), ("dana", "Correct")] {
+    for (name, password) in
+        [("nobody", PASSWORD), ("nobody", "wrong password"), ("dan\u{e4}", PASSWORD), ("noor", "x"), ("dana", "Correct")]
+    {
         assert_eq!(told(&world.attempt(name, password).await), told(&wrong), "{name}");
     }
 }
@@ -350,6 +354,25 @@ async fn one_session_over_the_limit_ends_the_one_idle_longest() {
     let ended = world.sessions("dana").await.into_iter().filter(|session| session.state != SessionState::Live).collect::<Vec<_>>();
     assert!(matches!(&ended[..], [one] if matches!(&one.state, SessionState::Ended(ending) if ending.reason == Reason::OverLimit)));
     assert_eq!(world.attempt("noor", PASSWORD).await.status, 200, "another account has a limit of its own");
+}
+
+#[tokio::test]
+async fn attempts_at_once_stay_within_the_limit() {
+    let (gated, open) = Gated::new();
+    let mut plan = Plan { hasher: Arc::new(gated), ..Plan::default() };
+    plan.policy.sessions.max_per_account = 2;
+    let world = World::planned(plan).await;
+    let body = json!({ "username": "dana", "password": PASSWORD });
+    let attempt = || world.send(Call { peer: None, ..Call::post("/api/token/").json(&body) });
+    let open_after = async {
+        tokio::task::yield_now().await;
+        drop(open);
+    };
+    let (a, b, c, d, ()) = tokio::join!(attempt(), attempt(), attempt(), attempt(), open_after);
+    assert!([a, b, c, d].iter().all(|answer| answer.status == 200));
+    let sessions = world.sessions("dana").await;
+    let live = sessions.iter().filter(|session| session.state == SessionState::Live);
+    assert_eq!((sessions.len(), live.count()), (4, 2));
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::model::{Change, Clock, Entropy, Kid, Policy, Receipt, Refusal, Scope, Seq, SessionLoaded, SessionState, draw};
+use quash_core::model::{
+    Change, Clock, Entropy, Kid, Policy, Receipt, Refusal, Scope, ScopeHasher, Seq, SessionLoaded, SessionState, draw,
+};
 use quash_core::token::{Algorithm, Grant, JwkSet, KeyFault, mint_access, mint_refresh};
 use quash_store::{Store, StoreError};
 use quash_verify::{Guard, GuardSetup};
@@ -85,7 +87,7 @@ impl Service {
         store.commit(Change::RaiseLongestLifetime(longest)).await?;
         policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
         let mut keys = keys::open(&*store, &master, algorithm, &*clock, &*entropy).await?;
-        let scopes = quash_core::model::ScopeHasher::new(master.derive("scopes"), policy.tokens.issuer.as_deref().unwrap_or_default());
+        let scopes = ScopeHasher::ours(master.derive("scopes"));
         let guard_setup = GuardSetup { policy: policy.tokens.clone(), scopes, clock: Arc::clone(&clock), cache_key: draw(&*entropy) };
         let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, std::mem::take(&mut keys.ring));
         let renew = Arc::new(Notify::new());

@@ -37,12 +37,16 @@ impl Service {
             let started = desk.clock.now();
             let loaded = desk.store.account_by_name(&folded, started).await?;
             let hash = loaded.account.as_ref().and_then(|account| account.password.clone());
-            // The hash that was compared is the one in this row: after a conflict it needn't be compared again.
             let right = match &judged {
                 Some((before, right)) if *before == hash => *right,
-                _ => desk.passwords.verify(hash.clone(), attempt.password.clone(), attempt.network).await?,
+                _ => {
+                    let right = desk.passwords.verify(hash.clone(), attempt.password.clone(), attempt.network).await?;
+                    judged = Some((hash, right));
+                    // Hashing takes long, and others sign in meanwhile: what is decided on is loaded afterwards. While
+                    // the row's hash is the one that was compared, it needn't be compared again.
+                    continue;
+                }
             };
-            judged = Some((hash, right));
             let account = judge_sign_in(&loaded, right, desk.clock.now())?;
             if desk.clock.now().since(started) > limits::SIGN_WITHIN {
                 continue;

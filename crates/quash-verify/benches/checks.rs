@@ -102,13 +102,13 @@ fn tokens(key: &SigningKey, count: usize) -> Vec<String> {
 }
 
 fn guard_of(key: &SigningKey, revoked: &Revoked) -> Guard {
-    let scopes = ScopeHasher::new([1; 16], "");
+    let scopes = ScopeHasher::ours([1; 16]);
     let setup = GuardSetup { policy: TokenPolicy::default(), scopes, clock: Arc::new(Stopped), cache_key: [2; 16] };
     guard(setup, revoked.clone(), KeyRing::new(1, vec![key.verifying().clone()])).0
 }
 
 fn log_of(entries: usize) -> Revoked {
-    let (entropy, hasher) = (Seeded::new(3), ScopeHasher::new([1; 16], ""));
+    let (entropy, hasher) = (Seeded::new(3), ScopeHasher::ours([1; 16]));
     let (mut seq, mut chain) = (Seq::start_of(1), feed::EMPTY);
     let mut log = Vec::with_capacity(entries);
     for _ in 0..entries {

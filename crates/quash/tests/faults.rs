@@ -139,6 +139,7 @@ fn fill_up(path: &Path) -> std::fs::File {
 }
 
 /// A folder for a test that needs root and a tool; `None`, and a word about it, where these aren't to be had.
+#[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 fn room_for(tool: &str) -> Option<tempfile::TempDir> {
     let has_tool = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|it| it.success());
     if !rustix::process::geteuid().is_root() || !has_tool {

@@ -60,16 +60,17 @@ pub enum ScopeKind {
     Claim = 7,
 }
 
-/// A keyed hash over (issuer, kind, value): what the log and its readers see of a scope. It tells nothing about a
+/// A keyed hash over (namespace, kind, value): what the log and its readers see of a scope. It tells nothing about a
 /// person to whoever lacks the key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ScopeKey(pub [u8; 16]);
 
-/// Turns scopes into their keys for one issuer.
+/// Turns scopes into their keys for one namespace: that of our own tokens, or one of tokens that others issue. It is
+/// not the `iss` claim, which a site may rename: what was revoked under the old name must stay revoked.
 #[derive(Clone)]
 pub struct ScopeHasher {
     key: [u8; 16],
-    issuer: String,
+    namespace: String,
 }
 
 /// The running hash over the log: each entry's covers all before it.
@@ -267,9 +268,14 @@ impl Entry {
 }
 
 impl ScopeHasher {
-    /// The hasher of an issuer; `issuer` is empty where none is set.
-    pub fn new(key: [u8; 16], issuer: &str) -> Self {
-        Self { key, issuer: issuer.to_owned() }
+    /// The hasher of our own tokens.
+    pub fn ours(key: [u8; 16]) -> Self {
+        Self::new(key, "")
+    }
+
+    /// The hasher of a namespace.
+    pub fn new(key: [u8; 16], namespace: &str) -> Self {
+        Self { key, namespace: namespace.to_owned() }
     }
 
     /// The key of a scope.
@@ -294,7 +300,7 @@ impl ScopeHasher {
     fn of(&self, kind: ScopeKind, parts: &[&[u8]]) -> ScopeKey {
         let mut hasher = SipHasher24::new_with_key(&self.key);
         hasher.write(&[kind.as_u8()]);
-        for part in std::iter::once(&self.issuer.as_bytes()).chain(parts) {
+        for part in std::iter::once(&self.namespace.as_bytes()).chain(parts) {
             hasher.write(&(part.len() as u64).to_le_bytes());
             hasher.write(part);
         }
@@ -304,7 +310,7 @@ impl ScopeHasher {
 
 impl fmt::Debug for ScopeHasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopeHasher").field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("ScopeHasher").field("namespace", &self.namespace).finish_non_exhaustive()
     }
 }
 

@@ -125,7 +125,7 @@ mod tests {
     use crate::model::{Actor, Keep, NewEntry, Reason, Scope, ScopeHasher, SessionId, Subject, Timestamp};
 
     fn log(scopes: &[Scope]) -> Vec<Entry> {
-        let hasher = ScopeHasher::new([1; 16], "");
+        let hasher = ScopeHasher::ours([1; 16]);
         let (mut seq, mut chain) = (Seq::start_of(1), feed::EMPTY);
         let mut entries = Vec::new();
         for scope in scopes {
@@ -143,7 +143,7 @@ mod tests {
         let subject = Scope::Subject(Subject::parse("7").expect("a subject"));
         let session = Scope::Session(SessionId::from_bytes([9; 16]));
         let entries = log(&[subject.clone(), session.clone(), Scope::Everything]);
-        let hasher = ScopeHasher::new([1; 16], "");
+        let hasher = ScopeHasher::ours([1; 16]);
         let mut set = Revoked::empty(Seq::start_of(1), feed::EMPTY);
         assert!(set.is_empty());
         set.follow(&entries[0]).expect("first");

@@ -54,7 +54,7 @@ impl World {
             ring: KeyRing::new(1, vec![key.verifying().clone()]),
             key,
             secret: RefreshKey::new(&[2; 32]),
-            scopes: ScopeHasher::new([3; 16], ""),
+            scopes: ScopeHasher::ours([3; 16]),
             sessions: BTreeMap::new(),
             access: BTreeMap::new(),
             refresh: BTreeMap::new(),

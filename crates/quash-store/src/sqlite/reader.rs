@@ -1,5 +1,4 @@
-//! The threads that read: each look is one read transaction, in which the head is read first. Writing is in
-//! `writer`.
+//! The threads that read: looks share a read transaction, in which the head is read first. Writing is in `writer`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,8 +16,11 @@ use crate::StoreError;
 /// How many reads may wait before whoever brings another one waits too.
 const QUEUE: usize = 4096;
 
+/// How many reads share one transaction at most.
+const BATCH: usize = 64;
+
 /// A read on its way to a thread. It answers to whoever asked by itself.
-type Read = Box<dyn FnOnce(&Connection, &Signals) + Send>;
+type Read = Box<dyn FnOnce(&Connection, Result<Head, StoreError>, &Signals) + Send>;
 
 /// Where reads are handed in.
 #[derive(Clone, Debug)]
@@ -41,8 +43,8 @@ impl Reads {
         look: impl FnOnce(&Connection, Head) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let read: Read = Box::new(move |conn, signals| {
-            let found = signals.unbroken().and_then(|()| in_transaction(conn, look).map_err(|fault| signals.told(fault)));
+        let read: Read = Box::new(move |conn, head, signals| {
+            let found = head.and_then(|head| look(conn, head).map_err(|fault| signals.told(fault)));
             // Whoever stopped waiting doesn't need it.
             let _ = answer.send(found);
         });
@@ -53,24 +55,39 @@ impl Reads {
 
 impl ReadQueue {
     /// A reader's thread. It ends when nobody can hand in another read.
+    ///
+    /// All that wait are answered in one transaction: it began after each of them came, and with every transaction
+    /// that somebody wrote, SQLite has to read its pages anew.
     pub(super) fn run(&self, conn: &Connection, signals: &Signals) {
-        while let Some(read) = self.next() {
-            read(conn, signals);
+        let mut waiting = Vec::with_capacity(BATCH);
+        while self.take(&mut waiting) > 0 {
+            let head = signals.unbroken().and_then(|()| begin(conn).map_err(|fault| signals.told(fault)));
+            for read in waiting.drain(..) {
+                read(conn, head.clone(), signals);
+            }
+            if let Err(fault) = end(conn) {
+                signals.told(fault);
+            }
         }
     }
 
-    fn next(&self) -> Option<Read> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv()
+    fn take(&self, waiting: &mut Vec<Read>) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv_many(waiting, BATCH)
     }
 }
 
-fn in_transaction<T>(conn: &Connection, look: impl FnOnce(&Connection, Head) -> Result<T, Fault>) -> Result<T, Fault> {
-    let run = |statement| conn.prepare_cached(statement)?.execute([]);
-    run(statements::BEGIN_READ)?;
-    let found = rows::head(conn).and_then(|head| look(conn, head));
-    // Nothing was written: this only lets go of the snapshot.
-    run(statements::ROLLBACK)?;
-    found
+/// Begins a read transaction with the head.
+fn begin(conn: &Connection) -> Result<Head, Fault> {
+    conn.prepare_cached(statements::BEGIN_READ)?.execute([])?;
+    rows::head(conn)
+}
+
+/// Lets go of the snapshot. Nothing was written.
+fn end(conn: &Connection) -> Result<(), Fault> {
+    if !conn.is_autocommit() {
+        conn.prepare_cached(statements::ROLLBACK)?.execute([])?;
+    }
+    Ok(())
 }
 
 pub(super) fn account_by_name(conn: &Connection, head: Head, folded: &str, now: Timestamp) -> Result<AccountLoaded, Fault> {

@@ -55,3 +55,21 @@ async fn many_writers_and_a_long_reader_do_not_hinder_each_other() {
     assert!(entries.windows(2).all(|pair| pair[1].seq == pair[0].seq.next()));
     assert!(!*store.broken().borrow());
 }
+
+#[tokio::test]
+async fn what_was_written_reaches_the_database_while_it_is_open() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = sqlite(directory.path());
+    let size = |name| fs::metadata(directory.path().join(name)).expect("a file").len();
+    let before = size("quash.db");
+    // Until the WAL has grown to more than a checkpoint is due at, but not to where the writer stops for one.
+    for n in 0.. {
+        let large = |k| Account { password: Some(PasswordHash::new("x".repeat(12_000))), ..account(&format!("account-{n}-{k}")) };
+        let outcomes = commit_all(&store, (0..16).map(|k| Change::AddAccount(large(k))).collect()).await;
+        assert!(outcomes.iter().all(Result::is_ok));
+        if size("quash.db") > before {
+            return;
+        }
+        assert!(size("quash.db-wal") < 60 * 1024 * 1024, "no checkpoint yet");
+    }
+}

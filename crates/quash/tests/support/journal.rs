@@ -62,7 +62,7 @@ impl Load {
             let answer = self.post("/api/token/refresh/", &json!({ "refresh": entry.pair.refresh }))?;
             entry.pair = pair(&answer);
         }
-        if self.acknowledged.load(Ordering::SeqCst) % 2 == 0 {
+        if self.acknowledged.load(Ordering::SeqCst).is_multiple_of(2) {
             entry.maybe_ended = true;
             let answer = self.post("/api/token/blacklist/", &json!({ "refresh": entry.pair.refresh }))?;
             assert_eq!(answer.status, 200, "{}", answer.text);

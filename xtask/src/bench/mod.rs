@@ -1,0 +1,79 @@
+//! `cargo xtask bench`: what quash does on this machine, beside a baseline on the same machine in the same run. The
+//! ratio is the figure; the numbers beside it are only this machine's.
+
+mod http;
+mod idle;
+mod load;
+mod machine;
+mod page;
+mod quash;
+mod rotations;
+mod rounds;
+mod server;
+mod simplejwt;
+mod table;
+
+use crate::failure::{Failure, Result};
+use crate::{program, workspace};
+use table::{Line, Outcome};
+
+/// A row of the table: what is measured, against what, and what is wanted.
+struct Row {
+    /// As it is chosen on the command line, and shown.
+    work: &'static str,
+    /// What the baseline is.
+    baseline: &'static str,
+    /// What is wanted of the ratio.
+    target: table::Target,
+    measure: fn() -> Result<Outcome>,
+}
+
+const ROWS: &[Row] = &[rotations::ROW, simplejwt::ROW, idle::BINARY, idle::READY, idle::MEMORY];
+
+/// Measures the rows that are asked for and prints the table.
+///
+/// # Errors
+/// A row couldn't be measured. A missed target is no error: figures are judged by people.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    if cfg!(debug_assertions) {
+        // The rows run in this very process, so it has to be a release build.
+        println!("bench: building xtask in release mode");
+        let mut release = program::cargo(&["run", "--quiet", "--release", "--package", "xtask", "--", "bench"]);
+        return program::run(release.args(args).current_dir(workspace::root()?)).map_err(Failure::told);
+    }
+    let (filter, write) = arguments(args)?;
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| row.work.contains(filter)).collect();
+    if rows.is_empty() {
+        let known: Vec<&str> = ROWS.iter().map(|row| row.work).collect();
+        return Err(Failure::usage(format!("no row is called *{filter}*; there are: {}", known.join("; "))));
+    }
+    let mut lines = Vec::new();
+    let mut failed = 0;
+    for row in rows {
+        println!("bench: {} (baseline: {})", row.work, row.baseline);
+        let outcome = (row.measure)().unwrap_or_else(|failure| {
+            failed += 1;
+            Outcome::NotMeasured(format!("failed: {failure}"))
+        });
+        lines.push(Line { work: row.work, baseline: row.baseline, target: row.target, outcome });
+    }
+    let table = format!("{}\n{}", table::markdown(&lines), machine::line());
+    println!("\n{table}");
+    if failed > 0 {
+        return Err(Failure::new(format!("{failed} rows couldn't be measured; nothing was written")));
+    }
+    if write { page::write(&table) } else { Ok(()) }
+}
+
+fn arguments(args: &[String]) -> Result<(&str, bool)> {
+    let write = args.iter().any(|arg| arg == "--write");
+    let filters: Vec<&str> = args.iter().map(String::as_str).filter(|arg| *arg != "--write").collect();
+    match filters.as_slice() {
+        [] => Ok(("", write)),
+        // A table of some rows would take the others off the page.
+        [_] if write => Err(Failure::usage("--write takes the whole table: leave the row out")),
+        [flag] if flag.starts_with('-') => Err(Failure::usage(format!("bench has no flag '{flag}'"))),
+        [filter] => Ok((filter, write)),
+        _ => Err(Failure::usage("bench takes one row filter at most")),
+    }
+}

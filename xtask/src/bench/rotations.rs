@@ -1,0 +1,33 @@
+//! Durable rotations over HTTP: quash on SQLite beside Simple JWT on SQLite, both servers up, asked in turn.
+
+use std::time::Duration;
+
+use super::load::{rotations_per_second, sign_in};
+use super::simplejwt::{self, Ready};
+use super::table::{Outcome, Target};
+use super::{Row, quash, rounds};
+use crate::failure::{Context, Result};
+
+const ROUNDS: usize = 3;
+const SPAN: Duration = Duration::from_secs(8);
+
+/// quash against what it replaces.
+pub(super) const ROW: Row =
+    Row { work: "durable rotations, SQLite", baseline: "Simple JWT, SQLite", target: Target::AtLeast(50.0), measure };
+
+fn measure() -> Result<Outcome> {
+    let folder = match simplejwt::ready()? {
+        Ready::In(folder) => folder,
+        Ready::No(reason) => return Ok(Outcome::NotMeasured(reason)),
+    };
+    let quash = quash::prepare(quash::build()?)?.serve()?;
+    let simple_jwt = simplejwt::start(&folder)?;
+    let mut ours = sign_in(quash.address(), quash::CLIENTS).context("signing in to quash")?;
+    let mut theirs = sign_in(simple_jwt.address(), simplejwt::CLIENTS).context("signing in to Simple JWT")?;
+    let figures = rounds::compare(
+        ROUNDS,
+        || rotations_per_second(&mut ours, SPAN).context("rotating with quash"),
+        || rotations_per_second(&mut theirs, SPAN).context("rotating with Simple JWT"),
+    )?;
+    Ok(Outcome::Compared { figures, unit: "/s" })
+}

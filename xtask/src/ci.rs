@@ -1,0 +1,114 @@
+//! `cargo xtask ci`: every check, from the quickest to the slowest, up to the first that fails. The tests come last, so
+//! that the runner's own summary is the last thing but our closing line.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::failure::{Failure, Result};
+use crate::{program, services, test, tidy, workspace};
+
+/// One check.
+struct Step {
+    name: &'static str,
+    what: String,
+    action: Action,
+}
+
+enum Action {
+    Call(fn() -> Result<()>),
+    Run(Command),
+}
+
+/// Runs all steps and says how long each took.
+///
+/// # Errors
+/// The first step that fails; the failure carries its exit code.
+pub(crate) fn run() -> Result<()> {
+    let began = Instant::now();
+    let steps = steps()?;
+    let count = steps.len();
+    println!("ci: {count} steps, up to the first that fails");
+    for (index, step) in steps.iter().enumerate() {
+        println!("  {}. {:<10} {}", index + 1, step.name, step.what);
+    }
+    let mut times = Vec::with_capacity(count);
+    for (index, step) in steps.into_iter().enumerate() {
+        println!("\n== {}/{count} {}: {}", index + 1, step.name, step.what);
+        let step_began = Instant::now();
+        let outcome = match step.action {
+            Action::Call(call) => call(),
+            Action::Run(mut command) => program::run(&mut command),
+        };
+        times.push((step.name, step_began.elapsed()));
+        if let Err(failure) = outcome {
+            report(&times);
+            let minutes = minutes(began.elapsed());
+            return Err(failure.led_by(format!("ci FAILED at step {}/{count}, {}, after {minutes}", index + 1, step.name)));
+        }
+    }
+    report(&times);
+    println!("ci: all {count} steps passed in {}", minutes(began.elapsed()));
+    Ok(())
+}
+
+fn steps() -> Result<Vec<Step>> {
+    let mut docs = cargo("doc --workspace --no-deps --quiet")?;
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    let calls = [
+        ("tools", "the parts of the Rust toolchain that the steps need", tools as fn() -> Result<()>),
+        ("services", "what tests need beside Rust; installed where missing", services::start),
+        ("tidy", "the rules of the house, from cargo metadata and the sources", tidy::run),
+    ];
+    let runs = [
+        ("fmt", cargo("fmt --all --check")?),
+        ("clippy", cargo("clippy --workspace --all-targets --quiet -- -D warnings")?),
+        ("docs", docs),
+        ("doctests", cargo("test --workspace --doc --quiet")?),
+        ("tests", test::runner()?),
+    ];
+    let calls = calls.map(|(name, what, call)| Step { name, what: what.to_owned(), action: Action::Call(call) });
+    let runs = runs.map(|(name, command)| Step { name, what: shown(&command), action: Action::Run(command) });
+    Ok(calls.into_iter().chain(runs).collect())
+}
+
+fn cargo(line: &str) -> Result<Command> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let mut command = program::cargo(&words);
+    command.current_dir(workspace::root()?);
+    Ok(command)
+}
+
+/// The command with the environment that it is given, as one would type it.
+fn shown(command: &Command) -> String {
+    let given = command.get_envs().filter_map(|(name, value)| Some(format!("{}='{}' ", name.to_string_lossy(), value?.to_string_lossy())));
+    given.chain([program::shown(command)]).collect()
+}
+
+/// rustup's minimal profile has neither rustfmt nor clippy.
+fn tools() -> Result<()> {
+    for (tool, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if !program::works(&mut program::cargo(&[tool, "--version"])) {
+            println!("cargo {tool} is missing: rustup component add {component}");
+            let mut rustup = Command::new("rustup");
+            program::run(rustup.args(["component", "add", component]))
+                .map_err(|failure| Failure::new(format!("cargo {tool} is missing and couldn't be installed ({failure})")))?;
+        }
+    }
+    let nextest = program::works(&mut program::cargo(&["nextest", "--version"]));
+    println!(
+        "rustfmt and clippy are here; the tests run with {}",
+        if nextest { "cargo nextest" } else { "cargo test (cargo nextest is missing)" }
+    );
+    Ok(())
+}
+
+fn report(times: &[(&str, Duration)]) {
+    println!();
+    for (name, time) in times {
+        println!("ci: {name:<10} {:>7.1} s", time.as_secs_f64());
+    }
+}
+
+fn minutes(span: Duration) -> String {
+    format!("{:.1} minutes", span.as_secs_f64() / 60.0)
+}

@@ -1,0 +1,48 @@
+//! Running other programs: cargo, git, apt-get, pip.
+
+use std::process::{Command, Stdio};
+
+use crate::failure::{Context, Failure, Result};
+
+/// `cargo`, the one that runs us.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args);
+    command
+}
+
+/// Runs a program to its end; what it prints goes where ours goes.
+///
+/// # Errors
+/// It couldn't be started, or it ended with another code than 0; the failure carries that code.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    let status = command.status().context(format!("couldn't start `{shown}`"))?;
+    if status.success() { Ok(()) } else { Err(Failure::with_code(format!("`{shown}` ended with {status}"), status.code())) }
+}
+
+/// Runs a program to its end and takes what it prints. Its complaints are shown only in the failure.
+///
+/// # Errors
+/// It couldn't be started, it ended with another code than 0, or it printed something that isn't UTF-8.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let shown = shown(command);
+    let output = command.stdin(Stdio::null()).output().context(format!("couldn't start `{shown}`"))?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        return Err(Failure::with_code(format!("`{shown}` ended with {}\n{}", output.status, complaint.trim_end()), output.status.code()));
+    }
+    String::from_utf8(output.stdout).context(format!("`{shown}` printed something that isn't UTF-8"))
+}
+
+/// Whether a program starts and ends well with these arguments, such as `--version`.
+pub(crate) fn works(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// The command as one would type it, without its folder.
+pub(crate) fn shown(command: &Command) -> String {
+    let program = std::path::Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}

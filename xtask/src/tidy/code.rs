@@ -1,0 +1,162 @@
+//! Rules about what code may say anywhere: time, surroundings, global state, unfinished and untrustworthy tests.
+
+use super::lexer::{Kind, Token, rows};
+use super::report::{Finding, Rule};
+
+const TIME: Rule = Rule {
+    name: "time-is-an-argument",
+    why: "a decision that reads a clock can't be tested at the edge of a second, nor replayed",
+    remedy: "take `now: Timestamp` (at the edge a `&dyn Clock`); only crates/quash/src/clock.rs reads a clock",
+};
+const SURROUNDINGS: Rule = Rule {
+    name: "settings-are-arguments",
+    why: "what reads the environment behaves differently in ways that no caller can see",
+    remedy: "add a setting in crates/quash/src/settings/ and hand it down",
+};
+const GLOBAL: Rule = Rule {
+    name: "no-global-state",
+    why: "there is no static configuration: two servers in one process (as in tests) must not meet in a static",
+    remedy: "make it a field of what owns it, and hand it down; a `static` of a plain constant is fine",
+};
+const UNFINISHED: Rule = Rule {
+    name: "nothing-unfinished",
+    why: "it compiles, and panics where someone relies on it",
+    remedy: "write it, or leave the feature out",
+};
+const IGNORED: Rule = Rule {
+    name: "no-ignored-test",
+    why: "a test that doesn't run proves nothing and rots",
+    remedy: "mend it or delete it; a long one is a soak: a short form in `cargo xtask test`, the long one under QUASH_SOAK=1",
+};
+const SLEEP: Rule = Rule {
+    name: "no-sleep-in-tests",
+    why: "a test that sleeps is slow on a quick machine and wrong on a slow one",
+    remedy: "hand in a clock, or wait for the state itself with a deadline; only a file named wait.rs may poll",
+};
+
+/// The one file that reads clocks. Where a clock only counts from a start, the start is a static there.
+const CLOCK: &str = "crates/quash/src/clock.rs";
+const CLOCKS: [&[&str]; 6] = [
+    &["SystemTime", "::", "now"],
+    &["Instant", "::", "now"],
+    &["Utc", "::", "now"],
+    // jiff's; our own `Timestamp` has none.
+    &["Timestamp", "::", "now"],
+    &["Zoned", "::", "now"],
+    &["clock_gettime", "("],
+];
+const SURROUNDING_READS: [&str; 6] = ["var", "var_os", "vars", "vars_os", "args", "args_os"];
+const CELLS: [&str; 8] = ["OnceLock", "LazyLock", "OnceCell", "LazyCell", "Lazy", "Mutex", "RwLock", "ArcSwap"];
+
+/// What breaks these rules in one source file.
+pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut forbid = |rule: &'static Rule, places: Vec<&Token<'_>>, found: &str| {
+        findings.extend(places.into_iter().map(|token| rule.found(path, token.line, found)));
+    };
+    let anywhere = |row: &[&str]| rows(tokens, row).into_iter().map(|at| &tokens[at]).collect::<Vec<_>>();
+    let in_product = |row: &[&str]| {
+        let is_product = path.starts_with("crates/") && !is_test_path(path);
+        anywhere(row).into_iter().filter(|token| is_product && !token.in_test).collect()
+    };
+    if path != CLOCK {
+        for row in CLOCKS {
+            forbid(&TIME, in_product(row), &row.concat());
+        }
+    }
+    if !path.starts_with("crates/quash/src/settings/") && path != "crates/quash/src/main.rs" {
+        for read in SURROUNDING_READS {
+            forbid(&SURROUNDINGS, in_product(&["env", "::", read]), &format!("env::{read}"));
+        }
+    }
+    if path != CLOCK && !is_test_path(path) {
+        let statics = statics(tokens).into_iter().map(|at| &tokens[at]).filter(|token| !token.in_test);
+        forbid(&GLOBAL, statics.collect(), "a static that can change, or is made when first used");
+    }
+    for word in ["todo", "unimplemented"] {
+        forbid(&UNFINISHED, anywhere(&[word, "!"]), &format!("{word}!"));
+    }
+    forbid(&IGNORED, anywhere(&["#", "[", "ignore"]), "#[ignore]");
+    forbid(&IGNORED, conditional_ignores(tokens), "#[cfg_attr(.., ignore)]");
+    if is_test_path(path) && !path.ends_with("/wait.rs") {
+        forbid(&SLEEP, anywhere(&["sleep", "("]), "sleep(..)");
+    }
+    findings
+}
+
+/// Whether a file is built for tests or benches alone.
+pub(super) fn is_test_path(path: &str) -> bool {
+    path.contains("/tests/") || path.contains("/benches/") || path.ends_with("/tests.rs")
+}
+
+/// Where statics are declared that can change, or that are made when first used.
+fn statics(tokens: &[Token<'_>]) -> Vec<usize> {
+    let ends = |token: &&Token<'_>| !(token.is("=") || token.is(";") || token.is("|"));
+    let changes = |token: &Token<'_>| token.kind == Kind::Word && (token.text == "mut" || CELLS.contains(&token.text));
+    let declared = rows(tokens, &["static"]).into_iter().filter(|at| tokens[at + 1..].iter().take_while(ends).any(changes));
+    let by_macro = ["lazy_static", "thread_local"].into_iter().flat_map(|word| rows(tokens, &[word, "!"]));
+    declared.chain(by_macro).collect()
+}
+
+fn conditional_ignores<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t Token<'a>> {
+    let attributes = rows(tokens, &["#", "[", "cfg_attr"]).into_iter();
+    attributes.filter_map(|at| tokens[at..].iter().take_while(|token| !token.is("]")).find(|token| token.is("ignore"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lexer::lex;
+    use super::super::report::brief;
+    use super::*;
+
+    fn found(path: &str, source: &str) -> Vec<String> {
+        brief(&findings(path, &lex(source)))
+    }
+
+    #[test]
+    fn only_the_clock_reads_a_clock() {
+        let source = "fn a() {\n std::time::SystemTime::now(); }\n#[cfg(test)] mod tests { fn b() { Instant::now() } }";
+        assert_eq!(found("crates/quash-core/src/a.rs", source), ["time-is-an-argument:2"]);
+        for free in ["crates/quash/src/clock.rs", "crates/quash/tests/a.rs", "crates/quash-store/benches/a.rs", "xtask/src/a.rs"] {
+            assert!(found(free, source).is_empty(), "{free}");
+        }
+    }
+
+    #[test]
+    fn only_settings_read_the_environment() {
+        let source = "let a = std::env::var(\"A\"); let b = env!(\"B\"); let c = env::args_os();";
+        assert_eq!(found("crates/quash/src/mail.rs", source), ["settings-are-arguments:1"; 2]);
+        for free in ["crates/quash/src/settings/http.rs", "crates/quash/src/main.rs", "crates/quash/tests/a.rs", "xtask/src/a.rs"] {
+            assert!(found(free, source).is_empty(), "{free}");
+        }
+    }
+
+    #[test]
+    fn statics_are_constants() {
+        let path = "crates/quash-core/src/a.rs";
+        assert_eq!(
+            found(path, "static mut A: u8 = 0;\nstatic B: LazyLock<u8> = LazyLock::new(f);"),
+            ["no-global-state:1", "no-global-state:2"]
+        );
+        assert_eq!(found(path, "thread_local! { static A: Cell<u8> = x }"), ["no-global-state:1"]);
+        assert_eq!(found(path, "static A: std::sync::Mutex<u8> = x;"), ["no-global-state:1"]);
+        assert!(found(path, "static A: &'static [u8] = B; fn a(x: &'static Mutex<u8>) {} struct C { once: OnceLock<u8> }").is_empty());
+        assert!(found("crates/quash/tests/a.rs", "static A: OnceLock<u8> = x;").is_empty());
+    }
+
+    #[test]
+    fn nothing_is_left_unfinished_or_ignored() {
+        assert_eq!(found("crates/quash/src/a.rs", "todo!()\n;unimplemented!()"), ["nothing-unfinished:1", "nothing-unfinished:2"]);
+        let source = "#[test]\n#[ignore]\nfn a() {}\n#[ignore = \"slow\"] fn b() {}\n#[cfg_attr(windows, ignore)] fn c() {}";
+        assert_eq!(found("crates/quash/tests/a.rs", source), ["no-ignored-test:2", "no-ignored-test:4", "no-ignored-test:5"]);
+        assert!(found("crates/quash/src/a.rs", "// todo!()\nlet todo = ignore; let x = \"unimplemented!()\";").is_empty());
+    }
+
+    #[test]
+    fn tests_dont_sleep() {
+        let source = "std::thread::sleep(x)";
+        assert_eq!(found("crates/quash/tests/http/a.rs", source), ["no-sleep-in-tests:1"]);
+        assert!(found("crates/quash/tests/support/wait.rs", source).is_empty());
+        assert!(found("crates/quash-store/src/a.rs", source).is_empty());
+    }
+}

@@ -1,0 +1,264 @@
+//! Walls between crates, from what `cargo metadata` says: who may depend on whom, what the law may import, and what
+//! nobody may. Only what is built into the product counts; tests may depend on anything.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::report::{Finding, Rule};
+use crate::failure::{Failure, Result};
+
+const ARROW: Rule = Rule {
+    name: "crates-point-one-way",
+    why: "quash -> server -> service -> store -> core <- verify is the design; another arrow lets a handler run a query, or the guard need a server",
+    remedy: "go through the crate between; a new arrow or crate needs a decision record and a line in ARROWS in xtask/src/tidy/crates.rs",
+};
+const LAW: Rule = Rule {
+    name: "the-law-imports-little",
+    why: "quash-core is pure: no runtime, HTTP, SQL, clock, randomness or logging",
+    remedy: "do it in another crate and hand the result in; a new dependency needs a reason, and a line in LAW_IMPORTS in xtask/src/tidy/crates.rs",
+};
+const BANNED: Rule = Rule {
+    name: "banned-crate",
+    why: "one crypto library (aws-lc-rs), one TLS (rustls), our own strict JWS layer; deny.toml gives each crate's reason",
+    remedy: "turn off the feature that brings it, or take another dependency",
+};
+const SMALL: Rule = Rule {
+    name: "the-guard-stays-small",
+    why: "whoever adds quash-verify to an application adds its whole tree",
+    remedy: "do without the new dependency, or raise GUARD_TREE in xtask/src/tidy/crates.rs with a reason in the commit",
+};
+
+/// Who may depend on whom.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("quash", &["quash-server", "quash-service", "quash-store", "quash-core"]),
+    ("quash-server", &["quash-service", "quash-verify", "quash-core"]),
+    ("quash-service", &["quash-store", "quash-verify", "quash-core"]),
+    ("quash-store", &["quash-core"]),
+    ("quash-verify", &["quash-core"]),
+    ("quash-core", &[]),
+];
+
+/// All that quash-core may depend on.
+const LAW_IMPORTS: &[&str] = &[
+    "aws-lc-rs",
+    "base64",
+    "caseless",
+    "foldhash",
+    "hashbrown",
+    "serde",
+    "serde_json",
+    "siphasher",
+    "subtle",
+    "thiserror",
+    "unicode-normalization",
+    "uuid",
+    "zeroize",
+];
+
+/// What quash-core's whole tree must not hold.
+const BANNED_IN_THE_LAW: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "tracing", "log"];
+
+/// What no tree of ours may hold.
+const BANNED_EVERYWHERE: &[&str] = &["ring", "rsa", "openssl-sys", "native-tls", "jsonwebtoken", "djangohashers"];
+
+/// How many crates quash-verify's tree may hold, over all platforms, itself included.
+const GUARD_TREE: usize = 90;
+
+/// The crates that the product is built from.
+pub(crate) struct Graph {
+    /// Our own crates but xtask, by name.
+    own: BTreeMap<String, Own>,
+    /// Names by package id.
+    names: BTreeMap<String, String>,
+    /// Package ids that a package id needs to run.
+    needs: BTreeMap<String, Vec<String>>,
+}
+
+struct Own {
+    id: String,
+    manifest: String,
+    direct: BTreeSet<String>,
+}
+
+impl Graph {
+    /// Reads the answer of `cargo metadata`.
+    ///
+    /// # Errors
+    /// It isn't one.
+    pub(crate) fn read(metadata: &Value, root: &Path) -> Result<Self> {
+        let members: BTreeSet<&str> = list(metadata, "workspace_members")?.iter().filter_map(Value::as_str).collect();
+        let (mut own, mut names, mut needs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for package in list(metadata, "packages")? {
+            let (id, name) = (text(package, "id")?, text(package, "name")?);
+            names.insert(id.to_owned(), name.to_owned());
+            if members.contains(id) && name != "xtask" {
+                let manifest = Path::new(text(package, "manifest_path")?);
+                let manifest = manifest.strip_prefix(root).unwrap_or(manifest).to_string_lossy().into_owned();
+                let normal = list(package, "dependencies")?.iter().filter(|dependency| dependency["kind"].is_null());
+                let direct = normal.filter_map(|dependency| dependency["name"].as_str()).map(str::to_owned).collect();
+                own.insert(name.to_owned(), Own { id: id.to_owned(), manifest, direct });
+            }
+        }
+        for node in list(&metadata["resolve"], "nodes")? {
+            let is_normal =
+                |need: &&Value| need["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()));
+            let normal = list(node, "deps")?.iter().filter(is_normal);
+            needs.insert(text(node, "id")?.to_owned(), normal.filter_map(|need| need["pkg"].as_str()).map(str::to_owned).collect());
+        }
+        Ok(Self { own, names, needs })
+    }
+
+    /// What breaks these rules.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (name, own) in &self.own {
+            findings.extend(self.arrows(name, own));
+            findings.extend(self.banned(own, BANNED_EVERYWHERE, &BANNED));
+            if name == "quash-core" {
+                let foreign = own.direct.iter().filter(|direct| !LAW_IMPORTS.contains(&direct.as_str()));
+                findings.extend(foreign.map(|direct| LAW.found(&own.manifest, 1, format!("{name} -> {direct}"))));
+                findings.extend(self.banned(own, BANNED_IN_THE_LAW, &LAW));
+            }
+            let size = self.tree(own).len();
+            if name == "quash-verify" && size > GUARD_TREE {
+                findings.push(SMALL.found(&own.manifest, 1, format!("{size} crates, {GUARD_TREE} at most")));
+            }
+        }
+        findings
+    }
+
+    /// How many crates each of ours is built from, for the reader.
+    pub(crate) fn sizes(&self) -> String {
+        let sizes: Vec<String> = self.own.iter().map(|(name, own)| format!("{name} {}", self.tree(own).len())).collect();
+        format!("crates in each tree, all platforms: {}", sizes.join(", "))
+    }
+
+    fn arrows(&self, name: &str, own: &Own) -> Vec<Finding> {
+        let allowed = ARROWS.iter().find(|(from, _)| *from == name).map(|(_, to)| *to);
+        let Some(allowed) = allowed else {
+            return vec![ARROW.found(&own.manifest, 1, format!("{name} isn't on the map"))];
+        };
+        let ours = own.direct.iter().filter(|direct| self.own.contains_key(*direct));
+        ours.filter(|direct| !allowed.contains(&direct.as_str()))
+            .map(|direct| ARROW.found(&own.manifest, 1, format!("{name} -> {direct}")))
+            .collect()
+    }
+
+    fn banned(&self, own: &Own, banned: &[&str], rule: &'static Rule) -> Vec<Finding> {
+        let tree = self.tree(own);
+        let found = tree.keys().filter(|id| banned.contains(&self.name(id)));
+        found.map(|id| rule.found(&own.manifest, 1, self.way(&tree, id))).collect()
+    }
+
+    /// The tree of one of our crates, itself included: each package id with the one that brought it, nearest first.
+    fn tree<'a>(&'a self, own: &'a Own) -> BTreeMap<&'a str, Option<&'a str>> {
+        let mut tree = BTreeMap::from([(own.id.as_str(), None)]);
+        let mut queue = VecDeque::from([own.id.as_str()]);
+        while let Some(id) = queue.pop_front() {
+            for need in self.needs.get(id).into_iter().flatten() {
+                if !tree.contains_key(need.as_str()) {
+                    tree.insert(need, Some(id));
+                    queue.push_back(need);
+                }
+            }
+        }
+        tree
+    }
+
+    /// How a crate came into a tree: `quash-core -> uuid -> getrandom`.
+    fn way(&self, tree: &BTreeMap<&str, Option<&str>>, id: &str) -> String {
+        let steps = std::iter::successors(Some(id), |id| tree.get(id).copied().flatten());
+        let mut names: Vec<&str> = steps.map(|id| self.name(id)).collect();
+        names.reverse();
+        names.join(" -> ")
+    }
+
+    fn name<'a>(&'a self, id: &'a str) -> &'a str {
+        self.names.get(id).map_or(id, String::as_str)
+    }
+}
+
+fn list<'a>(value: &'a Value, member: &str) -> Result<&'a Vec<Value>> {
+    value[member].as_array().ok_or_else(|| Failure::new(format!("cargo metadata has no list '{member}'")))
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> Result<&'a str> {
+    value[member].as_str().ok_or_else(|| Failure::new(format!("cargo metadata has no text '{member}'")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Packages with what they need: `name` for a normal dependency, `dev:name` for one of tests.
+    fn found(packages: &[(&str, &[&str])], members: &[&str]) -> Vec<String> {
+        let kind = |need: &str| if need.starts_with("dev:") { json!("dev") } else { Value::Null };
+        let bare = |need: &str| need.trim_start_matches("dev:").to_owned();
+        let metadata = json!({
+            "workspace_members": members,
+            "packages": packages.iter().map(|(name, needs)| json!({
+                "id": name, "name": name, "manifest_path": format!("/r/crates/{name}/Cargo.toml"),
+                "dependencies": needs.iter().map(|need| json!({"name": bare(need), "kind": kind(need)})).collect::<Vec<_>>(),
+            })).collect::<Vec<_>>(),
+            "resolve": {"nodes": packages.iter().map(|(name, needs)| json!({
+                "id": name,
+                "deps": needs.iter().map(|need| json!({"pkg": bare(need), "dep_kinds": [{"kind": kind(need)}]})).collect::<Vec<_>>(),
+            })).collect::<Vec<_>>()},
+        });
+        let graph = Graph::read(&metadata, Path::new("/r")).unwrap();
+        graph.findings().iter().map(|finding| format!("{} {}: {}", finding.path, finding.rule.name, finding.found)).collect()
+    }
+
+    #[test]
+    fn arrows_point_one_way() {
+        let packages: &[(&str, &[&str])] = &[
+            ("quash-core", &[]),
+            ("quash-store", &["quash-core"]),
+            ("quash-server", &["quash-core", "quash-store"]),
+            ("quash-service", &["quash-store", "dev:quash-server"]),
+            ("xtask", &["quash-store"]),
+        ];
+        let members = ["quash-core", "quash-store", "quash-server", "quash-service", "xtask"];
+        assert_eq!(found(packages, &members), ["crates/quash-server/Cargo.toml crates-point-one-way: quash-server -> quash-store"]);
+    }
+
+    #[test]
+    fn a_new_crate_goes_on_the_map() {
+        assert_eq!(
+            found(&[("quash-mail", &[])], &["quash-mail"]),
+            ["crates/quash-mail/Cargo.toml crates-point-one-way: quash-mail isn't on the map"]
+        );
+    }
+
+    #[test]
+    fn the_law_imports_what_is_listed() {
+        let packages: &[(&str, &[&str])] =
+            &[("quash-core", &["uuid", "rand", "dev:proptest"]), ("uuid", &["getrandom"]), ("rand", &["log"])];
+        assert_eq!(
+            found(packages, &["quash-core"]),
+            [
+                "crates/quash-core/Cargo.toml the-law-imports-little: quash-core -> rand",
+                "crates/quash-core/Cargo.toml the-law-imports-little: quash-core -> rand -> log",
+            ]
+        );
+    }
+
+    #[test]
+    fn banned_crates_are_found_deep_in_the_tree_but_not_in_tests() {
+        let packages: &[(&str, &[&str])] = &[("quash", &["a", "dev:rsa"]), ("a", &["b"]), ("b", &["ring"]), ("ring", &[]), ("rsa", &[])];
+        assert_eq!(found(packages, &["quash"]), ["crates/quash/Cargo.toml banned-crate: quash -> a -> b -> ring"]);
+    }
+
+    #[test]
+    fn the_guard_is_counted() {
+        let many: Vec<String> = (0..GUARD_TREE).map(|number| format!("x{number}")).collect();
+        let needs: Vec<&str> = many.iter().map(String::as_str).collect();
+        let mut packages: Vec<(&str, &[&str])> = vec![("quash-verify", &needs)];
+        packages.extend(needs.iter().map(|name| (*name, &[] as &[&str])));
+        assert_eq!(found(&packages, &["quash-verify"]), ["crates/quash-verify/Cargo.toml the-guard-stays-small: 91 crates, 90 at most"]);
+    }
+}

@@ -1,0 +1,67 @@
+//! Migrations are numbered without gaps, from 0001, in each database's folder.
+
+use std::collections::BTreeMap;
+
+use super::report::{Finding, Rule};
+
+const NUMBERS: Rule = Rule {
+    name: "migrations-count-up",
+    why: "a database is brought up to date by number: a gap or a twin means that two of them disagree about the past",
+    remedy: "name it NNNN_name.sql with the next number; never rename one that was released",
+};
+
+const FOLDER: &str = "crates/quash-store/migrations/";
+
+/// What breaks the rule, from the paths of all files.
+pub(crate) fn findings(files: &[String]) -> Vec<Finding> {
+    let mut databases: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    let mut findings = Vec::new();
+    for path in files {
+        let Some(below) = path.strip_prefix(FOLDER) else { continue };
+        if below.rsplit('/').next().is_some_and(|name| name.starts_with('.')) {
+            continue;
+        }
+        match below.split_once('/') {
+            Some((database, name)) => databases.entry(database).or_default().push((name, path)),
+            None => findings.push(NUMBERS.found(path, 1, "a migration outside of a database's folder")),
+        }
+    }
+    for names in databases.values_mut() {
+        names.sort_unstable();
+        for (index, (name, path)) in names.iter().enumerate() {
+            let expected = index + 1;
+            if number(name) != Some(expected) {
+                findings.push(NUMBERS.found(path, 1, format!("expected {expected:04}_name.sql here")));
+                // One gap moves all that follow; the first says enough.
+                break;
+            }
+        }
+    }
+    findings
+}
+
+fn number(name: &str) -> Option<usize> {
+    let (number, rest) = name.split_once('_')?;
+    (number.len() == 4 && rest.len() > ".sql".len() && rest.ends_with(".sql")).then(|| number.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(names: &[&str]) -> Vec<String> {
+        let files: Vec<String> = names.iter().map(|name| format!("{FOLDER}{name}")).collect();
+        findings(&files).iter().map(|finding| finding.path.replace(FOLDER, "")).collect()
+    }
+
+    #[test]
+    fn numbers_go_up_by_one_from_one() {
+        assert!(found(&["sqlite/0001_a.sql", "sqlite/0002_b.sql", "postgres/0001_a.sql"]).is_empty());
+        assert_eq!(found(&["sqlite/0002_b.sql"]), ["sqlite/0002_b.sql"]);
+        assert_eq!(found(&["sqlite/0001_a.sql", "sqlite/0003_b.sql", "sqlite/0004_c.sql"]), ["sqlite/0003_b.sql"]);
+        assert_eq!(found(&["sqlite/0001_a.sql", "sqlite/0001_b.sql"]), ["sqlite/0001_b.sql"]);
+        assert_eq!(found(&["sqlite/1_a.sql"]), ["sqlite/1_a.sql"]);
+        assert!(found(&[".gitattributes", "sqlite/.gitignore"]).is_empty());
+        assert_eq!(found(&["0001_a.sql"]), ["0001_a.sql"]);
+    }
+}

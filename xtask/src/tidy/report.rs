@@ -1,0 +1,48 @@
+//! A rule, and a place that breaks it.
+
+use std::fmt;
+
+/// A rule of the house.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// Its name, as findings show it.
+    pub(crate) name: &'static str,
+    /// Why there is such a rule.
+    pub(crate) why: &'static str,
+    /// What to do instead.
+    pub(crate) remedy: &'static str,
+}
+
+/// A place that breaks a rule.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    /// The file, relative to the root.
+    pub(crate) path: String,
+    /// The line, from 1.
+    pub(crate) line: usize,
+    /// The rule.
+    pub(crate) rule: &'static Rule,
+    /// What was found there.
+    pub(crate) found: String,
+}
+
+impl Rule {
+    /// A finding of this rule.
+    pub(crate) fn found(&'static self, path: &str, line: usize, found: impl Into<String>) -> Finding {
+        Finding { path: path.to_owned(), line, rule: self, found: found.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}:{}: {}: {}", self.path, self.line, self.rule.name, self.found)?;
+        writeln!(f, "    why: {}", self.rule.why)?;
+        write!(f, "    do:  {}", self.rule.remedy)
+    }
+}
+
+/// For tests: each finding as `rule:line`.
+#[cfg(test)]
+pub(crate) fn brief(findings: &[Finding]) -> Vec<String> {
+    findings.iter().map(|finding| format!("{}:{}", finding.rule.name, finding.line)).collect()
+}

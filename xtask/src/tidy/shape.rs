@@ -1,0 +1,108 @@
+//! Rules about a file as a whole: how it begins, how long it is, and that it names nobody's machine.
+
+use super::report::{Finding, Rule};
+
+const HEADER: Rule = Rule {
+    name: "a-file-says-what-it-is-for",
+    why: "a reader decides from the first line whether this is the right room",
+    remedy: "begin with `//!`: what lives here, and what doesn't",
+};
+const LENGTH: Rule = Rule {
+    name: "a-file-fits-a-head",
+    why: "past 500 lines there is a second room in it",
+    remedy: "split it, or list it with a reason in LONG_FILES in xtask/src/tidy/shape.rs",
+};
+const STALE: Rule = Rule {
+    name: "no-stale-exception",
+    why: "an exception for a file that is gone hides the next one",
+    remedy: "remove it from LONG_FILES in xtask/src/tidy/shape.rs",
+};
+const MACHINE: Rule = Rule {
+    name: "no-machine-paths",
+    why: "a path of one machine is wrong on every other",
+    remedy: "use a relative path, a temporary folder or a setting",
+};
+
+const MOST_LINES: usize = 500;
+
+/// Source files that may be longer, each with the reason.
+const LONG_FILES: &[(&str, &str)] = &[];
+
+/// Folders that only exist on somebody's machine.
+const MACHINE_FOLDERS: [&str; 3] = ["work", "root", "home"];
+
+/// What breaks these rules in one text file.
+pub(crate) fn findings(path: &str, text: &str) -> Vec<Finding> {
+    let mut findings = machine_paths(path, text);
+    if is_ours(path) {
+        if !text.starts_with("//!") {
+            findings.push(HEADER.found(path, 1, "no //! on the first line"));
+        }
+        let lines = text.lines().count();
+        if lines > MOST_LINES && !LONG_FILES.iter().any(|(listed, _)| *listed == path) {
+            findings.push(LENGTH.found(path, lines, format!("{lines} lines")));
+        }
+    }
+    findings
+}
+
+/// Exceptions for files that aren't there.
+pub(crate) fn stale_exceptions(files: &[String]) -> Vec<Finding> {
+    let stale = LONG_FILES.iter().filter(|(listed, _)| !files.iter().any(|path| path == listed));
+    stale.map(|(listed, reason)| STALE.found(listed, 1, format!("listed as \"{reason}\", but there is no such file"))).collect()
+}
+
+fn is_ours(path: &str) -> bool {
+    path.ends_with(".rs") && (path.starts_with("crates/") || path.starts_with("xtask/"))
+}
+
+fn machine_paths(path: &str, text: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for folder in MACHINE_FOLDERS {
+        let folder = format!("/{folder}/");
+        for (index, line) in text.lines().enumerate() {
+            if line.match_indices(&folder).any(|(at, _)| begins_a_path(&line[..at])) {
+                findings.push(MACHINE.found(path, index + 1, folder.clone()));
+            }
+        }
+    }
+    findings
+}
+
+/// Whether a path that goes on after this text begins here: not in the middle of a relative path or an address.
+fn begins_a_path(before: &str) -> bool {
+    !before.ends_with(|c: char| c.is_alphanumeric() || "_-.~}*/".contains(c)) || before.ends_with("file://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::brief;
+    use super::*;
+
+    #[test]
+    fn a_source_file_begins_with_its_purpose() {
+        assert_eq!(brief(&findings("crates/quash/src/a.rs", "use x;\n")), ["a-file-says-what-it-is-for:1"]);
+        assert!(findings("crates/quash/src/a.rs", "//! Here.\n").is_empty());
+        assert!(findings("docs/a.md", "# A\n").is_empty());
+    }
+
+    #[test]
+    fn a_source_file_is_at_most_500_lines_long() {
+        let lines = |count: usize| format!("//! Here.\n{}", "\n".repeat(count - 1));
+        assert!(findings("xtask/src/a.rs", &lines(500)).is_empty());
+        assert_eq!(brief(&findings("xtask/src/a.rs", &lines(501))), ["a-file-fits-a-head:501"]);
+        assert!(findings("vectors/a.json", &lines(501)).is_empty());
+    }
+
+    #[test]
+    fn no_text_names_a_machine() {
+        for folder in MACHINE_FOLDERS {
+            assert_eq!(brief(&findings("docs/a.md", &format!("\nsee `/{folder}/x`\n"))), ["no-machine-paths:2"]);
+            assert_eq!(brief(&findings("a.toml", &format!("path = \"/{folder}/x\""))), ["no-machine-paths:1"]);
+            assert_eq!(brief(&findings("a.toml", &format!("file:///{folder}/x"))), ["no-machine-paths:1"]);
+            for relative in [format!("target/{folder}/x"), format!("../{folder}/x"), format!("https://a.example/{folder}/x")] {
+                assert!(findings("docs/a.md", &relative).is_empty(), "{relative}");
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Walls inside the sources: where SQL may stand, and who makes the two proofs, `Authentic` and `Live`.
+
+use super::code::is_test_path;
+use super::lexer::{Kind, Token};
+use super::report::{Finding, Rule};
+
+const SQL: Rule = Rule {
+    name: "sql-lives-in-the-store",
+    why: "a query elsewhere goes round the guard of a transaction, and round the other databases",
+    remedy: "add a method to the trait of crates/quash-store, or use one",
+};
+const PROOF: Rule = Rule {
+    name: "a-proof-has-one-maker",
+    why: "`Authentic` proves that a signature was verified, `Live` that revocation was asked; made elsewhere they prove nothing",
+    remedy: "call `token::authenticate` or `watch::admit`; only token/token.rs and watch/gate.rs make them",
+};
+
+/// Each proof, and the one file that makes it.
+const PROOFS: [(&str, &str); 2] = [("Authentic", "crates/quash-core/src/token/token.rs"), ("Live", "crates/quash-core/src/watch/gate.rs")];
+
+/// What breaks these rules in one source file.
+pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if path.starts_with("crates/") && !path.starts_with("crates/quash-store/") && !is_test_path(path) {
+        let texts = tokens.iter().filter(|token| token.kind == Kind::Text && !token.in_test);
+        findings.extend(texts.filter_map(|token| Some(SQL.found(path, token.line, format!("a string with {}", statement(token.text)?)))));
+    }
+    for (proof, maker) in PROOFS {
+        if path != maker && path.starts_with("crates/") {
+            findings.extend(made(proof, tokens).map(|token| PROOF.found(path, token.line, format!("{proof} is made here"))));
+        }
+    }
+    findings
+}
+
+/// The SQL statement that a text holds. Keywords are ours: in capitals.
+fn statement(text: &str) -> Option<&'static str> {
+    let words: Vec<&str> = text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '*')).filter(|word| !word.is_empty()).collect();
+    let has = |word: &str| words.contains(&word);
+    let pair = |first: &str, second: &str| words.windows(2).any(|pair| pair == [first, second]);
+    if has("SELECT") {
+        Some("SELECT")
+    } else if pair("INSERT", "INTO") || pair("REPLACE", "INTO") {
+        Some("INSERT INTO")
+    } else if has("UPDATE") && has("SET") {
+        Some("UPDATE .. SET")
+    } else if pair("DELETE", "FROM") {
+        Some("DELETE FROM")
+    } else {
+        None
+    }
+}
+
+/// Places where a proof is made: its name before `{` or `(`, in a file that knows it. Its privacy is the compiler's
+/// matter, but that ends at the fields: within their module nothing else holds.
+fn made<'t, 'a>(proof: &'static str, tokens: &'t [Token<'a>]) -> impl Iterator<Item = &'t Token<'a>> {
+    let known = is_used(proof, tokens);
+    tokens.iter().enumerate().filter_map(move |(at, token)| {
+        let opens = tokens.get(at + 1).is_some_and(|next| next.is("{") || next.is("("));
+        if !(token.is(proof) && opens) {
+            return None;
+        }
+        let before = |back: usize| at.checked_sub(back).map_or("", |at| tokens[at].text);
+        let named = match before(1) {
+            // `SessionState::Live { .. }` is another Live; `gate::Live(..)` is ours.
+            "::" => ["gate", "watch", "token", "quash_core"].contains(&before(2)),
+            "struct" | "enum" | "impl" | "for" | "trait" | "->" | "&" | "mut" | "dyn" | ":" | "fn" => false,
+            _ => known,
+        };
+        named.then_some(token)
+    })
+}
+
+/// Whether a `use` names it.
+fn is_used(proof: &str, tokens: &[Token<'_>]) -> bool {
+    let uses = tokens.iter().enumerate().filter(|(_, token)| token.is("use"));
+    uses.into_iter().any(|(at, _)| tokens[at..].iter().take_while(|token| !token.is(";")).any(|token| token.is(proof) || token.is("*")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lexer::lex;
+    use super::super::report::brief;
+    use super::*;
+
+    fn found(path: &str, source: &str) -> Vec<String> {
+        brief(&findings(path, &lex(source)))
+    }
+
+    #[test]
+    fn sql_stands_in_the_store() {
+        for sql in ["SELECT 1", "insert or INSERT INTO a VALUES (1)", "UPDATE a\n SET b = 1", "DELETE FROM a"] {
+            let source = format!("f(\"{sql}\")");
+            assert_eq!(found("crates/quash-service/src/a.rs", &source), ["sql-lives-in-the-store:1"], "{sql}");
+            for free in ["crates/quash-store/src/sqlite/a.rs", "crates/quash/tests/a.rs", "xtask/src/a.rs"] {
+                assert!(found(free, &source).is_empty(), "{free}");
+            }
+        }
+        for words in ["select one", "UPDATE it", "SETTINGS", "RESELECT"] {
+            assert!(found("crates/quash-service/src/a.rs", &format!("f(\"{words}\") // SELECT")).is_empty(), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_proof_is_made_in_one_file() {
+        let source = "use crate::watch::{Live};\nfn f() { Live(x) }";
+        assert_eq!(found("crates/quash-core/src/watch/feed.rs", source), ["a-proof-has-one-maker:2"]);
+        assert!(found("crates/quash-core/src/watch/gate.rs", source).is_empty());
+        let source = "use super::token::*;\nlet a = Authentic { claims };\nlet b = token::Authentic { claims };";
+        assert_eq!(found("crates/quash-core/src/token/issue.rs", source), ["a-proof-has-one-maker:2", "a-proof-has-one-maker:3"]);
+    }
+
+    #[test]
+    fn naming_a_proof_is_not_making_it() {
+        let source = "use crate::watch::Live; impl Live { fn f(&self) -> Live { g() } } impl X for Live {} fn h(a: &Live) {}";
+        assert!(found("crates/quash-core/src/watch/feed.rs", source).is_empty());
+        let source = "enum State { Live { since: u64 }, Ended } fn f() { State::Live { since: 1 } }";
+        assert!(found("crates/quash-core/src/model/session.rs", source).is_empty());
+    }
+}

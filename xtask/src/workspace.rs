@@ -1,0 +1,50 @@
+//! The workspace as Cargo and git see it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::failure::{Context, Failure, Result};
+use crate::program;
+
+/// The folder of the workspace's `Cargo.toml`.
+pub(crate) fn root() -> Result<PathBuf> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map(Path::to_path_buf).ok_or_else(|| Failure::new("xtask has no folder above it"))
+}
+
+/// What `cargo metadata` says of the whole workspace and of all that it is built from.
+///
+/// # Errors
+/// Cargo can't read a manifest, or can't reach the registry.
+pub(crate) fn metadata() -> Result<Value> {
+    let text = program::output(program::cargo(&["metadata", "--format-version", "1"]).current_dir(root()?))?;
+    serde_json::from_str(&text).context("what cargo metadata printed isn't JSON")
+}
+
+/// Where Cargo builds.
+///
+/// # Errors
+/// As [`metadata`].
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let text = program::output(program::cargo(&["metadata", "--format-version", "1", "--no-deps"]).current_dir(root()?))?;
+    let metadata: Value = serde_json::from_str(&text).context("what cargo metadata printed isn't JSON")?;
+    metadata["target_directory"].as_str().map(PathBuf::from).ok_or_else(|| Failure::new("cargo metadata names no target directory"))
+}
+
+/// Every file that is in git or would be added by `git add .`, relative to the root, in order.
+///
+/// # Errors
+/// This isn't a git work tree, or git is missing.
+pub(crate) fn files() -> Result<Vec<String>> {
+    let root = root()?;
+    let mut git = Command::new("git");
+    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(&root);
+    let listed = program::output(&mut git)?;
+    let mut files: Vec<String> =
+        listed.split('\0').filter(|path| !path.is_empty() && root.join(path).is_file()).map(str::to_owned).collect();
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
