@@ -1,9 +1,10 @@
 //! `cargo xtask soak`: the long forms of the tests, run before an issue is closed. Their figures are printed.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Context, Failure, Result};
 use crate::{program, workspace};
 
 /// Test binaries that are soaks as a whole: (package, test binary). Others are found by `soak_` in a test's name.
@@ -12,7 +13,7 @@ const SOAK_BINARIES: &[(&str, &str)] = &[];
 /// Runs the soaks whose name contains the filter, one after the other.
 ///
 /// # Errors
-/// A soak failed, or something didn't compile.
+/// A soak failed, none was found, or something didn't compile.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let filter = match args {
         [] => "soak_",
@@ -21,13 +22,16 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     };
     println!("soak: the long forms (QUASH_SOAK=1), release mode, tests named *{filter}*, one at a time");
     let began = Instant::now();
-    program::run(soak(&["--workspace", "--tests"], filter)?.arg("--nocapture"))?;
+    let mut count = run_counted(soak(&["--workspace", "--tests"], filter)?.arg("--nocapture"))?;
     for (package, binary) in SOAK_BINARIES {
         // Without a filter of the caller's, the whole binary is meant, whatever its tests are called.
         let filter = if args.is_empty() { "" } else { filter };
-        program::run(soak(&["--package", package, "--test", binary], filter)?.arg("--nocapture"))?;
+        count += run_counted(soak(&["--package", package, "--test", binary], filter)?.arg("--nocapture"))?;
     }
-    println!("soak: passed in {:.1} minutes", began.elapsed().as_secs_f64() / 60.0);
+    if count == 0 {
+        return Err(Failure::new(format!("soak: no test is named *{filter}*: nothing was proven")));
+    }
+    println!("soak: {count} passed in {:.1} minutes", began.elapsed().as_secs_f64() / 60.0);
     Ok(())
 }
 
@@ -39,4 +43,38 @@ fn soak(targets: &[&str], filter: &str) -> Result<Command> {
     }
     command.env("QUASH_SOAK", "1").current_dir(workspace::root()?);
     Ok(command)
+}
+
+/// Runs the tests, shows what they print, and says how many there were.
+fn run_counted(command: &mut Command) -> Result<usize> {
+    let shown = program::shown(command);
+    let mut child = command.stdout(Stdio::piped()).spawn().context(format!("couldn't start `{shown}`"))?;
+    let mut count = 0;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.context(format!("reading what `{shown}` prints"))?;
+            let line = String::from_utf8_lossy(&line);
+            count += announced(&line).unwrap_or(0);
+            println!("{line}");
+        }
+    }
+    let status = child.wait().context(format!("waiting for `{shown}`"))?;
+    if status.success() { Ok(count) } else { Err(Failure::with_code(format!("`{shown}` ended with {status}"), status.code())) }
+}
+
+/// How many tests a test binary says that it is going to run.
+fn announced(line: &str) -> Option<usize> {
+    let (count, rest) = line.strip_prefix("running ")?.split_once(' ')?;
+    if rest == "test" || rest == "tests" { count.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::announced;
+
+    #[test]
+    fn the_runner_says_how_many_tests_it_runs() {
+        assert_eq!(["running 0 tests", "running 1 test", "running 12 tests"].map(announced), [Some(0), Some(1), Some(12)]);
+        assert_eq!(["running out of tests", "running 3 rounds", "test a ... ok"].map(announced), [None; 3]);
+    }
 }

@@ -9,8 +9,8 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::{HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 
+use crate::door::Door;
 use crate::error::Fault;
-use crate::routes::Door;
 
 /// How long a request may take altogether.
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);

@@ -3,6 +3,8 @@
 
 mod routes;
 
+mod door;
+
 mod api;
 
 mod error;

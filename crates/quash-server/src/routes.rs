@@ -12,15 +12,10 @@ use quash_verify::GuardLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api;
+use crate::door::Door;
 use crate::error::Fault;
 use crate::layers::surround;
 use crate::settings::DoorSettings;
-
-/// What every handler can reach.
-pub(crate) struct Door {
-    pub(crate) service: Service,
-    pub(crate) settings: DoorSettings,
-}
 
 /// All endpoints over one service.
 pub fn router(service: Service, settings: DoorSettings) -> Router {
@@ -79,11 +74,4 @@ async fn read_method_not_allowed(State(door): State<Arc<Door>>, request: Request
 
 async fn not_found(State(door): State<Arc<Door>>) -> Response {
     Fault::not_found().into_problem(&door.settings)
-}
-
-impl Door {
-    /// The answer to a request whose access token isn't taken, on a path that follows Simple JWT.
-    pub(crate) fn answer(&self, fault: Fault) -> Response {
-        fault.into_token_answer(&self.settings)
-    }
 }

@@ -1,7 +1,7 @@
 //! Durable rotations through the whole desk, beside a bare loop that commits groups and does nothing else. Prints
 //! `figure <name> <ours> <baseline>`, in rotations a second, each the median of rounds taken in turn, for
 //! `cargo xtask bench`.
-#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
+#![expect(clippy::disallowed_methods, reason = "a bench measures time, and is asked for figures by its arguments")]
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
 use std::path::Path;
@@ -26,6 +26,9 @@ fn main() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     runtime.block_on(async {
         for (algorithm, name) in [(Algorithm::EdDsa, "EdDSA"), (Algorithm::Hs256, "HS256")] {
+            if !is_asked_for(&format!("rotations, {name}")) {
+                continue;
+            }
             let desk = Desk::start(&folder.path().join(format!("{name}.db")), algorithm).await;
             let bare = Bare::start(&folder.path().join(format!("bare-{name}.db")));
             let mut rounds = Vec::new();
@@ -41,6 +44,11 @@ fn main() {
             println!("figure rotations, {name} {ours:.1} {baseline:.1}");
         }
     });
+}
+
+/// All figures are asked for, or one by its name.
+fn is_asked_for(name: &str) -> bool {
+    std::env::args().skip(1).find(|arg| !arg.starts_with('-')).is_none_or(|asked| asked == name)
 }
 
 /// The service, and the newest refresh token of each client.

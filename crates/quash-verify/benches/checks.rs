@@ -1,6 +1,6 @@
 //! What a check costs, beside what it can't do without. Prints one line a figure for `cargo xtask bench`:
 //! `figure <name> <ours> <baseline>`, in nanoseconds, each the best of many short rounds taken in turn.
-#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
+#![expect(clippy::disallowed_methods, reason = "a bench measures time, and is asked for figures by its arguments")]
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
 use std::hint::black_box;
@@ -24,6 +24,9 @@ const ROUNDS: usize = 40;
 fn main() {
     let revoked = log_of(ENTRIES);
     for (algorithm, name) in [(Algorithm::EdDsa, "never seen, EdDSA"), (Algorithm::Hs256, "never seen, HS256")] {
+        if !is_asked_for(name) {
+            continue;
+        }
         let key = SigningKey::new(algorithm, &[7; 32], Kid::parse("k").ok()).expect("a key");
         let tokens = tokens(&key, TOKENS);
         let (ours, bare) = in_turn(
@@ -34,6 +37,9 @@ fn main() {
             || bare_verification(algorithm, &key, &tokens),
         );
         figure(name, ours, bare);
+    }
+    if !is_asked_for("seen before") {
+        return;
     }
     let key = SigningKey::new(Algorithm::EdDsa, &[7; 32], None).expect("a key");
     let tokens = tokens(&key, 200);
@@ -50,6 +56,11 @@ fn main() {
         started.elapsed().as_nanos() as f64 / scopes.len() as f64
     });
     figure("seen before", known, covers);
+}
+
+/// All figures are asked for, or one by its name.
+fn is_asked_for(name: &str) -> bool {
+    std::env::args().skip(1).find(|arg| !arg.starts_with('-')).is_none_or(|asked| asked == name)
 }
 
 fn figure(name: &str, ours: f64, baseline: f64) {

@@ -3,6 +3,7 @@
 
 mod http;
 mod idle;
+mod inside;
 mod load;
 mod machine;
 mod page;
@@ -28,7 +29,20 @@ struct Row {
     measure: fn() -> Result<Outcome>,
 }
 
-const ROWS: &[Row] = &[rotations::ROW, simplejwt::ROW, idle::BINARY, idle::READY, idle::MEMORY];
+const ROWS: &[Row] = &[
+    inside::EDDSA,
+    inside::HS256,
+    inside::KNOWN,
+    inside::REVOKED,
+    inside::GUARDED,
+    inside::ROTATIONS_EDDSA,
+    inside::ROTATIONS_HS256,
+    rotations::ROW,
+    simplejwt::ROW,
+    idle::BINARY,
+    idle::READY,
+    idle::MEMORY,
+];
 
 /// Measures the rows that are asked for and prints the table.
 ///

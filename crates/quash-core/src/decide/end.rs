@@ -2,21 +2,13 @@
 //! table of the design's section 4.1; each row is one call of a function here.
 
 use crate::model::{
-    Account, AccountLoaded, AccountState, Actor, Change, Invalid, Keep, NewEntry, Reason, Refusal, Scope, ScopeHasher, SessionEnd,
-    SessionId, SessionLoaded, SessionState, Timestamp,
+    AccountLoaded, AccountState, Actor, Change, Invalid, Reason, Refusal, Scope, ScopeHasher, SessionEnd, SessionLoaded, SessionState,
+    Timestamp,
 };
 use crate::token::{Authentic, RefreshKey};
 
+use super::cause::{Cause, account_entry, entry, session_end};
 use super::refresh::Presented;
-
-/// Why something ends, and who wants it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cause {
-    /// Why.
-    pub reason: Reason,
-    /// Who.
-    pub actor: Actor,
-}
 
 /// Ends the session of a refresh token of any genuine generation: log-out by its bearer.
 ///
@@ -80,16 +72,4 @@ pub fn end_account(
 /// Ends everything issued before.
 pub fn end_everything(cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> Change {
     Change::EndEverything { entry: entry(&Scope::Everything, cause, scopes, now) }
-}
-
-pub(super) fn account_entry(account: &Account, cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> NewEntry {
-    entry(&Scope::Subject(account.subject.clone()), cause, scopes, now)
-}
-
-pub(super) fn session_end(session: SessionId, cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> SessionEnd {
-    SessionEnd { session, entry: entry(&Scope::Session(session), cause, scopes, now) }
-}
-
-fn entry(scope: &Scope, cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> NewEntry {
-    NewEntry { kind: scope.kind(), key: scopes.key(scope), keep: Keep::Longest, reason: cause.reason, at: now, actor: cause.actor.clone() }
 }

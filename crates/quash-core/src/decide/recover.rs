@@ -9,7 +9,7 @@ use crate::model::{
 };
 use crate::token::Grant;
 
-use super::end::{Cause, account_entry};
+use super::cause::{Cause, account_entry};
 use super::sign_in::idle_until;
 
 /// The end of an account's other sessions.

@@ -6,7 +6,7 @@ use crate::model::{
 };
 use crate::token::{Authentic, Grant, RefreshKey, TokenType};
 
-use super::end::{Cause, session_end};
+use super::cause::{Cause, session_end};
 use super::sign_in::idle_until;
 
 /// A refresh token that a key of ours signed and that hasn't expired. Whether it is genuine only its session tells.

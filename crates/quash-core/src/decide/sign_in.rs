@@ -6,7 +6,7 @@ use crate::model::{
 };
 use crate::token::Grant;
 
-use super::end::{Cause, session_end};
+use super::cause::{Cause, session_end};
 
 /// What a client tells about itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

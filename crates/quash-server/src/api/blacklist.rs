@@ -6,8 +6,8 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::{done, token_field};
+use crate::door::Door;
 use crate::error::Fault;
-use crate::routes::Door;
 
 pub(crate) async fn blacklist(State(door): State<Arc<Door>>, request: Request) -> Response {
     let token = match token_field(request, "refresh").await {

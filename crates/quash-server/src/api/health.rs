@@ -9,7 +9,7 @@ use http::header::RETRY_AFTER;
 use serde_json::json as value;
 
 use crate::answer::{json, with_header};
-use crate::routes::Door;
+use crate::door::Door;
 
 /// When to ask again whether the process is ready, in seconds.
 const READY_AFTER_SECS: &str = "5";

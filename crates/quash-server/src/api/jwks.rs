@@ -8,7 +8,7 @@ use http::StatusCode;
 use http::header::CACHE_CONTROL;
 
 use crate::answer::{json, with_header};
-use crate::routes::Door;
+use crate::door::Door;
 
 pub(crate) async fn jwks(State(door): State<Arc<Door>>) -> Response {
     // Shorter than the ten minutes for which a new key is published before it signs.

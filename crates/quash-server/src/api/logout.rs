@@ -8,8 +8,8 @@ use axum::response::Response;
 use quash_verify::bearer;
 
 use super::{done, token_field};
+use crate::door::Door;
 use crate::error::Fault;
-use crate::routes::Door;
 
 pub(crate) async fn log_out(State(door): State<Arc<Door>>, request: Request) -> Response {
     let access = match bearer(request.headers(), &door.settings.auth_header_types) {

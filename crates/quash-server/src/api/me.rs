@@ -10,8 +10,8 @@ use quash_core::watch::Live;
 use serde::Serialize;
 
 use crate::answer::json;
+use crate::door::Door;
 use crate::error::Fault;
-use crate::routes::Door;
 
 #[derive(Serialize)]
 struct MeSeen<'a> {

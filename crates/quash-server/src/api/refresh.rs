@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::token_field;
 use crate::answer::token_json;
+use crate::door::Door;
 use crate::error::Fault;
-use crate::routes::Door;
 
 #[derive(Serialize)]
 struct Refreshed {

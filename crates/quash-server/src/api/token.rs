@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 
 use crate::answer::token_json;
 use crate::body::{BodyFault, Fields, Take};
+use crate::door::Door;
 use crate::error::Fault;
-use crate::routes::Door;
 
 #[derive(Serialize)]
 struct Obtained {

@@ -1,0 +1,92 @@
+//! Rows that are measured inside a process: the crates' own bench targets measure, and print their figures as
+//! `figure <name> <ours> <baseline>`; here they are run and read.
+
+use super::rounds::Compared;
+use super::table::{Outcome, Target};
+use super::{Row, workspace};
+use crate::failure::{Failure, Result};
+use crate::program;
+
+/// A token met for the first time, beside its bare signature.
+pub(super) const EDDSA: Row = Row {
+    work: "check a token never seen, EdDSA",
+    baseline: "the bare verification",
+    target: Target::AtMost(1.15),
+    measure: || compared("quash-verify", "checks", "never seen, EdDSA", "ns"),
+};
+/// What a check adds to an HMAC.
+pub(super) const HS256: Row = Row {
+    work: "check a token never seen, HS256: beyond the bare HMAC",
+    baseline: "-",
+    target: Target::AtMost(2000.0),
+    measure: || {
+        let (ours, bare) = figures("quash-verify", "checks", "never seen, HS256")?;
+        Ok(Outcome::Alone { figure: ours - bare, unit: "ns" })
+    },
+};
+/// A token met before.
+pub(super) const KNOWN: Row = Row {
+    work: "check a token seen before, 100,000 entries",
+    baseline: "-",
+    target: Target::AtMost(500.0),
+    measure: || Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "seen before")?.0, unit: "ns" }),
+};
+/// The part of it that asks whether it is revoked.
+pub(super) const REVOKED: Row = Row {
+    work: "its revocation part",
+    baseline: "-",
+    target: Target::AtMost(100.0),
+    measure: || Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "seen before")?.1, unit: "ns" }),
+};
+/// The same route with and without the guard.
+pub(super) const GUARDED: Row = Row {
+    work: "a guarded endpoint over HTTP",
+    baseline: "the bare route",
+    target: Target::AtLeast(0.85),
+    measure: || compared("quash-server", "guarded", "guarded route", "/s"),
+};
+/// The whole desk, beside nothing but commits.
+pub(super) const ROTATIONS_EDDSA: Row = Row {
+    work: "durable rotations in process, EdDSA",
+    baseline: "a bare group-commit loop",
+    target: Target::AtLeast(0.5),
+    measure: || compared("quash-service", "rotations", "rotations, EdDSA", "/s"),
+};
+/// The same with the cheap signature.
+pub(super) const ROTATIONS_HS256: Row = Row {
+    work: "durable rotations in process, HS256",
+    baseline: "a bare group-commit loop",
+    target: Target::AtLeast(0.5),
+    measure: || compared("quash-service", "rotations", "rotations, HS256", "/s"),
+};
+
+fn compared(package: &str, bench: &str, name: &str, unit: &'static str) -> Result<Outcome> {
+    let (measured, baseline) = figures(package, bench, name)?;
+    Ok(Outcome::Compared { figures: Compared { measured, baseline, ratio: measured / baseline }, unit })
+}
+
+/// Ours and the baseline's.
+fn figures(package: &str, bench: &str, name: &str) -> Result<(f64, f64)> {
+    let mut cargo = program::cargo(&["bench", "--quiet", "--package", package, "--bench", bench, "--", name]);
+    let printed = program::output(cargo.current_dir(workspace::root()?))?;
+    read(&printed, name).ok_or_else(|| Failure::new(format!("{bench} printed no figure for '{name}'")))
+}
+
+fn read(printed: &str, name: &str) -> Option<(f64, f64)> {
+    let figures = printed.lines().find_map(|line| line.strip_prefix("figure ")?.strip_prefix(name))?;
+    let (ours, baseline) = figures.trim().split_once(' ')?;
+    Some((ours.parse().ok()?, baseline.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn a_figure_is_found_by_its_name() {
+        let printed = "figure seen before 205.2 15.8\nfigure rotations, HS256 1.0 2.0\n";
+        assert_eq!(read(printed, "rotations, HS256"), Some((1.0, 2.0)));
+        assert_eq!(read(printed, "seen before"), Some((205.2, 15.8)));
+        assert_eq!(read(printed, "unknown"), None);
+    }
+}
