@@ -23,7 +23,8 @@ const STREAMS: u32 = 128;
 /// How long requests may still take once the server has been told to end.
 const DRAIN_WITHIN: Duration = Duration::from_secs(8);
 
-/// Serves a router until `shutdown`, then lets the requests under way finish, for ten seconds at most.
+/// Serves a router until `shutdown`, then lets the requests under way finish, for eight seconds at most: with what
+/// else there is to close, the process ends within ten.
 ///
 /// # Errors
 /// The listener can't be used any more.

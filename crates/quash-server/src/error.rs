@@ -129,7 +129,7 @@ impl Code {
             Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Throttled",
                 "Too many sign-ins at once from one network. Wait as long as Retry-After says."),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable",
-                "The request may be good, but cannot be answered now: the store is full or away, or too many passwords are waiting. Nothing was done by halves; try again after Retry-After."),
+                "The request may be good, but cannot be answered now: the store is full or away, or too many passwords are waiting. Whether it was done is seen by trying again after Retry-After: doing it twice does no harm."),
             Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "Internal error",
                 "A fault in the program. The header X-Request-Id names the request in the log."),
         }
@@ -314,9 +314,7 @@ impl Fault {
             }
             Unavailable::HashQueueFull { retry_after } => (*retry_after, "Too many sign-ins are waiting."),
             Unavailable::Contended => (Duration::from_secs(1), "Too many requests for one session at once."),
-            Unavailable::StoreFull | Unavailable::StoreAway(_) => {
-                (Duration::from_secs(5), "The service cannot keep what it must keep now.")
-            }
+            Unavailable::StoreFull | Unavailable::StoreAway(_) => (Duration::from_secs(5), "The service cannot use its store now."),
             Unavailable::Stale => (Duration::from_secs(1), "The service cannot tell now whether the token has been revoked."),
         };
         Self { retry_after: Some(retry_after), ..Self::new(Code::Unavailable, detail) }

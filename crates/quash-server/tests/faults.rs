@@ -46,10 +46,10 @@ async fn a45_a_store_that_is_away_is_told_in_one_way() {
     allow: POST, OPTIONS
     retry-after: 5
 
-    {"detail":"The service cannot keep what it must keep now.","code":"unavailable"}
+    {"detail":"The service cannot use its store now.","code":"unavailable"}
     "#);
     world.store.break_part(Part::Writes, StoreError::Full);
-    insta::assert_snapshot!(world.attempt("dana", PASSWORD).await.brief(), @r#"503 {"detail":"The service cannot keep what it must keep now.","code":"unavailable"}"#);
+    insta::assert_snapshot!(world.attempt("dana", PASSWORD).await.brief(), @r#"503 {"detail":"The service cannot use its store now.","code":"unavailable"}"#);
     world.store.break_part(Part::Writes, StoreError::Conflict);
     insta::assert_snapshot!(world.attempt("dana", PASSWORD).await.brief(), @r#"503 {"detail":"Too many requests for one session at once.","code":"unavailable"}"#);
 }
@@ -82,7 +82,7 @@ async fn a45_a89_what_cannot_be_read_is_not_guessed() {
     cache-control: no-store
     retry-after: 5
 
-    {"type":"/docs/errors/unavailable","title":"Unavailable","status":503,"detail":"The service cannot keep what it must keep now.","code":"unavailable"}
+    {"type":"/docs/errors/unavailable","title":"Unavailable","status":503,"detail":"The service cannot use its store now.","code":"unavailable"}
     "#);
     insta::assert_snapshot!(world.send(Call::get("/readyz?verbose=1")).await, @r#"
     503

@@ -11,7 +11,7 @@ use crate::answer::{json, with_header};
 use crate::door::Door;
 
 pub(crate) async fn jwks(State(door): State<Arc<Door>>) -> Response {
-    // Shorter than the ten minutes for which a new key is published before it signs.
+    // As long as Simple JWT's own client keeps a set; one that meets an unknown kid asks again.
     let mut answer = with_header(json(StatusCode::OK, &door.service.jwks()), CACHE_CONTROL, "public, max-age=300");
     answer.headers_mut().remove(http::header::PRAGMA);
     answer
