@@ -142,7 +142,7 @@ async fn a86_naughty_names_are_kept_as_typed_and_shown_unchanged() {
             email: None,
             verified: false,
             subject: None,
-            password: Some(zeroize::Zeroizing::new(PASSWORD.to_owned())),
+            password: Some(quash_service::NewPassword::Plain(zeroize::Zeroizing::new(PASSWORD.to_owned()))),
         };
         world.service.add_account(new).await.unwrap_or_else(|fault| panic!("{name:?}: {fault}"));
         let pair = world.sign_in(&name).await;

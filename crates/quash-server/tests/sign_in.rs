@@ -1,6 +1,6 @@
 //! Signing in: who may, what a refusal tells, and what each attempt costs.
 //!
-//! Of the rows about signing in, A06 and A12 have to wait for imported hashes, A18 to A20 for the count of failures.
+//! Of the rows about signing in, A06 and A12 stand in `imported.rs`, A18 to A20 have to wait for the count of failures.
 
 mod support;
 

@@ -11,7 +11,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quash_core::model::{Clock, Entropy, PasswordHash, Policy, Seeded, Timestamp, draw};
 use quash_core::token::Algorithm;
-use quash_service::{Arena, Attempt, HashSettings, MasterKey, NewAccount, PasswordHasher, Service, Setup};
+use quash_service::{
+    Arena, Argon2Hasher, Attempt, CostClass, FormatFault, HashSettings, MasterKey, NewAccount, NewPassword, PasswordHasher, Rehash,
+    Service, Setup,
+};
 use quash_store::{SqliteOptions, SqliteStore};
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -68,12 +71,14 @@ impl Desk {
             master: MasterKey::new(&*entropy),
             hasher: Arc::new(NoHash),
             hashing: HashSettings::default(),
+            rehash: Rehash::default(),
             clock: Arc::new(System(Instant::now())),
             entropy,
         });
         let service = service.await.expect("a service");
         let password = || Zeroizing::new("correct horse".to_owned());
-        let account = NewAccount { name: "dana".into(), email: None, verified: false, subject: None, password: Some(password()) };
+        let known = Some(NewPassword::Plain(password()));
+        let account = NewAccount { name: "dana".into(), email: None, verified: false, subject: None, password: known };
         service.add_account(account).await.expect("an account");
         let mut tokens = Vec::new();
         for _ in 0..CLIENTS {
@@ -185,8 +190,20 @@ impl PasswordHasher for NoHash {
         password == hash.as_str()
     }
 
-    fn decoy(&self, _salt: [u8; 16], _output: [u8; 32]) -> PasswordHash {
+    fn decoy(&self, _class: CostClass, _salt: [u8; 16], _output: [u8; 64]) -> PasswordHash {
         PasswordHash::new(String::new())
+    }
+
+    fn current(&self) -> CostClass {
+        Argon2Hasher::new().current()
+    }
+
+    fn is_current(&self, _hash: &PasswordHash) -> bool {
+        true
+    }
+
+    fn class_of(&self, _hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault> {
+        Ok(Some(self.current()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Accounts and their sessions, as an operator or their owner sees them.
 
 use quash_core::model::{
-    Account, AccountState, Change, Email, Jti, Name, NameFault, Reason, Refusal, Scope, Seq, Session, SessionId, SessionState, Subject,
-    Timestamp, fold, limits,
+    Account, AccountState, Change, Email, Jti, Name, NameFault, PasswordHash, Reason, Refusal, Scope, Seq, Session, SessionId,
+    SessionState, Subject, Timestamp, fold, limits,
 };
 use quash_core::watch::Live;
 use quash_store::StoreError;
@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::desk::Service;
 use crate::failure::Failure;
+use crate::passwords::FormatFault;
 
 /// An account to be added.
 pub struct NewAccount {
@@ -22,7 +23,15 @@ pub struct NewAccount {
     /// Its subject; a new one is made where none is given.
     pub subject: Option<String>,
     /// Its password; `None`: none is usable.
-    pub password: Option<Zeroizing<String>>,
+    pub password: Option<NewPassword>,
+}
+
+/// The password of an account to be added.
+pub enum NewPassword {
+    /// The password itself, as typed.
+    Plain(Zeroizing<String>),
+    /// Its hash, as Django or we write it. One that says that no password is usable is as good as none.
+    Encoded(Zeroizing<String>),
 }
 
 /// Why an account isn't added.
@@ -43,6 +52,11 @@ pub enum AddFault {
     /// The password is too long.
     #[error("the password has more than {} characters", limits::PASSWORD_CHARS)]
     PasswordTooLong,
+    /// The password's hash can't be compared with.
+    #[error(
+        "the password hash {0}; known formats are pbkdf2_sha256, pbkdf2_sha1, argon2, bcrypt_sha256, bcrypt and scrypt as Django writes them, and Argon2id in PHC format"
+    )]
+    PasswordHash(FormatFault),
     /// Another account has the name, the address or the subject.
     #[error("an account with this name, e-mail address or subject exists already")]
     Taken,
@@ -88,13 +102,7 @@ impl Service {
             Some(text) => Subject::parse(text).map_err(|_| AddFault::Subject)?,
             None => Subject::new(now, &*desk.entropy),
         };
-        let password = match new.password {
-            Some(password) => {
-                check_length(&password)?;
-                Some(desk.passwords.hash(password, &*desk.entropy).await.map_err(AddFault::Failed)?)
-            }
-            None => None,
-        };
+        let password = self.hash_of(new.password).await?;
         let account = Account {
             subject,
             username,
@@ -106,9 +114,29 @@ impl Service {
             created_at: now,
         };
         match desk.store.commit(Change::AddAccount(account.clone())).await {
-            Ok(_) => Ok(account),
+            Ok(_) => {
+                let class = account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
+                class.into_iter().for_each(|class| desk.passwords.know(class));
+                Ok(account)
+            }
             Err(StoreError::Conflict) => Err(AddFault::Taken),
             Err(error) => Err(AddFault::Failed(error.into())),
+        }
+    }
+
+    async fn hash_of(&self, password: Option<NewPassword>) -> Result<Option<PasswordHash>, AddFault> {
+        let desk = &*self.desk;
+        match password {
+            None => Ok(None),
+            Some(NewPassword::Plain(password)) => {
+                check_length(&password)?;
+                desk.passwords.hash(password, &*desk.entropy).await.map(Some).map_err(AddFault::Failed)
+            }
+            Some(NewPassword::Encoded(mut text)) => {
+                let hash = PasswordHash::new(std::mem::take(&mut text));
+                let class = desk.passwords.class_of(&hash).map_err(AddFault::PasswordHash)?;
+                Ok(class.map(|_| hash))
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::keys::{self, Keys};
 use crate::passwords::Passwords;
 use crate::refresh::Pair;
 use crate::vault::MasterKey;
-use crate::{HashSettings, PasswordHasher};
+use crate::{HashSettings, PasswordHasher, Rehash};
 
 /// All use cases of one process. Cloning it is cheap.
 #[derive(Clone)]
@@ -39,6 +39,8 @@ pub struct Setup {
     pub hasher: Arc<dyn PasswordHasher>,
     /// How many passwords may be hashed at a time, and how many may wait.
     pub hashing: HashSettings,
+    /// What becomes of a hash that isn't what would be made today.
+    pub rehash: Rehash,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
@@ -82,7 +84,7 @@ impl Service {
     /// # Errors
     /// The store or a key in it can't be used.
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { store, mut policy, algorithm, master, hasher, hashing, clock, entropy } = setup;
+        let Setup { store, mut policy, algorithm, master, hasher, hashing, rehash, clock, entropy } = setup;
         let longest = u64::try_from(policy.tokens.longest_lifetime().as_millis()).unwrap_or(u64::MAX);
         store.commit(Change::RaiseLongestLifetime(longest)).await?;
         policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
@@ -92,7 +94,8 @@ impl Service {
         let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, std::mem::take(&mut keys.ring));
         let renew = Arc::new(Notify::new());
         tokio::spawn(feed::follow(Arc::clone(&store), keeper, Arc::clone(&renew)));
-        let passwords = Passwords::start(hasher, hashing, Arc::clone(&clock), &*entropy);
+        // What else is in the store becomes known as accounts are added and sign in.
+        let passwords = Passwords::start(hasher, rehash, hashing, &[], &master.derive("decoys"), Arc::clone(&clock));
         Ok(Self { desk: Arc::new(Desk { store, policy, keys, guard, passwords, clock, entropy, renew }) })
     }
 

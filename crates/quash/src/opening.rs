@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quash_service::{Argon2Hasher, HashSettings, MasterKey, Service, Setup, StartError};
+use quash_service::{Argon2Hasher, HashSettings, MasterKey, Rehash, Service, Setup, StartError};
 use quash_store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
 
 use crate::clock::SystemClock;
@@ -34,6 +34,7 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
         master,
         hasher: Arc::new(Argon2Hasher::new()),
         hashing: HashSettings::default(),
+        rehash: Rehash::default(),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
     })

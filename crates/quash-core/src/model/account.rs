@@ -74,7 +74,7 @@ pub struct Email {
     pub verified_at: Option<Timestamp>,
 }
 
-/// A password hash in PHC format. It isn't shown by accident.
+/// A password hash, in whatever format it was made. It isn't shown by accident.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(String);
 
@@ -169,9 +169,9 @@ impl Email {
 }
 
 impl PasswordHash {
-    /// A hash in PHC format.
-    pub fn new(phc: String) -> Self {
-        Self(phc)
+    /// A hash from its text.
+    pub fn new(text: String) -> Self {
+        Self(text)
     }
 
     /// The hash as text.

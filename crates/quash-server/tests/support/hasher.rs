@@ -1,32 +1,47 @@
-//! Hashers for tests: one that costs nothing, one that counts, one that waits. What counts is how often a hash is
-//! made, not what it takes.
+//! Hashers for tests: one that costs nothing, one that writes down what is asked of it, one that waits. What counts is
+//! how often a hash is made or compared with, and of which class it is; not what it takes.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 use quash_core::model::PasswordHash;
-use quash_service::{Arena, PasswordHasher};
+use quash_service::{Arena, Argon2Hasher, CostClass, FormatFault, PasswordHasher};
 
-/// Costs nothing and protects nothing.
+/// Costs nothing and protects nothing. Hashes that others have made are compared with as they are.
 pub(crate) struct Cheap;
 
-/// Counts what another hasher is asked for.
+/// Writes down what another hasher is asked for.
 pub(crate) struct Counted {
     inner: Arc<dyn PasswordHasher>,
-    calls: AtomicUsize,
+    spent: Mutex<Vec<Spent>>,
+}
+
+/// One hash that was paid for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Spent {
+    /// A password was compared with a hash of this class.
+    Compared(CostClass),
+    /// A new one was made.
+    Made,
 }
 
 /// Compares nothing until its gate is opened.
 pub(crate) struct Gated(Mutex<mpsc::Receiver<()>>);
 
+/// Makes no hash: it panics. Comparing works.
+pub(crate) struct Unmade;
+
 impl Counted {
     pub(crate) fn new(inner: Arc<dyn PasswordHasher>) -> Self {
-        Self { inner, calls: AtomicUsize::new(0) }
+        Self { inner, spent: Mutex::default() }
     }
 
-    /// How many hashes were made since the last time this was asked.
-    pub(crate) fn taken(&self) -> usize {
-        self.calls.swap(0, Ordering::SeqCst)
+    /// What was paid since the last time this was asked.
+    pub(crate) fn taken(&self) -> Vec<Spent> {
+        std::mem::take(&mut self.spent.lock().expect("a list"))
+    }
+
+    fn spend(&self, spent: Spent) {
+        self.spent.lock().expect("a list").push(spent);
     }
 }
 
@@ -43,28 +58,56 @@ impl PasswordHasher for Cheap {
         PasswordHash::new(format!("cheap${password}"))
     }
 
-    fn verify(&self, password: &str, hash: &PasswordHash, _: &mut Arena) -> bool {
-        hash.as_str().strip_prefix("cheap$") == Some(password)
+    fn verify(&self, password: &str, hash: &PasswordHash, arena: &mut Arena) -> bool {
+        match hash.as_str().strip_prefix("cheap$") {
+            Some(hashed) => hashed == password,
+            None => Argon2Hasher::new().verify(password, hash, arena),
+        }
     }
 
-    fn decoy(&self, _: [u8; 16], _: [u8; 32]) -> PasswordHash {
-        PasswordHash::new("decoy".into())
+    fn decoy(&self, class: CostClass, salt: [u8; 16], output: [u8; 64]) -> PasswordHash {
+        if class == self.current() { PasswordHash::new("cheap$decoy".into()) } else { Argon2Hasher::new().decoy(class, salt, output) }
+    }
+
+    fn current(&self) -> CostClass {
+        "argon2id$v=19$m=8,t=1,p=1".parse().expect("a class")
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        hash.as_str().starts_with("cheap$")
+    }
+
+    fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault> {
+        if self.is_current(hash) { Ok(Some(self.current())) } else { Argon2Hasher::new().class_of(hash) }
     }
 }
 
 impl PasswordHasher for Counted {
     fn hash(&self, password: &str, salt: [u8; 16], arena: &mut Arena) -> PasswordHash {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.spend(Spent::Made);
         self.inner.hash(password, salt, arena)
     }
 
     fn verify(&self, password: &str, hash: &PasswordHash, arena: &mut Arena) -> bool {
-        self.calls.fetch_add(1, Ordering::SeqCst);
+        let class = self.inner.class_of(hash).expect("a known format").expect("a usable hash");
+        self.spend(Spent::Compared(class));
         self.inner.verify(password, hash, arena)
     }
 
-    fn decoy(&self, salt: [u8; 16], output: [u8; 32]) -> PasswordHash {
-        self.inner.decoy(salt, output)
+    fn decoy(&self, class: CostClass, salt: [u8; 16], output: [u8; 64]) -> PasswordHash {
+        self.inner.decoy(class, salt, output)
+    }
+
+    fn current(&self) -> CostClass {
+        self.inner.current()
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        self.inner.is_current(hash)
+    }
+
+    fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault> {
+        self.inner.class_of(hash)
     }
 }
 
@@ -79,7 +122,45 @@ impl PasswordHasher for Gated {
         Cheap.verify(password, hash, arena)
     }
 
-    fn decoy(&self, salt: [u8; 16], output: [u8; 32]) -> PasswordHash {
-        Cheap.decoy(salt, output)
+    fn decoy(&self, class: CostClass, salt: [u8; 16], output: [u8; 64]) -> PasswordHash {
+        Cheap.decoy(class, salt, output)
+    }
+
+    fn current(&self) -> CostClass {
+        Cheap.current()
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        Cheap.is_current(hash)
+    }
+
+    fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault> {
+        Cheap.class_of(hash)
+    }
+}
+
+impl PasswordHasher for Unmade {
+    fn hash(&self, _: &str, _: [u8; 16], _: &mut Arena) -> PasswordHash {
+        panic!("a hash that fails")
+    }
+
+    fn verify(&self, password: &str, hash: &PasswordHash, arena: &mut Arena) -> bool {
+        Cheap.verify(password, hash, arena)
+    }
+
+    fn decoy(&self, class: CostClass, salt: [u8; 16], output: [u8; 64]) -> PasswordHash {
+        Cheap.decoy(class, salt, output)
+    }
+
+    fn current(&self) -> CostClass {
+        Cheap.current()
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        Cheap.is_current(hash)
+    }
+
+    fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault> {
+        Cheap.class_of(hash)
     }
 }

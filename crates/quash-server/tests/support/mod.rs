@@ -18,7 +18,7 @@ use quash_core::model::{
 };
 use quash_core::token::{Algorithm, SigningKey, Unverified};
 use quash_server::{DoorSettings, router};
-use quash_service::{Argon2Hasher, HashSettings, MasterKey, NewAccount, PasswordHasher, Service, Setup};
+use quash_service::{Argon2Hasher, HashSettings, MasterKey, NewAccount, NewPassword, PasswordHasher, Rehash, Service, Setup};
 use quash_store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 pub(crate) use answer::{Answer, Pair};
 pub(crate) use brittle::{Brittle, Part};
 pub(crate) use call::Call;
-pub(crate) use hasher::{Counted, Gated};
+pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade};
 
 /// When every test begins.
 pub(crate) const START: i64 = 1_800_000_000;
@@ -53,6 +53,9 @@ pub(crate) struct Plan {
     pub(crate) algorithm: Algorithm,
     pub(crate) hasher: Arc<dyn PasswordHasher>,
     pub(crate) hashing: HashSettings,
+    pub(crate) rehash: Rehash,
+    /// What the master key follows from.
+    pub(crate) secret: u64,
 }
 
 /// A door, and what stands behind it.
@@ -76,6 +79,8 @@ impl Default for Plan {
             algorithm: Algorithm::EdDsa,
             hasher: Arc::new(hasher::Cheap),
             hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(3600), places_per_network: 4 },
+            rehash: Rehash::OnSuccess,
+            secret: SEED + 1,
         }
     }
 }
@@ -102,6 +107,14 @@ impl World {
 
     /// As planned, with the accounts dana and noor.
     pub(crate) async fn planned(plan: Plan) -> Self {
+        let world = Self::empty(plan).await;
+        world.add("dana", Some("dana@example.org"), true).await;
+        world.add("noor", None, false).await;
+        world
+    }
+
+    /// As planned, without accounts.
+    pub(crate) async fn empty(plan: Plan) -> Self {
         let entropy = Arc::new(Seeded::new(SEED));
         let (store, clock) = (Arc::new(Brittle::default()), Arc::new(HandClock::default()));
         let hasher = Arc::new(Counted::new(plan.hasher));
@@ -109,19 +122,17 @@ impl World {
             store: Arc::clone(&store) as Arc<dyn Store>,
             policy: plan.policy,
             algorithm: plan.algorithm,
-            master: MasterKey::new(&Seeded::new(SEED + 1)),
+            master: MasterKey::new(&Seeded::new(plan.secret)),
             hasher: Arc::clone(&hasher) as Arc<dyn PasswordHasher>,
             hashing: plan.hashing,
+            rehash: plan.rehash,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy,
         })
         .await
         .expect("a service over an empty store");
         let router = router(service.clone(), plan.settings);
-        let world = Self { service, store, clock, hasher, router };
-        world.add("dana", Some("dana@example.org"), true).await;
-        world.add("noor", None, false).await;
-        world
+        Self { service, store, clock, hasher, router }
     }
 
     /// Adds an account with the password of every account; its subject is its name.
@@ -131,9 +142,16 @@ impl World {
 
     /// Adds an account with a password of its own, or without any.
     pub(crate) async fn add_with(&self, name: &str, email: Option<&str>, verified: bool, password: Option<&str>) -> Account {
-        let password = password.map(|password| Zeroizing::new(password.to_owned()));
+        let password = password.map(|password| NewPassword::Plain(Zeroizing::new(password.to_owned())));
         let subject = Some(name.to_owned());
         let new = NewAccount { name: name.to_owned(), email: email.map(str::to_owned), verified, subject, password };
+        self.service.add_account(new).await.expect("an account")
+    }
+
+    /// Adds an account with a hash that somebody else has made.
+    pub(crate) async fn import(&self, name: &str, hash: &str) -> Account {
+        let password = Some(NewPassword::Encoded(Zeroizing::new(hash.to_owned())));
+        let new = NewAccount { name: name.to_owned(), email: None, verified: false, subject: Some(name.to_owned()), password };
         self.service.add_account(new).await.expect("an account")
     }
 
@@ -198,7 +216,7 @@ impl World {
 
     /// How many hashes the calls since the last time have cost.
     pub(crate) fn hashes(&self) -> usize {
-        self.hasher.taken()
+        self.hasher.taken().len()
     }
 
     /// Moves the clock on.

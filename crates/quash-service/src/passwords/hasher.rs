@@ -1,19 +1,33 @@
-//! Argon2id (RFC 9106), in memory that is used again.
+//! What hashes passwords: with Argon2id (RFC 9106), in memory that is used again. It compares with every known format.
 
-use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2::Block;
 use quash_core::model::PasswordHash;
 
-/// What hashes passwords. A trait, so that a test can count: each attempt to sign in costs exactly one call.
+use super::formats::{Argon2Cost, CostClass, Format, FormatFault};
+
+/// What hashes passwords. A trait, so that a test can count: each attempt to sign in costs exactly one
+/// [`verify`](Self::verify), and one [`hash`](Self::hash) more if it succeeds and the password is re-hashed.
 pub trait PasswordHasher: Send + Sync {
     /// The hash of a password.
     fn hash(&self, password: &str, salt: [u8; 16], arena: &mut Arena) -> PasswordHash;
 
-    /// Whether the password is the one of the hash. The comparison takes constant time.
+    /// Whether the password is the one of the hash, of whatever known format. The comparison takes constant time.
     fn verify(&self, password: &str, hash: &PasswordHash, arena: &mut Arena) -> bool;
 
-    /// A hash of no password, which costs as much to compare with as any other.
-    fn decoy(&self, salt: [u8; 16], output: [u8; 32]) -> PasswordHash;
+    /// A hash of no password, which costs as much to compare with as any other of its class.
+    fn decoy(&self, class: CostClass, salt: [u8; 16], output: [u8; 64]) -> PasswordHash;
+
+    /// The class of what `hash` makes.
+    fn current(&self) -> CostClass;
+
+    /// Whether a hash is what `hash` would make today.
+    fn is_current(&self, hash: &PasswordHash) -> bool;
+
+    /// What comparing with a hash costs; `None` where it says that no password is usable.
+    ///
+    /// # Errors
+    /// It is of no known format, or asks for too much.
+    fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault>;
 }
 
 /// The memory of one hash at a time. A fresh one costs a quarter of the hash.
@@ -22,12 +36,11 @@ pub struct Arena(Vec<Block>);
 
 /// Argon2id with 19 MiB, two passes and one lane.
 pub struct Argon2Hasher {
-    params: Params,
+    cost: Argon2Cost,
 }
 
 impl Arena {
-    fn blocks(&mut self, params: &Params) -> &mut [Block] {
-        let count = params.block_count();
+    pub(super) fn blocks(&mut self, count: usize) -> &mut [Block] {
         if self.0.len() < count {
             self.0.resize(count, Block::new());
         }
@@ -38,18 +51,7 @@ impl Arena {
 impl Argon2Hasher {
     /// With the parameters of the OWASP password storage sheet.
     pub fn new() -> Self {
-        Self { params: Params::DEFAULT }
-    }
-
-    fn phc(&self, salt: &[u8], output: &[u8]) -> Option<PasswordHash> {
-        let phc = Phc {
-            algorithm: Algorithm::Argon2id.ident(),
-            version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(&self.params).ok()?,
-            salt: Some(Salt::new(salt).ok()?),
-            hash: Some(Output::new(output).ok()?),
-        };
-        Some(PasswordHash::new(phc.to_string()))
+        Self { cost: Argon2Cost::CURRENT }
     }
 }
 
@@ -61,28 +63,28 @@ impl Default for Argon2Hasher {
 
 impl PasswordHasher for Argon2Hasher {
     fn hash(&self, password: &str, salt: [u8; 16], arena: &mut Arena) -> PasswordHash {
-        let mut output = [0; 32];
-        let made = Argon2::new(Algorithm::Argon2id, Version::V0x13, self.params.clone()).hash_password_into_with_memory(
-            password.as_bytes(),
-            &salt,
-            &mut output,
-            arena.blocks(&self.params),
-        );
         // A password is far below Argon2's limits; should it fail all the same, the hash is one that nothing matches.
-        made.ok().and_then(|()| self.phc(&salt, &output)).unwrap_or_else(|| PasswordHash::new("!".into()))
+        Format::make(self.cost, password, salt, arena).unwrap_or(Format::Unusable).encoded()
     }
 
     fn verify(&self, password: &str, hash: &PasswordHash, arena: &mut Arena) -> bool {
-        let Ok(phc) = Phc::new(hash.as_str()) else { return false };
-        let (Ok(params), Some(salt), Some(expected)) = (Params::try_from(&phc), phc.salt, phc.hash) else { return false };
-        let mut output = vec![0; expected.len()];
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
-            .hash_password_into_with_memory(password.as_bytes(), &salt, &mut output, arena.blocks(&params))
-            .is_ok_and(|()| aws_lc_rs::constant_time::verify_slices_are_equal(&output, expected.as_bytes()).is_ok())
+        Format::parse(hash).is_ok_and(|format| format.matches(password, arena))
     }
 
-    fn decoy(&self, salt: [u8; 16], output: [u8; 32]) -> PasswordHash {
-        self.phc(&salt, &output).unwrap_or_else(|| PasswordHash::new("!".into()))
+    fn decoy(&self, class: CostClass, salt: [u8; 16], output: [u8; 64]) -> PasswordHash {
+        Format::decoy(class, salt, output).encoded()
+    }
+
+    fn current(&self) -> CostClass {
+        self.cost.into()
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        Format::parse(hash).is_ok_and(|format| format.is_made_with(self.cost))
+    }
+
+    fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault> {
+        Format::parse(hash).map(|format| format.cost_class())
     }
 }
 
@@ -100,6 +102,27 @@ mod tests {
             assert!(!hasher.verify(other, &hash, &mut arena), "{other:?}");
         }
         assert!(!hasher.verify("x", &PasswordHash::new("!".into()), &mut arena));
-        assert!(!hasher.verify("x", &hasher.decoy([1; 16], [2; 32]), &mut arena));
+        assert!(!hasher.verify("x", &hasher.decoy(hasher.current(), [1; 16], [2; 64]), &mut arena));
+    }
+
+    #[test]
+    fn what_is_made_today_is_current_and_all_else_is_not() {
+        let (hasher, mut arena) = (Argon2Hasher::new(), Arena::default());
+        let hash = hasher.hash("x", [1; 16], &mut arena);
+        assert!(hasher.is_current(&hash));
+        assert_eq!(hasher.class_of(&hash), Ok(Some(hasher.current())));
+        let text = hash.as_str();
+        for other in [
+            format!("argon2{text}"),
+            text.replace("m=19456", "m=19455"),
+            text.replace("t=2", "t=3"),
+            text.replace("v=19$", ""),
+            text.replace("argon2id", "argon2i"),
+            text[..text.len() - 22].to_owned(),
+            "!".into(),
+            String::new(),
+        ] {
+            assert!(!hasher.is_current(&PasswordHash::new(other.clone())), "{other}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Passwords: hashed and compared in a bounded pool, exactly once for each attempt to sign in.
 
+mod decoys;
+mod formats;
 mod hasher;
 mod pool;
 
@@ -10,36 +12,82 @@ use quash_core::model::{Clock, Entropy, PasswordHash, draw};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Unavailable};
+use decoys::Decoys;
 use pool::{Full, Pool};
 
+pub use formats::{Cap, CostClass, FormatFault, FormatName};
 pub use hasher::{Arena, Argon2Hasher, PasswordHasher};
 pub use pool::HashSettings;
+
+/// What becomes of a hash that isn't what would be made today, once its password has been seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Rehash {
+    /// A successful sign-in replaces it.
+    #[default]
+    OnSuccess,
+    /// It stays: others read it, too.
+    Never,
+}
 
 /// The way from a password to a yes, a no or a hash.
 pub(crate) struct Passwords {
     hasher: Arc<dyn PasswordHasher>,
+    rehash: Rehash,
     pool: Pool,
-    decoy: PasswordHash,
+    decoys: Decoys,
 }
 
 impl Passwords {
-    pub(crate) fn start(hasher: Arc<dyn PasswordHasher>, settings: HashSettings, clock: Arc<dyn Clock>, entropy: &dyn Entropy) -> Self {
-        let decoy = hasher.decoy(draw(entropy), draw(entropy));
-        Self { hasher, pool: Pool::start(settings, clock), decoy }
+    /// Opens the pool. Which of the classes a name without a hash costs hangs on `secret`.
+    pub(crate) fn start(
+        hasher: Arc<dyn PasswordHasher>,
+        rehash: Rehash,
+        settings: HashSettings,
+        classes: &[CostClass],
+        secret: &[u8; 32],
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let decoys = Decoys::new(secret, &*hasher);
+        let passwords = Self { hasher, rehash, pool: Pool::start(settings, clock), decoys };
+        passwords.known_classes(classes);
+        passwords
     }
 
-    /// Whether a password is the one of a hash. Where there is no hash, a decoy costs as much and is never right.
+    /// Knows the classes of the hashes in the store, and no others but that of new ones.
+    pub(crate) fn known_classes(&self, classes: &[CostClass]) {
+        self.decoys.set(classes, &*self.hasher);
+    }
+
+    /// Knows one class more.
+    pub(crate) fn know(&self, class: CostClass) {
+        self.decoys.know(class, &*self.hasher);
+    }
+
+    /// What comparing with a hash costs; `None` where it says that no password is usable.
+    ///
+    /// # Errors
+    /// It is of no known format, or asks for too much.
+    pub(crate) fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault> {
+        self.hasher.class_of(hash)
+    }
+
+    /// Whether a password is the one of a hash. Where there is no hash, or none that can be compared with, a decoy that
+    /// the name picks costs as much as one of the known classes, and is never right.
     pub(crate) async fn verify(
         &self,
         hash: Option<PasswordHash>,
+        name: &str,
         password: Zeroizing<String>,
         network: Option<IpAddr>,
     ) -> Result<bool, Failure> {
-        let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.decoy.clone());
+        // Picked for every name, so that picking tells nothing either.
+        let decoy = self.decoys.pick(name);
+        let class = hash.as_ref().and_then(|hash| self.hasher.class_of(hash).ok().flatten());
+        class.into_iter().for_each(|class| self.know(class));
+        let hash = hash.filter(|_| class.is_some()).unwrap_or(decoy);
         let hasher = Arc::clone(&self.hasher);
         let right = self.pool.run(network, move |arena| hasher.verify(&password, &hash, arena)).await?;
-        Ok(right && known)
+        Ok(right && class.is_some())
     }
 
     /// The hash of a new password.
@@ -47,6 +95,17 @@ impl Passwords {
         let salt = draw(entropy);
         let hasher = Arc::clone(&self.hasher);
         Ok(self.pool.run(None, move |arena| hasher.hash(&password, salt, arena)).await?)
+    }
+
+    /// A hash to replace an outdated one with; `None` where there is no place to make it now.
+    pub(crate) async fn rehash(&self, password: Zeroizing<String>, entropy: &dyn Entropy) -> Option<PasswordHash> {
+        let made = self.hash(password, entropy).await.ok()?;
+        self.hasher.is_current(&made).then_some(made)
+    }
+
+    /// Whether a hash is to be replaced now that its password has been seen.
+    pub(crate) fn is_outdated(&self, hash: &PasswordHash) -> bool {
+        self.rehash == Rehash::OnSuccess && !self.hasher.is_current(hash)
     }
 }
 
@@ -56,5 +115,55 @@ impl From<Full> for Failure {
             Full::Queue { retry_after } => Unavailable::HashQueueFull { retry_after },
             Full::Network { retry_after } => Unavailable::NetworkQueueFull { retry_after },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use quash_core::model::{Seeded, Timestamp};
+
+    use super::*;
+
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> Timestamp {
+            Timestamp::default()
+        }
+        fn uptime(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[tokio::test]
+    async fn a_better_hash_is_made_only_where_there_is_a_place() {
+        let settings = HashSettings { slots: 1, longest_wait: Duration::ZERO, places_per_network: 4 };
+        let hasher = Arc::new(Argon2Hasher::new());
+        let passwords = Passwords::start(hasher, Rehash::OnSuccess, settings, &[], &[1; 32], Arc::new(Stopped));
+        let (open, gate) = mpsc::channel::<()>();
+        let before = passwords.pool.run(None, move |_| gate.recv().is_ok());
+        let meanwhile = async {
+            let made = passwords.rehash(Zeroizing::new("x".to_owned()), &Seeded::new(1)).await;
+            open.send(()).expect("the first job waits");
+            made
+        };
+        let (before, meanwhile) = tokio::join!(before, meanwhile);
+        assert!(before.is_ok() && meanwhile.is_none());
+    }
+
+    #[test]
+    fn what_is_outdated_stays_where_others_read_it() {
+        let outdated = |rehash, text: &str| {
+            let settings = HashSettings { slots: 1, ..HashSettings::default() };
+            let passwords = Passwords::start(Arc::new(Argon2Hasher::new()), rehash, settings, &[], &[1; 32], Arc::new(Stopped));
+            passwords.is_outdated(&PasswordHash::new(text.into()))
+        };
+        let ours = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        assert!(!outdated(Rehash::OnSuccess, ours) && !outdated(Rehash::Never, ours));
+        let djangos = format!("argon2{ours}");
+        assert!(outdated(Rehash::OnSuccess, &djangos) && !outdated(Rehash::Never, &djangos));
     }
 }

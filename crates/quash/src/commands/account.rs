@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::place::{Place, unexpected};
 use crate::clock::SystemClock;
-use crate::control::{AccountPage, AccountShown, AddAccount, Reply, Request, Secret};
+use crate::control::{AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
@@ -70,7 +70,7 @@ pub(super) async fn run(command: AccountCommand, place: &Place) -> Result<(), Co
 }
 
 async fn add(args: AddArgs, place: &Place) -> Result<(), CommandError> {
-    let password = if args.password_stdin { Some(password_from_stdin()?) } else { None };
+    let password = if args.password_stdin { Some(GivenPassword::Plain(password_from_stdin()?)) } else { None };
     let AddArgs { name, email, verified, subject, .. } = args;
     let request = Request::AddAccount(AddAccount { name, email, verified, subject, password });
     print_one(place.ask(Absent::Make, request).await?, place)

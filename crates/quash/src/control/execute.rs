@@ -2,11 +2,11 @@
 
 use quash_core::model::{Account, Actor, Reason, SessionId, fold, limits};
 use quash_core::token::{Duplicates, Unverified, parse_json};
-use quash_service::{Ended, Failure, Inspection, NewAccount, Service, Standing};
+use quash_service::{Ended, Failure, Inspection, NewAccount, NewPassword, Service, Standing};
 use serde_json::{Map, Value};
 
 use super::shown::{AccountPage, AccountShown, EndedShown, InspectionShown, RevokedShown, SessionPage, SessionShown};
-use super::{AddAccount, Reply, Request, words};
+use super::{AddAccount, GivenPassword, Reply, Request, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -42,7 +42,10 @@ pub(crate) async fn execute(service: &Service, request: Request) -> Result<Reply
 
 async fn add_account(service: &Service, new: AddAccount) -> Result<AccountShown, CommandError> {
     let AddAccount { name, email, verified, subject, password } = new;
-    let password = password.map(super::Secret::into_text);
+    let password = password.map(|given| match given {
+        GivenPassword::Plain(password) => NewPassword::Plain(password.into_text()),
+        GivenPassword::Encoded(hash) => NewPassword::Encoded(hash.into_text()),
+    });
     let added = service.add_account(NewAccount { name, email, verified, subject, password }).await;
     let account = added.map_err(|fault| words::not_added(&fault))?;
     Ok(AccountShown::new(&account, service.now()))

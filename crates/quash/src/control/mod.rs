@@ -83,7 +83,17 @@ pub(crate) struct AddAccount {
     pub(crate) email: Option<String>,
     pub(crate) verified: bool,
     pub(crate) subject: Option<String>,
-    pub(crate) password: Option<Secret>,
+    pub(crate) password: Option<GivenPassword>,
+}
+
+/// The password of an account to be added.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GivenPassword {
+    /// The password itself.
+    Plain(Secret),
+    /// Its hash, as Django or quash writes it.
+    Encoded(Secret),
 }
 
 /// A text that is wiped from memory.

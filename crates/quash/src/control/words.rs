@@ -61,8 +61,11 @@ pub(super) fn not_added(fault: &AddFault) -> CommandError {
         AddFault::Failed(Failure::Unavailable(fault)) => unavailable(fault),
         AddFault::Failed(Failure::Refused(_)) => CommandError::failure(fault.to_string()),
         AddFault::Taken => CommandError::new(Exit::Conflict, fault.to_string()),
-        AddFault::Name(_) | AddFault::Email(_) | AddFault::Subject | AddFault::PasswordTooShort | AddFault::PasswordTooLong => {
-            CommandError::new(Exit::Usage, fault.to_string())
-        }
+        AddFault::Name(_)
+        | AddFault::Email(_)
+        | AddFault::Subject
+        | AddFault::PasswordTooShort
+        | AddFault::PasswordTooLong
+        | AddFault::PasswordHash(_) => CommandError::new(Exit::Usage, fault.to_string()),
     }
 }

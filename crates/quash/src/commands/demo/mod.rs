@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::place::Place;
 use super::serve;
 use crate::clock::SystemClock;
-use crate::control::{self, AddAccount, Request, Secret};
+use crate::control::{self, AddAccount, GivenPassword, Request, Secret};
 use crate::data_dir::{Absent, DataDir};
 use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
@@ -66,8 +66,8 @@ async fn demonstrate(place: &Place) -> Result<(), CommandError> {
 /// Signs in, calls, logs out, calls again. Returns the time from log-out's answer to the refusal.
 async fn play(place: &Place, settings: &Settings, data_dir: &DataDir, address: SocketAddr) -> Result<Duration, CommandError> {
     let password: Zeroizing<String> = Zeroizing::new(draw::<16>(&SystemEntropy).iter().map(|byte| format!("{byte:02x}")).collect());
-    let new =
-        AddAccount { name: "dana".into(), email: None, verified: false, subject: None, password: Some(Secret::new(password.clone())) };
+    let given = Some(GivenPassword::Plain(Secret::new(password.clone())));
+    let new = AddAccount { name: "dana".into(), email: None, verified: false, subject: None, password: given };
     control::ask(Request::AddAccount(new), settings, data_dir, Absent::Make).await?;
     tell(place, "account dana: added, with a random password");
     let sign_in = Step { what: "sign in", call: "POST /api/token/", wanted: 200 };

@@ -1,0 +1,219 @@
+//! Signing in with hashes that others have made: what an attempt costs, what it tells, and what becomes of the hash.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use quash_core::model::{Account, AccountState, Change, Name, PasswordHash, Seq, Timestamp};
+use quash_service::{AddFault, CostClass, FormatFault, NewAccount, NewPassword, PasswordHasher, Rehash};
+use quash_store::Store;
+use zeroize::Zeroizing;
+
+use support::{Answer, Cheap, PASSWORD, Plan, Spent, Unmade, World, subject};
+
+/// Hashes of [`PASSWORD`] that Django 5.2.19 has made, at a low cost.
+const PBKDF2: &str = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
+const BCRYPT: &str = "bcrypt$$2b$04$jlNnVSsHDvAC72wwXOBhLeM0tiT4a2CwClmN9LjBL762zG/aVcN4C";
+
+fn class(text: &str) -> CostClass {
+    text.parse().expect("a class")
+}
+
+/// What one attempt has cost: the classes that were compared with, and how many hashes were made.
+async fn cost(world: &World, name: &str, password: &str) -> (Answer, Vec<Spent>) {
+    world.hasher.taken();
+    let answer = world.attempt(name, password).await;
+    (answer, world.hasher.taken())
+}
+
+async fn stored(world: &World, name: &str) -> Account {
+    world.service.account(name).await.expect("a store").expect("an account")
+}
+
+fn told(answer: &Answer) -> String {
+    let mut headers: Vec<_> = answer.headers.iter().filter(|(name, _)| *name != "x-request-id").collect();
+    headers.sort_by_key(|(name, _)| name.as_str());
+    format!("{} {headers:?} {}", answer.status, answer.text())
+}
+
+#[tokio::test]
+async fn a06_an_attempt_costs_one_comparison_of_its_own_class() {
+    let world = World::open().await;
+    let unknown = world.attempt("nobody", PASSWORD).await;
+    world.import("django", PBKDF2).await;
+    world.import("former", PBKDF2).await;
+    world.deactivate("former").await;
+    world.import("locked", PBKDF2).await;
+    world.put("locked", AccountState::Locked { until: Timestamp::from_secs(support::START + 60) }).await;
+    for (name, password) in [("django", "wrong password"), ("former", PASSWORD), ("former", "x"), ("locked", PASSWORD), ("locked", "x")] {
+        let (answer, spent) = cost(&world, name, password).await;
+        assert_eq!(told(&answer), told(&unknown), "{name} {password}");
+        assert_eq!(spent, [Spent::Compared(class("pbkdf2_sha256$10"))], "{name} {password}");
+    }
+    assert_eq!(stored(&world, "former").await.password.as_ref().map(PasswordHash::as_str), Some(PBKDF2));
+}
+
+#[tokio::test]
+async fn a06_a_sign_in_that_succeeds_replaces_the_hash_once() {
+    let world = World::open().await;
+    let before = world.import("django", PBKDF2).await;
+    let (answer, spent) = cost(&world, "django", PASSWORD).await;
+    let first = answer.pair();
+    assert_eq!(spent, [Spent::Compared(class("pbkdf2_sha256$10")), Spent::Made]);
+    let after = stored(&world, "django").await;
+    let hash = after.password.clone().expect("a hash");
+    assert!(Cheap.is_current(&hash));
+    assert_eq!(after, Account { password: Some(hash), ..before }, "nothing else has changed");
+    let (answer, spent) = cost(&world, "django", PASSWORD).await;
+    assert_eq!((answer.status, spent), (200, vec![Spent::Compared(Cheap.current())]));
+    world.assert_live(&first).await;
+    let (answer, spent) = cost(&world, "dana", PASSWORD).await;
+    assert_eq!((answer.status, spent), (200, vec![Spent::Compared(Cheap.current())]), "a current hash stays");
+}
+
+#[tokio::test]
+async fn a12_after_the_first_sign_in_the_whole_password_counts() {
+    let world = World::open().await;
+    // Of 73 times the letter x.
+    world.import("long", "bcrypt$$2b$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i").await;
+    let (first, other) = ("x".repeat(73), format!("{}y", "x".repeat(72)));
+    assert_eq!(world.attempt("long", &"x".repeat(71)).await.status, 401);
+    assert_eq!(world.attempt("long", &first).await.status, 200);
+    assert_eq!(world.attempt("long", &other).await.status, 401, "bcrypt alone would not see the difference");
+    assert_eq!(world.attempt("long", &first).await.status, 200);
+}
+
+#[tokio::test]
+async fn hashes_that_others_read_too_can_stay() {
+    let world = World::planned(Plan { rehash: Rehash::Never, ..Plan::default() }).await;
+    world.import("django", PBKDF2).await;
+    for _ in 0..2 {
+        let (answer, spent) = cost(&world, "django", PASSWORD).await;
+        assert_eq!((answer.status, spent), (200, vec![Spent::Compared(class("pbkdf2_sha256$10"))]));
+    }
+    assert_eq!(stored(&world, "django").await.password.as_ref().map(PasswordHash::as_str), Some(PBKDF2));
+}
+
+#[tokio::test]
+async fn a_sign_in_succeeds_where_no_better_hash_can_be_made() {
+    let world = World::empty(Plan { hasher: Arc::new(Unmade), ..Plan::default() }).await;
+    let before = world.import("django", PBKDF2).await;
+    let (answer, spent) = cost(&world, "django", PASSWORD).await;
+    answer.pair();
+    assert_eq!(spent, [Spent::Compared(class("pbkdf2_sha256$10")), Spent::Made]);
+    assert_eq!(stored(&world, "django").await, before);
+}
+
+#[tokio::test]
+async fn a06_attempts_at_once_cost_one_comparison_each() {
+    let world = World::open().await;
+    world.import("django", PBKDF2).await;
+    world.hasher.taken();
+    let attempt = || world.attempt("django", PASSWORD);
+    let (a, b, c, d) = tokio::join!(attempt(), attempt(), attempt(), attempt());
+    assert!([a, b, c, d].iter().all(|answer| answer.status == 200));
+    let spent = world.hasher.taken();
+    let compared = spent.iter().filter(|spent| **spent != Spent::Made).count();
+    assert!(compared == 4 && (5..=8).contains(&spent.len()), "{spent:?}");
+    assert!(Cheap.is_current(&stored(&world, "django").await.password.expect("a hash")));
+}
+
+/// What each of a hundred unknown names costs.
+async fn picks(world: &World) -> Vec<CostClass> {
+    let mut picks = Vec::new();
+    for n in 0..100 {
+        let (answer, spent) = cost(world, &format!("nobody {n}"), PASSWORD).await;
+        assert_eq!(answer.status, 401);
+        let [Spent::Compared(class)] = spent[..] else { panic!("{spent:?}") };
+        picks.push(class);
+    }
+    picks
+}
+
+#[tokio::test]
+async fn a02_an_unknown_name_is_charged_a_class_of_the_store_and_always_the_same() {
+    let world = World::open().await;
+    assert_eq!(picks(&world).await.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([Cheap.current()]));
+    world.import("django", PBKDF2).await;
+    world.import("older", PBKDF2).await;
+    let first = picks(&world).await;
+    let both = BTreeSet::from([Cheap.current(), class("pbkdf2_sha256$10")]);
+    assert_eq!(first.iter().copied().collect::<BTreeSet<_>>(), both);
+    assert_eq!(picks(&world).await, first, "a name has one class");
+    for (n, class) in first.iter().enumerate() {
+        let (_, spent) = cost(&world, &format!(" NOBODY {n}"), "wrong password").await;
+        assert_eq!(spent, [Spent::Compared(*class)], "whatever its spelling and the password");
+    }
+    // An account that has the name, and no password, costs what the name has cost before.
+    for (n, class) in first.iter().enumerate().take(10) {
+        let name = format!("nobody {n}");
+        if n % 2 == 0 {
+            world.add_with(&name, None, false, None).await
+        } else {
+            world.import(&name, "!unusable").await
+        };
+        assert_eq!(cost(&world, &name, PASSWORD).await.1, [Spent::Compared(*class)], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a02_which_class_a_name_is_charged_hangs_on_the_master_key() {
+    let mut all = Vec::new();
+    for secret in [21, 21, 22] {
+        let world = World::planned(Plan { secret, ..Plan::default() }).await;
+        world.import("django", PBKDF2).await;
+        all.push(picks(&world).await);
+    }
+    assert_eq!(all[0], all[1]);
+    assert_ne!(all[0], all[2]);
+}
+
+#[tokio::test]
+async fn a_hash_in_the_store_that_nothing_can_be_compared_with_is_as_good_as_none() {
+    let world = World::open().await;
+    let unknown = world.attempt("nobody", PASSWORD).await;
+    for (n, text) in ["", "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99", "pbkdf2_sha256$4000000000$s$AAAA", "!x", PASSWORD].iter().enumerate()
+    {
+        let name = format!("odd {n}");
+        let (_, before) = cost(&world, &name, PASSWORD).await;
+        let account = Account {
+            subject: subject(&name),
+            username: Name::parse(&name).expect("a name"),
+            email: None,
+            password: Some(PasswordHash::new((*text).to_owned())),
+            state: AccountState::Active,
+            sessions_before: Seq::ZERO,
+            version: 1,
+            created_at: Timestamp::from_secs(support::START),
+        };
+        world.store.commit(Change::AddAccount(account)).await.expect("an account");
+        for password in [PASSWORD, "decoy", *text, "wrong password"].into_iter().filter(|password| !password.is_empty()) {
+            let (answer, spent) = cost(&world, &name, password).await;
+            assert_eq!((told(&answer), &spent), (told(&unknown), &before), "{text:?} {password:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_compared_with_is_not_imported() {
+    let world = World::open().await;
+    for (text, fault) in [
+        ("", FormatFault::Unknown),
+        (PASSWORD, FormatFault::Unknown),
+        ("md5$seasalt$f5531bef9f3687d0ccf0f617f0e25573", FormatFault::Unknown),
+        (&PBKDF2.replace("$10$", "$10000001$"), FormatFault::TooCostly(quash_service::Cap::Pbkdf2Iterations)),
+        (&BCRYPT[..50], FormatFault::Malformed(quash_service::FormatName::Bcrypt)),
+        (&"x".repeat(513), FormatFault::TooLong),
+    ] {
+        let password = Some(NewPassword::Encoded(Zeroizing::new(text.to_owned())));
+        let new = NewAccount { name: "odd".into(), email: None, verified: false, subject: None, password };
+        let refused = world.service.add_account(new).await.expect_err("no hash");
+        assert_eq!(refused, AddFault::PasswordHash(fault), "{text}");
+        let words = refused.to_string();
+        assert!(words.contains("known formats are pbkdf2_sha256, pbkdf2_sha1, argon2"), "{words}");
+        assert!(text.is_empty() || !words.contains(text) && !words.contains("5531"), "{words}");
+    }
+    assert!(world.service.account("odd").await.expect("a store").is_none());
+    assert!(world.import("later", "!lQYRNI4t2L3HkKuLrMGnna9lyDYzvVuVfWc3Pm22").await.password.is_none());
+}

@@ -1,0 +1,167 @@
+//! Decoys: hashes of no password, compared with where there is none. Each costs as much as a real one of its class,
+//! and the name that was typed picks the class, so that no name tells by its cost whether it has an account.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use aws_lc_rs::hmac::{self, HMAC_SHA256, HMAC_SHA512, Key, Tag};
+use quash_core::model::PasswordHash;
+
+use super::formats::CostClass;
+use super::hasher::PasswordHasher;
+
+/// The most classes that are known besides our own. An import brings one or a few; a further one has no decoy.
+const MAX_CLASSES: usize = 64;
+
+/// The known classes, each with its decoy.
+pub(super) struct Decoys {
+    secret: Key,
+    own: CostClass,
+    own_decoy: Decoy,
+    others: RwLock<BTreeMap<CostClass, Decoy>>,
+}
+
+struct Decoy {
+    /// What a name is weighed with.
+    weight: Key,
+    hash: PasswordHash,
+}
+
+impl Decoys {
+    /// The class of new hashes is always known.
+    pub(super) fn new(secret: &[u8; 32], hasher: &dyn PasswordHasher) -> Self {
+        let (secret, own) = (Key::new(HMAC_SHA256, secret), hasher.current());
+        let own_decoy = Decoy::new(own, &secret, hasher);
+        Self { secret, own, own_decoy, others: RwLock::default() }
+    }
+
+    /// Knows these classes, and no others but our own.
+    pub(super) fn set(&self, classes: &[CostClass], hasher: &dyn PasswordHasher) {
+        let others = classes.iter().filter(|class| **class != self.own);
+        let others = others.take(MAX_CLASSES).map(|class| (*class, Decoy::new(*class, &self.secret, hasher)));
+        *self.others.write().unwrap_or_else(PoisonError::into_inner) = others.collect();
+    }
+
+    /// Knows one class more.
+    pub(super) fn know(&self, class: CostClass, hasher: &dyn PasswordHasher) {
+        let knows = |others: &BTreeMap<_, _>| class == self.own || others.contains_key(&class) || others.len() >= MAX_CLASSES;
+        if knows(&self.others.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let decoy = Decoy::new(class, &self.secret, hasher);
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        if !knows(&others) {
+            others.insert(class, decoy);
+        }
+    }
+
+    /// The decoy for a name: always the same while the classes are, and when one comes or goes, another only for the
+    /// names that it takes or leaves. Each class weighs the name under a key of its own, and the heaviest has it.
+    pub(super) fn pick(&self, name: &str) -> PasswordHash {
+        // Names may be long; each class weighs 32 bytes.
+        let name = hmac::sign(&self.secret, &[b"name:", name.as_bytes()].concat());
+        let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
+        let heaviest =
+            others.values().map(|decoy| (decoy.weigh(&name), decoy)).max_by(|(one, _), (other, _)| one.as_ref().cmp(other.as_ref()));
+        match heaviest {
+            Some((weight, decoy)) if weight.as_ref() > self.own_decoy.weigh(&name).as_ref() => decoy.hash.clone(),
+            _ => self.own_decoy.hash.clone(),
+        }
+    }
+}
+
+impl Decoy {
+    /// Salt and output follow from the secret, so they are as good as random to everybody else.
+    fn new(class: CostClass, secret: &Key, hasher: &dyn PasswordHasher) -> Self {
+        let of_class = hmac::sign(secret, format!("class:{class}").as_bytes());
+        let drawn = hmac::sign(&Key::new(HMAC_SHA512, of_class.as_ref()), b"output");
+        let (mut salt, mut output) = ([0; 16], [0; 64]);
+        salt.copy_from_slice(&hmac::sign(&Key::new(HMAC_SHA256, of_class.as_ref()), b"salt").as_ref()[..16]);
+        output.copy_from_slice(drawn.as_ref());
+        Self { weight: Key::new(HMAC_SHA256, of_class.as_ref()), hash: hasher.decoy(class, salt, output) }
+    }
+
+    fn weigh(&self, name: &Tag) -> Tag {
+        hmac::sign(&self.weight, name.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::hasher::Argon2Hasher;
+    use super::*;
+
+    fn decoys(secret: u8, classes: &[&str]) -> Decoys {
+        let decoys = Decoys::new(&[secret; 32], &Argon2Hasher::new());
+        decoys.set(&classes.iter().map(|class| class.parse().expect("a class")).collect::<Vec<_>>(), &Argon2Hasher::new());
+        decoys
+    }
+
+    fn picks(decoys: &Decoys) -> Vec<CostClass> {
+        let class = |name: String| Argon2Hasher::new().class_of(&decoys.pick(&name));
+        (0..300).map(|n| class(format!("name {n}")).expect("a hash of a known format").expect("a usable one")).collect()
+    }
+
+    #[test]
+    fn our_own_class_is_always_known() {
+        assert!(picks(&decoys(1, &[])).iter().all(|class| *class == Argon2Hasher::new().current()));
+        assert!(picks(&decoys(1, &["bcrypt$12"])).contains(&Argon2Hasher::new().current()));
+    }
+
+    #[test]
+    fn a_name_has_one_class_and_classes_share_the_names() {
+        let classes = ["bcrypt$12", "pbkdf2_sha256$600000"];
+        let first = picks(&decoys(1, &classes));
+        assert_eq!(first, picks(&decoys(1, &[classes[1], classes[0]])), "whatever their order");
+        let mut shares = BTreeMap::new();
+        first.iter().for_each(|class| *shares.entry(class.to_string()).or_insert(0) += 1);
+        assert!(shares.len() == 3 && shares.values().all(|share| (60..140).contains(share)), "{shares:?}");
+        assert_ne!(first, picks(&decoys(2, &classes)), "who doesn't know the secret can't tell");
+    }
+
+    #[test]
+    fn a_class_that_comes_takes_names_and_leaves_the_others_theirs() {
+        let decoys = decoys(1, &["bcrypt$12"]);
+        let before = picks(&decoys);
+        let new = "scrypt$16384$8$5".parse().expect("a class");
+        decoys.know(new, &Argon2Hasher::new());
+        let after = picks(&decoys);
+        assert!(before.iter().zip(&after).all(|(before, after)| before == after || *after == new));
+        assert!(after.contains(&new));
+        decoys.set(&["bcrypt$12".parse().expect("a class")], &Argon2Hasher::new());
+        assert_eq!(picks(&decoys), before);
+    }
+
+    #[test]
+    fn a_decoy_matches_nothing_and_is_of_its_class() {
+        let mut arena = super::super::hasher::Arena::default();
+        for text in ["argon2i$v=16$m=64,t=1,p=8", "bcrypt$4", "bcrypt_sha256$4", "pbkdf2_sha1$1", "pbkdf2_sha256$1", "scrypt$2$1$1"] {
+            let decoys = decoys(1, &[]);
+            let class = text.parse().expect("a class");
+            decoys.know(class, &Argon2Hasher::new());
+            let others = decoys.others.read().expect("no panic");
+            let hash = &others[&class].hash;
+            assert_eq!(Argon2Hasher::new().class_of(hash), Ok(Some(class)), "{text}");
+            for password in ["", "x", hash.as_str()] {
+                assert!(!Argon2Hasher::new().verify(password, hash, &mut arena), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn classes_are_limited_one_past_the_edge() {
+        let class = |n: usize| format!("pbkdf2_sha256${}", n + 1).parse::<CostClass>().expect("a class");
+        let all: Vec<_> = (0..=MAX_CLASSES).map(class).collect();
+        let decoys = decoys(1, &[]);
+        decoys.set(&all, &Argon2Hasher::new());
+        assert_eq!(decoys.others.read().expect("no panic").len(), MAX_CLASSES);
+        decoys.set(&all[1..], &Argon2Hasher::new());
+        decoys.know(class(0), &Argon2Hasher::new());
+        assert_eq!(decoys.others.read().expect("no panic").len(), MAX_CLASSES);
+        decoys.set(&all[2..], &Argon2Hasher::new());
+        decoys.know(class(0), &Argon2Hasher::new());
+        assert!(decoys.others.read().expect("no panic").contains_key(&class(0)));
+    }
+}

@@ -1,0 +1,70 @@
+//! Parts of a hash's text. Each has one spelling: a text that is read is written again as it was.
+
+use base64::Engine;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD};
+
+/// Base64 as PBKDF2 and scrypt hashes are written in.
+pub(super) const PADDED: GeneralPurpose = STANDARD;
+/// Base64 as Argon2 hashes are written in.
+pub(super) const UNPADDED: GeneralPurpose = STANDARD_NO_PAD;
+
+/// The parts between the dollar signs, if there are `N` of them.
+pub(super) fn parts<const N: usize>(text: &str) -> Option<[&str; N]> {
+    let mut split = text.split('$');
+    let mut parts = [""; N];
+    for part in &mut parts {
+        *part = split.next()?;
+    }
+    split.next().is_none().then_some(parts)
+}
+
+/// A number without a sign and without zeros before it.
+pub(super) fn number(text: &str) -> Option<u32> {
+    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| canonical)
+}
+
+/// The bytes that a text stands for, if there are `N` of them.
+pub(super) fn bytes<const N: usize>(text: &str, base64: &GeneralPurpose) -> Option<[u8; N]> {
+    base64.decode(text).ok()?.try_into().ok()
+}
+
+/// A salt as Django makes them: letters and digits, and of such a length.
+pub(super) fn salt_of(random: [u8; 16]) -> String {
+    random[..11].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_one_spelling() {
+        for (text, read) in [("0", Some(0)), ("1", Some(1)), ("4294967295", Some(u32::MAX))] {
+            assert_eq!(number(text), read, "{text}");
+        }
+        for text in ["", "00", "01", "+1", "-1", " 1", "1 ", "1_000", "1e3", "\u{661}", "4294967296", &"9".repeat(500)] {
+            assert_eq!(number(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_are_counted() {
+        assert_eq!(parts::<2>("a$b"), Some(["a", "b"]));
+        assert_eq!(parts::<2>("$"), Some(["", ""]));
+        assert_eq!(parts::<2>("a"), None);
+        assert_eq!(parts::<2>("a$b$"), None);
+    }
+
+    #[test]
+    fn base64_has_one_spelling() {
+        assert_eq!(bytes::<1>("/w==", &PADDED), Some([255]));
+        for text in ["/w", "/w=", "/x==", "/w==\n", " /w==", "_w==", "/w===", "////", ""] {
+            assert_eq!(bytes::<1>(text, &PADDED), None, "{text:?}");
+        }
+        assert_eq!(bytes::<1>("/w", &UNPADDED), Some([255]));
+        for text in ["/w==", "/x"] {
+            assert_eq!(bytes::<1>(text, &UNPADDED), None, "{text:?}");
+        }
+    }
+}
