@@ -10,6 +10,8 @@ use serde_json::json;
 use support::{Server, on, quash, run};
 
 const PASSWORD: &str = "a password of dana's";
+/// Of "correct horse battery staple", made by Django 5.2.19 at a low cost.
+const DJANGO_HASH: &str = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o7777
@@ -59,13 +61,42 @@ fn what_cannot_be_an_account_is_wrong_usage() {
         (&["account", "add", "dana", "--password-stdin"], "\nsecond line", "no password on standard input"),
         (&["account", "add", "dana", "--password-stdin"], "1234567\n", "fewer than 8"),
         (&["account", "add", "dana", "--password-stdin"], &"x".repeat(1025), "more than 1024"),
+        (&["account", "add", "dana", "--password-hash-stdin"], "\n", "no password hash on standard input"),
+        (
+            &["account", "add", "dana", "--password-hash-stdin"],
+            PASSWORD,
+            "the password hash is of no known format; known formats are pbkdf2",
+        ),
+        (&["account", "add", "dana", "--password-hash-stdin"], "pbkdf2_sha256$10000001$salt$x", "more than 10000000 iterations"),
+        (&["account", "add", "dana", "--password-hash-stdin"], &DJANGO_HASH[..80], "is not written as pbkdf2_sha256 hashes are"),
+        (&["account", "add", "dana", "--password-hash-stdin"], &"x".repeat(5000), "is longer than 512 bytes"),
+        (&["account", "add", "dana", "--password-hash-stdin", "--password-stdin"], DJANGO_HASH, "cannot be used with"),
         (&["account", "list", "--limit", "201"], "", "--limit"),
     ] {
         let finished = on(&data_dir, args, stdin);
         assert_eq!(finished.code(), 2, "{args:?}: {}", finished.stderr);
         assert!(finished.stderr.contains(message), "{args:?}: {}", finished.stderr);
+        assert!(!finished.stderr.contains(PASSWORD) && !finished.stderr.contains("uqZlmSo"), "{args:?}: {}", finished.stderr);
     }
     assert_eq!(on(&data_dir, &["account", "list", "--json"], "").json()["accounts"], json!([]));
+}
+
+#[test]
+fn an_account_comes_with_the_hash_that_django_has_made() {
+    let server = Server::start(&[]);
+    for (name, line) in
+        [("unix", format!("{DJANGO_HASH}\nnot this")), ("windows", format!("{DJANGO_HASH}\r\n")), ("bare", DJANGO_HASH.into())]
+    {
+        let added = server.run(&["account", "add", name, "--password-hash-stdin", "--json"], &line);
+        assert_eq!(added.json()["password_usable"], json!(true), "{name}");
+        // The second time the hash is our own.
+        for _ in 0..2 {
+            server.sign_in(name, "correct horse battery staple");
+        }
+    }
+    let unusable =
+        server.run(&["account", "add", "invited", "--password-hash-stdin", "--json"], "!lQYRNI4t2L3HkKuLrMGnna9lyDYzvVuVfWc3Pm22");
+    assert_eq!(unusable.json()["password_usable"], json!(false));
 }
 
 #[test]

@@ -10,6 +10,9 @@ use support::{Server, request};
 const PASSWORD: &str = "tr0ub4dor and three";
 const WRONG_PASSWORD: &str = "not-the-right-one-9317";
 const NEW_PASSWORD: &str = "p4ssword for eve 5150";
+/// As Django makes them, at a low cost.
+const HASH: &str = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
+const PASSWORD_OF_HASH: &str = "correct horse battery staple";
 
 #[test]
 fn nothing_secret_is_logged_or_kept_in_clear() {
@@ -21,7 +24,14 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
         let taken = server.run(&["account", "add", "dana", "--password-stdin", "--set", "log.level=trace"], NEW_PASSWORD);
         assert_eq!(taken.code(), 5);
         let mut said = taken.stdout + &taken.stderr;
-        let mut secrets = vec![PASSWORD.to_owned(), WRONG_PASSWORD.to_owned(), NEW_PASSWORD.to_owned()];
+        // One hash is taken, one refused, and one replaced at sign-in: none is ever told.
+        for (name, hash, code) in [("eve", HASH, 0), ("eve", HASH, 5), ("finn", &HASH[..80], 2)] {
+            let imported = server.run(&["account", "add", name, "--password-hash-stdin", "--set", "log.level=trace"], hash);
+            assert_eq!(imported.code(), code, "{}", imported.stderr);
+            said += &(imported.stdout + &imported.stderr);
+        }
+        server.sign_in("eve", PASSWORD_OF_HASH);
+        let mut secrets = vec![PASSWORD.to_owned(), WRONG_PASSWORD.to_owned(), NEW_PASSWORD.to_owned(), PASSWORD_OF_HASH.to_owned()];
         let key = fs::read_to_string(data_dir.join("master.key")).expect("it is ours");
         secrets.push(key.trim().to_owned());
 
@@ -59,6 +69,7 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
             .map(|path| fs::read(path).expect("it is ours"))
             .collect();
         assert!(files.iter().any(|bytes| bytes.windows(4).any(|window| window == b"dana")), "the database is among them");
+        assert!(!said.contains(&HASH[20..70]), "the hash is in: {said}");
         for secret in &secrets {
             // A token's signature alone would do, too.
             let part = secret.rsplit('.').next().unwrap_or(secret);

@@ -42,6 +42,16 @@ pub(super) struct AddArgs {
     /// Read the password from the first line of standard input; without this no password is usable
     #[arg(long)]
     password_stdin: bool,
+    /// Read the password's hash from the first line of standard input, as Django or quash writes it
+    #[arg(long, conflicts_with = "password_stdin")]
+    password_hash_stdin: bool,
+}
+
+/// What is read from standard input.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Password,
+    Hash,
 }
 
 /// Which page of a list.
@@ -70,7 +80,11 @@ pub(super) async fn run(command: AccountCommand, place: &Place) -> Result<(), Co
 }
 
 async fn add(args: AddArgs, place: &Place) -> Result<(), CommandError> {
-    let password = if args.password_stdin { Some(GivenPassword::Plain(password_from_stdin()?)) } else { None };
+    let password = match (args.password_stdin, args.password_hash_stdin) {
+        (true, _) => Some(GivenPassword::Plain(from_stdin(Given::Password)?)),
+        (false, true) => Some(GivenPassword::Encoded(from_stdin(Given::Hash)?)),
+        (false, false) => None,
+    };
     let AddArgs { name, email, verified, subject, .. } = args;
     let request = Request::AddAccount(AddAccount { name, email, verified, subject, password });
     print_one(place.ask(Absent::Make, request).await?, place)
@@ -82,22 +96,37 @@ fn print_one(reply: Reply, place: &Place) -> Result<(), CommandError> {
     Ok(())
 }
 
+impl Given {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Hash => "password hash",
+        }
+    }
+
+    const fn example(self) -> &'static str {
+        match self {
+            Self::Password => "for example: printf '%s' \"$PASSWORD\" | quash account add dana --password-stdin",
+            Self::Hash => "for example: printf '%s' \"$HASH\" | quash account add dana --password-hash-stdin",
+        }
+    }
+}
+
 /// The first line without its line end; nothing else is taken away from it.
-fn password_from_stdin() -> Result<Secret, CommandError> {
-    /// More than any password has.
+fn from_stdin(given: Given) -> Result<Secret, CommandError> {
+    /// More than any password or hash has.
     const BYTES: u64 = 4 * limits::PASSWORD_CHARS as u64 + 2;
-    let fault = |message: &str| {
-        CommandError::new(Exit::Usage, message).hint("for example: printf '%s' \"$PASSWORD\" | quash account add dana --password-stdin")
-    };
+    let what = given.name();
+    let fault = |message: String| CommandError::new(Exit::Usage, message).hint(given.example());
     // The buffer never grows, so that no copy of the password is left behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES as usize + 1));
     let read = std::io::stdin().lock().take(BYTES).read_to_end(&mut bytes);
-    read.map_err(|error| fault(&format!("the password can't be read from standard input: {error}")))?;
+    read.map_err(|error| fault(format!("the {what} can't be read from standard input: {error}")))?;
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").filter(|_| bytes.len() > line.len()).unwrap_or(line);
-    let text = std::str::from_utf8(line).map_err(|_| fault("the password on standard input isn't UTF-8"))?;
+    let text = std::str::from_utf8(line).map_err(|_| fault(format!("the {what} on standard input isn't UTF-8")))?;
     if text.is_empty() {
-        return Err(fault("there is no password on standard input"));
+        return Err(fault(format!("there is no {what} on standard input")));
     }
     Ok(Secret::new(Zeroizing::new(text.to_owned())))
 }
