@@ -39,7 +39,7 @@ pub(super) struct AddArgs {
     /// Its subject, where it has one already; a new UUID otherwise
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
-    /// Read the password from the first line of standard input; without this no password is usable
+    /// Read the password from the first line of standard input; without this or a hash no password is usable
     #[arg(long)]
     password_stdin: bool,
     /// Read the password's hash from the first line of standard input, as Django or quash writes it
