@@ -13,6 +13,8 @@ use quash_core::model::limits;
 use quash_core::token::{Duplicates, parse_json};
 use serde_json::{Map, Value};
 
+use crate::surrogates::{Mark, marked};
+
 /// The largest body, in bytes.
 const BODY_BYTES: usize = 64 * 1024;
 /// How long a body may take to arrive.
@@ -40,6 +42,7 @@ pub(crate) enum FieldFault {
     Blank,
     NotText,
     NulCharacter,
+    Surrogate(u16),
     TooLong,
 }
 
@@ -47,6 +50,8 @@ pub(crate) enum FieldFault {
 #[derive(Default)]
 pub(crate) struct Fields {
     values: Map<String, Value>,
+    /// What stands for lone surrogates in the values, where there were any.
+    mark: Option<Mark>,
     faults: Vec<(&'static str, FieldFault)>,
 }
 
@@ -65,14 +70,14 @@ impl Fields {
         let (parts, body) = request.into_parts();
         let bytes = read_whole(body).await?;
         let values = match media_type(&parts.headers, &bytes).as_str() {
-            "application/json" => of_json(&bytes)?,
+            "application/json" => return of_json(&bytes),
             "application/x-www-form-urlencoded" => {
                 form_urlencoded::parse(&bytes).map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect()
             }
             "multipart/form-data" => of_multipart(Request::from_parts(parts, Body::from(bytes))).await?,
             other => return Err(BodyFault::MediaType(other.chars().take(100).collect())),
         };
-        Ok(Self { values, faults: Vec::new() })
+        Ok(Self { values, ..Self::default() })
     }
 
     /// Takes a text; a missing or wrong one is remembered, so that all faults can be told at once.
@@ -80,7 +85,11 @@ impl Fields {
         let taken = match self.values.remove(name) {
             None => Err(FieldFault::Required),
             Some(Value::Null) => Err(FieldFault::Null),
-            Some(Value::String(text)) => check(text, take, longest),
+            Some(Value::String(text)) => match self.mark.and_then(|mark| mark.first_in(&text)) {
+                Some(_) if text.contains('\0') => Err(FieldFault::NulCharacter),
+                Some(surrogate) => Err(FieldFault::Surrogate(surrogate)),
+                None => check(text, take, longest),
+            },
             Some(Value::Number(number)) => check(number.to_string(), take, longest),
             Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(FieldFault::NotText),
         };
@@ -104,6 +113,7 @@ impl fmt::Display for FieldFault {
             Self::Blank => f.write_str("This field may not be blank."),
             Self::NotText => f.write_str("Not a valid string."),
             Self::NulCharacter => f.write_str("Null characters are not allowed."),
+            Self::Surrogate(unit) => write!(f, "Surrogate characters are not allowed: U+{unit:04X}."),
             Self::TooLong => write!(f, "Ensure this field has no more than {} characters.", limits::PASSWORD_CHARS),
         }
     }
@@ -147,17 +157,20 @@ fn media_type(headers: &HeaderMap, body: &[u8]) -> String {
     }
 }
 
-fn of_json(bytes: &[u8]) -> Result<Map<String, Value>, BodyFault> {
+fn of_json(bytes: &[u8]) -> Result<Fields, BodyFault> {
     if bytes.is_empty() {
-        return Ok(Map::new());
+        return Ok(Fields::default());
     }
-    // The parser's own words could quote the input, and the input may hold a password: only the place is told.
-    let value = parse_json(bytes, Duplicates::LastWins).map_err(|error| {
-        let what = if error.is_eof() { "Unexpected end" } else { "Unexpected input" };
-        BodyFault::Json(format!("{what}: line {} column {}", error.line(), error.column()))
-    })?;
+    let (value, mark) = match parse_json(bytes, Duplicates::LastWins) {
+        Ok(value) => (value, None),
+        Err(error) => read_marked(bytes).ok_or_else(|| {
+            // The parser's own words could quote the input, and the input may hold a password: only the place is told.
+            let what = if error.is_eof() { "Unexpected end" } else { "Unexpected input" };
+            BodyFault::Json(format!("{what}: line {} column {}", error.line(), error.column()))
+        })?,
+    };
     Err(BodyFault::NotAnObject(match value {
-        Value::Object(members) => return Ok(members),
+        Value::Object(values) => return Ok(Fields { values, mark, ..Fields::default() }),
         Value::Null => return Err(BodyFault::Nothing),
         Value::Array(_) => "list",
         Value::String(_) => "str",
@@ -165,6 +178,12 @@ fn of_json(bytes: &[u8]) -> Result<Map<String, Value>, BodyFault> {
         Value::Number(number) if number.is_f64() => "float",
         Value::Number(_) => "int",
     }))
+}
+
+/// JSON that has no fault but lone surrogates.
+fn read_marked(bytes: &[u8]) -> Option<(Value, Option<Mark>)> {
+    let (repaired, mark) = marked(bytes)?;
+    parse_json(repaired.as_bytes(), Duplicates::LastWins).ok().map(|value| (value, Some(mark)))
 }
 
 async fn of_multipart(request: Request) -> Result<Map<String, Value>, BodyFault> {
@@ -210,6 +229,25 @@ mod tests {
         assert_eq!(username(r#"{"username":"a\u0000b"}"#).await, Err(FieldFault::NulCharacter));
         assert_eq!(username(r#"{"username":12}"#).await, Ok("12".into()));
         assert_eq!(username(r#"{"username":"a","username":" b "}"#).await, Ok("b".into()));
+    }
+
+    #[tokio::test]
+    async fn a_lone_surrogate_is_a_fault_of_its_field_alone() {
+        assert_eq!(username(r#"{"username":"\ud800","password":"x"}"#).await, Err(FieldFault::Surrogate(0xd800)));
+        assert_eq!(username(r#"{"username":"a\udFFFb\ud801"}"#).await, Err(FieldFault::Surrogate(0xdfff)));
+        assert_eq!(username(r#"{"username":"\ud800\u0000"}"#).await, Err(FieldFault::NulCharacter));
+        assert_eq!(username(r#"{"username":["\ud800"]}"#).await, Err(FieldFault::NotText));
+        assert_eq!(username(r#"{"username":"\ud800","username":"dana"}"#).await, Ok("dana".into()));
+        assert_eq!(username(r#"{"username":"dana","\ud800":"\udc00","other":["\udc00"]}"#).await, Ok("dana".into()));
+        assert_eq!(username("{\"username\":\"\u{fdd0}\\ufdd1\",\"other\":\"\\ud800\"}").await, Ok("\u{fdd0}\u{fdd1}".into()));
+        assert_eq!(read(Some("application/json"), r#""\ud800""#).await.err(), Some(BodyFault::NotAnObject("str")));
+        for (body, place) in [
+            (r#"{"username":"\ud800","#, "Unexpected input: line 1 column 20"),
+            (r#"{"username":"\ud80"#, "Unexpected end: line 1 column 18"),
+            (r#"{"username":"\ud800"}}"#, "Unexpected input: line 1 column 20"),
+        ] {
+            assert_eq!(read(Some("application/json"), body).await.err(), Some(BodyFault::Json(place.into())), "{body}");
+        }
     }
 
     #[tokio::test]

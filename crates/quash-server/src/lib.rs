@@ -11,6 +11,8 @@ mod error;
 
 mod body;
 
+mod surrogates;
+
 mod answer;
 
 mod settings;
