@@ -48,6 +48,8 @@ pub enum Code {
     NotFound,
     /// The path exists, but not for this method.
     MethodNotAllowed,
+    /// The client takes no form that the answer could have.
+    NotAcceptable,
     /// Too many at once.
     Throttled,
     /// Ours: it can't be answered now.
@@ -58,7 +60,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -72,6 +74,7 @@ impl Code {
         Self::BodyTimeout,
         Self::NotFound,
         Self::MethodNotAllowed,
+        Self::NotAcceptable,
         Self::Throttled,
         Self::Unavailable,
         Self::InternalError,
@@ -126,6 +129,8 @@ impl Code {
                 "There is nothing at this path."),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed",
                 "The path exists, but not for this method; the header Allow names those it exists for."),
+            Self::NotAcceptable => ("not_acceptable", StatusCode::NOT_ACCEPTABLE, "Not acceptable",
+                "The header Accept allows no JSON, and there is nothing else. Leave it out, or send `Accept: application/json`."),
             Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Throttled",
                 "Too many sign-ins at once from one network. Wait as long as Retry-After says."),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable",
@@ -197,6 +202,11 @@ impl Fault {
         Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, format!("Method \"{name}\" not allowed.")) }
     }
 
+    /// The client takes no form that the answer could have.
+    pub(crate) fn not_acceptable() -> Self {
+        Self::new(Code::NotAcceptable, "Could not satisfy the request Accept header.")
+    }
+
     /// A fault in the program.
     pub(crate) fn internal() -> Self {
         Self::new(Code::InternalError, "The request failed because of a fault in the program.")
@@ -259,6 +269,7 @@ impl Fault {
             | Code::InvalidRequest
             | Code::UnsupportedMediaType
             | Code::MethodNotAllowed
+            | Code::NotAcceptable
             | Code::NotFound
             | Code::Throttled => false,
             Code::TokenNotValid

@@ -15,6 +15,8 @@ mod surrogates;
 
 mod answer;
 
+mod negotiation;
+
 mod settings;
 
 mod layers;

@@ -12,9 +12,11 @@ use quash_verify::GuardLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api;
+use crate::api::describe::describe;
 use crate::door::Door;
 use crate::error::Fault;
 use crate::layers::surround;
+use crate::negotiation::negotiate;
 use crate::settings::DoorSettings;
 
 /// All endpoints over one service.
@@ -24,11 +26,11 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
 
     let token = |path: &str| format!("{prefix}{path}");
     let routes = Router::new()
-        .merge(simple_jwt(&token("/token"), post(api::token::obtain)))
-        .merge(simple_jwt(&token("/token/refresh"), post(api::refresh::refresh)))
-        .merge(simple_jwt(&token("/token/verify"), post(api::verify::verify)))
-        .merge(simple_jwt(&token("/token/blacklist"), post(api::blacklist::blacklist)))
-        .merge(simple_jwt(&token("/logout"), post(api::logout::log_out)))
+        .merge(simple_jwt(&door, &token("/token"), post(api::token::obtain)))
+        .merge(simple_jwt(&door, &token("/token/refresh"), post(api::refresh::refresh)))
+        .merge(simple_jwt(&door, &token("/token/verify"), post(api::verify::verify)))
+        .merge(simple_jwt(&door, &token("/token/blacklist"), post(api::blacklist::blacklist)))
+        .merge(simple_jwt(&door, &token("/logout"), post(api::logout::log_out)))
         .merge(guarded(&door, "/v1/me", get(api::me::me)))
         .route("/.well-known/jwks.json", read_only(get(api::jwks::jwks)))
         .route("/livez", read_only(get(api::health::livez)))
@@ -44,9 +46,11 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .with_state(door)
 }
 
-/// A path that follows Simple JWT: with and without its last slash, POST alone, and OPTIONS tells about it.
-fn simple_jwt(path: &str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
-    let methods = methods.merge(options(api::describe)).fallback(token_method_not_allowed);
+/// A path that follows Simple JWT: with and without its last slash, POST alone, OPTIONS tells about it, and what the
+/// client accepts is asked first.
+fn simple_jwt(door: &Arc<Door>, path: &str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+    let methods = methods.merge(options(describe)).fallback(token_method_not_allowed);
+    let methods = methods.layer(from_fn_with_state(Arc::clone(door), negotiate));
     Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
 }
 

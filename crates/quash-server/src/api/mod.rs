@@ -11,6 +11,8 @@ pub(crate) mod blacklist;
 
 pub(crate) mod logout;
 
+pub(crate) mod describe;
+
 pub(crate) mod me;
 
 pub(crate) mod jwks;
@@ -22,7 +24,7 @@ pub(crate) mod docs;
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::answer::token_json;
 use crate::body::{BodyFault, Fields, Take};
@@ -37,10 +39,4 @@ pub(crate) async fn token_field(request: Request, name: &'static str) -> Result<
 /// `{}`: it is done, and there is nothing to say.
 pub(crate) fn done() -> Response {
     token_json(StatusCode::OK, &Value::Object(Map::new()))
-}
-
-/// What OPTIONS tells about a path that follows Simple JWT.
-pub(crate) async fn describe() -> Response {
-    let parses = ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"];
-    token_json(StatusCode::OK, &json!({ "renders": ["application/json"], "parses": parses }))
 }
