@@ -17,16 +17,13 @@ const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives the request an id, bounds its time, and tells the log what became of it: method, route, status and id,
+/// Gives the request an id, and tells the log what became of it: method, route, status and id,
 /// never an address, a header or a body.
 pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let id = door.service.new_request_id();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let mut answer = match tokio::time::timeout(REQUEST_WITHIN, next.run(request)).await {
-        Ok(answer) => answer,
-        Err(_) => Fault::too_slow().into_problem(&door.settings),
-    };
+    let mut answer = next.run(request).await;
     let status = answer.status().as_u16();
     let route = route.as_deref().unwrap_or("-");
     if status >= 500 {
@@ -41,4 +38,10 @@ pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, ne
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     answer
+}
+
+/// Bounds the request's time.
+pub(crate) async fn bound(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(REQUEST_WITHIN, next.run(request)).await;
+    answered.unwrap_or_else(|_| Fault::too_slow().into_problem(&door.settings))
 }

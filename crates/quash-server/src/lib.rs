@@ -19,11 +19,16 @@ mod negotiation;
 
 mod settings;
 
+mod origin;
+
 mod layers;
+
+mod cors;
 
 mod accept;
 
 pub use accept::serve;
 pub use error::Code;
+pub use origin::{Origin, OriginFault};
 pub use routes::router;
 pub use settings::{Compat, DoorSettings};

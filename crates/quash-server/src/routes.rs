@@ -13,9 +13,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api;
 use crate::api::describe::describe;
+use crate::cors::across_origins;
 use crate::door::Door;
 use crate::error::Fault;
-use crate::layers::surround;
+use crate::layers::{bound, surround};
 use crate::negotiation::negotiate;
 use crate::settings::DoorSettings;
 
@@ -42,6 +43,8 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
     routes
         .fallback(any(not_found))
         .layer(CatchPanicLayer::custom(on_panic))
+        .layer(from_fn_with_state(Arc::clone(&door), bound))
+        .layer(from_fn_with_state(Arc::clone(&door), across_origins))
         .layer(from_fn_with_state(Arc::clone(&door), surround))
         .with_state(door)
 }

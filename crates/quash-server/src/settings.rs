@@ -1,5 +1,7 @@
 //! What an operator may choose about the door.
 
+use crate::origin::Origin;
+
 /// What an operator may choose about the door.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DoorSettings {
@@ -11,6 +13,8 @@ pub struct DoorSettings {
     pub compat: Compat,
     /// A proxy stands before the door, so the peer's address isn't the client's.
     pub behind_proxy: bool,
+    /// Whose pages may read answers. Nobody's by default.
+    pub cors_origins: Vec<Origin>,
 }
 
 /// How closely answers follow Simple JWT's.
@@ -25,7 +29,13 @@ pub enum Compat {
 
 impl Default for DoorSettings {
     fn default() -> Self {
-        Self { prefix: "/api".into(), auth_header_types: vec!["Bearer".into()], compat: Compat::default(), behind_proxy: false }
+        Self {
+            prefix: "/api".into(),
+            auth_header_types: vec!["Bearer".into()],
+            compat: Compat::default(),
+            behind_proxy: false,
+            cors_origins: Vec::new(),
+        }
     }
 }
 

@@ -157,6 +157,7 @@ fn read(values: &Values) -> Result<Settings, Fault> {
             auth_header_types: tokens.auth_header_types,
             compat: tokens.compat,
             behind_proxy: http.behind_proxy,
+            ..DoorSettings::default()
         },
         listen: http.listen,
         engine: storage::read(section("storage"))?,
