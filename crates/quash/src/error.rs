@@ -31,6 +31,20 @@ pub(crate) struct CommandError {
     pub(crate) hint: Option<String>,
     /// How the process ends.
     pub(crate) exit: Exit,
+    /// All that was found wrong, where that may be more than one thing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// One of the things that are wrong.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Finding {
+    /// Where it stands.
+    pub(crate) place: String,
+    /// What is wrong, in one sentence.
+    pub(crate) message: String,
+    /// What helps.
+    pub(crate) hint: String,
 }
 
 impl Exit {
@@ -51,7 +65,7 @@ impl Exit {
 impl CommandError {
     /// An error that ends the process in this way.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, exit }
+        Self { message: message.into(), hint: None, exit, findings: Vec::new() }
     }
 
     /// Something went wrong.
@@ -63,6 +77,13 @@ impl CommandError {
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what was found wrong.
+    #[must_use]
+    pub(crate) fn findings(mut self, findings: Vec<Finding>) -> Self {
+        self.findings = findings;
         self
     }
 }

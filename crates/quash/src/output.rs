@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use crate::error::CommandError;
+use crate::error::{CommandError, Finding};
 
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,13 +38,22 @@ pub(crate) fn note(text: &str) {
 /// Tells why the command ends without success.
 pub(crate) fn error(form: Form, error: &CommandError) {
     let text = match form {
-        Form::Json => serde_json::json!({
-            "error": { "message": error.message, "hint": error.hint, "kind": error.exit, "exit_code": error.exit.code() }
-        })
-        .to_string(),
+        Form::Json => {
+            let mut told = serde_json::json!({
+                "message": error.message, "hint": error.hint, "kind": error.exit, "exit_code": error.exit.code()
+            });
+            if !error.findings.is_empty() {
+                told["findings"] = serde_json::json!(error.findings);
+            }
+            serde_json::json!({ "error": told }).to_string()
+        }
         Form::Text => {
             let hint = error.hint.as_deref().map(|hint| format!("\n hint: {}", clean(hint))).unwrap_or_default();
-            format!("error: {}{hint}", clean(&error.message))
+            // A single one is what the message says.
+            let findings = error.findings.iter().filter(|_| error.findings.len() > 1);
+            let lines = findings.map(|Finding { place, message, hint }| clean(&format!("{place}: {message}; {hint}")));
+            let lines: String = lines.map(|line| format!("\n {line}")).collect();
+            format!("error: {}{hint}{lines}", clean(&error.message))
         }
     };
     write_to(io::stderr().lock(), &text);
@@ -73,7 +82,8 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().flat_map(|c| if steers(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
-fn steers(c: char) -> bool {
+/// Whether a character moves a cursor, changes a colour or turns the direction of writing.
+pub(crate) fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and which file does the work.
 
 mod account;
+mod config;
 mod demo;
 mod place;
 mod revoke;
@@ -26,7 +27,7 @@ Exit codes:
   75  it can't be done now; try again
 
 Settings come from quash.toml in the data directory (or --config), from the environment as
-QUASH_<SECTION>_<KEY>, and from --set; each later one wins.";
+QUASH_<SECTION>_<KEY>, and from --set; each later one wins. `quash config` helps with them.";
 
 /// JWT sessions that end when you say so.
 #[derive(Parser)]
@@ -71,6 +72,9 @@ enum Command {
     /// Look at tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Check settings, show those that hold, and get help with writing them
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Sign in, call, log out, call again: see a token die, in a server of its own
     Demo,
 }
@@ -92,13 +96,14 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Serve(args) => args.listen.clone(),
         _ => None,
     };
-    let place = Place::new(cli.place, listen, form)?;
+    let place = Place::new(cli.place, listen, form);
     match cli.command {
         Command::Serve(_) => serve::run(&place).await,
         Command::Account(command) => account::run(command, &place).await,
         Command::Session(command) => session::run(command, &place).await,
         Command::Revoke(command) => revoke::run(command, &place).await,
         Command::Token(command) => token::run(command, &place).await,
+        Command::Config(command) => config::run(&command, &place),
         Command::Demo => demo::run(&place).await,
     }
 }

@@ -10,7 +10,7 @@ use crate::control::{self, Reply, Request};
 use crate::data_dir::{Absent, DataDir};
 use crate::error::CommandError;
 use crate::output::{self, Form};
-use crate::settings::{self, Environment, Flags, LogFormat, LogSettings, Settings};
+use crate::settings::{self, Environment, Flags, Loaded, LogFormat, LogSettings, Settings};
 
 /// Where a command works.
 pub(super) struct Place {
@@ -20,13 +20,18 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn new(args: PlaceArgs, listen: Option<String>, form: Form) -> Result<Self, CommandError> {
+    pub(super) fn new(args: PlaceArgs, listen: Option<String>, form: Form) -> Self {
         let flags = Flags { data_dir: args.data_dir, config: args.config, listen, set: args.set };
-        Ok(Self { flags, environment: Environment::read()?, form })
+        Self { flags, environment: Environment::read(), form }
     }
 
     /// The settings that hold here. They are read before anything is made.
     pub(super) fn settings(&self) -> Result<Settings, CommandError> {
+        self.loaded().map(|loaded| loaded.settings)
+    }
+
+    /// The same, with where they come from.
+    pub(super) fn loaded(&self) -> Result<Loaded, CommandError> {
         Ok(settings::load(&self.flags, &self.environment, &self.data_dir_path())?)
     }
 

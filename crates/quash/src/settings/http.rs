@@ -1,12 +1,36 @@
 //! `[http]`: where quash listens, and what stands before it.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use super::fault::Fault;
-use super::value::Section;
+use super::fault::Told;
+use super::key::{DefaultsTo, Entry, Key};
+use super::kind::{Address, Switch, Text};
+use super::section::Section;
+use super::table::{Description, Naming, Table};
 
-/// The keys of the section.
-pub(super) const KEYS: &[&str] = &["listen", "prefix", "behind_proxy"];
+pub(super) const TABLE: Table =
+    Table { name: "http", doc: "where quash listens", naming: Naming::One, keys: &[&LISTEN, &PREFIX, &BEHIND_PROXY] };
+
+const LISTEN: Key<Address> = Key {
+    name: "listen",
+    kind: Address,
+    unset: DefaultsTo("\"127.0.0.1:8000\""),
+    doc: "Port 0 takes a free one. An address that other machines reach is refused without `behind_proxy`: quash speaks no TLS, \
+          and passwords would travel in clear.",
+};
+const PREFIX: Key<Text> = Key {
+    name: "prefix",
+    kind: Text,
+    unset: DefaultsTo("\"/api\""),
+    doc: "What stands before `/token/` and `/logout/`. It can't begin with a path of quash's own, such as `/v1`.",
+};
+const BEHIND_PROXY: Key<Switch> = Key {
+    name: "behind_proxy",
+    kind: Switch,
+    unset: DefaultsTo("false"),
+    doc: "Says that a proxy with TLS stands before quash, and so allows another address than loopback. Forwarding headers aren't \
+          read.",
+};
 
 /// The section, read.
 pub(super) struct Http {
@@ -15,24 +39,25 @@ pub(super) struct Http {
     pub(super) behind_proxy: bool,
 }
 
+/// What `QUASH_LISTEN` and `--listen` stand for.
+pub(super) fn listen_key() -> Description {
+    LISTEN.describe()
+}
+
 /// First segments that have a meaning of their own.
 const TAKEN: [&str; 9] = ["v1", "admin", "oauth2", ".well-known", "forward-auth", "livez", "readyz", "metrics", "docs"];
 
-pub(super) fn read(section: Section<'_>) -> Result<Http, Fault> {
-    let behind_proxy = section.switch("behind_proxy")?.unwrap_or(false);
-    Ok(Http { listen: listen(section, behind_proxy)?, prefix: prefix(section)?, behind_proxy })
+pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
+    let behind_proxy = section.read(&BEHIND_PROXY);
+    let (listen, prefix) = (listen(&mut section, behind_proxy), prefix(&mut section));
+    Ok(Http { listen: listen?, prefix: prefix?, behind_proxy: behind_proxy? })
 }
 
-fn listen(section: Section<'_>, behind_proxy: bool) -> Result<SocketAddr, Fault> {
-    let Some(text) = section.text("listen")? else {
-        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)));
-    };
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| section.fault("listen", "isn't an IP address and a port", "write it like \"127.0.0.1:8000\" or \"[::1]:8000\""))?;
-    if !address.ip().to_canonical().is_loopback() && !behind_proxy {
-        return Err(section.fault(
-            "listen",
+fn listen(section: &mut Section<'_>, behind_proxy: Result<bool, Told>) -> Result<SocketAddr, Told> {
+    let address = section.read(&LISTEN)?;
+    if !address.ip().to_canonical().is_loopback() && behind_proxy == Ok(false) {
+        return Err(section.wrong(
+            &LISTEN,
             "can be reached from other machines, which would send passwords and tokens without encryption",
             "listen on 127.0.0.1; or let a proxy that speaks TLS stand before quash, and say so with http.behind_proxy = true",
         ));
@@ -40,17 +65,17 @@ fn listen(section: Section<'_>, behind_proxy: bool) -> Result<SocketAddr, Fault>
     Ok(address)
 }
 
-fn prefix(section: Section<'_>) -> Result<String, Fault> {
-    let Some(prefix) = section.text("prefix")? else { return Ok("/api".into()) };
+fn prefix(section: &mut Section<'_>) -> Result<String, Told> {
+    let prefix = section.read(&PREFIX)?;
     let segments: Vec<&str> = prefix.strip_prefix('/').unwrap_or_default().split('/').collect();
     let is_segment = |segment: &&str| {
         !matches!(*segment, "" | "." | "..") && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
     };
     if !segments.iter().all(is_segment) {
-        return Err(section.fault("prefix", "isn't a path", "write it like \"/api\": with a slash before each part and none at the end"));
+        return Err(section.wrong(&PREFIX, "isn't a path", "write it like \"/api\": with a slash before each part and none at the end"));
     }
     if segments.first().is_some_and(|first| TAKEN.contains(first)) {
-        return Err(section.fault("prefix", "begins with a path that quash uses itself", "choose another, such as \"/api\""));
+        return Err(section.wrong(&PREFIX, "begins with a path that quash uses itself", "choose another, such as \"/api\""));
     }
     Ok(prefix)
 }

@@ -2,11 +2,32 @@
 
 use tracing::level_filters::LevelFilter;
 
-use super::fault::Fault;
-use super::value::Section;
+use super::fault::Told;
+use super::key::{DefaultsTo, Key};
+use super::kind::Words;
+use super::section::Section;
+use super::table::{Naming, Table};
 
-/// The keys of the section.
-pub(super) const KEYS: &[&str] = &["level", "format"];
+pub(super) const TABLE: Table = Table { name: "log", doc: "what is told on stderr", naming: Naming::One, keys: &[&LEVEL, &FORMAT] };
+
+const LEVEL: Key<Words<LevelFilter>> = Key {
+    name: "level",
+    kind: Words(&[
+        ("error", LevelFilter::ERROR),
+        ("warn", LevelFilter::WARN),
+        ("info", LevelFilter::INFO),
+        ("debug", LevelFilter::DEBUG),
+        ("trace", LevelFilter::TRACE),
+    ]),
+    unset: DefaultsTo("\"info\""),
+    doc: "The least important lines that are written. Commands other than `serve` write warnings at most.",
+};
+const FORMAT: Key<Words<LogFormat>> = Key {
+    name: "format",
+    kind: Words(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
+    unset: DefaultsTo("\"text\""),
+    doc: "For people, or one JSON object a line.",
+};
 
 /// What quash tells about its work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,16 +47,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-pub(super) fn read(section: Section<'_>) -> Result<LogSettings, Fault> {
-    let levels = [
-        ("error", LevelFilter::ERROR),
-        ("warn", LevelFilter::WARN),
-        ("info", LevelFilter::INFO),
-        ("debug", LevelFilter::DEBUG),
-        ("trace", LevelFilter::TRACE),
-    ];
-    Ok(LogSettings {
-        level: section.one_of("level", &levels)?.unwrap_or(LevelFilter::INFO),
-        format: section.one_of("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])?.unwrap_or(LogFormat::Text),
-    })
+pub(super) fn read(mut section: Section<'_>) -> Result<LogSettings, Told> {
+    let (level, format) = (section.read(&LEVEL), section.read(&FORMAT));
+    Ok(LogSettings { level: level?, format: format? })
 }

@@ -1,10 +1,17 @@
-//! Settings: one file for each section, and the layers that fill them. Only this room reads the environment. What
-//! comes out is valid; what isn't stops the start with the key, where it stands, the fault and the remedy.
+//! Settings: one file for each section, which describes its keys and reads them; the layers that fill them; and what is
+//! made of the descriptions. Only this room reads the environment. What comes out is valid; what isn't stops the start
+//! with the key, where it stands, the fault and the remedy.
 
-mod fault;
+mod environment;
 mod layers;
-mod nearest;
+
+mod key;
+mod kind;
+mod secret;
+mod section;
+mod shape;
 mod span;
+mod table;
 mod value;
 
 mod http;
@@ -14,7 +21,14 @@ mod sessions;
 mod storage;
 mod tokens;
 
-use std::ffi::OsString;
+mod draft;
+mod pattern;
+mod schema;
+mod show;
+
+mod fault;
+mod nearest;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -22,12 +36,21 @@ use quash_core::model::{Policy, RotationPolicy};
 use quash_core::token::Algorithm;
 use quash_server::DoorSettings;
 
-use fault::Fault;
-use value::{Found, Raw, Section, Values};
+use fault::{Faults, Origin, Told};
+use layers::Layers;
+use section::Reader;
+use table::Table;
+use value::{Found, Raw, Values};
 
-pub(crate) use fault::Origin;
+pub(crate) use draft::{Extent, draft};
+pub(crate) use environment::Environment;
 pub(crate) use log::{LogFormat, LogSettings};
+pub(crate) use schema::schema;
+pub(crate) use show::Origins;
 pub(crate) use storage::Engine;
+
+/// All sections, in the order in which they are shown.
+const SECTIONS: &[Table] = &[tokens::TABLE, rotation::TABLE, sessions::TABLE, http::TABLE, storage::TABLE, log::TABLE];
 
 /// Everything an operator may choose.
 #[derive(Clone, Debug)]
@@ -46,71 +69,22 @@ pub(crate) struct Settings {
     pub(crate) log: LogSettings,
 }
 
+/// Settings, and where they come from.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    /// The settings file that was read.
+    pub(crate) file: Option<PathBuf>,
+    values: Values,
+}
+
 /// What the command line says about settings.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default)]
 pub(crate) struct Flags {
     pub(crate) data_dir: Option<PathBuf>,
     pub(crate) config: Option<PathBuf>,
     pub(crate) listen: Option<String>,
     pub(crate) set: Vec<String>,
-}
-
-/// What the environment says: the variables whose names begin with `QUASH_`.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Environment {
-    pub(crate) data_dir: Option<PathBuf>,
-    config: Option<PathBuf>,
-    listen: Option<String>,
-    keys: Vec<(String, String)>,
-}
-
-/// All sections and their keys.
-const SECTIONS: &[(&str, &[&str])] = &[
-    ("tokens", tokens::KEYS),
-    ("rotation", rotation::KEYS),
-    ("sessions", sessions::KEYS),
-    ("http", http::KEYS),
-    ("storage", storage::KEYS),
-    ("log", log::KEYS),
-];
-
-/// Variables that stand for flags.
-const OWN_VARIABLES: [&str; 3] = ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN"];
-/// Variables that other programs of the project read.
-const OTHERS_VARIABLES: [&str; 2] = ["QUASH_VECTORS", "QUASH_SOAK"];
-
-impl Environment {
-    /// The environment of this process.
-    ///
-    /// # Errors
-    /// A variable of ours isn't text.
-    pub(crate) fn read() -> Result<Self, Fault> {
-        #[expect(clippy::disallowed_methods, reason = "settings are read here, and nowhere else")]
-        Self::of(std::env::vars_os())
-    }
-
-    fn of(variables: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, Fault> {
-        let mut environment = Self::default();
-        for (name, value) in variables {
-            let Some(name) = name.to_str().filter(|name| name.starts_with("QUASH_") && !OTHERS_VARIABLES.contains(name)) else {
-                continue;
-            };
-            let not_text = || Fault {
-                subject: format!("environment variable {name}"),
-                origin: Origin::Environment(name.to_owned()),
-                fault: "isn't UTF-8".into(),
-                remedy: "write it as UTF-8".into(),
-            };
-            match name {
-                "QUASH_DATA_DIR" => environment.data_dir = Some(value.into()),
-                "QUASH_CONFIG" => environment.config = Some(value.into()),
-                "QUASH_LISTEN" => environment.listen = Some(value.into_string().map_err(|_| not_text())?),
-                _ => environment.keys.push((name.to_owned(), value.into_string().map_err(|_| not_text())?)),
-            }
-        }
-        environment.keys.sort();
-        Ok(environment)
-    }
 }
 
 /// The settings file to read, if there is one: the one that was named, or `quash.toml` in the data directory.
@@ -122,32 +96,47 @@ fn file(flags: &Flags, environment: &Environment, data_dir: &Path) -> Option<Pat
 /// Reads all layers.
 ///
 /// # Errors
-/// The first setting that is wrong.
-pub(crate) fn load(flags: &Flags, environment: &Environment, data_dir: &Path) -> Result<Settings, Fault> {
-    let mut values = Values::new();
-    if let Some(path) = file(flags, environment, data_dir) {
-        layers::add_file(&mut values, &path)?;
-    }
-    layers::add_environment(&mut values, &environment.keys)?;
-    let listen_variable = environment.listen.clone().map(|text| (text, Origin::Environment("QUASH_LISTEN".into())));
-    add_listen(&mut values, listen_variable);
-    layers::add_flags(&mut values, &flags.set)?;
-    add_listen(&mut values, flags.listen.clone().map(|text| (text, Origin::Flag("--listen".into()))));
-    read(&values)
-}
-
-fn add_listen(values: &mut Values, given: Option<(String, Origin)>) {
-    if let Some((text, origin)) = given {
-        values.insert(("http", "listen"), Found { raw: Raw::Plain(text), origin });
+/// All that is wrong.
+pub(crate) fn load(flags: &Flags, environment: &Environment, data_dir: &Path) -> Result<Loaded, Faults> {
+    let file = file(flags, environment, data_dir);
+    let (layers, known) = lay(SECTIONS, file.as_deref(), environment, flags);
+    let Layers { values, mut faults, .. } = layers;
+    // Without the file nobody can say what is missing, or what goes with what.
+    let settings = known.and_then(|()| read(&values, &mut faults));
+    match settings {
+        Ok(settings) if faults.is_empty() => Ok(Loaded { settings, file, values }),
+        _ => Err(faults.in_order()),
     }
 }
 
-fn read(values: &Values) -> Result<Settings, Fault> {
-    let section = |name| Section { name, values };
-    let tokens = tokens::read(section("tokens"))?;
-    let grace = rotation::read(section("rotation"))?;
-    let sessions = sessions::read(section("sessions"))?;
-    let http = http::read(section("http"))?;
+/// Lays the layers one over the other; an error beside them where the file couldn't be read.
+fn lay(tables: &'static [Table], file: Option<&Path>, environment: &Environment, flags: &Flags) -> (Layers, Result<(), Told>) {
+    let mut layers = Layers::new(tables);
+    let known = file.map_or(Ok(()), |path| layers.add_file(path));
+    layers.open_sections_of(&flags.set);
+    layers.add_environment(environment);
+    add_listen(&mut layers.values, environment.listen.clone(), Origin::Environment("QUASH_LISTEN".into()));
+    layers.add_flags(&flags.set);
+    add_listen(&mut layers.values, flags.listen.clone(), Origin::Flag("--listen".into()));
+    (layers, known)
+}
+
+fn add_listen(values: &mut Values, given: Option<String>, origin: Origin) {
+    if let Some(text) = given {
+        values.lay(http::TABLE.name, &http::listen_key(), Found { raw: Raw::Plain(text), origin });
+    }
+}
+
+fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
+    let mut reader = Reader { values, faults };
+    let tokens = tokens::read(reader.section(&tokens::TABLE));
+    let grace = rotation::read(reader.section(&rotation::TABLE));
+    let sessions = sessions::read(reader.section(&sessions::TABLE));
+    let http = http::read(reader.section(&http::TABLE));
+    let engine = storage::read(reader.section(&storage::TABLE));
+    let log = log::read(reader.section(&log::TABLE));
+    // Only now, so that all faults are told.
+    let (tokens, grace, sessions, http) = (tokens?, grace?, sessions?, http?);
     let rotation = RotationPolicy { rotate: tokens.rotate, blacklist: tokens.blacklist, grace };
     Ok(Settings {
         policy: Policy { tokens: tokens.policy, rotation, sessions },
@@ -160,8 +149,8 @@ fn read(values: &Values) -> Result<Settings, Fault> {
             ..DoorSettings::default()
         },
         listen: http.listen,
-        engine: storage::read(section("storage"))?,
-        log: log::read(section("log"))?,
+        engine: engine?,
+        log: log?,
     })
 }
 
@@ -169,8 +158,9 @@ fn read(values: &Values) -> Result<Settings, Fault> {
 ///
 /// # Errors
 /// None, as long as the defaults are valid.
-pub(crate) fn defaults() -> Result<Settings, Fault> {
-    read(&Values::new())
+pub(crate) fn defaults() -> Result<Settings, Faults> {
+    let mut faults = Faults::default();
+    read(&Values::default(), &mut faults).map_err(|_told| faults)
 }
 
 /// Where temporary directories are made.

@@ -1,7 +1,13 @@
 //! "Did you mean": the known word nearest to an unknown one.
 
+/// A longer word is no slip of the finger, and comparing it would take long.
+const WORD_BYTES: usize = 128;
+
 /// The candidate with the smallest edit distance, if it is near enough to have been meant.
 pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > WORD_BYTES {
+        return None;
+    }
     let near_enough = (word.chars().count() / 3).clamp(1, 4);
     candidates.map(|candidate| (distance(word, candidate), candidate)).filter(|(far, _)| *far <= near_enough).min().map(|(_, found)| found)
 }
@@ -40,6 +46,8 @@ mod tests {
         ] {
             assert_eq!(nearest(typed, known.into_iter()), meant, "{typed}");
         }
+        assert!(nearest(&"a".repeat(WORD_BYTES), std::iter::once("a".repeat(WORD_BYTES - 1).as_str())).is_some());
+        assert!(nearest(&"a".repeat(WORD_BYTES + 1), std::iter::once("a".repeat(WORD_BYTES).as_str())).is_none());
         assert_eq!(distance("ab", "ba"), 1);
         assert_eq!(distance("", "abc"), 3);
     }

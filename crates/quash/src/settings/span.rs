@@ -1,11 +1,12 @@
 //! Spans of time as settings write them: one whole number and a unit, such as `5m`. Anything else is refused: a span
 //! that was read in another way than it was meant would make tokens that hold too long.
 
+use std::fmt;
 use std::time::Duration;
 
-/// What a span may be.
+/// The kind of a key that holds a span of time, with its bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Bounds {
+pub(super) struct Span {
     pub(super) least: Duration,
     pub(super) most: Duration,
     /// `0` in any unit is allowed besides.
@@ -25,25 +26,19 @@ pub(super) const REMEDY: &str = "write one whole number and a unit (ms, s, m, h,
 /// Ten years, near enough: longer spans are slips.
 pub(super) const LONGEST: Duration = Duration::from_secs(3653 * 24 * 3600);
 
+/// Each unit and its milliseconds.
+pub(super) const UNITS: [(&str, u64); 6] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+
 /// The span of a text, or what is wrong with the text.
-pub(super) fn parse(text: &str, bounds: Bounds) -> Result<Duration, String> {
+pub(super) fn parse(text: &str, bounds: Span) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let millis_per_unit: u64 = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        "w" => 604_800_000,
-        _ => return Err(fault_of_form(text, number, unit)),
-    };
-    if number.is_empty() {
+    let Some((_, millis_per_unit)) = UNITS.iter().find(|(known, _)| *known == unit).filter(|_| !number.is_empty()) else {
         return Err(fault_of_form(text, number, unit));
-    }
+    };
     let too_long = || format!("is longer than {}", shown(bounds.most));
     let number: u64 = number.parse().map_err(|_| too_long())?;
-    let span = Duration::from_millis(number.checked_mul(millis_per_unit).ok_or_else(too_long)?);
+    let span = Duration::from_millis(number.checked_mul(*millis_per_unit).ok_or_else(too_long)?);
     match (span.is_zero(), bounds.zero) {
         (true, Zero::Allowed) => Ok(span),
         (true, Zero::Refused) => Err("is zero, which makes no sense here".into()),
@@ -53,15 +48,26 @@ pub(super) fn parse(text: &str, bounds: Bounds) -> Result<Duration, String> {
     }
 }
 
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let zero = match self.zero {
+            Zero::Allowed => "0 or ",
+            Zero::Refused => "",
+        };
+        write!(f, "span, {zero}{} to {}", shown(self.least), shown(self.most))
+    }
+}
+
 /// A span as a setting would write it, in the largest unit that leaves no rest.
 pub(super) fn shown(span: Duration) -> String {
     let millis = span.as_millis();
-    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
-    match units.into_iter().find(|(_, size)| millis > 0 && millis.is_multiple_of(*size)) {
-        Some((unit, size)) => format!("{}{unit}", millis / size),
-        None if millis == 0 => "0s".into(),
-        None => format!("{millis}ms"),
+    if millis == 0 {
+        return "0s".into();
     }
+    // Days at most: nobody counts a year in weeks.
+    let days_at_most = UNITS.iter().rev().filter(|(unit, _)| *unit != "w");
+    let fitting = days_at_most.map(|(unit, size)| (unit, u128::from(*size))).find(|(_, size)| millis.is_multiple_of(*size));
+    fitting.map_or_else(|| format!("{millis}ms"), |(unit, size)| format!("{}{unit}", millis / size))
 }
 
 fn fault_of_form(text: &str, number: &str, unit: &str) -> String {
@@ -90,7 +96,7 @@ fn fault_of_form(text: &str, number: &str, unit: &str) -> String {
 mod tests {
     use super::*;
 
-    const ANY: Bounds = Bounds { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused };
+    const ANY: Span = Span { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused };
 
     #[test]
     fn one_number_and_one_unit() {
@@ -135,6 +141,6 @@ mod tests {
             let answer = parse(text, ANY);
             assert!(answer.as_ref().is_err_and(|found| found.contains(fault)), "{text:?}: {answer:?}");
         }
-        assert_eq!(parse("0s", Bounds { zero: Zero::Allowed, ..ANY }), Ok(Duration::ZERO));
+        assert_eq!(parse("0s", Span { zero: Zero::Allowed, ..ANY }), Ok(Duration::ZERO));
     }
 }

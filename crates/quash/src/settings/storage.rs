@@ -1,10 +1,19 @@
 //! `[storage]`: where quash keeps what it must not forget.
 
-use super::fault::Fault;
-use super::value::Section;
+use super::fault::Told;
+use super::key::{DefaultsTo, Key};
+use super::kind::Words;
+use super::section::Section;
+use super::table::{Naming, Table};
 
-/// The keys of the section.
-pub(super) const KEYS: &[&str] = &["engine"];
+pub(super) const TABLE: Table = Table { name: "storage", doc: "where things are kept", naming: Naming::One, keys: &[&ENGINE] };
+
+const ENGINE: Key<Words<Engine>> = Key {
+    name: "engine",
+    kind: Words(&[("sqlite", Engine::Sqlite), ("memory", Engine::Memory)]),
+    unset: DefaultsTo("\"sqlite\""),
+    doc: "`memory` ends with the process, accounts included, and warns at its start. For trials.",
+};
 
 /// Where quash keeps what it must not forget.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +24,6 @@ pub(crate) enum Engine {
     Memory,
 }
 
-pub(super) fn read(section: Section<'_>) -> Result<Engine, Fault> {
-    Ok(section.one_of("engine", &[("sqlite", Engine::Sqlite), ("memory", Engine::Memory)])?.unwrap_or(Engine::Sqlite))
+pub(super) fn read(mut section: Section<'_>) -> Result<Engine, Told> {
+    section.read(&ENGINE)
 }

@@ -1,13 +1,18 @@
-//! Values as they stand in the settings file, the environment or the flags, and how each section reads its own.
+//! Values as they stand in the settings file, the environment or the flags, before anybody knows what they should be.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::fmt;
+use std::path::PathBuf;
 
-use super::fault::{Fault, Origin};
-use super::span::{self, Bounds};
+use toml::de::DeValue;
+
+use super::fault::{Origin, cut};
+use super::secret::{HIDDEN, SecretText};
+use super::shape::Shape;
+use super::table::{Description, Table};
 
 /// A value before anybody knows what it should be.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Raw {
     /// From the environment or a flag: text that may stand for anything.
     Plain(String),
@@ -15,137 +20,134 @@ pub(super) enum Raw {
     Bool(bool),
     Whole(i64),
     List(Vec<String>),
+    /// The text of a key that holds a secret, wherever it stands.
+    Secret(SecretText),
     /// Something that no setting is, in words.
     Other(&'static str),
 }
 
 /// A value and where it stands.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) raw: Raw,
     pub(super) origin: Origin,
 }
 
-/// What was found, by section and key. Only known ones are in it.
-pub(super) type Values = BTreeMap<(&'static str, &'static str), Found>;
-
-/// One section, being read.
-#[derive(Clone, Copy)]
-pub(super) struct Section<'a> {
-    pub(super) name: &'static str,
-    pub(super) values: &'a Values,
+/// What was found, by section. Only known sections and keys are in it.
+#[derive(Default, Debug)]
+pub(super) struct Values {
+    /// By `tokens` or `foreign.django`.
+    sections: BTreeMap<String, Content>,
 }
 
-impl Section<'_> {
-    /// A text; never empty.
-    pub(super) fn text(&self, key: &'static str) -> Result<Option<String>, Fault> {
-        let Some(found) = self.found(key) else { return Ok(None) };
-        match &found.raw {
-            Raw::Plain(text) | Raw::Text(text) if text.is_empty() => Err(self.fault(key, "is empty", "write a text, or leave the key out")),
-            Raw::Plain(text) | Raw::Text(text) => Ok(Some(text.clone())),
-            _ => Err(self.fault(key, "isn't a text", "put it in quotation marks")),
+/// What was found in a section.
+#[derive(Debug)]
+pub(super) struct Content {
+    /// Where the section is first named.
+    pub(super) origin: Origin,
+    keys: BTreeMap<String, Found>,
+}
+
+impl Raw {
+    /// A value of TOML.
+    pub(super) fn of(value: &DeValue<'_>) -> Self {
+        match value {
+            DeValue::String(text) => Self::Text(text.to_string()),
+            DeValue::Boolean(value) => Self::Bool(*value),
+            DeValue::Integer(number) => {
+                i64::from_str_radix(number.as_str(), number.radix()).map_or(Self::Other("a number out of range"), Self::Whole)
+            }
+            DeValue::Array(members) => {
+                let texts = members.iter().map(|member| match member.get_ref() {
+                    DeValue::String(text) => Some(text.to_string()),
+                    _ => None,
+                });
+                texts.collect::<Option<Vec<String>>>().map_or(Self::Other("a list of other things than texts"), Self::List)
+            }
+            DeValue::Float(_) => Self::Other("a fraction"),
+            DeValue::Datetime(_) => Self::Other("a date"),
+            DeValue::Table(_) => Self::Other("a table"),
         }
     }
 
-    /// A text or a list of texts, none of them empty; separated by commas where it is plain.
-    pub(super) fn texts(&self, key: &'static str) -> Result<Option<Vec<String>>, Fault> {
-        let Some(found) = self.found(key) else { return Ok(None) };
-        let texts = match &found.raw {
-            Raw::Plain(text) => text.split(',').map(str::to_owned).collect(),
-            Raw::Text(text) => vec![text.clone()],
-            Raw::List(texts) => texts.clone(),
-            _ => return Err(self.fault(key, "is neither a text nor a list of texts", "write it like [\"one\", \"two\"]")),
-        };
-        if texts.is_empty() || texts.iter().any(String::is_empty) {
-            return Err(self.fault(key, "is empty or has an empty member", "write a text in each place, or leave the key out"));
-        }
-        if let Some(twice) = texts.iter().enumerate().find(|(index, text)| texts[..*index].contains(text)).map(|(_, text)| text) {
-            return Err(self.fault(key, format!("has \"{twice}\" twice"), "write each text once"));
-        }
-        Ok(Some(texts))
+    /// A value as TOML writes it. What isn't TOML is something that no setting is.
+    pub(super) fn parse(toml: &str) -> Self {
+        DeValue::parse(toml).map_or(Self::Other("no TOML"), |value| Self::of(value.get_ref()))
     }
 
-    /// `true` or `false`.
-    pub(super) fn switch(&self, key: &'static str) -> Result<Option<bool>, Fault> {
-        match self.found(key).map(|found| &found.raw) {
-            None => Ok(None),
-            Some(Raw::Bool(value)) => Ok(Some(*value)),
-            Some(Raw::Plain(text)) if text == "true" || text == "false" => Ok(Some(text == "true")),
-            Some(_) => Err(self.fault(key, "is neither true nor false", "write true or false, in lower case and without quotation marks")),
-        }
-    }
-
-    /// A whole number between bounds.
-    pub(super) fn whole(&self, key: &'static str, least: u32, most: u32) -> Result<Option<u32>, Fault> {
-        let Some(found) = self.found(key) else { return Ok(None) };
-        let number = match &found.raw {
-            Raw::Whole(number) => Some(*number),
-            Raw::Plain(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+    /// The text, where it is one and no secret.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Plain(text) | Self::Text(text) => Some(text),
             _ => None,
-        };
-        let fitting = number.and_then(|number| u32::try_from(number).ok()).filter(|number| (least..=most).contains(number));
-        let remedy = format!("write a whole number from {least} to {most}");
-        fitting.map(Some).ok_or_else(|| self.fault(key, "isn't a whole number in its bounds", remedy))
-    }
-
-    /// A span of time between bounds.
-    pub(super) fn span(&self, key: &'static str, bounds: Bounds) -> Result<Option<Duration>, Fault> {
-        let Some(found) = self.found(key) else { return Ok(None) };
-        let fault = match &found.raw {
-            Raw::Plain(text) | Raw::Text(text) => match span::parse(text, bounds) {
-                Ok(span) => return Ok(Some(span)),
-                Err(fault) => fault,
-            },
-            Raw::Whole(_) => "has no unit".into(),
-            _ => "isn't a span of time".into(),
-        };
-        Err(self.fault(key, fault, span::REMEDY))
-    }
-
-    /// One of a few words.
-    pub(super) fn one_of<T: Copy>(&self, key: &'static str, choices: &[(&str, T)]) -> Result<Option<T>, Fault> {
-        let Some(found) = self.found(key) else { return Ok(None) };
-        let (Raw::Plain(text) | Raw::Text(text)) = &found.raw else {
-            return Err(self.fault(key, "isn't a text", "put it in quotation marks"));
-        };
-        if let Some((_, choice)) = choices.iter().find(|(word, _)| word == text) {
-            return Ok(Some(*choice));
-        }
-        let words: Vec<String> = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-        Err(self.fault(key, "isn't one that is known", format!("write {}", words.join(" or "))))
-    }
-
-    /// What is wrong with a key that is set, or with its default.
-    pub(super) fn fault(&self, key: &'static str, fault: impl Into<String>, remedy: impl Into<String>) -> Fault {
-        let found = self.found(key);
-        let value = found.map(|found| format!(" = {}", found.raw)).unwrap_or_default();
-        Fault {
-            subject: format!("{}.{key}{value}", self.name),
-            origin: found.map_or(Origin::Default, |found| found.origin.clone()),
-            fault: fault.into(),
-            remedy: remedy.into(),
         }
     }
 
-    fn found(&self, key: &'static str) -> Option<&Found> {
-        self.values.get(&(self.name, key))
+    /// The same, with nothing of it shown.
+    fn hidden(self) -> Self {
+        match self {
+            Self::Plain(text) | Self::Text(text) => Self::Secret(SecretText::new(text)),
+            Self::Secret(secret) => Self::Secret(secret),
+            Self::Bool(_) | Self::Whole(_) | Self::List(_) | Self::Other(_) => Self::Other("something else than a text"),
+        }
     }
 }
 
-impl std::fmt::Display for Raw {
+impl Found {
+    /// The file that a text names: relative to the settings file where it stands in that, else to the working directory.
+    pub(super) fn path(&self, text: &str) -> PathBuf {
+        let path = match &self.origin {
+            Origin::File { path, .. } => path.parent().map_or_else(|| PathBuf::from(text), |folder| folder.join(text)),
+            Origin::Environment(_) | Origin::Flag(_) | Origin::Default => PathBuf::from(text),
+        };
+        // Absolute, so that it names the same file wherever it is shown or used; without a working directory as it is.
+        std::path::absolute(&path).unwrap_or(path)
+    }
+}
+
+impl Values {
+    /// Names a section, which may stay empty.
+    pub(super) fn open(&mut self, section: &str, origin: &Origin) -> &mut Content {
+        self.sections.entry(section.to_owned()).or_insert_with(|| Content { origin: origin.clone(), keys: BTreeMap::new() })
+    }
+
+    /// Lays a value over what was there. That of a secret is hidden from here on.
+    pub(super) fn lay(&mut self, section: &str, key: &Description, found: Found) {
+        let raw = match key.shape {
+            Shape::Secret => found.raw.hidden(),
+            _ => found.raw,
+        };
+        self.open(section, &found.origin).keys.insert(key.name.clone(), Found { raw, origin: found.origin });
+    }
+
+    /// What was found in a section.
+    pub(super) fn section(&self, section: &str) -> Option<&Content> {
+        self.sections.get(section)
+    }
+
+    /// The names of a table's named sections.
+    pub(super) fn names(&self, table: &Table) -> impl Iterator<Item = &str> {
+        self.sections.keys().filter_map(|section| section.split_once('.').filter(|(first, _)| *first == table.name).map(|(_, name)| name))
+    }
+}
+
+impl Content {
+    /// What was found for a key.
+    pub(super) fn found(&self, key: &str) -> Option<&Found> {
+        self.keys.get(key)
+    }
+}
+
+impl fmt::Display for Raw {
     /// As a settings file would write it; cut where it is long.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const SHOWN: usize = 80;
-        let text = match self {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&cut(&match self {
             Self::Plain(text) | Self::Text(text) => format!("\"{text}\""),
             Self::Bool(value) => value.to_string(),
             Self::Whole(number) => number.to_string(),
             Self::List(texts) => format!("{texts:?}"),
+            Self::Secret(_) => HIDDEN.to_owned(),
             Self::Other(words) => (*words).to_owned(),
-        };
-        if text.chars().count() <= SHOWN {
-            return f.write_str(&text);
-        }
-        write!(f, "{}…", text.chars().take(SHOWN).collect::<String>())
+        }))
     }
 }

@@ -1,0 +1,251 @@
+//! Kinds of keys: what may be written for each, and the value that comes of it. Spans have their own file, and secrets
+//! are read in `section.rs`, since a file may hold them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::shape::{Describe, Shape, either};
+use super::span::{self, Span};
+use super::value::{Found, Raw};
+
+/// A kind of key that is read from one value.
+pub(super) trait Kind: Describe {
+    type Value;
+    /// The value of what was found.
+    ///
+    /// # Errors
+    /// It is of another kind, or out of bounds.
+    fn read(&self, found: &Found) -> Result<Self::Value, Wrong>;
+}
+
+/// What is wrong with a value, and what to do about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Wrong {
+    /// To be read after the key and its value.
+    pub(super) fault: String,
+    pub(super) remedy: String,
+}
+
+/// A text; never empty.
+#[derive(Clone, Copy)]
+pub(super) struct Text;
+
+/// A text or a list of texts, none of them empty or there twice; separated by commas where it is plain.
+#[derive(Clone, Copy)]
+pub(super) struct List;
+
+/// `true` or `false`.
+#[derive(Clone, Copy)]
+pub(super) struct Switch;
+
+/// A whole number between bounds, both included.
+#[derive(Clone, Copy)]
+pub(super) struct Whole {
+    pub(super) least: u32,
+    pub(super) most: u32,
+}
+
+/// One of a few words, each with what it stands for.
+#[derive(Clone, Copy)]
+pub(super) struct Words<T: 'static>(pub(super) &'static [(&'static str, T)]);
+
+/// An IP address and a port.
+#[derive(Clone, Copy)]
+pub(super) struct Address;
+
+/// The path of a file: relative to the settings file where it stands in that, else to the working directory.
+#[derive(Clone, Copy)]
+pub(super) struct File;
+
+/// A secret text. It can't be given with a flag, is never shown, and may be held by a file: the key with `_file` after
+/// its name.
+#[derive(Clone, Copy)]
+pub(super) struct Secret;
+
+/// A word that stands for nothing, or else what another kind allows.
+#[derive(Clone, Copy)]
+pub(super) struct Or<K>(pub(super) &'static str, pub(super) K);
+
+impl Wrong {
+    pub(super) fn new(fault: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { fault: fault.into(), remedy: remedy.into() }
+    }
+}
+
+impl Describe for Text {
+    fn shape(&self) -> Shape {
+        Shape::Text
+    }
+}
+
+impl Kind for Text {
+    type Value = String;
+
+    fn read(&self, found: &Found) -> Result<String, Wrong> {
+        match found.raw.text() {
+            Some("") => Err(Wrong::new("is empty", "write a text, or leave the key out")),
+            Some(text) => Ok(text.to_owned()),
+            None => Err(no_text()),
+        }
+    }
+}
+
+impl Describe for List {
+    fn shape(&self) -> Shape {
+        Shape::List
+    }
+}
+
+impl Kind for List {
+    type Value = Vec<String>;
+
+    fn read(&self, found: &Found) -> Result<Vec<String>, Wrong> {
+        let texts = match &found.raw {
+            Raw::Plain(text) => text.split(',').map(str::to_owned).collect(),
+            Raw::Text(text) => vec![text.clone()],
+            Raw::List(texts) => texts.clone(),
+            _ => return Err(Wrong::new("is neither a text nor a list of texts", "write it like [\"one\", \"two\"]")),
+        };
+        if texts.is_empty() || texts.iter().any(String::is_empty) {
+            return Err(Wrong::new("is empty or has an empty member", "write a text in each place, or leave the key out"));
+        }
+        let mut sorted: Vec<&String> = texts.iter().collect();
+        sorted.sort();
+        match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(twice) => Err(Wrong::new(format!("has \"{}\" twice", twice[0]), "write each text once")),
+            None => Ok(texts),
+        }
+    }
+}
+
+impl Describe for Switch {
+    fn shape(&self) -> Shape {
+        Shape::Switch
+    }
+}
+
+impl Kind for Switch {
+    type Value = bool;
+
+    fn read(&self, found: &Found) -> Result<bool, Wrong> {
+        match &found.raw {
+            Raw::Bool(value) => Ok(*value),
+            Raw::Plain(text) if text == "true" || text == "false" => Ok(text == "true"),
+            _ => Err(Wrong::new("is neither true nor false", "write true or false, in lower case and without quotation marks")),
+        }
+    }
+}
+
+impl Describe for Whole {
+    fn shape(&self) -> Shape {
+        Shape::Whole { least: self.least, most: self.most }
+    }
+}
+
+impl Kind for Whole {
+    type Value = u32;
+
+    fn read(&self, found: &Found) -> Result<u32, Wrong> {
+        let number = match &found.raw {
+            Raw::Whole(number) => Some(*number),
+            Raw::Plain(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            _ => None,
+        };
+        let fitting = number.and_then(|number| u32::try_from(number).ok()).filter(|number| (self.least..=self.most).contains(number));
+        let remedy = || format!("write a whole number from {} to {}", self.least, self.most);
+        fitting.ok_or_else(|| Wrong::new("isn't a whole number in its bounds", remedy()))
+    }
+}
+
+impl Describe for Span {
+    fn shape(&self) -> Shape {
+        Shape::Span(*self)
+    }
+}
+
+impl Kind for Span {
+    type Value = Duration;
+
+    fn read(&self, found: &Found) -> Result<Duration, Wrong> {
+        match (&found.raw, found.raw.text()) {
+            (_, Some(text)) => span::parse(text, *self).map_err(|fault| Wrong::new(fault, span::REMEDY)),
+            (Raw::Whole(_), None) => Err(Wrong::new("has no unit", span::REMEDY)),
+            (_, None) => Err(Wrong::new("isn't a span of time", span::REMEDY)),
+        }
+    }
+}
+
+impl<T: Copy> Describe for Words<T> {
+    fn shape(&self) -> Shape {
+        Shape::Words(self.0.iter().map(|(word, _)| *word).collect())
+    }
+}
+
+impl<T: Copy> Kind for Words<T> {
+    type Value = T;
+
+    fn read(&self, found: &Found) -> Result<T, Wrong> {
+        let text = found.raw.text().ok_or_else(no_text)?;
+        let meant = self.0.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        let words = || self.0.iter().map(|(word, _)| *word).collect::<Vec<_>>();
+        meant.ok_or_else(|| Wrong::new("isn't one that is known", format!("write {}", either(&words()))))
+    }
+}
+
+impl Describe for Address {
+    fn shape(&self) -> Shape {
+        Shape::Address
+    }
+}
+
+impl Kind for Address {
+    type Value = SocketAddr;
+
+    fn read(&self, found: &Found) -> Result<SocketAddr, Wrong> {
+        let remedy = "write it like \"127.0.0.1:8000\" or \"[::1]:8000\"";
+        Text.read(found)?.parse().map_err(|_| Wrong::new("isn't an IP address and a port", remedy))
+    }
+}
+
+impl Describe for File {
+    fn shape(&self) -> Shape {
+        Shape::File
+    }
+}
+
+impl Kind for File {
+    type Value = PathBuf;
+
+    fn read(&self, found: &Found) -> Result<PathBuf, Wrong> {
+        Text.read(found).map(|text| found.path(&text))
+    }
+}
+
+impl Describe for Secret {
+    fn shape(&self) -> Shape {
+        Shape::Secret
+    }
+}
+
+impl<K: Describe> Describe for Or<K> {
+    fn shape(&self) -> Shape {
+        Shape::Or(self.0, Box::new(self.1.shape()))
+    }
+}
+
+impl<K: Kind> Kind for Or<K> {
+    type Value = Option<K::Value>;
+
+    fn read(&self, found: &Found) -> Result<Self::Value, Wrong> {
+        if found.raw.text() == Some(self.0) {
+            return Ok(None);
+        }
+        let remedy = |remedy: String| format!("{remedy}, or \"{}\"", self.0);
+        self.1.read(found).map(Some).map_err(|wrong| Wrong { remedy: remedy(wrong.remedy), ..wrong })
+    }
+}
+
+fn no_text() -> Wrong {
+    Wrong::new("isn't a text", "put it in quotation marks")
+}

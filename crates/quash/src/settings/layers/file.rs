@@ -1,0 +1,123 @@
+//! The settings file: TOML, read once.
+
+use std::io::Read;
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
+
+use super::unknown::{unknown_key, unknown_section};
+use super::{Fault, Layers, Origin, Told, cut};
+use crate::settings::table::{Naming, Table};
+use crate::settings::value::{Found, Raw};
+
+/// A settings file longer than this is something else.
+const FILE_BYTES: u64 = 1024 * 1024;
+
+/// Which line an offset is on.
+struct Lines<'a> {
+    path: &'a Path,
+    /// Where each line ends.
+    ends: Vec<usize>,
+}
+
+impl Layers {
+    /// Lays the file's values over what was there.
+    ///
+    /// # Errors
+    /// It can't be read or isn't TOML, which has been told: then nothing is known about what it should hold.
+    pub(in crate::settings) fn add_file(&mut self, path: &Path) -> Result<(), Told> {
+        let mut lines = Lines { path, ends: Vec::new() };
+        let bytes = read_bounded(path).map_err(|error| self.unreadable(lines.origin(0), &error.to_string()))?;
+        lines.ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
+        let text = str::from_utf8(&bytes).map_err(|error| self.unreadable(lines.origin(error.valid_up_to()), "it isn't UTF-8"))?;
+        let table = DeTable::parse(text).map_err(|error| {
+            // The message alone: with its place the error would show what stands there.
+            let (at, message) = (error.span().map_or(0, |span| span.start), error.message().trim().replace('\n', ", "));
+            self.faults.tell(|| Fault {
+                subject: "the settings file".into(),
+                origin: lines.origin(at),
+                fault: format!("isn't TOML: {message}"),
+                remedy: "correct the line; https://toml.io shows the form".into(),
+            })
+        })?;
+        for (name, content) in table.get_ref() {
+            let origin = lines.origin(name.span().start);
+            match (self.table(name.get_ref()), content.get_ref()) {
+                (Some(table), DeValue::Table(content)) => self.add_section(table, content, &lines),
+                (Some(table), _) => self.no_section(table.name, &table.heading(), origin),
+                (None, content) => {
+                    let is_section = matches!(content, DeValue::Table(_));
+                    let tables = self.tables;
+                    self.faults.tell(|| unknown_section(tables, name.get_ref(), is_section, origin));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_section(&mut self, table: &'static Table, content: &DeTable<'_>, lines: &Lines<'_>) {
+        if table.naming == Naming::One {
+            return self.add_keys(table, table.name, content, lines);
+        }
+        for (name, content) in content {
+            let origin = lines.origin(name.span().start);
+            match content.get_ref() {
+                DeValue::Table(content) => {
+                    if let Ok(section) = self.open(table, name.get_ref(), &origin) {
+                        self.add_keys(table, &section, content, lines);
+                    }
+                }
+                _ => self.no_section(&format!("{}.{}", table.name, cut(name.get_ref())), &table.heading(), origin),
+            }
+        }
+    }
+
+    fn add_keys(&mut self, table: &'static Table, section: &str, content: &DeTable<'_>, lines: &Lines<'_>) {
+        for (name, value) in content {
+            let origin = lines.origin(name.span().start);
+            match table.key(name.get_ref()) {
+                Some(key) => self.values.lay(section, &key, Found { raw: Raw::of(value.get_ref()), origin }),
+                None => {
+                    let tables = self.tables;
+                    self.faults.tell(|| unknown_key(tables, table, section, name.get_ref(), origin));
+                }
+            }
+        }
+    }
+
+    fn no_section(&mut self, written: &str, heading: &str, origin: Origin) {
+        self.faults.tell(|| Fault {
+            subject: written.to_owned(),
+            origin,
+            fault: "isn't written as a section".into(),
+            remedy: format!("put [{heading}] on a line of its own, and its keys below"),
+        });
+    }
+
+    fn unreadable(&mut self, origin: Origin, detail: &str) -> Told {
+        self.faults.tell(|| Fault {
+            subject: "the settings file".into(),
+            origin,
+            fault: format!("can't be read: {detail}"),
+            remedy: "name another file with --config, or make this one readable".into(),
+        })
+    }
+}
+
+impl Lines<'_> {
+    /// The place in the file of what begins at an offset.
+    fn origin(&self, offset: usize) -> Origin {
+        Origin::File { path: self.path.to_owned(), line: self.ends.partition_point(|end| *end < offset) + 1 }
+    }
+}
+
+/// The file may hold secrets, so it is wiped from memory.
+fn read_bounded(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    std::fs::File::open(path)?.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES {
+        return Err(std::io::Error::other("it is longer than 1 MiB"));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,97 @@
+//! `--set section.key=value`. A command line is seen by other users, so it holds no secret.
+
+use super::unknown::{did_you_mean, sections, unknown};
+use super::{Fault, Layers, Origin, Told, cut, is_name};
+use crate::settings::nearest::nearest;
+use crate::settings::shape::Shape;
+use crate::settings::table::{Description, FILE, Naming, Table};
+use crate::settings::value::{Found, Raw};
+
+impl Layers {
+    /// Lays the values of the flags over what was there.
+    pub(in crate::settings) fn add_flags(&mut self, flags: &[String]) {
+        for flag in flags {
+            // What is wrong has been told; the next flag is looked at all the same.
+            let _told = self.add_flag(flag);
+        }
+    }
+
+    /// Sections that flags speak of by right names are there before variables are read, whose names are less exact. What
+    /// is wrong with them is told later, with the flags.
+    pub(in crate::settings) fn open_sections_of(&mut self, flags: &[String]) {
+        for flag in flags {
+            let name = flag.split_once('=').map_or("", |(name, _)| name);
+            match self.setting(name) {
+                Some((table, Some(section), _)) if is_name(section) && self.has_room(table, section) => {
+                    self.values.open(&table.written(Some(section)), &origin());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn add_flag(&mut self, flag: &str) -> Result<(), Told> {
+        let Some((name, value)) = flag.split_once('=') else {
+            // What else it is nobody knows, so only what can be a name is repeated.
+            let shown: String = flag.chars().take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
+            return Err(self.faults.tell(|| Fault {
+                subject: format!("--set {}", cut(&shown)).trim_end().to_owned(),
+                origin: origin(),
+                fault: "has no value".into(),
+                remedy: "write --set section.key=value".into(),
+            }));
+        };
+        let Some((table, section, key)) = self.setting(name) else {
+            let remedy = self.meant(name);
+            return Err(self.faults.tell(|| unknown(cut(name), origin(), remedy)));
+        };
+        if key.shape == Shape::Secret {
+            let variable = table.variable(&section.map_or_else(|| key.name.clone(), |section| format!("{section}_{}", key.name)));
+            return Err(self.faults.tell(|| Fault {
+                subject: name.to_owned(),
+                origin: origin(),
+                fault: "is a secret, and a command line is seen by other users".into(),
+                remedy: format!("name a file with --set {name}{FILE}=FILE, or set {}", variable.replace('-', "_")),
+            }));
+        }
+        let section = match section {
+            None => table.name.to_owned(),
+            Some(name) => self.open(table, name, &origin())?,
+        };
+        self.values.lay(&section, &key, Found { raw: Raw::Plain(value.to_owned()), origin: origin() });
+        Ok(())
+    }
+
+    /// The key that a name such as `tokens.issuer` or `foreign.django.max_lifetime` stands for; and the name of its
+    /// section, where it has one, which may not be a right one.
+    fn setting<'a>(&self, name: &'a str) -> Option<(&'static Table, Option<&'a str>, Description)> {
+        let (first, rest) = name.split_once('.')?;
+        let table = self.table(first)?;
+        match table.naming {
+            Naming::One => Some((table, None, table.key(rest)?)),
+            Naming::Named => {
+                let (section, key) = rest.rsplit_once('.')?;
+                Some((table, Some(section), table.key(key)?))
+            }
+        }
+    }
+
+    /// What an unknown name was probably meant to be, or what there is.
+    fn meant(&self, name: &str) -> String {
+        let parts: Vec<&str> = name.split('.').collect();
+        let section = match parts[..] {
+            [_, section, _] if is_name(section) => Some(section),
+            _ => None,
+        };
+        let of = |table: &Table| {
+            let section = table.written(section);
+            table.keys().into_iter().map(move |key| format!("{section}.{}", key.name))
+        };
+        let names: Vec<String> = self.tables.iter().flat_map(of).collect();
+        did_you_mean(nearest(name, names.iter().map(String::as_str))).unwrap_or_else(|| sections(self.tables))
+    }
+}
+
+fn origin() -> Origin {
+    Origin::Flag("--set".into())
+}

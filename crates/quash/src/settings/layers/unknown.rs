@@ -1,0 +1,44 @@
+//! Names that nobody knows, and what was probably meant.
+
+use super::{Fault, Origin, cut};
+use crate::settings::nearest::nearest;
+use crate::settings::table::Table;
+
+/// A name at the top of the file; `is_section` where it is written as one.
+pub(super) fn unknown_section(tables: &[Table], name: &str, is_section: bool, origin: Origin) -> Fault {
+    let owner = tables.iter().find(|table| !is_section && table.key(name).is_some());
+    if let Some(table) = owner {
+        return Fault {
+            subject: name.to_owned(),
+            origin,
+            fault: "stands outside of any section".into(),
+            remedy: format!("put it under [{}]", table.heading()),
+        };
+    }
+    let remedy = did_you_mean(nearest(name, tables.iter().map(|table| table.name)));
+    unknown(format!("section [{}]", cut(name)), origin, remedy.unwrap_or_else(|| sections(tables)))
+}
+
+/// A key of a section in the file; `section` is the section's name as it stands there.
+pub(super) fn unknown_key(tables: &[Table], table: &Table, section: &str, name: &str, origin: Origin) -> Fault {
+    let here: Vec<String> = table.keys().into_iter().map(|key| key.name).collect();
+    let near = || did_you_mean(nearest(name, here.iter().map(String::as_str)));
+    let elsewhere = || {
+        let owner = tables.iter().find(|table| table.key(name).is_some());
+        owner.map(|table| format!("did you mean {name} under [{}]?", table.heading()))
+    };
+    let list = || format!("the keys of [{section}] are {}", here.join(", "));
+    unknown(format!("{section}.{}", cut(name)), origin, near().or_else(elsewhere).unwrap_or_else(list))
+}
+
+pub(super) fn unknown(subject: String, origin: Origin, remedy: String) -> Fault {
+    Fault { subject, origin, fault: "isn't a setting that quash knows".into(), remedy }
+}
+
+pub(super) fn did_you_mean(meant: Option<&str>) -> Option<String> {
+    meant.map(|meant| format!("did you mean {meant}?"))
+}
+
+pub(super) fn sections(tables: &[Table]) -> String {
+    format!("the sections are {}", tables.iter().map(Table::heading).collect::<Vec<_>>().join(", "))
+}

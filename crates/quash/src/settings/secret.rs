@@ -1,0 +1,77 @@
+//! Secrets among the settings: kept out of every output, and read from files that only their owner and group may read.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::kind::Wrong;
+
+/// A secret that a setting holds. It is wiped from memory, and never printed.
+#[derive(Clone)]
+pub(crate) struct SecretText(Zeroizing<String>);
+
+/// What is printed in place of a secret; neither its length nor a hash of it.
+pub(super) const HIDDEN: &str = "(secret)";
+/// The longest secret, in bytes, with its line end.
+const BYTES: usize = 64 * 1024;
+
+impl SecretText {
+    /// Hides a text.
+    pub(super) fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The secret itself, for whoever must use it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it can be a secret.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        match self.0.as_str() {
+            "" => Err(Wrong::new("is empty", "write a text, or leave the key out")),
+            // Somebody has taken the output of `config show` for a settings file.
+            HIDDEN => Err(Wrong::new("is what stands for a secret, and not one", "write the secret itself")),
+            text if text.len() > BYTES => Err(Wrong::new("is longer than 64 KiB", "write a shorter one")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The secret in a file, without one line end after it.
+    ///
+    /// # Errors
+    /// Others may read the file, or it holds no secret.
+    pub(super) fn read(path: &Path) -> Result<Self, Wrong> {
+        let unreadable = |error: &io::Error| Wrong::new(format!("can't be read: {error}"), "name a file that quash may read");
+        let file = File::open(path).map_err(|error| unreadable(&error))?;
+        let mode = file.metadata().map_err(|error| unreadable(&error))?.permissions().mode() & 0o7777;
+        if mode & 0o007 != 0 {
+            let remedy = format!("chmod {:03o} {}; and if others may have read it, take another secret", mode & 0o770, path.display());
+            return Err(Wrong::new(format!("is a file that other users may use (mode {mode:04o})"), remedy));
+        }
+        let mut bytes = Zeroizing::new(Vec::new());
+        file.take(BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        if bytes.len() > BYTES {
+            return Err(Wrong::new("is a file longer than 64 KiB", "name a file that holds the secret and nothing else"));
+        }
+        let text = str::from_utf8(&bytes).map_err(|_| Wrong::new("is a file that isn't UTF-8", "write the secret as UTF-8"))?;
+        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+        if text.is_empty() {
+            return Err(Wrong::new("is a file without a secret in it", "write the secret into it"));
+        }
+        Ok(Self::new(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(HIDDEN)
+    }
+}

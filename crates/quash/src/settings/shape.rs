@@ -1,0 +1,59 @@
+//! What may be written for a key, for whoever only shows it: `quash config`, the schema, the documents.
+
+use std::fmt;
+
+use super::span::Span;
+
+/// What has a shape.
+pub(super) trait Describe {
+    fn shape(&self) -> Shape;
+}
+
+/// What may be written for a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Shape {
+    Span(Span),
+    Text,
+    List,
+    Switch,
+    Whole {
+        least: u32,
+        most: u32,
+    },
+    /// One of these.
+    Words(Vec<&'static str>),
+    /// An IP address and a port.
+    Address,
+    /// The path of a file.
+    File,
+    Secret,
+    /// A word, or what another shape allows.
+    Or(&'static str, Box<Shape>),
+}
+
+impl fmt::Display for Shape {
+    /// In words, as the documents say it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Span(span) => write!(f, "{span}"),
+            Self::Text => f.write_str("text"),
+            Self::List => f.write_str("list"),
+            Self::Switch => f.write_str("switch"),
+            Self::Whole { least, most } => write!(f, "whole number, {least} to {most}"),
+            Self::Words(words) => f.write_str(&either(words)),
+            Self::Address => f.write_str("IP address and port"),
+            Self::File => f.write_str("path of a file"),
+            Self::Secret => f.write_str("secret text"),
+            Self::Or(word, other) => write!(f, "{other}, or \"{word}\""),
+        }
+    }
+}
+
+/// `"a"`, `"b"` or `"c"`.
+pub(super) fn either(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    match &quoted[..] {
+        [all @ .., last] if !all.is_empty() => format!("{} or {last}", all.join(", ")),
+        all => all.join(", "),
+    }
+}

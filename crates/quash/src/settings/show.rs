@@ -1,0 +1,149 @@
+//! The settings that hold, as TOML or JSON, each with where it comes from. Secrets are named and not shown.
+
+use serde_json::{Map, Value, json};
+
+use super::fault::Origin;
+use super::key::Unset;
+use super::secret::HIDDEN;
+use super::shape::Shape;
+use super::table::{Description, Naming, Table};
+use super::value::{Found, Raw, Values};
+use super::{Loaded, SECTIONS};
+use crate::output::{clean, steers};
+
+/// Whether each setting says where it comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origins {
+    Shown,
+    Hidden,
+}
+
+/// A section with its keys, each with its value and where that comes from; `null` where nothing holds.
+struct Shown {
+    table: &'static str,
+    name: Option<String>,
+    keys: Vec<(String, Value, Origin)>,
+}
+
+impl Loaded {
+    /// As a settings file.
+    pub(crate) fn to_toml(&self, origins: Origins) -> String {
+        to_toml(SECTIONS, &self.values, origins)
+    }
+
+    /// By section and key.
+    pub(crate) fn to_json(&self) -> Value {
+        to_json(SECTIONS, &self.values)
+    }
+}
+
+fn all(tables: &[Table], values: &Values) -> Vec<Shown> {
+    let mut all = Vec::new();
+    for table in tables {
+        let names: Vec<Option<String>> = match table.naming {
+            Naming::One => vec![None],
+            Naming::Named => values.names(table).map(|name| Some(name.to_owned())).collect(),
+        };
+        for name in names {
+            let section = name.as_ref().map_or_else(|| table.name.to_owned(), |name| format!("{}.{name}", table.name));
+            let content = values.section(&section);
+            let shown = |key: Description| {
+                let (value, origin) = holding(&key, content.and_then(|content| content.found(&key.name)));
+                (key.name, value, origin)
+            };
+            all.push(Shown { table: table.name, name, keys: table.keys().into_iter().map(shown).collect() });
+        }
+    }
+    all
+}
+
+/// What holds for a key, and where it comes from.
+fn holding(key: &Description, found: Option<&Found>) -> (Value, Origin) {
+    match (found, key.unset) {
+        (Some(found), _) => {
+            let path = found.raw.text().filter(|_| key.shape == Shape::File).map(|text| found.path(text).display().to_string());
+            (path.map_or_else(|| value(&key.shape, &found.raw), Value::from), found.origin.clone())
+        }
+        (None, Unset::DefaultsTo(toml)) => (value(&key.shape, &Raw::parse(toml)), Origin::Default),
+        (None, Unset::Optional { .. } | Unset::Required { .. }) => (Value::Null, Origin::Default),
+    }
+}
+
+/// A value as the settings file would hold it, wherever it stands.
+pub(super) fn value(shape: &Shape, raw: &Raw) -> Value {
+    match (shape, raw) {
+        (Shape::Secret, _) | (_, Raw::Secret(_)) => HIDDEN.into(),
+        (Shape::Switch, Raw::Plain(text)) => (text == "true").into(),
+        (Shape::Whole { .. }, Raw::Plain(text)) => text.parse::<u32>().map_or(Value::Null, Value::from),
+        (Shape::List, Raw::Plain(text)) => text.split(',').collect(),
+        (Shape::List, Raw::Text(text)) => json!([text]),
+        (_, Raw::Plain(text) | Raw::Text(text)) => text.as_str().into(),
+        (_, Raw::Bool(switch)) => (*switch).into(),
+        (_, Raw::Whole(number)) => (*number).into(),
+        (_, Raw::List(texts)) => texts.iter().map(String::as_str).collect(),
+        (_, Raw::Other(_)) => Value::Null,
+    }
+}
+
+pub(super) fn to_json(tables: &[Table], values: &Values) -> Value {
+    let mut sections = Map::new();
+    for Shown { table, name, keys } in all(tables, values) {
+        let keys: Map<String, Value> =
+            keys.into_iter().map(|(key, value, origin)| (key, json!({ "value": value, "origin": words(&origin) }))).collect();
+        match name {
+            None => sections.insert(table.to_owned(), keys.into()),
+            Some(name) => {
+                sections.entry(table).or_insert_with(|| json!({})).as_object_mut().and_then(|names| names.insert(name, keys.into()))
+            }
+        };
+    }
+    sections.into()
+}
+
+pub(super) fn to_toml(tables: &[Table], values: &Values, origins: Origins) -> String {
+    let mut sections = Vec::new();
+    for Shown { table, name, keys } in all(tables, values) {
+        let name = name.as_ref().map(|name| format!(".{name}")).unwrap_or_default();
+        let mut lines = vec![format!("[{table}{name}]")];
+        for (key, value, origin) in keys {
+            lines.push(match (&value, origins) {
+                (Value::Null, _) => format!("# {key} is not set"),
+                (value, Origins::Hidden) => format!("{key} = {}", toml_of(value)),
+                (value, Origins::Shown) => format!("{key} = {}  # {}", toml_of(value), clean(&words(&origin))),
+            });
+        }
+        sections.push(lines.join("\n"));
+    }
+    sections.join("\n\n")
+}
+
+fn words(origin: &Origin) -> String {
+    match origin {
+        Origin::File { .. } => format!("file {origin}"),
+        Origin::Environment(_) | Origin::Flag(_) | Origin::Default => origin.to_string(),
+    }
+}
+
+fn toml_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => basic_string(text),
+        Value::Array(members) => format!("[{}]", members.iter().map(toml_of).collect::<Vec<_>>().join(", ")),
+        other => other.to_string(),
+    }
+}
+
+/// In quotation marks and on one line, with everything escaped that could steer a terminal.
+fn basic_string(text: &str) -> String {
+    let mut written = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => written.extend(['\\', c]),
+            '\n' => written.push_str("\\n"),
+            '\t' => written.push_str("\\t"),
+            c if steers(c) => written.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => written.push(c),
+        }
+    }
+    written.push('"');
+    written
+}

@@ -1,0 +1,255 @@
+//! How settings are layered, what is refused, and what the refusal says.
+
+mod documents;
+mod hostile;
+mod named;
+mod schema;
+mod secrets;
+mod show;
+mod tables;
+mod trial;
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use quash_server::Compat;
+
+use super::*;
+use crate::error::CommandError;
+
+/// Every key, with another value than its default.
+const EVERY_KEY: &str = r#"
+[tokens]
+algorithm = "HS256"
+access_token_lifetime = "10m"
+refresh_token_lifetime = "2w"
+rotate_refresh_tokens = false
+blacklist_after_rotation = false
+issuer = "https://auth.example"
+audience = ["shop", "blog"]
+leeway = "5m"
+auth_header_types = ["JWT"]
+user_id_claim = "sub"
+token_type_claim = "typ"
+jti_claim = "id"
+compat = "strict"
+[rotation]
+grace = "0s"
+[sessions]
+absolute_lifetime = "none"
+max_per_account = 5
+[http]
+listen = "0.0.0.0:80"
+prefix = "/auth/v2"
+behind_proxy = true
+[storage]
+engine = "memory"
+[log]
+level = "trace"
+format = "json"
+"#;
+
+/// Lines of another form than their key's, or out of its bounds, and what is said about each. The schema knows them, too.
+const WRONG_KIND: &[(&str, &str)] = &[
+    ("tokens.issuer = 5", "isn't a text"),
+    ("tokens.issuer = \"\"", "is empty"),
+    ("tokens.audience = []", "is empty"),
+    ("tokens.audience = [\"a\", 5]", "neither a text nor a list"),
+    ("tokens.audience = [\"a\", \"a\"]", "has \"a\" twice"),
+    ("tokens.access_token_lifetime = 300", "has no unit"),
+    ("tokens.access_token_lifetime = 1.5", "isn't a span"),
+    ("tokens.rotate_refresh_tokens = \"yes\"", "neither true nor false"),
+    ("tokens.rotate_refresh_tokens = 1", "neither true nor false"),
+    ("sessions.max_per_account = 0", "whole number"),
+    ("sessions.max_per_account = 1001", "whole number"),
+    ("sessions.max_per_account = -1", "whole number"),
+    ("sessions.absolute_lifetime = \"never\"", "whole number"),
+    ("rotation.grace = \"6m\"", "longer than 5m"),
+    ("tokens.leeway = \"301s\"", "longer than 5m"),
+    ("http.listen = \"localhost\"", "isn't an IP address and a port"),
+    ("tokens.issuer = true", "isn't a text"),
+    ("tokens.algorithm = \"none\"", "isn't one that is known"),
+    ("tokens.algorithm = 1", "isn't a text"),
+    ("tokens.audience = [\"a\", \"\"]", "has an empty member"),
+    ("tokens.access_token_lifetime = \"0s\"", "is zero"),
+    ("tokens.access_token_lifetime = \"999ms\"", "shorter than 1s"),
+    ("tokens.access_token_lifetime = \"5\"", "has no unit"),
+    ("tokens.access_token_lifetime = \"1h30m\"", "more than one number"),
+    ("tokens.refresh_token_lifetime = \"3654d\"", "longer than 3653d"),
+    ("tokens.rotate_refresh_tokens = \"true\"", "neither true nor false"),
+    ("sessions.max_per_account = \"5\"", "whole number"),
+    ("sessions.max_per_account = 5.0", "whole number"),
+    ("http.listen = 8000", "isn't a text"),
+    ("log.level = \"INFO\"", "isn't one that is known"),
+    ("tokens.issuer.x = \"a\"", "isn't a text"),
+    ("tokens.isuer = \"a\"", "isn't a setting"),
+    ("token.issuer = \"a\"", "isn't a setting"),
+    ("issuer = \"a\"", "outside of any section"),
+    ("tokens = \"a\"", "isn't written as a section"),
+];
+/// Lines that only quash knows to be wrong.
+const WRONG_MEANING: &[(&str, &str)] = &[
+    ("tokens.auth_header_types = [\"Bearer token\"]", "isn't the scheme"),
+    ("http.listen = \"[::]:80\"", "other machines"),
+    ("http.prefix = \"api\"", "isn't a path"),
+    ("http.prefix = \"/api/\"", "isn't a path"),
+    ("http.prefix = \"/a//b\"", "isn't a path"),
+    ("http.prefix = \"/a{b}\"", "isn't a path"),
+    ("http.prefix = \"/v1/x\"", "quash uses itself"),
+    ("tokens.issuer = \"HTTP://auth.example\"", "http address"),
+    ("tokens.issuer = \"http://localhost.example\"", "http address"),
+    ("tokens.user_id_claim = \"exp\"", "means something else"),
+    ("tokens.user_id_claim = \"jti\"", "tokens.jti_claim has already"),
+    ("tokens.jti_claim = \"a b\"", "isn't a name"),
+];
+
+/// Settings from a file's text, variables and `--set` flags.
+fn load_from(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Result<Settings, Faults> {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(room.path().join("quash.toml"), file).expect("it is ours");
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let flags = Flags { set: set.iter().map(|flag| (*flag).to_owned()).collect(), ..Flags::default() };
+    load(&flags, &Environment::of(variables), room.path()).map(|loaded| loaded.settings)
+}
+
+fn refused(file: &str, variables: &[(&str, &str)], set: &[&str]) -> String {
+    let faults = load_from(file, variables, set).expect_err("it is refused");
+    let error = CommandError::from(faults);
+    assert_eq!(error.exit.code(), 2);
+    format!("{} | {}", error.message, error.hint.unwrap_or_default())
+}
+
+#[test]
+fn nothing_needs_to_be_set() {
+    let settings = load_from("", &[], &[]).expect("defaults");
+    assert_eq!(settings.policy, Policy::default());
+    assert_eq!(settings.door, DoorSettings::default());
+    assert_eq!((settings.algorithm, settings.engine), (Algorithm::EdDsa, Engine::Sqlite));
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8000");
+}
+
+#[test]
+fn every_key_is_read() {
+    let settings = load_from(EVERY_KEY, &[], &[]).expect("all of it is valid");
+    let Policy { tokens, rotation, sessions } = settings.policy;
+    assert_eq!((tokens.access_lifetime, tokens.refresh_lifetime), (Duration::from_secs(600), Duration::from_secs(14 * 86_400)));
+    assert_eq!(
+        (tokens.issuer.as_deref(), tokens.audience.len(), tokens.leeway),
+        (Some("https://auth.example"), 2, Duration::from_secs(300))
+    );
+    assert_eq!([tokens.names.user_id, tokens.names.token_type, tokens.names.jti], ["sub", "typ", "id"]);
+    assert_eq!((rotation.rotate, rotation.blacklist, rotation.grace), (false, false, Duration::ZERO));
+    assert_eq!((sessions.absolute_lifetime, sessions.max_per_account), (None, 5));
+    assert_eq!(settings.door.auth_header_types, ["JWT"]);
+    assert_eq!((settings.door.compat, settings.door.prefix.as_str(), settings.door.behind_proxy), (Compat::Strict, "/auth/v2", true));
+    assert_eq!((settings.algorithm, settings.engine), (Algorithm::Hs256, Engine::Memory));
+    assert_eq!((settings.listen.port(), settings.log.format), (80, LogFormat::Json));
+}
+
+#[test]
+fn each_later_layer_wins() {
+    let file = "[rotation]\ngrace = \"1s\"\n[http]\nlisten = \"127.0.0.1:1\"\n";
+    let variables = [("QUASH_ROTATION_GRACE", "2s"), ("QUASH_HTTP_LISTEN", "127.0.0.1:2"), ("QUASH_LISTEN", "127.0.0.1:3"), ("PATH", "/")];
+    let seen =
+        |settings: Result<Settings, Faults>| settings.map(|settings| (settings.policy.rotation.grace.as_secs(), settings.listen.port()));
+    assert_eq!(seen(load_from(file, &[], &[])), Ok((1, 1)));
+    assert_eq!(seen(load_from(file, &variables[..2], &[])), Ok((2, 2)));
+    assert_eq!(seen(load_from(file, &variables, &[])), Ok((2, 3)));
+    assert_eq!(seen(load_from(file, &variables, &["rotation.grace=3s", "http.listen=127.0.0.1:4"])), Ok((3, 4)));
+    let flags = Flags { listen: Some("127.0.0.1:5".into()), set: vec!["http.listen=127.0.0.1:4".into()], ..Flags::default() };
+    let settings = load(&flags, &Environment::default(), Path::new("nowhere")).expect("valid").settings;
+    assert_eq!(settings.listen.port(), 5);
+}
+
+#[test]
+fn plain_text_stands_for_lists_switches_and_numbers() {
+    let variables = [("QUASH_TOKENS_AUDIENCE", "shop,blog"), ("QUASH_HTTP_BEHIND_PROXY", "true"), ("QUASH_SESSIONS_MAX_PER_ACCOUNT", "7")];
+    let settings = load_from("", &variables, &[]).expect("valid");
+    assert_eq!(settings.policy.tokens.audience, ["shop", "blog"]);
+    assert!(settings.door.behind_proxy);
+    assert_eq!(settings.policy.sessions.max_per_account, 7);
+}
+
+#[test]
+fn a_fault_names_its_line() {
+    let said = refused("# a comment\n[tokens]\nissuer = \"a\"\naccess_token_lifetime = \"15 min\"\n", &[], &[]);
+    assert!(said.contains("tokens.access_token_lifetime = \"15 min\" has a blank in it (") && said.contains("quash.toml:4)"), "{said}");
+    assert!(said.contains("such as \"5m\""), "{said}");
+    let said = refused("[tokens]\nissuer =\n", &[], &[]);
+    assert!(said.contains("isn't TOML") && said.contains("quash.toml:2"), "{said}");
+    let said = refused("[tokens]\nissuer = \"a\"\nissuer = \"b\"\n", &[], &[]);
+    assert!(said.contains("duplicate key") && said.contains("quash.toml:3"), "{said}");
+}
+
+#[test]
+fn an_unknown_key_brings_the_one_that_was_meant() {
+    for (file, variable, flag, meant) in [
+        ("[tokens]\nacess_token_lifetime = \"5m\"", None, None, "did you mean access_token_lifetime?"),
+        ("[token]\nissuer = \"a\"", None, None, "did you mean tokens?"),
+        ("listen = \"127.0.0.1:1\"", None, None, "put it under [http]"),
+        ("[tokens]\ngrace = \"1s\"", None, None, "did you mean grace under [rotation]?"),
+        ("[tokens]\ncolour = \"red\"", None, None, "the keys of [tokens] are algorithm,"),
+        ("[colours]\nred = 1", None, None, "the sections are tokens, rotation,"),
+        ("", Some("QUASH_TOKENS_ISUER"), None, "did you mean QUASH_TOKENS_ISSUER?"),
+        ("", Some("QUASH_DATADIR"), None, "did you mean QUASH_DATA_DIR?"),
+        ("", Some("QUASH_COLOUR"), None, "unset it"),
+        ("", None, Some("http.lisen=1"), "did you mean http.listen?"),
+        ("", None, Some("http.listen"), "write --set section.key=value"),
+    ] {
+        let variables: Vec<(&str, &str)> = variable.into_iter().map(|name| (name, "x")).collect();
+        let flags: Vec<&str> = flag.into_iter().collect();
+        let said = refused(file, &variables, &flags);
+        assert!(said.contains(meant), "{file} {variables:?} {flags:?}: {said}");
+    }
+    assert!(load_from("", &[("QUASH_VECTORS", "x"), ("QUASH_SOAK", "1")], &[]).is_ok(), "variables of other programs of the project");
+}
+
+#[test]
+fn values_of_another_kind_or_without_sense_are_refused() {
+    for (line, fault) in WRONG_KIND.iter().chain(WRONG_MEANING) {
+        let key = line.split(' ').next().unwrap_or_default();
+        let said = refused(line, &[], &[]);
+        assert!(said.contains(fault), "{line}: {said}");
+        assert!(said.contains(key) || !line.contains('.') || fault.contains("isn't a setting") || key.ends_with(".x"), "{line}: {said}");
+    }
+    assert!(load_from("tokens.issuer = \"http://localhost:8000\"", &[], &[]).is_ok(), "a developer's own machine");
+}
+
+#[test]
+fn all_faults_are_told_at_once_in_the_order_in_which_they_stand() {
+    let file = "[tokens]\nleeway = \"6m\"\nissuer = \"http://a.example\"\ncolour = 1\njti_claim = \"exp\"\n[log]\nlevel = \"loud\"\n";
+    let faults = load_from(file, &[("QUASH_COLOUR", "x"), ("QUASH_ROTATION_GRACE", "soon")], &["http.prefix=api", "log.colour=red"]);
+    let error = CommandError::from(faults.expect_err("all of it is wrong"));
+    assert_eq!((error.message.as_str(), error.hint.as_deref(), error.exit.code()), ("the settings have 9 faults", None, 2));
+    let wanted = [
+        ("quash.toml:2", "tokens.leeway = \"6m\" is longer than 5m", "such as \"5m\""),
+        ("quash.toml:3", "tokens.issuer = \"http://a.example\" is an http address", "https://"),
+        ("quash.toml:4", "tokens.colour isn't a setting", "the keys of [tokens]"),
+        ("quash.toml:5", "tokens.jti_claim = \"exp\" is the name of a claim", "another name"),
+        ("quash.toml:7", "log.level = \"loud\" isn't one", "\"debug\" or \"trace\""),
+        ("environment variable QUASH_COLOUR", "QUASH_COLOUR isn't a setting", "unset it"),
+        ("environment variable QUASH_ROTATION_GRACE", "rotation.grace = \"soon\"", "such as \"5m\""),
+        ("flag --set", "log.colour isn't a setting", "the sections are"),
+        ("flag --set", "http.prefix = \"api\" isn't a path", "\"/api\""),
+    ];
+    assert_eq!(error.findings.len(), wanted.len(), "{:?}", error.findings);
+    for (found, (place, message, hint)) in error.findings.iter().zip(wanted) {
+        assert!(found.place.ends_with(place) && found.message.contains(message) && found.hint.contains(hint), "{found:?}");
+    }
+}
+
+#[test]
+fn a_hundred_faults_are_told_and_the_others_counted() {
+    let lines = |count: usize| (0..count).map(|n| format!("colour_{n} = 1\n")).collect::<String>();
+    let error = |count| CommandError::from(load_from(&format!("[log]\n{}", lines(count)), &[], &[]).expect_err("nobody knows these"));
+    assert_eq!((error(100).message.as_str(), error(100).findings.len()), ("the settings have 100 faults", 100));
+    assert_eq!((error(101).message.as_str(), error(101).findings.len()), ("the settings have 101 faults; these are the first 100", 100));
+}
+
+#[test]
+fn a_fault_brings_no_other_that_follows_from_it() {
+    let said = refused("http.listen = \"0.0.0.0:80\"\nhttp.behind_proxy = \"yes\"", &[], &[]);
+    assert!(said.contains("neither true nor false"), "{said}");
+    let said = refused("[http]\nlisten =\n", &[("QUASH_HTTP_LISTEN", "0.0.0.0:80")], &[]);
+    assert!(said.contains("isn't TOML"), "the proxy may stand in the file: {said}");
+}

@@ -1,0 +1,66 @@
+//! What is shown of the settings that hold.
+
+use std::ffi::OsString;
+
+use serde_json::json;
+
+use super::super::{Environment, Flags, Loaded, Origins, load};
+use super::trial::Room;
+use super::{EVERY_KEY, load_from};
+
+fn loaded(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Loaded {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(room.path().join("quash.toml"), file).expect("it is ours");
+    let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let flags = Flags { set: set.iter().map(|flag| (*flag).to_owned()).collect(), ..Flags::default() };
+    load(&flags, &Environment::of(variables), room.path()).expect("it is valid")
+}
+
+#[test]
+fn what_is_shown_is_a_settings_file_that_says_the_same() {
+    let odd = "[tokens]\nissuer = \"a\"\naudience = [\"a\\\"b\\\\c\", \"\\u001b[31m\\n\\t\\u007f\", \"\\u202edesrever ✓\"]\n";
+    for file in ["", EVERY_KEY, odd] {
+        for origins in [Origins::Shown, Origins::Hidden] {
+            let first = loaded(file, &[], &[]);
+            let text = first.to_toml(origins);
+            assert!(!text.contains(['\u{1b}', '\u{7f}', '\u{202e}', '\t']), "{text}");
+            let second = load_from(&text, &[], &[]).unwrap_or_else(|faults| panic!("{faults:?}\n{text}"));
+            assert_eq!(format!("{second:?}"), format!("{:?}", first.settings), "{text}");
+        }
+    }
+}
+
+#[test]
+fn each_setting_says_where_it_comes_from() {
+    let file = "[tokens]\n\nissuer = \"https://auth.example\"\naudience = \"shop\"\n";
+    let variables = [("QUASH_HTTP_BEHIND_PROXY", "true"), ("QUASH_SESSIONS_MAX_PER_ACCOUNT", "7"), ("QUASH_LISTEN", "0.0.0.0:80")];
+    let loaded = loaded(file, &variables, &["tokens.auth_header_types=Bearer,JWT"]);
+    let path = loaded.file.clone().expect("there is a file").display().to_string();
+    let json = loaded.to_json();
+    for (section, key, value, origin) in [
+        ("tokens", "issuer", json!("https://auth.example"), format!("file {path}:3")),
+        ("tokens", "audience", json!(["shop"]), format!("file {path}:4")),
+        ("tokens", "auth_header_types", json!(["Bearer", "JWT"]), "flag --set".into()),
+        ("tokens", "leeway", json!("0s"), "default".into()),
+        ("sessions", "max_per_account", json!(7), "environment variable QUASH_SESSIONS_MAX_PER_ACCOUNT".into()),
+        ("http", "behind_proxy", json!(true), "environment variable QUASH_HTTP_BEHIND_PROXY".into()),
+        ("http", "listen", json!("0.0.0.0:80"), "environment variable QUASH_LISTEN".into()),
+    ] {
+        assert_eq!(json[section][key], json!({ "value": value, "origin": origin }), "{section}.{key}");
+    }
+    let unset = self::loaded("", &[], &[]);
+    assert_eq!(unset.to_json()["tokens"]["issuer"], json!({ "value": null, "origin": "default" }));
+    assert!(unset.to_toml(Origins::Shown).contains("\n# issuer is not set\n"));
+    assert!(unset.to_toml(Origins::Shown).contains("\nleeway = \"0s\"  # default\n"));
+    assert!(unset.to_toml(Origins::Hidden).contains("\nleeway = \"0s\"\n"));
+}
+
+#[test]
+fn named_sections_are_shown_below_their_kind() {
+    let room = Room::new("[peer.b]\nmax_lifetime = \"1d\"\n[peer.a]\nmax_lifetime = \"2d\"\n", &[], &["peer.c.max_lifetime=3d"]);
+    let (text, json) = room.shown();
+    let heads: Vec<&str> = text.lines().filter(|line| line.starts_with('[')).collect();
+    assert_eq!(heads, ["[realm]", "[peer.a]", "[peer.b]", "[peer.c]"]);
+    assert_eq!(json["peer"]["c"]["max_lifetime"], json!({ "value": "3d", "origin": "flag --set" }));
+    assert_eq!(json["peer"]["a"]["trust"], json!({ "value": "none", "origin": "default" }));
+}

@@ -1,0 +1,103 @@
+//! `quash config` from outside: what it prints, its exit codes, and that it makes nothing.
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::json;
+use support::{on, quash, run};
+use tempfile::TempDir;
+
+/// A data directory with this settings file.
+fn room(file: &str) -> TempDir {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    fs::write(room.path().join("quash.toml"), file).expect("it is ours");
+    room
+}
+
+fn config(room: &TempDir, args: &[&str]) -> Command {
+    let mut command = quash();
+    command.arg("config").args(args).arg("--data-dir").arg(room.path());
+    command
+}
+
+#[test]
+fn check_says_ok_and_which_file_was_read() {
+    let full = room("[rotation]\ngrace = \"1m\"\n");
+    let path = full.path().join("quash.toml").display().to_string();
+    let checked = run(config(&full, &["check"]), "");
+    assert_eq!((checked.code(), checked.stdout), (0, format!("ok: the settings file is {path}\n")));
+    assert_eq!(run(config(&full, &["check", "--json"]), "").json(), json!({ "ok": true, "file": path }));
+    let empty = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = empty.path().join("none");
+    let checked = on(&data_dir, &["config", "check"], "");
+    assert_eq!((checked.code(), checked.stdout.as_str()), (0, "ok: there is no settings file\n"));
+    assert_eq!(on(&data_dir, &["config", "check", "--json"], "").json(), json!({ "ok": true, "file": null }));
+    assert!(!data_dir.exists(), "looking makes nothing");
+}
+
+#[test]
+fn check_tells_each_fault_in_a_line() {
+    let room = room("[rotation]\ngrace = \"6m\"\n[log]\nlevel = \"loud\"\n");
+    let mut command = config(&room, &["check", "--set", "colour=red"]);
+    command.env("QUASH_LOG_FORMT", "json");
+    let checked = run(command, "");
+    let lines: Vec<&str> = checked.stderr.lines().collect();
+    assert_eq!((checked.code(), lines.len(), lines[0]), (2, 5, "error: the settings have 4 faults"), "{}", checked.stderr);
+    assert!(lines[1].contains("quash.toml:2: rotation.grace = \"6m\" is longer than 5m; write one whole number"), "{}", lines[1]);
+    assert!(lines[2].contains("quash.toml:4: log.level = \"loud\""), "{}", lines[2]);
+    assert!(
+        lines[3].starts_with(" environment variable QUASH_LOG_FORMT: ") && lines[3].ends_with("did you mean QUASH_LOG_FORMAT?"),
+        "{}",
+        lines[3]
+    );
+    assert!(lines[4].starts_with(" flag --set: colour isn't a setting"), "{}", lines[4]);
+    let one = run(config(&room, &["check", "--json", "--set", "log.level=info"]), "");
+    let told: serde_json::Value = serde_json::from_str(&one.stderr).expect("JSON");
+    let error = &told["error"];
+    assert_eq!((one.code(), &error["kind"], &error["exit_code"]), (2, &json!("usage"), &json!(2)));
+    assert!(
+        error["message"].as_str().is_some_and(|message| message.contains("rotation.grace") && message.contains("quash.toml:2)")),
+        "{told}"
+    );
+    assert_eq!(error["findings"].as_array().map(Vec::len), Some(1));
+    assert_eq!(error["findings"][0]["hint"], error["hint"]);
+}
+
+#[test]
+fn show_prints_what_holds() {
+    let room = room("[tokens]\nissuer = \"https://auth.example\"\n");
+    let path = room.path().join("quash.toml").display().to_string();
+    let plain = run(config(&room, &["show"]), "");
+    assert!(plain.stdout.starts_with("[tokens]\nalgorithm = \"EdDSA\"\n") && !plain.stdout.contains("# default"), "{}", plain.stdout);
+    let shown = run(config(&room, &["show", "--origin", "--set", "tokens.leeway=1s"]), "");
+    for line in [
+        format!("issuer = \"https://auth.example\"  # file {path}:2"),
+        "leeway = \"1s\"  # flag --set".into(),
+        "compat = \"standard\"  # default".into(),
+    ] {
+        assert!(shown.stdout.lines().any(|found| found == line), "{line} isn't in {}", shown.stdout);
+    }
+    let json = run(config(&room, &["show", "--json"]), "").json();
+    assert_eq!(json["tokens"]["issuer"], json!({ "value": "https://auth.example", "origin": format!("file {path}:2") }));
+    assert_eq!(run(config(&room, &["show", "--set", "tokens.leeway=6m"]), "").code(), 2);
+}
+
+#[test]
+fn init_and_schema_print_whatever_the_settings_are() {
+    let room = room("this is no TOML");
+    for args in [&["init"][..], &["init", "--minimal"], &["schema"]] {
+        let mut command = config(&room, args);
+        command.env("QUASH_COLOUR", "red");
+        let printed = run(command, "");
+        assert_eq!((printed.code(), printed.stderr.as_str()), (0, ""), "{args:?}");
+        assert!(printed.stdout.len() > 500, "{}", printed.stdout);
+        assert!(run(config(&room, &[args, &["--json"]].concat()), "").json().is_object());
+    }
+    assert_eq!(fs::read_to_string(room.path().join("quash.toml")).expect("it is ours"), "this is no TOML");
+    assert_eq!(fs::read_dir(room.path()).expect("it is ours").count(), 1);
+    let minimal = run(config(&room, &["init", "--minimal"]), "").stdout;
+    fs::write(room.path().join("quash.toml"), minimal).expect("it is ours");
+    assert_eq!(run(config(&room, &["check"]), "").code(), 0);
+}
