@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use quash_core::model::{Generation, Invalid, Kid, Refusal, ScopeHasher, Seeded, Seq, SessionId, Subject, Timestamp, TokenPolicy};
+use quash_core::model::{
+    CustomClaims, Generation, Invalid, Kid, Refusal, ScopeHasher, Seeded, Seq, SessionId, Timestamp, TokenPolicy, UserIdType,
+};
 use quash_core::token::{
-    Algorithm, Authentic, Grant, KeyFault, KeyRing, RefreshKey, RefreshStamp, SigningKey, TokenType, VerifyingKey, authenticate,
-    mint_access, mint_refresh,
+    Algorithm, Authentic, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, RefreshStamp, SigningKey, SlidingStamp, TokenType, Tokens,
+    authenticate, mint,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -30,15 +32,33 @@ impl Mint {
             RefreshStamp { generation: Generation(3), seed: [5; 16], minted_at: NOW, expires_at: NOW + Duration::from_secs(86_400) };
         Grant {
             session: SessionId::from_bytes([0xab; 16]),
-            subject: Subject::parse("1").expect("a subject"),
+            bearer: Bearer { user_id: "1".into(), password_mark: None, claims: CustomClaims::default() },
             rsq: Seq::from_u64(17),
             ends_at: None,
-            refresh: Some(stamp),
+            tokens: Tokens::Both(stamp),
+        }
+    }
+
+    fn both(&self, grant: &Grant) -> (String, String) {
+        let minting = Minting { policy: &self.policy, key: &self.key, secret: &RefreshKey::new(&[1; 32]) };
+        match mint(grant, minting, NOW, &Seeded::new(1)) {
+            Ok(Issued::Both { access, refresh }) => (access, refresh),
+            other => panic!("a pair: {other:?}"),
+        }
+    }
+
+    fn sliding(&self, grant: Grant) -> String {
+        let stamp = SlidingStamp { generation: Generation(0), seed: [5; 16], refresh_until: NOW + Duration::from_secs(86_400) };
+        let grant = Grant { tokens: Tokens::Sliding(stamp), ..grant };
+        let minting = Minting { policy: &self.policy, key: &self.key, secret: &RefreshKey::new(&[1; 32]) };
+        match mint(&grant, minting, NOW, &Seeded::new(1)) {
+            Ok(Issued::Sliding { token }) => token,
+            other => panic!("a sliding token: {other:?}"),
         }
     }
 
     fn access(&self) -> String {
-        mint_access(&self.grant(), &self.policy, &self.key, NOW, &Seeded::new(1))
+        self.both(&self.grant()).0
     }
 
     fn read(&self, text: &str) -> Result<Authentic, Invalid> {
@@ -46,8 +66,8 @@ impl Mint {
     }
 
     fn signed(&self, payload: &str) -> Result<(), Refusal> {
-        let token = self.read(&self.key.sign(payload.as_bytes()))?;
-        token.check(TokenType::Access, &self.policy, NOW)
+        let token = self.read(&self.key.sign(payload.as_bytes()).expect("a signature"))?;
+        token.check(&[TokenType::Access], &self.policy, NOW)
     }
 }
 
@@ -59,7 +79,7 @@ fn payload(text: &str) -> String {
 #[test]
 fn claims_stand_in_simple_jwts_order() {
     let mint = Mint::new(Algorithm::Hs256);
-    let refresh = mint_refresh(&mint.grant(), &mint.policy, &mint.key, &RefreshKey::new(&[1; 32])).expect("a refresh token");
+    let (_, refresh) = mint.both(&mint.grant());
     let sid = "ab".repeat(16);
     let expected =
         format!(r#"{{"token_type":"refresh","exp":1800086400,"iat":1800000000,"jti":"~","user_id":"1","sid":"{sid}","rsq":17,"gen":3}}"#);
@@ -78,11 +98,47 @@ fn claims_stand_in_simple_jwts_order() {
 }
 
 #[test]
+fn a_sliding_token_says_until_when_it_can_be_exchanged() {
+    let mut mint = Mint::new(Algorithm::EdDsa);
+    mint.policy.names.password_mark = Some("hash_password".into());
+    mint.policy.names.user_id_type = UserIdType::Integer;
+    let mut grant = mint.grant();
+    grant.bearer.password_mark = Some("E01E".into());
+    grant.bearer.claims = CustomClaims::parse(r#"{"plan":"gold","sub":"x"}"#).expect("claims");
+    let claims = payload(&mint.sliding(grant));
+    assert!(claims.starts_with(r#"{"token_type":"sliding","exp":1800000300,"iat":1800000000,"jti":""#), "{claims}");
+    let rest = r#"","refresh_exp":1800086400,"user_id":1,"hash_password":"E01E","sid":"abababababababababababababababab","rsq":17,"plan":"gold","sub":"x"}"#;
+    assert!(claims.ends_with(rest), "{claims}");
+}
+
+#[test]
+fn a_subject_is_a_number_only_where_it_is_the_one_spelling_of_one() {
+    let mut mint = Mint::new(Algorithm::EdDsa);
+    mint.policy.names.user_id_type = UserIdType::Integer;
+    for (user_id, written) in [
+        ("0", "0"),
+        ("9007199254740991", "9007199254740991"),
+        ("9007199254740992", "\"9007199254740992\""),
+        ("007", "\"007\""),
+        ("+1", "\"+1\""),
+        ("-1", "\"-1\""),
+        ("dana", "\"dana\""),
+    ] {
+        let mut grant = mint.grant();
+        grant.bearer.user_id = user_id.into();
+        let (access, _) = mint.both(&grant);
+        assert!(payload(&access).contains(&format!(r#""user_id":{written},"#)), "{user_id}");
+        assert_eq!(mint.read(&access).expect("a token of ours").claims().user_id.as_deref(), Some(user_id));
+    }
+}
+
+#[test]
 fn an_access_token_never_outlives_its_session() {
     let mint = Mint::new(Algorithm::EdDsa);
     let grant = Grant { ends_at: Some(NOW + Duration::from_secs(10)), ..mint.grant() };
-    let token = mint.read(&mint_access(&grant, &mint.policy, &mint.key, NOW, &Seeded::new(1))).expect("a token of ours");
-    assert_eq!(token.claims().exp, Some(NOW.as_secs() + 10));
+    for text in [mint.both(&grant).0, mint.sliding(grant)] {
+        assert_eq!(mint.read(&text).expect("a token of ours").claims().exp, Some(NOW.as_secs() + 10));
+    }
 }
 
 #[test]
@@ -90,13 +146,13 @@ fn a_token_holds_until_the_second_it_expires() {
     let mut mint = Mint::new(Algorithm::EdDsa);
     let token = mint.read(&mint.access()).expect("a token of ours");
     let exp = NOW + Duration::from_secs(300);
-    let at = |mint: &Mint, now| token.check(TokenType::Access, &mint.policy, now);
+    let at = |mint: &Mint, now| token.check(&[TokenType::Access], &mint.policy, now);
     assert_eq!(at(&mint, NOW), Ok(()));
     assert_eq!(at(&mint, exp - Duration::from_millis(1)), Ok(()));
     assert_eq!(at(&mint, exp), Err(Refusal::TokenExpired));
     assert_eq!(at(&mint, NOW - Duration::from_secs(1)), Err(Invalid::NotYet.into()));
-    assert_eq!(token.check(TokenType::Refresh, &mint.policy, NOW), Err(Refusal::TokenOfWrongType));
-    assert_eq!(token.check_even_expired(TokenType::Access, &mint.policy, exp), Ok(()));
+    assert_eq!(token.check(&[TokenType::Refresh, TokenType::Sliding], &mint.policy, NOW), Err(Refusal::TokenOfWrongType));
+    assert_eq!(token.check_even_expired(&[TokenType::Access], &mint.policy, exp), Ok(()));
     mint.policy.leeway = Duration::from_secs(5);
     assert_eq!(at(&mint, exp + Duration::from_secs(4)), Ok(()));
     assert_eq!(at(&mint, exp + Duration::from_secs(5)), Err(Refusal::TokenExpired));
@@ -186,6 +242,8 @@ fn claims_of_the_wrong_type_are_not_absent_claims() {
     };
     assert_eq!(mint.signed(&good("")), Ok(()));
     assert_eq!(mint.signed(&good(r#","plan":{"name":"gold"}"#)), Ok(()));
+    assert_eq!(mint.signed(&good("").replace("1800000300", "1800000300.9")), Ok(()), "RFC 7519 2 allows a fraction");
+    assert_eq!(mint.signed(&good("").replace("1800000300", "1800000000.9")), Err(Refusal::TokenExpired), "and it adds nothing");
     for (from, to, refusal) in [
         (r#""exp":1800000300,"#, "", Refusal::TokenWithoutExp),
         (r#""jti":"a","#, "", Refusal::TokenWithoutId),
@@ -194,6 +252,7 @@ fn claims_of_the_wrong_type_are_not_absent_claims() {
         (r#","rsq":1"#, "", Invalid::Claim.into()),
         (r#""iat":1800000000,"#, "", Invalid::Claim.into()),
         ("access", "sliding", Refusal::TokenOfWrongType),
+        ("access", "magic", Refusal::TokenOfWrongType),
         (r#""access""#, r#"["access"]"#, Invalid::Claim.into()),
         (r#""exp":1800000300"#, r#""exp":"1800000300""#, Invalid::Claim.into()),
         (r#""exp":1800000300"#, r#""exp":-1"#, Invalid::Claim.into()),
@@ -204,6 +263,9 @@ fn claims_of_the_wrong_type_are_not_absent_claims() {
         (r#""exp":1800000300"#, r#""exp":null"#, Invalid::Claim.into()),
         (r#""jti":"a""#, r#""jti":"""#, Invalid::Claim.into()),
         (r#""jti":"a""#, r#""jti":7"#, Invalid::Claim.into()),
+        (r#""jti":"a""#, r#""jti":"a","sub":7"#, Invalid::Claim.into()),
+        (r#""exp":1800000300"#, r#""exp":-0.5"#, Invalid::Claim.into()),
+        (r#""exp":1800000300"#, r#""exp":9007199254740991.5"#, Invalid::Claim.into()),
         (r#""rsq":1"#, r#""rsq":-1"#, Invalid::Claim.into()),
         ("abab", "ABAB", Invalid::Claim.into()),
         (r#""rsq":1"#, r#""rsq":1,"aud":[]"#, Invalid::Claim.into()),
@@ -233,7 +295,7 @@ fn issuer_and_audience_are_compared_exactly() {
     let check = |issuer: Option<&str>, audience: &[&str]| {
         let audience = audience.iter().map(|audience| (*audience).to_owned()).collect();
         let policy = TokenPolicy { issuer: issuer.map(str::to_owned), audience, ..mint.policy.clone() };
-        token.check(TokenType::Access, &policy, NOW)
+        token.check(&[TokenType::Access], &policy, NOW)
     };
     assert_eq!(check(Some("https://auth.example"), &["web"]), Ok(()));
     assert_eq!(check(None, &[]), Ok(()));
@@ -241,33 +303,5 @@ fn issuer_and_audience_are_compared_exactly() {
     assert_eq!(check(Some("https://auth.example"), &["API"]), Err(Invalid::Audience.into()));
     let bare = Mint::new(Algorithm::EdDsa);
     let bare = bare.read(&bare.access()).expect("a token of ours");
-    assert_eq!(bare.check(TokenType::Access, &mint.policy, NOW), Err(Invalid::Issuer.into()));
-}
-
-#[test]
-fn only_public_keys_are_published() {
-    let (public, secret) = (Mint::new(Algorithm::EdDsa), Mint::new(Algorithm::Hs256));
-    let jwks = serde_json::to_value(public.ring.jwks()).expect("JSON");
-    let key = jwks["keys"][0].as_object().expect("a key");
-    assert_eq!(key.keys().collect::<Vec<_>>(), ["kty", "use", "alg", "kid", "crv", "x"]);
-    assert_eq!(serde_json::to_string(&secret.ring.jwks()).expect("JSON"), r#"{"keys":[]}"#);
-    assert_eq!(format!("{:?}", secret.key), r#"SigningKey { kid: Kid("k1"), .. }"#);
-    assert_eq!(format!("{:?}", RefreshKey::new(&[9; 32])), "RefreshKey(..)");
-}
-
-/// RFC 8037 A.1 to A.3: the thumbprint of the key and the signature over the example.
-#[test]
-fn the_rfcs_own_example_is_met() {
-    let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").expect("a seed");
-    let key = SigningKey::new(Algorithm::EdDsa, &seed, None).expect("a key");
-    assert_eq!(key.verifying().kid().as_str(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
-}
-
-#[test]
-fn weak_secrets_are_no_keys() {
-    let kid = || Kid::parse("k").expect("a kid");
-    assert_eq!(VerifyingKey::hs256(&[0; 31], kid()).map(|_| ()), Err(KeyFault::TooShort));
-    assert!(VerifyingKey::hs256(&[0; 32], kid()).is_ok());
-    assert_eq!(VerifyingKey::ed25519(&[0; 31]).map(|_| ()), Err(KeyFault::Unusable(Algorithm::EdDsa)));
-    assert_eq!(SigningKey::new(Algorithm::EdDsa, &[0; 31], None).map(|_| ()), Err(KeyFault::Unusable(Algorithm::EdDsa)));
+    assert_eq!(bare.check(&[TokenType::Access], &mint.policy, NOW), Err(Invalid::Issuer.into()));
 }

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
-use quash_core::model::{Clock, ScopeHasher, Seeded, Seq, SessionId, Subject, Timestamp, TokenPolicy};
-use quash_core::token::{Algorithm, Grant, KeyRing, SigningKey, mint_access};
+use quash_core::model::{Clock, CustomClaims, ScopeHasher, Seeded, Seq, SessionId, Subject, Timestamp, TokenPolicy};
+use quash_core::token::{Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, mint};
 use quash_core::watch::{Revoked, feed};
-use quash_verify::{Guard, GuardLayer, GuardSetup, guard};
+use quash_verify::{Guard, GuardLayer, GuardSetup, TokenHeader, guard};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const CLIENTS: usize = 32;
@@ -35,7 +35,7 @@ fn main() {
 
 async fn serve(guard: Guard) -> SocketAddr {
     let barred = |_, _: &http::HeaderMap| Response::builder().status(401).body(axum::body::Body::empty()).expect("an answer");
-    let layer = GuardLayer::new(guard, &["Bearer".to_owned()], barred);
+    let layer = GuardLayer::new(guard, Arc::new(TokenHeader::default()), barred);
     let guarded = Router::new().route("/guarded", get(hello)).layer(layer);
     let router = guarded.route("/bare", get(hello));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
@@ -82,17 +82,22 @@ fn tokens(key: &SigningKey) -> Vec<String> {
     let (entropy, policy) = (Seeded::new(1), TokenPolicy::default());
     let grant = |_| Grant {
         session: SessionId::new(NOW, &entropy),
-        subject: Subject::new(NOW, &entropy),
+        bearer: Bearer { user_id: Subject::new(NOW, &entropy).to_string(), password_mark: None, claims: CustomClaims::default() },
         rsq: Seq::start_of(1),
         ends_at: None,
-        refresh: None,
+        tokens: Tokens::Access,
     };
-    (0..CLIENTS).map(grant).map(|grant| mint_access(&grant, &policy, key, NOW, &entropy)).collect()
+    let minting = Minting { policy: &policy, key, secret: &RefreshKey::new(&[1; 32]) };
+    let access = |grant: Grant| match mint(&grant, minting, NOW, &entropy) {
+        Ok(Issued::Access { access }) => access,
+        other => panic!("an access token: {other:?}"),
+    };
+    (0..CLIENTS).map(grant).map(access).collect()
 }
 
 fn guard_of(key: &SigningKey) -> Guard {
     let scopes = ScopeHasher::ours([1; 16]);
-    let setup = GuardSetup { policy: TokenPolicy::default(), scopes, clock: Arc::new(Stopped), cache_key: [2; 16] };
+    let setup = GuardSetup { policy: TokenPolicy::default(), scopes, clock: Arc::new(Stopped), cache_key: [2; 16], more_keys: None };
     let revoked = Revoked::empty(Seq::start_of(1), feed::EMPTY);
     guard(setup, revoked, KeyRing::new(1, vec![key.verifying().clone()])).0
 }

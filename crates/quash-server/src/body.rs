@@ -99,6 +99,11 @@ impl Fields {
         })
     }
 
+    /// Whether there is a field of a name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// What was wrong with the texts that were taken.
     pub(crate) fn done(self) -> Result<(), BodyFault> {
         if self.faults.is_empty() { Ok(()) } else { Err(BodyFault::Fields(self.faults)) }

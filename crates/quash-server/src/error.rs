@@ -8,10 +8,10 @@ use std::time::Duration;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use quash_core::model::{Reason, Refusal};
+use quash_core::model::{ClaimNames, Invalid, Reason, Refusal};
 use quash_core::token::TokenType;
 use quash_service::{Failure, Unavailable};
-use quash_verify::{Barred, Denied, HeaderFault};
+use quash_verify::{Barred, HeaderFault};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -34,6 +34,12 @@ pub enum Code {
     EmailNotVerified,
     /// The token's account may not be used.
     NoActiveAccount,
+    /// There is no account of the token's.
+    UserNotFound,
+    /// The token's account has been deactivated.
+    UserInactive,
+    /// The token is of another password.
+    PasswordChanged,
     /// Two tokens are of two accounts.
     TokensOfTwoAccounts,
     /// The body can't be read, or a field in it is wrong.
@@ -60,13 +66,16 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
         Self::BadCredentials,
         Self::EmailNotVerified,
         Self::NoActiveAccount,
+        Self::UserNotFound,
+        Self::UserInactive,
+        Self::PasswordChanged,
         Self::TokensOfTwoAccounts,
         Self::InvalidRequest,
         Self::UnsupportedMediaType,
@@ -100,6 +109,32 @@ impl Code {
         self.row().3
     }
 
+    /// Simple JWT names a code only for tokens; what its framework answers has none.
+    const fn is_told_by_simple_jwt(self) -> bool {
+        match self {
+            Self::NotAuthenticated
+            | Self::BadCredentials
+            | Self::NoActiveAccount
+            | Self::InvalidRequest
+            | Self::UnsupportedMediaType
+            | Self::MethodNotAllowed
+            | Self::NotAcceptable
+            | Self::NotFound
+            | Self::Throttled => false,
+            Self::TokenNotValid
+            | Self::UserNotFound
+            | Self::UserInactive
+            | Self::PasswordChanged
+            | Self::BadAuthorizationHeader
+            | Self::EmailNotVerified
+            | Self::TokensOfTwoAccounts
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::Unavailable
+            | Self::InternalError => true,
+        }
+    }
+
     #[rustfmt::skip]
     const fn row(self) -> (&'static str, StatusCode, &'static str, &'static str) {
         match self {
@@ -115,6 +150,12 @@ impl Code {
                 "Name and password are right, but the account's e-mail address must be confirmed first."),
             Self::NoActiveAccount => ("no_active_account", StatusCode::UNAUTHORIZED, "No active account",
                 "The token is good, but its account has been deactivated or deleted."),
+            Self::UserNotFound => ("user_not_found", StatusCode::UNAUTHORIZED, "User not found",
+                "The token is good, but there is no account of its user."),
+            Self::UserInactive => ("user_inactive", StatusCode::UNAUTHORIZED, "User inactive",
+                "The token is good, but its account has been deactivated."),
+            Self::PasswordChanged => ("password_changed", StatusCode::UNAUTHORIZED, "Password changed",
+                "The token was issued for another password than the account has now. Sign in again."),
             Self::TokensOfTwoAccounts => ("tokens_of_two_accounts", StatusCode::BAD_REQUEST, "Tokens of two accounts",
                 "The access token in the header and the refresh token in the body belong to two accounts. Nothing was ended; send two tokens of one account."),
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "Invalid request",
@@ -149,44 +190,60 @@ pub(crate) struct Fault {
     reason: Option<Reason>,
     retry_after: Option<Duration>,
     allow: Option<&'static str>,
+    /// Whether the code stands in a body of the paths that follow Simple JWT.
+    code_is_told: bool,
     /// The whole body, where Simple JWT has one that isn't `{"detail", "code"}`.
     body: Option<Value>,
 }
 
 impl Fault {
     fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), reason: None, retry_after: None, allow: None, body: None }
+        let code_is_told = code.is_told_by_simple_jwt();
+        Self { code, detail: detail.into(), reason: None, retry_after: None, allow: None, code_is_told, body: None }
     }
 
-    /// What a use case failed with.
-    pub(crate) fn of(failure: &Failure) -> Self {
+    /// What a use case failed with, where the site's claims have these names.
+    pub(crate) fn of(failure: &Failure, names: &ClaimNames) -> Self {
         match failure {
-            Failure::Refused(refusal) => Self::refused(*refusal),
+            Failure::Refused(refusal) => Self::refused(*refusal, names),
             Failure::Unavailable(unavailable) => Self::unavailable(unavailable),
         }
     }
 
-    /// What an access token was refused with: as Simple JWT says it for the classes of token it tried.
-    pub(crate) fn of_access(failure: &Failure) -> Self {
-        let mut fault = Self::of(failure);
-        if fault.code == Code::TokenNotValid && *failure != Failure::Refused(Refusal::TokenWithoutUser) {
-            let access = TokenType::Access;
-            let message = json!({ "token_class": access.class(), "token_type": access.as_str(), "message": fault.detail });
-            fault.body = Some(json!({
+    /// What a token in the header was refused with: as Simple JWT says it for the types of token that it tries.
+    pub(crate) fn of_access(mut self, failure: &Failure, tried: &[TokenType], token_type: Option<TokenType>) -> Self {
+        if self.code == Code::TokenNotValid && *failure != Failure::Refused(Refusal::TokenWithoutUser) {
+            // What a token of one type is revoked as, it never was as another.
+            let wrong_type = "Token has wrong type".to_owned();
+            let message = |class: TokenType| match failure {
+                Failure::Refused(Refusal::TokenRevoked(_)) if token_type.is_some_and(|found| found != class) => wrong_type.clone(),
+                _ => self.detail.clone(),
+            };
+            let messages: Vec<_> = tried
+                .iter()
+                .map(|class| json!({ "token_class": class.class(), "token_type": class.as_str(), "message": message(*class) }))
+                .collect();
+            self.body = Some(json!({
                 "detail": "Given token not valid for any token type",
-                "code": fault.code.as_str(),
-                "messages": [message],
+                "code": self.code.as_str(),
+                "messages": messages,
             }));
         }
-        fault
+        self
+    }
+
+    /// What an exchange was refused with: there Simple JWT names no code for an account that can't be used.
+    pub(crate) fn of_exchange(self) -> Self {
+        let code_is_told = self.code_is_told && self.code != Code::PasswordChanged;
+        Self { code_is_told, ..self }
     }
 
     /// What bars a request from a guarded path.
-    pub(crate) fn of_barred(barred: Barred) -> Self {
+    pub(crate) fn of_barred(barred: Barred, names: &ClaimNames) -> Self {
         match barred {
+            Barred::Header(HeaderFault::NotText) => Self::refused(Invalid::Malformed.into(), names),
             Barred::Header(fault) => fault.into(),
-            Barred::Token(Denied::Refused(refusal)) => Self::refused(refusal),
-            Barred::Token(Denied::Stale) => Self::unavailable(&Unavailable::Stale),
+            Barred::Token(denied) => Self::of(&denied.into(), names),
         }
     }
 
@@ -224,7 +281,7 @@ impl Fault {
             None => {
                 let mut body = Map::new();
                 body.insert("detail".into(), self.detail.clone().into());
-                if self.says_code_to_simple_jwt() {
+                if self.code_is_told {
                     body.insert("code".into(), self.code.as_str().into());
                 }
                 if let Some(reason) = self.reason.filter(|_| settings.compat == Compat::Standard) {
@@ -260,29 +317,6 @@ impl Fault {
         self.with_headers(of_type(code.status(), PROBLEM, &problem), settings)
     }
 
-    /// Simple JWT names a code only for tokens; what its framework answers has none.
-    fn says_code_to_simple_jwt(&self) -> bool {
-        match self.code {
-            Code::NotAuthenticated
-            | Code::BadCredentials
-            | Code::NoActiveAccount
-            | Code::InvalidRequest
-            | Code::UnsupportedMediaType
-            | Code::MethodNotAllowed
-            | Code::NotAcceptable
-            | Code::NotFound
-            | Code::Throttled => false,
-            Code::TokenNotValid
-            | Code::BadAuthorizationHeader
-            | Code::EmailNotVerified
-            | Code::TokensOfTwoAccounts
-            | Code::BodyTooLarge
-            | Code::BodyTimeout
-            | Code::Unavailable
-            | Code::InternalError => true,
-        }
-    }
-
     fn with_headers(&self, mut answer: Response, settings: &DoorSettings) -> Response {
         if self.code.status() == StatusCode::UNAUTHORIZED {
             answer = with_header(answer, WWW_AUTHENTICATE, &settings.challenge());
@@ -296,7 +330,7 @@ impl Fault {
         answer
     }
 
-    fn refused(refusal: Refusal) -> Self {
+    fn refused(refusal: Refusal, names: &ClaimNames) -> Self {
         match refusal {
             // What exactly is wrong is for the log and the command line: it would help whoever forges tokens.
             Refusal::TokenInvalid(_) => Self::new(Code::TokenNotValid, "Token is invalid"),
@@ -306,6 +340,11 @@ impl Fault {
             Refusal::TokenWithoutType => Self::new(Code::TokenNotValid, "Token has no type"),
             Refusal::TokenOfWrongType => Self::new(Code::TokenNotValid, "Token has wrong type"),
             Refusal::TokenWithoutUser => Self::new(Code::TokenNotValid, "Token contained no recognizable user identification"),
+            Refusal::TokenWithoutRefreshExp => Self::new(Code::TokenNotValid, format!("Token has no '{}' claim", names.refresh_exp)),
+            Refusal::TokenRefreshExpired => Self::new(Code::TokenNotValid, format!("Token '{}' claim has expired", names.refresh_exp)),
+            Refusal::AccountNotFound => Self::new(Code::UserNotFound, "User not found"),
+            Refusal::AccountInactive => Self::new(Code::UserInactive, "User is inactive"),
+            Refusal::PasswordChanged => Self::new(Code::PasswordChanged, "The user's password has been changed."),
             Refusal::TokenRevoked(reason) => Self { reason, ..Self::new(Code::TokenNotValid, "Token is blacklisted") },
             Refusal::BadCredentials => Self::new(Code::BadCredentials, "No active account found with the given credentials"),
             Refusal::EmailNotVerified => Self::new(Code::EmailNotVerified, "The e-mail address of this account is not verified."),
@@ -326,6 +365,8 @@ impl Fault {
             Unavailable::HashQueueFull { retry_after } => (*retry_after, "Too many sign-ins are waiting."),
             Unavailable::Contended => (Duration::from_secs(1), "Too many requests for one session at once."),
             Unavailable::StoreFull | Unavailable::StoreAway(_) => (Duration::from_secs(5), "The service cannot use its store now."),
+            Unavailable::ForeignKeysAway => (Duration::from_secs(10), "The keys of the token's issuer cannot be had now."),
+            Unavailable::Unsigned => (Duration::from_secs(1), "The service cannot sign now."),
             Unavailable::Stale => (Duration::from_secs(1), "The service cannot tell now whether the token has been revoked."),
         };
         Self { retry_after: Some(retry_after), ..Self::new(Code::Unavailable, detail) }
@@ -336,7 +377,7 @@ impl From<HeaderFault> for Fault {
     fn from(fault: HeaderFault) -> Self {
         match fault {
             HeaderFault::Missing => Self::new(Code::NotAuthenticated, "Authentication credentials were not provided."),
-            HeaderFault::Malformed => {
+            HeaderFault::Malformed | HeaderFault::NotText => {
                 Self::new(Code::BadAuthorizationHeader, "Authorization header must contain two space-delimited values")
             }
         }

@@ -11,6 +11,8 @@ mod error;
 
 mod body;
 
+mod client;
+
 mod surrogates;
 
 mod answer;
@@ -32,3 +34,5 @@ pub use error::Code;
 pub use origin::{Origin, OriginFault};
 pub use routes::router;
 pub use settings::{Compat, DoorSettings};
+// A part of `DoorSettings`.
+pub use quash_verify::{SchemeCase, TokenHeader};

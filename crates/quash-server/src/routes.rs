@@ -29,6 +29,8 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
     let routes = Router::new()
         .merge(simple_jwt(&door, &token("/token"), post(api::token::obtain)))
         .merge(simple_jwt(&door, &token("/token/refresh"), post(api::refresh::refresh)))
+        .merge(simple_jwt(&door, &token("/token/sliding"), post(api::token::obtain_sliding)))
+        .merge(simple_jwt(&door, &token("/token/sliding/refresh"), post(api::refresh::refresh_sliding)))
         .merge(simple_jwt(&door, &token("/token/verify"), post(api::verify::verify)))
         .merge(simple_jwt(&door, &token("/token/blacklist"), post(api::blacklist::blacklist)))
         .merge(simple_jwt(&door, &token("/logout"), post(api::logout::log_out)))
@@ -60,8 +62,9 @@ fn simple_jwt(door: &Arc<Door>, path: &str, methods: MethodRouter<Arc<Door>>) ->
 /// A path that only a live access token opens.
 fn guarded(door: &Arc<Door>, path: &str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
     let at_the_gate = Arc::clone(door);
-    let guard = GuardLayer::new(door.service.guard().clone(), &door.settings.auth_header_types, move |barred, _: &http::HeaderMap| {
-        Fault::of_barred(barred).into_problem(&at_the_gate.settings)
+    let header = Arc::new(door.settings.token_header.clone());
+    let guard = GuardLayer::new(door.service.guard().clone(), header, move |barred, _: &http::HeaderMap| {
+        Fault::of_barred(barred, &at_the_gate.service.policy().tokens.names).into_problem(&at_the_gate.settings)
     });
     Router::new().route(path, read_only(methods).layer(guard))
 }

@@ -1,5 +1,7 @@
 //! What an operator may choose about the door.
 
+use quash_verify::TokenHeader;
+
 use crate::origin::Origin;
 
 /// What an operator may choose about the door.
@@ -7,8 +9,8 @@ use crate::origin::Origin;
 pub struct DoorSettings {
     /// What stands before `/token/` and `/logout/`: `/api` by default.
     pub prefix: String,
-    /// The schemes of the Authorization header; the first one is named in `WWW-Authenticate`.
-    pub auth_header_types: Vec<String>,
+    /// Where requests carry their token.
+    pub token_header: TokenHeader,
     /// How closely answers follow Simple JWT's.
     pub compat: Compat,
     /// A proxy stands before the door, so the peer's address isn't the client's.
@@ -31,7 +33,7 @@ impl Default for DoorSettings {
     fn default() -> Self {
         Self {
             prefix: "/api".into(),
-            auth_header_types: vec!["Bearer".into()],
+            token_header: TokenHeader::default(),
             compat: Compat::default(),
             behind_proxy: false,
             cors_origins: Vec::new(),
@@ -42,6 +44,6 @@ impl Default for DoorSettings {
 impl DoorSettings {
     /// The challenge of a 401 (RFC 9110 11.6.1), as Simple JWT writes it.
     pub(crate) fn challenge(&self) -> String {
-        format!("{} realm=\"api\"", self.auth_header_types.first().map_or("Bearer", String::as_str))
+        format!("{} realm=\"api\"", self.token_header.schemes.first().map_or("Bearer", String::as_str))
     }
 }

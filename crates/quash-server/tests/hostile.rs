@@ -143,6 +143,7 @@ async fn a86_naughty_names_are_kept_as_typed_and_shown_unchanged() {
             verified: false,
             subject: None,
             password: Some(quash_service::NewPassword::Plain(zeroize::Zeroizing::new(PASSWORD.to_owned()))),
+            state: quash_service::NewState::Active,
         };
         world.service.add_account(new).await.unwrap_or_else(|fault| panic!("{name:?}: {fault}"));
         let pair = world.sign_in(&name).await;
@@ -191,7 +192,7 @@ fn foreign(token: &str) -> String {
     use quash_core::token::{Algorithm, SigningKey};
     let key = SigningKey::new(Algorithm::EdDsa, &[9; 32], None).expect("a key");
     let (signed, _) = token.rsplit_once('.').expect("a token");
-    let own = key.sign(support::claims(token).to_string().as_bytes());
+    let own = key.sign(support::claims(token).to_string().as_bytes()).expect("a signature");
     format!("{signed}.{}", own.rsplit_once('.').expect("a token").1)
 }
 

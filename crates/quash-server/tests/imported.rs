@@ -186,6 +186,8 @@ async fn a_hash_in_the_store_that_nothing_can_be_compared_with_is_as_good_as_non
             sessions_before: Seq::ZERO,
             version: 1,
             created_at: Timestamp::from_secs(support::START),
+            foreign_after: Timestamp::default(),
+            last_login_at: None,
         };
         world.store.commit(Change::AddAccount(account)).await.expect("an account");
         for password in [PASSWORD, "decoy", *text, "wrong password"].into_iter().filter(|password| !password.is_empty()) {
@@ -207,7 +209,14 @@ async fn what_cannot_be_compared_with_is_not_imported() {
         (&"x".repeat(513), FormatFault::TooLong),
     ] {
         let password = Some(NewPassword::Encoded(Zeroizing::new(text.to_owned())));
-        let new = NewAccount { name: "odd".into(), email: None, verified: false, subject: None, password };
+        let new = NewAccount {
+            name: "odd".into(),
+            email: None,
+            verified: false,
+            subject: None,
+            password,
+            state: quash_service::NewState::Active,
+        };
         let refused = world.service.add_account(new).await.expect_err("no hash");
         assert_eq!(refused, AddFault::PasswordHash(fault), "{text}");
         let words = refused.to_string();

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use quash_core::decide::Device;
 use quash_core::model::{Generation, ScopeKind, Timestamp};
-use quash_core::token::Algorithm;
+use quash_core::token::{Algorithm, Issued};
 use serde_json::json;
 
 use support::{Plan, World, claims, kinds, millis, secs};
@@ -253,8 +254,9 @@ async fn a41_ten_thousand_rotations_move_no_end_and_add_no_row() {
     let end = Timestamp::from_secs(support::START) + lifetime;
     for _ in 0..10_000 {
         world.wait(step);
-        let next = world.service.refresh(&pair.refresh).await.expect("a pair");
-        pair = support::Pair { access: next.access, refresh: next.refresh.expect("a refresh token") };
+        let next = world.service.refresh(&pair.refresh, &Device::default()).await.expect("a pair");
+        let Issued::Both { access, refresh } = next else { panic!("a pair: {next:?}") };
+        pair = support::Pair { access, refresh };
     }
     let sessions = world.sessions("dana").await;
     assert_eq!((sessions.len(), sessions[0].generation, sessions[0].ends_at), (1, Generation(10_000), Some(end)));

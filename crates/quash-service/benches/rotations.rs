@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use quash_core::decide::{Device, Kind};
 use quash_core::model::{Clock, Entropy, PasswordHash, Policy, Seeded, Timestamp, draw};
-use quash_core::token::Algorithm;
+use quash_core::token::{Algorithm, Issued};
 use quash_service::{
-    Arena, Argon2Hasher, Attempt, CostClass, FormatFault, HashSettings, MasterKey, NewAccount, NewPassword, PasswordHasher, Rehash,
-    Service, Setup,
+    Arena, Argon2Hasher, Attempt, CostClass, FetchNothing, FormatFault, HashSettings, KeySetup, MasterKey, NewAccount, NewPassword,
+    NewState, PasswordHasher, Rehash, Service, Setup,
 };
 use quash_store::{SqliteOptions, SqliteStore};
 use rusqlite::{Connection, params};
@@ -54,6 +55,13 @@ fn is_asked_for(name: &str) -> bool {
     std::env::args().skip(1).find(|arg| !arg.starts_with('-')).is_none_or(|asked| asked == name)
 }
 
+fn refresh_of(issued: Issued) -> String {
+    match issued {
+        Issued::Both { refresh, .. } => refresh,
+        other => panic!("a pair: {other:?}"),
+    }
+}
+
 /// The service, and the newest refresh token of each client.
 struct Desk {
     service: Service,
@@ -67,7 +75,8 @@ impl Desk {
         let service = Service::start(Setup {
             store,
             policy: Policy::default(),
-            algorithm,
+            keys: KeySetup::of(algorithm),
+            fetch: Arc::new(FetchNothing),
             master: MasterKey::new(&*entropy),
             hasher: Arc::new(NoHash),
             hashing: HashSettings::default(),
@@ -78,12 +87,14 @@ impl Desk {
         let service = service.await.expect("a service");
         let password = || Zeroizing::new("correct horse".to_owned());
         let known = Some(NewPassword::Plain(password()));
-        let account = NewAccount { name: "dana".into(), email: None, verified: false, subject: None, password: known };
+        let account =
+            NewAccount { name: "dana".into(), email: None, verified: false, subject: None, password: known, state: NewState::Active };
         service.add_account(account).await.expect("an account");
         let mut tokens = Vec::new();
         for _ in 0..CLIENTS {
-            let attempt = Attempt { name: "dana".into(), password: password(), device: Default::default(), network: None };
-            let refresh = service.sign_in(attempt).await.expect("a session").refresh.expect("a refresh token");
+            let attempt =
+                Attempt { kind: Kind::Pair, name: "dana".into(), password: password(), device: Default::default(), network: None };
+            let refresh = refresh_of(service.sign_in(attempt).await.expect("a session"));
             tokens.push(Arc::new(tokio::sync::Mutex::new(refresh)));
         }
         Self { service, tokens }
@@ -95,7 +106,7 @@ impl Desk {
             async move {
                 let mut token = token.lock().await;
                 while Instant::now() < until {
-                    *token = service.refresh(&token).await.expect("a rotation").refresh.expect("a refresh token");
+                    *token = refresh_of(service.refresh(&token, &Device::default()).await.expect("a rotation"));
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             }

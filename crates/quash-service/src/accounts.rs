@@ -1,9 +1,10 @@
 //! Accounts and their sessions, as an operator or their owner sees them.
 
 use quash_core::model::{
-    Account, AccountState, Change, Email, Jti, Name, NameFault, PasswordHash, Reason, Refusal, Scope, Seq, Session, SessionId,
+    Account, AccountBy, AccountState, Change, Email, Jti, Name, NameFault, PasswordHash, Reason, Refusal, Scope, Seq, Session, SessionId,
     SessionState, Subject, Timestamp, fold, limits,
 };
+use quash_core::token::Origin;
 use quash_core::watch::Live;
 use quash_store::StoreError;
 use zeroize::Zeroizing;
@@ -24,6 +25,18 @@ pub struct NewAccount {
     pub subject: Option<String>,
     /// Its password; `None`: none is usable.
     pub password: Option<NewPassword>,
+    /// Whether it may sign in.
+    pub state: NewState,
+}
+
+/// Whether an account to be added may sign in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NewState {
+    /// Nothing stands against it.
+    #[default]
+    Active,
+    /// It is deactivated from the start.
+    Deactivated,
 }
 
 /// The password of an account to be added.
@@ -70,8 +83,8 @@ pub enum AddFault {
 pub struct Me {
     /// The account.
     pub account: Account,
-    /// The session that asks.
-    pub session: SessionId,
+    /// The session that asks; a token of another issuer has none.
+    pub session: Option<SessionId>,
 }
 
 /// A session as it is seen in a list.
@@ -108,10 +121,15 @@ impl Service {
             username,
             email,
             password,
-            state: AccountState::Active,
+            state: match new.state {
+                NewState::Active => AccountState::Active,
+                NewState::Deactivated => AccountState::Deactivated { at: now },
+            },
             sessions_before: Seq::ZERO,
             version: 1,
             created_at: now,
+            foreign_after: Timestamp::default(),
+            last_login_at: None,
         };
         match desk.store.commit(Change::AddAccount(account.clone())).await {
             Ok(_) => {
@@ -135,7 +153,7 @@ impl Service {
             Some(NewPassword::Encoded(mut text)) => {
                 let hash = PasswordHash::new(std::mem::take(&mut text));
                 let class = desk.passwords.class_of(&hash).map_err(AddFault::PasswordHash)?;
-                Ok(class.map(|_| hash))
+                Ok(class.map(|_| desk.passwords.classed(hash)))
             }
         }
     }
@@ -147,9 +165,9 @@ impl Service {
     pub async fn account(&self, name_or_subject: &str) -> Result<Option<Account>, Failure> {
         let desk = &*self.desk;
         let now = desk.clock.now();
-        let by_name = desk.store.account_by_name(&fold(name_or_subject), now).await?.account;
+        let by_name = desk.store.account(&AccountBy::Name(fold(name_or_subject)), now).await?.account;
         match (by_name, Subject::parse(name_or_subject)) {
-            (None, Ok(subject)) => Ok(desk.store.account_by_subject(&subject, now).await?.account),
+            (None, Ok(subject)) => Ok(desk.store.account(&AccountBy::Subject(subject), now).await?.account),
             (found, _) => Ok(found),
         }
     }
@@ -171,8 +189,7 @@ impl Service {
         let now = desk.clock.now();
         let head = desk.store.head().await?;
         let scopes = desk.guard.scopes();
-        let watermarks =
-            desk.store.entries_of(&[scopes.key(&Scope::Subject(account.subject.clone())), scopes.key(&Scope::Everything)]).await?;
+        let watermarks = desk.store.entries_of(&[scopes.account(account), scopes.key(&Scope::Everything)]).await?;
         let sessions = desk.store.sessions_of(&account.subject, after, limit.min(limits::PAGE)).await?;
         let seen = |session: Session| {
             let reason = match &session.state {
@@ -192,12 +209,18 @@ impl Service {
     /// It has none any more, or the store is away.
     pub async fn me(&self, live: &Live) -> Result<Me, Failure> {
         let desk = &*self.desk;
+        if let Origin::Foreign(_) = live.authentic().origin() {
+            let account = desk.foreign_account(live.authentic()).await?;
+            return Ok(Me { account, session: None });
+        }
         let (session, _) = live.authentic().place()?;
-        let user_id = live.claims().user_id.as_deref().unwrap_or_default();
-        let subject = Subject::parse(user_id).map_err(|_| Failure::Refused(Refusal::NoActiveAccount))?;
-        let loaded = desk.store.account_by_subject(&subject, desk.clock.now()).await?;
-        let account = loaded.account.ok_or(Failure::Refused(Refusal::NoActiveAccount))?;
-        Ok(Me { account, session })
+        let (_, account) = desk.store.session(session).await?.found.ok_or(Refusal::AccountNotFound)?;
+        let (scopes, user_id) = (desk.guard.scopes(), live.claims().user_id.as_deref().unwrap_or_default());
+        // Who stole a signing key can write any name into a token, but no row.
+        if scopes.account(&account) != scopes.user_id(user_id) {
+            return Err(Refusal::AccountNotFound.into());
+        }
+        Ok(Me { account, session: Some(session) })
     }
 
     /// An id for a request: random, so that it tells nothing about the ones before.

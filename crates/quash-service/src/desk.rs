@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use quash_core::decide::{Cause, PresentedForeign, renew_everything};
 use quash_core::model::{
-    Change, Clock, Entropy, Kid, Policy, Receipt, Refusal, Scope, ScopeHasher, Seq, SessionLoaded, SessionState, draw,
+    Account, Actor, Change, Clock, Entropy, ForeignLoaded, ForeignTokens, Head, Kid, Policy, Reason, Receipt, Refusal, Scope, ScopeHasher,
+    Seq, Session, SessionState, Timestamp, UserIdField, draw,
 };
-use quash_core::token::{Algorithm, Grant, JwkSet, KeyFault, mint_access, mint_refresh};
+use quash_core::token::{Grant, Issued, JwkSet, KeyFault, Minting, mint};
 use quash_store::{Store, StoreError};
-use quash_verify::{Guard, GuardSetup};
-use tokio::sync::{Notify, watch};
+use quash_verify::{Guard, GuardSetup, MoreKeys};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::failure::{Failure, Unavailable};
 use crate::feed;
-use crate::keys::{self, Keys};
-use crate::passwords::Passwords;
-use crate::refresh::Pair;
+use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys};
+use crate::passwords::{MAX_CLASSES, Passwords};
 use crate::vault::MasterKey;
 use crate::{HashSettings, PasswordHasher, Rehash};
 
@@ -31,8 +32,10 @@ pub struct Setup {
     pub store: Arc<dyn Store>,
     /// What an operator has chosen.
     pub policy: Policy,
-    /// What new tokens are signed with.
-    pub algorithm: Algorithm,
+    /// What tokens are signed and verified with.
+    pub keys: KeySetup,
+    /// What asks addresses for the keys of other issuers.
+    pub fetch: Arc<dyn FetchKeys>,
     /// What secrets are sealed with.
     pub master: MasterKey,
     /// What hashes passwords.
@@ -59,6 +62,12 @@ pub enum StartError {
     /// There is no key to sign with.
     #[error("there is no key to sign with")]
     NoSigningKey,
+    /// The key that the settings name is none.
+    #[error("the signing key of the settings {0}")]
+    SigningKey(#[source] KeyFault),
+    /// The key of another issuer is none.
+    #[error("the key of the issuer {0} {1}")]
+    ForeignKey(String, #[source] KeyFault),
     /// A key in the store is none.
     #[error("the key {0} in the store cannot be used: {1}")]
     Key(Kid, #[source] KeyFault),
@@ -84,18 +93,33 @@ impl Service {
     /// # Errors
     /// The store or a key in it can't be used.
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { store, mut policy, algorithm, master, hasher, hashing, rehash, clock, entropy } = setup;
-        let longest = u64::try_from(policy.tokens.longest_lifetime().as_millis()).unwrap_or(u64::MAX);
-        store.commit(Change::RaiseLongestLifetime(longest)).await?;
+        let Setup { store, mut policy, keys: key_setup, fetch, master, hasher, hashing, rehash, clock, entropy } = setup;
+        let longest = longest_lifetime(&policy, &key_setup);
+        store.commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))).await?;
         policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
-        let mut keys = keys::open(&*store, &master, algorithm, &*clock, &*entropy).await?;
-        let scopes = ScopeHasher::ours(master.derive("scopes"));
-        let guard_setup = GuardSetup { policy: policy.tokens.clone(), scopes, clock: Arc::clone(&clock), cache_key: draw(&*entropy) };
-        let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, std::mem::take(&mut keys.ring));
+        let keys = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
+        let scopes = ScopeHasher::ours(master.derive("scopes")).of_user_ids(policy.tokens.names.user_id_field);
+        rename_bearers(&*store, &policy, &scopes, &*clock).await?;
+        let (turn, rings) = mpsc::channel(1);
+        let verifying = keys.verifying.clone();
+        let foreign = Foreign::new(&key_setup.foreign, verifying, &master, &scopes, fetch, Arc::clone(&clock), turn)?;
+        let first_ring = foreign.first_ring();
+        let foreign = if foreign.has_addresses().await { Some(Arc::new(foreign)) } else { None };
+        let guard_setup = GuardSetup {
+            policy: policy.tokens.clone(),
+            scopes,
+            clock: Arc::clone(&clock),
+            cache_key: draw(&*entropy),
+            more_keys: foreign.clone().map(|foreign| foreign as Arc<dyn MoreKeys>),
+        };
+        let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
         let renew = Arc::new(Notify::new());
-        tokio::spawn(feed::follow(Arc::clone(&store), keeper, Arc::clone(&renew)));
-        // What else is in the store becomes known as accounts are added and sign in.
-        let passwords = Passwords::start(hasher, rehash, hashing, &[], &master.derive("decoys"), Arc::clone(&clock));
+        tokio::spawn(feed::follow(Arc::clone(&store), keeper, Arc::clone(&renew), rings));
+        if let Some(foreign) = foreign {
+            tokio::spawn(async move { foreign.follow().await });
+        }
+        let classes: Vec<_> = store.password_classes(MAX_CLASSES).await?.iter().filter_map(|class| class.parse().ok()).collect();
+        let passwords = Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
         Ok(Self { desk: Arc::new(Desk { store, policy, keys, guard, passwords, clock, entropy, renew }) })
     }
 
@@ -147,33 +171,74 @@ impl Desk {
     }
 
     /// Signs what was granted.
-    pub(crate) fn mint(&self, grant: &Grant, now: quash_core::model::Timestamp) -> Pair {
-        let tokens = &self.policy.tokens;
-        Pair {
-            access: mint_access(grant, tokens, &self.keys.signing, now, &*self.entropy),
-            refresh: mint_refresh(grant, tokens, &self.keys.signing, &self.keys.refresh),
+    pub(crate) fn mint(&self, grant: &Grant, now: Timestamp) -> Result<Issued, Failure> {
+        let minting = Minting { policy: &self.policy.tokens, key: &self.keys.signing, secret: &self.keys.refresh };
+        mint(grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
+    }
+
+    /// What there is about a token of another issuer.
+    pub(crate) async fn foreign(&self, presented: &PresentedForeign, now: Timestamp) -> Result<ForeignLoaded, Failure> {
+        Ok(self.store.foreign(presented.key, &presented.scopes, presented.account.as_ref(), now).await?)
+    }
+
+    /// What was decided, with the reason of a refusal where only the fact is known.
+    pub(crate) async fn explained<T>(
+        &self,
+        decided: Result<T, Refusal>,
+        found: Option<&(Session, Account)>,
+        head: &Head,
+    ) -> Result<T, Failure> {
+        match decided {
+            Ok(decided) => Ok(decided),
+            Err(refusal) => Err(self.explain(refusal, found, head).await),
         }
     }
 
     /// Adds the reason to a refusal where only the fact is known: what the session's row says, or else the first
     /// entry over the account or over everything since the session was opened. What the log has forgotten stays
     /// without a reason.
-    pub(crate) async fn explain(&self, refusal: Refusal, loaded: &SessionLoaded) -> Failure {
-        let (Refusal::TokenRevoked(None), Some((session, account))) = (refusal, &loaded.found) else {
+    pub(crate) async fn explain(&self, refusal: Refusal, found: Option<&(Session, Account)>, head: &Head) -> Failure {
+        let (Refusal::TokenRevoked(None), Some((session, account))) = (refusal, found) else {
             return Failure::Refused(refusal);
         };
         if let SessionState::Ended(ending) = &session.state {
             return Failure::Refused(Refusal::TokenRevoked(Some(ending.reason)));
         }
-        if session.is_live(account, &loaded.head) {
+        if session.is_live(account, head) {
             return Failure::Refused(refusal);
         }
         let scopes = self.guard.scopes();
-        let keys = [scopes.key(&Scope::Subject(session.subject.clone())), scopes.key(&Scope::Everything)];
+        let keys = [scopes.account(account), scopes.key(&Scope::Everything)];
         let entries = self.store.entries_of(&keys).await.unwrap_or_default();
         let reason = entries.iter().find(|entry| entry.seq > session.opened_seq).map(|entry| entry.reason);
         Failure::Refused(Refusal::TokenRevoked(reason))
     }
+}
+
+/// The longest that any token which is taken here can hold.
+fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
+    let foreign = keys.foreign.iter().filter(|_| policy.tokens.foreign != ForeignTokens::Reject).map(|issuer| issuer.max_lifetime);
+    foreign.chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
+}
+
+/// Where tokens call accounts by another field than before, access tokens of before would be covered by nothing that is
+/// revoked from now on. They end here; sessions go on, and the next refresh brings tokens with the new field.
+async fn rename_bearers(store: &dyn Store, policy: &Policy, scopes: &ScopeHasher, clock: &dyn Clock) -> Result<(), StoreError> {
+    const NAME: &str = "user_id_field";
+    let field = match policy.tokens.names.user_id_field {
+        UserIdField::Subject => "id",
+        UserIdField::Username => "username",
+        UserIdField::Email => "email",
+    };
+    let before = store.remembered(NAME).await?;
+    if before.as_deref().unwrap_or("id") != field {
+        let cause = Cause { reason: Reason::Revoked, actor: Actor::Rule };
+        store.commit(renew_everything(&cause, scopes, clock.now())).await?;
+    }
+    if before.as_deref() != Some(field) {
+        store.commit(Change::Remember { name: NAME, value: field.into() }).await?;
+    }
+    Ok(())
 }
 
 impl From<StoreError> for StartError {

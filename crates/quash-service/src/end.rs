@@ -1,7 +1,10 @@
 //! Ending: by log-out, by blacklisting, by an operator.
 
-use quash_core::decide::{Cause, Presented, end_account, end_everything, end_presented, end_session, end_token_session};
-use quash_core::model::{Actor, Change, Reason, Refusal, Seq, SessionId, SessionLoaded, Subject};
+use quash_core::decide::{
+    Cause, ForeignEnd, Presented, PresentedForeign, end_account, end_everything, end_foreign, end_presented, end_session,
+    end_token_session, log_out_entry,
+};
+use quash_core::model::{AccountBy, Actor, Change, NewEntry, Reason, Refusal, Seq, SessionEnd, SessionId, SessionLoaded, Subject};
 use quash_core::token::{Authentic, TokenType};
 
 use crate::desk::{Desk, Service};
@@ -14,73 +17,71 @@ pub struct Ended {
     pub seq: Option<Seq>,
 }
 
+/// What a log-out is about to end.
+#[derive(Default)]
+struct Ends {
+    sessions: Vec<SessionEnd>,
+    tokens: Vec<NewEntry>,
+}
+
+/// The types of token that somebody may log out with in the header.
+const LOG_OUT_WITH: [TokenType; 2] = [TokenType::Access, TokenType::Sliding];
+
 impl Service {
-    /// Ends the session of a refresh token, of any genuine generation.
+    /// Ends the session of a refresh token, of any genuine generation. One of another issuer that has opened none is
+    /// remembered until it expires.
     ///
     /// # Errors
     /// The token is refused, a second time too, or can't be judged now.
     pub async fn blacklist(&self, refresh: &str) -> Result<Ended, Failure> {
         let desk = &*self.desk;
-        let token = desk.guard.authenticate(refresh)?;
+        let token = desk.guard.authenticate(refresh).await?;
         let mut conflicts = Conflicts::default();
         loop {
-            let now = desk.clock.now();
-            let presented = Presented::new(&token, &desk.policy.tokens, now)?;
-            let loaded = desk.store.session(presented.session).await?;
-            let change = match end_presented(&presented, &loaded, &desk.keys.refresh, desk.guard.scopes(), now) {
-                Ok(end) => Change::EndSessions { sessions: vec![end] },
-                Err(refusal) => return Err(desk.explain(refusal, &loaded).await),
-            };
-            if let Some(ended) = desk.end(change, &mut conflicts).await? {
+            let mut ends = Ends::default();
+            desk.end_refresh(&token, &mut ends).await?;
+            if let Some(ended) = desk.end(ends.into_change(), &mut conflicts).await? {
                 return Ok(ended);
             }
         }
     }
 
-    /// An access token to log out with. It may have expired.
+    /// An access or sliding token to log out with. It may have expired.
     ///
     /// # Errors
-    /// The token is refused.
-    pub fn access_for_log_out(&self, access: &str) -> Result<Authentic, Failure> {
+    /// The token is refused, its account can't be used, or it can't be judged now.
+    pub async fn access_for_log_out(&self, access: &str) -> Result<Authentic, Failure> {
         let desk = &*self.desk;
-        let access = desk.guard.authenticate(access)?;
-        access.check_even_expired(TokenType::Access, &desk.policy.tokens, desk.clock.now())?;
+        let access = desk.guard.authenticate(access).await?;
+        access.check_even_expired(&LOG_OUT_WITH, &desk.policy.tokens, desk.clock.now())?;
+        desk.check_bearer(&access).await?;
         Ok(access)
     }
 
-    /// Logs out: ends the session of an access token and that of a refresh token. Both must be of one account, else
-    /// nothing ends.
+    /// Logs out: ends the session of an access or sliding token, and that of a refresh token. Both must be of one
+    /// account, else nothing ends.
     ///
     /// # Errors
-    /// The refresh token is refused, or can't be judged now.
-    pub async fn log_out(&self, access: &Authentic, refresh: &str) -> Result<Ended, Failure> {
+    /// A token is refused, or can't be judged now.
+    pub async fn log_out(&self, access: &Authentic, refresh: Option<&str>) -> Result<Ended, Failure> {
         let desk = &*self.desk;
-        let tokens = &desk.policy.tokens;
-        let refresh = desk.guard.authenticate(refresh)?;
+        let refresh = match refresh {
+            Some(text) => Some(desk.guard.authenticate(text).await?),
+            None => None,
+        };
         let mut conflicts = Conflicts::default();
         loop {
-            let now = desk.clock.now();
-            let presented = Presented::new(&refresh, tokens, now)?;
-            if access.claims().user_id != refresh.claims().user_id {
-                return Err(Failure::Refused(Refusal::TokensOfTwoAccounts));
-            }
-            let loaded = desk.store.session(presented.session).await?;
-            let mut sessions = match end_presented(&presented, &loaded, &desk.keys.refresh, desk.guard.scopes(), now) {
-                Ok(end) => vec![end],
-                Err(refusal) => return Err(desk.explain(refusal, &loaded).await),
-            };
-            let (other, _) = access.place()?;
-            if other != presented.session {
-                let others = desk.store.session(other).await?;
-                // Who stole a signing key can write any claim, but no row: the rows must name one account too.
-                if owner(&others).is_some_and(|subject| owner(&loaded) != Some(subject)) {
+            let mut ends = Ends::default();
+            if let Some(refresh) = &refresh {
+                let owner = desk.end_refresh(refresh, &mut ends).await?;
+                if !desk.is_of_one_account(access, refresh) {
                     return Err(Failure::Refused(Refusal::TokensOfTwoAccounts));
                 }
-                // A session that has ended already is where it should be.
-                sessions.extend(end_token_session(access, &others, desk.guard.scopes(), now));
+                desk.end_access_too(access, owner.as_ref(), &mut ends).await?;
+            } else {
+                desk.end_access_alone(access, &mut ends).await?;
             }
-            let change = Change::EndSessions { sessions };
-            if let Some(ended) = desk.end(change, &mut conflicts).await? {
+            if let Some(ended) = desk.end(ends.into_change(), &mut conflicts).await? {
                 return Ok(ended);
             }
         }
@@ -97,8 +98,8 @@ impl Service {
         loop {
             let loaded = desk.store.session(session).await?;
             let change = match end_session(&loaded, &cause, desk.guard.scopes(), desk.clock.now()) {
-                Ok(end) => Change::EndSessions { sessions: vec![end] },
-                Err(refusal) => return Err(desk.explain(refusal, &loaded).await),
+                Ok(end) => Change::EndSessions { sessions: vec![end], tokens: Vec::new() },
+                Err(refusal) => return Err(desk.explain(refusal, loaded.found.as_ref(), &loaded.head).await),
             };
             if let Some(ended) = desk.end(change, &mut conflicts).await? {
                 return Ok(ended);
@@ -116,7 +117,7 @@ impl Service {
         let mut conflicts = Conflicts::default();
         loop {
             let now = desk.clock.now();
-            let loaded = desk.store.account_by_subject(subject, now).await?;
+            let loaded = desk.store.account(&AccountBy::Subject(subject.clone()), now).await?;
             let change = end_account(&loaded, None, &cause, desk.guard.scopes(), now)?;
             if let Some(ended) = desk.end(change, &mut conflicts).await? {
                 return Ok(ended);
@@ -142,12 +143,87 @@ impl Service {
 }
 
 impl Desk {
+    /// Adds the end of what a refresh token stands for, and says whose that is, where the store knows.
+    async fn end_refresh(&self, token: &Authentic, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
+        let (now, scopes) = (self.clock.now(), self.guard.scopes());
+        match Presented::new(token, TokenType::Refresh, &self.policy.tokens, now)? {
+            Presented::Refresh(presented) => {
+                let loaded = self.store.session(presented.session).await?;
+                let end = end_presented(&presented, &loaded, &self.keys.refresh, scopes, now);
+                ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
+                Ok(owner(&loaded).cloned())
+            }
+            Presented::Foreign(presented) => {
+                let loaded = self.foreign(&presented, now).await?;
+                let end = end_foreign(&presented, &loaded, scopes, now);
+                match self.explained(end, loaded.adopted.as_ref(), &loaded.account.head).await? {
+                    ForeignEnd::Session(end) => ends.sessions.push(end),
+                    ForeignEnd::Token(entry) => ends.tokens.push(entry),
+                }
+                Ok(loaded.adopted.map(|(session, _)| session.subject))
+            }
+            Presented::Sliding(_) => Err(Failure::Refused(Refusal::TokenOfWrongType)),
+        }
+    }
+
+    /// Adds the end of an access token's session, where it is another than the refresh token's; of one of another issuer
+    /// its own. What has ended already is where it should be.
+    async fn end_access_too(&self, access: &Authentic, owner_of_refresh: Option<&Subject>, ends: &mut Ends) -> Result<(), Failure> {
+        let Ok((session, _)) = access.place() else {
+            ends.tokens.extend(self.end_of_foreign(access).ok());
+            return Ok(());
+        };
+        if ends.sessions.iter().any(|end| end.session == session) {
+            return Ok(());
+        }
+        let loaded = self.store.session(session).await?;
+        // Who stole a signing key can write any claim, but no row: the rows must name one account too.
+        if owner(&loaded).zip(owner_of_refresh).is_some_and(|(one, other)| one != other) {
+            return Err(Failure::Refused(Refusal::TokensOfTwoAccounts));
+        }
+        ends.sessions.extend(end_token_session(access, &loaded, self.guard.scopes(), self.clock.now()));
+        Ok(())
+    }
+
+    /// Adds the end of what a token in the header stands for, where no other is given.
+    async fn end_access_alone(&self, access: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
+        let Ok((session, _)) = access.place() else {
+            ends.tokens.push(self.end_of_foreign(access)?);
+            return Ok(());
+        };
+        let loaded = self.store.session(session).await?;
+        let end = end_token_session(access, &loaded, self.guard.scopes(), self.clock.now());
+        ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
+        Ok(())
+    }
+
+    /// The end of another issuer's token that opens doors.
+    fn end_of_foreign(&self, token: &Authentic) -> Result<NewEntry, Failure> {
+        let presented = PresentedForeign::new(token, &self.policy.tokens)?;
+        if self.guard.covers(token) {
+            return Err(Failure::Refused(Refusal::TokenRevoked(None)));
+        }
+        Ok(log_out_entry(&presented, self.clock.now()))
+    }
+
+    fn is_of_one_account(&self, one: &Authentic, other: &Authentic) -> bool {
+        let scopes = self.guard.scopes();
+        let called = |token: &Authentic| token.claims().user_id.as_deref().map(|user_id| scopes.user_id(user_id));
+        called(one) == called(other)
+    }
+
     /// Commits and announces an end. `None`: what was read has changed meanwhile, load and decide again.
     async fn end(&self, change: Change, conflicts: &mut Conflicts) -> Result<Option<Ended>, Failure> {
         match self.commit_and_announce(change).await {
             Ok(receipt) => Ok(Some(Ended { seq: receipt.seq })),
             Err(error) => conflicts.again(error).map(|()| None),
         }
+    }
+}
+
+impl Ends {
+    fn into_change(self) -> Change {
+        Change::EndSessions { sessions: self.sessions, tokens: self.tokens }
     }
 }
 

@@ -41,6 +41,12 @@ pub enum Unavailable {
     /// This process can't vouch for its set of revocations.
     #[error("the set of revocations is stale")]
     Stale,
+    /// The keys of another issuer have never been had: the token may be one of its.
+    #[error("the keys of an issuer cannot be had")]
+    ForeignKeysAway,
+    /// The crypto library didn't sign.
+    #[error("the crypto library did not sign")]
+    Unsigned,
 }
 
 impl From<Refusal> for Failure {
@@ -70,6 +76,7 @@ impl From<quash_verify::Denied> for Failure {
         match denied {
             quash_verify::Denied::Refused(refusal) => Self::Refused(refusal),
             quash_verify::Denied::Stale => Self::Unavailable(Unavailable::Stale),
+            quash_verify::Denied::KeysAway => Self::Unavailable(Unavailable::ForeignKeysAway),
         }
     }
 }

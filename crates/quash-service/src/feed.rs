@@ -6,7 +6,9 @@ use quash_core::model::Seq;
 use quash_core::watch::Revoked;
 use quash_store::{Store, StoreError};
 use quash_verify::Keeper;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+
+use crate::keys::TurnRing;
 
 /// How many entries are read at a time.
 const PAGE: u32 = 1024;
@@ -28,8 +30,8 @@ pub(crate) async fn snapshot(store: &dyn Store) -> Result<Revoked, StoreError> {
 }
 
 /// Keeps the guard up with the log for as long as the process runs. `renew` asks for a new snapshot, after entries
-/// have been deleted from the log.
-pub(crate) async fn follow(store: Arc<dyn Store>, mut keeper: Keeper, renew: Arc<Notify>) {
+/// have been deleted from the log; `rings` brings the key rings that take the place of the one before.
+pub(crate) async fn follow(store: Arc<dyn Store>, mut keeper: Keeper, renew: Arc<Notify>, mut rings: mpsc::Receiver<TurnRing>) {
     let mut newest = store.newest();
     loop {
         if let Err(fault) = catch_up(&*store, &mut keeper).await {
@@ -39,6 +41,11 @@ pub(crate) async fn follow(store: Arc<dyn Store>, mut keeper: Keeper, renew: Arc
         }
         tokio::select! {
             changed = newest.changed() => if changed.is_err() { return },
+            Some(TurnRing { ring, seen }) = rings.recv() => {
+                keeper.turn_ring(ring);
+                // Whoever waited may have gone.
+                let _ = seen.send(());
+            }
             () = renew.notified() => match snapshot(&*store).await {
                 Ok(revoked) => keeper.replace(revoked),
                 Err(error) => tracing::warn!(%error, "the set of revocations could not be renewed"),

@@ -1,9 +1,9 @@
 //! Inspecting: everything there is to know about a token, for an operator. Nothing is refused, and nothing ends.
 
-use quash_core::decide::{Presented, recheck_presented};
 use quash_core::model::{Actor, Entry, Invalid, Reason, Refusal, ScopeKind, Seq, SessionState, Timestamp};
-use quash_core::token::{Authentic, Claims, Header, TokenType, Unverified};
+use quash_core::token::{Authentic, Claims, Header, Minted, TokenType, Unverified};
 use quash_core::watch::Verdict;
+use quash_verify::Denied;
 
 use crate::desk::Service;
 use crate::failure::Failure;
@@ -58,46 +58,42 @@ impl Service {
         let header = unverified.and_then(|unverified| unverified.header());
         let payload = unverified.and_then(|unverified| unverified.payload_unverified());
         let claims = payload.and_then(|payload| Claims::parse(&payload, &desk.policy.tokens.names));
-        let (signature, standing) = match desk.guard.authenticate(text) {
+        let (signature, standing) = match desk.guard.authenticate(text).await {
             Ok(token) => (Ok(()), self.standing(text, &token).await?),
-            Err(invalid) => (Err(invalid), Standing::Refused(invalid.into())),
+            Err(Denied::Refused(Refusal::TokenInvalid(invalid))) => (Err(invalid), Standing::Refused(invalid.into())),
+            Err(denied) => return Err(denied.into()),
         };
         Ok(Inspection { header, claims, signature, standing })
     }
 
     async fn standing(&self, text: &str, token: &Authentic) -> Result<Standing, Failure> {
-        let refusal = match token.claims().token_type {
-            Some(TokenType::Refresh) => self.refresh_refusal(token).await?,
-            _ => match self.desk.guard.check_now(text, TokenType::Access) {
-                Ok(_) | Err(Verdict::Behind { .. }) => None,
-                Err(Verdict::Refused(refusal)) => Some(refusal),
+        let desk = &*self.desk;
+        let judged = match token.claims().token_type {
+            Some(TokenType::Refresh) => desk.recheck(token, TokenType::Refresh).await,
+            purpose => match desk.guard.check_now(text, &[purpose.unwrap_or(TokenType::Access)]) {
+                Ok(_) | Err(Verdict::Behind { .. }) => desk.check_bearer(token).await,
+                Err(Verdict::Refused(refusal)) => Err(refusal.into()),
             },
         };
-        match refusal {
-            None => Ok(Standing::Live),
-            Some(Refusal::TokenRevoked(_)) => Ok(Standing::Revoked(self.revoked_by(token).await?)),
-            Some(refusal) => Ok(Standing::Refused(refusal)),
+        match judged {
+            Ok(()) => Ok(Standing::Live),
+            Err(Failure::Refused(Refusal::TokenRevoked(_))) => Ok(Standing::Revoked(self.revoked_by(token).await?)),
+            Err(Failure::Refused(refusal)) => Ok(Standing::Refused(refusal)),
+            Err(failure) => Err(failure),
         }
-    }
-
-    async fn refresh_refusal(&self, token: &Authentic) -> Result<Option<Refusal>, Failure> {
-        let desk = &*self.desk;
-        let presented = match Presented::new(token, &desk.policy.tokens, desk.clock.now()) {
-            Ok(presented) => presented,
-            Err(refusal) => return Ok(Some(refusal)),
-        };
-        let loaded = desk.store.session(presented.session).await?;
-        Ok(recheck_presented(&presented, &loaded, &desk.policy, &desk.keys.refresh).err())
     }
 
     /// The first entry of the log that covers the token; where the log has forgotten it, what the session's row says.
     async fn revoked_by(&self, token: &Authentic) -> Result<RevokedBy, Failure> {
         let desk = &*self.desk;
-        let (session, rsq) = token.place()?;
+        let minted = token.minted()?;
         let mut keys = token.scopes().to_vec();
         keys.push(desk.guard.scopes().key(&quash_core::model::Scope::Everything));
         let entries = desk.store.entries_of(&keys).await?;
-        let covering = |entry: &&Entry| rsq < entry.before();
+        let covering = |entry: &&Entry| match minted {
+            Minted::At(rsq) => rsq < entry.before(),
+            Minted::In(iat) => entry.kind.is_presence() || iat <= entry.at.as_secs(),
+        };
         if let Some(entry) = entries.iter().find(covering) {
             return Ok(RevokedBy {
                 kind: Some(entry.kind),
@@ -108,7 +104,10 @@ impl Service {
             });
         }
         let nothing = RevokedBy { kind: None, reason: None, at: None, actor: None, seq: None };
-        let found = desk.store.session(session).await?.found;
+        let found = match token.place() {
+            Ok((session, _)) => desk.store.session(session).await?.found,
+            Err(_) => None,
+        };
         Ok(match found.map(|(session, _)| session.state) {
             Some(SessionState::Ended(ending)) => RevokedBy {
                 kind: Some(ScopeKind::Session),

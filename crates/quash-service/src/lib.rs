@@ -30,13 +30,13 @@ mod inspect;
 
 mod upkeep;
 
-pub use accounts::{AddFault, Me, NewAccount, NewPassword, SessionSeen};
+pub use accounts::{AddFault, Me, NewAccount, NewPassword, NewState, SessionSeen};
 pub use desk::{Service, Setup, StartError};
 pub use end::Ended;
 pub use failure::{Failure, Unavailable};
 pub use inspect::{Inspection, RevokedBy, Standing};
+pub use keys::{FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, KeySetup};
 pub use passwords::{Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash};
-pub use refresh::Pair;
 pub use sign_in::Attempt;
 pub use upkeep::Upkept;
 pub use vault::{MasterKey, MasterKeyFault};

@@ -1,53 +1,85 @@
-//! Refreshing.
+//! Exchanging: refresh tokens for new pairs, sliding tokens for ones that hold longer, and tokens of other issuers for
+//! tokens of ours.
 
-use quash_core::decide::{Presented, Refreshed, refresh};
+use quash_core::decide::{
+    Device, Presented, PresentedForeign, PresentedRefresh, PresentedSliding, Refreshed, refresh, refresh_foreign, refresh_foreign_sliding,
+    refresh_sliding,
+};
+use quash_core::model::Timestamp;
+use quash_core::token::{Issued, TokenType};
 
-use crate::desk::Service;
+use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure};
 
-/// What a sign-in or a refresh gives. It isn't shown by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Pair {
-    /// The access token.
-    pub access: String,
-    /// The refresh token; none where refreshing doesn't rotate.
-    pub refresh: Option<String>,
-}
-
 impl Service {
-    /// Spends a refresh token, or gives its successor again; one used out of place ends its session.
+    /// Spends a refresh token, or gives its successor again; one used out of place ends its session. One of another
+    /// issuer opens a session.
     ///
     /// # Errors
     /// The token is refused, or can't be judged now.
-    pub async fn refresh(&self, token: &str) -> Result<Pair, Failure> {
+    pub async fn refresh(&self, token: &str, device: &Device) -> Result<Issued, Failure> {
+        self.exchange(token, TokenType::Refresh, device).await
+    }
+
+    /// Exchanges a sliding token for one that holds longer.
+    ///
+    /// # Errors
+    /// The token is refused, or can't be judged now.
+    pub async fn refresh_sliding(&self, token: &str, device: &Device) -> Result<Issued, Failure> {
+        self.exchange(token, TokenType::Sliding, device).await
+    }
+
+    async fn exchange(&self, text: &str, purpose: TokenType, device: &Device) -> Result<Issued, Failure> {
         let desk = &*self.desk;
-        let token = desk.guard.authenticate(token)?;
+        let token = desk.guard.authenticate(text).await?;
         let mut conflicts = Conflicts::default();
         loop {
             let now = desk.clock.now();
-            let presented = Presented::new(&token, &desk.policy.tokens, now)?;
-            let loaded = desk.store.session(presented.session).await?;
-            let decided = refresh(&presented, &loaded, &desk.policy, &desk.keys.refresh, desk.guard.scopes(), now);
-            let committed = match decided {
-                Err(refusal) => return Err(desk.explain(refusal, &loaded).await),
-                Ok(Refreshed::Answer { grant }) => return Ok(desk.mint(&grant, now)),
-                Ok(Refreshed::Rotate { change, grant }) => desk.store.commit(change).await.map(|_| Ok(grant)),
-                Ok(Refreshed::End { change, refusal }) => desk.commit_and_announce(change).await.map(|_| Err(refusal)),
+            let decided = match Presented::new(&token, purpose, &desk.policy.tokens, now)? {
+                Presented::Refresh(presented) => desk.decide_refresh(&presented, now).await?,
+                Presented::Sliding(presented) => desk.decide_sliding(&presented, now).await?,
+                Presented::Foreign(presented) => desk.decide_foreign(&presented, purpose, device, now).await?,
             };
-            match committed {
-                Ok(Ok(grant)) => return Ok(desk.mint(&grant, now)),
-                Ok(Err(refusal)) => {
-                    tracing::warn!(session = %presented.session, ?refusal, "a session was ended");
+            let (change, outcome) = match decided {
+                Refreshed::Answer { grant } => return desk.mint(&grant, now),
+                Refreshed::Write { change, grant } => (change, Ok(grant)),
+                Refreshed::End { change, refusal } => (change, Err(refusal)),
+            };
+            match (desk.commit_and_announce(change).await, outcome) {
+                (Ok(_), Ok(grant)) => return desk.mint(&grant, now),
+                (Ok(_), Err(refusal)) => {
+                    tracing::warn!(session = ?token.claims().sid, ?refusal, "a session or a token was ended");
                     return Err(Failure::Refused(refusal));
                 }
-                Err(error) => conflicts.again(error)?,
+                (Err(error), _) => conflicts.again(error)?,
             }
         }
     }
 }
 
-impl std::fmt::Debug for Pair {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Pair(..)")
+impl Desk {
+    async fn decide_refresh(&self, presented: &PresentedRefresh, now: Timestamp) -> Result<Refreshed, Failure> {
+        let loaded = self.store.session(presented.session).await?;
+        let decided = refresh(presented, &loaded, &self.policy, &self.keys.refresh, self.guard.scopes(), now);
+        self.explained(decided, loaded.found.as_ref(), &loaded.head).await
+    }
+
+    async fn decide_sliding(&self, presented: &PresentedSliding, now: Timestamp) -> Result<Refreshed, Failure> {
+        let loaded = self.store.session(presented.session).await?;
+        let decided = refresh_sliding(presented, &loaded, &self.policy, &self.keys.refresh, now);
+        self.explained(decided.map(|grant| Refreshed::Answer { grant }), loaded.found.as_ref(), &loaded.head).await
+    }
+
+    async fn decide_foreign(
+        &self,
+        presented: &PresentedForeign,
+        purpose: TokenType,
+        device: &Device,
+        now: Timestamp,
+    ) -> Result<Refreshed, Failure> {
+        let loaded = self.foreign(presented, now).await?;
+        let decide = if purpose == TokenType::Sliding { refresh_foreign_sliding } else { refresh_foreign };
+        let decided = decide(presented, &loaded, device, &self.policy, self.guard.scopes(), now, &*self.entropy);
+        self.explained(decided, loaded.adopted.as_ref(), &loaded.account.head).await
     }
 }

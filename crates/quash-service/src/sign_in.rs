@@ -2,16 +2,18 @@
 
 use std::net::IpAddr;
 
-use quash_core::decide::{Device, judge_sign_in, open_session};
-use quash_core::model::{AccountLoaded, PasswordHash, Subject, fold, limits};
+use quash_core::decide::{Device, Kind, judge_sign_in, open_session};
+use quash_core::model::{AccountBy, AccountLoaded, PasswordHash, Subject, fold, limits};
+use quash_core::token::Issued;
 use zeroize::Zeroizing;
 
 use crate::desk::Service;
 use crate::failure::{Conflicts, Failure};
-use crate::refresh::Pair;
 
 /// An attempt to sign in.
 pub struct Attempt {
+    /// What kind of tokens it is to give.
+    pub kind: Kind,
     /// The name, as typed.
     pub name: String,
     /// The password, as received: never trimmed, never cut.
@@ -36,16 +38,17 @@ impl Service {
     ///
     /// # Errors
     /// The attempt is refused, or can't be judged now.
-    pub async fn sign_in(&self, attempt: Attempt) -> Result<Pair, Failure> {
+    pub async fn sign_in(&self, attempt: Attempt) -> Result<Issued, Failure> {
         let desk = &*self.desk;
         let folded = fold(&attempt.name);
+        let by = AccountBy::Name(folded.clone());
         let mut judged: Option<Judged> = None;
         let mut better: Option<Option<PasswordHash>> = None;
         let mut conflicts = Conflicts::default();
         // Hashing takes long, and others sign in meanwhile: what is decided on is loaded after each hash.
         loop {
             let started = desk.clock.now();
-            let loaded = desk.store.account_by_name(&folded, started).await?;
+            let loaded = desk.store.account(&by, started).await?;
             let Some(right) = judged.as_ref().and_then(|judged| judged.still_holds(&loaded)) else {
                 judged = Some(self.judge(&loaded, &folded, &attempt).await?);
                 continue;
@@ -62,9 +65,13 @@ impl Service {
             // Where there was no place for a better hash, the one that is there goes on until the next time.
             let rehash = better.clone().flatten().filter(|_| outdated);
             let scopes = desk.guard.scopes();
-            let opened = open_session(&loaded, account, rehash, &attempt.device, &desk.policy, scopes, started, &*desk.entropy);
+            let (kind, device) = (attempt.kind, &attempt.device);
+            let opened = open_session(kind, &loaded, account, rehash, device, &desk.policy, scopes, started, &*desk.entropy);
+            let opened = opened.inspect_err(|_| {
+                tracing::warn!(subject = %account.subject, "an account lacks the field that tokens call it by, and can't sign in");
+            })?;
             match desk.commit_and_announce(opened.change).await {
-                Ok(_) => return Ok(desk.mint(&opened.grant, started)),
+                Ok(_) => return desk.mint(&opened.grant, started),
                 Err(error) => conflicts.again(error)?,
             }
         }

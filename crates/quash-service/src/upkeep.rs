@@ -10,6 +10,7 @@ use quash_core::model::{Change, KeyState, Timestamp};
 
 use crate::desk::Service;
 use crate::failure::Failure;
+use crate::passwords::MAX_CLASSES;
 
 /// What one round of upkeep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -68,7 +69,16 @@ impl Service {
             desk.renew.notify_one();
         }
         self.drop_retired_keys(now).await?;
+        self.know_password_classes().await?;
         Ok(upkept)
+    }
+
+    /// Forgets the classes of which no account has a hash any more.
+    async fn know_password_classes(&self) -> Result<(), Failure> {
+        let classes = self.desk.store.password_classes(MAX_CLASSES).await?;
+        let classes: Vec<_> = classes.iter().filter_map(|class| class.parse().ok()).collect();
+        self.desk.passwords.known_classes(&classes);
+        Ok(())
     }
 
     /// Drops the keys whose last token has expired. The guard forgets them with its next start: they verify nothing

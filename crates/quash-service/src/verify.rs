@@ -1,44 +1,89 @@
 //! Verifying: whether a token would be taken, without consequences.
 
-use quash_core::decide::{Presented, recheck_presented};
-use quash_core::model::Refusal;
-use quash_core::token::TokenType;
+use quash_core::decide::{Presented, PresentedForeign, recheck_foreign, recheck_presented, recheck_sliding};
+use quash_core::model::{Account, InactiveAccounts, Refusal, Standing};
+use quash_core::token::{Authentic, Origin, TokenType};
+use quash_verify::Denied;
 
-use crate::desk::Service;
+use crate::desk::{Desk, Service};
 use crate::failure::Failure;
 
 impl Service {
-    /// Whether a token of either type holds now. A spent refresh token doesn't, and nothing ends because of it.
+    /// Whether a token of any type holds now. A spent refresh token doesn't, and nothing ends because of it.
     ///
     /// # Errors
     /// The token is refused, or can't be judged now.
     pub async fn verify(&self, text: &str) -> Result<(), Failure> {
         let desk = &*self.desk;
-        let token = desk.guard.authenticate(text)?;
-        let now = desk.clock.now();
+        let token = desk.guard.authenticate(text).await?;
         match token.claims().token_type {
-            Some(TokenType::Refresh) => {
-                let presented = Presented::new(&token, &desk.policy.tokens, now)?;
-                let loaded = desk.store.session(presented.session).await?;
-                match recheck_presented(&presented, &loaded, &desk.policy, &desk.keys.refresh) {
-                    Ok(()) => Ok(()),
-                    Err(refusal) => Err(desk.explain(refusal, &loaded).await),
-                }
-            }
-            Some(TokenType::Access) => {
-                let refusal = match desk.guard.check(text, TokenType::Access).await {
-                    Ok(_) => return Ok(()),
-                    Err(quash_verify::Denied::Refused(refusal @ Refusal::TokenRevoked(_))) => refusal,
-                    Err(denied) => return Err(denied.into()),
-                };
-                let (session, _) = token.place()?;
-                let loaded = desk.store.session(session).await?;
-                Err(desk.explain(refusal, &loaded).await)
-            }
+            Some(TokenType::Refresh) => desk.recheck(&token, TokenType::Refresh).await,
+            Some(purpose @ (TokenType::Access | TokenType::Sliding)) => match desk.guard.check(text, &[purpose]).await {
+                Ok(_) => desk.check_bearer(&token).await,
+                Err(Denied::Refused(refusal @ Refusal::TokenRevoked(_))) => Err(desk.why_revoked(refusal, &token).await?),
+                Err(denied) => Err(denied.into()),
+            },
             None => {
-                token.check_for_any_purpose(&desk.policy.tokens, now)?;
+                token.check_for_any_purpose(&desk.policy.tokens, desk.clock.now())?;
                 Err(Failure::Refused(Refusal::TokenOfWrongType))
             }
         }
+    }
+}
+
+impl Desk {
+    /// What exchanging a token would refuse it with.
+    pub(crate) async fn recheck(&self, token: &Authentic, purpose: TokenType) -> Result<(), Failure> {
+        let now = self.clock.now();
+        match Presented::new(token, purpose, &self.policy.tokens, now)? {
+            Presented::Refresh(presented) => {
+                let loaded = self.store.session(presented.session).await?;
+                let judged = recheck_presented(&presented, &loaded, &self.policy, &self.keys.refresh);
+                self.explained(judged, loaded.found.as_ref(), &loaded.head).await
+            }
+            Presented::Sliding(presented) => {
+                let loaded = self.store.session(presented.session).await?;
+                let judged = recheck_sliding(&presented, &loaded, &self.keys.refresh);
+                self.explained(judged, loaded.found.as_ref(), &loaded.head).await
+            }
+            Presented::Foreign(presented) => {
+                let loaded = self.foreign(&presented, now).await?;
+                let judged = recheck_foreign(&presented, &loaded, &self.policy);
+                self.explained(judged, loaded.adopted.as_ref(), &loaded.account.head).await
+            }
+        }
+    }
+
+    /// What the guard can't tell of a token that opens doors: whether the account of another issuer's may be used (with
+    /// our own, the session ends with the account), and whether a sliding token's id is genuine.
+    pub(crate) async fn check_bearer(&self, token: &Authentic) -> Result<(), Failure> {
+        match (token.origin(), token.claims().token_type) {
+            (Origin::Foreign(_), _) => self.foreign_account(token).await.map(|_| ()),
+            (Origin::Ours, Some(TokenType::Sliding)) => self.recheck(token, TokenType::Sliding).await,
+            (Origin::Ours, _) => Ok(()),
+        }
+    }
+
+    /// The account of another issuer's token.
+    pub(crate) async fn foreign_account(&self, token: &Authentic) -> Result<Account, Failure> {
+        let now = self.clock.now();
+        let presented = PresentedForeign::new(token, &self.policy.tokens)?;
+        let by = presented.account.as_ref().ok_or(Refusal::AccountNotFound)?;
+        let account = self.store.account(by, now).await?.account.ok_or(Refusal::AccountNotFound)?;
+        if account.standing(now) == Standing::Deactivated && self.policy.accounts.inactive == InactiveAccounts::Refused {
+            return Err(Refusal::AccountInactive.into());
+        }
+        let marked = self.policy.tokens.names.password_mark.is_some();
+        if marked && token.claims().password_mark.as_deref() != Some(&account.password_mark()) {
+            return Err(Refusal::PasswordChanged.into());
+        }
+        Ok(account)
+    }
+
+    /// Why a token was revoked, as far as its session tells.
+    pub(crate) async fn why_revoked(&self, refusal: Refusal, token: &Authentic) -> Result<Failure, Failure> {
+        let Ok((session, _)) = token.place() else { return Ok(Failure::Refused(refusal)) };
+        let loaded = self.store.session(session).await?;
+        Ok(self.explain(refusal, loaded.found.as_ref(), &loaded.head).await)
     }
 }

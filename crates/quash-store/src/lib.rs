@@ -10,8 +10,8 @@ mod sqlite;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountLoaded, Change, Entry, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -27,14 +27,24 @@ pub trait Store: Send + Sync {
     /// The head of the log.
     async fn head(&self) -> Result<Head, StoreError>;
 
-    /// The account of a folded name, with its sessions counted as of `now`.
-    async fn account_by_name(&self, folded: &str, now: Timestamp) -> Result<AccountLoaded, StoreError>;
+    /// An account, with its sessions counted as of `now`.
+    async fn account(&self, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, StoreError>;
 
-    /// The account of a subject, with its sessions counted as of `now`.
-    async fn account_by_subject(&self, subject: &Subject, now: Timestamp) -> Result<AccountLoaded, StoreError>;
+    /// What there is about the token of another issuer whose scope is `key`: the session that it has opened, whether
+    /// the log has an entry with one of `scopes`, and the account that it names.
+    async fn foreign(
+        &self,
+        key: ScopeKey,
+        scopes: &[ScopeKey],
+        account: Option<&AccountBy>,
+        now: Timestamp,
+    ) -> Result<ForeignLoaded, StoreError>;
 
     /// Up to `limit` accounts in the order of their folded names, after the name `after`.
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError>;
+
+    /// Up to `limit` of the classes that are kept beside passwords' hashes, each once, in order.
+    async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError>;
 
     /// A session with its account.
     async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError>;
@@ -54,6 +64,9 @@ pub trait Store: Send + Sync {
 
     /// The secret of a name.
     async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError>;
+
+    /// The setting that was remembered under a name.
+    async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError>;
 
     /// The longest lifetime ever configured, in milliseconds.
     async fn longest_lifetime(&self) -> Result<u64, StoreError>;

@@ -6,7 +6,7 @@ mod support;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quash_core::model::{
-    AccountState, Change, Keep, KeyState, NewEntry, PasswordHash, ScopeKind, Sealed, Seq, SessionEnd, Subject, Survivor, Timestamp,
+    AccountBy, AccountState, Change, Keep, KeyState, NewEntry, Opening, PasswordHash, ScopeKind, Sealed, Seq, Survivor,
 };
 use quash_store::{MemoryStore, Store};
 use support::*;
@@ -23,13 +23,16 @@ enum Wish {
     AddAccount { who: usize, email: usize },
     Open { who: usize, n: u8, stale: bool, rehash: bool, evict: Option<u8> },
     Rotate { n: u8, stale: bool },
-    EndSessions { ns: Vec<u8> },
+    Adopt { who: usize, n: u8, token: u8, secs: i64 },
+    EndSessions { ns: Vec<u8>, tokens: Vec<u8> },
     EndAccount { who: usize, stale: bool, survivor: Option<u8>, password: bool, state: Option<AccountState> },
     EndEverything,
     Revoke { kind: usize, n: u8, keep: Keep },
     AddKey { n: u8, stale: bool },
+    ResumeKey { n: u8 },
     DropKey { n: u8 },
     AddSecret { name: usize, byte: u8 },
+    Remember { name: usize, byte: u8 },
     Raise { secs: u64 },
     Mark { now: i64, limit: u32 },
     Delete { now: i64, marked_until: i64, limit: u32 },
@@ -49,13 +52,17 @@ fn wish() -> impl Strategy<Value = Wish> {
         6 => (who.clone(), n.clone(), stale, any::<bool>(), prop::option::weighted(0.3, n.clone()))
             .prop_map(|(who, n, stale, rehash, evict)| Wish::Open { who, n, stale, rehash, evict }),
         6 => (n.clone(), stale).prop_map(|(n, stale)| Wish::Rotate { n, stale }),
-        3 => prop::collection::vec(n.clone(), 0..3).prop_map(|ns| Wish::EndSessions { ns }),
+        3 => (who.clone(), n.clone(), 1..5_u8, 0..300_i64).prop_map(|(who, n, token, secs)| Wish::Adopt { who, n, token, secs }),
+        3 => (prop::collection::vec(n.clone(), 0..3), prop::collection::vec(1..5_u8, 0..2))
+            .prop_map(|(ns, tokens)| Wish::EndSessions { ns, tokens }),
         3 => (who, stale, prop::option::of(n.clone()), any::<bool>(), prop::option::of(state))
             .prop_map(|(who, stale, survivor, password, state)| Wish::EndAccount { who, stale, survivor, password, state }),
         1 => Just(Wish::EndEverything),
         2 => (0..KINDS.len(), n.clone(), keep).prop_map(|(kind, n, keep)| Wish::Revoke { kind, n, keep }),
         1 => (n.clone(), stale).prop_map(|(n, stale)| Wish::AddKey { n, stale }),
+        1 => n.clone().prop_map(|n| Wish::ResumeKey { n }),
         1 => n.prop_map(|n| Wish::DropKey { n }),
+        1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::Remember { name, byte }),
         1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::AddSecret { name, byte }),
         1 => (0..200_000_u64).prop_map(|secs| Wish::Raise { secs }),
         2 => (moment.clone(), 0..6_u32).prop_map(|(now, limit)| Wish::Mark { now, limit }),
@@ -76,14 +83,24 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             None => account(NAMES[who]),
             Some(email) => with_email(NAMES[who], email),
         }),
-        Wish::Open { who, n, stale, rehash, evict } => Change::OpenSession {
+        Wish::Open { who, n, stale, rehash, evict } => Change::OpenSession(Box::new(Opening {
             session: session(n, NAMES[who], if stale { Seq::start_of(1) } else { head }),
             version: version(model, who).await + u64::from(stale && n % 2 == 0),
-            rehash: rehash.then(|| PasswordHash::new(format!("rehash {n}"))),
+            rehash: rehash.then(|| PasswordHash::new(format!("rehash {n}")).of_class(format!("class {}", n % 3))),
             evict: evict.map(end),
-        },
+            last_login: rehash.then(|| at(i64::from(n))),
+            adopts: None,
+        })),
+        Wish::Adopt { who, n, token, secs } => {
+            let adopted = adopting(token, NAMES[who], head).adopted;
+            let opened = quash_core::model::Session { adopted, ..adopting(n, NAMES[who], head) };
+            adopt(opened, version(model, who).await, secs)
+        }
         Wish::Rotate { n, stale } => rotate(n, generation(model, n).await + u32::from(stale)),
-        Wish::EndSessions { ns } => Change::EndSessions { sessions: ns.into_iter().map(end).collect::<Vec<SessionEnd>>() },
+        Wish::EndSessions { ns, tokens } => Change::EndSessions {
+            sessions: ns.into_iter().map(|n| if n % 2 == 0 { end_adopted(n) } else { end(n) }).collect(),
+            tokens: tokens.into_iter().map(|n| entry(ScopeKind::Token, 100 + n)).collect(),
+        },
         Wish::EndAccount { who, stale, survivor: lives_on, password, state } => {
             let mut lives = None;
             if let Some(n) = lives_on {
@@ -106,8 +123,16 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             let replaces = current.map(|key| (key.kid, KeyState::Retiring { until: at(i64::from(n)) }));
             Change::AddKey { key: key(&format!("key{n}"), KeyState::Current, at(i64::from(n % 3))), replaces }
         }
+        Wish::ResumeKey { n } => {
+            let keys = model.keys().await.expect("keys");
+            let current = keys.into_iter().find(|key| key.state == KeyState::Current);
+            let replaced = current.map_or_else(|| key("none", KeyState::Current, NOW).kid, |key| key.kid);
+            let kid = key(&format!("key{n}"), KeyState::Current, NOW).kid;
+            Change::ResumeKey { kid, replaces: (replaced, KeyState::Retiring { until: at(i64::from(n)) }) }
+        }
         Wish::DropKey { n } => Change::DropKey { kid: key(&format!("key{n}"), KeyState::Current, NOW).kid },
         Wish::AddSecret { name, byte } => Change::AddSecret { name: SECRETS[name], secret: Sealed(vec![byte]) },
+        Wish::Remember { name, byte } => Change::Remember { name: SECRETS[name], value: byte.to_string() },
         Wish::Raise { secs } => Change::RaiseLongestLifetime(secs * 1000),
         Wish::Mark { now, limit } => Change::MarkExpired { now: at(now), limit },
         Wish::Delete { now, marked_until, limit } => Change::DeleteMarked { now: at(now), marked_until: at(marked_until), limit },
@@ -115,8 +140,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
 }
 
 async fn version(model: &MemoryStore, who: usize) -> u64 {
-    let subject: Subject = subject(NAMES[who]);
-    let loaded = model.account_by_subject(&subject, Timestamp::default()).await.expect("a look");
+    let loaded = model.account(&AccountBy::Subject(subject(NAMES[who])), NOW).await.expect("a look");
     loaded.account.map_or(1, |account| account.version)
 }
 

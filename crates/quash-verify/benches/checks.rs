@@ -7,12 +7,19 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RsaKeyPair, RsaPublicKeyComponents,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::model::{
-    Actor, Clock, Entry, Keep, Kid, NewEntry, Reason, Scope, ScopeHasher, Seeded, Seq, SessionId, Subject, Timestamp, TokenPolicy,
+    Actor, Clock, CustomClaims, Entry, Keep, Kid, NewEntry, Reason, Scope, ScopeHasher, Seeded, Seq, SessionId, Subject, Timestamp,
+    TokenPolicy,
 };
-use quash_core::token::{Algorithm, Grant, KeyRing, SigningKey, TokenType, mint_access};
+use quash_core::token::{Algorithm, Bearer, Grant, Issued, KeyRing, Minted, Minting, RefreshKey, SigningKey, TokenType, Tokens, mint};
 use quash_core::watch::{Revoked, feed};
 use quash_verify::{Guard, GuardSetup, guard};
 
@@ -23,16 +30,17 @@ const ROUNDS: usize = 40;
 
 fn main() {
     let revoked = log_of(ENTRIES);
-    for (algorithm, name) in [(Algorithm::EdDsa, "never seen, EdDSA"), (Algorithm::Hs256, "never seen, HS256")] {
+    for algorithm in [Algorithm::EdDsa, Algorithm::Rs256, Algorithm::Es256, Algorithm::Hs256] {
+        let name = &format!("never seen, {}", algorithm.as_str());
         if !is_asked_for(name) {
             continue;
         }
-        let key = SigningKey::new(algorithm, &[7; 32], Kid::parse("k").ok()).expect("a key");
+        let key = key_of(algorithm);
         let tokens = tokens(&key, TOKENS);
         let (ours, bare) = in_turn(
             || {
                 let guard = guard_of(&key, &revoked);
-                each(&tokens, |token| guard.check_now(token, TokenType::Access).is_ok())
+                each(&tokens, |token| guard.check_now(token, &[TokenType::Access]).is_ok())
             },
             || bare_verification(algorithm, &key, &tokens),
         );
@@ -44,14 +52,14 @@ fn main() {
     let key = SigningKey::new(Algorithm::EdDsa, &[7; 32], None).expect("a key");
     let tokens = tokens(&key, 200);
     let guard = guard_of(&key, &revoked);
-    let again = || each(&tokens, |token| guard.check_now(token, TokenType::Access).is_ok());
+    let again = || each(&tokens, |token| guard.check_now(token, &[TokenType::Access]).is_ok());
     again();
-    let authentic: Vec<_> = tokens.iter().map(|token| guard.authenticate(token).expect("a token of ours")).collect();
+    let authentic: Vec<_> = tokens.iter().map(|token| guard.authenticate_now(token).expect("a token of ours")).collect();
     let scopes: Vec<_> = authentic.iter().map(|token| token.scopes().to_vec()).collect();
     let (known, covers) = in_turn(again, || {
         let started = Instant::now();
         for scopes in &scopes {
-            assert!(!black_box(revoked.covers(black_box(Seq::MAX), scopes)));
+            assert!(!black_box(revoked.covers(black_box(Minted::At(Seq::MAX)), scopes)));
         }
         started.elapsed().as_nanos() as f64 / scopes.len() as f64
     });
@@ -80,41 +88,74 @@ fn each(tokens: &[String], check: impl Fn(&str) -> bool) -> f64 {
     started.elapsed().as_nanos() as f64 / tokens.len() as f64
 }
 
+fn key_of(algorithm: Algorithm) -> SigningKey {
+    let secret = match algorithm {
+        Algorithm::Es256 => {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).expect("a key");
+            pair.to_pkcs8v1().expect("PKCS #8").as_ref().to_vec()
+        }
+        Algorithm::Rs256 => {
+            let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+            let der: Pkcs8V1Der<'_> = pair.as_der().expect("PKCS #8");
+            der.as_ref().to_vec()
+        }
+        _ => vec![7; 32],
+    };
+    SigningKey::new(algorithm, &secret, Kid::parse("k").ok()).expect("a key")
+}
+
 /// The signature alone, by the same library, over the same bytes, with the key parsed once.
 fn bare_verification(algorithm: Algorithm, key: &SigningKey, tokens: &[String]) -> f64 {
-    use aws_lc_rs::signature::{ED25519, ParsedPublicKey};
-    let jwks = serde_json::to_value(KeyRing::new(1, vec![key.verifying().clone()]).jwks()).expect("JSON");
-    let public = jwks["keys"][0]["x"].as_str().map(|x| URL_SAFE_NO_PAD.decode(x).expect("base64url"));
-    let public = public.map(|public| ParsedPublicKey::new(&ED25519, &public).expect("a public key"));
+    let public = public_key(algorithm, key);
     let secret = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[7; 32]);
     let parts: Vec<_> = tokens.iter().map(|token| token.rsplit_once('.').expect("a signature")).collect();
     let parts: Vec<_> = parts.iter().map(|(text, tag)| (text.as_bytes(), URL_SAFE_NO_PAD.decode(tag).expect("base64url"))).collect();
     let started = Instant::now();
     for (text, tag) in &parts {
-        let good = match (algorithm, &public) {
-            (Algorithm::EdDsa, Some(public)) => public.verify_sig(text, tag).is_ok(),
-            _ => aws_lc_rs::hmac::verify(&secret, text, tag).is_ok(),
+        let good = match &public {
+            Some(public) => public.verify_sig(text, tag).is_ok(),
+            None => aws_lc_rs::hmac::verify(&secret, text, tag).is_ok(),
         };
         assert!(black_box(good));
     }
     started.elapsed().as_nanos() as f64 / parts.len() as f64
 }
 
+/// The key as the library parses it, from what is published of it; none for a secret.
+fn public_key(algorithm: Algorithm, key: &SigningKey) -> Option<ParsedPublicKey> {
+    let jwks = serde_json::to_value(KeyRing::new(1, vec![key.verifying().clone()]).jwks()).expect("JSON");
+    let member = |name: &str| URL_SAFE_NO_PAD.decode(jwks["keys"][0][name].as_str().expect("a member")).expect("base64url");
+    match algorithm {
+        Algorithm::EdDsa => ParsedPublicKey::new(&ED25519, member("x")).ok(),
+        Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [&[4][..], &member("x"), &member("y")].concat()).ok(),
+        Algorithm::Rs256 => {
+            let components = RsaPublicKeyComponents { n: member("n"), e: member("e") };
+            components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()
+        }
+        _ => None,
+    }
+}
+
 fn tokens(key: &SigningKey, count: usize) -> Vec<String> {
     let (entropy, policy) = (Seeded::new(1), TokenPolicy::default());
     let grant = |_| Grant {
         session: SessionId::new(NOW, &entropy),
-        subject: Subject::new(NOW, &entropy),
+        bearer: Bearer { user_id: Subject::new(NOW, &entropy).to_string(), password_mark: None, claims: CustomClaims::default() },
         rsq: Seq::start_of(1),
         ends_at: None,
-        refresh: None,
+        tokens: Tokens::Access,
     };
-    (0..count).map(grant).map(|grant| mint_access(&grant, &policy, key, NOW, &entropy)).collect()
+    let minting = Minting { policy: &policy, key, secret: &RefreshKey::new(&[1; 32]) };
+    let access = |grant: Grant| match mint(&grant, minting, NOW, &entropy) {
+        Ok(Issued::Access { access }) => access,
+        other => panic!("an access token: {other:?}"),
+    };
+    (0..count).map(grant).map(access).collect()
 }
 
 fn guard_of(key: &SigningKey, revoked: &Revoked) -> Guard {
     let scopes = ScopeHasher::ours([1; 16]);
-    let setup = GuardSetup { policy: TokenPolicy::default(), scopes, clock: Arc::new(Stopped), cache_key: [2; 16] };
+    let setup = GuardSetup { policy: TokenPolicy::default(), scopes, clock: Arc::new(Stopped), cache_key: [2; 16], more_keys: None };
     guard(setup, revoked.clone(), KeyRing::new(1, vec![key.verifying().clone()])).0
 }
 

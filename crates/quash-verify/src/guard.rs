@@ -1,5 +1,7 @@
 //! The check itself.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +30,23 @@ pub struct GuardSetup {
     pub clock: Arc<dyn Clock>,
     /// Random, and of this process alone: the key of the cache of verified tokens.
     pub cache_key: [u8; 16],
+    /// Who may know keys that the ring lacks.
+    pub more_keys: Option<Arc<dyn MoreKeys>>,
+}
+
+/// Who may know keys that the ring lacks: an issuer publishes a new one before it signs with it, but nobody is told.
+pub trait MoreKeys: Send + Sync {
+    /// Looks for them, unless it has just done so. What was found is in the ring by the time this returns.
+    fn look(&self) -> Pin<Box<dyn Future<Output = Looked> + Send + '_>>;
+}
+
+/// What came of looking for keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Looked {
+    /// The ring has what is published.
+    Done,
+    /// Somebody's keys have never been had, so nobody can tell whether a token is theirs.
+    Away,
 }
 
 /// Why a token isn't let in.
@@ -37,6 +56,8 @@ pub enum Denied {
     Refused(Refusal),
     /// The guard can't vouch for an answer: it hasn't caught up with the token in time.
     Stale,
+    /// The keys of an issuer have never been had: the token may be one of its.
+    KeysAway,
 }
 
 /// Everything a check looks at, replaced whole.
@@ -61,22 +82,21 @@ impl Shared {
 }
 
 impl Guard {
-    /// Checks a token for a purpose. If the guard is behind the token, it waits a moment for what is missing.
+    /// Checks a token for one of these purposes. If the guard is behind the token, it waits a moment for what is missing.
     ///
     /// # Errors
     /// The token is refused, or the guard can't tell.
-    pub async fn check(&self, text: &str, purpose: TokenType) -> Result<Live, Denied> {
-        match self.check_now(text, purpose) {
-            Ok(live) => Ok(live),
-            Err(Verdict::Refused(refusal)) => Err(Denied::Refused(refusal)),
-            Err(Verdict::Behind { rsq }) => {
-                self.caught_up(rsq, CATCH_UP).await.map_err(|_| Denied::Stale)?;
-                self.check_now(text, purpose).map_err(|verdict| match verdict {
-                    Verdict::Refused(refusal) => Denied::Refused(refusal),
-                    Verdict::Behind { .. } => Denied::Stale,
-                })
-            }
+    pub async fn check(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Denied> {
+        match self.check_now(text, purposes) {
+            Ok(live) => return Ok(live),
+            Err(Verdict::Refused(Refusal::TokenInvalid(Invalid::Key))) => self.look_for_keys().await?,
+            Err(Verdict::Refused(refusal)) => return Err(Denied::Refused(refusal)),
+            Err(Verdict::Behind { rsq }) => self.caught_up(rsq, CATCH_UP).await?,
         }
+        self.check_now(text, purposes).map_err(|verdict| match verdict {
+            Verdict::Refused(refusal) => Denied::Refused(refusal),
+            Verdict::Behind { .. } => Denied::Stale,
+        })
     }
 
     /// Checks a token with what is known now. The state is loaded once, and the clock is read afterwards, so that a
@@ -84,20 +104,37 @@ impl Guard {
     ///
     /// # Errors
     /// The token is refused, or the guard is behind it.
-    pub fn check_now(&self, text: &str, purpose: TokenType) -> Result<Live, Verdict> {
+    pub fn check_now(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
         let state = self.shared.state.load();
         let token = self.authenticate_or_recall(text, &state.ring).map_err(|invalid| Verdict::Refused(invalid.into()))?;
         let setup = &self.shared.setup;
-        admit(token, purpose, &setup.policy, &state.revoked, setup.clock.now())
+        admit(token, purposes, &setup.policy, &state.revoked, setup.clock.now())
     }
 
     /// Verifies a token's signature, and nothing else. It isn't remembered: this is for tokens that are used once.
     ///
     /// # Errors
+    /// No key of the ring signed it, nor one that could be had.
+    pub async fn authenticate(&self, text: &str) -> Result<Authentic, Denied> {
+        match self.authenticate_now(text) {
+            Err(Invalid::Key) => self.look_for_keys().await?,
+            decided => return decided.map_err(|invalid| Denied::Refused(invalid.into())),
+        }
+        self.authenticate_now(text).map_err(|invalid| Denied::Refused(invalid.into()))
+    }
+
+    /// As [`Guard::authenticate`], with the keys that are in the ring now.
+    ///
+    /// # Errors
     /// No key of the ring signed it.
-    pub fn authenticate(&self, text: &str) -> Result<Authentic, Invalid> {
+    pub fn authenticate_now(&self, text: &str) -> Result<Authentic, Invalid> {
         let setup = &self.shared.setup;
         authenticate(text, &self.shared.state.load().ring, &setup.policy.names, &setup.scopes)
+    }
+
+    /// Whether a token is revoked, as far as the guard knows now. Whether it holds otherwise isn't asked.
+    pub fn covers(&self, token: &Authentic) -> bool {
+        token.minted().is_ok_and(|minted| self.shared.state.load().revoked.covers(minted, token.scopes()))
     }
 
     /// The keys that tokens are verified with now.
@@ -134,6 +171,16 @@ impl Guard {
         match tokio::time::timeout(within, cursor.wait_for(|cursor| *cursor >= seq)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Denied::Stale),
+        }
+    }
+
+    async fn look_for_keys(&self) -> Result<(), Denied> {
+        match &self.shared.setup.more_keys {
+            None => Err(Denied::Refused(Invalid::Key.into())),
+            Some(more) => match more.look().await {
+                Looked::Done => Ok(()),
+                Looked::Away => Err(Denied::KeysAway),
+            },
         }
     }
 

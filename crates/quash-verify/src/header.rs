@@ -1,7 +1,7 @@
 //! The Authorization header (RFC 9110 11.6.2, RFC 6750 2.1).
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderName};
 
 /// Why a request brings no token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -10,33 +10,73 @@ pub enum HeaderFault {
     Missing,
     /// It is of our scheme, but not of the form `<scheme> <token>`; or there are two.
     Malformed,
+    /// What stands in the token's place isn't text.
+    NotText,
 }
 
-/// The token of a request. Schemes are compared without regard to case (RFC 9110 11.1).
-///
-/// ```
-/// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
-/// let mut headers = HeaderMap::new();
-/// headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer abc"));
-/// assert_eq!(quash_verify::bearer(&headers, &["Bearer".to_owned()]), Ok("abc"));
-/// ```
-///
-/// # Errors
-/// There is no token, or none that can be told apart.
-pub fn bearer<'a>(headers: &'a HeaderMap, schemes: &[String]) -> Result<&'a str, HeaderFault> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(HeaderFault::Missing)?;
-    if values.next().is_some() {
-        return Err(HeaderFault::Malformed);
+/// Where requests carry their token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenHeader {
+    /// The header: `Authorization` by default.
+    pub name: HeaderName,
+    /// The schemes that may stand before the token; the first is named in `WWW-Authenticate`.
+    pub schemes: Vec<String>,
+    /// How schemes are compared.
+    pub case: SchemeCase,
+}
+
+/// How schemes are compared.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SchemeCase {
+    /// Without regard to case (RFC 9110 11.1).
+    #[default]
+    Ignored,
+    /// To the letter, as Simple JWT does.
+    Exact,
+}
+
+impl Default for TokenHeader {
+    fn default() -> Self {
+        Self { name: AUTHORIZATION, schemes: vec!["Bearer".into()], case: SchemeCase::default() }
     }
-    let mut words = value.to_str().map_err(|_| HeaderFault::Malformed)?.split_ascii_whitespace();
-    let scheme = words.next().ok_or(HeaderFault::Missing)?;
-    if !schemes.iter().any(|ours| ours.eq_ignore_ascii_case(scheme)) {
-        return Err(HeaderFault::Missing);
+}
+
+impl TokenHeader {
+    /// The token of a request.
+    ///
+    /// ```
+    /// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+    /// let mut headers = HeaderMap::new();
+    /// headers.insert(AUTHORIZATION, HeaderValue::from_static("bearer abc"));
+    /// assert_eq!(quash_verify::TokenHeader::default().token(&headers), Ok("abc"));
+    /// ```
+    ///
+    /// # Errors
+    /// There is no token, or none that can be told apart.
+    pub fn token<'a>(&self, headers: &'a HeaderMap) -> Result<&'a str, HeaderFault> {
+        let mut values = headers.get_all(&self.name).iter();
+        let value = values.next().ok_or(HeaderFault::Missing)?;
+        if values.next().is_some() {
+            return Err(HeaderFault::Malformed);
+        }
+        let mut words = value.as_bytes().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let scheme = words.next().ok_or(HeaderFault::Missing)?;
+        if !self.schemes.iter().any(|ours| self.case.matches(ours.as_bytes(), scheme)) {
+            return Err(HeaderFault::Missing);
+        }
+        match (words.next(), words.next()) {
+            (Some(token), None) => std::str::from_utf8(token).map_err(|_| HeaderFault::NotText),
+            _ => Err(HeaderFault::Malformed),
+        }
     }
-    match (words.next(), words.next()) {
-        (Some(token), None) => Ok(token),
-        _ => Err(HeaderFault::Malformed),
+}
+
+impl SchemeCase {
+    fn matches(self, ours: &[u8], theirs: &[u8]) -> bool {
+        match self {
+            Self::Ignored => ours.eq_ignore_ascii_case(theirs),
+            Self::Exact => ours == theirs,
+        }
     }
 }
 
@@ -51,7 +91,7 @@ mod tests {
             for value in values {
                 headers.append(AUTHORIZATION, http::HeaderValue::from_bytes(value).expect("a header value"));
             }
-            bearer(&headers, &["Bearer".to_owned()]).map(str::to_owned)
+            TokenHeader::default().token(&headers).map(str::to_owned)
         };
         assert_eq!(of(&[]), Err(HeaderFault::Missing));
         assert_eq!(of(&[b""]), Err(HeaderFault::Missing));
@@ -60,8 +100,27 @@ mod tests {
         assert_eq!(of(&[b"Bearer"]), Err(HeaderFault::Malformed));
         assert_eq!(of(&[b"Bearer  x y"]), Err(HeaderFault::Malformed));
         assert_eq!(of(&[b"Bearer a", b"Bearer b"]), Err(HeaderFault::Malformed));
-        assert_eq!(of(&[b"Bearer \xff\xfe"]), Err(HeaderFault::Malformed));
+        assert_eq!(of(&[b"Bearer \xff\xfe"]), Err(HeaderFault::NotText));
+        assert_eq!(of(&[b"\xff\xfe abc"]), Err(HeaderFault::Missing));
         assert_eq!(of(&[b"bearer\tabc"]), Ok("abc".to_owned()));
         assert_eq!(of(&[b"Bearer   abc "]), Ok("abc".to_owned()));
+        assert_eq!(of(&["Bearer é".as_bytes()]), Ok("é".to_owned()), "no token, but in its place");
+    }
+
+    #[test]
+    fn a_site_may_choose_another_header_and_be_exact() {
+        let strict = TokenHeader {
+            name: HeaderName::from_static("x-access-token"),
+            schemes: vec!["JWT".into(), "Bearer".into()],
+            case: SchemeCase::Exact,
+        };
+        let of = |name: &'static str, value: &'static str| {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), http::HeaderValue::from_static(value))]);
+            strict.token(&headers).map(str::to_owned)
+        };
+        assert_eq!(of("x-access-token", "JWT abc"), Ok("abc".to_owned()));
+        assert_eq!(of("x-access-token", "Bearer abc"), Ok("abc".to_owned()));
+        assert_eq!(of("x-access-token", "bearer abc"), Err(HeaderFault::Missing));
+        assert_eq!(of("authorization", "JWT abc"), Err(HeaderFault::Missing));
     }
 }

@@ -6,11 +6,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
-use quash_core::token::TokenType;
-
 use crate::guard::{Denied, Guard};
-use crate::header::{HeaderFault, bearer};
+use crate::header::{HeaderFault, TokenHeader};
+use http::{Request, Response};
 
 /// Why a request isn't let in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,11 +19,12 @@ pub enum Barred {
     Token(Denied),
 }
 
-/// Guards services with access tokens. What a barred request is answered is the given function's business.
+/// Guards services with tokens of the types that the policy accepts. What a barred request is answered is the given
+/// function's business.
 #[derive(Clone)]
 pub struct GuardLayer<F> {
     guard: Guard,
-    schemes: Arc<[String]>,
+    header: Arc<TokenHeader>,
     answer: F,
 }
 
@@ -37,9 +36,9 @@ pub struct Guarded<S, F> {
 }
 
 impl<F> GuardLayer<F> {
-    /// A layer that takes tokens of these schemes, and answers barred requests with `answer`.
-    pub fn new(guard: Guard, schemes: &[String], answer: F) -> Self {
-        Self { guard, schemes: schemes.into(), answer }
+    /// A layer that takes tokens from this header, and answers barred requests with `answer`.
+    pub fn new(guard: Guard, header: Arc<TokenHeader>, answer: F) -> Self {
+        Self { guard, header, answer }
     }
 }
 
@@ -73,8 +72,8 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let checked = match bearer(request.headers(), &layer.schemes) {
-                Ok(token) => layer.guard.check(token, TokenType::Access).await.map_err(Barred::Token),
+            let checked = match layer.header.token(request.headers()) {
+                Ok(token) => layer.guard.check(token, &layer.guard.policy().accepted).await.map_err(Barred::Token),
                 Err(fault) => Err(Barred::Header(fault)),
             };
             match checked {

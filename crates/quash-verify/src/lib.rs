@@ -14,7 +14,7 @@ mod header;
 
 mod layer;
 
-pub use guard::{Denied, Guard, GuardSetup};
-pub use header::{HeaderFault, bearer};
+pub use guard::{Denied, Guard, GuardSetup, Looked, MoreKeys};
+pub use header::{HeaderFault, SchemeCase, TokenHeader};
 pub use keeper::{Keeper, guard};
 pub use layer::{Barred, GuardLayer, Guarded};

@@ -7,6 +7,8 @@ mod control;
 
 mod opening;
 
+mod fetch;
+
 mod data_dir;
 
 mod settings;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use quash_service::{Argon2Hasher, HashSettings, MasterKey, Rehash, Service, Setup, StartError};
+use quash_service::{Argon2Hasher, HashSettings, MasterKey, Service, Setup, StartError};
 use quash_store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
 
 use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
 use crate::entropy::SystemEntropy;
 use crate::error::{CommandError, Exit};
+use crate::fetch::HttpsFetch;
 use crate::settings::{Engine, Settings};
 
 /// A service, and what had to be made for it.
@@ -30,11 +31,12 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
     let service = Service::start(Setup {
         store,
         policy: settings.policy.clone(),
-        algorithm: settings.algorithm,
+        keys: settings.keys.clone(),
+        fetch: Arc::new(HttpsFetch::new()?),
         master,
         hasher: Arc::new(Argon2Hasher::new()),
         hashing: HashSettings::default(),
-        rehash: Rehash::default(),
+        rehash: settings.rehash,
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),
     })
@@ -66,7 +68,9 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<(Arc<dyn
                 "the master key {} (mode 0600; keep a copy of it apart from the database)",
                 data_dir.master_key_path().display()
             ));
-            made.push(format!("a key for signing tokens with {}", settings.algorithm.as_str()));
+            if settings.keys.signing.is_none() {
+                made.push(format!("a key for signing tokens with {}", settings.keys.algorithm.as_str()));
+            }
             data_dir.make_master_key(&SystemEntropy)?
         }
     };
@@ -92,6 +96,8 @@ fn start_error(error: StartError, data_dir: &DataDir) -> CommandError {
         StartError::Store(StoreError::Full | StoreError::Conflict) => CommandError::new(Exit::Unavailable, message),
         StartError::WrongMasterKey => CommandError::failure(message)
             .hint(format!("put back the {} that belongs to this database", data_dir.master_key_path().display())),
-        StartError::Store(_) | StartError::NoSigningKey | StartError::Key(..) => CommandError::failure(message),
+        StartError::Store(_) | StartError::NoSigningKey | StartError::Key(..) | StartError::SigningKey(_) | StartError::ForeignKey(..) => {
+            CommandError::failure(message)
+        }
     }
 }

@@ -47,6 +47,8 @@ const LAW_IMPORTS: &[&str] = &[
     "caseless",
     "foldhash",
     "hashbrown",
+    "md-5",
+    "rustls-pki-types",
     "serde",
     "serde_json",
     "siphasher",

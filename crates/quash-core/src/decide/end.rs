@@ -2,30 +2,59 @@
 //! table of the design's section 4.1; each row is one call of a function here.
 
 use crate::model::{
-    AccountLoaded, AccountState, Actor, Change, Invalid, Reason, Refusal, Scope, ScopeHasher, SessionEnd, SessionLoaded, SessionState,
+    AccountLoaded, AccountState, Actor, Change, ForeignLoaded, Invalid, NewEntry, Reason, Refusal, ScopeHasher, SessionEnd, SessionLoaded,
     Timestamp,
 };
 use crate::token::{Authentic, RefreshKey};
 
-use super::cause::{Cause, account_entry, entry, session_end};
-use super::refresh::Presented;
+use super::cause::{Cause, account_entry, everything_entry, session_end, token_entry};
+use super::foreign::{adopted, is_current};
+use super::presented::{PresentedForeign, PresentedRefresh, check_live};
+
+/// The end of what a token of another issuer stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ForeignEnd {
+    /// Of the session that it has opened.
+    Session(SessionEnd),
+    /// Of itself: it will open none.
+    Token(NewEntry),
+}
 
 /// Ends the session of a refresh token of any genuine generation: log-out by its bearer.
 ///
 /// # Errors
 /// The token isn't genuine, or its session isn't live: a second log-out is refused.
 pub fn end_presented(
-    presented: &Presented,
+    presented: &PresentedRefresh,
     loaded: &SessionLoaded,
     secret: &RefreshKey,
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Result<SessionEnd, Refusal> {
     let (session, _) = presented.session(loaded, secret)?;
-    Ok(session_end(session.id, &Cause { reason: Reason::LogOut, actor: Actor::Owner }, scopes, now))
+    Ok(session_end(session, &log_out(), scopes, now))
 }
 
-/// Ends the session of an access token whose signature is good: log-out by its bearer.
+/// Ends what a token of another issuer stands for: log-out by its bearer. It needn't be of an account of ours.
+///
+/// # Errors
+/// It has been revoked, or its session isn't live: a second log-out is refused.
+pub fn end_foreign(
+    presented: &PresentedForeign,
+    loaded: &ForeignLoaded,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Result<ForeignEnd, Refusal> {
+    match adopted(loaded)? {
+        Some((session, _)) => Ok(ForeignEnd::Session(session_end(session, &log_out(), scopes, now))),
+        None if is_current(presented, loaded.account.account.as_ref(), &loaded.account.head) => {
+            Ok(ForeignEnd::Token(token_entry(presented.key, presented.expires_at, &log_out(), now)))
+        }
+        None => Err(Refusal::TokenRevoked(None)),
+    }
+}
+
+/// Ends the session of an access or sliding token whose signature is good: log-out by its bearer.
 ///
 /// # Errors
 /// Its session isn't known or isn't live.
@@ -34,8 +63,7 @@ pub fn end_token_session(token: &Authentic, loaded: &SessionLoaded, scopes: &Sco
     if rsq > loaded.head.seq {
         return Err(Invalid::FromTheFuture.into());
     }
-    let cause = Cause { reason: Reason::LogOut, actor: Actor::Owner };
-    end_session(loaded, &cause, scopes, now)
+    end_session(loaded, &log_out(), scopes, now)
 }
 
 /// Ends a session by its id: by its user or by an operator.
@@ -44,13 +72,8 @@ pub fn end_token_session(token: &Authentic, loaded: &SessionLoaded, scopes: &Sco
 /// It isn't known or isn't live.
 pub fn end_session(loaded: &SessionLoaded, cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> Result<SessionEnd, Refusal> {
     let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
-    if let SessionState::Ended(ending) = &session.state {
-        return Err(Refusal::TokenRevoked(Some(ending.reason)));
-    }
-    if !session.is_live(account, &loaded.head) {
-        return Err(Refusal::TokenRevoked(None));
-    }
-    Ok(session_end(session.id, cause, scopes, now))
+    check_live(session, account, loaded)?;
+    Ok(session_end(session, cause, scopes, now))
 }
 
 /// Ends all sessions of an account, and puts it into a state if one is given.
@@ -71,5 +94,19 @@ pub fn end_account(
 
 /// Ends everything issued before.
 pub fn end_everything(cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> Change {
-    Change::EndEverything { entry: entry(&Scope::Everything, cause, scopes, now) }
+    Change::EndEverything { entry: everything_entry(cause, scopes, now) }
+}
+
+/// Ends the access tokens issued before, and leaves their sessions: clients get new ones with their next refresh.
+pub fn renew_everything(cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> Change {
+    Change::Revoke { entry: everything_entry(cause, scopes, now) }
+}
+
+/// The entry over a token of another issuer that opens doors: log-out by its bearer.
+pub fn log_out_entry(token: &PresentedForeign, now: Timestamp) -> NewEntry {
+    token_entry(token.key, token.expires_at, &log_out(), now)
+}
+
+fn log_out() -> Cause {
+    Cause { reason: Reason::LogOut, actor: Actor::Owner }
 }

@@ -5,14 +5,25 @@ mod cause;
 
 mod sign_in;
 
+mod presented;
+
 mod refresh;
+
+mod sliding;
+
+mod foreign;
 
 mod end;
 
 mod recover;
 
 pub use cause::Cause;
-pub use end::{end_account, end_everything, end_presented, end_session, end_token_session};
+pub use end::{
+    ForeignEnd, end_account, end_everything, end_foreign, end_presented, end_session, end_token_session, log_out_entry, renew_everything,
+};
+pub use foreign::{recheck_foreign, refresh_foreign, refresh_foreign_sliding};
+pub use presented::{Presented, PresentedForeign, PresentedRefresh, PresentedSliding};
 pub use recover::{Survival, change_password, end_others, reset_password};
-pub use refresh::{Presented, Refreshed, recheck_presented, refresh};
-pub use sign_in::{Device, Opened, judge_sign_in, open_session};
+pub use refresh::{Refreshed, recheck_presented, refresh};
+pub use sign_in::{Device, Kind, Opened, judge_sign_in, open_session};
+pub use sliding::{recheck_sliding, refresh_sliding};

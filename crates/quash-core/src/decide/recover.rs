@@ -7,7 +7,7 @@ use crate::model::{
     Account, AccountLoaded, Actor, Change, PasswordHash, Policy, Reason, Refusal, ScopeHasher, Seq, Session, SessionLoaded, Survivor,
     Timestamp,
 };
-use crate::token::Grant;
+use crate::token::{Bearer, Grant};
 
 use super::cause::{Cause, account_entry};
 use super::sign_in::idle_until;
@@ -18,12 +18,13 @@ pub struct Survival {
     /// What to write.
     pub change: Change,
     after: Session,
+    bearer: Bearer,
 }
 
 impl Survival {
     /// What to mint for the session that lives on, once the change got the number `seq`.
     pub fn grant(self, seq: Seq) -> Grant {
-        Grant::of_both(&Session { opened_seq: seq, ..self.after }, seq)
+        Grant::of_both(&Session { opened_seq: seq, ..self.after }, self.bearer, seq)
     }
 }
 
@@ -78,9 +79,11 @@ fn survive(
     let idle_until = idle_until(session.ends_at, policy, now);
     let survivor = Survivor { session: session.id, generation: session.generation, rotated_at: now, idle_until };
     let cause = Cause { reason, actor: Actor::Owner };
+    let with_password = Account { password: password.clone().or(account.password.clone()), ..account.clone() };
+    let bearer = Bearer::of(&with_password, &session.claims, &policy.tokens.names)?;
     let change = end_account_with(account, &cause, password, Some(survivor), scopes, now);
     let after = Session { generation: session.generation.next(), rotated_at: now, idle_until, ..session.clone() };
-    Ok(Survival { change, after })
+    Ok(Survival { change, after, bearer })
 }
 
 fn end_account_with(

@@ -1,10 +1,11 @@
-//! Signing in. The password has been hashed and compared before: exactly once, whatever is decided here.
+//! Signing in, and how a session begins. The password has been hashed and compared before: exactly once, whatever is
+//! decided here.
 
 use crate::model::{
-    Account, AccountLoaded, Actor, Change, Entropy, Generation, PasswordHash, Policy, Reason, Refusal, ScopeHasher, Session, SessionId,
-    SessionState, Standing, Timestamp, draw, limits,
+    Account, AccountLoaded, Actor, Adopted, Change, CustomClaims, Entropy, Generation, LastLogin, Opening, PasswordHash, Policy, Reason,
+    Refusal, ScopeHasher, Session, SessionEnd, SessionId, SessionState, Standing, Timestamp, draw, limits,
 };
-use crate::token::Grant;
+use crate::token::{Bearer, Grant};
 
 use super::cause::{Cause, session_end};
 
@@ -15,6 +16,15 @@ pub struct Device {
     pub user_agent: Option<String>,
     /// Its address.
     pub address: Option<String>,
+}
+
+/// What kind of tokens a session has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// An access token and a refresh token.
+    Pair,
+    /// One token that does both.
+    Sliding,
 }
 
 /// A session about to be opened.
@@ -40,8 +50,12 @@ pub fn judge_sign_in(loaded: &AccountLoaded, password_is_right: bool, now: Times
 }
 
 /// Opens a session for an account that may sign in. One over the limit ends the session idle longest.
+///
+/// # Errors
+/// The account has no such field as the site wants its tokens to name.
 #[expect(clippy::too_many_arguments, reason = "each is one of what a decision may depend on; a bundle would only hide them")]
 pub fn open_session(
+    kind: Kind,
     loaded: &AccountLoaded,
     account: &Account,
     rehash: Option<PasswordHash>,
@@ -50,9 +64,44 @@ pub fn open_session(
     scopes: &ScopeHasher,
     now: Timestamp,
     entropy: &dyn Entropy,
-) -> Opened {
+) -> Result<Opened, Refusal> {
+    let session = new_session(loaded, account, device, policy, now, entropy);
+    let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
+    let rsq = loaded.head.seq;
+    let (session, grant) = match kind {
+        Kind::Pair => {
+            let grant = Grant::of_both(&session, bearer, rsq);
+            (session, grant)
+        }
+        Kind::Sliding => {
+            let refresh_until = bounded(now + policy.tokens.sliding_refresh_lifetime, session.ends_at);
+            let session = Session { idle_until: sliding_until(refresh_until, session.ends_at, policy), ..session };
+            let grant = Grant::of_sliding(&session, bearer, refresh_until, rsq);
+            (session, grant)
+        }
+    };
+    let opening = Opening {
+        session,
+        version: account.version,
+        rehash,
+        evict: evicted(loaded, policy, scopes, now),
+        last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
+        adopts: None,
+    };
+    Ok(Opened { change: Change::OpenSession(Box::new(opening)), grant })
+}
+
+/// A session as it begins: live, at generation 0, with the refresh lifetime ahead of it.
+pub(super) fn new_session(
+    loaded: &AccountLoaded,
+    account: &Account,
+    device: &Device,
+    policy: &Policy,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Session {
     let ends_at = policy.sessions.absolute_lifetime.map(|lifetime| (now + lifetime).floor_to_secs());
-    let session = Session {
+    Session {
         id: SessionId::new(now, entropy),
         subject: account.subject.clone(),
         generation: Generation::default(),
@@ -65,18 +114,32 @@ pub fn open_session(
         state: SessionState::Live,
         device: device.user_agent.as_deref().map(|text| cut(text, limits::DEVICE_BYTES).to_owned()),
         address: device.address.clone(),
-    };
+        claims: CustomClaims::default(),
+        adopted: None::<Adopted>,
+    }
+}
+
+/// The session that makes room for one more.
+pub(super) fn evicted(loaded: &AccountLoaded, policy: &Policy, scopes: &ScopeHasher, now: Timestamp) -> Option<SessionEnd> {
     let over = loaded.live_sessions >= policy.sessions.max_per_account;
     let one_over = Cause { reason: Reason::OverLimit, actor: Actor::Rule };
-    let evict = loaded.idlest.filter(|_| over).map(|idlest| session_end(idlest, &one_over, scopes, now));
-    let grant = Grant::of_both(&session, loaded.head.seq);
-    Opened { change: Change::OpenSession { session, version: account.version, rehash, evict }, grant }
+    loaded.idlest.as_ref().filter(|_| over).map(|idlest| session_end(idlest, &one_over, scopes, now))
 }
 
 /// When a refresh token minted now expires: whole seconds, and never after its session.
 pub(super) fn idle_until(ends_at: Option<Timestamp>, policy: &Policy, now: Timestamp) -> Timestamp {
-    let unbounded = (now + policy.tokens.refresh_lifetime).floor_to_secs();
-    ends_at.map_or(unbounded, |ends_at| ends_at.min(unbounded))
+    bounded(now + policy.tokens.refresh_lifetime, ends_at)
+}
+
+/// When the last of a session's sliding tokens expires: one may be exchanged in the last moment.
+pub(super) fn sliding_until(refresh_until: Timestamp, ends_at: Option<Timestamp>, policy: &Policy) -> Timestamp {
+    bounded(refresh_until + policy.tokens.sliding_lifetime, ends_at)
+}
+
+/// Whole seconds, and never after the session.
+pub(super) fn bounded(moment: Timestamp, ends_at: Option<Timestamp>) -> Timestamp {
+    let moment = moment.floor_to_secs();
+    ends_at.map_or(moment, |ends_at| ends_at.min(moment))
 }
 
 /// The longest start of `text` that fits into `bytes`.

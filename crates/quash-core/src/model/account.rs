@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use md5::{Digest, Md5};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroize;
 
-use super::{Seq, Subject, Timestamp, limits};
+use super::{Seq, Subject, Timestamp, UserIdField, limits};
 
 /// An account as the store keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +27,21 @@ pub struct Account {
     pub version: u64,
     /// When it was added.
     pub created_at: Timestamp,
+    /// Tokens of other issuers minted up to this moment count no longer: when its sessions were last ended.
+    pub foreign_after: Timestamp,
+    /// When it has last signed in, if that is kept.
+    pub last_login_at: Option<Timestamp>,
+}
+
+/// How an account is looked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccountBy {
+    /// By its folded name.
+    Name(String),
+    /// By its subject.
+    Subject(Subject),
+    /// By its folded address; where several accounts have it, none is found.
+    Email(String),
 }
 
 /// What an operator or the lock-out has decided about an account.
@@ -75,8 +91,12 @@ pub struct Email {
 }
 
 /// A password hash, in whatever format it was made. It isn't shown by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PasswordHash(String);
+#[derive(Clone)]
+pub struct PasswordHash {
+    text: String,
+    /// What comparing with it costs, as far as whoever made this knows. Two hashes are one by their text.
+    class: Option<String>,
+}
 
 /// Why a text isn't a name or an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -105,6 +125,31 @@ impl Account {
                 Some(email) if email.verified_at.is_none() => Standing::Unverified,
                 _ => Standing::Active,
             },
+        }
+    }
+
+    /// What tokens say about its password, where the site asks for it: the mark of the hash, or of an empty one.
+    pub fn password_mark(&self) -> String {
+        self.password.as_ref().map_or_else(|| PasswordHash::new(String::new()).mark(), PasswordHash::mark)
+    }
+
+    /// What tokens call it; `None` where it has no such field.
+    pub fn user_id(&self, field: UserIdField) -> Option<&str> {
+        match field {
+            UserIdField::Subject => Some(self.subject.as_str()),
+            UserIdField::Username => Some(self.username.shown()),
+            UserIdField::Email => self.email.as_ref().map(|email| email.shown.as_str()),
+        }
+    }
+}
+
+impl AccountBy {
+    /// Whom a token means; `None` where it can't be anybody.
+    pub fn user_id(field: UserIdField, user_id: &str) -> Option<Self> {
+        match field {
+            UserIdField::Subject => Subject::parse(user_id).ok().map(Self::Subject),
+            UserIdField::Username => Some(Self::Name(fold(user_id))),
+            UserIdField::Email => Some(Self::Email(fold(user_id))),
         }
     }
 }
@@ -171,14 +216,46 @@ impl Email {
 impl PasswordHash {
     /// A hash from its text.
     pub fn new(text: String) -> Self {
-        Self(text)
+        Self { text, class: None }
+    }
+
+    /// The same hash, of a class that is to be kept beside it.
+    #[must_use]
+    pub fn of_class(mut self, class: String) -> Self {
+        self.class = Some(class);
+        self
+    }
+
+    /// The class that is to be kept beside it.
+    pub fn class(&self) -> Option<&str> {
+        self.class.as_deref()
     }
 
     /// The hash as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// What Simple JWT calls `hash_password`: MD5 over the hash as Django keeps it, in upper-case hex. It isn't meant to
+    /// keep anything secret; tokens that hold another are of another password.
+    pub fn mark(&self) -> String {
+        let mut md5 = Md5::new();
+        // Django has its own name before what is otherwise a PHC string.
+        if self.text.starts_with("$argon2") {
+            md5.update(b"argon2");
+        }
+        md5.update(self.text.as_bytes());
+        md5.finalize().iter().map(|byte| format!("{byte:02X}")).collect()
     }
 }
+
+impl PartialEq for PasswordHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for PasswordHash {}
 
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,7 +265,7 @@ impl fmt::Debug for PasswordHash {
 
 impl Drop for PasswordHash {
     fn drop(&mut self) {
-        self.0.zeroize();
+        self.text.zeroize();
     }
 }
 
@@ -239,6 +316,14 @@ mod tests {
     }
 
     #[test]
+    fn the_mark_of_a_password_is_simple_jwts() {
+        let mark = |hash: &str| PasswordHash::new(hash.into()).mark();
+        assert_eq!(mark(""), "D41D8CD98F00B204E9800998ECF8427E");
+        assert_eq!(mark("pbkdf2_sha256$1$salt$aGFzaA=="), "7449662E9724AAECF847BC94441AB862");
+        assert_eq!(mark("$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA"), mark("argon2$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA"));
+    }
+
+    #[test]
     fn an_address_nobody_confirmed_stands_in_the_way() {
         let mut account = Account {
             subject: Subject::parse("s").unwrap_or_else(|_| unreachable!()),
@@ -249,6 +334,8 @@ mod tests {
             sessions_before: Seq::ZERO,
             version: 1,
             created_at: Timestamp::default(),
+            foreign_after: Timestamp::default(),
+            last_login_at: None,
         };
         let now = Timestamp::from_secs(100);
         assert_eq!(account.standing(now), Standing::Unverified);

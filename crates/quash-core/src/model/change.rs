@@ -4,8 +4,8 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountState, Ending, Generation, KeyRecord, KeyState, Kid, NewEntry, PasswordHash, Seq, Session, SessionId, Subject,
-    Timestamp,
+    Account, AccountState, Ending, Generation, KeyRecord, KeyState, Kid, NewEntry, PasswordHash, ScopeKey, Seq, Session, SessionId,
+    Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -13,18 +13,9 @@ use super::{
 pub enum Change {
     /// A new account. Only while its subject, name and address are unused.
     AddAccount(Account),
-    /// A new session. Only while the account's row is at `version` and no watermark is above the session's
-    /// `opened_seq`.
-    OpenSession {
-        /// The session, live, at generation 0.
-        session: Session,
-        /// The account's version as loaded.
-        version: u64,
-        /// A better hash of the password that was just verified; it doesn't count as a new version.
-        rehash: Option<PasswordHash>,
-        /// The session that makes room for it.
-        evict: Option<SessionEnd>,
-    },
+    /// A new session. Only while the account's row is at its version and no watermark is above the session's
+    /// `opened_seq`, and, where it adopts a token, what is said there.
+    OpenSession(Box<Opening>),
     /// The next generation. Only while the session is live, at generation `from`, and no watermark covers it.
     Rotate {
         /// The session.
@@ -36,10 +27,13 @@ pub enum Change {
         /// Its `exp`.
         idle_until: Timestamp,
     },
-    /// The end of one or two sessions. Only while each row is live.
+    /// The end of one or two sessions, and of tokens of other issuers. Only while each row is live, no token has opened
+    /// a session, and none has an entry in the log.
     EndSessions {
         /// The sessions, each with its entry in the log.
         sessions: Vec<SessionEnd>,
+        /// The tokens' entries.
+        tokens: Vec<NewEntry>,
     },
     /// The end of an account's sessions: its watermark becomes the entry's own number. Only while the account's row
     /// is at `version`, and the survivor as described there.
@@ -74,6 +68,14 @@ pub enum Change {
         /// The key that is current now, and until when it goes on verifying.
         replaces: Option<(Kid, KeyState)>,
     },
+    /// A retiring key is current again; the one that was current begins to retire. Only while both are what they are
+    /// said to be.
+    ResumeKey {
+        /// The retiring key.
+        kid: Kid,
+        /// The key that is current now, and until when it goes on verifying.
+        replaces: (Kid, KeyState),
+    },
     /// The end of a key whose last token has expired. Only while it is retiring.
     DropKey {
         /// The key.
@@ -85,6 +87,13 @@ pub enum Change {
         name: &'static str,
         /// The secret.
         secret: super::Sealed,
+    },
+    /// A setting that must be known at the next start, under a name; it replaces the one before.
+    Remember {
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        value: String,
     },
     /// The longest lifetime configured, in milliseconds. It only ever grows.
     RaiseLongestLifetime(u64),
@@ -106,6 +115,23 @@ pub enum Change {
     },
 }
 
+/// What opens a session.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Opening {
+    /// The session, live.
+    pub session: Session,
+    /// The account's version as loaded.
+    pub version: u64,
+    /// A better hash of the password that was just verified; it doesn't count as a new version.
+    pub rehash: Option<PasswordHash>,
+    /// The session that makes room for it.
+    pub evict: Option<SessionEnd>,
+    /// When the account has signed in, if that is to be kept.
+    pub last_login: Option<Timestamp>,
+    /// The token of another issuer that opens it, whose key stands in the session.
+    pub adopts: Option<Adoption>,
+}
+
 /// One session's end, with the entry that tells it to the verifiers. Why, when and by whom stands in the entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionEnd {
@@ -113,6 +139,18 @@ pub struct SessionEnd {
     pub session: SessionId,
     /// The entry, of the kind session.
     pub entry: NewEntry,
+    /// The entry over the token of another issuer that opened it.
+    pub adopted: Option<NewEntry>,
+}
+
+/// What must hold where a token of another issuer opens a session: no session has been opened with it, the log has no
+/// entry over it, and it was minted after the sessions of its account, and of all, were last ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Adoption {
+    /// When it was minted.
+    pub minted_at: Timestamp,
+    /// The scopes that must have no entry: the token's own and its key's.
+    pub scopes: Vec<ScopeKey>,
 }
 
 /// The session that lives on when the others of its account end. Its `opened_seq` becomes the entry's own number.

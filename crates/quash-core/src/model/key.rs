@@ -18,6 +18,17 @@ pub struct KeyRecord {
     pub secret: Sealed,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Where it comes from.
+    pub source: KeySource,
+}
+
+/// Where a key comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeySource {
+    /// quash has made it.
+    Made,
+    /// The settings name it.
+    Settings,
 }
 
 /// Where a key stands in its life.
@@ -30,6 +41,21 @@ pub enum KeyState {
         /// When that is.
         until: Timestamp,
     },
+}
+
+impl KeySource {
+    /// Its name, in the store and in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Made => "made",
+            Self::Settings => "settings",
+        }
+    }
+
+    /// The source of a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Made, Self::Settings].into_iter().find(|source| source.as_str() == text)
+    }
 }
 
 /// A secret, encrypted. What seals and opens it is in the service.

@@ -1,7 +1,7 @@
 //! What a use case has read before it decides. Each is one consistent look at the store, and in each the head was
 //! read first: it becomes the `rsq` of whatever is minted.
 
-use super::{Account, Chain, Seq, Session, SessionId};
+use super::{Account, Chain, Seq, Session, Timestamp};
 
 /// The head of the log, and the watermark over everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -12,6 +12,8 @@ pub struct Head {
     pub chain: Chain,
     /// Sessions opened before it are ended, whosesoever they are.
     pub sessions_before: Seq,
+    /// Tokens of other issuers minted up to this moment count no longer, whosesoever they are.
+    pub foreign_after: Timestamp,
 }
 
 /// An account, with what opening a session for it must know.
@@ -24,7 +26,18 @@ pub struct AccountLoaded {
     /// How many of its sessions are live and unexpired.
     pub live_sessions: u32,
     /// Which of these has been idle longest.
-    pub idlest: Option<SessionId>,
+    pub idlest: Option<Session>,
+}
+
+/// What there is about a token of another issuer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ForeignLoaded {
+    /// The account that it names, with the head that was read first.
+    pub account: AccountLoaded,
+    /// The session that it has opened, and whose that is.
+    pub adopted: Option<(Session, Account)>,
+    /// Whether the log has an entry over the token or over its key.
+    pub revoked: bool,
 }
 
 /// A session with its account.

@@ -2,6 +2,7 @@
 
 mod account;
 mod change;
+mod custom;
 mod entropy;
 mod id;
 mod key;
@@ -12,14 +13,18 @@ mod revocation;
 mod session;
 mod time;
 
-pub use account::{Account, AccountState, Email, Name, NameFault, PasswordHash, Standing, fold};
-pub use change::{Change, Receipt, SessionEnd, Survivor};
+pub use account::{Account, AccountBy, AccountState, Email, Name, NameFault, PasswordHash, Standing, fold};
+pub use change::{Adoption, Change, Opening, Receipt, SessionEnd, Survivor};
+pub use custom::{CustomClaims, CustomClaimsFault};
 pub use entropy::{Entropy, Seeded, draw};
 pub use id::{Generation, IdFault, Jti, Kid, SessionId, Subject};
-pub use key::{KeyRecord, KeyState, Sealed};
-pub use loaded::{AccountLoaded, Head, SessionLoaded};
-pub use policy::{ClaimNames, Policy, RotationPolicy, SessionPolicy, TokenPolicy, limits};
+pub use key::{KeyRecord, KeySource, KeyState, Sealed};
+pub use loaded::{AccountLoaded, ForeignLoaded, Head, SessionLoaded};
+pub use policy::{
+    AccountPolicy, ClaimNames, ForeignTokens, InactiveAccounts, LastLogin, Policy, RotationPolicy, SessionPolicy, TokenPolicy, UserIdField,
+    UserIdType, limits,
+};
 pub use refusal::{Invalid, Refusal};
 pub use revocation::{Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq};
-pub use session::{Ending, Session, SessionState};
+pub use session::{Adopted, Ending, Session, SessionState};
 pub use time::{Clock, Timestamp};

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use super::Timestamp;
+use crate::token::TokenType;
+
 /// Limits that nobody can change. Each is tested one past the edge.
 pub mod limits {
     use std::time::Duration;
@@ -19,6 +22,8 @@ pub mod limits {
     pub const NAME_CHARS: usize = 150;
     /// The longest e-mail address, in bytes (RFC 5321 4.5.3.1.3, less the angle brackets).
     pub const EMAIL_BYTES: usize = 254;
+    /// The custom claims of a session, in bytes of JSON: with everything else they must fit into a token.
+    pub const CLAIMS_BYTES: usize = 4096;
     /// How much of a user agent is kept, in bytes.
     pub const DEVICE_BYTES: usize = 256;
     /// The longest page of a list.
@@ -46,6 +51,8 @@ pub struct Policy {
     pub rotation: RotationPolicy,
     /// How long sessions live and how many there may be.
     pub sessions: SessionPolicy,
+    /// What is asked of accounts.
+    pub accounts: AccountPolicy,
 }
 
 /// What tokens say and how long they hold. Names follow Simple JWT's settings.
@@ -55,6 +62,10 @@ pub struct TokenPolicy {
     pub access_lifetime: Duration,
     /// From a refresh token's minting to its `exp`: the session's idle limit.
     pub refresh_lifetime: Duration,
+    /// From a sliding token's minting to its `exp`.
+    pub sliding_lifetime: Duration,
+    /// From a sign-in to the moment from which its sliding token can't be exchanged any more.
+    pub sliding_refresh_lifetime: Duration,
     /// Written as `iss`, and required, when set.
     pub issuer: Option<String>,
     /// Written as `aud` when not empty; one match is required.
@@ -65,9 +76,77 @@ pub struct TokenPolicy {
     pub longest_lifetime_ever: Duration,
     /// The names of the claims that Simple JWT lets a site rename.
     pub names: ClaimNames,
+    /// The types of token that open guarded paths, in the order in which they are tried; never none.
+    pub accepted: Vec<TokenType>,
+    /// What is done with tokens of other issuers.
+    pub foreign: ForeignTokens,
 }
 
-/// The names of the claims that Simple JWT lets a site rename.
+/// What of an account stands in the claim that says whose a token is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum UserIdField {
+    /// Its subject, which never changes.
+    #[default]
+    Subject,
+    /// Its name, as typed. Changing it ends all sessions.
+    Username,
+    /// Its address, as typed. Changing it ends all sessions.
+    Email,
+}
+
+/// How the claim that says whose a token is is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum UserIdType {
+    /// As a text.
+    #[default]
+    Text,
+    /// As a whole number where it is one, for consumers older than Simple JWT 5.5.
+    Integer,
+}
+
+/// What is done with tokens of other issuers, signed by a key that the settings list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ForeignTokens {
+    /// They are refused.
+    #[default]
+    Reject,
+    /// They are taken before this moment.
+    Until(Timestamp),
+    /// They are taken.
+    Accept,
+}
+
+/// What is asked of accounts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AccountPolicy {
+    /// What the tokens of a deactivated account are good for.
+    pub inactive: InactiveAccounts,
+    /// Whether it is kept when an account has last signed in.
+    pub last_login: LastLogin,
+}
+
+/// What the tokens of a deactivated account are good for. Its sessions have ended in any case, and signing in is
+/// refused: this is about tokens of other issuers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum InactiveAccounts {
+    /// Nothing.
+    #[default]
+    Refused,
+    /// As much as others'.
+    Allowed,
+}
+
+/// Whether it is kept when an account has last signed in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LastLogin {
+    /// It isn't.
+    #[default]
+    Ignored,
+    /// It is.
+    Recorded,
+}
+
+/// The names of the claims that Simple JWT lets a site rename, and what stands in the one that says whose a token is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClaimNames {
     /// `token_type` by default.
@@ -76,6 +155,14 @@ pub struct ClaimNames {
     pub jti: String,
     /// `user_id` by default.
     pub user_id: String,
+    /// `refresh_exp` by default.
+    pub refresh_exp: String,
+    /// The claim with a hash over the password's hash, where Django nodes ask for it: `hash_password` by default.
+    pub password_mark: Option<String>,
+    /// What of an account stands in the claim `user_id`.
+    pub user_id_field: UserIdField,
+    /// How that is written.
+    pub user_id_type: UserIdType,
 }
 
 /// What happens to a refresh token when it is used.
@@ -101,7 +188,7 @@ pub struct SessionPolicy {
 impl TokenPolicy {
     /// The longest that any token of ours can hold.
     pub fn longest_lifetime(&self) -> Duration {
-        self.access_lifetime.max(self.refresh_lifetime)
+        self.access_lifetime.max(self.refresh_lifetime).max(self.sliding_lifetime)
     }
 }
 
@@ -110,18 +197,41 @@ impl Default for TokenPolicy {
         Self {
             access_lifetime: Duration::from_secs(5 * 60),
             refresh_lifetime: Duration::from_secs(24 * 3600),
+            sliding_lifetime: Duration::from_secs(5 * 60),
+            sliding_refresh_lifetime: Duration::from_secs(24 * 3600),
             issuer: None,
             audience: Vec::new(),
             leeway: Duration::ZERO,
             longest_lifetime_ever: Duration::from_secs(24 * 3600),
             names: ClaimNames::default(),
+            accepted: vec![TokenType::Access],
+            foreign: ForeignTokens::default(),
+        }
+    }
+}
+
+impl ForeignTokens {
+    /// Whether they are taken at `now`.
+    pub fn are_taken(self, now: Timestamp) -> bool {
+        match self {
+            Self::Reject => false,
+            Self::Until(end) => now < end,
+            Self::Accept => true,
         }
     }
 }
 
 impl Default for ClaimNames {
     fn default() -> Self {
-        Self { token_type: "token_type".into(), jti: "jti".into(), user_id: "user_id".into() }
+        Self {
+            token_type: "token_type".into(),
+            jti: "jti".into(),
+            user_id: "user_id".into(),
+            refresh_exp: "refresh_exp".into(),
+            password_mark: None,
+            user_id_field: UserIdField::default(),
+            user_id_type: UserIdType::default(),
+        }
     }
 }
 

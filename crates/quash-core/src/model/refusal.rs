@@ -19,6 +19,10 @@ pub enum Refusal {
     TokenOfWrongType,
     /// It names no account.
     TokenWithoutUser,
+    /// A sliding token without a moment until which it can be exchanged.
+    TokenWithoutRefreshExp,
+    /// A sliding token that can't be exchanged any more.
+    TokenRefreshExpired,
     /// Its signature is good, but it has been revoked or its session has ended; why, where that is known.
     TokenRevoked(Option<Reason>),
     /// Unknown name, wrong or unusable password, inactive or locked account: the client can't tell which.
@@ -27,6 +31,12 @@ pub enum Refusal {
     EmailNotVerified,
     /// The token is good, but its account may not be used.
     NoActiveAccount,
+    /// The token is good, but there is no such account.
+    AccountNotFound,
+    /// The token is good, but its account has been deactivated.
+    AccountInactive,
+    /// The token was minted for another password.
+    PasswordChanged,
     /// Two tokens that must belong to one account don't.
     TokensOfTwoAccounts,
 }
@@ -79,6 +89,9 @@ pub enum Invalid {
     /// A refresh token minted before its session survived the end of the others.
     #[error("minted before its session survived the end of the others")]
     Superseded,
+    /// A token of another issuer, where these aren't taken.
+    #[error("a token of another issuer, and these are not taken")]
+    Foreign,
     /// It was minted after a moment that hasn't come.
     #[error("minted after a head that does not exist")]
     FromTheFuture,

@@ -5,7 +5,7 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::{Kid, SessionId, Subject, Timestamp};
+use super::{Account, Kid, SessionId, Subject, Timestamp, UserIdField, fold};
 
 /// The number of an entry of the log: `epoch * 2^34 + n`. Gapless within an epoch, below 2^53, so that it survives
 /// in any JSON reader. Number order is commit order is visibility order.
@@ -71,6 +71,7 @@ pub struct ScopeKey(pub [u8; 16]);
 pub struct ScopeHasher {
     key: [u8; 16],
     namespace: String,
+    user_ids: UserIdField,
 }
 
 /// The running hash over the log: each entry's covers all before it.
@@ -275,7 +276,7 @@ impl ScopeHasher {
 
     /// The hasher of a namespace.
     pub fn new(key: [u8; 16], namespace: &str) -> Self {
-        Self { key, namespace: namespace.to_owned() }
+        Self { key, namespace: namespace.to_owned(), user_ids: UserIdField::Subject }
     }
 
     /// The key of a scope.
@@ -294,6 +295,37 @@ impl ScopeHasher {
     /// The key of a scope whose value is in hand as text, without building the scope.
     pub fn key_of(&self, kind: ScopeKind, value: &str) -> ScopeKey {
         self.of(kind, &[value.as_bytes()])
+    }
+
+    /// The key of the account that tokens call by this name. Names and addresses are hashed as they are compared, so that
+    /// who is revoked as `Dana` isn't let in as `dana`.
+    pub fn user_id(&self, user_id: &str) -> ScopeKey {
+        match self.user_ids {
+            UserIdField::Subject => self.key_of(ScopeKind::Subject, user_id),
+            UserIdField::Username | UserIdField::Email => self.key_of(ScopeKind::Subject, &fold(user_id)),
+        }
+    }
+
+    /// The key of an account, as its tokens call it.
+    pub fn account(&self, account: &Account) -> ScopeKey {
+        self.user_id(account.user_id(self.user_ids).unwrap_or_else(|| account.subject.as_str()))
+    }
+
+    /// The same hasher where tokens call accounts by another field.
+    #[must_use]
+    pub fn of_user_ids(self, user_ids: UserIdField) -> Self {
+        Self { user_ids, ..self }
+    }
+
+    /// Whether this is the namespace of our own tokens, whose subjects are our accounts.
+    pub fn is_ours(&self) -> bool {
+        self.namespace.is_empty()
+    }
+
+    /// The hasher of another namespace, under the same key.
+    #[must_use]
+    pub fn in_namespace(&self, namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), ..self.clone() }
     }
 
     /// Each part is preceded by its length, so that no two scopes give the same input.

@@ -1,6 +1,6 @@
 //! A session: what a sign-in opens. One row, constant in size however often its refresh token is rotated.
 
-use super::{Account, Actor, Generation, Head, Reason, Seq, SessionId, Subject, Timestamp};
+use super::{Account, Actor, CustomClaims, Generation, Head, Reason, ScopeKey, Seq, SessionId, Subject, Timestamp};
 
 /// A session as the store keeps it. No token is in it: a refresh token's `jti` is derived from `seed`, the id, the
 /// generation and a key that isn't in the store.
@@ -30,6 +30,19 @@ pub struct Session {
     pub device: Option<String>,
     /// The address that opened it.
     pub address: Option<String>,
+    /// Claims that all its tokens carry besides our own.
+    pub claims: CustomClaims,
+    /// The token of another issuer that opened it.
+    pub adopted: Option<Adopted>,
+}
+
+/// The token of another issuer that a session was opened with. It goes on being the session's, and opens no other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Adopted {
+    /// Its scope: what it is known and revoked by.
+    pub key: ScopeKey,
+    /// Its `exp`: until then it must be remembered.
+    pub until: Timestamp,
 }
 
 /// Live or ended. There is no way back.

@@ -1,8 +1,8 @@
 //! Minting: from a decision to signed text. What a token may say was decided before.
 
 use super::claims::{Audience, Claims, TokenType};
-use super::keys::{RefreshKey, SigningKey};
-use crate::model::{Entropy, Generation, Jti, Seq, Session, SessionId, Subject, Timestamp, TokenPolicy};
+use super::keys::{RefreshKey, SigningKey, Unsigned};
+use crate::model::{Account, ClaimNames, CustomClaims, Entropy, Generation, Jti, Refusal, Seq, Session, SessionId, Timestamp, TokenPolicy};
 
 /// What a decision lets be minted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -10,13 +10,35 @@ pub struct Grant {
     /// For which session.
     pub session: SessionId,
     /// For whom.
-    pub subject: Subject,
+    pub bearer: Bearer,
     /// The head that was read first.
     pub rsq: Seq,
     /// No access token holds longer than this.
     pub ends_at: Option<Timestamp>,
-    /// The refresh token, if one is to be given.
-    pub refresh: Option<RefreshStamp>,
+    /// Which tokens.
+    pub tokens: Tokens,
+}
+
+/// What tokens say about whose they are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bearer {
+    /// What they call the account.
+    pub user_id: String,
+    /// What its password's hash is, in Simple JWT's form, where the site asks for it.
+    pub password_mark: Option<String>,
+    /// What else they say.
+    pub claims: CustomClaims,
+}
+
+/// Which tokens are minted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tokens {
+    /// An access token.
+    Access,
+    /// An access token and the session's current refresh token.
+    Both(RefreshStamp),
+    /// A sliding token.
+    Sliding(SlidingStamp),
 }
 
 /// What a refresh token's identity follows from. The same stamp gives the same token again.
@@ -32,39 +54,117 @@ pub struct RefreshStamp {
     pub expires_at: Timestamp,
 }
 
+/// What a sliding token's identity follows from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SlidingStamp {
+    /// The session's generation: it doesn't rotate, but grows where the session survives the end of others.
+    pub generation: Generation,
+    /// The session's seed.
+    pub seed: [u8; 16],
+    /// Until when it can be exchanged.
+    pub refresh_until: Timestamp,
+}
+
+/// What tokens are minted with.
+#[derive(Clone, Copy, Debug)]
+pub struct Minting<'a> {
+    /// What they say and how long they hold.
+    pub policy: &'a TokenPolicy,
+    /// What signs them.
+    pub key: &'a SigningKey,
+    /// What the ids of refresh and sliding tokens are derived from.
+    pub secret: &'a RefreshKey,
+}
+
+/// Signed tokens. They aren't shown by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Issued {
+    /// An access token.
+    Access {
+        /// The token.
+        access: String,
+    },
+    /// An access token and a refresh token.
+    Both {
+        /// The access token.
+        access: String,
+        /// The refresh token.
+        refresh: String,
+    },
+    /// A sliding token.
+    Sliding {
+        /// The token.
+        token: String,
+    },
+}
+
+impl Bearer {
+    /// What a session's tokens say about whose they are.
+    ///
+    /// # Errors
+    /// The account has no such field as the site wants its tokens to name.
+    pub fn of(account: &Account, claims: &CustomClaims, names: &ClaimNames) -> Result<Self, Refusal> {
+        let user_id = account.user_id(names.user_id_field).ok_or(Refusal::NoActiveAccount)?.to_owned();
+        let password_mark = names.password_mark.as_ref().map(|_| account.password_mark());
+        Ok(Self { user_id, password_mark, claims: claims.clone() })
+    }
+}
+
 impl Grant {
     /// An access token and the session's current refresh token.
-    pub fn of_both(session: &Session, rsq: Seq) -> Self {
+    pub fn of_both(session: &Session, bearer: Bearer, rsq: Seq) -> Self {
         let refresh = RefreshStamp {
             generation: session.generation,
             seed: session.seed,
             minted_at: session.rotated_at,
             expires_at: session.idle_until,
         };
-        Self { refresh: Some(refresh), ..Self::of_access(session, rsq) }
+        Self { tokens: Tokens::Both(refresh), ..Self::of_access(session, bearer, rsq) }
     }
 
     /// An access token alone.
-    pub fn of_access(session: &Session, rsq: Seq) -> Self {
-        Self { session: session.id, subject: session.subject.clone(), rsq, ends_at: session.ends_at, refresh: None }
+    pub fn of_access(session: &Session, bearer: Bearer, rsq: Seq) -> Self {
+        Self { session: session.id, bearer, rsq, ends_at: session.ends_at, tokens: Tokens::Access }
+    }
+
+    /// A sliding token.
+    pub fn of_sliding(session: &Session, bearer: Bearer, refresh_until: Timestamp, rsq: Seq) -> Self {
+        let sliding = SlidingStamp { generation: session.generation, seed: session.seed, refresh_until };
+        Self { tokens: Tokens::Sliding(sliding), ..Self::of_access(session, bearer, rsq) }
     }
 }
 
-/// A fresh access token.
-pub fn mint_access(grant: &Grant, policy: &TokenPolicy, key: &SigningKey, now: Timestamp, entropy: &dyn Entropy) -> String {
-    let unbounded = now + policy.access_lifetime;
-    let exp = grant.ends_at.map_or(unbounded, |ends_at| ends_at.min(unbounded));
-    let claims = claims(grant, TokenType::Access, Jti::random(entropy), now, exp, policy);
-    key.sign(&claims.to_json(&policy.names))
+/// Signs what was granted.
+///
+/// # Errors
+/// The crypto library fails.
+pub fn mint(grant: &Grant, minting: Minting<'_>, now: Timestamp, entropy: &dyn Entropy) -> Result<Issued, Unsigned> {
+    let Minting { policy, key, secret } = minting;
+    let sign = |claims: &Claims| key.sign(&claims.to_json(&policy.names));
+    let access = || {
+        let exp = bounded(now + policy.access_lifetime, grant);
+        sign(&claims(grant, TokenType::Access, Jti::random(entropy), now, exp, policy))
+    };
+    match grant.tokens {
+        Tokens::Access => Ok(Issued::Access { access: access()? }),
+        Tokens::Both(stamp) => {
+            let jti = secret.jti(grant.session, &stamp.seed, stamp.generation);
+            let mut claims = claims(grant, TokenType::Refresh, jti, stamp.minted_at, stamp.expires_at, policy);
+            claims.generation = Some(stamp.generation);
+            Ok(Issued::Both { access: access()?, refresh: sign(&claims)? })
+        }
+        Tokens::Sliding(stamp) => {
+            let jti = secret.sliding_jti(grant.session, &stamp.seed, stamp.generation);
+            let mut claims = claims(grant, TokenType::Sliding, jti, now, bounded(now + policy.sliding_lifetime, grant), policy);
+            claims.refresh_exp = Some(stamp.refresh_until.as_secs());
+            Ok(Issued::Sliding { token: sign(&claims)? })
+        }
+    }
 }
 
-/// The refresh token of a stamp; `None` if none is granted.
-pub fn mint_refresh(grant: &Grant, policy: &TokenPolicy, key: &SigningKey, secret: &RefreshKey) -> Option<String> {
-    let stamp = grant.refresh?;
-    let jti = secret.jti(grant.session, &stamp.seed, stamp.generation);
-    let mut claims = claims(grant, TokenType::Refresh, jti, stamp.minted_at, stamp.expires_at, policy);
-    claims.generation = Some(stamp.generation);
-    Some(key.sign(&claims.to_json(&policy.names)))
+/// A token never holds longer than its session.
+fn bounded(exp: Timestamp, grant: &Grant) -> Timestamp {
+    grant.ends_at.map_or(exp, |ends_at| ends_at.min(exp))
 }
 
 fn claims(grant: &Grant, token_type: TokenType, jti: Jti, minted_at: Timestamp, expires_at: Timestamp, policy: &TokenPolicy) -> Claims {
@@ -73,9 +173,11 @@ fn claims(grant: &Grant, token_type: TokenType, jti: Jti, minted_at: Timestamp, 
         exp: Some(expires_at.as_secs()),
         iat: Some(minted_at.as_secs()),
         jti: Some(jti.to_string()),
-        user_id: Some(grant.subject.as_str().to_owned()),
+        user_id: Some(grant.bearer.user_id.clone()),
+        password_mark: grant.bearer.password_mark.clone(),
         sid: Some(grant.session),
         rsq: Some(grant.rsq),
+        custom: grant.bearer.claims.as_slice().to_vec(),
         aud: match policy.audience.as_slice() {
             [] => None,
             [one] => Some(Audience::One(one.clone())),
@@ -83,5 +185,11 @@ fn claims(grant: &Grant, token_type: TokenType, jti: Jti, minted_at: Timestamp, 
         },
         iss: policy.issuer.clone(),
         ..Claims::default()
+    }
+}
+
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Issued(..)")
     }
 }

@@ -17,8 +17,11 @@ mod token;
 mod issue;
 
 pub use claims::{Audience, Claims, TokenType};
-pub use issue::{Grant, RefreshStamp, mint_access, mint_refresh};
+pub use issue::{Bearer, Grant, Issued, Minting, RefreshStamp, SlidingStamp, Tokens, mint};
 pub use json::{Duplicates, parse_json};
 pub use jws::{Header, Unverified};
-pub use keys::{Algorithm, Jwk, JwkSet, KeyFault, KeyRing, RefreshKey, SigningKey, VerifyingKey};
-pub use token::{Authentic, authenticate};
+pub use keys::{
+    Algorithm, Expected, Family, ForeignKey, Issuer, Jwk, JwkSet, KeyFault, KeyRing, KeySet, KeySetFault, RefreshKey, SetKey, SigningKey,
+    Unsigned, VerifyingKey, read_secret,
+};
+pub use token::{Authentic, Minted, Origin, authenticate};

@@ -1,17 +1,39 @@
 //! From text to belief. The only place that makes an [`Authentic`].
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::claims::{Audience, Claims, TokenType};
 use super::jws::Unverified;
-use super::keys::KeyRing;
+use super::keys::{Issuer, KeyRing};
 use crate::model::{ClaimNames, Invalid, Kid, Refusal, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq, SessionId, Timestamp, TokenPolicy};
 
-/// A token that one of our keys has signed. It may be expired, of the wrong type or revoked: that is asked of it
-/// with [`Authentic::check`] and at the gate.
-#[derive(Clone, PartialEq, Debug)]
+/// A token that one of our keys has signed, or one of an issuer's that we trust. It may be expired, of the wrong type
+/// or revoked: that is asked of it with [`Authentic::check`] and at the gate.
+#[derive(Clone, Debug)]
 pub struct Authentic {
     claims: Claims,
     kid: Kid,
+    origin: Origin,
     scopes: Box<[ScopeKey]>,
+}
+
+/// Whose a token is.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// Ours: it belongs to a session.
+    Ours,
+    /// Of another issuer: it has no session of ours.
+    Foreign(Arc<Issuer>),
+}
+
+/// What tells whether a token was minted before a revocation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Minted {
+    /// The head of the log at which it was minted.
+    At(Seq),
+    /// The second in which it was minted, by another issuer's clock.
+    In(i64),
 }
 
 /// Verifies a text with the keys of a ring and reads its claims. The scopes that could cover it are worked out here,
@@ -20,11 +42,26 @@ pub struct Authentic {
 /// # Errors
 /// It isn't a token that a key of this ring signed, or its claims can't be read.
 pub fn authenticate(text: &str, ring: &KeyRing, names: &ClaimNames, hasher: &ScopeHasher) -> Result<Authentic, Invalid> {
-    let unverified = Unverified::parse(text)?;
-    let (payload, key) = unverified.verify(ring)?;
+    let (payload, found) = Unverified::parse(text)?.find(ring)?;
     let claims = Claims::parse(&payload, names)?;
-    let scopes = scopes_of(&claims, key.kid(), hasher);
-    Ok(Authentic { claims, kid: key.kid().clone(), scopes })
+    let of_a_session = claims.sid.is_some() || claims.rsq.is_some() || claims.generation.is_some();
+    let origin = match found.issuer {
+        _ if found.ours && of_a_session => Origin::Ours,
+        // `sid`, `rsq` and `gen` mean something in our tokens only, and whoever writes them into others wants to be taken
+        // for us.
+        Some(_) if of_a_session => return Err(Invalid::Claim),
+        Some(issuer) => Origin::Foreign(Arc::clone(issuer)),
+        None => Origin::Ours,
+    };
+    let theirs = match &origin {
+        Origin::Ours => hasher,
+        Origin::Foreign(issuer) => &issuer.scopes,
+    };
+    let mut scopes = Vec::with_capacity(6);
+    // A key is struck once, whoever else signs with it.
+    scopes.push(hasher.key_of(ScopeKind::Key, found.key.kid().as_str()));
+    add_scopes(&mut scopes, &claims, theirs);
+    Ok(Authentic { claims, kid: found.key.kid().clone(), origin, scopes: scopes.into_boxed_slice() })
 }
 
 impl Authentic {
@@ -38,20 +75,24 @@ impl Authentic {
         &self.kid
     }
 
-    /// The scopes that could cover it, `everything` excepted.
+    /// Whose it is.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The scopes that could cover it, `everything` excepted. That of its key comes first.
     pub fn scopes(&self) -> &[ScopeKey] {
         &self.scopes
     }
 
-    /// Checks that it holds at `now` for a purpose: its times, issuer and audience, that it is complete, and its
-    /// type, in the order in which Simple JWT looks at them. Nothing is said about revocation.
+    /// Checks that it holds at `now` for one of these purposes: its times, issuer and audience, that it is complete, and
+    /// its type, in the order in which Simple JWT looks at them. Nothing is said about revocation.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn check(&self, purpose: TokenType, policy: &TokenPolicy, now: Timestamp) -> Result<(), Refusal> {
-        self.check_times_and_names(policy, now)?;
-        self.check_completeness(policy)?;
-        self.check_type(purpose)
+    pub fn check(&self, purposes: &[TokenType], policy: &TokenPolicy, now: Timestamp) -> Result<(), Refusal> {
+        self.check_for_any_purpose(policy, now)?;
+        self.check_type(purposes)
     }
 
     /// As [`Authentic::check`], for any purpose.
@@ -67,24 +108,39 @@ impl Authentic {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn check_even_expired(&self, purpose: TokenType, policy: &TokenPolicy, now: Timestamp) -> Result<(), Refusal> {
+    pub fn check_even_expired(&self, purposes: &[TokenType], policy: &TokenPolicy, now: Timestamp) -> Result<(), Refusal> {
         match self.check_times_and_names(policy, now) {
             Ok(()) | Err(Refusal::TokenExpired) => {}
             Err(refusal) => return Err(refusal),
         }
         self.check_completeness(policy)?;
-        self.check_type(purpose)
+        self.check_type(purposes)
     }
 
-    /// Its session and head; both are there once it has been checked.
+    /// Its session and head, in a token of ours; both are there once it has been checked.
     ///
     /// # Errors
-    /// One of them isn't there.
+    /// It is of another issuer.
     pub fn place(&self) -> Result<(SessionId, Seq), Invalid> {
         self.claims.sid.zip(self.claims.rsq).ok_or(Invalid::Claim)
     }
 
+    /// What tells whether it was minted before a revocation; there once it has been checked.
+    ///
+    /// # Errors
+    /// It doesn't say.
+    pub fn minted(&self) -> Result<Minted, Invalid> {
+        match self.origin {
+            Origin::Ours => self.claims.rsq.map(Minted::At),
+            Origin::Foreign(_) => self.claims.iat.map(Minted::In),
+        }
+        .ok_or(Invalid::Claim)
+    }
+
     fn check_times_and_names(&self, policy: &TokenPolicy, now: Timestamp) -> Result<(), Refusal> {
+        if matches!(self.origin, Origin::Foreign(_)) && !policy.foreign.are_taken(now) {
+            return Err(Invalid::Foreign.into());
+        }
         let (latest, earliest) = ((now + policy.leeway).as_secs(), (now - policy.leeway).as_secs());
         let not_yet = |moment: Option<i64>| moment.is_some_and(|moment| moment > latest);
         if not_yet(self.claims.nbf) || not_yet(self.claims.iat) {
@@ -94,13 +150,19 @@ impl Authentic {
         if self.claims.exp.is_some_and(|exp| exp <= earliest) {
             return Err(Refusal::TokenExpired);
         }
-        if policy.issuer.is_some() && self.claims.iss != policy.issuer {
-            return Err(Invalid::Issuer.into());
+        let (iss, aud) = (self.claims.iss.as_ref(), self.claims.aud.as_ref());
+        let (issuer_is_right, audience_is_right) = match &self.origin {
+            Origin::Ours => (
+                policy.issuer.is_none() || iss == policy.issuer.as_ref(),
+                policy.audience.is_empty() || aud.is_some_and(|audience| audience.meets(&policy.audience)),
+            ),
+            Origin::Foreign(issuer) => (issuer.iss.allows(iss.map(String::as_str)), issuer.aud.allows(aud)),
+        };
+        match (issuer_is_right, audience_is_right) {
+            (false, _) => Err(Invalid::Issuer.into()),
+            (true, false) => Err(Invalid::Audience.into()),
+            (true, true) => Ok(()),
         }
-        if !policy.audience.is_empty() && !self.claims.aud.as_ref().is_some_and(|audience| audience.meets(&policy.audience)) {
-            return Err(Invalid::Audience.into());
-        }
-        Ok(())
     }
 
     fn check_completeness(&self, policy: &TokenPolicy) -> Result<(), Refusal> {
@@ -116,27 +178,34 @@ impl Authentic {
             return Err(Refusal::TokenWithoutUser);
         }
         let iat = claims.iat.ok_or(Invalid::Claim)?;
-        if claims.sid.is_none() || claims.rsq.is_none() {
-            return Err(Invalid::Claim.into());
-        }
-        // A token of ours that would hold longer than any is none: its `exp` is in another unit, or forged.
-        if exp.saturating_sub(iat) > i64::try_from(policy.longest_lifetime_ever.as_secs()).unwrap_or(i64::MAX) {
+        let longest = match &self.origin {
+            Origin::Ours if claims.sid.is_none() || claims.rsq.is_none() => return Err(Invalid::Claim.into()),
+            Origin::Ours => policy.longest_lifetime_ever,
+            Origin::Foreign(issuer) => issuer.max_lifetime,
+        };
+        // A token that would hold longer than any is none: its `exp` is in another unit, or forged.
+        if exp.saturating_sub(iat) > whole_secs(longest) {
             return Err(Invalid::Lifetime.into());
         }
         Ok(())
     }
 
-    fn check_type(&self, purpose: TokenType) -> Result<(), Refusal> {
-        if self.claims.token_type == Some(purpose) { Ok(()) } else { Err(Refusal::TokenOfWrongType) }
+    fn check_type(&self, purposes: &[TokenType]) -> Result<(), Refusal> {
+        if self.claims.token_type.is_some_and(|token_type| purposes.contains(&token_type)) {
+            Ok(())
+        } else {
+            Err(Refusal::TokenOfWrongType)
+        }
     }
 }
 
-fn scopes_of(claims: &Claims, kid: &Kid, hasher: &ScopeHasher) -> Box<[ScopeKey]> {
-    let mut scopes = Vec::with_capacity(6);
-    scopes.push(hasher.key_of(ScopeKind::Key, kid.as_str()));
+fn whole_secs(span: Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn add_scopes(scopes: &mut Vec<ScopeKey>, claims: &Claims, hasher: &ScopeHasher) {
     scopes.extend(claims.sid.map(|sid| hasher.key(&Scope::Session(sid))));
-    scopes.extend(claims.user_id.as_deref().map(|user_id| hasher.key_of(ScopeKind::Subject, user_id)));
+    scopes.extend(claims.user_id.as_deref().map(|user_id| hasher.user_id(user_id)));
     scopes.extend(claims.jti.as_deref().map(|jti| hasher.key_of(ScopeKind::Token, jti)));
     scopes.extend(claims.aud.iter().flat_map(Audience::each).map(|audience| hasher.key_of(ScopeKind::Audience, audience)));
-    scopes.into_boxed_slice()
 }

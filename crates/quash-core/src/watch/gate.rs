@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::revoked::Revoked;
 use crate::model::{Refusal, Seq, Timestamp, TokenPolicy};
-use crate::token::{Authentic, Claims, TokenType};
+use crate::token::{Authentic, Claims, Minted, TokenType};
 
 /// A token that a key of ours signed, that holds now, and that nobody has revoked as far as the set knows.
 #[derive(Clone, Debug)]
@@ -22,20 +22,26 @@ pub enum Verdict {
     },
 }
 
-/// Admits a token for a purpose, or says why not. A covered token is refused even by a set that is behind.
+/// Admits a token for one of these purposes, or says why not. A covered token is refused even by a set that is behind.
 ///
 /// # Errors
 /// It doesn't hold, it is revoked, or the set is behind it.
-pub fn admit(token: Arc<Authentic>, purpose: TokenType, policy: &TokenPolicy, revoked: &Revoked, now: Timestamp) -> Result<Live, Verdict> {
-    token.check(purpose, policy, now).map_err(Verdict::Refused)?;
-    let (_, rsq) = token.place().map_err(|invalid| Verdict::Refused(invalid.into()))?;
-    if revoked.covers(rsq, token.scopes()) {
+pub fn admit(
+    token: Arc<Authentic>,
+    purposes: &[TokenType],
+    policy: &TokenPolicy,
+    revoked: &Revoked,
+    now: Timestamp,
+) -> Result<Live, Verdict> {
+    token.check(purposes, policy, now).map_err(Verdict::Refused)?;
+    let minted = token.minted().map_err(|invalid| Verdict::Refused(invalid.into()))?;
+    if revoked.covers(minted, token.scopes()) {
         return Err(Verdict::Refused(Refusal::TokenRevoked(None)));
     }
-    if rsq > revoked.cursor() {
-        return Err(Verdict::Behind { rsq });
+    match minted {
+        Minted::At(rsq) if rsq > revoked.cursor() => Err(Verdict::Behind { rsq }),
+        Minted::At(_) | Minted::In(_) => Ok(Live(token)),
     }
-    Ok(Live(token))
 }
 
 impl Live {

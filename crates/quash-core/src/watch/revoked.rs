@@ -10,18 +10,35 @@ use hashbrown::HashMap;
 
 use super::feed::{self, Gap};
 use crate::model::{Chain, Entry, ScopeKey, ScopeKind, Seq};
+use crate::token::Minted;
 
 /// Every revocation that still matters, up to a cursor.
 #[derive(Clone)]
 pub struct Revoked {
     cursor: Seq,
     chain: Chain,
-    everything: Seq,
-    entries: usize,
-    shards: Arc<[Arc<Shard>]>,
+    everything: Watermark,
+    /// What is covered below which number, for our own tokens.
+    before: Sharded<Seq>,
+    /// What is covered up to which second, for tokens of other issuers. Only watermarks are in it, which are few.
+    until: Sharded<i64>,
 }
 
-type Shard = HashMap<[u8; 16], Seq, BuildHasherDefault<KeyIsHash>>;
+/// The watermark over everything, in both measures.
+#[derive(Clone, Copy)]
+struct Watermark {
+    before: Seq,
+    until: i64,
+}
+
+/// A map that is cheap to clone and to change: a change copies one shard.
+#[derive(Clone)]
+struct Sharded<V> {
+    entries: usize,
+    shards: Arc<[Arc<Shard<V>>]>,
+}
+
+type Shard<V> = HashMap<[u8; 16], V, BuildHasherDefault<KeyIsHash>>;
 
 /// Enough that adding an entry to a set of a million copies a few thousand.
 const SHARDS: usize = 256;
@@ -29,8 +46,8 @@ const SHARDS: usize = 256;
 impl Revoked {
     /// The set of an empty log that begins after `start`.
     pub fn empty(start: Seq, chain: Chain) -> Self {
-        let shard = Arc::new(Shard::default());
-        Self { cursor: start, chain, everything: Seq::ZERO, entries: 0, shards: (0..SHARDS).map(|_| Arc::clone(&shard)).collect() }
+        let everything = Watermark { before: Seq::ZERO, until: i64::MIN };
+        Self { cursor: start, chain, everything, before: Sharded::new(), until: Sharded::new() }
     }
 
     /// The set of a snapshot: everything the log still remembers, in any order, as of `cursor` and `chain`.
@@ -61,42 +78,68 @@ impl Revoked {
 
     /// How many scopes it covers.
     pub fn len(&self) -> usize {
-        self.entries
+        self.before.entries
     }
 
     /// Whether it covers nothing.
     pub fn is_empty(&self) -> bool {
-        self.entries == 0 && self.everything == Seq::ZERO
+        self.before.entries == 0 && self.everything.before == Seq::ZERO
     }
 
-    /// Whether a token with this `rsq` and these scopes is revoked: the one evaluation function. Several scopes
-    /// combine by the latest of their watermarks; a scope that is present or not has a watermark without end.
-    pub fn covers(&self, rsq: Seq, scopes: &[ScopeKey]) -> bool {
-        let before = scopes.iter().map(|scope| self.before(scope)).fold(self.everything, Seq::max);
-        rsq < before
-    }
-
-    fn before(&self, scope: &ScopeKey) -> Seq {
-        self.shards[usize::from(scope.0[0]) % SHARDS].get(&scope.0).copied().unwrap_or(Seq::ZERO)
+    /// Whether a token that was minted then and has these scopes is revoked: the one evaluation function. Several
+    /// scopes combine by the latest of their watermarks; a scope that is present or not has a watermark without end. A
+    /// token of another issuer carries no number: it counts as minted before a revocation of the same second.
+    pub fn covers(&self, minted: Minted, scopes: &[ScopeKey]) -> bool {
+        match minted {
+            Minted::At(rsq) => {
+                let before = scopes.iter().filter_map(|scope| self.before.of(scope)).fold(self.everything.before, Seq::max);
+                rsq < before
+            }
+            Minted::In(iat) => {
+                let is_present = |scope: &ScopeKey| self.before.of(scope) == Some(Seq::MAX);
+                let until = scopes.iter().filter_map(|scope| self.until.of(scope)).fold(self.everything.until, i64::max);
+                iat <= until || scopes.iter().any(is_present)
+            }
+        }
     }
 
     fn add(&mut self, entry: &Entry) {
+        let (before, until) = (entry.before(), entry.at.as_secs());
         if entry.kind == ScopeKind::Everything {
-            self.everything = self.everything.max(entry.before());
+            let Watermark { before: already_before, until: already_until } = self.everything;
+            self.everything = Watermark { before: already_before.max(before), until: already_until.max(until) };
             return;
         }
-        let shard = &mut Arc::make_mut(&mut self.shards)[usize::from(entry.key.0[0]) % SHARDS];
-        let before = Arc::make_mut(shard).entry(entry.key.0).or_insert_with(|| {
+        self.before.raise(entry.key, before);
+        if !entry.kind.is_presence() {
+            self.until.raise(entry.key, until);
+        }
+    }
+}
+
+impl<V: Copy + Ord> Sharded<V> {
+    fn new() -> Self {
+        let shard = Arc::new(Shard::default());
+        Self { entries: 0, shards: (0..SHARDS).map(|_| Arc::clone(&shard)).collect() }
+    }
+
+    fn of(&self, scope: &ScopeKey) -> Option<V> {
+        self.shards[usize::from(scope.0[0]) % SHARDS].get(&scope.0).copied()
+    }
+
+    fn raise(&mut self, scope: ScopeKey, value: V) {
+        let shard = &mut Arc::make_mut(&mut self.shards)[usize::from(scope.0[0]) % SHARDS];
+        let kept = Arc::make_mut(shard).entry(scope.0).or_insert_with(|| {
             self.entries += 1;
-            Seq::ZERO
+            value
         });
-        *before = (*before).max(entry.before());
+        *kept = (*kept).max(value);
     }
 }
 
 impl std::fmt::Debug for Revoked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Revoked").field("cursor", &self.cursor).field("entries", &self.entries).finish_non_exhaustive()
+        f.debug_struct("Revoked").field("cursor", &self.cursor).field("entries", &self.before.entries).finish_non_exhaustive()
     }
 }
 
@@ -148,16 +191,35 @@ mod tests {
         assert!(set.is_empty());
         set.follow(&entries[0]).expect("first");
         let of_subject = [hasher.key(&subject)];
-        assert!(set.covers(Seq::start_of(1), &of_subject));
-        assert!(!set.covers(entries[0].seq, &of_subject));
+        assert!(set.covers(Minted::At(Seq::start_of(1)), &of_subject));
+        assert!(!set.covers(Minted::At(entries[0].seq), &of_subject));
         set.follow(&entries[1]).expect("second");
-        assert!(set.covers(entries[2].seq, &[hasher.key(&session)]));
-        assert!(!set.covers(Seq::start_of(1), &[]));
+        assert!(set.covers(Minted::At(entries[2].seq), &[hasher.key(&session)]));
+        assert!(!set.covers(Minted::At(Seq::start_of(1)), &[]));
         let older = set.clone();
         set.follow(&entries[2]).expect("third");
-        assert!(set.covers(entries[1].seq, &[]));
-        assert!(!set.covers(entries[2].seq, &[]));
-        assert!(!older.covers(entries[1].seq, &[]), "a clone must not see what is added later");
+        assert!(set.covers(Minted::At(entries[1].seq), &[]));
+        assert!(!set.covers(Minted::At(entries[2].seq), &[]));
+        assert!(!older.covers(Minted::At(entries[1].seq), &[]), "a clone must not see what is added later");
+    }
+
+    #[test]
+    fn tokens_of_other_issuers_are_covered_by_the_second() {
+        let subject = Scope::Subject(Subject::parse("7").expect("a subject"));
+        let token = Scope::Token("a".into());
+        let hasher = ScopeHasher::ours([1; 16]);
+        let mut set = Revoked::empty(Seq::start_of(1), feed::EMPTY);
+        for entry in log(&[subject.clone(), token.clone()]) {
+            set.follow(&entry).expect("in order");
+        }
+        let of_subject = [hasher.key(&subject)];
+        assert!(set.covers(Minted::In(1), &of_subject), "of the same second");
+        assert!(!set.covers(Minted::In(2), &of_subject));
+        assert!(set.covers(Minted::In(9), &[hasher.key(&token)]), "a presence, whenever it was minted");
+        assert!(!set.covers(Minted::In(0), &[]));
+        set.add(&log(&[Scope::Everything])[0]);
+        assert!(set.covers(Minted::In(1), &[]));
+        assert!(!set.covers(Minted::In(2), &[]));
     }
 
     #[test]

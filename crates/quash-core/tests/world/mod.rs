@@ -1,20 +1,26 @@
 //! The world of the stories: the law, the memory store, a clock that only `wait` moves, and requests that can be
 //! stopped between their load and their commit.
 
+mod elsewhere;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::decide::{
-    Cause, Device, Presented, Refreshed, Survival, change_password, end_account, end_everything, end_others, end_presented, judge_sign_in,
-    open_session, refresh, reset_password,
+    Cause, Device, Kind, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, change_password, end_account, end_everything,
+    end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, reset_password,
 };
 use quash_core::model::{
-    Account, AccountLoaded, AccountState, Actor, Change, Generation, Head, Name, PasswordHash, Policy, Reason, Receipt, Refusal,
-    ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, AccountState, Actor, Change, ForeignLoaded, Generation, Head, Name, PasswordHash, Policy, Reason,
+    Receipt, Refusal, ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
 };
-use quash_core::token::{Algorithm, Authentic, Grant, KeyRing, RefreshKey, SigningKey, TokenType, authenticate, mint_access, mint_refresh};
+use quash_core::token::{
+    Algorithm, Authentic, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, TokenType, Tokens, authenticate, mint,
+};
 use quash_core::watch::{Revoked, Verdict, admit};
 use quash_store::{MemoryStore, Store, StoreError};
+
+use self::elsewhere::Elsewhere;
 
 /// Everything a story can touch.
 pub(crate) struct World {
@@ -26,15 +32,18 @@ pub(crate) struct World {
     ring: KeyRing,
     secret: RefreshKey,
     scopes: ScopeHasher,
+    elsewhere: Elsewhere,
     sessions: BTreeMap<String, SessionId>,
     access: BTreeMap<String, String>,
+    /// Refresh tokens by session and generation, sliding ones by session, those of the other issuer by their own name.
     refresh: BTreeMap<String, String>,
     under_way: BTreeMap<String, Request>,
 }
 
 /// A request that has loaded and not yet committed.
 enum Request {
-    SignIn { name: String, loaded: AccountLoaded },
+    SignIn { name: String, kind: Kind, loaded: AccountLoaded },
+    Adopt { name: String, token: String, loaded: Box<ForeignLoaded> },
     Refresh { name: String, token: String, loaded: SessionLoaded },
     ChangePassword { name: String, loaded: SessionLoaded },
     Others { name: String, loaded: SessionLoaded },
@@ -46,15 +55,18 @@ type Said = Result<String, String>;
 impl World {
     pub(crate) fn new() -> Self {
         let key = SigningKey::new(Algorithm::EdDsa, &[1; 32], None).expect("a key");
+        let scopes = ScopeHasher::ours([3; 16]);
+        let elsewhere = Elsewhere::new(&scopes);
         Self {
             store: MemoryStore::new(),
             policy: Policy::default(),
-            now: Timestamp::from_secs(1_800_000_000),
+            now: elsewhere::START,
             entropy: Seeded::new(7),
-            ring: KeyRing::new(1, vec![key.verifying().clone()]),
+            ring: KeyRing::with_foreign(1, vec![key.verifying().clone()], vec![elsewhere.key()]),
             key,
             secret: RefreshKey::new(&[2; 32]),
-            scopes: ScopeHasher::ours([3; 16]),
+            scopes,
+            elsewhere,
             sessions: BTreeMap::new(),
             access: BTreeMap::new(),
             refresh: BTreeMap::new(),
@@ -79,6 +91,12 @@ impl World {
                 Ok("ok".into())
             }
             ["account", name] => self.add_account(name).await,
+            ["foreign", "tokens", word] => self.take_foreign(word),
+            ["sign", account, "in", "elsewhere", "as", token] => self.sign_elsewhere(TokenType::Refresh, account, token),
+            ["sign", account, "in", "elsewhere", "sliding", "as", token] => self.sign_elsewhere(TokenType::Sliding, account, token),
+            ["present", token, "as", name] => self.whole(&["present", token, "as", name]).await,
+            ["sign", "in", account, "sliding", "as", name] => self.whole(&["sign", "in", account, "sliding", "as", name]).await,
+            ["exchange", name] => self.exchange(name).await,
             ["sign", "in", account, "as", name] => self.whole(&["sign", "in", account, "as", name]).await,
             ["refresh", token] => self.whole(&["refresh", token]).await,
             ["change", "password", "at", name] => self.whole(&["change", "password", "at", name]).await,
@@ -100,7 +118,8 @@ impl World {
                     claims.jti = claims.sid.map(|sid| secret.jti(sid, &seed, generation).to_string());
                 })
             }
-            ["use", "access", "of", name] => self.use_access(name).await,
+            ["use", "access", "of", name] => self.meet_gate(&self.access[*name], TokenType::Access).await,
+            ["use", "sliding", token] => self.meet_gate(&self.refresh[*token], TokenType::Sliding).await,
             ["are", rest @ ..] => self.compare(rest),
             _ => Err(format!("nobody knows what this means: {command}")),
         };
@@ -132,6 +151,8 @@ impl World {
             sessions_before: Seq::ZERO,
             version: 1,
             created_at: self.now,
+            foreign_after: Timestamp::default(),
+            last_login_at: None,
         };
         self.store.commit(Change::AddAccount(account)).await.map_err(|error| error.to_string())?;
         Ok("ok".into())
@@ -139,7 +160,16 @@ impl World {
 
     async fn load(&mut self, request: &str, what: &[&str]) -> Said {
         let loaded = match what {
-            ["sign", "in", account, "as", name] => Request::SignIn { name: (*name).into(), loaded: self.account(account).await },
+            ["sign", "in", account, "as", name] => {
+                Request::SignIn { name: (*name).into(), kind: Kind::Pair, loaded: self.account(account).await }
+            }
+            ["sign", "in", account, "sliding", "as", name] => {
+                Request::SignIn { name: (*name).into(), kind: Kind::Sliding, loaded: self.account(account).await }
+            }
+            ["present", token, "as", name] => {
+                let loaded = Box::new(self.foreign(&self.refresh[*token]).await?);
+                Request::Adopt { name: (*name).into(), token: (*token).into(), loaded }
+            }
             ["refresh", token] => {
                 let (name, _) = token.split_once('/').expect("session/generation");
                 Request::Refresh { name: name.into(), token: (*token).into(), loaded: self.session(name).await }
@@ -158,6 +188,7 @@ impl World {
         let newest = self.store.head().await.expect("a head");
         let head: &mut Head = match self.under_way.get_mut(request).expect("a request under way") {
             Request::SignIn { loaded, .. } | Request::Reset { loaded } => &mut loaded.head,
+            Request::Adopt { loaded, .. } => &mut loaded.account.head,
             Request::Refresh { loaded, .. } | Request::ChangePassword { loaded, .. } | Request::Others { loaded, .. } => &mut loaded.head,
         };
         head.seq = newest.seq;
@@ -166,9 +197,12 @@ impl World {
 
     async fn commit(&mut self, request: &str) -> Said {
         match self.under_way.remove(request).expect("a request under way") {
-            Request::SignIn { name, loaded } => {
+            Request::Adopt { name, token, loaded } => self.commit_adoption(&name, &token, &loaded).await,
+            Request::SignIn { name, kind, loaded } => {
                 let account = judge_sign_in(&loaded, true, self.now).map_err(refused)?;
-                let opened = open_session(&loaded, account, None, &Device::default(), &self.policy, &self.scopes, self.now, &self.entropy);
+                let device = Device::default();
+                let opened = open_session(kind, &loaded, account, None, &device, &self.policy, &self.scopes, self.now, &self.entropy)
+                    .map_err(refused)?;
                 self.write(opened.change).await?;
                 self.sessions.insert(name.clone(), opened.grant.session);
                 Ok(format!("opened: {}", self.give(&name, &opened.grant)))
@@ -193,8 +227,18 @@ impl World {
 
     async fn commit_refresh(&mut self, name: &str, token: &str, loaded: &SessionLoaded) -> Said {
         let presented = self.presented(token)?;
-        match refresh(&presented, loaded, &self.policy, &self.secret, &self.scopes, self.now).map_err(refused)? {
-            Refreshed::Rotate { change, grant } => {
+        self.obey(name, refresh(&presented, loaded, &self.policy, &self.secret, &self.scopes, self.now)).await
+    }
+
+    /// Writes what a refresh came to, and mints what it grants.
+    async fn obey(&mut self, name: &str, refreshed: Result<Refreshed, Refusal>) -> Said {
+        match refreshed.map_err(refused)? {
+            Refreshed::Write { change, grant } if matches!(change, Change::OpenSession(_)) => {
+                self.write(change).await?;
+                self.sessions.insert(name.into(), grant.session);
+                Ok(format!("adopted: {}", self.give(name, &grant)))
+            }
+            Refreshed::Write { change, grant } => {
                 self.write(change).await?;
                 Ok(format!("rotated: {}", self.give(name, &grant)))
             }
@@ -212,12 +256,26 @@ impl World {
         Ok(format!("all others ended: {}", self.give(name, &grant)))
     }
 
+    /// Logs out with a refresh token, a sliding one, or one of the other issuer.
     async fn log_out(&mut self, token: &str) -> Said {
-        let presented = self.presented(token)?;
-        let (name, _) = token.split_once('/').expect("session/generation");
+        if self.elsewhere.signed(&self.refresh[token]) {
+            return self.log_out_foreign(token).await;
+        }
+        let (name, generation) = token.split_once('/').map_or((token, None), |(name, generation)| (name, Some(generation)));
         let loaded = self.session(name).await;
-        let end = end_presented(&presented, &loaded, &self.secret, &self.scopes, self.now).map_err(refused)?;
-        self.write(Change::EndSessions { sessions: vec![end] }).await.map(|_| "ended".into())
+        let end = match generation {
+            Some(_) => end_presented(&self.presented(token)?, &loaded, &self.secret, &self.scopes, self.now),
+            None => end_token_session(&self.authentic(&self.refresh[token]), &loaded, &self.scopes, self.now),
+        };
+        let change = Change::EndSessions { sessions: vec![end.map_err(refused)?], tokens: Vec::new() };
+        self.write(change).await.map(|_| "ended".into())
+    }
+
+    async fn exchange(&mut self, name: &str) -> Said {
+        let presented = self.presented_sliding(name)?;
+        let loaded = self.session(name).await;
+        let grant = refresh_sliding(&presented, &loaded, &self.policy, &self.secret, self.now).map_err(refused)?;
+        Ok(format!("nothing written: {}", self.give(name, &grant)))
     }
 
     async fn deactivate(&mut self, account: &str) -> Said {
@@ -233,13 +291,13 @@ impl World {
         self.write(end_everything(&cause, &self.scopes, self.now)).await.map(|_| "ended".into())
     }
 
-    /// A verifier that knows the whole log meets the newest access token of a session.
-    async fn use_access(&mut self, name: &str) -> Said {
+    /// A verifier that knows the whole log meets a token.
+    async fn meet_gate(&self, text: &str, purpose: TokenType) -> Said {
         let entries = self.store.entries_after(Seq::ZERO, 1000).await.expect("the log");
         let mut revoked = Revoked::empty(Seq::start_of(1), quash_core::watch::feed::EMPTY);
         entries.iter().try_for_each(|entry| revoked.follow(entry)).expect("a log without gaps");
-        let token = self.authentic(&self.access[name]);
-        match admit(token.into(), TokenType::Access, &self.policy.tokens, &revoked, self.now) {
+        let token = self.authentic(text);
+        match admit(token.into(), &[purpose], &self.policy.tokens, &revoked, self.now) {
             Ok(_) => Ok("live".into()),
             Err(Verdict::Refused(refusal)) => Err(refused(refusal)),
             Err(Verdict::Behind { .. }) => Err("behind".into()),
@@ -250,7 +308,7 @@ impl World {
     fn forge(&mut self, token: &str, change: impl FnOnce(&mut quash_core::token::Claims)) -> Said {
         let mut claims = self.authentic(&self.refresh[token]).claims().clone();
         change(&mut claims);
-        let forged = self.key.sign(&claims.to_json(&self.policy.tokens.names));
+        let forged = self.key.sign(&claims.to_json(&self.policy.tokens.names)).expect("a signature");
         let (name, _) = token.split_once('/').expect("session/generation");
         self.refresh.insert(format!("{name}/forged"), forged);
         Ok(format!("{name}/forged"))
@@ -265,20 +323,42 @@ impl World {
 
     /// Mints what was granted. The token before the newest of its generation is kept under a name of its own.
     fn give(&mut self, name: &str, grant: &Grant) -> String {
-        self.access.insert(name.into(), mint_access(grant, &self.policy.tokens, &self.key, self.now, &self.entropy));
-        let Some(text) = mint_refresh(grant, &self.policy.tokens, &self.key, &self.secret) else {
-            return "access alone".into();
-        };
-        let generation = grant.refresh.expect("a stamp").generation;
-        let token = format!("{name}/{generation}");
-        if let Some(before) = self.refresh.insert(token.clone(), text) {
-            self.refresh.insert(format!("{token}-before"), before);
+        let minting = Minting { policy: &self.policy.tokens, key: &self.key, secret: &self.secret };
+        match (mint(grant, minting, self.now, &self.entropy).expect("signatures"), grant.tokens) {
+            (Issued::Access { access }, _) => {
+                self.access.insert(name.into(), access);
+                "access alone".into()
+            }
+            (Issued::Both { access, refresh }, Tokens::Both(stamp)) => {
+                self.access.insert(name.into(), access);
+                let token = format!("{name}/{}", stamp.generation);
+                if let Some(before) = self.refresh.insert(token.clone(), refresh) {
+                    self.refresh.insert(format!("{token}-before"), before);
+                }
+                format!("access and {token}")
+            }
+            (Issued::Sliding { token }, _) => {
+                if let Some(before) = self.refresh.insert(name.into(), token) {
+                    self.refresh.insert(format!("{name}-before"), before);
+                }
+                format!("sliding {name}")
+            }
+            (Issued::Both { .. }, _) => unreachable!("both come from a stamp"),
         }
-        format!("access and {token}")
     }
 
-    fn presented(&self, token: &str) -> Result<Presented, String> {
-        Presented::new(&self.authentic(&self.refresh[token]), &self.policy.tokens, self.now).map_err(refused)
+    fn presented(&self, token: &str) -> Result<PresentedRefresh, String> {
+        match Presented::new(&self.authentic(&self.refresh[token]), TokenType::Refresh, &self.policy.tokens, self.now).map_err(refused)? {
+            Presented::Refresh(presented) => Ok(presented),
+            other => panic!("a refresh token of ours: {other:?}"),
+        }
+    }
+
+    fn presented_sliding(&self, token: &str) -> Result<PresentedSliding, String> {
+        match Presented::new(&self.authentic(&self.refresh[token]), TokenType::Sliding, &self.policy.tokens, self.now).map_err(refused)? {
+            Presented::Sliding(presented) => Ok(presented),
+            other => panic!("a sliding token of ours: {other:?}"),
+        }
     }
 
     fn authentic(&self, text: &str) -> Authentic {
@@ -291,7 +371,7 @@ impl World {
     }
 
     async fn account(&self, name: &str) -> AccountLoaded {
-        self.store.account_by_name(name, self.now).await.expect("the store")
+        self.store.account(&AccountBy::Name(name.into()), self.now).await.expect("the store")
     }
 
     async fn session(&self, name: &str) -> SessionLoaded {

@@ -7,7 +7,6 @@ use axum::response::Response;
 
 use super::{done, token_field};
 use crate::door::Door;
-use crate::error::Fault;
 
 pub(crate) async fn blacklist(State(door): State<Arc<Door>>, request: Request) -> Response {
     let token = match token_field(request, "refresh").await {
@@ -16,6 +15,6 @@ pub(crate) async fn blacklist(State(door): State<Arc<Door>>, request: Request) -
     };
     match door.service.blacklist(&token).await {
         Ok(_) => done(),
-        Err(failure) => door.answer(Fault::of(&failure)),
+        Err(failure) => door.answer(door.fault(&failure)),
     }
 }

@@ -1,31 +1,43 @@
 //! `POST /api/logout/`: the access token in the header, which may have expired, and `{"refresh"}` in the body, both of
-//! one account, end their sessions and give `{}`.
+//! one account, end their sessions and give `{}`. A sliding token in the header needs no body.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use quash_verify::bearer;
+use quash_core::token::TokenType;
 
-use super::{done, token_field};
+use super::done;
+use crate::body::{BodyFault, Fields, Take};
 use crate::door::Door;
-use crate::error::Fault;
 
 pub(crate) async fn log_out(State(door): State<Arc<Door>>, request: Request) -> Response {
-    let access = match bearer(request.headers(), &door.settings.auth_header_types) {
-        Ok(text) => door.service.access_for_log_out(text),
-        Err(fault) => return door.answer(fault.into()),
+    let access = match door.settings.token_header.token(request.headers()) {
+        Ok(text) => door.service.access_for_log_out(text).await,
+        Err(fault) => return door.answer(door.header_fault(fault)),
     };
     let access = match access {
         Ok(access) => access,
-        Err(failure) => return door.answer(Fault::of_access(&failure)),
+        Err(failure) => return door.answer(door.access_fault(&failure, None)),
     };
-    let refresh = match token_field(request, "refresh").await {
+    let token_type = access.claims().token_type;
+    let refresh = match refresh_field(request, token_type).await {
         Ok(refresh) => refresh,
         Err(fault) => return door.answer(fault.into()),
     };
-    match door.service.log_out(&access, &refresh).await {
-        Ok(_) => done(),
-        Err(failure) => door.answer(Fault::of(&failure)),
+    match (door.service.log_out(&access, refresh.as_deref()).await, refresh) {
+        (Ok(_), _) => done(),
+        (Err(failure), Some(_)) => door.answer(door.fault(&failure)),
+        (Err(failure), None) => door.answer(door.access_fault(&failure, token_type)),
     }
+}
+
+/// The refresh token of the body. Who logs out with a sliding token has none.
+async fn refresh_field(request: Request, token_type: Option<TokenType>) -> Result<Option<String>, BodyFault> {
+    let mut fields = Fields::read(request).await?;
+    if token_type == Some(TokenType::Sliding) && !fields.has("refresh") {
+        return Ok(None);
+    }
+    let token = fields.text("refresh", Take::Trimmed, usize::MAX);
+    fields.done().map(|()| Some(token))
 }

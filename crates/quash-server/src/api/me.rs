@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use crate::answer::json;
 use crate::door::Door;
-use crate::error::Fault;
 
 #[derive(Serialize)]
 struct MeSeen<'a> {
@@ -19,7 +18,7 @@ struct MeSeen<'a> {
     username: &'a str,
     email: Option<&'a str>,
     email_verified: bool,
-    session: String,
+    session: Option<String>,
 }
 
 pub(crate) async fn me(State(door): State<Arc<Door>>, Extension(live): Extension<Live>) -> Response {
@@ -31,10 +30,10 @@ pub(crate) async fn me(State(door): State<Arc<Door>>, Extension(live): Extension
                 username: me.account.username.shown(),
                 email: email.map(|email| email.shown.as_str()),
                 email_verified: email.is_some_and(|email| email.verified_at.is_some()),
-                session: me.session.to_string(),
+                session: me.session.map(|session| session.to_string()),
             };
             json(StatusCode::OK, &seen)
         }
-        Err(failure) => Fault::of(&failure).into_problem(&door.settings),
+        Err(failure) => door.fault(&failure).into_problem(&door.settings),
     }
 }

@@ -7,7 +7,6 @@ use axum::response::Response;
 
 use super::{done, token_field};
 use crate::door::Door;
-use crate::error::Fault;
 
 pub(crate) async fn verify(State(door): State<Arc<Door>>, request: Request) -> Response {
     let token = match token_field(request, "token").await {
@@ -16,6 +15,6 @@ pub(crate) async fn verify(State(door): State<Arc<Door>>, request: Request) -> R
     };
     match door.service.verify(&token).await {
         Ok(()) => done(),
-        Err(failure) => door.answer(Fault::of(&failure)),
+        Err(failure) => door.answer(door.fault(&failure)),
     }
 }

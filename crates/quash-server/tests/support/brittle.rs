@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountLoaded, Change, Entry, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{MemoryStore, Store, StoreError};
 use tokio::sync::watch;
@@ -58,12 +58,22 @@ impl Store for Brittle {
         self.whole(Part::Rows)?.head().await
     }
 
-    async fn account_by_name(&self, folded: &str, now: Timestamp) -> Result<AccountLoaded, StoreError> {
-        self.whole(Part::Rows)?.account_by_name(folded, now).await
+    async fn account(&self, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        self.whole(Part::Rows)?.account(by, now).await
     }
 
-    async fn account_by_subject(&self, subject: &Subject, now: Timestamp) -> Result<AccountLoaded, StoreError> {
-        self.whole(Part::Rows)?.account_by_subject(subject, now).await
+    async fn foreign(
+        &self,
+        key: ScopeKey,
+        scopes: &[ScopeKey],
+        account: Option<&AccountBy>,
+        now: Timestamp,
+    ) -> Result<ForeignLoaded, StoreError> {
+        self.whole(Part::Rows)?.foreign(key, scopes, account, now).await
+    }
+
+    async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.whole(Part::Rows)?.password_classes(limit).await
     }
 
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
@@ -92,6 +102,10 @@ impl Store for Brittle {
 
     async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
         self.whole(Part::Rows)?.secret(name).await
+    }
+
+    async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.whole(Part::Rows)?.remembered(name).await
     }
 
     async fn longest_lifetime(&self) -> Result<u64, StoreError> {

@@ -14,11 +14,15 @@ use std::time::Duration;
 
 use axum::Router;
 use quash_core::model::{
-    Account, AccountState, Actor, Clock, Entropy, Policy, Reason, RotationPolicy, ScopeKind, Seeded, Seq, Session, Subject, Timestamp,
+    Account, AccountBy, AccountState, Actor, Clock, Entropy, Policy, Reason, RotationPolicy, ScopeKind, Seeded, Seq, Session, Subject,
+    Timestamp,
 };
 use quash_core::token::{Algorithm, SigningKey, Unverified};
 use quash_server::{DoorSettings, router};
-use quash_service::{Argon2Hasher, HashSettings, MasterKey, NewAccount, NewPassword, PasswordHasher, Rehash, Service, Setup};
+use quash_service::{
+    Argon2Hasher, FetchKeys, FetchNothing, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewPassword, NewState,
+    PasswordHasher, Rehash, Service, Setup,
+};
 use quash_store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -34,8 +38,10 @@ pub(crate) const START: i64 = 1_800_000_000;
 /// The password of every account.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// The paths that take POST alone, each with the field that holds its token.
-pub(crate) const TOKEN_PATHS: [(&str, &str); 5] = [
+pub(crate) const TOKEN_PATHS: [(&str, &str); 7] = [
     ("/api/token", "password"),
+    ("/api/token/sliding", "password"),
+    ("/api/token/sliding/refresh", "token"),
     ("/api/token/refresh", "refresh"),
     ("/api/token/verify", "token"),
     ("/api/token/blacklist", "refresh"),
@@ -51,6 +57,8 @@ pub(crate) struct Plan {
     pub(crate) policy: Policy,
     pub(crate) settings: DoorSettings,
     pub(crate) algorithm: Algorithm,
+    pub(crate) foreign: Vec<ForeignSetup>,
+    pub(crate) fetch: Arc<dyn FetchKeys>,
     pub(crate) hasher: Arc<dyn PasswordHasher>,
     pub(crate) hashing: HashSettings,
     pub(crate) rehash: Rehash,
@@ -77,6 +85,8 @@ impl Default for Plan {
             policy: Policy::default(),
             settings: DoorSettings::default(),
             algorithm: Algorithm::EdDsa,
+            foreign: Vec::new(),
+            fetch: Arc::new(FetchNothing),
             hasher: Arc::new(hasher::Cheap),
             hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(3600), places_per_network: 4 },
             rehash: Rehash::OnSuccess,
@@ -121,7 +131,8 @@ impl World {
         let service = Service::start(Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
             policy: plan.policy,
-            algorithm: plan.algorithm,
+            keys: KeySetup { foreign: plan.foreign, ..KeySetup::of(plan.algorithm) },
+            fetch: plan.fetch,
             master: MasterKey::new(&Seeded::new(plan.secret)),
             hasher: Arc::clone(&hasher) as Arc<dyn PasswordHasher>,
             hashing: plan.hashing,
@@ -144,14 +155,16 @@ impl World {
     pub(crate) async fn add_with(&self, name: &str, email: Option<&str>, verified: bool, password: Option<&str>) -> Account {
         let password = password.map(|password| NewPassword::Plain(Zeroizing::new(password.to_owned())));
         let subject = Some(name.to_owned());
-        let new = NewAccount { name: name.to_owned(), email: email.map(str::to_owned), verified, subject, password };
+        let new =
+            NewAccount { name: name.to_owned(), email: email.map(str::to_owned), verified, subject, password, state: NewState::Active };
         self.service.add_account(new).await.expect("an account")
     }
 
     /// Adds an account with a hash that somebody else has made.
     pub(crate) async fn import(&self, name: &str, hash: &str) -> Account {
         let password = Some(NewPassword::Encoded(Zeroizing::new(hash.to_owned())));
-        let new = NewAccount { name: name.to_owned(), email: None, verified: false, subject: Some(name.to_owned()), password };
+        let (name, subject, state) = (name.to_owned(), Some(name.to_owned()), NewState::Active);
+        let new = NewAccount { name, email: None, verified: false, subject, password, state };
         self.service.add_account(new).await.expect("an account")
     }
 
@@ -237,7 +250,7 @@ impl World {
     /// Puts an account into a state, which ends its sessions, the way an operator's command will.
     pub(crate) async fn put(&self, name: &str, state: AccountState) {
         use quash_core::decide::{Cause, end_account};
-        let loaded = self.store.account_by_subject(&subject(name), self.clock.now()).await.expect("an account");
+        let loaded = self.store.account(&AccountBy::Subject(subject(name)), self.clock.now()).await.expect("an account");
         let cause = Cause { reason: Reason::Deactivated, actor: Actor::Operator };
         let change = end_account(&loaded, Some(state), &cause, self.service.guard().scopes(), self.clock.now()).expect("a change");
         let seq = self.store.commit(change).await.expect("a receipt").seq.expect("an entry");
@@ -264,7 +277,7 @@ impl World {
         }
         let key = SigningKey::new(Algorithm::EdDsa, &drawn, None).expect("a key");
         assert!(
-            self.service.guard().ring().key(key.verifying().kid().as_str()).is_some(),
+            self.service.guard().ring().keys().any(|known| known.is_same_key(key.verifying())),
             "the order in which chance is drawn has changed"
         );
         key
@@ -276,14 +289,14 @@ impl World {
         for (name, value) in replaced.as_object().expect("claims") {
             claims[name] = value.clone();
         }
-        self.stolen_key().sign(claims.to_string().as_bytes())
+        self.stolen_key().sign(claims.to_string().as_bytes()).expect("a signature")
     }
 
     /// As [`World::forge`], with a claim left out.
     pub(crate) fn forge_without(&self, token: &str, name: &str) -> String {
         let mut claims = claims(token);
         claims.as_object_mut().expect("claims").shift_remove(name);
-        self.stolen_key().sign(claims.to_string().as_bytes())
+        self.stolen_key().sign(claims.to_string().as_bytes()).expect("a signature")
     }
 }
 

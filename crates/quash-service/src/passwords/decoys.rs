@@ -11,7 +11,7 @@ use super::formats::CostClass;
 use super::hasher::PasswordHasher;
 
 /// The most classes that are known besides our own. An import brings one or a few; a further one has no decoy.
-const MAX_CLASSES: usize = 64;
+pub(crate) const MAX_CLASSES: u32 = 64;
 
 /// The known classes, each with its decoy.
 pub(super) struct Decoys {
@@ -38,13 +38,13 @@ impl Decoys {
     /// Knows these classes, and no others but our own.
     pub(super) fn set(&self, classes: &[CostClass], hasher: &dyn PasswordHasher) {
         let others = classes.iter().filter(|class| **class != self.own);
-        let others = others.take(MAX_CLASSES).map(|class| (*class, Decoy::new(*class, &self.secret, hasher)));
+        let others = others.take(MAX_CLASSES as usize).map(|class| (*class, Decoy::new(*class, &self.secret, hasher)));
         *self.others.write().unwrap_or_else(PoisonError::into_inner) = others.collect();
     }
 
     /// Knows one class more.
     pub(super) fn know(&self, class: CostClass, hasher: &dyn PasswordHasher) {
-        let knows = |others: &BTreeMap<_, _>| class == self.own || others.contains_key(&class) || others.len() >= MAX_CLASSES;
+        let knows = |others: &BTreeMap<_, _>| class == self.own || others.contains_key(&class) || others.len() >= MAX_CLASSES as usize;
         if knows(&self.others.read().unwrap_or_else(PoisonError::into_inner)) {
             return;
         }
@@ -152,14 +152,14 @@ mod tests {
 
     #[test]
     fn classes_are_limited_one_past_the_edge() {
-        let class = |n: usize| format!("pbkdf2_sha256${}", n + 1).parse::<CostClass>().expect("a class");
+        let class = |n: u32| format!("pbkdf2_sha256${}", n + 1).parse::<CostClass>().expect("a class");
         let all: Vec<_> = (0..=MAX_CLASSES).map(class).collect();
         let decoys = decoys(1, &[]);
         decoys.set(&all, &Argon2Hasher::new());
-        assert_eq!(decoys.others.read().expect("no panic").len(), MAX_CLASSES);
+        assert_eq!(decoys.others.read().expect("no panic").len(), MAX_CLASSES as usize);
         decoys.set(&all[1..], &Argon2Hasher::new());
         decoys.know(class(0), &Argon2Hasher::new());
-        assert_eq!(decoys.others.read().expect("no panic").len(), MAX_CLASSES);
+        assert_eq!(decoys.others.read().expect("no panic").len(), MAX_CLASSES as usize);
         decoys.set(&all[2..], &Argon2Hasher::new());
         decoys.know(class(0), &Argon2Hasher::new());
         assert!(decoys.others.read().expect("no panic").contains_key(&class(0)));

@@ -15,6 +15,7 @@ use crate::failure::{Failure, Unavailable};
 use decoys::Decoys;
 use pool::{Full, Pool};
 
+pub(crate) use decoys::MAX_CLASSES;
 pub use formats::{Cap, CostClass, FormatFault, FormatName};
 pub use hasher::{Arena, Argon2Hasher, PasswordHasher};
 pub use pool::HashSettings;
@@ -94,7 +95,16 @@ impl Passwords {
     pub(crate) async fn hash(&self, password: Zeroizing<String>, entropy: &dyn Entropy) -> Result<PasswordHash, Failure> {
         let salt = draw(entropy);
         let hasher = Arc::clone(&self.hasher);
-        Ok(self.pool.run(None, move |arena| hasher.hash(&password, salt, arena)).await?)
+        let hash = self.pool.run(None, move |arena| hasher.hash(&password, salt, arena)).await?;
+        Ok(self.classed(hash))
+    }
+
+    /// A hash with its class, to be kept beside it.
+    pub(crate) fn classed(&self, hash: PasswordHash) -> PasswordHash {
+        match self.hasher.class_of(&hash) {
+            Ok(Some(class)) => hash.of_class(class.to_string()),
+            Ok(None) | Err(_) => hash,
+        }
     }
 
     /// A hash to replace an outdated one with; `None` where there is no place to make it now.

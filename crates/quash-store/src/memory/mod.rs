@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountLoaded, Change, Entry, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -55,16 +55,26 @@ impl Store for MemoryStore {
         Ok(self.state().head())
     }
 
-    async fn account_by_name(&self, folded: &str, now: Timestamp) -> Result<AccountLoaded, StoreError> {
-        Ok(self.state().account_by_name(folded, now))
+    async fn account(&self, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        Ok(self.state().account(by, now))
     }
 
-    async fn account_by_subject(&self, subject: &Subject, now: Timestamp) -> Result<AccountLoaded, StoreError> {
-        Ok(self.state().account_by_subject(subject, now))
+    async fn foreign(
+        &self,
+        key: ScopeKey,
+        scopes: &[ScopeKey],
+        account: Option<&AccountBy>,
+        now: Timestamp,
+    ) -> Result<ForeignLoaded, StoreError> {
+        Ok(self.state().foreign(key, scopes, account, now))
     }
 
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
         Ok(self.state().accounts(after, limit))
+    }
+
+    async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        Ok(self.state().password_classes(limit))
     }
 
     async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError> {
@@ -89,6 +99,10 @@ impl Store for MemoryStore {
 
     async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
         Ok(self.state().secret(name))
+    }
+
+    async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.state().remembered(name))
     }
 
     async fn longest_lifetime(&self) -> Result<u64, StoreError> {

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountLoaded, AccountState, Chain, Change, Email, Entry, Generation, Head, KeyRecord, KeyState, Kid, NewEntry, PasswordHash,
-    Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionLoaded, SessionState, Subject, Survivor, Timestamp, limits,
+    Account, AccountBy, AccountLoaded, AccountState, Adoption, Chain, Change, Email, Entry, ForeignLoaded, Generation, Head, KeyRecord,
+    KeyState, Kid, NewEntry, Opening, PasswordHash, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionLoaded,
+    SessionState, Subject, Survivor, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -18,12 +19,14 @@ pub(super) struct State {
     seq: Seq,
     chain: Chain,
     sessions_before: Seq,
+    foreign_after: Timestamp,
     longest_lifetime_ms: u64,
     accounts: BTreeMap<Subject, Account>,
     sessions: BTreeMap<SessionId, Session>,
     log: BTreeMap<Seq, Logged>,
     keys: BTreeMap<Kid, KeyRecord>,
     secrets: BTreeMap<String, Sealed>,
+    remembered: BTreeMap<String, String>,
 }
 
 /// An entry of the log, and since when it is marked.
@@ -39,12 +42,14 @@ impl Default for State {
             seq: Seq::start_of(1),
             chain: feed::EMPTY,
             sessions_before: Seq::ZERO,
+            foreign_after: Timestamp::default(),
             longest_lifetime_ms: 0,
             accounts: BTreeMap::new(),
             sessions: BTreeMap::new(),
             log: BTreeMap::new(),
             keys: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            remembered: BTreeMap::new(),
         }
     }
 }
@@ -62,19 +67,22 @@ impl State {
     pub(super) fn apply(&mut self, change: &Change) -> Result<Receipt, StoreError> {
         match change {
             Change::AddAccount(account) => self.add_account(account),
-            Change::OpenSession { session, version, rehash, evict } => {
-                self.open_session(session, *version, rehash.as_ref(), evict.as_ref())
-            }
+            Change::OpenSession(opening) => self.open_session(opening),
             Change::Rotate { session, from, rotated_at, idle_until } => self.rotate(*session, *from, *rotated_at, *idle_until),
-            Change::EndSessions { sessions } => self.end_sessions(sessions),
+            Change::EndSessions { sessions, tokens } => self.end_sessions(sessions, tokens),
             Change::EndAccount { subject, version, entry, password, state, survivor } => {
                 self.end_account(subject, *version, entry, password.as_ref(), *state, *survivor)
             }
             Change::EndEverything { entry } => Ok(self.end_everything(entry)),
             Change::Revoke { entry } => Ok(appended(self.append(entry))),
             Change::AddKey { key, replaces } => self.add_key(key, replaces.as_ref()),
+            Change::ResumeKey { kid, replaces } => self.resume_key(kid, replaces),
             Change::DropKey { kid } => self.drop_key(kid),
             Change::AddSecret { name, secret } => self.add_secret(name, secret),
+            Change::Remember { name, value } => {
+                self.remembered.insert((*name).to_owned(), value.clone());
+                Ok(WRITTEN)
+            }
             Change::RaiseLongestLifetime(millis) => Ok(self.raise_longest_lifetime(*millis)),
             Change::MarkExpired { now, limit } => Ok(self.mark_expired(*now, *limit)),
             Change::DeleteMarked { now, marked_until, limit } => Ok(self.delete_marked(*now, *marked_until, *limit)),
@@ -90,22 +98,26 @@ impl State {
         Ok(WRITTEN)
     }
 
-    fn open_session(
-        &mut self,
-        session: &Session,
-        version: u64,
-        rehash: Option<&PasswordHash>,
-        evict: Option<&SessionEnd>,
-    ) -> Result<Receipt, StoreError> {
-        guard(self.account_at(&session.subject, version).is_some())?;
+    fn open_session(&mut self, opening: &Opening) -> Result<Receipt, StoreError> {
+        let Opening { session, version, rehash, evict, last_login, adopts } = opening;
+        guard(self.account_at(&session.subject, *version).is_some())?;
         guard(session.opened_seq >= self.watermark(&session.subject))?;
         guard(!self.sessions.contains_key(&session.id))?;
-        guard(evict.is_none_or(|end| self.live(end.session).is_some()))?;
+        guard(session.adopted.is_none_or(|adopted| self.adopted_by(adopted.key).is_none()))?;
+        guard(evict.as_ref().is_none_or(|end| self.live(end.session).is_some()))?;
+        if let Some(Adoption { minted_at, scopes }) = adopts {
+            // As the transaction sees it: what is evicted has its entries by then.
+            let evicted: Vec<_> = evict.iter().flat_map(entries_of).map(|entry| entry.key).collect();
+            guard(scopes.iter().all(|scope| !self.is_logged(*scope) && !evicted.contains(scope)))?;
+            let own = self.accounts.get(&session.subject).map_or(Timestamp::default(), |account| account.foreign_after);
+            guard(*minted_at > own && *minted_at > self.foreign_after)?;
+        }
 
-        let seq = evict.map(|end| self.end(end));
+        let seq = evict.as_ref().map(|end| self.end(end));
         self.sessions.insert(session.id, session.clone());
-        if let (Some(account), Some(hash)) = (self.accounts.get_mut(&session.subject), rehash) {
-            account.password = Some(hash.clone());
+        if let Some(account) = self.accounts.get_mut(&session.subject) {
+            account.password = rehash.clone().or(account.password.take());
+            account.last_login_at = last_login.or(account.last_login_at);
         }
         Ok(Receipt { seq, pruned: 0 })
     }
@@ -120,10 +132,18 @@ impl State {
         Ok(WRITTEN)
     }
 
-    fn end_sessions(&mut self, ends: &[SessionEnd]) -> Result<Receipt, StoreError> {
+    fn end_sessions(&mut self, ends: &[SessionEnd], tokens: &[NewEntry]) -> Result<Receipt, StoreError> {
         let ids: BTreeSet<SessionId> = ends.iter().map(|end| end.session).collect();
         guard(ids.len() == ends.len() && ids.into_iter().all(|id| self.live(id).is_some()))?;
-        let seq = ends.iter().map(|end| self.end(end)).last();
+        let mut written: Vec<ScopeKey> = ends.iter().flat_map(entries_of).map(|entry| entry.key).collect();
+        for entry in tokens {
+            guard(!self.is_logged(entry.key) && self.adopted_by(entry.key).is_none() && !written.contains(&entry.key))?;
+            written.push(entry.key);
+        }
+        let mut seq = ends.iter().map(|end| self.end(end)).last();
+        for entry in tokens {
+            seq = Some(self.append(entry));
+        }
         Ok(Receipt { seq, pruned: 0 })
     }
 
@@ -144,6 +164,7 @@ impl State {
         let seq = self.append(entry);
         if let Some(account) = self.accounts.get_mut(subject) {
             account.sessions_before = seq;
+            account.foreign_after = account.foreign_after.max(entry.at);
             account.version += 1;
             account.state = state.unwrap_or(account.state);
             account.password = password.cloned().or(account.password.take());
@@ -161,6 +182,7 @@ impl State {
 
     fn end_everything(&mut self, entry: &NewEntry) -> Receipt {
         self.sessions_before = self.append(entry);
+        self.foreign_after = self.foreign_after.max(entry.at);
         appended(self.sessions_before)
     }
 
@@ -175,6 +197,18 @@ impl State {
             replaced.state = *state;
         }
         self.keys.insert(key.kid.clone(), key.clone());
+        Ok(WRITTEN)
+    }
+
+    fn resume_key(&mut self, kid: &Kid, (replaced, state): &(Kid, KeyState)) -> Result<Receipt, StoreError> {
+        guard(matches!(state, KeyState::Retiring { .. }))?;
+        guard(self.keys.get(replaced).is_some_and(|key| key.state == KeyState::Current))?;
+        guard(self.keys.get(kid).is_some_and(|key| matches!(key.state, KeyState::Retiring { .. })))?;
+        for (kid, state) in [(replaced, *state), (kid, KeyState::Current)] {
+            if let Some(key) = self.keys.get_mut(kid) {
+                key.state = state;
+            }
+        }
         Ok(WRITTEN)
     }
 
@@ -208,8 +242,9 @@ impl State {
             }
         }
 
-        let spent = self.sessions.values().filter(|session| session.idle_until < now - limits::SESSION_KEPT);
-        let mut forgotten: Vec<_> = spent.map(|session| (session.idle_until, session.id)).collect();
+        let kept_until = |session: &Session| session.adopted.map_or(session.idle_until, |adopted| adopted.until.max(session.idle_until));
+        let spent = self.sessions.values().filter(|session| kept_until(session) < now - limits::SESSION_KEPT);
+        let mut forgotten: Vec<_> = spent.map(|session| (kept_until(session), session.id)).collect();
         forgotten.sort_unstable();
         forgotten.truncate(limit as usize);
         for (_, id) in &forgotten {
@@ -238,6 +273,14 @@ impl State {
         self.accounts.get(subject).filter(|account| account.version == version)
     }
 
+    fn adopted_by(&self, key: ScopeKey) -> Option<&Session> {
+        self.sessions.values().find(|session| session.adopted.is_some_and(|adopted| adopted.key == key))
+    }
+
+    fn is_logged(&self, scope: ScopeKey) -> bool {
+        self.log.values().any(|logged| logged.entry.key == scope)
+    }
+
     fn live(&self, id: SessionId) -> Option<&Session> {
         self.sessions.get(&id).filter(|session| session.state == SessionState::Live)
     }
@@ -256,7 +299,8 @@ impl State {
         if let Some(session) = self.sessions.get_mut(&end.session) {
             session.state = SessionState::Ended(end.ending());
         }
-        self.append(&end.entry)
+        let seq = self.append(&end.entry);
+        end.adopted.as_ref().map_or(seq, |entry| self.append(entry))
     }
 
     fn append(&mut self, new: &NewEntry) -> Seq {
@@ -272,15 +316,29 @@ impl State {
 /// Reads.
 impl State {
     pub(super) fn head(&self) -> Head {
-        Head { seq: self.seq, chain: self.chain, sessions_before: self.sessions_before }
+        Head { seq: self.seq, chain: self.chain, sessions_before: self.sessions_before, foreign_after: self.foreign_after }
     }
 
-    pub(super) fn account_by_name(&self, folded: &str, now: Timestamp) -> AccountLoaded {
-        self.loaded(self.accounts.values().find(|account| account.username.folded() == folded), now)
+    pub(super) fn account(&self, by: &AccountBy, now: Timestamp) -> AccountLoaded {
+        let account = match by {
+            AccountBy::Name(folded) => self.accounts.values().find(|account| account.username.folded() == folded),
+            AccountBy::Subject(subject) => self.accounts.get(subject),
+            AccountBy::Email(folded) => {
+                let mut found = self.accounts.values().filter(|account| account.email.as_ref().map(Email::folded).as_ref() == Some(folded));
+                found.next().filter(|_| found.next().is_none())
+            }
+        };
+        self.loaded(account, now)
     }
 
-    pub(super) fn account_by_subject(&self, subject: &Subject, now: Timestamp) -> AccountLoaded {
-        self.loaded(self.accounts.get(subject), now)
+    pub(super) fn foreign(&self, key: ScopeKey, scopes: &[ScopeKey], by: Option<&AccountBy>, now: Timestamp) -> ForeignLoaded {
+        let session = self.adopted_by(key);
+        let adopted = session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
+        ForeignLoaded {
+            account: by.map_or_else(|| self.loaded(None, now), |by| self.account(by, now)),
+            adopted,
+            revoked: scopes.iter().any(|scope| self.is_logged(*scope)),
+        }
     }
 
     pub(super) fn accounts(&self, after: Option<&str>, limit: u32) -> Vec<Account> {
@@ -289,6 +347,11 @@ impl State {
         accounts.sort_by(|a, b| a.username.folded().cmp(b.username.folded()));
         accounts.truncate(limit as usize);
         accounts
+    }
+
+    pub(super) fn password_classes(&self, limit: u32) -> Vec<String> {
+        let classes: BTreeSet<_> = self.accounts.values().filter_map(|account| account.password.as_ref()?.class()).collect();
+        classes.into_iter().take(limit as usize).map(str::to_owned).collect()
     }
 
     pub(super) fn session(&self, id: SessionId) -> SessionLoaded {
@@ -320,6 +383,10 @@ impl State {
         self.secrets.get(name).cloned()
     }
 
+    pub(super) fn remembered(&self, name: &str) -> Option<String> {
+        self.remembered.get(name).cloned()
+    }
+
     pub(super) fn longest_lifetime(&self) -> u64 {
         self.longest_lifetime_ms
     }
@@ -334,9 +401,14 @@ impl State {
             head,
             account: account.cloned(),
             live_sessions: u32::try_from(counted.len()).unwrap_or(u32::MAX),
-            idlest: counted.iter().min_by_key(|session| (session.rotated_at, session.id)).map(|session| session.id),
+            idlest: counted.iter().min_by_key(|session| (session.rotated_at, session.id)).map(|session| (*session).clone()),
         }
     }
+}
+
+/// What ending a session appends to the log.
+fn entries_of(end: &SessionEnd) -> impl Iterator<Item = &NewEntry> {
+    std::iter::once(&end.entry).chain(&end.adopted)
 }
 
 fn appended(seq: Seq) -> Receipt {

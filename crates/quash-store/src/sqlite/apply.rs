@@ -2,10 +2,10 @@
 //! [`Fault::Conflict`] if it doesn't hold. What it has written by then is undone by whoever holds the transaction.
 
 use quash_core::model::{
-    Account, AccountState, Change, Email, Generation, KeyRecord, KeyState, Kid, NewEntry, PasswordHash, Receipt, Sealed, Seq, Session,
-    SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp, limits,
+    Account, AccountState, Adoption, Change, Email, Generation, KeyRecord, KeyState, Kid, NewEntry, Opening, PasswordHash, Receipt,
+    ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp, limits,
 };
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, Params, ToSql, params};
 
 use super::fault::Fault;
 use super::{rows, statements};
@@ -14,17 +14,19 @@ use super::{rows, statements};
 pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
     match change {
         Change::AddAccount(account) => add_account(conn, account),
-        Change::OpenSession { session, version, rehash, evict } => open_session(conn, session, *version, rehash.as_ref(), evict.as_ref()),
+        Change::OpenSession(opening) => open(conn, opening),
         Change::Rotate { session, from, rotated_at, idle_until } => rotate(conn, *session, *from, *rotated_at, *idle_until),
-        Change::EndSessions { sessions } => end_sessions(conn, sessions),
+        Change::EndSessions { sessions, tokens } => end_sessions(conn, sessions, tokens),
         Change::EndAccount { subject, version, entry, password, state, survivor } => {
             end_account(conn, subject, *version, entry, password.as_ref(), *state, *survivor)
         }
         Change::EndEverything { entry } => end_everything(conn, entry),
         Change::Revoke { entry } => append(conn, entry).map(appended),
         Change::AddKey { key, replaces } => add_key(conn, key, replaces.as_ref()),
+        Change::ResumeKey { kid, replaces } => resume_key(conn, kid, replaces),
         Change::DropKey { kid } => write_one(conn, statements::DROP_KEY, [kid.as_str()]),
         Change::AddSecret { name, secret } => add_secret(conn, name, secret),
+        Change::Remember { name, value } => write_one(conn, statements::REMEMBER, params![name, value]),
         Change::RaiseLongestLifetime(millis) => write_one(conn, statements::RAISE_LONGEST_LIFETIME, [rows::stored(*millis)?]),
         Change::MarkExpired { now, limit } => mark_expired(conn, *now, *limit),
         Change::DeleteMarked { now, marked_until, limit } => delete_marked(conn, *now, *marked_until, *limit),
@@ -54,44 +56,72 @@ fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
         rows::stored(account.sessions_before.as_u64())?,
         rows::stored(account.version)?,
         account.created_at.as_millis(),
+        account.foreign_after.as_millis(),
+        account.last_login_at.map(Timestamp::as_millis),
+        account.password.as_ref().and_then(PasswordHash::class),
     ];
     write_one(conn, statements::ADD_ACCOUNT, values)
 }
 
-fn open_session(
-    conn: &Connection,
-    session: &Session,
-    version: u64,
-    rehash: Option<&PasswordHash>,
-    evict: Option<&SessionEnd>,
-) -> Result<Receipt, Fault> {
-    let evicted = evict.map(|end| end_session(conn, end)).transpose()?;
+fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
+    let Opening { session, version, rehash, evict, last_login, adopts } = opening;
+    let seq = evict.as_ref().map(|end| end_session(conn, end)).transpose()?;
+    open_session(conn, session, *version, adopts.as_ref())?;
+    let version = rows::stored(*version)?;
+    if let Some(hash) = rehash {
+        write_one(conn, statements::REHASH, params![hash.as_str(), session.subject.as_str(), version, hash.class()])?;
+    }
+    if let Some(moment) = last_login {
+        write_one(conn, statements::LAST_LOGIN, params![moment.as_millis(), session.subject.as_str(), version])?;
+    }
+    Ok(Receipt { seq, pruned: 0 })
+}
+
+fn open_session(conn: &Connection, session: &Session, version: u64, adopts: Option<&Adoption>) -> Result<(), Fault> {
     let ending = match &session.state {
         SessionState::Live => None,
         SessionState::Ended(ending) => Some(ending),
     };
-    let values = params![
+    let version = rows::stored(version)?;
+    let opened_seq = rows::stored(session.opened_seq.as_u64())?;
+    let (rotated_at, opened_at, idle_until) =
+        (session.rotated_at.as_millis(), session.opened_at.as_millis(), session.idle_until.as_millis());
+    let ends_at = session.ends_at.map(Timestamp::as_millis);
+    let ended_reason = ending.map(|ending| ending.reason.as_str());
+    let ended_at = ending.map(|ending| ending.at.as_millis());
+    let ended_actor = ending.map(|ending| ending.actor.as_str());
+    let claims = session.claims.to_json();
+    let foreign_key = session.adopted.map(|adopted| adopted.key.0);
+    let foreign_until = session.adopted.map(|adopted| adopted.until.as_millis());
+    let values: [&dyn ToSql; 18] = [
         session.id.as_bytes(),
-        session.subject.as_str(),
-        session.generation.0,
-        session.rotated_at.as_millis(),
-        session.seed,
-        rows::stored(session.opened_seq.as_u64())?,
-        session.opened_at.as_millis(),
-        session.idle_until.as_millis(),
-        session.ends_at.map(Timestamp::as_millis),
-        ending.map(|ending| ending.reason.as_str()),
-        ending.map(|ending| ending.at.as_millis()),
-        ending.map(|ending| ending.actor.as_str()),
-        session.device,
-        session.address,
-        rows::stored(version)?,
+        &session.subject.as_str(),
+        &session.generation.0,
+        &rotated_at,
+        &session.seed,
+        &opened_seq,
+        &opened_at,
+        &idle_until,
+        &ends_at,
+        &ended_reason,
+        &ended_at,
+        &ended_actor,
+        &session.device,
+        &session.address,
+        &version,
+        &claims,
+        &foreign_key,
+        &foreign_until,
     ];
-    write_one(conn, statements::OPEN_SESSION, values)?;
-    if let Some(hash) = rehash {
-        write_one(conn, statements::REHASH, params![hash.as_str(), session.subject.as_str(), rows::stored(version)?])?;
+    let Some(Adoption { minted_at, scopes }) = adopts else {
+        return write_one(conn, statements::OPEN_SESSION, values.as_slice()).map(drop);
+    };
+    for scope in scopes {
+        none(conn, statements::REVOKED_ALREADY, *scope)?;
     }
-    Ok(Receipt { seq: evicted, pruned: 0 })
+    let minted_at = minted_at.as_millis();
+    let values: Vec<&dyn ToSql> = values.into_iter().chain(std::iter::once(&minted_at as &dyn ToSql)).collect();
+    write_one(conn, statements::ADOPT, values.as_slice()).map(drop)
 }
 
 fn rotate(conn: &Connection, id: SessionId, from: Generation, rotated_at: Timestamp, idle_until: Timestamp) -> Result<Receipt, Fault> {
@@ -99,10 +129,15 @@ fn rotate(conn: &Connection, id: SessionId, from: Generation, rotated_at: Timest
     write_one(conn, statements::ROTATE, values)
 }
 
-fn end_sessions(conn: &Connection, ends: &[SessionEnd]) -> Result<Receipt, Fault> {
+fn end_sessions(conn: &Connection, ends: &[SessionEnd], tokens: &[NewEntry]) -> Result<Receipt, Fault> {
     let mut last = None;
     for end in ends {
         last = Some(end_session(conn, end)?);
+    }
+    for entry in tokens {
+        none(conn, statements::REVOKED_ALREADY, entry.key)?;
+        none(conn, statements::ADOPTED_ALREADY, entry.key)?;
+        last = Some(append(conn, entry)?);
     }
     Ok(Receipt { seq: last, pruned: 0 })
 }
@@ -132,29 +167,57 @@ fn end_account(
         write_one(conn, statements::SURVIVE, values)?;
     }
     let (state, state_at) = state.map(rows::stored_state).unzip();
-    let values = params![subject.as_str(), rows::stored(version)?, number, password.map(PasswordHash::as_str), state, state_at.flatten()];
+    let values = params![
+        subject.as_str(),
+        rows::stored(version)?,
+        number,
+        password.map(PasswordHash::as_str),
+        state,
+        state_at.flatten(),
+        entry.at.as_millis(),
+        password.and_then(PasswordHash::class),
+    ];
     write_one(conn, statements::END_ACCOUNT, values)?;
     Ok(appended(seq))
 }
 
 fn end_everything(conn: &Connection, entry: &NewEntry) -> Result<Receipt, Fault> {
     let seq = append(conn, entry)?;
-    write_one(conn, statements::END_EVERYTHING, [rows::stored(seq.as_u64())?])?;
+    write_one(conn, statements::END_EVERYTHING, [rows::stored(seq.as_u64())?, entry.at.as_millis()])?;
     Ok(appended(seq))
 }
 
 fn add_key(conn: &Connection, key: &KeyRecord, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, Fault> {
-    match replaces {
-        None => {}
-        Some((kid, KeyState::Retiring { until })) => {
-            write_one(conn, statements::RETIRE_KEY, params![kid.as_str(), until.as_millis()])?;
-        }
-        // There would be two current keys.
-        Some((_, KeyState::Current)) => return Err(Fault::Conflict),
+    if let Some(replaced) = replaces {
+        retire_key(conn, replaced)?;
     }
     let (state, retires_at) = rows::stored_key_state(key.state);
-    let values = params![key.kid.as_str(), key.algorithm.as_str(), state, retires_at, key.secret.0, key.created_at.as_millis()];
+    let values = params![
+        key.kid.as_str(),
+        key.algorithm.as_str(),
+        state,
+        retires_at,
+        key.secret.0,
+        key.created_at.as_millis(),
+        key.source.as_str(),
+    ];
     write_one(conn, statements::ADD_KEY, values)
+}
+
+fn resume_key(conn: &Connection, kid: &Kid, replaces: &(Kid, KeyState)) -> Result<Receipt, Fault> {
+    if *kid == replaces.0 {
+        return Err(Fault::Conflict);
+    }
+    retire_key(conn, replaces)?;
+    write_one(conn, statements::RESUME_KEY, [kid.as_str()])
+}
+
+fn retire_key(conn: &Connection, (kid, state): &(Kid, KeyState)) -> Result<(), Fault> {
+    match state {
+        KeyState::Retiring { until } => write_one(conn, statements::RETIRE_KEY, params![kid.as_str(), until.as_millis()]).map(drop),
+        // There would be two current keys.
+        KeyState::Current => Err(Fault::Conflict),
+    }
 }
 
 fn add_secret(conn: &Connection, name: &str, secret: &Sealed) -> Result<Receipt, Fault> {
@@ -180,7 +243,8 @@ fn end_session(conn: &Connection, end: &SessionEnd) -> Result<Seq, Fault> {
     let ending = end.ending();
     let values = params![end.session.as_bytes(), ending.reason.as_str(), ending.at.as_millis(), ending.actor.as_str()];
     write_one(conn, statements::END_SESSION, values)?;
-    append(conn, &end.entry)
+    let seq = append(conn, &end.entry)?;
+    end.adopted.as_ref().map_or(Ok(seq), |entry| append(conn, entry))
 }
 
 /// Appends an entry to the log. Its number is read here, inside the transaction, so that numbers follow each other in
@@ -202,6 +266,11 @@ fn append(conn: &Connection, new: &NewEntry) -> Result<Seq, Fault> {
     write_one(conn, statements::ADD_ENTRY, values)?;
     write_one(conn, statements::MOVE_HEAD, params![number, entry.chain, rows::stored(end.seq.as_u64())?])?;
     Ok(entry.seq)
+}
+
+/// The guard that a statement finds no row of this scope.
+fn none(conn: &Connection, statement: &str, scope: ScopeKey) -> Result<(), Fault> {
+    if rows::exists(conn, statement, [scope.0])? { Err(Fault::Conflict) } else { Ok(()) }
 }
 
 /// Writes exactly one row, else the guard in the statement doesn't hold.

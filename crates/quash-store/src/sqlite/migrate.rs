@@ -14,7 +14,10 @@ struct Migration {
 }
 
 /// In order; the first has the number 1.
-const MIGRATIONS: [Migration; 1] = [Migration { name: "sessions", sql: include_str!("../../migrations/sqlite/0001_sessions.sql") }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { name: "sessions", sql: include_str!("../../migrations/sqlite/0001_sessions.sql") },
+    Migration { name: "foreign_tokens", sql: include_str!("../../migrations/sqlite/0002_foreign_tokens.sql") },
+];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
     number   INTEGER NOT NULL PRIMARY KEY,

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountLoaded, Change, Entry, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -152,19 +152,29 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(|_, head| Ok(head)).await
     }
 
-    async fn account_by_name(&self, folded: &str, now: Timestamp) -> Result<AccountLoaded, StoreError> {
-        let folded = folded.to_owned();
-        self.handles()?.reads.run(move |conn, head| reader::account_by_name(conn, head, &folded, now)).await
+    async fn account(&self, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        let by = by.clone();
+        self.handles()?.reads.run(move |conn, head| reader::account(conn, head, &by, now)).await
     }
 
-    async fn account_by_subject(&self, subject: &Subject, now: Timestamp) -> Result<AccountLoaded, StoreError> {
-        let subject = subject.clone();
-        self.handles()?.reads.run(move |conn, head| reader::account_by_subject(conn, head, &subject, now)).await
+    async fn foreign(
+        &self,
+        key: ScopeKey,
+        scopes: &[ScopeKey],
+        account: Option<&AccountBy>,
+        now: Timestamp,
+    ) -> Result<ForeignLoaded, StoreError> {
+        let (scopes, account) = (scopes.to_vec(), account.cloned());
+        self.handles()?.reads.run(move |conn, head| reader::foreign(conn, head, key, &scopes, account.as_ref(), now)).await
     }
 
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
         let after = after.map(str::to_owned);
         self.handles()?.reads.run(move |conn, _| reader::accounts(conn, after.as_deref(), limit)).await
+    }
+
+    async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.handles()?.reads.run(move |conn, _| reader::password_classes(conn, limit)).await
     }
 
     async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError> {
@@ -192,6 +202,11 @@ impl Store for SqliteStore {
     async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
         let name = name.to_owned();
         self.handles()?.reads.run(move |conn, _| reader::secret(conn, &name)).await
+    }
+
+    async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let name = name.to_owned();
+        self.handles()?.reads.run(move |conn, _| reader::remembered(conn, &name)).await
     }
 
     async fn longest_lifetime(&self) -> Result<u64, StoreError> {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quash_core::model::{
-    Account, AccountLoaded, Entry, Head, KeyRecord, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Entry, ForeignLoaded, Head, KeyRecord, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded,
+    Subject, Timestamp,
 };
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -90,19 +91,55 @@ fn end(conn: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
-pub(super) fn account_by_name(conn: &Connection, head: Head, folded: &str, now: Timestamp) -> Result<AccountLoaded, Fault> {
-    let account = rows::one(conn, statements::ACCOUNT_BY_NAME, [folded], rows::account)?;
+pub(super) fn account(conn: &Connection, head: Head, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, Fault> {
+    let account = match by {
+        AccountBy::Name(folded) => rows::one(conn, statements::ACCOUNT_BY_NAME, [folded], rows::account)?,
+        AccountBy::Subject(subject) => rows::one(conn, statements::ACCOUNT_BY_SUBJECT, [subject.as_str()], rows::account)?,
+        AccountBy::Email(folded) => {
+            let mut found = rows::all(conn, statements::ACCOUNT_BY_EMAIL, [folded], rows::account)?;
+            found.pop().filter(|_| found.is_empty())
+        }
+    };
     loaded(conn, head, account, now)
 }
 
-pub(super) fn account_by_subject(conn: &Connection, head: Head, subject: &Subject, now: Timestamp) -> Result<AccountLoaded, Fault> {
-    let account = rows::one(conn, statements::ACCOUNT_BY_SUBJECT, [subject.as_str()], rows::account)?;
-    loaded(conn, head, account, now)
+pub(super) fn foreign(
+    conn: &Connection,
+    head: Head,
+    key: ScopeKey,
+    scopes: &[ScopeKey],
+    by: Option<&AccountBy>,
+    now: Timestamp,
+) -> Result<ForeignLoaded, Fault> {
+    let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::session(columns)?, rows::account(columns)?));
+    let adopted = rows::one(conn, statements::ADOPTED, [key.0], read)?;
+    let mut revoked = false;
+    for scope in scopes {
+        revoked |= rows::exists(conn, statements::REVOKED_ALREADY, [scope.0])?;
+    }
+    let account = match by {
+        Some(by) => account(conn, head, by, now)?,
+        None => loaded(conn, head, None, now)?,
+    };
+    Ok(ForeignLoaded { account, adopted, revoked })
 }
 
 pub(super) fn accounts(conn: &Connection, after: Option<&str>, limit: u32) -> Result<Vec<Account>, Fault> {
     // No folded name is empty.
     rows::all(conn, statements::ACCOUNTS, params![after.unwrap_or_default(), limit], rows::account)
+}
+
+/// One look-up for each class: they are few, and the index has them in order.
+pub(super) fn password_classes(conn: &Connection, limit: u32) -> Result<Vec<String>, Fault> {
+    let mut classes: Vec<String> = Vec::new();
+    while classes.len() < limit as usize {
+        let after = classes.last().map_or("", String::as_str);
+        match rows::one(conn, statements::PASSWORD_CLASS_AFTER, [after], |columns| columns.take::<Option<String>>())?.flatten() {
+            Some(class) => classes.push(class),
+            None => break,
+        }
+    }
+    Ok(classes)
 }
 
 pub(super) fn session(conn: &Connection, head: Head, id: SessionId) -> Result<SessionLoaded, Fault> {
@@ -138,6 +175,10 @@ pub(super) fn secret(conn: &Connection, name: &str) -> Result<Option<Sealed>, Fa
     rows::one(conn, statements::SECRET, [name], |columns| columns.take().map(Sealed))
 }
 
+pub(super) fn remembered(conn: &Connection, name: &str) -> Result<Option<String>, Fault> {
+    rows::one(conn, statements::REMEMBERED, [name], |columns| columns.take())
+}
+
 pub(super) fn longest_lifetime(conn: &Connection) -> Result<u64, Fault> {
     rows::one(conn, statements::LONGEST_LIFETIME, [], |columns| columns.count())?.ok_or(Fault::Value("no longest lifetime"))
 }
@@ -149,6 +190,6 @@ fn loaded(conn: &Connection, head: Head, account: Option<Account>, now: Timestam
     let watermark = rows::stored(account.sessions_before.max(head.sessions_before).as_u64())?;
     let counted = params![account.subject.as_str(), now.as_millis(), watermark];
     let live_sessions = rows::one(conn, statements::LIVE_SESSIONS, counted, |columns| columns.take())?.unwrap_or(0);
-    let idlest = rows::one(conn, statements::IDLEST, counted, |columns| columns.session_id())?;
+    let idlest = rows::one(conn, statements::IDLEST, counted, rows::session)?;
     Ok(AccountLoaded { head, account: Some(account), live_sessions, idlest })
 }

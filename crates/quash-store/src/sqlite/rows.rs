@@ -2,8 +2,8 @@
 //! read is in `statements` and `reader`.
 
 use quash_core::model::{
-    Account, AccountState, Actor, Email, Ending, Entry, Generation, Head, KeyRecord, KeyState, Kid, Name, PasswordHash, Reason, ScopeKey,
-    ScopeKind, Sealed, Seq, Session, SessionId, SessionState, Subject, Timestamp,
+    Account, AccountState, Actor, Adopted, CustomClaims, Email, Ending, Entry, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name,
+    PasswordHash, Reason, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState, Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 use rusqlite::types::FromSql;
@@ -25,6 +25,11 @@ pub(super) fn one<T>(
     rows.next()?.map(|row| read(&mut Columns { row, next: 0 })).transpose()
 }
 
+/// Whether a statement finds a row.
+pub(super) fn exists(conn: &Connection, statement: &str, params: impl Params) -> Result<bool, Fault> {
+    Ok(one(conn, statement, params, |_| Ok(()))?.is_some())
+}
+
 /// All rows that a statement finds.
 pub(super) fn all<T>(
     conn: &Connection,
@@ -43,7 +48,9 @@ pub(super) fn all<T>(
 
 /// The head of the log and the watermark over everything.
 pub(super) fn head(conn: &Connection) -> Result<Head, Fault> {
-    let read = |columns: &mut Columns<'_, '_>| Ok(Head { seq: columns.seq()?, chain: columns.take()?, sessions_before: columns.seq()? });
+    let read = |columns: &mut Columns<'_, '_>| {
+        Ok(Head { seq: columns.seq()?, chain: columns.take()?, sessions_before: columns.seq()?, foreign_after: columns.moment()? })
+    };
     one(conn, statements::HEAD, [], read)?.ok_or(Fault::Value("no head of the log"))
 }
 
@@ -64,6 +71,8 @@ pub(super) fn account(columns: &mut Columns<'_, '_>) -> Result<Account, Fault> {
         sessions_before: columns.seq()?,
         version: columns.count()?,
         created_at: columns.moment()?,
+        foreign_after: columns.moment()?,
+        last_login_at: columns.perhaps_moment()?,
     })
 }
 
@@ -81,6 +90,8 @@ pub(super) fn session(columns: &mut Columns<'_, '_>) -> Result<Session, Fault> {
         state: session_state(columns)?,
         device: columns.take()?,
         address: columns.take()?,
+        claims: claims(columns)?,
+        adopted: adopted(columns)?,
     })
 }
 
@@ -108,6 +119,7 @@ pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, Fault> {
         },
         secret: Sealed(columns.take()?),
         created_at: columns.moment()?,
+        source: KeySource::parse(columns.text()?).ok_or(Fault::Value("a key's source"))?,
     })
 }
 
@@ -158,6 +170,19 @@ fn session_state(columns: &mut Columns<'_, '_>) -> Result<SessionState, Fault> {
     }
 }
 
+fn claims(columns: &mut Columns<'_, '_>) -> Result<CustomClaims, Fault> {
+    let claims: Option<String> = columns.take()?;
+    claims.map_or_else(|| Ok(CustomClaims::default()), |json| CustomClaims::parse(&json).map_err(|_| Fault::Value("custom claims")))
+}
+
+fn adopted(columns: &mut Columns<'_, '_>) -> Result<Option<Adopted>, Fault> {
+    match (columns.take::<Option<[u8; 16]>>()?, columns.perhaps_moment()?) {
+        (None, None) => Ok(None),
+        (Some(key), Some(until)) => Ok(Some(Adopted { key: ScopeKey(key), until })),
+        _ => Err(Fault::Value("an adopted token")),
+    }
+}
+
 fn reason(text: &str) -> Result<Reason, Fault> {
     Reason::parse(text).ok_or(Fault::Value("a reason"))
 }
@@ -187,7 +212,7 @@ impl<'r> Columns<'r, '_> {
         self.count().map(Seq::from_u64)
     }
 
-    pub(super) fn session_id(&mut self) -> Result<SessionId, Fault> {
+    fn session_id(&mut self) -> Result<SessionId, Fault> {
         self.take().map(SessionId::from_bytes)
     }
 

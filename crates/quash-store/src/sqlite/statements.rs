@@ -4,7 +4,8 @@
 /// The columns that `rows::account` reads.
 macro_rules! account {
     () => {
-        "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.sessions_before, a.version, a.created_at"
+        "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.sessions_before, a.version, \
+         a.created_at, a.foreign_after, a.last_login_at"
     };
 }
 
@@ -12,7 +13,7 @@ macro_rules! account {
 macro_rules! session {
     () => {
         "s.sid, s.subject, s.generation, s.rotated_at, s.seed, s.opened_seq, s.opened_at, s.idle_until, s.ends_at, \
-         s.ended_reason, s.ended_at, s.ended_actor, s.device, s.address"
+         s.ended_reason, s.ended_at, s.ended_actor, s.device, s.address, s.claims, s.foreign_key, s.foreign_until"
     };
 }
 
@@ -26,8 +27,8 @@ macro_rules! entry {
 /// Sessions of the account `?1` that count as of `?2`, below the watermarks `?3`.
 macro_rules! counted {
     () => {
-        "FROM session INDEXED BY session_live \
-         WHERE subject = ?1 AND ended_reason IS NULL AND idle_until > ?2 AND opened_seq >= ?3"
+        "FROM session s INDEXED BY session_live \
+         WHERE s.subject = ?1 AND s.ended_reason IS NULL AND s.idle_until > ?2 AND s.opened_seq >= ?3"
     };
 }
 
@@ -36,6 +37,24 @@ macro_rules! uncovered {
     () => {
         "opened_seq >= (SELECT f.sessions_before FROM feed_head f WHERE f.id = 1) \
          AND opened_seq >= (SELECT a.sessions_before FROM account a WHERE a.subject = session.subject)"
+    };
+}
+
+/// A session is added for the account `?2` at its version `?15`, whose watermarks and those over everything it is above.
+macro_rules! open_session {
+    () => {
+        "INSERT INTO session (sid, subject, generation, rotated_at, seed, opened_seq, opened_at, idle_until, ends_at, \
+         ended_reason, ended_at, ended_actor, device, address, claims, foreign_key, foreign_until) \
+         SELECT ?1, a.subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16, ?17, ?18 \
+         FROM account a JOIN feed_head f ON f.id = 1 \
+         WHERE a.subject = ?2 AND a.version = ?15 AND a.sessions_before <= ?6 AND f.sessions_before <= ?6"
+    };
+}
+
+/// Until when a session's row is kept at least.
+macro_rules! kept_until {
+    () => {
+        "max(idle_until, coalesce(foreign_until, 0))"
     };
 }
 
@@ -54,21 +73,29 @@ pub(super) const WAL_PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(super) const WAL_RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 
 // Reads.
-pub(super) const HEAD: &str = "SELECT seq, chain, sessions_before FROM feed_head WHERE id = 1";
+pub(super) const HEAD: &str = "SELECT seq, chain, sessions_before, foreign_after FROM feed_head WHERE id = 1";
 pub(super) const LONGEST_LIFETIME: &str = "SELECT longest_lifetime_ms FROM feed_head WHERE id = 1";
 pub(super) const ACCOUNT_BY_NAME: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.username_folded = ?1");
 pub(super) const ACCOUNT_BY_SUBJECT: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.subject = ?1");
+pub(super) const ACCOUNT_BY_EMAIL: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.email_folded = ?1 LIMIT 2");
 pub(super) const ACCOUNTS: &str =
     concat!("SELECT ", account!(), " FROM account a WHERE a.username_folded > ?1 ORDER BY a.username_folded LIMIT ?2");
+pub(super) const PASSWORD_CLASS_AFTER: &str = "SELECT min(password_class) FROM account WHERE password_class > ?1";
 pub(super) const LIVE_SESSIONS: &str = concat!("SELECT count(*) ", counted!());
-pub(super) const IDLEST: &str = concat!("SELECT sid ", counted!(), " ORDER BY rotated_at, sid LIMIT 1");
+pub(super) const IDLEST: &str = concat!("SELECT ", session!(), " ", counted!(), " ORDER BY s.rotated_at, s.sid LIMIT 1");
 pub(super) const SESSION: &str =
     concat!("SELECT ", session!(), ", ", account!(), " FROM session s JOIN account a ON a.subject = s.subject WHERE s.sid = ?1");
+pub(super) const ADOPTED: &str =
+    concat!("SELECT ", session!(), ", ", account!(), " FROM session s JOIN account a ON a.subject = s.subject WHERE s.foreign_key = ?1");
 pub(super) const SESSIONS_OF: &str =
     concat!("SELECT ", session!(), " FROM session s INDEXED BY session_of WHERE s.subject = ?1 AND s.sid > ?2 ORDER BY s.sid LIMIT ?3");
 pub(super) const ENTRIES_AFTER: &str = concat!("SELECT ", entry!(), " FROM revocation_log WHERE seq > ?1 ORDER BY seq LIMIT ?2");
 pub(super) const ENTRIES_OF: &str = concat!("SELECT ", entry!(), " FROM revocation_log WHERE key = ?1 ORDER BY seq");
-pub(super) const KEYS: &str = "SELECT kid, algorithm, state, retires_at, secret, created_at FROM signing_key ORDER BY created_at, kid";
+pub(super) const REVOKED_ALREADY: &str = "SELECT 1 FROM revocation_log WHERE key = ?1 LIMIT 1";
+pub(super) const ADOPTED_ALREADY: &str = "SELECT 1 FROM session WHERE foreign_key = ?1 LIMIT 1";
+pub(super) const KEYS: &str =
+    "SELECT kid, algorithm, state, retires_at, secret, created_at, source FROM signing_key ORDER BY created_at, kid";
+pub(super) const REMEMBERED: &str = "SELECT value FROM remembered WHERE name = ?1";
 pub(super) const SECRET: &str = "SELECT secret FROM secret WHERE name = ?1";
 
 // The log.
@@ -78,17 +105,14 @@ pub(super) const MOVE_HEAD: &str = "UPDATE feed_head SET seq = ?1, chain = ?2 WH
 
 // Changes. Those that add a row write none where one is in the way.
 pub(super) const ADD_ACCOUNT: &str = "INSERT INTO account (subject, username, username_folded, email, email_folded, email_verified_at, \
-     password, state, state_at, sessions_before, version, created_at) \
-     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
+     password, state, state_at, sessions_before, version, created_at, foreign_after, last_login_at, \
+     password_class) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 \
      WHERE NOT EXISTS (SELECT 1 FROM account WHERE email_folded = ?5) \
      ON CONFLICT DO NOTHING";
-pub(super) const OPEN_SESSION: &str = "INSERT INTO session (sid, subject, generation, rotated_at, seed, opened_seq, opened_at, \
-     idle_until, ends_at, ended_reason, ended_at, ended_actor, device, address) \
-     SELECT ?1, a.subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM account a \
-     WHERE a.subject = ?2 AND a.version = ?15 AND a.sessions_before <= ?6 \
-     AND (SELECT f.sessions_before FROM feed_head f WHERE f.id = 1) <= ?6 \
-     ON CONFLICT DO NOTHING";
-pub(super) const REHASH: &str = "UPDATE account SET password = ?1 WHERE subject = ?2 AND version = ?3";
+pub(super) const OPEN_SESSION: &str = concat!(open_session!(), " ON CONFLICT DO NOTHING");
+pub(super) const ADOPT: &str = concat!(open_session!(), " AND a.foreign_after < ?19 AND f.foreign_after < ?19 ON CONFLICT DO NOTHING");
+pub(super) const REHASH: &str = "UPDATE account SET password = ?1, password_class = ?4 WHERE subject = ?2 AND version = ?3";
+pub(super) const LAST_LOGIN: &str = "UPDATE account SET last_login_at = ?1 WHERE subject = ?2 AND version = ?3";
 pub(super) const ROTATE: &str = concat!(
     "UPDATE session SET generation = ?3, rotated_at = ?4, idle_until = ?5 \
      WHERE sid = ?1 AND generation = ?2 AND ended_reason IS NULL AND ",
@@ -101,24 +125,33 @@ pub(super) const SURVIVE: &str = concat!(
 );
 pub(super) const END_SESSION: &str =
     "UPDATE session SET ended_reason = ?2, ended_at = ?3, ended_actor = ?4 WHERE sid = ?1 AND ended_reason IS NULL";
-pub(super) const END_ACCOUNT: &str = "UPDATE account SET sessions_before = ?3, version = version + 1, \
-     password = coalesce(?4, password), state = coalesce(?5, state), state_at = iif(?5 IS NULL, state_at, ?6) \
+pub(super) const END_ACCOUNT: &str = "UPDATE account SET sessions_before = ?3, foreign_after = max(foreign_after, ?7), version = version + 1, \
+     password = coalesce(?4, password), password_class = iif(?4 IS NULL, password_class, ?8), state = coalesce(?5, state), state_at = iif(?5 IS NULL, state_at, ?6) \
      WHERE subject = ?1 AND version = ?2";
-pub(super) const END_EVERYTHING: &str = "UPDATE feed_head SET sessions_before = ?1 WHERE id = 1 AND seq = ?1";
+pub(super) const END_EVERYTHING: &str =
+    "UPDATE feed_head SET sessions_before = ?1, foreign_after = max(foreign_after, ?2) WHERE id = 1 AND seq = ?1";
 pub(super) const RETIRE_KEY: &str = "UPDATE signing_key SET state = 'retiring', retires_at = ?2 WHERE kid = ?1 AND state = 'current'";
-pub(super) const ADD_KEY: &str = "INSERT INTO signing_key (kid, algorithm, state, retires_at, secret, created_at) \
-     SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE state = 'current') \
+pub(super) const RESUME_KEY: &str = "UPDATE signing_key SET state = 'current', retires_at = NULL WHERE kid = ?1 AND state = 'retiring'";
+pub(super) const ADD_KEY: &str = "INSERT INTO signing_key (kid, algorithm, state, retires_at, secret, created_at, source) \
+     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE state = 'current') \
      ON CONFLICT DO NOTHING";
 pub(super) const DROP_KEY: &str = "DELETE FROM signing_key WHERE kid = ?1 AND state = 'retiring'";
 pub(super) const ADD_SECRET: &str = "INSERT INTO secret (name, secret) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+pub(super) const REMEMBER: &str =
+    "INSERT INTO remembered (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 pub(super) const RAISE_LONGEST_LIFETIME: &str = "UPDATE feed_head SET longest_lifetime_ms = max(longest_lifetime_ms, ?1) WHERE id = 1";
 
 // Pruning. The indexes are named so that a page of few rows never reads the whole table.
 pub(super) const MARK_ENTRIES: &str = "UPDATE revocation_log SET marked_at = ?1 WHERE marked_at IS NULL AND seq IN \
      (SELECT seq FROM revocation_log INDEXED BY revocation_log_unmarked \
       WHERE marked_at IS NULL AND drop_after <= ?1 ORDER BY drop_after, seq LIMIT ?2)";
-pub(super) const FORGET_SESSIONS: &str = "DELETE FROM session WHERE sid IN \
-     (SELECT sid FROM session INDEXED BY session_idle WHERE idle_until < ?1 ORDER BY idle_until, sid LIMIT ?2)";
+pub(super) const FORGET_SESSIONS: &str = concat!(
+    "DELETE FROM session WHERE sid IN (SELECT sid FROM session INDEXED BY session_kept WHERE ",
+    kept_until!(),
+    " < ?1 ORDER BY ",
+    kept_until!(),
+    ", sid LIMIT ?2)"
+);
 pub(super) const DELETE_ENTRIES: &str = "DELETE FROM revocation_log WHERE seq IN \
      (SELECT seq FROM revocation_log INDEXED BY revocation_log_marked \
       WHERE marked_at <= ?2 AND drop_after <= ?1 ORDER BY marked_at, seq LIMIT ?3) RETURNING seq";

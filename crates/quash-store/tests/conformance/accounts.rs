@@ -1,6 +1,6 @@
 //! Accounts and reading them: what is unique, what is counted, and in which order they come.
 
-use quash_core::model::{Account, AccountState, Change, PasswordHash, Receipt, ScopeKind, Seq};
+use quash_core::model::{Account, AccountBy, AccountState, Change, PasswordHash, Receipt, ScopeKind, Seq};
 use quash_core::watch::feed;
 use quash_store::Store;
 
@@ -15,7 +15,7 @@ pub(crate) async fn a_new_store_is_empty(store: &dyn Store) {
     assert_eq!(store.secret("first").await, Ok(None));
     assert_eq!(store.longest_lifetime().await, Ok(0));
     assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
-    let loaded = store.account_by_name("dana", NOW).await.expect("a look");
+    let loaded = store.account(&by_name("dana"), NOW).await.expect("a look");
     assert_eq!((loaded.account, loaded.live_sessions, loaded.idlest), (None, 0, None));
     assert!(!*store.broken().borrow());
 }
@@ -28,12 +28,22 @@ pub(crate) async fn an_account_is_read_back(store: &dyn Store) {
     accounts[3].password = None;
     accounts[3].sessions_before = Seq::start_of(1);
     accounts[3].version = 7;
+    accounts[3].foreign_after = at(3);
+    accounts[3].last_login_at = Some(at(4));
     for account in accounts {
         assert_eq!(commit(store, Change::AddAccount(account.clone())).await, Receipt::default());
-        let by_name = store.account_by_name(account.username.folded(), NOW).await.expect("a look");
+        let by_name = store.account(&by_name(account.username.folded()), NOW).await.expect("a look");
         assert_eq!(by_name.account.as_ref(), Some(&account));
-        assert_eq!(store.account_by_subject(&account.subject, NOW).await.expect("a look"), by_name);
+        assert_eq!(store.account(&AccountBy::Subject(account.subject.clone()), NOW).await.expect("a look"), by_name);
     }
+}
+
+pub(crate) async fn an_account_is_found_by_an_address_that_one_has(store: &dyn Store) {
+    commit(store, Change::AddAccount(with_email("dana", "Dana@Example.org"))).await;
+    commit(store, Change::AddAccount(account("kim"))).await;
+    let found = async |folded: &str| store.account(&AccountBy::Email(folded.into()), NOW).await.expect("a look").account;
+    assert_eq!(found("dana@example.org").await, Some(with_email("dana", "Dana@Example.org")));
+    assert_eq!(found("kim@example.org").await, None);
 }
 
 pub(crate) async fn an_account_needs_an_unused_subject_name_and_address(store: &dyn Store) {
@@ -66,22 +76,42 @@ pub(crate) async fn a_better_hash_is_no_new_version(store: &dyn Store) {
     commit(store, Change::AddAccount(account("dana"))).await;
     let rehash = Some(PasswordHash::new("better".into()));
     let opened = session(1, "dana", head(store).await);
-    conflict(store, Change::OpenSession { session: opened.clone(), version: 2, rehash: rehash.clone(), evict: None }).await;
-    commit(store, Change::OpenSession { session: opened, version: 1, rehash: rehash.clone(), evict: None }).await;
-    assert_eq!(read(store, "dana").await, Account { password: rehash, ..account("dana") });
+    conflict(store, open_rehashing(opened.clone(), 2, rehash.clone())).await;
+    commit(store, open_rehashing(opened, 1, rehash.clone())).await;
+    assert_eq!(read(store, "dana").await, Account { password: rehash, last_login_at: Some(at(7)), ..account("dana") });
+}
+
+pub(crate) async fn the_classes_of_hashes_are_told_apart(store: &dyn Store) {
+    let classes = async |limit| store.password_classes(limit).await.expect("classes");
+    assert_eq!(classes(9).await, [""; 0]);
+    for name in ["dana", "kim", "lee", "nils"] {
+        commit(store, Change::AddAccount(account(name))).await;
+    }
+    commit(store, Change::AddAccount(Account { password: None, ..account("nobody") })).await;
+    commit(store, Change::AddAccount(Account { password: Some(PasswordHash::new("of no class".into())), ..account("somebody") })).await;
+    assert_eq!(classes(9).await, ["class 3", "class 4"]);
+    assert_eq!(classes(1).await, ["class 3"]);
+    let better = PasswordHash::new("better".into()).of_class("class 9".into());
+    commit(store, open_rehashing(session(1, "kim", head(store).await), 1, Some(better.clone()))).await;
+    let Change::EndAccount { subject, version, entry, .. } = end_account("lee", 1, None) else { panic!("an end") };
+    let password = Some(better);
+    commit(store, Change::EndAccount { subject, version, entry, password, state: None, survivor: None }).await;
+    assert_eq!(classes(9).await, ["class 4", "class 9"]);
+    commit(store, end_account("lee", 2, None)).await;
+    assert_eq!(classes(9).await, ["class 4", "class 9"], "who keeps the password keeps its class");
 }
 
 pub(crate) async fn counting_leaves_out_what_is_not_live(store: &dyn Store) {
     two_sessions(store).await;
     let counted = async |now| {
-        let loaded = store.account_by_name("dana", now).await.expect("a look");
-        (loaded.live_sessions, loaded.idlest)
+        let loaded = store.account(&by_name("dana"), now).await.expect("a look");
+        (loaded.live_sessions, loaded.idlest.map(|idlest| idlest.id))
     };
     assert_eq!(counted(NOW).await, (2, Some(sid(1))));
     // The first is idle until exactly then.
     assert_eq!(counted(at(86_401)).await, (1, Some(sid(2))));
     assert_eq!(counted(at(86_402)).await, (0, None));
-    commit(store, Change::EndSessions { sessions: vec![end(1)] }).await;
+    commit(store, ends(vec![end(1)])).await;
     assert_eq!(counted(NOW).await, (1, Some(sid(2))));
     commit(store, end_account("dana", 1, Some(survivor(2, 0)))).await;
     assert_eq!(counted(NOW).await, (1, Some(sid(2))));
@@ -95,7 +125,7 @@ pub(crate) async fn counting_leaves_out_what_is_not_live(store: &dyn Store) {
 
 pub(crate) async fn the_idlest_is_the_longest_unrotated(store: &dyn Store) {
     two_sessions(store).await;
-    let idlest = async || store.account_by_name("dana", NOW).await.expect("a look").idlest;
+    let idlest = async || store.account(&by_name("dana"), NOW).await.expect("a look").idlest.map(|idlest| idlest.id);
     commit(store, rotate(1, 0)).await;
     assert_eq!(idlest().await, Some(sid(2)));
     // Rotated at the same moment: the lower id.

@@ -23,6 +23,29 @@ pub(crate) async fn a_key_replaces_the_current_one(store: &dyn Store) {
     assert_eq!(store.keys().await, Ok(vec![third, first, second]));
 }
 
+pub(crate) async fn a_retiring_key_is_resumed(store: &dyn Store) {
+    let kid = |text: &str| Kid::parse(text).expect("a key id");
+    let until = KeyState::Retiring { until: at(100) };
+    commit(store, Change::AddKey { key: key("first", KeyState::Current, at(1)), replaces: None }).await;
+    let resume = |resumed: &str, replaced: &str, state| Change::ResumeKey { kid: kid(resumed), replaces: (kid(replaced), state) };
+    conflict(store, resume("first", "first", until)).await;
+    commit(store, Change::AddKey { key: key("second", KeyState::Current, at(2)), replaces: Some((kid("first"), until)) }).await;
+    conflict(store, resume("second", "first", until)).await;
+    conflict(store, resume("first", "second", KeyState::Current)).await;
+    conflict(store, resume("other", "second", until)).await;
+    commit(store, resume("first", "second", until)).await;
+    assert_eq!(store.keys().await, Ok(vec![key("first", KeyState::Current, at(1)), key("second", until, at(2))]));
+}
+
+pub(crate) async fn a_setting_is_remembered(store: &dyn Store) {
+    assert_eq!(store.remembered("first").await, Ok(None));
+    for value in ["a", "b", "b"] {
+        commit(store, Change::Remember { name: "first", value: value.into() }).await;
+        assert_eq!(store.remembered("first").await, Ok(Some(value.into())));
+    }
+    assert_eq!(store.remembered("second").await, Ok(None));
+}
+
 pub(crate) async fn a_key_is_dropped_only_while_retiring(store: &dyn Store) {
     let kid = || Kid::parse("first").expect("a key id");
     conflict(store, Change::DropKey { kid: kid() }).await;

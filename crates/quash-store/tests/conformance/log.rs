@@ -11,8 +11,8 @@ use crate::support::*;
 pub(crate) async fn numbers_are_gapless_and_chained(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, Change::Revoke { entry: entry(ScopeKind::Token, 5) }).await;
-    conflict(store, Change::EndSessions { sessions: vec![end(1), end(9)] }).await;
-    commit(store, Change::EndSessions { sessions: vec![end(1), end(2)] }).await;
+    conflict(store, ends(vec![end(1), end(9)])).await;
+    commit(store, ends(vec![end(1), end(2)])).await;
     conflict(store, end_account("dana", 5, None)).await;
     commit(store, end_account("dana", 1, None)).await;
     commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 9) }).await;

@@ -2,6 +2,7 @@
 //! tests run over all stores; what only one of them can do is tested in a file of its own.
 
 mod accounts;
+mod adoption;
 mod keys;
 mod log;
 mod sessions;
@@ -35,9 +36,11 @@ for_each_store! {
     accounts {
         a_new_store_is_empty
         an_account_is_read_back
+        an_account_is_found_by_an_address_that_one_has
         an_account_needs_an_unused_subject_name_and_address
         accounts_come_in_the_order_of_their_names
         a_better_hash_is_no_new_version
+        the_classes_of_hashes_are_told_apart
         counting_leaves_out_what_is_not_live
         the_idlest_is_the_longest_unrotated
     }
@@ -56,6 +59,16 @@ for_each_store! {
         sessions_come_in_pages
         spent_sessions_are_forgotten
         changes_handed_in_at_once_keep_their_order
+    }
+    adoption {
+        an_adopted_session_is_read_back
+        a_token_opens_one_session
+        a_revoked_token_opens_none
+        a_token_from_before_the_end_opens_none
+        a_token_is_revoked_once_and_only_while_it_has_opened_none
+        sessions_and_tokens_end_together_or_not_at_all
+        the_token_dies_with_its_session
+        a_row_is_kept_as_long_as_its_token_could_come_back
     }
     watermarks {
         a_session_inserted_during_a_reset_is_refused
@@ -85,7 +98,9 @@ for_each_store! {
     }
     keys {
         a_key_replaces_the_current_one
+        a_retiring_key_is_resumed
         a_key_is_dropped_only_while_retiring
+        a_setting_is_remembered
         a_secret_is_written_once
     }
 }

@@ -28,14 +28,14 @@ pub(crate) async fn a_session_opens_only_at_the_accounts_version(store: &dyn Sto
 pub(crate) async fn a_session_id_is_used_once(store: &dyn Store) {
     two_sessions(store).await;
     conflict(store, open(session(1, "dana", head(store).await), 1)).await;
-    commit(store, Change::EndSessions { sessions: vec![end(1)] }).await;
+    commit(store, ends(vec![end(1)])).await;
     conflict(store, open(session(1, "dana", head(store).await), 1)).await;
 }
 
 pub(crate) async fn evicting_ends_the_evicted(store: &dyn Store) {
     two_sessions(store).await;
     let third = session(3, "dana", head(store).await);
-    let receipt = commit(store, Change::OpenSession { session: third, version: 1, rehash: None, evict: Some(end(1)) }).await;
+    let receipt = commit(store, open_evicting(third, 1, Some(end(1)))).await;
     assert_eq!(receipt.seq, Some(head(store).await));
     assert_eq!(state(store, 1).await, SessionState::Ended(Ending { reason: Reason::LogOut, at: at(1), actor: Actor::Owner }));
     assert_eq!((state(store, 2).await, state(store, 3).await), (SessionState::Live, SessionState::Live));
@@ -44,19 +44,19 @@ pub(crate) async fn evicting_ends_the_evicted(store: &dyn Store) {
 
 pub(crate) async fn evicting_what_has_ended_is_refused(store: &dyn Store) {
     two_sessions(store).await;
-    commit(store, Change::EndSessions { sessions: vec![end(1)] }).await;
+    commit(store, ends(vec![end(1)])).await;
     for evicted in [1, 9] {
         let third = session(3, "dana", head(store).await);
-        conflict(store, Change::OpenSession { session: third, version: 1, rehash: None, evict: Some(end(evicted)) }).await;
+        conflict(store, open_evicting(third, 1, Some(end(evicted)))).await;
     }
 }
 
 pub(crate) async fn a_conflict_after_an_eviction_undoes_it(store: &dyn Store) {
     two_sessions(store).await;
     let third = session(3, "dana", head(store).await);
-    conflict(store, Change::OpenSession { session: third, version: 2, rehash: None, evict: Some(end(1)) }).await;
+    conflict(store, open_evicting(third, 2, Some(end(1)))).await;
     let second = session(2, "dana", head(store).await);
-    conflict(store, Change::OpenSession { session: second, version: 1, rehash: None, evict: Some(end(1)) }).await;
+    conflict(store, open_evicting(second, 1, Some(end(1)))).await;
     assert_eq!(state(store, 1).await, SessionState::Live);
 }
 
@@ -75,23 +75,23 @@ pub(crate) async fn one_rotation_wins(store: &dyn Store) {
 
 pub(crate) async fn an_ended_session_does_not_rotate(store: &dyn Store) {
     two_sessions(store).await;
-    commit(store, Change::EndSessions { sessions: vec![end(1)] }).await;
+    commit(store, ends(vec![end(1)])).await;
     conflict(store, rotate(1, 0)).await;
 }
 
 pub(crate) async fn a_rotated_session_still_ends(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, rotate(1, 0)).await;
-    commit(store, Change::EndSessions { sessions: vec![end(1)] }).await;
+    commit(store, ends(vec![end(1)])).await;
     conflict(store, rotate(1, 1)).await;
 }
 
 pub(crate) async fn sessions_end_together_or_not_at_all(store: &dyn Store) {
     two_sessions(store).await;
-    conflict(store, Change::EndSessions { sessions: vec![end(1), end(9)] }).await;
-    conflict(store, Change::EndSessions { sessions: vec![end(1), end(1)] }).await;
+    conflict(store, ends(vec![end(1), end(9)])).await;
+    conflict(store, ends(vec![end(1), end(1)])).await;
     assert_eq!(state(store, 1).await, SessionState::Live);
-    let receipt = commit(store, Change::EndSessions { sessions: vec![end(2), end(1)] }).await;
+    let receipt = commit(store, ends(vec![end(2), end(1)])).await;
     let entries = store.entries_after(Seq::ZERO, 10).await.expect("entries");
     assert_eq!(entries.iter().map(|entry| entry.key).collect::<Vec<_>>(), [ScopeKey([2; 16]), ScopeKey([1; 16])]);
     assert_eq!(receipt.seq, entries.last().map(|entry| entry.seq));
@@ -100,10 +100,10 @@ pub(crate) async fn sessions_end_together_or_not_at_all(store: &dyn Store) {
 
 pub(crate) async fn a_session_ends_once(store: &dyn Store) {
     two_sessions(store).await;
-    commit(store, Change::EndSessions { sessions: vec![end(1)] }).await;
+    commit(store, ends(vec![end(1)])).await;
     let again = SessionEnd { entry: entry(ScopeKind::Session, 77), ..end(1) };
-    conflict(store, Change::EndSessions { sessions: vec![again] }).await;
-    assert_eq!(commit(store, Change::EndSessions { sessions: vec![] }).await, Receipt::default());
+    conflict(store, ends(vec![again])).await;
+    assert_eq!(commit(store, ends(vec![])).await, Receipt::default());
 }
 
 pub(crate) async fn sessions_come_in_pages(store: &dyn Store) {
@@ -111,7 +111,7 @@ pub(crate) async fn sessions_come_in_pages(store: &dyn Store) {
     commit(store, Change::AddAccount(account("kim"))).await;
     commit(store, open(session(3, "kim", head(store).await), 1)).await;
     commit(store, open(session(4, "dana", head(store).await), 1)).await;
-    commit(store, Change::EndSessions { sessions: vec![end(2)] }).await;
+    commit(store, ends(vec![end(2)])).await;
     let ids = async |after, limit| {
         let sessions = store.sessions_of(&subject("dana"), after, limit).await.expect("sessions");
         sessions.iter().map(|session| session.id).collect::<Vec<_>>()
@@ -123,7 +123,7 @@ pub(crate) async fn sessions_come_in_pages(store: &dyn Store) {
 
 pub(crate) async fn spent_sessions_are_forgotten(store: &dyn Store) {
     two_sessions(store).await;
-    commit(store, Change::EndSessions { sessions: vec![end(2)] }).await;
+    commit(store, ends(vec![end(2)])).await;
     let gone = session(1, "dana", Seq::ZERO).idle_until + limits::SESSION_KEPT;
     let mark = |now| Change::MarkExpired { now, limit: 10 };
     commit(store, mark(gone)).await;
@@ -138,8 +138,8 @@ pub(crate) async fn changes_handed_in_at_once_keep_their_order(store: &dyn Store
     let mut changes = vec![Change::AddAccount(account("dana")), open(session(1, "dana", Seq::start_of(1)), 1)];
     changes.extend((0..20).map(|from| rotate(1, from)));
     // One of those whose guard doesn't hold has appended an entry before that shows.
-    let half = Change::EndSessions { sessions: vec![end(1), end(9)] };
-    changes.extend([rotate(1, 7), half, Change::EndSessions { sessions: vec![end(1)] }, rotate(1, 20)]);
+    let half = ends(vec![end(1), end(9)]);
+    changes.extend([rotate(1, 7), half, ends(vec![end(1)]), rotate(1, 20)]);
     let held: Vec<_> = commit_all(store, changes).await.iter().map(Result::is_ok).collect();
     assert_eq!(held, [[true; 22].as_slice(), &[false, false, true, false]].concat());
     assert_eq!(head(store).await, Seq::start_of(1).next());

@@ -36,7 +36,7 @@ pub(crate) async fn a_covered_session_does_not_rotate(store: &dyn Store) {
 pub(crate) async fn a_covered_session_may_still_be_ended(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, end_account("dana", 1, None)).await;
-    commit(store, Change::EndSessions { sessions: vec![end(1)] }).await;
+    commit(store, ends(vec![end(1)])).await;
 }
 
 pub(crate) async fn the_end_of_an_account_is_a_watermark(store: &dyn Store) {
@@ -45,7 +45,10 @@ pub(crate) async fn the_end_of_an_account_is_a_watermark(store: &dyn Store) {
     commit(store, open(session(3, "kim", head(store).await), 1)).await;
     let receipt = commit(store, end_account("dana", 1, None)).await;
     assert_eq!(receipt.seq, Some(head(store).await));
-    assert_eq!(read(store, "dana").await, Account { sessions_before: head(store).await, version: 2, ..account("dana") });
+    assert_eq!(
+        read(store, "dana").await,
+        Account { sessions_before: head(store).await, version: 2, foreign_after: at(200), ..account("dana") }
+    );
     // Constant work: no row of a session was touched.
     assert_eq!((state(store, 1).await, state(store, 2).await), (SessionState::Live, SessionState::Live));
     let loaded = store.session(sid(1)).await.expect("a look");
@@ -128,7 +131,7 @@ pub(crate) async fn a_survivor_must_be_live_at_its_generation_and_of_the_account
     conflict(store, end_account("kim", 1, Some(survivor(1, 0)))).await;
     commit(store, rotate(1, 0)).await;
     conflict(store, end_account("dana", 1, Some(survivor(1, 0)))).await;
-    commit(store, Change::EndSessions { sessions: vec![end(1)] }).await;
+    commit(store, ends(vec![end(1)])).await;
     conflict(store, end_account("dana", 1, Some(survivor(1, 1)))).await;
     commit(store, end_account("dana", 1, Some(Survivor { ..survivor(2, 0) }))).await;
 }

@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use quash_core::model::{Account, Change, PasswordHash, Sealed};
+use quash_core::model::{Account, AccountBy, Change, PasswordHash, Sealed};
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
 use rusqlite::Connection;
 
@@ -24,7 +24,7 @@ fn large_secret(n: usize) -> Change {
 async fn found(store: &SqliteStore) -> [bool; 16] {
     let mut found = [false; 16];
     for (found, name) in found.iter_mut().zip(NAMES) {
-        let account = store.account_by_subject(&subject(name), NOW).await.expect("a look").account;
+        let account = store.account(&AccountBy::Subject(subject(name)), NOW).await.expect("a look").account;
         *found = account.is_some() || store.secret(name).await.expect("a look").is_some();
     }
     found

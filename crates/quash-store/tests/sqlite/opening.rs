@@ -13,7 +13,7 @@ use crate::support::*;
 async fn fill(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, rotate(1, 0)).await;
-    commit(store, Change::EndSessions { sessions: vec![end(2)] }).await;
+    commit(store, ends(vec![end(2)])).await;
     commit(store, end_account("dana", 1, Some(survivor(1, 1)))).await;
     commit(store, Change::RaiseLongestLifetime(1000)).await;
 }
@@ -84,21 +84,48 @@ async fn a_newer_database_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     drop(sqlite(directory.path()));
     let path = directory.path().join("quash.db");
-    change(&path, "INSERT INTO schema_migration VALUES (2, 'later', x'00')");
+    change(&path, "INSERT INTO schema_migration VALUES (3, 'later', x'00')");
     let before = fs::read(&path).expect("a file");
-    assert!(matches!(refusal(&path), OpenError::Newer { found: 2, known: 1, .. }));
+    assert!(matches!(refusal(&path), OpenError::Newer { found: 3, known: 2, .. }));
     assert_eq!(fs::read(&path).expect("a file"), before);
 }
 
 #[tokio::test]
 async fn an_altered_database_is_refused() {
-    for alteration in ["UPDATE schema_migration SET checksum = x'00'", "UPDATE schema_migration SET number = 0"] {
+    for alteration in ["UPDATE schema_migration SET checksum = x'00'", "UPDATE schema_migration SET number = 0 WHERE number = 1"] {
         let directory = tempfile::tempdir().expect("a directory");
         drop(sqlite(directory.path()));
         let path = directory.path().join("quash.db");
         change(&path, alteration);
         assert!(matches!(refusal(&path), OpenError::Altered { number: 1, .. }), "{alteration}");
     }
+}
+
+#[tokio::test]
+async fn a_database_from_before_foreign_tokens_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("quash.db");
+    let first = include_str!("../../migrations/sqlite/0001_sessions.sql");
+    change(&path, "CREATE TABLE schema_migration (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum BLOB NOT NULL) STRICT");
+    change(&path, first);
+    let checksum: String =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, first.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    change(&path, &format!("INSERT INTO schema_migration VALUES (1, 'sessions', x'{checksum}')"));
+    change(
+        &path,
+        "INSERT INTO account VALUES ('dana', 'dana', 'dana', NULL, NULL, NULL, 'hash of dana', 'active', NULL, 0, 1, 1800000000000)",
+    );
+    change(
+        &path,
+        "INSERT INTO session VALUES (zeroblob(16), 'dana', 3, 1, zeroblob(16), 17179869184, 1, 1900000000000, NULL, 'browser', NULL, NULL, NULL, NULL)",
+    );
+    change(&path, "INSERT INTO signing_key VALUES ('first', 'EdDSA', 'current', NULL, x'00', 5)");
+    let store = sqlite(directory.path());
+    assert_eq!(read(&store, "dana").await, account("dana"));
+    let (session, _) = store.session(sid(0)).await.expect("a look").found.expect("the session");
+    assert_eq!((session.generation.0, session.claims.to_json(), session.adopted), (3, None, None));
+    let keys = store.keys().await.expect("keys");
+    assert_eq!(keys.iter().map(|key| key.source).collect::<Vec<_>>(), [quash_core::model::KeySource::Made]);
 }
 
 #[test]
@@ -127,7 +154,7 @@ async fn a_row_that_cannot_be_read_is_no_panic() {
     change(&path, "UPDATE revocation_log SET kind = 99; UPDATE account SET username = ''; UPDATE feed_head SET chain = zeroblob(32)");
     let store = sqlite(directory.path());
     assert!(store.entries_after(Seq::ZERO, 10).await.is_err());
-    assert!(store.account_by_name("dana", NOW).await.is_err());
+    assert!(store.account(&by_name("dana"), NOW).await.is_err());
     assert!(store.session(sid(1)).await.is_err());
     assert!(!*store.broken().borrow());
     commit(&store, Change::AddAccount(account("kim"))).await;

@@ -8,8 +8,9 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountState, Actor, Change, Email, Generation, Keep, KeyRecord, KeyState, Kid, Name, NewEntry, PasswordHash, Reason, Receipt,
-    ScopeKey, ScopeKind, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
+    Account, AccountBy, AccountState, Actor, Adopted, Adoption, Change, CustomClaims, Email, Generation, Keep, KeyRecord, KeySource,
+    KeyState, Kid, Name, NewEntry, Opening, PasswordHash, Reason, Receipt, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionEnd,
+    SessionId, SessionState, Subject, Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -35,12 +36,18 @@ pub(crate) fn account(name: &str) -> Account {
         subject: subject(name),
         username: Name::parse(name).expect("a name"),
         email: None,
-        password: Some(PasswordHash::new(format!("hash of {name}"))),
+        password: Some(PasswordHash::new(format!("hash of {name}")).of_class(format!("class {}", name.len()))),
         state: AccountState::Active,
         sessions_before: Seq::ZERO,
         version: 1,
         created_at: NOW,
+        foreign_after: Timestamp::default(),
+        last_login_at: None,
     }
+}
+
+pub(crate) fn by_name(folded: &str) -> AccountBy {
+    AccountBy::Name(folded.to_owned())
 }
 
 pub(crate) fn with_email(name: &str, email: &str) -> Account {
@@ -65,7 +72,23 @@ pub(crate) fn session(n: u8, of: &str, opened_seq: Seq) -> Session {
         state: SessionState::Live,
         device: Some(format!("browser {n}")),
         address: None,
+        claims: CustomClaims::default(),
+        adopted: None,
     }
+}
+
+/// A session that a token of another issuer opens, which expires a day after the session would.
+pub(crate) fn adopting(n: u8, of: &str, opened_seq: Seq) -> Session {
+    let adopted = Adopted { key: ScopeKey([100 + n; 16]), until: at(2 * 86_400 + i64::from(n)) };
+    let claims = CustomClaims::parse(r#"{"role":"admin"}"#).expect("claims");
+    Session { adopted: Some(adopted), claims, ..session(n, of, opened_seq) }
+}
+
+/// The change that opens it, for a token that was minted `secs` after [`NOW`] and is revoked by its own scope.
+pub(crate) fn adopt(session: Session, version: u64, secs: i64) -> Change {
+    let scopes = session.adopted.iter().map(|adopted| adopted.key).collect();
+    let adopts = Some(Adoption { minted_at: at(secs), scopes });
+    Change::OpenSession(Box::new(Opening { adopts, ..opening(session, version) }))
 }
 
 pub(crate) fn entry(kind: ScopeKind, n: u8) -> NewEntry {
@@ -74,11 +97,33 @@ pub(crate) fn entry(kind: ScopeKind, n: u8) -> NewEntry {
 }
 
 pub(crate) fn end(n: u8) -> SessionEnd {
-    SessionEnd { session: sid(n), entry: NewEntry { reason: Reason::LogOut, actor: Actor::Owner, ..entry(ScopeKind::Session, n) } }
+    let entry = NewEntry { reason: Reason::LogOut, actor: Actor::Owner, ..entry(ScopeKind::Session, n) };
+    SessionEnd { session: sid(n), entry, adopted: None }
+}
+
+/// The end of a session that a token of another issuer has opened.
+pub(crate) fn end_adopted(n: u8) -> SessionEnd {
+    SessionEnd { adopted: Some(entry(ScopeKind::Token, 100 + n)), ..end(n) }
+}
+
+pub(crate) fn ends(sessions: Vec<SessionEnd>) -> Change {
+    Change::EndSessions { sessions, tokens: Vec::new() }
+}
+
+pub(crate) fn opening(session: Session, version: u64) -> Opening {
+    Opening { session, version, rehash: None, evict: None, last_login: None, adopts: None }
 }
 
 pub(crate) fn open(session: Session, version: u64) -> Change {
-    Change::OpenSession { session, version, rehash: None, evict: None }
+    open_evicting(session, version, None)
+}
+
+pub(crate) fn open_evicting(session: Session, version: u64, evict: Option<SessionEnd>) -> Change {
+    Change::OpenSession(Box::new(Opening { evict, ..opening(session, version) }))
+}
+
+pub(crate) fn open_rehashing(session: Session, version: u64, rehash: Option<PasswordHash>) -> Change {
+    Change::OpenSession(Box::new(Opening { rehash, last_login: Some(at(7)), ..opening(session, version) }))
 }
 
 pub(crate) fn rotate(n: u8, from: u32) -> Change {
@@ -97,7 +142,7 @@ pub(crate) fn survivor(n: u8, generation: u32) -> Survivor {
 
 pub(crate) fn key(kid: &str, state: KeyState, created: Timestamp) -> KeyRecord {
     let kid = Kid::parse(kid).expect("a key id");
-    KeyRecord { secret: Sealed(kid.as_str().into()), kid, algorithm: Algorithm::EdDsa, state, created_at: created }
+    KeyRecord { secret: Sealed(kid.as_str().into()), kid, algorithm: Algorithm::EdDsa, state, created_at: created, source: KeySource::Made }
 }
 
 pub(crate) async fn commit(store: &dyn Store, change: Change) -> Receipt {
@@ -120,19 +165,29 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
     told += &format!("{:#?}\n{:#?}\n", store.keys().await, store.entries_after(Seq::ZERO, u32::MAX).await);
     for name in ["first", "second", "third"] {
         told += &format!("{name} {:?}\n", store.secret(name).await.map(|found| found.map(|sealed| sealed.0)));
+        told += &format!("{:?}\n", store.remembered(name).await);
     }
+    told += &format!("{:?}\n", store.password_classes(u32::MAX).await);
     let accounts = store.accounts(None, u32::MAX).await.expect("accounts");
     for account in accounts {
         told += &format!("{:?}\n", account.password.as_ref().map(PasswordHash::as_str));
         for now in [NOW, at(86_403)] {
-            told += &format!("{:#?}\n", store.account_by_name(account.username.folded(), now).await);
+            told += &format!("{:#?}\n", store.account(&by_name(account.username.folded()), now).await);
         }
-        let loaded = store.account_by_subject(&account.subject, at(1)).await;
-        assert_eq!(loaded, store.account_by_name(account.username.folded(), at(1)).await);
+        if let Some(email) = &account.email {
+            told += &format!("{:#?}\n", store.account(&AccountBy::Email(email.folded()), NOW).await);
+        }
+        let loaded = store.account(&AccountBy::Subject(account.subject.clone()), at(1)).await;
+        assert_eq!(loaded, store.account(&by_name(account.username.folded()), at(1)).await);
         let sessions = store.sessions_of(&account.subject, None, u32::MAX).await.expect("sessions");
         for session in &sessions {
             let loaded = store.session(session.id).await.expect("a session");
             assert_eq!(loaded.found, Some((session.clone(), account.clone())));
+            if let Some(adopted) = session.adopted {
+                let foreign = store.foreign(adopted.key, &[adopted.key], None, NOW).await.expect("a look");
+                assert_eq!(foreign.adopted, Some((session.clone(), account.clone())));
+                told += &format!("{:?}\n", foreign.revoked);
+            }
         }
         told += &format!("{sessions:#?}\n");
     }
@@ -166,7 +221,7 @@ pub(crate) async fn two_sessions(store: &dyn Store) {
 }
 
 pub(crate) async fn read(store: &dyn Store, name: &str) -> Account {
-    store.account_by_subject(&subject(name), NOW).await.expect("a look").account.expect("the account")
+    store.account(&AccountBy::Subject(subject(name)), NOW).await.expect("a look").account.expect("the account")
 }
 
 pub(crate) async fn state(store: &dyn Store, n: u8) -> SessionState {

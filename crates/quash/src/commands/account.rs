@@ -39,6 +39,9 @@ pub(super) struct AddArgs {
     /// Its subject, where it has one already; a new UUID otherwise
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
+    /// It can't be used yet: signing in is refused
+    #[arg(long)]
+    deactivated: bool,
     /// Read the password from the first line of standard input; without this or a hash no password is usable
     #[arg(long)]
     password_stdin: bool,
@@ -85,8 +88,8 @@ async fn add(args: AddArgs, place: &Place) -> Result<(), CommandError> {
         (false, true) => Some(GivenPassword::Encoded(from_stdin(Given::Hash)?)),
         (false, false) => None,
     };
-    let AddArgs { name, email, verified, subject, .. } = args;
-    let request = Request::AddAccount(AddAccount { name, email, verified, subject, password });
+    let AddArgs { name, email, verified, subject, deactivated, .. } = args;
+    let request = Request::AddAccount(AddAccount { name, email, verified, subject, password, deactivated });
     print_one(place.ask(Absent::Make, request).await?, place)
 }
 
@@ -159,12 +162,14 @@ fn shown(account: &AccountShown, now: Timestamp) -> String {
         None => account.state.clone(),
     };
     let password = if account.password_usable { "usable" } else { "none: it can't sign in with one" };
-    output::pairs(&[
+    let mut pairs = vec![
         ("name", account.name.clone()),
         ("subject", account.subject.clone()),
         ("state", state),
         ("email", email),
         ("password", password.into()),
         ("created", account.created_at.seen_from(now)),
-    ])
+    ];
+    pairs.extend(account.last_login_at.map(|at| ("last sign-in", at.seen_from(now))));
+    output::pairs(&pairs)
 }

@@ -65,6 +65,7 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir) -> Result<R
     if settings.engine == Engine::Memory {
         tracing::warn!("storage.engine = \"memory\": accounts, sessions and revocations end with this process; never for real users");
     }
+    settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let lock = data_dir.lock_for_server()?;
     let opened = opening::open(settings, data_dir).await?;
     opened.made.iter().for_each(|made| tracing::info!("made {made}"));

@@ -2,7 +2,7 @@
 
 use quash_core::model::{Account, Actor, Reason, SessionId, fold, limits};
 use quash_core::token::{Duplicates, Unverified, parse_json};
-use quash_service::{Ended, Failure, Inspection, NewAccount, NewPassword, Service, Standing};
+use quash_service::{Ended, Failure, Inspection, NewAccount, NewPassword, NewState, Service, Standing};
 use serde_json::{Map, Value};
 
 use super::shown::{AccountPage, AccountShown, EndedShown, InspectionShown, RevokedShown, SessionPage, SessionShown};
@@ -41,12 +41,13 @@ pub(crate) async fn execute(service: &Service, request: Request) -> Result<Reply
 }
 
 async fn add_account(service: &Service, new: AddAccount) -> Result<AccountShown, CommandError> {
-    let AddAccount { name, email, verified, subject, password } = new;
+    let AddAccount { name, email, verified, subject, password, deactivated } = new;
+    let state = if deactivated { NewState::Deactivated } else { NewState::Active };
     let password = password.map(|given| match given {
         GivenPassword::Plain(password) => NewPassword::Plain(password.into_text()),
         GivenPassword::Encoded(hash) => NewPassword::Encoded(hash.into_text()),
     });
-    let added = service.add_account(NewAccount { name, email, verified, subject, password }).await;
+    let added = service.add_account(NewAccount { name, email, verified, subject, password, state }).await;
     let account = added.map_err(|fault| words::not_added(&fault))?;
     Ok(AccountShown::new(&account, service.now()))
 }

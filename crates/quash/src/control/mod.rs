@@ -84,6 +84,7 @@ pub(crate) struct AddAccount {
     pub(crate) verified: bool,
     pub(crate) subject: Option<String>,
     pub(crate) password: Option<GivenPassword>,
+    pub(crate) deactivated: bool,
 }
 
 /// The password of an account to be added.

@@ -27,6 +27,8 @@ pub(crate) struct AccountShown {
     pub(crate) password_usable: bool,
     /// When it was added.
     pub(crate) created_at: Moment,
+    /// When it has last signed in, where that is kept.
+    pub(crate) last_login_at: Option<Moment>,
 }
 
 /// A page of accounts.
@@ -149,6 +151,7 @@ impl AccountShown {
             locked_until,
             password_usable: account.password.is_some(),
             created_at: Moment(account.created_at),
+            last_login_at: account.last_login_at.map(Moment),
         }
     }
 }

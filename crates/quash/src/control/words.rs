@@ -33,6 +33,11 @@ pub(super) fn refusal(refusal: Refusal) -> String {
         Refusal::BadCredentials => "wrong name or password".into(),
         Refusal::EmailNotVerified => "an address that nobody has confirmed".into(),
         Refusal::NoActiveAccount => "no active account".into(),
+        Refusal::TokenWithoutRefreshExp => "without a moment until which it can be exchanged".into(),
+        Refusal::TokenRefreshExpired => "past the moment until which it can be exchanged".into(),
+        Refusal::AccountNotFound => "of an account that isn't there".into(),
+        Refusal::AccountInactive => "of an account that is deactivated".into(),
+        Refusal::PasswordChanged => "from before a change of the password".into(),
         Refusal::TokensOfTwoAccounts => "tokens of two accounts".into(),
     }
 }

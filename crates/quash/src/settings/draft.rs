@@ -2,7 +2,6 @@
 
 use super::SECTIONS;
 use super::key::Unset;
-use super::shape::Shape;
 use super::table::{Description, Naming, Table};
 
 /// How much of the settings a draft holds.
@@ -60,7 +59,7 @@ pub(super) fn sections(tables: &[Table], is_in: impl Fn(&Table, &Description) ->
 }
 
 fn commented(key: &Description) -> String {
-    if key.shape == Shape::Secret {
+    if key.shape.may_be_in_a_file() {
         return format!("\n{}\n# {}; a file of its own is a better place for it:\n", wrapped(&key.doc), key.shape);
     }
     let without = match key.unset {
@@ -68,7 +67,8 @@ fn commented(key: &Description) -> String {
         Unset::Optional { .. } => "; none by default",
         Unset::Required { .. } => "; must be set",
     };
-    format!("\n{}\n# {}{without}\n#{} = {}\n", wrapped(&key.doc), key.shape, key.name, key.unset.written())
+    let shape = wrapped(&format!("{}{without}", key.shape));
+    format!("\n{}\n{shape}\n#{} = {}\n", wrapped(&key.doc), key.name, key.unset.written())
 }
 
 /// A text in lines of comment.

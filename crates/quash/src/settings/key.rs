@@ -26,7 +26,6 @@ pub(super) struct Optional {
 
 /// A section without the key is wrong.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the first section with names isn't there yet"))]
 pub(super) struct Required {
     pub(super) example: &'static str,
 }
@@ -35,13 +34,8 @@ pub(super) struct Required {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Unset {
     DefaultsTo(&'static str),
-    Optional {
-        example: &'static str,
-    },
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first section with names isn't there yet"))]
-    Required {
-        example: &'static str,
-    },
+    Optional { example: &'static str },
+    Required { example: &'static str },
 }
 
 /// What a key's reading gives: the value itself, or an option where nothing may hold.

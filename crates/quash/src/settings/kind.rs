@@ -1,9 +1,11 @@
-//! Kinds of keys: what may be written for each, and the value that comes of it. Spans have their own file, and secrets
-//! are read in `section.rs`, since a file may hold them.
+//! Kinds of keys: what may be written for each, and the value that comes of it. Spans have their own file; secrets
+//! and public keys are read in `section.rs`, since a file may hold them.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use quash_core::model::{ForeignTokens, Timestamp};
 
 use super::shape::{Describe, Shape, either};
 use super::span::{self, Span};
@@ -62,6 +64,14 @@ pub(super) struct File;
 /// its name.
 #[derive(Clone, Copy)]
 pub(super) struct Secret;
+
+/// A public key, in PEM or as a JWK. It may be held by a file: the key with `_file` after its name.
+#[derive(Clone, Copy)]
+pub(super) struct Public;
+
+/// Whether something is done: `accept`, `reject`, or `until` a date, which is the first day (in UTC) on which it isn't.
+#[derive(Clone, Copy)]
+pub(super) struct Taking;
 
 /// A word that stands for nothing, or else what another kind allows.
 #[derive(Clone, Copy)]
@@ -225,6 +235,37 @@ impl Kind for File {
 impl Describe for Secret {
     fn shape(&self) -> Shape {
         Shape::Secret
+    }
+}
+
+impl Describe for Public {
+    fn shape(&self) -> Shape {
+        Shape::Public
+    }
+}
+
+impl Describe for Taking {
+    fn shape(&self) -> Shape {
+        Shape::Taking
+    }
+}
+
+impl Kind for Taking {
+    type Value = ForeignTokens;
+
+    fn read(&self, found: &Found) -> Result<ForeignTokens, Wrong> {
+        let date = |text: &str| {
+            let date: jiff::civil::Date = text.strip_prefix("until ")?.parse().ok()?;
+            let midnight = jiff::tz::TimeZone::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight())).ok()?;
+            (date.to_string() == text["until ".len()..]).then(|| Timestamp::from_secs(midnight.as_second()))
+        };
+        match Text.read(found)?.as_str() {
+            "accept" => Ok(ForeignTokens::Accept),
+            "reject" => Ok(ForeignTokens::Reject),
+            text => date(text)
+                .map(ForeignTokens::Until)
+                .ok_or_else(|| Wrong::new("isn't one that is known", "write \"reject\", \"accept\", or \"until 2027-01-31\" with a date")),
+        }
     }
 }
 

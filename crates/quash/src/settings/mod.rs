@@ -11,11 +11,15 @@ mod secret;
 mod section;
 mod shape;
 mod span;
+mod strength;
 mod table;
 mod value;
+mod web;
 
+mod foreign;
 mod http;
 mod log;
+mod passwords;
 mod rotation;
 mod sessions;
 mod storage;
@@ -32,9 +36,9 @@ mod nearest;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use quash_core::model::{Policy, RotationPolicy};
-use quash_core::token::Algorithm;
+use quash_core::model::{ForeignTokens, Policy, RotationPolicy};
 use quash_server::DoorSettings;
+use quash_service::{KeySetup, Rehash};
 
 use fault::{Faults, Origin, Told};
 use layers::Layers;
@@ -50,15 +54,18 @@ pub(crate) use show::Origins;
 pub(crate) use storage::Engine;
 
 /// All sections, in the order in which they are shown.
-const SECTIONS: &[Table] = &[tokens::TABLE, rotation::TABLE, sessions::TABLE, http::TABLE, storage::TABLE, log::TABLE];
+const SECTIONS: &[Table] =
+    &[tokens::TABLE, foreign::TABLE, rotation::TABLE, sessions::TABLE, passwords::TABLE, http::TABLE, storage::TABLE, log::TABLE];
 
 /// Everything an operator may choose.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// What the law lets an operator choose.
     pub(crate) policy: Policy,
-    /// What new tokens are signed with.
-    pub(crate) algorithm: Algorithm,
+    /// What tokens are signed and verified with.
+    pub(crate) keys: KeySetup,
+    /// What becomes of a hash that isn't what would be made today.
+    pub(crate) rehash: Rehash,
     /// What is chosen about the door.
     pub(crate) door: DoorSettings,
     /// Where to listen.
@@ -67,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) engine: Engine,
     /// What is told about the work.
     pub(crate) log: LogSettings,
+    /// What is allowed and yet unwise, to be said at each start.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Settings, and where they come from.
@@ -131,19 +140,27 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let mut reader = Reader { values, faults };
     let tokens = tokens::read(reader.section(&tokens::TABLE));
     let grace = rotation::read(reader.section(&rotation::TABLE));
+    let (iss, aud) = tokens.as_ref().map_or_else(|_| Default::default(), |read| (read.policy.issuer.clone(), read.policy.audience.clone()));
+    let foreign = foreign::read(&mut reader, iss, aud);
     let sessions = sessions::read(reader.section(&sessions::TABLE));
+    let marked = tokens.as_ref().is_ok_and(|tokens| tokens.policy.names.password_mark.is_some());
+    let rehash = passwords::read(reader.section(&passwords::TABLE), marked);
     let http = http::read(reader.section(&http::TABLE));
     let engine = storage::read(reader.section(&storage::TABLE));
     let log = log::read(reader.section(&log::TABLE));
     // Only now, so that all faults are told.
-    let (tokens, grace, sessions, http) = (tokens?, grace?, sessions?, http?);
+    let (tokens, foreign, grace, sessions, http) = (tokens?, foreign?, grace?, sessions?, http?);
     let rotation = RotationPolicy { rotate: tokens.rotate, blacklist: tokens.blacklist, grace };
+    let mut warnings = tokens.signing.warnings;
+    warnings.extend(foreign.warnings);
+    warnings.extend(at_odds(tokens.policy.foreign, foreign.setups.len()));
     Ok(Settings {
-        policy: Policy { tokens: tokens.policy, rotation, sessions },
-        algorithm: tokens.algorithm,
+        policy: Policy { tokens: tokens.policy, rotation, sessions, accounts: tokens.accounts },
+        keys: KeySetup { algorithm: tokens.signing.algorithm, signing: tokens.signing.key, foreign: foreign.setups },
+        rehash: rehash?,
         door: DoorSettings {
             prefix: http.prefix,
-            auth_header_types: tokens.auth_header_types,
+            token_header: tokens.header,
             compat: tokens.compat,
             behind_proxy: http.behind_proxy,
             ..DoorSettings::default()
@@ -151,7 +168,19 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
         listen: http.listen,
         engine: engine?,
         log: log?,
+        warnings,
     })
+}
+
+/// What is said where one of two settings has no effect without the other.
+fn at_odds(taken: ForeignTokens, issuers: usize) -> Option<String> {
+    match (taken, issuers) {
+        (ForeignTokens::Reject, 1..) => Some("tokens.foreign_tokens is \"reject\": the keys under [foreign] verify nothing".into()),
+        (ForeignTokens::Accept | ForeignTokens::Until(_), 0) => {
+            Some("tokens.foreign_tokens takes tokens of other issuers, and there is none under [foreign]".into())
+        }
+        _ => None,
+    }
 }
 
 /// The settings where nobody has chosen anything.

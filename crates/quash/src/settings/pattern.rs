@@ -8,6 +8,9 @@ use super::span::{Span, UNITS, Zero};
 /// An IP address and a port. It lets more pass than there are addresses.
 pub(super) const ADDRESS: &str = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):[0-9]+$";
 
+/// `accept`, `reject`, or `until` a date. It lets more pass than there are days.
+pub(super) const TAKING: &str = "^(accept|reject|until [0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))$";
+
 /// Exactly the spans between the bounds.
 pub(super) fn span(span: Span) -> String {
     let zero = match span.zero {

@@ -46,15 +46,15 @@ fn of_content(table: &Table) -> Value {
     let keys = table.keys();
     let properties: Map<String, Value> = keys.iter().map(|key| (key.name.clone(), of_key(key))).collect();
     let content = json!({ "type": "object", "additionalProperties": false, "properties": properties });
-    let secrets = keys.iter().filter(|key| key.shape == Shape::Secret);
-    let not_both: Vec<Value> = secrets.map(|key| json!({ "not": { "required": [key.name, format!("{}{FILE}", key.name)] } })).collect();
+    let in_files = keys.iter().filter(|key| key.shape.may_be_in_a_file());
+    let not_both: Vec<Value> = in_files.map(|key| json!({ "not": { "required": [key.name, format!("{}{FILE}", key.name)] } })).collect();
     if not_both.is_empty() { content } else { with(content, json!({ "allOf": not_both })) }
 }
 
 fn of_key(key: &Description) -> Value {
     let plain = |toml: &str| value(&key.shape, &Raw::parse(toml));
     let unset = match key.unset {
-        _ if key.shape == Shape::Secret => json!({}),
+        _ if key.shape.may_be_in_a_file() => json!({}),
         Unset::DefaultsTo(toml) => json!({ "default": plain(toml) }),
         Unset::Optional { example } | Unset::Required { example } => json!({ "examples": [plain(example)] }),
     };
@@ -66,13 +66,14 @@ fn of_shape(shape: &Shape) -> Value {
     let text = json!({ "type": "string", "minLength": 1 });
     match shape {
         Shape::Span(span) => json!({ "type": "string", "pattern": pattern::span(*span) }),
-        Shape::Text | Shape::File | Shape::Secret => text,
+        Shape::Text | Shape::File | Shape::Secret | Shape::Public => text,
         Shape::List => {
             json!({ "anyOf": [{ "type": "array", "items": text, "minItems": 1, "uniqueItems": true }, text] })
         }
         Shape::Switch => json!({ "type": "boolean" }),
         Shape::Whole { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Shape::Words(words) => json!({ "enum": words }),
+        Shape::Taking => json!({ "type": "string", "pattern": pattern::TAKING }),
         Shape::Address => json!({ "type": "string", "pattern": pattern::ADDRESS }),
         Shape::Or(word, other) => json!({ "anyOf": [of_shape(other), { "const": word }] }),
     }

@@ -49,25 +49,41 @@ impl SecretText {
     /// # Errors
     /// Others may read the file, or it holds no secret.
     pub(super) fn read(path: &Path) -> Result<Self, Wrong> {
-        let unreadable = |error: &io::Error| Wrong::new(format!("can't be read: {error}"), "name a file that quash may read");
         let file = File::open(path).map_err(|error| unreadable(&error))?;
         let mode = file.metadata().map_err(|error| unreadable(&error))?.permissions().mode() & 0o7777;
         if mode & 0o007 != 0 {
             let remedy = format!("chmod {:03o} {}; and if others may have read it, take another secret", mode & 0o770, path.display());
             return Err(Wrong::new(format!("is a file that other users may use (mode {mode:04o})"), remedy));
         }
-        let mut bytes = Zeroizing::new(Vec::new());
-        file.take(BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
-        if bytes.len() > BYTES {
-            return Err(Wrong::new("is a file longer than 64 KiB", "name a file that holds the secret and nothing else"));
-        }
-        let text = str::from_utf8(&bytes).map_err(|_| Wrong::new("is a file that isn't UTF-8", "write the secret as UTF-8"))?;
-        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-        if text.is_empty() {
-            return Err(Wrong::new("is a file without a secret in it", "write the secret into it"));
-        }
-        Ok(Self::new(text.to_owned()))
+        let text = text_of(file)?;
+        Ok(Self(text))
     }
+}
+
+/// The text of a file, without one line end after it.
+///
+/// # Errors
+/// It can't be read, or holds none.
+pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Wrong> {
+    text_of(File::open(path).map_err(|error| unreadable(&error))?)
+}
+
+fn text_of(file: File) -> Result<Zeroizing<String>, Wrong> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    if bytes.len() > BYTES {
+        return Err(Wrong::new("is a file longer than 64 KiB", "name a file that holds the key and nothing else"));
+    }
+    let text = str::from_utf8(&bytes).map_err(|_| Wrong::new("is a file that isn't UTF-8", "write the key as UTF-8"))?;
+    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    if text.is_empty() {
+        return Err(Wrong::new("is a file with nothing in it", "write the key into it"));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn unreadable(error: &io::Error) -> Wrong {
+    Wrong::new(format!("can't be read: {error}"), "name a file that quash may read")
 }
 
 impl fmt::Debug for SecretText {

@@ -1,13 +1,21 @@
 //! Reading sections: each key's value or its default, and whatever is wrong told, so that all faults are seen at once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::fault::{Fault, Faults, Origin, Told};
 use super::key::{Entry, Key, Presence, Unset};
-use super::kind::{File, Kind, Secret, Wrong};
-use super::secret::SecretText;
+use super::kind::{File, Kind, Public, Secret, Text, Wrong};
+use super::secret::{SecretText, read_text};
+use super::shape::Describe;
 use super::table::{FILE, Table};
 use super::value::{Content, Found, Raw, Values};
+
+/// Where a value stands that may be in a file.
+enum Source<'a> {
+    Text(&'a Found),
+    File(PathBuf),
+}
 
 /// All sections, being read.
 pub(super) struct Reader<'a> {
@@ -33,7 +41,6 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// One of them couldn't be read.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first section with names isn't there yet"))]
     pub(super) fn each<T>(&mut self, table: &Table, read: impl Fn(Section<'_>) -> Result<T, Told>) -> Result<BTreeMap<String, T>, Told> {
         let names: Vec<String> = self.values.names(table).map(str::to_owned).collect();
         // All are read before the first fault ends it.
@@ -64,27 +71,62 @@ impl<'a> Section<'a> {
     ///
     /// # Errors
     /// There is something wrong with it, which has been told.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first key of this kind isn't there yet"))]
     pub(super) fn secret<U: Presence>(&mut self, key: &Key<Secret, U>) -> Result<U::Of<SecretText>, Told> {
-        let file = format!("{}{FILE}", key.name);
-        let read = match (self.found(key.name), self.found(&file)) {
-            (None, None) => return self.absent(key, &file),
-            (Some(_), Some(named)) => {
-                let fault = format!("and {}.{file} ({}) are both set", self.name, named.origin);
-                return Err(self.wrong(key, fault, "leave one of them out"));
-            }
-            (Some(Found { raw: Raw::Secret(secret), .. }), None) => {
-                secret.check().map(|()| secret.clone()).map_err(|wrong| (key.name, wrong))
-            }
-            (Some(_), None) => Err((key.name, Wrong::new("isn't a text", "put it in quotation marks"))),
-            (None, Some(named)) => File.read(named).and_then(|path| SecretText::read(&path)).map_err(|wrong| (file.as_str(), wrong)),
+        let Some(source) = self.source(key)? else { return self.absent(key, &file_of(key)) };
+        let read = match source {
+            Source::Text(Found { raw: Raw::Secret(secret), .. }) => secret.check().map(|()| secret.clone()),
+            Source::Text(_) => Err(Wrong::new("isn't a text", "put it in quotation marks")),
+            Source::File(path) => SecretText::read(&path),
         };
-        read.map(U::present).map_err(|(name, Wrong { fault, remedy })| self.tell(name, fault, remedy))
+        self.told(key, read)
     }
 
-    /// Tells what is wrong with a key that is set, or with its default, to be read after its value.
+    /// A public key: the key's own text, or what the file holds that the key with `_file` after its name names.
+    ///
+    /// # Errors
+    /// There is something wrong with it, which has been told.
+    pub(super) fn public<U: Presence>(&mut self, key: &Key<Public, U>) -> Result<U::Of<String>, Told> {
+        let Some(source) = self.source(key)? else { return self.absent(key, &file_of(key)) };
+        let read = match source {
+            Source::Text(found) => Text.read(found),
+            Source::File(path) => read_text(&path).map(|text| text.to_string()),
+        };
+        self.told(key, read)
+    }
+
+    /// Whether a key is set, or the file that may hold its value.
+    pub(super) fn has(&self, key: &dyn Entry) -> bool {
+        self.found(key.name()).is_some() || self.found(&format!("{}{FILE}", key.name())).is_some()
+    }
+
+    /// Where the value of a key stands that may be in a file.
+    fn source<K: Describe, U: Presence>(&mut self, key: &Key<K, U>) -> Result<Option<Source<'a>>, Told> {
+        let file = file_of(key);
+        match (self.found(key.name), self.found(&file)) {
+            (None, None) => Ok(None),
+            (Some(_), Some(named)) => {
+                let fault = format!("and {}.{file} ({}) are both set", self.name, named.origin);
+                Err(self.wrong(key, fault, "leave one of them out"))
+            }
+            (Some(found), None) => Ok(Some(Source::Text(found))),
+            (None, Some(named)) => match File.read(named) {
+                Ok(path) => Ok(Some(Source::File(path))),
+                Err(Wrong { fault, remedy }) => Err(self.tell(&file, fault, remedy)),
+            },
+        }
+    }
+
+    /// What was read of a key that may be in a file; its fault is told where the value stands.
+    fn told<K: Describe, U: Presence, T>(&mut self, key: &Key<K, U>, read: Result<T, Wrong>) -> Result<U::Of<T>, Told> {
+        read.map(U::present).map_err(|Wrong { fault, remedy }| self.wrong(key, fault, remedy))
+    }
+
+    /// Tells what is wrong with a key that is set, or with its default, to be read after its value; or with the file that
+    /// holds it.
     pub(super) fn wrong(&mut self, key: &dyn Entry, fault: impl Into<String>, remedy: impl Into<String>) -> Told {
-        self.tell(key.name(), fault.into(), remedy.into())
+        let file = format!("{}{FILE}", key.name());
+        let written = if self.found(key.name()).is_none() && self.found(&file).is_some() { &file } else { key.name() };
+        self.tell(written, fault.into(), remedy.into())
     }
 
     /// What there is without a key, or that it is missing; `written` is the key to write.
@@ -111,4 +153,9 @@ impl<'a> Section<'a> {
     fn found(&self, key: &str) -> Option<&'a Found> {
         self.content.and_then(|content| content.found(key))
     }
+}
+
+/// The name of the key of the file that may hold this one's value.
+fn file_of<K: Describe, U: Presence>(key: &Key<K, U>) -> String {
+    format!("{}{FILE}", key.name)
 }

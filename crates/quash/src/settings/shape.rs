@@ -27,6 +27,10 @@ pub(super) enum Shape {
     /// The path of a file.
     File,
     Secret,
+    /// A public key, in PEM or as a JWK.
+    Public,
+    /// `accept`, `reject`, or `until` a date.
+    Taking,
     /// A word, or what another shape allows.
     Or(&'static str, Box<Shape>),
 }
@@ -44,8 +48,17 @@ impl fmt::Display for Shape {
             Self::Address => f.write_str("IP address and port"),
             Self::File => f.write_str("path of a file"),
             Self::Secret => f.write_str("secret text"),
+            Self::Public => f.write_str("PEM or JWK"),
+            Self::Taking => f.write_str("\"reject\", \"accept\" or \"until <date>\""),
             Self::Or(word, other) => write!(f, "{other}, or \"{word}\""),
         }
+    }
+}
+
+impl Shape {
+    /// Whether a file may hold the value instead.
+    pub(super) fn may_be_in_a_file(&self) -> bool {
+        matches!(self, Self::Secret | Self::Public)
     }
 }
 

@@ -23,7 +23,6 @@ pub(super) enum Naming {
     /// `[tokens]`.
     One,
     /// `[foreign.<name>]`, as many as there are names, each with the same keys.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first section with names isn't there yet"))]
     Named,
 }
 
@@ -36,7 +35,7 @@ pub(super) struct Description {
     pub(super) doc: String,
 }
 
-/// What the key of the file that holds a secret has after the secret's own name.
+/// What the key of the file that holds a value has after the value's own name.
 pub(super) const FILE: &str = "_file";
 
 impl Table {
@@ -48,7 +47,7 @@ impl Table {
         }
     }
 
-    /// All keys; a secret is followed by the key of the file that may hold it.
+    /// All keys; one that may be in a file is followed by the key of that file.
     pub(super) fn keys(&self) -> Vec<Description> {
         let keys = self.keys.iter().map(|key| key.describe());
         keys.flat_map(|key| {
@@ -65,14 +64,18 @@ impl Table {
 }
 
 impl Description {
-    /// For a secret: the key of the file that may hold it.
+    /// The key of the file that may hold the value.
     fn file(&self) -> Option<Self> {
         let example = self.unset.written();
-        (self.shape == Shape::Secret).then(|| Self {
+        let whose = match self.shape {
+            Shape::Secret => "; nobody but its owner and group may use it",
+            _ => "",
+        };
+        self.shape.may_be_in_a_file().then(|| Self {
             name: format!("{}{FILE}", self.name),
             shape: Shape::File,
             unset: Unset::Optional { example },
-            doc: format!("The file that holds `{}` instead; nobody but its owner and group may use it.", self.name),
+            doc: format!("The file that holds `{}` instead{whose}.", self.name),
         })
     }
 }

@@ -67,7 +67,7 @@ async fn demonstrate(place: &Place) -> Result<(), CommandError> {
 async fn play(place: &Place, settings: &Settings, data_dir: &DataDir, address: SocketAddr) -> Result<Duration, CommandError> {
     let password: Zeroizing<String> = Zeroizing::new(draw::<16>(&SystemEntropy).iter().map(|byte| format!("{byte:02x}")).collect());
     let given = Some(GivenPassword::Plain(Secret::new(password.clone())));
-    let new = AddAccount { name: "dana".into(), email: None, verified: false, subject: None, password: given };
+    let new = AddAccount { name: "dana".into(), email: None, verified: false, subject: None, password: given, deactivated: false };
     control::ask(Request::AddAccount(new), settings, data_dir, Absent::Make).await?;
     tell(place, "account dana: added, with a random password");
     let sign_in = Step { what: "sign in", call: "POST /api/token/", wanted: 200 };

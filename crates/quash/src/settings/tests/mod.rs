@@ -2,6 +2,7 @@
 
 mod documents;
 mod hostile;
+mod keys;
 mod named;
 mod schema;
 mod secrets;
@@ -12,7 +13,10 @@ mod trial;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use quash_server::Compat;
+use quash_core::model::{AccountPolicy, InactiveAccounts, LastLogin, Timestamp, UserIdField, UserIdType};
+use quash_core::token::{Algorithm, Expected, TokenType};
+use quash_server::{Compat, SchemeCase};
+use quash_service::ForeignKeys;
 
 use super::*;
 use crate::error::CommandError;
@@ -21,23 +25,48 @@ use crate::error::CommandError;
 const EVERY_KEY: &str = r#"
 [tokens]
 algorithm = "HS256"
+signing_key = "a secret of this site that nobody else has, of sixty-five bytes!"
+insecure_short_secret = true
 access_token_lifetime = "10m"
 refresh_token_lifetime = "2w"
+sliding_token_lifetime = "1h"
+sliding_token_refresh_lifetime = "7d"
 rotate_refresh_tokens = false
 blacklist_after_rotation = false
 issuer = "https://auth.example"
 audience = ["shop", "blog"]
-leeway = "5m"
-auth_header_types = ["JWT"]
+user_id_field = "email"
 user_id_claim = "sub"
+user_id_type = "int"
 token_type_claim = "typ"
 jti_claim = "id"
+sliding_token_refresh_exp_claim = "until"
+check_revoke_token = true
+revoke_token_claim = "mark"
+leeway = "5m"
+auth_header_types = ["JWT"]
+auth_header_name = "HTTP_X_ACCESS_TOKEN"
+auth_token_classes = ["sliding", "access"]
+check_user_is_active = false
+update_last_login = true
+foreign_tokens = "until 2027-01-15"
 compat = "strict"
+[foreign.django]
+algorithm = "HS512"
+shared_secret = "short"
+kid = "one"
+max_lifetime = "3d"
+issuer = "*"
+audience = "*"
+namespace = "apart"
+insecure_short_secret = true
 [rotation]
 grace = "0s"
 [sessions]
 absolute_lifetime = "none"
 max_per_account = 5
+[passwords]
+rehash = false
 [http]
 listen = "0.0.0.0:80"
 prefix = "/auth/v2"
@@ -124,25 +153,43 @@ fn nothing_needs_to_be_set() {
     let settings = load_from("", &[], &[]).expect("defaults");
     assert_eq!(settings.policy, Policy::default());
     assert_eq!(settings.door, DoorSettings::default());
-    assert_eq!((settings.algorithm, settings.engine), (Algorithm::EdDsa, Engine::Sqlite));
+    assert_eq!((settings.keys.algorithm, settings.engine), (Algorithm::EdDsa, Engine::Sqlite));
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8000");
 }
 
 #[test]
 fn every_key_is_read() {
     let settings = load_from(EVERY_KEY, &[], &[]).expect("all of it is valid");
-    let Policy { tokens, rotation, sessions } = settings.policy;
+    let Policy { tokens, rotation, sessions, accounts } = settings.policy;
     assert_eq!((tokens.access_lifetime, tokens.refresh_lifetime), (Duration::from_secs(600), Duration::from_secs(14 * 86_400)));
     assert_eq!(
         (tokens.issuer.as_deref(), tokens.audience.len(), tokens.leeway),
         (Some("https://auth.example"), 2, Duration::from_secs(300))
     );
-    assert_eq!([tokens.names.user_id, tokens.names.token_type, tokens.names.jti], ["sub", "typ", "id"]);
+    assert_eq!((tokens.sliding_lifetime, tokens.sliding_refresh_lifetime), (Duration::from_secs(3600), Duration::from_secs(7 * 86_400)));
+    let names = tokens.names;
+    assert_eq!([names.user_id, names.token_type, names.jti, names.refresh_exp], ["sub", "typ", "id", "until"]);
+    assert_eq!(
+        (names.password_mark.as_deref(), names.user_id_field, names.user_id_type),
+        (Some("mark"), UserIdField::Email, UserIdType::Integer)
+    );
+    assert_eq!(tokens.accepted, [TokenType::Sliding, TokenType::Access]);
+    assert_eq!(tokens.foreign, ForeignTokens::Until(Timestamp::from_secs(1_799_971_200)));
+    assert_eq!(accounts, AccountPolicy { inactive: InactiveAccounts::Allowed, last_login: LastLogin::Recorded });
+    assert_eq!(settings.rehash, Rehash::Never);
+    let KeySetup { algorithm, signing, foreign } = settings.keys;
+    assert_eq!((algorithm, signing.map(|key| key.len()), foreign.len()), (Algorithm::Hs256, Some(64), 1));
+    let django = &foreign[0];
+    assert_eq!((django.name.as_str(), django.namespace.as_str(), django.max_lifetime.as_secs()), ("django", "apart", 3 * 86_400));
+    assert_eq!((&django.iss, &django.aud), (&Expected::Anything, &Expected::Anything));
+    assert!(matches!(&django.keys, ForeignKeys::Secret { algorithm: Algorithm::Hs512, kid: Some(kid), .. } if kid.as_str() == "one"));
+    assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
     assert_eq!((rotation.rotate, rotation.blacklist, rotation.grace), (false, false, Duration::ZERO));
     assert_eq!((sessions.absolute_lifetime, sessions.max_per_account), (None, 5));
-    assert_eq!(settings.door.auth_header_types, ["JWT"]);
+    let header = settings.door.token_header;
+    assert_eq!((header.name.as_str(), header.schemes, header.case), ("x-access-token", vec!["JWT".to_owned()], SchemeCase::Exact));
     assert_eq!((settings.door.compat, settings.door.prefix.as_str(), settings.door.behind_proxy), (Compat::Strict, "/auth/v2", true));
-    assert_eq!((settings.algorithm, settings.engine), (Algorithm::Hs256, Engine::Memory));
+    assert_eq!((algorithm, settings.engine), (Algorithm::Hs256, Engine::Memory));
     assert_eq!((settings.listen.port(), settings.log.format), (80, LogFormat::Json));
 }
 
@@ -189,7 +236,7 @@ fn an_unknown_key_brings_the_one_that_was_meant() {
         ("listen = \"127.0.0.1:1\"", None, None, "put it under [http]"),
         ("[tokens]\ngrace = \"1s\"", None, None, "did you mean grace under [rotation]?"),
         ("[tokens]\ncolour = \"red\"", None, None, "the keys of [tokens] are algorithm,"),
-        ("[colours]\nred = 1", None, None, "the sections are tokens, rotation,"),
+        ("[colours]\nred = 1", None, None, "the sections are tokens, foreign.<name>, rotation,"),
         ("", Some("QUASH_TOKENS_ISUER"), None, "did you mean QUASH_TOKENS_ISSUER?"),
         ("", Some("QUASH_DATADIR"), None, "did you mean QUASH_DATA_DIR?"),
         ("", Some("QUASH_COLOUR"), None, "unset it"),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::super::schema::{of_file, schema};
 use super::super::{Extent, draft};
-use super::tables::all_set;
+use super::tables::all_that_go_together;
 use super::trial::{self, Room};
 use super::{EVERY_KEY, WRONG_KIND, WRONG_MEANING, load_from};
 
@@ -71,7 +71,7 @@ fn covering<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
 #[test]
 fn every_file_that_loads_is_valid() {
     let schema = schema();
-    let all_set = all_set(&draft(Extent::Whole));
+    let all_set = all_that_go_together(&draft(Extent::Whole));
     for file in [
         "",
         EVERY_KEY,

@@ -56,8 +56,8 @@ fn a_secrets_file_is_for_its_owner_and_group() {
 #[test]
 fn a_secrets_file_holds_a_secret() {
     let refused = |content: &[u8]| Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused();
-    assert!(refused(b"").contains("without a secret in it"));
-    assert!(refused(b"\r\n").contains("without a secret in it"));
+    assert!(refused(b"").contains("with nothing in it"));
+    assert!(refused(b"\r\n").contains("with nothing in it"));
     assert!(refused(b"s\xffs").contains("isn't UTF-8"));
     assert!(refused(&vec![b's'; 64 * 1024 + 1]).contains("longer than 64 KiB"));
     let longest = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", &vec![b's'; 64 * 1024], 0o600);

@@ -1,0 +1,163 @@
+//! Tokens of other issuers: adopted once, each into a session of its own. From then on the token is the session's, and
+//! is judged by the store like the session's other tokens.
+//!
+//! An adopted refresh token counts as the session's generation 0, and what it got as generation 1: presented again it is
+//! the parent, and then spent, like any other.
+
+use crate::model::{
+    Account, Actor, Adopted, Adoption, Change, Entropy, ForeignLoaded, Generation, Head, LastLogin, Opening, Policy, Reason, Refusal,
+    ScopeHasher, Session, SessionLoaded, Timestamp,
+};
+use crate::token::{Bearer, Grant};
+
+use super::cause::{Cause, token_entry};
+use super::presented::{PresentedForeign, check_active, check_live};
+use super::refresh::{Refreshed, recheck_generation, spend};
+use super::sign_in::{Device, Kind, bounded, evicted, new_session, sliding_until};
+use super::sliding::exchangeable;
+
+/// What a presented refresh token of another issuer gets.
+///
+/// # Errors
+/// It has been revoked, or its account or the session that it has opened can't be used.
+pub fn refresh_foreign(
+    presented: &PresentedForeign,
+    loaded: &ForeignLoaded,
+    device: &Device,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<Refreshed, Refusal> {
+    match adopted(loaded)? {
+        Some((session, account)) => {
+            check_active(account, policy)?;
+            spend(Generation(0), session, account, &loaded.account.head, policy, scopes, now)
+        }
+        None => adopt(Kind::Pair, presented, loaded, device, policy, scopes, now, entropy),
+    }
+}
+
+/// What a presented sliding token of another issuer gets.
+///
+/// # Errors
+/// It has been revoked, its account or the session that it has opened can't be used, or it can't be exchanged any more.
+pub fn refresh_foreign_sliding(
+    presented: &PresentedForeign,
+    loaded: &ForeignLoaded,
+    device: &Device,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<Refreshed, Refusal> {
+    match adopted(loaded)? {
+        Some((session, account)) => {
+            check_active(account, policy)?;
+            let refresh_until = exchangeable(presented.refresh_until, session, policy, now)?;
+            let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
+            Ok(Refreshed::Answer { grant: Grant::of_sliding(session, bearer, refresh_until, loaded.account.head.seq) })
+        }
+        None => adopt(Kind::Sliding, presented, loaded, device, policy, scopes, now, entropy),
+    }
+}
+
+/// What is wrong with a token of another issuer that isn't judged at the gate, without consequences: for `verify`.
+///
+/// # Errors
+/// What exchanging it would refuse it with; a spent one counts as revoked.
+pub fn recheck_foreign(presented: &PresentedForeign, loaded: &ForeignLoaded, policy: &Policy) -> Result<(), Refusal> {
+    match adopted(loaded)? {
+        Some((session, _)) => recheck_generation(Generation(0), session, policy),
+        None => adoptable(presented, loaded, policy).map(|_| ()),
+    }
+}
+
+/// The session that the token has opened, live, with its account.
+pub(super) fn adopted(loaded: &ForeignLoaded) -> Result<Option<(&Session, &Account)>, Refusal> {
+    let Some((session, account)) = &loaded.adopted else {
+        return if loaded.revoked { Err(Refusal::TokenRevoked(None)) } else { Ok(None) };
+    };
+    let as_loaded = SessionLoaded { head: loaded.account.head, found: None };
+    check_live(session, account, &as_loaded)?;
+    // Its key may have been struck.
+    if loaded.revoked { Err(Refusal::TokenRevoked(None)) } else { Ok(Some((session, account))) }
+}
+
+/// Whether it was minted after the sessions of its account, and of all, were last ended. Its clock counts seconds: what
+/// was minted in the same one counts as before.
+pub(super) fn is_current(presented: &PresentedForeign, account: Option<&Account>, head: &Head) -> bool {
+    let ended = account.map_or(head.foreign_after, |account| account.foreign_after.max(head.foreign_after));
+    presented.minted_at.as_secs() > ended.as_secs()
+}
+
+/// The account that the token can open a session for.
+fn adoptable<'a>(presented: &PresentedForeign, loaded: &'a ForeignLoaded, policy: &Policy) -> Result<&'a Account, Refusal> {
+    let account = loaded.account.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
+    check_active(account, policy)?;
+    if !is_current(presented, Some(account), &loaded.account.head) {
+        return Err(Refusal::TokenRevoked(None));
+    }
+    match &policy.tokens.names.password_mark {
+        Some(_) if presented.password_mark.as_deref() != Some(&account.password_mark()) => Err(Refusal::PasswordChanged),
+        _ => Ok(account),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is one of what a decision may depend on; a bundle would only hide them")]
+fn adopt(
+    kind: Kind,
+    presented: &PresentedForeign,
+    loaded: &ForeignLoaded,
+    device: &Device,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<Refreshed, Refusal> {
+    let account = match adoptable(presented, loaded, policy) {
+        Ok(account) => account,
+        Err(Refusal::PasswordChanged) => return Ok(disown(presented, now)),
+        Err(refusal) => return Err(refusal),
+    };
+    let new = new_session(&loaded.account, account, device, policy, now, entropy);
+    let new =
+        Session { claims: presented.claims.clone(), adopted: Some(Adopted { key: presented.key, until: presented.expires_at }), ..new };
+    let bearer = Bearer::of(account, &new.claims, &policy.tokens.names)?;
+    let rsq = loaded.account.head.seq;
+    let (session, grant) = match kind {
+        Kind::Pair if policy.rotation.rotate => {
+            let session = Session { generation: Generation(1), ..new };
+            let grant = Grant::of_both(&session, bearer, rsq);
+            (session, grant)
+        }
+        // The token goes on being the session's refresh token, until it expires.
+        Kind::Pair => {
+            let session = Session { idle_until: bounded(presented.expires_at, new.ends_at), ..new };
+            let grant = Grant::of_access(&session, bearer, rsq);
+            (session, grant)
+        }
+        Kind::Sliding => {
+            let refresh_until = exchangeable(presented.refresh_until, &new, policy, now)?;
+            let session = Session { idle_until: sliding_until(refresh_until, new.ends_at, policy), ..new };
+            let grant = Grant::of_sliding(&session, bearer, refresh_until, rsq);
+            (session, grant)
+        }
+    };
+    let opening = Opening {
+        session,
+        version: account.version,
+        rehash: None,
+        evict: evicted(&loaded.account, policy, scopes, now),
+        last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
+        adopts: Some(Adoption { minted_at: presented.minted_at, scopes: presented.scopes.to_vec() }),
+    };
+    Ok(Refreshed::Write { change: Change::OpenSession(Box::new(opening)), grant })
+}
+
+/// A token of another password is dead from now on, as in Simple JWT.
+fn disown(presented: &PresentedForeign, now: Timestamp) -> Refreshed {
+    let cause = Cause { reason: Reason::PasswordChanged, actor: Actor::Rule };
+    let tokens = vec![token_entry(presented.key, presented.expires_at, &cause, now)];
+    Refreshed::End { change: Change::EndSessions { sessions: Vec::new(), tokens }, refusal: Refusal::PasswordChanged }
+}

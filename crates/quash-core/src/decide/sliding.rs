@@ -1,0 +1,43 @@
+//! Sliding tokens: one token that opens doors and is exchanged for one that holds longer. Its session has no
+//! generations, so that a second holder can't be noticed.
+
+use crate::model::{Policy, Refusal, Session, SessionLoaded, Timestamp};
+use crate::token::{Bearer, Grant, RefreshKey};
+
+use super::presented::{PresentedSliding, check_active};
+use super::sign_in::bounded;
+
+/// What a presented sliding token gets: nothing is written, and its id stays.
+///
+/// # Errors
+/// It isn't genuine, its session or account can't be used, or it can't be exchanged any more.
+pub fn refresh_sliding(
+    presented: &PresentedSliding,
+    loaded: &SessionLoaded,
+    policy: &Policy,
+    secret: &RefreshKey,
+    now: Timestamp,
+) -> Result<Grant, Refusal> {
+    let (session, account) = presented.session(loaded, secret)?;
+    check_active(account, policy)?;
+    let refresh_until = exchangeable(presented.refresh_until, session, policy, now)?;
+    let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
+    Ok(Grant::of_sliding(session, bearer, refresh_until, loaded.head.seq))
+}
+
+/// What is wrong with a sliding token, without consequences: for `verify`.
+///
+/// # Errors
+/// What the sliding door would refuse it with, its exchange apart: it may be good for nothing else and still open doors.
+pub fn recheck_sliding(presented: &PresentedSliding, loaded: &SessionLoaded, secret: &RefreshKey) -> Result<(), Refusal> {
+    presented.session(loaded, secret).map(|_| ())
+}
+
+/// Until when a sliding token can be exchanged, if it still can.
+pub(super) fn exchangeable(until: Option<Timestamp>, session: &Session, policy: &Policy, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let until = until.ok_or(Refusal::TokenWithoutRefreshExp)?;
+    if until <= now - policy.tokens.leeway {
+        return Err(Refusal::TokenRefreshExpired);
+    }
+    Ok(bounded(until, session.ends_at))
+}

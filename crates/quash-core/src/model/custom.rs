@@ -1,0 +1,72 @@
+//! Custom claims: what a session's tokens say besides our own claims.
+
+use serde_json::{Map, Value};
+
+use super::limits;
+use crate::token::{Duplicates, parse_json};
+
+/// Claims besides our own, in their order. As JSON they are no longer than [`limits::CLAIMS_BYTES`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CustomClaims(Vec<(String, Value)>);
+
+/// The claims are longer than the limit, or aren't a JSON object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("not a JSON object of at most {} bytes", limits::CLAIMS_BYTES)]
+pub struct CustomClaimsFault;
+
+impl CustomClaims {
+    /// Claims from a token.
+    ///
+    /// # Errors
+    /// They are too long.
+    pub fn new(claims: &[(String, Value)]) -> Result<Self, CustomClaimsFault> {
+        let claims = Self(claims.to_vec());
+        if claims.to_json().is_none_or(|json| json.len() <= limits::CLAIMS_BYTES) { Ok(claims) } else { Err(CustomClaimsFault) }
+    }
+
+    /// Claims from what the store keeps.
+    ///
+    /// ```
+    /// use quash_core::model::CustomClaims;
+    /// let claims = CustomClaims::parse(r#"{"role":"admin"}"#)?;
+    /// assert_eq!(claims.to_json().as_deref(), Some(r#"{"role":"admin"}"#));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// It isn't an object, or too long.
+    pub fn parse(json: &str) -> Result<Self, CustomClaimsFault> {
+        if json.len() > limits::CLAIMS_BYTES {
+            return Err(CustomClaimsFault);
+        }
+        match parse_json(json.as_bytes(), Duplicates::Refuse) {
+            Ok(Value::Object(claims)) => Ok(Self(claims.into_iter().collect())),
+            _ => Err(CustomClaimsFault),
+        }
+    }
+
+    /// What the store keeps; `None` where there are none.
+    pub fn to_json(&self) -> Option<String> {
+        let claims: Map<_, _> = self.0.iter().cloned().collect();
+        (!claims.is_empty()).then(|| Value::Object(claims).to_string())
+    }
+
+    /// Each of them.
+    pub fn as_slice(&self) -> &[(String, Value)] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_are_limited_one_past_the_edge() {
+        let of = |length: usize| CustomClaims::new(&[("a".into(), Value::String("x".repeat(length - 8)))]);
+        assert!(of(limits::CLAIMS_BYTES).is_ok());
+        assert_eq!(of(limits::CLAIMS_BYTES + 1), Err(CustomClaimsFault));
+        assert_eq!(CustomClaims::parse("[]"), Err(CustomClaimsFault));
+        assert_eq!(CustomClaims::default().to_json(), None);
+    }
+}

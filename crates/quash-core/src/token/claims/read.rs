@@ -1,0 +1,115 @@
+//! Reading claims: each in its own type, none twice, and not too many.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+
+use super::members::{MemberName, NonEmpty, NumericDate, UserId, Whole};
+use super::{Claims, TokenType};
+use crate::model::{ClaimNames, Generation, Invalid, Seq};
+use crate::token::json::{Duplicates, ValueSeed};
+
+/// More members than this no token has.
+const MEMBERS: usize = 128;
+
+/// The claims of a payload.
+pub(super) fn claims(payload: &[u8], names: &ClaimNames) -> Result<Claims, Invalid> {
+    if payload.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Invalid::Malformed);
+    }
+    let broken = Cell::new(false);
+    let mut parser = serde_json::Deserializer::from_slice(payload);
+    let read = ClaimsSeed { names, broken: &broken }.deserialize(&mut parser).and_then(|claims| parser.end().map(|()| claims));
+    read.map_err(|error| if error.is_data() && !broken.get() { Invalid::Claim } else { Invalid::Malformed })
+}
+
+struct ClaimsSeed<'a> {
+    names: &'a ClaimNames,
+    broken: &'a Cell<bool>,
+}
+
+impl ClaimsSeed<'_> {
+    fn twice<E: Error>(&self) -> E {
+        self.broken.set(true);
+        E::custom("a claim stands twice")
+    }
+
+    /// Puts a value into a place that must be free.
+    fn once<T, E: Error>(&self, place: &mut Option<T>, value: T) -> Result<(), E> {
+        if place.replace(value).is_some() { Err(self.twice()) } else { Ok(()) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for ClaimsSeed<'_> {
+    type Value = Claims;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Claims, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ClaimsSeed<'_> {
+    type Value = Claims;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of claims")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
+        let mut claims = Claims::default();
+        let mut members = 0;
+        while let Some(MemberName(name)) = map.next_key::<MemberName<'de>>()? {
+            members += 1;
+            if members > MEMBERS {
+                self.broken.set(true);
+                return Err(A::Error::custom("too many claims"));
+            }
+            let name = name.as_ref();
+            if name == self.names.token_type {
+                let text: String = map.next_value()?;
+                if claims.token_type.is_some() || claims.other_type {
+                    return Err(self.twice());
+                }
+                claims.token_type = TokenType::ALL.into_iter().find(|kind| kind.as_str() == text);
+                claims.other_type = claims.token_type.is_none();
+            } else if name == self.names.jti {
+                self.once(&mut claims.jti, map.next_value::<NonEmpty>()?.0)?;
+            } else if name == self.names.user_id {
+                self.once(&mut claims.user_id, map.next_value::<UserId>()?.0)?;
+            } else if name == self.names.refresh_exp {
+                self.once(&mut claims.refresh_exp, map.next_value::<NumericDate>()?.0)?;
+            } else if self.names.password_mark.as_deref() == Some(name) {
+                self.once(&mut claims.password_mark, map.next_value()?)?;
+            } else {
+                match name {
+                    "exp" => self.once(&mut claims.exp, map.next_value::<NumericDate>()?.0)?,
+                    "iat" => self.once(&mut claims.iat, map.next_value::<NumericDate>()?.0)?,
+                    "nbf" => self.once(&mut claims.nbf, map.next_value::<NumericDate>()?.0)?,
+                    "sid" => {
+                        let sid = map.next_value::<NonEmpty>()?.0.parse().map_err(A::Error::custom)?;
+                        self.once(&mut claims.sid, sid)?;
+                    }
+                    "rsq" => self.once(&mut claims.rsq, Seq::from_u64(map.next_value::<Whole>()?.0))?,
+                    "gen" => self.once(&mut claims.generation, Generation(map.next_value()?))?,
+                    "aud" => self.once(&mut claims.aud, map.next_value()?)?,
+                    "iss" => self.once(&mut claims.iss, map.next_value()?)?,
+                    _ => {
+                        let name = name.to_owned();
+                        if claims.custom.iter().any(|(other, _)| *other == name) {
+                            return Err(self.twice());
+                        }
+                        let seed = ValueSeed { depth: 2, duplicates: Duplicates::Refuse, broken: self.broken };
+                        let value = map.next_value_seed(seed)?;
+                        // RFC 7519 4.1.2: where it isn't our own claim it still is a text.
+                        if name == "sub" && !value.is_string() {
+                            return Err(A::Error::custom("a subject that isn't a text"));
+                        }
+                        claims.custom.push((name, value));
+                    }
+                }
+            }
+        }
+        Ok(claims)
+    }
+}

@@ -1,0 +1,34 @@
+//! Keys: one key, one algorithm. What makes a key and which are refused is told here; when a key is made, turned or
+//! struck is the service's business.
+
+mod algorithm;
+
+mod fault;
+
+mod signing;
+
+mod verifying;
+
+mod refresh;
+
+mod ring;
+
+mod secret;
+
+mod jwk;
+
+mod pem;
+
+mod der;
+
+mod rsa;
+
+pub use algorithm::{Algorithm, Family};
+pub use fault::{KeyFault, KeySetFault};
+pub use jwk::{Jwk, JwkSet, KeySet, SetKey};
+pub use refresh::RefreshKey;
+pub(super) use ring::Candidate;
+pub use ring::{Expected, ForeignKey, Issuer, KeyRing};
+pub use secret::read_secret;
+pub use signing::{SigningKey, Unsigned};
+pub use verifying::VerifyingKey;

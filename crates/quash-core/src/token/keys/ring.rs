@@ -1,0 +1,178 @@
+//! The keys that a verifier believes: our own, and those of other issuers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::jwk::{Jwk, JwkSet};
+use super::verifying::VerifyingKey;
+use crate::model::{Invalid, ScopeHasher};
+use crate::token::claims::Audience;
+use crate::token::jws::Header;
+
+/// The keys a verifier believes, and how often the ring has changed.
+#[derive(Clone, Default, Debug)]
+pub struct KeyRing {
+    version: u64,
+    own: Vec<OwnKey>,
+    foreign: Vec<ForeignKey>,
+}
+
+/// Another issuer, whose tokens are taken as they are.
+#[derive(Clone)]
+pub struct Issuer {
+    /// What the settings call it.
+    pub name: String,
+    /// The namespace of its tokens' scopes.
+    pub scopes: ScopeHasher,
+    /// A token that would hold longer than this is refused.
+    pub max_lifetime: Duration,
+    /// What its tokens' `iss` must be.
+    pub iss: Expected<String>,
+    /// Of which its tokens' `aud` must meet one.
+    pub aud: Expected<Vec<String>>,
+}
+
+/// What a claim must be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Expected<T> {
+    /// Whatever it is, or not there.
+    Anything,
+    /// This.
+    Exactly(T),
+}
+
+/// A key of another issuer.
+#[derive(Clone, Debug)]
+pub struct ForeignKey {
+    /// The key.
+    pub key: VerifyingKey,
+    /// Whether tokens must name it. One that needn't be named is for tokens without `kid`.
+    pub named: bool,
+    /// Whose it is.
+    pub issuer: Arc<Issuer>,
+}
+
+#[derive(Clone, Debug)]
+struct OwnKey {
+    key: VerifyingKey,
+    /// Who else signs with it: a secret may be shared.
+    shared_with: Option<Arc<Issuer>>,
+}
+
+/// A key that could have signed a token, and whose token it would be.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::token) struct Candidate<'a> {
+    pub(in crate::token) key: &'a VerifyingKey,
+    /// It may be one of ours.
+    pub(in crate::token) ours: bool,
+    /// Or one of this issuer's.
+    pub(in crate::token) issuer: Option<&'a Arc<Issuer>>,
+}
+
+impl KeyRing {
+    /// The ring of our own keys alone. Two rings of one process have two versions.
+    pub fn new(version: u64, keys: Vec<VerifyingKey>) -> Self {
+        Self::with_foreign(version, keys, Vec::new())
+    }
+
+    /// The ring of our own keys and of others'. A key that is both is one key, with our kid: striking it ends both uses.
+    pub fn with_foreign(version: u64, keys: Vec<VerifyingKey>, mut foreign: Vec<ForeignKey>) -> Self {
+        for theirs in &mut foreign {
+            if let Some(ours) = keys.iter().find(|ours| ours.is_same_key(&theirs.key) && ours.algorithm() == theirs.key.algorithm()) {
+                theirs.key = ours.clone();
+            }
+        }
+        let shared_with =
+            |key: &VerifyingKey| foreign.iter().find(|theirs| theirs.key.is_same_key(key)).map(|theirs| &theirs.issuer).cloned();
+        let own = keys.into_iter().map(|key| OwnKey { shared_with: shared_with(&key), key }).collect();
+        Self { version, own, foreign }
+    }
+
+    /// How often the ring has changed.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// All its keys.
+    pub fn keys(&self) -> impl Iterator<Item = &VerifyingKey> {
+        self.own.iter().map(|own| &own.key).chain(self.foreign.iter().map(|foreign| &foreign.key))
+    }
+
+    /// The public keys of the ring that are ours. Secrets are never in it.
+    pub fn jwks(&self) -> JwkSet {
+        JwkSet { keys: self.own.iter().filter_map(|own| own.key.jwk()).collect::<Vec<Jwk>>() }
+    }
+
+    /// The key of ours that writes exactly this header.
+    pub(in crate::token) fn by_header(&self, header: &str) -> Option<Candidate<'_>> {
+        self.own.iter().find(|own| own.key.header() == header).map(OwnKey::candidate)
+    }
+
+    /// The keys that could have signed a token with this header. The header only chooses among keys: each key's own
+    /// algorithm must be the one that it names.
+    pub(in crate::token) fn candidates(&self, header: &Header) -> Result<Vec<Candidate<'_>>, Invalid> {
+        let algorithm = super::algorithm::Algorithm::parse(&header.algorithm).ok_or(Invalid::Algorithm)?;
+        let candidates: Vec<_> = match &header.kid {
+            Some(kid) => {
+                let is_named = |key: &&VerifyingKey| key.kid().as_str() == kid;
+                match self.own.iter().find(|own| is_named(&&own.key)) {
+                    Some(own) => vec![own.candidate()],
+                    None => {
+                        self.foreign.iter().filter(|foreign| foreign.named && is_named(&&foreign.key)).map(ForeignKey::candidate).collect()
+                    }
+                }
+            }
+            // Which of several is meant can't be told without a name.
+            None => {
+                let unnamed: Vec<_> =
+                    self.foreign.iter().filter(|foreign| !foreign.named && foreign.key.algorithm() == algorithm).collect();
+                if unnamed.len() > 1 { Vec::new() } else { unnamed.into_iter().map(ForeignKey::candidate).collect() }
+            }
+        };
+        if candidates.is_empty() {
+            return Err(Invalid::Key);
+        }
+        let agreed: Vec<_> = candidates.into_iter().filter(|candidate| candidate.key.algorithm() == algorithm).collect();
+        if agreed.is_empty() { Err(Invalid::Algorithm) } else { Ok(agreed) }
+    }
+}
+
+impl OwnKey {
+    fn candidate(&self) -> Candidate<'_> {
+        Candidate { key: &self.key, ours: true, issuer: self.shared_with.as_ref() }
+    }
+}
+
+impl ForeignKey {
+    /// A token without `kid`, or under a name that isn't ours, is none of ours, whoever else signs with the key.
+    fn candidate(&self) -> Candidate<'_> {
+        Candidate { key: &self.key, ours: false, issuer: Some(&self.issuer) }
+    }
+}
+
+impl Expected<String> {
+    /// Whether a claim is as expected.
+    pub fn allows(&self, claim: Option<&str>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Exactly(expected) => claim == Some(expected),
+        }
+    }
+}
+
+impl Expected<Vec<String>> {
+    /// Whether a claim is as expected.
+    pub fn allows(&self, claim: Option<&Audience>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Exactly(expected) => claim.is_some_and(|audience| audience.meets(expected)),
+        }
+    }
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,240 @@
+//! Keys that verify: a public key, or the secret of an HMAC. None has a private half to publish by mistake.
+
+use std::fmt;
+
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
+    RsaPublicKeyComponents,
+};
+use aws_lc_rs::{digest, hmac};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::algorithm::{Algorithm, Family};
+use super::fault::KeyFault;
+use super::jwk::{Jwk, Members};
+use super::pem::Section;
+use super::{der, jwk, pem, rsa, secret};
+use crate::model::Kid;
+
+/// A key that verifies. One key, one algorithm: a token's header only has to agree.
+#[derive(Clone)]
+pub struct VerifyingKey {
+    kid: Kid,
+    algorithm: Algorithm,
+    material: Material,
+    /// A hash over the material, by which keys are compared: the thumbprint of a public key (RFC 7638).
+    fingerprint: [u8; 32],
+    header: String,
+}
+
+#[derive(Clone)]
+enum Material {
+    Public(ParsedPublicKey, Members),
+    Hmac(Box<hmac::Key>),
+}
+
+impl VerifyingKey {
+    /// An Ed25519 public key of 32 bytes; its kid is its thumbprint (RFC 7638 3).
+    ///
+    /// # Errors
+    /// The bytes aren't a point on the curve.
+    pub fn ed25519(public: &[u8]) -> Result<Self, KeyFault> {
+        let algorithm = Algorithm::EdDsa;
+        let parsed = ParsedPublicKey::new(&ED25519, public).map_err(|_| KeyFault::Unusable(algorithm))?;
+        Self::public(algorithm, parsed, Members::Okp { crv: "Ed25519", x: URL_SAFE_NO_PAD.encode(public) })
+    }
+
+    /// A point on the curve of ES256 or ES384, uncompressed (SEC 1 2.3.3); its kid is its thumbprint.
+    ///
+    /// # Errors
+    /// The algorithm is another, or the bytes aren't a point on its curve.
+    pub fn ec(algorithm: Algorithm, point: &[u8]) -> Result<Self, KeyFault> {
+        let unusable = KeyFault::Unusable(algorithm);
+        let verification = match algorithm {
+            Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
+            Algorithm::Es384 => &ECDSA_P384_SHA384_FIXED,
+            _ => return Err(unusable),
+        };
+        let [4, coordinates @ ..] = point else { return Err(unusable) };
+        let parsed = ParsedPublicKey::new(verification, point).map_err(|_| unusable)?;
+        let (x, y) = coordinates.split_at(coordinates.len() / 2);
+        let members = Members::Ec { crv: curve(algorithm), x: URL_SAFE_NO_PAD.encode(x), y: URL_SAFE_NO_PAD.encode(y) };
+        Self::public(algorithm, parsed, members)
+    }
+
+    /// An RSA key from its modulus and exponent, big-endian; its kid is its thumbprint.
+    ///
+    /// # Errors
+    /// The algorithm is another, or the key is too small, too large, weak or none.
+    pub fn rsa(algorithm: Algorithm, modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyFault> {
+        let parameters = rsa_parameters(algorithm).ok_or(KeyFault::Unusable(algorithm))?;
+        // RFC 7518 6.3.1.1: no leading zeros.
+        rsa::check(modulus, exponent)?;
+        let components = RsaPublicKeyComponents { n: modulus, e: exponent };
+        let parsed = components.to_parsed_public_key(parameters).map_err(|_| KeyFault::Unusable(algorithm))?;
+        Self::public(algorithm, parsed, Members::Rsa { n: URL_SAFE_NO_PAD.encode(modulus), e: URL_SAFE_NO_PAD.encode(exponent) })
+    }
+
+    /// An HMAC secret under a kid, at least as long as its hash (RFC 7518 3.2).
+    ///
+    /// # Errors
+    /// The algorithm is another, or the secret is too short or known to everybody.
+    pub fn hmac(algorithm: Algorithm, secret: &[u8], kid: Kid) -> Result<Self, KeyFault> {
+        secret::check_strength(algorithm, secret)?;
+        Self::insecure_hmac(algorithm, secret, kid)
+    }
+
+    /// As [`VerifyingKey::hmac`], for a secret of whatever length that an operator insists on.
+    ///
+    /// # Errors
+    /// The algorithm is another, or there is no secret.
+    pub fn insecure_hmac(algorithm: Algorithm, secret: &[u8], kid: Kid) -> Result<Self, KeyFault> {
+        if secret.is_empty() {
+            return Err(KeyFault::Empty);
+        }
+        let key = Box::new(hmac::Key::new(hmac_algorithm(algorithm).ok_or(KeyFault::Unusable(algorithm))?, secret));
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(b"oct\0");
+        hash.update(secret);
+        Ok(Self::new(algorithm, kid, Material::Hmac(key), hash.finish()))
+    }
+
+    /// A public key from PEM or from a JWK.
+    ///
+    /// # Errors
+    /// It isn't one for this algorithm.
+    pub fn read(algorithm: Algorithm, text: &str) -> Result<Self, KeyFault> {
+        let unusable = KeyFault::Unusable(algorithm);
+        if algorithm.family() == Family::Hmac {
+            return Err(unusable);
+        }
+        if text.trim_start().starts_with('{') {
+            let mut members = jwk::parse(text)?;
+            members.entry("alg").or_insert_with(|| algorithm.as_str().into());
+            let key = jwk::read_verifying(&members)?.key;
+            return if key.algorithm == algorithm { Ok(key) } else { Err(unusable) };
+        }
+        let der = match pem::parse(text)? {
+            Section::Private(_) => return Err(KeyFault::Private),
+            Section::RsaPublic(der) => return Self::rsa_der(algorithm, &der),
+            Section::Public(der) => der,
+        };
+        match (algorithm.family(), der::subject_public_key(&der).ok_or(unusable)?) {
+            (Family::Ed25519, (der::ED25519, key)) => Self::ed25519(key),
+            (Family::Ec, (der::EC, key)) => Self::ec(algorithm, key),
+            (Family::Rsa, (der::RSA, key)) => Self::rsa_der(algorithm, key),
+            _ => Err(unusable),
+        }
+    }
+
+    /// An RSAPublicKey (RFC 8017 A.1.1).
+    pub(super) fn rsa_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyFault> {
+        let (modulus, exponent) = der::rsa_public_key(der).ok_or(KeyFault::Unusable(algorithm))?;
+        Self::rsa(algorithm, modulus, exponent)
+    }
+
+    fn public(algorithm: Algorithm, parsed: ParsedPublicKey, members: Members) -> Result<Self, KeyFault> {
+        let thumbprint = digest::digest(&digest::SHA256, members.canonical().as_bytes());
+        let kid = Kid::parse(&URL_SAFE_NO_PAD.encode(thumbprint)).map_err(|_| KeyFault::Unusable(algorithm))?;
+        Ok(Self::new(algorithm, kid, Material::Public(parsed, members), thumbprint))
+    }
+
+    fn new(algorithm: Algorithm, kid: Kid, material: Material, hash: digest::Digest) -> Self {
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(hash.as_ref());
+        Self { header: header_of(algorithm, &kid), kid, algorithm, material, fingerprint }
+    }
+
+    /// The same key under another id, if one is given.
+    #[must_use]
+    pub fn renamed(self, kid: Option<Kid>) -> Self {
+        match kid {
+            Some(kid) => Self { header: header_of(self.algorithm, &kid), kid, ..self },
+            None => self,
+        }
+    }
+
+    /// Its id.
+    pub fn kid(&self) -> &Kid {
+        &self.kid
+    }
+
+    /// Its one algorithm.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether both are one key, whatever they are called and used for.
+    pub fn is_same_key(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+
+    /// The first part of every token that quash signs with it.
+    pub(in crate::token) fn header(&self) -> &str {
+        &self.header
+    }
+
+    /// Whether `signature` is this key's over `text`. HMACs are compared in constant time.
+    pub(in crate::token) fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
+        match &self.material {
+            Material::Public(key, _) => key.verify_sig(text, signature).is_ok(),
+            Material::Hmac(key) => hmac::verify(key, text, signature).is_ok(),
+        }
+    }
+
+    /// The key as it is published; `None` for a secret.
+    pub(super) fn jwk(&self) -> Option<Jwk> {
+        match &self.material {
+            Material::Public(_, members) => Some(Jwk {
+                kty: members.kty(),
+                usage: "sig",
+                alg: self.algorithm.as_str(),
+                kid: self.kid.as_str().to_owned(),
+                members: members.clone(),
+            }),
+            Material::Hmac(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifyingKey").field("kid", &self.kid).field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// The name of an elliptic curve's algorithm's curve (RFC 7518 6.2.1.1).
+pub(super) const fn curve(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Es384 => "P-384",
+        _ => "P-256",
+    }
+}
+
+pub(super) fn hmac_algorithm(algorithm: Algorithm) -> Option<hmac::Algorithm> {
+    match algorithm {
+        Algorithm::Hs256 => Some(hmac::HMAC_SHA256),
+        Algorithm::Hs384 => Some(hmac::HMAC_SHA384),
+        Algorithm::Hs512 => Some(hmac::HMAC_SHA512),
+        _ => None,
+    }
+}
+
+fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+    match algorithm {
+        Algorithm::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::Rs384 => Some(&RSA_PKCS1_2048_8192_SHA384),
+        Algorithm::Rs512 => Some(&RSA_PKCS1_2048_8192_SHA512),
+        Algorithm::Ps256 => Some(&RSA_PSS_2048_8192_SHA256),
+        Algorithm::Ps384 => Some(&RSA_PSS_2048_8192_SHA384),
+        Algorithm::Ps512 => Some(&RSA_PSS_2048_8192_SHA512),
+        _ => None,
+    }
+}
+
+fn header_of(algorithm: Algorithm, kid: &Kid) -> String {
+    let header = serde_json::json!({ "alg": algorithm.as_str(), "typ": "JWT", "kid": kid.as_str() });
+    URL_SAFE_NO_PAD.encode(header.to_string())
+}

@@ -1,0 +1,269 @@
+//! The keys of other issuers: those that the settings hold, and those that are published at an address and change
+//! there. How an address is asked is the binary's business.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lc_rs::hmac;
+use quash_core::model::{Clock, Kid, ScopeHasher};
+use quash_core::token::{Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, VerifyingKey};
+use quash_verify::{Looked, MoreKeys};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use zeroize::Zeroizing;
+
+use crate::desk::StartError;
+use crate::vault::MasterKey;
+
+/// Another issuer, whose tokens are taken.
+#[derive(Clone, Debug)]
+pub struct ForeignSetup {
+    /// What the settings call it.
+    pub name: String,
+    /// Where its keys are.
+    pub keys: ForeignKeys,
+    /// A token that would hold longer than this is refused.
+    pub max_lifetime: Duration,
+    /// The namespace of its tokens; empty for ours, whose subjects are our accounts.
+    pub namespace: String,
+    /// What its tokens' `iss` must be.
+    pub iss: Expected<String>,
+    /// Of which its tokens' `aud` must meet one.
+    pub aud: Expected<Vec<String>>,
+}
+
+/// Where the keys of an issuer are.
+#[derive(Clone)]
+pub enum ForeignKeys {
+    /// In the settings: a public key. Tokens name it if it has a kid of its own.
+    Public {
+        /// The key.
+        key: Box<VerifyingKey>,
+        /// The kid that tokens name it by.
+        kid: Option<Kid>,
+    },
+    /// In the settings: a secret.
+    Secret {
+        /// What it is used with.
+        algorithm: Algorithm,
+        /// The secret.
+        secret: Zeroizing<Vec<u8>>,
+        /// The kid that tokens name it by.
+        kid: Option<Kid>,
+    },
+    /// At an address, as a JWK set.
+    Address(String),
+}
+
+impl fmt::Debug for ForeignKeys {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Public { key, kid } => f.debug_struct("Public").field("key", key).field("kid", kid).finish(),
+            Self::Secret { algorithm, kid, .. } => f.debug_struct("Secret").field("algorithm", algorithm).field("kid", kid).finish(),
+            Self::Address(address) => f.debug_tuple("Address").field(address).finish(),
+        }
+    }
+}
+
+/// What asks an address for the set of keys that is published there.
+#[async_trait]
+pub trait FetchKeys: Send + Sync {
+    /// What stands there.
+    ///
+    /// # Errors
+    /// It can't be had, or is too long.
+    async fn fetch(&self, address: &str) -> Result<Vec<u8>, FetchFault>;
+}
+
+/// What asks nobody: for where no issuer publishes its keys at an address.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FetchNothing;
+
+#[async_trait]
+impl FetchKeys for FetchNothing {
+    async fn fetch(&self, _address: &str) -> Result<Vec<u8>, FetchFault> {
+        Err(FetchFault("no address is asked here".into()))
+    }
+}
+
+/// Why what stands at an address can't be had, in words for the log.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct FetchFault(pub String);
+
+/// A ring that the guard is to see, and who waits for that.
+pub(crate) struct TurnRing {
+    pub(crate) ring: KeyRing,
+    pub(crate) seen: oneshot::Sender<()>,
+}
+
+/// All keys of other issuers, and the way to newer ones.
+pub(crate) struct Foreign {
+    own: Vec<VerifyingKey>,
+    fixed: Vec<ForeignKey>,
+    fetch: Arc<dyn FetchKeys>,
+    clock: Arc<dyn Clock>,
+    turn: mpsc::Sender<TurnRing>,
+    published: Mutex<Published>,
+}
+
+/// What was had from the addresses.
+struct Published {
+    sets: Vec<Set>,
+    ring: u64,
+    looked: Option<Duration>,
+}
+
+struct Set {
+    address: String,
+    issuer: Arc<Issuer>,
+    keys: Option<Vec<ForeignKey>>,
+}
+
+/// How often the addresses are asked, where nobody misses a key.
+const EVERY: Duration = Duration::from_secs(300);
+/// Whoever sends tokens with made-up kids can't have them asked more often than this.
+const AT_MOST_EVERY: Duration = Duration::from_secs(10);
+
+impl Foreign {
+    /// Sorts the issuers' keys. Those at addresses aren't known yet.
+    pub(crate) fn new(
+        setups: &[ForeignSetup],
+        own: Vec<VerifyingKey>,
+        master: &MasterKey,
+        scopes: &ScopeHasher,
+        fetch: Arc<dyn FetchKeys>,
+        clock: Arc<dyn Clock>,
+        turn: mpsc::Sender<TurnRing>,
+    ) -> Result<Self, StartError> {
+        let (mut fixed, mut sets) = (Vec::new(), Vec::new());
+        for setup in setups {
+            let issuer = Arc::new(Issuer {
+                name: setup.name.clone(),
+                scopes: scopes.in_namespace(&setup.namespace),
+                max_lifetime: setup.max_lifetime,
+                iss: setup.iss.clone(),
+                aud: setup.aud.clone(),
+            });
+            let fault = |fault| StartError::ForeignKey(setup.name.clone(), fault);
+            match &setup.keys {
+                ForeignKeys::Public { key, kid } => {
+                    fixed.push(ForeignKey { key: (**key).clone().renamed(kid.clone()), named: kid.is_some(), issuer });
+                }
+                ForeignKeys::Secret { algorithm, secret, kid } => {
+                    let named = kid.is_some();
+                    let kid = kid.clone().or_else(|| kid_of(secret, master)).ok_or_else(|| fault(KeyFault::Empty))?;
+                    let key = VerifyingKey::insecure_hmac(*algorithm, secret, kid).map_err(fault)?;
+                    fixed.push(ForeignKey { key, named, issuer });
+                }
+                ForeignKeys::Address(address) => sets.push(Set { address: address.clone(), issuer, keys: None }),
+            }
+        }
+        Ok(Self { own, fixed, fetch, clock, turn, published: Mutex::new(Published { sets, ring: 1, looked: None }) })
+    }
+
+    /// The ring of what is known without asking anybody.
+    pub(crate) fn first_ring(&self) -> KeyRing {
+        KeyRing::with_foreign(1, self.own.clone(), self.fixed.clone())
+    }
+
+    /// Whether there is anybody to ask.
+    pub(crate) async fn has_addresses(&self) -> bool {
+        !self.published.lock().await.sets.is_empty()
+    }
+
+    /// Asks the addresses for as long as the process runs.
+    pub(crate) async fn follow(&self) {
+        loop {
+            self.look_now(Duration::ZERO).await;
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// Asks the addresses, unless that was done within `recently`. Who comes meanwhile waits for the same answer.
+    async fn look_now(&self, recently: Duration) -> Looked {
+        let mut published = self.published.lock().await;
+        let now = self.clock.uptime();
+        let looked = published.looked.is_some_and(|looked| now.saturating_sub(looked) < recently);
+        if !looked {
+            published.looked = Some(now);
+            let mut changed = false;
+            for set in &mut published.sets {
+                changed |= self.renew(set).await;
+            }
+            if changed {
+                published.ring += 1;
+                self.turn(&published).await;
+            }
+        }
+        if published.sets.iter().any(|set| set.keys.is_none()) { Looked::Away } else { Looked::Done }
+    }
+
+    /// Asks one address. What it published before holds until it publishes something else that can be read.
+    async fn renew(&self, set: &mut Set) -> bool {
+        let issuer = &set.issuer.name;
+        let read = match self.fetch.fetch(&set.address).await {
+            Ok(text) => KeySet::parse(&text).map_err(|fault| format!("it {fault}")),
+            Err(fault) => Err(fault.to_string()),
+        };
+        let found = match read {
+            Ok(found) => found,
+            Err(fault) => {
+                tracing::warn!(issuer, fault, "the key set of an issuer could not be had; what was known of it goes on");
+                return false;
+            }
+        };
+        for (place, fault) in &found.skipped {
+            tracing::warn!(issuer, place, %fault, "a key in the set of an issuer is not used");
+        }
+        // A secret that stands at an address is none.
+        let keys = found.keys.into_iter().filter(|key| key.key.algorithm().family() != Family::Hmac);
+        let keys: Vec<_> = keys.map(|key| ForeignKey { key: key.key, named: key.named, issuer: Arc::clone(&set.issuer) }).collect();
+        let same = set.keys.as_ref().is_some_and(|known| is_same(known, &keys));
+        if !same {
+            tracing::info!(issuer, keys = keys.len(), "the key set of an issuer was read");
+            set.keys = Some(keys);
+        }
+        !same
+    }
+
+    /// Lets the guard see what is known, and waits until it does.
+    async fn turn(&self, published: &Published) {
+        let fetched = published.sets.iter().flat_map(|set| set.keys.iter().flatten()).cloned();
+        let foreign = self.fixed.iter().cloned().chain(fetched).collect();
+        let (seen, saw) = oneshot::channel();
+        let ring = KeyRing::with_foreign(published.ring, self.own.clone(), foreign);
+        if self.turn.send(TurnRing { ring, seen }).await.is_ok() {
+            let _ = saw.await;
+        }
+    }
+}
+
+impl MoreKeys for Foreign {
+    fn look(&self) -> Pin<Box<dyn Future<Output = Looked> + Send + '_>> {
+        Box::pin(self.look_now(AT_MOST_EVERY))
+    }
+}
+
+fn is_same(known: &[ForeignKey], found: &[ForeignKey]) -> bool {
+    let pairs = || known.iter().zip(found);
+    known.len() == found.len()
+        && pairs().all(|(one, other)| {
+            one.key.is_same_key(&other.key)
+                && one.key.kid() == other.key.kid()
+                && one.key.algorithm() == other.key.algorithm()
+                && one.named == other.named
+        })
+}
+
+/// The id of a secret that has none: the same at each start, and of no use to whoever wants to guess the secret.
+fn kid_of(secret: &[u8], master: &MasterKey) -> Option<Kid> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &master.derive::<32>("foreign kids"));
+    let id = hmac::sign(&key, secret);
+    let text: String = id.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    Kid::parse(&text).ok()
+}

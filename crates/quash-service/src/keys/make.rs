@@ -1,0 +1,40 @@
+//! Making keys. Ed25519 seeds and HMAC secrets come from the chance that the process is given; what else a key needs the
+//! crypto library draws itself.
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, RsaKeyPair,
+};
+use quash_core::model::{Entropy, Kid, draw};
+use quash_core::token::{Algorithm, Family};
+use zeroize::Zeroizing;
+
+/// Stronger than anybody needs today: a key may be about for years.
+const RSA: KeySize = KeySize::Rsa3072;
+
+/// A new private key or secret, as the store keeps it; `None` if the crypto library fails.
+pub(super) fn secret(algorithm: Algorithm, entropy: &dyn Entropy) -> Option<Zeroizing<Vec<u8>>> {
+    Some(Zeroizing::new(match algorithm.family() {
+        Family::Ed25519 => draw::<32>(entropy).to_vec(),
+        Family::Hmac => draw::<64>(entropy).to_vec(),
+        Family::Ec if algorithm == Algorithm::Es384 => ec(&ECDSA_P384_SHA384_FIXED_SIGNING)?,
+        Family::Ec => ec(&ECDSA_P256_SHA256_FIXED_SIGNING)?,
+        Family::Rsa => {
+            let pair = RsaKeyPair::generate(RSA).ok()?;
+            let der: Pkcs8V1Der<'_> = pair.as_der().ok()?;
+            der.as_ref().to_vec()
+        }
+    }))
+}
+
+fn ec(algorithm: &'static EcdsaSigningAlgorithm) -> Option<Vec<u8>> {
+    let pair = EcdsaKeyPair::generate(algorithm).ok()?;
+    Some(pair.to_pkcs8v1().ok()?.as_ref().to_vec())
+}
+
+/// A random id, for a secret: it has no public half to take a thumbprint of.
+pub(super) fn random_kid(entropy: &dyn Entropy) -> Option<Kid> {
+    let text: String = draw::<16>(entropy).iter().map(|byte| format!("{byte:02x}")).collect();
+    Kid::parse(&text).ok()
+}

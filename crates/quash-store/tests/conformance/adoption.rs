@@ -1,0 +1,121 @@
+//! Tokens of other issuers: each opens one session at most, and none once it or its account's sessions have ended.
+
+use std::time::Duration;
+
+use quash_core::model::{AccountBy, Adoption, Change, Keep, NewEntry, Opening, ScopeKey, ScopeKind, Seq, SessionState, limits};
+use quash_store::Store;
+
+use crate::support::*;
+
+/// The scope of the token that [`adopting`] a session is opened with.
+fn token(n: u8) -> ScopeKey {
+    ScopeKey([100 + n; 16])
+}
+
+fn revoke_token(n: u8) -> Change {
+    Change::EndSessions { sessions: vec![], tokens: vec![entry(ScopeKind::Token, 100 + n)] }
+}
+
+pub(crate) async fn an_adopted_session_is_read_back(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    let opened = adopting(1, "dana", head(store).await);
+    let dana = AccountBy::Subject(subject("dana"));
+    let before = store.foreign(token(1), &[token(1)], Some(&dana), NOW).await.expect("a look");
+    assert_eq!((before.adopted, before.revoked, before.account.live_sessions), (None, false, 0));
+    commit(store, adopt(opened.clone(), 1, 5)).await;
+    let loaded = store.foreign(token(1), &[token(1)], Some(&dana), NOW).await.expect("a look");
+    assert_eq!(loaded.adopted, Some((opened, account("dana"))));
+    assert_eq!((loaded.account.account, loaded.account.live_sessions, loaded.revoked), (Some(account("dana")), 1, false));
+    assert_eq!(loaded.account.head, store.head().await.expect("a head"));
+    let of_nobody = store.foreign(token(2), &[], None, NOW).await.expect("a look");
+    assert_eq!((of_nobody.account.account, of_nobody.adopted, of_nobody.revoked), (None, None, false));
+}
+
+pub(crate) async fn a_token_opens_one_session(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    let head = head(store).await;
+    commit(store, adopt(adopting(1, "dana", head), 1, 5)).await;
+    let again = quash_core::model::Session { id: sid(2), ..adopting(1, "dana", head) };
+    conflict(store, adopt(again.clone(), 1, 5)).await;
+    let outcomes =
+        commit_all(store, (3..19).map(|n| adopt(quash_core::model::Session { id: sid(n), ..adopting(2, "dana", head) }, 1, 5)).collect());
+    assert_eq!(outcomes.await.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    // Ended or not: it has been used.
+    commit(store, ends(vec![end(1)])).await;
+    conflict(store, adopt(again, 1, 5)).await;
+}
+
+pub(crate) async fn a_revoked_token_opens_none(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, revoke_token(1)).await;
+    let opened = adopting(1, "dana", head(store).await);
+    conflict(store, adopt(opened.clone(), 1, 5)).await;
+    assert!(store.foreign(token(1), &[token(9), token(1)], None, NOW).await.expect("a look").revoked);
+    // Its key may have been struck instead.
+    let struck = ScopeKey([77; 16]);
+    commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, 77) } }).await;
+    let adopts = Some(Adoption { minted_at: at(5), scopes: vec![token(2), struck] });
+    let opened = opening(adopting(2, "dana", head(store).await), 1);
+    conflict(store, Change::OpenSession(Box::new(Opening { adopts, ..opened }))).await;
+}
+
+pub(crate) async fn a_token_from_before_the_end_opens_none(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    // The entry is of second 200.
+    commit(store, end_account("dana", 1, None)).await;
+    assert_eq!(read(store, "dana").await.foreign_after, at(200));
+    let opened = adopting(1, "dana", head(store).await);
+    conflict(store, adopt(opened.clone(), 2, 199)).await;
+    conflict(store, adopt(opened.clone(), 2, 200)).await;
+    commit(store, adopt(opened, 2, 201)).await;
+    commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 250) }).await;
+    assert_eq!(store.head().await.expect("a head").foreign_after, at(250));
+    let opened = adopting(2, "dana", head(store).await);
+    conflict(store, adopt(opened.clone(), 2, 250)).await;
+    commit(store, adopt(opened, 2, 251)).await;
+    // What ends nothing moves nothing.
+    commit(store, Change::Revoke { entry: entry(ScopeKind::Everything, 255) }).await;
+    assert_eq!(store.head().await.expect("a head").foreign_after, at(250));
+}
+
+pub(crate) async fn a_token_is_revoked_once_and_only_while_it_has_opened_none(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, revoke_token(1)).await;
+    conflict(store, revoke_token(1)).await;
+    commit(store, adopt(adopting(2, "dana", head(store).await), 1, 5)).await;
+    conflict(store, revoke_token(2)).await;
+    let twice = vec![entry(ScopeKind::Token, 103), entry(ScopeKind::Token, 103)];
+    conflict(store, Change::EndSessions { sessions: vec![], tokens: twice }).await;
+}
+
+pub(crate) async fn sessions_and_tokens_end_together_or_not_at_all(store: &dyn Store) {
+    two_sessions(store).await;
+    let both = |n| Change::EndSessions { sessions: vec![end(n)], tokens: vec![entry(ScopeKind::Token, 101)] };
+    conflict(store, both(9)).await;
+    let receipt = commit(store, both(1)).await;
+    assert_eq!(receipt.seq, Some(head(store).await));
+    assert_eq!(store.entries_after(Seq::ZERO, 10).await.expect("entries").len(), 2);
+    conflict(store, both(2)).await;
+    assert_eq!(state(store, 2).await, SessionState::Live);
+}
+
+pub(crate) async fn the_token_dies_with_its_session(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, adopt(adopting(1, "dana", head(store).await), 1, 5)).await;
+    let receipt = commit(store, ends(vec![end_adopted(1)])).await;
+    let entries = store.entries_after(Seq::ZERO, 10).await.expect("entries");
+    assert_eq!(entries.iter().map(|entry| entry.kind).collect::<Vec<_>>(), [ScopeKind::Session, ScopeKind::Token]);
+    assert_eq!(receipt.seq, entries.last().map(|entry| entry.seq));
+}
+
+pub(crate) async fn a_row_is_kept_as_long_as_its_token_could_come_back(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    let opened = adopting(1, "dana", head(store).await);
+    let until = opened.adopted.expect("a token").until + limits::SESSION_KEPT;
+    commit(store, adopt(opened, 1, 5)).await;
+    let mark = |now| Change::MarkExpired { now, limit: 10 };
+    commit(store, mark(until)).await;
+    assert!(store.session(sid(1)).await.expect("a look").found.is_some());
+    commit(store, mark(until + Duration::from_millis(1))).await;
+    assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
+}

@@ -1,0 +1,96 @@
+//! `[tokens]`: what tokens say, how long they hold, what they are signed with, which are taken. Names follow Simple
+//! JWT's settings.
+
+mod claims;
+mod lifetimes;
+mod signing;
+mod taking;
+
+use std::time::Duration;
+
+use quash_core::model::{AccountPolicy, TokenPolicy};
+use quash_server::{Compat, TokenHeader};
+
+use super::fault::Told;
+use super::section::Section;
+use super::table::{Naming, Table};
+
+pub(super) use signing::ALGORITHMS;
+use signing::Signing;
+
+pub(super) const TABLE: Table = Table {
+    name: "tokens",
+    doc: "what tokens say and how long they hold",
+    naming: Naming::One,
+    keys: &[
+        &signing::ALGORITHM,
+        &signing::SIGNING_KEY,
+        &signing::VERIFYING_KEY,
+        &signing::INSECURE_SHORT_SECRET,
+        &lifetimes::ACCESS_TOKEN_LIFETIME,
+        &lifetimes::REFRESH_TOKEN_LIFETIME,
+        &lifetimes::SLIDING_TOKEN_LIFETIME,
+        &lifetimes::SLIDING_TOKEN_REFRESH_LIFETIME,
+        &lifetimes::ROTATE_REFRESH_TOKENS,
+        &lifetimes::BLACKLIST_AFTER_ROTATION,
+        &claims::ISSUER,
+        &claims::AUDIENCE,
+        &claims::USER_ID_FIELD,
+        &claims::USER_ID_CLAIM,
+        &claims::USER_ID_TYPE,
+        &claims::TOKEN_TYPE_CLAIM,
+        &claims::JTI_CLAIM,
+        &claims::SLIDING_TOKEN_REFRESH_EXP_CLAIM,
+        &claims::CHECK_REVOKE_TOKEN,
+        &claims::REVOKE_TOKEN_CLAIM,
+        &taking::LEEWAY,
+        &taking::AUTH_HEADER_TYPES,
+        &taking::AUTH_HEADER_NAME,
+        &taking::AUTH_TOKEN_CLASSES,
+        &taking::CHECK_USER_IS_ACTIVE,
+        &taking::UPDATE_LAST_LOGIN,
+        &taking::FOREIGN_TOKENS,
+        &taking::COMPAT,
+    ],
+};
+
+/// The section, read.
+pub(super) struct Tokens {
+    pub(super) policy: TokenPolicy,
+    pub(super) signing: Signing,
+    pub(super) rotate: bool,
+    pub(super) blacklist: bool,
+    pub(super) accounts: AccountPolicy,
+    pub(super) header: TokenHeader,
+    pub(super) compat: Compat,
+}
+
+pub(super) fn read(mut section: Section<'_>) -> Result<Tokens, Told> {
+    let section = &mut section;
+    let (signing, lifetimes) = (signing::read(section), lifetimes::read(section));
+    let (rotate, blacklist) = (section.read(&lifetimes::ROTATE_REFRESH_TOKENS), section.read(&lifetimes::BLACKLIST_AFTER_ROTATION));
+    let (issuer, audience, names) = (claims::issuer(section), section.read(&claims::AUDIENCE), claims::names(section));
+    let (taken, lifetimes) = (taking::read(section)?, lifetimes?);
+    let policy = TokenPolicy {
+        access_lifetime: lifetimes.access,
+        refresh_lifetime: lifetimes.refresh,
+        sliding_lifetime: lifetimes.sliding,
+        sliding_refresh_lifetime: lifetimes.sliding_refresh,
+        issuer: issuer?,
+        audience: audience?.unwrap_or_default(),
+        leeway: taken.leeway,
+        longest_lifetime_ever: Duration::ZERO,
+        names: names?,
+        accepted: taken.accepted,
+        foreign: taken.foreign,
+    };
+    Ok(Tokens {
+        policy: TokenPolicy { longest_lifetime_ever: policy.longest_lifetime(), ..policy },
+        signing: signing?,
+        rotate: rotate?,
+        blacklist: blacklist?,
+        accounts: taken.accounts,
+        header: taken.header,
+        compat: taken.compat,
+    })
+}

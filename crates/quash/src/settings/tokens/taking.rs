@@ -1,0 +1,145 @@
+//! Which tokens are taken, and where requests carry them.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use quash_core::model::{AccountPolicy, ForeignTokens, InactiveAccounts, LastLogin, limits};
+use quash_core::token::TokenType;
+use quash_server::{Compat, SchemeCase, TokenHeader};
+
+use crate::settings::fault::Told;
+use crate::settings::key::{DefaultsTo, Key};
+use crate::settings::kind::{List, Switch, Taking, Text, Words};
+use crate::settings::section::Section;
+use crate::settings::span::{Span, Zero};
+
+pub(super) const LEEWAY: Key<Span> = Key {
+    name: "leeway",
+    kind: Span { least: Duration::from_secs(1), most: limits::LEEWAY, zero: Zero::Allowed },
+    unset: DefaultsTo("\"0s\""),
+    doc: "Allowed difference between clocks for `exp`, `nbf` and `iat`. None, because one server has one clock.",
+};
+pub(super) const AUTH_HEADER_TYPES: Key<List> = Key {
+    name: "auth_header_types",
+    kind: List,
+    unset: DefaultsTo("[\"Bearer\"]"),
+    doc: "Schemes of the header, compared without regard to case. The first is named in `WWW-Authenticate`.",
+};
+pub(super) const AUTH_HEADER_NAME: Key<Text> = Key {
+    name: "auth_header_name",
+    kind: Text,
+    unset: DefaultsTo("\"Authorization\""),
+    doc: "The header that carries the token. Simple JWT's form, such as `HTTP_X_ACCESS_TOKEN`, means the same as `X-Access-Token`.",
+};
+pub(super) const AUTH_TOKEN_CLASSES: Key<List> = Key {
+    name: "auth_token_classes",
+    kind: List,
+    unset: DefaultsTo("[\"access\"]"),
+    doc: "Which types of token open guarded paths: `access`, `sliding` or both, in the order in which they are tried.",
+};
+pub(super) const CHECK_USER_IS_ACTIVE: Key<Switch> = Key {
+    name: "check_user_is_active",
+    kind: Switch,
+    unset: DefaultsTo("true"),
+    doc: "Tokens of other issuers are refused where the account is deactivated. Our own end with the deactivation in any case.",
+};
+pub(super) const UPDATE_LAST_LOGIN: Key<Switch> = Key {
+    name: "update_last_login",
+    kind: Switch,
+    unset: DefaultsTo("false"),
+    doc: "Keeps when an account has last signed in. Simple JWT's default; `quash session list` tells more.",
+};
+pub(super) const FOREIGN_TOKENS: Key<Taking> = Key {
+    name: "foreign_tokens",
+    kind: Taking,
+    unset: DefaultsTo("\"reject\""),
+    doc: "Whether tokens are taken that other issuers have signed with the keys under `[foreign.<name>]`. `until` a date is for a \
+          move away from Django: on that day, in UTC, the last of them ends.",
+};
+pub(super) const COMPAT: Key<Words<Compat>> = Key {
+    name: "compat",
+    kind: Words(&[("standard", Compat::Standard), ("strict", Compat::Strict)]),
+    unset: DefaultsTo("\"standard\""),
+    doc: "`strict` leaves the member `reason` out of a 401 on the Simple JWT paths, and compares schemes of the header to the letter.",
+};
+
+/// Which tokens are taken, and where requests carry them.
+pub(super) struct Taken {
+    pub(super) leeway: Duration,
+    pub(super) header: TokenHeader,
+    pub(super) accepted: Vec<TokenType>,
+    pub(super) accounts: AccountPolicy,
+    pub(super) foreign: ForeignTokens,
+    pub(super) compat: Compat,
+}
+
+pub(super) fn read(section: &mut Section<'_>) -> Result<Taken, Told> {
+    let (leeway, compat, accepted) = (section.read(&LEEWAY), section.read(&COMPAT), accepted(section));
+    let (schemes, name) = (schemes(section), header_name(section));
+    let (active, last_login) = (section.read(&CHECK_USER_IS_ACTIVE), section.read(&UPDATE_LAST_LOGIN));
+    let foreign = section.read(&FOREIGN_TOKENS);
+    let compat = compat?;
+    let case = match compat {
+        Compat::Standard => SchemeCase::Ignored,
+        Compat::Strict => SchemeCase::Exact,
+    };
+    Ok(Taken {
+        leeway: leeway?,
+        header: TokenHeader { name: name?, schemes: schemes?, case },
+        accepted: accepted?,
+        accounts: AccountPolicy {
+            inactive: if active? { InactiveAccounts::Refused } else { InactiveAccounts::Allowed },
+            last_login: if last_login? { LastLogin::Recorded } else { LastLogin::Ignored },
+        },
+        foreign: foreign?,
+        compat,
+    })
+}
+
+fn accepted(section: &mut Section<'_>) -> Result<Vec<TokenType>, Told> {
+    let types = section.read(&AUTH_TOKEN_CLASSES)?;
+    let one = |text: &String| [TokenType::Access, TokenType::Sliding].into_iter().find(|known| known.as_str() == text);
+    types.iter().map(one).collect::<Option<_>>().ok_or_else(|| {
+        let remedy = "write [\"access\"], [\"sliding\"] or both; refresh tokens open nothing";
+        section.wrong(&AUTH_TOKEN_CLASSES, "has a member that is no type of token for guarded paths", remedy)
+    })
+}
+
+/// Schemes are tokens in the sense of RFC 9110 5.6.2.
+fn schemes(section: &mut Section<'_>) -> Result<Vec<String>, Told> {
+    let types = section.read(&AUTH_HEADER_TYPES)?;
+    let is_token = |text: &String| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    if types.iter().all(is_token) {
+        Ok(types)
+    } else {
+        let remedy = "write schemes such as [\"Bearer\", \"JWT\"]";
+        Err(section.wrong(&AUTH_HEADER_TYPES, "has a member that isn't the scheme of a header", remedy))
+    }
+}
+
+/// Headers that say something else about each request.
+const TAKEN: [&str; 12] = [
+    "host",
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "accept",
+    "cookie",
+    "origin",
+    "te",
+    "upgrade",
+    "expect",
+    "content-encoding",
+];
+
+fn header_name(section: &mut Section<'_>) -> Result<HeaderName, Told> {
+    let text = section.read(&AUTH_HEADER_NAME)?;
+    let name = text.strip_prefix("HTTP_").map_or_else(|| text.clone(), |name| name.replace('_', "-"));
+    let name = HeaderName::try_from(name)
+        .map_err(|_| section.wrong(&AUTH_HEADER_NAME, "isn't the name of a header", "write it like \"X-Access-Token\""))?;
+    if TAKEN.contains(&name.as_str()) {
+        return Err(section.wrong(&AUTH_HEADER_NAME, "is a header that says something else", "write another, such as \"X-Access-Token\""));
+    }
+    Ok(name)
+}

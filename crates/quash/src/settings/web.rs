@@ -1,0 +1,15 @@
+//! Web addresses among the settings: those that can be trusted.
+
+/// Whether an address speaks for itself without encryption, and not only to this machine: anybody on the way can speak
+/// for it (RFC 8414 2).
+pub(super) fn is_insecure(address: &str) -> bool {
+    let http = address.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("http://"));
+    http.is_some_and(|(_, rest)| !is_loopback(rest))
+}
+
+fn is_loopback(rest: &str) -> bool {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    ["localhost", "127.0.0.1", "[::1]"]
+        .iter()
+        .any(|host| authority.strip_prefix(host).is_some_and(|port| port.is_empty() || port.starts_with(':')))
+}
