@@ -92,9 +92,11 @@ impl Graph {
     pub(crate) fn read(metadata: &Value, root: &Path) -> Result<Self> {
         let members: BTreeSet<&str> = list(metadata, "workspace_members")?.iter().filter_map(Value::as_str).collect();
         let (mut own, mut names, mut needs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut packages = BTreeMap::new();
         for package in list(metadata, "packages")? {
             let (id, name) = (text(package, "id")?, text(package, "name")?);
             names.insert(id.to_owned(), name.to_owned());
+            packages.insert(id, package);
             if members.contains(id) && name != "xtask" {
                 let manifest = Path::new(text(package, "manifest_path")?);
                 let manifest = manifest.strip_prefix(root).unwrap_or(manifest).to_string_lossy().into_owned();
@@ -106,8 +108,13 @@ impl Graph {
         for node in list(&metadata["resolve"], "nodes")? {
             let is_normal =
                 |need: &&Value| need["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()));
-            let normal = list(node, "deps")?.iter().filter(is_normal);
-            needs.insert(text(node, "id")?.to_owned(), normal.filter_map(|need| need["pkg"].as_str()).map(str::to_owned).collect());
+            let id = text(node, "id")?;
+            let is_built = |need: &&str| match (packages.get(id), names.get(*need)) {
+                (Some(package), Some(name)) => is_on(package, node, name),
+                _ => true,
+            };
+            let normal = list(node, "deps")?.iter().filter(is_normal).filter_map(|need| need["pkg"].as_str());
+            needs.insert(id.to_owned(), normal.filter(is_built).map(str::to_owned).collect());
         }
         Ok(Self { own, names, needs })
     }
@@ -182,6 +189,23 @@ impl Graph {
     }
 }
 
+/// Whether a package's dependency is built: it isn't optional, or a feature that is on turns it on. Cargo lists one as
+/// needed, too, that a feature would only add something to if it were on (`ring?/alloc`).
+fn is_on(package: &Value, node: &Value, name: &str) -> bool {
+    let all = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let listed = all(&package["dependencies"]);
+    let mut listed = listed.iter().filter(|dependency| dependency["name"] == name && dependency["kind"].is_null()).peekable();
+    if listed.peek().is_none() {
+        return true;
+    }
+    listed.any(|dependency| {
+        let alias = dependency["rename"].as_str().unwrap_or(name);
+        let turns_on = |item: &str| item.strip_prefix("dep:") == Some(alias) || item.split_once('/').is_some_and(|(of, _)| of == alias);
+        let feature_turns_on = |feature: &str| all(&package["features"][feature]).iter().filter_map(Value::as_str).any(turns_on);
+        dependency["optional"] != true || all(&node["features"]).iter().filter_map(Value::as_str).any(feature_turns_on)
+    })
+}
+
 fn list<'a>(value: &'a Value, member: &str) -> Result<&'a Vec<Value>> {
     value[member].as_array().ok_or_else(|| Failure::new(format!("cargo metadata has no list '{member}'")))
 }
@@ -253,6 +277,30 @@ mod tests {
     fn banned_crates_are_found_deep_in_the_tree_but_not_in_tests() {
         let packages: &[(&str, &[&str])] = &[("quash", &["a", "dev:rsa"]), ("a", &["b"]), ("b", &["ring"]), ("ring", &[]), ("rsa", &[])];
         assert_eq!(found(packages, &["quash"]), ["crates/quash/Cargo.toml banned-crate: quash -> a -> b -> ring"]);
+    }
+
+    #[test]
+    fn an_optional_crate_counts_only_if_a_feature_turns_it_on() {
+        let found = |features: &[&str]| {
+            let own = json!({ "id": "quash", "name": "quash", "manifest_path": "/r/crates/quash/Cargo.toml", "dependencies": [{ "name": "a", "kind": null, "optional": false }] });
+            let a = json!({
+                "id": "a", "name": "a", "manifest_path": "/a/Cargo.toml",
+                "dependencies": [{ "name": "ring", "kind": null, "optional": true, "rename": "r" }],
+                "features": { "weak": ["r?/std"], "strong": ["r/std"], "dep": ["dep:r"], "other": ["dep:ring", "other"] },
+            });
+            let need = |pkg: &str| json!({ "pkg": pkg, "dep_kinds": [{ "kind": null }] });
+            let metadata = json!({
+                "workspace_members": ["quash"],
+                "packages": [own, a, { "id": "ring", "name": "ring", "manifest_path": "/ring/Cargo.toml", "dependencies": [] }],
+                "resolve": { "nodes": [
+                    { "id": "quash", "deps": [need("a")], "features": [] },
+                    { "id": "a", "deps": [need("ring")], "features": features },
+                    { "id": "ring", "deps": [], "features": [] },
+                ] },
+            });
+            Graph::read(&metadata, Path::new("/r")).unwrap().findings().len()
+        };
+        assert_eq!([found(&[]), found(&["weak", "other"]), found(&["strong"]), found(&["weak", "dep"])], [0, 0, 1, 1]);
     }
 
     #[test]
