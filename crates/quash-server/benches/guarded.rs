@@ -40,7 +40,7 @@ async fn serve(guard: Guard) -> SocketAddr {
     let router = guarded.route("/bare", get(hello));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(quash_server::serve(listener, router, std::future::pending()));
+    tokio::spawn(quash_server::serve(quash_server::Listener::tcp(listener), router, std::future::pending()));
     address
 }
 

@@ -7,13 +7,18 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderValue;
-use http::header::{HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
 
+use crate::connection::Secured;
 use crate::door::Door;
 use crate::error::Fault;
 
 /// How long a request may take altogether.
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
+
+/// A browser that has spoken TLS with this host shall speak nothing else with it for a year (RFC 6797 6.1). Other hosts
+/// of the domain aren't ours to decide on.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -23,6 +28,7 @@ pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, ne
     let id = door.service.new_request_id();
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let is_secured = request.extensions().get::<Secured>().is_some();
     let mut answer = next.run(request).await;
     let status = answer.status().as_u16();
     let route = route.as_deref().unwrap_or("-");
@@ -37,6 +43,9 @@ pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, ne
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if is_secured {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HSTS);
+    }
     answer
 }
 

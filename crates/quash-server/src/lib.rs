@@ -29,10 +29,20 @@ mod cors;
 
 mod accept;
 
+mod listen;
+
+mod connection;
+
+mod tls;
+
+mod certificate;
+
 pub use accept::serve;
 pub use error::Code;
+pub use listen::{Listener, SocketFault};
 pub use origin::{Origin, OriginFault};
 pub use routes::router;
 pub use settings::{Compat, DoorSettings};
+pub use tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
 // A part of `DoorSettings`.
 pub use quash_verify::{SchemeCase, TokenHeader};

@@ -1,6 +1,7 @@
 //! Hostile requests: whatever is sent, the answer is one of the contract's, and nothing of ours breaks.
 //!
-//! A80 to A82 need a connection, and A85 a list with pages, which this door doesn't have.
+//! A80 to A82 need a connection: they are in `sockets/` and in quash's own tests. A85 needs a list with pages, which this
+//! door doesn't have.
 
 mod support;
 

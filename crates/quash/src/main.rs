@@ -23,6 +23,8 @@ mod entropy;
 
 mod clock;
 
+mod handles;
+
 use std::process::ExitCode;
 
 use clap::Parser;

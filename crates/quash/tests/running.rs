@@ -88,7 +88,9 @@ fn connections_that_say_nothing_do_not_hold_it_up() {
 fn a_second_signal_ends_it_at_once() {
     let server = Server::start(&[]);
     let mut half = TcpStream::connect(server.address).expect("it listens");
-    half.write_all(b"POST /api/token/ HTTP/1.1\r\nHost: x\r\nContent-Le").expect("it listens");
+    // A request whose body is still awaited is under way.
+    half.write_all(b"POST /api/token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n")
+        .expect("it listens");
     assert_eq!(server.get("/livez", None).status, 200);
     server.ask_to_end();
     // The first signal has been heard once nobody listens any more.
@@ -97,6 +99,16 @@ fn a_second_signal_ends_it_at_once() {
     let finished = server.ended();
     assert_eq!(finished.code(), 1, "{}", finished.stderr);
     assert!(finished.stderr.contains("stopping at once"), "{}", finished.stderr);
+}
+
+#[test]
+fn sighup_ends_nothing_where_there_is_nothing_to_read_again() {
+    let server = Server::start(&[]);
+    server.hang_up();
+    assert_eq!(server.get("/livez", None).status, 200);
+    let finished = server.terminate();
+    assert_eq!(finished.code(), 0, "{}", finished.stderr);
+    assert!(finished.stderr.contains("SIGHUP: there is no certificate"), "{}", finished.stderr);
 }
 
 #[test]

@@ -168,6 +168,11 @@ impl World {
         self.service.add_account(new).await.expect("an account")
     }
 
+    /// The router, to be served over a socket.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
     /// Sends a request, and looks at what every answer must keep to.
     pub(crate) async fn send(&self, call: Call) -> Answer {
         let (method, line) = (call.method.clone(), format!("{} {}", call.method, call.target));

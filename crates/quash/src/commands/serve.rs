@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use clap::Args;
-use quash_server::DoorSettings;
+use quash_core::model::Clock;
+use quash_server::{DoorSettings, Listener, Tls};
 use quash_service::Service;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -12,9 +13,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::place::{Place, start_log};
+use crate::clock::SystemClock;
 use crate::control::ControlServer;
 use crate::data_dir::{Absent, DataDir};
 use crate::error::{CommandError, Exit};
+use crate::handles;
+use crate::moment::Moment;
 use crate::opening;
 use crate::settings::{Engine, Settings};
 
@@ -30,7 +34,8 @@ pub(super) struct ServeArgs {
 pub(super) struct Ready {
     pub(super) address: SocketAddr,
     service: Service,
-    listener: TcpListener,
+    listener: Listener,
+    tls: Option<Tls>,
     door: DoorSettings,
     control: ControlServer,
 }
@@ -39,6 +44,7 @@ pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
     let settings = place.settings()?;
     start_log(settings.log);
     let mut signals = Signals::start()?;
+    let mut hangup = hear(SignalKind::hangup())?;
     let (data_dir, made) = place.data_dir(Absent::Make)?;
     if made {
         tracing::info!("made the data directory {}", data_dir.path().display());
@@ -46,6 +52,12 @@ pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
     let ready = prepare(&settings, &data_dir).await?;
     let url = format!("http://{}", ready.address);
     place.print(&json!({ "listening": url }), || format!("quash is listening on {url}"));
+    let tls = ready.tls.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            reload(tls.as_ref());
+        }
+    });
     let (stop, stopping) = watch::channel(false);
     tokio::spawn(async move {
         let name = signals.next().await;
@@ -72,8 +84,9 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir) -> Result<R
     let service = opened.service;
     let listener = TcpListener::bind(settings.listen).await.map_err(|error| cannot_listen(settings.listen, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(settings.listen, &error))?;
+    let listener = Listener::tcp(listener).at_most(handles::for_connections());
     let control = ControlServer::start(service.clone(), data_dir, lock)?;
-    Ok(Ready { address, service, listener, door: settings.door.clone(), control })
+    Ok(Ready { address, service, listener, tls: None, door: settings.door.clone(), control })
 }
 
 /// Serves until `stopping` turns true, then drains.
@@ -103,6 +116,15 @@ async fn end_when_broken(service: &Service) {
     }
 }
 
+/// Reads certificate and key again. A server that has none goes on, and so does one whose files are wrong.
+fn reload(tls: Option<&Tls>) {
+    match tls.map(|tls| tls.reload(SystemClock.now()).map(|()| tls.valid_until())) {
+        None => tracing::info!("SIGHUP: there is no certificate to read again"),
+        Some(Ok(until)) => tracing::info!("SIGHUP: read the certificate again; it holds until {}", Moment(until).to_the_second()),
+        Some(Err(fault)) => tracing::error!("SIGHUP: the certificate that was read before stays, because {fault}"),
+    }
+}
+
 /// The signals that ask a server to stop.
 struct Signals {
     terminate: Signal,
@@ -111,8 +133,7 @@ struct Signals {
 
 impl Signals {
     fn start() -> Result<Self, CommandError> {
-        let listen = |kind| signal(kind).map_err(|error| CommandError::failure(format!("signals can't be heard: {error}")));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self { terminate: hear(SignalKind::terminate())?, interrupt: hear(SignalKind::interrupt())? })
     }
 
     async fn next(&mut self) -> &'static str {
@@ -121,6 +142,10 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+fn hear(kind: SignalKind) -> Result<Signal, CommandError> {
+    signal(kind).map_err(|error| CommandError::failure(format!("signals can't be heard: {error}")))
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> CommandError {

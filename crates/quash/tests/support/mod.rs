@@ -183,6 +183,11 @@ impl Server {
         rustix::process::kill_process(pid(&self.child), rustix::process::Signal::TERM).expect("it runs");
     }
 
+    /// Sends SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        rustix::process::kill_process(pid(&self.child), rustix::process::Signal::HUP).expect("it runs");
+    }
+
     /// Waits for the end, which must come soon.
     pub(crate) fn ended(mut self) -> Finished {
         self.finish(DRAINED)
@@ -254,6 +259,13 @@ fn wait(child: &mut Child, within: Duration) -> ExitStatus {
     drop(ended);
     assert!(!watchdog.join().expect("it doesn't panic"), "the process did not end within {within:?}");
     status
+}
+
+/// Lets this process open as many files and connections as it may.
+pub(crate) fn raise_limit_of_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// The claims of a token, not verified.

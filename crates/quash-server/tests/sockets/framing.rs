@@ -1,0 +1,147 @@
+//! How a request's bytes are told apart: heads that are too large, lengths that contradict each other, headers of every
+//! form. Nothing of it leads to a 500, and no second request hides in the first.
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::client::{ask, ask_to_the_end, get};
+use super::support::World;
+use super::{Served, hello};
+
+async fn sent(served: &Served, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(served.address).await.expect("it listens");
+    let answer = ask_to_the_end(&mut stream, bytes).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Each is refused with 400, and the connection closed: what follows isn't looked at.
+#[tokio::test]
+async fn a80_lengths_that_say_nothing_are_refused() {
+    let served = Served::start(hello(), |listener| listener).await;
+    let follow = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    for head in [
+        "Content-Length: 1\r\nContent-Length: 2",
+        "Content-Length: 1, 2",
+        "Content-Length: -1",
+        "Content-Length: +1",
+        "Content-Length: 0x1",
+        "Content-Length: 99999999999999999999999",
+        "Content-Length:",
+        "Content-Length : 1",
+        " Content-Length: 1",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding\u{0}: chunked",
+    ] {
+        let answer = sent(&served, format!("POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\na{follow}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{head:?}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{head:?}: {answer}");
+    }
+    for line in [
+        "GET  / HTTP/1.1",
+        "GET / HTTP/1.2",
+        "GET / HTTP/3.0",
+        "GET /\u{0} HTTP/1.1",
+        "G\u{e9}T / HTTP/1.1",
+        "GET / http/1.1",
+        "\u{16}\u{3}\u{1}",
+    ] {
+        let answer = sent(&served, format!("{line}\r\nHost: x\r\n\r\n").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.1 505 "), "{line:?}: {answer}");
+    }
+}
+
+/// RFC 9112 6.3: the chunks count, and the connection is closed, so that whoever has counted otherwise before us can't
+/// be led to take the rest for a request of somebody else.
+#[tokio::test]
+async fn a80_a_length_beside_chunks_ends_the_connection() {
+    let served = Served::start(hello(), |listener| listener).await;
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+    for heads in [["Content-Length: 4", "Transfer-Encoding: chunked"], ["Transfer-Encoding: chunked", "Content-Length: 4"]] {
+        let answer =
+            sent(&served, format!("POST / HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n0\r\n\r\n{smuggled}", heads.join("\r\n")).as_bytes()).await;
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a80_chunks_are_read_strictly() {
+    let served = Served::start(hello(), |listener| listener).await;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut stream = TcpStream::connect(served.address).await.expect("it listens");
+    let answer = ask(&mut stream, format!("{head}3;a=b\r\nabc\r\n0\r\n\r\n").as_bytes()).await;
+    assert!(answer.ends_with("\r\n\r\n3"), "an extension is nothing to us: {answer}");
+    let long = "x".repeat(17 * 1024);
+    for body in [
+        "3\nabc\r\n0\r\n\r\n",
+        "3\r\nabc\n0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "-1\r\na\r\n",
+        "g\r\n",
+        "fffffffffffffffff\r\na",
+        " 3\r\nabc\r\n0\r\n\r\n",
+        "3;a=\nb\r\nabc\r\n",
+        &format!("3;{long}\r\nabc\r\n0\r\n\r\n"),
+    ] {
+        let answer = sent(&served, format!("{head}{body}").as_bytes()).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{body:.20?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_is_limited_one_past_the_edge() {
+    let served = Served::start(hello(), |listener| listener).await;
+    let of_headers = |count: usize| format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n", "a: b\r\n".repeat(count - 2));
+    assert!(sent(&served, of_headers(100).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    assert!(sent(&served, of_headers(101).as_bytes()).await.starts_with("HTTP/1.1 431 "));
+    let of_length = |length: usize| {
+        let head = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\na: ";
+        format!("{head}{}\r\n\r\n", "x".repeat(length - head.len() - 4))
+    };
+    assert!(sent(&served, of_length(16 * 1024).as_bytes()).await.starts_with("HTTP/1.1 200 "));
+    assert!(sent(&served, of_length(64 * 1024).as_bytes()).await.starts_with("HTTP/1.1 431 "));
+}
+
+#[tokio::test]
+async fn a78_authorization_headers_of_every_form_have_their_answer() {
+    let world = World::open().await;
+    let served = Served::start(world.router(), |listener| listener).await;
+    let live = world.sign_in("dana").await.access;
+    let lines = |values: &[&[u8]]| {
+        let lines: Vec<Vec<u8>> = values.iter().map(|value| [b"Authorization: ", *value, b"\r\n"].concat()).collect();
+        [&b"GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"[..], &lines.concat(), b"\r\n"].concat()
+    };
+    let bearer = format!("Bearer {live}");
+    let (lower, tab) = (bearer.to_lowercase().replace(&live.to_lowercase(), &live), bearer.replace(' ', "\t"));
+    let long = format!("Bearer {}", "x".repeat(64 * 1024));
+    for (values, status) in [
+        (&[][..], 401),
+        (&[&b""[..]], 401),
+        (&[b"Bearer"], 401),
+        (&[b"Bearer  x y"], 401),
+        (&[b"Bearer \xff\xfe\x80"], 401),
+        (&[b"Basic ZGFuYTpwYXNzd29yZA=="], 401),
+        (&[bearer.as_bytes(), bearer.as_bytes()], 401),
+        (&[bearer.as_bytes()], 200),
+        (&[lower.as_bytes()], 200),
+        (&[tab.as_bytes()], 200),
+        (&[long.as_bytes()], 431),
+        (&[b"Bearer a\0b"], 400),
+        (&[b"Bearer a\rb"], 400),
+    ] {
+        let answer = sent(&served, &lines(values)).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_come_together_are_answered_one_after_the_other() {
+    let served = Served::start(hello(), |listener| listener).await;
+    let mut stream = TcpStream::connect(served.address).await.expect("it listens");
+    stream.write_all(&get("/").repeat(3)).await.expect("it is read");
+    for _ in 0..3 {
+        assert!(ask(&mut stream, b"").await.ends_with("hello"));
+    }
+}
