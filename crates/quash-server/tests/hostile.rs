@@ -7,7 +7,7 @@ mod support;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, Method};
 use quash_core::model::{Entropy, Seeded, draw};
 use serde_json::{Value, json};
@@ -317,6 +317,11 @@ impl Dice {
         if self.below(8) > 0 {
             call = call.header(CONTENT_TYPE, if self.below(3) > 0 { media_types[0] } else { self.one_of(&media_types) });
         }
+        if self.below(4) == 0 {
+            let garbage: Vec<u8> = self.bytes(20).into_iter().filter(|byte| *byte >= 32 && *byte != 127).collect();
+            let ranges = [&b"application/json;indent=4"[..], b"*/*;q=0", b"text/html, image/png", b"image/png;,=/*;q=\"", &garbage];
+            call = call.header(ACCEPT, self.one_of(&ranges));
+        }
         for _ in 0..self.below(3) {
             let garbage = self.bytes(20).into_iter().filter(|byte| *byte >= 32 && *byte != 127).collect::<Vec<_>>();
             let bearer = format!("{} {}", self.one_of(&["Bearer", "bearer", "Basic", ""]), self.one_of(tokens));
@@ -349,7 +354,7 @@ async fn random_requests_never_meet_a_fault_of_ours() {
         world.wait(secs(20));
     }
     assert_eq!(statuses.values().sum::<usize>(), 2000);
-    for status in [200, 400, 401, 404, 405, 415] {
+    for status in [200, 400, 401, 404, 405, 406, 415] {
         assert!(statuses.contains_key(&status), "{status} was never met: {statuses:?}");
     }
 }
