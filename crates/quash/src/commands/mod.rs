@@ -3,6 +3,8 @@
 mod account;
 mod config;
 mod demo;
+mod listen;
+
 mod place;
 mod revoke;
 mod serve;

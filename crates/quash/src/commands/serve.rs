@@ -1,41 +1,33 @@
 //! `quash serve`: the server, from its first line to its orderly end.
 
-use std::io;
-use std::net::SocketAddr;
-
 use clap::Args;
-use quash_core::model::Clock;
 use quash_server::{DoorSettings, Listener, Tls};
 use quash_service::Service;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::listen::{self, Reachable};
 use super::place::{Place, start_log};
-use crate::clock::SystemClock;
 use crate::control::ControlServer;
 use crate::data_dir::{Absent, DataDir};
 use crate::error::{CommandError, Exit};
-use crate::handles;
-use crate::moment::Moment;
 use crate::opening;
 use crate::settings::{Engine, Settings};
 
 /// What `quash serve` takes.
 #[derive(Args)]
 pub(super) struct ServeArgs {
-    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8000; environment: QUASH_LISTEN]
+    /// Where to listen: an address and a port, 0 for a free one, or unix:/path [default: 127.0.0.1:8000; environment: QUASH_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<String>,
 }
 
 /// A server that has its store and its address, but doesn't accept yet.
 pub(super) struct Ready {
-    pub(super) address: SocketAddr,
+    pub(super) reachable: Reachable,
     service: Service,
     listener: Listener,
-    tls: Option<Tls>,
     door: DoorSettings,
     control: ControlServer,
 }
@@ -45,17 +37,17 @@ pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
     start_log(settings.log);
     let mut signals = Signals::start()?;
     let mut hangup = hear(SignalKind::hangup())?;
+    let tls = settings.tls.as_ref().map(listen::load).transpose()?;
     let (data_dir, made) = place.data_dir(Absent::Make)?;
     if made {
         tracing::info!("made the data directory {}", data_dir.path().display());
     }
-    let ready = prepare(&settings, &data_dir).await?;
-    let url = format!("http://{}", ready.address);
+    let ready = prepare(&settings, &data_dir, tls.as_ref()).await?;
+    let url = ready.reachable.to_string();
     place.print(&json!({ "listening": url }), || format!("quash is listening on {url}"));
-    let tls = ready.tls.clone();
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            reload(tls.as_ref());
+            listen::reload(tls.as_ref());
         }
     });
     let (stop, stopping) = watch::channel(false);
@@ -73,7 +65,7 @@ pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
 }
 
 /// Opens the store and the sockets. From here on the kernel takes connections, and they wait.
-pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir) -> Result<Ready, CommandError> {
+pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option<&Tls>) -> Result<Ready, CommandError> {
     if settings.engine == Engine::Memory {
         tracing::warn!("storage.engine = \"memory\": accounts, sessions and revocations end with this process; never for real users");
     }
@@ -82,11 +74,9 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir) -> Result<R
     let opened = opening::open(settings, data_dir).await?;
     opened.made.iter().for_each(|made| tracing::info!("made {made}"));
     let service = opened.service;
-    let listener = TcpListener::bind(settings.listen).await.map_err(|error| cannot_listen(settings.listen, &error))?;
-    let address = listener.local_addr().map_err(|error| cannot_listen(settings.listen, &error))?;
-    let listener = Listener::tcp(listener).at_most(handles::for_connections());
+    let (listener, reachable) = listen::open(&settings.listen, tls).await?;
     let control = ControlServer::start(service.clone(), data_dir, lock)?;
-    Ok(Ready { address, service, listener, tls: None, door: settings.door.clone(), control })
+    Ok(Ready { reachable, service, listener, door: settings.door.clone(), control })
 }
 
 /// Serves until `stopping` turns true, then drains.
@@ -116,15 +106,6 @@ async fn end_when_broken(service: &Service) {
     }
 }
 
-/// Reads certificate and key again. A server that has none goes on, and so does one whose files are wrong.
-fn reload(tls: Option<&Tls>) {
-    match tls.map(|tls| tls.reload(SystemClock.now()).map(|()| tls.valid_until())) {
-        None => tracing::info!("SIGHUP: there is no certificate to read again"),
-        Some(Ok(until)) => tracing::info!("SIGHUP: read the certificate again; it holds until {}", Moment(until).to_the_second()),
-        Some(Err(fault)) => tracing::error!("SIGHUP: the certificate that was read before stays, because {fault}"),
-    }
-}
-
 /// The signals that ask a server to stop.
 struct Signals {
     terminate: Signal,
@@ -146,14 +127,4 @@ impl Signals {
 
 fn hear(kind: SignalKind) -> Result<Signal, CommandError> {
     signal(kind).map_err(|error| CommandError::failure(format!("signals can't be heard: {error}")))
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> CommandError {
-    let message = format!("cannot listen on {address}: {error}");
-    match error.kind() {
-        io::ErrorKind::AddrInUse => CommandError::new(Exit::InUse, message)
-            .hint("stop what listens there, or choose another port with --listen; port 0 takes a free one"),
-        io::ErrorKind::PermissionDenied => CommandError::failure(message).hint("choose a port above 1023"),
-        _ => CommandError::failure(message).hint("choose an address of this machine with --listen"),
-    }
 }

@@ -14,7 +14,8 @@ pub(crate) enum Extent {
 }
 
 /// What a first deployment decides on: who it is, and how it is reached.
-pub(super) const MINIMAL: [(&str, &str); 3] = [("tokens", "issuer"), ("http", "listen"), ("http", "behind_proxy")];
+pub(super) const MINIMAL: [(&str, &str); 5] =
+    [("tokens", "issuer"), ("http", "listen"), ("http", "tls_cert"), ("http", "tls_key"), ("http", "behind_proxy")];
 
 const WHOLE_HEAD: &str = "\
 # Settings of quash. What stands behind a `#` without a blank is a key with its default, or with an

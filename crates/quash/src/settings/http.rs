@@ -1,28 +1,54 @@
-//! `[http]`: where quash listens, and what stands before it.
+//! `[http]`: where quash listens, how, whose pages may read answers, and what stands before it.
 
-use std::net::SocketAddr;
+use quash_server::{Origin, TlsFiles};
 
 use super::fault::Told;
-use super::key::{DefaultsTo, Entry, Key};
-use super::kind::{Address, Switch, Text};
+use super::key::{DefaultsTo, Entry, Key, Optional};
+use super::kind::{Address, File, List, Listen, Switch, Text};
 use super::section::Section;
 use super::table::{Description, Naming, Table};
 
-pub(super) const TABLE: Table =
-    Table { name: "http", doc: "where quash listens", naming: Naming::One, keys: &[&LISTEN, &PREFIX, &BEHIND_PROXY] };
+pub(super) const TABLE: Table = Table {
+    name: "http",
+    doc: "where quash listens",
+    naming: Naming::One,
+    keys: &[&LISTEN, &TLS_CERT, &TLS_KEY, &PREFIX, &CORS_ORIGINS, &BEHIND_PROXY],
+};
 
 const LISTEN: Key<Address> = Key {
     name: "listen",
     kind: Address,
     unset: DefaultsTo("\"127.0.0.1:8000\""),
-    doc: "Port 0 takes a free one. An address that other machines reach is refused without `behind_proxy`: quash speaks no TLS, \
-          and passwords would travel in clear.",
+    doc: "Port 0 takes a free one. An address that other machines reach is refused without TLS or `behind_proxy`: passwords would \
+          travel in clear. A unix socket has mode 0660 and no addresses of clients; one that a dead server has left is replaced, \
+          anything else that stands there stops the start.",
+};
+const TLS_CERT: Key<File, Optional> = Key {
+    name: "tls_cert",
+    kind: File,
+    unset: Optional { example: "\"certificate.pem\"" },
+    doc: "The server's certificate with those that lead to one that clients trust, as PEM. TLS 1.2 and 1.3, with HTTP/2 and \
+          HTTP/1.1. What can't be used, an expired certificate included, stops the start; on SIGHUP both files are read again for \
+          new connections, and the old ones stay if they can't be used.",
+};
+const TLS_KEY: Key<File, Optional> = Key {
+    name: "tls_key",
+    kind: File,
+    unset: Optional { example: "\"key.pem\"" },
+    doc: "The certificate's key, as PEM; nobody but its owner and group may use the file.",
 };
 const PREFIX: Key<Text> = Key {
     name: "prefix",
     kind: Text,
     unset: DefaultsTo("\"/api\""),
     doc: "What stands before `/token/` and `/logout/`. It can't begin with a path of quash's own, such as `/v1`.",
+};
+const CORS_ORIGINS: Key<List, Optional> = Key {
+    name: "cors_origins",
+    kind: List,
+    unset: Optional { example: "[\"https://app.example\", \"http://localhost:3000\"]" },
+    doc: "Whose pages may read answers, exactly as browsers send it. No `*`, no path, no port that goes without saying. \
+          [What they get](http.md#pages-of-other-origins).",
 };
 const BEHIND_PROXY: Key<Switch> = Key {
     name: "behind_proxy",
@@ -34,8 +60,10 @@ const BEHIND_PROXY: Key<Switch> = Key {
 
 /// The section, read.
 pub(super) struct Http {
-    pub(super) listen: SocketAddr,
+    pub(super) listen: Listen,
+    pub(super) tls: Option<TlsFiles>,
     pub(super) prefix: String,
+    pub(super) cors_origins: Vec<Origin>,
     pub(super) behind_proxy: bool,
 }
 
@@ -48,21 +76,46 @@ pub(super) fn listen_key() -> Description {
 const TAKEN: [&str; 9] = ["v1", "admin", "oauth2", ".well-known", "forward-auth", "livez", "readyz", "metrics", "docs"];
 
 pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
-    let behind_proxy = section.read(&BEHIND_PROXY);
-    let (listen, prefix) = (listen(&mut section, behind_proxy), prefix(&mut section));
-    Ok(Http { listen: listen?, prefix: prefix?, behind_proxy: behind_proxy? })
+    let (behind_proxy, tls) = (section.read(&BEHIND_PROXY), tls(&mut section));
+    let clear = behind_proxy == Ok(false) && tls == Ok(None);
+    let (listen, prefix, cors_origins) = (listen(&mut section, clear), prefix(&mut section), cors_origins(&mut section));
+    Ok(Http { listen: listen?, tls: tls?, prefix: prefix?, cors_origins: cors_origins?, behind_proxy: behind_proxy? })
 }
 
-fn listen(section: &mut Section<'_>, behind_proxy: Result<bool, Told>) -> Result<SocketAddr, Told> {
-    let address = section.read(&LISTEN)?;
-    if !address.ip().to_canonical().is_loopback() && behind_proxy == Ok(false) {
-        return Err(section.wrong(
+/// Where to listen; `clear` where nothing encrypts what goes there.
+fn listen(section: &mut Section<'_>, clear: bool) -> Result<Listen, Told> {
+    let listen = section.read(&LISTEN)?;
+    match listen {
+        Listen::Tcp(address) if clear && !address.ip().to_canonical().is_loopback() => Err(section.wrong(
             &LISTEN,
             "can be reached from other machines, which would send passwords and tokens without encryption",
-            "listen on 127.0.0.1; or let a proxy that speaks TLS stand before quash, and say so with http.behind_proxy = true",
-        ));
+            "listen on 127.0.0.1; or set http.tls_cert and http.tls_key; or let a proxy that speaks TLS stand before quash, and say so \
+             with http.behind_proxy = true",
+        )),
+        listen => Ok(listen),
     }
-    Ok(address)
+}
+
+/// The files are read when the server starts: other commands don't need them.
+fn tls(section: &mut Section<'_>) -> Result<Option<TlsFiles>, Told> {
+    let (certificates, key) = (section.read(&TLS_CERT), section.read(&TLS_KEY));
+    match (certificates?, key?) {
+        (None, None) => Ok(None),
+        (Some(certificates), Some(key)) => Ok(Some(TlsFiles { certificates, key })),
+        (Some(_), None) => Err(section.wrong(&TLS_CERT, "has no key beside it", "set http.tls_key, too")),
+        (None, Some(_)) => Err(section.wrong(&TLS_KEY, "has no certificate beside it", "set http.tls_cert, too")),
+    }
+}
+
+fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Told> {
+    let texts = section.read(&CORS_ORIGINS)?.unwrap_or_default();
+    let read = |text: String| {
+        Origin::parse(&text).map_err(|fault| {
+            let remedy = "write each as browsers send it, like \"https://app.example\" or \"http://localhost:3000\"";
+            section.wrong(&CORS_ORIGINS, format!("has \"{text}\", which {fault}"), remedy)
+        })
+    };
+    texts.into_iter().map(read).collect()
 }
 
 fn prefix(section: &mut Section<'_>) -> Result<String, Told> {

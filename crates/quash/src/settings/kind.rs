@@ -52,9 +52,18 @@ pub(super) struct Whole {
 #[derive(Clone, Copy)]
 pub(super) struct Words<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
-/// An IP address and a port.
+/// An IP address and a port, or `unix:` and an absolute path.
 #[derive(Clone, Copy)]
 pub(super) struct Address;
+
+/// Where to listen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Listen {
+    /// At an address.
+    Tcp(SocketAddr),
+    /// At a unix socket.
+    Unix(PathBuf),
+}
 
 /// The path of a file: relative to the settings file where it stands in that, else to the working directory.
 #[derive(Clone, Copy)]
@@ -210,11 +219,16 @@ impl Describe for Address {
 }
 
 impl Kind for Address {
-    type Value = SocketAddr;
+    type Value = Listen;
 
-    fn read(&self, found: &Found) -> Result<SocketAddr, Wrong> {
-        let remedy = "write it like \"127.0.0.1:8000\" or \"[::1]:8000\"";
-        Text.read(found)?.parse().map_err(|_| Wrong::new("isn't an IP address and a port", remedy))
+    fn read(&self, found: &Found) -> Result<Listen, Wrong> {
+        let remedy = "write it like \"127.0.0.1:8000\", \"[::1]:8000\" or \"unix:/run/quash.sock\"";
+        let text = Text.read(found)?;
+        match text.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') => Ok(Listen::Unix(PathBuf::from(path))),
+            Some(_) => Err(Wrong::new("isn't an absolute path", remedy)),
+            None => text.parse().map(Listen::Tcp).map_err(|_| Wrong::new("isn't an IP address and a port", remedy)),
+        }
     }
 }
 

@@ -33,11 +33,10 @@ mod show;
 mod fault;
 mod nearest;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use quash_core::model::{ForeignTokens, Policy, RotationPolicy};
-use quash_server::DoorSettings;
+use quash_server::{DoorSettings, TlsFiles};
 use quash_service::{KeySetup, Rehash};
 
 use fault::{Faults, Origin, Told};
@@ -48,6 +47,7 @@ use value::{Found, Raw, Values};
 
 pub(crate) use draft::{Extent, draft};
 pub(crate) use environment::Environment;
+pub(crate) use kind::Listen;
 pub(crate) use log::{LogFormat, LogSettings};
 pub(crate) use schema::schema;
 pub(crate) use show::Origins;
@@ -69,7 +69,9 @@ pub(crate) struct Settings {
     /// What is chosen about the door.
     pub(crate) door: DoorSettings,
     /// Where to listen.
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Listen,
+    /// Certificate and key, where quash speaks TLS itself.
+    pub(crate) tls: Option<TlsFiles>,
     /// Where what must not be forgotten is kept.
     pub(crate) engine: Engine,
     /// What is told about the work.
@@ -163,9 +165,10 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
             token_header: tokens.header,
             compat: tokens.compat,
             behind_proxy: http.behind_proxy,
-            ..DoorSettings::default()
+            cors_origins: http.cors_origins,
         },
         listen: http.listen,
+        tls: http.tls,
         engine: engine?,
         log: log?,
         warnings,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::span::{Span, UNITS, Zero};
 
-/// An IP address and a port. It lets more pass than there are addresses.
-pub(super) const ADDRESS: &str = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):[0-9]+$";
+/// An IP address and a port, or a unix socket. It lets more pass than there are addresses.
+pub(super) const ADDRESS: &str = r"^(([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):[0-9]+|unix:/.*)$";
 
 /// `accept`, `reject`, or `until` a date. It lets more pass than there are days.
 pub(super) const TAKING: &str = "^(accept|reject|until [0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))$";
@@ -144,7 +144,8 @@ mod tests {
         for address in ["127.0.0.1:8000", "0.0.0.0:0", "[::1]:8000", "[::ffff:1.2.3.4]:65535", "[fe80::1%3]:80"] {
             assert!(address.parse::<std::net::SocketAddr>().is_ok() && pattern.is_match(address), "{address}");
         }
-        for text in ["localhost", "8000", "localhost:8000", "127.0.0.1", "::1", ":8000", "127.0.0.1:http"] {
+        assert!(pattern.is_match("unix:/run/quash.sock"));
+        for text in ["localhost", "unix:", "unix:quash.sock", "8000", "localhost:8000", "127.0.0.1", "::1", ":8000", "127.0.0.1:http"] {
             assert!(!pattern.is_match(text), "{text}");
         }
     }

@@ -22,7 +22,7 @@ pub(super) enum Shape {
     },
     /// One of these.
     Words(Vec<&'static str>),
-    /// An IP address and a port.
+    /// An IP address and a port, or `unix:` and an absolute path.
     Address,
     /// The path of a file.
     File,
@@ -45,7 +45,7 @@ impl fmt::Display for Shape {
             Self::Switch => f.write_str("switch"),
             Self::Whole { least, most } => write!(f, "whole number, {least} to {most}"),
             Self::Words(words) => f.write_str(&either(words)),
-            Self::Address => f.write_str("IP address and port"),
+            Self::Address => f.write_str("IP address and port, or unix:/path"),
             Self::File => f.write_str("path of a file"),
             Self::Secret => f.write_str("secret text"),
             Self::Public => f.write_str("PEM or JWK"),

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+use super::listen::Reachable;
 use super::place::Place;
 use super::serve;
 use crate::clock::SystemClock;
@@ -22,7 +23,7 @@ use crate::data_dir::{Absent, DataDir};
 use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
 use crate::output::{self, Form};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Listen, Settings};
 
 /// A directory that is removed when this is dropped.
 struct Temporary(PathBuf);
@@ -45,9 +46,12 @@ pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
 async fn demonstrate(place: &Place) -> Result<(), CommandError> {
     let room = Temporary::make()?;
     let (data_dir, _) = DataDir::open(room.0.clone(), Absent::Make)?;
-    let settings = Settings { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..settings::defaults()? };
-    let ready = serve::prepare(&settings, &data_dir).await?;
-    let address = ready.address;
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let settings = Settings { listen: Listen::Tcp(free), ..settings::defaults()? };
+    let ready = serve::prepare(&settings, &data_dir, None).await?;
+    let Reachable::At { address, .. } = ready.reachable else {
+        return Err(CommandError::failure("the server listens at another place than it was told"));
+    };
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(serve::serve(ready, stopping));
     tell(place, &format!("a server of its own is listening on http://{address}"));

@@ -69,7 +69,10 @@ max_per_account = 5
 rehash = false
 [http]
 listen = "0.0.0.0:80"
+tls_cert = "certificate.pem"
+tls_key = "/etc/quash/key.pem"
 prefix = "/auth/v2"
+cors_origins = ["https://app.example", "http://localhost:3000"]
 behind_proxy = true
 [storage]
 engine = "memory"
@@ -96,6 +99,9 @@ const WRONG_KIND: &[(&str, &str)] = &[
     ("rotation.grace = \"6m\"", "longer than 5m"),
     ("tokens.leeway = \"301s\"", "longer than 5m"),
     ("http.listen = \"localhost\"", "isn't an IP address and a port"),
+    ("http.listen = \"unix:quash.sock\"", "isn't an absolute path"),
+    ("http.listen = \"unix:\"", "isn't an absolute path"),
+    ("http.cors_origins = []", "is empty"),
     ("tokens.issuer = true", "isn't a text"),
     ("tokens.algorithm = \"none\"", "isn't one that is known"),
     ("tokens.algorithm = 1", "isn't a text"),
@@ -115,11 +121,26 @@ const WRONG_KIND: &[(&str, &str)] = &[
     ("token.issuer = \"a\"", "isn't a setting"),
     ("issuer = \"a\"", "outside of any section"),
     ("tokens = \"a\"", "isn't written as a section"),
+    ("tokens.foreign_tokens = \"until\"", "isn't one that is known"),
+    ("tokens.foreign_tokens = \"until 2027\"", "isn't one that is known"),
+    ("tokens.foreign_tokens = \"until 2027-13-01\"", "isn't one that is known"),
+    ("tokens.foreign_tokens = \"Accept\"", "isn't one that is known"),
 ];
 /// Lines that only quash knows to be wrong.
 const WRONG_MEANING: &[(&str, &str)] = &[
     ("tokens.auth_header_types = [\"Bearer token\"]", "isn't the scheme"),
     ("http.listen = \"[::]:80\"", "other machines"),
+    ("http.tls_cert = \"c.pem\"", "has no key beside it"),
+    ("http.tls_key = \"k.pem\"", "has no certificate beside it"),
+    ("http.cors_origins = \"*\"", "has \"*\", which has a *"),
+    ("http.cors_origins = [\"https://app.example\", \"https://app.example/\"]", "more than scheme, host and port"),
+    ("http.cors_origins = \"https://App.example\"", "isn't in lower case"),
+    ("http.cors_origins = \"null\"", "any page"),
+    ("tokens.auth_token_classes = [\"refresh\"]", "no type of token for guarded paths"),
+    ("tokens.auth_header_name = \"X Access\"", "isn't the name of a header"),
+    ("tokens.auth_header_name = \"Cookie\"", "says something else"),
+    ("tokens.sliding_token_refresh_exp_claim = \"exp\"", "means something else"),
+    ("tokens.revoke_token_claim = \"user_id\"", "tokens.user_id_claim has already"),
     ("http.prefix = \"api\"", "isn't a path"),
     ("http.prefix = \"/api/\"", "isn't a path"),
     ("http.prefix = \"/a//b\"", "isn't a path"),
@@ -127,6 +148,7 @@ const WRONG_MEANING: &[(&str, &str)] = &[
     ("http.prefix = \"/v1/x\"", "quash uses itself"),
     ("tokens.issuer = \"HTTP://auth.example\"", "http address"),
     ("tokens.issuer = \"http://localhost.example\"", "http address"),
+    ("tokens.foreign_tokens = \"until 2027-02-29\"", "isn't one that is known"),
     ("tokens.user_id_claim = \"exp\"", "means something else"),
     ("tokens.user_id_claim = \"jti\"", "tokens.jti_claim has already"),
     ("tokens.jti_claim = \"a b\"", "isn't a name"),
@@ -139,6 +161,17 @@ fn load_from(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Result<Set
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let flags = Flags { set: set.iter().map(|flag| (*flag).to_owned()).collect(), ..Flags::default() };
     load(&flags, &Environment::of(variables), room.path()).map(|loaded| loaded.settings)
+}
+
+fn tcp(address: &str) -> Listen {
+    Listen::Tcp(address.parse().expect("an address"))
+}
+
+fn port(listen: &Listen) -> u16 {
+    match listen {
+        Listen::Tcp(address) => address.port(),
+        Listen::Unix(_) => 0,
+    }
 }
 
 fn refused(file: &str, variables: &[(&str, &str)], set: &[&str]) -> String {
@@ -154,7 +187,7 @@ fn nothing_needs_to_be_set() {
     assert_eq!(settings.policy, Policy::default());
     assert_eq!(settings.door, DoorSettings::default());
     assert_eq!((settings.keys.algorithm, settings.engine), (Algorithm::EdDsa, Engine::Sqlite));
-    assert_eq!(settings.listen.to_string(), "127.0.0.1:8000");
+    assert_eq!((settings.listen, settings.tls), (tcp("127.0.0.1:8000"), None));
 }
 
 #[test]
@@ -190,7 +223,12 @@ fn every_key_is_read() {
     assert_eq!((header.name.as_str(), header.schemes, header.case), ("x-access-token", vec!["JWT".to_owned()], SchemeCase::Exact));
     assert_eq!((settings.door.compat, settings.door.prefix.as_str(), settings.door.behind_proxy), (Compat::Strict, "/auth/v2", true));
     assert_eq!((algorithm, settings.engine), (Algorithm::Hs256, Engine::Memory));
-    assert_eq!((settings.listen.port(), settings.log.format), (80, LogFormat::Json));
+    assert_eq!((settings.listen, settings.log.format), (tcp("0.0.0.0:80"), LogFormat::Json));
+    let tls = settings.tls.expect("both files");
+    assert!(tls.certificates.is_absolute() && tls.certificates.ends_with("certificate.pem"), "beside the settings file");
+    assert_eq!(tls.key, Path::new("/etc/quash/key.pem"));
+    let origins: Vec<_> = settings.door.cors_origins.iter().map(|origin| origin.as_str()).collect();
+    assert_eq!(origins, ["https://app.example", "http://localhost:3000"]);
 }
 
 #[test]
@@ -198,14 +236,14 @@ fn each_later_layer_wins() {
     let file = "[rotation]\ngrace = \"1s\"\n[http]\nlisten = \"127.0.0.1:1\"\n";
     let variables = [("QUASH_ROTATION_GRACE", "2s"), ("QUASH_HTTP_LISTEN", "127.0.0.1:2"), ("QUASH_LISTEN", "127.0.0.1:3"), ("PATH", "/")];
     let seen =
-        |settings: Result<Settings, Faults>| settings.map(|settings| (settings.policy.rotation.grace.as_secs(), settings.listen.port()));
+        |settings: Result<Settings, Faults>| settings.map(|settings| (settings.policy.rotation.grace.as_secs(), port(&settings.listen)));
     assert_eq!(seen(load_from(file, &[], &[])), Ok((1, 1)));
     assert_eq!(seen(load_from(file, &variables[..2], &[])), Ok((2, 2)));
     assert_eq!(seen(load_from(file, &variables, &[])), Ok((2, 3)));
     assert_eq!(seen(load_from(file, &variables, &["rotation.grace=3s", "http.listen=127.0.0.1:4"])), Ok((3, 4)));
     let flags = Flags { listen: Some("127.0.0.1:5".into()), set: vec!["http.listen=127.0.0.1:4".into()], ..Flags::default() };
     let settings = load(&flags, &Environment::default(), Path::new("nowhere")).expect("valid").settings;
-    assert_eq!(settings.listen.port(), 5);
+    assert_eq!(settings.listen, tcp("127.0.0.1:5"));
 }
 
 #[test]
@@ -299,4 +337,12 @@ fn a_fault_brings_no_other_that_follows_from_it() {
     assert!(said.contains("neither true nor false"), "{said}");
     let said = refused("[http]\nlisten =\n", &[("QUASH_HTTP_LISTEN", "0.0.0.0:80")], &[]);
     assert!(said.contains("isn't TOML"), "the proxy may stand in the file: {said}");
+}
+
+#[test]
+fn tls_or_a_unix_socket_needs_no_proxy() {
+    let tls = "[http]\ntls_cert = \"c.pem\"\ntls_key = \"k.pem\"\nlisten = \"[::]:443\"\n";
+    assert_eq!(load_from(tls, &[], &[]).map(|settings| settings.listen), Ok(tcp("[::]:443")));
+    let unix = load_from("", &[("QUASH_LISTEN", "unix:/run/quash.sock")], &[]).expect("valid");
+    assert_eq!((unix.listen, unix.tls), (Listen::Unix("/run/quash.sock".into()), None));
 }

@@ -1,0 +1,107 @@
+//! Where `quash serve` listens: the socket, the certificate, and what to do where either can't be had.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use quash_core::model::Clock;
+use quash_server::{Listener, SocketFault, Tls, TlsFault, TlsFaultKind, TlsFiles};
+use tokio::net::TcpListener;
+
+use crate::clock::SystemClock;
+use crate::error::{CommandError, Exit};
+use crate::handles;
+use crate::moment::Moment;
+use crate::settings::Listen;
+
+/// Where a server can be reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Reachable {
+    /// At an address, by HTTP or HTTPS.
+    At { scheme: &'static str, address: SocketAddr },
+    /// At a unix socket.
+    Through(PathBuf),
+}
+
+/// Opens the socket. From here on the kernel takes connections, and they wait.
+pub(super) async fn open(listen: &Listen, tls: Option<&Tls>) -> Result<(Listener, Reachable), CommandError> {
+    let (listener, reachable) = match listen {
+        Listen::Tcp(address) => {
+            let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(*address, &error))?;
+            let address = listener.local_addr().map_err(|error| cannot_listen(*address, &error))?;
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            (Listener::tcp(listener), Reachable::At { scheme, address })
+        }
+        Listen::Unix(path) => {
+            let listener = Listener::unix(path).await.map_err(|fault| cannot_listen_at(path, &fault))?;
+            (listener, Reachable::Through(path.clone()))
+        }
+    };
+    let listener = listener.at_most(handles::for_connections());
+    Ok((tls.cloned().into_iter().fold(listener, Listener::with_tls), reachable))
+}
+
+/// Reads certificate and key.
+pub(super) fn load(files: &TlsFiles) -> Result<Tls, CommandError> {
+    let tls = Tls::load(files.clone(), SystemClock.now()).map_err(|fault| cannot_speak_tls(&fault))?;
+    tracing::info!("the certificate holds until {}", Moment(tls.valid_until()).to_the_second());
+    Ok(tls)
+}
+
+/// Reads certificate and key again. A server that has none goes on, and so does one whose files are wrong.
+pub(super) fn reload(tls: Option<&Tls>) {
+    match tls.map(|tls| tls.reload(SystemClock.now()).map(|()| tls.valid_until())) {
+        None => tracing::info!("SIGHUP: there is no certificate to read again"),
+        Some(Ok(until)) => tracing::info!("SIGHUP: read the certificate again; it holds until {}", Moment(until).to_the_second()),
+        Some(Err(fault)) => tracing::error!("SIGHUP: the certificate that was read before stays, because {fault}"),
+    }
+}
+
+impl fmt::Display for Reachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At { scheme, address } => write!(f, "{scheme}://{address}"),
+            Self::Through(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> CommandError {
+    let message = format!("cannot listen on {address}: {error}");
+    match error.kind() {
+        io::ErrorKind::AddrInUse => CommandError::new(Exit::InUse, message)
+            .hint("stop what listens there, or choose another port with --listen; port 0 takes a free one"),
+        io::ErrorKind::PermissionDenied => CommandError::failure(message).hint("choose a port above 1023"),
+        _ => CommandError::failure(message).hint("choose an address of this machine with --listen"),
+    }
+}
+
+fn cannot_listen_at(path: &Path, fault: &SocketFault) -> CommandError {
+    let message = format!("cannot listen at {}: {fault}", path.display());
+    match fault {
+        SocketFault::InUse => {
+            CommandError::new(Exit::InUse, message).hint("stop what listens there, or choose another path in http.listen")
+        }
+        SocketFault::NotASocket => CommandError::failure(message).hint("choose another path in http.listen, or move that file away"),
+        SocketFault::Failed(error) => {
+            CommandError::failure(format!("{message}: {error}")).hint("choose a short path in a directory that quash may write")
+        }
+    }
+}
+
+fn cannot_speak_tls(fault: &TlsFault) -> CommandError {
+    let error = CommandError::failure(fault.to_string());
+    let file = fault.file.display();
+    match fault.kind {
+        TlsFaultKind::OpenToOthers { .. } => error.hint(format!("chmod 600 {file}, or 640 and a group of quash's own")),
+        TlsFaultKind::Expired | TlsFaultKind::NotYetValid => error.hint("get a new certificate, or look at this machine's clock"),
+        TlsFaultKind::AnothersKey => error.hint("let http.tls_key name the key of the first certificate in http.tls_cert"),
+        TlsFaultKind::NoKey | TlsFaultKind::BadKey => error.hint("put an unencrypted private key there: RSA, ECDSA or Ed25519, as PEM"),
+        TlsFaultKind::Unreadable(_)
+        | TlsFaultKind::TooLong
+        | TlsFaultKind::NotPem
+        | TlsFaultKind::NoCertificate
+        | TlsFaultKind::BadCertificate => error.hint("let http.tls_cert and http.tls_key name PEM files that quash can read"),
+    }
+}
