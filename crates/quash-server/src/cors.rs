@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderName, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -21,7 +21,7 @@ use crate::origin::Origin;
 
 /// What a page may do; a path takes what it takes all the same.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-/// What a page may send beyond what any page may.
+/// What a page may send beyond what any page may, and the header of the token where that is another.
 const HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, Quash-Device, Prefer, X-Requested-With");
 /// What a page may read beyond what any page may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -38,7 +38,7 @@ pub(crate) async fn across_origins(State(door): State<Arc<Door>>, request: Reque
     }
     let origin = named(origins, request.headers());
     let mut answer = match &origin {
-        Some(_) if is_preflight(&request) => preflight(),
+        Some(_) if is_preflight(&request) => preflight(&door.settings.token_header.name),
         _ => next.run(request).await,
     };
     if let Some(origin) = origin {
@@ -63,12 +63,15 @@ fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn preflight() -> Response {
+fn preflight(token: &HeaderName) -> Response {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     let headers = answer.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+    if *token != AUTHORIZATION {
+        headers.append(ACCESS_CONTROL_ALLOW_HEADERS, token.clone().into());
+    }
     headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
     answer
 }

@@ -4,7 +4,7 @@ mod support;
 
 use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderName, Method};
-use quash_server::{DoorSettings, Origin};
+use quash_server::{DoorSettings, Origin, TokenHeader};
 use serde_json::json;
 
 use support::{Answer, Call, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World};
@@ -50,6 +50,17 @@ async fn a_preflight_of_a_named_origin_is_answered_on_every_path() {
         let odd = preflight(path, LOCAL).header(ACCEPT, "image/png").bearer("a.b.c");
         assert_eq!(values(&world.send(odd).await), one, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_page_may_send_the_token_in_a_header_of_another_name() {
+    let token_header = TokenHeader { name: HeaderName::from_static("x-access-token"), ..TokenHeader::default() };
+    let cors_origins = vec![Origin::parse(APP).expect("an origin")];
+    let settings = DoorSettings { cors_origins, token_header, ..DoorSettings::default() };
+    let world = World::planned(Plan { settings, ..Plan::default() }).await;
+    let answer = world.send(preflight("/api/token/", APP)).await;
+    let allowed: Vec<_> = answer.headers.get_all("access-control-allow-headers").iter().collect();
+    assert_eq!(allowed, ["Authorization, Content-Type, Quash-Device, Prefer, X-Requested-With", "x-access-token"]);
 }
 
 #[tokio::test]
