@@ -133,6 +133,7 @@ fn weak_secrets_are_no_keys() {
     assert_eq!(VerifyingKey::hmac(Algorithm::Hs256, published, kid("k")).map(|_| ()), Err(KeyFault::Published));
     assert_eq!(SigningKey::new(Algorithm::Hs256, &[7; 32], None).map(|_| ()), Err(KeyFault::Unusable(Algorithm::Hs256)), "no kid");
     assert_eq!(VerifyingKey::ed25519(&[0; 31]).map(|_| ()), Err(KeyFault::Unusable(Algorithm::EdDsa)));
+    assert_eq!(VerifyingKey::ed25519(&[0; 32]).map(|_| ()), Err(KeyFault::SmallOrder));
     assert_eq!(SigningKey::new(Algorithm::EdDsa, &[0; 31], None).map(|_| ()), Err(KeyFault::Unusable(Algorithm::EdDsa)));
 }
 

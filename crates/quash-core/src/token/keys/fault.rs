@@ -46,6 +46,9 @@ pub enum KeyFault {
     /// Its `use` or `key_ops` doesn't allow signatures (RFC 7517 4.2, 4.3).
     #[error("is not meant for signatures")]
     OtherUse,
+    /// An Ed25519 key under which a signature can be made without a private key.
+    #[error("is an Ed25519 key of small order, under which anybody can sign")]
+    SmallOrder,
     /// An RSA modulus of fewer than 2,048 or more than 8,192 bits.
     #[error("is an RSA key of fewer than 2048 or more than 8192 bits")]
     RsaSize,

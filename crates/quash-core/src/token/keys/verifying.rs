@@ -39,9 +39,12 @@ impl VerifyingKey {
     /// An Ed25519 public key of 32 bytes; its kid is its thumbprint (RFC 7638 3).
     ///
     /// # Errors
-    /// The bytes aren't a point on the curve.
+    /// The bytes aren't a point on the curve, or one of those under which anybody can sign.
     pub fn ed25519(public: &[u8]) -> Result<Self, KeyFault> {
         let algorithm = Algorithm::EdDsa;
+        if is_of_small_order(public) {
+            return Err(KeyFault::SmallOrder);
+        }
         let parsed = ParsedPublicKey::new(&ED25519, public).map_err(|_| KeyFault::Unusable(algorithm))?;
         Self::public(algorithm, parsed, Members::Okp { crv: "Ed25519", x: URL_SAFE_NO_PAD.encode(public) })
     }
@@ -177,7 +180,7 @@ impl VerifyingKey {
     }
 
     /// Whether `signature` is this key's over `text`. HMACs are compared in constant time.
-    pub(in crate::token) fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
+    pub fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
         match &self.material {
             Material::Public(key, _) => key.verify_sig(text, signature).is_ok(),
             Material::Hmac(key) => hmac::verify(key, text, signature).is_ok(),
@@ -196,6 +199,23 @@ impl VerifyingKey {
             }),
             Material::Hmac(_) => None,
         }
+    }
+}
+
+/// Whether an Ed25519 key is a multiple of nothing but the cofactor's points: a signature under it can be made without
+/// a private key.
+fn is_of_small_order(public: &[u8]) -> bool {
+    /// The encodings of those points, canonical or not, with the bit of the sign cleared.
+    const ORDER_8: [[u8; 32]; 2] = [
+        *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
+        *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
+    ];
+    let Ok(mut point) = <[u8; 32]>::try_from(public) else { return false };
+    point[31] &= 0x7f;
+    match point {
+        [0 | 1, middle @ .., 0] => middle == [0; 30],
+        [0xec..=0xee, middle @ .., 0x7f] => middle == [0xff; 30],
+        point => ORDER_8.contains(&point),
     }
 }
 

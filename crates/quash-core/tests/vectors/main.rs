@@ -1,0 +1,80 @@
+//! Vectors of other projects: signatures, keys and JSON, each with the verdict that it must get. They stay where they
+//! are: `QUASH_VECTORS` names the folder, which is `../shared/vectors` beside the project where nobody says otherwise.
+//! Where it isn't there, that is said and nothing is tested. Where ours differs from a label, the reason stands beside
+//! the case.
+
+mod cookbook;
+mod ed25519;
+mod json;
+mod wycheproof;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quash_core::model::ScopeHasher;
+use quash_core::token::{Expected, ForeignKey, Issuer, KeyRing, KeySet, KeySetFault, SetKey, Unverified, VerifyingKey};
+use serde_json::{Value, json};
+
+/// A folder of vectors, or nothing, said plainly.
+#[expect(clippy::disallowed_methods, reason = "a test reads where the vectors are, and no setting")]
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+fn folder(name: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
+    let folder = std::env::var_os("QUASH_VECTORS").map_or_else(beside, PathBuf::from).join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("SKIPPED: there are no vectors at {}; QUASH_VECTORS names the folder that holds `{name}`", folder.display());
+    None
+}
+
+fn read(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn list<'a>(value: &'a Value, member: &str) -> &'a [Value] {
+    value[member].as_array().unwrap_or_else(|| panic!("{member} is no list"))
+}
+
+fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_else(|| panic!("{member} is no text"))
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).expect("a digit");
+    text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+fn base64url(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// The ring of the keys of a JWK or of a set, each as another issuer's: ours always have a name, and tokens name it.
+fn ring(keys: &Value) -> Result<KeyRing, KeySetFault> {
+    let set = if keys.get("keys").is_some() { keys.clone() } else { json!({ "keys": [keys] }) };
+    let set = KeySet::parse(set.to_string().as_bytes())?;
+    let issuer = Arc::new(Issuer {
+        name: "vectors".into(),
+        scopes: ScopeHasher::ours([0; 16]),
+        max_lifetime: Duration::ZERO,
+        iss: Expected::Anything,
+        aud: Expected::Anything,
+    });
+    let foreign = |found: SetKey| ForeignKey { key: found.key, named: found.named, issuer: Arc::clone(&issuer) };
+    Ok(KeyRing::with_foreign(1, Vec::new(), set.keys.into_iter().map(foreign).collect()))
+}
+
+/// Whether one of these keys has signed a text.
+fn is_signed(jws: &str, keys: &Value) -> bool {
+    let Ok(ring) = ring(keys) else { return false };
+    Unverified::parse(jws).is_ok_and(|token| token.verify(&ring).is_ok())
+}
+
+/// Whether a signature is a key's.
+fn verifies(key: &VerifyingKey, message: &str, signature: &str) -> bool {
+    key.verifies(&hex(message), &hex(signature))
+}
