@@ -35,6 +35,8 @@ mod connection;
 
 mod tls;
 
+mod unread;
+
 mod certificate;
 
 pub use accept::serve;

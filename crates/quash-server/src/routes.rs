@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any, get, options, post};
 use quash_service::Service;
@@ -19,6 +19,7 @@ use crate::error::Fault;
 use crate::layers::{bound, surround};
 use crate::negotiation::negotiate;
 use crate::settings::DoorSettings;
+use crate::unread::read_out;
 
 /// All endpoints over one service.
 pub fn router(service: Service, settings: DoorSettings) -> Router {
@@ -48,6 +49,7 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .layer(from_fn_with_state(Arc::clone(&door), bound))
         .layer(from_fn_with_state(Arc::clone(&door), across_origins))
         .layer(from_fn_with_state(Arc::clone(&door), surround))
+        .layer(from_fn(read_out))
         .with_state(door)
 }
 

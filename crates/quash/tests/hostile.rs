@@ -1,6 +1,9 @@
-//! Hostile texts at the running binary: in the log, on the terminal, in limits of lists.
+//! Hostile texts at the running binary: tokens, in the log, on the terminal, in limits of lists.
 
 mod support;
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use support::{Server, request, run};
@@ -61,5 +64,69 @@ fn a85_a_page_has_a_size_that_makes_sense() {
     }
     for limit in ["1", "200"] {
         assert!(server.run(&["account", "list", "--limit", limit], "").status.success(), "{limit}");
+    }
+}
+
+/// A server that takes the tokens of the list's two profiles, and has the account that they name.
+fn taking_all(room: &Path, corpus: &Value) -> Server {
+    let mut settings = String::from("[tokens]\nforeign_tokens = \"accept\"\n");
+    let a_century = "max_lifetime = \"36525d\"";
+    for key in corpus["profiles"]["A"]["keys"].as_array().expect("keys") {
+        let (kid, algorithm) = (key["kid"].as_str().expect("a kid"), &key["alg"]);
+        let named = format!("algorithm = {algorithm}\npublic_key = '{key}'\nkid = \"{kid}\"");
+        settings += &format!("[foreign.{kid}]\n{named}\nissuer = \"https://auth.example\"\naudience = \"api\"\n{a_century}\n");
+    }
+    let secret = json!({ "kty": "oct", "k": corpus["profiles"]["B"]["hs256_secret_base64url"] });
+    settings += &format!("[foreign.b]\nalgorithm = \"HS256\"\nshared_secret = '{secret}'\nissuer = \"*\"\naudience = \"*\"\n{a_century}\n");
+    let data_dir = room.join("data");
+    let make = std::fs::DirBuilder::new().mode(0o700).create(&data_dir);
+    make.and_then(|()| std::fs::write(data_dir.join("quash.toml"), settings)).expect("it is ours");
+    let added = support::on(&data_dir, &["account", "add", "noor", "--subject", "42"], "");
+    assert!(added.status.success(), "{}", added.stderr);
+    Server::start_in(&data_dir, &["--set", "log.level=trace"])
+}
+
+/// What a server says of each token of the list, in a header and in a body; and that nothing else comes of it.
+#[test]
+fn every_token_of_the_list_gets_its_verdict_over_http() {
+    let corpus: Value = serde_json::from_str(include_str!("../../quash-core/tests/hostile/tokens.json")).expect("JSON");
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let server = taking_all(room.path(), &corpus);
+    let cases = corpus["cases"].as_array().expect("cases");
+    for case in cases {
+        let (id, token) = (case["id"].as_str().expect("an id"), case["token"].as_str().expect("a token"));
+        let accepted = case["expect"] == "accept";
+        // Blanks around a token are none of its business in a header (RFC 9110 5.5), nor in a body: Django REST framework
+        // trims texts.
+        let trimmed = id == "T70";
+        if !token.contains('\0') && token.is_ascii() {
+            let answer = server.get("/v1/me", Some(token));
+            assert_eq!(answer.status, if accepted || trimmed { 200 } else { 401 }, "{id} in a header: {}", answer.text);
+            assert!(accepted || trimmed || answer.body["code"] == "token_not_valid", "{id}: {}", answer.text);
+        }
+        let answer = server.post_json("/api/token/verify/", &json!({ "token": token }), None);
+        // Any type of token may be verified.
+        let of_any_type = id == "T112";
+        match (accepted || trimmed || of_any_type, id) {
+            (true, _) => assert_eq!((answer.status, answer.text.as_str()), (200, "{}"), "{id} in a body"),
+            // A field with a NUL is no text for Django.
+            (false, "T71") => assert_eq!(answer.text, r#"{"token":["Null characters are not allowed."]}"#),
+            (false, _) => {
+                let said = answer.body["detail"].as_str().unwrap_or_default();
+                assert_eq!((answer.status, &answer.body["code"]), (401, &json!("token_not_valid")), "{id}: {}", answer.text);
+                assert!(
+                    ["Token is invalid", "Token is expired", "Token has no id", "Token has wrong type"].contains(&said)
+                        || said == "Token has no type"
+                        || said == "Token has no 'exp' claim",
+                    "{id} tells more than it should: {said}"
+                );
+            }
+        }
+    }
+    let ended = server.terminate();
+    for case in cases {
+        let token = case["token"].as_str().expect("a token").trim();
+        let signature = token.rsplit('.').next().filter(|part| part.len() > 20).unwrap_or(token);
+        assert!(!ended.stderr.contains(signature), "{} is in the log", case["id"]);
     }
 }

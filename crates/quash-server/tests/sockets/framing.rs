@@ -145,3 +145,36 @@ async fn requests_that_come_together_are_answered_one_after_the_other() {
         assert!(ask(&mut stream, b"").await.ends_with("hello"));
     }
 }
+
+fn with_body(path: &str, length: usize) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), &vec![b'x'; length]].concat()
+}
+
+/// A body that nobody wants is read all the same: who sends it gets the answer, and the connection goes on.
+#[tokio::test]
+async fn a_body_that_nobody_reads_ends_no_connection() {
+    let world = World::open().await;
+    let served = Served::start(world.router(), |listener| listener).await;
+    let mut stream = TcpStream::connect(served.address).await.expect("it listens");
+    for (path, length, status) in
+        [("/livez", 300_000, 405), ("/api/token/", 200_000, 413), ("/nowhere", 1_048_576, 404), ("/livez", 1, 405)]
+    {
+        let answer = ask(&mut stream, &with_body(path, length)).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && !answer.contains("connection: close"), "{path} {length}: {answer}");
+    }
+    assert!(ask(&mut stream, &get("/livez")).await.starts_with("HTTP/1.1 200 "));
+}
+
+/// One that is too long for that, or that the client hasn't begun to send, ends the connection, and the answer says so.
+#[tokio::test]
+async fn a_connection_that_ends_on_a_body_is_said_to_end() {
+    let world = World::open().await;
+    let served = Served::start(world.router(), |listener| listener).await;
+    let head = |more: &str| format!("POST /livez HTTP/1.1\r\nHost: localhost\r\n{more}\r\n\r\n");
+    let chunked = format!("{}{}", head("Transfer-Encoding: chunked"), format!("10000\r\n{}\r\n", "x".repeat(65_536)).repeat(17));
+    for request in [head("Content-Length: 1048577"), head("Content-Length: 5\r\nExpect: 100-continue"), chunked] {
+        let answer = sent(&served, request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("connection: close\r\n"), "{answer}");
+    }
+}

@@ -10,7 +10,7 @@ use super::fault::Told;
 use super::key::{DefaultsTo, Key, Optional, Required};
 use super::kind::{List, Public, Secret, Switch, Text, Words};
 use super::section::{Reader, Section};
-use super::span::{LONGEST, Span, Zero};
+use super::span::{Span, Zero};
 use super::strength::{Checked, ShortSecrets, check, remedy};
 use super::table::{Naming, Table};
 use super::tokens::ALGORITHMS;
@@ -69,7 +69,7 @@ const JWKS_URL: Key<Text, Optional> = Key {
 };
 const MAX_LIFETIME: Key<Span, Required> = Key {
     name: "max_lifetime",
-    kind: Span { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused },
+    kind: Span { least: Duration::from_secs(1), most: CENTURY, zero: Zero::Refused },
     unset: Required { example: "\"1d\"" },
     doc: "The longest that its tokens may hold, from `iat` to `exp`; that of its refresh tokens, as a rule. A revocation must be \
           remembered as long.",
@@ -98,6 +98,9 @@ const INSECURE_SHORT_SECRET: Key<Switch> = Key {
     unset: DefaultsTo("false"),
     doc: "Lets a `shared_secret` pass that is shorter than its hash (32, 48 or 64 bytes), with a warning at each start.",
 };
+
+/// An issuer may sign what holds for longer than anything of ours: a device's token.
+const CENTURY: Duration = Duration::from_secs(36_525 * 24 * 3600);
 
 /// What stands for anything.
 const ANYTHING: &str = "*";

@@ -1,4 +1,5 @@
-//! Just enough of an HTTP/1.1 client for tests: one request, one connection, whatever bytes the test wants to send.
+//! Just enough of an HTTP/1.1 client for tests: one request on a connection of its own, or many on one; whatever bytes the
+//! test wants to send.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -26,8 +27,7 @@ pub(crate) fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
-    let mut stream = TcpStream::connect(to)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let mut stream = connect(to)?;
     stream.write_all(&[head.as_bytes(), body].concat())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
@@ -41,19 +41,82 @@ impl Answer {
     }
 }
 
+/// A connection that stays open for as long as the server says so. One that ends unasked is an error.
+pub(crate) struct Connection {
+    to: SocketAddr,
+    stream: TcpStream,
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) fn open(to: SocketAddr) -> Self {
+        Self { to, stream: connect(to).expect("it listens") }
+    }
+
+    /// Sends a request and reads its answer. An answer that ends the connection makes the next request take another.
+    pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.to, body.len());
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        self.stream.write_all(&[head.as_bytes(), b"\r\n", body].concat())?;
+        let mut read = Vec::new();
+        let head_end = loop {
+            if let Some(end) = read.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.read_more(&mut read)?;
+        };
+        let no_body = |answer: &Answer| method == "HEAD" || matches!(answer.status, 204 | 304);
+        let head = parse_head(&read[..head_end]).ok_or_else(|| io::Error::other("not the head of an answer"))?;
+        let length = head.header("content-length").and_then(|length| length.parse::<usize>().ok()).unwrap_or(0);
+        let length = if no_body(&head) { 0 } else { length };
+        while read.len() < head_end + length {
+            self.read_more(&mut read)?;
+        }
+        if head.header("connection") == Some("close") {
+            self.stream = connect(self.to)?;
+        } else if read.len() > head_end + length {
+            return Err(io::Error::other("more than one answer"));
+        }
+        let text = String::from_utf8_lossy(&read[head_end..]).into_owned();
+        Ok(Answer { body: serde_json::from_str(&text).unwrap_or(Value::Null), text, ..head })
+    }
+
+    fn read_more(&mut self, read: &mut Vec<u8>) -> io::Result<()> {
+        let mut chunk = [0; 8192];
+        match self.stream.read(&mut chunk)? {
+            0 => Err(io::Error::other(format!("the connection ended after {} bytes of an answer", read.len()))),
+            count => {
+                read.extend_from_slice(&chunk[..count]);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(to)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    Ok(stream)
+}
+
+fn parse_head(head: &[u8]) -> Option<Answer> {
+    let mut lines = std::str::from_utf8(head).ok()?.trim_end().split("\r\n");
+    let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    let headers = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
+    Some(Answer { status, headers: headers.collect(), body: Value::Null, text: String::new() })
+}
+
 fn parse(answer: &[u8]) -> Option<Answer> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..end]).ok()?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let headers: Vec<(String, String)> =
-        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
-    let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse::<usize>().ok());
+    let head = parse_head(&answer[..end])?;
+    let length = head.header("content-length").and_then(|value| value.parse::<usize>().ok());
     let body = &answer[end + 4..];
     // An answer that was cut off must not pass for a whole one.
     if length.is_some_and(|length| body.len() < length) {
         return None;
     }
     let text = String::from_utf8_lossy(body).into_owned();
-    Some(Answer { status, headers, body: serde_json::from_str(&text).unwrap_or(Value::Null), text })
+    Some(Answer { body: serde_json::from_str(&text).unwrap_or(Value::Null), text, ..head })
 }

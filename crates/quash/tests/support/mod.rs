@@ -2,7 +2,7 @@
 //! for the line that says the server is ready, and for processes to end.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-mod http;
+pub(crate) mod http;
 pub(crate) mod journal;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -272,8 +272,17 @@ pub(crate) fn raise_limit_of_open_files() {
 
 /// The claims of a token, not verified.
 pub(crate) fn claims(token: &str) -> Value {
-    let payload = token.split('.').nth(1).expect("a payload");
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("base64url")).expect("JSON")
+    part(token, 1)
+}
+
+/// The header of a token, not verified.
+pub(crate) fn header(token: &str) -> Value {
+    part(token, 0)
+}
+
+fn part(token: &str, place: usize) -> Value {
+    let part = token.split('.').nth(place).expect("three parts");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
 }
 
 /// How many rounds a test takes: a few, or all of them with `QUASH_SOAK=1`.

@@ -1,0 +1,90 @@
+//! What a client still sends when its answer is there. A connection that closes on unread bytes takes the answer with
+//! it, so they are read, up to a bound; a client that sends more is told that the connection ends.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Version};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+
+/// How much is read of what nobody asked for, in bytes.
+const BYTES: u64 = 1024 * 1024;
+/// How long it may take to come.
+const WITHIN: Duration = Duration::from_secs(1);
+
+/// A body that can still be read when whoever it was for is done with it.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Body>>);
+
+/// Reads what an answered request has left unread. In HTTP/2 a stream ends alone, and that is done below.
+pub(crate) async fn read_out(request: Request, next: Next) -> Response {
+    let is_alone = matches!(request.version(), Version::HTTP_10 | Version::HTTP_11);
+    if !is_alone || request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    // Who waits for a `100 Continue` has sent nothing yet, and needn't.
+    let waits = request.headers().contains_key(EXPECT);
+    let (parts, body) = request.into_parts();
+    let shared = Shared(Arc::new(Mutex::new(body)));
+    let mut answer = next.run(Request::from_parts(parts, Body::new(shared.clone()))).await;
+    if !shared.is_read() && (waits || !shared.read().await) {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+impl Shared {
+    fn with<T>(&self, act: impl FnOnce(&mut Body) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_read(&self) -> bool {
+        self.with(|body| body.is_end_stream())
+    }
+
+    /// Reads the rest, unless it is too long or too slow; whether that was all.
+    async fn read(mut self) -> bool {
+        if self.size_hint().lower() > BYTES {
+            return false;
+        }
+        let all = async {
+            let mut read = 0;
+            loop {
+                match std::future::poll_fn(|context| Pin::new(&mut self).poll_frame(context)).await {
+                    None => return true,
+                    Some(Ok(frame)) => read += frame.data_ref().map_or(0, |data| data.len() as u64),
+                    Some(Err(_)) => return false,
+                }
+                if read > BYTES {
+                    return false;
+                }
+            }
+        };
+        tokio::time::timeout(WITHIN, all).await.unwrap_or(false)
+    }
+}
+
+impl HttpBody for Shared {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.with(|body| Pin::new(body).poll_frame(context))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_read()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.with(|body| body.size_hint())
+    }
+}
