@@ -3,6 +3,7 @@
 use super::{Fault, Origin, cut};
 use crate::settings::nearest::nearest;
 use crate::settings::table::Table;
+use crate::settings::tokens;
 
 /// A name at the top of the file; `is_section` where it is written as one.
 pub(super) fn unknown_section(tables: &[Table], name: &str, is_section: bool, origin: Origin) -> Fault {
@@ -22,13 +23,17 @@ pub(super) fn unknown_section(tables: &[Table], name: &str, is_section: bool, or
 /// A key of a section in the file; `section` is the section's name as it stands there.
 pub(super) fn unknown_key(tables: &[Table], table: &Table, section: &str, name: &str, origin: Origin) -> Fault {
     let here: Vec<String> = table.keys().into_iter().map(|key| key.name).collect();
+    let instead = || {
+        let known = tokens::ELSEWHERE.iter().filter(|_| table.name == tokens::TABLE.name);
+        known.into_iter().find(|(other, _)| *other == name).map(|(_, instead)| (*instead).to_owned())
+    };
     let near = || did_you_mean(nearest(name, here.iter().map(String::as_str)));
     let elsewhere = || {
         let owner = tables.iter().find(|table| table.key(name).is_some());
         owner.map(|table| format!("did you mean {name} under [{}]?", table.heading()))
     };
     let list = || format!("the keys of [{section}] are {}", here.join(", "));
-    unknown(format!("{section}.{}", cut(name)), origin, near().or_else(elsewhere).unwrap_or_else(list))
+    unknown(format!("{section}.{}", cut(name)), origin, instead().or_else(near).or_else(elsewhere).unwrap_or_else(list))
 }
 
 pub(super) fn unknown(subject: String, origin: Origin, remedy: String) -> Fault {

@@ -274,6 +274,8 @@ fn an_unknown_key_brings_the_one_that_was_meant() {
         ("listen = \"127.0.0.1:1\"", None, None, "put it under [http]"),
         ("[tokens]\ngrace = \"1s\"", None, None, "did you mean grace under [rotation]?"),
         ("[tokens]\ncolour = \"red\"", None, None, "the keys of [tokens] are algorithm,"),
+        ("[tokens]\njwk_url = \"https://a.example\"", None, None, "write jwks_url under [foreign.<name>]"),
+        ("[tokens]\ntoken_obtain_serializer = \"a.B\"", None, None, "it names Python code"),
         ("[colours]\nred = 1", None, None, "the sections are tokens, foreign.<name>, rotation,"),
         ("", Some("QUASH_TOKENS_ISUER"), None, "did you mean QUASH_TOKENS_ISSUER?"),
         ("", Some("QUASH_DATADIR"), None, "did you mean QUASH_DATA_DIR?"),

@@ -54,6 +54,25 @@ pub(super) const TABLE: Table = Table {
     ],
 };
 
+/// Settings of Simple JWT that aren't here, and what there is instead.
+pub(super) const ELSEWHERE: [(&str, &str); 14] = [
+    ("jwk_url", "write jwks_url under [foreign.<name>]: quash knows its own keys"),
+    ("json_encoder", CODE),
+    ("user_authentication_rule", "leave it out: check_user_is_active is what there is to choose"),
+    ("on_login_success", "leave it out: update_last_login = true does what Simple JWT's own does"),
+    ("on_login_failed", CODE),
+    ("token_user_class", CODE),
+    ("token_obtain_serializer", CODE),
+    ("token_refresh_serializer", CODE),
+    ("token_verify_serializer", CODE),
+    ("token_blacklist_serializer", CODE),
+    ("sliding_token_obtain_serializer", CODE),
+    ("sliding_token_refresh_serializer", CODE),
+    ("auth_header_type", "write auth_header_types"),
+    ("auth_token_class", "write auth_token_classes"),
+];
+const CODE: &str = "leave it out: it names Python code";
+
 /// The section, read.
 pub(super) struct Tokens {
     pub(super) policy: TokenPolicy,
