@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
-use crate::{program, services, test, tidy, workspace};
+use crate::{fuzz, program, services, test, tidy, workspace};
 
 /// One check.
 struct Step {
@@ -53,6 +53,7 @@ pub(crate) fn run() -> Result<()> {
 
 fn steps() -> Result<Vec<Step>> {
     let mut docs = cargo("doc --workspace --no-deps --quiet")?;
+    let tests = test::runner()?;
     docs.env("RUSTDOCFLAGS", "-D warnings");
     let calls = [
         ("tools", "the parts of the Rust toolchain that the steps need", tools as fn() -> Result<()>),
@@ -64,11 +65,16 @@ fn steps() -> Result<Vec<Step>> {
         ("clippy", cargo("clippy --workspace --all-targets --quiet -- -D warnings")?),
         ("docs", docs),
         ("doctests", cargo("test --workspace --doc --quiet")?),
-        ("tests", test::runner()?),
     ];
+    let last =
+        Step { name: "fuzz", what: "inputs that nobody would think of, a minute for each target".into(), action: Action::Call(fuzz) };
     let calls = calls.map(|(name, what, call)| Step { name, what: what.to_owned(), action: Action::Call(call) });
     let runs = runs.map(|(name, command)| Step { name, what: shown(&command), action: Action::Run(command) });
-    Ok(calls.into_iter().chain(runs).collect())
+    Ok(calls.into_iter().chain(runs).chain([fuzz, tests]).collect())
+}
+
+fn fuzz() -> Result<()> {
+    fuzz::all(fuzz::MINUTE)
 }
 
 fn cargo(line: &str) -> Result<Command> {

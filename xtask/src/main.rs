@@ -8,6 +8,7 @@
 mod bench;
 mod ci;
 mod failure;
+mod fuzz;
 mod program;
 mod services;
 mod soak;
@@ -28,6 +29,8 @@ Usage: cargo xtask <command>
   test [args..]         the tests (cargo nextest where it is installed, else cargo test); args go to the runner
   tidy                  the rules of the house: walls between crates, and what sources may hold
   soak [filter]         the long forms of the tests, in release mode, with their figures
+  fuzz [target] [--seconds N]
+                        inputs that nobody would think of, for a minute each: tokens, keys, bodies, settings
   bench [row] [--write] the figures of docs/reference/benchmarks.md beside this machine's own baselines;
                         a row is chosen by a part of its name; --write puts the table into the page
   help                  this text
@@ -53,6 +56,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "test" => test::run(rest),
         "tidy" => none_of(rest).and_then(|()| tidy::run()),
         "soak" => soak::run(rest),
+        "fuzz" => fuzz::command(rest),
         "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

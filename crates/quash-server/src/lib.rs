@@ -48,3 +48,6 @@ pub use settings::{Compat, DoorSettings};
 pub use tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
 // A part of `DoorSettings`.
 pub use quash_verify::{SchemeCase, TokenHeader};
+
+#[cfg(fuzzing)]
+pub use body::fuzz as fuzz_body;

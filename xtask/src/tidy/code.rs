@@ -64,7 +64,7 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
             forbid(&TIME, in_product(row), &row.concat());
         }
     }
-    if !path.starts_with("crates/quash/src/settings/") && path != "crates/quash/src/main.rs" {
+    if !path.starts_with("crates/quash/src/settings/") && path != "crates/quash/src/lib.rs" {
         for read in SURROUNDING_READS {
             forbid(&SURROUNDINGS, in_product(&["env", "::", read]), &format!("env::{read}"));
         }
@@ -84,9 +84,9 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     findings
 }
 
-/// Whether a file is built for tests or benches alone.
+/// Whether a file is built for tests, benches or fuzzing alone.
 pub(super) fn is_test_path(path: &str) -> bool {
-    path.contains("/tests/") || path.contains("/benches/") || path.ends_with("/tests.rs")
+    path.starts_with("fuzz/") || path.contains("/tests/") || path.contains("/benches/") || path.ends_with("/tests.rs")
 }
 
 /// Where statics are declared that can change, or that are made when first used.

@@ -38,6 +38,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("quash-store", &["quash-core"]),
     ("quash-verify", &["quash-core"]),
     ("quash-core", &[]),
+    ("quash-fuzz", &["quash", "quash-server", "quash-core"]),
 ];
 
 /// All that quash-core may depend on.

@@ -195,6 +195,28 @@ pub(crate) fn defaults() -> Result<Settings, Faults> {
     read(&Values::default(), &mut faults).map_err(|_told| faults)
 }
 
+/// Reads a settings file from nowhere but memory. One that holds is shown, and what is shown says the same.
+#[cfg(fuzzing)]
+pub fn fuzz(text: &[u8]) {
+    let read = |text: &[u8]| {
+        let mut layers = Layers::new(SECTIONS);
+        let known = layers.add_text(Path::new("/nowhere/quash.toml"), text);
+        let Layers { values, mut faults, .. } = layers;
+        let settings = known.and_then(|()| read(&values, &mut faults));
+        match settings {
+            Ok(settings) if faults.is_empty() => Ok(Loaded { settings, file: None, values }),
+            _ => Err(crate::error::CommandError::from(faults.in_order())),
+        }
+    };
+    let Ok(first) = read(text) else { return };
+    let shown = first.to_toml(Origins::Shown);
+    let _ = first.to_json();
+    if !shown.contains(secret::HIDDEN) {
+        let second = read(shown.as_bytes()).unwrap_or_else(|error| panic!("{error:?} in what was shown:\n{shown}"));
+        assert_eq!(format!("{:?}", second.settings), format!("{:?}", first.settings), "{shown}");
+    }
+}
+
 /// Where temporary directories are made.
 pub(crate) fn temporary_directory() -> PathBuf {
     std::env::temp_dir()

@@ -27,10 +27,19 @@ impl Layers {
     /// # Errors
     /// It can't be read or isn't TOML, which has been told: then nothing is known about what it should hold.
     pub(in crate::settings) fn add_file(&mut self, path: &Path) -> Result<(), Told> {
-        let mut lines = Lines { path, ends: Vec::new() };
-        let bytes = read_bounded(path).map_err(|error| self.unreadable(lines.origin(0), &error.to_string()))?;
-        lines.ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
-        let text = str::from_utf8(&bytes).map_err(|error| self.unreadable(lines.origin(error.valid_up_to()), "it isn't UTF-8"))?;
+        let read = read_bounded(path);
+        let bytes = read.map_err(|error| self.unreadable(Lines { path, ends: Vec::new() }.origin(0), &error.to_string()))?;
+        self.add_text(path, &bytes)
+    }
+
+    /// Lays the values of a file's content over what was there.
+    ///
+    /// # Errors
+    /// As with [`Layers::add_file`].
+    pub(in crate::settings) fn add_text(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Told> {
+        let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
+        let lines = Lines { path, ends };
+        let text = str::from_utf8(bytes).map_err(|error| self.unreadable(lines.origin(error.valid_up_to()), "it isn't UTF-8"))?;
         let table = DeTable::parse(text).map_err(|error| {
             // The message alone: with its place the error would show what stands there.
             let (at, message) = (error.span().map_or(0, |span| span.start), error.message().trim().replace('\n', ", "));

@@ -1,0 +1,24 @@
+//! Texts that nobody would think of, for whatever reads text from outside: tokens, keys, request bodies, settings files.
+//! `cargo xtask fuzz` builds and runs this; the variable `QUASH_FUZZ` says which target. With libFuzzer, what has been
+//! reached leads to more; without a compiler for it the corpus is mutated blindly. A target fails by panicking.
+
+#![cfg_attr(all(fuzzing, feature = "libfuzzer"), no_main)]
+
+#[cfg(all(fuzzing, not(feature = "libfuzzer")))]
+mod mutate;
+#[cfg(fuzzing)]
+mod targets;
+
+#[cfg(all(fuzzing, feature = "libfuzzer"))]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::run(data));
+
+#[cfg(all(fuzzing, not(feature = "libfuzzer")))]
+fn main() -> std::process::ExitCode {
+    mutate::main()
+}
+
+#[cfg(not(fuzzing))]
+#[expect(clippy::print_stderr, reason = "a program for a terminal")]
+fn main() {
+    eprintln!("`cargo xtask fuzz` builds this as it must be built");
+}

@@ -1,0 +1,23 @@
+//! Bodies of requests, of every media type. The first byte says which.
+
+use std::sync::LazyLock;
+
+use tokio::runtime::{Builder, Runtime};
+
+const MEDIA_TYPES: [&str; 6] = [
+    "application/json",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=X",
+    "multipart/form-data; boundary=\"a b\"",
+    "application/json; charset=utf-16",
+    "",
+];
+
+/// Only what waits for a body's time to end needs one.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
+
+pub(super) fn run(data: &[u8]) {
+    let Some((choice, body)) = data.split_first() else { return };
+    let media_type = MEDIA_TYPES[usize::from(*choice) % MEDIA_TYPES.len()];
+    RUNTIME.block_on(quash_server::fuzz_body(media_type, body.to_vec()));
+}

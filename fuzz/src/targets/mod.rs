@@ -1,0 +1,22 @@
+//! The targets, one file each. Each takes any bytes, and panics where something isn't as it must be.
+
+mod bodies;
+mod keys;
+mod settings;
+mod tokens;
+
+use std::sync::OnceLock;
+
+/// All targets by name.
+const TARGETS: [(&str, fn(&[u8])); 4] =
+    [("tokens", tokens::run), ("keys", keys::run), ("bodies", bodies::run), ("settings", settings::run)];
+
+/// Runs the target that the environment names.
+pub(crate) fn run(data: &[u8]) {
+    static CHOSEN: OnceLock<fn(&[u8])> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let name = std::env::var("QUASH_FUZZ").unwrap_or_default();
+        let found = TARGETS.iter().find(|(target, _)| *target == name);
+        found.map(|(_, run)| *run).unwrap_or_else(|| panic!("QUASH_FUZZ must name one of {:?}", TARGETS.map(|(name, _)| name)))
+    })(data);
+}

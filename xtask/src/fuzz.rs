@@ -1,0 +1,183 @@
+//! `cargo xtask fuzz`: builds the targets of `fuzz/` with what guides the fuzzer, and runs each for a while. What was
+//! learnt stays below the target directory, so that the next run begins there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::failure::{Context, Failure, Result};
+use crate::{program, workspace};
+
+/// The targets, as `fuzz/src/targets/` has them.
+const TARGETS: [&str; 4] = ["tokens", "keys", "bodies", "settings"];
+/// How long a target runs where nobody says otherwise, and in CI.
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+/// How long a target runs before an issue is closed.
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+/// An input that takes longer hangs.
+const INPUT_SECONDS: u32 = 10;
+
+/// What libFuzzer needs to see where an input has led.
+const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+                        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+                        -Cllvm-args=-sanitizer-coverage-trace-compares";
+const BLIND: &str = "--cfg fuzzing";
+
+/// How inputs are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Engine {
+    LibFuzzer,
+    /// Seeded mutation of the corpus.
+    Blind,
+}
+
+/// `cargo xtask fuzz [target] [--seconds N]`.
+///
+/// # Errors
+/// A target failed, or something can't be built.
+pub(crate) fn command(args: &[String]) -> Result<()> {
+    let usage = || Failure::usage(format!("fuzz takes a target ({}) and --seconds N at most", TARGETS.join(", ")));
+    let (mut targets, mut time, mut args) = (TARGETS.to_vec(), MINUTE, args.iter());
+    while let Some(arg) = args.next() {
+        if arg == "--seconds" {
+            let seconds = args.next().and_then(|seconds| seconds.parse().ok()).filter(|seconds| *seconds > 0).ok_or_else(usage)?;
+            time = Duration::from_secs(seconds);
+        } else {
+            targets.retain(|target| target == arg);
+        }
+    }
+    if targets.is_empty() { Err(usage()) } else { run(&targets, time) }
+}
+
+/// Runs all targets.
+///
+/// # Errors
+/// As [`command`].
+pub(crate) fn all(time: Duration) -> Result<()> {
+    run(&TARGETS, time)
+}
+
+/// Two targets at a time, each in a process of its own.
+fn run(targets: &[&str], time: Duration) -> Result<()> {
+    let home = workspace::target_directory()?.join("fuzz");
+    let (engine, binary) = build(&home)?;
+    for pair in targets.chunks(2) {
+        let running: Vec<Result<Running>> = pair.iter().map(|target| Running::start(target, engine, &binary, &home, time)).collect();
+        // Both are waited for, so that the second doesn't outlive us.
+        let ended: Vec<Result<()>> = running.into_iter().map(|running| running.and_then(Running::finish)).collect();
+        ended.into_iter().collect::<Result<()>>()?;
+    }
+    Ok(())
+}
+
+/// Builds with libFuzzer where there is a C++ compiler, and without where there is none; the stable toolchain will do.
+fn build(home: &Path) -> Result<(Engine, PathBuf)> {
+    let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    let engine = if program::works(Command::new(&compiler).arg("--version")) { Engine::LibFuzzer } else { Engine::Blind };
+    match engine {
+        Engine::LibFuzzer => println!("fuzz: libFuzzer, guided by coverage"),
+        Engine::Blind => println!("fuzz: there is no C++ compiler ({}), so the corpus is mutated blindly", compiler.display()),
+    }
+    // Named, so that what runs while building isn't built for fuzzing.
+    let host = host()?;
+    let mut cargo = program::cargo(&["build", "--package", "quash-fuzz", "--profile", "fuzz", "--target", &host, "--quiet"]);
+    let flags = match engine {
+        Engine::LibFuzzer => {
+            cargo.args(["--features", "libfuzzer"]);
+            COVERAGE
+        }
+        Engine::Blind => BLIND,
+    };
+    cargo.arg("--target-dir").arg(home).env("RUSTFLAGS", flags).current_dir(workspace::root()?);
+    program::run(&mut cargo)?;
+    Ok((engine, home.join(host).join("fuzz/quash-fuzz")))
+}
+
+fn host() -> Result<String> {
+    let version = program::output(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| Failure::new("rustc -vV names no host"))
+}
+
+/// A target that runs.
+struct Running {
+    target: String,
+    child: Child,
+    log: PathBuf,
+    artifacts: PathBuf,
+}
+
+impl Running {
+    fn start(target: &str, engine: Engine, binary: &Path, home: &Path, time: Duration) -> Result<Self> {
+        let seeds = workspace::root()?.join("fuzz/seeds").join(target);
+        let (corpus, artifacts) = (home.join("corpus").join(target), home.join("found").join(target));
+        for folder in [&corpus, &artifacts] {
+            fs::create_dir_all(folder).context(format!("making {}", folder.display()))?;
+        }
+        let log = home.join(format!("{target}.log"));
+        let said = fs::File::create(&log).context(format!("making {}", log.display()))?;
+        let mut command = Command::new(binary);
+        command.env("QUASH_FUZZ", target).stdin(Stdio::null()).stdout(said.try_clone().context("sharing the log")?).stderr(said);
+        match engine {
+            Engine::LibFuzzer => {
+                command.arg(&corpus).arg(&seeds).arg(format!("-artifact_prefix={}/", artifacts.display()));
+                command.arg(format!("-max_total_time={}", time.as_secs())).arg(format!("-timeout={INPUT_SECONDS}"));
+                command.args(["-print_final_stats=1", "-len_control=20", "-max_len=70000"]);
+            }
+            Engine::Blind => {
+                command.arg(&seeds).arg(&artifacts).arg(time.as_secs().to_string());
+            }
+        }
+        println!("fuzz: {target} for {} s", time.as_secs());
+        let child = command.spawn().context(format!("couldn't start `{}`", program::shown(&command)))?;
+        Ok(Self { target: target.to_owned(), child, log, artifacts })
+    }
+
+    fn finish(mut self) -> Result<()> {
+        let status = self.child.wait().context("waiting for the fuzzer")?;
+        let log = String::from_utf8_lossy(&fs::read(&self.log).context(format!("reading {}", self.log.display()))?).into_owned();
+        let Self { target, artifacts, .. } = &self;
+        if status.success() {
+            println!("fuzz: {target}: {}", summary(&log));
+            return Ok(());
+        }
+        let end: Vec<&str> = log.lines().rev().take(40).collect();
+        let end: Vec<&str> = end.into_iter().rev().collect();
+        Err(Failure::new(format!(
+            "fuzz: {target} failed\n{}\nThe input is in {}; put it into fuzz/seeds/{target}/ together with what mends it.",
+            end.join("\n"),
+            artifacts.display()
+        )))
+    }
+}
+
+/// How many inputs there were and, from a guided run, how far they have led.
+fn summary(log: &str) -> String {
+    let stat = |name: &str| log.lines().rev().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let reached = log.lines().rev().find_map(|line| {
+        let (_, rest) = line.split_once(" cov: ")?;
+        let (edges, rest) = rest.split_once(' ')?;
+        let inputs = rest.split_once("corp: ")?.1.split('/').next()?;
+        Some(format!("{edges} edges reached, {inputs} inputs kept"))
+    });
+    match (stat("stat::number_of_executed_units:"), reached) {
+        (Some(count), Some(reached)) => format!("{count} inputs, {reached}"),
+        (Some(count), None) => format!("{count} inputs"),
+        (None, _) => log.lines().last().unwrap_or("nothing was said").to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::summary;
+
+    #[test]
+    fn a_summary_says_what_was_reached() {
+        let log = "#2 INITED cov: 10 ft: 11 corp: 1/1b\n#99 NEW    cov: 4711 ft: 9 corp: 321/12Kb lim: 4\nDone\n\
+                   stat::number_of_executed_units: 1234\nstat::peak: 5\n";
+        assert_eq!(summary(log), "1234 inputs, 4711 edges reached, 321 inputs kept");
+        assert_eq!(summary("9 inputs, mutated blindly from 2\n"), "9 inputs, mutated blindly from 2");
+        assert_eq!(summary(""), "nothing was said");
+    }
+}
