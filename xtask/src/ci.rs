@@ -66,15 +66,15 @@ fn steps() -> Result<Vec<Step>> {
         ("docs", docs),
         ("doctests", cargo("test --workspace --doc --quiet")?),
     ];
-    let last =
-        Step { name: "fuzz", what: "inputs that nobody would think of, a minute for each target".into(), action: Action::Call(fuzz) };
+    let fuzz = Step {
+        name: "fuzz",
+        what: "inputs that nobody would think of, a minute for each target".into(),
+        action: Action::Call(|| fuzz::all(fuzz::MINUTE)),
+    };
+    let tests = Step { name: "tests", what: shown(&tests), action: Action::Run(tests) };
     let calls = calls.map(|(name, what, call)| Step { name, what: what.to_owned(), action: Action::Call(call) });
     let runs = runs.map(|(name, command)| Step { name, what: shown(&command), action: Action::Run(command) });
     Ok(calls.into_iter().chain(runs).chain([fuzz, tests]).collect())
-}
-
-fn fuzz() -> Result<()> {
-    fuzz::all(fuzz::MINUTE)
 }
 
 fn cargo(line: &str) -> Result<Command> {
