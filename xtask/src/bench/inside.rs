@@ -14,6 +14,20 @@ pub(super) const EDDSA: Row = Row {
     target: Target::AtMost(1.15),
     measure: || compared("quash-verify", "checks", "never seen, EdDSA", "ns"),
 };
+/// The same with an elliptic key.
+pub(super) const ES256: Row = Row {
+    work: "check a token never seen, ES256",
+    baseline: "the bare verification",
+    target: Target::AtMost(1.15),
+    measure: || compared("quash-verify", "checks", "never seen, ES256", "ns"),
+};
+/// The same with an RSA key, whose verification is the cheapest.
+pub(super) const RS256: Row = Row {
+    work: "check a token never seen, RS256",
+    baseline: "the bare verification",
+    target: Target::AtMost(1.15),
+    measure: || compared("quash-verify", "checks", "never seen, RS256", "ns"),
+};
 /// What a check adds to an HMAC.
 pub(super) const HS256: Row = Row {
     work: "check a token never seen, HS256: beyond the bare HMAC",

@@ -31,6 +31,8 @@ struct Row {
 
 const ROWS: &[Row] = &[
     inside::EDDSA,
+    inside::ES256,
+    inside::RS256,
     inside::HS256,
     inside::KNOWN,
     inside::REVOKED,
