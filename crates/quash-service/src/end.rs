@@ -5,7 +5,7 @@ use quash_core::decide::{
     end_token_session, log_out_entry,
 };
 use quash_core::model::{AccountBy, Actor, Change, NewEntry, Reason, Refusal, Seq, SessionEnd, SessionId, SessionLoaded, Subject};
-use quash_core::token::{Authentic, TokenType};
+use quash_core::token::{Authentic, Origin, TokenType};
 
 use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure};
@@ -54,7 +54,9 @@ impl Service {
         let desk = &*self.desk;
         let access = desk.guard.authenticate(access).await?;
         access.check_even_expired(&LOG_OUT_WITH, &desk.policy.tokens, desk.clock.now())?;
-        desk.check_bearer(&access).await?;
+        if let Origin::Foreign(_) = access.origin() {
+            desk.foreign_account(&access).await?;
+        }
         Ok(access)
     }
 
@@ -181,7 +183,7 @@ impl Desk {
         if owner(&loaded).zip(owner_of_refresh).is_some_and(|(one, other)| one != other) {
             return Err(Failure::Refused(Refusal::TokensOfTwoAccounts));
         }
-        ends.sessions.extend(end_token_session(access, &loaded, self.guard.scopes(), self.clock.now()));
+        ends.sessions.extend(end_token_session(access, &loaded, &self.keys.refresh, self.guard.scopes(), self.clock.now()));
         Ok(())
     }
 
@@ -192,7 +194,7 @@ impl Desk {
             return Ok(());
         };
         let loaded = self.store.session(session).await?;
-        let end = end_token_session(access, &loaded, self.guard.scopes(), self.clock.now());
+        let end = end_token_session(access, &loaded, &self.keys.refresh, self.guard.scopes(), self.clock.now());
         ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
         Ok(())
     }

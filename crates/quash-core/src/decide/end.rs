@@ -5,11 +5,11 @@ use crate::model::{
     AccountLoaded, AccountState, Actor, Change, ForeignLoaded, Invalid, NewEntry, Reason, Refusal, ScopeHasher, SessionEnd, SessionLoaded,
     Timestamp,
 };
-use crate::token::{Authentic, RefreshKey};
+use crate::token::{Authentic, RefreshKey, TokenType};
 
 use super::cause::{Cause, account_entry, everything_entry, session_end, token_entry};
 use super::foreign::{adopted, is_current};
-use super::presented::{PresentedForeign, PresentedRefresh, check_live};
+use super::presented::{PresentedForeign, PresentedRefresh, check_live, check_sliding_id};
 
 /// The end of what a token of another issuer stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -54,14 +54,24 @@ pub fn end_foreign(
     }
 }
 
-/// Ends the session of an access or sliding token whose signature is good: log-out by its bearer.
+/// Ends the session of an access or sliding token whose signature is good: log-out by its bearer. A sliding token comes
+/// alone, so its id must be genuine, too.
 ///
 /// # Errors
 /// Its session isn't known or isn't live.
-pub fn end_token_session(token: &Authentic, loaded: &SessionLoaded, scopes: &ScopeHasher, now: Timestamp) -> Result<SessionEnd, Refusal> {
+pub fn end_token_session(
+    token: &Authentic,
+    loaded: &SessionLoaded,
+    secret: &RefreshKey,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Result<SessionEnd, Refusal> {
     let (_, rsq) = token.place()?;
     if rsq > loaded.head.seq {
         return Err(Invalid::FromTheFuture.into());
+    }
+    if token.claims().token_type == Some(TokenType::Sliding) {
+        check_sliding_id(token, loaded, secret)?;
     }
     end_session(loaded, &log_out(), scopes, now)
 }

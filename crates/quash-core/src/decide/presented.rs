@@ -95,8 +95,7 @@ impl PresentedRefresh {
 impl PresentedSliding {
     /// Its session, once its id has proved that it is genuine and the session is live.
     pub(super) fn session<'a>(&self, loaded: &'a SessionLoaded, secret: &RefreshKey) -> Result<(&'a Session, &'a Account), Refusal> {
-        let genuine = |session: &Session| secret.sliding_jti(session.id, &session.seed, session.generation).to_string();
-        live_session(loaded, self.rsq, &self.jti, genuine)
+        live_session(loaded, self.rsq, &self.jti, |session| sliding_id(session, secret))
     }
 }
 
@@ -135,9 +134,7 @@ fn live_session<'a>(
     genuine: impl Fn(&Session) -> String,
 ) -> Result<(&'a Session, &'a Account), Refusal> {
     let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
-    if aws_lc_rs::constant_time::verify_slices_are_equal(genuine(session).as_bytes(), jti.as_bytes()).is_err() {
-        return Err(Invalid::WrongId.into());
-    }
+    check_id(jti, &genuine(session))?;
     if rsq > loaded.head.seq {
         return Err(Invalid::FromTheFuture.into());
     }
@@ -146,6 +143,22 @@ fn live_session<'a>(
         return Err(Invalid::Superseded.into());
     }
     Ok((session, account))
+}
+
+/// Whether the id of a sliding token is the one that its session gives, be the token expired or not.
+pub(super) fn check_sliding_id(token: &Authentic, loaded: &SessionLoaded, secret: &RefreshKey) -> Result<(), Refusal> {
+    let (session, _) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
+    check_id(token.claims().jti.as_deref().unwrap_or_default(), &sliding_id(session, secret))
+}
+
+fn sliding_id(session: &Session, secret: &RefreshKey) -> String {
+    secret.sliding_jti(session.id, &session.seed, session.generation).to_string()
+}
+
+/// In constant time, so that nobody finds an id piece by piece.
+fn check_id(presented: &str, genuine: &str) -> Result<(), Refusal> {
+    let equal = aws_lc_rs::constant_time::verify_slices_are_equal(genuine.as_bytes(), presented.as_bytes());
+    equal.map_err(|_| Invalid::WrongId.into())
 }
 
 /// Whether a session's tokens are good, as far as its row and the watermarks tell.

@@ -265,7 +265,7 @@ impl World {
         let loaded = self.session(name).await;
         let end = match generation {
             Some(_) => end_presented(&self.presented(token)?, &loaded, &self.secret, &self.scopes, self.now),
-            None => end_token_session(&self.authentic(&self.refresh[token]), &loaded, &self.scopes, self.now),
+            None => end_token_session(&self.authentic(&self.refresh[token]), &loaded, &self.secret, &self.scopes, self.now),
         };
         let change = Change::EndSessions { sessions: vec![end.map_err(refused)?], tokens: Vec::new() };
         self.write(change).await.map(|_| "ended".into())
