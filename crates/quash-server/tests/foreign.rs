@@ -1,0 +1,318 @@
+//! Tokens of other issuers at the doors: those of a Django that the users come from, by a shared secret and by keys at
+//! an address.
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use quash_core::model::{ForeignTokens, Timestamp};
+use quash_core::token::{Algorithm, Expected, KeyRing, SigningKey};
+use quash_service::{FetchFault, FetchKeys, ForeignKeys, ForeignSetup};
+use serde_json::{Value, json};
+use support::{Call, Plan, START, World, claims, secs};
+use zeroize::Zeroizing;
+
+const SECRET: &[u8] = b"a secret of a Django that nobody else has, of bytes";
+
+fn django(keys: ForeignKeys) -> ForeignSetup {
+    ForeignSetup {
+        name: "django".into(),
+        keys,
+        max_lifetime: secs(30 * 86_400),
+        namespace: String::new(),
+        iss: Expected::Anything,
+        aud: Expected::Anything,
+    }
+}
+
+fn shared() -> ForeignKeys {
+    ForeignKeys::Secret { algorithm: Algorithm::Hs256, secret: Zeroizing::new(SECRET.to_vec()), kid: None }
+}
+
+fn plan(foreign: ForeignSetup) -> Plan {
+    let mut plan = Plan { foreign: vec![foreign], ..Plan::default() };
+    plan.policy.tokens.foreign = ForeignTokens::Accept;
+    plan
+}
+
+async fn world() -> World {
+    World::planned(plan(django(shared()))).await
+}
+
+/// A token as Simple JWT mints it: without a kid.
+fn minted(said: &Value) -> String {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let signed = format!("{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(&said.to_string()));
+    let signature = aws_lc_rs::hmac::sign(&key, signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn said(token_type: &str, user: &str, jti: &str) -> Value {
+    let lifetime = if token_type == "access" { 300 } else { 86_400 };
+    json!({ "token_type": token_type, "exp": START + lifetime, "iat": START, "jti": jti, "user_id": user })
+}
+
+fn refresh_of(user: &str, jti: &str) -> String {
+    minted(&said("refresh", user, jti))
+}
+
+#[tokio::test]
+async fn the_first_refresh_adopts_it_and_its_claims_are_kept() {
+    let world = world().await;
+    world.wait(secs(10));
+    let mut claimed = said("refresh", "dana", "one");
+    claimed["role"] = json!({ "of": ["staff", 7] });
+    let old = minted(&claimed);
+    assert_eq!(world.verify(&old).await.brief(), "200 {}");
+    let adopted = world.refresh(&old).await.pair();
+    let (access, refresh) = (claims(&adopted.access), claims(&adopted.refresh));
+    assert_eq!((&access["user_id"], &access["role"], &refresh["gen"]), (&json!("dana"), &claimed["role"], &json!(1)));
+    world.assert_live(&adopted).await;
+    // A lost answer: the same successor. Once that is spent, it is reuse.
+    let again = world.refresh(&old).await.pair();
+    assert_eq!(again.refresh, adopted.refresh);
+    let next = world.refresh(&adopted.refresh).await.pair();
+    world.wait(secs(31));
+    insta::assert_snapshot!(world.refresh(&old).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"reuse"}"#);
+    world.assert_dead(&next).await;
+    assert_eq!(world.sessions("dana").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_race_of_sixteen_adopts_once() {
+    let world = Arc::new(world().await);
+    let old = refresh_of("dana", "one");
+    let racing = [(); 16].map(|()| {
+        let (world, old) = (Arc::clone(&world), old.clone());
+        tokio::spawn(async move { world.refresh(&old).await.pair().refresh })
+    });
+    let mut successors = Vec::new();
+    for race in racing {
+        successors.push(race.await.expect("it is answered"));
+    }
+    successors.dedup();
+    assert_eq!(successors.len(), 1);
+    assert_eq!(world.sessions("dana").await.len(), 1);
+}
+
+#[tokio::test]
+async fn they_are_refused_where_nobody_takes_them() {
+    let mut plan = plan(django(shared()));
+    plan.policy.tokens.foreign = ForeignTokens::Reject;
+    let world = World::planned(plan).await;
+    let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
+    insta::assert_snapshot!(world.refresh(&old).await.brief(), @r#"401 {"detail":"Token is invalid","code":"token_not_valid"}"#);
+    insta::assert_snapshot!(world.verify(&old).await.brief(), @r#"401 {"detail":"Token is invalid","code":"token_not_valid"}"#);
+    insta::assert_snapshot!(world.blacklist(&old).await.brief(), @r#"401 {"detail":"Token is invalid","code":"token_not_valid"}"#);
+    assert_eq!(world.me(&access).await.status, 401);
+}
+
+#[tokio::test]
+async fn until_a_moment_they_are_taken_and_then_not() {
+    let mut plan = plan(django(shared()));
+    plan.policy.tokens.foreign = ForeignTokens::Until(Timestamp::from_secs(START) + secs(100));
+    let world = World::planned(plan).await;
+    let (one, two) = (refresh_of("dana", "one"), refresh_of("dana", "two"));
+    world.wait(secs(99));
+    let adopted = world.refresh(&one).await.pair();
+    world.wait(secs(1));
+    assert_eq!(world.refresh(&two).await.status, 401);
+    // What it has become is ours.
+    world.assert_live(&adopted).await;
+    assert_eq!(world.refresh(&adopted.refresh).await.status, 200);
+}
+
+#[tokio::test]
+async fn blacklisting_one_that_nobody_has_adopted_is_remembered() {
+    let world = world().await;
+    let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
+    assert_eq!(world.blacklist(&old).await.brief(), "200 {}");
+    insta::assert_snapshot!(world.refresh(&old).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid"}"#);
+    insta::assert_snapshot!(world.verify(&old).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid"}"#);
+    insta::assert_snapshot!(world.blacklist(&old).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid"}"#);
+    // That can't reach the access token that was made with it; logging out with both can.
+    assert_eq!(world.me(&access).await.status, 200);
+    let other = refresh_of("dana", "three");
+    assert_eq!(world.log_out(&access, &other).await.brief(), "200 {}");
+    insta::assert_snapshot!(world.me(&access).await.brief(), @r#"401 {"type":"/docs/errors/token_not_valid","title":"Token not valid","status":401,"detail":"Token is blacklisted","code":"token_not_valid"}"#);
+    assert_eq!(world.refresh(&other).await.status, 401);
+    assert!(world.sessions("dana").await.is_empty());
+}
+
+#[tokio::test]
+async fn its_account_is_asked() {
+    let world = world().await;
+    world.deactivate("noor").await;
+    world.wait(secs(1));
+    let gone = |token_type: &str| {
+        minted(&json!({ "token_type": token_type, "exp": START + 300, "iat": START + 1, "jti": "a", "user_id": "nobody" }))
+    };
+    let inactive = |token_type: &str| {
+        minted(&json!({ "token_type": token_type, "exp": START + 300, "iat": START + 1, "jti": "b", "user_id": "noor" }))
+    };
+    insta::assert_snapshot!(world.refresh(&gone("refresh")).await.brief(), @r#"401 {"detail":"No active account found for the given token."}"#);
+    insta::assert_snapshot!(world.refresh(&inactive("refresh")).await.brief(), @r#"401 {"detail":"No active account found for the given token."}"#);
+    insta::assert_snapshot!(world.me(&gone("access")).await.brief(), @r#"401 {"type":"/docs/errors/user_not_found","title":"User not found","status":401,"detail":"User not found","code":"user_not_found"}"#);
+    insta::assert_snapshot!(world.me(&inactive("access")).await.brief(), @r#"401 {"type":"/docs/errors/user_inactive","title":"User inactive","status":401,"detail":"User is inactive","code":"user_inactive"}"#);
+}
+
+#[tokio::test]
+async fn ending_all_sessions_of_an_account_ends_the_tokens_that_it_had_elsewhere() {
+    let world = world().await;
+    let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
+    assert_eq!(world.me(&access).await.status, 200);
+    world.wait(secs(5));
+    world.end_all("dana").await;
+    assert_eq!((world.me(&access).await.status, world.refresh(&old).await.status, world.verify(&old).await.status), (401, 401, 401));
+    world.wait(secs(1));
+    let mut later = said("refresh", "dana", "three");
+    later["iat"] = json!(START + 6);
+    assert_eq!(world.refresh(&minted(&later)).await.status, 200);
+}
+
+#[tokio::test]
+async fn users_of_another_namespace_are_none_of_ours() {
+    let partner = ForeignSetup { namespace: "partner".into(), ..django(shared()) };
+    let world = World::planned(plan(partner)).await;
+    let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
+    assert_eq!(world.verify(&old).await.status, 401);
+    insta::assert_snapshot!(world.refresh(&old).await.brief(), @r#"401 {"detail":"No active account found for the given token."}"#);
+    insta::assert_snapshot!(world.me(&access).await.brief(), @r#"401 {"type":"/docs/errors/user_not_found","title":"User not found","status":401,"detail":"User not found","code":"user_not_found"}"#);
+    assert!(world.sessions("dana").await.is_empty());
+}
+
+#[tokio::test]
+async fn it_cannot_pass_for_one_of_ours_nor_hold_for_longer_than_agreed() {
+    let world = world().await;
+    let ours = world.sign_in("dana").await;
+    for (name, value) in [("sid", claims(&ours.access)["sid"].clone()), ("rsq", json!(1)), ("gen", json!(0))] {
+        let mut claimed = said("refresh", "dana", "one");
+        claimed[name] = value;
+        assert_eq!(world.refresh(&minted(&claimed)).await.status, 401, "{name}");
+    }
+    for (name, value) in [
+        ("exp", json!(START + 30 * 86_400 + 1)),
+        ("iat", Value::Null),
+        ("iat", json!(START + 1)),
+        ("jti", json!("")),
+        ("user_id", json!([])),
+    ] {
+        let mut claimed = said("refresh", "dana", "one");
+        claimed[name] = value.clone();
+        assert_eq!(world.refresh(&minted(&claimed)).await.status, 401, "{name}: {value}");
+    }
+    world.assert_live(&ours).await;
+}
+
+/// An address at which nobody is until it is told what to answer, and that counts.
+#[derive(Default)]
+struct Address {
+    answer: Mutex<Option<Result<String, FetchFault>>>,
+    asked: AtomicUsize,
+}
+
+impl Address {
+    fn tell(&self, answer: Result<String, FetchFault>) {
+        *self.answer.lock().expect("nobody panicked") = Some(answer);
+    }
+
+    /// How often it was asked, once those who were going to ask have.
+    async fn asked(&self) -> usize {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl FetchKeys for Address {
+    async fn fetch(&self, address: &str) -> Result<Vec<u8>, FetchFault> {
+        assert_eq!(address, "https://auth.example/jwks");
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let answer = self.answer.lock().expect("nobody panicked").clone();
+        answer.unwrap_or_else(|| Err(FetchFault("nobody is there".into()))).map(String::into_bytes)
+    }
+}
+
+fn key(byte: u8) -> SigningKey {
+    SigningKey::new(Algorithm::EdDsa, &[byte; 32], None).expect("a key")
+}
+
+fn published(keys: &[&SigningKey]) -> Result<String, FetchFault> {
+    let ring = KeyRing::new(1, keys.iter().map(|key| key.verifying().clone()).collect());
+    Ok(serde_json::to_string(&ring.jwks()).expect("JSON"))
+}
+
+async fn world_of(address: &Arc<Address>) -> World {
+    let setup = django(ForeignKeys::Address("https://auth.example/jwks".into()));
+    World::planned(Plan { fetch: Arc::clone(address) as Arc<dyn FetchKeys>, ..plan(setup) }).await
+}
+
+#[tokio::test]
+async fn keys_at_an_address_are_had_when_a_token_needs_them() {
+    let (one, two) = (key(1), key(2));
+    let address = Arc::new(Address::default());
+    address.tell(published(&[&one]));
+    let world = world_of(&address).await;
+    let signed = |key: &SigningKey, jti: &str| key.sign(said("refresh", "dana", jti).to_string().as_bytes()).expect("a signature");
+    assert_eq!(world.verify(&signed(&one, "a")).await.status, 200);
+    let asked = address.asked().await;
+    address.tell(published(&[&one, &two]));
+    // A key that isn't there yet is looked for, though not at once again.
+    assert_eq!(world.verify(&signed(&two, "b")).await.status, 401);
+    assert_eq!(address.asked().await, asked);
+    world.wait(secs(10));
+    assert_eq!(world.verify(&signed(&two, "b")).await.status, 200);
+    assert_eq!(address.asked().await, asked + 1);
+    for made_up in 0..20_u8 {
+        assert_eq!(world.verify(&signed(&key(100 + made_up), "c")).await.status, 401);
+    }
+    assert_eq!(address.asked().await, asked + 1, "made-up kids ask nobody");
+    assert_eq!(world.refresh(&signed(&two, "d")).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_that_has_never_answered_is_no_reason_to_sign_anybody_out() {
+    let address = Arc::new(Address::default());
+    let world = world_of(&address).await;
+    let one = key(1);
+    let token = one.sign(said("refresh", "dana", "a").to_string().as_bytes()).expect("a signature");
+    insta::assert_snapshot!(world.verify(&token).await.brief(), @r#"503 {"detail":"The keys of the token's issuer cannot be had now.","code":"unavailable"}"#);
+    let ours = world.sign_in("noor").await;
+    world.assert_live(&ours).await;
+    // What was published before holds while the address is away.
+    address.tell(published(&[&one]));
+    world.wait(secs(10));
+    assert_eq!(world.verify(&token).await.status, 200);
+    address.tell(Err(FetchFault("away".into())));
+    world.wait(secs(10));
+    let two = key(2).sign(said("refresh", "dana", "b").to_string().as_bytes()).expect("a signature");
+    assert_eq!((world.verify(&two).await.status, world.verify(&token).await.status), (401, 200));
+}
+
+#[tokio::test]
+async fn what_is_no_set_of_keys_changes_nothing() {
+    let one = key(1);
+    let address = Arc::new(Address::default());
+    address.tell(published(&[&one]));
+    let world = world_of(&address).await;
+    let token = one.sign(said("refresh", "dana", "a").to_string().as_bytes()).expect("a signature");
+    assert_eq!(world.verify(&token).await.status, 200);
+    for nonsense in ["", "{}", "[]", "<html>", r#"{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"OKP"}]}"#] {
+        address.tell(Ok(nonsense.into()));
+        let asked = address.asked().await;
+        world.wait(secs(10));
+        let other = key(2).sign(said("refresh", "dana", "b").to_string().as_bytes()).expect("a signature");
+        assert_eq!((world.verify(&other).await.status, world.verify(&token).await.status), (401, 200), "{nonsense}");
+        assert_eq!(address.asked().await, asked + 1);
+    }
+    let call = Call::get("/.well-known/jwks.json");
+    let jwks = world.send(call).await.json();
+    assert_eq!(jwks["keys"].as_array().map(Vec::len), Some(1), "others' keys aren't published as ours");
+}
