@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
 use quash_core::model::{Actor, Reason, ScopeKind};
+use quash_core::token::TokenType;
 use serde_json::json;
 
-use support::{Call, World, kinds, secs, subject};
+use support::{Call, PASSWORD, Plan, World, kinds, secs, subject};
 
 #[tokio::test]
 async fn a48_after_log_out_the_next_request_is_refused() {
@@ -183,6 +184,19 @@ async fn logging_out_asks_for_both_tokens() {
     insta::assert_snapshot!(world.log_out(&pair.access, &pair.access).await.brief(), @r#"401 {"detail":"Token has wrong type","code":"token_not_valid"}"#);
     insta::assert_snapshot!(world.log_out(&pair.access, "garbage").await.brief(), @r#"401 {"detail":"Token is invalid","code":"token_not_valid"}"#);
     world.assert_live(&pair).await;
+}
+
+#[tokio::test]
+async fn a_sliding_token_that_has_logged_out_was_never_an_access_token() {
+    let mut plan = Plan::default();
+    plan.policy.tokens.accepted = vec![TokenType::Access, TokenType::Sliding];
+    let world = World::planned(plan).await;
+    let signed_in = world.send(Call::post("/api/token/sliding/").json(&json!({ "username": "dana", "password": PASSWORD }))).await;
+    let sliding = signed_in.json()["token"].as_str().expect("a token").to_owned();
+    let log_out = Call::post("/api/logout/").bearer(&sliding);
+    assert_eq!(world.send(log_out.clone()).await.brief(), "200 {}");
+    insta::assert_snapshot!(world.send(log_out).await.brief(), @r#"401 {"detail":"Given token not valid for any token type","code":"token_not_valid","messages":[{"token_class":"AccessToken","token_type":"access","message":"Token has wrong type"},{"token_class":"SlidingToken","token_type":"sliding","message":"Token is blacklisted"}]}"#);
+    assert_eq!(world.me(&sliding).await.status, 401);
 }
 
 #[tokio::test]

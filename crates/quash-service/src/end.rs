@@ -17,6 +17,15 @@ pub struct Ended {
     pub seq: Option<Seq>,
 }
 
+/// Why nobody logs out with a token in the header.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedAccess {
+    /// Why not.
+    pub failure: Failure,
+    /// Its type, in a token that a key which is believed has signed.
+    pub token_type: Option<TokenType>,
+}
+
 /// What a log-out is about to end.
 #[derive(Default)]
 struct Ends {
@@ -50,12 +59,15 @@ impl Service {
     ///
     /// # Errors
     /// The token is refused, its account can't be used, or it can't be judged now.
-    pub async fn access_for_log_out(&self, access: &str) -> Result<Authentic, Failure> {
+    pub async fn access_for_log_out(&self, access: &str) -> Result<Authentic, RefusedAccess> {
         let desk = &*self.desk;
-        let access = desk.guard.authenticate(access).await?;
-        access.check_even_expired(&LOG_OUT_WITH, &desk.policy.tokens, desk.clock.now())?;
+        let refused = |token_type| move |failure| RefusedAccess { failure, token_type };
+        let access = desk.guard.authenticate(access).await.map_err(Failure::from).map_err(refused(None))?;
+        let token_type = access.claims().token_type;
+        let checked = access.check_even_expired(&LOG_OUT_WITH, &desk.policy.tokens, desk.clock.now());
+        checked.map_err(Failure::from).map_err(refused(token_type))?;
         if let Origin::Foreign(_) = access.origin() {
-            desk.foreign_account(&access).await?;
+            desk.foreign_account(&access).await.map_err(refused(token_type))?;
         }
         Ok(access)
     }

@@ -32,7 +32,7 @@ mod upkeep;
 
 pub use accounts::{AddFault, Me, NewAccount, NewPassword, NewState, SessionSeen};
 pub use desk::{Service, Setup, StartError};
-pub use end::Ended;
+pub use end::{Ended, RefusedAccess};
 pub use failure::{Failure, Unavailable};
 pub use inspect::{Inspection, RevokedBy, Standing};
 pub use keys::{FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, KeySetup};

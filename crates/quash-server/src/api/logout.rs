@@ -18,7 +18,7 @@ pub(crate) async fn log_out(State(door): State<Arc<Door>>, request: Request) -> 
     };
     let access = match access {
         Ok(access) => access,
-        Err(failure) => return door.answer(door.access_fault(&failure, None)),
+        Err(refused) => return door.answer(door.access_fault(&refused.failure, refused.token_type)),
     };
     let token_type = access.claims().token_type;
     let refresh = match refresh_field(request, token_type).await {
