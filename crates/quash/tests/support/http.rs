@@ -22,16 +22,23 @@ pub(crate) struct Answer {
 
 /// Sends a request on a connection of its own and reads the answer.
 pub(crate) fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
-    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    request_in_bytes(to, method, path, &headers, body)
+}
+
+/// As [`request`], with headers that needn't be text.
+pub(crate) fn request_in_bytes(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &[u8])], body: &[u8]) -> io::Result<Answer> {
+    let mut sent =
+        format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len()).into_bytes();
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        sent.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
     }
-    head.push_str("\r\n");
+    sent.extend([b"\r\n", body].concat());
     let mut stream = connect(to)?;
-    stream.write_all(&[head.as_bytes(), body].concat())?;
+    stream.write_all(&sent)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    parse(&answer).ok_or_else(|| io::Error::other(format!("not an answer: {:?}", String::from_utf8_lossy(&answer))))
+    parse(&answer, method).ok_or_else(|| io::Error::other(format!("not an answer: {:?}", String::from_utf8_lossy(&answer))))
 }
 
 impl Answer {
@@ -108,13 +115,13 @@ fn parse_head(head: &[u8]) -> Option<Answer> {
     Some(Answer { status, headers: headers.collect(), body: Value::Null, text: String::new() })
 }
 
-fn parse(answer: &[u8]) -> Option<Answer> {
+fn parse(answer: &[u8], method: &str) -> Option<Answer> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = parse_head(&answer[..end])?;
     let length = head.header("content-length").and_then(|value| value.parse::<usize>().ok());
     let body = &answer[end + 4..];
-    // An answer that was cut off must not pass for a whole one.
-    if length.is_some_and(|length| body.len() < length) {
+    // An answer that was cut off must not pass for a whole one. One to HEAD has the length of a body, and none.
+    if method != "HEAD" && length.is_some_and(|length| body.len() < length) {
         return None;
     }
     let text = String::from_utf8_lossy(body).into_owned();

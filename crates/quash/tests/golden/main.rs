@@ -1,0 +1,69 @@
+//! Golden replay: every recorded case of a Django with Simple JWT is sent to a running quash that has taken its place, once
+//! in `compat = "standard"` and once in `compat = "strict"`. Either the answer is what was recorded, or the case stands in
+//! the table of deviations, and the answer is what stands there.
+//!
+//! Cases whose answer was a page for people can't be compared. They are sent all the same, and stand in the table, too.
+//! The site's own views that were recorded stand for guarded paths: they are sent to `/v1/me`. What they refuse, Simple
+//! JWT's authentication has refused, and quash says that to the byte at `/api/logout/`: there it is asked once more.
+
+mod compare;
+mod deviations;
+mod recording;
+mod replay;
+mod site;
+#[path = "../support/mod.rs"]
+mod support;
+mod table;
+mod wallet;
+
+use std::path::Path;
+
+use deviations::Deviation;
+use recording::cases;
+use replay::{Tally, replay};
+use site::Run;
+use table::DEVIATIONS;
+
+/// How many cases there are.
+const RECORDED: usize = 234;
+/// How many of them were answered with a page.
+const PAGES: usize = 12;
+
+#[test]
+fn every_recorded_case_is_answered_as_recorded_or_as_listed_in_standard() {
+    check(&replay(Run::Standard), Run::Standard, (36, 36));
+}
+
+#[test]
+fn every_recorded_case_is_answered_as_recorded_or_as_listed_in_strict() {
+    check(&replay(Run::Strict), Run::Strict, (35, 37));
+}
+
+fn check(tally: &Tally, run: Run, (listed, also_at_log_out): (usize, usize)) {
+    assert!(tally.faults.is_empty(), "{run:?}: {} of {RECORDED}:\n{}", tally.faults.len(), tally.faults.join("\n"));
+    assert_eq!(tally.as_recorded + tally.listed + tally.pages, RECORDED, "all are accounted for");
+    assert_eq!((tally.as_recorded, tally.listed, tally.pages), (RECORDED - listed - PAGES, listed, PAGES), "{run:?}");
+    assert_eq!(tally.also_at_log_out, also_at_log_out, "{run:?}");
+}
+
+#[test]
+fn the_table_names_cases_that_there_are_and_each_once() {
+    let cases = cases();
+    let mut numbers = Vec::new();
+    for listed in DEVIATIONS.iter().flat_map(|deviation| deviation.cases) {
+        assert_eq!(cases[listed.number].label, listed.label, "{}", listed.number);
+        numbers.push(listed.number);
+    }
+    numbers.sort_unstable();
+    assert!(numbers.windows(2).all(|pair| pair[0] != pair[1]), "{numbers:?}");
+}
+
+#[test]
+fn the_guide_has_these_deviations_and_no_other() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/simple-jwt.md");
+    let guide = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let section = guide.lines().skip_while(|line| *line != "## What differs on purpose");
+    let table: Vec<&str> = section.skip_while(|line| *line != "|---|---|---|").skip(1).take_while(|line| line.starts_with('|')).collect();
+    let rows: Vec<String> = DEVIATIONS.iter().map(Deviation::row).collect();
+    assert!(table == rows, "the first table there must have these rows:\n{}", rows.join("\n"));
+}

@@ -1,0 +1,137 @@
+//! The site that a part of the recording was made on, as a quash that has taken its place: settings, accounts, and a server
+//! that runs on them.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::recording::Settings;
+use crate::support::{Server, request};
+
+/// What the recorded Django signed with. It is known here so that its tokens can be minted again.
+pub(crate) const DJANGO_SECRET: &str = "a secret of the recorded site, 50 characters long!";
+/// The password of everybody who has one.
+pub(crate) const PASSWORD: &str = "pw-correct-1";
+
+/// How closely answers follow the recording, and what quash signs with beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Run {
+    /// `compat = "standard"`, with a key of quash's own as its default is.
+    Standard,
+    /// `compat = "strict"`, with the secret that Django signs with.
+    Strict,
+}
+
+/// A running quash in place of the recorded site.
+pub(crate) struct Site {
+    /// Its name in the recording.
+    pub(crate) name: String,
+    pub(crate) server: Server,
+    /// What a 401 asks for.
+    pub(crate) challenge: String,
+    /// What quash signs with.
+    pub(crate) algorithm: &'static str,
+    _room: TempDir,
+}
+
+/// An account as the recorded site had it. Of a user who was deleted there none is left here: there is no command that
+/// deletes accounts yet.
+pub(crate) struct Known {
+    pub(crate) name: &'static str,
+    pub(crate) subject: &'static str,
+    pub(crate) is_active: bool,
+}
+
+impl Run {
+    fn algorithm(self) -> &'static str {
+        match self {
+            Self::Standard => "EdDSA",
+            Self::Strict => "HS256",
+        }
+    }
+
+    fn compat(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+/// The accounts of a site.
+pub(crate) fn known(site: &str) -> &'static [Known] {
+    const ALICE: Known = Known { name: "alice", subject: "1", is_active: true };
+    if site.starts_with("inactive") {
+        &[Known { name: "inactive", subject: "1", is_active: false }]
+    } else {
+        &[ALICE, Known { name: "inactive", subject: "2", is_active: false }]
+    }
+}
+
+impl Site {
+    /// Starts a server with the site's settings and accounts.
+    pub(crate) fn start(name: &str, settings: &Settings, run: Run) -> Self {
+        let room = tempfile::tempdir().expect("a temporary directory");
+        let config = room.path().join("quash.toml");
+        std::fs::write(&config, toml(settings, run)).expect("it is written");
+        let server = Server::start_in(&room.path().join("data"), &["--config", config.to_str().expect("a path of plain characters")]);
+        for account in known(name) {
+            let mut args = vec!["account", "add", account.name, "--subject", account.subject, "--password-stdin"];
+            args.extend((!account.is_active).then_some("--deactivated"));
+            let added = server.run(&args, PASSWORD);
+            assert!(added.status.success(), "{}", added.stderr);
+        }
+        let schemes = settings.simple_jwt.get("AUTH_HEADER_TYPES").and_then(|schemes| schemes[0].as_str());
+        let challenge = format!("{} realm=\"api\"", schemes.unwrap_or("Bearer"));
+        Self { name: name.to_owned(), server, challenge, algorithm: run.algorithm(), _room: room }
+    }
+
+    /// The moment, as the server's clock says it.
+    pub(crate) fn now(&self) -> i64 {
+        let answer = request(self.server.address, "GET", "/livez", &[], b"").expect("an answer");
+        let date = answer.header("date").expect("answers are dated");
+        jiff::fmt::rfc2822::parse(date).expect("a date").timestamp().as_second()
+    }
+}
+
+/// The settings of a quash that has taken the place of a Django with these. What a Django doesn't set has Simple JWT's
+/// default, where quash's is another.
+fn toml(settings: &Settings, run: Run) -> String {
+    let (compat, algorithm) = (run.compat(), run.algorithm());
+    let mut toml = format!("[tokens]\ncompat = \"{compat}\"\nforeign_tokens = \"accept\"\nalgorithm = \"{algorithm}\"\n");
+    if run == Run::Strict {
+        writeln!(toml, "signing_key = \"{DJANGO_SECRET}\"").expect("it is written");
+    }
+    for default in ["ROTATE_REFRESH_TOKENS", "BLACKLIST_AFTER_ROTATION"] {
+        if !settings.simple_jwt.contains_key(default) {
+            writeln!(toml, "{} = false", default.to_lowercase()).expect("it is written");
+        }
+    }
+    for (name, value) in &settings.simple_jwt {
+        writeln!(toml, "{} = {}", name.to_lowercase(), setting(name, value)).expect("it is written");
+    }
+    // The mark of a password is that of its hash, which therefore must stay as it is.
+    let rehash = !settings.simple_jwt.contains_key("CHECK_REVOKE_TOKEN");
+    writeln!(toml, "[passwords]\nrehash = {rehash}\n[rotation]\ngrace = \"0s\"").expect("it is written");
+    writeln!(toml, "[foreign.django]\nalgorithm = \"HS256\"\nshared_secret = \"{DJANGO_SECRET}\"\nmax_lifetime = \"1d\"")
+        .expect("it is written");
+    toml
+}
+
+/// A value of `SIMPLE_JWT` as quash's setting of the same name takes it.
+fn setting(name: &str, value: &Value) -> String {
+    match (name, value) {
+        ("LEEWAY", Value::Number(seconds)) => format!("\"{seconds}s\""),
+        ("AUTH_TOKEN_CLASSES", Value::Array(classes)) => {
+            let types = classes.iter().map(|class| match class.as_str() {
+                Some("rest_framework_simplejwt.tokens.AccessToken") => "\"access\"",
+                Some("rest_framework_simplejwt.tokens.SlidingToken") => "\"sliding\"",
+                other => panic!("a class that nobody knows: {other:?}"),
+            });
+            format!("[{}]", types.collect::<Vec<_>>().join(", "))
+        }
+        // Texts, switches and lists of texts are written alike in JSON and TOML.
+        _ => value.to_string(),
+    }
+}
