@@ -73,8 +73,9 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = 
 
 /// Names and values, the values below each other.
 pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
+    let pairs: Vec<_> = pairs.iter().map(|(name, value)| (clean(name), clean(value))).collect();
     let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    pairs.iter().map(|(name, value)| format!("{name:width$}  {}", clean(value)).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    pairs.iter().map(|(name, value)| format!("{name:width$}  {value}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 /// Text in which nothing moves a cursor, changes a colour or turns the direction of writing.
@@ -101,6 +102,7 @@ mod tests {
         assert_eq!(clean("a\u{1b}[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\r\\n\\u{202e}c");
         assert_eq!(clean("Zoë ✓"), "Zoë ✓");
         assert_eq!(pairs(&[("a", "1".into()), ("long", "\u{7}".into())]), "a     1\nlong  \\u{7}");
+        assert_eq!(pairs(&[("a\n\u{1b}", "1".into())]), "a\\n\\u{1b}  1");
     }
 
     #[test]
