@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     NotFound,
     /// What was asked for is taken, or has happened already.
     Conflict,
+    /// A token was judged, and is refused.
+    Refused,
     /// It can't be done now; it may be done later.
     Unavailable,
 }
@@ -56,7 +58,7 @@ impl Exit {
             Self::InUse => 3,
             Self::NotFound => 4,
             Self::Conflict => 5,
-            // 6 is kept for a token that a command verifies and refuses.
+            Self::Refused => 6,
             Self::Unavailable => 75,
         }
     }

@@ -11,6 +11,8 @@ mod serve;
 mod session;
 mod token;
 
+use std::process::ExitCode;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::CommandError;
@@ -25,7 +27,7 @@ Exit codes:
    3  another process has the data directory or the address
    4  what was asked for isn't there
    5  what was asked for is taken, or has happened already
-   6  (reserved: a token was verified and refused)
+   6  a token was verified, and is refused
   75  it can't be done now; try again
 
 Settings come from quash.toml in the data directory (or --config), from the environment as
@@ -71,7 +73,7 @@ enum Command {
     /// Revoke what was issued before
     #[command(subcommand)]
     Revoke(revoke::RevokeCommand),
-    /// Look at tokens
+    /// Look at tokens, and judge them
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Check settings, show those that hold, and get help with writing them
@@ -88,11 +90,11 @@ impl Cli {
     }
 }
 
-/// Does what was typed.
+/// Does what was typed. What ends without an error may still have another exit code than 0.
 ///
 /// # Errors
 /// It can't be done.
-pub(crate) async fn run(cli: Cli) -> Result<(), CommandError> {
+pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
     let form = cli.form();
     let listen = match &cli.command {
         Command::Serve(args) => args.listen.clone(),
@@ -104,8 +106,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Account(command) => account::run(command, &place).await,
         Command::Session(command) => session::run(command, &place).await,
         Command::Revoke(command) => revoke::run(command, &place).await,
-        Command::Token(command) => token::run(command, &place).await,
+        Command::Token(command) => return token::run(command, &place).await,
         Command::Config(command) => config::run(&command, &place),
         Command::Demo => demo::run(&place).await,
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -18,6 +18,7 @@ pub(crate) use client::ask;
 pub(crate) use execute::execute;
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{AccountPage, AccountShown, EndedShown, InspectionShown, RevokedShown, SessionPage, SessionShown};
+pub(crate) use words::refusal as refusal_in_words;
 
 /// The longest line of a request, in bytes.
 const REQUEST_BYTES: u64 = 64 * 1024;

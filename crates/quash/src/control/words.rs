@@ -20,7 +20,7 @@ pub(super) fn scope(kind: ScopeKind) -> &'static str {
 }
 
 /// Why a token is refused.
-pub(super) fn refusal(refusal: Refusal) -> String {
+pub(crate) fn refusal(refusal: Refusal) -> String {
     match refusal {
         Refusal::TokenInvalid(invalid) => invalid.to_string(),
         Refusal::TokenExpired => "expired".into(),

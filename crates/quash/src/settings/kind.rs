@@ -23,10 +23,10 @@ pub(super) trait Kind: Describe {
 
 /// What is wrong with a value, and what to do about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     /// To be read after the key and its value.
-    pub(super) fault: String,
-    pub(super) remedy: String,
+    pub(crate) fault: String,
+    pub(crate) remedy: String,
 }
 
 /// A text; never empty.

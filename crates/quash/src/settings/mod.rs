@@ -47,11 +47,15 @@ use value::{Found, Raw, Values};
 
 pub(crate) use draft::{Extent, draft};
 pub(crate) use environment::Environment;
-pub(crate) use kind::Listen;
+pub(crate) use kind::{Listen, Wrong};
 pub(crate) use log::{LogFormat, LogSettings};
 pub(crate) use schema::schema;
+pub(crate) use secret::{SecretText, read_text};
 pub(crate) use show::Origins;
+pub(crate) use span::{Span, Zero};
 pub(crate) use storage::Engine;
+pub(crate) use strength::{Checked, ShortSecrets, check as check_secret, remedy as key_remedy};
+pub(crate) use tokens::fault_of_claim_name;
 
 /// All sections, in the order in which they are shown.
 const SECTIONS: &[Table] =

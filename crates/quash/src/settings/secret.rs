@@ -48,7 +48,7 @@ impl SecretText {
     ///
     /// # Errors
     /// Others may read the file, or it holds no secret.
-    pub(super) fn read(path: &Path) -> Result<Self, Wrong> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Wrong> {
         let file = File::open(path).map_err(|error| unreadable(&error))?;
         let mode = file.metadata().map_err(|error| unreadable(&error))?.permissions().mode() & 0o7777;
         if mode & 0o007 != 0 {
@@ -64,7 +64,7 @@ impl SecretText {
 ///
 /// # Errors
 /// It can't be read, or holds none.
-pub(super) fn read_text(path: &Path) -> Result<Zeroizing<String>, Wrong> {
+pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, Wrong> {
     text_of(File::open(path).map_err(|error| unreadable(&error))?)
 }
 

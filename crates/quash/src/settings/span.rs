@@ -6,16 +6,16 @@ use std::time::Duration;
 
 /// The kind of a key that holds a span of time, with its bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Span {
-    pub(super) least: Duration,
-    pub(super) most: Duration,
+pub(crate) struct Span {
+    pub(crate) least: Duration,
+    pub(crate) most: Duration,
     /// `0` in any unit is allowed besides.
-    pub(super) zero: Zero,
+    pub(crate) zero: Zero,
 }
 
 /// Whether a span may be zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Zero {
+pub(crate) enum Zero {
     Allowed,
     Refused,
 }
@@ -28,6 +28,16 @@ pub(super) const LONGEST: Duration = Duration::from_secs(3653 * 24 * 3600);
 
 /// Each unit and its milliseconds.
 pub(super) const UNITS: [(&str, u64); 6] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+
+impl Span {
+    /// The span that a flag of its own gives.
+    ///
+    /// # Errors
+    /// It is none, or out of bounds: the fault and the remedy.
+    pub(crate) fn of_flag(self, text: &str) -> Result<Duration, String> {
+        parse(text, self).map_err(|fault| format!("it {fault}; {REMEDY}"))
+    }
+}
 
 /// The span of a text, or what is wrong with the text.
 pub(super) fn parse(text: &str, bounds: Span) -> Result<Duration, String> {

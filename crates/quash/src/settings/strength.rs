@@ -8,24 +8,24 @@ use super::secret::SecretText;
 
 /// Whether a secret may pass that can be guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum ShortSecrets {
+pub(crate) enum ShortSecrets {
     Allowed,
     Refused,
 }
 
 /// A key that may be used.
-pub(super) struct Checked {
+pub(crate) struct Checked {
     /// As the store keeps it.
-    pub(super) secret: Zeroizing<Vec<u8>>,
+    pub(crate) secret: Zeroizing<Vec<u8>>,
     /// What is wrong with it and yet allowed, to be read after the key's name.
-    pub(super) doubt: Option<String>,
+    pub(crate) doubt: Option<String>,
 }
 
 /// What Django's `startproject` puts before the secrets that it makes: they stand in the site's repository.
 const OF_A_TEMPLATE: &[u8] = b"django-insecure-";
 
 impl ShortSecrets {
-    pub(super) fn allowed_if(insecure: bool) -> Self {
+    pub(crate) fn allowed_if(insecure: bool) -> Self {
         if insecure { Self::Allowed } else { Self::Refused }
     }
 }
@@ -34,7 +34,7 @@ impl ShortSecrets {
 ///
 /// # Errors
 /// It is none for this algorithm, or too weak.
-pub(super) fn check(algorithm: Algorithm, text: &SecretText, short: ShortSecrets) -> Result<Checked, KeyFault> {
+pub(crate) fn check(algorithm: Algorithm, text: &SecretText, short: ShortSecrets) -> Result<Checked, KeyFault> {
     let secret = read_secret(algorithm, text.expose())?;
     // The store gives it the kid that it goes by.
     let kid = || Kid::parse("unnamed").ok();
@@ -53,7 +53,7 @@ pub(super) fn check(algorithm: Algorithm, text: &SecretText, short: ShortSecrets
 }
 
 /// What to do about a key that can't be used.
-pub(super) fn remedy(fault: KeyFault) -> &'static str {
+pub(crate) fn remedy(fault: KeyFault) -> &'static str {
     match fault {
         KeyFault::TooShort(_) | KeyFault::Published => {
             "take a longer one, such as 64 random bytes in Base64; insecure_short_secret = true lets this one pass for a while"

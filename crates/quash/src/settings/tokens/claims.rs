@@ -4,7 +4,7 @@ use quash_core::model::{ClaimNames, UserIdField, UserIdType};
 
 use crate::settings::fault::Told;
 use crate::settings::key::{DefaultsTo, Key, Optional};
-use crate::settings::kind::{List, Switch, Text, Words};
+use crate::settings::kind::{List, Switch, Text, Words, Wrong};
 use crate::settings::section::Section;
 use crate::settings::web::is_insecure;
 
@@ -79,19 +79,23 @@ pub(super) fn issuer(section: &mut Section<'_>) -> Result<Option<String>, Told> 
     Ok(issuer)
 }
 
+/// What is wrong with a name for a claim.
+pub(crate) fn fault_of_name(name: &str) -> Option<Wrong> {
+    let is_graphic = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(is_graphic) {
+        return Some(Wrong::new("isn't a name for a claim", "write up to 64 ASCII characters without blanks or quotation marks"));
+    }
+    FIXED.contains(&name).then(|| Wrong::new("is the name of a claim that means something else", "choose another name, such as \"sub\""))
+}
+
 pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Told> {
     let (user_id_field, user_id_type) = (section.read(&USER_ID_FIELD), section.read(&USER_ID_TYPE));
     let marked = section.read(&CHECK_REVOKE_TOKEN);
     let mut taken: Vec<(String, &str)> = Vec::new();
     let mut name = |key: &Key<Text>| {
         let name = section.read(key)?;
-        if name.len() > NAME_BYTES || !name.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')) {
-            let remedy = "write up to 64 ASCII characters without blanks or quotation marks";
-            return Err(section.wrong(key, "isn't a name for a claim", remedy));
-        }
-        if FIXED.contains(&name.as_str()) {
-            let remedy = "choose another name, such as \"sub\"";
-            return Err(section.wrong(key, "is the name of a claim that means something else", remedy));
+        if let Some(Wrong { fault, remedy }) = fault_of_name(&name) {
+            return Err(section.wrong(key, fault, remedy));
         }
         if let Some((_, other)) = taken.iter().find(|(used, _)| *used == name) {
             return Err(section.wrong(key, format!("is the name that tokens.{other} has already"), "give each claim a name of its own"));

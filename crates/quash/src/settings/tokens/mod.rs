@@ -15,6 +15,7 @@ use super::fault::Told;
 use super::section::Section;
 use super::table::{Naming, Table};
 
+pub(crate) use claims::fault_of_name as fault_of_claim_name;
 pub(super) use signing::ALGORITHMS;
 use signing::Signing;
 

@@ -1,0 +1,81 @@
+//! `quash token`: what a token says, and whether it would be taken. A token comes on standard input, never on the
+//! command line.
+
+mod inspect;
+
+mod verify;
+
+mod keys;
+
+mod judge;
+
+use std::io::Read;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use quash_core::model::{Timestamp, limits};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::place::Place;
+use crate::error::{CommandError, Exit};
+use crate::moment::Moment;
+use crate::output;
+
+#[derive(Subcommand)]
+pub(super) enum TokenCommand {
+    /// Show what a token on standard input says, whether it is genuine, and what revoked it
+    Inspect {
+        /// `-`: the token is read from standard input, and never from the command line
+        #[arg(value_name = "-")]
+        source: String,
+    },
+    Verify(Box<verify::VerifyArgs>),
+}
+
+pub(super) async fn run(command: TokenCommand, place: &Place) -> Result<ExitCode, CommandError> {
+    match command {
+        TokenCommand::Inspect { source } => inspect::run(&source, place).await.map(|()| ExitCode::SUCCESS),
+        TokenCommand::Verify(args) => verify::run(&args, place),
+    }
+}
+
+/// Refuses a token in place of the `-` that stands for standard input.
+fn check_source(source: &str, example: &str) -> Result<(), CommandError> {
+    if source == "-" {
+        return Ok(());
+    }
+    Err(CommandError::new(Exit::Usage, "a token on the command line is kept by the shell's history and seen by other users")
+        .hint(format!("give it on standard input: {example}")))
+}
+
+/// What stands on standard input, as it stands there. What isn't UTF-8 isn't a token, and isn't one afterwards.
+fn read_stdin(example: &str) -> Result<Zeroizing<String>, CommandError> {
+    /// Room for white space; a longer token is recognised as too long all the same.
+    const BYTES: u64 = limits::TOKEN_BYTES as u64 + 1024;
+    let mut bytes = Zeroizing::new(Vec::new());
+    let fault = |message: String| CommandError::new(Exit::Usage, message).hint(format!("give the token on standard input: {example}"));
+    let read = std::io::stdin().lock().take(BYTES).read_to_end(&mut bytes);
+    read.map_err(|error| fault(format!("the token can't be read from standard input: {error}")))?;
+    let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+    if text.trim().is_empty() { Err(fault("there is no token on standard input".into())) } else { Ok(text) }
+}
+
+/// A part of a token, its members below its name; moments are told in words too.
+fn part(title: &str, members: Option<&Map<String, Value>>, now: Timestamp) -> String {
+    let Some(members) = members else { return format!("{title}\n  can't be read") };
+    let members: Vec<(&str, String)> = members.iter().map(|(name, value)| (name.as_str(), member(name, value, now))).collect();
+    let indented = output::pairs(&members).lines().map(|line| format!("\n  {line}")).collect::<String>();
+    format!("{title}{indented}")
+}
+
+fn member(name: &str, value: &Value, now: Timestamp) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if matches!(name, "exp" | "iat" | "nbf") => {
+            let moment = number.as_i64().map(|secs| Moment(Timestamp::from_secs(secs)).seen_from(now));
+            moment.map_or_else(|| number.to_string(), |moment| format!("{number}  {moment}"))
+        }
+        other => other.to_string(),
+    }
+}

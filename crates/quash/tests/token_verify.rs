@@ -1,0 +1,292 @@
+//! `quash token verify` from outside: verdicts and exit codes, which keys are taken and which are refused, and that it
+//! asks nobody.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use support::{Finished, Server, quash, run};
+use tempfile::TempDir;
+
+const PASSWORD: &str = "correct horse battery staple";
+
+/// Our own list of tokens that must not be taken, and of those that must.
+fn hostile() -> Value {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../quash-core/tests/hostile/tokens.json");
+    serde_json::from_str(&fs::read_to_string(path).expect("the list")).expect("JSON")
+}
+
+fn case<'a>(hostile: &'a Value, id: &str) -> &'a str {
+    let found = hostile["cases"].as_array().expect("a list").iter().find(|case| case["id"] == id);
+    found.expect("a case").get("token").and_then(Value::as_str).expect("a token")
+}
+
+fn room() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+/// A file that its owner alone may use.
+fn file(room: &TempDir, name: &str, content: &str) -> String {
+    let path = room.path().join(name);
+    fs::write(&path, content).expect("it is ours");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    path.display().to_string()
+}
+
+/// Runs the command where there is no data directory, and nothing may be made.
+fn verify(args: &[&str], token: &str) -> Finished {
+    let nowhere = room();
+    let mut command = quash();
+    command.args(["token", "verify", "-"]).args(args).current_dir(nowhere.path()).env("QUASH_DATA_DIR", nowhere.path().join("data"));
+    let finished = run(command, token);
+    assert_eq!(fs::read_dir(nowhere.path()).expect("it is ours").count(), 0, "nothing is made");
+    finished
+}
+
+/// The verdict as a program sees it; anything but 0 and 6 fails the test.
+fn verdict(args: &[&str], token: &str) -> Value {
+    let finished = verify(&[args, &["--json"]].concat(), token);
+    let verdict: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.stderr));
+    let code = if verdict["accepted"] == json!(true) { 0 } else { 6 };
+    assert_eq!((finished.code(), finished.stderr.as_str()), (code, ""), "{verdict}");
+    assert_eq!(verdict["accepted"], json!(verdict["reason"].is_null()), "{verdict}");
+    verdict
+}
+
+/// The flags for a profile of the list; its keys stand in files.
+fn flags(room: &TempDir, hostile: &Value, name: &str) -> Vec<String> {
+    let profile = &hostile["profiles"][name];
+    let mut flags = match &profile["hs256_secret_base64url"] {
+        Value::Null => vec!["--jwks".to_owned(), file(room, "jwks.json", &json!({ "keys": profile["keys"] }).to_string())],
+        // It isn't text, and so written as a JWK.
+        secret => {
+            let path = file(room, "secret.jwk", &format!("{}\n", json!({ "kty": "oct", "k": secret })));
+            ["--secret-file", &path, "--algorithm", "HS256"].map(str::to_owned).to_vec()
+        }
+    };
+    for (member, flag) in [("iss", "--issuer"), ("aud", "--audience")] {
+        flags.extend(profile[member].as_str().into_iter().flat_map(|value| [flag.to_owned(), value.to_owned()]));
+    }
+    let longest = profile["max_life_seconds"].as_u64();
+    flags.extend(longest.into_iter().flat_map(|secs| ["--max-lifetime".to_owned(), format!("{secs}s")]));
+    flags
+}
+
+#[test]
+fn each_hostile_token_gets_its_verdict() {
+    let (room, hostile) = (room(), hostile());
+    let profiles = ["A", "B"].map(|name| (name, flags(&room, &hostile, name)));
+    let mut told = String::new();
+    for case in hostile["cases"].as_array().expect("a list") {
+        let (_, flags) = profiles.iter().find(|(name, _)| case["profile"] == *name).expect("a profile of the list");
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let verdict = verdict(&flags, case["token"].as_str().expect("a token"));
+        let accepted = if verdict["accepted"] == json!(true) { "accept" } else { "reject" };
+        assert_eq!(case["expect"], accepted, "{}, {}: {verdict}", case["id"], case["title"]);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let reason = verdict["reason"].as_str().map_or_else(|| "accepted".to_owned(), |reason| format!("refused: {reason}"));
+        told.push_str(&format!("{}  {}\n  {reason}\n", text(&case["id"]), text(&case["title"])));
+    }
+    insta::assert_snapshot!("hostile", told);
+}
+
+#[test]
+fn a_token_of_a_running_server_is_accepted_by_its_published_keys_until_somebody_looks_at_the_log() {
+    let (server, room) = (Server::start(&[]), room());
+    server.add_account("dana", PASSWORD);
+    let pair = server.sign_in("dana", PASSWORD);
+    let jwks = file(&room, "jwks.json", &server.get("/.well-known/jwks.json", None).text);
+    let accepted = verdict(&["--jwks", &jwks], &pair.access);
+    assert_eq!((&accepted["algorithm"], &accepted["type"]), (&json!("EdDSA"), &json!("access")));
+    assert_eq!((&accepted["claims"], &accepted["signature_good"]), (&support::claims(&pair.access), &json!(true)));
+    assert!(accepted["kid"].as_str().is_some_and(|kid| kid.len() == 43), "{accepted}");
+    let refused = verdict(&["--jwks", &jwks], &pair.refresh);
+    assert_eq!((&refused["reason"], &refused["signature_good"]), (&json!("of another type"), &json!(true)));
+    verdict_is("accepted", &["--jwks", &jwks, "--type", "refresh"], &pair.refresh);
+    verdict_is("refused: another issuer", &["--jwks", &jwks, "--issuer", "https://auth.example"], &pair.access);
+    assert_eq!(server.run(&["revoke", "everything", "--yes"], "").code(), 0);
+    verdict_is("accepted", &["--jwks", &jwks], &pair.access);
+    let inspected = server.run(&["token", "inspect", "-", "--json"], &pair.access).json();
+    assert_eq!(inspected["standing"], json!("revoked"), "and that one knows");
+}
+
+/// The first line for people, and the exit code.
+fn verdict_is(expected: &str, args: &[&str], token: &str) {
+    let finished = verify(args, token);
+    let code = if expected == "accepted" { 0 } else { 6 };
+    assert_eq!((finished.stdout.lines().next(), finished.code()), (Some(expected), code), "{}", finished.stderr);
+}
+
+#[test]
+fn one_line_end_after_a_token_is_dropped_and_nothing_else() {
+    let (room, hostile) = (room(), hostile());
+    let flags = flags(&room, &hostile, "A");
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let token = case(&hostile, "T01");
+    for text in [token.to_owned(), format!("{token}\n"), format!("{token}\r\n")] {
+        verdict_is("accepted", &flags, &text);
+    }
+    for text in [format!("{token}\n\n"), format!("{token} \n"), format!(" {token}"), format!("Bearer {token}"), format!("{token}\r")] {
+        verdict_is("refused: not a well-formed compact JWS", &flags, &text);
+    }
+    verdict_is("refused: longer than 8192 bytes", &flags, &"x".repeat(20_000));
+    for nothing in ["", "\n", " \r\n"] {
+        wrong(&verify(&flags, nothing), &["no token on standard input", "quash token verify - --jwks FILE < file"]);
+    }
+}
+
+/// Wrong usage, told with all of these.
+fn wrong(finished: &Finished, parts: &[&str]) {
+    assert_eq!((finished.code(), finished.stdout.as_str()), (2, ""), "{}", finished.stderr);
+    for part in parts {
+        assert!(finished.stderr.contains(part), "{part} isn't in {}", finished.stderr);
+    }
+}
+
+#[test]
+fn what_cannot_be_asked_is_wrong_usage() {
+    let room = room();
+    let secret = file(&room, "secret", &"s".repeat(32));
+    for (args, parts) in [
+        (&[][..], &["there is no key to judge the token with", "--jwks FILE", "quash token inspect -"][..]),
+        (&["--algorithm", "HS256"], &["there is no key"]),
+        (&["--secret-file", &secret], &["--algorithm"]),
+        (&["--public-key-file", &secret], &["--algorithm"]),
+        (&["--jwks", "a", "--secret-file", &secret, "--algorithm", "HS256"], &["cannot be used with"]),
+        (&["--public-key-file", "a", "--secret-file", &secret, "--algorithm", "HS256"], &["cannot be used with"]),
+        (&["--secret-file", &secret, "--algorithm", "none"], &["invalid value 'none'", "EdDSA"]),
+        (&["--secret-file", &secret, "--algorithm", "ES256"], &["ES256 isn't an algorithm for a secret", "--public-key-file"]),
+        (&["--public-key-file", &secret, "--algorithm", "HS256"], &["HS256 isn't an algorithm for a public key", "--secret-file"]),
+        (&["--insecure-short-secret"], &["--secret-file"]),
+        (&["--jwks", "a", "--insecure-short-secret"], &["cannot be used with"]),
+        (&["--jwks", "a", "--type", "id"], &["invalid value 'id'", "sliding"]),
+        (&["--jwks", "a", "--issuer", ""], &["--issuer"]),
+        (&["--jwks", "a", "--leeway", "301s"], &["it is longer than 5m; write one whole number and a unit"]),
+        (&["--jwks", "a", "--leeway", "300"], &["it has no unit"]),
+        (&["--jwks", "a", "--max-lifetime", "0s"], &["it is zero"]),
+        (&["--jwks", "a", "--max-lifetime", "36526d"], &["it is longer than 36525d"]),
+        (&["--jwks", "a", "--user-id-claim", "exp"], &["it is the name of a claim that means something else"]),
+        (&["--jwks", "a", "--jti-claim", ""], &["it isn't a name for a claim"]),
+    ] {
+        wrong(&verify(args, "x"), parts);
+    }
+    let jwks = file(&room, "jwks.json", &json!({ "keys": hostile()["profiles"]["A"]["keys"] }).to_string());
+    wrong(&verify(&["--jwks", &jwks, "--user-id-claim", "jti"], "x"), &["two claims are called jti"]);
+    let mut command = quash();
+    command.args(["token", "verify", "eyJ.a.token", "--jwks", &jwks]);
+    let refused = run(command, "");
+    wrong(&refused, &["history"]);
+    assert!(!refused.stderr.contains("eyJ"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_key_file_that_cannot_be_used_is_told_with_its_fault_and_remedy() {
+    let (room, hostile) = (room(), hostile());
+    let keys = &hostile["profiles"]["A"]["keys"];
+    let set = |keys: Value| json!({ "keys": keys }).to_string();
+    let secret_jwk = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 64]) });
+    let encryption = json!({ "kty": "OKP", "crv": "Ed25519", "x": keys[0]["x"], "use": "enc" });
+    for (content, fault, remedy) in [
+        ("", "is a file with nothing in it", "write the key into it"),
+        ("{}", "is not a well-formed JWK set", "--public-key-file"),
+        (&keys[0].to_string(), "is not a well-formed JWK set", "--public-key-file"),
+        (&set(json!([keys[0], keys[0]])), "has two keys of one kid", "whoever publishes it"),
+        (&set(json!([keys[0], secret_jwk])), "has a secret beside public keys", "whoever publishes it"),
+        (&set(json!([secret_jwk])), "is a set of secrets", "--secret-file"),
+        (&set(json!([])), "has no key that can be used", "whoever signs"),
+        (&set(json!([encryption])), "key 1 is not used: it is not meant for signatures", "has no key that can be used"),
+        (&"x".repeat(65 * 1024), "is a file longer than 64 KiB", "nothing else"),
+    ] {
+        let path = file(&room, "jwks.json", content);
+        wrong(&verify(&["--jwks", &path], "x"), &[&path, fault, remedy]);
+    }
+    let private =
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n-----END PRIVATE KEY-----\n";
+    for (content, fault) in
+        [("garbage", "is neither PEM nor a JWK"), (private, "is a private key"), (&keys[1].to_string(), "is not a key for EdDSA")]
+    {
+        let path = file(&room, "key.pem", content);
+        let finished = verify(&["--public-key-file", &path, "--algorithm", "EdDSA"], "x");
+        wrong(&finished, &[&path, fault, "hint: "]);
+        assert!(!finished.stderr.contains("garbage") && !finished.stderr.contains("MC4C"), "{}", finished.stderr);
+    }
+    let missing = room.path().join("none").display().to_string();
+    for args in [&["--jwks", &missing][..], &["--secret-file", &missing, "--algorithm", "HS256"]] {
+        wrong(&verify(args, "x"), &[&missing, "can't be read", "name a file that quash may read"]);
+    }
+}
+
+#[test]
+fn a_secret_is_read_as_the_settings_read_it() {
+    let room = room();
+    let secret = "fifty characters that stand in a settings file, say";
+    let token = signed_with(secret, &json!({}));
+    let with = |content: &str| {
+        let path = file(&room, "secret", content);
+        verify(&["--secret-file", &path, "--algorithm", "HS256"], &token)
+    };
+    for content in [secret.to_owned(), format!("{secret}\n"), format!("{secret}\r\n")] {
+        assert_eq!(with(&content).code(), 0, "{content:?}");
+    }
+    for content in [format!("{secret}\n\n"), format!(" {secret}")] {
+        assert_eq!(with(&content).code(), 6, "{content:?}");
+    }
+    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+    wrong(&with(pem), &["is the text of a key file, which is no secret for HS256"]);
+    wrong(&with("short"), &["is a secret of fewer than 32 bytes", "--insecure-short-secret"]);
+    let path = file(&room, "secret", "short");
+    let short = verify(&["--secret-file", &path, "--algorithm", "HS256", "--insecure-short-secret"], &signed_with("short", &json!({})));
+    assert_eq!(short.code(), 0, "{}", short.stderr);
+    assert!(short.stderr.starts_with(&format!("warning: the secret in {path} is a secret of fewer")), "{}", short.stderr);
+    fs::set_permissions(Path::new(&path), fs::Permissions::from_mode(0o644)).expect("it is ours");
+    wrong(&verify(&["--secret-file", &path, "--algorithm", "HS256"], &token), &[&path, "other users may use", "chmod 640"]);
+}
+
+/// A token that names its key, as a Simple JWT whose keys are named would sign it.
+fn signed_with(secret: &str, more: &Value) -> String {
+    use aws_lc_rs::hmac;
+    let mut claims = json!({ "token_type": "access", "exp": 4_102_444_800_u64, "iat": 1_700_000_000, "jti": "a", "user_id": 1 });
+    for (name, value) in more.as_object().expect("claims") {
+        claims[name] = value.clone();
+    }
+    let parts = [json!({ "alg": "HS256", "kid": "whatever" }), claims];
+    let signed = parts.map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes())))
+}
+
+#[test]
+fn a_public_key_is_read_from_pem_and_from_a_jwk() {
+    let (room, hostile) = (room(), hostile());
+    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+    let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": hostile["profiles"]["A"]["keys"][0]["x"], "kid": "another" }).to_string();
+    for content in [pem, &jwk] {
+        let path = file(&room, "key", content);
+        let key = ["--public-key-file", &path, "--algorithm", "EdDSA"];
+        // One names the key, one doesn't: there is one.
+        for id in ["T01", "T34"] {
+            verdict_is("accepted", &key, case(&hostile, id));
+        }
+        verdict_is("refused: an algorithm other than its key's", &key, case(&hostile, "T02"));
+    }
+}
+
+#[test]
+fn nothing_that_a_token_says_steers_the_terminal() {
+    let room = room();
+    let path = file(&room, "secret", "short");
+    let key = ["--secret-file", &path, "--algorithm", "HS256", "--insecure-short-secret"];
+    let header = URL_SAFE_NO_PAD.encode("{\"alg\":\"\\u001b[31mred\",\"kid\":\"\\u202edesrever\"}");
+    let in_its_header = format!("{header}.e30.AAAA");
+    let in_its_claims = signed_with("short", &json!({ "\u{1b}[31mred": "\u{202e}desrever" }));
+    for (token, code) in [(in_its_header, 6), (in_its_claims, 0)] {
+        let seen = verify(&key, &token);
+        assert_eq!(seen.code(), code, "{}", seen.stdout);
+        assert!(seen.stdout.contains("red") && !seen.stdout.contains(['\u{1b}', '\u{202e}']), "{:?}", seen.stdout);
+    }
+}
