@@ -77,6 +77,7 @@ pub(crate) struct Desk {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: Policy,
     pub(crate) keys: Keys,
+    pub(crate) issuers: Arc<Foreign>,
     pub(crate) guard: Guard,
     pub(crate) passwords: Passwords,
     pub(crate) clock: Arc<dyn Clock>,
@@ -104,23 +105,24 @@ impl Service {
         let verifying = keys.verifying.clone();
         let foreign = Foreign::new(&key_setup.foreign, verifying, &master, &scopes, fetch, Arc::clone(&clock), turn)?;
         let first_ring = foreign.first_ring();
-        let foreign = if foreign.has_addresses().await { Some(Arc::new(foreign)) } else { None };
+        let issuers = Arc::new(foreign);
+        let asked = if issuers.has_addresses().await { Some(Arc::clone(&issuers)) } else { None };
         let guard_setup = GuardSetup {
             policy: policy.tokens.clone(),
             scopes,
             clock: Arc::clone(&clock),
             cache_key: draw(&*entropy),
-            more_keys: foreign.clone().map(|foreign| foreign as Arc<dyn MoreKeys>),
+            more_keys: asked.clone().map(|asked| asked as Arc<dyn MoreKeys>),
         };
         let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
         let renew = Arc::new(Notify::new());
         tokio::spawn(feed::follow(Arc::clone(&store), keeper, Arc::clone(&renew), rings));
-        if let Some(foreign) = foreign {
-            tokio::spawn(async move { foreign.follow().await });
+        if let Some(asked) = asked {
+            tokio::spawn(async move { asked.follow().await });
         }
         let classes: Vec<_> = store.password_classes(MAX_CLASSES).await?.iter().filter_map(|class| class.parse().ok()).collect();
         let passwords = Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
-        Ok(Self { desk: Arc::new(Desk { store, policy, keys, guard, passwords, clock, entropy, renew }) })
+        Ok(Self { desk: Arc::new(Desk { store, policy, keys, issuers, guard, passwords, clock, entropy, renew }) })
     }
 
     /// The guard of this process: for doors that only need to know whether a token is live.

@@ -35,7 +35,9 @@ pub use desk::{Service, Setup, StartError};
 pub use end::{Ended, RefusedAccess};
 pub use failure::{Failure, Unavailable};
 pub use inspect::{Inspection, RevokedBy, Standing};
-pub use keys::{FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, KeySetup};
+pub use keys::{
+    FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeysFrom, KeysSeen,
+};
 pub use passwords::{Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash};
 pub use sign_in::Attempt;
 pub use upkeep::Upkept;

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
-use quash_core::model::{Clock, Kid, ScopeHasher};
+use quash_core::model::{Clock, Kid, ScopeHasher, Timestamp};
 use quash_core::token::{Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, VerifyingKey};
 use quash_verify::{Looked, MoreKeys};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use zeroize::Zeroizing;
 
+use super::list::{IssuerKeySeen, IssuerSeen, KeysFrom};
 use crate::desk::StartError;
 use crate::vault::MasterKey;
 
@@ -121,6 +122,8 @@ struct Published {
 struct Set {
     address: String,
     issuer: Arc<Issuer>,
+    asked_at: Option<Timestamp>,
+    answered_at: Option<Timestamp>,
     keys: Option<Vec<ForeignKey>>,
 }
 
@@ -160,7 +163,9 @@ impl Foreign {
                     let key = VerifyingKey::insecure_hmac(*algorithm, secret, kid).map_err(fault)?;
                     fixed.push(ForeignKey { key, named, issuer });
                 }
-                ForeignKeys::Address(address) => sets.push(Set { address: address.clone(), issuer, keys: None }),
+                ForeignKeys::Address(address) => {
+                    sets.push(Set { address: address.clone(), issuer, asked_at: None, answered_at: None, keys: None });
+                }
             }
         }
         Ok(Self { own, fixed, fetch, clock, turn, published: Mutex::new(Published { sets, ring: 1, looked: None }) })
@@ -182,6 +187,25 @@ impl Foreign {
             self.look_now(Duration::ZERO).await;
             tokio::time::sleep(EVERY).await;
         }
+    }
+
+    /// The issuers in the order of their names, with what is known of their keys.
+    pub(crate) async fn seen(&self) -> Vec<IssuerSeen> {
+        self.look_now(Duration::MAX).await;
+        let fixed = self.fixed.iter().map(|key| IssuerSeen {
+            name: key.issuer.name.clone(),
+            origin: KeysFrom::Settings,
+            keys: vec![IssuerKeySeen::new(key)],
+        });
+        let published = self.published.lock().await;
+        let published = published.sets.iter().map(|set| IssuerSeen {
+            name: set.issuer.name.clone(),
+            origin: KeysFrom::Address { address: set.address.clone(), asked_at: set.asked_at, answered_at: set.answered_at },
+            keys: set.keys.iter().flatten().map(IssuerKeySeen::new).collect(),
+        });
+        let mut issuers: Vec<_> = fixed.chain(published).collect();
+        issuers.sort_by(|one, other| one.name.cmp(&other.name));
+        issuers
     }
 
     /// Asks the addresses, unless that was done within `recently`. Who comes meanwhile waits for the same answer.
@@ -206,6 +230,7 @@ impl Foreign {
     /// Asks one address. What it published before holds until it publishes something else that can be read.
     async fn renew(&self, set: &mut Set) -> bool {
         let issuer = &set.issuer.name;
+        set.asked_at = Some(self.clock.now());
         let read = match self.fetch.fetch(&set.address).await {
             Ok(text) => KeySet::parse(&text).map_err(|fault| format!("it {fault}")),
             Err(fault) => Err(fault.to_string()),
@@ -217,6 +242,7 @@ impl Foreign {
                 return false;
             }
         };
+        set.answered_at = set.asked_at;
         for (place, fault) in &found.skipped {
             tracing::warn!(issuer, place, %fault, "a key in the set of an issuer is not used");
         }
@@ -249,6 +275,13 @@ impl MoreKeys for Foreign {
     }
 }
 
+impl IssuerKeySeen {
+    /// A key without what it verifies with. The id of a secret that tokens don't name is of quash's own making.
+    fn new(key: &ForeignKey) -> Self {
+        Self { kid: key.named.then(|| key.key.kid().clone()), algorithm: key.key.algorithm() }
+    }
+}
+
 fn is_same(known: &[ForeignKey], found: &[ForeignKey]) -> bool {
     let pairs = || known.iter().zip(found);
     known.len() == found.len()
@@ -266,4 +299,72 @@ fn kid_of(secret: &[u8], master: &MasterKey) -> Option<Kid> {
     let id = hmac::sign(&key, secret);
     let text: String = id.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     Kid::parse(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use quash_core::model::Seeded;
+
+    use super::*;
+
+    /// A clock that a test moves, and an address that answers until the tenth second.
+    #[derive(Default)]
+    struct Scene(AtomicI64);
+
+    impl Scene {
+        fn secs(&self) -> i64 {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    impl Clock for Scene {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(self.secs())
+        }
+        fn uptime(&self) -> Duration {
+            Duration::from_secs(self.secs().unsigned_abs())
+        }
+    }
+
+    #[async_trait]
+    impl FetchKeys for Scene {
+        async fn fetch(&self, _address: &str) -> Result<Vec<u8>, FetchFault> {
+            if self.secs() > 10 {
+                return Err(FetchFault("away".into()));
+            }
+            Ok(br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#.to_vec())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_address_has_answered_goes_on_when_it_is_away() {
+        let (scene, master) = (Arc::new(Scene::default()), MasterKey::new(&Seeded::new(1)));
+        let setup = ForeignSetup {
+            name: "partner".into(),
+            keys: ForeignKeys::Address("https://partner.example/jwks".into()),
+            max_lifetime: Duration::from_secs(60),
+            namespace: String::new(),
+            iss: Expected::Anything,
+            aud: Expected::Anything,
+        };
+        let scopes = ScopeHasher::ours(master.derive("scopes"));
+        let (fetch, clock) = (Arc::clone(&scene) as Arc<dyn FetchKeys>, Arc::clone(&scene) as Arc<dyn Clock>);
+        let (turn, rings) = mpsc::channel(1);
+        // Nobody has a guard here.
+        drop(rings);
+        let foreign = Foreign::new(&[setup], Vec::new(), &master, &scopes, fetch, clock, turn).expect("no key is wrong");
+        for (now, asked, answered) in [(5, 5, 5), (8, 5, 5), (20, 20, 5)] {
+            scene.0.store(now, Ordering::SeqCst);
+            if now > 10 {
+                foreign.look_now(AT_MOST_EVERY).await;
+            }
+            let [seen] = foreign.seen().await.try_into().expect("one issuer");
+            let (asked_at, answered_at) = (Some(Timestamp::from_secs(asked)), Some(Timestamp::from_secs(answered)));
+            let address = "https://partner.example/jwks".to_owned();
+            assert_eq!(seen.origin, KeysFrom::Address { address, asked_at, answered_at }, "at {now}");
+            assert_eq!(seen.keys, [IssuerKeySeen { kid: None, algorithm: Algorithm::EdDsa }]);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! are next door.
 
 mod foreign;
+mod list;
 mod make;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::vault::MasterKey;
 
 pub use foreign::{FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup};
 pub(crate) use foreign::{Foreign, TurnRing};
+pub use list::{IssuerKeySeen, IssuerSeen, KeySeen, KeysFrom, KeysSeen};
 
 /// What an operator has chosen about keys.
 #[derive(Clone)]

@@ -3,6 +3,7 @@
 mod account;
 mod config;
 mod demo;
+mod key;
 mod listen;
 
 mod place;
@@ -73,6 +74,9 @@ enum Command {
     /// Revoke what was issued before
     #[command(subcommand)]
     Revoke(revoke::RevokeCommand),
+    /// Look at the keys that tokens are signed and verified with
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Look at tokens, and judge them
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -106,6 +110,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Account(command) => account::run(command, &place).await,
         Command::Session(command) => session::run(command, &place).await,
         Command::Revoke(command) => revoke::run(command, &place).await,
+        Command::Key(command) => key::run(command, &place).await,
         Command::Token(command) => return token::run(command, &place).await,
         Command::Config(command) => config::run(&command, &place),
         Command::Demo => demo::run(&place).await,

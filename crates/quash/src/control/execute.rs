@@ -5,7 +5,7 @@ use quash_core::token::{Duplicates, Unverified, parse_json};
 use quash_service::{Ended, Failure, Inspection, NewAccount, NewPassword, NewState, Service, Standing};
 use serde_json::{Map, Value};
 
-use super::shown::{AccountPage, AccountShown, EndedShown, InspectionShown, RevokedShown, SessionPage, SessionShown};
+use super::shown::{AccountPage, AccountShown, EndedShown, InspectionShown, KeysShown, RevokedShown, SessionPage, SessionShown};
 use super::{AddAccount, GivenPassword, Reply, Request, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
@@ -36,6 +36,7 @@ pub(crate) async fn execute(service: &Service, request: Request) -> Result<Reply
             let ended = ended.map_err(|failure| words::not_ended("everything", &failure))?;
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
         }
+        Request::Keys => service.keys().await.map(|keys| Reply::Keys(KeysShown::new(&keys))).map_err(|failure| failed(&failure)),
         Request::InspectToken { token } => inspect(service, &token).await.map(|inspection| Reply::Inspection(Box::new(inspection))),
     }
 }

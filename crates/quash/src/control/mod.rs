@@ -17,7 +17,9 @@ use crate::error::CommandError;
 pub(crate) use client::ask;
 pub(crate) use execute::execute;
 pub(crate) use server::ControlServer;
-pub(crate) use shown::{AccountPage, AccountShown, EndedShown, InspectionShown, RevokedShown, SessionPage, SessionShown};
+pub(crate) use shown::{
+    AccountPage, AccountShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, RevokedShown, SessionPage, SessionShown,
+};
 pub(crate) use words::refusal as refusal_in_words;
 
 /// The longest line of a request, in bytes.
@@ -69,6 +71,8 @@ pub(crate) enum Request {
     },
     /// Revoke every token issued before.
     RevokeEverything,
+    /// The keys that tokens are signed and verified with.
+    Keys,
     /// Look at a token.
     InspectToken {
         /// The token.
@@ -115,6 +119,8 @@ pub(crate) enum Reply {
     Sessions(SessionPage),
     /// What was ended.
     Ended(EndedShown),
+    /// The keys that tokens are signed and verified with.
+    Keys(KeysShown),
     /// What there is to know about a token.
     Inspection(Box<InspectionShown>),
 }

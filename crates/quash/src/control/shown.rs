@@ -1,7 +1,7 @@
 //! What commands show: the stable shapes of `--json`. Times are RFC 3339 in UTC; what isn't there is `null`.
 
-use quash_core::model::{Account, AccountState, SessionState, Standing, Timestamp};
-use quash_service::SessionSeen;
+use quash_core::model::{Account, AccountState, KeyState, SessionState, Standing, Timestamp};
+use quash_service::{IssuerSeen, KeySeen, KeysFrom, KeysSeen, SessionSeen};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -89,6 +89,58 @@ pub(crate) struct EndedShown {
     pub(crate) seq: Option<u64>,
     /// When the server itself refused what it covers.
     pub(crate) effective_at: Moment,
+}
+
+/// The keys that tokens are signed and verified with.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct KeysShown {
+    /// Those of this server, oldest first.
+    pub(crate) keys: Vec<KeyShown>,
+    /// Other issuers, in the order of their names.
+    pub(crate) issuers: Vec<IssuerShown>,
+}
+
+/// A key of this server, without anything secret.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct KeyShown {
+    /// Its id, as in the header of tokens.
+    pub(crate) kid: String,
+    /// What it signs with.
+    pub(crate) algorithm: String,
+    /// `current` or `retiring`.
+    pub(crate) state: String,
+    /// Until when it verifies, where it is retiring.
+    pub(crate) retiring_until: Option<Moment>,
+    /// `made` or `settings`.
+    pub(crate) source: String,
+    /// Since when it is there.
+    pub(crate) created_at: Moment,
+}
+
+/// Another issuer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct IssuerShown {
+    /// What the settings call it.
+    pub(crate) name: String,
+    /// Where its keys come from: `settings` or `address`.
+    pub(crate) source: String,
+    /// The address.
+    pub(crate) address: Option<String>,
+    /// When it was last asked.
+    pub(crate) asked_at: Option<Moment>,
+    /// When it last answered with a set of keys.
+    pub(crate) answered_at: Option<Moment>,
+    /// Its keys, as far as they are known.
+    pub(crate) keys: Vec<IssuerKeyShown>,
+}
+
+/// A key of another issuer, without anything secret.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct IssuerKeyShown {
+    /// What tokens call it; `null`: it is for tokens that name no key.
+    pub(crate) kid: Option<String>,
+    /// What it signs with.
+    pub(crate) algorithm: String,
 }
 
 /// What there is to know about a token.
@@ -182,6 +234,51 @@ impl SessionShown {
             ended_reason: seen.reason.map(|reason| reason.as_str().to_owned()),
             ended_at: ending.map(|ending| Moment(ending.at)),
             ended_by: ending.map(|ending| ending.actor.as_str().to_owned()),
+        }
+    }
+}
+
+impl KeysShown {
+    /// The keys as they were seen.
+    pub(super) fn new(seen: &KeysSeen) -> Self {
+        Self { keys: seen.own.iter().map(KeyShown::new).collect(), issuers: seen.issuers.iter().map(IssuerShown::new).collect() }
+    }
+}
+
+impl KeyShown {
+    fn new(seen: &KeySeen) -> Self {
+        let (state, retiring_until) = match seen.state {
+            KeyState::Current => ("current", None),
+            KeyState::Retiring { until } => ("retiring", Some(Moment(until))),
+        };
+        Self {
+            kid: seen.kid.to_string(),
+            algorithm: seen.algorithm.as_str().into(),
+            state: state.into(),
+            retiring_until,
+            source: seen.source.as_str().into(),
+            created_at: Moment(seen.created_at),
+        }
+    }
+}
+
+impl IssuerShown {
+    fn new(seen: &IssuerSeen) -> Self {
+        let (source, address, asked_at, answered_at) = match &seen.origin {
+            KeysFrom::Settings => ("settings", None, None, None),
+            KeysFrom::Address { address, asked_at, answered_at } => ("address", Some(address.clone()), *asked_at, *answered_at),
+        };
+        let keys = seen
+            .keys
+            .iter()
+            .map(|key| IssuerKeyShown { kid: key.kid.as_ref().map(ToString::to_string), algorithm: key.algorithm.as_str().into() });
+        Self {
+            name: seen.name.clone(),
+            source: source.into(),
+            address,
+            asked_at: asked_at.map(Moment),
+            answered_at: answered_at.map(Moment),
+            keys: keys.collect(),
         }
     }
 }

@@ -1,0 +1,100 @@
+//! `quash key`: what tokens are signed and verified with.
+
+use clap::Subcommand;
+use quash_core::model::{Clock, Timestamp};
+
+use super::place::{Place, unexpected};
+use crate::clock::SystemClock;
+use crate::control::{IssuerShown, KeyShown, KeysShown, Reply, Request};
+use crate::data_dir::Absent;
+use crate::error::CommandError;
+use crate::output;
+
+#[derive(Subcommand)]
+pub(super) enum KeyCommand {
+    /// List the keys of this server and those of other issuers, without any secret
+    List,
+}
+
+pub(super) async fn run(command: KeyCommand, place: &Place) -> Result<(), CommandError> {
+    let KeyCommand::List = command;
+    match place.ask(Absent::Refuse, Request::Keys).await? {
+        Reply::Keys(keys) => {
+            place.print(&keys, || listed(&keys, SystemClock.now()));
+            Ok(())
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+fn listed(keys: &KeysShown, now: Timestamp) -> String {
+    let own = keys.keys.iter().map(|key: &KeyShown| {
+        let state = match key.retiring_until {
+            Some(until) => format!("{} until {}", key.state, until.seen_from(now)),
+            None => key.state.clone(),
+        };
+        let source = if key.source == "made" { "made here" } else { &key.source };
+        [key.kid.clone(), key.algorithm.clone(), state, source.to_owned(), key.created_at.to_the_second()]
+    });
+    let own = output::table(["kid", "algorithm", "state", "from", "since"], own);
+    if keys.issuers.is_empty() {
+        return own;
+    }
+    let issuers = keys.issuers.iter().flat_map(|issuer| rows(issuer, now));
+    format!("{own}\n\n{}", output::table(["issuer", "kid", "algorithm", "from", "asked"], issuers))
+}
+
+/// A row for each key of another issuer; one for the issuer where none is known.
+fn rows(issuer: &IssuerShown, now: Timestamp) -> Vec<[String; 5]> {
+    let from = issuer.address.as_ref().unwrap_or(&issuer.source);
+    let asked = match (issuer.address.is_some(), issuer.asked_at, issuer.answered_at) {
+        (false, ..) => "-".into(),
+        (true, None, _) => "never".into(),
+        (true, Some(asked), Some(answered)) if asked == answered => asked.seen_from(now),
+        (true, Some(asked), Some(answered)) => format!("{}, without an answer since {}", asked.seen_from(now), answered.to_the_second()),
+        (true, Some(asked), None) => format!("{}, and it has never answered", asked.seen_from(now)),
+    };
+    let row = |kid: String, algorithm: String| [issuer.name.clone(), kid, algorithm, from.clone(), asked.clone()];
+    if issuer.keys.is_empty() {
+        return vec![row("-".into(), "-".into())];
+    }
+    issuer.keys.iter().map(|key| row(key.kid.clone().unwrap_or_else(|| "unnamed".into()), key.algorithm.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_told_with_where_they_stand_and_where_they_come_from() {
+        let [then, lately, until] = ["07:55", "07:59", "09:00"].map(|time| format!("2027-01-15T{time}:00.000Z"));
+        let (then, lately) = (then.as_str(), lately.as_str());
+        let issuer = |name: &str, address: Option<&str>, asked: Option<&str>, answered: Option<&str>, keys: serde_json::Value| json!({ "name": name, "source": "settings", "address": address, "asked_at": asked, "answered_at": answered, "keys": keys });
+        let keys = json!({
+            "keys": [
+                { "kid": "old", "algorithm": "EdDSA", "state": "retiring", "retiring_until": until, "source": "made", "created_at": then },
+                { "kid": "new", "algorithm": "HS256", "state": "current", "retiring_until": null, "source": "settings", "created_at": then },
+            ],
+            "issuers": [
+                issuer("a", None, None, None, json!([{ "kid": null, "algorithm": "HS256" }])),
+                issuer("b", Some("https://b.example"), Some(then), Some(then), json!([{ "kid": "k", "algorithm": "RS256" }])),
+                issuer("c", Some("https://c.example"), Some(lately), Some(then), json!([])),
+                issuer("d", Some("https://d.example"), Some(lately), None, json!([])),
+            ],
+        });
+        let keys: KeysShown = serde_json::from_value(keys).expect("keys");
+        insta::assert_snapshot!(listed(&keys, Timestamp::from_secs(1_800_000_000)), @"
+        KID  ALGORITHM  STATE                                         FROM       SINCE
+        old  EdDSA      retiring until 2027-01-15 09:00:00Z (in 1 h)  made here  2027-01-15 07:55:00Z
+        new  HS256      current                                       settings   2027-01-15 07:55:00Z
+
+        ISSUER  KID      ALGORITHM  FROM               ASKED
+        a       unnamed  HS256      settings           -
+        b       k        RS256      https://b.example  2027-01-15 07:55:00Z (5 min ago)
+        c       -        -          https://c.example  2027-01-15 07:59:00Z (1 min ago), without an answer since 2027-01-15 07:55:00Z
+        d       -        -          https://d.example  2027-01-15 07:59:00Z (1 min ago), and it has never answered
+        ");
+    }
+}

@@ -1,0 +1,127 @@
+//! `quash key list` from outside: with and without a server, with keys of other issuers, and never a secret.
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+use support::{Server, on};
+
+const SECRET: &str = "fifty characters that stand in a settings file, say";
+const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+/// An issuer that publishes one key, and counts how often it is asked.
+struct Publisher {
+    address: SocketAddr,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Publisher {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                answer(stream);
+            }
+        });
+        Self { address, asked }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+fn answer(mut stream: TcpStream) {
+    let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": X, "kid": "k1" }] }).to_string();
+    let head = BufReader::new(stream.try_clone().expect("a handle")).lines().map_while(Result::ok);
+    assert!(head.take_while(|line| !line.is_empty()).count() > 0);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{set}", set.len());
+    stream.write_all(answer.as_bytes()).expect("it reads the answer");
+}
+
+/// A port that nobody listens at.
+fn closed() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+#[test]
+fn keys_are_listed_without_a_server() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    assert_eq!(on(&data_dir, &["key", "list"], "").code(), 4, "looking makes nothing");
+    assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
+    let keys = on(&data_dir, &["key", "list", "--json"], "").json();
+    let first = &keys["keys"][0];
+    assert_eq!((&keys["issuers"], keys["keys"].as_array().map(Vec::len)), (&json!([]), Some(1)));
+    assert_eq!((&first["algorithm"], &first["state"], &first["source"]), (&json!("EdDSA"), &json!("current"), &json!("made")));
+    assert_eq!((first["kid"].as_str().map(str::len), &first["retiring_until"]), (Some(43), &Value::Null));
+    assert!(first["created_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{first}");
+
+    let secret = room.path().join("secret");
+    fs::write(&secret, SECRET).expect("it is ours");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let named = format!("tokens.signing_key_file={}", secret.display());
+    let settings = ["--set", "tokens.algorithm=HS256", "--set", &named];
+    let keys = on(&data_dir, &[&["key", "list", "--json"][..], &settings].concat(), "").json();
+    let [old, new] = keys["keys"].as_array().expect("a list").as_slice() else { panic!("{keys}") };
+    assert_eq!((&old["kid"], &old["state"]), (&first["kid"], &json!("retiring")));
+    assert!(old["retiring_until"].as_str() > first["created_at"].as_str(), "{old}");
+    assert_eq!((&new["algorithm"], &new["state"], &new["source"]), (&json!("HS256"), &json!("current"), &json!("settings")));
+    let table = on(&data_dir, &[&["key", "list"][..], &settings].concat(), "").stdout;
+    assert!(table.starts_with("KID ") && table.contains("retiring until ") && table.contains("made here"), "{table}");
+    assert!(!table.contains("fifty") && !keys.to_string().contains("fifty"), "{keys}{table}");
+}
+
+#[test]
+fn a_running_server_tells_its_keys_and_those_of_other_issuers() {
+    let (room, publisher, away) = (tempfile::tempdir().expect("a temporary directory"), Publisher::start(), closed());
+    let data_dir = room.path().join("data");
+    fs::create_dir(&data_dir).expect("it is ours");
+    fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    let settings = format!(
+        "[tokens]\nforeign_tokens = \"accept\"\n\
+         [foreign.django]\nmax_lifetime = \"1d\"\nalgorithm = \"HS256\"\nshared_secret = \"{SECRET}\"\n\
+         [foreign.fixed]\nmax_lifetime = \"1d\"\nalgorithm = \"EdDSA\"\nkid = \"2026-01\"\npublic_key = '{{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"{X}\"}}'\n\
+         [foreign.partner]\nmax_lifetime = \"1d\"\njwks_url = \"http://{}/jwks\"\n\
+         [foreign.silent]\nmax_lifetime = \"1d\"\njwks_url = \"http://{away}/jwks\"\n",
+        publisher.address
+    );
+    fs::write(data_dir.join("quash.toml"), settings).expect("it is ours");
+    let server = Server::start_in(&data_dir, &[]);
+    let listed = server.run(&["key", "list", "--json"], "").json();
+    let jwks = server.get("/.well-known/jwks.json", None).body;
+    assert_eq!(listed["keys"][0]["kid"], jwks["keys"][0]["kid"]);
+    let [django, fixed, partner, silent] = listed["issuers"].as_array().expect("a list").as_slice() else { panic!("{listed}") };
+    assert_eq!(
+        django,
+        &json!({ "name": "django", "source": "settings", "address": null, "asked_at": null, "answered_at": null,
+                 "keys": [{ "kid": null, "algorithm": "HS256" }] })
+    );
+    assert_eq!((&fixed["name"], &fixed["keys"]), (&json!("fixed"), &json!([{ "kid": "2026-01", "algorithm": "EdDSA" }])));
+    assert_eq!((&partner["source"], &partner["keys"]), (&json!("address"), &json!([{ "kid": "k1", "algorithm": "EdDSA" }])));
+    assert_eq!(partner["address"], json!(format!("http://{}/jwks", publisher.address)));
+    assert_eq!((partner["asked_at"].is_string(), &partner["asked_at"]), (true, &partner["answered_at"]));
+    assert_eq!((silent["asked_at"].is_string(), &silent["answered_at"], &silent["keys"]), (true, &Value::Null, &json!([])));
+
+    let table = server.run(&["key", "list"], "").stdout;
+    assert_eq!(publisher.asked(), 1, "looking asks nobody again");
+    for part in ["django   unnamed  HS256", "2026-01", "k1", "and it has never answered"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    assert!(!table.contains("fifty") && !listed.to_string().contains("fifty"), "{table}{listed}");
+    assert_eq!(server.terminate().code(), 0);
+    let offline = on(&data_dir, &["key", "list", "--json"], "");
+    let offline = offline.json();
+    assert_eq!((&offline["keys"], &offline["issuers"][2]["keys"]), (&listed["keys"], &partner["keys"]));
+    assert_eq!(publisher.asked(), 2, "without a server the command asks, and waits for the answer");
+}
