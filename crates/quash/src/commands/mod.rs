@@ -1,11 +1,14 @@
 //! The command line: what can be typed, and which file does the work.
 
 mod account;
+mod completions;
 mod config;
 mod demo;
 mod key;
 mod listen;
+mod man;
 
+mod definition;
 mod place;
 mod revoke;
 mod serve;
@@ -83,6 +86,17 @@ enum Command {
     /// Check settings, show those that hold, and get help with writing them
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Print what makes a shell complete commands and flags of quash
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of quash, or write one for each command
+    Man {
+        /// The directory to write them into, such as share/man/man1; it must be there
+        #[arg(long, value_name = "DIR")]
+        out: Option<std::path::PathBuf>,
+    },
     /// Sign in, call, log out, call again: see a token die, in a server of its own
     Demo,
 }
@@ -113,6 +127,11 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Key(command) => key::run(command, &place).await,
         Command::Token(command) => return token::run(command, &place).await,
         Command::Config(command) => config::run(&command, &place),
+        Command::Completions { shell } => {
+            completions::run(shell, &place);
+            Ok(())
+        }
+        Command::Man { out } => man::run(out.as_deref(), &place),
         Command::Demo => demo::run(&place).await,
     }?;
     Ok(ExitCode::SUCCESS)

@@ -1,0 +1,16 @@
+//! `quash completions`: what makes a shell complete the command line. It is made from the definition of the command
+//! line when it is asked for.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use serde_json::json;
+
+use super::Cli;
+use super::place::Place;
+
+pub(super) fn run(shell: Shell, place: &Place) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "quash", &mut script);
+    let script = String::from_utf8_lossy(&script);
+    place.print(&json!({ "script": script }), || script.trim_end().to_owned());
+}
