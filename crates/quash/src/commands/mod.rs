@@ -136,3 +136,6 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
     }?;
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests;
