@@ -5,7 +5,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
-use crate::{fuzz, program, services, test, tidy, workspace};
+use crate::services::{self, Services};
+use crate::{fuzz, program, python, test, tidy, workspace};
 
 /// One check.
 struct Step {
@@ -17,6 +18,10 @@ struct Step {
 enum Action {
     Call(fn() -> Result<()>),
     Run(Command),
+    /// Makes ready what the tests need.
+    Services,
+    /// Runs the tests with that.
+    Tests(Command),
 }
 
 /// Runs all steps and says how long each took.
@@ -32,12 +37,15 @@ pub(crate) fn run() -> Result<()> {
         println!("  {}. {:<10} {}", index + 1, step.name, step.what);
     }
     let mut times = Vec::with_capacity(count);
+    let mut services = Services::default();
     for (index, step) in steps.into_iter().enumerate() {
         println!("\n== {}/{count} {}: {}", index + 1, step.name, step.what);
         let step_began = Instant::now();
         let outcome = match step.action {
             Action::Call(call) => call(),
             Action::Run(mut command) => program::run(&mut command),
+            Action::Services => services::start().map(|started| services = started),
+            Action::Tests(mut command) => program::run(command.envs(services.variables.iter().cloned())),
         };
         times.push((step.name, step_began.elapsed()));
         if let Err(failure) = outcome {
@@ -47,34 +55,31 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     report(&times);
+    for tests in &services.left_out {
+        println!("ci: left out: {tests}");
+    }
     println!("ci: all {count} steps passed in {}", minutes(began.elapsed()));
     Ok(())
 }
 
 fn steps() -> Result<Vec<Step>> {
     let mut docs = cargo("doc --workspace --no-deps --quiet")?;
-    let tests = test::runner()?;
     docs.env("RUSTDOCFLAGS", "-D warnings");
-    let calls = [
-        ("tools", "the parts of the Rust toolchain that the steps need", tools as fn() -> Result<()>),
-        ("services", "what tests need beside Rust; installed where missing", services::start),
-        ("tidy", "the rules of the house, from cargo metadata and the sources", tidy::run),
-    ];
-    let runs = [
-        ("fmt", cargo("fmt --all --check")?),
-        ("clippy", cargo("clippy --workspace --all-targets --quiet -- -D warnings")?),
-        ("docs", docs),
-        ("doctests", cargo("test --workspace --doc --quiet")?),
-    ];
-    let fuzz = Step {
-        name: "fuzz",
-        what: "inputs that nobody would think of, a minute for each target".into(),
-        action: Action::Call(|| fuzz::all(fuzz::MINUTE)),
-    };
-    let tests = Step { name: "tests", what: shown(&tests), action: Action::Run(tests) };
-    let calls = calls.map(|(name, what, call)| Step { name, what: what.to_owned(), action: Action::Call(call) });
-    let runs = runs.map(|(name, command)| Step { name, what: shown(&command), action: Action::Run(command) });
-    Ok(calls.into_iter().chain(runs).chain([fuzz, tests]).collect())
+    let tests = test::runner()?;
+    let needed = format!("what tests need beside Rust, installed where missing: strace, and for Python {}", python::packages().join(", "));
+    let call = |name, what: &str, call| Step { name, what: what.to_owned(), action: Action::Call(call) };
+    let run = |name, command| Step { name, what: shown(&command), action: Action::Run(command) };
+    Ok(vec![
+        call("tools", "the parts of the Rust toolchain that the steps need", tools),
+        Step { name: "services", what: needed, action: Action::Services },
+        call("tidy", "the rules of the house, from cargo metadata and the sources", tidy::run),
+        run("fmt", cargo("fmt --all --check")?),
+        run("clippy", cargo("clippy --workspace --all-targets --quiet -- -D warnings")?),
+        run("docs", docs),
+        run("doctests", cargo("test --workspace --doc --quiet")?),
+        call("fuzz", "inputs that nobody would think of, a minute for each target", || fuzz::all(fuzz::MINUTE)),
+        Step { name: "tests", what: shown(&tests), action: Action::Tests(tests) },
+    ])
 }
 
 fn cargo(line: &str) -> Result<Command> {

@@ -10,6 +10,7 @@ mod ci;
 mod failure;
 mod fuzz;
 mod program;
+mod python;
 mod services;
 mod soak;
 mod test;

@@ -1,32 +1,84 @@
 //! What tests need beside Rust: found, or installed where that is ours to do, and said either way.
 
+use std::ffi::OsString;
 use std::process::Command;
 
 use crate::failure::Result;
 use crate::program;
+use crate::python::{self, Missing, Ready};
+
+/// What tests are told of what they need.
+#[derive(Default)]
+pub(crate) struct Services {
+    /// Variables for the runner of the tests.
+    pub(crate) variables: Vec<(&'static str, OsString)>,
+    /// The tests that will say that they were skipped, and why.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// Where the tests against Django and PyJWT find their Python.
+const PYTHON: &str = "QUASH_TEST_PYTHON";
 
 /// Makes ready what tests need. What is missing and can't be installed only makes tests skip, and they say so.
 ///
 /// # Errors
-/// None today; a service that tests can't do without would fail here.
-pub(crate) fn start() -> Result<()> {
-    strace();
-    Ok(())
+/// A file can't be written; a service that tests can't do without would fail here, too.
+pub(crate) fn start() -> Result<Services> {
+    let mut services = Services::default();
+    services.left_out.extend(strace().err());
+    let python = match python::ready()? {
+        Ready::Not(Missing::Venv) if install("python3-venv").is_ok() => {
+            println!("python3-venv was installed with apt-get");
+            python::ready()?
+        }
+        python => python,
+    };
+    services.take(python);
+    Ok(services)
 }
 
-/// strace breaks system calls for the fault tests: a full disk, an fsync that fails.
-fn strace() {
-    if program::works(Command::new("strace").arg("-V")) {
-        println!("strace is here: the fault tests run");
-    } else if let Err(reason) = install_strace() {
-        println!("strace is missing and couldn't be installed ({reason}): the fault tests that need it will say that they were skipped.");
-        println!("To run them: install strace (Linux only), then start again.");
-    } else {
-        println!("strace was installed with apt-get: the fault tests run");
+/// Makes ready what is kept under the target directory; what belongs to the machine is taken as it is.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn ready() -> Result<Services> {
+    let mut services = Services::default();
+    services.take(python::ready()?);
+    Ok(services)
+}
+
+impl Services {
+    fn take(&mut self, python: Ready) {
+        match python {
+            Ready::Is(python) => {
+                println!("Python with {} is here: the tests against Django and PyJWT run", python::packages().join(", "));
+                self.variables.push((PYTHON, python.into()));
+            }
+            Ready::Not(missing) => {
+                println!("There is no Python for the tests against Django and PyJWT, and they will say that they were skipped.");
+                println!("{missing}");
+                self.left_out.push(format!("the tests against Django and PyJWT, since {missing}"));
+            }
+        }
     }
 }
 
-fn install_strace() -> std::result::Result<(), String> {
+/// strace breaks system calls for the fault tests: a full disk, an fsync that fails.
+fn strace() -> std::result::Result<(), String> {
+    if program::works(Command::new("strace").arg("-V")) {
+        println!("strace is here: the fault tests run");
+    } else if let Err(reason) = install("strace") {
+        println!("strace is missing and couldn't be installed ({reason}): the fault tests that need it will say that they were skipped.");
+        println!("To run them: install strace (Linux only), then start again.");
+        return Err("the fault tests that need strace, since it is missing: install it (Linux only)".into());
+    } else {
+        println!("strace was installed with apt-get: the fault tests run");
+    }
+    Ok(())
+}
+
+/// Installs a package of a Debian that is ours to change.
+fn install(package: &str) -> std::result::Result<(), String> {
     if !program::works(Command::new("apt-get").arg("--version")) {
         return Err("there is no apt-get".into());
     }
@@ -34,7 +86,7 @@ fn install_strace() -> std::result::Result<(), String> {
     if user.trim() != "0" {
         return Err("this isn't root".into());
     }
-    let install = || apt_get(&["install", "--yes", "--no-install-recommends", "strace"]);
+    let install = || apt_get(&["install", "--yes", "--no-install-recommends", package]);
     // A fresh machine has no package lists; one that has them is spared the update.
     install().or_else(|_| apt_get(&["update"]).and_then(|()| install())).map_err(|_| "apt-get failed".into())
 }

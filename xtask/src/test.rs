@@ -1,16 +1,17 @@
-//! `cargo xtask test`: the tests, with the runner that is there.
+//! `cargo xtask test`: the tests, with the runner that is there, and what they need beside Rust.
 
 use std::process::Command;
 
 use crate::failure::Result;
-use crate::{program, workspace};
+use crate::{program, services, workspace};
 
 /// Runs the tests of the workspace; `args` go to the runner.
 ///
 /// # Errors
 /// A test failed, or something didn't compile.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    program::run(runner()?.args(args))
+    let services = services::ready()?;
+    program::run(runner()?.args(args).envs(services.variables))
 }
 
 /// The command that runs every test but those in documentation. It names the binary's package together with the

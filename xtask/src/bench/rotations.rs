@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::load::{rotations_per_second, sign_in};
-use super::simplejwt::{self, Ready};
 use super::table::{Outcome, Target};
-use super::{Row, quash, rounds};
+use super::{Row, quash, rounds, simplejwt};
 use crate::failure::{Context, Result};
+use crate::python::{self, Ready};
 
 const ROUNDS: usize = 3;
 const SPAN: Duration = Duration::from_secs(8);
@@ -16,12 +16,12 @@ pub(super) const ROW: Row =
     Row { work: "durable rotations, SQLite", baseline: "Simple JWT, SQLite", target: Target::AtLeast(50.0), measure };
 
 fn measure() -> Result<Outcome> {
-    let folder = match simplejwt::ready()? {
-        Ready::In(folder) => folder,
-        Ready::No(reason) => return Ok(Outcome::NotMeasured(reason)),
+    let python = match python::ready()? {
+        Ready::Is(python) => python,
+        Ready::Not(missing) => return Ok(Outcome::NotMeasured(missing.to_string())),
     };
     let quash = quash::prepare(quash::build()?)?.serve()?;
-    let simple_jwt = simplejwt::start(&folder)?;
+    let simple_jwt = simplejwt::start(&python)?;
     let mut ours = sign_in(quash.address(), quash::CLIENTS).context("signing in to quash")?;
     let mut theirs = sign_in(simple_jwt.address(), simplejwt::CLIENTS).context("signing in to Simple JWT")?;
     let figures = rounds::compare(

@@ -1,0 +1,121 @@
+//! A Python of the project's own, with Django, Simple JWT and PyJWT: a virtual environment under the target directory,
+//! made once. Tests are held against it, and the bench measures it. What they do with it lives with them.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::failure::{Context, Result};
+use crate::{program, workspace};
+
+/// The packages, each with its version.
+const REQUIREMENTS: &str = include_str!("../requirements.txt");
+/// The least that they need, as Python says it.
+const LEAST: &str = "(3, 10)";
+
+/// Whether there is such a Python.
+pub(crate) enum Ready {
+    /// This one.
+    Is(PathBuf),
+    /// There is none, and why.
+    Not(Missing),
+}
+
+/// Why there is none. Its words say what to do about it.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    /// No `python3`.
+    Python,
+    /// One that is too old, and says so.
+    Old(String),
+    /// One without the module that makes virtual environments, or without the half of it that Debian packs apart.
+    Venv,
+    /// pip got no further; what it printed.
+    Packages(String),
+}
+
+/// Makes the environment, unless it is there already with these very packages.
+///
+/// # Errors
+/// A file can't be written. A machine without Python, or without a way to its packages, is no error.
+pub(crate) fn ready() -> Result<Ready> {
+    let folder = workspace::target_directory()?.join("python");
+    let (python, installed) = (folder.join("venv/bin/python"), folder.join("installed"));
+    // It belongs to the Python that it was made with, which may be gone by now.
+    let runs = || program::works(Command::new(&python).args(["-c", ""]));
+    if std::fs::read_to_string(&installed).is_ok_and(|text| text == REQUIREMENTS) && runs() {
+        return Ok(Ready::Is(python));
+    }
+    println!("installing {} for Python under target/python (once)", packages().join(", "));
+    std::fs::create_dir_all(&folder).context("making target/python")?;
+    match make(&folder, &python)? {
+        Some(missing) => Ok(Ready::Not(missing)),
+        None => {
+            std::fs::write(&installed, REQUIREMENTS).context("noting what is installed")?;
+            Ok(Ready::Is(python))
+        }
+    }
+}
+
+/// Each package with its version, such as `Django==5.2`.
+pub(crate) fn packages() -> Vec<&'static str> {
+    REQUIREMENTS.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+fn make(folder: &Path, python: &Path) -> Result<Option<Missing>> {
+    let ask = |code: &str| program::output(Command::new("python3").args(["-c", code]));
+    let Ok(version) = ask("import platform; print(platform.python_version())") else { return Ok(Some(Missing::Python)) };
+    if ask(&format!("import sys; sys.exit(sys.version_info < {LEAST})")).is_err() {
+        return Ok(Some(Missing::Old(version.trim().to_owned())));
+    }
+    if ask("from venv import create; from ensurepip import version").is_err() {
+        return Ok(Some(Missing::Venv));
+    }
+    let requirements = folder.join("requirements.txt");
+    std::fs::write(&requirements, REQUIREMENTS).context("writing requirements.txt")?;
+    program::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder.join("venv")))?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&requirements);
+    Ok(program::output(&mut pip).err().map(|failure| Missing::Packages(failure.to_string())))
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Python => write!(f, "python3 is missing: install it (3.10 or newer) with its venv module, on Debian python3-venv"),
+            Self::Old(version) => write!(f, "python3 is {version}, and Django needs 3.10 or newer: put a newer one first in PATH"),
+            Self::Venv => {
+                write!(f, "python3 makes no virtual environments: install its venv module, on Debian apt-get install python3-venv")
+            }
+            Self::Packages(printed) => write!(
+                f,
+                "pip couldn't install the packages of xtask/requirements.txt: it needs the network once, or its own settings for the way \
+                 there (PIP_INDEX_URL, PIP_PROXY); it said:\n{printed}"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_package_has_its_version() {
+        let packages = packages();
+        assert!(packages.len() >= 5, "{packages:?}");
+        for package in packages {
+            let version = package.split_once("==").map_or("", |(_, version)| version);
+            assert!(version.split('.').count() >= 2 && version.split('.').all(|part| part.parse::<u32>().is_ok()), "{package}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_its_remedy() {
+        let all = [Missing::Python, Missing::Old("3.9.2".into()), Missing::Venv, Missing::Packages("no route".into())];
+        let words = all.map(|missing| missing.to_string());
+        for (words, remedy) in words.iter().zip(["python3-venv", "newer one first in PATH", "python3-venv", "PIP_INDEX_URL"]) {
+            assert!(words.contains(remedy), "{words}");
+        }
+    }
+}
