@@ -36,7 +36,7 @@ blacklist_after_rotation = false
 issuer = "https://auth.example"
 audience = ["shop", "blog"]
 user_id_field = "email"
-user_id_claim = "sub"
+user_id_claim = "who"
 user_id_type = "int"
 token_type_claim = "typ"
 jti_claim = "id"
@@ -152,6 +152,7 @@ const WRONG_MEANING: &[(&str, &str)] = &[
     ("tokens.user_id_claim = \"exp\"", "means something else"),
     ("tokens.user_id_claim = \"jti\"", "tokens.jti_claim has already"),
     ("tokens.jti_claim = \"a b\"", "isn't a name"),
+    ("tokens.user_id_type = \"int\"\ntokens.user_id_claim = \"sub\"", "makes a number of sub"),
 ];
 
 /// Settings from a file's text, variables and `--set` flags.
@@ -201,7 +202,7 @@ fn every_key_is_read() {
     );
     assert_eq!((tokens.sliding_lifetime, tokens.sliding_refresh_lifetime), (Duration::from_secs(3600), Duration::from_secs(7 * 86_400)));
     let names = tokens.names;
-    assert_eq!([names.user_id, names.token_type, names.jti, names.refresh_exp], ["sub", "typ", "id", "until"]);
+    assert_eq!([names.user_id, names.token_type, names.jti, names.refresh_exp], ["who", "typ", "id", "until"]);
     assert_eq!(
         (names.password_mark.as_deref(), names.user_id_field, names.user_id_type),
         (Some("mark"), UserIdField::Email, UserIdType::Integer)

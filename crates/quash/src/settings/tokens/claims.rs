@@ -34,7 +34,8 @@ pub(super) const USER_ID_TYPE: Key<Words<UserIdType>> = Key {
     name: "user_id_type",
     kind: Words(&[("str", UserIdType::Text), ("int", UserIdType::Integer)]),
     unset: DefaultsTo("\"str\""),
-    doc: "How that claim is written. `int` writes a whole number as one, for consumers older than Simple JWT 5.5; both are read.",
+    doc: "How that claim is written. `int` writes a whole number as one, for consumers older than Simple JWT 5.5; both are read. A `sub` \
+          is a text in any case.",
 };
 pub(super) const TOKEN_TYPE_CLAIM: Key<Text> = Key {
     name: "token_type_claim",
@@ -105,6 +106,11 @@ pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Told> {
     };
     let (token_type, jti, user_id) = (name(&TOKEN_TYPE_CLAIM), name(&JTI_CLAIM), name(&USER_ID_CLAIM));
     let (refresh_exp, mark) = (name(&SLIDING_TOKEN_REFRESH_EXP_CLAIM), name(&REVOKE_TOKEN_CLAIM));
+    // RFC 7519 4.1.2: it is a text. PyJWT, and so Simple JWT, refuses a token in which it is a number.
+    if (&user_id, &user_id_type) == (&Ok("sub".to_owned()), &Ok(UserIdType::Integer)) {
+        let remedy = "leave it out, or give tokens.user_id_claim another name";
+        return Err(section.wrong(&USER_ID_TYPE, "makes a number of sub, which verifiers take as a text alone", remedy));
+    }
     Ok(ClaimNames {
         token_type: token_type?,
         jti: jti?,
