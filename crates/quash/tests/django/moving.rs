@@ -1,0 +1,60 @@
+//! Moving a site, step by step as the guide says it: users, tokens that were blacklisted before, and the day after.
+
+use serde_json::json;
+
+use crate::guide;
+use crate::nodes::import_accounts;
+use crate::python::python;
+use crate::room::{PASSWORD, Room};
+use crate::site::Site;
+
+#[test]
+fn a_site_moves_as_the_guide_says() {
+    let Some(python) = python() else { return };
+    let room = Room::new();
+    let site = Site::new(&python, &room);
+    site.shell(
+        "from django.contrib.auth.models import User; User.objects.create_user('kim', password=None); \
+         User.objects.create_user('gone', password='x', is_active=False)",
+    );
+    let node = site.start();
+    let (kept, blacklisted) = (node.sign_in(), node.sign_in());
+    let ended = node.post("/api/token/blacklist/", &json!({ "refresh": blacklisted.refresh }));
+    assert_eq!(ended.status, 200, "{}", ended.text);
+
+    let quash = room.quash(&guide::settings("# quash.toml, with the site's secret"));
+    import_accounts(&site, &quash, &python);
+    let usable = |name: &str| quash.run(&["account", "show", name, "--json"], "").json()["password_usable"].clone();
+    assert_eq!((usable("dana"), usable("kim")), (json!(true), json!(false)));
+    assert_eq!(quash.run(&["account", "show", "gone"], "").code(), 4, "who may not sign in there isn't here");
+
+    let refresh = |token: &str| quash.post_json("/api/token/refresh/", &json!({ "refresh": token }), None);
+    let verify = |token: &str| quash.post_json("/api/token/verify/", &json!({ "token": token }), None).status;
+    assert_eq!(verify(&blacklisted.refresh), 200, "what Django has blacklisted quash can't know");
+    let carry_over = guide::block_for("# carry_over.py", &quash.url);
+    assert_eq!(site.manage(&["shell", "-v", "0"], &carry_over).trim(), "1 carried over");
+    assert_eq!((verify(&blacklisted.refresh), verify(&kept.refresh)), (401, 200));
+    assert_eq!(refresh(&blacklisted.refresh).body["detail"], "Token is blacklisted");
+    let again = site.manage(&["shell", "-v", "0"], &carry_over);
+    assert_eq!(again.lines().last(), Some("0 carried over"), "{again}");
+    assert!(again.contains("Token is blacklisted"), "{again}");
+
+    // Nobody has to sign in again, and whoever does needs no other password.
+    let adopted = refresh(&kept.refresh);
+    assert_eq!(adopted.status, 200, "{}", adopted.text);
+    let pair = quash.sign_in("dana", PASSWORD);
+
+    // The day after: the same quash with a key of its own, and nodes that fetch it.
+    drop((quash, node));
+    let settings = guide::settings("# quash.toml, with keys that nodes fetch");
+    let quash = room.quash(&settings);
+    site.configure(&guide::block_for("# settings.py of a node", &quash.url));
+    let node = site.start();
+    assert_eq!(node.orders(&pair.access).status, 401, "signed with the secret");
+    let renewed = quash.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
+    let access = renewed.body["access"].as_str().expect("a token");
+    assert_eq!(node.orders(access).status, 200, "and refreshed, with the key that it fetches");
+    let of_adoption = adopted.body["refresh"].as_str().expect("a token");
+    let renewed = quash.post_json("/api/token/refresh/", &json!({ "refresh": of_adoption }), None);
+    assert_eq!(renewed.status, 200, "an adopted session is one of ours: {}", renewed.text);
+}

@@ -1,0 +1,218 @@
+//! Nodes: Django sites that verify quash's access tokens, with settings of Simple JWT and nothing else.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::guide;
+use crate::hostile::base64url;
+use crate::python::{PyJwt, python};
+use crate::room::{PASSWORD, Room, SECRET, add_account};
+use crate::site::Site;
+use crate::support::{Answer, Server, claims, quash, run};
+
+/// A quash that signs with the site's secret.
+const SHARED: &str = "[tokens]\nalgorithm = \"HS256\"\nsigning_key_file = \"django.secret\"\n";
+
+#[test]
+fn a_node_with_the_shared_secret_takes_quashs_access_tokens() {
+    let Some(python) = python() else { return };
+    let room = Room::new();
+    let site = Site::new(&python, &room);
+    let quash = room.quash(&guide::settings("# quash.toml, with the site's secret"));
+    import_accounts(&site, &quash, &python);
+    let pair = quash.sign_in("dana", PASSWORD);
+    let node = site.start();
+
+    let taken = node.orders(&pair.access);
+    assert_eq!((taken.status, &taken.body), (200, &json!({ "id": 1, "username": "dana" })), "{}", taken.text);
+    assert_eq!(refusal(&node.orders(&tampered(&pair.access))), "Token is invalid");
+    assert_eq!(refusal(&node.orders(&pair.refresh)), "Token has wrong type");
+    assert_eq!(node.post("/api/token/verify/", &json!({ "token": pair.refresh })).status, 200, "it knows nothing of sessions");
+
+    // What the guide says can't be reached.
+    let ended = quash.post_json("/api/logout/", &json!({ "refresh": pair.refresh }), Some(&pair.access));
+    assert_eq!(ended.status, 200, "{}", ended.text);
+    assert_eq!(quash.get("/v1/me", Some(&pair.access)).status, 401);
+    assert_eq!(node.orders(&pair.access).status, 200);
+}
+
+#[test]
+fn issuer_and_audience_are_those_that_both_sides_set() {
+    let Some(python) = python() else { return };
+    let room = Room::new();
+    let site = Site::new(&python, &room);
+    site.configure(r#"SIMPLE_JWT = {"ISSUER": "https://auth.example", "AUDIENCE": ["shop", "blog"]}"#);
+    let node = site.start();
+
+    for (said, expected) in [
+        ("issuer = \"https://auth.example\"\naudience = [\"blog\", \"wiki\"]\n", None),
+        ("issuer = \"https://auth.example\"\naudience = \"shop\"\n", None),
+        ("issuer = \"https://auth.example\"\naudience = \"wiki\"\n", Some("Token is invalid")),
+        ("issuer = \"https://other.example\"\naudience = \"shop\"\n", Some("Token is invalid")),
+        ("issuer = \"https://auth.example\"\n", Some("Token is invalid")),
+        ("audience = \"shop\"\n", Some("Token is invalid")),
+    ] {
+        let quash = room.quash(&format!("{SHARED}{said}"));
+        if quash.run(&["account", "show", "dana"], "").code() != 0 {
+            add_account(&quash, "dana", "1");
+        }
+        let answer = node.orders(&quash.sign_in("dana", PASSWORD).access);
+        match expected {
+            None => assert_eq!(answer.status, 200, "{said}: {}", answer.text),
+            Some(expected) => assert_eq!(refusal(&answer), expected, "{said}"),
+        }
+    }
+}
+
+#[test]
+fn a_node_fetches_the_keys_of_edwards_and_elliptic_curves() {
+    takes_by_published_keys(&["EdDSA", "ES256", "ES384"]);
+}
+
+#[test]
+fn a_node_fetches_rsa_keys() {
+    takes_by_published_keys(&["RS256", "RS384", "RS512"]);
+}
+
+#[test]
+fn a_node_fetches_rsa_keys_for_pss() {
+    takes_by_published_keys(&["PS256", "PS384", "PS512"]);
+}
+
+/// One quash that changes its algorithm, and for each a node that has learnt it from the guide.
+fn takes_by_published_keys(algorithms: &[&str]) {
+    let Some(python) = python() else { return };
+    let room = Room::new();
+    let site = Site::new(&python, &room);
+    let settings = guide::settings("# quash.toml, with keys that nodes fetch");
+    assert!(settings.contains("algorithm = \"ES256\""), "{settings}");
+    let mut before = None;
+    for algorithm in algorithms {
+        let quash = room.quash(&settings.replacen("ES256", algorithm, 1));
+        if before.is_none() {
+            add_account(&quash, "dana", "1");
+        }
+        let simple_jwt = guide::block_for("# settings.py of a node", &quash.url);
+        assert!(simple_jwt.contains("\"ES256\""), "{simple_jwt}");
+        site.configure(&simple_jwt.replace("ES256", algorithm));
+        let node = site.start();
+
+        let pair = quash.sign_in("dana", PASSWORD);
+        let taken = node.orders(&pair.access);
+        assert_eq!((taken.status, &taken.body["username"]), (200, &json!("dana")), "{algorithm}: {}", taken.text);
+        assert_eq!(refusal(&node.orders(&tampered(&pair.access))), "Token is invalid", "{algorithm}");
+        assert_eq!(refusal(&node.orders(&pair.refresh)), "Token has wrong type", "{algorithm}");
+        // Its key is published still, but a node believes one algorithm.
+        if let Some(before) = before.replace(pair) {
+            assert_eq!(quash.get("/v1/me", Some(&before.access)).status, 200, "{algorithm}: the key of before goes on verifying");
+            assert_eq!(refusal(&node.orders(&before.access)), "Token is invalid", "{algorithm}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_checks_the_password_refuses_tokens_from_before_its_change() {
+    let Some(python) = python() else { return };
+    let room = Room::new();
+    let site = Site::new(&python, &room);
+    site.configure(r#"SIMPLE_JWT = {"CHECK_REVOKE_TOKEN": True}"#);
+    let checking = guide::settings("# quash.toml, for nodes with CHECK_REVOKE_TOKEN");
+    let quash = room.quash(&checking.replacen("[tokens]\n", SHARED, 1));
+    import_accounts(&site, &quash, &python);
+    let node = site.start();
+
+    let pair = quash.sign_in("dana", PASSWORD);
+    assert_eq!(node.orders(&pair.access).status, 200);
+    let refreshed = quash.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
+    let access = refreshed.body["access"].as_str().expect("a token").to_owned();
+    assert_eq!(node.orders(&access).status, 200, "signing in has left the hash as Django has made it");
+    // By a quash that doesn't say it, a node with this setting is told nothing that it believes.
+    let elsewhere = Room::new();
+    let silent = elsewhere.quash(SHARED);
+    add_account(&silent, "dana", "1");
+    let refused = node.orders(&silent.sign_in("dana", PASSWORD).access);
+    assert_eq!((refused.status, refused.body["code"].as_str()), (401, Some("password_changed")), "{}", refused.text);
+
+    site.shell("from django.contrib.auth.models import User; u = User.objects.get(pk=1); u.set_password('another one'); u.save()");
+    for old in [&pair.access, &access] {
+        let refused = node.orders(old);
+        assert_eq!((refused.status, refused.body["code"].as_str()), (401, Some("password_changed")), "{}", refused.text);
+    }
+}
+
+#[test]
+fn users_are_named_as_the_node_names_them() {
+    let Some(python) = python() else { return };
+    let room = Room::new();
+    let site = Site::new(&python, &room);
+    for (theirs, ours, expected) in [
+        (r#""USER_ID_CLAIM": "sub""#, "user_id_claim = \"sub\"", json!({ "sub": "1" })),
+        ("", "user_id_type = \"int\"", json!({ "user_id": 1 })),
+        (r#""USER_ID_FIELD": "username""#, "user_id_field = \"username\"", json!({ "user_id": "dana" })),
+        (r#""TOKEN_TYPE_CLAIM": "typ", "JTI_CLAIM": "id""#, "token_type_claim = \"typ\"\njti_claim = \"id\"", json!({ "typ": "access" })),
+    ] {
+        site.configure(&format!("SIMPLE_JWT = {{{theirs}}}"));
+        let node = site.start();
+        let quash = room.quash(&format!("{SHARED}{ours}\n"));
+        if quash.run(&["account", "show", "dana"], "").code() != 0 {
+            add_account(&quash, "dana", "1");
+        }
+        let access = quash.sign_in("dana", PASSWORD).access;
+        let said = claims(&access);
+        assert!(expected.as_object().expect("claims").iter().all(|(name, value)| said[name] == *value), "{said}");
+        let taken = node.orders(&access);
+        assert_eq!((taken.status, &taken.body), (200, &json!({ "id": 1, "username": "dana" })), "{ours}: {}", taken.text);
+    }
+}
+
+#[test]
+fn a_user_id_that_is_a_number_can_only_be_called_otherwise_than_sub() {
+    let Some(python) = python() else { return };
+    let mut pyjwt = PyJwt::start(&python);
+    for (said, expected) in
+        [(json!({ "sub": 1 }), Err("InvalidSubjectError".into())), (json!({ "user_id": 1 }), Ok(json!({ "user_id": 1 })))]
+    {
+        let token = pyjwt.sign(&said, SECRET, "HS256", &json!({}));
+        assert_eq!(pyjwt.verify(&token, "HS256", SECRET), expected);
+    }
+    // So quash refuses what no node would take.
+    let room = Room::new();
+    room.write("quash.toml", &format!("{SHARED}user_id_type = \"int\"\nuser_id_claim = \"sub\"\n"));
+    let mut check = quash();
+    check.args(["config", "check", "--config"]).arg(room.path().join("quash.toml"));
+    let checked = run(check, "");
+    assert_eq!(checked.code(), 2, "{}", checked.stdout);
+    assert!(checked.stderr.contains("makes a number of sub"), "{}", checked.stderr);
+}
+
+/// Runs what the guide says, with all users of the site.
+pub(crate) fn import_accounts(site: &Site, quash: &Server, python: &Path) {
+    let programs = [python.parent(), Path::new(env!("CARGO_BIN_EXE_quash")).parent()].map(|folder| folder.expect("a folder"));
+    let path = std::env::join_paths(programs.into_iter().chain([Path::new("/usr/bin"), Path::new("/bin")])).expect("paths");
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(guide::block("# every active user, with id and hash")).current_dir(site.folder());
+    command.env_clear().env("PATH", path).env("QUASH_DATA_DIR", &quash.data_dir);
+    let ended = run(command, "");
+    assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
+    let added = quash.run(&["account", "show", "dana", "--json"], "").json();
+    assert_eq!((&added["subject"], &added["password_usable"]), (&json!("1"), &json!(true)), "{added}");
+}
+
+/// The same token with another user's id, under the same signature.
+fn tampered(token: &str) -> String {
+    let mut parts: Vec<&str> = token.split('.').collect();
+    let mut said = claims(token);
+    said["user_id"] = json!("2");
+    let payload = base64url(said.to_string().as_bytes());
+    parts[1] = &payload;
+    parts.join(".")
+}
+
+/// Why a token was refused, in Simple JWT's words.
+fn refusal(answer: &Answer) -> String {
+    assert_eq!((answer.status, answer.body["code"].as_str()), (401, Some("token_not_valid")), "{}", answer.text);
+    let message = answer.body["messages"][0]["message"].as_str().or(answer.body["detail"].as_str());
+    message.expect("a message").to_owned()
+}
