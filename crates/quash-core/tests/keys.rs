@@ -1,14 +1,18 @@
 //! Keys: what is taken for one, in which forms, and what is published. Their private halves come from the crypto
 //! library itself.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, EcPublicKeyUncompressedBin, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use quash_core::model::Kid;
+use quash_core::model::{Kid, ScopeHasher};
 use quash_core::token::{
-    Algorithm, Family, KeyFault, KeyRing, KeySet, KeySetFault, RefreshKey, SigningKey, Unverified, VerifyingKey, read_secret,
+    Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, KeySetFault, RefreshKey, SigningKey, Unverified,
+    VerifyingKey, read_secret,
 };
 use serde_json::{Value, json};
 
@@ -261,5 +265,26 @@ fn a_set_of_keys_is_read_strictly() {
     assert_eq!(read(json!(vec![ed(); 101])).map(|_| ()), Err(KeySetFault::TooMany));
     for text in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[1]}"#, r#"{"keys":[],"keys":[]}"#] {
         assert_eq!(KeySet::parse(text.as_bytes()).map(|_| ()), Err(KeySetFault::Malformed), "{text}");
+    }
+}
+
+/// A secret of ours that another issuer signs with, too, is one key. Its tokens may call it by a name of their own.
+#[test]
+fn a_shared_secret_is_found_by_every_name_that_it_has() {
+    let ours = SigningKey::new(Algorithm::Hs256, &[7; 32], Some(kid("ours"))).expect("a key");
+    let named = |name: &str| SigningKey::new(Algorithm::Hs256, &[7; 32], Some(kid(name))).expect("a key");
+    let issuer = Arc::new(Issuer {
+        name: "theirs".into(),
+        scopes: ScopeHasher::ours([0; 16]),
+        max_lifetime: Duration::from_secs(60),
+        iss: Expected::Anything,
+        aud: Expected::Anything,
+    });
+    let foreign = ForeignKey { key: named("theirs").verifying().clone(), named: true, issuer };
+    let ring = KeyRing::with_foreign(1, vec![ours.verifying().clone()], vec![foreign]);
+    for (name, found) in [("ours", true), ("theirs", true), ("nobody's", false)] {
+        let token = named(name).sign(b"{}").expect("a signature");
+        let verified = Unverified::parse(&token).and_then(|token| token.verify(&ring).map(|(_, key)| key.kid().clone()));
+        assert_eq!(verified.ok(), found.then(|| kid("ours")), "{name}: striking it ends both uses");
     }
 }

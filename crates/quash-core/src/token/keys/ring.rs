@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::jwk::{Jwk, JwkSet};
 use super::verifying::VerifyingKey;
-use crate::model::{Invalid, ScopeHasher};
+use crate::model::{Invalid, Kid, ScopeHasher};
 use crate::token::claims::Audience;
 use crate::token::jws::Header;
 
@@ -15,7 +15,7 @@ use crate::token::jws::Header;
 pub struct KeyRing {
     version: u64,
     own: Vec<OwnKey>,
-    foreign: Vec<ForeignKey>,
+    foreign: Vec<TheirKey>,
 }
 
 /// Another issuer, whose tokens are taken as they are.
@@ -53,6 +53,14 @@ pub struct ForeignKey {
     pub issuer: Arc<Issuer>,
 }
 
+/// As [`ForeignKey`]. What tokens call it may be another name than its own, where it is also one of ours.
+#[derive(Clone, Debug)]
+struct TheirKey {
+    key: VerifyingKey,
+    called: Option<Kid>,
+    issuer: Arc<Issuer>,
+}
+
 #[derive(Clone, Debug)]
 struct OwnKey {
     key: VerifyingKey,
@@ -77,12 +85,14 @@ impl KeyRing {
     }
 
     /// The ring of our own keys and of others'. A key that is both is one key, with our kid: striking it ends both uses.
-    pub fn with_foreign(version: u64, keys: Vec<VerifyingKey>, mut foreign: Vec<ForeignKey>) -> Self {
-        for theirs in &mut foreign {
-            if let Some(ours) = keys.iter().find(|ours| ours.is_same_key(&theirs.key) && ours.algorithm() == theirs.key.algorithm()) {
-                theirs.key = ours.clone();
-            }
-        }
+    pub fn with_foreign(version: u64, keys: Vec<VerifyingKey>, foreign: Vec<ForeignKey>) -> Self {
+        let taken_in = |theirs: ForeignKey| {
+            let ForeignKey { key, named, issuer } = theirs;
+            let called = named.then(|| key.kid().clone());
+            let ours = keys.iter().find(|ours| ours.is_same_key(&key) && ours.algorithm() == key.algorithm());
+            TheirKey { key: ours.cloned().unwrap_or(key), called, issuer }
+        };
+        let foreign: Vec<TheirKey> = foreign.into_iter().map(taken_in).collect();
         let shared_with =
             |key: &VerifyingKey| foreign.iter().find(|theirs| theirs.key.is_same_key(key)).map(|theirs| &theirs.issuer).cloned();
         let own = keys.into_iter().map(|key| OwnKey { shared_with: shared_with(&key), key }).collect();
@@ -115,19 +125,19 @@ impl KeyRing {
         let algorithm = super::algorithm::Algorithm::parse(&header.algorithm).ok_or(Invalid::Algorithm)?;
         let candidates: Vec<_> = match &header.kid {
             Some(kid) => {
-                let is_named = |key: &&VerifyingKey| key.kid().as_str() == kid;
-                match self.own.iter().find(|own| is_named(&&own.key)) {
+                let is_it = |called: &Kid| called.as_str() == kid;
+                match self.own.iter().find(|own| is_it(own.key.kid())) {
                     Some(own) => vec![own.candidate()],
                     None => {
-                        self.foreign.iter().filter(|foreign| foreign.named && is_named(&&foreign.key)).map(ForeignKey::candidate).collect()
+                        self.foreign.iter().filter(|theirs| theirs.called.as_ref().is_some_and(is_it)).map(TheirKey::candidate).collect()
                     }
                 }
             }
             // Which of several is meant can't be told without a name.
             None => {
-                let unnamed: Vec<_> =
-                    self.foreign.iter().filter(|foreign| !foreign.named && foreign.key.algorithm() == algorithm).collect();
-                if unnamed.len() > 1 { Vec::new() } else { unnamed.into_iter().map(ForeignKey::candidate).collect() }
+                let is_unnamed = |theirs: &&TheirKey| theirs.called.is_none() && theirs.key.algorithm() == algorithm;
+                let unnamed: Vec<_> = self.foreign.iter().filter(is_unnamed).collect();
+                if unnamed.len() > 1 { Vec::new() } else { unnamed.into_iter().map(TheirKey::candidate).collect() }
             }
         };
         if candidates.is_empty() {
@@ -144,7 +154,7 @@ impl OwnKey {
     }
 }
 
-impl ForeignKey {
+impl TheirKey {
     /// A token without `kid`, or under a name that isn't ours, is none of ours, whoever else signs with the key.
     fn candidate(&self) -> Candidate<'_> {
         Candidate { key: &self.key, ours: false, issuer: Some(&self.issuer) }
