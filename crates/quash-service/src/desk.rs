@@ -8,7 +8,7 @@ use quash_core::model::{
     Account, Actor, Change, Clock, Entropy, ForeignLoaded, ForeignTokens, Head, Kid, Policy, Reason, Receipt, Refusal, Scope, ScopeHasher,
     Seq, Session, SessionState, Timestamp, UserIdField, draw,
 };
-use quash_core::token::{Grant, Issued, JwkSet, KeyFault, Minting, mint};
+use quash_core::token::{Algorithm, Grant, Issued, JwkSet, KeyFault, Minting, mint};
 use quash_store::{Store, StoreError};
 use quash_verify::{Guard, GuardSetup, MoreKeys};
 use tokio::sync::{Notify, mpsc, watch};
@@ -65,6 +65,9 @@ pub enum StartError {
     /// The key that the settings name is none.
     #[error("the signing key of the settings {0}")]
     SigningKey(#[source] KeyFault),
+    /// The key that the settings name has signed with another algorithm, and still verifies what it signed.
+    #[error("the signing key of the settings has signed with {}, and a key is for one algorithm", .0.as_str())]
+    OfAnotherAlgorithm(Algorithm),
     /// The key of another issuer is none.
     #[error("the key of the issuer {0} {1}")]
     ForeignKey(String, #[source] KeyFault),

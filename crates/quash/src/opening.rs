@@ -96,6 +96,8 @@ fn start_error(error: StartError, data_dir: &DataDir) -> CommandError {
         StartError::Store(StoreError::Full | StoreError::Conflict) => CommandError::new(Exit::Unavailable, message),
         StartError::WrongMasterKey => CommandError::failure(message)
             .hint(format!("put back the {} that belongs to this database", data_dir.master_key_path().display())),
+        StartError::OfAnotherAlgorithm(_) => CommandError::failure(message)
+            .hint("name a new key for the new algorithm, or none, and quash makes one; the old key goes on verifying as long as it must"),
         StartError::Store(_) | StartError::NoSigningKey | StartError::Key(..) | StartError::SigningKey(_) | StartError::ForeignKey(..) => {
             CommandError::failure(message)
         }

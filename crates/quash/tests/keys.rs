@@ -82,6 +82,33 @@ fn keys_are_listed_without_a_server() {
     assert!(!table.contains("fifty") && !keys.to_string().contains("fifty"), "{keys}{table}");
 }
 
+/// RFC 8725 3.1: each key is for exactly one algorithm. Going back to a key that still verifies makes no other.
+#[test]
+fn a_key_of_the_settings_is_for_one_algorithm() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let (data_dir, secret) = (room.path().join("data"), room.path().join("secret"));
+    fs::write(&secret, SECRET).expect("it is ours");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let named = format!("tokens.signing_key_file={}", secret.display());
+    let list = |algorithm: &str| {
+        let algorithm = format!("tokens.algorithm={algorithm}");
+        on(&data_dir, &["account", "list", "--set", &algorithm, "--set", &named], "")
+    };
+    let of_ours = ["account", "add", "dana", "--set", "tokens.algorithm=HS256", "--set", &named];
+    assert_eq!(on(&data_dir, &of_ours, "").code(), 0);
+    let refused = list("HS384");
+    assert_eq!(refused.code(), 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("has signed with HS256, and a key is for one algorithm"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("name a new key for the new algorithm, or none"), "{}", refused.stderr);
+    let keys = |args: &[&str]| on(&data_dir, &[&["key", "list", "--json"], args].concat(), "").json()["keys"].clone();
+    assert_eq!(keys(&[])[1]["algorithm"], "EdDSA");
+    let resumed = keys(&["--set", "tokens.algorithm=HS256", "--set", &named]);
+    assert_eq!(
+        (&resumed[0]["state"], &resumed[1]["state"], resumed.as_array().map(Vec::len)),
+        (&json!("current"), &json!("retiring"), Some(2))
+    );
+}
+
 #[test]
 fn a_running_server_tells_its_keys_and_those_of_other_issuers() {
     let (room, publisher, away) = (tempfile::tempdir().expect("a temporary directory"), Publisher::start(), closed());

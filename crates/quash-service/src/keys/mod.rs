@@ -117,9 +117,11 @@ impl Opening<'_> {
     /// Sees to it that the current key is this one. Keys are compared by what they are, not by what they are called.
     async fn take_current(&self, records: &[KeyRecord], algorithm: Algorithm, secret: &[u8]) -> Result<(), StartError> {
         let wanted = SigningKey::insecure_new(algorithm, secret, make::random_kid(self.entropy)).map_err(StartError::SigningKey)?;
-        for record in records.iter().filter(|record| record.algorithm == algorithm) {
+        for record in records {
             if self.key(record)?.verifying().is_same_key(wanted.verifying()) {
                 return match record.state {
+                    // RFC 8725 3.1: each key is for exactly one algorithm.
+                    _ if record.algorithm != algorithm => Err(StartError::OfAnotherAlgorithm(record.algorithm)),
                     KeyState::Current => Ok(()),
                     KeyState::Retiring { .. } => self.resume(record, records).await,
                 };
