@@ -9,6 +9,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::RsaKeyPair;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use support::{Server, on};
 
@@ -84,7 +89,35 @@ fn keys_are_listed_without_a_server() {
 
 /// RFC 8725 3.1: each key is for exactly one algorithm. Going back to a key that still verifies makes no other.
 #[test]
-fn a_key_of_the_settings_is_for_one_algorithm() {
+fn a_key_pair_of_the_settings_is_for_one_algorithm() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let (data_dir, file) = (room.path().join("data"), room.path().join("key"));
+    let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
+    let der: Pkcs8V1Der<'_> = pair.as_der().expect("PKCS #8");
+    fs::write(&file, format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref())))
+        .expect("it is ours");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let named = format!("tokens.signing_key_file={}", file.display());
+    let with = |args: &[&str], algorithm: &str| {
+        let algorithm = format!("tokens.algorithm={algorithm}");
+        on(&data_dir, &[args, &["--set", &algorithm, "--set", &named]].concat(), "")
+    };
+    assert_eq!(with(&["account", "add", "dana"], "RS256").code(), 0);
+    let refused = with(&["account", "list"], "PS256");
+    assert_eq!(refused.code(), 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("has signed with RS256, and a key is for one algorithm"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("name a new key for the new algorithm, or none"), "{}", refused.stderr);
+    assert_eq!(on(&data_dir, &["key", "list", "--json"], "").json()["keys"][1]["algorithm"], "EdDSA");
+    let resumed = with(&["key", "list", "--json"], "RS256").json()["keys"].clone();
+    assert_eq!(
+        (&resumed[0]["state"], &resumed[1]["state"], resumed.as_array().map(Vec::len)),
+        (&json!("current"), &json!("retiring"), Some(2))
+    );
+}
+
+/// A site that goes from HS256 to HS384 has one secret; its tokens name one key or the other.
+#[test]
+fn a_secret_of_the_settings_is_a_key_for_each_algorithm() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let (data_dir, secret) = (room.path().join("data"), room.path().join("secret"));
     fs::write(&secret, SECRET).expect("it is ours");
@@ -92,21 +125,13 @@ fn a_key_of_the_settings_is_for_one_algorithm() {
     let named = format!("tokens.signing_key_file={}", secret.display());
     let list = |algorithm: &str| {
         let algorithm = format!("tokens.algorithm={algorithm}");
-        on(&data_dir, &["account", "list", "--set", &algorithm, "--set", &named], "")
+        on(&data_dir, &["key", "list", "--json", "--set", &algorithm, "--set", &named], "").json()["keys"].clone()
     };
-    let of_ours = ["account", "add", "dana", "--set", "tokens.algorithm=HS256", "--set", &named];
-    assert_eq!(on(&data_dir, &of_ours, "").code(), 0);
-    let refused = list("HS384");
-    assert_eq!(refused.code(), 1, "{}", refused.stderr);
-    assert!(refused.stderr.contains("has signed with HS256, and a key is for one algorithm"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("name a new key for the new algorithm, or none"), "{}", refused.stderr);
-    let keys = |args: &[&str]| on(&data_dir, &[&["key", "list", "--json"], args].concat(), "").json()["keys"].clone();
-    assert_eq!(keys(&[])[1]["algorithm"], "EdDSA");
-    let resumed = keys(&["--set", "tokens.algorithm=HS256", "--set", &named]);
-    assert_eq!(
-        (&resumed[0]["state"], &resumed[1]["state"], resumed.as_array().map(Vec::len)),
-        (&json!("current"), &json!("retiring"), Some(2))
-    );
+    assert_eq!(on(&data_dir, &["account", "add", "dana", "--set", "tokens.algorithm=HS256", "--set", &named], "").code(), 0);
+    let first = list("HS256");
+    let second = list("HS384");
+    assert_eq!((&second[0]["kid"], &second[0]["state"], &second[1]["state"]), (&first[0]["kid"], &json!("retiring"), &json!("current")));
+    assert_ne!(second[0]["kid"], second[1]["kid"]);
 }
 
 #[test]

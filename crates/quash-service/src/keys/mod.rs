@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use quash_core::model::{Change, Clock, Entropy, KeyRecord, KeySource, KeyState, draw};
-use quash_core::token::{Algorithm, RefreshKey, SigningKey, VerifyingKey};
+use quash_core::token::{Algorithm, Family, RefreshKey, SigningKey, VerifyingKey};
 use quash_store::{Store, StoreError};
 use zeroize::Zeroizing;
 
@@ -117,10 +117,12 @@ impl Opening<'_> {
     /// Sees to it that the current key is this one. Keys are compared by what they are, not by what they are called.
     async fn take_current(&self, records: &[KeyRecord], algorithm: Algorithm, secret: &[u8]) -> Result<(), StartError> {
         let wanted = SigningKey::insecure_new(algorithm, secret, make::random_kid(self.entropy)).map_err(StartError::SigningKey)?;
-        for record in records {
+        // RFC 8725 3.1: each key is for exactly one algorithm. A secret is another key for each, with a kid of its own: a
+        // site that goes from HS256 to HS512 has one secret. A key pair would be published twice under one kid.
+        let is_other_key = |record: &KeyRecord| algorithm.family() == Family::Hmac && record.algorithm != algorithm;
+        for record in records.iter().filter(|record| !is_other_key(record)) {
             if self.key(record)?.verifying().is_same_key(wanted.verifying()) {
                 return match record.state {
-                    // RFC 8725 3.1: each key is for exactly one algorithm.
                     _ if record.algorithm != algorithm => Err(StartError::OfAnotherAlgorithm(record.algorithm)),
                     KeyState::Current => Ok(()),
                     KeyState::Retiring { .. } => self.resume(record, records).await,
