@@ -202,23 +202,6 @@ async fn of_multipart(request: Request) -> Result<Map<String, Value>, BodyFault>
     Ok(values)
 }
 
-/// Reads a body as the endpoints do, and tells all that is wrong with it.
-#[cfg(fuzzing)]
-pub async fn fuzz(media_type: &str, body: Vec<u8>) {
-    let Ok(request) = Request::builder().header(CONTENT_TYPE, media_type).body(Body::from(body)) else { return };
-    let read = Fields::read(request).await.and_then(|mut fields| {
-        let texts = [("username", Take::Trimmed), ("password", Take::AsSent), ("refresh", Take::Trimmed), ("token", Take::Trimmed)];
-        for (name, take) in texts {
-            let text = fields.text(name, take, limits::PASSWORD_CHARS);
-            assert!(!text.contains('\0') && text.chars().count() <= limits::PASSWORD_CHARS, "{name}: {text:?}");
-        }
-        fields.done()
-    });
-    if let Err(fault) = read {
-        let _ = crate::error::Fault::from(fault).into_token_answer(&crate::DoorSettings::default());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,4 +50,4 @@ pub use tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
 pub use quash_verify::{SchemeCase, TokenHeader};
 
 #[cfg(fuzzing)]
-pub use body::fuzz as fuzz_body;
+pub mod fuzz;

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use quash_core::decide::{Cause, PresentedForeign, renew_everything};
 use quash_core::model::{
-    Account, Actor, Change, Clock, Entropy, ForeignLoaded, ForeignTokens, Head, Kid, Policy, Reason, Receipt, Refusal, Scope, ScopeHasher,
-    Seq, Session, SessionState, Timestamp, UserIdField, draw,
+    Account, Actor, Change, Clock, Entropy, ForeignLoaded, ForeignTokens, Head, Policy, Reason, Receipt, Refusal, Scope, ScopeHasher, Seq,
+    Session, SessionState, Timestamp, UserIdField, draw,
 };
-use quash_core::token::{Algorithm, Grant, Issued, JwkSet, KeyFault, Minting, mint};
+use quash_core::token::{Grant, Issued, JwkSet, Minting, mint};
 use quash_store::{Store, StoreError};
 use quash_verify::{Guard, GuardSetup, MoreKeys};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::failure::{Failure, Unavailable};
+use crate::failure::{Failure, StartError, Unavailable};
 use crate::feed;
 use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys};
 use crate::passwords::{MAX_CLASSES, Passwords};
@@ -48,32 +48,6 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
     /// Where chance comes from.
     pub entropy: Arc<dyn Entropy>,
-}
-
-/// Why a service can't start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The store can't be used.
-    #[error("the store cannot be used: {0}")]
-    Store(#[source] StoreError),
-    /// The secrets in the store were sealed with another master key.
-    #[error("the secrets in the store were sealed with another master key")]
-    WrongMasterKey,
-    /// There is no key to sign with.
-    #[error("there is no key to sign with")]
-    NoSigningKey,
-    /// The key that the settings name is none.
-    #[error("the signing key of the settings {0}")]
-    SigningKey(#[source] KeyFault),
-    /// The key that the settings name has signed with another algorithm, and still verifies what it signed.
-    #[error("the signing key of the settings has signed with {}, and a key is for one algorithm", .0.as_str())]
-    OfAnotherAlgorithm(Algorithm),
-    /// The key of another issuer is none.
-    #[error("the key of the issuer {0} {1}")]
-    ForeignKey(String, #[source] KeyFault),
-    /// A key in the store is none.
-    #[error("the key {0} in the store cannot be used: {1}")]
-    Key(Kid, #[source] KeyFault),
 }
 
 pub(crate) struct Desk {
@@ -244,10 +218,4 @@ async fn rename_bearers(store: &dyn Store, policy: &Policy, scopes: &ScopeHasher
         store.commit(Change::Remember { name: NAME, value: field.into() }).await?;
     }
     Ok(())
-}
-
-impl From<StoreError> for StartError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }

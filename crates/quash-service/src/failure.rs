@@ -1,9 +1,36 @@
-//! Failures: the client's fault, or ours. What a client is told of either is made at the door.
+//! Failures: of a start, and of a use case, the client's fault or ours. What a client is told is made at the door.
 
 use std::time::Duration;
 
-use quash_core::model::{Refusal, limits};
+use quash_core::model::{Kid, Refusal, limits};
+use quash_core::token::{Algorithm, KeyFault};
 use quash_store::StoreError;
+
+/// Why a service can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store can't be used.
+    #[error("the store cannot be used: {0}")]
+    Store(#[source] StoreError),
+    /// The secrets in the store were sealed with another master key.
+    #[error("the secrets in the store were sealed with another master key")]
+    WrongMasterKey,
+    /// There is no key to sign with.
+    #[error("there is no key to sign with")]
+    NoSigningKey,
+    /// The key that the settings name is none.
+    #[error("the signing key of the settings {0}")]
+    SigningKey(#[source] KeyFault),
+    /// The key that the settings name has signed with another algorithm, and still verifies what it signed.
+    #[error("the signing key of the settings has signed with {}, and a key is for one algorithm", .0.as_str())]
+    OfAnotherAlgorithm(Algorithm),
+    /// The key of another issuer is none.
+    #[error("the key of the issuer {0} {1}")]
+    ForeignKey(String, #[source] KeyFault),
+    /// A key in the store is none.
+    #[error("the key {0} in the store cannot be used: {1}")]
+    Key(Kid, #[source] KeyFault),
+}
 
 /// Why a use case has no result.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,5 +120,11 @@ impl Conflicts {
     pub(crate) fn again(&mut self, error: StoreError) -> Result<(), Failure> {
         self.0 += 1;
         if error == StoreError::Conflict && self.0 <= limits::CONFLICTS { Ok(()) } else { Err(error.into()) }
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }

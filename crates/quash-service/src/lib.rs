@@ -31,9 +31,9 @@ mod inspect;
 mod upkeep;
 
 pub use accounts::{AddFault, Me, NewAccount, NewPassword, NewState, SessionSeen};
-pub use desk::{Service, Setup, StartError};
+pub use desk::{Service, Setup};
 pub use end::{Ended, RefusedAccess};
-pub use failure::{Failure, Unavailable};
+pub use failure::{Failure, StartError, Unavailable};
 pub use inspect::{Inspection, RevokedBy, Standing};
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeysFrom, KeysSeen,

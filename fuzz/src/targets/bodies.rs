@@ -19,5 +19,5 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread
 pub(super) fn run(data: &[u8]) {
     let Some((choice, body)) = data.split_first() else { return };
     let media_type = MEDIA_TYPES[usize::from(*choice) % MEDIA_TYPES.len()];
-    RUNTIME.block_on(quash_server::fuzz_body(media_type, body.to_vec()));
+    RUNTIME.block_on(quash_server::fuzz::body(media_type, body.to_vec()));
 }

@@ -12,6 +12,8 @@ pub mod limits {
 
     /// The longest token, in bytes.
     pub const TOKEN_BYTES: usize = 8192;
+    /// How many keys a set of another issuer's may have.
+    pub const JWK_SET_KEYS: usize = 100;
     /// The deepest nesting of JSON, in tokens and in request bodies; the outermost value is at depth 1.
     pub const JSON_DEPTH: usize = 16;
     /// The longest password, in characters.

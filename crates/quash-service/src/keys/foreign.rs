@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use super::list::{IssuerKeySeen, IssuerSeen, KeysFrom};
-use crate::desk::StartError;
+use crate::failure::StartError;
 use crate::vault::MasterKey;
 
 /// Another issuer, whose tokens are taken.

@@ -13,7 +13,7 @@ use quash_core::token::{Algorithm, Family, RefreshKey, SigningKey, VerifyingKey}
 use quash_store::{Store, StoreError};
 use zeroize::Zeroizing;
 
-use crate::desk::StartError;
+use crate::failure::StartError;
 use crate::vault::MasterKey;
 
 pub use foreign::{FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup};

@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_decoy_matches_nothing_and_is_of_its_class() {
-        let mut arena = super::super::hasher::Arena::default();
+        let mut arena = super::super::arena::Arena::default();
         for text in ["argon2i$v=16$m=64,t=1,p=8", "bcrypt$4", "bcrypt_sha256$4", "pbkdf2_sha1$1", "pbkdf2_sha256$1", "scrypt$2$1$1"] {
             let decoys = decoys(1, &[]);
             let class = text.parse().expect("a class");

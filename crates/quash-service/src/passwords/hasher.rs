@@ -1,8 +1,8 @@
 //! What hashes passwords: with Argon2id (RFC 9106), in memory that is used again. It compares with every known format.
 
-use argon2::Block;
 use quash_core::model::PasswordHash;
 
+use super::arena::Arena;
 use super::formats::{Argon2Cost, CostClass, Format, FormatFault};
 
 /// What hashes passwords. A trait, so that a test can count: each attempt to sign in costs exactly one
@@ -30,22 +30,9 @@ pub trait PasswordHasher: Send + Sync {
     fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault>;
 }
 
-/// The memory of one hash at a time. A fresh one costs a quarter of the hash.
-#[derive(Default)]
-pub struct Arena(Vec<Block>);
-
 /// Argon2id with 19 MiB, two passes and one lane.
 pub struct Argon2Hasher {
     cost: Argon2Cost,
-}
-
-impl Arena {
-    pub(super) fn blocks(&mut self, count: usize) -> &mut [Block] {
-        if self.0.len() < count {
-            self.0.resize(count, Block::new());
-        }
-        &mut self.0[..count]
-    }
 }
 
 impl Argon2Hasher {

@@ -1,5 +1,6 @@
 //! Passwords: hashed and compared in a bounded pool, exactly once for each attempt to sign in.
 
+mod arena;
 mod decoys;
 mod formats;
 mod hasher;
@@ -15,9 +16,10 @@ use crate::failure::{Failure, Unavailable};
 use decoys::Decoys;
 use pool::{Full, Pool};
 
+pub use arena::Arena;
 pub(crate) use decoys::MAX_CLASSES;
 pub use formats::{Cap, CostClass, FormatFault, FormatName};
-pub use hasher::{Arena, Argon2Hasher, PasswordHasher};
+pub use hasher::{Argon2Hasher, PasswordHasher};
 pub use pool::HashSettings;
 
 /// What becomes of a hash that isn't what would be made today, once its password has been seen.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use quash_core::model::Clock;
 use tokio::sync::oneshot;
 
-use super::hasher::Arena;
+use super::arena::Arena;
 
 /// How many passwords may be hashed at a time, and how many may wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,8 +1,8 @@
 //! A settings file to begin with: every key with its documentation, and its default commented out.
 
 use super::SECTIONS;
-use super::key::Unset;
-use super::table::{Description, Naming, Table};
+use super::key::{Description, Unset};
+use super::table::{Naming, Table};
 
 /// How much of the settings a draft holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

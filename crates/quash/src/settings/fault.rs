@@ -37,6 +37,14 @@ pub(crate) struct Fault {
     pub(crate) remedy: String,
 }
 
+/// What is wrong with a value, and what to do about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Wrong {
+    /// To be read after the key and its value.
+    pub(crate) fault: String,
+    pub(crate) remedy: String,
+}
+
 /// Shows that a fault has been told. Whoever has nothing else to give back can't go on with a wrong setting.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Told(());
@@ -51,6 +59,12 @@ pub(crate) struct Faults {
 
 /// Whoever has more faults than this has named the wrong file.
 const MOST: usize = 100;
+
+impl Wrong {
+    pub(super) fn new(fault: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { fault: fault.into(), remedy: remedy.into() }
+    }
+}
 
 impl Faults {
     /// Keeps a fault. It isn't even made where there are too many.

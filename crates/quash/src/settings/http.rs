@@ -3,10 +3,10 @@
 use quash_server::{Origin, TlsFiles};
 
 use super::fault::Told;
-use super::key::{DefaultsTo, Entry, Key, Optional};
+use super::key::{DefaultsTo, Description, Entry, Key, Optional};
 use super::kind::{Address, File, List, Listen, Switch, Text};
 use super::section::Section;
-use super::table::{Description, Naming, Table};
+use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table = Table {
     name: "http",

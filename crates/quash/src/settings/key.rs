@@ -1,7 +1,6 @@
 //! A key of a section, as its section's file describes it, and what holds where nobody sets it.
 
-use super::shape::Describe;
-use super::table::Description;
+use super::shape::{Describe, Shape};
 
 /// A key of a section: its kind says what may be written, and `unset` what holds where nothing is.
 #[derive(Clone, Copy)]
@@ -49,6 +48,18 @@ pub(super) trait Presence {
     fn absent<T>() -> Option<Self::Of<T>>;
 }
 
+/// All that is to be said about a key.
+#[derive(Clone, Debug)]
+pub(super) struct Description {
+    pub(super) name: String,
+    pub(super) shape: Shape,
+    pub(super) unset: Unset,
+    pub(super) doc: String,
+}
+
+/// What the key of the file that holds a value has after the value's own name.
+pub(super) const FILE: &str = "_file";
+
 /// A key, whatever its kind.
 pub(super) trait Entry {
     fn name(&self) -> &'static str;
@@ -61,6 +72,23 @@ impl Unset {
         match self {
             Self::DefaultsTo(toml) | Self::Optional { example: toml } | Self::Required { example: toml } => toml,
         }
+    }
+}
+
+impl Description {
+    /// The key of the file that may hold the value.
+    pub(super) fn file(&self) -> Option<Self> {
+        let example = self.unset.written();
+        let whose = match self.shape {
+            Shape::Secret => "; nobody but its owner and group may use it",
+            _ => "",
+        };
+        self.shape.may_be_in_a_file().then(|| Self {
+            name: format!("{}{FILE}", self.name),
+            shape: Shape::File,
+            unset: Unset::Optional { example },
+            doc: format!("The file that holds `{}` instead{whose}.", self.name),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quash_core::model::{ForeignTokens, Timestamp};
 
+use super::fault::Wrong;
 use super::shape::{Describe, Shape, either};
 use super::span::{self, Span};
 use super::value::{Found, Raw};
@@ -19,14 +20,6 @@ pub(super) trait Kind: Describe {
     /// # Errors
     /// It is of another kind, or out of bounds.
     fn read(&self, found: &Found) -> Result<Self::Value, Wrong>;
-}
-
-/// What is wrong with a value, and what to do about it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Wrong {
-    /// To be read after the key and its value.
-    pub(crate) fault: String,
-    pub(crate) remedy: String,
 }
 
 /// A text; never empty.
@@ -85,12 +78,6 @@ pub(super) struct Taking;
 /// A word that stands for nothing, or else what another kind allows.
 #[derive(Clone, Copy)]
 pub(super) struct Or<K>(pub(super) &'static str, pub(super) K);
-
-impl Wrong {
-    pub(super) fn new(fault: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { fault: fault.into(), remedy: remedy.into() }
-    }
-}
 
 impl Describe for Text {
     fn shape(&self) -> Shape {

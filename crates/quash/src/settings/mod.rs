@@ -47,7 +47,8 @@ use value::{Found, Raw, Values};
 
 pub(crate) use draft::{Extent, draft};
 pub(crate) use environment::Environment;
-pub(crate) use kind::{Listen, Wrong};
+pub(crate) use fault::Wrong;
+pub(crate) use kind::Listen;
 pub(crate) use log::{LogFormat, LogSettings};
 pub(crate) use schema::schema;
 pub(crate) use secret::{SecretText, read_text};

@@ -4,12 +4,12 @@
 use serde_json::{Map, Value, json};
 
 use super::SECTIONS;
-use super::key::Unset;
+use super::key::{Description, FILE, Unset};
 use super::layers::NAME_BYTES;
 use super::pattern;
 use super::shape::Shape;
 use super::show::value;
-use super::table::{Description, FILE, Naming, Table};
+use super::table::{Naming, Table};
 use super::value::Raw;
 
 /// The schema of the settings file.

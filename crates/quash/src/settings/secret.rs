@@ -8,7 +8,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::kind::Wrong;
+use super::fault::Wrong;
 
 /// A secret that a setting holds. It is wiped from memory, and never printed.
 #[derive(Clone)]

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::fault::{Fault, Faults, Origin, Told};
-use super::key::{Entry, Key, Presence, Unset};
-use super::kind::{File, Kind, Public, Secret, Text, Wrong};
+use super::fault::{Fault, Faults, Origin, Told, Wrong};
+use super::key::{Entry, FILE, Key, Presence, Unset};
+use super::kind::{File, Kind, Public, Secret, Text};
 use super::secret::{SecretText, read_text};
 use super::shape::Describe;
-use super::table::{FILE, Table};
+use super::table::Table;
 use super::value::{Content, Found, Raw, Values};
 
 /// Where a value stands that may be in a file.

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::fault::Origin;
-use super::key::Unset;
+use super::key::{Description, Unset};
 use super::secret::HIDDEN;
 use super::shape::Shape;
-use super::table::{Description, Naming, Table};
+use super::table::{Naming, Table};
 use super::value::{Found, Raw, Values};
 use super::{Loaded, SECTIONS};
 use crate::output::{clean, steers};

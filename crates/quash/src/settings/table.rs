@@ -1,8 +1,7 @@
 //! How sections and keys describe themselves: once, for the code that reads them, for `quash config`, for the schema
 //! and for the tests of the documents. What the sections hold stands in their own files.
 
-use super::key::{Entry, Unset};
-use super::shape::Shape;
+use super::key::{Description, Entry};
 
 /// A section of the settings.
 #[derive(Clone, Copy)]
@@ -26,18 +25,6 @@ pub(super) enum Naming {
     Named,
 }
 
-/// All that is to be said about a key.
-#[derive(Clone, Debug)]
-pub(super) struct Description {
-    pub(super) name: String,
-    pub(super) shape: Shape,
-    pub(super) unset: Unset,
-    pub(super) doc: String,
-}
-
-/// What the key of the file that holds a value has after the value's own name.
-pub(super) const FILE: &str = "_file";
-
 impl Table {
     /// What stands between the brackets.
     pub(super) fn heading(&self) -> String {
@@ -60,22 +47,5 @@ impl Table {
     /// The key of this name.
     pub(super) fn key(&self, name: &str) -> Option<Description> {
         self.keys().into_iter().find(|key| key.name == name)
-    }
-}
-
-impl Description {
-    /// The key of the file that may hold the value.
-    fn file(&self) -> Option<Self> {
-        let example = self.unset.written();
-        let whose = match self.shape {
-            Shape::Secret => "; nobody but its owner and group may use it",
-            _ => "",
-        };
-        self.shape.may_be_in_a_file().then(|| Self {
-            name: format!("{}{FILE}", self.name),
-            shape: Shape::File,
-            unset: Unset::Optional { example },
-            doc: format!("The file that holds `{}` instead{whose}.", self.name),
-        })
     }
 }

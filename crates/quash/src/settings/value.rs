@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use super::fault::{Origin, cut};
+use super::key::Description;
 use super::secret::{HIDDEN, SecretText};
 use super::shape::Shape;
-use super::table::{Description, Table};
+use super::table::Table;
 
 /// A value before anybody knows what it should be.
 #[derive(Clone, Debug)]

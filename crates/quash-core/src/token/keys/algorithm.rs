@@ -113,3 +113,11 @@ impl Algorithm {
         }
     }
 }
+
+/// The name of an elliptic curve's algorithm's curve (RFC 7518 6.2.1.1).
+pub(super) const fn curve(algorithm: Algorithm) -> &'static str {
+    match algorithm {
+        Algorithm::Es384 => "P-384",
+        _ => "P-256",
+    }
+}

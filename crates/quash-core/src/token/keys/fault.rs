@@ -73,6 +73,6 @@ pub enum KeySetFault {
     #[error("has a secret beside public keys")]
     SecretAmongPublic,
     /// More keys than anybody needs.
-    #[error("has more than {} keys", super::jwk::KEYS)]
+    #[error("has more than {} keys", crate::model::limits::JWK_SET_KEYS)]
     TooMany,
 }

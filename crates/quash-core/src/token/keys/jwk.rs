@@ -1,5 +1,5 @@
-//! Keys as JSON: what is published (RFC 7517), and what is read, strictly. A published key has no private members to
-//! leak; a private one is only ever read.
+//! Keys as JSON (RFC 7517): what is published, and the members of what is read, strictly. A published key has no private
+//! members to leak; a private one is only ever read. What is made of members is told in `public.rs` and `secret.rs`.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,14 +7,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::algorithm::{Algorithm, Family};
-use super::fault::{KeyFault, KeySetFault};
-use super::verifying::VerifyingKey;
-use crate::model::Kid;
+use super::algorithm::{Algorithm, Family, curve};
+use super::fault::KeyFault;
 use crate::token::json::{Duplicates, parse_json};
-
-/// How many keys a set may have.
-pub(super) const KEYS: usize = 100;
 
 /// A public key as it is published (RFC 7517, RFC 7518 6, RFC 8037 2). It has no private members.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -46,24 +41,6 @@ pub struct JwkSet {
     pub(super) keys: Vec<Jwk>,
 }
 
-/// A set of keys that somebody else has published.
-#[derive(Clone, Debug, Default)]
-pub struct KeySet {
-    /// The keys that can be used.
-    pub keys: Vec<SetKey>,
-    /// Those that can't: their places in the set, from 0, and why. The others are used all the same (RFC 7517 5).
-    pub skipped: Vec<(usize, KeyFault)>,
-}
-
-/// A key of a set.
-#[derive(Clone, Debug)]
-pub struct SetKey {
-    /// The key. Without a `kid` it has its thumbprint.
-    pub key: VerifyingKey,
-    /// Whether the set names it, so that tokens must.
-    pub named: bool,
-}
-
 impl Members {
     /// What a thumbprint is made from: the required members, in order, without blanks (RFC 7638 3.2).
     pub(super) fn canonical(&self) -> String {
@@ -83,78 +60,12 @@ impl Members {
     }
 }
 
-impl KeySet {
-    /// Reads a set (RFC 7517 5).
-    ///
-    /// ```
-    /// use quash_core::token::KeySet;
-    /// let set = KeySet::parse(br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#)?;
-    /// assert_eq!(set.keys.len(), 1);
-    /// # Ok::<_, quash_core::token::KeySetFault>(())
-    /// ```
-    ///
-    /// # Errors
-    /// It isn't a set, or one of which nobody could tell what is meant.
-    pub fn parse(text: &[u8]) -> Result<Self, KeySetFault> {
-        let Ok(Value::Object(mut set)) = parse_json(text, Duplicates::Refuse) else {
-            return Err(KeySetFault::Malformed);
-        };
-        let Some(Value::Array(members)) = set.remove("keys") else {
-            return Err(KeySetFault::Malformed);
-        };
-        if members.len() > KEYS {
-            return Err(KeySetFault::TooMany);
-        }
-        let secret = |member: &Value| member.get("kty").and_then(Value::as_str) == Some("oct");
-        if members.iter().any(secret) && !members.iter().all(secret) {
-            return Err(KeySetFault::SecretAmongPublic);
-        }
-        let mut kids: Vec<&str> = members.iter().filter_map(|member| member.get("kid")?.as_str()).collect();
-        kids.sort_unstable();
-        if kids.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(KeySetFault::KidTwice);
-        }
-        let mut found = Self::default();
-        for (place, member) in members.iter().enumerate() {
-            let Value::Object(members) = member else { return Err(KeySetFault::Malformed) };
-            match read_verifying(members) {
-                Ok(key) => found.keys.push(key),
-                Err(fault) => found.skipped.push((place, fault)),
-            }
-        }
-        Ok(found)
-    }
-}
-
 /// Reads one key from text.
 pub(super) fn parse(text: &str) -> Result<Map<String, Value>, KeyFault> {
     match parse_json(text.as_bytes(), Duplicates::Refuse) {
         Ok(Value::Object(members)) => Ok(members),
         _ => Err(KeyFault::MalformedJwk),
     }
-}
-
-/// A key that verifies, from its members.
-pub(super) fn read_verifying(members: &Map<String, Value>) -> Result<SetKey, KeyFault> {
-    check_use(members)?;
-    let algorithm = algorithm(members)?;
-    let kid = match members.get("kid") {
-        None => None,
-        Some(Value::String(kid)) => Some(Kid::parse(kid).map_err(|_| KeyFault::MalformedJwk)?),
-        Some(_) => return Err(KeyFault::MalformedJwk),
-    };
-    let named = kid.is_some();
-    let key = match algorithm.family() {
-        Family::Hmac => {
-            let unnamed = Kid::parse("unnamed").map_err(|_| KeyFault::MalformedJwk)?;
-            VerifyingKey::hmac(algorithm, &bytes(members, "k")?, kid.unwrap_or(unnamed))?
-        }
-        _ if members.contains_key("d") => return Err(KeyFault::Private),
-        Family::Ed25519 => VerifyingKey::ed25519(&sized(members, "x", 32)?)?.renamed(kid),
-        Family::Ec => VerifyingKey::ec(algorithm, &point(members)?)?.renamed(kid),
-        Family::Rsa => VerifyingKey::rsa(algorithm, &bytes(members, "n")?, &bytes(members, "e")?)?.renamed(kid),
-    };
-    Ok(SetKey { key, named })
 }
 
 /// The private members of a key: those that make one, whatever else it says about itself.
@@ -202,7 +113,7 @@ pub(super) fn read_private(wanted: Algorithm, members: &Map<String, Value>) -> R
 }
 
 /// Its algorithm: what it says, or else what we take for its kind; never what a token says.
-fn algorithm(members: &Map<String, Value>) -> Result<Algorithm, KeyFault> {
+pub(super) fn algorithm(members: &Map<String, Value>) -> Result<Algorithm, KeyFault> {
     let stated = match members.get("alg") {
         None => None,
         Some(Value::String(name)) => Some(Algorithm::parse(name).ok_or(KeyFault::Unknown)?),
@@ -224,14 +135,14 @@ fn fits(algorithm: Algorithm, members: &Map<String, Value>) -> bool {
     let said = |name| members.get(name).and_then(Value::as_str);
     match algorithm.family() {
         Family::Ed25519 => (said("kty"), said("crv")) == (Some("OKP"), Some("Ed25519")),
-        Family::Ec => (said("kty"), said("crv")) == (Some("EC"), Some(super::verifying::curve(algorithm))),
+        Family::Ec => (said("kty"), said("crv")) == (Some("EC"), Some(curve(algorithm))),
         Family::Rsa => said("kty") == Some("RSA"),
         Family::Hmac => said("kty") == Some("oct"),
     }
 }
 
 /// RFC 7517 4.2 and 4.3: a key says what it is for, if it says anything.
-fn check_use(members: &Map<String, Value>) -> Result<(), KeyFault> {
+pub(super) fn check_use(members: &Map<String, Value>) -> Result<(), KeyFault> {
     match members.get("use") {
         None => {}
         Some(Value::String(usage)) if usage == "sig" => {}
@@ -247,7 +158,7 @@ fn check_use(members: &Map<String, Value>) -> Result<(), KeyFault> {
 }
 
 /// An uncompressed point (SEC 1 2.3.3). Both coordinates have the curve's full length (RFC 7518 6.2.1.2).
-fn point(members: &Map<String, Value>) -> Result<Vec<u8>, KeyFault> {
+pub(super) fn point(members: &Map<String, Value>) -> Result<Vec<u8>, KeyFault> {
     let length = match text(members, "crv")? {
         "P-256" => 32,
         "P-384" => 48,
@@ -259,11 +170,11 @@ fn point(members: &Map<String, Value>) -> Result<Vec<u8>, KeyFault> {
     Ok(point)
 }
 
-fn sized(members: &Map<String, Value>, name: &str, length: usize) -> Result<Vec<u8>, KeyFault> {
+pub(super) fn sized(members: &Map<String, Value>, name: &str, length: usize) -> Result<Vec<u8>, KeyFault> {
     bytes(members, name).and_then(|bytes| if bytes.len() == length { Ok(bytes) } else { Err(KeyFault::MalformedJwk) })
 }
 
-fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {
+pub(super) fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {
     URL_SAFE_NO_PAD.decode(text(members, name)?).map_err(|_| KeyFault::MalformedJwk)
 }
 

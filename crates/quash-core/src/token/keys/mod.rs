@@ -15,6 +15,8 @@ mod ring;
 
 mod secret;
 
+mod public;
+
 mod jwk;
 
 mod pem;
@@ -25,7 +27,8 @@ mod rsa;
 
 pub use algorithm::{Algorithm, Family};
 pub use fault::{KeyFault, KeySetFault};
-pub use jwk::{Jwk, JwkSet, KeySet, SetKey};
+pub use jwk::{Jwk, JwkSet};
+pub use public::{KeySet, SetKey};
 pub use refresh::RefreshKey;
 pub(super) use ring::Candidate;
 pub use ring::{Expected, ForeignKey, Issuer, KeyRing};

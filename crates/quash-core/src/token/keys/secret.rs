@@ -3,14 +3,15 @@
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPairComponents, PublicKeyComponents};
-use aws_lc_rs::signature::{EcdsaKeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, RsaKeyPair,
+};
 use zeroize::Zeroizing;
 
 use super::algorithm::{Algorithm, Family};
 use super::fault::KeyFault;
 use super::jwk::{self, PrivateMembers};
 use super::pem::{self, Section};
-use super::signing::ec_signing;
 
 /// Secrets that many tutorials show, long enough to pass for one.
 const PUBLISHED: [&str; 4] = [
@@ -115,4 +116,13 @@ fn kept_ec(algorithm: Algorithm, pair: &EcdsaKeyPair) -> Result<Zeroizing<Vec<u8
 fn kept_rsa(algorithm: Algorithm, pair: &RsaKeyPair) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
     let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyFault::Unusable(algorithm))?;
     Ok(Zeroizing::new(der.as_ref().to_vec()))
+}
+
+/// How the crypto library calls the algorithm of an elliptic key.
+pub(super) fn ec_signing(algorithm: Algorithm) -> Result<&'static EcdsaSigningAlgorithm, KeyFault> {
+    match algorithm {
+        Algorithm::Es256 => Ok(&ECDSA_P256_SHA256_FIXED_SIGNING),
+        Algorithm::Es384 => Ok(&ECDSA_P384_SHA384_FIXED_SIGNING),
+        _ => Err(KeyFault::Unusable(algorithm)),
+    }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair, RsaSignatureEncoding,
+    EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+    RSA_PSS_SHA512, RsaKeyPair, RsaSignatureEncoding,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::algorithm::{Algorithm, Family};
 use super::fault::KeyFault;
 use super::secret;
+use super::secret::ec_signing;
 use super::verifying::{VerifyingKey, hmac_algorithm};
 use crate::model::Kid;
 
@@ -143,14 +144,6 @@ impl Secret {
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("kid", self.verifying.kid()).finish_non_exhaustive()
-    }
-}
-
-pub(super) fn ec_signing(algorithm: Algorithm) -> Result<&'static EcdsaSigningAlgorithm, KeyFault> {
-    match algorithm {
-        Algorithm::Es256 => Ok(&ECDSA_P256_SHA256_FIXED_SIGNING),
-        Algorithm::Es384 => Ok(&ECDSA_P384_SHA384_FIXED_SIGNING),
-        _ => Err(KeyFault::Unusable(algorithm)),
     }
 }
 

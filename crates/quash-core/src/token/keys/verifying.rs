@@ -11,11 +11,10 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::algorithm::{Algorithm, Family};
+use super::algorithm::{Algorithm, curve};
 use super::fault::KeyFault;
 use super::jwk::{Jwk, Members};
-use super::pem::Section;
-use super::{der, jwk, pem, rsa, secret};
+use super::{der, rsa, secret};
 use crate::model::Kid;
 
 /// A key that verifies. One key, one algorithm: a token's header only has to agree.
@@ -102,34 +101,6 @@ impl VerifyingKey {
         hash.update(b"oct\0");
         hash.update(secret);
         Ok(Self::new(algorithm, kid, Material::Hmac(key), hash.finish()))
-    }
-
-    /// A public key from PEM or from a JWK.
-    ///
-    /// # Errors
-    /// It isn't one for this algorithm.
-    pub fn read(algorithm: Algorithm, text: &str) -> Result<Self, KeyFault> {
-        let unusable = KeyFault::Unusable(algorithm);
-        if algorithm.family() == Family::Hmac {
-            return Err(unusable);
-        }
-        if text.trim_start().starts_with('{') {
-            let mut members = jwk::parse(text)?;
-            members.entry("alg").or_insert_with(|| algorithm.as_str().into());
-            let key = jwk::read_verifying(&members)?.key;
-            return if key.algorithm == algorithm { Ok(key) } else { Err(unusable) };
-        }
-        let der = match pem::parse(text)? {
-            Section::Private(_) => return Err(KeyFault::Private),
-            Section::RsaPublic(der) => return Self::rsa_der(algorithm, &der),
-            Section::Public(der) => der,
-        };
-        match (algorithm.family(), der::subject_public_key(&der).ok_or(unusable)?) {
-            (Family::Ed25519, (der::ED25519, key)) => Self::ed25519(key),
-            (Family::Ec, (der::EC, key)) => Self::ec(algorithm, key),
-            (Family::Rsa, (der::RSA, key)) => Self::rsa_der(algorithm, key),
-            _ => Err(unusable),
-        }
     }
 
     /// An RSAPublicKey (RFC 8017 A.1.1).
@@ -222,14 +193,6 @@ fn is_of_small_order(public: &[u8]) -> bool {
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyingKey").field("kid", &self.kid).field("algorithm", &self.algorithm).finish_non_exhaustive()
-    }
-}
-
-/// The name of an elliptic curve's algorithm's curve (RFC 7518 6.2.1.1).
-pub(super) const fn curve(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Es384 => "P-384",
-        _ => "P-256",
     }
 }
 

@@ -10,18 +10,11 @@ use ::argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use zeroize::Zeroizing;
 
-use super::super::hasher::Arena;
+use super::super::arena::Arena;
+use super::caps::{ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_WORK_KIB};
 use super::fault::{Cap, FormatFault, FormatName};
-use super::{same, text};
+use super::text::{self, same};
 
-/// The most memory, in KiB. Django asks for 100 MiB, and each slot of the pool may hold so much.
-pub(super) const MAX_MEMORY_KIB: u32 = 128 * 1024;
-/// The most passes over the memory. Django asks for 2.
-pub(super) const MAX_PASSES: u32 = 64;
-/// The most work, in KiB times passes. Django asks for 204,800. So much takes about two seconds on one core.
-pub(super) const MAX_WORK_KIB: u64 = 2 * 1024 * 1024;
-/// The most lanes. Django asks for 8.
-pub(super) const MAX_LANES: u32 = 64;
 /// Each lane has so much memory at least.
 const MIN_LANE_KIB: u32 = 8;
 const MIN_SALT_BYTES: usize = 8;
@@ -85,10 +78,10 @@ impl Argon2Cost {
         };
         let [memory_kib, passes, lanes] = numbers(params).ok_or(MALFORMED)?;
         let cap = match () {
-            () if memory_kib > MAX_MEMORY_KIB => Cap::Argon2Memory,
-            () if passes > MAX_PASSES => Cap::Argon2Passes,
-            () if lanes > MAX_LANES => Cap::Argon2Lanes,
-            () if u64::from(memory_kib) * u64::from(passes) > MAX_WORK_KIB => Cap::Argon2Work,
+            () if memory_kib > ARGON2_MEMORY_KIB => Cap::Argon2Memory,
+            () if passes > ARGON2_PASSES => Cap::Argon2Passes,
+            () if lanes > ARGON2_LANES => Cap::Argon2Lanes,
+            () if u64::from(memory_kib) * u64::from(passes) > ARGON2_WORK_KIB => Cap::Argon2Work,
             () if passes == 0 || lanes == 0 || memory_kib < MIN_LANE_KIB * lanes => return Err(MALFORMED),
             () => return Ok(Self { algorithm, version, memory_kib, passes, lanes }),
         };

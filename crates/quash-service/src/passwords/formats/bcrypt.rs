@@ -13,12 +13,10 @@ use base64::Engine;
 use bcrypt::BASE_64;
 use zeroize::Zeroizing;
 
+use super::caps::BCRYPT_COST;
 use super::fault::{Cap, FormatFault, FormatName};
-use super::{same, text};
+use super::text::{self, same};
 
-/// The highest cost: the binary logarithm of the rounds. Django asks for 12. So much takes about two seconds on one
-/// core, and one more would take twice that.
-pub(super) const MAX_COST: u8 = 15;
 /// The lowest that bcrypt knows.
 const MIN_COST: u8 = 4;
 /// So much of a password is read, the NUL at its end included.
@@ -101,7 +99,7 @@ impl BcryptCost {
     pub(super) fn parse(prepared: Prepared, cost: &str) -> Result<Self, FormatFault> {
         let cost = text::number(cost).and_then(|cost| u8::try_from(cost).ok()).filter(|cost| *cost >= MIN_COST);
         match cost {
-            Some(cost) if cost <= MAX_COST => Ok(Self { prepared, cost }),
+            Some(cost) if cost <= BCRYPT_COST => Ok(Self { prepared, cost }),
             Some(_) => Err(FormatFault::TooCostly(Cap::BcryptCost)),
             None => Err(FormatFault::Malformed(prepared.name())),
         }

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{HASH_BYTES, argon2, bcrypt, pbkdf2, scrypt};
+use super::caps::{
+    ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_WORK_KIB, BCRYPT_COST, HASH_BYTES, PBKDF2_ITERATIONS, SCRYPT_BLOCK,
+    SCRYPT_LANES, SCRYPT_MEMORY_KIB, SCRYPT_WORK,
+};
 
 /// Why a text isn't a password hash that can be compared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -38,38 +41,38 @@ pub enum FormatName {
     Scrypt,
 }
 
-/// A bound on what comparing with a hash may cost. Each is a constant of its format's file.
+/// A bound on what comparing with a hash may cost. Each is a constant in `caps.rs`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Cap {
     /// Argon2's memory.
-    #[error("more than {} KiB of memory", argon2::MAX_MEMORY_KIB)]
+    #[error("more than {} KiB of memory", ARGON2_MEMORY_KIB)]
     Argon2Memory,
     /// Argon2's passes.
-    #[error("more than {} passes", argon2::MAX_PASSES)]
+    #[error("more than {} passes", ARGON2_PASSES)]
     Argon2Passes,
     /// Argon2's lanes.
-    #[error("more than {} lanes", argon2::MAX_LANES)]
+    #[error("more than {} lanes", ARGON2_LANES)]
     Argon2Lanes,
     /// Argon2's memory times its passes.
-    #[error("memory times passes of more than {} KiB", argon2::MAX_WORK_KIB)]
+    #[error("memory times passes of more than {} KiB", ARGON2_WORK_KIB)]
     Argon2Work,
     /// The binary logarithm of bcrypt's rounds.
-    #[error("a cost of more than {}", bcrypt::MAX_COST)]
+    #[error("a cost of more than {}", BCRYPT_COST)]
     BcryptCost,
     /// PBKDF2's iterations.
-    #[error("more than {} iterations", pbkdf2::MAX_ITERATIONS)]
+    #[error("more than {} iterations", PBKDF2_ITERATIONS)]
     Pbkdf2Iterations,
     /// scrypt's memory.
-    #[error("more than {} KiB of memory", scrypt::MAX_MEMORY_KIB)]
+    #[error("more than {} KiB of memory", SCRYPT_MEMORY_KIB)]
     ScryptMemory,
     /// scrypt's work.
-    #[error("N * r * p of more than {}", scrypt::MAX_WORK)]
+    #[error("N * r * p of more than {}", SCRYPT_WORK)]
     ScryptWork,
     /// scrypt's block.
-    #[error("r of more than {}", scrypt::MAX_BLOCK)]
+    #[error("r of more than {}", SCRYPT_BLOCK)]
     ScryptBlock,
     /// scrypt's lanes.
-    #[error("p of more than {}", scrypt::MAX_LANES)]
+    #[error("p of more than {}", SCRYPT_LANES)]
     ScryptLanes,
 }
 

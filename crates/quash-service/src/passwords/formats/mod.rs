@@ -6,6 +6,7 @@
 
 mod argon2;
 mod bcrypt;
+mod caps;
 mod class;
 mod fault;
 mod pbkdf2;
@@ -16,17 +17,15 @@ use quash_core::model::PasswordHash;
 
 use self::argon2::{Argon2Hash, Written};
 use self::bcrypt::{BcryptHash, Prepared};
+use self::caps::HASH_BYTES;
 use self::class::Cost;
 use self::pbkdf2::{Digest, Pbkdf2Hash};
 use self::scrypt::ScryptHash;
-use super::hasher::Arena;
+use super::arena::Arena;
 
 pub(super) use self::argon2::Argon2Cost;
 pub use self::class::CostClass;
 pub use self::fault::{Cap, FormatFault, FormatName};
-
-/// The longest text of a hash, in bytes. Django's column takes 128 characters.
-pub(super) const HASH_BYTES: usize = 512;
 
 /// A stored hash, read.
 pub(super) enum Format {
@@ -116,11 +115,6 @@ impl Format {
             Self::Unusable => "!".into(),
         })
     }
-}
-
-/// Whether two outputs are the same, in a time that doesn't tell where they differ.
-fn same(made: &[u8], kept: &[u8]) -> bool {
-    aws_lc_rs::constant_time::verify_slices_are_equal(made, kept).is_ok()
 }
 
 #[cfg(test)]

@@ -10,12 +10,9 @@ use std::num::NonZeroU32;
 use aws_lc_rs::pbkdf2::{self, PBKDF2_HMAC_SHA1, PBKDF2_HMAC_SHA256};
 use base64::Engine;
 
+use super::caps::PBKDF2_ITERATIONS;
 use super::fault::{Cap, FormatFault, FormatName};
 use super::text;
-
-/// The most iterations. Django 3.2 asks for 260,000, 6.1 for 1,500,000, and each release for about a fifth more than
-/// the one before. So many take about two seconds on one core, as the most of every other format does.
-pub(super) const MAX_ITERATIONS: u32 = 10_000_000;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Digest {
@@ -62,7 +59,7 @@ impl Pbkdf2Cost {
     /// The cost that stands behind the format's name in a class.
     pub(super) fn parse(digest: Digest, iterations: &str) -> Result<Self, FormatFault> {
         let iterations = text::number(iterations).and_then(NonZeroU32::new).ok_or(FormatFault::Malformed(digest.name()))?;
-        if iterations.get() > MAX_ITERATIONS {
+        if iterations.get() > PBKDF2_ITERATIONS {
             return Err(FormatFault::TooCostly(Cap::Pbkdf2Iterations));
         }
         Ok(Self { digest, iterations })

@@ -7,17 +7,9 @@ use base64::Engine;
 use scrypt::Params;
 use zeroize::Zeroizing;
 
+use super::caps::{SCRYPT_BLOCK, SCRYPT_LANES, SCRYPT_MEMORY_KIB, SCRYPT_WORK};
 use super::fault::{Cap, FormatFault, FormatName};
-use super::{same, text};
-
-/// The most memory, in KiB: `N * r / 8`. Django asks for 16 MiB, the OWASP password storage sheet for 128 MiB.
-pub(super) const MAX_MEMORY_KIB: u32 = 128 * 1024;
-/// The most work, `N * r * p`. Django asks for 655,360 (131,072 up to 5.0). So much takes about two seconds on one core.
-pub(super) const MAX_WORK: u64 = 1 << 22;
-/// The largest block, `r`. Django asks for 8.
-pub(super) const MAX_BLOCK: u32 = 32;
-/// The most lanes, `p`, which are worked on one after the other. Django asks for 5.
-pub(super) const MAX_LANES: u32 = 32;
+use super::text::{self, same};
 
 const MALFORMED: FormatFault = FormatFault::Malformed(FormatName::Scrypt);
 
@@ -48,10 +40,10 @@ impl ScryptCost {
         };
         let memory = u64::from(n) * u64::from(block);
         let cap = match () {
-            () if block > MAX_BLOCK => Cap::ScryptBlock,
-            () if lanes > MAX_LANES => Cap::ScryptLanes,
-            () if memory > u64::from(MAX_MEMORY_KIB) * 8 => Cap::ScryptMemory,
-            () if memory * u64::from(lanes) > MAX_WORK => Cap::ScryptWork,
+            () if block > SCRYPT_BLOCK => Cap::ScryptBlock,
+            () if lanes > SCRYPT_LANES => Cap::ScryptLanes,
+            () if memory > u64::from(SCRYPT_MEMORY_KIB) * 8 => Cap::ScryptMemory,
+            () if memory * u64::from(lanes) > SCRYPT_WORK => Cap::ScryptWork,
             () => return Ok(Self { log_n: n.ilog2() as u8, block, lanes }),
         };
         Err(FormatFault::TooCostly(cap))

@@ -1,4 +1,4 @@
-//! Parts of a hash's text. Each has one spelling: a text that is read is written again as it was.
+//! Parts of a hash's text, read and compared. Each has one spelling: a text that is read is written again as it was.
 
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD};
@@ -32,6 +32,11 @@ pub(super) fn bytes<const N: usize>(text: &str, base64: &GeneralPurpose) -> Opti
 /// A salt as Django makes them: letters and digits, and of such a length.
 pub(super) fn salt_of(random: [u8; 16]) -> String {
     random[..11].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether two outputs are the same, in a time that doesn't tell where they differ.
+pub(super) fn same(made: &[u8], kept: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(made, kept).is_ok()
 }
 
 #[cfg(test)]

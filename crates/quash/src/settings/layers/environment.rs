@@ -4,8 +4,9 @@
 use super::unknown::{did_you_mean, unknown};
 use super::{Fault, Layers, NAME_BYTES, Origin, cut, is_name};
 use crate::settings::environment::{Environment, OWN_VARIABLES, Variable};
+use crate::settings::key::Description;
 use crate::settings::nearest::nearest;
-use crate::settings::table::{Description, Naming, Table};
+use crate::settings::table::{Naming, Table};
 use crate::settings::value::{Found, Raw};
 
 /// What a variable's name stands for.

@@ -2,9 +2,10 @@
 
 use super::unknown::{did_you_mean, sections, unknown};
 use super::{Fault, Layers, Origin, Told, cut, is_name};
+use crate::settings::key::{Description, FILE};
 use crate::settings::nearest::nearest;
 use crate::settings::shape::Shape;
-use crate::settings::table::{Description, FILE, Naming, Table};
+use crate::settings::table::{Naming, Table};
 use crate::settings::value::{Found, Raw};
 
 impl Layers {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::super::key::Unset;
-use super::super::table::{Description, Table};
+use super::super::key::{Description, Unset};
+use super::super::table::Table;
 use super::super::{SECTIONS, schema};
 
 fn document(name: &str) -> String {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::super::draft::{MINIMAL, sections};
-use super::super::key::Unset;
+use super::super::key::{Description, Unset};
 use super::super::shape::Shape;
-use super::super::table::{Description, Naming, Table};
+use super::super::table::{Naming, Table};
 use super::super::{Extent, SECTIONS, draft};
 use super::trial::{self, Room};
 use super::{EVERY_KEY, load_from};

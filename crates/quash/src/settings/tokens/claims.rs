@@ -2,9 +2,9 @@
 
 use quash_core::model::{ClaimNames, UserIdField, UserIdType};
 
-use crate::settings::fault::Told;
+use crate::settings::fault::{Told, Wrong};
 use crate::settings::key::{DefaultsTo, Key, Optional};
-use crate::settings::kind::{List, Switch, Text, Words, Wrong};
+use crate::settings::kind::{List, Switch, Text, Words};
 use crate::settings::section::Section;
 use crate::settings::web::is_insecure;
 

@@ -1,0 +1,26 @@
+//! What `cargo xtask fuzz` calls, and nobody else.
+
+use axum::body::Body;
+use axum::extract::Request;
+use http::header::CONTENT_TYPE;
+use quash_core::model::limits;
+
+use crate::DoorSettings;
+use crate::body::{Fields, Take};
+use crate::error::Fault;
+
+/// Reads a body as the endpoints do, and tells all that is wrong with it.
+pub async fn body(media_type: &str, body: Vec<u8>) {
+    let Ok(request) = Request::builder().header(CONTENT_TYPE, media_type).body(Body::from(body)) else { return };
+    let read = Fields::read(request).await.and_then(|mut fields| {
+        let texts = [("username", Take::Trimmed), ("password", Take::AsSent), ("refresh", Take::Trimmed), ("token", Take::Trimmed)];
+        for (name, take) in texts {
+            let text = fields.text(name, take, limits::PASSWORD_CHARS);
+            assert!(!text.contains('\0') && text.chars().count() <= limits::PASSWORD_CHARS, "{name}: {text:?}");
+        }
+        fields.done()
+    });
+    if let Err(fault) = read {
+        let _ = Fault::from(fault).into_token_answer(&DoorSettings::default());
+    }
+}
