@@ -1,11 +1,12 @@
 //! What tests need beside Rust: found, or installed where that is ours to do, and said either way.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::failure::Result;
-use crate::program;
 use crate::python::{self, Missing, Ready};
+use crate::{program, workspace};
 
 /// What tests are told of what they need.
 #[derive(Default)]
@@ -19,6 +20,9 @@ pub(crate) struct Services {
 /// Where the tests against Django and PyJWT find their Python.
 const PYTHON: &str = "QUASH_TEST_PYTHON";
 
+/// Where the tests with vectors of other projects look for them.
+const VECTORS: &str = "QUASH_VECTORS";
+
 /// Makes ready what tests need. What is missing and can't be installed only makes tests skip, and they say so.
 ///
 /// # Errors
@@ -26,6 +30,7 @@ const PYTHON: &str = "QUASH_TEST_PYTHON";
 pub(crate) fn start() -> Result<Services> {
     let mut services = Services::default();
     services.left_out.extend(strace().err());
+    services.left_out.extend(vectors()?.err());
     let python = match python::ready()? {
         Ready::Not(Missing::Venv) if install("python3-venv").is_ok() => {
             println!("python3-venv was installed with apt-get");
@@ -61,6 +66,18 @@ impl Services {
             }
         }
     }
+}
+
+/// Vectors of other projects stay where they are: their licences are their own.
+fn vectors() -> Result<std::result::Result<(), String>> {
+    let beside = workspace::root()?.join("../shared/vectors");
+    let folder = std::env::var_os(VECTORS).map_or(beside, PathBuf::from);
+    if folder.is_dir() {
+        println!("vectors of other projects are here: the tests with them run");
+        return Ok(Ok(()));
+    }
+    println!("There are no vectors of other projects ({VECTORS} names their folder): the tests with them will say that they were skipped.");
+    Ok(Err(format!("the tests with vectors of other projects, since there are none: {VECTORS} names their folder")))
 }
 
 /// strace breaks system calls for the fault tests: a full disk, an fsync that fails.
