@@ -239,7 +239,7 @@ fn multipart(fields: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn no_request_leads_to_a_fault_of_ours() {
+fn soak_no_request_leads_to_a_fault_of_ours() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     fs::create_dir(&data_dir).expect("it is ours");
