@@ -1,8 +1,8 @@
 //! Accounts and their sessions, as an operator or their owner sees them.
 
 use quash_core::model::{
-    Account, AccountBy, AccountState, Change, Email, Jti, Name, NameFault, PasswordHash, Reason, Refusal, Scope, Seq, Session, SessionId,
-    SessionState, Subject, Timestamp, fold, limits,
+    Account, AccountBy, AccountState, Change, CustomClaims, Email, Jti, Name, NameFault, PasswordHash, Reason, Refusal, Scope, Seq,
+    Session, SessionId, SessionState, Subject, Timestamp, fold, limits,
 };
 use quash_core::token::Origin;
 use quash_core::watch::Live;
@@ -130,6 +130,9 @@ impl Service {
             created_at: now,
             foreign_after: Timestamp::default(),
             last_login_at: None,
+            must_change: None,
+            locks: 0,
+            claims: CustomClaims::default(),
         };
         match desk.store.commit(Change::AddAccount(account.clone())).await {
             Ok(_) => {

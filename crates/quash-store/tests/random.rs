@@ -6,7 +6,8 @@ mod support;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quash_core::model::{
-    AccountBy, AccountState, Change, Keep, KeyState, NewEntry, Opening, PasswordHash, ScopeKind, Sealed, Seq, Survivor,
+    AccountBy, AccountFields, AccountState, Change, CustomClaims, Email, Ends, Keep, KeyState, Name, NewEntry, Opening, PasswordHash,
+    ScopeKind, Sealed, Seq, Survivor,
 };
 use quash_store::{MemoryStore, Store};
 use support::*;
@@ -26,6 +27,9 @@ enum Wish {
     Adopt { who: usize, n: u8, token: u8, secs: i64 },
     EndSessions { ns: Vec<u8>, tokens: Vec<u8> },
     EndAccount { who: usize, stale: bool, survivor: Option<u8>, password: bool, state: Option<AccountState> },
+    Edit { who: usize, stale: bool, like: Option<usize>, email: Option<usize>, claims: bool },
+    DeleteAccount { who: usize, stale: bool },
+    Together(Vec<Wish>),
     EndEverything,
     Revoke { kind: usize, n: u8, keep: Keep },
     AddKey { n: u8, stale: bool },
@@ -39,6 +43,10 @@ enum Wish {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
+    prop_oneof![12 => single(), 1 => prop::collection::vec(single(), 2..4).prop_map(Wish::Together)]
+}
+
+fn single() -> impl Strategy<Value = Wish> {
     let (who, n, stale) = (0..NAMES.len(), 1..10_u8, prop::bool::weighted(0.15));
     let moment = 0..400_000_i64;
     let state = prop_oneof![
@@ -55,6 +63,9 @@ fn wish() -> impl Strategy<Value = Wish> {
         3 => (who.clone(), n.clone(), 1..5_u8, 0..300_i64).prop_map(|(who, n, token, secs)| Wish::Adopt { who, n, token, secs }),
         3 => (prop::collection::vec(n.clone(), 0..3), prop::collection::vec(1..5_u8, 0..2))
             .prop_map(|(ns, tokens)| Wish::EndSessions { ns, tokens }),
+        2 => (who.clone(), stale, prop::option::weighted(0.3, who.clone()), prop::option::of(0..EMAILS.len()), any::<bool>())
+            .prop_map(|(who, stale, like, email, claims)| Wish::Edit { who, stale, like, email, claims }),
+        1 => (who.clone(), stale).prop_map(|(who, stale)| Wish::DeleteAccount { who, stale }),
         3 => (who, stale, prop::option::of(n.clone()), any::<bool>(), prop::option::of(state))
             .prop_map(|(who, stale, survivor, password, state)| Wish::EndAccount { who, stale, survivor, password, state }),
         1 => Just(Wish::EndEverything),
@@ -106,14 +117,34 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             if let Some(n) = lives_on {
                 lives = Some(Survivor { session: sid(n), ..survivor(n, generation(model, n).await) });
             }
-            Change::EndAccount {
-                subject: subject(NAMES[who]),
-                version: version(model, who).await + u64::from(stale),
-                entry: entry(ScopeKind::Subject, 100),
-                password: password.then(|| PasswordHash::new(format!("after {head}"))),
-                state,
-                survivor: lives,
+            let password = password.then(|| Some(PasswordHash::new(format!("after {head}"))));
+            let fields = AccountFields { password, state, ..AccountFields::default() };
+            let ends = Ends::Sessions { entry: entry(ScopeKind::Subject, 100), survivor: lives };
+            edit(NAMES[who], version(model, who).await + u64::from(stale), fields, ends)
+        }
+        Wish::Edit { who, stale, like, email, claims } => {
+            let fields = AccountFields {
+                username: like.and_then(|like| Name::parse(NAMES[like]).ok()),
+                email: email.map(|email| EMAILS[email].and_then(|email| Email::parse(email).ok())),
+                must_change: claims.then(|| Some(at(i64::from(stale)))),
+                locks: Some(u32::from(stale)),
+                claims: CustomClaims::parse(if claims { "{\"a\":1}" } else { "{}" }).ok(),
+                ..AccountFields::default()
+            };
+            let ends = if claims { Ends::Access(entry(ScopeKind::Subject, 102)) } else { Ends::Nothing };
+            edit(NAMES[who], version(model, who).await + u64::from(stale), fields, ends)
+        }
+        Wish::DeleteAccount { who, stale } => Change::DeleteAccount {
+            subject: subject(NAMES[who]),
+            version: version(model, who).await + u64::from(stale),
+            entry: entry(ScopeKind::Subject, 103),
+        },
+        Wish::Together(wishes) => {
+            let mut changes = Vec::new();
+            for wish in &wishes {
+                changes.push(Box::pin(looked_up(wish, model)).await);
             }
+            Change::Together(changes)
         }
         Wish::EndEverything => Change::EndEverything { entry: entry(ScopeKind::Everything, 101) },
         Wish::Revoke { kind, n, keep } => Change::Revoke { entry: NewEntry { keep, ..entry(KINDS[kind], n) } },

@@ -2,8 +2,8 @@
 //! table of the design's section 4.1; each row is one call of a function here.
 
 use crate::model::{
-    AccountLoaded, AccountState, Actor, Change, ForeignLoaded, Invalid, NewEntry, Reason, Refusal, ScopeHasher, SessionEnd, SessionLoaded,
-    Timestamp,
+    AccountEdit, AccountLoaded, AccountState, Actor, Change, ForeignLoaded, Invalid, NewEntry, Reason, Refusal, ScopeHasher, SessionEnd,
+    SessionLoaded, Timestamp,
 };
 use crate::token::{Authentic, RefreshKey, TokenType};
 
@@ -98,8 +98,9 @@ pub fn end_account(
     now: Timestamp,
 ) -> Result<Change, Refusal> {
     let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
-    let entry = account_entry(account, cause, scopes, now);
-    Ok(Change::EndAccount { subject: account.subject.clone(), version: account.version, entry, password: None, state, survivor: None })
+    let mut edit = AccountEdit::ending(account, account_entry(account, cause, scopes, now));
+    edit.fields.state = state;
+    Ok(Change::EditAccount(Box::new(edit)))
 }
 
 /// Ends everything issued before.

@@ -4,8 +4,8 @@
 //! its new tokens, become the number of the entry that ends the others.
 
 use crate::model::{
-    Account, AccountLoaded, Actor, Change, PasswordHash, Policy, Reason, Refusal, ScopeHasher, Seq, Session, SessionLoaded, Survivor,
-    Timestamp,
+    Account, AccountEdit, AccountLoaded, Actor, Change, Ends, PasswordHash, Policy, Reason, Refusal, ScopeHasher, Seq, Session,
+    SessionLoaded, Survivor, Timestamp,
 };
 use crate::token::{Bearer, Grant};
 
@@ -94,6 +94,12 @@ fn end_account_with(
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Change {
-    let entry = account_entry(account, cause, scopes, now);
-    Change::EndAccount { subject: account.subject.clone(), version: account.version, entry, password, state: None, survivor }
+    let mut edit = AccountEdit::ending(account, account_entry(account, cause, scopes, now));
+    // A new password is one for everything.
+    edit.fields.must_change = password.as_ref().and(account.must_change).map(|_| None);
+    edit.fields.password = password.map(Some);
+    if let Ends::Sessions { survivor: lives_on, .. } = &mut edit.ends {
+        *lives_on = survivor;
+    }
+    Change::EditAccount(Box::new(edit))
 }

@@ -6,7 +6,7 @@ use md5::{Digest, Md5};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroize;
 
-use super::{Seq, Subject, Timestamp, UserIdField, limits};
+use super::{CustomClaims, Seq, Subject, Timestamp, UserIdField, limits};
 
 /// An account as the store keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +31,12 @@ pub struct Account {
     pub foreign_after: Timestamp,
     /// When it has last signed in, if that is kept.
     pub last_login_at: Option<Timestamp>,
+    /// Until when its password may be used, and for nothing but changing it; `None`: for everything.
+    pub must_change: Option<Timestamp>,
+    /// How often it was locked since it has last signed in.
+    pub locks: u32,
+    /// What its tokens say besides our own claims.
+    pub claims: CustomClaims,
 }
 
 /// How an account is looked for.
@@ -336,6 +342,9 @@ mod tests {
             created_at: Timestamp::default(),
             foreign_after: Timestamp::default(),
             last_login_at: None,
+            must_change: None,
+            locks: 0,
+            claims: CustomClaims::default(),
         };
         let now = Timestamp::from_secs(100);
         assert_eq!(account.standing(now), Standing::Unverified);

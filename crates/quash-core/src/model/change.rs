@@ -4,8 +4,8 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountState, Ending, Generation, KeyRecord, KeyState, Kid, NewEntry, PasswordHash, ScopeKey, Seq, Session, SessionId,
-    Subject, Timestamp,
+    Account, AccountState, CustomClaims, Email, Ending, Generation, KeyRecord, KeyState, Kid, Name, NewEntry, PasswordHash, ScopeKey, Seq,
+    Session, SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -35,22 +35,21 @@ pub enum Change {
         /// The tokens' entries.
         tokens: Vec<NewEntry>,
     },
-    /// The end of an account's sessions: its watermark becomes the entry's own number. Only while the account's row
-    /// is at `version`, and the survivor as described there.
-    EndAccount {
-        /// Whose sessions.
+    /// Another row of an account, and what dies with the one before. Only while the row is at `version`, nobody else has
+    /// its new name or address, and the survivor as described there.
+    EditAccount(Box<AccountEdit>),
+    /// The end of an account, with all that is its own but the entry. Its subject is never given out again. Only while
+    /// the row is at `version`.
+    DeleteAccount {
+        /// Which.
         subject: Subject,
-        /// The account's version as loaded; the next one is written.
+        /// The account's version as loaded.
         version: u64,
         /// The entry, of the kind subject.
         entry: NewEntry,
-        /// A new password, if that is why.
-        password: Option<PasswordHash>,
-        /// A new state, if that is why.
-        state: Option<AccountState>,
-        /// The session that lives on.
-        survivor: Option<Survivor>,
     },
+    /// Several changes, in this order: all of them or none.
+    Together(Vec<Change>),
     /// The end of all sessions: the global watermark becomes the entry's own number. Always.
     EndEverything {
         /// The entry, of the kind everything.
@@ -115,6 +114,54 @@ pub enum Change {
     },
 }
 
+/// What becomes of an account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccountEdit {
+    /// Which.
+    pub subject: Subject,
+    /// The account's version as loaded; the next one is written.
+    pub version: u64,
+    /// What the row says from then on.
+    pub fields: AccountFields,
+    /// What dies with that.
+    pub ends: Ends,
+}
+
+/// Fields of an account's row that change; `None`: it stays as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AccountFields {
+    /// What it signs in with.
+    pub username: Option<Name>,
+    /// Its address; `Some(None)`: it has none any more.
+    pub email: Option<Option<Email>>,
+    /// Its password; `Some(None)`: none is usable any more.
+    pub password: Option<Option<PasswordHash>>,
+    /// Until when its password may be used, and for nothing but changing it; `Some(None)`: for everything.
+    pub must_change: Option<Option<Timestamp>>,
+    /// Whether it may sign in.
+    pub state: Option<AccountState>,
+    /// How often it was locked since it has last signed in.
+    pub locks: Option<u32>,
+    /// What its tokens say besides our own claims.
+    pub claims: Option<CustomClaims>,
+}
+
+/// What dies with an account's row as it was.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ends {
+    /// Nothing.
+    Nothing,
+    /// The access tokens minted before, and not their sessions: the next refresh gives new ones.
+    Access(NewEntry),
+    /// Its sessions: its watermark becomes the entry's own number.
+    Sessions {
+        /// The entry, of the kind subject.
+        entry: NewEntry,
+        /// The session that lives on.
+        survivor: Option<Survivor>,
+    },
+}
+
 /// What opens a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opening {
@@ -175,6 +222,18 @@ pub struct Receipt {
     pub seq: Option<Seq>,
     /// How many rows a pruning change took.
     pub pruned: u32,
+}
+
+impl AccountEdit {
+    /// Nothing but the end of its sessions.
+    pub fn ending(account: &Account, entry: NewEntry) -> Self {
+        Self {
+            subject: account.subject.clone(),
+            version: account.version,
+            fields: AccountFields::default(),
+            ends: Ends::Sessions { entry, survivor: None },
+        }
+    }
 }
 
 impl SessionEnd {

@@ -51,6 +51,14 @@ impl CustomClaims {
         (!claims.is_empty()).then(|| Value::Object(claims).to_string())
     }
 
+    /// These, and of others those that have no namesake here; or these alone, where both together would be too long.
+    #[must_use]
+    pub fn over(&self, others: &Self) -> Self {
+        let named = |name: &str| self.0.iter().any(|(own, _)| own == name);
+        let all: Vec<_> = self.0.iter().chain(others.0.iter().filter(|(name, _)| !named(name))).cloned().collect();
+        Self::new(&all).unwrap_or_else(|_| self.clone())
+    }
+
     /// Each of them.
     pub fn as_slice(&self) -> &[(String, Value)] {
         &self.0
@@ -68,5 +76,13 @@ mod tests {
         assert_eq!(of(limits::CLAIMS_BYTES + 1), Err(CustomClaimsFault));
         assert_eq!(CustomClaims::parse("[]"), Err(CustomClaimsFault));
         assert_eq!(CustomClaims::default().to_json(), None);
+    }
+
+    #[test]
+    fn claims_lie_over_others_of_their_names() {
+        let of = |json: &str| CustomClaims::parse(json).expect("claims");
+        assert_eq!(of(r#"{"a":1}"#).over(&of(r#"{"b":2,"a":3}"#)), of(r#"{"a":1,"b":2}"#));
+        let long = CustomClaims::new(&[("c".into(), Value::String("x".repeat(limits::CLAIMS_BYTES - 8)))]).expect("just so long");
+        assert_eq!(of(r#"{"a":1}"#).over(&long), of(r#"{"a":1}"#), "both would be too long");
     }
 }

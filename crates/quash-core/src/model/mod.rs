@@ -14,7 +14,7 @@ mod session;
 mod time;
 
 pub use account::{Account, AccountBy, AccountState, Email, Name, NameFault, PasswordHash, Standing, fold};
-pub use change::{Adoption, Change, Opening, Receipt, SessionEnd, Survivor};
+pub use change::{AccountEdit, AccountFields, Adoption, Change, Ends, Opening, Receipt, SessionEnd, Survivor};
 pub use custom::{CustomClaims, CustomClaimsFault};
 pub use entropy::{Entropy, Seeded, draw};
 pub use id::{Generation, IdFault, Jti, Kid, SessionId, Subject};

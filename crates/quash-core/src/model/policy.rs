@@ -223,6 +223,17 @@ impl ForeignTokens {
     }
 }
 
+impl ClaimNames {
+    /// Claims whose meaning is fixed (RFC 7519 4.1, and our own).
+    pub const FIXED: [&str; 8] = ["exp", "iat", "nbf", "aud", "iss", "sid", "rsq", "gen"];
+
+    /// Whether a claim of this name says something of our own, so that none of another meaning may have it.
+    pub fn reserves(&self, name: &str) -> bool {
+        let named = [&self.token_type, &self.jti, &self.user_id, &self.refresh_exp].into_iter().chain(&self.password_mark);
+        Self::FIXED.contains(&name) || named.into_iter().any(|reserved| reserved == name)
+    }
+}
+
 impl Default for ClaimNames {
     fn default() -> Self {
         Self {

@@ -11,8 +11,8 @@ use quash_core::decide::{
     end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, reset_password,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, AccountState, Actor, Change, ForeignLoaded, Generation, Head, Name, PasswordHash, Policy, Reason,
-    Receipt, Refusal, ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, AccountState, Actor, Change, CustomClaims, ForeignLoaded, Generation, Head, Name, PasswordHash,
+    Policy, Reason, Receipt, Refusal, ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_core::token::{
     Algorithm, Authentic, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, TokenType, Tokens, authenticate, mint,
@@ -153,6 +153,9 @@ impl World {
             created_at: self.now,
             foreign_after: Timestamp::default(),
             last_login_at: None,
+            must_change: None,
+            locks: 0,
+            claims: CustomClaims::default(),
         };
         self.store.commit(Change::AddAccount(account)).await.map_err(|error| error.to_string())?;
         Ok("ok".into())

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, AccountState, Adoption, Chain, Change, Email, Entry, ForeignLoaded, Generation, Head, KeyRecord,
-    KeyState, Kid, NewEntry, Opening, PasswordHash, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionLoaded,
-    SessionState, Subject, Survivor, Timestamp, limits,
+    Account, AccountBy, AccountEdit, AccountFields, AccountLoaded, Adoption, Chain, Change, Email, Ends, Entry, ForeignLoaded, Generation,
+    Head, KeyRecord, KeyState, Kid, Name, NewEntry, Opening, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionLoaded,
+    SessionState, Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -14,7 +14,7 @@ use crate::StoreError;
 use crate::log::LogEnd;
 
 /// All that a store knows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct State {
     seq: Seq,
     chain: Chain,
@@ -27,10 +27,11 @@ pub(super) struct State {
     keys: BTreeMap<Kid, KeyRecord>,
     secrets: BTreeMap<String, Sealed>,
     remembered: BTreeMap<String, String>,
+    gone: BTreeSet<Subject>,
 }
 
 /// An entry of the log, and since when it is marked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Logged {
     entry: Entry,
     marked_at: Option<Timestamp>,
@@ -50,6 +51,7 @@ impl Default for State {
             keys: BTreeMap::new(),
             secrets: BTreeMap::new(),
             remembered: BTreeMap::new(),
+            gone: BTreeSet::new(),
         }
     }
 }
@@ -70,9 +72,9 @@ impl State {
             Change::OpenSession(opening) => self.open_session(opening),
             Change::Rotate { session, from, rotated_at, idle_until } => self.rotate(*session, *from, *rotated_at, *idle_until),
             Change::EndSessions { sessions, tokens } => self.end_sessions(sessions, tokens),
-            Change::EndAccount { subject, version, entry, password, state, survivor } => {
-                self.end_account(subject, *version, entry, password.as_ref(), *state, *survivor)
-            }
+            Change::EditAccount(edit) => self.edit_account(edit),
+            Change::DeleteAccount { subject, version, entry } => self.delete_account(subject, *version, entry),
+            Change::Together(changes) => self.together(changes),
             Change::EndEverything { entry } => Ok(self.end_everything(entry)),
             Change::Revoke { entry } => Ok(appended(self.append(entry))),
             Change::AddKey { key, replaces } => self.add_key(key, replaces.as_ref()),
@@ -90,7 +92,7 @@ impl State {
     }
 
     fn add_account(&mut self, account: &Account) -> Result<Receipt, StoreError> {
-        guard(!self.accounts.contains_key(&account.subject))?;
+        guard(!self.accounts.contains_key(&account.subject) && !self.gone.contains(&account.subject))?;
         guard(self.accounts.values().all(|other| other.username.folded() != account.username.folded()))?;
         let address = account.email.as_ref().map(Email::folded);
         guard(address.is_none() || self.accounts.values().all(|other| other.email.as_ref().map(Email::folded) != address))?;
@@ -147,27 +149,32 @@ impl State {
         Ok(Receipt { seq, pruned: 0 })
     }
 
-    fn end_account(
-        &mut self,
-        subject: &Subject,
-        version: u64,
-        entry: &NewEntry,
-        password: Option<&PasswordHash>,
-        state: Option<AccountState>,
-        survivor: Option<Survivor>,
-    ) -> Result<Receipt, StoreError> {
-        guard(self.account_at(subject, version).is_some())?;
+    fn edit_account(&mut self, edit: &AccountEdit) -> Result<Receipt, StoreError> {
+        let AccountEdit { subject, version, fields, ends } = edit;
+        guard(self.account_at(subject, *version).is_some())?;
+        let others = || self.accounts.values().filter(|other| other.subject != *subject);
+        let name = fields.username.as_ref().map(Name::folded);
+        guard(name.is_none_or(|name| others().all(|other| other.username.folded() != name)))?;
+        let address = fields.email.as_ref().and_then(Option::as_ref).map(Email::folded);
+        guard(address.is_none() || others().all(|other| other.email.as_ref().map(Email::folded) != address))?;
+        let survivor = match ends {
+            Ends::Sessions { survivor, .. } => *survivor,
+            Ends::Nothing | Ends::Access(_) => None,
+        };
         if let Some(survivor) = survivor {
             guard(self.rotatable(survivor.session, survivor.generation).is_some_and(|session| session.subject == *subject))?;
         }
 
-        let seq = self.append(entry);
+        let seq = match ends {
+            Ends::Nothing => None,
+            Ends::Access(entry) | Ends::Sessions { entry, .. } => Some(self.append(entry)),
+        };
         if let Some(account) = self.accounts.get_mut(subject) {
-            account.sessions_before = seq;
-            account.foreign_after = account.foreign_after.max(entry.at);
-            account.version += 1;
-            account.state = state.unwrap_or(account.state);
-            account.password = password.cloned().or(account.password.take());
+            write_fields(account, fields);
+            if let (Ends::Sessions { entry, .. }, Some(seq)) = (ends, seq) {
+                account.sessions_before = seq;
+                account.foreign_after = account.foreign_after.max(entry.at);
+            }
         }
         if let Some(survivor) = survivor
             && let Some(session) = self.sessions.get_mut(&survivor.session)
@@ -175,9 +182,29 @@ impl State {
             session.generation = survivor.generation.next();
             session.rotated_at = survivor.rotated_at;
             session.idle_until = survivor.idle_until;
-            session.opened_seq = seq;
+            session.opened_seq = seq.unwrap_or(session.opened_seq);
         }
-        Ok(appended(seq))
+        Ok(Receipt { seq, pruned: 0 })
+    }
+
+    fn delete_account(&mut self, subject: &Subject, version: u64, entry: &NewEntry) -> Result<Receipt, StoreError> {
+        guard(self.account_at(subject, version).is_some())?;
+        self.sessions.retain(|_, session| session.subject != *subject);
+        self.accounts.remove(subject);
+        self.gone.insert(subject.clone());
+        Ok(appended(self.append(entry)))
+    }
+
+    /// The whole is tried on a copy: a guard may hold only because of what was written before it.
+    fn together(&mut self, changes: &[Change]) -> Result<Receipt, StoreError> {
+        let mut tried = self.clone();
+        let mut all = WRITTEN;
+        for change in changes {
+            let Receipt { seq, pruned } = tried.apply(change)?;
+            all = Receipt { seq: seq.or(all.seq), pruned: all.pruned.saturating_add(pruned) };
+        }
+        *self = tried;
+        Ok(all)
     }
 
     fn end_everything(&mut self, entry: &NewEntry) -> Receipt {
@@ -404,6 +431,18 @@ impl State {
             idlest: counted.iter().min_by_key(|session| (session.rotated_at, session.id)).map(|session| (*session).clone()),
         }
     }
+}
+
+fn write_fields(account: &mut Account, fields: &AccountFields) {
+    let AccountFields { username, email, password, must_change, state, locks, claims } = fields.clone();
+    account.version += 1;
+    account.username = username.unwrap_or_else(|| account.username.clone());
+    account.email = email.unwrap_or_else(|| account.email.clone());
+    account.password = password.unwrap_or_else(|| account.password.clone());
+    account.must_change = must_change.unwrap_or(account.must_change);
+    account.state = state.unwrap_or(account.state);
+    account.locks = locks.unwrap_or(account.locks);
+    account.claims = claims.unwrap_or_else(|| account.claims.clone());
 }
 
 /// What ending a session appends to the log.

@@ -2,8 +2,9 @@
 //! [`Fault::Conflict`] if it doesn't hold. What it has written by then is undone by whoever holds the transaction.
 
 use quash_core::model::{
-    Account, AccountState, Adoption, Change, Email, Generation, KeyRecord, KeyState, Kid, NewEntry, Opening, PasswordHash, Receipt,
-    ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Change, CustomClaims, Email, Ends, Generation, KeyRecord, KeyState, Kid, Name, NewEntry,
+    Opening, PasswordHash, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
+    limits,
 };
 use rusqlite::{Connection, Params, ToSql, params};
 
@@ -17,9 +18,9 @@ pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault
         Change::OpenSession(opening) => open(conn, opening),
         Change::Rotate { session, from, rotated_at, idle_until } => rotate(conn, *session, *from, *rotated_at, *idle_until),
         Change::EndSessions { sessions, tokens } => end_sessions(conn, sessions, tokens),
-        Change::EndAccount { subject, version, entry, password, state, survivor } => {
-            end_account(conn, subject, *version, entry, password.as_ref(), *state, *survivor)
-        }
+        Change::EditAccount(edit) => edit_account(conn, edit),
+        Change::DeleteAccount { subject, version, entry } => delete_account(conn, subject, *version, entry),
+        Change::Together(changes) => together(conn, changes),
         Change::EndEverything { entry } => end_everything(conn, entry),
         Change::Revoke { entry } => append(conn, entry).map(appended),
         Change::AddKey { key, replaces } => add_key(conn, key, replaces.as_ref()),
@@ -37,8 +38,19 @@ pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault
 pub(super) fn weight(change: &Change) -> usize {
     match change {
         Change::MarkExpired { limit, .. } | Change::DeleteMarked { limit, .. } => *limit as usize,
+        Change::Together(changes) => changes.iter().map(weight).sum(),
         _ => 1,
     }
+}
+
+/// What is written of it when one fails is undone by whoever holds the transaction.
+fn together(conn: &Connection, changes: &[Change]) -> Result<Receipt, Fault> {
+    let mut all = Receipt::default();
+    for change in changes {
+        let Receipt { seq, pruned } = apply(conn, change)?;
+        all = Receipt { seq: seq.or(all.seq), pruned: all.pruned.saturating_add(pruned) };
+    }
+    Ok(all)
 }
 
 fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
@@ -59,6 +71,9 @@ fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
         account.foreign_after.as_millis(),
         account.last_login_at.map(Timestamp::as_millis),
         account.password.as_ref().and_then(PasswordHash::class),
+        account.must_change.map(Timestamp::as_millis),
+        account.locks,
+        account.claims.to_json(),
     ];
     write_one(conn, statements::ADD_ACCOUNT, values)
 }
@@ -142,42 +157,83 @@ fn end_sessions(conn: &Connection, ends: &[SessionEnd], tokens: &[NewEntry]) -> 
     Ok(Receipt { seq: last, pruned: 0 })
 }
 
-fn end_account(
+fn edit_account(conn: &Connection, edit: &AccountEdit) -> Result<Receipt, Fault> {
+    let AccountEdit { subject, version, fields, ends } = edit;
+    let seq = match ends {
+        Ends::Nothing => None,
+        Ends::Access(entry) | Ends::Sessions { entry, .. } => Some(append(conn, entry)?),
+    };
+    let (before, foreign_after) = match (ends, seq) {
+        (Ends::Sessions { entry, survivor }, Some(seq)) => {
+            let number = rows::stored(seq.as_u64())?;
+            // Before the account's row: the survivor is measured by the watermarks as they stood.
+            survivor.map_or(Ok(()), |survivor| survive(conn, subject, survivor, number))?;
+            (Some(number), Some(entry.at.as_millis()))
+        }
+        _ => (None, None),
+    };
+    write_fields(conn, subject, *version, fields, before, foreign_after)?;
+    Ok(Receipt { seq, pruned: 0 })
+}
+
+fn survive(conn: &Connection, subject: &Subject, survivor: Survivor, number: i64) -> Result<(), Fault> {
+    let Survivor { session, generation, rotated_at, idle_until } = survivor;
+    let values = params![
+        session.as_bytes(),
+        generation.0,
+        generation.next().0,
+        rotated_at.as_millis(),
+        idle_until.as_millis(),
+        number,
+        subject.as_str(),
+    ];
+    write_one(conn, statements::SURVIVE, values).map(drop)
+}
+
+fn write_fields(
     conn: &Connection,
     subject: &Subject,
     version: u64,
-    entry: &NewEntry,
-    password: Option<&PasswordHash>,
-    state: Option<AccountState>,
-    survivor: Option<Survivor>,
-) -> Result<Receipt, Fault> {
-    let seq = append(conn, entry)?;
-    let number = rows::stored(seq.as_u64())?;
-    // Before the account's row: the survivor is measured by the watermarks as they stood.
-    if let Some(Survivor { session, generation, rotated_at, idle_until }) = survivor {
-        let values = params![
-            session.as_bytes(),
-            generation.0,
-            generation.next().0,
-            rotated_at.as_millis(),
-            idle_until.as_millis(),
-            number,
-            subject.as_str(),
-        ];
-        write_one(conn, statements::SURVIVE, values)?;
-    }
+    fields: &AccountFields,
+    sessions_before: Option<i64>,
+    foreign_after: Option<i64>,
+) -> Result<(), Fault> {
+    let AccountFields { username, email, password, must_change, state, locks, claims } = fields;
+    let address = email.as_ref().and_then(Option::as_ref);
+    let hash = password.as_ref().and_then(Option::as_ref);
     let (state, state_at) = state.map(rows::stored_state).unzip();
     let values = params![
         subject.as_str(),
         rows::stored(version)?,
-        number,
-        password.map(PasswordHash::as_str),
+        username.is_some(),
+        username.as_ref().map(Name::shown),
+        username.as_ref().map(Name::folded),
+        email.is_some(),
+        address.map(|address| address.shown.as_str()),
+        address.map(Email::folded),
+        address.and_then(|address| address.verified_at).map(Timestamp::as_millis),
+        password.is_some(),
+        hash.map(PasswordHash::as_str),
+        hash.and_then(PasswordHash::class),
+        must_change.is_some(),
+        must_change.flatten().map(Timestamp::as_millis),
+        state.is_some(),
         state,
         state_at.flatten(),
-        entry.at.as_millis(),
-        password.and_then(PasswordHash::class),
+        locks,
+        claims.is_some(),
+        claims.as_ref().and_then(CustomClaims::to_json),
+        sessions_before,
+        foreign_after,
     ];
-    write_one(conn, statements::END_ACCOUNT, values)?;
+    write_one(conn, statements::EDIT_ACCOUNT, values).map(drop)
+}
+
+fn delete_account(conn: &Connection, subject: &Subject, version: u64, entry: &NewEntry) -> Result<Receipt, Fault> {
+    let seq = append(conn, entry)?;
+    write(conn, statements::FORGET_SESSIONS_OF, [subject.as_str()])?;
+    write_one(conn, statements::DELETE_ACCOUNT, params![subject.as_str(), rows::stored(version)?])?;
+    write_one(conn, statements::ADD_GONE, [subject.as_str()])?;
     Ok(appended(seq))
 }
 

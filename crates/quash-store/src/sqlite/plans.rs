@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::statements::*;
 use super::{SqliteOptions, open_writer};
 
-const STATEMENTS: [&str; 53] = [
+const STATEMENTS: [&str; 56] = [
     BEGIN_WRITE,
     BEGIN_READ,
     COMMIT,
@@ -46,7 +46,10 @@ const STATEMENTS: [&str; 53] = [
     ROTATE,
     SURVIVE,
     END_SESSION,
-    END_ACCOUNT,
+    EDIT_ACCOUNT,
+    FORGET_SESSIONS_OF,
+    DELETE_ACCOUNT,
+    ADD_GONE,
     END_EVERYTHING,
     RETIRE_KEY,
     RESUME_KEY,

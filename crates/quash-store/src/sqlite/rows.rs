@@ -73,6 +73,9 @@ pub(super) fn account(columns: &mut Columns<'_, '_>) -> Result<Account, Fault> {
         created_at: columns.moment()?,
         foreign_after: columns.moment()?,
         last_login_at: columns.perhaps_moment()?,
+        must_change: columns.perhaps_moment()?,
+        locks: columns.take()?,
+        claims: claims(columns)?,
     })
 }
 

@@ -5,7 +5,7 @@
 macro_rules! account {
     () => {
         "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.sessions_before, a.version, \
-         a.created_at, a.foreign_after, a.last_login_at"
+         a.created_at, a.foreign_after, a.last_login_at, a.must_change, a.locks, a.claims"
     };
 }
 
@@ -106,8 +106,8 @@ pub(super) const MOVE_HEAD: &str = "UPDATE feed_head SET seq = ?1, chain = ?2 WH
 // Changes. Those that add a row write none where one is in the way.
 pub(super) const ADD_ACCOUNT: &str = "INSERT INTO account (subject, username, username_folded, email, email_folded, email_verified_at, \
      password, state, state_at, sessions_before, version, created_at, foreign_after, last_login_at, \
-     password_class) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 \
-     WHERE NOT EXISTS (SELECT 1 FROM account WHERE email_folded = ?5) \
+     password_class, must_change, locks, claims) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18 \
+     WHERE NOT EXISTS (SELECT 1 FROM account WHERE email_folded = ?5) AND NOT EXISTS (SELECT 1 FROM gone WHERE subject = ?1) \
      ON CONFLICT DO NOTHING";
 pub(super) const OPEN_SESSION: &str = concat!(open_session!(), " ON CONFLICT DO NOTHING");
 pub(super) const ADOPT: &str = concat!(open_session!(), " AND a.foreign_after < ?19 AND f.foreign_after < ?19 ON CONFLICT DO NOTHING");
@@ -125,9 +125,18 @@ pub(super) const SURVIVE: &str = concat!(
 );
 pub(super) const END_SESSION: &str =
     "UPDATE session SET ended_reason = ?2, ended_at = ?3, ended_actor = ?4 WHERE sid = ?1 AND ended_reason IS NULL";
-pub(super) const END_ACCOUNT: &str = "UPDATE account SET sessions_before = ?3, foreign_after = max(foreign_after, ?7), version = version + 1, \
-     password = coalesce(?4, password), password_class = iif(?4 IS NULL, password_class, ?8), state = coalesce(?5, state), state_at = iif(?5 IS NULL, state_at, ?6) \
-     WHERE subject = ?1 AND version = ?2";
+// Each field has a flag before it: whether it changes. A name or address that somebody else has leaves the row as it is.
+pub(super) const EDIT_ACCOUNT: &str = "UPDATE OR IGNORE account SET version = version + 1, \
+     username = iif(?3, ?4, username), username_folded = iif(?3, ?5, username_folded), \
+     email = iif(?6, ?7, email), email_folded = iif(?6, ?8, email_folded), email_verified_at = iif(?6, ?9, email_verified_at), \
+     password = iif(?10, ?11, password), password_class = iif(?10, ?12, password_class), \
+     must_change = iif(?13, ?14, must_change), state = iif(?15, ?16, state), state_at = iif(?15, ?17, state_at), \
+     locks = coalesce(?18, locks), claims = iif(?19, ?20, claims), \
+     sessions_before = coalesce(?21, sessions_before), foreign_after = max(foreign_after, coalesce(?22, 0)) \
+     WHERE subject = ?1 AND version = ?2 AND NOT EXISTS (SELECT 1 FROM account o WHERE o.email_folded = ?8 AND o.subject <> ?1)";
+pub(super) const FORGET_SESSIONS_OF: &str = "DELETE FROM session WHERE subject = ?1";
+pub(super) const DELETE_ACCOUNT: &str = "DELETE FROM account WHERE subject = ?1 AND version = ?2";
+pub(super) const ADD_GONE: &str = "INSERT INTO gone (subject) VALUES (?1)";
 pub(super) const END_EVERYTHING: &str =
     "UPDATE feed_head SET sessions_before = ?1, foreign_after = max(foreign_after, ?2) WHERE id = 1 AND seq = ?1";
 pub(super) const RETIRE_KEY: &str = "UPDATE signing_key SET state = 'retiring', retires_at = ?2 WHERE kid = ?1 AND state = 'current'";

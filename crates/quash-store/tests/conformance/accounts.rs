@@ -1,6 +1,8 @@
 //! Accounts and reading them: what is unique, what is counted, and in which order they come.
 
-use quash_core::model::{Account, AccountBy, AccountState, Change, PasswordHash, Receipt, ScopeKind, Seq};
+use quash_core::model::{
+    Account, AccountBy, AccountFields, AccountState, Change, CustomClaims, Email, Ends, Name, PasswordHash, Receipt, ScopeKind, Seq,
+};
 use quash_core::watch::feed;
 use quash_store::Store;
 
@@ -93,9 +95,8 @@ pub(crate) async fn the_classes_of_hashes_are_told_apart(store: &dyn Store) {
     assert_eq!(classes(1).await, ["class 3"]);
     let better = PasswordHash::new("better".into()).of_class("class 9".into());
     commit(store, open_rehashing(session(1, "kim", head(store).await), 1, Some(better.clone()))).await;
-    let Change::EndAccount { subject, version, entry, .. } = end_account("lee", 1, None) else { panic!("an end") };
-    let password = Some(better);
-    commit(store, Change::EndAccount { subject, version, entry, password, state: None, survivor: None }).await;
+    let password = AccountFields { password: Some(Some(better)), ..AccountFields::default() };
+    commit(store, edit("lee", 1, password, Ends::Sessions { entry: entry(ScopeKind::Subject, 200), survivor: None })).await;
     assert_eq!(classes(9).await, ["class 4", "class 9"]);
     commit(store, end_account("lee", 2, None)).await;
     assert_eq!(classes(9).await, ["class 4", "class 9"], "who keeps the password keeps its class");
@@ -131,4 +132,87 @@ pub(crate) async fn the_idlest_is_the_longest_unrotated(store: &dyn Store) {
     // Rotated at the same moment: the lower id.
     commit(store, rotate(2, 0)).await;
     assert_eq!(idlest().await, Some(sid(1)));
+}
+
+pub(crate) async fn an_edit_changes_what_it_names_and_ends_what_it_says(store: &dyn Store) {
+    two_sessions(store).await;
+    let before = read(store, "dana").await;
+    let none = AccountFields::default();
+    commit(store, edit("dana", 1, none.clone(), Ends::Nothing)).await;
+    assert_eq!(read(store, "dana").await, Account { version: 2, ..before.clone() });
+    let claims = CustomClaims::parse(r#"{"role":"admin"}"#).expect("claims");
+    let fields = AccountFields {
+        username: Some(Name::parse("Ďana").expect("a name")),
+        email: Some(Email::parse("new@example.org").ok()),
+        must_change: Some(Some(at(9))),
+        locks: Some(3),
+        claims: Some(claims.clone()),
+        ..none.clone()
+    };
+    commit(store, edit("dana", 2, fields.clone(), Ends::Access(entry(ScopeKind::Subject, 5)))).await;
+    let after = read(store, "dana").await;
+    let wanted = Account {
+        username: Name::parse("Ďana").expect("a name"),
+        email: Email::parse("new@example.org").ok(),
+        must_change: Some(at(9)),
+        locks: 3,
+        claims,
+        version: 3,
+        ..before.clone()
+    };
+    assert_eq!(after, wanted, "sessions before, and tokens of others, stay as they were");
+    assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries").len(), 1);
+    commit(store, rotate(1, 0)).await;
+    let empty =
+        AccountFields { email: Some(None), password: Some(None), must_change: Some(None), claims: Some(CustomClaims::default()), ..none };
+    commit(store, edit("dana", 3, empty, Ends::Nothing)).await;
+    let wanted = Account { email: None, password: None, must_change: None, claims: CustomClaims::default(), version: 4, ..wanted };
+    assert_eq!(read(store, "dana").await, wanted);
+    conflict(store, edit("dana", 3, fields, Ends::Nothing)).await;
+}
+
+pub(crate) async fn an_edit_takes_nobody_elses_name_or_address(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, Change::AddAccount(with_email("kim", "kim@example.org"))).await;
+    let name = |name: &str| AccountFields { username: Name::parse(name).ok(), ..AccountFields::default() };
+    let email = |email: &str| AccountFields { email: Some(Email::parse(email).ok()), ..AccountFields::default() };
+    conflict(store, edit("dana", 1, name("Kim"), Ends::Nothing)).await;
+    conflict(store, edit("dana", 1, email("KIM@example.org"), Ends::Nothing)).await;
+    let ends = Ends::Sessions { entry: entry(ScopeKind::Subject, 5), survivor: None };
+    conflict(store, edit("dana", 1, email("kim@example.org"), ends)).await;
+    assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries"), [], "what conflicts leaves nothing");
+    commit(store, edit("kim", 1, name("KIM"), Ends::Nothing)).await;
+    commit(store, edit("kim", 2, email("Kim@Example.org"), Ends::Nothing)).await;
+}
+
+pub(crate) async fn a_deleted_account_is_gone_with_its_sessions_and_its_subject_is_nobodys(store: &dyn Store) {
+    two_sessions(store).await;
+    let delete = |version| Change::DeleteAccount { subject: subject("dana"), version, entry: entry(ScopeKind::Subject, 5) };
+    conflict(store, delete(2)).await;
+    commit(store, delete(1)).await;
+    assert_eq!(store.account(&by_name("dana"), NOW).await.expect("a look").account, None);
+    assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
+    assert_eq!(store.sessions_of(&subject("dana"), None, 9).await.expect("a look"), []);
+    assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries").len(), 1);
+    conflict(store, delete(1)).await;
+    conflict(store, Change::AddAccount(account("dana"))).await;
+    // The name may be somebody else's now.
+    let other = Account { username: Name::parse("dana").expect("a name"), ..account("another") };
+    commit(store, Change::AddAccount(other)).await;
+}
+
+pub(crate) async fn changes_together_are_written_whole_or_not_at_all(store: &dyn Store) {
+    commit(store, Change::AddAccount(account("dana"))).await;
+    let remember = |value: &str| Change::Remember { name: "a name", value: value.into() };
+    let revoke = |n| Change::Revoke { entry: entry(ScopeKind::Token, n) };
+    conflict(store, Change::Together(vec![remember("one"), revoke(1), Change::AddAccount(account("dana"))])).await;
+    assert_eq!(store.remembered("a name").await.expect("a look"), None);
+    assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries"), []);
+    // A later one may hold because of an earlier one.
+    let both =
+        vec![Change::AddAccount(account("kim")), edit("kim", 1, AccountFields::default(), Ends::Nothing), revoke(1), remember("two")];
+    let receipt = commit(store, Change::Together(both)).await;
+    assert_eq!(receipt.seq, Some(head(store).await), "the number of the last entry, whatever came after it");
+    assert_eq!((read(store, "kim").await.version, store.remembered("a name").await.expect("a look")), (2, Some("two".into())));
+    assert_eq!(commit(store, Change::Together(Vec::new())).await, Receipt::default());
 }

@@ -43,6 +43,10 @@ for_each_store! {
         the_classes_of_hashes_are_told_apart
         counting_leaves_out_what_is_not_live
         the_idlest_is_the_longest_unrotated
+        an_edit_changes_what_it_names_and_ends_what_it_says
+        an_edit_takes_nobody_elses_name_or_address
+        a_deleted_account_is_gone_with_its_sessions_and_its_subject_is_nobodys
+        changes_together_are_written_whole_or_not_at_all
     }
     sessions {
         a_session_is_read_back

@@ -1,6 +1,6 @@
 //! The ends that cover many sessions at once, and what may live on.
 
-use quash_core::model::{Account, AccountState, Change, Generation, PasswordHash, ScopeKind, SessionState, Survivor};
+use quash_core::model::{Account, AccountFields, AccountState, Change, Ends, Generation, PasswordHash, ScopeKind, SessionState, Survivor};
 use quash_store::Store;
 
 use crate::support::*;
@@ -59,13 +59,10 @@ pub(crate) async fn the_end_of_an_account_is_a_watermark(store: &dyn Store) {
 
 pub(crate) async fn the_end_of_an_account_brings_password_and_state(store: &dyn Store) {
     commit(store, Change::AddAccount(account("dana"))).await;
-    let end = |version, password: Option<&str>, state| Change::EndAccount {
-        subject: subject("dana"),
-        version,
-        entry: entry(ScopeKind::Subject, 7),
-        password: password.map(|phc| PasswordHash::new(phc.into())),
-        state,
-        survivor: None,
+    let end = |version, password: Option<&str>, state| {
+        let password = password.map(|phc| Some(PasswordHash::new(phc.into())));
+        let fields = AccountFields { password, state, ..AccountFields::default() };
+        edit("dana", version, fields, Ends::Sessions { entry: entry(ScopeKind::Subject, 7), survivor: None })
     };
     let kept = async || {
         let account = read(store, "dana").await;

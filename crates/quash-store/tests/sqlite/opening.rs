@@ -84,9 +84,9 @@ async fn a_newer_database_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     drop(sqlite(directory.path()));
     let path = directory.path().join("quash.db");
-    change(&path, "INSERT INTO schema_migration VALUES (3, 'later', x'00')");
+    change(&path, "INSERT INTO schema_migration VALUES (1000, 'later', x'00')");
     let before = fs::read(&path).expect("a file");
-    assert!(matches!(refusal(&path), OpenError::Newer { found: 3, known: 2, .. }));
+    assert!(matches!(refusal(&path), OpenError::Newer { found: 1000, .. }));
     assert_eq!(fs::read(&path).expect("a file"), before);
 }
 

@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountBy, AccountState, Actor, Adopted, Adoption, Change, CustomClaims, Email, Generation, Keep, KeyRecord, KeySource,
-    KeyState, Kid, Name, NewEntry, Opening, PasswordHash, Reason, Receipt, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionEnd,
-    SessionId, SessionState, Subject, Survivor, Timestamp,
+    Account, AccountBy, AccountEdit, AccountFields, AccountState, Actor, Adopted, Adoption, Change, CustomClaims, Email, Ends, Generation,
+    Keep, KeyRecord, KeySource, KeyState, Kid, Name, NewEntry, Opening, PasswordHash, Reason, Receipt, ScopeKey, ScopeKind, Sealed, Seq,
+    Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -43,6 +43,9 @@ pub(crate) fn account(name: &str) -> Account {
         created_at: NOW,
         foreign_after: Timestamp::default(),
         last_login_at: None,
+        must_change: None,
+        locks: 0,
+        claims: CustomClaims::default(),
     }
 }
 
@@ -133,7 +136,11 @@ pub(crate) fn rotate(n: u8, from: u32) -> Change {
 
 pub(crate) fn end_account(name: &str, version: u64, survivor: Option<Survivor>) -> Change {
     let entry = NewEntry { reason: Reason::LogOutEverywhere, ..entry(ScopeKind::Subject, 200) };
-    Change::EndAccount { subject: subject(name), version, entry, password: None, state: None, survivor }
+    edit(name, version, AccountFields::default(), Ends::Sessions { entry, survivor })
+}
+
+pub(crate) fn edit(name: &str, version: u64, fields: AccountFields, ends: Ends) -> Change {
+    Change::EditAccount(Box::new(AccountEdit { subject: subject(name), version, fields, ends }))
 }
 
 pub(crate) fn survivor(n: u8, generation: u32) -> Survivor {

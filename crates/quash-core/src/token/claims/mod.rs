@@ -142,7 +142,7 @@ impl Claims {
         put(&mut map, "sid", self.sid.map(|sid| sid.to_string()))?;
         put(&mut map, "rsq", self.rsq.map(Seq::as_u64))?;
         put(&mut map, "gen", self.generation.map(|generation| generation.0))?;
-        for (name, value) in &self.custom {
+        for (name, value) in self.custom.iter().filter(|(name, _)| !names.reserves(name)) {
             map.serialize_entry(name, value)?;
         }
         put(&mut map, "aud", self.aud.as_ref())?;

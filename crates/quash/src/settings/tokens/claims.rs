@@ -61,8 +61,6 @@ pub(super) const CHECK_REVOKE_TOKEN: Key<Switch> = Key {
 pub(super) const REVOKE_TOKEN_CLAIM: Key<Text> =
     Key { name: "revoke_token_claim", kind: Text, unset: DefaultsTo("\"hash_password\""), doc: "The claim with that hash." };
 
-/// Claims whose meaning is fixed (RFC 7519 4.1, and quash's own).
-const FIXED: [&str; 8] = ["exp", "iat", "nbf", "aud", "iss", "sid", "rsq", "gen"];
 /// The longest name of a claim, in bytes.
 const NAME_BYTES: usize = 64;
 
@@ -86,7 +84,9 @@ pub(crate) fn fault_of_name(name: &str) -> Option<Wrong> {
     if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(is_graphic) {
         return Some(Wrong::new("isn't a name for a claim", "write up to 64 ASCII characters without blanks or quotation marks"));
     }
-    FIXED.contains(&name).then(|| Wrong::new("is the name of a claim that means something else", "choose another name, such as \"sub\""))
+    ClaimNames::FIXED
+        .contains(&name)
+        .then(|| Wrong::new("is the name of a claim that means something else", "choose another name, such as \"sub\""))
 }
 
 pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Told> {
