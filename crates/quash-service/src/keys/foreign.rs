@@ -184,7 +184,7 @@ impl Foreign {
     /// Asks the addresses for as long as the process runs.
     pub(crate) async fn follow(&self) {
         loop {
-            self.look_now(Duration::ZERO).await;
+            self.look_now(AT_MOST_EVERY).await;
             tokio::time::sleep(EVERY).await;
         }
     }
