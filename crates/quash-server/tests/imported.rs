@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quash_core::model::{Account, AccountState, Change, CustomClaims, Name, PasswordHash, Seq, Timestamp};
+use quash_core::model::{Account, AccountState, Actor, Change, CustomClaims, Name, PasswordHash, Seq, Timestamp};
 use quash_service::{AddFault, CostClass, FormatFault, NewAccount, NewPassword, PasswordHasher, Rehash};
 use quash_store::Store;
 use zeroize::Zeroizing;
@@ -192,7 +192,7 @@ async fn a_hash_in_the_store_that_nothing_can_be_compared_with_is_as_good_as_non
             locks: 0,
             claims: CustomClaims::default(),
         };
-        world.store.commit(Change::AddAccount(account)).await.expect("an account");
+        world.store.commit(Change::AddAccount(account, Actor::Operator)).await.expect("an account");
         for password in [PASSWORD, "decoy", *text, "wrong password"].into_iter().filter(|password| !password.is_empty()) {
             let (answer, spent) = cost(&world, &name, password).await;
             assert_eq!((told(&answer), &spent), (told(&unknown), &before), "{text:?} {password:?}");

@@ -1,7 +1,7 @@
 //! Accounts and their sessions, as an operator or their owner sees them.
 
 use quash_core::model::{
-    Account, AccountBy, AccountState, Change, CustomClaims, Email, Jti, Name, NameFault, PasswordHash, Reason, Refusal, Scope, Seq,
+    Account, AccountBy, AccountState, Actor, Change, CustomClaims, Email, Jti, Name, NameFault, PasswordHash, Reason, Refusal, Scope, Seq,
     Session, SessionId, SessionState, Subject, Timestamp, fold, limits,
 };
 use quash_core::token::Origin;
@@ -134,7 +134,7 @@ impl Service {
             locks: 0,
             claims: CustomClaims::default(),
         };
-        match desk.store.commit(Change::AddAccount(account.clone())).await {
+        match desk.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
             Ok(_) => {
                 let class = account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
                 class.into_iter().for_each(|class| desk.passwords.know(class));

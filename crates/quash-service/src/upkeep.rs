@@ -86,7 +86,7 @@ impl Service {
     async fn drop_retired_keys(&self, now: Timestamp) -> Result<(), Failure> {
         for key in self.desk.store.keys().await? {
             if matches!(key.state, KeyState::Retiring { until } if until < now) {
-                self.desk.store.commit(Change::DropKey { kid: key.kid }).await?;
+                self.desk.store.commit(Change::DropKey { kid: key.kid, at: now }).await?;
             }
         }
         Ok(())

@@ -10,8 +10,8 @@ mod sqlite;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session,
+    SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -58,6 +58,10 @@ pub trait Store: Send + Sync {
 
     /// The entries of the log with one of these keys, in the order of their numbers.
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError>;
+
+    /// Up to `limit` entries of the audit in the order of their numbers, after the number `after`; those of one account,
+    /// where one is given.
+    async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError>;
 
     /// The signing keys, oldest first.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;

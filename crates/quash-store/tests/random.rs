@@ -90,7 +90,7 @@ fn wishes() -> impl Strategy<Value = Vec<Vec<Wish>>> {
 async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
     let head = head(model).await;
     match wish.clone() {
-        Wish::AddAccount { who, email } => Change::AddAccount(match EMAILS[email] {
+        Wish::AddAccount { who, email } => add(match EMAILS[email] {
             None => account(NAMES[who]),
             Some(email) => with_email(NAMES[who], email),
         }),
@@ -159,9 +159,9 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             let current = keys.into_iter().find(|key| key.state == KeyState::Current);
             let replaced = current.map_or_else(|| key("none", KeyState::Current, NOW).kid, |key| key.kid);
             let kid = key(&format!("key{n}"), KeyState::Current, NOW).kid;
-            Change::ResumeKey { kid, replaces: (replaced, KeyState::Retiring { until: at(i64::from(n)) }) }
+            Change::ResumeKey { kid, at: NOW, replaces: (replaced, KeyState::Retiring { until: at(i64::from(n)) }) }
         }
-        Wish::DropKey { n } => Change::DropKey { kid: key(&format!("key{n}"), KeyState::Current, NOW).kid },
+        Wish::DropKey { n } => Change::DropKey { kid: key(&format!("key{n}"), KeyState::Current, NOW).kid, at: NOW },
         Wish::AddSecret { name, byte } => Change::AddSecret { name: SECRETS[name], secret: Sealed(vec![byte]) },
         Wish::Remember { name, byte } => Change::Remember { name: SECRETS[name], value: byte.to_string() },
         Wish::Raise { secs } => Change::RaiseLongestLifetime(secs * 1000),

@@ -20,6 +20,7 @@ pub(super) fn account_entry(account: &Account, cause: &Cause, scopes: &ScopeHash
 pub(super) fn session_end(session: &Session, cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> SessionEnd {
     SessionEnd {
         session: session.id,
+        subject: session.subject.clone(),
         entry: entry(ScopeKind::Session, scopes.key(&Scope::Session(session.id)), Keep::Longest, cause, now),
         adopted: session.adopted.map(|adopted| token_entry(adopted.key, adopted.until, cause, now)),
     }

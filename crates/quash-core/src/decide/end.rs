@@ -2,8 +2,8 @@
 //! table of the design's section 4.1; each row is one call of a function here.
 
 use crate::model::{
-    AccountEdit, AccountLoaded, AccountState, Actor, Change, ForeignLoaded, Invalid, NewEntry, Reason, Refusal, ScopeHasher, SessionEnd,
-    SessionLoaded, Timestamp,
+    AccountEdit, AccountLoaded, AccountState, Actor, Change, Event, ForeignLoaded, Invalid, NewEntry, Reason, Refusal, ScopeHasher,
+    SessionEnd, SessionLoaded, Timestamp,
 };
 use crate::token::{Authentic, RefreshKey, TokenType};
 
@@ -98,7 +98,13 @@ pub fn end_account(
     now: Timestamp,
 ) -> Result<Change, Refusal> {
     let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
-    let mut edit = AccountEdit::ending(account, account_entry(account, cause, scopes, now));
+    let event = match state {
+        None => Event::SessionsEnded,
+        Some(AccountState::Active) => Event::Reactivated,
+        Some(AccountState::Locked { .. }) => Event::Locked,
+        Some(AccountState::Deactivated { .. }) => Event::Deactivated,
+    };
+    let mut edit = AccountEdit::ending(account, event, account_entry(account, cause, scopes, now));
     edit.fields.state = state;
     Ok(Change::EditAccount(Box::new(edit)))
 }

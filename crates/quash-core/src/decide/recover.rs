@@ -4,7 +4,7 @@
 //! its new tokens, become the number of the entry that ends the others.
 
 use crate::model::{
-    Account, AccountEdit, AccountLoaded, Actor, Change, Ends, PasswordHash, Policy, Reason, Refusal, ScopeHasher, Seq, Session,
+    Account, AccountEdit, AccountLoaded, Actor, Change, Ends, Event, PasswordHash, Policy, Reason, Refusal, ScopeHasher, Seq, Session,
     SessionLoaded, Survivor, Timestamp,
 };
 use crate::token::{Bearer, Grant};
@@ -94,7 +94,12 @@ fn end_account_with(
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Change {
-    let mut edit = AccountEdit::ending(account, account_entry(account, cause, scopes, now));
+    let event = match cause.reason {
+        Reason::PasswordChanged => Event::PasswordChanged,
+        Reason::PasswordReset => Event::PasswordReset,
+        _ => Event::SessionsEnded,
+    };
+    let mut edit = AccountEdit::ending(account, event, account_entry(account, cause, scopes, now));
     // A new password is one for everything.
     edit.fields.must_change = password.as_ref().and(account.must_change).map(|_| None);
     edit.fields.password = password.map(Some);

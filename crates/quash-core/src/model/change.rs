@@ -4,15 +4,15 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountState, CustomClaims, Email, Ending, Generation, KeyRecord, KeyState, Kid, Name, NewEntry, PasswordHash, ScopeKey, Seq,
-    Session, SessionId, Subject, Timestamp,
+    Account, AccountState, Actor, CustomClaims, Email, Ending, Event, Generation, KeyRecord, KeyState, Kid, Name, NewEntry, PasswordHash,
+    ScopeKey, Seq, Session, SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// A new account. Only while its subject, name and address are unused.
-    AddAccount(Account),
+    /// A new account, and who added it. Only while its subject, name and address are unused.
+    AddAccount(Account, Actor),
     /// A new session. Only while the account's row is at its version and no watermark is above the session's
     /// `opened_seq`, and, where it adopts a token, what is said there.
     OpenSession(Box<Opening>),
@@ -72,6 +72,8 @@ pub enum Change {
     ResumeKey {
         /// The retiring key.
         kid: Kid,
+        /// When.
+        at: Timestamp,
         /// The key that is current now, and until when it goes on verifying.
         replaces: (Kid, KeyState),
     },
@@ -79,6 +81,8 @@ pub enum Change {
     DropKey {
         /// The key.
         kid: Kid,
+        /// When.
+        at: Timestamp,
     },
     /// A secret that isn't a signing key, under a name. Only while there is none of this name.
     AddSecret {
@@ -121,6 +125,12 @@ pub struct AccountEdit {
     pub subject: Subject,
     /// The account's version as loaded; the next one is written.
     pub version: u64,
+    /// What this is.
+    pub event: Event,
+    /// Who wants it.
+    pub actor: Actor,
+    /// When.
+    pub at: Timestamp,
     /// What the row says from then on.
     pub fields: AccountFields,
     /// What dies with that.
@@ -184,6 +194,8 @@ pub struct Opening {
 pub struct SessionEnd {
     /// The session.
     pub session: SessionId,
+    /// Whose it is.
+    pub subject: Subject,
     /// The entry, of the kind session.
     pub entry: NewEntry,
     /// The entry over the token of another issuer that opened it.
@@ -226,12 +238,21 @@ pub struct Receipt {
 
 impl AccountEdit {
     /// Nothing but the end of its sessions.
-    pub fn ending(account: &Account, entry: NewEntry) -> Self {
+    pub fn ending(account: &Account, event: Event, entry: NewEntry) -> Self {
+        let (actor, at) = (entry.actor.clone(), entry.at);
+        Self { ends: Ends::Sessions { entry, survivor: None }, ..Self::of(account, event, actor, at) }
+    }
+
+    /// Nothing yet.
+    pub fn of(account: &Account, event: Event, actor: Actor, at: Timestamp) -> Self {
         Self {
             subject: account.subject.clone(),
             version: account.version,
+            event,
+            actor,
+            at,
             fields: AccountFields::default(),
-            ends: Ends::Sessions { entry, survivor: None },
+            ends: Ends::Nothing,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The nouns of the law. No rule lives here beyond what keeps a value well-formed; rules are in `decide`.
 
 mod account;
+mod audit;
 mod change;
 mod custom;
 mod entropy;
@@ -14,6 +15,7 @@ mod session;
 mod time;
 
 pub use account::{Account, AccountBy, AccountState, Email, Name, NameFault, PasswordHash, Standing, fold};
+pub use audit::{Audit, Event, NewAudit, Person};
 pub use change::{AccountEdit, AccountFields, Adoption, Change, Ends, Opening, Receipt, SessionEnd, Survivor};
 pub use custom::{CustomClaims, CustomClaimsFault};
 pub use entropy::{Entropy, Seeded, draw};

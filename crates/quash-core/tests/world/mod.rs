@@ -157,7 +157,7 @@ impl World {
             locks: 0,
             claims: CustomClaims::default(),
         };
-        self.store.commit(Change::AddAccount(account)).await.map_err(|error| error.to_string())?;
+        self.store.commit(Change::AddAccount(account, Actor::Operator)).await.map_err(|error| error.to_string())?;
         Ok("ok".into())
     }
 

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session,
+    SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{MemoryStore, Store, StoreError};
 use tokio::sync::watch;
@@ -94,6 +94,10 @@ impl Store for Brittle {
 
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
         self.whole(Part::Log)?.entries_of(keys).await
+    }
+
+    async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError> {
+        self.whole(Part::Rows)?.audit(after, of, limit).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

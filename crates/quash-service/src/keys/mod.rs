@@ -153,7 +153,7 @@ impl Opening<'_> {
     async fn resume(&self, record: &KeyRecord, records: &[KeyRecord]) -> Result<(), StartError> {
         let replaced = current(records).ok_or(StartError::NoSigningKey)?;
         let replaces = (replaced.kid.clone(), self.retiring().await?);
-        self.store.commit(Change::ResumeKey { kid: record.kid.clone(), replaces }).await?;
+        self.store.commit(Change::ResumeKey { kid: record.kid.clone(), at: self.clock.now(), replaces }).await?;
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session,
+    SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -91,6 +91,10 @@ impl Store for MemoryStore {
 
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
         Ok(self.state().entries_of(keys))
+    }
+
+    async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError> {
+        Ok(self.state().audit(after, of, limit))
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

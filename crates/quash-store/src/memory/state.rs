@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountLoaded, Adoption, Chain, Change, Email, Ends, Entry, ForeignLoaded, Generation,
-    Head, KeyRecord, KeyState, Kid, Name, NewEntry, Opening, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionLoaded,
-    SessionState, Subject, Timestamp, limits,
+    Account, AccountBy, AccountEdit, AccountFields, AccountLoaded, Adoption, Audit, Chain, Change, Email, Ends, Entry, ForeignLoaded,
+    Generation, Head, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, Opening, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd,
+    SessionId, SessionLoaded, SessionState, Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -28,6 +28,9 @@ pub(super) struct State {
     secrets: BTreeMap<String, Sealed>,
     remembered: BTreeMap<String, String>,
     gone: BTreeSet<Subject>,
+    audit: BTreeMap<u64, Audit>,
+    /// The newest number that was given in the audit.
+    audited: u64,
 }
 
 /// An entry of the log, and since when it is marked.
@@ -52,6 +55,8 @@ impl Default for State {
             secrets: BTreeMap::new(),
             remembered: BTreeMap::new(),
             gone: BTreeSet::new(),
+            audit: BTreeMap::new(),
+            audited: 0,
         }
     }
 }
@@ -67,8 +72,17 @@ const WRITTEN: Receipt = Receipt { seq: None, pruned: 0 };
 impl State {
     /// Writes a change if its guard holds, else nothing.
     pub(super) fn apply(&mut self, change: &Change) -> Result<Receipt, StoreError> {
+        let receipt = self.write(change)?;
+        for new in NewAudit::of(change) {
+            self.audited += 1;
+            self.audit.insert(self.audited, Audit { id: self.audited, new, seq: receipt.seq });
+        }
+        Ok(receipt)
+    }
+
+    fn write(&mut self, change: &Change) -> Result<Receipt, StoreError> {
         match change {
-            Change::AddAccount(account) => self.add_account(account),
+            Change::AddAccount(account, _) => self.add_account(account),
             Change::OpenSession(opening) => self.open_session(opening),
             Change::Rotate { session, from, rotated_at, idle_until } => self.rotate(*session, *from, *rotated_at, *idle_until),
             Change::EndSessions { sessions, tokens } => self.end_sessions(sessions, tokens),
@@ -78,8 +92,8 @@ impl State {
             Change::EndEverything { entry } => Ok(self.end_everything(entry)),
             Change::Revoke { entry } => Ok(appended(self.append(entry))),
             Change::AddKey { key, replaces } => self.add_key(key, replaces.as_ref()),
-            Change::ResumeKey { kid, replaces } => self.resume_key(kid, replaces),
-            Change::DropKey { kid } => self.drop_key(kid),
+            Change::ResumeKey { kid, replaces, .. } => self.resume_key(kid, replaces),
+            Change::DropKey { kid, .. } => self.drop_key(kid),
             Change::AddSecret { name, secret } => self.add_secret(name, secret),
             Change::Remember { name, value } => {
                 self.remembered.insert((*name).to_owned(), value.clone());
@@ -150,7 +164,7 @@ impl State {
     }
 
     fn edit_account(&mut self, edit: &AccountEdit) -> Result<Receipt, StoreError> {
-        let AccountEdit { subject, version, fields, ends } = edit;
+        let AccountEdit { subject, version, fields, ends, .. } = edit;
         guard(self.account_at(subject, *version).is_some())?;
         let others = || self.accounts.values().filter(|other| other.subject != *subject);
         let name = fields.username.as_ref().map(Name::folded);
@@ -398,6 +412,11 @@ impl State {
 
     pub(super) fn entries_of(&self, keys: &[ScopeKey]) -> Vec<Entry> {
         self.log.values().map(|logged| &logged.entry).filter(|entry| keys.contains(&entry.key)).cloned().collect()
+    }
+
+    pub(super) fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Vec<Audit> {
+        let found = self.audit.values().filter(|audit| audit.id > after && of.is_none_or(|of| audit.new.subject.as_ref() == Some(of)));
+        found.take(limit as usize).cloned().collect()
     }
 
     pub(super) fn keys(&self) -> Vec<KeyRecord> {

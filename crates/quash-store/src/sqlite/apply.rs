@@ -2,19 +2,27 @@
 //! [`Fault::Conflict`] if it doesn't hold. What it has written by then is undone by whoever holds the transaction.
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Change, CustomClaims, Email, Ends, Generation, KeyRecord, KeyState, Kid, Name, NewEntry,
-    Opening, PasswordHash, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
-    limits,
+    Account, AccountEdit, AccountFields, Adoption, Change, CustomClaims, Email, Ends, Generation, KeyRecord, KeyState, Kid, Name, NewAudit,
+    NewEntry, Opening, PasswordHash, Person, Reason, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject,
+    Survivor, Timestamp, limits,
 };
 use rusqlite::{Connection, Params, ToSql, params};
 
 use super::fault::Fault;
 use super::{rows, statements};
 
-/// Writes a change into the open transaction.
+/// Writes a change into the open transaction, and what it is in the audit.
 pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
+    let receipt = write_change(conn, change)?;
+    for new in &NewAudit::of(change) {
+        record(conn, new, receipt.seq)?;
+    }
+    Ok(receipt)
+}
+
+fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
     match change {
-        Change::AddAccount(account) => add_account(conn, account),
+        Change::AddAccount(account, _) => add_account(conn, account),
         Change::OpenSession(opening) => open(conn, opening),
         Change::Rotate { session, from, rotated_at, idle_until } => rotate(conn, *session, *from, *rotated_at, *idle_until),
         Change::EndSessions { sessions, tokens } => end_sessions(conn, sessions, tokens),
@@ -24,8 +32,8 @@ pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault
         Change::EndEverything { entry } => end_everything(conn, entry),
         Change::Revoke { entry } => append(conn, entry).map(appended),
         Change::AddKey { key, replaces } => add_key(conn, key, replaces.as_ref()),
-        Change::ResumeKey { kid, replaces } => resume_key(conn, kid, replaces),
-        Change::DropKey { kid } => write_one(conn, statements::DROP_KEY, [kid.as_str()]),
+        Change::ResumeKey { kid, replaces, .. } => resume_key(conn, kid, replaces),
+        Change::DropKey { kid, .. } => write_one(conn, statements::DROP_KEY, [kid.as_str()]),
         Change::AddSecret { name, secret } => add_secret(conn, name, secret),
         Change::Remember { name, value } => write_one(conn, statements::REMEMBER, params![name, value]),
         Change::RaiseLongestLifetime(millis) => write_one(conn, statements::RAISE_LONGEST_LIFETIME, [rows::stored(*millis)?]),
@@ -158,7 +166,7 @@ fn end_sessions(conn: &Connection, ends: &[SessionEnd], tokens: &[NewEntry]) -> 
 }
 
 fn edit_account(conn: &Connection, edit: &AccountEdit) -> Result<Receipt, Fault> {
-    let AccountEdit { subject, version, fields, ends } = edit;
+    let AccountEdit { subject, version, fields, ends, .. } = edit;
     let seq = match ends {
         Ends::Nothing => None,
         Ends::Access(entry) | Ends::Sessions { entry, .. } => Some(append(conn, entry)?),
@@ -293,6 +301,27 @@ fn delete_marked(conn: &Connection, now: Timestamp, marked_until: Timestamp, lim
         write_one(conn, statements::RAISE_MIN_SEQ, [highest])?;
     }
     Ok(pruned(deleted.len()))
+}
+
+fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), Fault> {
+    let last = rows::one(conn, statements::NEXT_AUDIT, [], |columns| columns.take::<i64>())?.ok_or(Fault::Value("no head of the audit"))?;
+    let NewAudit { at, event, actor, reason, subject, session, kid, person } = new;
+    let values = params![
+        last,
+        at.as_millis(),
+        event.as_str(),
+        actor.as_str(),
+        reason.map(Reason::as_str),
+        subject.as_ref().map(Subject::as_str),
+        session.as_ref().map(SessionId::as_bytes),
+        kid,
+        seq.map(|seq| rows::stored(seq.as_u64())).transpose()?,
+    ];
+    write_one(conn, statements::ADD_AUDIT, values)?;
+    match person {
+        Some(Person { name, address, device }) => write_one(conn, statements::ADD_PERSON, params![last, name, address, device]).map(drop),
+        None => Ok(()),
+    }
 }
 
 fn end_session(conn: &Connection, end: &SessionEnd) -> Result<Seq, Fault> {

@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session,
+    SessionId, SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -193,6 +193,11 @@ impl Store for SqliteStore {
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
         let keys = keys.to_vec();
         self.handles()?.reads.run(move |conn, _| reader::entries_of(conn, &keys)).await
+    }
+
+    async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError> {
+        let of = of.cloned();
+        self.handles()?.reads.run(move |conn, _| reader::audit(conn, after, of.as_ref(), limit)).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

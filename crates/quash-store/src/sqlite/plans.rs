@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::statements::*;
 use super::{SqliteOptions, open_writer};
 
-const STATEMENTS: [&str; 56] = [
+const STATEMENTS: [&str; 61] = [
     BEGIN_WRITE,
     BEGIN_READ,
     COMMIT,
@@ -50,6 +50,11 @@ const STATEMENTS: [&str; 56] = [
     FORGET_SESSIONS_OF,
     DELETE_ACCOUNT,
     ADD_GONE,
+    NEXT_AUDIT,
+    ADD_AUDIT,
+    ADD_PERSON,
+    AUDIT,
+    AUDIT_OF,
     END_EVERYTHING,
     RETIRE_KEY,
     RESUME_KEY,

@@ -2,8 +2,9 @@
 //! read is in `statements` and `reader`.
 
 use quash_core::model::{
-    Account, AccountState, Actor, Adopted, CustomClaims, Email, Ending, Entry, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name,
-    PasswordHash, Reason, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState, Subject, Timestamp,
+    Account, AccountState, Actor, Adopted, Audit, CustomClaims, Email, Ending, Entry, Event, Generation, Head, KeyRecord, KeySource,
+    KeyState, Kid, Name, NewAudit, PasswordHash, Person, Reason, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState,
+    Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 use rusqlite::types::FromSql;
@@ -109,6 +110,26 @@ pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, Fault> {
         actor: actor(columns.text()?)?,
         chain: columns.take()?,
     })
+}
+
+pub(super) fn audit(columns: &mut Columns<'_, '_>) -> Result<Audit, Fault> {
+    let id = columns.count()?;
+    let mut new = NewAudit {
+        at: columns.moment()?,
+        event: Event::parse(columns.text()?).ok_or(Fault::Value("an event"))?,
+        actor: actor(columns.text()?)?,
+        reason: columns.take::<Option<String>>()?.as_deref().map(reason).transpose()?,
+        subject: columns.take::<Option<String>>()?.map(|text| Subject::parse(&text)).transpose().map_err(|_| Fault::Value("a subject"))?,
+        session: columns.take::<Option<[u8; 16]>>()?.map(SessionId::from_bytes),
+        kid: columns.take()?,
+        person: None,
+    };
+    let seq = columns.take::<Option<i64>>()?.map(|seq| u64::try_from(seq).map(Seq::from_u64));
+    let seq = seq.transpose().map_err(|_| Fault::Value("a number below zero"))?;
+    if columns.take::<Option<i64>>()?.is_some() {
+        new.person = Some(Person { name: columns.take()?, address: columns.take()?, device: columns.take()? });
+    }
+    Ok(Audit { id, new, seq })
 }
 
 pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, Fault> {

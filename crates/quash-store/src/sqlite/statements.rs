@@ -24,6 +24,14 @@ macro_rules! entry {
     };
 }
 
+/// What `rows::audit` reads.
+macro_rules! audit {
+    () => {
+        "u.id, u.at, u.event, u.actor, u.reason, u.subject, u.sid, u.kid, u.seq, p.id, p.name, p.address, p.device \
+         FROM audit u LEFT JOIN audit_person p ON p.id = u.id"
+    };
+}
+
 /// Sessions of the account `?1` that count as of `?2`, below the watermarks `?3`.
 macro_rules! counted {
     () => {
@@ -149,6 +157,14 @@ pub(super) const ADD_SECRET: &str = "INSERT INTO secret (name, secret) VALUES (?
 pub(super) const REMEMBER: &str =
     "INSERT INTO remembered (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 pub(super) const RAISE_LONGEST_LIFETIME: &str = "UPDATE feed_head SET longest_lifetime_ms = max(longest_lifetime_ms, ?1) WHERE id = 1";
+
+// The audit.
+pub(super) const NEXT_AUDIT: &str = "UPDATE audit_head SET last = last + 1 WHERE id = 1 RETURNING last";
+pub(super) const ADD_AUDIT: &str =
+    "INSERT INTO audit (id, at, event, actor, reason, subject, sid, kid, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+pub(super) const ADD_PERSON: &str = "INSERT INTO audit_person (id, name, address, device) VALUES (?1, ?2, ?3, ?4)";
+pub(super) const AUDIT: &str = concat!("SELECT ", audit!(), " WHERE u.id > ?1 ORDER BY u.id LIMIT ?2");
+pub(super) const AUDIT_OF: &str = concat!("SELECT ", audit!(), " WHERE u.subject = ?3 AND u.id > ?1 ORDER BY u.id LIMIT ?2");
 
 // Pruning. The indexes are named so that a page of few rows never reads the whole table.
 pub(super) const MARK_ENTRIES: &str = "UPDATE revocation_log SET marked_at = ?1 WHERE marked_at IS NULL AND seq IN \

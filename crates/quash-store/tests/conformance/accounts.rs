@@ -33,7 +33,7 @@ pub(crate) async fn an_account_is_read_back(store: &dyn Store) {
     accounts[3].foreign_after = at(3);
     accounts[3].last_login_at = Some(at(4));
     for account in accounts {
-        assert_eq!(commit(store, Change::AddAccount(account.clone())).await, Receipt::default());
+        assert_eq!(commit(store, add(account.clone())).await, Receipt::default());
         let by_name = store.account(&by_name(account.username.folded()), NOW).await.expect("a look");
         assert_eq!(by_name.account.as_ref(), Some(&account));
         assert_eq!(store.account(&AccountBy::Subject(account.subject.clone()), NOW).await.expect("a look"), by_name);
@@ -41,27 +41,27 @@ pub(crate) async fn an_account_is_read_back(store: &dyn Store) {
 }
 
 pub(crate) async fn an_account_is_found_by_an_address_that_one_has(store: &dyn Store) {
-    commit(store, Change::AddAccount(with_email("dana", "Dana@Example.org"))).await;
-    commit(store, Change::AddAccount(account("kim"))).await;
+    commit(store, add(with_email("dana", "Dana@Example.org"))).await;
+    commit(store, add(account("kim"))).await;
     let found = async |folded: &str| store.account(&AccountBy::Email(folded.into()), NOW).await.expect("a look").account;
     assert_eq!(found("dana@example.org").await, Some(with_email("dana", "Dana@Example.org")));
     assert_eq!(found("kim@example.org").await, None);
 }
 
 pub(crate) async fn an_account_needs_an_unused_subject_name_and_address(store: &dyn Store) {
-    commit(store, Change::AddAccount(with_email("dana", "dana@example.org"))).await;
+    commit(store, add(with_email("dana", "dana@example.org"))).await;
     let renamed = |name: &str| Account { subject: subject("other"), ..account(name) };
-    conflict(store, Change::AddAccount(Account { subject: subject("dana"), ..account("other") })).await;
-    conflict(store, Change::AddAccount(renamed("DANA"))).await;
-    conflict(store, Change::AddAccount(with_email("other", "DANA@example.ORG"))).await;
-    commit(store, Change::AddAccount(renamed("other"))).await;
+    conflict(store, add(Account { subject: subject("dana"), ..account("other") })).await;
+    conflict(store, add(renamed("DANA"))).await;
+    conflict(store, add(with_email("other", "DANA@example.ORG"))).await;
+    commit(store, add(renamed("other"))).await;
     // No address is nobody's address.
-    commit(store, Change::AddAccount(account("third"))).await;
+    commit(store, add(account("third"))).await;
 }
 
 pub(crate) async fn accounts_come_in_the_order_of_their_names(store: &dyn Store) {
     for name in ["kim", "Äsa", "DANA", "lee"] {
-        commit(store, Change::AddAccount(account(name))).await;
+        commit(store, add(account(name))).await;
     }
     let names = async |after: Option<&str>, limit| {
         let accounts = store.accounts(after, limit).await.expect("accounts");
@@ -75,7 +75,7 @@ pub(crate) async fn accounts_come_in_the_order_of_their_names(store: &dyn Store)
 }
 
 pub(crate) async fn a_better_hash_is_no_new_version(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     let rehash = Some(PasswordHash::new("better".into()));
     let opened = session(1, "dana", head(store).await);
     conflict(store, open_rehashing(opened.clone(), 2, rehash.clone())).await;
@@ -87,10 +87,10 @@ pub(crate) async fn the_classes_of_hashes_are_told_apart(store: &dyn Store) {
     let classes = async |limit| store.password_classes(limit).await.expect("classes");
     assert_eq!(classes(9).await, [""; 0]);
     for name in ["dana", "kim", "lee", "nils"] {
-        commit(store, Change::AddAccount(account(name))).await;
+        commit(store, add(account(name))).await;
     }
-    commit(store, Change::AddAccount(Account { password: None, ..account("nobody") })).await;
-    commit(store, Change::AddAccount(Account { password: Some(PasswordHash::new("of no class".into())), ..account("somebody") })).await;
+    commit(store, add(Account { password: None, ..account("nobody") })).await;
+    commit(store, add(Account { password: Some(PasswordHash::new("of no class".into())), ..account("somebody") })).await;
     assert_eq!(classes(9).await, ["class 3", "class 4"]);
     assert_eq!(classes(1).await, ["class 3"]);
     let better = PasswordHash::new("better".into()).of_class("class 9".into());
@@ -172,8 +172,8 @@ pub(crate) async fn an_edit_changes_what_it_names_and_ends_what_it_says(store: &
 }
 
 pub(crate) async fn an_edit_takes_nobody_elses_name_or_address(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
-    commit(store, Change::AddAccount(with_email("kim", "kim@example.org"))).await;
+    commit(store, add(account("dana"))).await;
+    commit(store, add(with_email("kim", "kim@example.org"))).await;
     let name = |name: &str| AccountFields { username: Name::parse(name).ok(), ..AccountFields::default() };
     let email = |email: &str| AccountFields { email: Some(Email::parse(email).ok()), ..AccountFields::default() };
     conflict(store, edit("dana", 1, name("Kim"), Ends::Nothing)).await;
@@ -195,22 +195,21 @@ pub(crate) async fn a_deleted_account_is_gone_with_its_sessions_and_its_subject_
     assert_eq!(store.sessions_of(&subject("dana"), None, 9).await.expect("a look"), []);
     assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries").len(), 1);
     conflict(store, delete(1)).await;
-    conflict(store, Change::AddAccount(account("dana"))).await;
+    conflict(store, add(account("dana"))).await;
     // The name may be somebody else's now.
     let other = Account { username: Name::parse("dana").expect("a name"), ..account("another") };
-    commit(store, Change::AddAccount(other)).await;
+    commit(store, add(other)).await;
 }
 
 pub(crate) async fn changes_together_are_written_whole_or_not_at_all(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     let remember = |value: &str| Change::Remember { name: "a name", value: value.into() };
     let revoke = |n| Change::Revoke { entry: entry(ScopeKind::Token, n) };
-    conflict(store, Change::Together(vec![remember("one"), revoke(1), Change::AddAccount(account("dana"))])).await;
+    conflict(store, Change::Together(vec![remember("one"), revoke(1), add(account("dana"))])).await;
     assert_eq!(store.remembered("a name").await.expect("a look"), None);
     assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries"), []);
     // A later one may hold because of an earlier one.
-    let both =
-        vec![Change::AddAccount(account("kim")), edit("kim", 1, AccountFields::default(), Ends::Nothing), revoke(1), remember("two")];
+    let both = vec![add(account("kim")), edit("kim", 1, AccountFields::default(), Ends::Nothing), revoke(1), remember("two")];
     let receipt = commit(store, Change::Together(both)).await;
     assert_eq!(receipt.seq, Some(head(store).await), "the number of the last entry, whatever came after it");
     assert_eq!((read(store, "kim").await.version, store.remembered("a name").await.expect("a look")), (2, Some("two".into())));

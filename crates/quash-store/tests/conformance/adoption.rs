@@ -17,7 +17,7 @@ fn revoke_token(n: u8) -> Change {
 }
 
 pub(crate) async fn an_adopted_session_is_read_back(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     let opened = adopting(1, "dana", head(store).await);
     let dana = AccountBy::Subject(subject("dana"));
     let before = store.foreign(token(1), &[token(1)], Some(&dana), NOW).await.expect("a look");
@@ -32,7 +32,7 @@ pub(crate) async fn an_adopted_session_is_read_back(store: &dyn Store) {
 }
 
 pub(crate) async fn a_token_opens_one_session(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     let head = head(store).await;
     commit(store, adopt(adopting(1, "dana", head), 1, 5)).await;
     let again = quash_core::model::Session { id: sid(2), ..adopting(1, "dana", head) };
@@ -46,7 +46,7 @@ pub(crate) async fn a_token_opens_one_session(store: &dyn Store) {
 }
 
 pub(crate) async fn a_revoked_token_opens_none(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     commit(store, revoke_token(1)).await;
     let opened = adopting(1, "dana", head(store).await);
     conflict(store, adopt(opened.clone(), 1, 5)).await;
@@ -60,7 +60,7 @@ pub(crate) async fn a_revoked_token_opens_none(store: &dyn Store) {
 }
 
 pub(crate) async fn a_token_from_before_the_end_opens_none(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     // The entry is of second 200.
     commit(store, end_account("dana", 1, None)).await;
     assert_eq!(read(store, "dana").await.foreign_after, at(200));
@@ -79,7 +79,7 @@ pub(crate) async fn a_token_from_before_the_end_opens_none(store: &dyn Store) {
 }
 
 pub(crate) async fn a_token_is_revoked_once_and_only_while_it_has_opened_none(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     commit(store, revoke_token(1)).await;
     conflict(store, revoke_token(1)).await;
     commit(store, adopt(adopting(2, "dana", head(store).await), 1, 5)).await;
@@ -100,7 +100,7 @@ pub(crate) async fn sessions_and_tokens_end_together_or_not_at_all(store: &dyn S
 }
 
 pub(crate) async fn the_token_dies_with_its_session(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     commit(store, adopt(adopting(1, "dana", head(store).await), 1, 5)).await;
     let receipt = commit(store, ends(vec![end_adopted(1)])).await;
     let entries = store.entries_after(Seq::ZERO, 10).await.expect("entries");
@@ -109,7 +109,7 @@ pub(crate) async fn the_token_dies_with_its_session(store: &dyn Store) {
 }
 
 pub(crate) async fn a_row_is_kept_as_long_as_its_token_could_come_back(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     let opened = adopting(1, "dana", head(store).await);
     let until = opened.adopted.expect("a token").until + limits::SESSION_KEPT;
     commit(store, adopt(opened, 1, 5)).await;

@@ -27,7 +27,7 @@ pub(crate) async fn a_retiring_key_is_resumed(store: &dyn Store) {
     let kid = |text: &str| Kid::parse(text).expect("a key id");
     let until = KeyState::Retiring { until: at(100) };
     commit(store, Change::AddKey { key: key("first", KeyState::Current, at(1)), replaces: None }).await;
-    let resume = |resumed: &str, replaced: &str, state| Change::ResumeKey { kid: kid(resumed), replaces: (kid(replaced), state) };
+    let resume = |resumed: &str, replaced: &str, state| Change::ResumeKey { kid: kid(resumed), at: NOW, replaces: (kid(replaced), state) };
     conflict(store, resume("first", "first", until)).await;
     commit(store, Change::AddKey { key: key("second", KeyState::Current, at(2)), replaces: Some((kid("first"), until)) }).await;
     conflict(store, resume("second", "first", until)).await;
@@ -48,12 +48,12 @@ pub(crate) async fn a_setting_is_remembered(store: &dyn Store) {
 
 pub(crate) async fn a_key_is_dropped_only_while_retiring(store: &dyn Store) {
     let kid = || Kid::parse("first").expect("a key id");
-    conflict(store, Change::DropKey { kid: kid() }).await;
+    conflict(store, Change::DropKey { kid: kid(), at: NOW }).await;
     commit(store, Change::AddKey { key: key("first", KeyState::Current, at(1)), replaces: None }).await;
-    conflict(store, Change::DropKey { kid: kid() }).await;
+    conflict(store, Change::DropKey { kid: kid(), at: NOW }).await;
     let second = key("second", KeyState::Current, at(2));
     commit(store, Change::AddKey { key: second.clone(), replaces: Some((kid(), KeyState::Retiring { until: at(9) })) }).await;
-    commit(store, Change::DropKey { kid: kid() }).await;
+    commit(store, Change::DropKey { kid: kid(), at: NOW }).await;
     assert_eq!(store.keys().await, Ok(vec![second]));
 }
 

@@ -78,7 +78,7 @@ pub(crate) async fn entries_come_in_pages(store: &dyn Store) {
 pub(crate) async fn newest_follows_the_log(store: &dyn Store) {
     let mut newest = store.newest();
     assert_eq!(*newest.borrow_and_update(), Seq::start_of(1));
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     assert_eq!(newest.has_changed().ok(), Some(false));
     let receipt = commit(store, end_account("dana", 1, None)).await;
     assert_eq!(Some(*newest.borrow_and_update()), receipt.seq);

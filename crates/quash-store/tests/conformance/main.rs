@@ -3,6 +3,7 @@
 
 mod accounts;
 mod adoption;
+mod audit;
 mod keys;
 mod log;
 mod sessions;
@@ -47,6 +48,11 @@ for_each_store! {
         an_edit_takes_nobody_elses_name_or_address
         a_deleted_account_is_gone_with_its_sessions_and_its_subject_is_nobodys
         changes_together_are_written_whole_or_not_at_all
+    }
+    audit {
+        what_happens_is_in_the_audit_in_order
+        an_entry_says_who_why_and_with_which_number_of_the_log
+        what_is_not_written_is_not_in_the_audit
     }
     sessions {
         a_session_is_read_back

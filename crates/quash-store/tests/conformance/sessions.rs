@@ -8,7 +8,7 @@ use quash_store::Store;
 use crate::support::*;
 
 pub(crate) async fn a_session_is_read_back(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     let mut opened = session(1, "dana", head(store).await);
     opened.ends_at = None;
     opened.address = Some("2001:db8::1".into());
@@ -20,7 +20,7 @@ pub(crate) async fn a_session_is_read_back(store: &dyn Store) {
 
 pub(crate) async fn a_session_opens_only_at_the_accounts_version(store: &dyn Store) {
     conflict(store, open(session(1, "dana", Seq::start_of(1)), 1)).await;
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     conflict(store, open(session(1, "dana", Seq::start_of(1)), 2)).await;
     commit(store, open(session(1, "dana", Seq::start_of(1)), 1)).await;
 }
@@ -108,7 +108,7 @@ pub(crate) async fn a_session_ends_once(store: &dyn Store) {
 
 pub(crate) async fn sessions_come_in_pages(store: &dyn Store) {
     two_sessions(store).await;
-    commit(store, Change::AddAccount(account("kim"))).await;
+    commit(store, add(account("kim"))).await;
     commit(store, open(session(3, "kim", head(store).await), 1)).await;
     commit(store, open(session(4, "dana", head(store).await), 1)).await;
     commit(store, ends(vec![end(2)])).await;
@@ -135,7 +135,7 @@ pub(crate) async fn spent_sessions_are_forgotten(store: &dyn Store) {
 }
 
 pub(crate) async fn changes_handed_in_at_once_keep_their_order(store: &dyn Store) {
-    let mut changes = vec![Change::AddAccount(account("dana")), open(session(1, "dana", Seq::start_of(1)), 1)];
+    let mut changes = vec![add(account("dana")), open(session(1, "dana", Seq::start_of(1)), 1)];
     changes.extend((0..20).map(|from| rotate(1, from)));
     // One of those whose guard doesn't hold has appended an entry before that shows.
     let half = ends(vec![end(1), end(9)]);

@@ -6,7 +6,7 @@ use quash_store::Store;
 use crate::support::*;
 
 pub(crate) async fn a_session_inserted_during_a_reset_is_refused(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     let before = head(store).await;
     commit(store, end_account("dana", 1, None)).await;
     // As loaded before the reset, and with a version that is right by chance.
@@ -16,7 +16,7 @@ pub(crate) async fn a_session_inserted_during_a_reset_is_refused(store: &dyn Sto
 }
 
 pub(crate) async fn a_session_inserted_after_the_end_of_everything_is_refused(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     let before = head(store).await;
     commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 9) }).await;
     conflict(store, open(session(1, "dana", before), 1)).await;
@@ -41,7 +41,7 @@ pub(crate) async fn a_covered_session_may_still_be_ended(store: &dyn Store) {
 
 pub(crate) async fn the_end_of_an_account_is_a_watermark(store: &dyn Store) {
     two_sessions(store).await;
-    commit(store, Change::AddAccount(account("kim"))).await;
+    commit(store, add(account("kim"))).await;
     commit(store, open(session(3, "kim", head(store).await), 1)).await;
     let receipt = commit(store, end_account("dana", 1, None)).await;
     assert_eq!(receipt.seq, Some(head(store).await));
@@ -58,7 +58,7 @@ pub(crate) async fn the_end_of_an_account_is_a_watermark(store: &dyn Store) {
 }
 
 pub(crate) async fn the_end_of_an_account_brings_password_and_state(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, add(account("dana"))).await;
     let end = |version, password: Option<&str>, state| {
         let password = password.map(|phc| Some(PasswordHash::new(phc.into())));
         let fields = AccountFields { password, state, ..AccountFields::default() };
@@ -122,7 +122,7 @@ pub(crate) async fn everything_ended_meanwhile_leaves_no_survivor(store: &dyn St
 
 pub(crate) async fn a_survivor_must_be_live_at_its_generation_and_of_the_account(store: &dyn Store) {
     two_sessions(store).await;
-    commit(store, Change::AddAccount(account("kim"))).await;
+    commit(store, add(account("kim"))).await;
     conflict(store, end_account("dana", 1, Some(survivor(9, 0)))).await;
     conflict(store, end_account("dana", 1, Some(survivor(1, 1)))).await;
     conflict(store, end_account("kim", 1, Some(survivor(1, 0)))).await;

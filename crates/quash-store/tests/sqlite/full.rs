@@ -12,7 +12,7 @@ const NAMES: [&str; 16] = ["s00", "s01", "s02", "s03", "s04", "s05", "s06", "s07
 
 /// An account that takes a page of its own. If there is none left, SQLite undoes the statement.
 fn large_account(n: usize) -> Change {
-    Change::AddAccount(Account { password: Some(PasswordHash::new("x".repeat(3000))), ..account(NAMES[n]) })
+    add(Account { password: Some(PasswordHash::new("x".repeat(3000))), ..account(NAMES[n]) })
 }
 
 /// A secret that takes a page of its own. If there is none left, SQLite drops the whole transaction.
@@ -41,7 +41,7 @@ async fn a_batch_is_written_as_far_as_it_fits(large: fn(usize) -> Change) {
 
     // While somebody else writes, the writer waits with the first change, and the other sixteen gather behind it.
     other.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
-    let mut changes = vec![Change::AddAccount(account("first"))];
+    let mut changes = vec![add(account("first"))];
     changes.extend((0..16).map(large));
     changes[9] = end_account("nobody", 1, None);
     let mut commits = Box::pin(commit_all(&store, changes));

@@ -55,7 +55,7 @@ async fn what_was_handed_in_is_finished_before_it_closes() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = sqlite(directory.path());
     for name in ["dana", "kim", "lee"] {
-        let mut handed_in = store.commit(Change::AddAccount(account(name)));
+        let mut handed_in = store.commit(add(account(name)));
         // Polled once and forgotten.
         std::future::poll_fn(|context| {
             let _ = handed_in.as_mut().poll(context);
@@ -157,7 +157,7 @@ async fn a_row_that_cannot_be_read_is_no_panic() {
     assert!(store.account(&by_name("dana"), NOW).await.is_err());
     assert!(store.session(sid(1)).await.is_err());
     assert!(!*store.broken().borrow());
-    commit(&store, Change::AddAccount(account("kim"))).await;
+    commit(&store, add(account("kim"))).await;
 }
 
 #[cfg(unix)]

@@ -20,7 +20,7 @@ async fn write(store: &Arc<SqliteStore>, round: &'static str, each: u32) {
             for n in 0..each {
                 let password = Some(PasswordHash::new("x".repeat(12_000)));
                 let added = Account { password, ..account(&format!("{round}-{writer}-{n}")) };
-                commit(&*store, Change::AddAccount(added)).await;
+                commit(&*store, add(added)).await;
                 commit(&*store, Change::Revoke { entry: entry(quash_core::model::ScopeKind::Token, 1) }).await;
             }
         });
@@ -65,7 +65,7 @@ async fn what_was_written_reaches_the_database_while_it_is_open() {
     // Until the WAL has grown to more than a checkpoint is due at, but not to where the writer stops for one.
     for n in 0.. {
         let large = |k| Account { password: Some(PasswordHash::new("x".repeat(12_000))), ..account(&format!("account-{n}-{k}")) };
-        let outcomes = commit_all(&store, (0..16).map(|k| Change::AddAccount(large(k))).collect()).await;
+        let outcomes = commit_all(&store, (0..16).map(|k| add(large(k))).collect()).await;
         assert!(outcomes.iter().all(Result::is_ok));
         if size("quash.db") > before {
             return;

@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountState, Actor, Adopted, Adoption, Change, CustomClaims, Email, Ends, Generation,
-    Keep, KeyRecord, KeySource, KeyState, Kid, Name, NewEntry, Opening, PasswordHash, Reason, Receipt, ScopeKey, ScopeKind, Sealed, Seq,
-    Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
+    Account, AccountBy, AccountEdit, AccountFields, AccountState, Actor, Adopted, Adoption, Change, CustomClaims, Email, Ends, Event,
+    Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Name, NewEntry, Opening, PasswordHash, Reason, Receipt, ScopeKey, ScopeKind,
+    Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -101,7 +101,7 @@ pub(crate) fn entry(kind: ScopeKind, n: u8) -> NewEntry {
 
 pub(crate) fn end(n: u8) -> SessionEnd {
     let entry = NewEntry { reason: Reason::LogOut, actor: Actor::Owner, ..entry(ScopeKind::Session, n) };
-    SessionEnd { session: sid(n), entry, adopted: None }
+    SessionEnd { session: sid(n), subject: subject("dana"), entry, adopted: None }
 }
 
 /// The end of a session that a token of another issuer has opened.
@@ -140,7 +140,13 @@ pub(crate) fn end_account(name: &str, version: u64, survivor: Option<Survivor>) 
 }
 
 pub(crate) fn edit(name: &str, version: u64, fields: AccountFields, ends: Ends) -> Change {
-    Change::EditAccount(Box::new(AccountEdit { subject: subject(name), version, fields, ends }))
+    let event = if ends == Ends::Nothing { Event::NameChanged } else { Event::SessionsEnded };
+    let edit = AccountEdit { subject: subject(name), version, event, actor: Actor::Operator, at: at(300), fields, ends };
+    Change::EditAccount(Box::new(edit))
+}
+
+pub(crate) fn add(account: Account) -> Change {
+    Change::AddAccount(account, Actor::Operator)
 }
 
 pub(crate) fn survivor(n: u8, generation: u32) -> Survivor {
@@ -175,6 +181,7 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
         told += &format!("{:?}\n", store.remembered(name).await);
     }
     told += &format!("{:?}\n", store.password_classes(u32::MAX).await);
+    told += &format!("{:#?}\n", store.audit(0, None, u32::MAX).await);
     let accounts = store.accounts(None, u32::MAX).await.expect("accounts");
     for account in accounts {
         told += &format!("{:?}\n", account.password.as_ref().map(PasswordHash::as_str));
@@ -221,7 +228,7 @@ pub(crate) async fn commit_all(store: &dyn Store, changes: Vec<Change>) -> Vec<R
 
 /// Dana with the sessions 1 and 2, at version 1.
 pub(crate) async fn two_sessions(store: &dyn Store) {
-    commit(store, Change::AddAccount(account("dana"))).await;
+    commit(store, Change::AddAccount(account("dana"), Actor::Operator)).await;
     for n in [1, 2] {
         commit(store, open(session(n, "dana", head(store).await), 1)).await;
     }

@@ -1,0 +1,252 @@
+//! The audit: what has happened to accounts, sessions and keys, by whom and why. Its entries follow from the changes,
+//! so that none can be written without them. How long they are kept, and what vouches for them, is told elsewhere.
+
+use super::{AccountEdit, Actor, Change, Ends, NewEntry, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp};
+
+/// What has happened.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Event {
+    /// An account was added.
+    AccountAdded,
+    /// An account was deleted.
+    AccountDeleted,
+    /// An account may not be used any more.
+    Deactivated,
+    /// It may be used again.
+    Reactivated,
+    /// Signing in was locked after failed attempts.
+    Locked,
+    /// It was unlocked before the time was over.
+    Unlocked,
+    /// Its owner changed the password.
+    PasswordChanged,
+    /// Its owner set another password with a link or a code from a mail.
+    PasswordReset,
+    /// An operator set another password, or took it away.
+    PasswordSet,
+    /// It has another address, or none.
+    EmailChanged,
+    /// Its owner confirmed the address.
+    EmailVerified,
+    /// It has another name to sign in with.
+    NameChanged,
+    /// Its tokens say something else.
+    ClaimsChanged,
+    /// All its sessions were ended, or all but one.
+    SessionsEnded,
+    /// A session was opened with a password.
+    SignedIn,
+    /// A session was opened with a token of another issuer.
+    TokenAdopted,
+    /// A session was ended.
+    SessionEnded,
+    /// A token of another issuer was ended, which had opened no session.
+    TokenEnded,
+    /// Everything issued before was ended.
+    EverythingEnded,
+    /// Tokens were revoked, and no session ended.
+    Revoked,
+    /// A key signs that was made or named by the settings.
+    KeyAdded,
+    /// A key signs again.
+    KeyResumed,
+    /// A key verifies no more.
+    KeyDropped,
+}
+
+/// An entry that isn't in the audit yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewAudit {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub event: Event,
+    /// By whom.
+    pub actor: Actor,
+    /// Why, where something ended.
+    pub reason: Option<Reason>,
+    /// Whose account.
+    pub subject: Option<Subject>,
+    /// Which session.
+    pub session: Option<SessionId>,
+    /// Which key.
+    pub kid: Option<String>,
+    /// What is personal: it can be blanked.
+    pub person: Option<Person>,
+}
+
+/// What is personal in an entry of the audit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Person {
+    /// The account's name.
+    pub name: Option<String>,
+    /// The address that a session was opened from.
+    pub address: Option<String>,
+    /// What it was opened with.
+    pub device: Option<String>,
+}
+
+/// An entry of the audit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Audit {
+    /// Its number, from 1, without gaps.
+    pub id: u64,
+    /// What it says.
+    pub new: NewAudit,
+    /// The number of the last entry that the same transaction has appended to the log of revocations, if any.
+    pub seq: Option<super::Seq>,
+}
+
+impl NewAudit {
+    /// What a change is in the audit. What isn't an event leaves nothing: a rotation, a setting, what is forgotten.
+    pub fn of(change: &Change) -> Vec<Self> {
+        match change {
+            Change::AddAccount(account, actor) => {
+                let person = Person { name: Some(account.username.shown().to_owned()), ..Person::default() };
+                let new = Self::new(Event::AccountAdded, account.created_at, actor).about(&account.subject);
+                vec![Self { person: Some(person), ..new }]
+            }
+            Change::OpenSession(opening) => opened(opening),
+            Change::EndSessions { sessions, tokens } => {
+                let tokens = tokens.iter().map(|entry| Self::ending(Event::TokenEnded, entry));
+                sessions.iter().map(ended).chain(tokens).collect()
+            }
+            Change::EditAccount(edit) => vec![edited(edit)],
+            Change::DeleteAccount { subject, entry, .. } => vec![Self::ending(Event::AccountDeleted, entry).about(subject)],
+            Change::EndEverything { entry } => vec![Self::ending(Event::EverythingEnded, entry)],
+            Change::Revoke { entry } => vec![Self::ending(Event::Revoked, entry)],
+            Change::AddKey { key, .. } => {
+                let added = Self::new(Event::KeyAdded, key.created_at, &Actor::Rule);
+                vec![Self { kid: Some(key.kid.as_str().to_owned()), ..added }]
+            }
+            Change::ResumeKey { kid, at, .. } => {
+                vec![Self { kid: Some(kid.as_str().to_owned()), ..Self::new(Event::KeyResumed, *at, &Actor::Rule) }]
+            }
+            Change::DropKey { kid, at } => {
+                vec![Self { kid: Some(kid.as_str().to_owned()), ..Self::new(Event::KeyDropped, *at, &Actor::Rule) }]
+            }
+            // Each of those together leaves its own.
+            Change::Together(_)
+            | Change::Rotate { .. }
+            | Change::AddSecret { .. }
+            | Change::Remember { .. }
+            | Change::RaiseLongestLifetime(_)
+            | Change::MarkExpired { .. }
+            | Change::DeleteMarked { .. } => Vec::new(),
+        }
+    }
+
+    fn new(event: Event, at: Timestamp, actor: &Actor) -> Self {
+        Self { at, event, actor: actor.clone(), reason: None, subject: None, session: None, kid: None, person: None }
+    }
+
+    fn ending(event: Event, entry: &NewEntry) -> Self {
+        Self { reason: Some(entry.reason), ..Self::new(event, entry.at, &entry.actor) }
+    }
+
+    fn about(self, subject: &Subject) -> Self {
+        Self { subject: Some(subject.clone()), ..self }
+    }
+}
+
+fn opened(opening: &Opening) -> Vec<NewAudit> {
+    let Opening { session, evict, adopts, .. } = opening;
+    let event = if adopts.is_some() { Event::TokenAdopted } else { Event::SignedIn };
+    let person = Person { name: None, address: session.address.clone(), device: session.device.clone() };
+    let new = NewAudit::new(event, session.opened_at, &Actor::Owner).about(&session.subject);
+    let opened = NewAudit { session: Some(session.id), person: Some(person).filter(|person| *person != Person::default()), ..new };
+    let evicted = evict.as_ref().map(|end| ended(end).about(&session.subject));
+    evicted.into_iter().chain([opened]).collect()
+}
+
+fn ended(end: &SessionEnd) -> NewAudit {
+    let new = NewAudit::ending(Event::SessionEnded, &end.entry).about(&end.subject);
+    NewAudit { session: Some(end.session), ..new }
+}
+
+fn edited(edit: &AccountEdit) -> NewAudit {
+    let new = NewAudit::new(edit.event, edit.at, &edit.actor).about(&edit.subject);
+    match &edit.ends {
+        Ends::Nothing => new,
+        Ends::Access(entry) => NewAudit { reason: Some(entry.reason), ..new },
+        Ends::Sessions { entry, survivor } => {
+            NewAudit { reason: Some(entry.reason), session: survivor.map(|survivor| survivor.session), ..new }
+        }
+    }
+}
+
+impl Event {
+    /// Each of them.
+    pub const ALL: [Self; 23] = [
+        Self::AccountAdded,
+        Self::AccountDeleted,
+        Self::Deactivated,
+        Self::Reactivated,
+        Self::Locked,
+        Self::Unlocked,
+        Self::PasswordChanged,
+        Self::PasswordReset,
+        Self::PasswordSet,
+        Self::EmailChanged,
+        Self::EmailVerified,
+        Self::NameChanged,
+        Self::ClaimsChanged,
+        Self::SessionsEnded,
+        Self::SignedIn,
+        Self::TokenAdopted,
+        Self::SessionEnded,
+        Self::TokenEnded,
+        Self::EverythingEnded,
+        Self::Revoked,
+        Self::KeyAdded,
+        Self::KeyResumed,
+        Self::KeyDropped,
+    ];
+
+    /// As it is kept and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountAdded => "account_added",
+            Self::AccountDeleted => "account_deleted",
+            Self::Deactivated => "deactivated",
+            Self::Reactivated => "reactivated",
+            Self::Locked => "locked",
+            Self::Unlocked => "unlocked",
+            Self::PasswordChanged => "password_changed",
+            Self::PasswordReset => "password_reset",
+            Self::PasswordSet => "password_set",
+            Self::EmailChanged => "email_changed",
+            Self::EmailVerified => "email_verified",
+            Self::NameChanged => "name_changed",
+            Self::ClaimsChanged => "claims_changed",
+            Self::SessionsEnded => "sessions_ended",
+            Self::SignedIn => "signed_in",
+            Self::TokenAdopted => "token_adopted",
+            Self::SessionEnded => "session_ended",
+            Self::TokenEnded => "token_ended",
+            Self::EverythingEnded => "everything_ended",
+            Self::Revoked => "revoked",
+            Self::KeyAdded => "key_added",
+            Self::KeyResumed => "key_resumed",
+            Self::KeyDropped => "key_dropped",
+        }
+    }
+
+    /// The event of a text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_read_as_it_is_kept() {
+        for event in Event::ALL {
+            assert_eq!(Event::parse(event.as_str()), Some(event));
+        }
+        assert_eq!(Event::parse("SignedIn"), None);
+    }
+}
