@@ -42,6 +42,8 @@ pub enum Code {
     PasswordChanged,
     /// Two tokens are of two accounts.
     TokensOfTwoAccounts,
+    /// A new password isn't taken.
+    PasswordRefused,
     /// The body can't be read, or a field in it is wrong.
     InvalidRequest,
     /// The body is of another type.
@@ -66,7 +68,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -77,6 +79,7 @@ impl Code {
         Self::UserInactive,
         Self::PasswordChanged,
         Self::TokensOfTwoAccounts,
+        Self::PasswordRefused,
         Self::InvalidRequest,
         Self::UnsupportedMediaType,
         Self::BodyTooLarge,
@@ -128,6 +131,7 @@ impl Code {
             | Self::BadAuthorizationHeader
             | Self::EmailNotVerified
             | Self::TokensOfTwoAccounts
+            | Self::PasswordRefused
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::Unavailable
@@ -158,6 +162,8 @@ impl Code {
                 "The token was issued for another password than the account has now. Sign in again."),
             Self::TokensOfTwoAccounts => ("tokens_of_two_accounts", StatusCode::BAD_REQUEST, "Tokens of two accounts",
                 "The access token in the header and the refresh token in the body belong to two accounts. Nothing was ended; send two tokens of one account."),
+            Self::PasswordRefused => ("password_refused", StatusCode::BAD_REQUEST, "Password refused",
+                "The new password is not taken; the answer says why. Nothing was changed: choose another."),
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "Invalid request",
                 "The body could not be read, or a field in it is missing or wrong. The answer names the field and the fault."),
             Self::UnsupportedMediaType => ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type",
@@ -352,6 +358,7 @@ impl Fault {
             Refusal::TokensOfTwoAccounts => {
                 Self::new(Code::TokensOfTwoAccounts, "The access token and the refresh token belong to two accounts.")
             }
+            Refusal::PasswordRefused(fault) => Self::new(Code::PasswordRefused, format!("The new password {fault}.")),
         }
     }
 

@@ -375,6 +375,7 @@ fn codes_are_a_closed_list() {
     401 user_inactive
     401 password_changed
     400 tokens_of_two_accounts
+    400 password_refused
     400 invalid_request
     415 unsupported_media_type
     413 body_too_large

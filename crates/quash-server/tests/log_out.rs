@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
-use quash_core::model::{Actor, Reason, ScopeKind};
+use quash_core::model::{Actor, Reason, Road, ScopeKind};
 use quash_core::token::TokenType;
 use serde_json::json;
 
@@ -262,7 +262,7 @@ async fn a54_an_operator_ends_one_session_and_the_reason_is_told() {
 async fn a40_the_reason_of_a_watermark_is_told() {
     let world = World::open().await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
-    world.service.end_account(&subject("dana"), Reason::PasswordReset, Actor::Operator).await.expect("an end");
+    world.service.end_account(&subject("dana"), Road::PasswordReset, Actor::Operator).await.expect("an end");
     insta::assert_snapshot!(world.refresh(&dana.refresh).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"password_reset"}"#);
     insta::assert_snapshot!(world.log_out(&dana.access, &dana.refresh).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"password_reset"}"#);
     world.assert_live(&noor).await;

@@ -1,8 +1,8 @@
 //! Accounts and their sessions, as an operator or their owner sees them.
 
 use quash_core::model::{
-    Account, AccountBy, AccountState, Actor, Change, CustomClaims, Email, Jti, Name, NameFault, PasswordHash, Reason, Refusal, Scope, Seq,
-    Session, SessionId, SessionState, Subject, Timestamp, fold, limits,
+    Account, AccountBy, AccountState, Actor, Change, CustomClaims, Email, Jti, Name, NameFault, PasswordFault, PasswordHash, Reason,
+    Refusal, Scope, Seq, Session, SessionId, SessionState, Subject, Timestamp, fold, limits,
 };
 use quash_core::token::Origin;
 use quash_core::watch::Live;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::desk::Service;
 use crate::failure::Failure;
-use crate::passwords::FormatFault;
+use crate::passwords::{FormatFault, check_new_password};
 
 /// An account to be added.
 pub struct NewAccount {
@@ -59,12 +59,9 @@ pub enum AddFault {
     /// The subject can't be one.
     #[error("the subject is empty, longer than {} bytes or holds control characters", Subject::MAX)]
     Subject,
-    /// The password is too short.
-    #[error("the password has fewer than {} characters", limits::PASSWORD_MIN_CHARS)]
-    PasswordTooShort,
-    /// The password is too long.
-    #[error("the password has more than {} characters", limits::PASSWORD_CHARS)]
-    PasswordTooLong,
+    /// The password isn't taken.
+    #[error("the password {0}")]
+    Password(PasswordFault),
     /// The password's hash can't be compared with.
     #[error(
         "the password hash {0}; known formats are pbkdf2_sha256, pbkdf2_sha1, argon2, bcrypt_sha256, bcrypt and scrypt as Django writes them, and Argon2id in PHC format"
@@ -115,7 +112,8 @@ impl Service {
             Some(text) => Subject::parse(text).map_err(|_| AddFault::Subject)?,
             None => Subject::new(now, &*desk.entropy),
         };
-        let password = self.hash_of(new.password).await?;
+        let own: Vec<&str> = [Some(username.shown()), email.as_ref().map(|email| email.shown.as_str())].into_iter().flatten().collect();
+        let password = self.hash_of(new.password, &own).await?;
         let account = Account {
             subject,
             username,
@@ -145,12 +143,12 @@ impl Service {
         }
     }
 
-    async fn hash_of(&self, password: Option<NewPassword>) -> Result<Option<PasswordHash>, AddFault> {
+    async fn hash_of(&self, password: Option<NewPassword>, own: &[&str]) -> Result<Option<PasswordHash>, AddFault> {
         let desk = &*self.desk;
         match password {
             None => Ok(None),
             Some(NewPassword::Plain(password)) => {
-                check_length(&password)?;
+                check_new_password(&password, own).map_err(AddFault::Password)?;
                 desk.passwords.hash(password, &*desk.entropy).await.map(Some).map_err(AddFault::Failed)
             }
             Some(NewPassword::Encoded(mut text)) => {
@@ -234,13 +232,5 @@ impl Service {
     /// The time as this service sees it.
     pub fn now(&self) -> Timestamp {
         self.desk.clock.now()
-    }
-}
-
-fn check_length(password: &str) -> Result<(), AddFault> {
-    match password.chars().count() {
-        count if count < limits::PASSWORD_MIN_CHARS => Err(AddFault::PasswordTooShort),
-        count if count > limits::PASSWORD_CHARS => Err(AddFault::PasswordTooLong),
-        _ => Ok(()),
     }
 }

@@ -1,10 +1,12 @@
 //! Ending: by log-out, by blacklisting, by an operator.
 
 use quash_core::decide::{
-    Cause, ForeignEnd, Presented, PresentedForeign, end_account, end_everything, end_foreign, end_presented, end_session,
+    By, Cause, ForeignEnd, Presented, PresentedForeign, edit_account, end_everything, end_foreign, end_presented, end_session,
     end_token_session, log_out_entry,
 };
-use quash_core::model::{AccountBy, Actor, Change, NewEntry, Reason, Refusal, Seq, SessionEnd, SessionId, SessionLoaded, Subject};
+use quash_core::model::{
+    AccountBy, AccountFields, Actor, Change, NewEntry, Reason, Refusal, Road, Seq, SessionEnd, SessionId, SessionLoaded, Subject,
+};
 use quash_core::token::{Authentic, Origin, TokenType};
 
 use crate::desk::{Desk, Service};
@@ -121,22 +123,12 @@ impl Service {
         }
     }
 
-    /// Ends all sessions of an account.
+    /// Ends all sessions of an account, and changes nothing else of it.
     ///
     /// # Errors
     /// There is no such account, or the store is away.
-    pub async fn end_account(&self, subject: &Subject, reason: Reason, actor: Actor) -> Result<Ended, Failure> {
-        let desk = &*self.desk;
-        let cause = Cause { reason, actor };
-        let mut conflicts = Conflicts::default();
-        loop {
-            let now = desk.clock.now();
-            let loaded = desk.store.account(&AccountBy::Subject(subject.clone()), now).await?;
-            let change = end_account(&loaded, None, &cause, desk.guard.scopes(), now)?;
-            if let Some(ended) = desk.end(change, &mut conflicts).await? {
-                return Ok(ended);
-            }
-        }
+    pub async fn end_account(&self, subject: &Subject, road: Road, actor: Actor) -> Result<Ended, Failure> {
+        self.desk.edit_account(&AccountBy::Subject(subject.clone()), road, &AccountFields::default(), &actor.into()).await
     }
 
     /// Ends everything issued before.
@@ -157,6 +149,23 @@ impl Service {
 }
 
 impl Desk {
+    /// Changes an account by a road, which ends what the table says.
+    ///
+    /// # Errors
+    /// There is no such account, or the store is away.
+    pub(crate) async fn edit_account(&self, which: &AccountBy, road: Road, fields: &AccountFields, by: &By) -> Result<Ended, Failure> {
+        let mut conflicts = Conflicts::default();
+        loop {
+            let now = self.clock.now();
+            let loaded = self.store.account(which, now).await?;
+            let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
+            let edit = edit_account(account, road, fields.clone(), by.clone(), &self.policy, self.guard.scopes(), now);
+            if let Some(ended) = self.end(Change::EditAccount(Box::new(edit)), &mut conflicts).await? {
+                return Ok(ended);
+            }
+        }
+    }
+
     /// Adds the end of what a refresh token stands for, and says whose that is, where the store knows.
     async fn end_refresh(&self, token: &Authentic, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
         let (now, scopes) = (self.clock.now(), self.guard.scopes());
@@ -227,7 +236,7 @@ impl Desk {
     }
 
     /// Commits and announces an end. `None`: what was read has changed meanwhile, load and decide again.
-    async fn end(&self, change: Change, conflicts: &mut Conflicts) -> Result<Option<Ended>, Failure> {
+    pub(crate) async fn end(&self, change: Change, conflicts: &mut Conflicts) -> Result<Option<Ended>, Failure> {
         match self.commit_and_announce(change).await {
             Ok(receipt) => Ok(Some(Ended { seq: receipt.seq })),
             Err(error) => conflicts.again(error).map(|()| None),

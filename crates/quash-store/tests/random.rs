@@ -138,6 +138,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             subject: subject(NAMES[who]),
             version: version(model, who).await + u64::from(stale),
             entry: entry(ScopeKind::Subject, 103),
+            note: None,
         },
         Wish::Together(wishes) => {
             let mut changes = Vec::new();

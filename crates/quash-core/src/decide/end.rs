@@ -1,13 +1,10 @@
-//! Ending: of a session by its token or by its id, of an account's sessions, of everything. What ends what is the
-//! table of the design's section 4.1; each row is one call of a function here.
+//! Ending: of a session by its token or by its id, of everything. What becomes of accounts is decided next door; what
+//! ends what is the table of `model/road.rs`.
 
-use crate::model::{
-    AccountEdit, AccountLoaded, AccountState, Actor, Change, Event, ForeignLoaded, Invalid, NewEntry, Reason, Refusal, ScopeHasher,
-    SessionEnd, SessionLoaded, Timestamp,
-};
+use crate::model::{Actor, Change, ForeignLoaded, Invalid, NewEntry, Reason, Refusal, ScopeHasher, SessionEnd, SessionLoaded, Timestamp};
 use crate::token::{Authentic, RefreshKey, TokenType};
 
-use super::cause::{Cause, account_entry, everything_entry, session_end, token_entry};
+use super::cause::{Cause, everything_entry, session_end, token_entry};
 use super::foreign::{adopted, is_current};
 use super::presented::{PresentedForeign, PresentedRefresh, check_live, check_sliding_id};
 
@@ -84,29 +81,6 @@ pub fn end_session(loaded: &SessionLoaded, cause: &Cause, scopes: &ScopeHasher, 
     let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
     check_live(session, account, loaded)?;
     Ok(session_end(session, cause, scopes, now))
-}
-
-/// Ends all sessions of an account, and puts it into a state if one is given.
-///
-/// # Errors
-/// There is no such account.
-pub fn end_account(
-    loaded: &AccountLoaded,
-    state: Option<AccountState>,
-    cause: &Cause,
-    scopes: &ScopeHasher,
-    now: Timestamp,
-) -> Result<Change, Refusal> {
-    let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
-    let event = match state {
-        None => Event::SessionsEnded,
-        Some(AccountState::Active) => Event::Reactivated,
-        Some(AccountState::Locked { .. }) => Event::Locked,
-        Some(AccountState::Deactivated { .. }) => Event::Deactivated,
-    };
-    let mut edit = AccountEdit::ending(account, event, account_entry(account, cause, scopes, now));
-    edit.fields.state = state;
-    Ok(Change::EditAccount(Box::new(edit)))
 }
 
 /// Ends everything issued before.

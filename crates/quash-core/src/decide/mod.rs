@@ -1,6 +1,8 @@
 //! The rules. Each function gets what was loaded, what is asked, the policy, the time and chance, and answers with
 //! what to write or with a refusal. Nothing here reads or writes.
 
+mod account;
+
 mod cause;
 
 mod sign_in;
@@ -17,10 +19,9 @@ mod end;
 
 mod recover;
 
+pub use account::{By, change_account, delete_account, edit_account};
 pub use cause::Cause;
-pub use end::{
-    ForeignEnd, end_account, end_everything, end_foreign, end_presented, end_session, end_token_session, log_out_entry, renew_everything,
-};
+pub use end::{ForeignEnd, end_everything, end_foreign, end_presented, end_session, end_token_session, log_out_entry, renew_everything};
 pub use foreign::{recheck_foreign, refresh_foreign, refresh_foreign_sliding};
 pub use presented::{Presented, PresentedForeign, PresentedRefresh, PresentedSliding};
 pub use recover::{Survival, change_password, end_others, reset_password};

@@ -4,12 +4,12 @@
 //! its new tokens, become the number of the entry that ends the others.
 
 use crate::model::{
-    Account, AccountEdit, AccountLoaded, Actor, Change, Ends, Event, PasswordHash, Policy, Reason, Refusal, ScopeHasher, Seq, Session,
+    Account, AccountFields, AccountLoaded, Actor, Change, Ends, PasswordHash, Policy, Refusal, Road, ScopeHasher, Seq, Session,
     SessionLoaded, Survivor, Timestamp,
 };
 use crate::token::{Bearer, Grant};
 
-use super::cause::{Cause, account_entry};
+use super::account::edit_account;
 use super::sign_in::idle_until;
 
 /// The end of an account's other sessions.
@@ -39,7 +39,7 @@ pub fn change_password(
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Result<Survival, Refusal> {
-    survive(loaded, Some(password), Reason::PasswordChanged, policy, scopes, now)
+    survive(loaded, Some(password), Road::PasswordChanged, policy, scopes, now)
 }
 
 /// A user logs out everywhere else.
@@ -47,7 +47,7 @@ pub fn change_password(
 /// # Errors
 /// This session isn't live.
 pub fn end_others(loaded: &SessionLoaded, policy: &Policy, scopes: &ScopeHasher, now: Timestamp) -> Result<Survival, Refusal> {
-    survive(loaded, None, Reason::LogOutEverywhere, policy, scopes, now)
+    survive(loaded, None, Road::LogOutElsewhere, policy, scopes, now)
 }
 
 /// A password is reset: all sessions end.
@@ -58,18 +58,19 @@ pub fn reset_password(
     loaded: &AccountLoaded,
     password: PasswordHash,
     actor: Actor,
+    policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Result<Change, Refusal> {
     let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
-    let cause = Cause { reason: Reason::PasswordReset, actor };
-    Ok(end_account_with(account, &cause, Some(password), None, scopes, now))
+    let fields = AccountFields { password: Some(Some(password)), ..AccountFields::default() };
+    Ok(Change::EditAccount(Box::new(edit_account(account, Road::PasswordReset, fields, actor.into(), policy, scopes, now))))
 }
 
 fn survive(
     loaded: &SessionLoaded,
     password: Option<PasswordHash>,
-    reason: Reason,
+    road: Road,
     policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
@@ -78,33 +79,14 @@ fn survive(
     let (session, account) = found.ok_or(Refusal::TokenRevoked(None))?;
     let idle_until = idle_until(session.ends_at, policy, now);
     let survivor = Survivor { session: session.id, generation: session.generation, rotated_at: now, idle_until };
-    let cause = Cause { reason, actor: Actor::Owner };
     let with_password = Account { password: password.clone().or(account.password.clone()), ..account.clone() };
     let bearer = Bearer::of(&with_password, &session.claims, &policy.tokens.names)?;
-    let change = end_account_with(account, &cause, password, Some(survivor), scopes, now);
+    let fields = AccountFields { password: password.map(Some), ..AccountFields::default() };
+    let mut edit = edit_account(account, road, fields, Actor::Owner.into(), policy, scopes, now);
+    if let Ends::Sessions { survivor: lives_on, .. } = &mut edit.ends {
+        *lives_on = Some(survivor);
+    }
+    let change = Change::EditAccount(Box::new(edit));
     let after = Session { generation: session.generation.next(), rotated_at: now, idle_until, ..session.clone() };
     Ok(Survival { change, after, bearer })
-}
-
-fn end_account_with(
-    account: &Account,
-    cause: &Cause,
-    password: Option<PasswordHash>,
-    survivor: Option<Survivor>,
-    scopes: &ScopeHasher,
-    now: Timestamp,
-) -> Change {
-    let event = match cause.reason {
-        Reason::PasswordChanged => Event::PasswordChanged,
-        Reason::PasswordReset => Event::PasswordReset,
-        _ => Event::SessionsEnded,
-    };
-    let mut edit = AccountEdit::ending(account, event, account_entry(account, cause, scopes, now));
-    // A new password is one for everything.
-    edit.fields.must_change = password.as_ref().and(account.must_change).map(|_| None);
-    edit.fields.password = password.map(Some);
-    if let Ends::Sessions { survivor: lives_on, .. } = &mut edit.ends {
-        *lives_on = survivor;
-    }
-    Change::EditAccount(Box::new(edit))
 }

@@ -1,7 +1,7 @@
 //! The audit: what has happened to accounts, sessions and keys, by whom and why. Its entries follow from the changes,
 //! so that none can be written without them. How long they are kept, and what vouches for them, is told elsewhere.
 
-use super::{AccountEdit, Actor, Change, Ends, NewEntry, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp};
+use super::{AccountEdit, Actor, Change, Ends, NewEntry, Note, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp};
 
 /// What has happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -84,6 +84,8 @@ pub struct Person {
     pub address: Option<String>,
     /// What it was opened with.
     pub device: Option<String>,
+    /// What an operator has said about it.
+    pub note: Option<Note>,
 }
 
 /// An entry of the audit.
@@ -112,7 +114,9 @@ impl NewAudit {
                 sessions.iter().map(ended).chain(tokens).collect()
             }
             Change::EditAccount(edit) => vec![edited(edit)],
-            Change::DeleteAccount { subject, entry, .. } => vec![Self::ending(Event::AccountDeleted, entry).about(subject)],
+            Change::DeleteAccount { subject, entry, note, .. } => {
+                vec![Self::ending(Event::AccountDeleted, entry).about(subject).noted(note.as_ref())]
+            }
             Change::EndEverything { entry } => vec![Self::ending(Event::EverythingEnded, entry)],
             Change::Revoke { entry } => vec![Self::ending(Event::Revoked, entry)],
             Change::AddKey { key, .. } => {
@@ -147,12 +151,17 @@ impl NewAudit {
     fn about(self, subject: &Subject) -> Self {
         Self { subject: Some(subject.clone()), ..self }
     }
+
+    fn noted(self, note: Option<&Note>) -> Self {
+        let person = note.map(|note| Person { note: Some(note.clone()), ..Person::default() });
+        Self { person, ..self }
+    }
 }
 
 fn opened(opening: &Opening) -> Vec<NewAudit> {
     let Opening { session, evict, adopts, .. } = opening;
     let event = if adopts.is_some() { Event::TokenAdopted } else { Event::SignedIn };
-    let person = Person { name: None, address: session.address.clone(), device: session.device.clone() };
+    let person = Person { address: session.address.clone(), device: session.device.clone(), ..Person::default() };
     let new = NewAudit::new(event, session.opened_at, &Actor::Owner).about(&session.subject);
     let opened = NewAudit { session: Some(session.id), person: Some(person).filter(|person| *person != Person::default()), ..new };
     let evicted = evict.as_ref().map(|end| ended(end).about(&session.subject));
@@ -165,7 +174,7 @@ fn ended(end: &SessionEnd) -> NewAudit {
 }
 
 fn edited(edit: &AccountEdit) -> NewAudit {
-    let new = NewAudit::new(edit.event, edit.at, &edit.actor).about(&edit.subject);
+    let new = NewAudit::new(edit.event, edit.at, &edit.actor).about(&edit.subject).noted(edit.note.as_ref());
     match &edit.ends {
         Ends::Nothing => new,
         Ends::Access(entry) => NewAudit { reason: Some(entry.reason), ..new },

@@ -47,6 +47,8 @@ pub enum Change {
         version: u64,
         /// The entry, of the kind subject.
         entry: NewEntry,
+        /// What whoever wants it has to say.
+        note: Option<Note>,
     },
     /// Several changes, in this order: all of them or none.
     Together(Vec<Change>),
@@ -135,6 +137,17 @@ pub struct AccountEdit {
     pub fields: AccountFields,
     /// What dies with that.
     pub ends: Ends,
+    /// What whoever wants it has to say.
+    pub note: Option<Note>,
+}
+
+/// What an operator says about what they do. It is personal: in the audit it can be blanked.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Note {
+    /// Who they are, as the system knows them.
+    pub author: Option<String>,
+    /// Why they do it.
+    pub text: Option<String>,
 }
 
 /// Fields of an account's row that change; `None`: it stays as it is.
@@ -253,6 +266,7 @@ impl AccountEdit {
             at,
             fields: AccountFields::default(),
             ends: Ends::Nothing,
+            note: None,
         }
     }
 }

@@ -11,22 +11,24 @@ mod loaded;
 mod policy;
 mod refusal;
 mod revocation;
+mod road;
 mod session;
 mod time;
 
 pub use account::{Account, AccountBy, AccountState, Email, Name, NameFault, PasswordHash, Standing, fold};
 pub use audit::{Audit, Event, NewAudit, Person};
-pub use change::{AccountEdit, AccountFields, Adoption, Change, Ends, Opening, Receipt, SessionEnd, Survivor};
+pub use change::{AccountEdit, AccountFields, Adoption, Change, Ends, Note, Opening, Receipt, SessionEnd, Survivor};
 pub use custom::{CustomClaims, CustomClaimsFault};
 pub use entropy::{Entropy, Seeded, draw};
 pub use id::{Generation, IdFault, Jti, Kid, SessionId, Subject};
 pub use key::{KeyRecord, KeySource, KeyState, Sealed};
 pub use loaded::{AccountLoaded, ForeignLoaded, Head, SessionLoaded};
 pub use policy::{
-    AccountPolicy, ClaimNames, ForeignTokens, InactiveAccounts, LastLogin, Policy, RotationPolicy, SessionPolicy, TokenPolicy, UserIdField,
-    UserIdType, limits,
+    AccountPolicy, ClaimNames, ClaimsChange, ForeignTokens, InactiveAccounts, LastLogin, LockEnds, Policy, RotationPolicy, SessionPolicy,
+    TokenPolicy, UserIdField, UserIdType, limits,
 };
-pub use refusal::{Invalid, Refusal};
+pub use refusal::{Invalid, PasswordFault, Refusal};
 pub use revocation::{Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq};
+pub use road::{Extent, Road, RoadRow};
 pub use session::{Adopted, Ending, Session, SessionState};
 pub use time::{Clock, Timestamp};

@@ -125,6 +125,32 @@ pub struct AccountPolicy {
     pub inactive: InactiveAccounts,
     /// Whether it is kept when an account has last signed in.
     pub last_login: LastLogin,
+    /// What ends when an account is locked.
+    pub lock_ends: LockEnds,
+    /// What ends when what an account's tokens say changes.
+    pub claims_change: ClaimsChange,
+}
+
+/// What ends when an account is locked after failed sign-ins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LockEnds {
+    /// All its sessions.
+    #[default]
+    All,
+    /// Its sessions that no known device has opened.
+    Unbound,
+    /// Nothing.
+    None,
+}
+
+/// What ends when what an account's tokens say changes. Its sessions go on in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ClaimsChange {
+    /// Its access tokens: the next refresh brings new ones.
+    #[default]
+    Renew,
+    /// Nothing: they hold until they expire.
+    Wait,
 }
 
 /// What the tokens of a deactivated account are good for. Its sessions have ended in any case, and signing in is

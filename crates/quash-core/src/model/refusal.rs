@@ -39,6 +39,19 @@ pub enum Refusal {
     PasswordChanged,
     /// Two tokens that must belong to one account don't.
     TokensOfTwoAccounts,
+    /// A new password isn't taken.
+    PasswordRefused(PasswordFault),
+}
+
+/// Why a new password isn't taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PasswordFault {
+    /// It is too short.
+    #[error("has fewer than {} characters", super::limits::PASSWORD_MIN_CHARS)]
+    TooShort,
+    /// It is too long.
+    #[error("has more than {} characters", super::limits::PASSWORD_CHARS)]
+    TooLong,
 }
 
 /// What exactly is wrong with a token. For the log and the command line, never for the client.

@@ -153,6 +153,18 @@ pub enum Reason {
     Locked,
     /// An operator revoked it.
     Revoked,
+    /// An operator set another password, or took it away.
+    PasswordSet,
+    /// The account has another address.
+    EmailChanged,
+    /// The account has another name, by which its tokens called it.
+    NameChanged,
+    /// The account was deleted.
+    Deleted,
+    /// What the account's tokens say has changed.
+    ClaimsChanged,
+    /// The key that signed it was removed.
+    KeyRemoved,
 }
 
 /// Who caused a change.
@@ -347,7 +359,7 @@ impl fmt::Debug for ScopeHasher {
 }
 
 impl Reason {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 17] = [
         Self::LogOut,
         Self::Ended,
         Self::OverLimit,
@@ -359,6 +371,12 @@ impl Reason {
         Self::Deactivated,
         Self::Locked,
         Self::Revoked,
+        Self::PasswordSet,
+        Self::EmailChanged,
+        Self::NameChanged,
+        Self::Deleted,
+        Self::ClaimsChanged,
+        Self::KeyRemoved,
     ];
 
     /// Its name, in the store, in answers and in tables.
@@ -375,6 +393,12 @@ impl Reason {
             Self::Deactivated => "deactivated",
             Self::Locked => "locked",
             Self::Revoked => "revoked",
+            Self::PasswordSet => "password_set",
+            Self::EmailChanged => "email_changed",
+            Self::NameChanged => "name_changed",
+            Self::Deleted => "deleted",
+            Self::ClaimsChanged => "claims_changed",
+            Self::KeyRemoved => "key_removed",
         }
     }
 

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::decide::{
-    Cause, Device, Kind, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, change_password, end_account, end_everything,
+    Cause, Device, Kind, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, change_password, edit_account, end_everything,
     end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, reset_password,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, AccountState, Actor, Change, CustomClaims, ForeignLoaded, Generation, Head, Name, PasswordHash,
-    Policy, Reason, Receipt, Refusal, ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, ForeignLoaded, Generation, Head, Name,
+    PasswordHash, Policy, Reason, Receipt, Refusal, Road, ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_core::token::{
     Algorithm, Authentic, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, TokenType, Tokens, authenticate, mint,
@@ -222,7 +222,7 @@ impl World {
             }
             Request::Reset { loaded } => {
                 let new = PasswordHash::new("reset".into());
-                let change = reset_password(&loaded, new, Actor::Owner, &self.scopes, self.now).map_err(refused)?;
+                let change = reset_password(&loaded, new, Actor::Owner, &self.policy, &self.scopes, self.now).map_err(refused)?;
                 self.write(change).await.map(|_| "reset".into())
             }
         }
@@ -283,10 +283,10 @@ impl World {
 
     async fn deactivate(&mut self, account: &str) -> Said {
         let loaded = self.account(account).await;
-        let cause = Cause { reason: Reason::Deactivated, actor: Actor::Operator };
-        let state = Some(AccountState::Deactivated { at: self.now });
-        let change = end_account(&loaded, state, &cause, &self.scopes, self.now).map_err(refused)?;
-        self.write(change).await.map(|_| "deactivated".into())
+        let account = loaded.account.ok_or_else(|| refused(Refusal::NoActiveAccount))?;
+        let fields = AccountFields { state: Some(AccountState::Deactivated { at: self.now }), ..AccountFields::default() };
+        let edit = edit_account(&account, Road::Deactivated, fields, Actor::Operator.into(), &self.policy, &self.scopes, self.now);
+        self.write(Change::EditAccount(Box::new(edit))).await.map(|_| "deactivated".into())
     }
 
     async fn end_everything(&mut self) -> Said {

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use axum::Router;
 use quash_core::model::{
-    Account, AccountBy, AccountState, Actor, Clock, Entropy, Policy, Reason, RotationPolicy, ScopeKind, Seeded, Seq, Session, Subject,
-    Timestamp,
+    Account, AccountBy, AccountFields, AccountState, Actor, Change, Clock, Entropy, Policy, Reason, Road, RotationPolicy, ScopeKind,
+    Seeded, Seq, Session, Subject, Timestamp,
 };
 use quash_core::token::{Algorithm, SigningKey, Unverified};
 use quash_server::{DoorSettings, router};
@@ -254,11 +254,12 @@ impl World {
 
     /// Puts an account into a state, which ends its sessions, the way an operator's command will.
     pub(crate) async fn put(&self, name: &str, state: AccountState) {
-        use quash_core::decide::{Cause, end_account};
+        use quash_core::decide::edit_account;
         let loaded = self.store.account(&AccountBy::Subject(subject(name)), self.clock.now()).await.expect("an account");
-        let cause = Cause { reason: Reason::Deactivated, actor: Actor::Operator };
-        let change = end_account(&loaded, Some(state), &cause, self.service.guard().scopes(), self.clock.now()).expect("a change");
-        let seq = self.store.commit(change).await.expect("a receipt").seq.expect("an entry");
+        let fields = AccountFields { state: Some(state), ..AccountFields::default() };
+        let (account, policy, scopes) = (loaded.account.expect("it is there"), self.service.policy(), self.service.guard().scopes());
+        let edit = edit_account(&account, Road::Deactivated, fields, Actor::Operator.into(), policy, scopes, self.clock.now());
+        let seq = self.store.commit(Change::EditAccount(Box::new(edit))).await.expect("a receipt").seq.expect("an entry");
         self.service.guard().caught_up(seq, Duration::from_secs(5)).await.expect("a guard that follows");
     }
 
@@ -269,7 +270,7 @@ impl World {
 
     /// Ends an account's sessions.
     pub(crate) async fn end_all(&self, name: &str) {
-        self.service.end_account(&subject(name), Reason::LogOutEverywhere, Actor::Operator).await.expect("an end");
+        self.service.end_account(&subject(name), Road::LogOutEverywhere, Actor::Operator).await.expect("an end");
     }
 
     /// The key that signs, as a thief would have it: made from the same chance as the service's.

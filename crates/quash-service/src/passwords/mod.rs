@@ -4,6 +4,7 @@ mod arena;
 mod decoys;
 mod formats;
 mod hasher;
+mod policy;
 mod pool;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ pub use arena::Arena;
 pub(crate) use decoys::MAX_CLASSES;
 pub use formats::{Cap, CostClass, FormatFault, FormatName};
 pub use hasher::{Argon2Hasher, PasswordHasher};
+pub(crate) use policy::check_new_password;
 pub use pool::HashSettings;
 
 /// What becomes of a hash that isn't what would be made today, once its password has been seen.

@@ -24,5 +24,7 @@ CREATE TABLE audit_person (
     id      INTEGER NOT NULL PRIMARY KEY REFERENCES audit (id) ON DELETE CASCADE,
     name    TEXT,
     address TEXT,
-    device  TEXT
+    device  TEXT,
+    author  TEXT,
+    note    TEXT
 ) STRICT;

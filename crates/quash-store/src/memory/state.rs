@@ -87,7 +87,7 @@ impl State {
             Change::Rotate { session, from, rotated_at, idle_until } => self.rotate(*session, *from, *rotated_at, *idle_until),
             Change::EndSessions { sessions, tokens } => self.end_sessions(sessions, tokens),
             Change::EditAccount(edit) => self.edit_account(edit),
-            Change::DeleteAccount { subject, version, entry } => self.delete_account(subject, *version, entry),
+            Change::DeleteAccount { subject, version, entry, .. } => self.delete_account(subject, *version, entry),
             Change::Together(changes) => self.together(changes),
             Change::EndEverything { entry } => Ok(self.end_everything(entry)),
             Change::Revoke { entry } => Ok(appended(self.append(entry))),

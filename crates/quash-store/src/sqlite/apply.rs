@@ -27,7 +27,7 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::Rotate { session, from, rotated_at, idle_until } => rotate(conn, *session, *from, *rotated_at, *idle_until),
         Change::EndSessions { sessions, tokens } => end_sessions(conn, sessions, tokens),
         Change::EditAccount(edit) => edit_account(conn, edit),
-        Change::DeleteAccount { subject, version, entry } => delete_account(conn, subject, *version, entry),
+        Change::DeleteAccount { subject, version, entry, .. } => delete_account(conn, subject, *version, entry),
         Change::Together(changes) => together(conn, changes),
         Change::EndEverything { entry } => end_everything(conn, entry),
         Change::Revoke { entry } => append(conn, entry).map(appended),
@@ -319,7 +319,10 @@ fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), Fau
     ];
     write_one(conn, statements::ADD_AUDIT, values)?;
     match person {
-        Some(Person { name, address, device }) => write_one(conn, statements::ADD_PERSON, params![last, name, address, device]).map(drop),
+        Some(Person { name, address, device, note }) => {
+            let (author, text) = note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
+            write_one(conn, statements::ADD_PERSON, params![last, name, address, device, author, text]).map(drop)
+        }
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 
 use quash_core::model::{
     Account, AccountState, Actor, Adopted, Audit, CustomClaims, Email, Ending, Entry, Event, Generation, Head, KeyRecord, KeySource,
-    KeyState, Kid, Name, NewAudit, PasswordHash, Person, Reason, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState,
+    KeyState, Kid, Name, NewAudit, Note, PasswordHash, Person, Reason, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState,
     Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
@@ -127,7 +127,9 @@ pub(super) fn audit(columns: &mut Columns<'_, '_>) -> Result<Audit, Fault> {
     let seq = columns.take::<Option<i64>>()?.map(|seq| u64::try_from(seq).map(Seq::from_u64));
     let seq = seq.transpose().map_err(|_| Fault::Value("a number below zero"))?;
     if columns.take::<Option<i64>>()?.is_some() {
-        new.person = Some(Person { name: columns.take()?, address: columns.take()?, device: columns.take()? });
+        let (name, address, device) = (columns.take()?, columns.take()?, columns.take()?);
+        let note = Note { author: columns.take()?, text: columns.take()? };
+        new.person = Some(Person { name, address, device, note: Some(note).filter(|note| *note != Note::default()) });
     }
     Ok(Audit { id, new, seq })
 }

@@ -27,7 +27,7 @@ macro_rules! entry {
 /// What `rows::audit` reads.
 macro_rules! audit {
     () => {
-        "u.id, u.at, u.event, u.actor, u.reason, u.subject, u.sid, u.kid, u.seq, p.id, p.name, p.address, p.device \
+        "u.id, u.at, u.event, u.actor, u.reason, u.subject, u.sid, u.kid, u.seq, p.id, p.name, p.address, p.device, p.author, p.note \
          FROM audit u LEFT JOIN audit_person p ON p.id = u.id"
     };
 }
@@ -162,7 +162,7 @@ pub(super) const RAISE_LONGEST_LIFETIME: &str = "UPDATE feed_head SET longest_li
 pub(super) const NEXT_AUDIT: &str = "UPDATE audit_head SET last = last + 1 WHERE id = 1 RETURNING last";
 pub(super) const ADD_AUDIT: &str =
     "INSERT INTO audit (id, at, event, actor, reason, subject, sid, kid, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-pub(super) const ADD_PERSON: &str = "INSERT INTO audit_person (id, name, address, device) VALUES (?1, ?2, ?3, ?4)";
+pub(super) const ADD_PERSON: &str = "INSERT INTO audit_person (id, name, address, device, author, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(super) const AUDIT: &str = concat!("SELECT ", audit!(), " WHERE u.id > ?1 ORDER BY u.id LIMIT ?2");
 pub(super) const AUDIT_OF: &str = concat!("SELECT ", audit!(), " WHERE u.subject = ?3 AND u.id > ?1 ORDER BY u.id LIMIT ?2");
 

@@ -187,7 +187,7 @@ pub(crate) async fn an_edit_takes_nobody_elses_name_or_address(store: &dyn Store
 
 pub(crate) async fn a_deleted_account_is_gone_with_its_sessions_and_its_subject_is_nobodys(store: &dyn Store) {
     two_sessions(store).await;
-    let delete = |version| Change::DeleteAccount { subject: subject("dana"), version, entry: entry(ScopeKind::Subject, 5) };
+    let delete = |version| Change::DeleteAccount { subject: subject("dana"), version, entry: entry(ScopeKind::Subject, 5), note: None };
     conflict(store, delete(2)).await;
     commit(store, delete(1)).await;
     assert_eq!(store.account(&by_name("dana"), NOW).await.expect("a look").account, None);

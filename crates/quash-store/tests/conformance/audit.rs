@@ -17,7 +17,7 @@ pub(crate) async fn what_happens_is_in_the_audit_in_order(store: &dyn Store) {
     commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: vec![entry(ScopeKind::Token, 9)] }).await;
     commit(store, end_account("dana", 1, None)).await;
     commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 8) }).await;
-    commit(store, Change::DeleteAccount { subject: subject("dana"), version: 2, entry: entry(ScopeKind::Subject, 7) }).await;
+    commit(store, Change::DeleteAccount { subject: subject("dana"), version: 2, entry: entry(ScopeKind::Subject, 7), note: None }).await;
     let dana = || Some("dana".to_owned());
     let wanted = [
         (1, Event::AccountAdded, dana()),

@@ -141,7 +141,7 @@ pub(crate) fn end_account(name: &str, version: u64, survivor: Option<Survivor>) 
 
 pub(crate) fn edit(name: &str, version: u64, fields: AccountFields, ends: Ends) -> Change {
     let event = if ends == Ends::Nothing { Event::NameChanged } else { Event::SessionsEnded };
-    let edit = AccountEdit { subject: subject(name), version, event, actor: Actor::Operator, at: at(300), fields, ends };
+    let edit = AccountEdit { subject: subject(name), version, event, actor: Actor::Operator, at: at(300), fields, ends, note: None };
     Change::EditAccount(Box::new(edit))
 }
 

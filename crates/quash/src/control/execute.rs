@@ -1,6 +1,6 @@
 //! The work itself: one use case of the service for each request.
 
-use quash_core::model::{Account, Actor, Reason, SessionId, fold, limits};
+use quash_core::model::{Account, Actor, Reason, Road, SessionId, fold, limits};
 use quash_core::token::{Duplicates, Unverified, parse_json};
 use quash_service::{Ended, Failure, Inspection, NewAccount, NewPassword, NewState, Service, Standing};
 use serde_json::{Map, Value};
@@ -27,7 +27,7 @@ pub(crate) async fn execute(service: &Service, request: Request) -> Result<Reply
         Request::RevokeSession { sid } => end_session(service, &sid, Reason::Revoked).await.map(Reply::Ended),
         Request::RevokeAccount { name } => {
             let account = account(service, &name).await?;
-            let ended = service.end_account(&account.subject, Reason::Revoked, Actor::Operator).await;
+            let ended = service.end_account(&account.subject, Road::AccountRevoked, Actor::Operator).await;
             let ended = ended.map_err(|failure| words::not_ended("account", &failure))?;
             Ok(Reply::Ended(shown_end(service, "account", Some(account.subject.to_string()), ended)))
         }

@@ -39,6 +39,7 @@ pub(crate) fn refusal(refusal: Refusal) -> String {
         Refusal::AccountInactive => "of an account that is deactivated".into(),
         Refusal::PasswordChanged => "from before a change of the password".into(),
         Refusal::TokensOfTwoAccounts => "tokens of two accounts".into(),
+        Refusal::PasswordRefused(fault) => format!("a new password that {fault}"),
     }
 }
 
@@ -66,11 +67,8 @@ pub(super) fn not_added(fault: &AddFault) -> CommandError {
         AddFault::Failed(Failure::Unavailable(fault)) => unavailable(fault),
         AddFault::Failed(Failure::Refused(_)) => CommandError::failure(fault.to_string()),
         AddFault::Taken => CommandError::new(Exit::Conflict, fault.to_string()),
-        AddFault::Name(_)
-        | AddFault::Email(_)
-        | AddFault::Subject
-        | AddFault::PasswordTooShort
-        | AddFault::PasswordTooLong
-        | AddFault::PasswordHash(_) => CommandError::new(Exit::Usage, fault.to_string()),
+        AddFault::Name(_) | AddFault::Email(_) | AddFault::Subject | AddFault::Password(_) | AddFault::PasswordHash(_) => {
+            CommandError::new(Exit::Usage, fault.to_string())
+        }
     }
 }

@@ -209,7 +209,8 @@ fn every_key_is_read() {
     );
     assert_eq!(tokens.accepted, [TokenType::Sliding, TokenType::Access]);
     assert_eq!(tokens.foreign, ForeignTokens::Until(Timestamp::from_secs(1_799_971_200)));
-    assert_eq!(accounts, AccountPolicy { inactive: InactiveAccounts::Allowed, last_login: LastLogin::Recorded });
+    let expected = AccountPolicy { inactive: InactiveAccounts::Allowed, last_login: LastLogin::Recorded, ..AccountPolicy::default() };
+    assert_eq!(accounts, expected);
     assert_eq!(settings.rehash, Rehash::Never);
     let KeySetup { algorithm, signing, foreign } = settings.keys;
     assert_eq!((algorithm, signing.map(|key| key.len()), foreign.len()), (Algorithm::Hs256, Some(64), 1));

@@ -90,6 +90,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Result<Taken, Told> {
         accounts: AccountPolicy {
             inactive: if active? { InactiveAccounts::Refused } else { InactiveAccounts::Allowed },
             last_login: if last_login? { LastLogin::Recorded } else { LastLogin::Ignored },
+            ..AccountPolicy::default()
         },
         foreign: foreign?,
         compat,

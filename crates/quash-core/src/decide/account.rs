@@ -1,0 +1,66 @@
+//! What becomes of an account: each change takes a road of the table, which says what dies with it.
+
+use crate::model::{
+    Account, AccountEdit, AccountFields, Actor, Change, Ends, Event, Extent, NewEntry, Note, Policy, Road, ScopeHasher, Timestamp,
+};
+
+use super::cause::{Cause, account_entry};
+
+/// Who changes an account, and what they have to say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct By {
+    /// Who.
+    pub actor: Actor,
+    /// What they have to say.
+    pub note: Option<Note>,
+}
+
+impl From<Actor> for By {
+    fn from(actor: Actor) -> Self {
+        Self { actor, note: None }
+    }
+}
+
+/// Changes an account by a road. What the table says ends with it, as far as one entry over the account can end it: the
+/// sessions that no known device has opened are ended one by one, beside this change.
+pub fn edit_account(
+    account: &Account,
+    road: Road,
+    fields: AccountFields,
+    by: By,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> AccountEdit {
+    let row = road.row();
+    let entry = entry(account, road, &by, scopes, now);
+    let ends = match road.ends(policy) {
+        Extent::Sessions | Extent::Others => Ends::Sessions { entry, survivor: None },
+        Extent::Access => Ends::Access(entry),
+        Extent::Nothing | Extent::Session | Extent::Unbound | Extent::Key | Extent::Everything => Ends::Nothing,
+    };
+    edit(account, row.event.unwrap_or(Event::SessionsEnded), fields, ends, by, now)
+}
+
+/// Changes what ends nothing.
+pub fn change_account(account: &Account, event: Event, fields: AccountFields, by: By, now: Timestamp) -> AccountEdit {
+    edit(account, event, fields, Ends::Nothing, by, now)
+}
+
+/// Deletes an account.
+pub fn delete_account(account: &Account, by: By, scopes: &ScopeHasher, now: Timestamp) -> Change {
+    let entry = entry(account, Road::Deleted, &by, scopes, now);
+    Change::DeleteAccount { subject: account.subject.clone(), version: account.version, entry, note: by.note }
+}
+
+fn entry(account: &Account, road: Road, by: &By, scopes: &ScopeHasher, now: Timestamp) -> NewEntry {
+    account_entry(account, &Cause { reason: road.row().reason, actor: by.actor.clone() }, scopes, now)
+}
+
+fn edit(account: &Account, event: Event, mut fields: AccountFields, ends: Ends, by: By, now: Timestamp) -> AccountEdit {
+    // A new password is one for everything, unless it is said to be for once.
+    if fields.password.is_some() && fields.must_change.is_none() {
+        fields.must_change = account.must_change.map(|_| None);
+    }
+    AccountEdit { fields, ends, note: by.note, ..AccountEdit::of(account, event, by.actor, now) }
+}

@@ -1,0 +1,220 @@
+//! The table of what ends what: each road to the end of a token is a row, and `quash policy show` prints them. Who takes
+//! a road is decided in `decide/`; what a row says holds there, whatever door leads to it.
+
+use super::{ClaimsChange, Event, LockEnds, Policy, Reason, ScopeKind};
+
+/// Something that ends tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Road {
+    /// Its bearer logs out, at whatever door.
+    LogOut,
+    /// Its user or an operator ends one session.
+    SessionEnded,
+    /// A session is one over the limit.
+    OverLimit,
+    /// A user, or an operator for them, logs out everywhere.
+    LogOutEverywhere,
+    /// A user logs out everywhere else.
+    LogOutElsewhere,
+    /// A spent refresh token is used again.
+    Reuse,
+    /// A refresh token is used that the store has never given: the store went back.
+    TokenFromTheFuture,
+    /// A user changes the password.
+    PasswordChanged,
+    /// A user resets the password with a mail.
+    PasswordReset,
+    /// An operator sets another password, or takes it away.
+    PasswordSet,
+    /// A new address is confirmed, or an operator sets one.
+    EmailChanged,
+    /// The name changes by which tokens call an account.
+    NameChanged,
+    /// An account is deactivated.
+    Deactivated,
+    /// An account is deleted.
+    Deleted,
+    /// An account is locked after failed sign-ins.
+    Locked,
+    /// What an account's tokens say changes.
+    ClaimsChanged,
+    /// A key is removed in an emergency.
+    KeyRemoved,
+    /// An operator revokes all tokens of an account.
+    AccountRevoked,
+    /// An operator revokes everything, after a breach.
+    EverythingRevoked,
+    /// The store is restored from a backup, or was found to have gone back.
+    StoreRestored,
+}
+
+/// What a road ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Extent {
+    /// Nothing: a setting says so.
+    Nothing,
+    /// One session.
+    Session,
+    /// All sessions of an account but one, which gets new tokens.
+    Others,
+    /// All sessions of an account.
+    Sessions,
+    /// Those sessions of an account that no known device has opened.
+    Unbound,
+    /// The access tokens of an account. Its sessions go on.
+    Access,
+    /// Every token that a key has signed.
+    Key,
+    /// Everything.
+    Everything,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RoadRow {
+    /// Its name, as it is shown.
+    pub name: &'static str,
+    /// What happens, in words.
+    pub what: &'static str,
+    /// Why what it ends has ended.
+    pub reason: Reason,
+    /// What the audit calls it; `None` where it names each session.
+    pub event: Option<Event>,
+    /// What it ends unless a setting says otherwise.
+    pub ends: Extent,
+    /// The setting that can change that.
+    pub setting: Option<&'static str>,
+}
+
+impl Road {
+    /// All roads, in the order in which they are shown.
+    pub const ALL: [Self; 20] = [
+        Self::LogOut,
+        Self::SessionEnded,
+        Self::OverLimit,
+        Self::LogOutEverywhere,
+        Self::LogOutElsewhere,
+        Self::Reuse,
+        Self::TokenFromTheFuture,
+        Self::PasswordChanged,
+        Self::PasswordReset,
+        Self::PasswordSet,
+        Self::EmailChanged,
+        Self::NameChanged,
+        Self::Deactivated,
+        Self::Deleted,
+        Self::Locked,
+        Self::ClaimsChanged,
+        Self::KeyRemoved,
+        Self::AccountRevoked,
+        Self::EverythingRevoked,
+        Self::StoreRestored,
+    ];
+
+    /// Its row.
+    #[rustfmt::skip]
+    pub const fn row(self) -> RoadRow {
+        match self {
+            Self::LogOut => row("log_out", "its bearer logs out, at any door", Reason::LogOut, None, Extent::Session, None),
+            Self::SessionEnded => row("session_ended", "its user or an operator ends a session", Reason::Ended, None, Extent::Session, None),
+            Self::OverLimit => row("over_limit", "one session more than the limit: the one idle longest ends", Reason::OverLimit, None, Extent::Session, None),
+            Self::LogOutEverywhere => row("log_out_everywhere", "a user logs out everywhere", Reason::LogOutEverywhere, Some(Event::SessionsEnded), Extent::Sessions, None),
+            Self::LogOutElsewhere => row("log_out_elsewhere", "a user logs out everywhere else", Reason::LogOutEverywhere, Some(Event::SessionsEnded), Extent::Others, None),
+            Self::Reuse => row("reuse", "a spent refresh token is used again", Reason::Reuse, None, Extent::Session, None),
+            Self::TokenFromTheFuture => row("token_from_the_future", "a refresh token is used that the store has not given yet", Reason::Restored, None, Extent::Session, None),
+            Self::PasswordChanged => row("password_changed", "a user changes the password", Reason::PasswordChanged, Some(Event::PasswordChanged), Extent::Others, None),
+            Self::PasswordReset => row("password_reset", "a user resets the password", Reason::PasswordReset, Some(Event::PasswordReset), Extent::Sessions, None),
+            Self::PasswordSet => row("password_set", "an operator sets another password or takes it away", Reason::PasswordSet, Some(Event::PasswordSet), Extent::Sessions, None),
+            Self::EmailChanged => row("email_changed", "a new address is confirmed, or an operator sets one", Reason::EmailChanged, Some(Event::EmailChanged), Extent::Sessions, None),
+            Self::NameChanged => row("name_changed", "a name changes that tokens call an account by", Reason::NameChanged, Some(Event::NameChanged), Extent::Nothing, Some("tokens.user_id_field")),
+            Self::Deactivated => row("deactivated", "an account is deactivated", Reason::Deactivated, Some(Event::Deactivated), Extent::Sessions, None),
+            Self::Deleted => row("deleted", "an account is deleted", Reason::Deleted, Some(Event::AccountDeleted), Extent::Sessions, None),
+            Self::Locked => row("locked", "an account is locked after failed sign-ins", Reason::Locked, Some(Event::Locked), Extent::Sessions, Some("lockout.end_sessions")),
+            Self::ClaimsChanged => row("claims_changed", "a custom claim changes", Reason::ClaimsChanged, Some(Event::ClaimsChanged), Extent::Access, Some("claims.on_change")),
+            Self::KeyRemoved => row("key_removed", "a key is removed in an emergency", Reason::KeyRemoved, Some(Event::KeyDropped), Extent::Key, None),
+            Self::AccountRevoked => row("account_revoked", "an operator revokes all tokens of an account", Reason::Revoked, Some(Event::SessionsEnded), Extent::Sessions, None),
+            Self::EverythingRevoked => row("everything_revoked", "an operator revokes everything", Reason::Revoked, Some(Event::EverythingEnded), Extent::Everything, None),
+            Self::StoreRestored => row("store_restored", "the store is restored from a backup", Reason::Restored, Some(Event::EverythingEnded), Extent::Everything, None),
+        }
+    }
+
+    /// What it ends as the settings stand.
+    pub fn ends(self, policy: &Policy) -> Extent {
+        match self {
+            Self::Locked => match policy.accounts.lock_ends {
+                LockEnds::All => Extent::Sessions,
+                LockEnds::Unbound => Extent::Unbound,
+                LockEnds::None => Extent::Nothing,
+            },
+            Self::ClaimsChanged => match policy.accounts.claims_change {
+                ClaimsChange::Renew => Extent::Access,
+                ClaimsChange::Wait => Extent::Nothing,
+            },
+            Self::NameChanged if policy.tokens.names.user_id_field == super::UserIdField::Username => Extent::Sessions,
+            _ => self.row().ends,
+        }
+    }
+}
+
+impl Extent {
+    /// In words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Session => "this session",
+            Self::Others => "all other sessions; this one gets new tokens",
+            Self::Sessions => "all sessions",
+            Self::Unbound => "all sessions that no known device has opened",
+            Self::Access => "access tokens; sessions go on",
+            Self::Key => "every token that it signed",
+            Self::Everything => "everything issued before",
+        }
+    }
+
+    /// What the entry in the log covers, if there is one.
+    pub const fn scope(self) -> Option<ScopeKind> {
+        match self {
+            Self::Nothing => None,
+            Self::Session | Self::Unbound => Some(ScopeKind::Session),
+            Self::Others | Self::Sessions | Self::Access => Some(ScopeKind::Subject),
+            Self::Key => Some(ScopeKind::Key),
+            Self::Everything => Some(ScopeKind::Everything),
+        }
+    }
+}
+
+const fn row(
+    name: &'static str,
+    what: &'static str,
+    reason: Reason,
+    event: Option<Event>,
+    ends: Extent,
+    setting: Option<&'static str>,
+) -> RoadRow {
+    RoadRow { name, what, reason, event, ends, setting }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roads_have_names_of_their_own() {
+        let mut names: Vec<_> = Road::ALL.iter().map(|road| road.row().name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Road::ALL.len());
+    }
+
+    #[test]
+    fn only_rows_that_name_a_setting_can_be_changed() {
+        let mut other = Policy::default();
+        other.accounts.lock_ends = LockEnds::None;
+        other.accounts.claims_change = ClaimsChange::Wait;
+        other.tokens.names.user_id_field = crate::model::UserIdField::Username;
+        for road in Road::ALL {
+            assert_eq!(road.ends(&Policy::default()), road.row().ends, "{road:?}");
+            assert_eq!(road.ends(&other) != road.row().ends, road.row().setting.is_some(), "{road:?}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Proving a password: the one way from a name and a password to an account, for signing in and for every door that asks
+//! for the password again. Exactly one hash is spent on each, whatever is wrong with it; what is counted is counted here.
+
+use std::net::IpAddr;
+
+use quash_core::model::{Account, AccountBy, AccountLoaded, PasswordHash, Refusal, Subject, Timestamp, limits};
+use zeroize::Zeroizing;
+
+use crate::desk::Desk;
+use crate::failure::Failure;
+
+/// A password that is being proven.
+pub(crate) struct Proof {
+    by: AccountBy,
+    /// What picks the decoy for a name without a hash: the folded name, or the subject.
+    folded: String,
+    password: Zeroizing<String>,
+    network: Option<IpAddr>,
+    judged: Option<Judged>,
+    better: Option<Option<PasswordHash>>,
+}
+
+/// What was found out about a password, and about which hash.
+struct Judged {
+    row: Option<(Subject, u64)>,
+    hash: Option<PasswordHash>,
+    right: bool,
+}
+
+/// What was loaded after the password was compared, and what to make of it.
+pub(crate) struct Proven {
+    /// When loading began.
+    pub(crate) started: Timestamp,
+    /// What was loaded.
+    pub(crate) loaded: AccountLoaded,
+    /// The account.
+    pub(crate) account: Account,
+    /// A better hash of the password, where the account's is outdated and there was a place to make one.
+    pub(crate) rehash: Option<PasswordHash>,
+}
+
+impl Proof {
+    /// A password of the account that `by` finds; `folded` is what it is called there.
+    pub(crate) fn new(by: AccountBy, folded: String, password: Zeroizing<String>, network: Option<IpAddr>) -> Self {
+        Self { by, folded, password, network, judged: None, better: None }
+    }
+}
+
+impl Desk {
+    /// Compares the password once, and loads what is decided on after that: hashing takes long, and others work
+    /// meanwhile. Called again after a conflict, it loads again and compares only what has changed.
+    ///
+    /// # Errors
+    /// What `judge` says, or it can't be judged now.
+    pub(crate) async fn prove(
+        &self,
+        proof: &mut Proof,
+        judge: impl Fn(&AccountLoaded, bool, Timestamp) -> Result<&Account, Refusal>,
+    ) -> Result<Proven, Failure> {
+        loop {
+            let started = self.clock.now();
+            let loaded = self.store.account(&proof.by, started).await?;
+            let Some(right) = proof.judged.as_ref().and_then(|judged| judged.still_holds(&loaded)) else {
+                proof.judged = Some(self.compare(&loaded, proof).await?);
+                continue;
+            };
+            let account = judge(&loaded, right, self.clock.now())?.clone();
+            let outdated = account.password.as_ref().is_some_and(|hash| self.passwords.is_outdated(hash));
+            if outdated && proof.better.is_none() {
+                proof.better = Some(self.passwords.rehash(proof.password.clone(), &*self.entropy).await);
+                continue;
+            }
+            if self.clock.now().since(started) > limits::SIGN_WITHIN {
+                continue;
+            }
+            // Where there was no place for a better hash, the one that is there goes on until the next time.
+            let rehash = proof.better.clone().flatten().filter(|_| outdated);
+            return Ok(Proven { started, loaded, account, rehash });
+        }
+    }
+
+    async fn compare(&self, loaded: &AccountLoaded, proof: &Proof) -> Result<Judged, Failure> {
+        let (row, hash) = (row(loaded), hash(loaded));
+        let right = self.passwords.verify(hash.clone(), &proof.folded, proof.password.clone(), proof.network).await?;
+        Ok(Judged { row, hash, right })
+    }
+}
+
+impl Judged {
+    /// The answer, while the row's hash is the one that was compared, or the row is at the same version: then another
+    /// attempt has re-hashed the same password.
+    fn still_holds(&self, loaded: &AccountLoaded) -> Option<bool> {
+        let rehashed = self.row.is_some() && self.row == row(loaded);
+        (rehashed || self.hash == hash(loaded)).then_some(self.right)
+    }
+}
+
+fn row(loaded: &AccountLoaded) -> Option<(Subject, u64)> {
+    loaded.account.as_ref().map(|account| (account.subject.clone(), account.version))
+}
+
+fn hash(loaded: &AccountLoaded) -> Option<PasswordHash> {
+    loaded.account.as_ref().and_then(|account| account.password.clone())
+}
