@@ -21,6 +21,9 @@ use crate::negotiation::negotiate;
 use crate::settings::DoorSettings;
 use crate::unread::read_out;
 
+/// What a path that is only read allows.
+const READ: &str = "GET, HEAD";
+
 /// All endpoints over one service.
 pub fn router(service: Service, settings: DoorSettings) -> Router {
     let prefix = settings.prefix.clone();
@@ -35,11 +38,11 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .merge(simple_jwt(&door, &token("/token/verify"), post(api::verify::verify)))
         .merge(simple_jwt(&door, &token("/token/blacklist"), post(api::blacklist::blacklist)))
         .merge(simple_jwt(&door, &token("/logout"), post(api::logout::log_out)))
-        .merge(guarded(&door, "/v1/me", get(api::me::me)))
-        .route("/.well-known/jwks.json", read_only(get(api::jwks::jwks)))
-        .route("/livez", read_only(get(api::health::livez)))
-        .route("/readyz", read_only(get(api::health::readyz)))
-        .route("/docs/errors/{code}", read_only(get(api::docs::error_page)));
+        .merge(guarded(&door, "/v1/me", READ, get(api::me::me)))
+        .route("/.well-known/jwks.json", only(READ, get(api::jwks::jwks)))
+        .route("/livez", only(READ, get(api::health::livez)))
+        .route("/readyz", only(READ, get(api::health::readyz)))
+        .route("/docs/errors/{code}", only(READ, get(api::docs::error_page)));
 
     let panicked = Arc::clone(&door);
     let on_panic = move |_: Box<dyn std::any::Any + Send>| Fault::internal().into_problem(&panicked.settings);
@@ -62,26 +65,24 @@ fn simple_jwt(door: &Arc<Door>, path: &str, methods: MethodRouter<Arc<Door>>) ->
 }
 
 /// A path that only a live access token opens.
-fn guarded(door: &Arc<Door>, path: &str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+fn guarded(door: &Arc<Door>, path: &str, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
     let at_the_gate = Arc::clone(door);
     let header = Arc::new(door.settings.token_header.clone());
     let guard = GuardLayer::new(door.service.guard().clone(), header, move |barred, _: &http::HeaderMap| {
         Fault::of_barred(barred, &at_the_gate.service.policy().tokens.names).into_problem(&at_the_gate.settings)
     });
-    Router::new().route(path, read_only(methods).layer(guard))
+    Router::new().route(path, only(allow, methods).layer(guard))
 }
 
-/// A path that is only read.
-fn read_only(methods: MethodRouter<Arc<Door>>) -> MethodRouter<Arc<Door>> {
-    methods.fallback(read_method_not_allowed)
+/// A path with a problem for every other method than those that it allows.
+fn only(allow: &'static str, methods: MethodRouter<Arc<Door>>) -> MethodRouter<Arc<Door>> {
+    methods.fallback(move |State(door): State<Arc<Door>>, request: Request| async move {
+        Fault::method_not_allowed(request.method(), allow).into_problem(&door.settings)
+    })
 }
 
 async fn token_method_not_allowed(State(door): State<Arc<Door>>, request: Request) -> Response {
     Fault::method_not_allowed(request.method(), "POST, OPTIONS").into_token_answer(&door.settings)
-}
-
-async fn read_method_not_allowed(State(door): State<Arc<Door>>, request: Request) -> Response {
-    Fault::method_not_allowed(request.method(), "GET, HEAD").into_problem(&door.settings)
 }
 
 async fn not_found(State(door): State<Arc<Door>>) -> Response {
