@@ -8,7 +8,7 @@ use quash_core::model::{
     Account, Actor, Change, Clock, Entropy, ForeignLoaded, ForeignTokens, Head, Policy, Reason, Receipt, Refusal, Scope, ScopeHasher, Seq,
     Session, SessionState, Timestamp, UserIdField, draw,
 };
-use quash_core::token::{Grant, Issued, JwkSet, Minting, mint};
+use quash_core::token::{Algorithm, Grant, Issued, JwkSet, Minting, SigningKey, mint};
 use quash_store::{Store, StoreError};
 use quash_verify::{Guard, GuardSetup, MoreKeys};
 use tokio::sync::{Notify, mpsc, watch};
@@ -60,6 +60,8 @@ pub(crate) struct Desk {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) renew: Arc<Notify>,
+    /// What the audit is sealed with.
+    pub(crate) audit_key: SigningKey,
 }
 
 /// How long an answer waits for this process's own guard to know what was committed.
@@ -97,9 +99,10 @@ impl Service {
         if let Some(asked) = asked {
             tokio::spawn(async move { asked.follow().await });
         }
+        let audit_key = SigningKey::new(Algorithm::EdDsa, &master.derive::<32>("audit"), None).map_err(StartError::SigningKey)?;
         let classes: Vec<_> = store.password_classes(MAX_CLASSES).await?.iter().filter_map(|class| class.parse().ok()).collect();
         let passwords = Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
-        Ok(Self { desk: Arc::new(Desk { store, policy, keys, issuers, guard, passwords, clock, entropy, renew }) })
+        Ok(Self { desk: Arc::new(Desk { store, policy, keys, issuers, guard, passwords, clock, entropy, renew, audit_key }) })
     }
 
     /// The guard of this process: for doors that only need to know whether a token is live.

@@ -28,11 +28,14 @@ mod end;
 
 mod accounts;
 
+mod audit;
+
 mod inspect;
 
 mod upkeep;
 
 pub use accounts::{AddFault, Me, NewAccount, NewPassword, NewState, SessionSeen};
+pub use audit::{AuditRefused, AuditVerified};
 pub use desk::{Service, Setup};
 pub use end::{Ended, RefusedAccess};
 pub use failure::{Failure, StartError, Unavailable};

@@ -2,7 +2,8 @@
 //! entries say it themselves.
 //!
 //! An entry past its time is first marked, and deleted only if it still is past it after an hour of this process's
-//! own uptime: a wall clock that jumped ahead for a while forgets nothing.
+//! own uptime: a wall clock that jumped ahead for a while forgets nothing. Of the audit nothing is forgotten before the
+//! process has run for that long.
 
 use std::time::Duration;
 
@@ -67,6 +68,10 @@ impl Service {
         }
         if upkept.deleted > 0 {
             desk.renew.notify_one();
+        }
+        self.desk.blank_persons().await?;
+        if uptime >= MARKED_FOR {
+            self.desk.forget_audit(now - self.desk.policy.audit.keep).await?;
         }
         self.drop_retired_keys(now).await?;
         self.know_password_classes().await?;

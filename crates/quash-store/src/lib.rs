@@ -10,8 +10,8 @@ mod sqlite;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session,
-    SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq,
+    Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -62,6 +62,12 @@ pub trait Store: Send + Sync {
     /// Up to `limit` entries of the audit in the order of their numbers, after the number `after`; those of one account,
     /// where one is given.
     async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError>;
+
+    /// How far the audit has come, and what vouches for it.
+    async fn audit_head(&self) -> Result<AuditHead, StoreError>;
+
+    /// A deleted account about which the audit may still hold what is personal.
+    async fn unblanked(&self) -> Result<Option<Subject>, StoreError>;
 
     /// The signing keys, oldest first.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;

@@ -5,10 +5,12 @@ mod support;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use quash_core::decide::seal_audit;
 use quash_core::model::{
-    AccountBy, AccountFields, AccountState, Change, CustomClaims, Email, Ends, Keep, KeyState, Name, NewEntry, Opening, PasswordHash,
-    ScopeKind, Sealed, Seq, Survivor,
+    AccountBy, AccountFields, AccountState, AuditPlace, Change, CustomClaims, Email, Ends, Keep, KeyState, Name, NewEntry, Opening,
+    PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
 };
+use quash_core::token::{Algorithm, SigningKey};
 use quash_store::{MemoryStore, Store};
 use support::*;
 
@@ -38,6 +40,8 @@ enum Wish {
     AddSecret { name: usize, byte: u8 },
     Remember { name: usize, byte: u8 },
     Raise { secs: u64 },
+    Seal { stale: bool, forget: u64 },
+    Blank { who: usize, limit: u32 },
     Mark { now: i64, limit: u32 },
     Delete { now: i64, marked_until: i64, limit: u32 },
 }
@@ -63,6 +67,8 @@ fn single() -> impl Strategy<Value = Wish> {
         3 => (who.clone(), n.clone(), 1..5_u8, 0..300_i64).prop_map(|(who, n, token, secs)| Wish::Adopt { who, n, token, secs }),
         3 => (prop::collection::vec(n.clone(), 0..3), prop::collection::vec(1..5_u8, 0..2))
             .prop_map(|(ns, tokens)| Wish::EndSessions { ns, tokens }),
+        1 => (stale, 0..4_u64).prop_map(|(stale, forget)| Wish::Seal { stale, forget }),
+        1 => (who.clone(), 0..6_u32).prop_map(|(who, limit)| Wish::Blank { who, limit }),
         2 => (who.clone(), stale, prop::option::weighted(0.3, who.clone()), prop::option::of(0..EMAILS.len()), any::<bool>())
             .prop_map(|(who, stale, like, email, claims)| Wish::Edit { who, stale, like, email, claims }),
         1 => (who.clone(), stale).prop_map(|(who, stale)| Wish::DeleteAccount { who, stale }),
@@ -140,6 +146,16 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             entry: entry(ScopeKind::Subject, 103),
             note: None,
         },
+        Wish::Seal { stale, forget } => {
+            let audit = model.audit_head().await.expect("a head");
+            let unsealed = audit.seal.as_ref().map_or(0, |seal| seal.last.id);
+            let entries = model.audit(unsealed.saturating_sub(u64::from(stale)), None, 5).await.expect("a look");
+            let key = SigningKey::new(Algorithm::EdDsa, &[1; 32], None).expect("a key");
+            let first =
+                audit.seal.as_ref().map(|seal| AuditPlace { id: seal.first.id + forget.min(seal.last.id - seal.first.id), ..seal.last });
+            seal_audit(&audit, &entries, first, &key, at(500), &Seeded::new(audit.newest)).expect("a seal")
+        }
+        Wish::Blank { who, limit } => Change::BlankPersons { subject: subject(NAMES[who]), limit },
         Wish::Together(wishes) => {
             let mut changes = Vec::new();
             for wish in &wishes {

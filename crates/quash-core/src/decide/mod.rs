@@ -19,6 +19,8 @@ mod end;
 
 mod recover;
 
+mod seal;
+
 pub use account::{By, change_account, delete_account, edit_account};
 pub use cause::Cause;
 pub use end::{ForeignEnd, end_everything, end_foreign, end_presented, end_session, end_token_session, log_out_entry, renew_everything};
@@ -26,5 +28,6 @@ pub use foreign::{recheck_foreign, refresh_foreign, refresh_foreign_sliding};
 pub use presented::{Presented, PresentedForeign, PresentedRefresh, PresentedSliding};
 pub use recover::{Survival, change_password, end_others, reset_password};
 pub use refresh::{Refreshed, recheck_presented, refresh};
+pub use seal::{AuditFault, AuditWalk, seal_audit};
 pub use sign_in::{Device, Kind, Opened, judge_sign_in, open_session};
 pub use sliding::{recheck_sliding, refresh_sliding};

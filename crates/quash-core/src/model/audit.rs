@@ -1,7 +1,7 @@
 //! The audit: what has happened to accounts, sessions and keys, by whom and why. Its entries follow from the changes,
-//! so that none can be written without them. How long they are kept, and what vouches for them, is told elsewhere.
+//! so that none can be written without them. How they are sealed is decided in `decide/seal.rs`.
 
-use super::{AccountEdit, Actor, Change, Ends, NewEntry, Note, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp};
+use super::{AccountEdit, Actor, Chain, Change, Ends, NewEntry, Note, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp};
 
 /// What has happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -97,6 +97,59 @@ pub struct Audit {
     pub new: NewAudit,
     /// The number of the last entry that the same transaction has appended to the log of revocations, if any.
     pub seq: Option<super::Seq>,
+    /// What vouches for it, once it is sealed.
+    pub sealing: Option<Sealing>,
+}
+
+/// What vouches for an entry of the audit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sealing {
+    /// What makes the hash over the personal part unguessable. It is blanked with that.
+    pub salt: Option<[u8; 16]>,
+    /// The hash over the personal part, if the entry had one.
+    pub person: Option<Chain>,
+    /// The hash over this entry and all before it.
+    pub chain: Chain,
+}
+
+/// A place in the audit: after an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AuditPlace {
+    /// The entry's number; 0: before all.
+    pub id: u64,
+    /// The hash over it and all before it.
+    pub chain: Chain,
+}
+
+/// What is signed: everything between two places is as it was.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditSeal {
+    /// What comes before is forgotten.
+    pub first: AuditPlace,
+    /// What comes after isn't sealed yet.
+    pub last: AuditPlace,
+    /// When it was signed.
+    pub at: Timestamp,
+    /// A compact JWS that says the same.
+    pub signed: String,
+}
+
+/// How far the audit has come.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AuditHead {
+    /// The newest number that was given.
+    pub newest: u64,
+    /// The seal, once there is one.
+    pub seal: Option<AuditSeal>,
+}
+
+/// An entry that is being sealed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SealedEntry {
+    /// Its number.
+    pub id: u64,
+    /// What vouches for it from then on.
+    pub sealing: Sealing,
 }
 
 impl NewAudit {
@@ -135,6 +188,8 @@ impl NewAudit {
             | Change::AddSecret { .. }
             | Change::Remember { .. }
             | Change::RaiseLongestLifetime(_)
+            | Change::SealAudit { .. }
+            | Change::BlankPersons { .. }
             | Change::MarkExpired { .. }
             | Change::DeleteMarked { .. } => Vec::new(),
         }

@@ -4,8 +4,8 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountState, Actor, CustomClaims, Email, Ending, Event, Generation, KeyRecord, KeyState, Kid, Name, NewEntry, PasswordHash,
-    ScopeKey, Seq, Session, SessionId, Subject, Timestamp,
+    Account, AccountState, Actor, AuditPlace, AuditSeal, CustomClaims, Email, Ending, Event, Generation, KeyRecord, KeyState, Kid, Name,
+    NewEntry, PasswordHash, ScopeKey, SealedEntry, Seq, Session, SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -49,6 +49,24 @@ pub enum Change {
         entry: NewEntry,
         /// What whoever wants it has to say.
         note: Option<Note>,
+    },
+    /// What vouches for entries of the audit, and the seal over them; entries up to the seal's first place are forgotten.
+    /// Only while the audit is sealed up to `from`.
+    SealAudit {
+        /// Up to where the audit was sealed, as loaded.
+        from: AuditPlace,
+        /// The entries that are sealed now.
+        entries: Vec<SealedEntry>,
+        /// The seal from then on.
+        seal: AuditSeal,
+    },
+    /// What is personal in the audit about a deleted account is blanked, but for what was said of its deletion; when
+    /// nothing is left, the subject needn't be looked at again.
+    BlankPersons {
+        /// Whose account it was.
+        subject: Subject,
+        /// At most so many entries.
+        limit: u32,
     },
     /// Several changes, in this order: all of them or none.
     Together(Vec<Change>),

@@ -16,7 +16,7 @@ mod session;
 mod time;
 
 pub use account::{Account, AccountBy, AccountState, Email, Name, NameFault, PasswordHash, Standing, fold};
-pub use audit::{Audit, Event, NewAudit, Person};
+pub use audit::{Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Person, SealedEntry, Sealing};
 pub use change::{AccountEdit, AccountFields, Adoption, Change, Ends, Note, Opening, Receipt, SessionEnd, Survivor};
 pub use custom::{CustomClaims, CustomClaimsFault};
 pub use entropy::{Entropy, Seeded, draw};
@@ -24,8 +24,8 @@ pub use id::{Generation, IdFault, Jti, Kid, SessionId, Subject};
 pub use key::{KeyRecord, KeySource, KeyState, Sealed};
 pub use loaded::{AccountLoaded, ForeignLoaded, Head, SessionLoaded};
 pub use policy::{
-    AccountPolicy, ClaimNames, ClaimsChange, ForeignTokens, InactiveAccounts, LastLogin, LockEnds, Policy, RotationPolicy, SessionPolicy,
-    TokenPolicy, UserIdField, UserIdType, limits,
+    AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, ForeignTokens, InactiveAccounts, LastLogin, LockEnds, Policy, RotationPolicy,
+    SessionPolicy, TokenPolicy, UserIdField, UserIdType, limits,
 };
 pub use refusal::{Invalid, PasswordFault, Refusal};
 pub use revocation::{Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq};

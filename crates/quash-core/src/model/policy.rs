@@ -55,6 +55,21 @@ pub struct Policy {
     pub sessions: SessionPolicy,
     /// What is asked of accounts.
     pub accounts: AccountPolicy,
+    /// How long the audit is kept.
+    pub audit: AuditPolicy,
+}
+
+/// How long the audit is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AuditPolicy {
+    /// From an event to the moment from which its entry may be forgotten.
+    pub keep: Duration,
+}
+
+impl Default for AuditPolicy {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(400 * 24 * 3600) }
+    }
 }
 
 /// What tokens say and how long they hold. Names follow Simple JWT's settings.

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session,
-    SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq,
+    Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{MemoryStore, Store, StoreError};
 use tokio::sync::watch;
@@ -98,6 +98,14 @@ impl Store for Brittle {
 
     async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError> {
         self.whole(Part::Rows)?.audit(after, of, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.whole(Part::Rows)?.audit_head().await
+    }
+
+    async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
+        self.whole(Part::Rows)?.unblanked().await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

@@ -1,14 +1,15 @@
 //! The store in memory: the model that the others are compared with, and a store for tests. It keeps nothing beyond
 //! the process.
 
+mod audit;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session,
-    SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq,
+    Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -94,7 +95,15 @@ impl Store for MemoryStore {
     }
 
     async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError> {
-        Ok(self.state().audit(after, of, limit))
+        Ok(self.state().audit.entries(after, of, limit))
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        Ok(self.state().audit.head())
+    }
+
+    async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
+        Ok(self.state().audit.unblanked())
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

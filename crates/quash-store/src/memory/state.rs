@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountLoaded, Adoption, Audit, Chain, Change, Email, Ends, Entry, ForeignLoaded,
-    Generation, Head, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, Opening, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd,
-    SessionId, SessionLoaded, SessionState, Subject, Timestamp, limits,
+    Account, AccountBy, AccountEdit, AccountFields, AccountLoaded, Adoption, Chain, Change, Email, Ends, Entry, ForeignLoaded, Generation,
+    Head, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, Opening, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId,
+    SessionLoaded, SessionState, Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
+use super::audit::AuditState;
 use crate::StoreError;
 use crate::log::LogEnd;
 
@@ -28,9 +29,7 @@ pub(super) struct State {
     secrets: BTreeMap<String, Sealed>,
     remembered: BTreeMap<String, String>,
     gone: BTreeSet<Subject>,
-    audit: BTreeMap<u64, Audit>,
-    /// The newest number that was given in the audit.
-    audited: u64,
+    pub(super) audit: AuditState,
 }
 
 /// An entry of the log, and since when it is marked.
@@ -55,8 +54,7 @@ impl Default for State {
             secrets: BTreeMap::new(),
             remembered: BTreeMap::new(),
             gone: BTreeSet::new(),
-            audit: BTreeMap::new(),
-            audited: 0,
+            audit: AuditState::default(),
         }
     }
 }
@@ -74,8 +72,7 @@ impl State {
     pub(super) fn apply(&mut self, change: &Change) -> Result<Receipt, StoreError> {
         let receipt = self.write(change)?;
         for new in NewAudit::of(change) {
-            self.audited += 1;
-            self.audit.insert(self.audited, Audit { id: self.audited, new, seq: receipt.seq });
+            self.audit.record(new, receipt.seq);
         }
         Ok(receipt)
     }
@@ -100,6 +97,8 @@ impl State {
                 Ok(WRITTEN)
             }
             Change::RaiseLongestLifetime(millis) => Ok(self.raise_longest_lifetime(*millis)),
+            Change::SealAudit { from, entries, seal } => self.audit.seal(from, entries, seal),
+            Change::BlankPersons { subject, limit } => Ok(self.audit.blank(subject, *limit)),
             Change::MarkExpired { now, limit } => Ok(self.mark_expired(*now, *limit)),
             Change::DeleteMarked { now, marked_until, limit } => Ok(self.delete_marked(*now, *marked_until, *limit)),
         }
@@ -206,6 +205,7 @@ impl State {
         self.sessions.retain(|_, session| session.subject != *subject);
         self.accounts.remove(subject);
         self.gone.insert(subject.clone());
+        self.audit.deleted(subject);
         Ok(appended(self.append(entry)))
     }
 
@@ -412,11 +412,6 @@ impl State {
 
     pub(super) fn entries_of(&self, keys: &[ScopeKey]) -> Vec<Entry> {
         self.log.values().map(|logged| &logged.entry).filter(|entry| keys.contains(&entry.key)).cloned().collect()
-    }
-
-    pub(super) fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Vec<Audit> {
-        let found = self.audit.values().filter(|audit| audit.id > after && of.is_none_or(|of| audit.new.subject.as_ref() == Some(of)));
-        found.take(limit as usize).cloned().collect()
     }
 
     pub(super) fn keys(&self) -> Vec<KeyRecord> {

@@ -3,19 +3,19 @@
 
 use quash_core::model::{
     Account, AccountEdit, AccountFields, Adoption, Change, CustomClaims, Email, Ends, Generation, KeyRecord, KeyState, Kid, Name, NewAudit,
-    NewEntry, Opening, PasswordHash, Person, Reason, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject,
-    Survivor, Timestamp, limits,
+    NewEntry, Opening, PasswordHash, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor,
+    Timestamp, limits,
 };
 use rusqlite::{Connection, Params, ToSql, params};
 
 use super::fault::Fault;
-use super::{rows, statements};
+use super::{audit, rows, statements};
 
 /// Writes a change into the open transaction, and what it is in the audit.
 pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
     let receipt = write_change(conn, change)?;
     for new in &NewAudit::of(change) {
-        record(conn, new, receipt.seq)?;
+        audit::record(conn, new, receipt.seq)?;
     }
     Ok(receipt)
 }
@@ -37,6 +37,8 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::AddSecret { name, secret } => add_secret(conn, name, secret),
         Change::Remember { name, value } => write_one(conn, statements::REMEMBER, params![name, value]),
         Change::RaiseLongestLifetime(millis) => write_one(conn, statements::RAISE_LONGEST_LIFETIME, [rows::stored(*millis)?]),
+        Change::SealAudit { from, entries, seal } => audit::seal(conn, from, entries, seal),
+        Change::BlankPersons { subject, limit } => audit::blank(conn, subject, *limit),
         Change::MarkExpired { now, limit } => mark_expired(conn, *now, *limit),
         Change::DeleteMarked { now, marked_until, limit } => delete_marked(conn, *now, *marked_until, *limit),
     }
@@ -45,7 +47,8 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
 /// About how many rows a change may write.
 pub(super) fn weight(change: &Change) -> usize {
     match change {
-        Change::MarkExpired { limit, .. } | Change::DeleteMarked { limit, .. } => *limit as usize,
+        Change::MarkExpired { limit, .. } | Change::DeleteMarked { limit, .. } | Change::BlankPersons { limit, .. } => *limit as usize,
+        Change::SealAudit { entries, .. } => entries.len().max(1),
         Change::Together(changes) => changes.iter().map(weight).sum(),
         _ => 1,
     }
@@ -303,30 +306,6 @@ fn delete_marked(conn: &Connection, now: Timestamp, marked_until: Timestamp, lim
     Ok(pruned(deleted.len()))
 }
 
-fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), Fault> {
-    let last = rows::one(conn, statements::NEXT_AUDIT, [], |columns| columns.take::<i64>())?.ok_or(Fault::Value("no head of the audit"))?;
-    let NewAudit { at, event, actor, reason, subject, session, kid, person } = new;
-    let values = params![
-        last,
-        at.as_millis(),
-        event.as_str(),
-        actor.as_str(),
-        reason.map(Reason::as_str),
-        subject.as_ref().map(Subject::as_str),
-        session.as_ref().map(SessionId::as_bytes),
-        kid,
-        seq.map(|seq| rows::stored(seq.as_u64())).transpose()?,
-    ];
-    write_one(conn, statements::ADD_AUDIT, values)?;
-    match person {
-        Some(Person { name, address, device, note }) => {
-            let (author, text) = note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
-            write_one(conn, statements::ADD_PERSON, params![last, name, address, device, author, text]).map(drop)
-        }
-        None => Ok(()),
-    }
-}
-
 fn end_session(conn: &Connection, end: &SessionEnd) -> Result<Seq, Fault> {
     let ending = end.ending();
     let values = params![end.session.as_bytes(), ending.reason.as_str(), ending.at.as_millis(), ending.actor.as_str()];
@@ -362,11 +341,11 @@ fn none(conn: &Connection, statement: &str, scope: ScopeKey) -> Result<(), Fault
 }
 
 /// Writes exactly one row, else the guard in the statement doesn't hold.
-fn write_one(conn: &Connection, statement: &str, values: impl Params) -> Result<Receipt, Fault> {
+pub(super) fn write_one(conn: &Connection, statement: &str, values: impl Params) -> Result<Receipt, Fault> {
     if write(conn, statement, values)? == 1 { Ok(Receipt::default()) } else { Err(Fault::Conflict) }
 }
 
-fn write(conn: &Connection, statement: &str, values: impl Params) -> Result<usize, Fault> {
+pub(super) fn write(conn: &Connection, statement: &str, values: impl Params) -> Result<usize, Fault> {
     Ok(conn.prepare_cached(statement)?.execute(values)?)
 }
 
@@ -374,6 +353,6 @@ fn appended(seq: Seq) -> Receipt {
     Receipt { seq: Some(seq), pruned: 0 }
 }
 
-fn pruned(rows: usize) -> Receipt {
+pub(super) fn pruned(rows: usize) -> Receipt {
     Receipt { seq: None, pruned: u32::try_from(rows).unwrap_or(u32::MAX) }
 }

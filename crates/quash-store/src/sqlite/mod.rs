@@ -2,6 +2,7 @@
 //! it; the work is done next door.
 
 mod apply;
+mod audit;
 mod checkpoint;
 mod fault;
 mod lock;
@@ -22,8 +23,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq, Session,
-    SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq,
+    Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -197,7 +198,15 @@ impl Store for SqliteStore {
 
     async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError> {
         let of = of.cloned();
-        self.handles()?.reads.run(move |conn, _| reader::audit(conn, after, of.as_ref(), limit)).await
+        self.handles()?.reads.run(move |conn, _| audit::entries(conn, after, of.as_ref(), limit)).await
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.handles()?.reads.run(|conn, _| audit::head(conn)).await
+    }
+
+    async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
+        self.handles()?.reads.run(|conn, _| audit::unblanked(conn)).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::statements::*;
 use super::{SqliteOptions, open_writer};
 
-const STATEMENTS: [&str; 61] = [
+const STATEMENTS: [&str; 69] = [
     BEGIN_WRITE,
     BEGIN_READ,
     COMMIT,
@@ -53,6 +53,14 @@ const STATEMENTS: [&str; 61] = [
     NEXT_AUDIT,
     ADD_AUDIT,
     ADD_PERSON,
+    AUDIT_HEAD,
+    SEAL_ENTRY,
+    SALT_PERSON,
+    SET_SEAL,
+    FORGET_AUDIT,
+    UNBLANKED,
+    BLANK_PERSONS,
+    ALL_BLANKED,
     AUDIT,
     AUDIT_OF,
     END_EVERYTHING,
@@ -92,6 +100,7 @@ fn no_statement_is_left_out() {
     assert_eq!(source.matches("pub(super) const ").count(), STATEMENTS.len(), "add it to the list above");
     let others = [
         include_str!("apply.rs"),
+        include_str!("audit.rs"),
         include_str!("checkpoint.rs"),
         include_str!("reader.rs"),
         include_str!("rows.rs"),

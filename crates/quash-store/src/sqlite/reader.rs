@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, Entry, ForeignLoaded, Head, KeyRecord, ScopeKey, Sealed, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Entry, ForeignLoaded, Head, KeyRecord, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded,
+    Subject, Timestamp,
 };
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -165,14 +165,6 @@ pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Ent
         found.extend(entries.into_iter().map(|entry| (entry.seq, entry)));
     }
     Ok(found.into_values().collect())
-}
-
-pub(super) fn audit(conn: &Connection, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, Fault> {
-    let after = i64::try_from(after).unwrap_or(i64::MAX);
-    match of {
-        Some(subject) => rows::all(conn, statements::AUDIT_OF, params![after, limit, subject.as_str()], rows::audit),
-        None => rows::all(conn, statements::AUDIT, params![after, limit], rows::audit),
-    }
 }
 
 pub(super) fn keys(conn: &Connection) -> Result<Vec<KeyRecord>, Fault> {

@@ -2,9 +2,8 @@
 //! read is in `statements` and `reader`.
 
 use quash_core::model::{
-    Account, AccountState, Actor, Adopted, Audit, CustomClaims, Email, Ending, Entry, Event, Generation, Head, KeyRecord, KeySource,
-    KeyState, Kid, Name, NewAudit, Note, PasswordHash, Person, Reason, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState,
-    Subject, Timestamp,
+    Account, AccountState, Actor, Adopted, CustomClaims, Email, Ending, Entry, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name,
+    PasswordHash, Reason, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState, Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 use rusqlite::types::FromSql;
@@ -112,28 +111,6 @@ pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, Fault> {
     })
 }
 
-pub(super) fn audit(columns: &mut Columns<'_, '_>) -> Result<Audit, Fault> {
-    let id = columns.count()?;
-    let mut new = NewAudit {
-        at: columns.moment()?,
-        event: Event::parse(columns.text()?).ok_or(Fault::Value("an event"))?,
-        actor: actor(columns.text()?)?,
-        reason: columns.take::<Option<String>>()?.as_deref().map(reason).transpose()?,
-        subject: columns.take::<Option<String>>()?.map(|text| Subject::parse(&text)).transpose().map_err(|_| Fault::Value("a subject"))?,
-        session: columns.take::<Option<[u8; 16]>>()?.map(SessionId::from_bytes),
-        kid: columns.take()?,
-        person: None,
-    };
-    let seq = columns.take::<Option<i64>>()?.map(|seq| u64::try_from(seq).map(Seq::from_u64));
-    let seq = seq.transpose().map_err(|_| Fault::Value("a number below zero"))?;
-    if columns.take::<Option<i64>>()?.is_some() {
-        let (name, address, device) = (columns.take()?, columns.take()?, columns.take()?);
-        let note = Note { author: columns.take()?, text: columns.take()? };
-        new.person = Some(Person { name, address, device, note: Some(note).filter(|note| *note != Note::default()) });
-    }
-    Ok(Audit { id, new, seq })
-}
-
 pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, Fault> {
     Ok(KeyRecord {
         kid: Kid::parse(columns.text()?).map_err(|_| Fault::Value("a key id"))?,
@@ -209,11 +186,11 @@ fn adopted(columns: &mut Columns<'_, '_>) -> Result<Option<Adopted>, Fault> {
     }
 }
 
-fn reason(text: &str) -> Result<Reason, Fault> {
+pub(super) fn reason(text: &str) -> Result<Reason, Fault> {
     Reason::parse(text).ok_or(Fault::Value("a reason"))
 }
 
-fn actor(text: &str) -> Result<Actor, Fault> {
+pub(super) fn actor(text: &str) -> Result<Actor, Fault> {
     Actor::parse(text).ok_or(Fault::Value("an actor"))
 }
 
@@ -242,21 +219,21 @@ impl<'r> Columns<'r, '_> {
         self.take().map(SessionId::from_bytes)
     }
 
-    fn text(&mut self) -> Result<&'r str, Fault> {
+    pub(super) fn text(&mut self) -> Result<&'r str, Fault> {
         let text = self.row.get_ref(self.next)?.as_str().map_err(|_| Fault::Value("a text"))?;
         self.next += 1;
         Ok(text)
     }
 
-    fn subject(&mut self) -> Result<Subject, Fault> {
+    pub(super) fn subject(&mut self) -> Result<Subject, Fault> {
         Subject::parse(self.text()?).map_err(|_| Fault::Value("a subject"))
     }
 
-    fn moment(&mut self) -> Result<Timestamp, Fault> {
+    pub(super) fn moment(&mut self) -> Result<Timestamp, Fault> {
         self.take().map(Timestamp::from_millis)
     }
 
-    fn perhaps_moment(&mut self) -> Result<Option<Timestamp>, Fault> {
+    pub(super) fn perhaps_moment(&mut self) -> Result<Option<Timestamp>, Fault> {
         Ok(self.take::<Option<i64>>()?.map(Timestamp::from_millis))
     }
 }

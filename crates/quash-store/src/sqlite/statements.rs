@@ -24,10 +24,11 @@ macro_rules! entry {
     };
 }
 
-/// What `rows::audit` reads.
+/// What `audit::entry` reads.
 macro_rules! audit {
     () => {
-        "u.id, u.at, u.event, u.actor, u.reason, u.subject, u.sid, u.kid, u.seq, p.id, p.name, p.address, p.device, p.author, p.note \
+        "u.id, u.at, u.event, u.actor, u.reason, u.subject, u.sid, u.kid, u.seq, p.id, p.name, p.address, p.device, p.author, p.note, p.salt, \
+         u.person, u.chain \
          FROM audit u LEFT JOIN audit_person p ON p.id = u.id"
     };
 }
@@ -163,6 +164,19 @@ pub(super) const NEXT_AUDIT: &str = "UPDATE audit_head SET last = last + 1 WHERE
 pub(super) const ADD_AUDIT: &str =
     "INSERT INTO audit (id, at, event, actor, reason, subject, sid, kid, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 pub(super) const ADD_PERSON: &str = "INSERT INTO audit_person (id, name, address, device, author, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const AUDIT_HEAD: &str = "SELECT h.last, s.first_id, s.first_chain, s.last_id, s.last_chain, s.at, s.signed \
+     FROM audit_head h LEFT JOIN audit_seal s ON s.id = h.id WHERE h.id = 1";
+pub(super) const SEAL_ENTRY: &str = "UPDATE audit SET person = ?2, chain = ?3 WHERE id = ?1 AND chain IS NULL";
+pub(super) const SALT_PERSON: &str = "UPDATE audit_person SET salt = ?2 WHERE id = ?1";
+pub(super) const SET_SEAL: &str = "INSERT INTO audit_seal (id, first_id, first_chain, last_id, last_chain, at, signed) \
+     VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET first_id = excluded.first_id, \
+     first_chain = excluded.first_chain, last_id = excluded.last_id, last_chain = excluded.last_chain, at = excluded.at, \
+     signed = excluded.signed";
+pub(super) const FORGET_AUDIT: &str = "DELETE FROM audit WHERE id <= ?1";
+pub(super) const UNBLANKED: &str = "SELECT subject FROM gone WHERE blanked = 0 LIMIT 1";
+pub(super) const BLANK_PERSONS: &str = "DELETE FROM audit_person WHERE id IN (SELECT p.id FROM audit u JOIN audit_person p ON p.id = u.id \
+     WHERE u.subject = ?1 AND u.event <> 'account_deleted' ORDER BY u.id LIMIT ?2)";
+pub(super) const ALL_BLANKED: &str = "UPDATE gone SET blanked = 1 WHERE subject = ?1";
 pub(super) const AUDIT: &str = concat!("SELECT ", audit!(), " WHERE u.id > ?1 ORDER BY u.id LIMIT ?2");
 pub(super) const AUDIT_OF: &str = concat!("SELECT ", audit!(), " WHERE u.subject = ?3 AND u.id > ?1 ORDER BY u.id LIMIT ?2");
 

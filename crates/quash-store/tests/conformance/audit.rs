@@ -1,6 +1,9 @@
 //! The audit: each event leaves its entry in the transaction that it is, and nothing else does.
 
-use quash_core::model::{AccountFields, AccountState, Actor, Audit, Change, Ends, Event, Person, Reason, ScopeKind};
+use quash_core::model::{
+    AccountFields, AccountState, Actor, Audit, AuditPlace, AuditSeal, Change, Ends, Event, Note, Person, Reason, ScopeKind, SealedEntry,
+    Sealing,
+};
 use quash_store::Store;
 
 use crate::support::*;
@@ -70,4 +73,70 @@ pub(crate) async fn what_is_not_written_is_not_in_the_audit(store: &dyn Store) {
         events(store).await.iter().map(|(id, event, _)| (*id, *event)).skip(3).collect::<Vec<_>>(),
         [(4, Event::AccountAdded), (5, Event::SessionsEnded)]
     );
+}
+
+fn place(id: u64) -> AuditPlace {
+    let mut chain = [0; 32];
+    chain[..8].copy_from_slice(&id.to_be_bytes());
+    AuditPlace { id, chain }
+}
+
+/// Seals the entries `from + 1` to `last`, and forgets those up to `first`.
+fn seal(from: u64, last: u64, first: u64) -> Change {
+    let at_start = |id| if id == 0 { AuditPlace::default() } else { place(id) };
+    let entries = (from + 1..=last).map(|id| {
+        let sealing = Sealing { salt: Some([9; 16]), person: Some([8; 32]), chain: place(id).chain };
+        SealedEntry { id, sealing }
+    });
+    let seal = AuditSeal { first: at_start(first), last: at_start(last), at: at(900), signed: format!("{first}..{last}") };
+    Change::SealAudit { from: at_start(from), entries: entries.collect(), seal }
+}
+
+pub(crate) async fn what_was_sealed_once_is_not_sealed_again(store: &dyn Store) {
+    two_sessions(store).await;
+    let fresh = store.audit_head().await.expect("a head");
+    assert_eq!((fresh.newest, fresh.seal), (3, None));
+    commit(store, seal(0, 2, 0)).await;
+    let head = store.audit_head().await.expect("a head");
+    let Change::SealAudit { seal: sealed, .. } = seal(0, 2, 0) else { unreachable!() };
+    assert_eq!((head.newest, head.seal), (3, Some(sealed)));
+    let sealings: Vec<_> = store.audit(0, None, 9).await.expect("a look").into_iter().map(|audit| audit.sealing).collect();
+    let sealing = |id| Some(Sealing { salt: Some([9; 16]), person: Some([8; 32]), chain: place(id).chain });
+    assert_eq!(sealings, [sealing(1), sealing(2), None]);
+    conflict(store, seal(0, 2, 0)).await;
+    conflict(store, seal(1, 3, 0)).await;
+    conflict(store, seal(2, 4, 0)).await;
+    commit(store, seal(2, 3, 0)).await;
+}
+
+pub(crate) async fn the_audit_forgets_from_its_beginning(store: &dyn Store) {
+    two_sessions(store).await;
+    commit(store, seal(0, 3, 0)).await;
+    assert_eq!(store.commit(seal(3, 3, 2)).await.map(|receipt| receipt.pruned), Ok(2));
+    let left: Vec<_> = store.audit(0, None, 9).await.expect("a look").iter().map(|audit| audit.id).collect();
+    assert_eq!(left, [3]);
+    commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: Vec::new() }).await;
+    let head = store.audit_head().await.expect("a head");
+    assert_eq!((head.newest, head.seal.map(|seal| (seal.first.id, seal.last.id))), (4, Some((2, 3))), "no number is given twice");
+}
+
+pub(crate) async fn what_is_personal_about_a_deleted_account_is_blanked(store: &dyn Store) {
+    two_sessions(store).await;
+    commit(store, add(account("kim"))).await;
+    commit(store, seal(0, 4, 0)).await;
+    assert_eq!(store.unblanked().await, Ok(None));
+    let note = Some(Note { author: Some("ops".into()), text: None });
+    commit(store, Change::DeleteAccount { subject: subject("dana"), version: 1, entry: entry(ScopeKind::Subject, 7), note }).await;
+    assert_eq!(store.unblanked().await, Ok(Some(subject("dana"))));
+    let blank = |limit| Change::BlankPersons { subject: subject("dana"), limit };
+    assert_eq!(store.commit(blank(2)).await.map(|receipt| receipt.pruned), Ok(2));
+    assert_eq!(store.unblanked().await, Ok(Some(subject("dana"))), "there may be more");
+    assert_eq!(store.commit(blank(2)).await.map(|receipt| receipt.pruned), Ok(1));
+    assert_eq!(store.unblanked().await, Ok(None));
+    let persons: Vec<_> = store.audit(0, None, 9).await.expect("a look").into_iter().map(|audit| (audit.id, audit.new.person)).collect();
+    let [kim, deletion] = [&persons[3], &persons[4]].map(|(_, person)| person.clone().expect("it stays"));
+    assert_eq!(persons[..3], [(1, None), (2, None), (3, None)]);
+    assert_eq!((kim.name.as_deref(), deletion.note.and_then(|note| note.author).as_deref()), (Some("kim"), Some("ops")));
+    let sealing = store.audit(0, None, 1).await.expect("a look")[0].sealing.expect("it stays sealed");
+    assert_eq!((sealing.salt, sealing.person), (None, Some([8; 32])));
 }

@@ -53,6 +53,9 @@ for_each_store! {
         what_happens_is_in_the_audit_in_order
         an_entry_says_who_why_and_with_which_number_of_the_log
         what_is_not_written_is_not_in_the_audit
+        what_was_sealed_once_is_not_sealed_again
+        the_audit_forgets_from_its_beginning
+        what_is_personal_about_a_deleted_account_is_blanked
     }
     sessions {
         a_session_is_read_back

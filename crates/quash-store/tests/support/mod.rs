@@ -182,6 +182,7 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
     }
     told += &format!("{:?}\n", store.password_classes(u32::MAX).await);
     told += &format!("{:#?}\n", store.audit(0, None, u32::MAX).await);
+    told += &format!("{:#?} {:#?}\n", store.audit_head().await, store.unblanked().await.map(|subject| subject.is_some()));
     let accounts = store.accounts(None, u32::MAX).await.expect("accounts");
     for account in accounts {
         told += &format!("{:?}\n", account.password.as_ref().map(PasswordHash::as_str));

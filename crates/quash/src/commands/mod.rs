@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and which file does the work.
 
 mod account;
+mod audit;
 mod completions;
 mod config;
 mod demo;
@@ -31,7 +32,7 @@ Exit codes:
    3  another process has the data directory or the address
    4  what was asked for isn't there
    5  what was asked for is taken, or has happened already
-   6  a token was verified, and is refused
+   6  a token was verified and is refused, or the audit is not what was sealed
   75  it can't be done now; try again
 
 Settings come from quash.toml in the data directory (or --config), from the environment as
@@ -77,6 +78,9 @@ enum Command {
     /// Revoke what was issued before
     #[command(subcommand)]
     Revoke(revoke::RevokeCommand),
+    /// Look at what has happened, and whether the record of it is intact
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Look at the keys that tokens are signed and verified with
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -124,6 +128,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Account(command) => account::run(command, &place).await,
         Command::Session(command) => session::run(command, &place).await,
         Command::Revoke(command) => revoke::run(command, &place).await,
+        Command::Audit(command) => audit::run(command, &place).await,
         Command::Key(command) => key::run(command, &place).await,
         Command::Token(command) => return token::run(command, &place).await,
         Command::Config(command) => config::run(&command, &place),

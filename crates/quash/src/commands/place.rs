@@ -42,13 +42,18 @@ impl Place {
 
     /// Has a request executed, by the running server or here.
     pub(super) async fn ask(&self, absent: Absent, request: Request) -> Result<Reply, CommandError> {
+        self.asked(absent)?.ask(request).await
+    }
+
+    /// Whom several requests can be put to.
+    pub(super) fn asked(&self, absent: Absent) -> Result<Asked, CommandError> {
         let settings = self.settings()?;
         start_log(LogSettings { level: settings.log.level.min(LevelFilter::WARN), format: LogFormat::Text });
         let (data_dir, made) = self.data_dir(absent)?;
         if made {
             output::note(&format!("made the data directory {}", data_dir.path().display()));
         }
-        control::ask(request, &settings, &data_dir, absent).await
+        Ok(Asked { settings, data_dir, absent })
     }
 
     /// Prints a result.
@@ -59,6 +64,20 @@ impl Place {
     fn data_dir_path(&self) -> PathBuf {
         let named = self.flags.data_dir.clone().or_else(|| self.environment.data_dir.clone());
         named.unwrap_or_else(|| PathBuf::from("quash-data"))
+    }
+}
+
+/// The running server, or the store where none runs.
+pub(super) struct Asked {
+    settings: Settings,
+    data_dir: DataDir,
+    absent: Absent,
+}
+
+impl Asked {
+    /// Has a request executed.
+    pub(super) async fn ask(&self, request: Request) -> Result<Reply, CommandError> {
+        control::ask(request, &self.settings, &self.data_dir, self.absent).await
     }
 }
 

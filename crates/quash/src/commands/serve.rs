@@ -83,8 +83,9 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option
 pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> Result<(), CommandError> {
     let Ready { service, listener, door, control, .. } = ready;
     let router = quash_server::router(service.clone(), door);
-    let (upkept, watched) = (service.clone(), service);
+    let (upkept, sealed, watched) = (service.clone(), service.clone(), service);
     let upkeep = tokio::spawn(async move { upkept.upkeep().await });
+    let sealing = tokio::spawn(async move { sealed.seal_audit().await });
     let watch = tokio::spawn(async move { end_when_broken(&watched).await });
     let stopped = async move {
         // A sender that is gone can't ask for anything any more: that is the end, too.
@@ -92,6 +93,7 @@ pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> 
     };
     let served = quash_server::serve(listener, router, stopped).await;
     upkeep.abort();
+    sealing.abort();
     watch.abort();
     drop(control);
     served.map_err(|error| CommandError::failure(format!("the server's socket can't be used any more: {error}")))

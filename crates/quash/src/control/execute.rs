@@ -6,7 +6,7 @@ use quash_service::{Ended, Failure, Inspection, NewAccount, NewPassword, NewStat
 use serde_json::{Map, Value};
 
 use super::shown::{AccountPage, AccountShown, EndedShown, InspectionShown, KeysShown, RevokedShown, SessionPage, SessionShown};
-use super::{AddAccount, GivenPassword, Reply, Request, words};
+use super::{AddAccount, GivenPassword, Reply, Request, audit, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -37,6 +37,7 @@ pub(crate) async fn execute(service: &Service, request: Request) -> Result<Reply
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
         }
         Request::Keys => service.keys().await.map(|keys| Reply::Keys(KeysShown::new(&keys))).map_err(|failure| failed(&failure)),
+        Request::Audit(request) => audit::execute(service, request).await.map(Reply::Audit),
         Request::InspectToken { token } => inspect(service, &token).await.map(|inspection| Reply::Inspection(Box::new(inspection))),
     }
 }
@@ -62,7 +63,7 @@ async fn accounts(service: &Service, after: Option<String>, limit: u32) -> Resul
     Ok(AccountPage { accounts, next })
 }
 
-async fn account(service: &Service, name: &str) -> Result<Account, CommandError> {
+pub(super) async fn account(service: &Service, name: &str) -> Result<Account, CommandError> {
     let found = service.account(name).await.map_err(|failure| failed(&failure))?;
     found
         .ok_or_else(|| CommandError::new(Exit::NotFound, format!("there is no account \"{name}\"")).hint("`quash account list` shows them"))
@@ -127,11 +128,11 @@ fn session_id(text: &str) -> Result<SessionId, CommandError> {
     })
 }
 
-fn is_full(length: usize, limit: u32) -> bool {
+pub(super) fn is_full(length: usize, limit: u32) -> bool {
     u32::try_from(length).is_ok_and(|length| length > 0 && length >= limit.min(limits::PAGE))
 }
 
-fn failed(failure: &Failure) -> CommandError {
+pub(super) fn failed(failure: &Failure) -> CommandError {
     match failure {
         Failure::Unavailable(fault) => words::unavailable(fault),
         Failure::Refused(refusal) => CommandError::failure(words::refusal(*refusal)),

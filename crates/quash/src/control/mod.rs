@@ -2,6 +2,7 @@
 //! server runs, the line goes through the unix socket in its data directory; where none runs, the command opens the
 //! store itself. Either way the same [`execute()`] does the work.
 
+mod audit;
 mod client;
 mod execute;
 mod server;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::error::CommandError;
 
+pub(crate) use audit::{AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace};
 pub(crate) use client::ask;
 pub(crate) use execute::execute;
 pub(crate) use server::ControlServer;
@@ -73,6 +75,8 @@ pub(crate) enum Request {
     RevokeEverything,
     /// The keys that tokens are signed and verified with.
     Keys,
+    /// Look at the audit.
+    Audit(AuditRequest),
     /// Look at a token.
     InspectToken {
         /// The token.
@@ -121,6 +125,8 @@ pub(crate) enum Reply {
     Ended(EndedShown),
     /// The keys that tokens are signed and verified with.
     Keys(KeysShown),
+    /// What there is to say about the audit.
+    Audit(AuditReply),
     /// What there is to know about a token.
     Inspection(Box<InspectionShown>),
 }

@@ -16,6 +16,7 @@ mod table;
 mod value;
 mod web;
 
+mod audit;
 mod foreign;
 mod http;
 mod log;
@@ -59,8 +60,17 @@ pub(crate) use strength::{Checked, ShortSecrets, check as check_secret, remedy a
 pub(crate) use tokens::fault_of_claim_name;
 
 /// All sections, in the order in which they are shown.
-const SECTIONS: &[Table] =
-    &[tokens::TABLE, foreign::TABLE, rotation::TABLE, sessions::TABLE, passwords::TABLE, http::TABLE, storage::TABLE, log::TABLE];
+const SECTIONS: &[Table] = &[
+    tokens::TABLE,
+    foreign::TABLE,
+    rotation::TABLE,
+    sessions::TABLE,
+    passwords::TABLE,
+    audit::TABLE,
+    http::TABLE,
+    storage::TABLE,
+    log::TABLE,
+];
 
 /// Everything an operator may choose.
 #[derive(Clone, Debug)]
@@ -152,6 +162,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let sessions = sessions::read(reader.section(&sessions::TABLE));
     let marked = tokens.as_ref().is_ok_and(|tokens| tokens.policy.names.password_mark.is_some());
     let rehash = passwords::read(reader.section(&passwords::TABLE), marked);
+    let audit = audit::read(reader.section(&audit::TABLE));
     let http = http::read(reader.section(&http::TABLE));
     let engine = storage::read(reader.section(&storage::TABLE));
     let log = log::read(reader.section(&log::TABLE));
@@ -162,7 +173,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     warnings.extend(foreign.warnings);
     warnings.extend(at_odds(tokens.policy.foreign, foreign.setups.len()));
     Ok(Settings {
-        policy: Policy { tokens: tokens.policy, rotation, sessions, accounts: tokens.accounts },
+        policy: Policy { tokens: tokens.policy, rotation, sessions, accounts: tokens.accounts, audit: audit? },
         keys: KeySetup { algorithm: tokens.signing.algorithm, signing: tokens.signing.key, foreign: foreign.setups },
         rehash: rehash?,
         door: DoorSettings {

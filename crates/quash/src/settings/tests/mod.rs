@@ -67,6 +67,8 @@ absolute_lifetime = "none"
 max_per_account = 5
 [passwords]
 rehash = false
+[audit]
+keep = "30d"
 [http]
 listen = "0.0.0.0:80"
 tls_cert = "certificate.pem"
@@ -194,7 +196,8 @@ fn nothing_needs_to_be_set() {
 #[test]
 fn every_key_is_read() {
     let settings = load_from(EVERY_KEY, &[], &[]).expect("all of it is valid");
-    let Policy { tokens, rotation, sessions, accounts } = settings.policy;
+    let Policy { tokens, rotation, sessions, accounts, audit } = settings.policy;
+    assert_eq!(audit.keep, Duration::from_secs(30 * 86_400));
     assert_eq!((tokens.access_lifetime, tokens.refresh_lifetime), (Duration::from_secs(600), Duration::from_secs(14 * 86_400)));
     assert_eq!(
         (tokens.issuer.as_deref(), tokens.audience.len(), tokens.leeway),

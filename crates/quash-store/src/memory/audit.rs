@@ -1,0 +1,74 @@
+//! The audit of the model.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quash_core::model::{Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Receipt, SealedEntry, Sealing, Seq, Subject};
+
+use crate::StoreError;
+
+/// All entries, and what vouches for them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AuditState {
+    entries: BTreeMap<u64, Audit>,
+    newest: u64,
+    seal: Option<AuditSeal>,
+    unblanked: BTreeSet<Subject>,
+}
+
+impl AuditState {
+    pub(super) fn record(&mut self, new: NewAudit, seq: Option<Seq>) {
+        self.newest += 1;
+        self.entries.insert(self.newest, Audit { id: self.newest, new, seq, sealing: None });
+    }
+
+    pub(super) fn deleted(&mut self, subject: &Subject) {
+        self.unblanked.insert(subject.clone());
+    }
+
+    pub(super) fn seal(&mut self, from: &AuditPlace, entries: &[SealedEntry], seal: &AuditSeal) -> Result<Receipt, StoreError> {
+        let sealed = self.seal.as_ref().map(|seal| seal.last).unwrap_or_default();
+        let unsealed = |entry: &SealedEntry| self.entries.get(&entry.id).is_some_and(|audit| audit.sealing.is_none());
+        if sealed != *from || !entries.iter().all(unsealed) {
+            return Err(StoreError::Conflict);
+        }
+        for SealedEntry { id, sealing } in entries {
+            if let Some(audit) = self.entries.get_mut(id) {
+                let salt = sealing.salt.filter(|_| audit.new.person.is_some());
+                audit.sealing = Some(Sealing { salt, ..*sealing });
+            }
+        }
+        let kept = self.entries.split_off(&(seal.first.id + 1));
+        let forgotten = std::mem::replace(&mut self.entries, kept);
+        self.seal = Some(seal.clone());
+        Ok(Receipt { seq: None, pruned: u32::try_from(forgotten.len()).unwrap_or(u32::MAX) })
+    }
+
+    pub(super) fn blank(&mut self, subject: &Subject, limit: u32) -> Receipt {
+        let theirs = self.entries.values_mut().filter(|audit| {
+            audit.new.subject.as_ref() == Some(subject) && audit.new.person.is_some() && audit.new.event != Event::AccountDeleted
+        });
+        let mut blanked = 0;
+        for audit in theirs.take(limit as usize) {
+            audit.new.person = None;
+            audit.sealing.iter_mut().for_each(|sealing| sealing.salt = None);
+            blanked += 1;
+        }
+        if blanked < limit {
+            self.unblanked.remove(subject);
+        }
+        Receipt { seq: None, pruned: blanked }
+    }
+
+    pub(super) fn head(&self) -> AuditHead {
+        AuditHead { newest: self.newest, seal: self.seal.clone() }
+    }
+
+    pub(super) fn unblanked(&self) -> Option<Subject> {
+        self.unblanked.first().cloned()
+    }
+
+    pub(super) fn entries(&self, after: u64, of: Option<&Subject>, limit: u32) -> Vec<Audit> {
+        let found = self.entries.values().filter(|audit| audit.id > after && of.is_none_or(|of| audit.new.subject.as_ref() == Some(of)));
+        found.take(limit as usize).cloned().collect()
+    }
+}

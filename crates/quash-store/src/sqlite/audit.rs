@@ -1,0 +1,113 @@
+//! The audit in SQLite: how entries are written, sealed, blanked and read.
+
+use quash_core::model::{
+    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Note, Person, Reason, Receipt, SealedEntry, Sealing, Seq, SessionId, Subject,
+};
+use rusqlite::{Connection, params};
+
+use super::apply::{pruned, write, write_one};
+use super::fault::Fault;
+use super::rows::{self, Columns};
+use super::statements;
+
+/// Writes an entry. Its number is given here, inside the transaction, so that numbers follow each other in the order of
+/// commits.
+pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), Fault> {
+    let last = rows::one(conn, statements::NEXT_AUDIT, [], |columns| columns.take::<i64>())?.ok_or(Fault::Value("no head of the audit"))?;
+    let NewAudit { at, event, actor, reason, subject, session, kid, person } = new;
+    let values = params![
+        last,
+        at.as_millis(),
+        event.as_str(),
+        actor.as_str(),
+        reason.map(Reason::as_str),
+        subject.as_ref().map(Subject::as_str),
+        session.as_ref().map(SessionId::as_bytes),
+        kid,
+        seq.map(|seq| rows::stored(seq.as_u64())).transpose()?,
+    ];
+    write_one(conn, statements::ADD_AUDIT, values)?;
+    if let Some(Person { name, address, device, note }) = person {
+        let (author, text) = note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
+        write_one(conn, statements::ADD_PERSON, params![last, name, address, device, author, text])?;
+    }
+    Ok(())
+}
+
+pub(super) fn seal(conn: &Connection, from: &AuditPlace, entries: &[SealedEntry], seal: &AuditSeal) -> Result<Receipt, Fault> {
+    let sealed = head(conn)?.seal.map(|seal| seal.last).unwrap_or_default();
+    if sealed != *from {
+        return Err(Fault::Conflict);
+    }
+    for SealedEntry { id, sealing: Sealing { salt, person, chain } } in entries {
+        let id = rows::stored(*id)?;
+        write_one(conn, statements::SEAL_ENTRY, params![id, person, chain])?;
+        // What was blanked meanwhile has no row for a salt.
+        if let Some(salt) = salt {
+            write(conn, statements::SALT_PERSON, params![id, salt])?;
+        }
+    }
+    let AuditSeal { first, last, at, signed } = seal;
+    let values = params![rows::stored(first.id)?, first.chain, rows::stored(last.id)?, last.chain, at.as_millis(), signed];
+    write_one(conn, statements::SET_SEAL, values)?;
+    write(conn, statements::FORGET_AUDIT, [rows::stored(first.id)?]).map(pruned)
+}
+
+pub(super) fn blank(conn: &Connection, subject: &Subject, limit: u32) -> Result<Receipt, Fault> {
+    let blanked = write(conn, statements::BLANK_PERSONS, params![subject.as_str(), limit])?;
+    if blanked < limit as usize {
+        write(conn, statements::ALL_BLANKED, [subject.as_str()])?;
+    }
+    Ok(pruned(blanked))
+}
+
+pub(super) fn head(conn: &Connection) -> Result<AuditHead, Fault> {
+    let read = |columns: &mut Columns<'_, '_>| {
+        let newest = columns.count()?;
+        let Some(first_id) = columns.take::<Option<i64>>()? else {
+            return Ok(AuditHead { newest, seal: None });
+        };
+        let first = AuditPlace { id: u64::try_from(first_id).map_err(|_| Fault::Value("a number below zero"))?, chain: columns.take()? };
+        let last = AuditPlace { id: columns.count()?, chain: columns.take()? };
+        let seal = AuditSeal { first, last, at: columns.moment()?, signed: columns.take()? };
+        Ok(AuditHead { newest, seal: Some(seal) })
+    };
+    rows::one(conn, statements::AUDIT_HEAD, [], read)?.ok_or(Fault::Value("no head of the audit"))
+}
+
+pub(super) fn unblanked(conn: &Connection) -> Result<Option<Subject>, Fault> {
+    rows::one(conn, statements::UNBLANKED, [], |columns| columns.subject())
+}
+
+pub(super) fn entries(conn: &Connection, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, Fault> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    match of {
+        Some(subject) => rows::all(conn, statements::AUDIT_OF, params![after, limit, subject.as_str()], entry),
+        None => rows::all(conn, statements::AUDIT, params![after, limit], entry),
+    }
+}
+
+fn entry(columns: &mut Columns<'_, '_>) -> Result<Audit, Fault> {
+    let id = columns.count()?;
+    let mut new = NewAudit {
+        at: columns.moment()?,
+        event: Event::parse(columns.text()?).ok_or(Fault::Value("an event"))?,
+        actor: rows::actor(columns.text()?)?,
+        reason: columns.take::<Option<String>>()?.as_deref().map(rows::reason).transpose()?,
+        subject: columns.take::<Option<String>>()?.map(|text| Subject::parse(&text)).transpose().map_err(|_| Fault::Value("a subject"))?,
+        session: columns.take::<Option<[u8; 16]>>()?.map(SessionId::from_bytes),
+        kid: columns.take()?,
+        person: None,
+    };
+    let seq = columns.take::<Option<i64>>()?.map(|seq| u64::try_from(seq).map(Seq::from_u64));
+    let seq = seq.transpose().map_err(|_| Fault::Value("a number below zero"))?;
+    let known = columns.take::<Option<i64>>()?.is_some();
+    let (name, address, device) = (columns.take()?, columns.take()?, columns.take()?);
+    let note = Note { author: columns.take()?, text: columns.take()? };
+    if known {
+        new.person = Some(Person { name, address, device, note: Some(note).filter(|note| *note != Note::default()) });
+    }
+    let (salt, person) = (columns.take()?, columns.take()?);
+    let sealing = columns.take::<Option<[u8; 32]>>()?.map(|chain| Sealing { salt, person, chain });
+    Ok(Audit { id, new, seq, sealing })
+}

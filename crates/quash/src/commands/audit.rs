@@ -1,0 +1,191 @@
+//! `quash audit`: what has happened, and whether the record of it is what was written.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::place::{Asked, Place, unexpected};
+use crate::control::{AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace, Reply, Request};
+use crate::data_dir::Absent;
+use crate::error::CommandError;
+use crate::output::{self, Form};
+
+#[derive(Subcommand)]
+pub(super) enum AuditCommand {
+    /// List what has happened, oldest first
+    List {
+        /// Only what concerns this account: its name or subject
+        #[arg(long, value_name = "NAME")]
+        account: Option<String>,
+        /// Entries of one page
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+        limit: u32,
+        /// Entries after this number
+        #[arg(long, value_name = "ID", default_value_t = 0)]
+        after: u64,
+    },
+    /// Show what has happened last
+    Tail {
+        /// So many entries
+        #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+        entries: u32,
+        /// Go on with what happens from now on
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Compare every entry with what was sealed; exit code 6 if one was changed, added, moved or taken away
+    Verify {
+        /// A place that an earlier `verify` has shown: the audit must still go through it
+        #[arg(long, value_name = "ID:CHAIN", value_parser = noted)]
+        head: Option<NotedPlace>,
+    },
+    /// Print all entries as JSON, one on each line, and the seal on the last
+    Export {
+        /// Entries after this number
+        #[arg(long, value_name = "ID", default_value_t = 0)]
+        after: u64,
+    },
+}
+
+/// How often what follows is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Entries of one page, where pages aren't seen.
+const PAGE: u32 = 200;
+
+pub(super) async fn run(command: AuditCommand, place: &Place) -> Result<(), CommandError> {
+    let asked = place.asked(Absent::Refuse)?;
+    match command {
+        AuditCommand::List { account, limit, after } => {
+            let page = entries(&asked, after, account, limit).await?;
+            place.print(&page, || listed(&page));
+            Ok(())
+        }
+        AuditCommand::Tail { entries, follow } => tail(&asked, u64::from(entries), follow, place.form).await,
+        AuditCommand::Verify { head } => {
+            let AuditReply::Verified(verified) = ask(&asked, AuditRequest::Verify { noted: head }).await? else {
+                return Err(unexpected());
+            };
+            place.print(&verified, || told(&verified));
+            Ok(())
+        }
+        AuditCommand::Export { after } => export(&asked, after).await,
+    }
+}
+
+async fn tail(asked: &Asked, count: u64, follow: bool, form: Form) -> Result<(), CommandError> {
+    let mut after = head(asked).await?.newest.saturating_sub(count);
+    loop {
+        let page = entries(asked, after, None, PAGE).await?;
+        for entry in &page.entries {
+            output::result(form, entry, || line(entry));
+            after = entry.id;
+        }
+        if page.next.is_some() {
+            continue;
+        }
+        if !follow {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn export(asked: &Asked, mut after: u64) -> Result<(), CommandError> {
+    loop {
+        let page = entries(asked, after, None, PAGE).await?;
+        for entry in &page.entries {
+            output::result(Form::Json, entry, String::new);
+            after = entry.id;
+        }
+        if page.next.is_none() {
+            output::result(Form::Json, &serde_json::json!({ "seal": head(asked).await? }), String::new);
+            return Ok(());
+        }
+    }
+}
+
+async fn entries(asked: &Asked, after: u64, of: Option<String>, limit: u32) -> Result<AuditPage, CommandError> {
+    match ask(asked, AuditRequest::Entries { after, of, limit }).await? {
+        AuditReply::Entries(page) => Ok(page),
+        _ => Err(unexpected()),
+    }
+}
+
+async fn head(asked: &Asked) -> Result<AuditHeadShown, CommandError> {
+    match ask(asked, AuditRequest::Head).await? {
+        AuditReply::Head(head) => Ok(head),
+        _ => Err(unexpected()),
+    }
+}
+
+async fn ask(asked: &Asked, request: AuditRequest) -> Result<AuditReply, CommandError> {
+    match asked.ask(Request::Audit(request)).await? {
+        Reply::Audit(reply) => Ok(reply),
+        _ => Err(unexpected()),
+    }
+}
+
+fn noted(text: &str) -> Result<NotedPlace, String> {
+    let place = text.split_once(':').and_then(|(id, chain)| Some(NotedPlace { id: id.parse().ok()?, chain: chain.to_owned() }));
+    place.ok_or_else(|| "write the number of an entry, a colon and its hash, as `quash audit verify` shows them".to_owned())
+}
+
+fn listed(page: &AuditPage) -> String {
+    if page.entries.is_empty() {
+        return "nothing has happened".into();
+    }
+    let rows = page.entries.iter().map(|entry| {
+        [
+            entry.id.to_string(),
+            entry.at.to_the_second(),
+            what(entry),
+            entry.actor.clone(),
+            entry.subject.clone().unwrap_or_else(|| "-".into()),
+            details(entry),
+        ]
+    });
+    let table = output::table(["id", "at", "event", "by", "account", "details"], rows);
+    match page.next {
+        Some(next) => format!("{table}\nthere may be more: --after {next}"),
+        None => table,
+    }
+}
+
+/// One entry on one line.
+fn line(entry: &AuditShown) -> String {
+    let account = entry.subject.as_deref().unwrap_or("-");
+    output::clean(
+        format!("{}  {}  {}  {}  {account}  {}", entry.id, entry.at.to_the_second(), what(entry), entry.actor, details(entry)).trim_end(),
+    )
+}
+
+fn what(entry: &AuditShown) -> String {
+    match &entry.reason {
+        Some(reason) if *reason != entry.event => format!("{} ({reason})", entry.event),
+        _ => entry.event.clone(),
+    }
+}
+
+fn details(entry: &AuditShown) -> String {
+    let named = [
+        ("session", &entry.sid),
+        ("key", &entry.kid),
+        ("name", &entry.name),
+        ("from", &entry.address),
+        ("with", &entry.device),
+        ("author", &entry.author),
+        ("note", &entry.note),
+    ];
+    named.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}"))).collect::<Vec<_>>().join(" ")
+}
+
+fn told(verified: &AuditVerifiedShown) -> String {
+    let AuditVerifiedShown { entries, blanked, unsealed, head, sealed_at } = verified;
+    output::pairs(&[
+        ("entries as sealed", entries.to_string()),
+        ("blanked", blanked.to_string()),
+        ("not sealed yet", unsealed.to_string()),
+        ("sealed at", sealed_at.map_or_else(|| "never".into(), |at| at.to_the_second())),
+        ("head", format!("{}:{}", head.id, head.chain)),
+    ])
+}

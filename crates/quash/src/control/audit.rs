@@ -1,0 +1,228 @@
+//! Requests about the audit, and how its entries are shown.
+
+use quash_core::model::{Audit, AuditPlace, NewAudit, Person, Subject};
+use quash_service::{AuditRefused, AuditVerified, Service};
+use serde::{Deserialize, Serialize};
+
+use super::execute::{account, failed};
+use crate::error::{CommandError, Exit};
+use crate::moment::Moment;
+
+/// What is asked about the audit.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "audit", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum AuditRequest {
+    /// A page of entries.
+    Entries {
+        /// After which number.
+        after: u64,
+        /// Of which account, by name or subject.
+        of: Option<String>,
+        /// At most so many.
+        limit: u32,
+    },
+    /// How far it has come.
+    Head,
+    /// Whether it is what was sealed.
+    Verify {
+        /// A place that was noted before.
+        noted: Option<NotedPlace>,
+    },
+}
+
+/// A place in the audit as it is noted: the number of an entry, and the hash over it and all before it in hex.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct NotedPlace {
+    pub(crate) id: u64,
+    pub(crate) chain: String,
+}
+
+/// An entry of the audit.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct AuditShown {
+    /// Its number.
+    pub(crate) id: u64,
+    /// When it happened.
+    pub(crate) at: Moment,
+    /// What happened.
+    pub(crate) event: String,
+    /// By whom: `owner`, `operator` or `rule`.
+    pub(crate) actor: String,
+    /// Why, where something ended.
+    pub(crate) reason: Option<String>,
+    /// Whose account.
+    pub(crate) subject: Option<String>,
+    /// Which session.
+    pub(crate) sid: Option<String>,
+    /// Which key.
+    pub(crate) kid: Option<String>,
+    /// The number of its entry in the log of revocations.
+    pub(crate) seq: Option<u64>,
+    /// The account's name.
+    pub(crate) name: Option<String>,
+    /// The address that a session was opened from.
+    pub(crate) address: Option<String>,
+    /// What it was opened with.
+    pub(crate) device: Option<String>,
+    /// Who did it, as the system knows them.
+    pub(crate) author: Option<String>,
+    /// What they said about it.
+    pub(crate) note: Option<String>,
+    /// The hash over this entry and all before it, in hex; `null`: it isn't sealed yet.
+    pub(crate) chain: Option<String>,
+}
+
+/// A page of the audit.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct AuditPage {
+    /// In the order of their numbers.
+    pub(crate) entries: Vec<AuditShown>,
+    /// What `--after` must say to get the next page; `null` on the last.
+    pub(crate) next: Option<u64>,
+}
+
+/// How far the audit has come.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct AuditHeadShown {
+    /// The newest number that was given.
+    pub(crate) newest: u64,
+    /// After which entry it begins; earlier ones are no longer kept.
+    pub(crate) first: u64,
+    /// Where the sealed part ends.
+    pub(crate) head: NotedPlace,
+    /// When it was sealed; `null`: never yet.
+    pub(crate) sealed_at: Option<Moment>,
+    /// The signature, a compact JWS over both ends.
+    pub(crate) signed: Option<String>,
+}
+
+/// What a walk along the whole audit has found.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct AuditVerifiedShown {
+    /// Entries that are as they were sealed.
+    pub(crate) entries: u64,
+    /// Those of them of which what is personal was blanked.
+    pub(crate) blanked: u64,
+    /// Entries that are too young to be sealed.
+    pub(crate) unsealed: u64,
+    /// Where the sealed part ends.
+    pub(crate) head: NotedPlace,
+    /// When it was sealed; `null`: never yet.
+    pub(crate) sealed_at: Option<Moment>,
+}
+
+/// What a request about the audit gets.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AuditReply {
+    /// A page of entries.
+    Entries(AuditPage),
+    /// How far it has come.
+    Head(AuditHeadShown),
+    /// It is what was sealed.
+    Verified(AuditVerifiedShown),
+}
+
+/// Executes a request about the audit.
+///
+/// # Errors
+/// It fails, with words for the operator.
+pub(super) async fn execute(service: &Service, request: AuditRequest) -> Result<AuditReply, CommandError> {
+    match request {
+        AuditRequest::Entries { after, of, limit } => entries(service, after, of, limit).await.map(AuditReply::Entries),
+        AuditRequest::Head => {
+            let head = service.audit_head().await.map_err(|failure| failed(&failure))?;
+            let (first, last) = head.seal.as_ref().map_or_else(Default::default, |seal| (seal.first, seal.last));
+            Ok(AuditReply::Head(AuditHeadShown {
+                newest: head.newest,
+                first: first.id,
+                head: NotedPlace::of(last),
+                sealed_at: head.seal.as_ref().map(|seal| Moment(seal.at)),
+                signed: head.seal.map(|seal| seal.signed),
+            }))
+        }
+        AuditRequest::Verify { noted } => {
+            let noted = noted.map(NotedPlace::into_place).transpose()?;
+            let verified = service.verify_audit(noted).await.map_err(refused)?;
+            let AuditVerified { entries, blanked, unsealed, head, sealed_at } = verified;
+            let (head, sealed_at) = (NotedPlace::of(head), sealed_at.map(Moment));
+            Ok(AuditReply::Verified(AuditVerifiedShown { entries, blanked, unsealed, head, sealed_at }))
+        }
+    }
+}
+
+async fn entries(service: &Service, after: u64, of: Option<String>, limit: u32) -> Result<AuditPage, CommandError> {
+    let subject = match of {
+        // What is left of a deleted account is found by its subject.
+        Some(name) => match account(service, &name).await {
+            Ok(account) => Some(account.subject),
+            Err(error) => Some(Subject::parse(&name).map_err(|_| error)?),
+        },
+        None => None,
+    };
+    let read = service.audit(after, subject.as_ref(), limit).await.map_err(|failure| failed(&failure))?;
+    let entries: Vec<_> = read.into_iter().map(AuditShown::new).collect();
+    let next = entries.last().filter(|_| super::execute::is_full(entries.len(), limit)).map(|entry| entry.id);
+    Ok(AuditPage { entries, next })
+}
+
+fn refused(refused: AuditRefused) -> CommandError {
+    match refused {
+        AuditRefused::Failed(failure) => failed(&failure),
+        AuditRefused::Fault(_) | AuditRefused::NotThrough(_) => CommandError::new(Exit::Refused, format!("the audit is not what was sealed: {refused}"))
+            .hint("somebody has written to the store beside quash, or it went back to an older state: compare it with a backup and with exported entries"),
+        AuditRefused::Forgotten(_) => CommandError::new(Exit::NotFound, refused.to_string()).hint("audit.keep says for how long entries are kept"),
+    }
+}
+
+impl AuditShown {
+    fn new(audit: Audit) -> Self {
+        let Audit { id, new, seq, sealing } = audit;
+        let NewAudit { at, event, actor, reason, subject, session, kid, person } = new;
+        let Person { name, address, device, note } = person.unwrap_or_default();
+        let note = note.unwrap_or_default();
+        Self {
+            id,
+            at: Moment(at),
+            event: event.as_str().into(),
+            actor: actor.as_str().into(),
+            reason: reason.map(|reason| reason.as_str().into()),
+            subject: subject.map(|subject| subject.to_string()),
+            sid: session.map(|session| session.to_string()),
+            kid,
+            seq: seq.map(|seq| seq.as_u64()),
+            name,
+            address,
+            device,
+            author: note.author,
+            note: note.text,
+            chain: sealing.map(|sealing| hex(&sealing.chain)),
+        }
+    }
+}
+
+impl NotedPlace {
+    fn of(place: AuditPlace) -> Self {
+        Self { id: place.id, chain: hex(&place.chain) }
+    }
+
+    fn into_place(self) -> Result<AuditPlace, CommandError> {
+        let wrong = || {
+            CommandError::new(Exit::Usage, "that isn't a place in the audit")
+                .hint("write it as `quash audit verify` has shown it: the number of an entry, a colon and 64 hex characters")
+        };
+        let mut chain = [0; 32];
+        if self.chain.len() != 64 || !self.chain.is_ascii() {
+            return Err(wrong());
+        }
+        for (byte, pair) in chain.iter_mut().zip(self.chain.as_bytes().chunks_exact(2)) {
+            let digits = std::str::from_utf8(pair).map_err(|_| wrong())?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+        }
+        Ok(AuditPlace { id: self.id, chain })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

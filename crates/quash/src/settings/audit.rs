@@ -1,0 +1,24 @@
+//! `[audit]`: how long it is kept what has happened.
+
+use std::time::Duration;
+
+use quash_core::model::AuditPolicy;
+
+use super::fault::Told;
+use super::key::{DefaultsTo, Key};
+use super::section::Section;
+use super::span::{LONGEST, Span, Zero};
+use super::table::{Naming, Table};
+
+pub(super) const TABLE: Table = Table { name: "audit", doc: "how long it is kept what has happened", naming: Naming::One, keys: &[&KEEP] };
+
+const KEEP: Key<Span> = Key {
+    name: "keep",
+    kind: Span { least: Duration::from_secs(24 * 3600), most: LONGEST, zero: Zero::Refused },
+    unset: DefaultsTo("\"400d\""),
+    doc: "From an event to the moment from which its entry in the audit may be forgotten.",
+};
+
+pub(super) fn read(mut section: Section<'_>) -> Result<AuditPolicy, Told> {
+    section.read(&KEEP).map(|keep| AuditPolicy { keep })
+}

@@ -1,0 +1,96 @@
+//! `quash audit` from outside: what has happened is listed, and whoever changes the record of it is found out.
+
+mod support;
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use support::{Server, on};
+
+const PASSWORD: &str = "a password of dana's";
+
+/// A server that has signed dana in and out again, and has sealed that.
+fn with_a_past(data_dir: &Path) -> (Server, Value) {
+    let server = Server::start_in(data_dir, &[]);
+    server.add_account("dana", PASSWORD);
+    let pair = server.sign_in("dana", PASSWORD);
+    assert_eq!(server.post_json("/api/logout/", &json!({ "refresh": pair.refresh }), Some(&pair.access)).status, 200);
+    // It is sealed within a second, and asking takes some milliseconds.
+    let mut asked = (0..2000).map(|_| server.run(&["audit", "verify", "--json"], "").json());
+    let verified = asked.find(|verified| verified["unsealed"] == 0).expect("it is sealed");
+    drop(asked);
+    (server, verified)
+}
+
+fn place(verified: &Value) -> String {
+    format!("{}:{}", verified["head"]["id"], verified["head"]["chain"].as_str().expect("a hash"))
+}
+
+fn tamper(data_dir: &Path, statement: &str) {
+    let conn = Connection::open(data_dir.join("quash.db")).expect("a database");
+    assert_eq!(conn.execute(statement, []), Ok(1));
+}
+
+#[test]
+fn what_has_happened_is_listed_in_order() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let (server, verified) = with_a_past(&room.path().join("data"));
+    let page = server.run(&["audit", "list", "--account", "dana", "--json"], "").json();
+    let seen: Vec<_> =
+        page["entries"].as_array().expect("entries").iter().map(|entry| (&entry["event"], &entry["actor"], &entry["reason"])).collect();
+    assert_eq!(
+        seen,
+        [
+            (&json!("account_added"), &json!("operator"), &json!(null)),
+            (&json!("signed_in"), &json!("owner"), &json!(null)),
+            (&json!("session_ended"), &json!("owner"), &json!("log_out")),
+        ]
+    );
+    let signed_in = &page["entries"][1];
+    assert_eq!((signed_in["sid"].as_str().map(str::len), &signed_in["address"]), (Some(32), &json!("127.0.0.1")));
+    let table = server.run(&["audit", "list"], "").stdout;
+    assert!(table.starts_with("ID  AT") && table.contains("session_ended (log_out)"), "{table}");
+    let last = server.run(&["audit", "tail", "-n", "1"], "").stdout;
+    assert!(last.lines().count() == 1 && last.contains("session_ended (log_out)"), "{last}");
+    let exported = server.run(&["audit", "export"], "").stdout;
+    let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let (seal, entries) = lines.split_last().expect("lines");
+    assert_eq!(entries.len() as u64, verified["entries"].as_u64().expect("a count"));
+    assert_eq!((&seal["seal"]["head"], entries.last().map(|entry| &entry["chain"])), (&verified["head"], Some(&verified["head"]["chain"])));
+    assert!(seal["seal"]["signed"].as_str().is_some_and(|signed| signed.split('.').count() == 3));
+}
+
+#[test]
+fn who_changes_the_record_is_found_out() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let (server, verified) = with_a_past(&data_dir);
+    let noted = place(&verified);
+    assert_eq!(server.run(&["audit", "verify", "--head", &noted], "").code(), 0);
+    let other = noted.replace(char::is_alphabetic, "0");
+    assert_eq!(server.run(&["audit", "verify", "--head", &other], "").code(), 6);
+    assert_eq!(server.run(&["audit", "verify", "--head", "nonsense"], "").code(), 2);
+    assert_eq!(server.terminate().code(), 0);
+    let ways = [
+        "UPDATE audit SET actor = 'rule' WHERE event = 'session_ended'",
+        "DELETE FROM audit WHERE event = 'session_ended'",
+        "DELETE FROM audit WHERE event = 'account_added'",
+        "UPDATE audit_person SET address = '192.0.2.1' WHERE address IS NOT NULL",
+        "UPDATE audit_seal SET last_id = last_id - 1",
+        "UPDATE audit SET id = 1000 WHERE event = 'session_ended'",
+    ];
+    for (number, way) in ways.into_iter().enumerate() {
+        let tampered = room.path().join(number.to_string());
+        std::fs::create_dir(&tampered).expect("a directory");
+        for file in std::fs::read_dir(&data_dir).expect("the data directory").flatten() {
+            if file.file_type().is_ok_and(|kind| kind.is_file()) {
+                std::fs::copy(file.path(), tampered.join(file.file_name())).expect("a copy");
+            }
+        }
+        assert_eq!(on(&tampered, &["audit", "verify"], "").code(), 0);
+        tamper(&tampered, way);
+        let refused = on(&tampered, &["audit", "verify"], "");
+        assert_eq!(refused.code(), 6, "{way}: {} {}", refused.stdout, refused.stderr);
+    }
+}
