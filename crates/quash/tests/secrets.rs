@@ -98,3 +98,36 @@ fn a_first_start_has_no_account_and_says_no_secret() {
     let other_key = fs::read_to_string(server.data_dir.join("master.key")).expect("it is ours");
     assert_ne!(key, other_key, "no two are alike");
 }
+
+#[test]
+fn a87_one_event_is_one_line_whatever_a_client_calls_itself() {
+    let names = ["dana\r\n2027-01-01T00:00:00Z  INFO forged", "\u{1b}[31mred", "\u{202e}anad", "\"},{\"level\":\"ERROR\"", "{}{}%s%n"];
+    for format in ["text", "json"] {
+        let server = Server::start(&["--set", "log.level=trace", "--set", &format!("log.format={format}")]);
+        server.add_account("dana", PASSWORD);
+        for name in names {
+            let body = json!({ "username": name, "password": WRONG_PASSWORD }).to_string();
+            let agent = name.replace(['\r', '\n'], "\t");
+            let headers = [("Content-Type", "application/json"), ("User-Agent", agent.as_str())];
+            // A head with a control character is none.
+            let wrong = request(server.address, "POST", "/api/token/", &headers, body.as_bytes()).expect("an answer");
+            assert!(matches!(wrong.status, 401 | 400), "{}", wrong.text);
+            let right = json!({ "username": "dana", "password": PASSWORD }).to_string();
+            let answer = request(server.address, "POST", "/api/token/", &headers, right.as_bytes()).expect("an answer");
+            assert!(matches!(answer.status, 200 | 400), "{}", answer.text);
+        }
+        let tail = server.run(&["audit", "tail"], "");
+        let entries = server.run(&["audit", "list", "--json"], "").json();
+        assert_eq!(Some(tail.stdout.lines().count()), entries["entries"].as_array().map(Vec::len));
+        let said = server.terminate().stderr;
+        for text in [&said, &tail.stdout] {
+            assert!(!text.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}')), "something steers the terminal: {text:?}");
+        }
+        for line in said.lines() {
+            match format {
+                "json" => assert!(serde_json::from_str::<serde_json::Value>(line).is_ok_and(|event| event.is_object()), "{line}"),
+                _ => assert!(line.starts_with("20") && line.as_bytes().get(10) == Some(&b'T'), "{line}"),
+            }
+        }
+    }
+}
