@@ -58,6 +58,7 @@ impl Service {
                 break;
             }
         }
+        while desk.store.commit(Change::ForgetExpired { now, limit: BATCH }).await?.pruned >= BATCH {}
         rounds.marked.push((uptime, now));
         while let Some(marked_until) = rounds.ripe(uptime) {
             let receipt = desk.store.commit(Change::DeleteMarked { now, marked_until, limit: BATCH }).await?;

@@ -10,8 +10,8 @@ mod sqlite;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq,
-    Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord,
+    Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -68,6 +68,14 @@ pub trait Store: Send + Sync {
 
     /// A deleted account about which the audit may still hold what is personal.
     async fn unblanked(&self) -> Result<Option<Subject>, StoreError>;
+    /// A flow with its account.
+    async fn flow(&self, id: FlowId) -> Result<FlowLoaded, StoreError>;
+
+    /// The flows about some matters, and how many mails there have been for somebody after `since`.
+    async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError>;
+
+    /// Up to `limit` mails that weren't sent and are due by `until`, those first that are due first.
+    async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError>;
 
     /// The signing keys, oldest first.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;

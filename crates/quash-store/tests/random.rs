@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quash_core::decide::seal_audit;
 use quash_core::model::{
-    AccountBy, AccountFields, AccountState, AuditPlace, Change, CustomClaims, Email, Ends, Keep, KeyState, Name, NewEntry, Opening,
-    PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
+    AccountBy, AccountFields, AccountState, AuditPlace, Change, CustomClaims, Digest, Email, Ends, Keep, KeyState, MailId, MailOutcome,
+    Name, NewEntry, Opening, PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
 };
 use quash_core::token::{Algorithm, SigningKey};
 use quash_store::{MemoryStore, Store};
@@ -42,6 +42,14 @@ enum Wish {
     Raise { secs: u64 },
     Seal { stale: bool, forget: u64 },
     Blank { who: usize, limit: u32 },
+    StartFlow { n: u8, matter: u8, who: usize, stale: bool },
+    SpendTry { n: u8 },
+    UseFlow { n: u8 },
+    AddMail { n: u8, whom: u8, secs: i64 },
+    TryMail { n: u8, attempts: u32 },
+    SettleMail { n: u8, attempts: u32, sent: bool },
+    DropMail { n: u8 },
+    Forget { now: i64, limit: u32 },
     Mark { now: i64, limit: u32 },
     Delete { now: i64, marked_until: i64, limit: u32 },
 }
@@ -78,12 +86,28 @@ fn single() -> impl Strategy<Value = Wish> {
         2 => (0..KINDS.len(), n.clone(), keep).prop_map(|(kind, n, keep)| Wish::Revoke { kind, n, keep }),
         1 => (n.clone(), stale).prop_map(|(n, stale)| Wish::AddKey { n, stale }),
         1 => n.clone().prop_map(|n| Wish::ResumeKey { n }),
-        1 => n.prop_map(|n| Wish::DropKey { n }),
+        1 => n.clone().prop_map(|n| Wish::DropKey { n }),
         1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::Remember { name, byte }),
         1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::AddSecret { name, byte }),
         1 => (0..200_000_u64).prop_map(|secs| Wish::Raise { secs }),
+        3 => post(n),
         2 => (moment.clone(), 0..6_u32).prop_map(|(now, limit)| Wish::Mark { now, limit }),
         1 => (moment.clone(), moment, 0..6_u32).prop_map(|(now, marked_until, limit)| Wish::Delete { now, marked_until, limit }),
+    ]
+}
+
+/// What is wanted of flows and mails.
+fn post(n: std::ops::Range<u8>) -> impl Strategy<Value = Wish> {
+    prop_oneof![
+        3 => (n.clone(), 1..4_u8, 0..NAMES.len(), prop::bool::weighted(0.15))
+            .prop_map(|(n, matter, who, stale)| Wish::StartFlow { n, matter, who, stale }),
+        1 => n.clone().prop_map(|n| Wish::SpendTry { n }),
+        1 => n.clone().prop_map(|n| Wish::UseFlow { n }),
+        3 => (n.clone(), 1..4_u8, 0..300_i64).prop_map(|(n, whom, secs)| Wish::AddMail { n, whom, secs }),
+        2 => (n.clone(), 0..2_u32).prop_map(|(n, attempts)| Wish::TryMail { n, attempts }),
+        2 => (n.clone(), 0..3_u32, any::<bool>()).prop_map(|(n, attempts, sent)| Wish::SettleMail { n, attempts, sent }),
+        1 => n.prop_map(|n| Wish::DropMail { n }),
+        1 => (3000..8000_i64, 0..4_u32).prop_map(|(now, limit)| Wish::Forget { now, limit }),
     ]
 }
 
@@ -182,6 +206,22 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
         Wish::AddSecret { name, byte } => Change::AddSecret { name: SECRETS[name], secret: Sealed(vec![byte]) },
         Wish::Remember { name, byte } => Change::Remember { name: SECRETS[name], value: byte.to_string() },
         Wish::Raise { secs } => Change::RaiseLongestLifetime(secs * 1000),
+        Wish::StartFlow { n, matter, who, stale } => {
+            let asked = model.asked(&[Digest([matter; 16])], Digest([0; 16]), NOW).await.expect("a look");
+            let replaces = asked.flows[0].map(|(id, _)| id).filter(|_| !stale);
+            let of = (n % 3 != 0).then_some(NAMES[who]);
+            Change::StartFlow { flow: Box::new(flow(n, matter, of, i64::from(n))), replaces }
+        }
+        Wish::SpendTry { n } => Change::SpendTry(flow_id(n)),
+        Wish::UseFlow { n } => Change::UseFlow(flow_id(n)),
+        Wish::AddMail { n, whom, secs } => Change::AddMail(Box::new(mail(n, whom, secs))),
+        Wish::TryMail { n, attempts } => Change::TryMail { mail: MailId::from_bytes([n; 16]), attempts, due_at: at(i64::from(n)) },
+        Wish::SettleMail { n, attempts, sent } => {
+            let outcome = if sent { MailOutcome::Sent(at(i64::from(n))) } else { MailOutcome::NotSent };
+            Change::SettleMail { mail: MailId::from_bytes([n; 16]), attempts, outcome }
+        }
+        Wish::DropMail { n } => Change::DropMail(MailId::from_bytes([n; 16])),
+        Wish::Forget { now, limit } => Change::ForgetExpired { now: at(now), limit },
         Wish::Mark { now, limit } => Change::MarkExpired { now: at(now), limit },
         Wish::Delete { now, marked_until, limit } => Change::DeleteMarked { now: at(now), marked_until: at(marked_until), limit },
     }

@@ -190,6 +190,14 @@ impl NewAudit {
             | Change::RaiseLongestLifetime(_)
             | Change::SealAudit { .. }
             | Change::BlankPersons { .. }
+            | Change::StartFlow { .. }
+            | Change::SpendTry(_)
+            | Change::UseFlow(_)
+            | Change::AddMail(_)
+            | Change::TryMail { .. }
+            | Change::SettleMail { .. }
+            | Change::DropMail(_)
+            | Change::ForgetExpired { .. }
             | Change::MarkExpired { .. }
             | Change::DeleteMarked { .. } => Vec::new(),
         }

@@ -4,8 +4,8 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountState, Actor, AuditPlace, AuditSeal, CustomClaims, Email, Ending, Event, Generation, KeyRecord, KeyState, Kid, Name,
-    NewEntry, PasswordHash, ScopeKey, SealedEntry, Seq, Session, SessionId, Subject, Timestamp,
+    Account, AccountState, Actor, AuditPlace, AuditSeal, CustomClaims, Email, Ending, Event, Flow, FlowId, Generation, KeyRecord, KeyState,
+    Kid, Mail, MailId, MailOutcome, Name, NewEntry, PasswordHash, ScopeKey, SealedEntry, Seq, Session, SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -120,6 +120,46 @@ pub enum Change {
     },
     /// The longest lifetime configured, in milliseconds. It only ever grows.
     RaiseLongestLifetime(u64),
+    /// A new flow. Only while the flow about the same matter is `replaces`, which it takes the place of, or there is none.
+    StartFlow {
+        /// The flow.
+        flow: Box<Flow>,
+        /// The one before.
+        replaces: Option<FlowId>,
+    },
+    /// One try less. Only while the flow is there and has tries left.
+    SpendTry(FlowId),
+    /// The end of a flow, because it is used. Only while it is there.
+    UseFlow(FlowId),
+    /// A mail to be sent. Always.
+    AddMail(Box<Mail>),
+    /// The beginning of an attempt to send a mail. Only while it is there, wasn't sent, and was tried so often.
+    TryMail {
+        /// The mail.
+        mail: MailId,
+        /// How often it was tried, as loaded.
+        attempts: u32,
+        /// When to try again if nobody says what has become of it.
+        due_at: Timestamp,
+    },
+    /// What has become of an attempt. Only while the mail is there, wasn't sent, and was tried so often.
+    SettleMail {
+        /// The mail.
+        mail: MailId,
+        /// How often it was tried, this attempt included.
+        attempts: u32,
+        /// What has become of it.
+        outcome: MailOutcome,
+    },
+    /// The end of a mail that isn't to be sent. Only while it is there and wasn't sent.
+    DropMail(MailId),
+    /// Forgets flows and mails past their time.
+    ForgetExpired {
+        /// The moment that they are compared with.
+        now: Timestamp,
+        /// At most so many rows of each kind.
+        limit: u32,
+    },
     /// Marks entries of the log past their time, and forgets session rows past theirs.
     MarkExpired {
         /// The moment that they are compared with.

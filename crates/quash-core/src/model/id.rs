@@ -26,6 +26,14 @@ pub struct Subject(String);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Kid(String);
 
+/// A flow's id: 16 random bytes, written as 32 hex characters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowId([u8; 16]);
+
+/// A mail's id: 16 random bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MailId([u8; 16]);
+
 /// How often a session's refresh token has been rotated; 0 after sign-in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Generation(pub u32);
@@ -62,6 +70,40 @@ impl Jti {
     /// An id from bytes, for refresh tokens, whose ids are derived.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
+    }
+}
+
+impl FlowId {
+    /// A random id.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(draw(entropy))
+    }
+
+    /// An id from the bytes that the store keeps.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes that the store keeps.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl MailId {
+    /// A random id.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(draw(entropy))
+    }
+
+    /// An id from the bytes that the store keeps.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes that the store keeps.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
     }
 }
 
@@ -114,6 +156,37 @@ impl fmt::Display for SessionId {
 }
 
 impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl fmt::Display for FlowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl fmt::Debug for FlowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl std::str::FromStr for FlowId {
+    type Err = IdFault;
+    fn from_str(text: &str) -> Result<Self, IdFault> {
+        parse_hex(text).map(Self)
+    }
+}
+
+impl fmt::Display for MailId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl fmt::Debug for MailId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_hex(f, &self.0)
     }
@@ -192,6 +265,7 @@ mod tests {
         assert_eq!(text.parse::<SessionId>().map(|id| id.to_string()), Ok(text.to_owned()));
         for other in ["0192F0C1A2B3743394D5E6F708192A3B", "0192f0c1-a2b3-7433-94d5-e6f708192a3b", "", "0192f0c1a2b3743394d5e6f708192a3"] {
             assert_eq!(other.parse::<SessionId>(), Err(IdFault), "{other}");
+            assert_eq!(other.parse::<FlowId>(), Err(IdFault), "{other}");
         }
     }
 

@@ -5,9 +5,11 @@ mod audit;
 mod change;
 mod custom;
 mod entropy;
+mod flow;
 mod id;
 mod key;
 mod loaded;
+mod mail;
 mod policy;
 mod refusal;
 mod revocation;
@@ -20,9 +22,11 @@ pub use audit::{Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Person
 pub use change::{AccountEdit, AccountFields, Adoption, Change, Ends, Note, Opening, Receipt, SessionEnd, Survivor};
 pub use custom::{CustomClaims, CustomClaimsFault};
 pub use entropy::{Entropy, Seeded, draw};
-pub use id::{Generation, IdFault, Jti, Kid, SessionId, Subject};
+pub use flow::{Asked, Digest, Flow, FlowLoaded, Purpose};
+pub use id::{FlowId, Generation, IdFault, Jti, Kid, MailId, SessionId, Subject};
 pub use key::{KeyRecord, KeySource, KeyState, Sealed};
 pub use loaded::{AccountLoaded, ForeignLoaded, Head, SessionLoaded};
+pub use mail::{Mail, MailKind, MailOutcome};
 pub use policy::{
     AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, ForeignTokens, InactiveAccounts, LastLogin, LockEnds, Policy, RotationPolicy,
     SessionPolicy, TokenPolicy, UserIdField, UserIdType, limits,

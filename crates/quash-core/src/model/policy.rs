@@ -42,6 +42,22 @@ pub mod limits {
     pub const REMEMBER_BEYOND: Duration = Duration::from_secs(600);
     /// How long a session's row is kept after its last refresh token has expired.
     pub const SESSION_KEPT: Duration = Duration::from_secs(3600);
+    /// How long a link in a mail is good.
+    pub const LINK_LIFETIME: Duration = Duration::from_secs(3600);
+    /// How long a code in a mail is good.
+    pub const CODE_LIFETIME: Duration = Duration::from_secs(600);
+    /// How many codes may be tried for one flow.
+    pub const CODE_TRIES: u32 = 5;
+    /// How many mails somebody can be made to get within [`MAIL_COUNTED`].
+    pub const MAILS: u32 = 5;
+    /// How long a mail counts.
+    pub const MAIL_COUNTED: Duration = Duration::from_secs(3600);
+    /// How long a mail without a link is kept while it can't be sent.
+    pub const NOTICE_KEPT: Duration = Duration::from_secs(24 * 3600);
+    /// How often a mail may have been sent without anybody knowing.
+    pub const MAIL_DOUBTS: u32 = 2;
+    /// How long after a mail with a link signing in sends no other one.
+    pub const REMIND_AFTER: Duration = Duration::from_secs(60);
 }
 
 /// Everything the law lets an operator choose.

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq,
-    Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord,
+    Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{MemoryStore, Store, StoreError};
 use tokio::sync::watch;
@@ -106,6 +106,18 @@ impl Store for Brittle {
 
     async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
         self.whole(Part::Rows)?.unblanked().await
+    }
+
+    async fn flow(&self, id: FlowId) -> Result<FlowLoaded, StoreError> {
+        self.whole(Part::Rows)?.flow(id).await
+    }
+
+    async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError> {
+        self.whole(Part::Rows)?.asked(matters, whom, since).await
+    }
+
+    async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
+        self.whole(Part::Rows)?.mails_due(until, limit).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

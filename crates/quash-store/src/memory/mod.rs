@@ -2,14 +2,15 @@
 //! the process.
 
 mod audit;
+mod post;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq,
-    Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord,
+    Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -104,6 +105,18 @@ impl Store for MemoryStore {
 
     async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
         Ok(self.state().audit.unblanked())
+    }
+
+    async fn flow(&self, id: FlowId) -> Result<FlowLoaded, StoreError> {
+        Ok(self.state().flow(id))
+    }
+
+    async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError> {
+        Ok(self.state().post().asked(matters, whom, since))
+    }
+
+    async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
+        Ok(self.state().post().due(until, limit))
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

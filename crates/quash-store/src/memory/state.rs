@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountLoaded, Adoption, Chain, Change, Email, Ends, Entry, ForeignLoaded, Generation,
-    Head, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, Opening, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId,
-    SessionLoaded, SessionState, Subject, Timestamp, limits,
+    Account, AccountBy, AccountEdit, AccountFields, AccountLoaded, Adoption, Chain, Change, Email, Ends, Entry, FlowId, FlowLoaded,
+    ForeignLoaded, Generation, Head, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, Opening, Receipt, ScopeKey, Sealed, Seq, Session,
+    SessionEnd, SessionId, SessionLoaded, SessionState, Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
 use super::audit::AuditState;
+use super::post::Post;
 use crate::StoreError;
 use crate::log::LogEnd;
 
@@ -30,6 +31,7 @@ pub(super) struct State {
     remembered: BTreeMap<String, String>,
     gone: BTreeSet<Subject>,
     pub(super) audit: AuditState,
+    post: Post,
 }
 
 /// An entry of the log, and since when it is marked.
@@ -55,17 +57,18 @@ impl Default for State {
             remembered: BTreeMap::new(),
             gone: BTreeSet::new(),
             audit: AuditState::default(),
+            post: Post::default(),
         }
     }
 }
 
 /// The guard of a change: it holds, or somebody else was faster.
-fn guard(holds: bool) -> Result<(), StoreError> {
+pub(super) fn guard(holds: bool) -> Result<(), StoreError> {
     if holds { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
 /// What the store says of a change that appended nothing and took no row.
-const WRITTEN: Receipt = Receipt { seq: None, pruned: 0 };
+pub(super) const WRITTEN: Receipt = Receipt { seq: None, pruned: 0 };
 
 impl State {
     /// Writes a change if its guard holds, else nothing.
@@ -99,6 +102,14 @@ impl State {
             Change::RaiseLongestLifetime(millis) => Ok(self.raise_longest_lifetime(*millis)),
             Change::SealAudit { from, entries, seal } => self.audit.seal(from, entries, seal),
             Change::BlankPersons { subject, limit } => Ok(self.audit.blank(subject, *limit)),
+            Change::StartFlow { flow, replaces } => self.post.start_flow(flow, *replaces),
+            Change::SpendTry(flow) => self.post.spend_try(*flow),
+            Change::UseFlow(flow) => self.post.use_flow(*flow),
+            Change::AddMail(mail) => self.post.add_mail(mail),
+            Change::TryMail { mail, attempts, due_at } => self.post.try_mail(*mail, *attempts, *due_at),
+            Change::SettleMail { mail, attempts, outcome } => self.post.settle_mail(*mail, *attempts, *outcome),
+            Change::DropMail(mail) => self.post.drop_mail(*mail),
+            Change::ForgetExpired { now, limit } => Ok(self.post.forget_expired(*now, *limit)),
             Change::MarkExpired { now, limit } => Ok(self.mark_expired(*now, *limit)),
             Change::DeleteMarked { now, marked_until, limit } => Ok(self.delete_marked(*now, *marked_until, *limit)),
         }
@@ -414,6 +425,16 @@ impl State {
         self.log.values().map(|logged| &logged.entry).filter(|entry| keys.contains(&entry.key)).cloned().collect()
     }
 
+    pub(super) fn flow(&self, id: FlowId) -> FlowLoaded {
+        let flow = self.post.flow(id).cloned();
+        let account = flow.as_ref().and_then(|flow| self.accounts.get(flow.subject.as_ref()?)).cloned();
+        FlowLoaded { head: self.head(), flow, account }
+    }
+
+    pub(super) fn post(&self) -> &Post {
+        &self.post
+    }
+
     pub(super) fn keys(&self) -> Vec<KeyRecord> {
         let mut keys: Vec<_> = self.keys.values().cloned().collect();
         keys.sort_by(|a, b| (a.created_at, &a.kid).cmp(&(b.created_at, &b.kid)));
@@ -468,6 +489,6 @@ fn appended(seq: Seq) -> Receipt {
     Receipt { seq: Some(seq), pruned: 0 }
 }
 
-fn pruned(rows: usize) -> Receipt {
+pub(super) fn pruned(rows: usize) -> Receipt {
     Receipt { seq: None, pruned: u32::try_from(rows).unwrap_or(u32::MAX) }
 }

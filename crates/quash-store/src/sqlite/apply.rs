@@ -9,7 +9,7 @@ use quash_core::model::{
 use rusqlite::{Connection, Params, ToSql, params};
 
 use super::fault::Fault;
-use super::{audit, rows, statements};
+use super::{audit, post, rows, statements};
 
 /// Writes a change into the open transaction, and what it is in the audit.
 pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
@@ -39,6 +39,14 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::RaiseLongestLifetime(millis) => write_one(conn, statements::RAISE_LONGEST_LIFETIME, [rows::stored(*millis)?]),
         Change::SealAudit { from, entries, seal } => audit::seal(conn, from, entries, seal),
         Change::BlankPersons { subject, limit } => audit::blank(conn, subject, *limit),
+        Change::StartFlow { flow, replaces } => post::start_flow(conn, flow, *replaces),
+        Change::SpendTry(flow) => post::spend_try(conn, *flow),
+        Change::UseFlow(flow) => post::use_flow(conn, *flow),
+        Change::AddMail(mail) => post::add_mail(conn, mail),
+        Change::TryMail { mail, attempts, due_at } => post::try_mail(conn, *mail, *attempts, *due_at),
+        Change::SettleMail { mail, attempts, outcome } => post::settle_mail(conn, *mail, *attempts, *outcome),
+        Change::DropMail(mail) => post::drop_mail(conn, *mail),
+        Change::ForgetExpired { now, limit } => post::forget_expired(conn, *now, *limit),
         Change::MarkExpired { now, limit } => mark_expired(conn, *now, *limit),
         Change::DeleteMarked { now, marked_until, limit } => delete_marked(conn, *now, *marked_until, *limit),
     }
@@ -47,7 +55,10 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
 /// About how many rows a change may write.
 pub(super) fn weight(change: &Change) -> usize {
     match change {
-        Change::MarkExpired { limit, .. } | Change::DeleteMarked { limit, .. } | Change::BlankPersons { limit, .. } => *limit as usize,
+        Change::MarkExpired { limit, .. }
+        | Change::DeleteMarked { limit, .. }
+        | Change::BlankPersons { limit, .. }
+        | Change::ForgetExpired { limit, .. } => *limit as usize,
         Change::SealAudit { entries, .. } => entries.len().max(1),
         Change::Together(changes) => changes.iter().map(weight).sum(),
         _ => 1,

@@ -14,11 +14,12 @@ struct Migration {
 }
 
 /// In order; the first has the number 1.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration { name: "sessions", sql: include_str!("../../migrations/sqlite/0001_sessions.sql") },
     Migration { name: "foreign_tokens", sql: include_str!("../../migrations/sqlite/0002_foreign_tokens.sql") },
     Migration { name: "accounts", sql: include_str!("../../migrations/sqlite/0003_accounts.sql") },
     Migration { name: "audit", sql: include_str!("../../migrations/sqlite/0004_audit.sql") },
+    Migration { name: "mail", sql: include_str!("../../migrations/sqlite/0005_mail.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

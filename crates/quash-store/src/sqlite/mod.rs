@@ -9,6 +9,7 @@ mod lock;
 mod migrate;
 #[cfg(test)]
 mod plans;
+mod post;
 mod reader;
 mod rows;
 mod statements;
@@ -23,8 +24,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Entry, ForeignLoaded, Head, KeyRecord, Receipt, ScopeKey, Sealed, Seq,
-    Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord,
+    Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -207,6 +208,19 @@ impl Store for SqliteStore {
 
     async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
         self.handles()?.reads.run(|conn, _| audit::unblanked(conn)).await
+    }
+
+    async fn flow(&self, id: FlowId) -> Result<FlowLoaded, StoreError> {
+        self.handles()?.reads.run(move |conn, head| post::flow(conn, head, id)).await
+    }
+
+    async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError> {
+        let matters = matters.to_vec();
+        self.handles()?.reads.run(move |conn, _| post::asked(conn, &matters, whom, since)).await
+    }
+
+    async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
+        self.handles()?.reads.run(move |conn, _| post::mails_due(conn, until, limit)).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

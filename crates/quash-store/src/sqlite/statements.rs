@@ -33,6 +33,20 @@ macro_rules! audit {
     };
 }
 
+/// The columns that `rows::flow` reads.
+macro_rules! flow {
+    () => {
+        "w.id, w.purpose, w.matter, w.subject, w.address, w.binding, w.tries, w.created_at, w.expires_at"
+    };
+}
+
+/// The columns that `rows::mail` reads.
+macro_rules! mail {
+    () => {
+        "id, kind, recipient, whom, flow, created_at, due_at, keep_until, attempts, doubts, sent_at"
+    };
+}
+
 /// Sessions of the account `?1` that count as of `?2`, below the watermarks `?3`.
 macro_rules! counted {
     () => {
@@ -180,6 +194,26 @@ pub(super) const ALL_BLANKED: &str = "UPDATE gone SET blanked = 1 WHERE subject 
 pub(super) const AUDIT: &str = concat!("SELECT ", audit!(), " WHERE u.id > ?1 ORDER BY u.id LIMIT ?2");
 pub(super) const AUDIT_OF: &str = concat!("SELECT ", audit!(), " WHERE u.subject = ?3 AND u.id > ?1 ORDER BY u.id LIMIT ?2");
 
+// Flows and mails.
+pub(super) const FLOW: &str = concat!("SELECT ", flow!(), " FROM flow w WHERE w.id = ?1");
+pub(super) const FLOW_ABOUT: &str = "SELECT id, created_at FROM flow WHERE matter = ?1";
+pub(super) const END_FLOW_ABOUT: &str = "DELETE FROM flow WHERE id = ?1 AND matter = ?2";
+pub(super) const START_FLOW: &str = "INSERT INTO flow (id, purpose, matter, subject, address, binding, tries, created_at, expires_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+pub(super) const SPEND_TRY: &str = "UPDATE flow SET tries = tries - 1 WHERE id = ?1 AND tries > 0";
+pub(super) const USE_FLOW: &str = "DELETE FROM flow WHERE id = ?1";
+pub(super) const ADD_MAIL: &str =
+    concat!("INSERT INTO mail (", mail!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING");
+pub(super) const MAILS_COUNTED: &str = "SELECT count(*) FROM mail WHERE whom = ?1 AND created_at > ?2";
+pub(super) const MAILS_DUE: &str =
+    concat!("SELECT ", mail!(), " FROM mail INDEXED BY mail_due WHERE sent_at IS NULL AND due_at <= ?1 ORDER BY due_at, id LIMIT ?2");
+pub(super) const TRY_MAIL: &str =
+    "UPDATE mail SET attempts = attempts + 1, doubts = doubts + 1, due_at = ?3 WHERE id = ?1 AND attempts = ?2 AND sent_at IS NULL";
+pub(super) const MAIL_SENT: &str =
+    "UPDATE mail SET doubts = max(doubts - 1, 0), sent_at = ?3, keep_until = ?4 WHERE id = ?1 AND attempts = ?2 AND sent_at IS NULL";
+pub(super) const MAIL_NOT_SENT: &str = "UPDATE mail SET doubts = max(doubts - 1, 0) WHERE id = ?1 AND attempts = ?2 AND sent_at IS NULL";
+pub(super) const DROP_MAIL: &str = "DELETE FROM mail WHERE id = ?1 AND sent_at IS NULL";
+
 // Pruning. The indexes are named so that a page of few rows never reads the whole table.
 pub(super) const MARK_ENTRIES: &str = "UPDATE revocation_log SET marked_at = ?1 WHERE marked_at IS NULL AND seq IN \
      (SELECT seq FROM revocation_log INDEXED BY revocation_log_unmarked \
@@ -194,4 +228,8 @@ pub(super) const FORGET_SESSIONS: &str = concat!(
 pub(super) const DELETE_ENTRIES: &str = "DELETE FROM revocation_log WHERE seq IN \
      (SELECT seq FROM revocation_log INDEXED BY revocation_log_marked \
       WHERE marked_at <= ?2 AND drop_after <= ?1 ORDER BY marked_at, seq LIMIT ?3) RETURNING seq";
+pub(super) const FORGET_FLOWS: &str = "DELETE FROM flow WHERE id IN \
+     (SELECT id FROM flow INDEXED BY flow_expires WHERE expires_at <= ?1 ORDER BY expires_at, id LIMIT ?2)";
+pub(super) const FORGET_MAILS: &str = "DELETE FROM mail WHERE id IN \
+     (SELECT id FROM mail INDEXED BY mail_kept WHERE keep_until <= ?1 ORDER BY keep_until, id LIMIT ?2)";
 pub(super) const RAISE_MIN_SEQ: &str = "UPDATE feed_head SET min_seq = max(min_seq, ?1) WHERE id = 1";

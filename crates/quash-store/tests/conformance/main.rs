@@ -6,6 +6,7 @@ mod adoption;
 mod audit;
 mod keys;
 mod log;
+mod post;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
@@ -108,6 +109,16 @@ for_each_store! {
         deleting_leaves_what_is_due_again
         pruning_stops_at_its_limit
         numbering_goes_on_after_pruning
+    }
+    post {
+        a_flow_is_read_back_with_its_account
+        a_flow_takes_the_place_of_the_one_before
+        a_flow_is_used_once
+        tries_are_spent_one_by_one
+        mails_come_when_they_are_due
+        a_mail_is_tried_until_it_is_sent
+        mails_for_somebody_are_counted_after_they_were_sent
+        flows_and_mails_are_forgotten_past_their_time
     }
     keys {
         a_key_replaces_the_current_one

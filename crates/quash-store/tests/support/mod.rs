@@ -8,9 +8,10 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountState, Actor, Adopted, Adoption, Change, CustomClaims, Email, Ends, Event,
-    Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Name, NewEntry, Opening, PasswordHash, Reason, Receipt, ScopeKey, ScopeKind,
-    Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
+    Account, AccountBy, AccountEdit, AccountFields, AccountState, Actor, Adopted, Adoption, Change, CustomClaims, Digest, Email, Ends,
+    Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, Name, NewEntry, Opening,
+    PasswordHash, Purpose, Reason, Receipt, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject,
+    Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -158,6 +159,46 @@ pub(crate) fn key(kid: &str, state: KeyState, created: Timestamp) -> KeyRecord {
     KeyRecord { secret: Sealed(kid.as_str().into()), kid, algorithm: Algorithm::EdDsa, state, created_at: created, source: KeySource::Made }
 }
 
+pub(crate) fn flow_id(n: u8) -> FlowId {
+    FlowId::from_bytes([n; 16])
+}
+
+/// A flow of somebody's, about a matter, that was asked for `secs` after [`NOW`].
+pub(crate) fn flow(n: u8, matter: u8, of: Option<&str>, secs: i64) -> Flow {
+    Flow {
+        id: flow_id(n),
+        purpose: Purpose::ALL[usize::from(matter % 3)],
+        matter: Digest([matter; 16]),
+        subject: of.map(subject),
+        address: of.map(|name| format!("{name}@example.org")),
+        binding: Digest([n + 100; 16]),
+        tries: 2,
+        created_at: at(secs),
+        expires_at: at(secs + 3600),
+    }
+}
+
+pub(crate) fn start(flow: Flow, replaces: Option<u8>) -> Change {
+    Change::StartFlow { flow: Box::new(flow), replaces: replaces.map(flow_id) }
+}
+
+/// A mail for somebody that is due `secs` after [`NOW`].
+pub(crate) fn mail(n: u8, whom: u8, secs: i64) -> Mail {
+    Mail {
+        id: MailId::from_bytes([n; 16]),
+        kind: MailKind::ALL[usize::from(n) % MailKind::ALL.len()],
+        to: (!n.is_multiple_of(4)).then(|| format!("{whom}@example.org")),
+        whom: Digest([whom; 16]),
+        flow: n.is_multiple_of(2).then(|| flow_id(n)),
+        created_at: at(secs),
+        due_at: at(secs),
+        keep_until: at(secs + 7200),
+        attempts: 0,
+        doubts: 0,
+        sent_at: None,
+    }
+}
+
 pub(crate) async fn commit(store: &dyn Store, change: Change) -> Receipt {
     store.commit(change).await.expect("a change whose guard holds")
 }
@@ -183,6 +224,11 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
     told += &format!("{:?}\n", store.password_classes(u32::MAX).await);
     told += &format!("{:#?}\n", store.audit(0, None, u32::MAX).await);
     told += &format!("{:#?} {:#?}\n", store.audit_head().await, store.unblanked().await.map(|subject| subject.is_some()));
+    for n in 0..10 {
+        told += &format!("{:#?}\n", store.flow(flow_id(n)).await);
+        told += &format!("{:?}\n", store.asked(&[Digest([n; 16]), Digest([n + 1; 16])], Digest([n; 16]), at(100)).await);
+    }
+    told += &format!("{:#?}\n", store.mails_due(Timestamp::from_millis(i64::MAX), u32::MAX).await);
     let accounts = store.accounts(None, u32::MAX).await.expect("accounts");
     for account in accounts {
         told += &format!("{:?}\n", account.password.as_ref().map(PasswordHash::as_str));

@@ -1,0 +1,88 @@
+//! Flows: what a mail lets its reader do, once. What a link and a code look like is in `token/keys/flow.rs`, what one
+//! is good for in `decide/flow.rs`.
+
+use super::{Account, FlowId, Head, Subject, Timestamp, limits};
+
+/// Something that a mail lets its reader do. Neither the link nor the code is kept: both are derived.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flow {
+    /// Which.
+    pub id: FlowId,
+    /// What it lets one do.
+    pub purpose: Purpose,
+    /// What it is about: its purpose, and whose it is or what was typed. Of each there is one flow, the newest.
+    pub matter: Digest,
+    /// Whose it is; nobody's where no account was meant, so that nobody can tell.
+    pub subject: Option<Subject>,
+    /// Where its mail goes.
+    pub address: Option<String>,
+    /// The account's password and address as they were.
+    pub binding: Digest,
+    /// How many codes may still be tried.
+    pub tries: u32,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// From when on it is good for nothing.
+    pub expires_at: Timestamp,
+}
+
+/// What a flow lets one do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Purpose {
+    /// Set another password.
+    Reset,
+    /// Confirm the account's address.
+    Verification,
+    /// Confirm an address that the account is to have.
+    EmailChange,
+}
+
+/// A keyed hash, for comparing alone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Digest(pub [u8; 16]);
+
+/// A flow, and whose it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FlowLoaded {
+    /// The head, read first.
+    pub head: Head,
+    /// The flow, if there is one.
+    pub flow: Option<Flow>,
+    /// Whose it is, if it is anybody's.
+    pub account: Option<Account>,
+}
+
+/// What was asked for before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// The flow about each matter, and when it was asked for.
+    pub flows: Vec<Option<(FlowId, Timestamp)>>,
+    /// How many mails there have been for somebody.
+    pub mails: u32,
+}
+
+impl Flow {
+    /// Until when its code is taken.
+    pub fn code_until(&self) -> Timestamp {
+        self.expires_at.min(self.created_at + limits::CODE_LIFETIME)
+    }
+}
+
+impl Purpose {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Reset, Self::Verification, Self::EmailChange];
+
+    /// As it is kept.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Verification => "verification",
+            Self::EmailChange => "email_change",
+        }
+    }
+
+    /// The purpose of a text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.as_str() == text)
+    }
+}

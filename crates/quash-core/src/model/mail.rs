@@ -1,0 +1,137 @@
+//! Mails that are to be sent. What one says is made when it is sent; no link and no code is kept.
+
+use super::{Digest, FlowId, MailId, Purpose, Timestamp, limits};
+
+/// A mail that is to be sent, or was sent a while ago.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mail {
+    /// Which.
+    pub id: MailId,
+    /// What it says.
+    pub kind: MailKind,
+    /// Where it goes; nowhere where a request meant nobody, and nobody may be able to tell.
+    pub to: Option<String>,
+    /// Whom it goes to, so that it can be counted.
+    pub whom: Digest,
+    /// What its link is for.
+    pub flow: Option<FlowId>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When to try to send it.
+    pub due_at: Timestamp,
+    /// When to forget it.
+    pub keep_until: Timestamp,
+    /// How often sending it was tried.
+    pub attempts: u32,
+    /// How often nobody knows whether it was sent.
+    pub doubts: u32,
+    /// When it was sent.
+    pub sent_at: Option<Timestamp>,
+}
+
+/// What a mail says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MailKind {
+    /// How to set another password.
+    Reset,
+    /// How to confirm the address.
+    Verification,
+    /// How to confirm an address that an account is to have.
+    EmailChange,
+    /// That the password was reset.
+    PasswordWasReset,
+    /// To the address as it is: that the account is to have another.
+    EmailChangeAsked,
+    /// To the address as it was: that the account has another.
+    EmailWasChanged,
+    /// That somebody has tried to register with this address, which an account has.
+    AddressTaken,
+    /// That the name to be registered is somebody's.
+    NameTaken,
+}
+
+/// What has become of an attempt to send a mail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MailOutcome {
+    /// It was sent.
+    Sent(Timestamp),
+    /// It surely wasn't.
+    NotSent,
+}
+
+impl MailKind {
+    /// Each of them.
+    pub const ALL: [Self; 8] = [
+        Self::Reset,
+        Self::Verification,
+        Self::EmailChange,
+        Self::PasswordWasReset,
+        Self::EmailChangeAsked,
+        Self::EmailWasChanged,
+        Self::AddressTaken,
+        Self::NameTaken,
+    ];
+
+    /// As it is kept.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Verification => "verification",
+            Self::EmailChange => "email_change",
+            Self::PasswordWasReset => "password_was_reset",
+            Self::EmailChangeAsked => "email_change_asked",
+            Self::EmailWasChanged => "email_was_changed",
+            Self::AddressTaken => "address_taken",
+            Self::NameTaken => "name_taken",
+        }
+    }
+
+    /// The kind of a text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// What its link is for.
+    pub const fn purpose(self) -> Option<Purpose> {
+        match self {
+            Self::Reset => Some(Purpose::Reset),
+            Self::Verification => Some(Purpose::Verification),
+            Self::EmailChange => Some(Purpose::EmailChange),
+            Self::PasswordWasReset | Self::EmailChangeAsked | Self::EmailWasChanged | Self::AddressTaken | Self::NameTaken => None,
+        }
+    }
+}
+
+impl Mail {
+    /// What an attempt begins with: as if it had been sent and nobody knew.
+    pub fn tried(&mut self, due_at: Timestamp) {
+        self.attempts = self.attempts.saturating_add(1);
+        self.doubts = self.doubts.saturating_add(1);
+        self.due_at = due_at;
+    }
+
+    /// What has become of the attempt.
+    pub fn settle(&mut self, outcome: MailOutcome) {
+        self.doubts = self.doubts.saturating_sub(1);
+        if let MailOutcome::Sent(at) = outcome {
+            self.sent_at = Some(at);
+            self.keep_until = at + limits::MAIL_COUNTED;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_purposes_are_read_as_they_are_kept() {
+        for kind in MailKind::ALL {
+            assert_eq!(MailKind::parse(kind.as_str()), Some(kind));
+        }
+        for purpose in Purpose::ALL {
+            assert_eq!(Purpose::parse(purpose.as_str()), Some(purpose));
+        }
+        assert_eq!((MailKind::parse("Reset"), Purpose::parse("")), (None, None));
+    }
+}

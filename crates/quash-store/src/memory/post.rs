@@ -1,0 +1,100 @@
+//! Flows and mails in memory: what each change does to them, and what is read. Who they belong to is next door.
+
+use std::collections::BTreeMap;
+
+use quash_core::model::{Asked, Digest, Flow, FlowId, Mail, MailId, MailOutcome, Receipt, Timestamp};
+
+use super::state::{WRITTEN, guard, pruned};
+use crate::StoreError;
+
+/// All flows and mails.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Post {
+    flows: BTreeMap<FlowId, Flow>,
+    mails: BTreeMap<MailId, Mail>,
+}
+
+impl Post {
+    pub(super) fn start_flow(&mut self, flow: &Flow, replaces: Option<FlowId>) -> Result<Receipt, StoreError> {
+        let before = self.about(flow.matter).map(|before| before.id);
+        guard(before == replaces && (Some(flow.id) == before || !self.flows.contains_key(&flow.id)))?;
+        before.map(|before| self.flows.remove(&before));
+        self.flows.insert(flow.id, flow.clone());
+        Ok(WRITTEN)
+    }
+
+    pub(super) fn spend_try(&mut self, id: FlowId) -> Result<Receipt, StoreError> {
+        let flow = self.flows.get_mut(&id).filter(|flow| flow.tries > 0).ok_or(StoreError::Conflict)?;
+        flow.tries -= 1;
+        Ok(WRITTEN)
+    }
+
+    pub(super) fn use_flow(&mut self, id: FlowId) -> Result<Receipt, StoreError> {
+        guard(self.flows.remove(&id).is_some())?;
+        Ok(WRITTEN)
+    }
+
+    pub(super) fn add_mail(&mut self, mail: &Mail) -> Result<Receipt, StoreError> {
+        guard(!self.mails.contains_key(&mail.id))?;
+        self.mails.insert(mail.id, mail.clone());
+        Ok(WRITTEN)
+    }
+
+    pub(super) fn try_mail(&mut self, id: MailId, attempts: u32, due_at: Timestamp) -> Result<Receipt, StoreError> {
+        self.waiting(id, attempts)?.tried(due_at);
+        Ok(WRITTEN)
+    }
+
+    pub(super) fn settle_mail(&mut self, id: MailId, attempts: u32, outcome: MailOutcome) -> Result<Receipt, StoreError> {
+        self.waiting(id, attempts)?.settle(outcome);
+        Ok(WRITTEN)
+    }
+
+    pub(super) fn drop_mail(&mut self, id: MailId) -> Result<Receipt, StoreError> {
+        guard(self.mails.get(&id).is_some_and(|mail| mail.sent_at.is_none()))?;
+        self.mails.remove(&id);
+        Ok(WRITTEN)
+    }
+
+    pub(super) fn forget_expired(&mut self, now: Timestamp, limit: u32) -> Receipt {
+        let mut flows: Vec<_> = self.flows.values().map(|flow| (flow.expires_at, flow.id)).filter(|(until, _)| *until <= now).collect();
+        flows.sort_unstable();
+        flows.truncate(limit as usize);
+        for (_, id) in &flows {
+            self.flows.remove(id);
+        }
+        let mut mails: Vec<_> = self.mails.values().map(|mail| (mail.keep_until, mail.id)).filter(|(until, _)| *until <= now).collect();
+        mails.sort_unstable();
+        mails.truncate(limit as usize);
+        for (_, id) in &mails {
+            self.mails.remove(id);
+        }
+        pruned(flows.len() + mails.len())
+    }
+
+    pub(super) fn flow(&self, id: FlowId) -> Option<&Flow> {
+        self.flows.get(&id)
+    }
+
+    fn about(&self, matter: Digest) -> Option<&Flow> {
+        self.flows.values().find(|flow| flow.matter == matter)
+    }
+
+    pub(super) fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Asked {
+        let flows = matters.iter().map(|matter| self.about(*matter).map(|flow| (flow.id, flow.created_at)));
+        let mails = self.mails.values().filter(|mail| mail.whom == whom && mail.created_at > since).count();
+        Asked { flows: flows.collect(), mails: u32::try_from(mails).unwrap_or(u32::MAX) }
+    }
+
+    pub(super) fn due(&self, until: Timestamp, limit: u32) -> Vec<Mail> {
+        let mut due: Vec<_> = self.mails.values().filter(|mail| mail.sent_at.is_none() && mail.due_at <= until).cloned().collect();
+        due.sort_by_key(|mail| (mail.due_at, mail.id));
+        due.truncate(limit as usize);
+        due
+    }
+
+    fn waiting(&mut self, id: MailId, attempts: u32) -> Result<&mut Mail, StoreError> {
+        let mail = self.mails.get_mut(&id).filter(|mail| mail.attempts == attempts && mail.sent_at.is_none());
+        mail.ok_or(StoreError::Conflict)
+    }
+}

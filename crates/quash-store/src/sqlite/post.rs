@@ -1,0 +1,129 @@
+//! Flows and mails in SQLite: what each change writes, and what is read. The statements are in `statements`.
+
+use quash_core::model::{
+    Asked, Digest, Flow, FlowId, FlowLoaded, Head, Mail, MailId, MailKind, MailOutcome, Purpose, Receipt, Subject, Timestamp, limits,
+};
+use rusqlite::{Connection, params};
+
+use super::apply::{pruned, write, write_one};
+use super::fault::Fault;
+use super::rows::{self, Columns};
+use super::statements;
+
+pub(super) fn start_flow(conn: &Connection, flow: &Flow, replaces: Option<FlowId>) -> Result<Receipt, Fault> {
+    if let Some(before) = replaces {
+        write_one(conn, statements::END_FLOW_ABOUT, params![before.as_bytes(), flow.matter.0])?;
+    }
+    let values = params![
+        flow.id.as_bytes(),
+        flow.purpose.as_str(),
+        flow.matter.0,
+        flow.subject.as_ref().map(Subject::as_str),
+        flow.address,
+        flow.binding.0,
+        flow.tries,
+        flow.created_at.as_millis(),
+        flow.expires_at.as_millis(),
+    ];
+    write_one(conn, statements::START_FLOW, values)
+}
+
+pub(super) fn spend_try(conn: &Connection, id: FlowId) -> Result<Receipt, Fault> {
+    write_one(conn, statements::SPEND_TRY, [id.as_bytes()])
+}
+
+pub(super) fn use_flow(conn: &Connection, id: FlowId) -> Result<Receipt, Fault> {
+    write_one(conn, statements::USE_FLOW, [id.as_bytes()])
+}
+
+pub(super) fn add_mail(conn: &Connection, mail: &Mail) -> Result<Receipt, Fault> {
+    let values = params![
+        mail.id.as_bytes(),
+        mail.kind.as_str(),
+        mail.to,
+        mail.whom.0,
+        mail.flow.as_ref().map(FlowId::as_bytes),
+        mail.created_at.as_millis(),
+        mail.due_at.as_millis(),
+        mail.keep_until.as_millis(),
+        mail.attempts,
+        mail.doubts,
+        mail.sent_at.map(Timestamp::as_millis),
+    ];
+    write_one(conn, statements::ADD_MAIL, values)
+}
+
+pub(super) fn try_mail(conn: &Connection, id: MailId, attempts: u32, due_at: Timestamp) -> Result<Receipt, Fault> {
+    write_one(conn, statements::TRY_MAIL, params![id.as_bytes(), attempts, due_at.as_millis()])
+}
+
+pub(super) fn settle_mail(conn: &Connection, id: MailId, attempts: u32, outcome: MailOutcome) -> Result<Receipt, Fault> {
+    match outcome {
+        MailOutcome::Sent(at) => {
+            let kept = at + limits::MAIL_COUNTED;
+            write_one(conn, statements::MAIL_SENT, params![id.as_bytes(), attempts, at.as_millis(), kept.as_millis()])
+        }
+        MailOutcome::NotSent => write_one(conn, statements::MAIL_NOT_SENT, params![id.as_bytes(), attempts]),
+    }
+}
+
+pub(super) fn drop_mail(conn: &Connection, id: MailId) -> Result<Receipt, Fault> {
+    write_one(conn, statements::DROP_MAIL, [id.as_bytes()])
+}
+
+pub(super) fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, Fault> {
+    let flows = write(conn, statements::FORGET_FLOWS, params![now.as_millis(), limit])?;
+    let mails = write(conn, statements::FORGET_MAILS, params![now.as_millis(), limit])?;
+    Ok(pruned(flows + mails))
+}
+
+pub(super) fn flow(conn: &Connection, head: Head, id: FlowId) -> Result<FlowLoaded, Fault> {
+    let flow = rows::one(conn, statements::FLOW, [id.as_bytes()], read_flow)?;
+    let account = match flow.as_ref().and_then(|flow| flow.subject.as_ref()) {
+        Some(subject) => rows::one(conn, statements::ACCOUNT_BY_SUBJECT, [subject.as_str()], rows::account)?,
+        None => None,
+    };
+    Ok(FlowLoaded { head, flow, account })
+}
+
+pub(super) fn asked(conn: &Connection, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, Fault> {
+    let read = |columns: &mut Columns<'_, '_>| Ok((FlowId::from_bytes(columns.take()?), columns.moment()?));
+    let flows: Result<Vec<_>, Fault> = matters.iter().map(|matter| rows::one(conn, statements::FLOW_ABOUT, [matter.0], read)).collect();
+    let counted = params![whom.0, since.as_millis()];
+    let mails = rows::one(conn, statements::MAILS_COUNTED, counted, |columns| columns.take())?.unwrap_or(0);
+    Ok(Asked { flows: flows?, mails })
+}
+
+pub(super) fn mails_due(conn: &Connection, until: Timestamp, limit: u32) -> Result<Vec<Mail>, Fault> {
+    rows::all(conn, statements::MAILS_DUE, params![until.as_millis(), limit], read_mail)
+}
+
+fn read_flow(columns: &mut Columns<'_, '_>) -> Result<Flow, Fault> {
+    Ok(Flow {
+        id: FlowId::from_bytes(columns.take()?),
+        purpose: Purpose::parse(columns.text()?).ok_or(Fault::Value("a purpose"))?,
+        matter: Digest(columns.take()?),
+        subject: columns.take::<Option<String>>()?.map(|text| Subject::parse(&text)).transpose().map_err(|_| Fault::Value("a subject"))?,
+        address: columns.take()?,
+        binding: Digest(columns.take()?),
+        tries: columns.take()?,
+        created_at: columns.moment()?,
+        expires_at: columns.moment()?,
+    })
+}
+
+fn read_mail(columns: &mut Columns<'_, '_>) -> Result<Mail, Fault> {
+    Ok(Mail {
+        id: MailId::from_bytes(columns.take()?),
+        kind: MailKind::parse(columns.text()?).ok_or(Fault::Value("a kind of mail"))?,
+        to: columns.take()?,
+        whom: Digest(columns.take()?),
+        flow: columns.take::<Option<[u8; 16]>>()?.map(FlowId::from_bytes),
+        created_at: columns.moment()?,
+        due_at: columns.moment()?,
+        keep_until: columns.moment()?,
+        attempts: columns.take()?,
+        doubts: columns.take()?,
+        sent_at: columns.perhaps_moment()?,
+    })
+}
