@@ -46,8 +46,11 @@ pub enum AccountBy {
     Name(String),
     /// By its subject.
     Subject(Subject),
-    /// By its folded address; where several accounts have it, none is found.
+    /// By its folded address: the one that has confirmed it or, where nobody has, the one that has it. Where these are
+    /// several, none is found.
     Email(String),
+    /// By its folded address, where it has confirmed it; else by its folded name; else as by its address.
+    NameOrEmail(String),
 }
 
 /// What an operator or the lock-out has decided about an account.

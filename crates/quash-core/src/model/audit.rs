@@ -1,7 +1,7 @@
 //! The audit: what has happened to accounts, sessions and keys, by whom and why. Its entries follow from the changes,
 //! so that none can be written without them. How they are sealed is decided in `decide/seal.rs`.
 
-use super::{AccountEdit, Actor, Chain, Change, Ends, NewEntry, Note, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp};
+use super::{AccountEdit, Actor, Chain, Change, Ending, Ends, NewEntry, Note, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp};
 
 /// What has happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -203,6 +203,16 @@ impl NewAudit {
         }
     }
 
+    /// Whether it ended sessions by a watermark, so that their rows don't know why: all of its account, or all there were.
+    pub fn raises_a_watermark(&self) -> bool {
+        self.reason.is_some() && self.event.may_raise_a_watermark()
+    }
+
+    /// Why, when and by whom something ended, if it did.
+    pub fn end(&self) -> Option<Ending> {
+        self.reason.map(|reason| Ending { reason, at: self.at, actor: self.actor.clone() })
+    }
+
     fn new(event: Event, at: Timestamp, actor: &Actor) -> Self {
         Self { at, event, actor: actor.clone(), reason: None, subject: None, session: None, kid: None, person: None }
     }
@@ -301,6 +311,35 @@ impl Event {
             Self::KeyAdded => "key_added",
             Self::KeyResumed => "key_resumed",
             Self::KeyDropped => "key_dropped",
+        }
+    }
+
+    /// Whether a watermark can rise with it. Where it does, its entry has a reason.
+    const fn may_raise_a_watermark(self) -> bool {
+        match self {
+            Self::AccountDeleted
+            | Self::Deactivated
+            | Self::Locked
+            | Self::PasswordChanged
+            | Self::PasswordReset
+            | Self::PasswordSet
+            | Self::EmailChanged
+            | Self::NameChanged
+            | Self::SessionsEnded
+            | Self::EverythingEnded => true,
+            Self::AccountAdded
+            | Self::Reactivated
+            | Self::Unlocked
+            | Self::EmailVerified
+            | Self::ClaimsChanged
+            | Self::SignedIn
+            | Self::TokenAdopted
+            | Self::SessionEnded
+            | Self::TokenEnded
+            | Self::Revoked
+            | Self::KeyAdded
+            | Self::KeyResumed
+            | Self::KeyDropped => false,
         }
     }
 

@@ -1,13 +1,15 @@
 //! A store that can be broken in part, in mid-test, and mended again. While it is whole it is the store in memory.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord,
-    Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head,
+    KeyRecord, Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{MemoryStore, Store, StoreError};
+use quash_verify::Guard;
 use tokio::sync::watch;
 
 /// A part of the store that can break.
@@ -26,6 +28,7 @@ pub(crate) enum Part {
 pub(crate) struct Brittle {
     inner: MemoryStore,
     broken: Mutex<Option<(Part, StoreError)>>,
+    meanwhile: Mutex<Option<(Change, Guard)>>,
 }
 
 impl Brittle {
@@ -42,6 +45,11 @@ impl Brittle {
     /// Makes it whole again.
     pub(crate) fn mend(&self) {
         *self.broken.lock().expect("a switch") = None;
+    }
+
+    /// Commits a change right after the next look at a session, and lets the guard know before whoever looked goes on.
+    pub(crate) fn meanwhile(&self, change: Change, guard: Guard) {
+        *self.meanwhile.lock().expect("a switch") = Some((change, guard));
     }
 
     fn whole(&self, part: Part) -> Result<&MemoryStore, StoreError> {
@@ -81,7 +89,13 @@ impl Store for Brittle {
     }
 
     async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError> {
-        self.whole(Part::Rows)?.session(id).await
+        let found = self.whole(Part::Rows)?.session(id).await;
+        let meanwhile = self.meanwhile.lock().expect("a switch").take();
+        if let Some((change, guard)) = meanwhile {
+            let receipt = self.inner.commit(change).await?;
+            guard.caught_up(receipt.seq.expect("an entry"), Duration::from_secs(5)).await.expect("a guard that follows");
+        }
+        found
     }
 
     async fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, StoreError> {
@@ -118,6 +132,10 @@ impl Store for Brittle {
 
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
         self.whole(Part::Rows)?.mails_due(until, limit).await
+    }
+
+    async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {
+        self.whole(Part::Rows)?.endings(of, after).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

@@ -67,6 +67,10 @@ impl AuditState {
         self.unblanked.first().cloned()
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Audit> {
+        self.entries.values()
+    }
+
     pub(super) fn entries(&self, after: u64, of: Option<&Subject>, limit: u32) -> Vec<Audit> {
         let found = self.entries.values().filter(|audit| audit.id > after && of.is_none_or(|of| audit.new.subject.as_ref() == Some(of)));
         found.take(limit as usize).cloned().collect()

@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord,
-    Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head,
+    KeyRecord, Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -117,6 +117,10 @@ impl Store for MemoryStore {
 
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
         Ok(self.state().post().due(until, limit))
+    }
+
+    async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {
+        Ok(self.state().endings(of, after))
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

@@ -1,12 +1,13 @@
 //! All that a store knows, in plain collections, and what each change does to it: first every guard, then every
 //! write. No lock lives here, and nothing is asynchronous.
 
+mod reads;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountLoaded, Adoption, Chain, Change, Email, Ends, Entry, FlowId, FlowLoaded,
-    ForeignLoaded, Generation, Head, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, Opening, Receipt, ScopeKey, Sealed, Seq, Session,
-    SessionEnd, SessionId, SessionLoaded, SessionState, Subject, Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Email, Ends, Entry, Generation, KeyRecord, KeyState, Kid, Name, NewAudit,
+    NewEntry, Opening, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -362,109 +363,6 @@ impl State {
         self.chain = entry.chain;
         self.log.insert(entry.seq, Logged { entry, marked_at: None });
         self.seq
-    }
-}
-
-/// Reads.
-impl State {
-    pub(super) fn head(&self) -> Head {
-        Head { seq: self.seq, chain: self.chain, sessions_before: self.sessions_before, foreign_after: self.foreign_after }
-    }
-
-    pub(super) fn account(&self, by: &AccountBy, now: Timestamp) -> AccountLoaded {
-        let account = match by {
-            AccountBy::Name(folded) => self.accounts.values().find(|account| account.username.folded() == folded),
-            AccountBy::Subject(subject) => self.accounts.get(subject),
-            AccountBy::Email(folded) => {
-                let mut found = self.accounts.values().filter(|account| account.email.as_ref().map(Email::folded).as_ref() == Some(folded));
-                found.next().filter(|_| found.next().is_none())
-            }
-        };
-        self.loaded(account, now)
-    }
-
-    pub(super) fn foreign(&self, key: ScopeKey, scopes: &[ScopeKey], by: Option<&AccountBy>, now: Timestamp) -> ForeignLoaded {
-        let session = self.adopted_by(key);
-        let adopted = session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
-        ForeignLoaded {
-            account: by.map_or_else(|| self.loaded(None, now), |by| self.account(by, now)),
-            adopted,
-            revoked: scopes.iter().any(|scope| self.is_logged(*scope)),
-        }
-    }
-
-    pub(super) fn accounts(&self, after: Option<&str>, limit: u32) -> Vec<Account> {
-        let mut accounts: Vec<_> =
-            self.accounts.values().filter(|account| after.is_none_or(|after| account.username.folded() > after)).cloned().collect();
-        accounts.sort_by(|a, b| a.username.folded().cmp(b.username.folded()));
-        accounts.truncate(limit as usize);
-        accounts
-    }
-
-    pub(super) fn password_classes(&self, limit: u32) -> Vec<String> {
-        let classes: BTreeSet<_> = self.accounts.values().filter_map(|account| account.password.as_ref()?.class()).collect();
-        classes.into_iter().take(limit as usize).map(str::to_owned).collect()
-    }
-
-    pub(super) fn session(&self, id: SessionId) -> SessionLoaded {
-        let session = self.sessions.get(&id);
-        let found = session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
-        SessionLoaded { head: self.head(), found }
-    }
-
-    pub(super) fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Vec<Session> {
-        let of_account = self.sessions.values().filter(|session| session.subject == *subject);
-        of_account.filter(|session| after.is_none_or(|after| session.id > after)).take(limit as usize).cloned().collect()
-    }
-
-    pub(super) fn entries_after(&self, after: Seq, limit: u32) -> Vec<Entry> {
-        self.log.values().map(|logged| &logged.entry).filter(|entry| entry.seq > after).take(limit as usize).cloned().collect()
-    }
-
-    pub(super) fn entries_of(&self, keys: &[ScopeKey]) -> Vec<Entry> {
-        self.log.values().map(|logged| &logged.entry).filter(|entry| keys.contains(&entry.key)).cloned().collect()
-    }
-
-    pub(super) fn flow(&self, id: FlowId) -> FlowLoaded {
-        let flow = self.post.flow(id).cloned();
-        let account = flow.as_ref().and_then(|flow| self.accounts.get(flow.subject.as_ref()?)).cloned();
-        FlowLoaded { head: self.head(), flow, account }
-    }
-
-    pub(super) fn post(&self) -> &Post {
-        &self.post
-    }
-
-    pub(super) fn keys(&self) -> Vec<KeyRecord> {
-        let mut keys: Vec<_> = self.keys.values().cloned().collect();
-        keys.sort_by(|a, b| (a.created_at, &a.kid).cmp(&(b.created_at, &b.kid)));
-        keys
-    }
-
-    pub(super) fn secret(&self, name: &str) -> Option<Sealed> {
-        self.secrets.get(name).cloned()
-    }
-
-    pub(super) fn remembered(&self, name: &str) -> Option<String> {
-        self.remembered.get(name).cloned()
-    }
-
-    pub(super) fn longest_lifetime(&self) -> u64 {
-        self.longest_lifetime_ms
-    }
-
-    fn loaded(&self, account: Option<&Account>, now: Timestamp) -> AccountLoaded {
-        let head = self.head();
-        let counted: Vec<&Session> = account.map_or_else(Vec::new, |account| {
-            let of_account = self.sessions.values().filter(|session| session.subject == account.subject);
-            of_account.filter(|session| session.is_live(account, &head) && session.idle_until > now).collect()
-        });
-        AccountLoaded {
-            head,
-            account: account.cloned(),
-            live_sessions: u32::try_from(counted.len()).unwrap_or(u32::MAX),
-            idlest: counted.iter().min_by_key(|session| (session.rotated_at, session.id)).map(|session| (*session).clone()),
-        }
     }
 }
 

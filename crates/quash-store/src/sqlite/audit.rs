@@ -15,6 +15,8 @@ use super::statements;
 pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), Fault> {
     let last = rows::one(conn, statements::NEXT_AUDIT, [], |columns| columns.take::<i64>())?.ok_or(Fault::Value("no head of the audit"))?;
     let NewAudit { at, event, actor, reason, subject, session, kid, person } = new;
+    let seq = seq.map(|seq| rows::stored(seq.as_u64())).transpose()?;
+    let watermark = seq.filter(|_| new.raises_a_watermark());
     let values = params![
         last,
         at.as_millis(),
@@ -24,7 +26,8 @@ pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Res
         subject.as_ref().map(Subject::as_str),
         session.as_ref().map(SessionId::as_bytes),
         kid,
-        seq.map(|seq| rows::stored(seq.as_u64())).transpose()?,
+        seq,
+        watermark,
     ];
     write_one(conn, statements::ADD_AUDIT, values)?;
     if let Some(Person { name, address, device, note }) = person {

@@ -14,12 +14,13 @@ struct Migration {
 }
 
 /// In order; the first has the number 1.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: &[Migration] = &[
     Migration { name: "sessions", sql: include_str!("../../migrations/sqlite/0001_sessions.sql") },
     Migration { name: "foreign_tokens", sql: include_str!("../../migrations/sqlite/0002_foreign_tokens.sql") },
     Migration { name: "accounts", sql: include_str!("../../migrations/sqlite/0003_accounts.sql") },
     Migration { name: "audit", sql: include_str!("../../migrations/sqlite/0004_audit.sql") },
     Migration { name: "mail", sql: include_str!("../../migrations/sqlite/0005_mail.sql") },
+    Migration { name: "endings", sql: include_str!("../../migrations/sqlite/0006_endings.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
@@ -38,7 +39,7 @@ pub(super) fn applied(conn: &Connection, path: &Path) -> Result<usize, OpenError
     {
         return Err(OpenError::Newer { path: path.display().to_string(), found: *newest, known });
     }
-    for ((number, checksum), (expected, migration)) in found.iter().zip((1..).zip(&MIGRATIONS)) {
+    for ((number, checksum), (expected, migration)) in found.iter().zip((1..).zip(MIGRATIONS)) {
         if (*number, checksum.as_slice()) != (expected, digest(&SHA256, migration.sql.as_bytes()).as_ref()) {
             return Err(OpenError::Altered { path: path.display().to_string(), number: expected });
         }
@@ -48,7 +49,7 @@ pub(super) fn applied(conn: &Connection, path: &Path) -> Result<usize, OpenError
 
 /// Applies what is missing after the first `applied` migrations, each in one transaction with its record.
 pub(super) fn apply(conn: &mut Connection, applied: usize) -> Result<(), rusqlite::Error> {
-    for (number, migration) in (1_u32..).zip(&MIGRATIONS).skip(applied) {
+    for (number, migration) in (1_u32..).zip(MIGRATIONS).skip(applied) {
         let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(TABLE)?;
         transaction.execute_batch(migration.sql)?;

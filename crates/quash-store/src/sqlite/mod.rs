@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord,
-    Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head,
+    KeyRecord, Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -221,6 +221,11 @@ impl Store for SqliteStore {
 
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
         self.handles()?.reads.run(move |conn, _| post::mails_due(conn, until, limit)).await
+    }
+
+    async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {
+        let (of, after) = (of.clone(), after.to_vec());
+        self.handles()?.reads.run(move |conn, _| reader::endings(conn, &of, &after)).await
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Entry, ForeignLoaded, Head, KeyRecord, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded,
-    Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Ending, Entry, ForeignLoaded, Head, KeyRecord, ScopeKey, Sealed, Seq, Session, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -95,12 +95,25 @@ pub(super) fn account(conn: &Connection, head: Head, by: &AccountBy, now: Timest
     let account = match by {
         AccountBy::Name(folded) => rows::one(conn, statements::ACCOUNT_BY_NAME, [folded], rows::account)?,
         AccountBy::Subject(subject) => rows::one(conn, statements::ACCOUNT_BY_SUBJECT, [subject.as_str()], rows::account)?,
-        AccountBy::Email(folded) => {
-            let mut found = rows::all(conn, statements::ACCOUNT_BY_EMAIL, [folded], rows::account)?;
-            found.pop().filter(|_| found.is_empty())
+        AccountBy::Email(folded) => by_email(conn, folded, None)?,
+        AccountBy::NameOrEmail(folded) => {
+            let named = rows::one(conn, statements::ACCOUNT_BY_NAME, [folded], rows::account)?;
+            by_email(conn, folded, named)?
         }
     };
     loaded(conn, head, account, now)
+}
+
+/// The only account that has confirmed an address; else the one of that name; else the only one that has the address.
+fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<Option<Account>, Fault> {
+    let only = |statement: &str| {
+        let mut found = rows::all(conn, statement, [folded], rows::account)?;
+        Ok::<_, Fault>(found.pop().filter(|_| found.is_empty()))
+    };
+    match (only(statements::ACCOUNT_BY_CONFIRMED_EMAIL)?, named) {
+        (Some(account), _) | (None, Some(account)) => Ok(Some(account)),
+        (None, None) => only(statements::ACCOUNT_BY_EMAIL),
+    }
 }
 
 pub(super) fn foreign(
@@ -165,6 +178,17 @@ pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Ent
         found.extend(entries.into_iter().map(|entry| (entry.seq, entry)));
     }
     Ok(found.into_values().collect())
+}
+
+/// Two look-ups for each number: over the account, and over everything.
+pub(super) fn endings(conn: &Connection, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, Fault> {
+    let first = |subject: Option<&str>, after: i64| rows::one(conn, statements::FIRST_ENDING, params![subject, after], rows::ending);
+    let found = |after: &Seq| {
+        let after = i64::try_from(after.as_u64()).unwrap_or(i64::MAX);
+        let (own, everything) = (first(Some(of.as_str()), after)?, first(None, after)?);
+        Ok(own.into_iter().chain(everything).min_by_key(|(watermark, _)| *watermark).map(|(_, ending)| ending))
+    };
+    after.iter().map(found).collect()
 }
 
 pub(super) fn keys(conn: &Connection) -> Result<Vec<KeyRecord>, Fault> {

@@ -111,6 +111,12 @@ pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, Fault> {
     })
 }
 
+/// A watermark, and what it ended.
+pub(super) fn ending(columns: &mut Columns<'_, '_>) -> Result<(Seq, Ending), Fault> {
+    let watermark = columns.seq()?;
+    Ok((watermark, Ending { reason: reason(columns.text()?)?, at: columns.moment()?, actor: actor(columns.text()?)? }))
+}
+
 pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, Fault> {
     Ok(KeyRecord {
         kid: Kid::parse(columns.text()?).map_err(|_| Fault::Value("a key id"))?,

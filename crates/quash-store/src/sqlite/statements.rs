@@ -101,6 +101,8 @@ pub(super) const LONGEST_LIFETIME: &str = "SELECT longest_lifetime_ms FROM feed_
 pub(super) const ACCOUNT_BY_NAME: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.username_folded = ?1");
 pub(super) const ACCOUNT_BY_SUBJECT: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.subject = ?1");
 pub(super) const ACCOUNT_BY_EMAIL: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.email_folded = ?1 LIMIT 2");
+pub(super) const ACCOUNT_BY_CONFIRMED_EMAIL: &str =
+    concat!("SELECT ", account!(), " FROM account a WHERE a.email_folded = ?1 AND a.email_verified_at IS NOT NULL LIMIT 2");
 pub(super) const ACCOUNTS: &str =
     concat!("SELECT ", account!(), " FROM account a WHERE a.username_folded > ?1 ORDER BY a.username_folded LIMIT ?2");
 pub(super) const PASSWORD_CLASS_AFTER: &str = "SELECT min(password_class) FROM account WHERE password_class > ?1";
@@ -175,8 +177,8 @@ pub(super) const RAISE_LONGEST_LIFETIME: &str = "UPDATE feed_head SET longest_li
 
 // The audit.
 pub(super) const NEXT_AUDIT: &str = "UPDATE audit_head SET last = last + 1 WHERE id = 1 RETURNING last";
-pub(super) const ADD_AUDIT: &str =
-    "INSERT INTO audit (id, at, event, actor, reason, subject, sid, kid, seq) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+pub(super) const ADD_AUDIT: &str = "INSERT INTO audit (id, at, event, actor, reason, subject, sid, kid, seq, watermark) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 pub(super) const ADD_PERSON: &str = "INSERT INTO audit_person (id, name, address, device, author, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(super) const AUDIT_HEAD: &str = "SELECT h.last, s.first_id, s.first_chain, s.last_id, s.last_chain, s.at, s.signed \
      FROM audit_head h LEFT JOIN audit_seal s ON s.id = h.id WHERE h.id = 1";
@@ -192,6 +194,8 @@ pub(super) const BLANK_PERSONS: &str = "DELETE FROM audit_person WHERE id IN (SE
      WHERE u.subject = ?1 AND u.event <> 'account_deleted' ORDER BY u.id LIMIT ?2)";
 pub(super) const ALL_BLANKED: &str = "UPDATE gone SET blanked = 1 WHERE subject = ?1";
 pub(super) const AUDIT: &str = concat!("SELECT ", audit!(), " WHERE u.id > ?1 ORDER BY u.id LIMIT ?2");
+pub(super) const FIRST_ENDING: &str = "SELECT watermark, reason, at, actor FROM audit INDEXED BY audit_watermark \
+     WHERE subject IS ?1 AND watermark > ?2 ORDER BY watermark LIMIT 1";
 pub(super) const AUDIT_OF: &str = concat!("SELECT ", audit!(), " WHERE u.subject = ?3 AND u.id > ?1 ORDER BY u.id LIMIT ?2");
 
 // Flows and mails.

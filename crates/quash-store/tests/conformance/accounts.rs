@@ -48,6 +48,22 @@ pub(crate) async fn an_account_is_found_by_an_address_that_one_has(store: &dyn S
     assert_eq!(found("kim@example.org").await, None);
 }
 
+pub(crate) async fn a_confirmed_address_goes_before_a_name_and_a_name_before_another_address(store: &dyn Store) {
+    commit(store, add(with_email("dana", "kim@example.org"))).await;
+    let found = async |folded: &str| {
+        let found = store.account(&AccountBy::NameOrEmail(folded.into()), NOW).await.expect("a look").account;
+        found.map(|account| account.subject.to_string())
+    };
+    assert_eq!(found("kim@example.org").await.as_deref(), Some("dana"));
+    assert_eq!((found("dana").await.as_deref(), found("kim").await), (Some("dana"), None));
+    commit(store, add(Account { subject: subject("kim"), ..account("kim@example.org") })).await;
+    assert_eq!(found("kim@example.org").await.as_deref(), Some("kim"));
+    let confirmed = Email { verified_at: Some(NOW), ..Email::parse("kim@example.org").expect("an address") };
+    let fields = AccountFields { email: Some(Some(confirmed)), ..AccountFields::default() };
+    commit(store, edit("dana", 1, fields, Ends::Nothing)).await;
+    assert_eq!(found("kim@example.org").await.as_deref(), Some("dana"));
+}
+
 pub(crate) async fn an_account_needs_an_unused_subject_name_and_address(store: &dyn Store) {
     commit(store, add(with_email("dana", "dana@example.org"))).await;
     let renamed = |name: &str| Account { subject: subject("other"), ..account(name) };

@@ -1,8 +1,8 @@
 //! The audit: each event leaves its entry in the transaction that it is, and nothing else does.
 
 use quash_core::model::{
-    AccountFields, AccountState, Actor, Audit, AuditPlace, AuditSeal, Change, Ends, Event, Note, Person, Reason, ScopeKind, SealedEntry,
-    Sealing,
+    AccountFields, AccountState, Actor, Audit, AuditPlace, AuditSeal, Change, Ends, Event, NewEntry, Note, Person, Reason, ScopeKind,
+    SealedEntry, Sealing, Seq,
 };
 use quash_store::Store;
 
@@ -139,4 +139,46 @@ pub(crate) async fn what_is_personal_about_a_deleted_account_is_blanked(store: &
     assert_eq!((kim.name.as_deref(), deletion.note.and_then(|note| note.author).as_deref()), (Some("kim"), Some("ops")));
     let sealing = store.audit(0, None, 1).await.expect("a look")[0].sealing.expect("it stays sealed");
     assert_eq!((sealing.salt, sealing.person), (None, Some([8; 32])));
+}
+
+pub(crate) async fn a_watermark_says_why_with_its_first_entry_after_the_opening(store: &dyn Store) {
+    two_sessions(store).await;
+    commit(store, add(account("kim"))).await;
+    let start = head(store).await;
+    let of = |reason| NewEntry { reason, ..entry(ScopeKind::Subject, 77) };
+    let sessions = |reason| Ends::Sessions { entry: of(reason), survivor: None };
+    // Nothing of this raises a watermark over dana.
+    commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: vec![entry(ScopeKind::Token, 9)] }).await;
+    let fields = AccountFields::default;
+    let renewed = Change::EditAccount(Box::new(quash_core::model::AccountEdit {
+        event: Event::ClaimsChanged,
+        ends: Ends::Access(of(Reason::ClaimsChanged)),
+        ..quash_core::model::AccountEdit::of(&read(store, "dana").await, Event::ClaimsChanged, Actor::Operator, at(1))
+    }));
+    commit(store, renewed).await;
+    commit(store, Change::Revoke { entry: entry(ScopeKind::Everything, 5) }).await;
+    commit(store, edit("kim", 1, fields(), sessions(Reason::Locked))).await;
+    let quiet = head(store).await;
+    let reasons = async |after: &[Seq]| -> Vec<Option<Reason>> {
+        let found = store.endings(&subject("dana"), after).await.expect("a look");
+        found.into_iter().map(|ending| ending.map(|ending| ending.reason)).collect()
+    };
+    assert_eq!(reasons(&[start, quiet, Seq::MAX]).await, [None, None, None]);
+    commit(store, edit("dana", 2, fields(), sessions(Reason::PasswordReset))).await;
+    let reset = head(store).await;
+    commit(store, Change::EndEverything { entry: NewEntry { reason: Reason::Restored, ..entry(ScopeKind::Everything, 8) } }).await;
+    let everything = head(store).await;
+    commit(store, edit("dana", 3, fields(), sessions(Reason::Deactivated))).await;
+    let last = head(store).await;
+    assert_eq!(
+        reasons(&[everything, start, reset, quiet, last]).await,
+        [Some(Reason::Deactivated), Some(Reason::PasswordReset), Some(Reason::Restored), Some(Reason::PasswordReset), None]
+    );
+    let ending = store.endings(&subject("dana"), &[quiet]).await.expect("a look")[0].clone().expect("a reset");
+    assert_eq!((ending.at, ending.actor), (at(300), Actor::Operator));
+    assert_eq!(
+        store.endings(&subject("nobody"), &[start]).await.expect("a look")[0].as_ref().map(|found| found.reason),
+        Some(Reason::Restored)
+    );
+    assert_eq!(store.endings(&subject("dana"), &[]).await, Ok(Vec::new()));
 }

@@ -39,6 +39,7 @@ for_each_store! {
         a_new_store_is_empty
         an_account_is_read_back
         an_account_is_found_by_an_address_that_one_has
+        a_confirmed_address_goes_before_a_name_and_a_name_before_another_address
         an_account_needs_an_unused_subject_name_and_address
         accounts_come_in_the_order_of_their_names
         a_better_hash_is_no_new_version
@@ -57,6 +58,7 @@ for_each_store! {
         what_was_sealed_once_is_not_sealed_again
         the_audit_forgets_from_its_beginning
         what_is_personal_about_a_deleted_account_is_blanked
+        a_watermark_says_why_with_its_first_entry_after_the_opening
     }
     sessions {
         a_session_is_read_back

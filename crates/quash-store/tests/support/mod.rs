@@ -251,6 +251,8 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
             }
         }
         told += &format!("{sessions:#?}\n");
+        let opened: Vec<Seq> = sessions.iter().map(|session| session.opened_seq).chain([Seq::ZERO]).collect();
+        told += &format!("{:?}\n", store.endings(&account.subject, &opened).await);
     }
     told
 }

@@ -1,0 +1,138 @@
+//! What is read from all that a store knows. What each change does to it is next door.
+
+use std::collections::BTreeSet;
+
+use quash_core::model::{
+    Account, AccountBy, AccountLoaded, Audit, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, ScopeKey, Sealed, Seq,
+    Session, SessionId, SessionLoaded, Subject, Timestamp,
+};
+
+use super::State;
+use crate::memory::post::Post;
+
+impl State {
+    pub(in crate::memory) fn head(&self) -> Head {
+        Head { seq: self.seq, chain: self.chain, sessions_before: self.sessions_before, foreign_after: self.foreign_after }
+    }
+
+    pub(in crate::memory) fn account(&self, by: &AccountBy, now: Timestamp) -> AccountLoaded {
+        let account = match by {
+            AccountBy::Name(folded) => self.accounts.values().find(|account| account.username.folded() == folded),
+            AccountBy::Subject(subject) => self.accounts.get(subject),
+            AccountBy::Email(folded) => self.confirmed(folded).or_else(|| self.addressed(folded)),
+            AccountBy::NameOrEmail(folded) => {
+                let named = || self.accounts.values().find(|account| account.username.folded() == folded);
+                self.confirmed(folded).or_else(named).or_else(|| self.addressed(folded))
+            }
+        };
+        self.loaded(account, now)
+    }
+
+    /// The only account that has confirmed an address.
+    fn confirmed(&self, folded: &str) -> Option<&Account> {
+        let confirmed =
+            |account: &&Account| account.email.as_ref().is_some_and(|email| email.verified_at.is_some() && email.folded() == folded);
+        only(self.accounts.values().filter(confirmed))
+    }
+
+    /// The only account that has an address.
+    fn addressed(&self, folded: &str) -> Option<&Account> {
+        only(self.accounts.values().filter(|account| account.email.as_ref().is_some_and(|email| email.folded() == folded)))
+    }
+
+    pub(in crate::memory) fn foreign(&self, key: ScopeKey, scopes: &[ScopeKey], by: Option<&AccountBy>, now: Timestamp) -> ForeignLoaded {
+        let session = self.adopted_by(key);
+        let adopted = session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
+        ForeignLoaded {
+            account: by.map_or_else(|| self.loaded(None, now), |by| self.account(by, now)),
+            adopted,
+            revoked: scopes.iter().any(|scope| self.is_logged(*scope)),
+        }
+    }
+
+    pub(in crate::memory) fn accounts(&self, after: Option<&str>, limit: u32) -> Vec<Account> {
+        let mut accounts: Vec<_> =
+            self.accounts.values().filter(|account| after.is_none_or(|after| account.username.folded() > after)).cloned().collect();
+        accounts.sort_by(|a, b| a.username.folded().cmp(b.username.folded()));
+        accounts.truncate(limit as usize);
+        accounts
+    }
+
+    pub(in crate::memory) fn password_classes(&self, limit: u32) -> Vec<String> {
+        let classes: BTreeSet<_> = self.accounts.values().filter_map(|account| account.password.as_ref()?.class()).collect();
+        classes.into_iter().take(limit as usize).map(str::to_owned).collect()
+    }
+
+    pub(in crate::memory) fn session(&self, id: SessionId) -> SessionLoaded {
+        let session = self.sessions.get(&id);
+        let found = session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
+        SessionLoaded { head: self.head(), found }
+    }
+
+    pub(in crate::memory) fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Vec<Session> {
+        let of_account = self.sessions.values().filter(|session| session.subject == *subject);
+        of_account.filter(|session| after.is_none_or(|after| session.id > after)).take(limit as usize).cloned().collect()
+    }
+
+    pub(in crate::memory) fn entries_after(&self, after: Seq, limit: u32) -> Vec<Entry> {
+        self.log.values().map(|logged| &logged.entry).filter(|entry| entry.seq > after).take(limit as usize).cloned().collect()
+    }
+
+    pub(in crate::memory) fn entries_of(&self, keys: &[ScopeKey]) -> Vec<Entry> {
+        self.log.values().map(|logged| &logged.entry).filter(|entry| keys.contains(&entry.key)).cloned().collect()
+    }
+
+    pub(in crate::memory) fn flow(&self, id: FlowId) -> FlowLoaded {
+        let flow = self.post.flow(id).cloned();
+        let account = flow.as_ref().and_then(|flow| self.accounts.get(flow.subject.as_ref()?)).cloned();
+        FlowLoaded { head: self.head(), flow, account }
+    }
+
+    pub(in crate::memory) fn post(&self) -> &Post {
+        &self.post
+    }
+
+    pub(in crate::memory) fn endings(&self, of: &Subject, after: &[Seq]) -> Vec<Option<Ending>> {
+        let over = |audit: &&Audit| audit.new.raises_a_watermark() && audit.new.subject.as_ref().is_none_or(|subject| subject == of);
+        let raised: Vec<&Audit> = self.audit.all().filter(over).collect();
+        let first = |after: &Seq| raised.iter().find(|audit| audit.seq > Some(*after)).and_then(|audit| audit.new.end());
+        after.iter().map(first).collect()
+    }
+
+    pub(in crate::memory) fn keys(&self) -> Vec<KeyRecord> {
+        let mut keys: Vec<_> = self.keys.values().cloned().collect();
+        keys.sort_by(|a, b| (a.created_at, &a.kid).cmp(&(b.created_at, &b.kid)));
+        keys
+    }
+
+    pub(in crate::memory) fn secret(&self, name: &str) -> Option<Sealed> {
+        self.secrets.get(name).cloned()
+    }
+
+    pub(in crate::memory) fn remembered(&self, name: &str) -> Option<String> {
+        self.remembered.get(name).cloned()
+    }
+
+    pub(in crate::memory) fn longest_lifetime(&self) -> u64 {
+        self.longest_lifetime_ms
+    }
+
+    fn loaded(&self, account: Option<&Account>, now: Timestamp) -> AccountLoaded {
+        let head = self.head();
+        let counted: Vec<&Session> = account.map_or_else(Vec::new, |account| {
+            let of_account = self.sessions.values().filter(|session| session.subject == account.subject);
+            of_account.filter(|session| session.is_live(account, &head) && session.idle_until > now).collect()
+        });
+        AccountLoaded {
+            head,
+            account: account.cloned(),
+            live_sessions: u32::try_from(counted.len()).unwrap_or(u32::MAX),
+            idlest: counted.iter().min_by_key(|session| (session.rotated_at, session.id)).map(|session| (*session).clone()),
+        }
+    }
+}
+
+/// The first, if there is no second.
+fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
+    found.next().filter(|_| found.next().is_none())
+}
