@@ -17,6 +17,9 @@ use crate::surrogates::{Mark, marked};
 
 /// The largest body, in bytes.
 const BODY_BYTES: usize = 64 * 1024;
+/// How many unknown fields are told, and how much of their names, in characters.
+const UNKNOWN: usize = 10;
+const UNKNOWN_CHARS: usize = 50;
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
 
@@ -32,6 +35,8 @@ pub(crate) enum BodyFault {
     NotAnObject(&'static str),
     Nothing,
     Fields(Vec<(&'static str, FieldFault)>),
+    /// Fields that nobody sets here, by their names as far as these are told.
+    Unknown(Vec<String>),
 }
 
 /// What is wrong with a field, in the words of Django REST framework.
@@ -80,6 +85,16 @@ impl Fields {
         Ok(Self { values, ..Self::default() })
     }
 
+    /// Reads the fields of a request to one of our own paths: JSON alone, which no form of another site can send.
+    pub(crate) async fn read_json(request: Request) -> Result<Self, BodyFault> {
+        let (parts, body) = request.into_parts();
+        let bytes = read_whole(body).await?;
+        match media_type(&parts.headers, &bytes).as_str() {
+            "application/json" => of_json(&bytes),
+            other => Err(BodyFault::MediaType(other.chars().take(100).collect())),
+        }
+    }
+
     /// Takes a text; a missing or wrong one is remembered, so that all faults can be told at once.
     pub(crate) fn text(&mut self, name: &'static str, take: Take, longest: usize) -> String {
         let taken = match self.values.remove(name) {
@@ -102,6 +117,15 @@ impl Fields {
     /// Whether there is a field of a name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
+    }
+
+    /// As [`Fields::done`], and every field must have been taken.
+    pub(crate) fn done_with_all(self) -> Result<(), BodyFault> {
+        if self.values.is_empty() {
+            return self.done();
+        }
+        let names = self.values.keys().take(UNKNOWN).map(|name| name.chars().take(UNKNOWN_CHARS).collect());
+        Err(BodyFault::Unknown(names.collect()))
     }
 
     /// What was wrong with the texts that were taken.

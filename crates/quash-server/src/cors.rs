@@ -1,8 +1,8 @@
 //! Cross-origin requests (the Fetch standard's CORS protocol): pages of the origins that an operator names may read
 //! answers, and nobody else's. Without a named origin nothing here does anything.
 //!
-//! Origins are compared byte by byte, and named one at a time, never with `*`. There are no cookies that a page could
-//! use without knowing a token, so `Access-Control-Allow-Credentials` is never sent; it would stand in [`permit`].
+//! Origins are compared byte by byte, and named one at a time, never with `*`. Only where refresh tokens travel in a cookie
+//! may a page send cookies, with `Access-Control-Allow-Credentials`.
 
 use std::sync::Arc;
 
@@ -11,11 +11,12 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderName, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderName, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use crate::cookie::RefreshCookie;
 use crate::door::Door;
 use crate::origin::Origin;
 
@@ -42,7 +43,7 @@ pub(crate) async fn across_origins(State(door): State<Arc<Door>>, request: Reque
         _ => next.run(request).await,
     };
     if let Some(origin) = origin {
-        permit(answer.headers_mut(), origin);
+        permit(answer.headers_mut(), origin, door.settings.refresh_cookie);
     }
     // What is answered depends on the origin, also where the origin is none of those named.
     answer.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
@@ -76,7 +77,10 @@ fn preflight(token: &HeaderName) -> Response {
     answer
 }
 
-fn permit(headers: &mut HeaderMap, origin: HeaderValue) {
+fn permit(headers: &mut HeaderMap, origin: HeaderValue, cookie: RefreshCookie) {
+    if cookie == RefreshCookie::On {
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
 }

@@ -16,7 +16,6 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{PROBLEM, of_type, token_json, with_header};
-use crate::body::BodyFault;
 use crate::settings::{Compat, DoorSettings};
 
 /// Every code that an error can have.
@@ -30,6 +29,8 @@ pub enum Code {
     BadAuthorizationHeader,
     /// Name and password don't open an account.
     BadCredentials,
+    /// The password is good for nothing but being changed.
+    PasswordChangeRequired,
     /// The address must be confirmed first.
     EmailNotVerified,
     /// The token's account may not be used.
@@ -38,12 +39,24 @@ pub enum Code {
     UserNotFound,
     /// The token's account has been deactivated.
     UserInactive,
+    /// The password that was asked for again is wrong.
+    WrongPassword,
     /// The token is of another password.
     PasswordChanged,
+    /// The token has no session that could go on.
+    SessionRequired,
     /// Two tokens are of two accounts.
     TokensOfTwoAccounts,
+    /// Another account has the name.
+    NameTaken,
     /// A new password isn't taken.
     PasswordRefused,
+    /// A setting lets no user change this.
+    ChangeNotAllowed,
+    /// A refresh token is in the body and in the cookie, or twice in the cookie.
+    TwoTokens,
+    /// Another site has sent the request.
+    CrossSite,
     /// The body can't be read, or a field in it is wrong.
     InvalidRequest,
     /// The body is of another type.
@@ -68,18 +81,25 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 28] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
         Self::BadCredentials,
+        Self::PasswordChangeRequired,
         Self::EmailNotVerified,
         Self::NoActiveAccount,
         Self::UserNotFound,
         Self::UserInactive,
+        Self::WrongPassword,
         Self::PasswordChanged,
+        Self::SessionRequired,
         Self::TokensOfTwoAccounts,
+        Self::NameTaken,
         Self::PasswordRefused,
+        Self::ChangeNotAllowed,
+        Self::TwoTokens,
+        Self::CrossSite,
         Self::InvalidRequest,
         Self::UnsupportedMediaType,
         Self::BodyTooLarge,
@@ -135,6 +155,13 @@ impl Code {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::Unavailable
+            | Self::PasswordChangeRequired
+            | Self::WrongPassword
+            | Self::SessionRequired
+            | Self::NameTaken
+            | Self::ChangeNotAllowed
+            | Self::TwoTokens
+            | Self::CrossSite
             | Self::InternalError => true,
         }
     }
@@ -150,6 +177,8 @@ impl Code {
                 "The Authorization header must hold the scheme and the token, separated by a blank, and must be sent once."),
             Self::BadCredentials => ("bad_credentials", StatusCode::UNAUTHORIZED, "Bad credentials",
                 "No active account has this name and password. Which of the two is wrong, or whether the account is inactive, is not told."),
+            Self::PasswordChangeRequired => ("password_change_required", StatusCode::UNAUTHORIZED, "Password must be changed",
+                "Name and password are right, but the password is one that was given out to be changed. Send it with a new one to `/v1/password`, and sign in with that."),
             Self::EmailNotVerified => ("email_not_verified", StatusCode::UNAUTHORIZED, "E-mail address not verified",
                 "Name and password are right, but the account's e-mail address must be confirmed first."),
             Self::NoActiveAccount => ("no_active_account", StatusCode::UNAUTHORIZED, "No active account",
@@ -158,12 +187,24 @@ impl Code {
                 "The token is good, but there is no account of its user."),
             Self::UserInactive => ("user_inactive", StatusCode::UNAUTHORIZED, "User inactive",
                 "The token is good, but its account has been deactivated."),
+            Self::WrongPassword => ("wrong_password", StatusCode::FORBIDDEN, "Wrong password",
+                "The access token is good, but what was asked for also needs the account's password, and that is wrong, or cannot be used now. Nothing was changed."),
             Self::PasswordChanged => ("password_changed", StatusCode::UNAUTHORIZED, "Password changed",
                 "The token was issued for another password than the account has now. Sign in again."),
+            Self::SessionRequired => ("session_required", StatusCode::FORBIDDEN, "Session required",
+                "The token is another issuer's and has no session here that could go on while the others end. Exchange it, or sign in."),
             Self::TokensOfTwoAccounts => ("tokens_of_two_accounts", StatusCode::BAD_REQUEST, "Tokens of two accounts",
                 "The access token in the header and the refresh token in the body belong to two accounts. Nothing was ended; send two tokens of one account."),
+            Self::NameTaken => ("name_taken", StatusCode::CONFLICT, "Name taken",
+                "Another account has this name, or one that looks like it. Choose another."),
             Self::PasswordRefused => ("password_refused", StatusCode::BAD_REQUEST, "Password refused",
                 "The new password is not taken; the answer says why. Nothing was changed: choose another."),
+            Self::ChangeNotAllowed => ("change_not_allowed", StatusCode::FORBIDDEN, "Change not allowed",
+                "Users cannot change this themselves here. Ask whoever runs the service."),
+            Self::TwoTokens => ("two_tokens", StatusCode::BAD_REQUEST, "Two refresh tokens",
+                "There is a refresh token in the cookie and another in the body, or the cookie came twice. Which one is meant is not guessed; send one."),
+            Self::CrossSite => ("cross_site", StatusCode::FORBIDDEN, "Sent by another site",
+                "A page of another site had the browser send this request, and the service keeps refresh tokens in a cookie. Pages of an origin that the setting http.cors_origins names may send it."),
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "Invalid request",
                 "The body could not be read, or a field in it is missing or wrong. The answer names the field and the fault."),
             Self::UnsupportedMediaType => ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type",
@@ -199,13 +240,18 @@ pub(crate) struct Fault {
     /// Whether the code stands in a body of the paths that follow Simple JWT.
     code_is_told: bool,
     /// The whole body, where Simple JWT has one that isn't `{"detail", "code"}`.
-    body: Option<Value>,
+    body: Option<Box<Value>>,
 }
 
 impl Fault {
-    fn new(code: Code, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let code_is_told = code.is_told_by_simple_jwt();
         Self { code, detail: detail.into(), reason: None, retry_after: None, allow: None, code_is_told, body: None }
+    }
+
+    /// With a whole body of its own.
+    pub(crate) fn with_body(self, body: Value) -> Self {
+        Self { body: Some(Box::new(body)), ..self }
     }
 
     /// What a use case failed with, where the site's claims have these names.
@@ -229,11 +275,11 @@ impl Fault {
                 .iter()
                 .map(|class| json!({ "token_class": class.class(), "token_type": class.as_str(), "message": message(*class) }))
                 .collect();
-            self.body = Some(json!({
+            self.body = Some(Box::new(json!({
                 "detail": "Given token not valid for any token type",
                 "code": self.code.as_str(),
                 "messages": messages,
-            }));
+            })));
         }
         self
     }
@@ -270,6 +316,22 @@ impl Fault {
         Self::new(Code::NotAcceptable, "Could not satisfy the request Accept header.")
     }
 
+    /// A refresh token stands in two places.
+    pub(crate) fn two_tokens() -> Self {
+        Self::new(Code::TwoTokens, "There are two refresh tokens: in the cookie and in the body, or twice in the cookie.")
+    }
+
+    /// A refresh token doesn't fit into its cookie.
+    pub(crate) fn too_long_for_a_cookie() -> Self {
+        let detail = "The tokens of this account are too long for a cookie.";
+        Self { retry_after: Some(Duration::from_secs(60)), ..Self::new(Code::Unavailable, detail) }
+    }
+
+    /// A page of another site has sent the request.
+    pub(crate) fn cross_site() -> Self {
+        Self::new(Code::CrossSite, "The request comes from a page of another site.")
+    }
+
     /// A fault in the program.
     pub(crate) fn internal() -> Self {
         Self::new(Code::InternalError, "The request failed because of a fault in the program.")
@@ -283,7 +345,7 @@ impl Fault {
     /// The answer on a path that follows Simple JWT.
     pub(crate) fn into_token_answer(self, settings: &DoorSettings) -> Response {
         let body = match &self.body {
-            Some(body) => body.clone(),
+            Some(body) => (**body).clone(),
             None => {
                 let mut body = Map::new();
                 body.insert("detail".into(), self.detail.clone().into());
@@ -310,6 +372,9 @@ impl Fault {
             code: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             reason: Option<&'a str>,
+            /// The fields and their faults.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            errors: Option<&'a Value>,
         }
         let code = self.code;
         let problem = Problem {
@@ -319,6 +384,7 @@ impl Fault {
             detail: &self.detail,
             code: code.as_str(),
             reason: self.reason.map(Reason::as_str),
+            errors: self.body.as_deref(),
         };
         self.with_headers(of_type(code.status(), PROBLEM, &problem), settings)
     }
@@ -354,6 +420,15 @@ impl Fault {
             Refusal::TokenRevoked(reason) => Self { reason, ..Self::new(Code::TokenNotValid, "Token is blacklisted") },
             Refusal::BadCredentials => Self::new(Code::BadCredentials, "No active account found with the given credentials"),
             Refusal::EmailNotVerified => Self::new(Code::EmailNotVerified, "The e-mail address of this account is not verified."),
+            Refusal::PasswordChangeRequired => {
+                Self::new(Code::PasswordChangeRequired, "The password of this account must be changed first.")
+            }
+            Refusal::WrongPassword => Self::new(Code::WrongPassword, "The password is wrong."),
+            Refusal::SessionNotFound => Self::not_found(),
+            Refusal::SessionRequired => Self::new(Code::SessionRequired, "The token has no session of this service."),
+            Refusal::NameRefused(fault) => Self::of_field("username", &format!("The name {fault}.")),
+            Refusal::NameTaken => Self::new(Code::NameTaken, "Another account has this name."),
+            Refusal::ChangeNotAllowed => Self::new(Code::ChangeNotAllowed, "Users cannot change this here."),
             Refusal::NoActiveAccount => Self::new(Code::NoActiveAccount, "No active account found for the given token."),
             Refusal::TokensOfTwoAccounts => {
                 Self::new(Code::TokensOfTwoAccounts, "The access token and the refresh token belong to two accounts.")
@@ -388,36 +463,6 @@ impl From<HeaderFault> for Fault {
                 Self::new(Code::BadAuthorizationHeader, "Authorization header must contain two space-delimited values")
             }
         }
-    }
-}
-
-impl From<BodyFault> for Fault {
-    fn from(fault: BodyFault) -> Self {
-        match fault {
-            BodyFault::TooLarge => Self::new(Code::BodyTooLarge, "The request body is larger than 64 KiB."),
-            BodyFault::TooSlow => Self::new(Code::BodyTimeout, "The request body did not arrive in time."),
-            BodyFault::Cut => Self::new(Code::InvalidRequest, "The request body is incomplete."),
-            BodyFault::MediaType(media_type) => {
-                Self::new(Code::UnsupportedMediaType, format!("Unsupported media type \"{media_type}\" in request."))
-            }
-            BodyFault::Json(what) => Self::new(Code::InvalidRequest, format!("JSON parse error - {what}")),
-            BodyFault::Multipart => Self::new(Code::InvalidRequest, "Multipart form parse error - Invalid boundary or body"),
-            BodyFault::NotAnObject(kind) => {
-                let message = format!("Invalid data. Expected a dictionary, but got {kind}.");
-                Self::of_fields(json!({ "non_field_errors": [message] }))
-            }
-            BodyFault::Nothing => Self::of_fields(json!({ "non_field_errors": ["No data provided"] })),
-            BodyFault::Fields(fields) => {
-                let body: Map<_, _> = fields.into_iter().map(|(name, fault)| (name.to_owned(), json!([fault.to_string()]))).collect();
-                Self::of_fields(body.into())
-            }
-        }
-    }
-}
-
-impl Fault {
-    fn of_fields(body: Value) -> Self {
-        Self { body: Some(body), ..Self::new(Code::InvalidRequest, "A field is missing or wrong.") }
     }
 }
 

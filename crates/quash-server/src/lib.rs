@@ -15,6 +15,12 @@ mod client;
 
 mod surrogates;
 
+mod refused_body;
+
+mod cookie;
+
+mod label;
+
 mod answer;
 
 mod negotiation;
@@ -26,6 +32,8 @@ mod origin;
 mod layers;
 
 mod cors;
+
+mod cross_site;
 
 mod accept;
 
@@ -40,6 +48,7 @@ mod unread;
 mod certificate;
 
 pub use accept::serve;
+pub use cookie::RefreshCookie;
 pub use error::Code;
 pub use listen::{Listener, SocketFault};
 pub use origin::{Origin, OriginFault};

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, any, get, options, post};
+use axum::routing::{MethodRouter, any, delete, get, options, post};
 use quash_service::Service;
 use quash_verify::GuardLayer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -14,6 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::api;
 use crate::api::describe::describe;
 use crate::cors::across_origins;
+use crate::cross_site::same_site;
 use crate::door::Door;
 use crate::error::Fault;
 use crate::layers::{bound, surround};
@@ -38,7 +39,14 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .merge(simple_jwt(&door, &token("/token/verify"), post(api::verify::verify)))
         .merge(simple_jwt(&door, &token("/token/blacklist"), post(api::blacklist::blacklist)))
         .merge(simple_jwt(&door, &token("/logout"), post(api::logout::log_out)))
-        .merge(guarded(&door, "/v1/me", READ, get(api::me::me)))
+        .merge(guarded(&door, "/v1/me", "GET, HEAD, PATCH, DELETE", get(api::me::me).patch(api::own::rename).delete(api::own::delete)))
+        .merge(guarded(&door, "/v1/me/password", "POST", post(api::own::change_password)))
+        .merge(guarded(&door, "/v1/me/deactivate", "POST", post(api::own::deactivate)))
+        .merge(guarded(&door, "/v1/me/sessions", READ, get(api::sessions::list)))
+        .merge(guarded(&door, "/v1/me/sessions/end-others", "POST", post(api::sessions::end_others)))
+        .merge(guarded(&door, "/v1/me/sessions/end-all", "POST", post(api::sessions::end_all)))
+        .merge(guarded(&door, "/v1/me/sessions/{sid}", "DELETE", delete(api::sessions::end_one)))
+        .route("/v1/password", only("POST", post(api::own::change_one_time_password)))
         .route("/.well-known/jwks.json", only(READ, get(api::jwks::jwks)))
         .route("/livez", only(READ, get(api::health::livez)))
         .route("/readyz", only(READ, get(api::health::readyz)))
@@ -50,6 +58,7 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .fallback(any(not_found))
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(from_fn_with_state(Arc::clone(&door), bound))
+        .layer(from_fn_with_state(Arc::clone(&door), same_site))
         .layer(from_fn_with_state(Arc::clone(&door), across_origins))
         .layer(from_fn_with_state(Arc::clone(&door), surround))
         .layer(from_fn(read_out))

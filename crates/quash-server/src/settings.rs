@@ -2,6 +2,7 @@
 
 use quash_verify::TokenHeader;
 
+use crate::cookie::RefreshCookie;
 use crate::origin::Origin;
 
 /// What an operator may choose about the door.
@@ -17,6 +18,8 @@ pub struct DoorSettings {
     pub behind_proxy: bool,
     /// Whose pages may read answers. Nobody's by default.
     pub cors_origins: Vec<Origin>,
+    /// Whether refresh tokens travel in a cookie.
+    pub refresh_cookie: RefreshCookie,
 }
 
 /// How closely answers follow Simple JWT's.
@@ -37,6 +40,7 @@ impl Default for DoorSettings {
             compat: Compat::default(),
             behind_proxy: false,
             cors_origins: Vec::new(),
+            refresh_cookie: RefreshCookie::default(),
         }
     }
 }

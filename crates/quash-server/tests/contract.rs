@@ -369,13 +369,20 @@ fn codes_are_a_closed_list() {
     401 not_authenticated
     401 bad_authorization_header
     401 bad_credentials
+    401 password_change_required
     401 email_not_verified
     401 no_active_account
     401 user_not_found
     401 user_inactive
+    403 wrong_password
     401 password_changed
+    403 session_required
     400 tokens_of_two_accounts
+    409 name_taken
     400 password_refused
+    403 change_not_allowed
+    400 two_tokens
+    403 cross_site
     400 invalid_request
     415 unsupported_media_type
     413 body_too_large

@@ -1,11 +1,9 @@
-//! Accounts and their sessions, as an operator or their owner sees them.
+//! Accounts, as an operator sees them: adding them and looking at them. What becomes of them is next door.
 
 use quash_core::model::{
-    Account, AccountBy, AccountState, Actor, Change, CustomClaims, Email, Jti, Name, NameFault, PasswordFault, PasswordHash, Reason,
-    Refusal, Scope, Seq, Session, SessionId, SessionState, Subject, Timestamp, fold, limits,
+    Account, AccountBy, AccountState, Actor, Change, CustomClaims, Email, Jti, Name, NameFault, PasswordFault, PasswordHash, Seq, Subject,
+    Timestamp, fold, limits,
 };
-use quash_core::token::Origin;
-use quash_core::watch::Live;
 use quash_store::StoreError;
 use zeroize::Zeroizing;
 
@@ -73,26 +71,6 @@ pub enum AddFault {
     /// Ours.
     #[error("the account could not be added now")]
     Failed(Failure),
-}
-
-/// An account as its owner sees it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Me {
-    /// The account.
-    pub account: Account,
-    /// The session that asks; a token of another issuer has none.
-    pub session: Option<SessionId>,
-}
-
-/// A session as it is seen in a list.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SessionSeen {
-    /// The session.
-    pub session: Session,
-    /// Whether it is live: neither ended, nor covered by a watermark, nor expired.
-    pub live: bool,
-    /// Why it ended, where that is known.
-    pub reason: Option<Reason>,
 }
 
 impl Service {
@@ -179,49 +157,6 @@ impl Service {
     /// The store is away.
     pub async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, Failure> {
         Ok(self.desk.store.accounts(after, limit.min(limits::PAGE)).await?)
-    }
-
-    /// A page of an account's sessions, oldest first, after the id `after`.
-    ///
-    /// # Errors
-    /// The store is away.
-    pub async fn sessions(&self, account: &Account, after: Option<SessionId>, limit: u32) -> Result<Vec<SessionSeen>, Failure> {
-        let desk = &*self.desk;
-        let now = desk.clock.now();
-        let head = desk.store.head().await?;
-        let scopes = desk.guard.scopes();
-        let watermarks = desk.store.entries_of(&[scopes.account(account), scopes.key(&Scope::Everything)]).await?;
-        let sessions = desk.store.sessions_of(&account.subject, after, limit.min(limits::PAGE)).await?;
-        let seen = |session: Session| {
-            let reason = match &session.state {
-                SessionState::Ended(ending) => Some(ending.reason),
-                SessionState::Live if session.is_live(account, &head) => None,
-                SessionState::Live => watermarks.iter().find(|entry| entry.seq > session.opened_seq).map(|entry| entry.reason),
-            };
-            let live = session.is_live(account, &head) && now < session.idle_until;
-            SessionSeen { session, live, reason }
-        };
-        Ok(sessions.into_iter().map(seen).collect())
-    }
-
-    /// The account of a live token.
-    ///
-    /// # Errors
-    /// It has none any more, or the store is away.
-    pub async fn me(&self, live: &Live) -> Result<Me, Failure> {
-        let desk = &*self.desk;
-        if let Origin::Foreign(_) = live.authentic().origin() {
-            let account = desk.foreign_account(live.authentic()).await?;
-            return Ok(Me { account, session: None });
-        }
-        let (session, _) = live.authentic().place()?;
-        let (_, account) = desk.store.session(session).await?.found.ok_or(Refusal::AccountNotFound)?;
-        let (scopes, user_id) = (desk.guard.scopes(), live.claims().user_id.as_deref().unwrap_or_default());
-        // Who stole a signing key can write any name into a token, but no row.
-        if scopes.account(&account) != scopes.user_id(user_id) {
-            return Err(Refusal::AccountNotFound.into());
-        }
-        Ok(Me { account, session: Some(session) })
     }
 
     /// An id for a request: random, so that it tells nothing about the ones before.

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::decide::{Cause, PresentedForeign, renew_everything};
+use quash_core::decide::{Cause, PresentedForeign, renew_everything, renew_grant};
 use quash_core::model::{
-    Account, Actor, Change, Clock, Entropy, ForeignLoaded, ForeignTokens, Head, Policy, Reason, Receipt, Refusal, Scope, ScopeHasher, Seq,
-    Session, SessionState, Timestamp, UserIdField, draw,
+    Account, AccountBy, Actor, Change, Clock, Entropy, ForeignLoaded, ForeignTokens, Head, Policy, Reason, Receipt, Refusal, ScopeHasher,
+    Seq, Session, SessionState, Timestamp, UserIdField, draw, fold,
 };
 use quash_core::token::{Algorithm, Grant, Issued, JwkSet, Minting, SigningKey, mint};
 use quash_store::{Store, StoreError};
 use quash_verify::{Guard, GuardSetup, MoreKeys};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::failure::{Failure, StartError, Unavailable};
+use crate::failure::{Conflicts, Failure, StartError, Unavailable};
 use crate::feed;
 use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys};
 use crate::passwords::{MAX_CLASSES, Passwords};
@@ -152,10 +152,27 @@ impl Desk {
         self.guard.caught_up(seq, ANNOUNCE_WITHIN).await
     }
 
-    /// Signs what was granted.
-    pub(crate) fn mint(&self, grant: &Grant, now: Timestamp) -> Result<Issued, Failure> {
+    /// Signs what was granted. What has become of the account meanwhile may already cover a token with the head that was
+    /// read: then it would be refused by the first door, and the next exchange would come of it. It is looked at again.
+    ///
+    /// # Errors
+    /// The session has ended meanwhile, or it can't be signed now.
+    pub(crate) async fn issue(&self, grant: Grant, now: Timestamp) -> Result<Issued, Failure> {
+        let mut grant = grant;
+        let mut conflicts = Conflicts::default();
+        while self.guard.covers_minted(grant.rsq, &[self.guard.scopes().user_id(&grant.bearer.user_id)]) {
+            conflicts.again(StoreError::Conflict)?;
+            let loaded = self.store.session(grant.session).await?;
+            let renewed = renew_grant(&grant, &loaded, &self.policy);
+            grant = self.explained(renewed, loaded.found.as_ref(), &loaded.head).await?;
+        }
         let minting = Minting { policy: &self.policy.tokens, key: &self.keys.signing, secret: &self.keys.refresh };
-        mint(grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
+        mint(&grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
+    }
+
+    /// Whom somebody means who signs in with this, and what it is folded.
+    pub(crate) fn called(&self, typed: &str) -> (AccountBy, String) {
+        (self.policy.accounts.login_fields.called(typed), fold(typed))
     }
 
     /// What there is about a token of another issuer.
@@ -176,9 +193,8 @@ impl Desk {
         }
     }
 
-    /// Adds the reason to a refusal where only the fact is known: what the session's row says, or else the first
-    /// entry over the account or over everything since the session was opened. What the log has forgotten stays
-    /// without a reason.
+    /// Adds the reason to a refusal where only the fact is known: what the session's row says, or else the first entry of
+    /// the audit that raised a watermark over the account or over everything since the session was opened.
     pub(crate) async fn explain(&self, refusal: Refusal, found: Option<&(Session, Account)>, head: &Head) -> Failure {
         let (Refusal::TokenRevoked(None), Some((session, account))) = (refusal, found) else {
             return Failure::Refused(refusal);
@@ -189,10 +205,8 @@ impl Desk {
         if session.is_live(account, head) {
             return Failure::Refused(refusal);
         }
-        let scopes = self.guard.scopes();
-        let keys = [scopes.account(account), scopes.key(&Scope::Everything)];
-        let entries = self.store.entries_of(&keys).await.unwrap_or_default();
-        let reason = entries.iter().find(|entry| entry.seq > session.opened_seq).map(|entry| entry.reason);
+        let found = self.store.endings(&session.subject, &[session.opened_seq]).await.unwrap_or_default();
+        let reason = found.into_iter().next().flatten().map(|ending| ending.reason);
         Failure::Refused(Refusal::TokenRevoked(reason))
     }
 }

@@ -30,11 +30,15 @@ mod accounts;
 
 mod audit;
 
+mod sessions;
+
+mod own;
+
 mod inspect;
 
 mod upkeep;
 
-pub use accounts::{AddFault, Me, NewAccount, NewPassword, NewState, SessionSeen};
+pub use accounts::{AddFault, NewAccount, NewPassword, NewState};
 pub use audit::{AuditRefused, AuditVerified};
 pub use desk::{Service, Setup};
 pub use end::{Ended, RefusedAccess};
@@ -43,7 +47,9 @@ pub use inspect::{Inspection, RevokedBy, Standing};
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeysFrom, KeysSeen,
 };
+pub use own::{Me, Reproof};
 pub use passwords::{Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash};
+pub use sessions::{Listed, SessionSeen, SessionsSeen};
 pub use sign_in::Attempt;
 pub use upkeep::Upkept;
 pub use vault::{MasterKey, MasterKeyFault};

@@ -41,12 +41,12 @@ impl Service {
                 Presented::Foreign(presented) => desk.decide_foreign(&presented, purpose, device, now).await?,
             };
             let (change, outcome) = match decided {
-                Refreshed::Answer { grant } => return desk.mint(&grant, now),
+                Refreshed::Answer { grant } => return desk.issue(grant, now).await,
                 Refreshed::Write { change, grant } => (change, Ok(grant)),
                 Refreshed::End { change, refusal } => (change, Err(refusal)),
             };
             match (desk.commit_and_announce(change).await, outcome) {
-                (Ok(_), Ok(grant)) => return desk.mint(&grant, now),
+                (Ok(_), Ok(grant)) => return desk.issue(grant, now).await,
                 (Ok(_), Err(refusal)) => {
                     tracing::warn!(session = ?token.claims().sid, ?refusal, "a session or a token was ended");
                     return Err(Failure::Refused(refusal));

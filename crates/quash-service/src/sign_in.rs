@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use quash_core::decide::{Device, Kind, judge_sign_in, open_session};
-use quash_core::model::{AccountBy, fold};
 use quash_core::token::Issued;
 use zeroize::Zeroizing;
 
@@ -35,8 +34,8 @@ impl Service {
     pub async fn sign_in(&self, attempt: Attempt) -> Result<Issued, Failure> {
         let desk = &*self.desk;
         let Attempt { kind, name, password, device, network } = attempt;
-        let folded = fold(&name);
-        let mut proof = Proof::new(AccountBy::Name(folded.clone()), folded, password, network);
+        let (by, folded) = desk.called(&name);
+        let mut proof = Proof::new(by, folded, password, network);
         let mut conflicts = Conflicts::default();
         loop {
             let Proven { started, loaded, account, rehash } = desk.prove(&mut proof, judge_sign_in).await?;
@@ -46,7 +45,7 @@ impl Service {
                 tracing::warn!(subject = %account.subject, "an account lacks the field that tokens call it by, and can't sign in");
             })?;
             match desk.commit_and_announce(opened.change).await {
-                Ok(_) => return desk.mint(&opened.grant, started),
+                Ok(_) => return desk.issue(opened.grant, started).await,
                 Err(error) => conflicts.again(error)?,
             }
         }

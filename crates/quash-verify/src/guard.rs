@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, Seq, TokenPolicy};
-use quash_core::token::{Authentic, KeyRing, TokenType, authenticate};
+use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, ScopeKey, Seq, TokenPolicy};
+use quash_core::token::{Authentic, KeyRing, Minted, TokenType, authenticate};
 use quash_core::watch::{Live, Revoked, Verdict, admit};
 use tokio::sync::watch;
 
@@ -135,6 +135,11 @@ impl Guard {
     /// Whether a token is revoked, as far as the guard knows now. Whether it holds otherwise isn't asked.
     pub fn covers(&self, token: &Authentic) -> bool {
         token.minted().is_ok_and(|minted| self.shared.state.load().revoked.covers(minted, token.scopes()))
+    }
+
+    /// Whether a token that is minted at the head `rsq` with these scopes would be revoked from the start.
+    pub fn covers_minted(&self, rsq: Seq, scopes: &[ScopeKey]) -> bool {
+        self.shared.state.load().revoked.covers(Minted::At(rsq), scopes)
     }
 
     /// The keys that tokens are verified with now.

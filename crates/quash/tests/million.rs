@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,45 +21,67 @@ const RESIDENT_KIB: u64 = 200 * 1024;
 fn soak_a_refresh_among_many_costs_what_it_costs_among_few() {
     let (many, measured) = (rounds(100_000, 1_000_000), rounds(200, 2000));
     let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
-    let server = Server::start_in(&data_dir, &[]);
+    let [few, crowd] = ["few", "many"].map(|name| room.path().join(name));
+    let server = Server::start_in(&few, &[]);
     server.add_account("a0", PASSWORD);
     assert_eq!(server.terminate().code(), 0);
-    copy_accounts(&data_dir, 1..measured);
-    let server = Server::start_in(&data_dir, &[]);
-    let mut pairs: Vec<Pair> = (0..measured).map(|n| server.sign_in(&format!("a{n}"), PASSWORD)).collect();
-    let few = refresh_all(&server, &mut pairs);
+    copy_accounts(&few, 1..measured);
+    let server = Server::start_in(&few, &[]);
+    let pairs: Vec<Pair> = (0..measured).map(|n| server.sign_in(&format!("a{n}"), PASSWORD)).collect();
     assert_eq!(server.terminate().code(), 0);
-    copy_accounts(&data_dir, measured..many);
-    copy_sessions(&data_dir, measured, many);
-    let server = Server::start_in(&data_dir, &[]);
+    // Both know the same tokens; whatever slows the machine down slows both.
+    copy_files(&few, &crowd);
+    copy_accounts(&crowd, measured..many);
+    copy_sessions(&crowd, measured, many);
+    let servers = [Server::start_in(&few, &[]), Server::start_in(&crowd, &[])];
+    let mut pairs = [pairs.clone(), pairs];
     // What the operating system must read from the disk first is no cost of the million.
-    refresh_all(&server, &mut pairs);
-    let among_many = refresh_all(&server, &mut pairs);
+    refresh_all(&servers, &mut pairs);
+    let [alone, among] = refresh_all(&servers, &mut pairs);
+    let [_, server] = &servers;
     let listed = server.run(&["account", "list", "--after", "a5", "--limit", "200", "--json"], "").json();
     assert_eq!(listed["accounts"].as_array().map(Vec::len), Some(200));
     let sessions = server.run(&["session", "list", "a1", "--json"], "").json();
     assert_eq!(sessions["sessions"].as_array().map(Vec::len), Some(1));
     let resident = resident_kib(server.id());
+    let told = |percent| [percentile(&among, percent), percentile(&alone, percent)].map(|span| span.as_secs_f64() * 1000.0);
+    let ([median, median_alone], [worst, worst_alone]) = (told(50), told(99));
+    let best = told(10).into();
     println!(
-        "{many} accounts and sessions: refresh p99 {:.2} ms, of {measured} alone {:.2} ms ({:.2} times); {} MiB resident",
-        millis(among_many),
-        millis(few),
-        millis(among_many) / millis(few),
+        "{many} accounts and sessions: refresh p50 {median:.2} ms, p99 {worst:.2} ms; {measured} alone: p50 {median_alone:.2} ms, \
+         p99 {worst_alone:.2} ms; p99 is {:.2} times; {} MiB resident",
+        worst / worst_alone,
         resident / 1024
     );
     assert!(resident < RESIDENT_KIB, "{resident} KiB");
-    // Neighbours on the machine can double what one run measures: that much is left to them where many runs are made.
-    let most = rounds(4, 2) as u32;
-    assert!(among_many <= few * most, "{among_many:?} among many, {few:?} among few");
-    assert_eq!(server.terminate().code(), 0);
+    // The worst of two hundred are those that had a neighbour; of these the best tell more. Beside other tests twice the
+    // target is left to them.
+    let ((among, alone), most) = if measured == 2000 { ((worst, worst_alone), 2.0) } else { (best, 4.0) };
+    assert!(among <= alone * most, "{among} ms among many, {alone} ms among few");
 }
 
-/// Exchanges each refresh token for the next, one after the other, and tells the 99th percentile.
-fn refresh_all(server: &Server, pairs: &mut [Pair]) -> Duration {
-    let mut took: Vec<Duration> = pairs.iter_mut().map(|pair| refresh(server, pair)).collect();
-    took.sort_unstable();
-    took[took.len() * 99 / 100]
+/// Exchanges each refresh token for the next, at both servers in turn, and tells what each exchange took.
+fn refresh_all(servers: &[Server; 2], pairs: &mut [Vec<Pair>; 2]) -> [Vec<Duration>; 2] {
+    let [few, many] = pairs;
+    let both = few.iter_mut().zip(many).map(|(few, many)| (refresh(&servers[0], few), refresh(&servers[1], many)));
+    let (mut alone, mut among): (Vec<_>, Vec<_>) = both.unzip();
+    alone.sort_unstable();
+    among.sort_unstable();
+    [alone, among]
+}
+
+/// Of sorted spans.
+fn percentile(spans: &[Duration], percent: usize) -> Duration {
+    spans[spans.len() * percent / 100]
+}
+
+/// Copies the files of a data directory.
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a directory");
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    for file in fs::read_dir(from).expect("a directory").flatten().filter(|file| file.file_type().is_ok_and(|kind| kind.is_file())) {
+        fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "what a request takes is compared within one run")]
@@ -69,10 +92,6 @@ fn refresh(server: &Server, pair: &mut Pair) -> Duration {
     assert_eq!(answer.status, 200, "{}", answer.text);
     pair.refresh = answer.body["refresh"].as_str().expect("a token").to_owned();
     took
-}
-
-fn millis(span: Duration) -> f64 {
-    span.as_secs_f64() * 1000.0
 }
 
 /// Copies the account `a0` as `a<n>`.

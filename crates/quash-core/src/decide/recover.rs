@@ -4,19 +4,33 @@
 //! its new tokens, become the number of the entry that ends the others.
 
 use crate::model::{
-    Account, AccountFields, AccountLoaded, Actor, Change, Ends, PasswordHash, Policy, Refusal, Road, ScopeHasher, Seq, Session,
+    Account, AccountFields, AccountLoaded, Actor, Change, Ends, Invalid, PasswordHash, Policy, Refusal, Road, ScopeHasher, Seq, Session,
     SessionLoaded, Survivor, Timestamp,
 };
-use crate::token::{Bearer, Grant};
+use crate::token::{Authentic, Bearer, Grant, RefreshKey, TokenType};
 
 use super::account::edit_account;
-use super::sign_in::idle_until;
+use super::presented::{check_live, check_sliding_id};
+use super::sign_in::{bounded, idle_until, sliding_until};
+
+/// What the session gets that lives on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LivesOn {
+    /// An access token and a refresh token.
+    Pair,
+    /// A sliding token.
+    Sliding {
+        /// Until when it can be exchanged: no longer than the one before.
+        refresh_until: Timestamp,
+    },
+}
 
 /// The end of an account's other sessions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Survival {
     /// What to write.
     pub change: Change,
+    lives_on: LivesOn,
     after: Session,
     bearer: Bearer,
 }
@@ -24,30 +38,66 @@ pub struct Survival {
 impl Survival {
     /// What to mint for the session that lives on, once the change got the number `seq`.
     pub fn grant(self, seq: Seq) -> Grant {
-        Grant::of_both(&Session { opened_seq: seq, ..self.after }, self.bearer, seq)
+        let session = Session { opened_seq: seq, ..self.after };
+        match self.lives_on {
+            LivesOn::Pair => Grant::of_both(&session, self.bearer, seq),
+            // Not a moment longer than the one before could have been exchanged for.
+            LivesOn::Sliding { refresh_until } => {
+                let session = Session { ends_at: Some(session.idle_until), ..session };
+                Grant::of_sliding(&session, self.bearer, bounded(refresh_until, session.ends_at), seq)
+            }
+        }
     }
 }
 
-/// A user changes the password: all other sessions end, this one gets a new pair.
+impl LivesOn {
+    /// What a live token's session gets. A sliding token comes alone, so its id must be genuine, too.
+    ///
+    /// # Errors
+    /// The session isn't live, or the token was minted before it survived the end of others the last time.
+    pub fn of(token: &Authentic, loaded: &SessionLoaded, secret: &RefreshKey) -> Result<Self, Refusal> {
+        let (_, rsq) = token.place()?;
+        let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
+        check_live(session, account, loaded)?;
+        if rsq < session.opened_seq {
+            return Err(Invalid::Superseded.into());
+        }
+        if token.claims().token_type != Some(TokenType::Sliding) {
+            return Ok(Self::Pair);
+        }
+        check_sliding_id(token, loaded, secret)?;
+        let refresh_until = token.claims().refresh_exp.map(Timestamp::from_secs).ok_or(Refusal::TokenWithoutRefreshExp)?;
+        Ok(Self::Sliding { refresh_until })
+    }
+}
+
+/// A user changes the password: all other sessions end, this one gets new tokens.
 ///
 /// # Errors
 /// This session isn't live.
 pub fn change_password(
+    lives_on: LivesOn,
     loaded: &SessionLoaded,
     password: PasswordHash,
     policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Result<Survival, Refusal> {
-    survive(loaded, Some(password), Road::PasswordChanged, policy, scopes, now)
+    survive(lives_on, loaded, Some(password), Road::PasswordChanged, policy, scopes, now)
 }
 
 /// A user logs out everywhere else.
 ///
 /// # Errors
 /// This session isn't live.
-pub fn end_others(loaded: &SessionLoaded, policy: &Policy, scopes: &ScopeHasher, now: Timestamp) -> Result<Survival, Refusal> {
-    survive(loaded, None, Road::LogOutElsewhere, policy, scopes, now)
+pub fn end_others(
+    lives_on: LivesOn,
+    loaded: &SessionLoaded,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Result<Survival, Refusal> {
+    survive(lives_on, loaded, None, Road::LogOutElsewhere, policy, scopes, now)
 }
 
 /// A password is reset: all sessions end.
@@ -68,6 +118,7 @@ pub fn reset_password(
 }
 
 fn survive(
+    lives_on: LivesOn,
     loaded: &SessionLoaded,
     password: Option<PasswordHash>,
     road: Road,
@@ -77,7 +128,10 @@ fn survive(
 ) -> Result<Survival, Refusal> {
     let found = loaded.found.as_ref().filter(|(session, account)| session.is_live(account, &loaded.head));
     let (session, account) = found.ok_or(Refusal::TokenRevoked(None))?;
-    let idle_until = idle_until(session.ends_at, policy, now);
+    let idle_until = match lives_on {
+        LivesOn::Pair => idle_until(session.ends_at, policy, now),
+        LivesOn::Sliding { refresh_until } => sliding_until(bounded(refresh_until, session.ends_at), session.ends_at, policy),
+    };
     let survivor = Survivor { session: session.id, generation: session.generation, rotated_at: now, idle_until };
     let with_password = Account { password: password.clone().or(account.password.clone()), ..account.clone() };
     let bearer = Bearer::of(&with_password, &session.claims, &policy.tokens.names)?;
@@ -88,5 +142,5 @@ fn survive(
     }
     let change = Change::EditAccount(Box::new(edit));
     let after = Session { generation: session.generation.next(), rotated_at: now, idle_until, ..session.clone() };
-    Ok(Survival { change, after, bearer })
+    Ok(Survival { change, lives_on, after, bearer })
 }

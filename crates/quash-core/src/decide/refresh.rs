@@ -1,12 +1,12 @@
 //! Rotation: what a refresh token gets that is presented again, for the first time, late, or out of place.
 
 use crate::model::{
-    Account, Actor, Change, Generation, Head, Policy, Reason, Refusal, ScopeHasher, Session, SessionEnd, SessionLoaded, Timestamp,
+    Account, Actor, Change, Generation, Head, Invalid, Policy, Reason, Refusal, ScopeHasher, Session, SessionEnd, SessionLoaded, Timestamp,
 };
 use crate::token::{Bearer, Grant, RefreshKey};
 
 use super::cause::{Cause, session_end};
-use super::presented::{PresentedRefresh, check_active};
+use super::presented::{PresentedRefresh, check_active, check_live};
 use super::sign_in::idle_until;
 
 /// What a refresh comes to.
@@ -62,6 +62,19 @@ pub fn recheck_presented(
 ) -> Result<(), Refusal> {
     let (session, _) = presented.session(loaded, secret)?;
     recheck_generation(presented.generation, session, policy)
+}
+
+/// The same tokens as they would be granted now: an event may have covered what was granted a moment ago, and left its
+/// session.
+///
+/// # Errors
+/// The session isn't live any more.
+pub fn renew_grant(grant: &Grant, loaded: &SessionLoaded, policy: &Policy) -> Result<Grant, Refusal> {
+    let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
+    check_live(session, account, loaded)?;
+    check_active(account, policy)?;
+    let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
+    Ok(Grant { bearer, rsq: loaded.head.seq, ..grant.clone() })
 }
 
 pub(super) fn recheck_generation(presented: Generation, session: &Session, policy: &Policy) -> Result<(), Refusal> {

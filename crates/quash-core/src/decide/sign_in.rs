@@ -36,17 +36,45 @@ pub struct Opened {
     pub grant: Grant,
 }
 
-/// Whether an account may sign in. That the address isn't verified is told only to who knows the password.
+/// Whether an account may sign in. That the address isn't verified, or the password is good for once, is told only to who
+/// knows the password.
 ///
 /// # Errors
-/// [`Refusal::BadCredentials`] or [`Refusal::EmailNotVerified`].
+/// [`Refusal::BadCredentials`], [`Refusal::EmailNotVerified`] or [`Refusal::PasswordChangeRequired`].
 pub fn judge_sign_in(loaded: &AccountLoaded, password_is_right: bool, now: Timestamp) -> Result<&Account, Refusal> {
     let account = loaded.account.as_ref().filter(|_| password_is_right).ok_or(Refusal::BadCredentials)?;
     match account.standing(now) {
+        Standing::Active | Standing::Unverified if account.must_change.is_some_and(|until| now < until) => {
+            Err(Refusal::PasswordChangeRequired)
+        }
+        Standing::Active | Standing::Unverified if account.must_change.is_some() => Err(Refusal::BadCredentials),
         Standing::Active => Ok(account),
         Standing::Unverified => Err(Refusal::EmailNotVerified),
         Standing::Locked | Standing::Deactivated => Err(Refusal::BadCredentials),
     }
+}
+
+/// Whether a password that is asked for again is right, for an account that is signed in already. One that is good for
+/// once is for nothing but being changed.
+///
+/// # Errors
+/// [`Refusal::BadCredentials`].
+pub fn judge_again(loaded: &AccountLoaded, password_is_right: bool, now: Timestamp) -> Result<&Account, Refusal> {
+    let account = loaded.account.as_ref().filter(|account| password_is_right && account.must_change.is_none());
+    account.filter(|account| may_try(account, now)).ok_or(Refusal::BadCredentials)
+}
+
+/// Whether a password is one that is good for once, and still good.
+///
+/// # Errors
+/// [`Refusal::BadCredentials`].
+pub fn judge_one_time_password(loaded: &AccountLoaded, password_is_right: bool, now: Timestamp) -> Result<&Account, Refusal> {
+    let account = loaded.account.as_ref().filter(|account| password_is_right && account.must_change.is_some_and(|until| now < until));
+    account.filter(|account| may_try(account, now)).ok_or(Refusal::BadCredentials)
+}
+
+fn may_try(account: &Account, now: Timestamp) -> bool {
+    matches!(account.standing(now), Standing::Active | Standing::Unverified)
 }
 
 /// Opens a session for an account that may sign in. One over the limit ends the session idle longest.

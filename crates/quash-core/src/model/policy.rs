@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Timestamp;
+use super::{AccountBy, Timestamp, fold};
 use crate::token::TokenType;
 
 /// Limits that nobody can change. Each is tested one past the edge.
@@ -160,6 +160,32 @@ pub struct AccountPolicy {
     pub lock_ends: LockEnds,
     /// What ends when what an account's tokens say changes.
     pub claims_change: ClaimsChange,
+    /// What accounts sign in with.
+    pub login_fields: LoginFields,
+    /// Whether users give their account another name.
+    pub names: NameChanges,
+}
+
+/// What accounts sign in with, besides their password.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LoginFields {
+    /// Their name.
+    #[default]
+    Name,
+    /// Their name or their address.
+    NameOrEmail,
+    /// Their address.
+    Email,
+}
+
+/// Whether users give their account another name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NameChanges {
+    /// They do.
+    #[default]
+    Allowed,
+    /// Only an operator does.
+    Refused,
 }
 
 /// What ends when an account is locked after failed sign-ins.
@@ -265,6 +291,18 @@ impl Default for TokenPolicy {
             names: ClaimNames::default(),
             accepted: vec![TokenType::Access],
             foreign: ForeignTokens::default(),
+        }
+    }
+}
+
+impl LoginFields {
+    /// Whom somebody means who signs in with this.
+    pub fn called(self, typed: &str) -> AccountBy {
+        let folded = fold(typed);
+        match self {
+            Self::Name => AccountBy::Name(folded),
+            Self::NameOrEmail => AccountBy::NameOrEmail(folded),
+            Self::Email => AccountBy::Email(folded),
         }
     }
 }

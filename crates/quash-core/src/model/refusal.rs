@@ -1,6 +1,6 @@
 //! Refusals: the reason for a no. Words and status codes are made at the door; here is only what happened.
 
-use super::Reason;
+use super::{NameFault, Reason};
 
 /// Why a request is refused. Each has one status and one text, in `quash-server/src/error.rs`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +39,20 @@ pub enum Refusal {
     PasswordChanged,
     /// Two tokens that must belong to one account don't.
     TokensOfTwoAccounts,
+    /// The password is right, but good for nothing but being changed.
+    PasswordChangeRequired,
+    /// The password that was asked for again is wrong.
+    WrongPassword,
+    /// The account has no such session, or it is somebody else's.
+    SessionNotFound,
+    /// The token belongs to no session that could go on.
+    SessionRequired,
+    /// A new name can't be one.
+    NameRefused(NameFault),
+    /// Another account has the name.
+    NameTaken,
+    /// A setting lets no user change this.
+    ChangeNotAllowed,
     /// A new password isn't taken.
     PasswordRefused(PasswordFault),
 }

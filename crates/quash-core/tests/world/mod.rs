@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::decide::{
-    Cause, Device, Kind, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, change_password, edit_account, end_everything,
-    end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, reset_password,
+    Cause, Device, Kind, LivesOn, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, change_password, edit_account,
+    end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, reset_password,
 };
 use quash_core::model::{
     Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, ForeignLoaded, Generation, Head, Name,
@@ -213,11 +213,11 @@ impl World {
             Request::Refresh { name, token, loaded } => self.commit_refresh(&name, &token, &loaded).await,
             Request::ChangePassword { name, loaded } => {
                 let new = PasswordHash::new("new".into());
-                let survival = change_password(&loaded, new, &self.policy, &self.scopes, self.now).map_err(refused)?;
+                let survival = change_password(LivesOn::Pair, &loaded, new, &self.policy, &self.scopes, self.now).map_err(refused)?;
                 self.survive(&name, survival).await
             }
             Request::Others { name, loaded } => {
-                let survival = end_others(&loaded, &self.policy, &self.scopes, self.now).map_err(refused)?;
+                let survival = end_others(LivesOn::Pair, &loaded, &self.policy, &self.scopes, self.now).map_err(refused)?;
                 self.survive(&name, survival).await
             }
             Request::Reset { loaded } => {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::{done, token_field};
+use super::{done, presented_refresh};
 use crate::door::Door;
 
 pub(crate) async fn blacklist(State(door): State<Arc<Door>>, request: Request) -> Response {
-    let token = match token_field(request, "refresh").await {
+    let token = match presented_refresh(&door, request).await {
         Ok(token) => token,
-        Err(fault) => return door.answer(fault.into()),
+        Err(fault) => return door.answer(fault),
     };
     match door.service.blacklist(&token).await {
-        Ok(_) => done(),
+        Ok(_) => door.without_cookie(done()),
         Err(failure) => door.answer(door.fault(&failure)),
     }
 }

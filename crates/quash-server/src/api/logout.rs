@@ -7,9 +7,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use quash_core::token::TokenType;
 
-use super::done;
-use crate::body::{BodyFault, Fields, Take};
+use super::{done, refresh_token};
+use crate::body::Fields;
 use crate::door::Door;
+use crate::error::Fault;
 
 pub(crate) async fn log_out(State(door): State<Arc<Door>>, request: Request) -> Response {
     let access = match door.settings.token_header.token(request.headers()) {
@@ -21,23 +22,25 @@ pub(crate) async fn log_out(State(door): State<Arc<Door>>, request: Request) -> 
         Err(refused) => return door.answer(door.access_fault(&refused.failure, refused.token_type)),
     };
     let token_type = access.claims().token_type;
-    let refresh = match refresh_field(request, token_type).await {
+    let refresh = match refresh_field(&door, request, token_type).await {
         Ok(refresh) => refresh,
-        Err(fault) => return door.answer(fault.into()),
+        Err(fault) => return door.answer(fault),
     };
     match (door.service.log_out(&access, refresh.as_deref()).await, refresh) {
-        (Ok(_), _) => done(),
+        (Ok(_), _) => door.without_cookie(done()),
         (Err(failure), Some(_)) => door.answer(door.fault(&failure)),
         (Err(failure), None) => door.answer(door.access_fault(&failure, token_type)),
     }
 }
 
-/// The refresh token of the body. Who logs out with a sliding token has none.
-async fn refresh_field(request: Request, token_type: Option<TokenType>) -> Result<Option<String>, BodyFault> {
+/// The refresh token of the body or of the cookie. Who logs out with a sliding token has none.
+async fn refresh_field(door: &Door, request: Request, token_type: Option<TokenType>) -> Result<Option<String>, Fault> {
+    let headers = request.headers().clone();
     let mut fields = Fields::read(request).await?;
-    if token_type == Some(TokenType::Sliding) && !fields.has("refresh") {
+    if token_type == Some(TokenType::Sliding) && !fields.has("refresh") && door.sent_cookie(&headers)?.is_none() {
         return Ok(None);
     }
-    let token = fields.text("refresh", Take::Trimmed, usize::MAX);
-    fields.done().map(|()| Some(token))
+    let token = refresh_token(door, &headers, &mut fields)?;
+    fields.done()?;
+    Ok(Some(token))
 }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use quash_core::watch::Live;
+use quash_service::Me;
 use serde::Serialize;
 
 use crate::answer::json;
@@ -23,17 +24,20 @@ struct MeSeen<'a> {
 
 pub(crate) async fn me(State(door): State<Arc<Door>>, Extension(live): Extension<Live>) -> Response {
     match door.service.me(&live).await {
-        Ok(me) => {
-            let email = me.account.email.as_ref();
-            let seen = MeSeen {
-                subject: me.account.subject.as_str(),
-                username: me.account.username.shown(),
-                email: email.map(|email| email.shown.as_str()),
-                email_verified: email.is_some_and(|email| email.verified_at.is_some()),
-                session: me.session.map(|session| session.to_string()),
-            };
-            json(StatusCode::OK, &seen)
-        }
+        Ok(me) => shown(&me),
         Err(failure) => door.fault(&failure).into_problem(&door.settings),
     }
+}
+
+/// An account as its owner sees it.
+pub(crate) fn shown(me: &Me) -> Response {
+    let email = me.account.email.as_ref();
+    let seen = MeSeen {
+        subject: me.account.subject.as_str(),
+        username: me.account.username.shown(),
+        email: email.map(|email| email.shown.as_str()),
+        email_verified: email.is_some_and(|email| email.verified_at.is_some()),
+        session: me.session.map(|session| session.to_string()),
+    };
+    json(StatusCode::OK, &seen)
 }

@@ -15,21 +15,32 @@ pub(crate) mod describe;
 
 pub(crate) mod me;
 
+pub(crate) mod own;
+
+pub(crate) mod sessions;
+
 pub(crate) mod jwks;
 
 pub(crate) mod health;
 
 pub(crate) mod docs;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use http::StatusCode;
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, StatusCode};
+use quash_core::model::Timestamp;
 use quash_core::token::Issued;
+use quash_verify::HeaderFault;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::answer::token_json;
+use crate::answer::{json, token_json, with_header};
 use crate::body::{BodyFault, Fields, Take};
+use crate::cookie::RefreshCookie;
+use crate::door::Door;
+use crate::error::Fault;
 
 /// Reads the one token that most of these endpoints take.
 pub(crate) async fn token_field(request: Request, name: &'static str) -> Result<String, BodyFault> {
@@ -57,15 +68,64 @@ enum Tokens<'a> {
     Sliding { token: &'a str },
 }
 
-/// Tokens that were issued.
-pub(crate) fn issued(tokens: Issued, order: Order) -> Response {
-    let shown = match (&tokens, order) {
-        (Issued::Access { access }, _) => Tokens::Access { access },
-        (Issued::Both { access, refresh }, Order::RefreshFirst) => Tokens::RefreshFirst { refresh, access },
-        (Issued::Both { access, refresh }, Order::AccessFirst) => Tokens::AccessFirst { access, refresh },
-        (Issued::Sliding { token }, _) => Tokens::Sliding { token },
-    };
-    token_json(StatusCode::OK, &shown)
+/// Tokens that were issued, on a path that follows Simple JWT.
+pub(crate) fn issued(door: &Door, tokens: Issued, order: Order) -> Response {
+    match door.settings.refresh_cookie {
+        RefreshCookie::Off => token_json(StatusCode::OK, &Tokens::of(&tokens, order)),
+        RefreshCookie::On => door.with_cookie(&tokens, |shown| token_json(StatusCode::OK, &Tokens::of(shown, order))),
+    }
+}
+
+/// Tokens that were issued, on one of our own paths.
+pub(crate) fn own_tokens(door: &Door, tokens: Issued) -> Response {
+    match door.settings.refresh_cookie {
+        RefreshCookie::Off => json(StatusCode::OK, &Tokens::of(&tokens, Order::AccessFirst)),
+        RefreshCookie::On => door.with_cookie(&tokens, |shown| json(StatusCode::OK, &Tokens::of(shown, Order::AccessFirst))),
+    }
+}
+
+impl<'a> Tokens<'a> {
+    fn of(tokens: &'a Issued, order: Order) -> Self {
+        match (tokens, order) {
+            (Issued::Access { access }, _) => Self::Access { access },
+            (Issued::Both { access, refresh }, Order::RefreshFirst) => Self::RefreshFirst { refresh, access },
+            (Issued::Both { access, refresh }, Order::AccessFirst) => Self::AccessFirst { access, refresh },
+            (Issued::Sliding { token }, _) => Self::Sliding { token },
+        }
+    }
+}
+
+/// It is done, and there is nothing to say.
+pub(crate) fn nothing() -> Response {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    with_header(answer, CACHE_CONTROL, "no-store")
+}
+
+/// A moment in UTC (RFC 3339).
+pub(crate) fn moment(at: Timestamp) -> String {
+    // No clock shows a moment that jiff couldn't.
+    jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| String::new(), |moment| format!("{moment:.3}"))
+}
+
+/// The refresh token of a request whose only field it is.
+pub(crate) async fn presented_refresh(door: &Door, request: Request) -> Result<String, Fault> {
+    let headers = request.headers().clone();
+    let mut fields = Fields::read(request).await?;
+    let token = refresh_token(door, &headers, &mut fields)?;
+    fields.done()?;
+    Ok(token)
+}
+
+/// The refresh token of a request that brings one: in its body or, where refresh tokens travel in a cookie, there. Both
+/// are one too many.
+pub(crate) fn refresh_token(door: &Door, headers: &HeaderMap, fields: &mut Fields) -> Result<String, Fault> {
+    match door.sent_cookie(headers)? {
+        Some(_) if fields.has("refresh") => Err(Fault::two_tokens()),
+        Some(token) => Ok(token.to_owned()),
+        None if door.settings.refresh_cookie == RefreshCookie::On && !fields.has("refresh") => Err(HeaderFault::Missing.into()),
+        None => Ok(fields.text("refresh", Take::Trimmed, usize::MAX)),
+    }
 }
 
 /// `{}`: it is done, and there is nothing to say.

@@ -30,7 +30,7 @@ async fn sign_in(door: &Door, kind: Kind, client: Client, request: Request) -> R
     };
     let Client { device, network } = client;
     match door.service.sign_in(Attempt { kind, name, password, device, network }).await {
-        Ok(tokens) => issued(tokens, super::Order::RefreshFirst),
+        Ok(tokens) => issued(door, tokens, super::Order::RefreshFirst),
         Err(failure) => door.answer(door.fault(&failure)),
     }
 }

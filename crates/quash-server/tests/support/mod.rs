@@ -48,7 +48,20 @@ pub(crate) const TOKEN_PATHS: [(&str, &str); 7] = [
     ("/api/logout", "refresh"),
 ];
 /// The paths that are only read.
-pub(crate) const READ_PATHS: [&str; 5] = ["/v1/me", "/livez", "/readyz", "/.well-known/jwks.json", "/docs/errors/token_not_valid"];
+pub(crate) const READ_PATHS: [&str; 6] =
+    ["/v1/me", "/v1/me/sessions", "/livez", "/readyz", "/.well-known/jwks.json", "/docs/errors/token_not_valid"];
+
+/// The guarded paths that change something of one's own, each with its method and a body that it takes.
+pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [
+    ("PATCH", "/v1/me", r#"{"username":"dana2","password":"correct horse battery staple"}"#),
+    ("POST", "/v1/me/password", r#"{"current_password":"correct horse battery staple","new_password":"another horse battery staple"}"#),
+    ("GET", "/v1/me/sessions", ""),
+    ("POST", "/v1/me/sessions/end-others", ""),
+    ("POST", "/v1/me/sessions/end-all", ""),
+    ("DELETE", "/v1/me/sessions/00000000000000000000000000000000", ""),
+    ("POST", "/v1/me/deactivate", r#"{"password":"correct horse battery staple"}"#),
+    ("DELETE", "/v1/me", r#"{"password":"correct horse battery staple"}"#),
+];
 
 const SEED: u64 = 7;
 
@@ -215,6 +228,19 @@ impl World {
     /// Opens the guarded path.
     pub(crate) async fn me(&self, access: &str) -> Answer {
         self.send(Call::get("/v1/me").bearer(access)).await
+    }
+
+    /// Does one of the things that a user does, with a token in the header; no body where it is `null`.
+    pub(crate) async fn own(&self, method: &str, path: &str, access: &str, body: &Value) -> Answer {
+        let call = Call::of(method.parse().expect("a method"), path).bearer(access);
+        self.send(if body.is_null() { call } else { call.json(body) }).await
+    }
+
+    /// What the list of sessions says: the live ones, or those that are over.
+    pub(crate) async fn listed(&self, access: &str, query: &str) -> Vec<Value> {
+        let answer = self.own("GET", &format!("/v1/me/sessions{query}"), access, &Value::Null).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.json()["sessions"].as_array().expect("a list").clone()
     }
 
     /// Asserts that no token of a pair is taken anywhere. Presenting the refresh token comes last: it may end things.

@@ -2,7 +2,7 @@
 
 use quash_core::model::{Account, Actor, Reason, Road, SessionId, fold, limits};
 use quash_core::token::{Duplicates, Unverified, parse_json};
-use quash_service::{Ended, Failure, Inspection, NewAccount, NewPassword, NewState, Service, Standing};
+use quash_service::{Ended, Failure, Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing};
 use serde_json::{Map, Value};
 
 use super::shown::{AccountPage, AccountShown, EndedShown, InspectionShown, KeysShown, RevokedShown, SessionPage, SessionShown};
@@ -72,9 +72,9 @@ pub(super) async fn account(service: &Service, name: &str) -> Result<Account, Co
 async fn sessions(service: &Service, name: &str, after: Option<&str>, limit: u32) -> Result<SessionPage, CommandError> {
     let after = after.map(session_id).transpose()?;
     let account = account(service, name).await?;
-    let seen = service.sessions(&account, after, limit).await.map_err(|failure| failed(&failure))?;
-    let sessions: Vec<_> = seen.iter().map(SessionShown::new).collect();
-    let next = sessions.last().filter(|_| is_full(sessions.len(), limit)).map(|session| session.sid.clone());
+    let seen = service.sessions(&account, Listed::All, after, limit).await.map_err(|failure| failed(&failure))?;
+    let sessions = seen.sessions.iter().map(SessionShown::new).collect();
+    let next = seen.next.map(|sid| sid.to_string());
     Ok(SessionPage { sessions, next })
 }
 

@@ -1,6 +1,6 @@
 //! What commands show: the stable shapes of `--json`. Times are RFC 3339 in UTC; what isn't there is `null`.
 
-use quash_core::model::{Account, AccountState, KeyState, SessionState, Standing, Timestamp};
+use quash_core::model::{Account, AccountState, KeyState, Standing, Timestamp};
 use quash_service::{IssuerSeen, KeySeen, KeysFrom, KeysSeen, SessionSeen};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -61,9 +61,9 @@ pub(crate) struct SessionShown {
     pub(crate) device: Option<String>,
     /// The address that opened it.
     pub(crate) address: Option<String>,
-    /// Why it ended, where that is known.
+    /// Why it was ended.
     pub(crate) ended_reason: Option<String>,
-    /// When it ended, where it was ended by itself.
+    /// When it was ended.
     pub(crate) ended_at: Option<Moment>,
     /// By whom: `owner`, `operator` or `rule`.
     pub(crate) ended_by: Option<String>,
@@ -212,14 +212,11 @@ impl SessionShown {
     /// A session as it was seen.
     pub(super) fn new(seen: &SessionSeen) -> Self {
         let session = &seen.session;
-        let ending = match &session.state {
-            SessionState::Ended(ending) => Some(ending),
-            SessionState::Live => None,
-        };
-        let state = match (seen.live, ending.is_some() || seen.reason.is_some()) {
+        let ending = seen.ending.as_ref();
+        let state = match (seen.live, ending) {
             (true, _) => "live",
-            (false, true) => "ended",
-            (false, false) => "expired",
+            (false, Some(_)) => "ended",
+            (false, None) => "expired",
         };
         Self {
             sid: session.id.to_string(),
@@ -231,7 +228,7 @@ impl SessionShown {
             ends_at: session.ends_at.map(Moment),
             device: session.device.clone(),
             address: session.address.clone(),
-            ended_reason: seen.reason.map(|reason| reason.as_str().to_owned()),
+            ended_reason: ending.map(|ending| ending.reason.as_str().to_owned()),
             ended_at: ending.map(|ending| Moment(ending.at)),
             ended_by: ending.map(|ending| ending.actor.as_str().to_owned()),
         }

@@ -39,6 +39,13 @@ pub(crate) fn refusal(refusal: Refusal) -> String {
         Refusal::AccountInactive => "of an account that is deactivated".into(),
         Refusal::PasswordChanged => "from before a change of the password".into(),
         Refusal::TokensOfTwoAccounts => "tokens of two accounts".into(),
+        Refusal::PasswordChangeRequired => "a password that must be changed first".into(),
+        Refusal::WrongPassword => "a wrong password".into(),
+        Refusal::SessionNotFound => "no such session".into(),
+        Refusal::SessionRequired => "without a session of this quash".into(),
+        Refusal::NameRefused(fault) => format!("a name that {fault}"),
+        Refusal::NameTaken => "a name that another account has".into(),
+        Refusal::ChangeNotAllowed => "a change that users may not make".into(),
         Refusal::PasswordRefused(fault) => format!("a new password that {fault}"),
     }
 }

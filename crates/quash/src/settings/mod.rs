@@ -16,7 +16,10 @@ mod table;
 mod value;
 mod web;
 
+mod accounts;
 mod audit;
+mod claims;
+mod cookies;
 mod foreign;
 mod http;
 mod log;
@@ -36,10 +39,11 @@ mod nearest;
 
 use std::path::{Path, PathBuf};
 
-use quash_core::model::{ForeignTokens, Policy, RotationPolicy};
+use quash_core::model::{AccountPolicy, ForeignTokens, Policy, RotationPolicy};
 use quash_server::{DoorSettings, TlsFiles};
 use quash_service::{KeySetup, Rehash};
 
+use accounts::Accounts;
 use fault::{Faults, Origin, Told};
 use layers::Layers;
 use section::Reader;
@@ -65,8 +69,11 @@ const SECTIONS: &[Table] = &[
     foreign::TABLE,
     rotation::TABLE,
     sessions::TABLE,
+    accounts::TABLE,
+    claims::TABLE,
     passwords::TABLE,
     audit::TABLE,
+    cookies::TABLE,
     http::TABLE,
     storage::TABLE,
     log::TABLE,
@@ -160,20 +167,24 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let (iss, aud) = tokens.as_ref().map_or_else(|_| Default::default(), |read| (read.policy.issuer.clone(), read.policy.audience.clone()));
     let foreign = foreign::read(&mut reader, iss, aud);
     let sessions = sessions::read(reader.section(&sessions::TABLE));
+    let (accounts, claims_change) = (accounts::read(reader.section(&accounts::TABLE)), claims::read(reader.section(&claims::TABLE)));
     let marked = tokens.as_ref().is_ok_and(|tokens| tokens.policy.names.password_mark.is_some());
     let rehash = passwords::read(reader.section(&passwords::TABLE), marked);
     let audit = audit::read(reader.section(&audit::TABLE));
+    let refresh_cookie = cookies::read(reader.section(&cookies::TABLE));
     let http = http::read(reader.section(&http::TABLE));
     let engine = storage::read(reader.section(&storage::TABLE));
     let log = log::read(reader.section(&log::TABLE));
     // Only now, so that all faults are told.
     let (tokens, foreign, grace, sessions, http) = (tokens?, foreign?, grace?, sessions?, http?);
+    let Accounts { login_fields, names } = accounts?;
+    let accounts = AccountPolicy { login_fields, names, claims_change: claims_change?, ..tokens.accounts };
     let rotation = RotationPolicy { rotate: tokens.rotate, blacklist: tokens.blacklist, grace };
     let mut warnings = tokens.signing.warnings;
     warnings.extend(foreign.warnings);
     warnings.extend(at_odds(tokens.policy.foreign, foreign.setups.len()));
     Ok(Settings {
-        policy: Policy { tokens: tokens.policy, rotation, sessions, accounts: tokens.accounts, audit: audit? },
+        policy: Policy { tokens: tokens.policy, rotation, sessions, accounts, audit: audit? },
         keys: KeySetup { algorithm: tokens.signing.algorithm, signing: tokens.signing.key, foreign: foreign.setups },
         rehash: rehash?,
         door: DoorSettings {
@@ -182,6 +193,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
             compat: tokens.compat,
             behind_proxy: http.behind_proxy,
             cors_origins: http.cors_origins,
+            refresh_cookie: refresh_cookie?,
         },
         listen: http.listen,
         tls: http.tls,

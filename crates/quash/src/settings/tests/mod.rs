@@ -13,9 +13,11 @@ mod trial;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use quash_core::model::{AccountPolicy, InactiveAccounts, LastLogin, Timestamp, UserIdField, UserIdType};
+use quash_core::model::{
+    AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LoginFields, NameChanges, Timestamp, UserIdField, UserIdType,
+};
 use quash_core::token::{Algorithm, Expected, TokenType};
-use quash_server::{Compat, SchemeCase};
+use quash_server::{Compat, RefreshCookie, SchemeCase};
 use quash_service::ForeignKeys;
 
 use super::*;
@@ -65,10 +67,17 @@ grace = "0s"
 [sessions]
 absolute_lifetime = "none"
 max_per_account = 5
+[accounts]
+login_fields = ["username", "email"]
+change_username = false
+[claims]
+on_change = "wait"
 [passwords]
 rehash = false
 [audit]
 keep = "30d"
+[cookies]
+refresh = "on"
 [http]
 listen = "0.0.0.0:80"
 tls_cert = "certificate.pem"
@@ -127,9 +136,16 @@ const WRONG_KIND: &[(&str, &str)] = &[
     ("tokens.foreign_tokens = \"until 2027\"", "isn't one that is known"),
     ("tokens.foreign_tokens = \"until 2027-13-01\"", "isn't one that is known"),
     ("tokens.foreign_tokens = \"Accept\"", "isn't one that is known"),
+    ("claims.on_change = \"never\"", "isn't one that is known"),
+    ("cookies.refresh = true", "isn't a text"),
+    ("cookies.refresh = \"yes\"", "isn't one that is known"),
+    ("accounts.login_fields = []", "is empty"),
+    ("accounts.change_username = \"no\"", "neither true nor false"),
 ];
 /// Lines that only quash knows to be wrong.
 const WRONG_MEANING: &[(&str, &str)] = &[
+    ("accounts.login_fields = [\"phone\"]", "nobody signs in with"),
+    ("accounts.login_fields = [\"username\", \"phone\"]", "nobody signs in with"),
     ("tokens.auth_header_types = [\"Bearer token\"]", "isn't the scheme"),
     ("http.listen = \"[::]:80\"", "other machines"),
     ("http.tls_cert = \"c.pem\"", "has no key beside it"),
@@ -212,9 +228,16 @@ fn every_key_is_read() {
     );
     assert_eq!(tokens.accepted, [TokenType::Sliding, TokenType::Access]);
     assert_eq!(tokens.foreign, ForeignTokens::Until(Timestamp::from_secs(1_799_971_200)));
-    let expected = AccountPolicy { inactive: InactiveAccounts::Allowed, last_login: LastLogin::Recorded, ..AccountPolicy::default() };
+    let expected = AccountPolicy {
+        inactive: InactiveAccounts::Allowed,
+        last_login: LastLogin::Recorded,
+        claims_change: ClaimsChange::Wait,
+        login_fields: LoginFields::NameOrEmail,
+        names: NameChanges::Refused,
+        ..AccountPolicy::default()
+    };
     assert_eq!(accounts, expected);
-    assert_eq!(settings.rehash, Rehash::Never);
+    assert_eq!((settings.rehash, settings.door.refresh_cookie), (Rehash::Never, RefreshCookie::On));
     let KeySetup { algorithm, signing, foreign } = settings.keys;
     assert_eq!((algorithm, signing.map(|key| key.len()), foreign.len()), (Algorithm::Hs256, Some(64), 1));
     let django = &foreign[0];

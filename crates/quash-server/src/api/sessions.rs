@@ -1,0 +1,181 @@
+//! `/v1/me/sessions`: a user's sessions. `GET` lists them, `DELETE …/{sid}` ends one, `POST …/end-others` all but this one,
+//! which gets new tokens, `POST …/end-all` all.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use quash_core::model::{Refusal, SessionId, Timestamp, limits};
+use quash_core::watch::Live;
+use quash_service::{Failure, Listed, SessionSeen};
+use serde::Serialize;
+
+use super::{moment, nothing, own_tokens};
+use crate::answer::json;
+use crate::body::{BodyFault, Fields};
+use crate::door::Door;
+use crate::error::Fault;
+use crate::label::label;
+
+#[derive(Serialize)]
+struct Page<'a> {
+    sessions: Vec<Seen<'a>>,
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Seen<'a> {
+    sid: String,
+    device: Option<String>,
+    user_agent: Option<&'a str>,
+    address: Option<&'a str>,
+    created_at: String,
+    last_used_at: String,
+    expires_at: String,
+    current: bool,
+    ended: Option<Over>,
+}
+
+#[derive(Serialize)]
+struct Over {
+    reason: &'static str,
+    at: String,
+    by: Option<&'static str>,
+}
+
+/// What a list is asked for.
+struct Asked {
+    listed: Listed,
+    after: Option<SessionId>,
+    limit: u32,
+}
+
+pub(crate) async fn list(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, RawQuery(query): RawQuery) -> Response {
+    match seen(&door, &live, query.as_deref().unwrap_or_default()).await {
+        Ok(page) => page,
+        Err(fault) => fault.into_problem(&door.settings),
+    }
+}
+
+async fn seen(door: &Door, live: &Live, query: &str) -> Result<Response, Fault> {
+    let Asked { listed, after, limit } = Asked::read(query)?;
+    let fault = |failure: Failure| door.fault(&failure);
+    let me = door.service.me(live).await.map_err(fault)?;
+    let page = door.service.sessions(&me.account, listed, after, limit).await.map_err(fault)?;
+    let sessions = page.sessions.iter().map(|seen| Seen::new(seen, me.session)).collect();
+    Ok(json(StatusCode::OK, &Page { sessions, next: page.next.map(|sid| sid.to_string()) }))
+}
+
+pub(crate) async fn end_one(
+    State(door): State<Arc<Door>>,
+    Extension(live): Extension<Live>,
+    sid: Result<Path<String>, PathRejection>,
+) -> Response {
+    // What isn't an id is nobody's session.
+    let sid = sid.ok().and_then(|Path(sid)| sid.parse::<SessionId>().ok());
+    let ended = match sid {
+        Some(sid) => door.service.end_own_session(&live, sid).await,
+        None => Err(Refusal::SessionNotFound.into()),
+    };
+    let is_this = live.authentic().place().ok().map(|(own, _)| own) == sid;
+    match ended {
+        Ok(()) if is_this => door.without_cookie(nothing()),
+        Ok(()) => nothing(),
+        Err(failure) => door.fault(&failure).into_problem(&door.settings),
+    }
+}
+
+pub(crate) async fn end_others(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, request: Request) -> Response {
+    if let Err(fault) = empty(request).await {
+        return Fault::from(fault).into_problem(&door.settings);
+    }
+    match door.service.end_other_sessions(&live).await {
+        Ok(tokens) => own_tokens(&door, tokens),
+        Err(failure) => door.fault(&failure).into_problem(&door.settings),
+    }
+}
+
+pub(crate) async fn end_all(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, request: Request) -> Response {
+    if let Err(fault) = empty(request).await {
+        return Fault::from(fault).into_problem(&door.settings);
+    }
+    match door.service.end_own_sessions(&live).await {
+        Ok(_) => door.without_cookie(nothing()),
+        Err(failure) => door.fault(&failure).into_problem(&door.settings),
+    }
+}
+
+/// There is nothing to be said with it: no body, or an empty object.
+async fn empty(request: Request) -> Result<(), BodyFault> {
+    Fields::read_json(request).await?.done_with_all()
+}
+
+impl Asked {
+    fn read(query: &str) -> Result<Self, Fault> {
+        let mut asked = Self { listed: Listed::Live, after: None, limit: limits::PAGE };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match (&*name, &*value) {
+                ("ended", "true") => asked.listed = Listed::Over,
+                ("ended", "false") => asked.listed = Listed::Live,
+                ("ended", _) => return Err(Fault::of_field("ended", "Neither true nor false.")),
+                ("after", sid) => asked.after = Some(sid.parse().map_err(|_| Fault::of_field("after", "No session id."))?),
+                ("limit", limit) => asked.limit = page_limit(limit).ok_or_else(|| Fault::of_field("limit", "Not from 1 to 200."))?,
+                _ => {}
+            }
+        }
+        Ok(asked)
+    }
+}
+
+/// How long a page is at most.
+fn page_limit(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|limit| digits && (1..=limits::PAGE).contains(limit))
+}
+
+impl<'a> Seen<'a> {
+    fn new(seen: &'a SessionSeen, current: Option<SessionId>) -> Self {
+        let session = &seen.session;
+        let told = |at: Timestamp| moment(at);
+        let over = match &seen.ending {
+            Some(ending) => Some(Over { reason: ending.reason.as_str(), at: told(ending.at), by: Some(ending.actor.as_str()) }),
+            None if seen.live => None,
+            None => Some(Over { reason: "expired", at: told(session.idle_until), by: None }),
+        };
+        Self {
+            sid: session.id.to_string(),
+            device: session.device.as_deref().and_then(label),
+            user_agent: session.device.as_deref(),
+            address: session.address.as_deref(),
+            created_at: told(session.opened_at),
+            last_used_at: told(session.rotated_at),
+            expires_at: told(session.idle_until),
+            current: current == Some(session.id),
+            ended: over,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_limited_one_past_the_edge() {
+        for (text, limit) in [
+            ("1", Some(1)),
+            ("200", Some(200)),
+            ("0", None),
+            ("201", None),
+            ("-1", None),
+            ("+1", None),
+            ("9223372036854775808", None),
+            ("", None),
+        ] {
+            assert_eq!(page_limit(text), limit, "{text}");
+        }
+    }
+}

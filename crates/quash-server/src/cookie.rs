@@ -1,0 +1,84 @@
+//! The cookie that holds the refresh token, where an operator wants it: `__Host-`, so that no other host and no page over
+//! plain HTTP can set it; `HttpOnly`, so that no script reads it; `SameSite=Strict`, so that no other site sends it.
+
+use std::time::Duration;
+
+use http::header::{COOKIE, HeaderMap, HeaderValue};
+
+/// Its name (RFC 6265bis 4.1.3.2).
+pub(crate) const NAME: &str = "__Host-quash-refresh";
+/// What every browser keeps of a cookie at least, in bytes: name, value and attributes (RFC 6265 6.1).
+const BYTES: usize = 4096;
+
+/// Whether refresh tokens travel in the cookie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RefreshCookie {
+    /// They travel in bodies.
+    #[default]
+    Off,
+    /// They travel in the cookie alone.
+    On,
+}
+
+/// The cookie was sent more than once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Twice;
+
+/// The token in the cookie of a request.
+pub(crate) fn sent(headers: &HeaderMap) -> Result<Option<&str>, Twice> {
+    // A header that isn't text holds no token of ours.
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let mut ours = pairs.filter(|(name, value)| *name == NAME && !value.is_empty()).map(|(_, value)| value);
+    match (ours.next(), ours.next()) {
+        (token, None) => Ok(token),
+        (_, Some(_)) => Err(Twice),
+    }
+}
+
+/// What sets it; `None` where the token doesn't fit.
+pub(crate) fn set(token: &str, lifetime: Duration) -> Option<HeaderValue> {
+    let cookie = format!("{NAME}={token}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Strict", lifetime.as_secs());
+    HeaderValue::try_from(cookie).ok().filter(|cookie| cookie.len() <= BYTES)
+}
+
+/// What takes it away.
+pub(crate) fn cleared() -> HeaderValue {
+    HeaderValue::from_static("__Host-quash-refresh=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lines: &[&'static [u8]]) -> Result<Option<String>, Twice> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(COOKIE, HeaderValue::from_bytes(line).expect("a header"));
+        }
+        sent(&headers).map(|token| token.map(str::to_owned))
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others_and_refused_twice() {
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[b"a=b; __Host-quash-refresh=x.y.z;c=d"]), Ok(Some("x.y.z".into())));
+        assert_eq!(read(&[b"a=b", b"__Host-quash-refresh=x"]), Ok(Some("x".into())));
+        for other in
+            [&b"__host-quash-refresh=x"[..], b"__Host-quash-refresh", b"__Host-quash-refresh=", b"x__Host-quash-refresh=x", b"\xff=x"]
+        {
+            assert_eq!(read(&[other]), Ok(None), "{other:?}");
+        }
+        assert_eq!(read(&[b"__Host-quash-refresh=x; __Host-quash-refresh=y"]), Err(Twice));
+        assert_eq!(read(&[b"__Host-quash-refresh=x", b"__Host-quash-refresh=x"]), Err(Twice));
+    }
+
+    #[test]
+    fn a_cookie_is_limited_one_past_the_edge() {
+        let around = set("", Duration::from_secs(60)).expect("a cookie").len();
+        assert!(set(&"x".repeat(BYTES - around), Duration::from_secs(60)).is_some());
+        assert_eq!(set(&"x".repeat(BYTES - around + 1), Duration::from_secs(60)), None);
+        assert_eq!(set("a\nb", Duration::ZERO), None);
+        assert!(cleared().to_str().is_ok_and(|cookie| cookie.starts_with(NAME)));
+    }
+}

@@ -1,0 +1,107 @@
+//! What one signs in with: the name, the address, or both.
+
+mod support;
+
+use quash_core::model::{AccountBy, AccountFields, Actor, Change, Clock, Email, Event, LoginFields, Name};
+use quash_store::Store;
+use serde_json::json;
+
+use support::{Call, PASSWORD, Plan, World, claims, subject};
+
+async fn open(login_fields: LoginFields) -> World {
+    let mut plan = Plan::default();
+    plan.policy.accounts.login_fields = login_fields;
+    let world = World::planned(plan).await;
+    world.add("kim", Some("kim@example.org"), false).await;
+    world
+}
+
+async fn edit(world: &World, name: &str, fields: AccountFields) {
+    let loaded = world.store.account(&AccountBy::Subject(subject(name)), world.clock.now()).await.expect("a look");
+    let account = loaded.account.expect("it is there");
+    let edit = quash_core::decide::change_account(&account, Event::NameChanged, fields, Actor::Operator.into(), world.clock.now());
+    world.store.commit(Change::EditAccount(Box::new(edit))).await.expect("it is changed");
+}
+
+async fn code(world: &World, name: &str, password: &str) -> String {
+    let answer = world.attempt(name, password).await;
+    let code = answer.json().get("code").and_then(|code| code.as_str().map(str::to_owned));
+    format!("{}{}", answer.status, code.map(|code| format!(" {code}")).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn each_choice_finds_what_it_says() {
+    let mut told = Vec::new();
+    for (word, fields) in [("name", LoginFields::Name), ("both", LoginFields::NameOrEmail), ("email", LoginFields::Email)] {
+        let world = open(fields).await;
+        for typed in
+            ["dana", "dana@example.org", "DANA@Example.ORG", " ｄana@example.org ", "noor", "kim", "kim@example.org", "nobody@example.org"]
+        {
+            told.push(format!("{word}: {typed}: {}", code(&world, typed, PASSWORD).await));
+        }
+    }
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    name: dana: 200
+    name: dana@example.org: 401
+    name: DANA@Example.ORG: 401
+    name:  ｄana@example.org : 401
+    name: noor: 200
+    name: kim: 401 email_not_verified
+    name: kim@example.org: 401
+    name: nobody@example.org: 401
+    both: dana: 200
+    both: dana@example.org: 200
+    both: DANA@Example.ORG: 200
+    both:  ｄana@example.org : 200
+    both: noor: 200
+    both: kim: 401 email_not_verified
+    both: kim@example.org: 401 email_not_verified
+    both: nobody@example.org: 401
+    email: dana: 401
+    email: dana@example.org: 200
+    email: DANA@Example.ORG: 200
+    email:  ｄana@example.org : 200
+    email: noor: 401
+    email: kim: 401
+    email: kim@example.org: 401 email_not_verified
+    email: nobody@example.org: 401
+    "#);
+}
+
+#[tokio::test]
+async fn an_unconfirmed_address_is_told_only_to_who_knows_the_password() {
+    let world = open(LoginFields::NameOrEmail).await;
+    let unknown = world.attempt("nobody@example.org", "wrong password").await;
+    for typed in ["kim@example.org", "dana@example.org", "kim", "nobody"] {
+        world.hashes();
+        let wrong = world.attempt(typed, "wrong password").await;
+        assert_eq!((wrong.status, wrong.text()), (401, unknown.text()), "{typed}");
+        assert_eq!(world.hashes(), 1, "{typed} costs one hash");
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_confirmed_an_address_goes_before_a_name_that_looks_like_it() {
+    let world = open(LoginFields::NameOrEmail).await;
+    // Noor calls herself like dana's address: that locks dana out of nothing.
+    let fields = AccountFields { username: Name::parse("dana@example.org").ok(), ..AccountFields::default() };
+    edit(&world, "noor", fields).await;
+    assert_eq!(claims(&world.sign_in("dana@example.org").await.access)["user_id"], "dana");
+    // A name goes before an address that nobody has confirmed.
+    let fields = AccountFields { username: Name::parse("kim@example.org").ok(), ..AccountFields::default() };
+    edit(&world, "noor", fields).await;
+    assert_eq!(claims(&world.sign_in("kim@example.org").await.access)["user_id"], "noor");
+    let email = Email { verified_at: Some(world.clock.now()), ..Email::parse("kim@example.org").expect("an address") };
+    edit(&world, "kim", AccountFields { email: Some(Some(email)), ..AccountFields::default() }).await;
+    assert_eq!(claims(&world.sign_in("kim@example.org").await.access)["user_id"], "kim");
+}
+
+#[tokio::test]
+async fn a_password_for_once_is_changed_under_each_of_them() {
+    let world = open(LoginFields::NameOrEmail).await;
+    let until = Some(Some(world.clock.now() + support::secs(60)));
+    edit(&world, "dana", AccountFields { must_change: until, ..AccountFields::default() }).await;
+    assert_eq!(code(&world, "dana@example.org", PASSWORD).await, "401 password_change_required");
+    let body = json!({ "username": "dana@example.org", "password": PASSWORD, "new_password": "another horse battery staple" });
+    assert_eq!(world.send(Call::post("/v1/password").json(&body)).await.status, 204);
+}

@@ -1,0 +1,23 @@
+//! `[cookies]`: what travels in a cookie instead of a body.
+
+use quash_server::RefreshCookie;
+
+use super::fault::Told;
+use super::key::{DefaultsTo, Key};
+use super::kind::Words;
+use super::section::Section;
+use super::table::{Naming, Table};
+
+pub(super) const TABLE: Table = Table { name: "cookies", doc: "what travels in a cookie", naming: Naming::One, keys: &[&REFRESH] };
+
+const REFRESH: Key<Words<RefreshCookie>> = Key {
+    name: "refresh",
+    kind: Words(&[("off", RefreshCookie::Off), ("on", RefreshCookie::On)]),
+    unset: DefaultsTo("\"off\""),
+    doc: "`on` puts refresh tokens into the cookie `__Host-quash-refresh` alone, where no script reads them; access tokens stay in \
+          bodies. Requests from pages of other sites are then refused, but for those that `http.cors_origins` names.",
+};
+
+pub(super) fn read(mut section: Section<'_>) -> Result<RefreshCookie, Told> {
+    section.read(&REFRESH)
+}
