@@ -34,12 +34,15 @@ mod sessions;
 
 mod own;
 
+mod changes;
+
 mod inspect;
 
 mod upkeep;
 
 pub use accounts::{AddFault, NewAccount, NewPassword, NewState};
 pub use audit::{AuditRefused, AuditVerified};
+pub use changes::{Address, ChangeFault, Changed, OneTimePassword};
 pub use desk::{Service, Setup};
 pub use end::{Ended, RefusedAccess};
 pub use failure::{Failure, StartError, Unavailable};

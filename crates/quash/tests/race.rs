@@ -1,5 +1,5 @@
-//! Fifty requests with one refresh token at once, against a running server, on both stores. A few rounds here; many
-//! with `cargo xtask soak`.
+//! Requests at the same moment, against a running server, on both stores: fifty with one refresh token; one with its account
+//! being deactivated. A few rounds here; many with `cargo xtask soak`.
 
 mod support;
 
@@ -62,6 +62,57 @@ fn without_grace(engine: &str) {
         assert_eq!((me(&server, &winners[0]), me(&server, &parent)), (401, 401), "round {round}: and its access tokens");
     }
     drop(room);
+}
+
+#[test]
+fn a58_soak_deactivated_while_it_refreshes_sqlite() {
+    deactivated_while_it_refreshes("sqlite");
+}
+
+#[test]
+fn a58_soak_deactivated_while_it_refreshes_memory() {
+    deactivated_while_it_refreshes("memory");
+}
+
+/// One refreshes without a pause, so that some refresh meets the deactivation, whenever that is. Once both have answered
+/// for the last time, no token of the account is live.
+fn deactivated_while_it_refreshes(engine: &str) {
+    let (room, server) = start(engine, "30s");
+    for round in 0..rounds(10, 1000) {
+        let (first, owner) = (server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD));
+        let begin = Barrier::new(2);
+        let (got, deactivated) = std::thread::scope(|scope| {
+            let refreshing = scope.spawn(|| {
+                begin.wait();
+                refresh_until_refused(&server, first.clone(), round)
+            });
+            begin.wait();
+            let deactivated = server.post_json("/v1/me/deactivate", &json!({ "password": PASSWORD }), Some(&owner.access));
+            (refreshing.join().expect("pairs"), deactivated)
+        });
+        assert_eq!(deactivated.status, 204, "round {round}: {}", deactivated.text);
+        let last = got.last().expect("the first");
+        for old in [last, &first, &owner] {
+            assert_eq!((me(&server, old), refresh(&server, &old.refresh).status), (401, 401), "round {round}");
+        }
+        let again = server.run(&["account", "reactivate", "dana"], "");
+        assert!(again.status.success(), "{}", again.stderr);
+        assert_eq!((me(&server, last), refresh(&server, &last.refresh).status), (401, 401), "round {round}: and it stays so");
+    }
+    drop(room);
+}
+
+/// Every pair that was had, the first included.
+fn refresh_until_refused(server: &Server, first: Pair, round: usize) -> Vec<Pair> {
+    let mut got = vec![first];
+    loop {
+        let answer = refresh(server, &got.last().expect("the first").refresh);
+        match answer.status {
+            200 => got.push(pair(&answer, round)),
+            401 => return got,
+            other => panic!("round {round}: {other} {}", answer.text),
+        }
+    }
 }
 
 /// The answer was lost after the commit: the client tries again with the parent and gets the same child.

@@ -45,6 +45,17 @@ impl CustomClaims {
         }
     }
 
+    /// Claims that somebody writes, with whatever white space.
+    ///
+    /// # Errors
+    /// It isn't an object, or too long without the white space.
+    pub fn read(json: &str) -> Result<Self, CustomClaimsFault> {
+        match parse_json(json.as_bytes(), Duplicates::Refuse) {
+            Ok(Value::Object(claims)) => Self::new(&claims.into_iter().collect::<Vec<_>>()),
+            _ => Err(CustomClaimsFault),
+        }
+    }
+
     /// What the store keeps; `None` where there are none.
     pub fn to_json(&self) -> Option<String> {
         let claims: Map<_, _> = self.0.iter().cloned().collect();
@@ -75,6 +86,12 @@ mod tests {
         assert!(of(limits::CLAIMS_BYTES).is_ok());
         assert_eq!(of(limits::CLAIMS_BYTES + 1), Err(CustomClaimsFault));
         assert_eq!(CustomClaims::parse("[]"), Err(CustomClaimsFault));
+        let wide = |length: usize| CustomClaims::read(&format!("{{\n{}\"a\" : \"{}\"}}", " ".repeat(5000), "x".repeat(length - 8)));
+        assert_eq!(wide(limits::CLAIMS_BYTES), of(limits::CLAIMS_BYTES));
+        assert_eq!(wide(limits::CLAIMS_BYTES + 1), Err(CustomClaimsFault));
+        for none in ["", "[]", "null", "{", r#"{"a":1,"a":2}"#, &"{\"a\":".repeat(17)] {
+            assert_eq!(CustomClaims::read(none), Err(CustomClaimsFault), "{none}");
+        }
         assert_eq!(CustomClaims::default().to_json(), None);
     }
 

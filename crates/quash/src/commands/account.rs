@@ -1,4 +1,6 @@
-//! `quash account`: adding accounts and looking at them.
+//! `quash account`: adding accounts and looking at them. What is done with them is in `changes`.
+
+mod changes;
 
 use std::io::Read;
 
@@ -8,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::place::{Place, unexpected};
 use crate::clock::SystemClock;
-use crate::control::{AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret};
+use crate::control::{AccountChange, AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
@@ -24,6 +26,22 @@ pub(super) enum AccountCommand {
         /// Its name or subject
         name: String,
     },
+    /// Change one account: its name, address, password or claims
+    Set(changes::SetArgs),
+    /// Deactivate an account: it can't sign in, and all its sessions end
+    Deactivate(changes::Whose),
+    /// Let a deactivated account sign in again; what has ended stays ended
+    Reactivate(changes::Whose),
+    /// Lock an account for a while, as failed attempts do
+    Lock(changes::LockArgs),
+    /// Unlock an account before the time
+    Unlock(changes::Whose),
+    /// Give an account a random password, for a day and for being changed alone; all its sessions end
+    OneTimePassword(changes::Whose),
+    /// Take an account's password away until its owner has reset it; all its sessions end
+    RequireReset(changes::Whose),
+    /// Delete an account with all its sessions
+    Delete(changes::DeleteArgs),
 }
 
 #[derive(Args)]
@@ -55,6 +73,7 @@ pub(super) struct AddArgs {
 enum Given {
     Password,
     Hash,
+    NewPassword,
 }
 
 /// Which page of a list.
@@ -79,6 +98,14 @@ pub(super) async fn run(command: AccountCommand, place: &Place) -> Result<(), Co
             _ => Err(unexpected()),
         },
         AccountCommand::Show { name } => print_one(place.ask(Absent::Refuse, Request::Account { name }).await?, place),
+        AccountCommand::Set(args) => changes::set(args, place).await,
+        AccountCommand::Deactivate(whose) => changes::run(whose, AccountChange::Deactivate, place).await,
+        AccountCommand::Reactivate(whose) => changes::run(whose, AccountChange::Reactivate, place).await,
+        AccountCommand::Lock(args) => changes::lock(args, place).await,
+        AccountCommand::Unlock(whose) => changes::run(whose, AccountChange::Unlock, place).await,
+        AccountCommand::OneTimePassword(whose) => changes::run(whose, AccountChange::OneTimePassword, place).await,
+        AccountCommand::RequireReset(whose) => changes::run(whose, AccountChange::RequireReset, place).await,
+        AccountCommand::Delete(args) => changes::delete(args, place).await,
     }
 }
 
@@ -102,7 +129,7 @@ fn print_one(reply: Reply, place: &Place) -> Result<(), CommandError> {
 impl Given {
     const fn name(self) -> &'static str {
         match self {
-            Self::Password => "password",
+            Self::Password | Self::NewPassword => "password",
             Self::Hash => "password hash",
         }
     }
@@ -110,6 +137,7 @@ impl Given {
     const fn example(self) -> &'static str {
         match self {
             Self::Password => "for example: printf '%s' \"$PASSWORD\" | quash account add dana --password-stdin",
+            Self::NewPassword => "for example: printf '%s' \"$PASSWORD\" | quash account set dana --password-stdin",
             Self::Hash => "for example: printf '%s' \"$HASH\" | quash account add dana --password-hash-stdin",
         }
     }
@@ -150,6 +178,10 @@ fn listed(page: &AccountPage) -> String {
 }
 
 fn shown(account: &AccountShown, now: Timestamp) -> String {
+    output::pairs(&pairs_of(account, now))
+}
+
+fn pairs_of(account: &AccountShown, now: Timestamp) -> Vec<(&'static str, String)> {
     let email = account.email.as_ref().map_or_else(
         || "none".into(),
         |email| match account.email_verified_at {
@@ -161,15 +193,22 @@ fn shown(account: &AccountShown, now: Timestamp) -> String {
         Some(until) => format!("{} until {}", account.state, until.seen_from(now)),
         None => account.state.clone(),
     };
-    let password = if account.password_usable { "usable" } else { "none: it can't sign in with one" };
+    let password = match (account.password_usable, account.must_change_until) {
+        (true, Some(until)) => format!("good until {}, for being changed alone", until.seen_from(now)),
+        (true, None) => "usable".into(),
+        (false, _) => "none: it can't sign in with one".into(),
+    };
     let mut pairs = vec![
         ("name", account.name.clone()),
         ("subject", account.subject.clone()),
         ("state", state),
         ("email", email),
-        ("password", password.into()),
+        ("password", password),
         ("created", account.created_at.seen_from(now)),
     ];
     pairs.extend(account.last_login_at.map(|at| ("last sign-in", at.seen_from(now))));
-    output::pairs(&pairs)
+    if !account.claims.is_empty() {
+        pairs.push(("claims", serde_json::Value::from(account.claims.clone()).to_string()));
+    }
+    pairs
 }

@@ -8,6 +8,7 @@ mod demo;
 mod key;
 mod listen;
 mod man;
+mod policy;
 
 mod definition;
 mod place;
@@ -69,7 +70,7 @@ struct PlaceArgs {
 enum Command {
     /// Run the server
     Serve(serve::ServeArgs),
-    /// Add accounts and look at them
+    /// Add accounts, look at them and change them
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Look at an account's sessions and end one
@@ -81,6 +82,9 @@ enum Command {
     /// Look at what has happened, and whether the record of it is intact
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Look at what ends what
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Look at the keys that tokens are signed and verified with
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -129,6 +133,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Session(command) => session::run(command, &place).await,
         Command::Revoke(command) => revoke::run(command, &place).await,
         Command::Audit(command) => audit::run(command, &place).await,
+        Command::Policy(command) => policy::run(command, &place).await,
         Command::Key(command) => key::run(command, &place).await,
         Command::Token(command) => return token::run(command, &place).await,
         Command::Config(command) => config::run(&command, &place),

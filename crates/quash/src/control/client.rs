@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use zeroize::Zeroizing;
 
-use super::{ANSWER_BYTES, Answer, Reply, Request, execute, socket};
+use super::{ANSWER_BYTES, Answer, Reply, Request, author, execute, socket};
 use crate::data_dir::{Absent, DataDir};
 use crate::error::{CommandError, Exit};
 use crate::opening;
@@ -35,7 +35,7 @@ pub(crate) async fn ask(request: Request, settings: &Settings, data_dir: &DataDi
     match opening::open(settings, data_dir).await {
         Ok(opened) => {
             opened.made.iter().for_each(|made| output::note(&format!("made {made}")));
-            execute(&opened.service, request).await
+            execute(&opened.service, request, Some(author::here())).await
         }
         Err(error) if error.exit == Exit::InUse => {
             // A server that is just starting takes the store first and opens its socket a moment later.
@@ -46,6 +46,17 @@ pub(crate) async fn ask(request: Request, settings: &Settings, data_dir: &DataDi
             ask_server(server, &request).await
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Has a request executed by the running server; `None` where none runs.
+///
+/// # Errors
+/// It can't be executed, or fails.
+pub(crate) async fn ask_running(request: &Request, data_dir: &DataDir) -> Result<Option<Reply>, CommandError> {
+    match connect(data_dir).await? {
+        Some(server) => ask_server(server, request).await.map(Some),
+        None => Ok(None),
     }
 }
 

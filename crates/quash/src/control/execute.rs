@@ -5,16 +5,18 @@ use quash_core::token::{Duplicates, Unverified, parse_json};
 use quash_service::{Ended, Failure, Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing};
 use serde_json::{Map, Value};
 
-use super::shown::{AccountPage, AccountShown, EndedShown, InspectionShown, KeysShown, RevokedShown, SessionPage, SessionShown};
-use super::{AddAccount, GivenPassword, Reply, Request, audit, words};
+use super::shown::{
+    AccountPage, AccountShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
+};
+use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
-/// Executes a request.
+/// Executes a request of whoever is at the command line.
 ///
 /// # Errors
 /// It fails, with words for the operator.
-pub(crate) async fn execute(service: &Service, request: Request) -> Result<Reply, CommandError> {
+pub(crate) async fn execute(service: &Service, request: Request, author: Option<String>) -> Result<Reply, CommandError> {
     match request {
         Request::AddAccount(new) => add_account(service, new).await.map(Reply::Account),
         Request::Accounts { after, limit } => accounts(service, after, limit).await.map(Reply::Accounts),
@@ -22,6 +24,8 @@ pub(crate) async fn execute(service: &Service, request: Request) -> Result<Reply
             let account = account(service, &name).await?;
             Ok(Reply::Account(AccountShown::new(&account, service.now())))
         }
+        Request::ChangeAccount { name, change, reason } => changing::change(service, &name, change, reason, author).await,
+        Request::Policy => Ok(Reply::Policy(PolicyShown::new(service.policy()))),
         Request::Sessions { name, after, limit } => sessions(service, &name, after.as_deref(), limit).await.map(Reply::Sessions),
         Request::EndSession { sid } => end_session(service, &sid, Reason::Ended).await.map(Reply::Ended),
         Request::RevokeSession { sid } => end_session(service, &sid, Reason::Revoked).await.map(Reply::Ended),
@@ -86,7 +90,7 @@ async fn end_session(service: &Service, sid: &str, reason: Reason) -> Result<End
 }
 
 /// The service answers once its own guard knows: that is the moment from which on it refuses.
-fn shown_end(service: &Service, scope: &str, target: Option<String>, ended: Ended) -> EndedShown {
+pub(super) fn shown_end(service: &Service, scope: &str, target: Option<String>, ended: Ended) -> EndedShown {
     let seq = ended.seq.map(|seq| seq.as_u64());
     EndedShown { scope: scope.into(), target, seq, effective_at: Moment(service.now()) }
 }

@@ -3,6 +3,8 @@
 //! store itself. Either way the same [`execute()`] does the work.
 
 mod audit;
+mod author;
+mod changing;
 mod client;
 mod execute;
 mod server;
@@ -16,11 +18,13 @@ use zeroize::Zeroizing;
 use crate::error::CommandError;
 
 pub(crate) use audit::{AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace};
-pub(crate) use client::ask;
+pub(crate) use changing::reason_of;
+pub(crate) use client::{ask, ask_running};
 pub(crate) use execute::execute;
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{
-    AccountPage, AccountShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, RevokedShown, SessionPage, SessionShown,
+    AccountPage, AccountShown, ChangedShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown, PolicyShown,
+    RevokedShown, RoadShown, SessionPage, SessionShown,
 };
 pub(crate) use words::refusal as refusal_in_words;
 
@@ -47,6 +51,17 @@ pub(crate) enum Request {
         /// Its name or subject.
         name: String,
     },
+    /// Change an account.
+    ChangeAccount {
+        /// Its name or subject.
+        name: String,
+        /// What to change.
+        change: AccountChange,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// What ends what.
+    Policy,
     /// A page of an account's sessions.
     Sessions {
         /// The account's name or subject.
@@ -96,6 +111,34 @@ pub(crate) struct AddAccount {
     pub(crate) deactivated: bool,
 }
 
+/// What is done with an account.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(tag = "to", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum AccountChange {
+    /// Its sessions end, and it can't sign in.
+    Deactivate,
+    /// It can sign in again.
+    Reactivate,
+    /// It can't sign in for so long.
+    Lock { for_ms: u64 },
+    /// It can again.
+    Unlock,
+    /// It has another name.
+    Rename { name: String },
+    /// It has another address.
+    Email { email: String, verified: bool },
+    /// It has another password.
+    Password { password: Secret },
+    /// Its tokens say something else.
+    Claims { claims: String },
+    /// It has a random password that must be changed.
+    OneTimePassword,
+    /// It has no password until its owner has reset it.
+    RequireReset,
+    /// It is deleted.
+    Delete,
+}
+
 /// The password of an account to be added.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -107,7 +150,7 @@ pub(crate) enum GivenPassword {
 }
 
 /// A text that is wiped from memory.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Secret(String);
 
@@ -121,6 +164,12 @@ pub(crate) enum Reply {
     Accounts(AccountPage),
     /// A page of sessions.
     Sessions(SessionPage),
+    /// What became of an account.
+    Changed(Box<ChangedShown>),
+    /// A password that is good for once.
+    OneTimePassword(OneTimeShown),
+    /// What ends what.
+    Policy(PolicyShown),
     /// What was ended.
     Ended(EndedShown),
     /// The keys that tokens are signed and verified with.
@@ -145,8 +194,19 @@ impl Secret {
         Self(std::mem::take(&mut *text))
     }
 
+    /// As it is printed, once.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+
     fn into_text(mut self) -> Zeroizing<String> {
         Zeroizing::new(std::mem::take(&mut self.0))
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::{Answer, REQUEST_BYTES, Request, execute, socket};
+use super::{Answer, REQUEST_BYTES, Request, author, execute, socket};
 use crate::data_dir::{DataDir, ServerLock};
 use crate::error::{CommandError, Exit};
 
@@ -72,12 +72,13 @@ async fn accept(listener: UnixListener, service: Service) {
 }
 
 async fn serve(stream: UnixStream, service: &Service) -> io::Result<()> {
+    let author = author::at_the_other_end_of(&stream);
     let (reading, mut writing) = stream.into_split();
     let mut line = zeroize::Zeroizing::new(Vec::new());
     let reading = async { BufReader::new(reading.take(REQUEST_BYTES + 1)).read_until(b'\n', &mut line).await };
     tokio::time::timeout(PATIENCE, reading).await??;
     let answer = match read(&line) {
-        Ok(request) => match execute(service, request).await {
+        Ok(request) => match execute(service, request, author).await {
             Ok(reply) => Answer::Done(Box::new(reply)),
             Err(error) => Answer::Failed(error),
         },

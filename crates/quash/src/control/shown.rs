@@ -1,11 +1,11 @@
 //! What commands show: the stable shapes of `--json`. Times are RFC 3339 in UTC; what isn't there is `null`.
 
-use quash_core::model::{Account, AccountState, KeyState, Standing, Timestamp};
+use quash_core::model::{Account, AccountState, KeyState, Policy, Road, Standing, Timestamp};
 use quash_service::{IssuerSeen, KeySeen, KeysFrom, KeysSeen, SessionSeen};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::words;
+use super::{Secret, words};
 use crate::moment::Moment;
 
 /// An account, without anything secret.
@@ -29,6 +29,58 @@ pub(crate) struct AccountShown {
     pub(crate) created_at: Moment,
     /// When it has last signed in, where that is kept.
     pub(crate) last_login_at: Option<Moment>,
+    /// Until when its password is good, where that is good for nothing but being changed.
+    pub(crate) must_change_until: Option<Moment>,
+    /// What its tokens say besides quash's own claims.
+    pub(crate) claims: Map<String, Value>,
+}
+
+/// What became of an account.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct ChangedShown {
+    /// The account as it is now.
+    #[serde(flatten)]
+    pub(crate) account: AccountShown,
+    /// The number of the entry in the log, where something was ended.
+    pub(crate) seq: Option<u64>,
+    /// When the server itself refused what that covers.
+    pub(crate) effective_at: Option<Moment>,
+}
+
+/// A password that is good for once.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct OneTimeShown {
+    /// Whose.
+    #[serde(flatten)]
+    pub(crate) changed: ChangedShown,
+    /// The password. It is shown once.
+    pub(crate) password: Secret,
+    /// Until when.
+    pub(crate) until: Moment,
+}
+
+/// What ends what, as it is in force.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct PolicyShown {
+    /// Each road to the end of a token.
+    pub(crate) roads: Vec<RoadShown>,
+}
+
+/// A road to the end of a token.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct RoadShown {
+    /// Its name.
+    pub(crate) road: String,
+    /// What happens.
+    pub(crate) when: String,
+    /// What it ends.
+    pub(crate) ends: String,
+    /// The kind of the entry in the log; `null` where it ends nothing.
+    pub(crate) entry: Option<String>,
+    /// The reason that is told.
+    pub(crate) reason: String,
+    /// The setting that can change what it ends.
+    pub(crate) setting: Option<String>,
 }
 
 /// A page of accounts.
@@ -204,7 +256,27 @@ impl AccountShown {
             password_usable: account.password.is_some(),
             created_at: Moment(account.created_at),
             last_login_at: account.last_login_at.map(Moment),
+            must_change_until: account.must_change.map(Moment),
+            claims: account.claims.as_slice().iter().cloned().collect(),
         }
+    }
+}
+
+impl PolicyShown {
+    /// The table as a policy has it.
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let shown = |road: Road| {
+            let (row, ends) = (road.row(), road.ends(policy));
+            RoadShown {
+                road: row.name.into(),
+                when: row.what.into(),
+                ends: ends.as_str().into(),
+                entry: ends.scope().map(|kind| words::scope(kind).to_owned()),
+                reason: row.reason.as_str().into(),
+                setting: row.setting.map(str::to_owned),
+            }
+        };
+        Self { roads: Road::ALL.map(shown).into() }
     }
 }
 

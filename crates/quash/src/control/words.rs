@@ -1,7 +1,7 @@
 //! Words for operators: refusals and failures of the service as a command says them.
 
 use quash_core::model::{Refusal, ScopeKind};
-use quash_service::{AddFault, Failure, Unavailable};
+use quash_service::{AddFault, ChangeFault, Failure, Unavailable};
 
 use crate::error::{CommandError, Exit};
 
@@ -65,6 +65,25 @@ pub(super) fn not_ended(what: &str, failure: &Failure) -> CommandError {
             CommandError::new(Exit::Conflict, format!("{what} has ended already{why}"))
         }
         Failure::Refused(_) => CommandError::new(Exit::NotFound, format!("there is no {what}")),
+    }
+}
+
+/// Why an account wasn't changed.
+pub(super) fn not_changed(fault: &ChangeFault) -> CommandError {
+    match fault {
+        ChangeFault::Failed(Failure::Unavailable(fault)) => unavailable(fault),
+        ChangeFault::Failed(Failure::Refused(_)) => CommandError::failure(fault.to_string()),
+        ChangeFault::Gone => CommandError::new(Exit::NotFound, fault.to_string()),
+        ChangeFault::Already(_) | ChangeFault::Taken => CommandError::new(Exit::Conflict, fault.to_string()),
+        ChangeFault::Deactivated => {
+            CommandError::new(Exit::Conflict, fault.to_string()).hint("`quash account reactivate` lets it sign in again")
+        }
+        ChangeFault::Reserved(_) => {
+            CommandError::new(Exit::Usage, fault.to_string()).hint("choose another name; docs/reference/http.md lists quash's own")
+        }
+        ChangeFault::Name(_) | ChangeFault::Email(_) | ChangeFault::Password(_) | ChangeFault::Claims(_) => {
+            CommandError::new(Exit::Usage, fault.to_string())
+        }
     }
 }
 

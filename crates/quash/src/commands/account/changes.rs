@@ -1,0 +1,151 @@
+//! What `quash account` does with an account that is there.
+
+use std::io::Read;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+use quash_core::model::Clock;
+
+use super::super::place::{Place, unexpected};
+use super::super::revoke::print_end;
+use super::{Given, from_stdin, pairs_of};
+use crate::clock::SystemClock;
+use crate::control::{AccountChange, ChangedShown, OneTimeShown, Reply, Request, reason_of};
+use crate::data_dir::Absent;
+use crate::error::{CommandError, Exit};
+use crate::output;
+use crate::settings::{Span, Zero};
+
+/// Whose, and why.
+#[derive(Args)]
+pub(in crate::commands) struct Whose {
+    /// Its name or subject
+    name: String,
+    /// Why, in a line; it stands in the audit beside the system's user who runs this
+    #[arg(long, value_name = "TEXT", value_parser = reason_of)]
+    reason: Option<String>,
+}
+
+#[derive(Args)]
+pub(in crate::commands) struct LockArgs {
+    #[command(flatten)]
+    whose: Whose,
+    /// For how long, such as 30m or 2d
+    #[arg(long = "for", value_name = "SPAN", default_value = "1h", value_parser = span)]
+    span: Duration,
+}
+
+#[derive(Args)]
+pub(in crate::commands) struct DeleteArgs {
+    #[command(flatten)]
+    whose: Whose,
+    /// Yes, for good
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Args)]
+#[command(group = ArgGroup::new("what").required(true))]
+pub(in crate::commands) struct SetArgs {
+    #[command(flatten)]
+    whose: Whose,
+    /// Another name to sign in with
+    #[arg(long, group = "what", value_name = "N")]
+    username: Option<String>,
+    /// Another address; it can't sign in before that is confirmed. All sessions end
+    #[arg(long, group = "what", value_name = "E")]
+    email: Option<String>,
+    /// The address is confirmed already
+    #[arg(long, requires = "email")]
+    verified: bool,
+    /// Read another password from the first line of standard input. All sessions end
+    #[arg(long, group = "what")]
+    password_stdin: bool,
+    /// Read what its tokens say, besides quash's own claims, as a JSON object from standard input; {} takes all away
+    #[arg(long, group = "what")]
+    claims_stdin: bool,
+}
+
+/// The most that is read of claims: with their white space.
+const CLAIMS_BYTES: u64 = 16 * 1024;
+
+pub(super) async fn run(whose: Whose, change: AccountChange, place: &Place) -> Result<(), CommandError> {
+    let Whose { name, reason } = whose;
+    match place.ask(Absent::Refuse, Request::ChangeAccount { name, change, reason }).await? {
+        Reply::Changed(changed) => place.print(&changed, || told(&changed)),
+        Reply::OneTimePassword(given) => place.print(&given, || given_in_words(&given)),
+        ended @ Reply::Ended(_) => print_end(ended, place)?,
+        _ => return Err(unexpected()),
+    }
+    Ok(())
+}
+
+pub(super) async fn lock(args: LockArgs, place: &Place) -> Result<(), CommandError> {
+    let for_ms = u64::try_from(args.span.as_millis()).unwrap_or(u64::MAX);
+    run(args.whose, AccountChange::Lock { for_ms }, place).await
+}
+
+pub(super) async fn delete(args: DeleteArgs, place: &Place) -> Result<(), CommandError> {
+    if !args.yes {
+        return Err(CommandError::new(Exit::Usage, "a deleted account doesn't come back, and nobody else gets its subject")
+            .hint("if that is what you want, add --yes; `quash account deactivate` can be taken back"));
+    }
+    run(args.whose, AccountChange::Delete, place).await
+}
+
+pub(super) async fn set(args: SetArgs, place: &Place) -> Result<(), CommandError> {
+    let SetArgs { whose, username, email, verified, password_stdin, claims_stdin: _ } = args;
+    let change = match (username, email, password_stdin) {
+        (Some(name), ..) => AccountChange::Rename { name },
+        (_, Some(email), _) => AccountChange::Email { email, verified },
+        (_, _, true) => AccountChange::Password { password: from_stdin(Given::NewPassword)? },
+        // clap wants one of them.
+        (None, None, false) => AccountChange::Claims { claims: claims_from_stdin()? },
+    };
+    run(whose, change, place).await
+}
+
+fn claims_from_stdin() -> Result<String, CommandError> {
+    let fault = |message: String| {
+        CommandError::new(Exit::Usage, message).hint("for example: printf '{\"role\":\"editor\"}' | quash account set dana --claims-stdin")
+    };
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(CLAIMS_BYTES + 1).read_to_string(&mut text);
+    read.map_err(|error| fault(format!("the claims can't be read from standard input: {error}")))?;
+    if text.len() as u64 > CLAIMS_BYTES {
+        return Err(fault(format!("the claims on standard input are longer than {CLAIMS_BYTES} bytes")));
+    }
+    Ok(text)
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(3653 * 24 * 3600);
+    Span { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused }.of_flag(text)
+}
+
+fn told(changed: &ChangedShown) -> String {
+    let mut pairs = pairs_of(&changed.account, SystemClock.now());
+    pairs.extend(changed.effective_at.map(|at| ("ended", format!("effective since {}", at.to_the_second()))));
+    output::pairs(&pairs)
+}
+
+fn given_in_words(given: &OneTimeShown) -> String {
+    output::pairs(&[
+        ("name", given.changed.account.name.clone()),
+        ("password", given.password.expose().to_owned()),
+        ("good until", format!("{}, for being changed alone", given.until.seen_from(SystemClock.now()))),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_has_its_span() {
+        assert_eq!(span("30m"), Ok(Duration::from_secs(1800)));
+        for none in ["", "0s", "30", "5 m", "3654d", "-1m"] {
+            assert!(span(none).is_err(), "{none}");
+        }
+    }
+}

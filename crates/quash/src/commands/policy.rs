@@ -1,0 +1,38 @@
+//! `quash policy`: what ends what.
+
+use clap::Subcommand;
+
+use super::place::{Place, unexpected};
+use crate::control::{PolicyShown, Reply, Request, RoadShown, ask_running};
+use crate::data_dir::Absent;
+use crate::error::{CommandError, Exit};
+use crate::output;
+
+#[derive(Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Show what ends which tokens, as it is in force: by the running server's settings, or else by those here
+    Show,
+}
+
+pub(super) async fn run(command: PolicyCommand, place: &Place) -> Result<(), CommandError> {
+    let PolicyCommand::Show = command;
+    let settings = place.settings()?;
+    let running = match place.data_dir(Absent::Refuse) {
+        Ok((data_dir, _)) => ask_running(&Request::Policy, &data_dir).await?,
+        Err(error) if error.exit == Exit::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let policy = match running {
+        Some(Reply::Policy(policy)) => policy,
+        Some(_) => return Err(unexpected()),
+        None => PolicyShown::new(&settings.policy),
+    };
+    place.print(&policy, || {
+        let row = |road: &RoadShown| {
+            let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+            [road.when.clone(), road.ends.clone(), or_dash(&road.entry), road.reason.clone(), or_dash(&road.setting)]
+        };
+        output::table(["when", "ends", "entry", "reason", "setting"], policy.roads.iter().map(row))
+    });
+    Ok(())
+}

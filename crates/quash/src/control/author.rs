@@ -1,0 +1,46 @@
+//! Who is at the command line, as the system knows them: the name of the user, or the number where it has none. The server
+//! asks the socket, so that nobody can say to be somebody else.
+
+use rustix::process::getuid;
+use tokio::net::UnixStream;
+
+/// Names and numbers of the system's users.
+const PASSWD: &str = "/etc/passwd";
+
+/// Who runs this process.
+pub(super) fn here() -> String {
+    named(getuid().as_raw())
+}
+
+/// Who is at the other end of the control socket.
+pub(super) fn at_the_other_end_of(stream: &UnixStream) -> Option<String> {
+    stream.peer_cred().ok().map(|peer| named(peer.uid()))
+}
+
+fn named(uid: u32) -> String {
+    let name = std::fs::read_to_string(PASSWD).ok().and_then(|users| name_in(&users, uid));
+    name.unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// The name of a user in a text such as `/etc/passwd`.
+fn name_in(users: &str, uid: u32) -> Option<String> {
+    let mut names = users.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(uid) && !name.is_empty()).then(|| name.to_owned())
+    });
+    names.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_have_their_names() {
+        let users = "root:x:0:0:root:/root:/bin/sh\n# a comment\n\nops:x:1000:1000::/var/ops:/bin/sh\n:x:7:\nbroken:x\n";
+        let name = |uid| name_in(users, uid);
+        assert_eq!((name(0).as_deref(), name(1000).as_deref()), (Some("root"), Some("ops")));
+        assert_eq!((name(7), name(1), name(u32::MAX)), (None, None, None));
+    }
+}

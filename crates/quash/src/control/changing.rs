@@ -1,0 +1,96 @@
+//! What is done with an account at an operator's word: the use case for each change.
+
+use std::time::Duration;
+
+use quash_core::decide::By;
+use quash_core::model::{Actor, Note, limits};
+use quash_service::{Address, Changed, OneTimePassword, Service};
+
+use super::execute::{account, shown_end};
+use super::shown::{AccountShown, ChangedShown, OneTimeShown};
+use super::{AccountChange, Reply, Secret, words};
+use crate::error::{CommandError, Exit};
+use crate::moment::Moment;
+
+/// Changes an account.
+///
+/// # Errors
+/// It can't be changed, or isn't there.
+pub(super) async fn change(
+    service: &Service,
+    name: &str,
+    change: AccountChange,
+    reason: Option<String>,
+    author: Option<String>,
+) -> Result<Reply, CommandError> {
+    let by = By { actor: Actor::Operator, note: note(reason, author)? };
+    let subject = account(service, name).await?.subject;
+    let changed = match change {
+        AccountChange::Deactivate => service.deactivate(&subject, by).await,
+        AccountChange::Reactivate => service.reactivate(&subject, by).await,
+        AccountChange::Lock { for_ms } => service.lock(&subject, Duration::from_millis(for_ms), by).await,
+        AccountChange::Unlock => service.unlock(&subject, by).await,
+        AccountChange::Rename { name } => service.rename(&subject, &name, by).await,
+        AccountChange::Email { email, verified } => {
+            let address = if verified { Address::Confirmed } else { Address::Unconfirmed };
+            service.set_email(&subject, &email, address, by).await
+        }
+        AccountChange::Password { password } => service.set_password(&subject, password.into_text(), by).await,
+        AccountChange::Claims { claims } => service.set_claims(&subject, &claims, by).await,
+        AccountChange::RequireReset => service.require_reset(&subject, by).await,
+        AccountChange::OneTimePassword => {
+            let given = service.give_one_time_password(&subject, by).await;
+            let (changed, OneTimePassword { password, until }) = given.map_err(|fault| words::not_changed(&fault))?;
+            let (password, until) = (Secret::new(password), Moment(until));
+            return Ok(Reply::OneTimePassword(OneTimeShown { changed: shown(service, &changed), password, until }));
+        }
+        AccountChange::Delete => {
+            let ended = service.delete(&subject, by).await.map_err(|fault| words::not_changed(&fault))?;
+            return Ok(Reply::Ended(shown_end(service, "account", Some(subject.to_string()), ended)));
+        }
+    };
+    changed.map(|changed| Reply::Changed(Box::new(shown(service, &changed)))).map_err(|fault| words::not_changed(&fault))
+}
+
+fn shown(service: &Service, changed: &Changed) -> ChangedShown {
+    let now = service.now();
+    ChangedShown {
+        account: AccountShown::new(&changed.account, now),
+        seq: changed.seq.map(|seq| seq.as_u64()),
+        effective_at: changed.seq.map(|_| Moment(now)),
+    }
+}
+
+/// The command says it before; whoever speaks to the socket without it is held to the same.
+fn note(reason: Option<String>, author: Option<String>) -> Result<Option<Note>, CommandError> {
+    let text =
+        reason.map(|text| reason_of(&text)).transpose().map_err(|fault| CommandError::new(Exit::Usage, format!("the reason {fault}")))?;
+    Ok(Some(Note { author, text }).filter(|note| *note != Note::default()))
+}
+
+/// A reason that an operator gives.
+///
+/// # Errors
+/// It is empty, too long, or of more than one line.
+pub(crate) fn reason_of(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("is empty".into()),
+        text if text.chars().count() > limits::NOTE_CHARS => Err(format!("is longer than {} characters", limits::NOTE_CHARS)),
+        text if text.chars().any(char::is_control) => Err("holds a control character".into()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_limited_one_past_the_edge() {
+        assert_eq!(reason_of(" left the firm ").as_deref(), Ok("left the firm"));
+        assert!(reason_of(&"é".repeat(limits::NOTE_CHARS)).is_ok());
+        for none in ["", "  ", "a\nb", "a\u{1b}[2Jb", &"é".repeat(limits::NOTE_CHARS + 1)] {
+            assert!(reason_of(none).is_err(), "{none:?}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `quash account` and `quash policy` from outside: what each command does to tokens, what it says, and how it ends.
+
+mod support;
+
+use quash_core::model::Event;
+use quash_store::{SqliteOptions, SqliteStore, Store};
+use serde_json::{Value, json};
+use support::{Answer, Pair, Server, claims, on, quash, run};
+
+const PASSWORD: &str = "correct horse battery staple";
+const NEW: &str = "another horse battery staple";
+
+struct World {
+    server: Server,
+}
+
+impl World {
+    fn start(args: &[&str]) -> Self {
+        let server = Server::start(args);
+        server.add_account("dana", PASSWORD);
+        Self { server }
+    }
+
+    fn pair(&self) -> Pair {
+        self.server.sign_in("dana", PASSWORD)
+    }
+
+    /// Runs a command that succeeds, and what `--json` says.
+    fn account(&self, args: &[&str], stdin: &str) -> Value {
+        self.server.run(&[&["account"], args, &["--json"]].concat(), stdin).json()
+    }
+
+    fn attempt(&self, password: &str) -> Answer {
+        self.server.post_json("/api/token/", &json!({ "username": "dana", "password": password }), None)
+    }
+
+    fn me(&self, pair: &Pair) -> u16 {
+        self.server.get("/v1/me", Some(&pair.access)).status
+    }
+
+    fn refresh(&self, pair: &Pair) -> Answer {
+        self.server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None)
+    }
+
+    fn assert_dead(&self, pair: &Pair, reason: &str) {
+        assert_eq!(self.me(pair), 401, "{reason}");
+        let refused = self.refresh(pair);
+        assert_eq!((refused.status, refused.body["reason"].as_str()), (401, Some(reason)));
+    }
+}
+
+#[test]
+fn a57_deactivated_is_dead_and_stays_so_when_it_is_reactivated() {
+    let world = World::start(&[]);
+    let pair = world.pair();
+    let told = world.account(&["deactivate", "dana", "--reason", "left the firm"], "");
+    assert_eq!(told["state"], "deactivated");
+    assert!(told["seq"].is_u64() && told["effective_at"].is_string(), "{told}");
+    world.assert_dead(&pair, "deactivated");
+    assert_eq!(world.attempt(PASSWORD).status, 401);
+    let again = world.server.run(&["account", "deactivate", "dana"], "");
+    assert_eq!((again.code(), again.stderr.contains("deactivated already")), (5, true), "{}", again.stderr);
+    let told = world.account(&["reactivate", "dana"], "");
+    assert_eq!((told["state"].as_str(), &told["seq"]), (Some("active"), &Value::Null));
+    world.assert_dead(&pair, "deactivated");
+    assert_eq!(world.me(&world.pair()), 200);
+    assert_eq!(world.server.run(&["account", "reactivate", "dana"], "").code(), 5);
+}
+
+#[test]
+fn a_lock_ends_sessions_and_ends_by_hand() {
+    let world = World::start(&[]);
+    let pair = world.pair();
+    let told = world.account(&["lock", "dana", "--for", "2d"], "");
+    assert_eq!((told["state"].as_str(), told["locked_until"].is_string()), (Some("locked"), true), "{told}");
+    world.assert_dead(&pair, "locked");
+    assert_eq!(world.attempt(PASSWORD).status, 401);
+    assert_eq!(world.account(&["unlock", "dana"], "")["state"], "active");
+    assert_eq!(world.account(&["unlock", "dana"], "")["state"], "active", "a second time does no harm");
+    assert_eq!(world.me(&world.pair()), 200);
+    world.account(&["deactivate", "dana"], "");
+    for command in ["lock", "unlock"] {
+        let refused = world.server.run(&["account", command, "dana"], "");
+        assert_eq!((refused.code(), refused.stderr.contains("reactivate")), (5, true), "{}", refused.stderr);
+    }
+    assert_eq!(world.account(&["show", "dana"], "")["state"], "deactivated");
+}
+
+#[test]
+fn a_password_for_once_is_printed_once_and_good_for_being_changed() {
+    let world = World::start(&[]);
+    let pair = world.pair();
+    let told = world.account(&["one-time-password", "dana"], "");
+    let password = told["password"].as_str().expect("a password");
+    assert!(password.len() == 23 && told["until"].is_string() && told["must_change_until"] == told["until"], "{told}");
+    world.assert_dead(&pair, "password_set");
+    assert_eq!(world.attempt(PASSWORD).body.get("code"), None);
+    assert_eq!(world.attempt(password).body["code"], "password_change_required");
+    let body = json!({ "username": "dana", "password": password, "new_password": NEW });
+    assert_eq!(world.server.post_json("/v1/password", &body, None).status, 204);
+    assert_eq!((world.attempt(password).status, world.attempt(NEW).status), (401, 200));
+    let shown = world.account(&["show", "dana"], "");
+    assert_eq!((&shown["must_change_until"], shown.to_string().contains(password)), (&Value::Null, false));
+    let text = world.server.run(&["account", "one-time-password", "dana"], "");
+    assert!(text.stdout.contains("good until") && text.code() == 0, "{}", text.stdout);
+    let stopped = world.server.terminate();
+    assert!(!stopped.stderr.contains(password), "it is in no log");
+}
+
+#[test]
+fn passwords_are_set_and_taken_away() {
+    let world = World::start(&[]);
+    let pair = world.pair();
+    world.account(&["set", "dana", "--password-stdin"], NEW);
+    world.assert_dead(&pair, "password_set");
+    assert_eq!((world.attempt(PASSWORD).status, world.attempt(NEW).status), (401, 200));
+    let short = world.server.run(&["account", "set", "dana", "--password-stdin"], "short\n");
+    assert_eq!((short.code(), short.stderr.contains("fewer than 8")), (2, true), "{}", short.stderr);
+    assert_eq!(world.account(&["require-reset", "dana"], "")["password_usable"], false);
+    assert_eq!(world.attempt(NEW).status, 401);
+}
+
+#[test]
+fn names_and_addresses_are_set() {
+    let world = World::start(&["--set", "accounts.login_fields=username,email"]);
+    world.server.add_account("noor", PASSWORD);
+    let pair = world.pair();
+    assert_eq!(world.account(&["set", "dana", "--username", "kim"], "")["name"], "kim");
+    assert_eq!(world.me(&pair), 200, "tokens call it by its subject");
+    assert_eq!(world.account(&["set", "kim", "--email", "kim@example.org"], "")["state"], "unverified");
+    world.assert_dead(&pair, "email_changed");
+    assert_eq!(world.account(&["set", "kim", "--email", "kim@example.org", "--verified"], "")["state"], "active");
+    let by_address = json!({ "username": "kim@example.org", "password": PASSWORD });
+    assert_eq!(world.server.post_json("/api/token/", &by_address, None).status, 200);
+    for (args, code, says) in [
+        (&["set", "noor", "--email", "KIM@example.org"][..], 5, "another account has"),
+        (&["set", "noor", "--username", "Kim"], 5, "another account has"),
+        (&["set", "noor", "--username", "a\u{200b}b"], 2, "invisible"),
+        (&["set", "noor", "--email", "nobody"], 2, "is not an e-mail address"),
+        (&["set", "noor", "--email", "a@b.example", "--username", "b"], 2, "cannot be used with"),
+        (&["set", "noor"], 2, "required"),
+        (&["set", "nobody", "--username", "b"], 4, "there is no account"),
+        (&["deactivate", "noor", "--reason", "a\nb"], 2, "control character"),
+        (&["deactivate", "noor", "--reason", &"x".repeat(257)], 2, "longer than 256"),
+        (&["lock", "noor", "--for", "soon"], 2, "unit"),
+        (&["delete", "noor"], 2, "--yes"),
+    ] {
+        let refused = world.server.run(&[&["account"], args].concat(), "");
+        assert_eq!((refused.code(), refused.stderr.contains(says)), (code, true), "{args:?}: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn claims_are_set_and_the_next_refresh_brings_them() {
+    let world = World::start(&[]);
+    let pair = world.pair();
+    let told = world.account(&["set", "dana", "--claims-stdin"], "{ \"role\": \"editor\",\n \"teams\": [1, 2] }\n");
+    assert_eq!(told["claims"], json!({ "role": "editor", "teams": [1, 2] }));
+    assert_eq!(world.me(&pair), 401, "access tokens from before have ended");
+    let next = world.refresh(&pair);
+    assert_eq!(claims(next.body["access"].as_str().expect("a token"))["role"], "editor");
+    let text = world.server.run(&["account", "show", "dana"], "");
+    assert!(text.stdout.contains("{\"role\":\"editor\",\"teams\":[1,2]}"), "{}", text.stdout);
+    for (json, says) in [
+        ("{\"sid\":\"x\"}", "the claim \"sid\""),
+        ("{\"user_id\":\"x\"}", "the claim \"user_id\""),
+        ("[]", "not a JSON object"),
+        ("", "not a JSON object"),
+        (&format!("{{\"a\":\"{}\"}}", "x".repeat(4096)), "at most 4096 bytes"),
+        (&" ".repeat(20_000), "longer than 16384"),
+    ] {
+        let refused = world.server.run(&["account", "set", "dana", "--claims-stdin"], json);
+        assert_eq!((refused.code(), refused.stderr.contains(says)), (2, true), "{}", refused.stderr);
+    }
+    assert_eq!(world.account(&["set", "dana", "--claims-stdin"], "{}")["claims"], json!({}));
+}
+
+#[test]
+fn a_deleted_account_is_gone() {
+    let world = World::start(&[]);
+    let pair = world.pair();
+    let subject = world.account(&["show", "dana"], "")["subject"].as_str().expect("a subject").to_owned();
+    let ended = world.account(&["delete", "dana", "--yes", "--reason", "asked for it"], "");
+    assert_eq!((ended["scope"].as_str(), ended["target"].as_str()), (Some("account"), Some(&*subject)));
+    assert_eq!((world.me(&pair), world.refresh(&pair).status), (401, 401));
+    assert_eq!(world.server.run(&["account", "show", "dana"], "").code(), 4);
+    let again = world.server.run(&["account", "add", "dana", "--subject", &subject], "");
+    assert_eq!(again.code(), 5, "its subject is nobody's: {}", again.stderr);
+}
+
+#[test]
+fn everything_works_without_a_server_too() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
+    assert_eq!(on(&data_dir, &["account", "deactivate", "dana", "--reason", "x", "--json"], "").json()["state"], "deactivated");
+    assert_eq!(on(&data_dir, &["account", "delete", "dana", "--yes"], "").code(), 0);
+}
+
+/// Who ran a command is what the system says, by either way.
+#[tokio::test]
+async fn the_audit_keeps_who_did_it_and_why() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let server = Server::start_in(&data_dir, &[]);
+    server.add_account("dana", PASSWORD);
+    let lock = server.run(&["account", "lock", "dana", "--reason", "a lost phone"], "");
+    assert_eq!(lock.code(), 0, "{}", lock.stderr);
+    assert!(server.terminate().status.success());
+    assert_eq!(on(&data_dir, &["account", "unlock", "dana"], "").code(), 0);
+    let store = SqliteStore::open(&data_dir.join("quash.db"), SqliteOptions::default()).expect("the database");
+    let audit = store.audit(0, None, 100).await.expect("the audit");
+    let note = |event: Event| audit.iter().find(|entry| entry.new.event == event)?.new.person.clone()?.note;
+    let (locked, unlocked) = (note(Event::Locked).expect("a note"), note(Event::Unlocked).expect("a note"));
+    assert_eq!((locked.text.as_deref(), unlocked.text), (Some("a lost phone"), None));
+    assert!(locked.author.is_some() && locked.author == unlocked.author, "{locked:?}");
+}
+
+#[test]
+fn the_table_of_what_ends_what_is_shown_as_it_is_in_force() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let row = |shown: &Value, road: &str| {
+        let roads = shown["roads"].as_array().expect("roads").clone();
+        roads.into_iter().find(|row| row["road"] == road).unwrap_or_else(|| panic!("{road} is missing"))
+    };
+    let here = |args: &[&str]| {
+        let mut command = quash();
+        command.args(["policy", "show", "--json", "--data-dir"]).arg(room.path().join("nothing")).args(args);
+        run(command, "").json()
+    };
+    let shown = here(&[]);
+    assert_eq!(shown["roads"].as_array().map(Vec::len), Some(20));
+    assert_eq!(row(&shown, "claims_changed")["ends"], "access tokens; sessions go on");
+    assert_eq!(row(&shown, "name_changed")["ends"], "nothing");
+    assert!(!room.path().join("nothing").exists(), "looking makes nothing");
+    let shown = here(&["--set", "claims.on_change=wait", "--set", "tokens.user_id_field=username"]);
+    assert_eq!((&row(&shown, "claims_changed")["ends"], &row(&shown, "claims_changed")["entry"]), (&json!("nothing"), &Value::Null));
+    assert_eq!((&row(&shown, "name_changed")["ends"], &row(&shown, "name_changed")["entry"]), (&json!("all sessions"), &json!("account")));
+    let server = Server::start(&["--set", "claims.on_change=wait"]);
+    let shown = server.run(&["policy", "show", "--json"], "").json();
+    assert_eq!(row(&shown, "claims_changed")["ends"], "nothing", "as the running server has it");
+    let text = server.run(&["policy", "show"], "");
+    assert!(text.stdout.contains("a spent refresh token is used again") && text.code() == 0, "{}", text.stdout);
+}
