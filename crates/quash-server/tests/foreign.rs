@@ -316,3 +316,33 @@ async fn what_is_no_set_of_keys_changes_nothing() {
     let jwks = world.send(call).await.json();
     assert_eq!(jwks["keys"].as_array().map(Vec::len), Some(1), "others' keys aren't published as ours");
 }
+
+#[tokio::test]
+async fn without_a_session_it_ends_and_leaves_but_nothing_lives_on() {
+    use support::PASSWORD;
+    let world = world().await;
+    world.wait(secs(10));
+    let access = minted(&said("access", "dana", "one"));
+    let own = world.sign_in("dana").await;
+    let listed = world.listed(&access, "").await;
+    assert_eq!(listed.iter().map(|seen| seen["current"].clone()).collect::<Vec<_>>(), [json!(false)]);
+    let password = json!({ "current_password": PASSWORD, "new_password": "another horse battery staple" });
+    for (path, body) in [("/v1/me/password", &password), ("/v1/me/sessions/end-others", &Value::Null)] {
+        let answer = world.own("POST", path, &access, body).await;
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (403, Some("session_required")), "{path}");
+    }
+    world.assert_live(&own).await;
+    let sid = claims(&own.access)["sid"].as_str().expect("a session").to_owned();
+    assert_eq!(world.own("DELETE", &format!("/v1/me/sessions/{sid}"), &access, &Value::Null).await.status, 204);
+    world.assert_dead(&own).await;
+    let own = world.sign_in("dana").await;
+    assert_eq!(world.own("POST", "/v1/me/sessions/end-all", &access, &Value::Null).await.status, 204);
+    world.assert_dead(&own).await;
+    assert_eq!(world.me(&access).await.status, 401, "it was minted before");
+    world.wait(secs(2));
+    let mut later = said("access", "dana", "two");
+    later["iat"] = json!(START + 12);
+    let later = minted(&later);
+    assert_eq!(world.own("POST", "/v1/me/deactivate", &later, &json!({ "password": PASSWORD })).await.status, 204);
+    assert_eq!((world.me(&later).await.status, world.attempt("dana", PASSWORD).await.status), (401, 401));
+}

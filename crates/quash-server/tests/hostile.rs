@@ -12,7 +12,7 @@ use http::{HeaderName, Method};
 use quash_core::model::{Entropy, Seeded, draw};
 use serde_json::{Value, json};
 
-use support::{Call, PASSWORD, READ_PATHS, TOKEN_PATHS, World, secs};
+use support::{Call, OWN_PATHS, PASSWORD, READ_PATHS, TOKEN_PATHS, World, secs};
 
 #[tokio::test]
 async fn a43_only_post_makes_or_ends_anything() {
@@ -297,7 +297,8 @@ impl Dice {
 
     fn target(&self) -> String {
         let paths = ["/api/token", "/api/token/refresh", "/api/token/verify", "/api/token/blacklist", "/api/logout"];
-        let path = self.one_of(&[&paths[..], &READ_PATHS[..]].concat());
+        let own = OWN_PATHS.map(|(_, path, _)| path);
+        let path = self.one_of(&[&paths[..], &READ_PATHS[..], &own[..], &["/v1/password"]].concat());
         let tail: String = self.bytes(12).iter().map(|byte| format!("%{byte:02x}")).collect();
         match self.below(6) {
             0 => format!("{path}/{tail}"),

@@ -35,7 +35,7 @@ cors_origins = "https://app.example"
 "#;
 
 /// Every path, and the member of a body that it reads first, if it reads any.
-const ENDPOINTS: [(&str, &str); 12] = [
+const ENDPOINTS: [(&str, &str); 19] = [
     ("/api/token/", "username"),
     ("/api/token/sliding/", "username"),
     ("/api/token/refresh/", "refresh"),
@@ -44,6 +44,13 @@ const ENDPOINTS: [(&str, &str); 12] = [
     ("/api/token/blacklist/", "refresh"),
     ("/api/logout/", "refresh"),
     ("/v1/me", ""),
+    ("/v1/me/password", "current_password"),
+    ("/v1/me/deactivate", "password"),
+    ("/v1/me/sessions", ""),
+    ("/v1/me/sessions/end-others", ""),
+    ("/v1/me/sessions/end-all", ""),
+    ("/v1/me/sessions/01a20af06c05771097b1318de6f7c85b", ""),
+    ("/v1/password", "username"),
     ("/.well-known/jwks.json", ""),
     ("/docs/errors/token_not_valid", ""),
     ("/readyz", ""),
@@ -211,7 +218,7 @@ impl Dice {
         };
         let (media_type, body) = self.body(first);
         let mut headers = vec![("Content-Type", media_type.to_owned())];
-        if self.one_in(3) || path == "/v1/me" || path == "/api/logout/" {
+        if self.one_in(3) || path.starts_with("/v1/me") || path == "/api/logout/" {
             let scheme = self.one_of(&["Bearer", "Bearer", "Bearer", "bearer", "Basic", ""]);
             headers.push(("Authorization", format!("{scheme} {}", self.token()).replace(|c: char| c.is_control(), "?")));
         }

@@ -63,7 +63,7 @@ pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [
     ("DELETE", "/v1/me", r#"{"password":"correct horse battery staple"}"#),
 ];
 
-const SEED: u64 = 7;
+pub(crate) const SEED: u64 = 7;
 
 /// What a test chooses before the door opens.
 pub(crate) struct Plan {
