@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use quash_core::decide::{
     Cause, Device, Kind, LivesOn, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, change_password, edit_account,
-    end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, reset_password,
+    end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, renew_grant,
+    reset_password,
 };
 use quash_core::model::{
     Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, ForeignLoaded, Generation, Head, Name,
@@ -38,6 +39,8 @@ pub(crate) struct World {
     /// Refresh tokens by session and generation, sliding ones by session, those of the other issuer by their own name.
     refresh: BTreeMap<String, String>,
     under_way: BTreeMap<String, Request>,
+    /// What was last granted to each session.
+    granted: BTreeMap<String, Grant>,
 }
 
 /// A request that has loaded and not yet committed.
@@ -71,6 +74,7 @@ impl World {
             access: BTreeMap::new(),
             refresh: BTreeMap::new(),
             under_way: BTreeMap::new(),
+            granted: BTreeMap::new(),
         }
     }
 
@@ -106,6 +110,9 @@ impl World {
             [request, "commits"] => self.commit(request).await,
             [request, "reads", "the", "head", "again"] => self.reread_head(request).await,
             ["log", "out", token] => self.log_out(token).await,
+            ["give", account, "the", "role", role] => self.give_role(account, role).await,
+            ["which", "role", "has", "access", "of", name] => Ok(self.role_of(name)),
+            ["look", "again", "at", name] => self.look_again(name).await,
             ["deactivate", account] => self.deactivate(account).await,
             ["end", "everything"] => self.end_everything().await,
             ["forge", "a", "wrong", "id", "into", token] => self.forge(token, |claims| claims.jti = Some("0".repeat(32))),
@@ -213,11 +220,13 @@ impl World {
             Request::Refresh { name, token, loaded } => self.commit_refresh(&name, &token, &loaded).await,
             Request::ChangePassword { name, loaded } => {
                 let new = PasswordHash::new("new".into());
-                let survival = change_password(LivesOn::Pair, &loaded, new, &self.policy, &self.scopes, self.now).map_err(refused)?;
+                let survival =
+                    change_password(self.lives_on(&name, &loaded)?, &loaded, new, &self.policy, &self.scopes, self.now).map_err(refused)?;
                 self.survive(&name, survival).await
             }
             Request::Others { name, loaded } => {
-                let survival = end_others(LivesOn::Pair, &loaded, &self.policy, &self.scopes, self.now).map_err(refused)?;
+                let survival =
+                    end_others(self.lives_on(&name, &loaded)?, &loaded, &self.policy, &self.scopes, self.now).map_err(refused)?;
                 self.survive(&name, survival).await
             }
             Request::Reset { loaded } => {
@@ -281,6 +290,31 @@ impl World {
         Ok(format!("nothing written: {}", self.give(name, &grant)))
     }
 
+    /// What a session gets that asks with its access or sliding token.
+    fn lives_on(&self, name: &str, loaded: &SessionLoaded) -> Result<LivesOn, String> {
+        let token = self.access.get(name).or_else(|| self.refresh.get(name)).expect("a token");
+        LivesOn::of(&self.authentic(token), loaded, &self.secret).map_err(refused)
+    }
+
+    async fn give_role(&mut self, account: &str, role: &str) -> Said {
+        let account = self.account(account).await.account.ok_or_else(|| refused(Refusal::NoActiveAccount))?;
+        let claims = CustomClaims::new(&[("role".into(), role.into())]).expect("claims");
+        let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
+        let edit = edit_account(&account, Road::ClaimsChanged, fields, Actor::Operator.into(), &self.policy, &self.scopes, self.now);
+        self.write(Change::EditAccount(Box::new(edit))).await.map(|_| "access tokens ended".into())
+    }
+
+    fn role_of(&self, name: &str) -> String {
+        let token = self.authentic(&self.access[name]);
+        token.claims().custom.iter().find(|(name, _)| name == "role").map_or_else(|| "none".into(), |(_, role)| role.to_string())
+    }
+
+    /// What a service does that finds what it is about to sign already covered.
+    async fn look_again(&mut self, name: &str) -> Said {
+        let grant = renew_grant(&self.granted[name], &self.session(name).await, &self.policy).map_err(refused)?;
+        Ok(format!("signed anew: {}", self.give(name, &grant)))
+    }
+
     async fn deactivate(&mut self, account: &str) -> Said {
         let loaded = self.account(account).await;
         let account = loaded.account.ok_or_else(|| refused(Refusal::NoActiveAccount))?;
@@ -326,6 +360,7 @@ impl World {
 
     /// Mints what was granted. The token before the newest of its generation is kept under a name of its own.
     fn give(&mut self, name: &str, grant: &Grant) -> String {
+        self.granted.insert(name.into(), grant.clone());
         let minting = Minting { policy: &self.policy.tokens, key: &self.key, secret: &self.secret };
         match (mint(grant, minting, self.now, &self.entropy).expect("signatures"), grant.tokens) {
             (Issued::Access { access }, _) => {

@@ -105,12 +105,7 @@ async fn an_altered_database_is_refused() {
 async fn a_database_from_before_foreign_tokens_is_brought_up_to_date() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("quash.db");
-    let first = include_str!("../../migrations/sqlite/0001_sessions.sql");
-    change(&path, "CREATE TABLE schema_migration (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum BLOB NOT NULL) STRICT");
-    change(&path, first);
-    let checksum: String =
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, first.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    change(&path, &format!("INSERT INTO schema_migration VALUES (1, 'sessions', x'{checksum}')"));
+    migrate(&path, &[("sessions", include_str!("../../migrations/sqlite/0001_sessions.sql"))]);
     change(
         &path,
         "INSERT INTO account VALUES ('dana', 'dana', 'dana', NULL, NULL, NULL, 'hash of dana', 'active', NULL, 0, 1, 1800000000000)",
@@ -126,6 +121,36 @@ async fn a_database_from_before_foreign_tokens_is_brought_up_to_date() {
     assert_eq!((session.generation.0, session.claims.to_json(), session.adopted), (3, None, None));
     let keys = store.keys().await.expect("keys");
     assert_eq!(keys.iter().map(|key| key.source).collect::<Vec<_>>(), [quash_core::model::KeySource::Made]);
+}
+
+#[tokio::test]
+async fn an_audit_from_before_endings_says_why_all_the_same() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("quash.db");
+    migrate(
+        &path,
+        &[
+            ("sessions", include_str!("../../migrations/sqlite/0001_sessions.sql")),
+            ("foreign_tokens", include_str!("../../migrations/sqlite/0002_foreign_tokens.sql")),
+            ("accounts", include_str!("../../migrations/sqlite/0003_accounts.sql")),
+            ("audit", include_str!("../../migrations/sqlite/0004_audit.sql")),
+        ],
+    );
+    for (id, event, reason, subject, seq) in [
+        (1, "session_ended", "'log_out'", "'dana'", 11),
+        (2, "claims_changed", "'claims_changed'", "'dana'", 12),
+        (3, "signed_in", "NULL", "'dana'", 12),
+        (4, "sessions_ended", "'log_out_everywhere'", "'dana'", 13),
+        (5, "everything_ended", "'revoked'", "NULL", 14),
+    ] {
+        let row = format!("{id}, {id}000, '{event}', 'operator', {reason}, {subject}, NULL, NULL, {seq}");
+        change(&path, &format!("INSERT INTO audit VALUES ({row})"));
+    }
+    let store = sqlite(directory.path());
+    let after = [10, 13, 14].map(Seq::from_u64);
+    let endings = store.endings(&subject("dana"), &after).await.expect("a look");
+    let reasons: Vec<_> = endings.into_iter().map(|ending| ending.map(|ending| ending.reason.as_str())).collect();
+    assert_eq!(reasons, [Some("log_out_everywhere"), Some("revoked"), None]);
 }
 
 #[test]
@@ -176,4 +201,15 @@ async fn only_the_owner_may_read_the_files() {
 
 fn change(path: &Path, sql: &str) {
     Connection::open(path).expect("a database").execute_batch(sql).expect("a change");
+}
+
+/// A database as it was after the first migrations.
+fn migrate(path: &Path, migrations: &[(&str, &str)]) {
+    change(path, "CREATE TABLE schema_migration (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum BLOB NOT NULL) STRICT");
+    for ((name, sql), number) in migrations.iter().zip(1..) {
+        change(path, sql);
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, sql.as_bytes());
+        let checksum: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        change(path, &format!("INSERT INTO schema_migration VALUES ({number}, '{name}', x'{checksum}')"));
+    }
 }
