@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use quash_core::decide::{By, change_account, delete_account, edit_account};
+use quash_core::decide::{By, change_account, delete_account, edit_account, unlocked};
 use quash_core::model::{
     Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, CustomClaims, CustomClaimsFault, Email, Entropy, Event, Name,
     NameFault, PasswordFault, Road, Seq, Subject, Timestamp, draw,
@@ -126,20 +126,21 @@ impl Service {
             .await
     }
 
-    /// Unlocks an account, and forgets how often it was locked. The one place where a lock ends before its time by hand.
+    /// Unlocks an account, and forgets how often it was locked and what was counted against it.
     ///
     /// # Errors
     /// It is deactivated, isn't there, or the store is away.
     pub async fn unlock(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
-        self.desk
-            .change(subject, |account, now| match account.state {
-                AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
-                AccountState::Active | AccountState::Locked { .. } => {
-                    let fields = AccountFields { locks: Some(0), ..in_state(AccountState::Active) };
-                    Ok(change_account(account, Event::Unlocked, fields, by.clone(), now))
-                }
-            })
-            .await
+        let change = self.desk.change(subject, |account, now| match account.state {
+            AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
+            AccountState::Active | AccountState::Locked { .. } => {
+                let fields = unlocked(account, AccountFields::default());
+                Ok(change_account(account, Event::Unlocked, fields, by.clone(), now))
+            }
+        });
+        let changed = change.await?;
+        self.desk.lockout.clear(subject);
+        Ok(changed)
     }
 
     /// Gives an account another name. Where tokens call it by its name, its sessions end.

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::failure::{Conflicts, Failure, StartError, Unavailable};
 use crate::feed;
 use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys};
+use crate::lockout::{self, Lockout};
 use crate::passwords::{MAX_CLASSES, Passwords};
 use crate::vault::MasterKey;
 use crate::{HashSettings, PasswordHasher, Rehash};
@@ -57,6 +58,7 @@ pub(crate) struct Desk {
     pub(crate) issuers: Arc<Foreign>,
     pub(crate) guard: Guard,
     pub(crate) passwords: Passwords,
+    pub(crate) lockout: Lockout,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) renew: Arc<Notify>,
@@ -102,7 +104,10 @@ impl Service {
         let audit_key = SigningKey::new(Algorithm::EdDsa, &master.derive::<32>("audit"), None).map_err(StartError::SigningKey)?;
         let classes: Vec<_> = store.password_classes(MAX_CLASSES).await?.iter().filter_map(|class| class.parse().ok()).collect();
         let passwords = Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
-        Ok(Self { desk: Arc::new(Desk { store, policy, keys, issuers, guard, passwords, clock, entropy, renew, audit_key }) })
+        let (lockout, orders) = Lockout::new(policy.lockout, &master.derive("lockout"), Arc::clone(&clock));
+        let desk = Arc::new(Desk { store, policy, keys, issuers, guard, passwords, lockout, clock, entropy, renew, audit_key });
+        tokio::spawn(lockout::follow(Arc::downgrade(&desk), orders));
+        Ok(Self { desk })
     }
 
     /// The guard of this process: for doors that only need to know whether a token is live.

@@ -16,6 +16,8 @@ mod feed;
 
 mod passwords;
 
+mod lockout;
+
 mod prove;
 
 mod sign_in;

@@ -8,14 +8,17 @@ use zeroize::Zeroizing;
 
 use crate::desk::Desk;
 use crate::failure::Failure;
+use crate::lockout::{Got, Turn};
 
 /// A password that is being proven.
 pub(crate) struct Proof {
     by: AccountBy,
-    /// What picks the decoy for a name without a hash: the folded name, or the subject.
+    /// What picks the decoy for a name without a hash, and what attempts on it are counted by: the folded name, or the
+    /// subject.
     folded: String,
     password: Zeroizing<String>,
     network: Option<IpAddr>,
+    turn: Option<Turn>,
     judged: Option<Judged>,
     better: Option<Option<PasswordHash>>,
 }
@@ -24,7 +27,16 @@ pub(crate) struct Proof {
 struct Judged {
     row: Option<(Subject, u64)>,
     hash: Option<PasswordHash>,
-    right: bool,
+    verdict: Verdict,
+}
+
+/// What was found out about a password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Right,
+    Wrong,
+    /// Nothing: the account was locked.
+    Unasked,
 }
 
 /// What was loaded after the password was compared, and what to make of it.
@@ -42,13 +54,15 @@ pub(crate) struct Proven {
 impl Proof {
     /// A password of the account that `by` finds; `folded` is what it is called there.
     pub(crate) fn new(by: AccountBy, folded: String, password: Zeroizing<String>, network: Option<IpAddr>) -> Self {
-        Self { by, folded, password, network, judged: None, better: None }
+        Self { by, folded, password, network, turn: None, judged: None, better: None }
     }
 }
 
 impl Desk {
     /// Compares the password once, and loads what is decided on after that: hashing takes long, and others work
     /// meanwhile. Called again after a conflict, it loads again and compares only what has changed.
+    ///
+    /// What is wrong with a password is counted, per account and whatever the door; under a lock nothing is compared.
     ///
     /// # Errors
     /// What `judge` says, or it can't be judged now.
@@ -60,11 +74,19 @@ impl Desk {
         loop {
             let started = self.clock.now();
             let loaded = self.store.account(&proof.by, started).await?;
-            let Some(right) = proof.judged.as_ref().and_then(|judged| judged.still_holds(&loaded)) else {
-                proof.judged = Some(self.compare(&loaded, proof).await?);
+            let Some(verdict) = proof.judged.as_ref().and_then(|judged| judged.still_holds(&loaded)) else {
+                if self.take_turn(proof, loaded.account.as_ref()).await? == Got::AtOnce {
+                    proof.judged = Some(self.compare(&loaded, proof).await?);
+                }
                 continue;
             };
-            let account = judge(&loaded, right, self.clock.now())?.clone();
+            let account = match judge(&loaded, verdict == Verdict::Right, self.clock.now()) {
+                Ok(account) => account.clone(),
+                Err(refusal) => {
+                    self.count(proof, verdict, refusal, loaded.account.as_ref());
+                    return Err(refusal.into());
+                }
+            };
             let outdated = account.password.as_ref().is_some_and(|hash| self.passwords.is_outdated(hash));
             if outdated && proof.better.is_none() {
                 proof.better = Some(self.passwords.rehash(proof.password.clone(), &*self.entropy).await);
@@ -73,25 +95,61 @@ impl Desk {
             if self.clock.now().since(started) > limits::SIGN_WITHIN {
                 continue;
             }
+            proof.turn.take().into_iter().for_each(Turn::succeeded);
             // Where there was no place for a better hash, the one that is there goes on until the next time.
             let rehash = proof.better.clone().flatten().filter(|_| outdated);
             return Ok(Proven { started, loaded, account, rehash });
         }
     }
 
+    /// Sees to it that the attempt has its turn. What was loaded before one that it had to wait for may be old.
+    async fn take_turn(&self, proof: &mut Proof, account: Option<&Account>) -> Result<Got, Failure> {
+        let counted = self.lockout.counted(account, &proof.folded);
+        if proof.turn.as_ref().is_some_and(|turn| turn.counted() == counted) {
+            return Ok(Got::AtOnce);
+        }
+        // One that it has for another tally goes first: whoever has one mustn't wait for another.
+        proof.turn = None;
+        let (turn, got) = self.lockout.turn(counted).await.map_err(Failure::Unavailable)?;
+        proof.turn = Some(turn);
+        Ok(got)
+    }
+
     async fn compare(&self, loaded: &AccountLoaded, proof: &Proof) -> Result<Judged, Failure> {
         let (row, hash) = (row(loaded), hash(loaded));
-        let right = self.passwords.verify(hash.clone(), &proof.folded, proof.password.clone(), proof.network).await?;
-        Ok(Judged { row, hash, right })
+        let counted = self.lockout.counted(loaded.account.as_ref(), &proof.folded);
+        let verdict = if self.lockout.is_locked(counted, loaded.account.as_ref(), self.clock.now()) {
+            self.passwords.spend(hash.as_ref(), &proof.folded, proof.password.clone(), proof.network).await?;
+            Verdict::Unasked
+        } else if self.passwords.verify(hash.clone(), &proof.folded, proof.password.clone(), proof.network).await? {
+            Verdict::Right
+        } else {
+            Verdict::Wrong
+        };
+        Ok(Judged { row, hash, verdict })
+    }
+
+    /// Counts a failure. One under a lock isn't; nor is a right password that is refused for another reason.
+    fn count(&self, proof: &mut Proof, verdict: Verdict, refusal: Refusal, account: Option<&Account>) {
+        let is_failure = match verdict {
+            Verdict::Right => refusal == Refusal::BadCredentials,
+            Verdict::Wrong => true,
+            Verdict::Unasked => false,
+        };
+        if let Some(turn) = proof.turn.take()
+            && is_failure
+        {
+            turn.failed(account, self.clock.now());
+        }
     }
 }
 
 impl Judged {
     /// The answer, while the row's hash is the one that was compared, or the row is at the same version: then another
     /// attempt has re-hashed the same password.
-    fn still_holds(&self, loaded: &AccountLoaded) -> Option<bool> {
+    fn still_holds(&self, loaded: &AccountLoaded) -> Option<Verdict> {
         let rehashed = self.row.is_some() && self.row == row(loaded);
-        (rehashed || self.hash == hash(loaded)).then_some(self.right)
+        (rehashed || self.hash == hash(loaded)).then_some(self.verdict)
     }
 }
 

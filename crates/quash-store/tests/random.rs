@@ -130,6 +130,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             rehash: rehash.then(|| PasswordHash::new(format!("rehash {n}")).of_class(format!("class {}", n % 3))),
             evict: evict.map(end),
             last_login: rehash.then(|| at(i64::from(n))),
+            locks: (n % 3 == 0).then_some(u32::from(n)),
             adopts: None,
         })),
         Wish::Adopt { who, n, token, secs } => {

@@ -3,6 +3,8 @@
 
 mod account;
 
+mod lock;
+
 mod cause;
 
 mod sign_in;
@@ -25,6 +27,7 @@ pub use account::{By, change_account, delete_account, edit_account};
 pub use cause::Cause;
 pub use end::{ForeignEnd, end_everything, end_foreign, end_presented, end_session, end_token_session, log_out_entry, renew_everything};
 pub use foreign::{recheck_foreign, refresh_foreign, refresh_foreign_sliding};
+pub use lock::{lock_account, lock_span, unlocked};
 pub use presented::{Presented, PresentedForeign, PresentedRefresh, PresentedSliding};
 pub use recover::{LivesOn, Survival, change_password, end_others, reset_password};
 pub use refresh::{Refreshed, recheck_presented, refresh, renew_grant};

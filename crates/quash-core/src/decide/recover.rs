@@ -10,6 +10,7 @@ use crate::model::{
 use crate::token::{Authentic, Bearer, Grant, RefreshKey, TokenType};
 
 use super::account::edit_account;
+use super::lock::unlocked;
 use super::presented::{check_live, check_sliding_id};
 use super::sign_in::{bounded, idle_until, sliding_until};
 
@@ -100,7 +101,7 @@ pub fn end_others(
     survive(lives_on, loaded, None, Road::LogOutElsewhere, policy, scopes, now)
 }
 
-/// A password is reset: all sessions end.
+/// A password is reset: all sessions end, and so does a lock.
 ///
 /// # Errors
 /// There is no such account.
@@ -113,7 +114,7 @@ pub fn reset_password(
     now: Timestamp,
 ) -> Result<Change, Refusal> {
     let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
-    let fields = AccountFields { password: Some(Some(password)), ..AccountFields::default() };
+    let fields = unlocked(account, AccountFields { password: Some(Some(password)), ..AccountFields::default() });
     Ok(Change::EditAccount(Box::new(edit_account(account, Road::PasswordReset, fields, actor.into(), policy, scopes, now))))
 }
 

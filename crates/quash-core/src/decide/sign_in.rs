@@ -114,6 +114,7 @@ pub fn open_session(
         rehash,
         evict: evicted(loaded, policy, scopes, now),
         last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
+        locks: (account.locks > 0).then_some(0),
         adopts: None,
     };
     Ok(Opened { change: Change::OpenSession(Box::new(opening)), grant })

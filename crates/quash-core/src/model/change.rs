@@ -256,6 +256,8 @@ pub struct Opening {
     pub evict: Option<SessionEnd>,
     /// When the account has signed in, if that is to be kept.
     pub last_login: Option<Timestamp>,
+    /// How often the account was locked since it has last signed in, where that changes.
+    pub locks: Option<u32>,
     /// The token of another issuer that opens it, whose key stands in the session.
     pub adopts: Option<Adoption>,
 }

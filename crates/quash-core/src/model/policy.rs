@@ -73,6 +73,8 @@ pub struct Policy {
     pub accounts: AccountPolicy,
     /// How long the audit is kept.
     pub audit: AuditPolicy,
+    /// How often a password may be guessed.
+    pub lockout: LockoutPolicy,
 }
 
 /// How long the audit is kept.
@@ -186,6 +188,17 @@ pub enum NameChanges {
     Allowed,
     /// Only an operator does.
     Refused,
+}
+
+/// How often a password may be guessed, and what follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LockoutPolicy {
+    /// Failed attempts on one account that lock it; never none.
+    pub failures: u32,
+    /// How long the first lock holds. Each further one since the last good sign-in holds twice as long.
+    pub first_lock: Duration,
+    /// The longest that a lock holds, and how long failures are remembered that lead to none.
+    pub longest_lock: Duration,
 }
 
 /// What ends when an account is locked after failed sign-ins.
@@ -340,6 +353,12 @@ impl Default for ClaimNames {
             user_id_field: UserIdField::default(),
             user_id_type: UserIdType::default(),
         }
+    }
+}
+
+impl Default for LockoutPolicy {
+    fn default() -> Self {
+        Self { failures: 5, first_lock: Duration::from_secs(60), longest_lock: Duration::from_secs(3600) }
     }
 }
 

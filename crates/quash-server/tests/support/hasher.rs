@@ -1,7 +1,8 @@
 //! Hashers for tests: one that costs nothing, one that writes down what is asked of it, one that waits. What counts is
 //! how often a hash is made or compared with, and of which class it is; not what it takes.
 
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 
 use quash_core::model::PasswordHash;
 use quash_service::{Arena, Argon2Hasher, CostClass, FormatFault, PasswordHasher};
@@ -13,6 +14,8 @@ pub(crate) struct Cheap;
 pub(crate) struct Counted {
     inner: Arc<dyn PasswordHasher>,
     spent: Mutex<Vec<Spent>>,
+    /// How often a password was compared with a real one.
+    evaluated: AtomicUsize,
 }
 
 /// One hash that was paid for.
@@ -27,17 +30,26 @@ pub(crate) enum Spent {
 /// Compares nothing until its gate is opened.
 pub(crate) struct Gated(Mutex<mpsc::Receiver<()>>);
 
+/// Compares nothing while its valve is closed.
+#[derive(Clone, Default)]
+pub(crate) struct Valved(Arc<(Mutex<bool>, Condvar)>);
+
 /// Makes no hash: it panics. Comparing works.
 pub(crate) struct Unmade;
 
 impl Counted {
     pub(crate) fn new(inner: Arc<dyn PasswordHasher>) -> Self {
-        Self { inner, spent: Mutex::default() }
+        Self { inner, spent: Mutex::default(), evaluated: AtomicUsize::default() }
     }
 
     /// What was paid since the last time this was asked.
     pub(crate) fn taken(&self) -> Vec<Spent> {
         std::mem::take(&mut self.spent.lock().expect("a list"))
+    }
+
+    /// How often a password was compared with a hash that isn't a decoy, since the last time this was asked.
+    pub(crate) fn evaluated(&self) -> usize {
+        self.evaluated.swap(0, Ordering::SeqCst)
     }
 
     fn spend(&self, spent: Spent) {
@@ -50,6 +62,24 @@ impl Gated {
     pub(crate) fn new() -> (Self, mpsc::Sender<()>) {
         let (open, gate) = mpsc::channel();
         (Self(Mutex::new(gate)), open)
+    }
+}
+
+impl Valved {
+    /// Closes the valve.
+    pub(crate) fn close(&self) {
+        *self.0.0.lock().expect("a valve") = true;
+    }
+
+    /// Opens it.
+    pub(crate) fn open(&self) {
+        *self.0.0.lock().expect("a valve") = false;
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self) {
+        let closed = self.0.0.lock().expect("a valve");
+        drop(self.0.1.wait_while(closed, |closed| *closed).expect("a valve"));
     }
 }
 
@@ -91,6 +121,9 @@ impl PasswordHasher for Counted {
     fn verify(&self, password: &str, hash: &PasswordHash, arena: &mut Arena) -> bool {
         let class = self.inner.class_of(hash).expect("a known format").expect("a usable hash");
         self.spend(Spent::Compared(class));
+        if hash.as_str() != "cheap$decoy" {
+            self.evaluated.fetch_add(1, Ordering::SeqCst);
+        }
         self.inner.verify(password, hash, arena)
     }
 
@@ -119,6 +152,33 @@ impl PasswordHasher for Gated {
     fn verify(&self, password: &str, hash: &PasswordHash, arena: &mut Arena) -> bool {
         // An error means that the sender is gone: the gate is open.
         let _ = self.0.lock().expect("a gate").recv();
+        Cheap.verify(password, hash, arena)
+    }
+
+    fn decoy(&self, class: CostClass, salt: [u8; 16], output: [u8; 64]) -> PasswordHash {
+        Cheap.decoy(class, salt, output)
+    }
+
+    fn current(&self) -> CostClass {
+        Cheap.current()
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        Cheap.is_current(hash)
+    }
+
+    fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault> {
+        Cheap.class_of(hash)
+    }
+}
+
+impl PasswordHasher for Valved {
+    fn hash(&self, password: &str, salt: [u8; 16], arena: &mut Arena) -> PasswordHash {
+        Cheap.hash(password, salt, arena)
+    }
+
+    fn verify(&self, password: &str, hash: &PasswordHash, arena: &mut Arena) -> bool {
+        self.pass();
         Cheap.verify(password, hash, arena)
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use quash_core::model::{
     Account, AccountBy, AccountFields, AccountState, Actor, Change, Clock, Entropy, Policy, Reason, Road, RotationPolicy, ScopeKind,
-    Seeded, Seq, Session, Subject, Timestamp,
+    Seeded, Seq, Session, Standing, Subject, Timestamp,
 };
 use quash_core::token::{Algorithm, SigningKey, Unverified};
 use quash_server::{DoorSettings, router};
@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 pub(crate) use answer::{Answer, Pair};
 pub(crate) use brittle::{Brittle, Part};
 pub(crate) use call::Call;
-pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade};
+pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade, Valved};
 
 /// When every test begins.
 pub(crate) const START: i64 = 1_800_000_000;
@@ -114,6 +114,12 @@ impl Plan {
         Self { hasher: Arc::new(Argon2Hasher::new()), ..Self::default() }
     }
 
+    /// With a hasher that waits for a valve.
+    pub(crate) fn valved() -> (Self, Valved) {
+        let valve = Valved::default();
+        (Self { hasher: Arc::new(valve.clone()), ..Self::default() }, valve)
+    }
+
     /// With rotation and blacklisting switched on or off.
     pub(crate) fn rotating(rotate: bool, blacklist: bool) -> Self {
         let mut plan = Self::default();
@@ -138,8 +144,17 @@ impl World {
 
     /// As planned, without accounts.
     pub(crate) async fn empty(plan: Plan) -> Self {
-        let entropy = Arc::new(Seeded::new(SEED));
-        let (store, clock) = (Arc::new(Brittle::default()), Arc::new(HandClock::default()));
+        Self::over(Arc::default(), Arc::default(), SEED, plan).await
+    }
+
+    /// Another process over the same store, later.
+    pub(crate) async fn reopened(self, plan: Plan) -> Self {
+        let Self { store, clock, .. } = self;
+        Self::over(store, clock, SEED + 100, plan).await
+    }
+
+    async fn over(store: Arc<Brittle>, clock: Arc<HandClock>, seed: u64, plan: Plan) -> Self {
+        let entropy = Arc::new(Seeded::new(seed));
         let hasher = Arc::new(Counted::new(plan.hasher));
         let service = Service::start(Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
@@ -198,6 +213,62 @@ impl World {
     /// Attempts to sign in.
     pub(crate) async fn attempt(&self, name: &str, password: &str) -> Answer {
         self.send(Call::post("/api/token/").json(&json!({ "username": name, "password": password }))).await
+    }
+
+    /// Attempts to sign in with a wrong password, so many times, and gives the statuses.
+    pub(crate) async fn guess(&self, name: &str, times: usize) -> Vec<u16> {
+        let mut statuses = Vec::new();
+        for _ in 0..times {
+            statuses.push(self.attempt(name, "wrong password").await.status);
+        }
+        statuses
+    }
+
+    /// Sends requests at once, each from another network, and gives their answers in the order of the requests. No
+    /// password is compared before all have come.
+    pub(crate) async fn at_once(self: &Arc<Self>, valve: &Valved, calls: Vec<Call>) -> Vec<Answer> {
+        valve.close();
+        let mut under_way = tokio::task::JoinSet::new();
+        for (n, call) in calls.into_iter().enumerate() {
+            let (world, network) = (Arc::clone(self), u32::try_from(n).expect("few calls"));
+            let peer = SocketAddr::from((std::net::Ipv4Addr::from_bits(0xCB00_0000 + network), 40_000));
+            under_way.spawn(async move { (n, world.send(Call { peer: Some(peer), ..call }).await) });
+        }
+        // Each goes as far as it comes without a hash.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        valve.open();
+        let mut answers = under_way.join_all().await;
+        answers.sort_by_key(|(n, _)| *n);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    /// Waits until the store says that an account is locked: that is done apart from the attempt that was one too many.
+    pub(crate) async fn locked(&self, name: &str) -> Account {
+        loop {
+            let account = self.account(name).await;
+            if account.standing(self.clock.now()) == Standing::Locked {
+                return account;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Forgets what was counted against an account.
+    pub(crate) async fn forgive(&self, name: &str) {
+        self.service.unlock(&subject(name), Actor::Operator.into()).await.expect("an unlock");
+    }
+
+    /// An account as the store keeps it.
+    pub(crate) async fn account(&self, name: &str) -> Account {
+        let loaded = self.store.account(&AccountBy::Subject(subject(name)), self.clock.now()).await.expect("a look");
+        loaded.account.expect("it is there")
+    }
+
+    /// How often a password was compared with one that an account has or had, since the last time.
+    pub(crate) fn evaluated(&self) -> usize {
+        self.hasher.evaluated()
     }
 
     /// Signs in.

@@ -55,6 +55,14 @@ impl Decoys {
         }
     }
 
+    /// The decoy of a class; `None` for one that isn't known.
+    pub(super) fn of(&self, class: CostClass) -> Option<PasswordHash> {
+        if class == self.own {
+            return Some(self.own_decoy.hash.clone());
+        }
+        self.others.read().unwrap_or_else(PoisonError::into_inner).get(&class).map(|decoy| decoy.hash.clone())
+    }
+
     /// The decoy for a name: always the same while the classes are, and when one comes or goes, another only for the
     /// names that it takes or leaves. Each class weighs the name under a key of its own, and the heaviest has it.
     pub(super) fn pick(&self, name: &str) -> PasswordHash {

@@ -95,6 +95,23 @@ impl Passwords {
         Ok(right && class.is_some())
     }
 
+    /// Spends what comparing with a hash costs, and compares with nothing: for an attempt that is refused whatever the
+    /// password.
+    pub(crate) async fn spend(
+        &self,
+        hash: Option<&PasswordHash>,
+        name: &str,
+        password: Zeroizing<String>,
+        network: Option<IpAddr>,
+    ) -> Result<(), Failure> {
+        let picked = self.decoys.pick(name);
+        let class = hash.and_then(|hash| self.hasher.class_of(hash).ok().flatten());
+        let decoy = class.and_then(|class| self.decoys.of(class)).unwrap_or(picked);
+        let hasher = Arc::clone(&self.hasher);
+        self.pool.run(network, move |arena| hasher.verify(&password, &decoy, arena)).await?;
+        Ok(())
+    }
+
     /// The hash of a new password.
     pub(crate) async fn hash(&self, password: Zeroizing<String>, entropy: &dyn Entropy) -> Result<PasswordHash, Failure> {
         let salt = draw(entropy);

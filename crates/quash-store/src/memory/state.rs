@@ -126,7 +126,7 @@ impl State {
     }
 
     fn open_session(&mut self, opening: &Opening) -> Result<Receipt, StoreError> {
-        let Opening { session, version, rehash, evict, last_login, adopts } = opening;
+        let Opening { session, version, rehash, evict, last_login, locks, adopts } = opening;
         guard(self.account_at(&session.subject, *version).is_some())?;
         guard(session.opened_seq >= self.watermark(&session.subject))?;
         guard(!self.sessions.contains_key(&session.id))?;
@@ -145,6 +145,7 @@ impl State {
         if let Some(account) = self.accounts.get_mut(&session.subject) {
             account.password = rehash.clone().or(account.password.take());
             account.last_login_at = last_login.or(account.last_login_at);
+            account.locks = locks.unwrap_or(account.locks);
         }
         Ok(Receipt { seq, pruned: 0 })
     }

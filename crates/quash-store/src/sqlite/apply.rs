@@ -101,7 +101,7 @@ fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
 }
 
 fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
-    let Opening { session, version, rehash, evict, last_login, adopts } = opening;
+    let Opening { session, version, rehash, evict, last_login, locks, adopts } = opening;
     let seq = evict.as_ref().map(|end| end_session(conn, end)).transpose()?;
     open_session(conn, session, *version, adopts.as_ref())?;
     let version = rows::stored(*version)?;
@@ -110,6 +110,9 @@ fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
     }
     if let Some(moment) = last_login {
         write_one(conn, statements::LAST_LOGIN, params![moment.as_millis(), session.subject.as_str(), version])?;
+    }
+    if let Some(locks) = locks {
+        write_one(conn, statements::COUNT_LOCKS, params![locks, session.subject.as_str(), version])?;
     }
     Ok(Receipt { seq, pruned: 0 })
 }

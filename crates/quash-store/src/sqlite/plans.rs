@@ -44,6 +44,7 @@ const STATEMENTS: &[&str] = &[
     ADOPT,
     REHASH,
     LAST_LOGIN,
+    COUNT_LOCKS,
     ROTATE,
     SURVIVE,
     END_SESSION,

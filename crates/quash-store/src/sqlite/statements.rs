@@ -138,6 +138,7 @@ pub(super) const OPEN_SESSION: &str = concat!(open_session!(), " ON CONFLICT DO 
 pub(super) const ADOPT: &str = concat!(open_session!(), " AND a.foreign_after < ?19 AND f.foreign_after < ?19 ON CONFLICT DO NOTHING");
 pub(super) const REHASH: &str = "UPDATE account SET password = ?1, password_class = ?4 WHERE subject = ?2 AND version = ?3";
 pub(super) const LAST_LOGIN: &str = "UPDATE account SET last_login_at = ?1 WHERE subject = ?2 AND version = ?3";
+pub(super) const COUNT_LOCKS: &str = "UPDATE account SET locks = ?1 WHERE subject = ?2 AND version = ?3";
 pub(super) const ROTATE: &str = concat!(
     "UPDATE session SET generation = ?3, rotated_at = ?4, idle_until = ?5 \
      WHERE sid = ?1 AND generation = ?2 AND ended_reason IS NULL AND ",

@@ -1,7 +1,8 @@
 //! Accounts and reading them: what is unique, what is counted, and in which order they come.
 
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountState, Change, CustomClaims, Email, Ends, Name, PasswordHash, Receipt, ScopeKind, Seq,
+    Account, AccountBy, AccountFields, AccountState, Change, CustomClaims, Email, Ends, Name, Opening, PasswordHash, Receipt, ScopeKind,
+    Seq,
 };
 use quash_core::watch::feed;
 use quash_store::Store;
@@ -97,6 +98,16 @@ pub(crate) async fn a_better_hash_is_no_new_version(store: &dyn Store) {
     conflict(store, open_rehashing(opened.clone(), 2, rehash.clone())).await;
     commit(store, open_rehashing(opened, 1, rehash.clone())).await;
     assert_eq!(read(store, "dana").await, Account { password: rehash, last_login_at: Some(at(7)), ..account("dana") });
+}
+
+pub(crate) async fn a_sign_in_may_say_how_often_the_account_was_locked(store: &dyn Store) {
+    commit(store, add(Account { locks: 3, ..account("dana") })).await;
+    let head = head(store).await;
+    let opened = |n, locks| Change::OpenSession(Box::new(Opening { locks, ..opening(session(n, "dana", head), 1) }));
+    commit(store, opened(1, None)).await;
+    assert_eq!(read(store, "dana").await, Account { locks: 3, ..account("dana") });
+    commit(store, opened(2, Some(0))).await;
+    assert_eq!(read(store, "dana").await, account("dana"), "and that is no new version");
 }
 
 pub(crate) async fn the_classes_of_hashes_are_told_apart(store: &dyn Store) {

@@ -115,7 +115,7 @@ pub(crate) fn ends(sessions: Vec<SessionEnd>) -> Change {
 }
 
 pub(crate) fn opening(session: Session, version: u64) -> Opening {
-    Opening { session, version, rehash: None, evict: None, last_login: None, adopts: None }
+    Opening { session, version, rehash: None, evict: None, last_login: None, locks: None, adopts: None }
 }
 
 pub(crate) fn open(session: Session, version: u64) -> Change {

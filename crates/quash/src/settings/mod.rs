@@ -22,6 +22,7 @@ mod claims;
 mod cookies;
 mod foreign;
 mod http;
+mod lockout;
 mod log;
 mod passwords;
 mod rotation;
@@ -72,6 +73,7 @@ const SECTIONS: &[Table] = &[
     accounts::TABLE,
     claims::TABLE,
     passwords::TABLE,
+    lockout::TABLE,
     audit::TABLE,
     cookies::TABLE,
     http::TABLE,
@@ -172,19 +174,20 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let rehash = passwords::read(reader.section(&passwords::TABLE), marked);
     let audit = audit::read(reader.section(&audit::TABLE));
     let refresh_cookie = cookies::read(reader.section(&cookies::TABLE));
+    let lockout = lockout::read(reader.section(&lockout::TABLE));
     let http = http::read(reader.section(&http::TABLE));
     let engine = storage::read(reader.section(&storage::TABLE));
     let log = log::read(reader.section(&log::TABLE));
     // Only now, so that all faults are told.
-    let (tokens, foreign, grace, sessions, http) = (tokens?, foreign?, grace?, sessions?, http?);
+    let (tokens, foreign, grace, sessions, lockout, http) = (tokens?, foreign?, grace?, sessions?, lockout?, http?);
     let Accounts { login_fields, names } = accounts?;
-    let accounts = AccountPolicy { login_fields, names, claims_change: claims_change?, ..tokens.accounts };
+    let accounts = AccountPolicy { login_fields, names, claims_change: claims_change?, lock_ends: lockout.ends, ..tokens.accounts };
     let rotation = RotationPolicy { rotate: tokens.rotate, blacklist: tokens.blacklist, grace };
     let mut warnings = tokens.signing.warnings;
     warnings.extend(foreign.warnings);
     warnings.extend(at_odds(tokens.policy.foreign, foreign.setups.len()));
     Ok(Settings {
-        policy: Policy { tokens: tokens.policy, rotation, sessions, accounts, audit: audit? },
+        policy: Policy { tokens: tokens.policy, rotation, sessions, accounts, audit: audit?, lockout: lockout.policy },
         keys: KeySetup { algorithm: tokens.signing.algorithm, signing: tokens.signing.key, foreign: foreign.setups },
         rehash: rehash?,
         door: DoorSettings {

@@ -14,7 +14,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use quash_core::model::{
-    AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LoginFields, NameChanges, Timestamp, UserIdField, UserIdType,
+    AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LockEnds, LockoutPolicy, LoginFields, NameChanges, Timestamp, UserIdField,
+    UserIdType,
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::{Compat, RefreshCookie, SchemeCase};
@@ -74,6 +75,11 @@ change_username = false
 on_change = "wait"
 [passwords]
 rehash = false
+[lockout]
+failures = 10
+first_lock = "30s"
+longest_lock = "2h"
+end_sessions = "unbound"
 [audit]
 keep = "30d"
 [cookies]
@@ -108,6 +114,11 @@ const WRONG_KIND: &[(&str, &str)] = &[
     ("sessions.max_per_account = -1", "whole number"),
     ("sessions.absolute_lifetime = \"never\"", "whole number"),
     ("rotation.grace = \"6m\"", "longer than 5m"),
+    ("lockout.failures = 2", "whole number"),
+    ("lockout.failures = 101", "whole number"),
+    ("lockout.first_lock = \"0s\"", "is zero"),
+    ("lockout.longest_lock = \"25h\"", "longer than 1d"),
+    ("lockout.end_sessions = \"some\"", "isn't one that is known"),
     ("tokens.leeway = \"301s\"", "longer than 5m"),
     ("http.listen = \"localhost\"", "isn't an IP address and a port"),
     ("http.listen = \"unix:quash.sock\"", "isn't an absolute path"),
@@ -159,6 +170,8 @@ const WRONG_MEANING: &[(&str, &str)] = &[
     ("tokens.auth_header_name = \"Cookie\"", "says something else"),
     ("tokens.sliding_token_refresh_exp_claim = \"exp\"", "means something else"),
     ("tokens.revoke_token_claim = \"user_id\"", "tokens.user_id_claim has already"),
+    ("lockout.longest_lock = \"59s\"", "is shorter than lockout.first_lock"),
+    ("lockout.first_lock = \"2h\"", "is shorter than lockout.first_lock"),
     ("http.prefix = \"api\"", "isn't a path"),
     ("http.prefix = \"/api/\"", "isn't a path"),
     ("http.prefix = \"/a//b\"", "isn't a path"),
@@ -212,7 +225,7 @@ fn nothing_needs_to_be_set() {
 #[test]
 fn every_key_is_read() {
     let settings = load_from(EVERY_KEY, &[], &[]).expect("all of it is valid");
-    let Policy { tokens, rotation, sessions, accounts, audit } = settings.policy;
+    let Policy { tokens, rotation, sessions, accounts, audit, lockout } = settings.policy;
     assert_eq!(audit.keep, Duration::from_secs(30 * 86_400));
     assert_eq!((tokens.access_lifetime, tokens.refresh_lifetime), (Duration::from_secs(600), Duration::from_secs(14 * 86_400)));
     assert_eq!(
@@ -231,12 +244,14 @@ fn every_key_is_read() {
     let expected = AccountPolicy {
         inactive: InactiveAccounts::Allowed,
         last_login: LastLogin::Recorded,
+        lock_ends: LockEnds::Unbound,
         claims_change: ClaimsChange::Wait,
         login_fields: LoginFields::NameOrEmail,
         names: NameChanges::Refused,
-        ..AccountPolicy::default()
     };
     assert_eq!(accounts, expected);
+    let (first_lock, longest_lock) = (Duration::from_secs(30), Duration::from_secs(7200));
+    assert_eq!(lockout, LockoutPolicy { failures: 10, first_lock, longest_lock });
     assert_eq!((settings.rehash, settings.door.refresh_cookie), (Rehash::Never, RefreshCookie::On));
     let KeySetup { algorithm, signing, foreign } = settings.keys;
     assert_eq!((algorithm, signing.map(|key| key.len()), foreign.len()), (Algorithm::Hs256, Some(64), 1));

@@ -1,0 +1,65 @@
+//! Locking an account after failed attempts, and unlocking it. What is counted, and when that is enough, is the desk's
+//! business: here is what follows.
+
+use std::time::Duration;
+
+use crate::model::{
+    Account, AccountFields, AccountState, Actor, Change, Extent, LockoutPolicy, Policy, Road, ScopeHasher, Session, Standing, Timestamp,
+};
+
+use super::account::edit_account;
+use super::cause::{Cause, session_end};
+
+/// How long the next lock holds, after `locks` others since the last good sign-in: each twice as long as the one before.
+pub fn lock_span(locks: u32, policy: &LockoutPolicy) -> Duration {
+    let doubled = 2_u32.checked_pow(locks).and_then(|times| policy.first_lock.checked_mul(times));
+    doubled.unwrap_or(policy.longest_lock).min(policy.longest_lock)
+}
+
+/// Locks an account, and ends what the table says; `unbound` are those of its sessions that no known device has opened.
+/// `None`: it is locked already, or deactivated.
+pub fn lock_account(account: &Account, unbound: &[Session], policy: &Policy, scopes: &ScopeHasher, now: Timestamp) -> Option<Change> {
+    if matches!(account.standing(now), Standing::Locked | Standing::Deactivated) {
+        return None;
+    }
+    let until = now + lock_span(account.locks, &policy.lockout);
+    let fields = AccountFields {
+        state: Some(AccountState::Locked { until }),
+        locks: Some(account.locks.saturating_add(1)),
+        ..AccountFields::default()
+    };
+    let edit = edit_account(account, Road::Locked, fields, Actor::Rule.into(), policy, scopes, now);
+    let edit = Change::EditAccount(Box::new(edit));
+    let ends_unbound = Road::Locked.ends(policy) == Extent::Unbound && !unbound.is_empty();
+    if !ends_unbound {
+        return Some(edit);
+    }
+    let locked = Cause { reason: Road::Locked.row().reason, actor: Actor::Rule };
+    let sessions = unbound.iter().map(|session| session_end(session, &locked, scopes, now)).collect();
+    Some(Change::Together(vec![edit, Change::EndSessions { sessions, tokens: Vec::new() }]))
+}
+
+/// These fields, and no lock: for a road that unlocks by the way, such as a reset by mail.
+#[must_use]
+pub fn unlocked(account: &Account, fields: AccountFields) -> AccountFields {
+    let is_locked = matches!(account.state, AccountState::Locked { .. });
+    AccountFields {
+        state: fields.state.or(is_locked.then_some(AccountState::Active)),
+        locks: fields.locks.or((account.locks > 0).then_some(0)),
+        ..fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_holds_twice_as_long_as_the_one_before_up_to_the_longest() {
+        let policy = LockoutPolicy::default();
+        let minutes = |locks| lock_span(locks, &policy).as_secs() / 60;
+        assert_eq!([0, 1, 2, 5, 6, 31, 32, u32::MAX].map(minutes), [1, 2, 4, 32, 60, 60, 60, 60]);
+        let never_longer = LockoutPolicy { first_lock: Duration::from_secs(60), longest_lock: Duration::from_secs(30), ..policy };
+        assert_eq!(lock_span(0, &never_longer), Duration::from_secs(30));
+    }
+}

@@ -1,0 +1,312 @@
+//! Lock-out: how often a password may be guessed, at whatever door, what a lock ends, and how it is undone.
+
+mod support;
+
+use std::sync::Arc;
+
+use quash_core::decide::By;
+use quash_core::model::{AccountState, Actor, Event, LockEnds, Note, ScopeKind};
+use serde_json::json;
+
+use support::{Answer, Call, PASSWORD, Part, Plan, World, millis, secs, subject};
+
+fn attempt(name: &str, password: &str) -> Call {
+    Call::post("/api/token/").json(&json!({ "username": name, "password": password }))
+}
+
+fn count(answers: &[Answer], status: u16) -> usize {
+    answers.iter().filter(|answer| answer.status == status).count()
+}
+
+#[tokio::test]
+async fn a18_the_fifth_wrong_password_locks_and_the_right_one_is_refused_until_the_lock_ends() {
+    let world = World::open().await;
+    assert_eq!(world.guess("dana", 5).await, [401; 5]);
+    world.locked("dana").await;
+    let unknown = world.attempt("nobody", PASSWORD).await;
+    let locked = world.attempt("dana", PASSWORD).await;
+    assert_eq!((locked.status, locked.text()), (401, unknown.text()));
+    world.wait(millis(59_999));
+    assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
+    world.wait(millis(1));
+    world.sign_in("dana").await;
+}
+
+#[tokio::test]
+async fn a18_four_wrong_ones_lock_nothing_and_a_good_sign_in_forgets_them() {
+    let world = World::open().await;
+    for _ in 0..3 {
+        world.guess("dana", 4).await;
+        world.sign_in("dana").await;
+    }
+    assert_eq!(world.account("dana").await.state, AccountState::Active);
+}
+
+#[tokio::test]
+async fn attempts_during_a_lock_pay_one_hash_and_are_neither_compared_nor_counted() {
+    let world = World::open().await;
+    world.guess("dana", 5).await;
+    let until = world.locked("dana").await.state;
+    world.hashes();
+    world.evaluated();
+    for _ in 0..20 {
+        assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
+        assert_eq!((world.hashes(), world.evaluated()), (1, 0));
+    }
+    assert_eq!(world.locked("dana").await.state, until);
+    world.wait(secs(60));
+    world.guess("dana", 4).await;
+    world.sign_in("dana").await;
+}
+
+#[tokio::test]
+async fn each_lock_in_a_row_holds_twice_as_long_and_a_good_sign_in_ends_the_row() {
+    let world = World::open().await;
+    for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
+        world.guess("dana", 5).await;
+        let account = world.locked("dana").await;
+        let until = quash_core::model::Clock::now(&*world.clock) + secs(60 * minutes);
+        assert_eq!(account.state, AccountState::Locked { until });
+        world.wait(secs(60 * minutes));
+    }
+    assert_eq!(world.account("dana").await.locks, 8);
+    world.sign_in("dana").await;
+    assert_eq!(world.account("dana").await.locks, 0);
+    world.guess("dana", 5).await;
+    let until = quash_core::model::Clock::now(&*world.clock) + secs(60);
+    assert_eq!(world.locked("dana").await.state, AccountState::Locked { until });
+}
+
+#[tokio::test]
+async fn a19_there_is_one_counter_whatever_the_spelling_and_the_door() {
+    let world = World::open().await;
+    for name in ["dana", "DANA", " Dana ", "ｄａｎａ"] {
+        assert_eq!(world.attempt(name, "wrong password").await.status, 401, "{name}");
+    }
+    let sliding = Call::post("/api/token/sliding/").json(&json!({ "username": "daNa", "password": "wrong password" }));
+    assert_eq!(world.send(sliding).await.status, 401);
+    world.locked("dana").await;
+}
+
+#[tokio::test]
+async fn a20_of_200_parallel_guesses_five_are_evaluated_and_a_right_one_among_the_others_does_not_sign_in() {
+    for right in [5, 20, 99] {
+        let (plan, valve) = Plan::valved();
+        let world = Arc::new(World::planned(plan).await);
+        world.evaluated();
+        let guesses = (0..200).map(|n| attempt("dana", if n == right { PASSWORD } else { "wrong password" })).collect();
+        let answers = world.at_once(&valve, guesses).await;
+        assert_eq!(world.evaluated(), 5);
+        assert_eq!((count(&answers, 200), count(&answers, 401), count(&answers, 429)), (0, 21, 179));
+        world.locked("dana").await;
+        assert!(world.sessions("dana").await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a21_parallel_right_ones_all_succeed_up_to_those_that_may_wait() {
+    let (plan, valve) = Plan::valved();
+    let world = Arc::new(World::planned(plan).await);
+    let answers = world.at_once(&valve, (0..21).map(|_| attempt("dana", PASSWORD)).collect()).await;
+    assert_eq!(count(&answers, 200), 21);
+    // After four failures one is evaluated at a time.
+    world.guess("dana", 4).await;
+    let answers = world.at_once(&valve, (0..17).map(|_| attempt("dana", PASSWORD)).collect()).await;
+    assert_eq!(count(&answers, 200), 17);
+    world.guess("dana", 4).await;
+    let answers = world.at_once(&valve, (0..18).map(|_| attempt("dana", PASSWORD)).collect()).await;
+    assert_eq!((count(&answers, 200), count(&answers, 429)), (17, 1), "one past the edge");
+    insta::assert_snapshot!(answers[17], @r#"
+    429
+    content-type: application/json
+    cache-control: no-store
+    vary: Accept
+    allow: POST, OPTIONS
+    retry-after: 1
+
+    {"detail":"Request was throttled. Expected available in 1 second."}
+    "#);
+}
+
+#[tokio::test]
+async fn who_hangs_up_has_no_turn_any_more() {
+    let (plan, valve) = Plan::valved();
+    let world = Arc::new(World::planned(plan).await);
+    valve.close();
+    for _ in 0..50 {
+        let hung_up = tokio::spawn({
+            let world = Arc::clone(&world);
+            async move { world.attempt("dana", "wrong password").await }
+        });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        hung_up.abort();
+        let _ = hung_up.await;
+    }
+    let answers = world.at_once(&valve, (0..17).map(|_| attempt("dana", PASSWORD)).collect()).await;
+    assert_eq!(count(&answers, 200), 17, "{}", answers[0]);
+}
+
+#[tokio::test]
+async fn a20_names_that_nobody_has_wait_and_are_turned_away_as_others_are() {
+    for before in [0, 4, 5, 7] {
+        let told = async |name: &str| {
+            let (plan, valve) = Plan::valved();
+            let world = Arc::new(World::planned(plan).await);
+            world.guess(name, before).await;
+            let answers = world.at_once(&valve, (0..40).map(|_| attempt(name, "wrong password")).collect()).await;
+            let mut told: Vec<_> = answers.iter().map(Answer::to_string).collect();
+            told.dedup();
+            (told, count(&answers, 401), count(&answers, 429))
+        };
+        assert_eq!(told("dana").await, told("nobody").await, "{before}");
+    }
+}
+
+#[tokio::test]
+async fn a22_when_a_lock_ends_counting_starts_at_once() {
+    let world = World::open().await;
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    world.wait(secs(60));
+    world.evaluated();
+    world.guess("dana", 8).await;
+    assert_eq!(world.evaluated(), 5);
+    assert_eq!(world.locked("dana").await.locks, 2);
+}
+
+#[tokio::test]
+async fn a28_a_sign_in_to_another_account_forgets_nothing_of_this_one() {
+    let world = World::open().await;
+    world.guess("dana", 4).await;
+    world.sign_in("noor").await;
+    world.guess("dana", 1).await;
+    world.locked("dana").await;
+}
+
+#[tokio::test]
+async fn a30_what_is_refused_for_another_reason_than_the_password_is_not_counted() {
+    let mut plan = Plan::default();
+    plan.policy.sessions.max_per_account = 1;
+    let world = World::planned(plan).await;
+    world.add("new", Some("new@example.org"), false).await;
+    for _ in 0..10 {
+        let refused = world.attempt("new", PASSWORD).await;
+        assert_eq!(refused.json()["code"], "email_not_verified");
+        world.sign_in("dana").await;
+    }
+    world.guess("new", 4).await;
+    assert_eq!(world.attempt("new", PASSWORD).await.json()["code"], "email_not_verified");
+    // A right password that is refused forgets nothing either.
+    world.guess("new", 1).await;
+    world.locked("new").await;
+    assert!(world.attempt("new", PASSWORD).await.json().get("code").is_none(), "never under a lock");
+}
+
+#[tokio::test]
+async fn a30_an_attempt_that_could_not_be_judged_is_not_counted() {
+    let world = World::open().await;
+    world.store.break_part(Part::Rows, support::Brittle::away());
+    assert_eq!(world.guess("dana", 10).await, [503; 10]);
+    world.store.mend();
+    world.sign_in("dana").await;
+}
+
+#[tokio::test]
+async fn a31_a_lock_ends_all_sessions_once() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let other = world.sign_in("noor").await;
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    insta::assert_snapshot!(world.refresh(&pair.refresh).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"locked"}"#);
+    world.assert_dead(&pair).await;
+    world.assert_live(&other).await;
+    world.guess("dana", 20).await;
+    assert_eq!(support::kinds(&*world.store).await, [ScopeKind::Subject]);
+}
+
+#[tokio::test]
+async fn a31_a_lock_may_end_nothing_or_each_session_that_no_known_device_has_opened() {
+    for (ends, logged) in [(LockEnds::None, vec![]), (LockEnds::Unbound, vec![ScopeKind::Session; 3])] {
+        let mut plan = Plan::default();
+        plan.policy.accounts.lock_ends = ends;
+        let world = World::planned(plan).await;
+        let mut pairs = Vec::new();
+        for _ in 0..3 {
+            pairs.push(world.sign_in("dana").await);
+        }
+        world.guess("dana", 5).await;
+        let account = world.locked("dana").await;
+        assert_eq!(account.sessions_before, quash_core::model::Seq::ZERO, "no watermark");
+        for pair in &pairs {
+            if ends == LockEnds::None { world.assert_live(pair).await } else { world.assert_dead(pair).await }
+        }
+        assert_eq!(support::kinds(&*world.store).await, logged);
+    }
+}
+
+#[tokio::test]
+async fn a32_an_operator_unlocks_and_that_is_in_the_audit() {
+    let world = World::open().await;
+    for minutes in [1, 2] {
+        world.guess("dana", 5).await;
+        world.locked("dana").await;
+        world.wait(secs(60 * minutes));
+    }
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    let note = Note { author: Some("op".into()), text: Some("she rang".into()) };
+    let by = By { actor: Actor::Operator, note: Some(note.clone()) };
+    world.service.unlock(&subject("dana"), by.clone()).await.expect("an unlock");
+    let account = world.account("dana").await;
+    assert_eq!((account.state, account.locks), (AccountState::Active, 0));
+    let audit = quash_store::Store::audit(&*world.store, 0, Some(&subject("dana")), 99).await.expect("entries");
+    let events: Vec<_> = audit.iter().map(|entry| entry.new.event).collect();
+    assert_eq!(events, [Event::AccountAdded, Event::Locked, Event::Locked, Event::Locked, Event::Unlocked]);
+    assert_eq!(audit[4].new.person.as_ref().and_then(|person| person.note.clone()), Some(note));
+    world.guess("dana", 4).await;
+    world.service.unlock(&subject("dana"), by).await.expect("an unlock");
+    world.guess("dana", 4).await;
+    world.sign_in("dana").await;
+}
+
+#[tokio::test]
+async fn a_deactivated_account_is_counted_and_stays_deactivated() {
+    let world = World::open().await;
+    world.deactivate("dana").await;
+    let deactivated = world.account("dana").await;
+    for _ in 0..12 {
+        assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
+    }
+    assert_eq!(world.account("dana").await, deactivated);
+}
+
+#[tokio::test]
+async fn a_lock_outlives_the_process_and_its_failures_do_not() {
+    let world = World::open().await;
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    world.guess("noor", 4).await;
+    let world = world.reopened(Plan::default()).await;
+    assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
+    world.guess("noor", 4).await;
+    world.sign_in("noor").await;
+    world.wait(secs(60));
+    world.guess("dana", 5).await;
+    assert_eq!(world.locked("dana").await.locks, 2, "the row goes on");
+}
+
+#[tokio::test]
+async fn a_lock_holds_even_where_the_store_cannot_keep_it() {
+    let world = World::open().await;
+    world.store.break_part(Part::Writes, support::Brittle::away());
+    assert_eq!(world.guess("dana", 5).await, [401; 5]);
+    world.evaluated();
+    assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
+    assert_eq!(world.evaluated(), 0);
+    world.store.mend();
+    world.wait(secs(60));
+    world.sign_in("dana").await;
+}

@@ -1,0 +1,172 @@
+//! Lock-out: how often a password may be guessed. What is counted here decides which attempts are evaluated at all; what
+//! follows from too many failures is `decide/lock.rs` in quash-core.
+//!
+//! Counters are in memory. A lock is in the store, and holds here from the moment of the last failure.
+
+mod keeper;
+mod tallies;
+mod turns;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use quash_core::model::{Account, Clock, LockoutPolicy, Standing, Subject, Timestamp};
+use tokio::sync::mpsc;
+
+use crate::failure::Unavailable;
+pub(crate) use keeper::{Order, follow};
+pub(crate) use tallies::Counted;
+use tallies::{Key, Tallies, Whose};
+use turns::{AGAIN_AFTER, Asked, Turns};
+
+/// What is counted of attempts, and who must be locked for it.
+pub(crate) struct Lockout {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    secret: hmac::Key,
+    clock: Arc<dyn Clock>,
+    counts: Mutex<Counts>,
+    orders: mpsc::Sender<Order>,
+}
+
+struct Counts {
+    tallies: Tallies,
+    turns: Turns,
+}
+
+/// An attempt's turn to be evaluated. It ends when this is dropped, or when it is said how the attempt ended.
+pub(crate) struct Turn {
+    shared: Arc<Shared>,
+    counted: Counted,
+    state: State,
+}
+
+/// What a turn was got by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Got {
+    /// At once.
+    AtOnce,
+    /// By waiting: what was loaded before may be old.
+    AfterWaiting,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Running,
+}
+
+impl Lockout {
+    /// Counts nothing yet. Accounts that must be locked come out of the channel.
+    pub(crate) fn new(policy: LockoutPolicy, secret: &[u8; 32], clock: Arc<dyn Clock>) -> (Self, mpsc::Receiver<Order>) {
+        let (orders, ordered) = mpsc::channel(keeper::ORDERS);
+        let counts = Mutex::new(Counts { tallies: Tallies::new(policy), turns: Turns::default() });
+        let secret = hmac::Key::new(HMAC_SHA256, secret);
+        (Self { shared: Arc::new(Shared { secret, clock, counts, orders }) }, ordered)
+    }
+
+    /// What an attempt is counted by: the account, whatever it is called at whatever door, else the folded name.
+    pub(crate) fn counted(&self, account: Option<&Account>, folded: &str) -> Counted {
+        match account {
+            Some(account) => self.of_account(&account.subject),
+            None => Counted { whose: Whose::Nobody, key: self.shared.key("name", folded) },
+        }
+    }
+
+    /// Waits until an attempt may be evaluated.
+    ///
+    /// # Errors
+    /// Too many are waiting already.
+    pub(crate) async fn turn(&self, counted: Counted) -> Result<(Turn, Got), Unavailable> {
+        let shared = Arc::clone(&self.shared);
+        let asked = shared.ask(|turns, slots| turns.ask(counted, slots), counted);
+        let mut turn = match asked {
+            Asked::Granted => return Ok((Turn { shared, counted, state: State::Running }, Got::AtOnce)),
+            Asked::Crowded => return Err(Unavailable::Crowded { retry_after: AGAIN_AFTER }),
+            Asked::Wait(freed) => {
+                let turn = Turn { shared, counted, state: State::Waiting };
+                freed.await;
+                turn
+            }
+        };
+        while let Asked::Wait(freed) = turn.shared.ask(|turns, slots| turns.ask_again(counted, slots), counted) {
+            freed.await;
+        }
+        turn.state = State::Running;
+        Ok((turn, Got::AfterWaiting))
+    }
+
+    /// Whether attempts are refused whatever the password.
+    pub(crate) fn is_locked(&self, counted: Counted, account: Option<&Account>, now: Timestamp) -> bool {
+        let stored = account.is_some_and(|account| account.standing(now) == Standing::Locked);
+        stored || self.shared.counts().tallies.is_locked(counted, self.shared.clock.uptime())
+    }
+
+    /// Forgets what was counted against an account.
+    pub(crate) fn clear(&self, subject: &Subject) {
+        self.shared.counts().tallies.clear(self.of_account(subject));
+    }
+
+    fn of_account(&self, subject: &Subject) -> Counted {
+        Counted { whose: Whose::Account, key: self.shared.key("account", subject.as_str()) }
+    }
+}
+
+impl Turn {
+    /// What the attempt is counted by.
+    pub(crate) fn counted(&self) -> Counted {
+        self.counted
+    }
+
+    /// The password was right: what was counted is forgotten.
+    pub(crate) fn succeeded(self) {
+        self.shared.counts().tallies.clear(self.counted);
+    }
+
+    /// The password was wrong, or that of an account which may not be used. The one failure too many locks at once, and
+    /// orders that the store be told.
+    pub(crate) fn failed(self, account: Option<&Account>, now: Timestamp) {
+        let locks = account.map_or(0, |account| account.locks);
+        let is_locked = self.shared.counts().tallies.failed(self.counted, locks, self.shared.clock.uptime());
+        if let Some(account) = account.filter(|_| is_locked)
+            && self.shared.orders.try_send(Order { subject: account.subject.clone(), at: now }).is_err()
+        {
+            tracing::error!(subject = %account.subject, "too many accounts are being locked: this one is until the server ends");
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let turns = &mut self.shared.counts().turns;
+        match self.state {
+            State::Waiting => turns.give_up(self.counted),
+            State::Running => turns.end(self.counted),
+        }
+    }
+}
+
+impl Shared {
+    /// A panic elsewhere can't have left a count half written.
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, ask: impl FnOnce(&mut Turns, u32) -> Asked, counted: Counted) -> Asked {
+        let mut counts = self.counts();
+        let slots = counts.tallies.slots(counted, self.clock.uptime());
+        ask(&mut counts.turns, slots)
+    }
+
+    fn key(&self, kind: &str, text: &str) -> Key {
+        let mut context = hmac::Context::with_key(&self.secret);
+        context.update(kind.as_bytes());
+        context.update(b":");
+        context.update(text.as_bytes());
+        let mut key = [0; 16];
+        key.copy_from_slice(&context.sign().as_ref()[..16]);
+        Key(key)
+    }
+}

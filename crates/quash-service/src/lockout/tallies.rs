@@ -1,0 +1,322 @@
+//! Tallies: how often a password was guessed wrong, by whom it was guessed for. Each table of them has a bound, and in
+//! none a stranger's names can take an account's tally away.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use quash_core::decide::lock_span;
+use quash_core::model::LockoutPolicy;
+
+/// A keyed hash of a subject or a name: whoever doesn't know the key can't choose one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Key(pub(super) [u8; 16]);
+
+/// Attempts that are counted together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Counted {
+    pub(super) whose: Whose,
+    pub(super) key: Key,
+}
+
+/// Whose password is guessed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Whose {
+    /// An account's.
+    Account,
+    /// Nobody's: no account has the name.
+    Nobody,
+}
+
+/// What was counted. Moments are this process's uptime in milliseconds: a wall clock that jumps ends no lock here.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Tally {
+    failed_at: u64,
+    locked_until: u64,
+    failures: u32,
+    locks: u32,
+}
+
+/// The tallies of one process.
+pub(super) struct Tallies {
+    policy: LockoutPolicy,
+    accounts: Exact,
+    nobodies: Passing<Tally>,
+}
+
+/// Tallies that are forgotten only when they say nothing any more.
+struct Exact {
+    most: usize,
+    /// At how many tallies those that say nothing any more are looked for.
+    sweep_at: usize,
+    swept_at: u64,
+    tallies: HashMap<Key, Tally>,
+}
+
+/// What is forgotten when so many others have come since it was last changed: two halves, and when the younger is full,
+/// the older one goes.
+pub(super) struct Passing<V> {
+    half: usize,
+    young: HashMap<Key, V>,
+    old: HashMap<Key, V>,
+}
+
+/// How many accounts have a tally of their own. When so many have failed within the longest lock, further ones share one
+/// with all whose keyed hash begins alike: that is stricter, and never more lenient.
+pub(super) const ACCOUNTS: usize = 1 << 19;
+/// How many names that no account has are remembered. Beyond, those that failed longest ago are forgotten: there is
+/// nothing to protect.
+pub(super) const NOBODIES: usize = 1 << 17;
+
+/// How many bytes of a keyed hash tell shared tallies apart.
+const SHARED_BYTES: usize = 2;
+/// A table of fewer isn't swept, unless it is full.
+const SWEEP_FROM: usize = 1024;
+/// How often a full table is swept, in milliseconds.
+const SWEEP_AGAIN: u64 = 60_000;
+
+impl Tallies {
+    pub(super) fn new(policy: LockoutPolicy) -> Self {
+        Self::bounded(policy, ACCOUNTS, NOBODIES)
+    }
+
+    fn bounded(policy: LockoutPolicy, accounts: usize, nobodies: usize) -> Self {
+        let accounts = Exact { most: accounts, sweep_at: SWEEP_FROM, swept_at: 0, tallies: HashMap::new() };
+        Self { policy, accounts, nobodies: Passing::new(nobodies) }
+    }
+
+    /// How many attempts may be evaluated at a time: each of them may fail, and no more than lead to the lock.
+    pub(super) fn slots(&self, counted: Counted, uptime: Duration) -> u32 {
+        self.policy.failures.saturating_sub(self.tally(counted, uptime).failures).max(1)
+    }
+
+    /// Whether it is locked.
+    pub(super) fn is_locked(&self, counted: Counted, uptime: Duration) -> bool {
+        self.tally(counted, uptime).locked_until > millis(uptime)
+    }
+
+    /// Counts a failure; `locks` is how often the store says that it was locked in a row. Whether it is locked now.
+    pub(super) fn failed(&mut self, counted: Counted, locks: u32, uptime: Duration) -> bool {
+        let policy = self.policy;
+        let Tally { mut failures, locks: counted_locks, mut locked_until, .. } = self.tally(counted, uptime);
+        let mut locks = locks.max(counted_locks);
+        failures += 1;
+        let is_locked = failures >= policy.failures;
+        if is_locked {
+            locked_until = millis(uptime + lock_span(locks, &policy));
+            failures = 0;
+            locks = locks.saturating_add(1);
+        }
+        let tally = Tally { failed_at: millis(uptime), locked_until, failures, locks };
+        match counted.whose {
+            Whose::Account => self.accounts.put(counted.key, tally, policy, millis(uptime)),
+            Whose::Nobody => self.nobodies.put(counted.key, tally),
+        }
+        is_locked
+    }
+
+    /// Forgets what was counted.
+    pub(super) fn clear(&mut self, counted: Counted) {
+        match counted.whose {
+            Whose::Account => self.accounts.tallies.remove(&counted.key).map(drop),
+            Whose::Nobody => self.nobodies.remove(counted.key),
+        };
+    }
+
+    /// What is counted. Failures that led to no lock are forgotten after the longest lock: whoever waits so long for
+    /// them gets no more attempts than by waiting for locks to end.
+    fn tally(&self, counted: Counted, uptime: Duration) -> Tally {
+        let tally = match counted.whose {
+            Whose::Account => self.accounts.of(counted.key),
+            Whose::Nobody => self.nobodies.of(counted.key),
+        };
+        let Some(tally) = tally else { return Tally::default() };
+        if tally.is_recent(&self.policy, millis(uptime)) { tally } else { Tally { failures: 0, ..tally } }
+    }
+}
+
+impl Tally {
+    fn is_recent(&self, policy: &LockoutPolicy, uptime: u64) -> bool {
+        uptime.saturating_sub(self.failed_at) < millis(policy.longest_lock)
+    }
+
+    /// Whether it says anything that the store doesn't.
+    fn says_something(&self, policy: &LockoutPolicy, uptime: u64) -> bool {
+        self.locked_until > uptime || (self.failures > 0 && self.is_recent(policy, uptime))
+    }
+}
+
+impl Exact {
+    fn of(&self, key: Key) -> Option<Tally> {
+        self.tallies.get(&key).or_else(|| self.tallies.get(&key.shared())).copied()
+    }
+
+    fn put(&mut self, key: Key, tally: Tally, policy: LockoutPolicy, uptime: u64) {
+        let is_new = !self.tallies.contains_key(&key);
+        // Each sweep pays for itself by what was put in since the one before, or comes long after it.
+        let is_due = self.tallies.len() >= self.sweep_at;
+        let is_due_at_last = self.is_full() && uptime.saturating_sub(self.swept_at) >= SWEEP_AGAIN;
+        if is_new && (is_due || is_due_at_last) {
+            self.tallies.retain(|_, tally| tally.says_something(&policy, uptime));
+            self.sweep_at = (self.tallies.len() * 2).max(SWEEP_FROM);
+            self.swept_at = uptime;
+        }
+        let key = if is_new && self.is_full() { key.shared() } else { key };
+        self.tallies.insert(key, tally);
+    }
+
+    fn is_full(&self) -> bool {
+        self.tallies.len() >= self.most
+    }
+}
+
+impl<V: Clone> Passing<V> {
+    /// For `most` values.
+    pub(super) fn new(most: usize) -> Self {
+        Self { half: (most / 2).max(1), young: HashMap::new(), old: HashMap::new() }
+    }
+
+    pub(super) fn of(&self, key: Key) -> Option<V> {
+        self.young.get(&key).or_else(|| self.old.get(&key)).cloned()
+    }
+
+    pub(super) fn put(&mut self, key: Key, value: V) {
+        if self.young.len() >= self.half && !self.young.contains_key(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.old.remove(&key);
+        self.young.insert(key, value);
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<()> {
+        let (young, old) = (self.young.remove(&key), self.old.remove(&key));
+        young.or(old).map(drop)
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+}
+
+impl Key {
+    fn shared(self) -> Self {
+        let mut shared = [0; 16];
+        shared[..SHARED_BYTES].copy_from_slice(&self.0[..SHARED_BYTES]);
+        Self(shared)
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::digest::{SHA256, digest};
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn counted(whose: Whose, n: u64) -> Counted {
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest(&SHA256, &n.to_le_bytes()).as_ref()[..16]);
+        Counted { whose, key: Key(key) }
+    }
+
+    fn tallies(accounts: usize, nobodies: usize) -> Tallies {
+        Tallies::bounded(LockoutPolicy::default(), accounts, nobodies)
+    }
+
+    fn fail(tallies: &mut Tallies, counted: Counted, times: usize, uptime: Duration) -> Vec<bool> {
+        (0..times).map(|_| tallies.failed(counted, 0, uptime)).collect()
+    }
+
+    #[test]
+    fn the_fifth_failure_locks_and_a22_when_the_lock_ends_counting_starts_at_once() {
+        for whose in [Whose::Account, Whose::Nobody] {
+            let (mut tallies, dana) = (tallies(8, 8), counted(whose, 1));
+            assert_eq!(fail(&mut tallies, dana, 5, MINUTE), [false, false, false, false, true]);
+            assert!(tallies.is_locked(dana, MINUTE * 2 - Duration::from_millis(1)));
+            assert!(!tallies.is_locked(dana, MINUTE * 2));
+            assert_eq!(tallies.slots(dana, MINUTE * 2), 5);
+            assert_eq!(fail(&mut tallies, dana, 4, MINUTE * 2), [false; 4]);
+            assert_eq!(tallies.slots(dana, MINUTE * 2), 1);
+            assert!(tallies.failed(dana, 0, MINUTE * 2));
+            assert!(tallies.is_locked(dana, MINUTE * 4 - Duration::from_millis(1)), "twice as long");
+            assert!(!tallies.is_locked(dana, MINUTE * 4));
+            tallies.clear(dana);
+            assert!(fail(&mut tallies, dana, 5, HOUR)[4]);
+            assert!(!tallies.is_locked(dana, HOUR + MINUTE), "the first one again");
+        }
+    }
+
+    #[test]
+    fn what_the_store_says_of_locks_in_a_row_counts() {
+        let (mut tallies, dana) = (tallies(8, 8), counted(Whose::Account, 1));
+        assert!((0..5).any(|_| tallies.failed(dana, 4, HOUR)));
+        assert!(tallies.is_locked(dana, HOUR + MINUTE * 16 - Duration::from_millis(1)));
+        assert!(!tallies.is_locked(dana, HOUR + MINUTE * 16));
+    }
+
+    #[test]
+    fn failures_are_forgotten_after_the_longest_lock() {
+        let (mut tallies, dana) = (tallies(8, 8), counted(Whose::Account, 1));
+        fail(&mut tallies, dana, 4, MINUTE);
+        assert_eq!(tallies.slots(dana, MINUTE + HOUR - Duration::from_millis(1)), 1);
+        assert_eq!(tallies.slots(dana, MINUTE + HOUR), 5);
+    }
+
+    /// Rounds that a test repeats: more of them where time is no matter.
+    fn names() -> u64 {
+        #[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of quash")]
+        let soak = std::env::var_os("QUASH_SOAK").is_some();
+        if soak { 1_000_000 } else { 2 * NOBODIES as u64 }
+    }
+
+    #[test]
+    fn a26_soak_a_million_names_take_no_more_memory_and_no_account_its_tally() {
+        let mut tallies = Tallies::new(LockoutPolicy::default());
+        let (victim, locked) = (counted(Whose::Account, 1), counted(Whose::Account, 2));
+        fail(&mut tallies, victim, 4, MINUTE);
+        fail(&mut tallies, locked, 5, MINUTE);
+        for n in 0..names() {
+            tallies.failed(counted(Whose::Nobody, 10 + n), 0, MINUTE);
+            assert!(tallies.nobodies.len() <= NOBODIES);
+        }
+        assert_eq!(tallies.slots(victim, MINUTE), 1);
+        assert!(tallies.is_locked(locked, MINUTE));
+        assert_eq!(tallies.accounts.tallies.len(), 2);
+    }
+
+    #[test]
+    fn a26_beyond_so_many_accounts_they_share_and_none_is_forgotten() {
+        let mut tallies = tallies(100, 8);
+        for n in 0..100 {
+            fail(&mut tallies, counted(Whose::Account, n), 4, MINUTE);
+        }
+        // One more than have a tally of their own; and so many that each shared one is locked.
+        for n in 100..700_000 {
+            tallies.failed(counted(Whose::Account, n), 0, MINUTE);
+        }
+        assert!(tallies.accounts.tallies.len() <= 100 + (1 << (8 * SHARED_BYTES)));
+        assert!((0..100).all(|n| tallies.slots(counted(Whose::Account, n), MINUTE) == 1));
+        let locked = (5_000_000..5_001_000).filter(|n| tallies.is_locked(counted(Whose::Account, *n), MINUTE));
+        assert!(locked.count() > 900, "stricter");
+        // When they say nothing any more, there is room again.
+        fail(&mut tallies, counted(Whose::Account, 5_000_000), 1, HOUR * 3);
+        assert_eq!(tallies.accounts.tallies.len(), 1);
+    }
+
+    #[test]
+    fn names_that_nobody_has_are_forgotten_in_the_order_in_which_they_failed() {
+        let (mut tallies, early, late) = (tallies(8, 4), counted(Whose::Nobody, 1), counted(Whose::Nobody, 2));
+        fail(&mut tallies, early, 4, MINUTE);
+        for n in 10..13 {
+            fail(&mut tallies, late, 1, MINUTE);
+            tallies.failed(counted(Whose::Nobody, n), 0, MINUTE);
+        }
+        assert_eq!((tallies.slots(early, MINUTE), tallies.slots(late, MINUTE)), (5, 2));
+    }
+}

@@ -1,0 +1,64 @@
+//! `[lockout]`: how often a password may be guessed, and what follows.
+
+use std::time::Duration;
+
+use quash_core::model::{LockEnds, LockoutPolicy};
+
+use super::fault::Told;
+use super::key::{DefaultsTo, Key};
+use super::kind::{Whole, Words};
+use super::section::Section;
+use super::span::{Span, Zero};
+use super::table::{Naming, Table};
+
+pub(super) const TABLE: Table = Table {
+    name: "lockout",
+    doc: "how often a password may be guessed",
+    naming: Naming::One,
+    keys: &[&FAILURES, &FIRST_LOCK, &LONGEST_LOCK, &END_SESSIONS],
+};
+
+/// The longest that a lock can be made: it is the owner who waits.
+const MOST: Duration = Duration::from_secs(24 * 3600);
+
+const FAILURES: Key<Whole> = Key {
+    name: "failures",
+    kind: Whole { least: 3, most: 100 },
+    unset: DefaultsTo("5"),
+    doc: "Failed attempts on one account that lock it. Fewer lock people out who mistype; 100 is what NIST SP 800-63B allows at \
+          the most.",
+};
+const FIRST_LOCK: Key<Span> = Key {
+    name: "first_lock",
+    kind: Span { least: Duration::from_secs(1), most: MOST, zero: Zero::Refused },
+    unset: DefaultsTo("\"1m\""),
+    doc: "How long the first lock holds. Each further one holds twice as long, until there is a good sign-in.",
+};
+const LONGEST_LOCK: Key<Span> = Key {
+    name: "longest_lock",
+    kind: Span { least: Duration::from_secs(1), most: MOST, zero: Zero::Refused },
+    unset: DefaultsTo("\"1h\""),
+    doc: "The longest that a lock holds, and how long failures are remembered that led to none. Not below `first_lock`.",
+};
+const END_SESSIONS: Key<Words<LockEnds>> = Key {
+    name: "end_sessions",
+    kind: Words(&[("all", LockEnds::All), ("unbound", LockEnds::Unbound), ("none", LockEnds::None)]),
+    unset: DefaultsTo("\"all\""),
+    doc: "Which sessions of an account end when it is locked: all, those that no known device has opened, or none.",
+};
+
+/// The section, read.
+pub(super) struct Lockout {
+    pub(super) policy: LockoutPolicy,
+    pub(super) ends: LockEnds,
+}
+
+pub(super) fn read(mut section: Section<'_>) -> Result<Lockout, Told> {
+    let (failures, ends) = (section.read(&FAILURES), section.read(&END_SESSIONS));
+    let (first_lock, longest_lock) = (section.read(&FIRST_LOCK), section.read(&LONGEST_LOCK));
+    let (first_lock, longest_lock) = (first_lock?, longest_lock?);
+    if longest_lock < first_lock {
+        return Err(section.wrong(&LONGEST_LOCK, "is shorter than lockout.first_lock", "make it as long at least"));
+    }
+    Ok(Lockout { policy: LockoutPolicy { failures: failures?, first_lock, longest_lock }, ends: ends? })
+}
