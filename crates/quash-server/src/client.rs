@@ -1,14 +1,18 @@
-//! What a request tells about who sends it: its user agent, its address, and the network whose places in the queue for
-//! passwords are counted.
+//! What a request tells about who sends it: its user agent, its address, and the network whose failures and whose places
+//! in the queue for passwords are counted.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::HeaderMap;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use quash_core::decide::Device;
+
+use crate::door::Door;
+use crate::forwarding::{Whence, is_forwarded, whence};
 
 /// Who sends a request, as far as it tells.
 #[derive(Clone, Default)]
@@ -17,13 +21,23 @@ pub(crate) struct Client {
     pub(crate) network: Option<IpAddr>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Client {
+impl FromRequestParts<Arc<Door>> for Client {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let address = parts.extensions.get::<SocketAddr>().map(|peer| peer.ip().to_canonical());
+    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<SocketAddr>().copied();
+        let settings = &door.settings;
+        let (address, network) = match whence(peer, &parts.headers, &settings.trusted_proxies, settings.forwarding_header) {
+            Whence::Told(address) => (Some(address), Some(address)),
+            Whence::Peer(address) => (Some(address), Some(address).filter(|address| is_public(*address))),
+            Whence::Nowhere => (None, None),
+        };
+        // A proxy that isn't named, or that doesn't write the header that is read: all behind it would be one client.
+        if network.is_none() && is_forwarded(&parts.headers) {
+            door.tell_of_forwarding();
+        }
         let device = Device { user_agent: user_agent(&parts.headers), address: address.map(|address| address.to_string()) };
-        Ok(Self { device, network: address.filter(|address| is_public(*address)) })
+        Ok(Self { device, network })
     }
 }
 

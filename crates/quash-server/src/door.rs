@@ -1,24 +1,58 @@
 //! What every handler can reach.
 
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::response::Response;
-use http::HeaderMap;
 use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderName};
 use quash_core::model::Invalid;
 use quash_core::token::{Issued, TokenType};
-use quash_service::{Failure, Service};
+use quash_service::{Allowance, Failure, Service};
 use quash_verify::HeaderFault;
 
+use crate::answer::with_header;
 use crate::cookie::{self, RefreshCookie};
-use crate::error::Fault;
+use crate::error::{Fault, whole_seconds};
 use crate::settings::DoorSettings;
+
+// draft-ietf-httpapi-ratelimit-headers-10.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// What every handler can reach.
 pub(crate) struct Door {
     pub(crate) service: Service,
     pub(crate) settings: DoorSettings,
+    /// Whether it was said that forwarding headers aren't believed.
+    told_of_forwarding: AtomicBool,
 }
 
 impl Door {
+    pub(crate) fn new(service: Service, settings: DoorSettings) -> Self {
+        Self { service, settings, told_of_forwarding: AtomicBool::new(false) }
+    }
+
+    /// Warns, once, that whoever forwards requests isn't believed.
+    pub(crate) fn tell_of_forwarding(&self) {
+        if !self.told_of_forwarding.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "requests come with forwarding headers from a loopback or private address that isn't believed: failed sign-ins aren't \
+                 limited by network; name the proxy in http.trusted_proxies, and its header in http.forwarding_header"
+            );
+        }
+    }
+
+    /// Says in an answer what the network may still fail, where that is limited.
+    pub(crate) fn with_allowance(&self, answer: Response, network: Option<IpAddr>) -> Response {
+        let Some(Allowance { most, window, left, more_after }) = network.map(|network| self.service.allowance(network)) else {
+            return answer;
+        };
+        let policy = format!("\"network\";q={most};w={}", window.as_secs());
+        let now = format!("\"network\";r={left};t={}", whole_seconds(more_after));
+        with_header(with_header(answer, RATE_LIMIT_POLICY, &policy), RATE_LIMIT, &now)
+    }
+
     /// What a use case failed with.
     pub(crate) fn fault(&self, failure: &Failure) -> Fault {
         Fault::of(failure, &self.service.policy().tokens.names)

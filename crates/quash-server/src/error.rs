@@ -220,7 +220,7 @@ impl Code {
             Self::NotAcceptable => ("not_acceptable", StatusCode::NOT_ACCEPTABLE, "Not acceptable",
                 "The header Accept allows no JSON, and there is nothing else. Leave it out, or send `Accept: application/json`."),
             Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Throttled",
-                "Too many sign-ins at once for one name or from one network. Wait as long as Retry-After says."),
+                "Too many failed sign-ins from one network, or too many at once from one network or for one name. Wait as long as Retry-After says."),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable",
                 "The request may be good, but cannot be answered now: the store is full or away, or too many passwords are waiting. Whether it was done is seen by trying again after Retry-After: doing it twice does no harm."),
             Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "Internal error",
@@ -439,7 +439,9 @@ impl Fault {
 
     fn unavailable(unavailable: &Unavailable) -> Self {
         let (retry_after, detail) = match unavailable {
-            Unavailable::NetworkQueueFull { retry_after } | Unavailable::Crowded { retry_after } => {
+            Unavailable::NetworkQueueFull { retry_after }
+            | Unavailable::NetworkThrottled { retry_after }
+            | Unavailable::Crowded { retry_after } => {
                 let secs = whole_seconds(*retry_after);
                 let detail = format!("Request was throttled. Expected available in {secs} second{}.", if secs == 1 { "" } else { "s" });
                 return Self { retry_after: Some(*retry_after), ..Self::new(Code::Throttled, detail) };
@@ -467,7 +469,7 @@ impl From<HeaderFault> for Fault {
 }
 
 /// Seconds as in `Retry-After`: whole, and never too few.
-fn whole_seconds(span: Duration) -> u64 {
+pub(crate) fn whole_seconds(span: Duration) -> u64 {
     span.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1)
 }
 

@@ -13,6 +13,8 @@ mod body;
 
 mod client;
 
+mod forwarding;
+
 mod surrogates;
 
 mod refused_body;
@@ -50,6 +52,7 @@ mod certificate;
 pub use accept::serve;
 pub use cookie::RefreshCookie;
 pub use error::Code;
+pub use forwarding::{ForwardingHeader, Proxies, ProxiesFault};
 pub use listen::{Listener, SocketFault};
 pub use origin::{Origin, OriginFault};
 pub use routes::router;

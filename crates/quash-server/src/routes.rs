@@ -28,7 +28,7 @@ const READ: &str = "GET, HEAD";
 /// All endpoints over one service.
 pub fn router(service: Service, settings: DoorSettings) -> Router {
     let prefix = settings.prefix.clone();
-    let door = Arc::new(Door { service, settings });
+    let door = Arc::new(Door::new(service, settings));
 
     let token = |path: &str| format!("{prefix}{path}");
     let routes = Router::new()

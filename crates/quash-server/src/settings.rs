@@ -3,6 +3,7 @@
 use quash_verify::TokenHeader;
 
 use crate::cookie::RefreshCookie;
+use crate::forwarding::{ForwardingHeader, Proxies};
 use crate::origin::Origin;
 
 /// What an operator may choose about the door.
@@ -16,6 +17,10 @@ pub struct DoorSettings {
     pub compat: Compat,
     /// A proxy stands before the door, so the peer's address isn't the client's.
     pub behind_proxy: bool,
+    /// Whose word about a client's address is taken. Nobody's by default.
+    pub trusted_proxies: Vec<Proxies>,
+    /// Where they give it.
+    pub forwarding_header: ForwardingHeader,
     /// Whose pages may read answers. Nobody's by default.
     pub cors_origins: Vec<Origin>,
     /// Whether refresh tokens travel in a cookie.
@@ -39,6 +44,8 @@ impl Default for DoorSettings {
             token_header: TokenHeader::default(),
             compat: Compat::default(),
             behind_proxy: false,
+            trusted_proxies: Vec::new(),
+            forwarding_header: ForwardingHeader::default(),
             cors_origins: Vec::new(),
             refresh_cookie: RefreshCookie::default(),
         }

@@ -287,7 +287,8 @@ async fn a83_a_network_has_four_places_and_the_queue_an_end() {
     let (gated, open) = Gated::new();
     let hashing = HashSettings { slots: 1, longest_wait: Duration::from_secs(3600), places_per_network: 4 };
     let world = World::planned(Plan { hasher: Arc::new(gated), hashing, ..Plan::default() }).await;
-    let attempt = || world.attempt("dana", PASSWORD);
+    let body = json!({ "username": "dana", "password": PASSWORD });
+    let attempt = || world.send(Call::post("/api/token/").json(&body));
     let open_after = async {
         tokio::task::yield_now().await;
         drop(open);

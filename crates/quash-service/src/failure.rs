@@ -65,6 +65,12 @@ pub enum Unavailable {
         /// When there may be a place.
         retry_after: Duration,
     },
+    /// This network has failed too often.
+    #[error("too many failed sign-ins from one network")]
+    NetworkThrottled {
+        /// When it may try again.
+        retry_after: Duration,
+    },
     /// Too many attempts wait for those on one account, or on one name, that are being evaluated.
     #[error("too many sign-ins at once for one name")]
     Crowded {

@@ -16,6 +16,8 @@ mod feed;
 
 mod passwords;
 
+mod network;
+
 mod lockout;
 
 mod prove;
@@ -52,6 +54,7 @@ pub use inspect::{Inspection, RevokedBy, Standing};
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeysFrom, KeysSeen,
 };
+pub use lockout::Allowance;
 pub use own::{Me, Reproof};
 pub use passwords::{Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash};
 pub use sessions::{Listed, SessionSeen, SessionsSeen};

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::desk::Desk;
 use crate::failure::Failure;
-use crate::lockout::{Got, Turn};
+use crate::lockout::{Got, Passage, Turn};
 
 /// A password that is being proven.
 pub(crate) struct Proof {
@@ -18,6 +18,7 @@ pub(crate) struct Proof {
     folded: String,
     password: Zeroizing<String>,
     network: Option<IpAddr>,
+    passage: Option<Passage>,
     turn: Option<Turn>,
     judged: Option<Judged>,
     better: Option<Option<PasswordHash>>,
@@ -54,7 +55,7 @@ pub(crate) struct Proven {
 impl Proof {
     /// A password of the account that `by` finds; `folded` is what it is called there.
     pub(crate) fn new(by: AccountBy, folded: String, password: Zeroizing<String>, network: Option<IpAddr>) -> Self {
-        Self { by, folded, password, network, turn: None, judged: None, better: None }
+        Self { by, folded, password, network, passage: None, turn: None, judged: None, better: None }
     }
 }
 
@@ -95,6 +96,7 @@ impl Desk {
             if self.clock.now().since(started) > limits::SIGN_WITHIN {
                 continue;
             }
+            proof.passage = None;
             proof.turn.take().into_iter().for_each(Turn::succeeded);
             // Where there was no place for a better hash, the one that is there goes on until the next time.
             let rehash = proof.better.clone().flatten().filter(|_| outdated);
@@ -102,8 +104,11 @@ impl Desk {
         }
     }
 
-    /// Sees to it that the attempt has its turn. What was loaded before one that it had to wait for may be old.
+    /// Sees to it that the attempt may be made from where it comes, and has its turn. What was loaded before one that it had to wait for may be old.
     async fn take_turn(&self, proof: &mut Proof, account: Option<&Account>) -> Result<Got, Failure> {
+        if proof.passage.is_none() {
+            proof.passage = self.lockout.pass(proof.network).map_err(Failure::Unavailable)?;
+        }
         let counted = self.lockout.counted(account, &proof.folded);
         if proof.turn.as_ref().is_some_and(|turn| turn.counted() == counted) {
             return Ok(Got::AtOnce);
@@ -129,16 +134,15 @@ impl Desk {
         Ok(Judged { row, hash, verdict })
     }
 
-    /// Counts a failure. One under a lock isn't; nor is a right password that is refused for another reason.
+    /// Counts a failure. A right password that is refused for another reason isn't one. Under a lock it is the network's
+    /// alone.
     fn count(&self, proof: &mut Proof, verdict: Verdict, refusal: Refusal, account: Option<&Account>) {
-        let is_failure = match verdict {
-            Verdict::Right => refusal == Refusal::BadCredentials,
-            Verdict::Wrong => true,
-            Verdict::Unasked => false,
-        };
-        if let Some(turn) = proof.turn.take()
-            && is_failure
-        {
+        let (passage, turn) = (proof.passage.take(), proof.turn.take());
+        if verdict == Verdict::Right && refusal != Refusal::BadCredentials {
+            return;
+        }
+        passage.into_iter().for_each(Passage::failed);
+        if let Some(turn) = turn.filter(|_| verdict != Verdict::Unasked) {
             turn.failed(account, self.clock.now());
         }
     }

@@ -43,6 +43,8 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("accounts.login_fields", "[\"phone\"]", "phone", "nobody signs in with"),
     ("claims.on_change", "\"never\"", "never", "isn't one that is known"),
     ("cookies.refresh", "\"yes\"", "yes", "isn't one that is known"),
+    ("http.behind_proxy", "true", "true", "which addresses are those of the proxy"),
+    ("http.trusted_proxies", "\"::/0\"", "::/0", "everybody's word"),
     ("http.behind_proxy", "\"yes\"", "yes", "neither true nor false"),
     ("storage.engine", "\"postgres\"", "postgres", "isn't one that is known"),
     ("log.level", "\"loud\"", "loud", "isn't one that is known"),
@@ -123,7 +125,22 @@ fn every_command_reads_them() {
 }
 
 #[test]
+fn a23_a_proxy_that_is_not_named_is_warned_of_once() {
+    let server = support::Server::start(&[]);
+    let body = br#"{"username":"dana","password":"x"}"#;
+    for _ in 0..3 {
+        let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", "198.51.100.7")];
+        let answer = support::request(server.address, "POST", "/api/token/", &headers, body).expect("an answer");
+        assert_eq!(answer.status, 401);
+    }
+    let finished = server.terminate();
+    assert_eq!(finished.stderr.matches("http.trusted_proxies").count(), 1, "{}", finished.stderr);
+    assert!(!finished.stderr.contains("198.51.100.7"), "no address is logged: {}", finished.stderr);
+}
+
+#[test]
 fn a_proxy_lets_it_listen_everywhere() {
-    let server = support::Server::start(&["--set", "http.behind_proxy=true", "--listen", "0.0.0.0:0"]);
+    let server =
+        support::Server::start(&["--set", "http.behind_proxy=true", "--set", "http.trusted_proxies=10.0.0.5", "--listen", "0.0.0.0:0"]);
     assert_eq!(server.get("/livez", None).status, 200);
 }

@@ -199,6 +199,10 @@ pub struct LockoutPolicy {
     pub first_lock: Duration,
     /// The longest that a lock holds, and how long failures are remembered that lead to none.
     pub longest_lock: Duration,
+    /// Failed attempts of one network within a window, whatever accounts they were on; never none.
+    pub network_failures: u32,
+    /// How long that window is.
+    pub network_window: Duration,
 }
 
 /// What ends when an account is locked after failed sign-ins.
@@ -358,7 +362,13 @@ impl Default for ClaimNames {
 
 impl Default for LockoutPolicy {
     fn default() -> Self {
-        Self { failures: 5, first_lock: Duration::from_secs(60), longest_lock: Duration::from_secs(3600) }
+        Self {
+            failures: 5,
+            first_lock: Duration::from_secs(60),
+            longest_lock: Duration::from_secs(3600),
+            network_failures: 50,
+            network_window: Duration::from_secs(600),
+        }
     }
 }
 

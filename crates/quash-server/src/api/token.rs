@@ -29,10 +29,11 @@ async fn sign_in(door: &Door, kind: Kind, client: Client, request: Request) -> R
         Err(fault) => return door.answer(fault.into()),
     };
     let Client { device, network } = client;
-    match door.service.sign_in(Attempt { kind, name, password, device, network }).await {
+    let answer = match door.service.sign_in(Attempt { kind, name, password, device, network }).await {
         Ok(tokens) => issued(door, tokens, super::Order::RefreshFirst),
         Err(failure) => door.answer(door.fault(&failure)),
-    }
+    };
+    door.with_allowance(answer, network)
 }
 
 async fn credentials(request: Request) -> Result<(String, Zeroizing<String>), BodyFault> {

@@ -7,9 +7,9 @@ mod brittle;
 mod call;
 mod hasher;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<HandClock>,
     pub(crate) hasher: Arc<Counted>,
     router: Router,
+    /// How many networks have attempted to sign in.
+    networks: AtomicU32,
 }
 
 /// A clock that stands still until it is moved.
@@ -171,7 +173,7 @@ impl World {
         .await
         .expect("a service over an empty store");
         let router = router(service.clone(), plan.settings);
-        Self { service, store, clock, hasher, router }
+        Self { service, store, clock, hasher, router, networks: AtomicU32::default() }
     }
 
     /// Adds an account with the password of every account; its subject is its name.
@@ -210,9 +212,11 @@ impl World {
         answer
     }
 
-    /// Attempts to sign in.
+    /// Attempts to sign in, each time from another network.
     pub(crate) async fn attempt(&self, name: &str, password: &str) -> Answer {
-        self.send(Call::post("/api/token/").json(&json!({ "username": name, "password": password }))).await
+        let network = Ipv4Addr::from_bits(0x2D00_0000 + self.networks.fetch_add(1, Ordering::SeqCst));
+        let call = Call::post("/api/token/").json(&json!({ "username": name, "password": password }));
+        self.send(Call { peer: Some((network, 40_000).into()), ..call }).await
     }
 
     /// Attempts to sign in with a wrong password, so many times, and gives the statuses.
@@ -231,7 +235,7 @@ impl World {
         let mut under_way = tokio::task::JoinSet::new();
         for (n, call) in calls.into_iter().enumerate() {
             let (world, network) = (Arc::clone(self), u32::try_from(n).expect("few calls"));
-            let peer = SocketAddr::from((std::net::Ipv4Addr::from_bits(0xCB00_0000 + network), 40_000));
+            let peer = SocketAddr::from((Ipv4Addr::from_bits(0xCB00_0000 + network), 40_000));
             under_way.spawn(async move { (n, world.send(Call { peer: Some(peer), ..call }).await) });
         }
         // Each goes as far as it comes without a hash.

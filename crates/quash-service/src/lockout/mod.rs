@@ -4,17 +4,23 @@
 //! Counters are in memory. A lock is in the store, and holds here from the moment of the last failure.
 
 mod keeper;
+mod networks;
 mod tallies;
 mod turns;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use quash_core::model::{Account, Clock, LockoutPolicy, Standing, Subject, Timestamp};
 use tokio::sync::mpsc;
 
+use crate::desk::Service;
 use crate::failure::Unavailable;
+use crate::network::Network;
 pub(crate) use keeper::{Order, follow};
+pub use networks::Allowance;
+use networks::Networks;
 pub(crate) use tallies::Counted;
 use tallies::{Key, Tallies, Whose};
 use turns::{AGAIN_AFTER, Asked, Turns};
@@ -34,6 +40,7 @@ struct Shared {
 struct Counts {
     tallies: Tallies,
     turns: Turns,
+    networks: Networks,
 }
 
 /// An attempt's turn to be evaluated. It ends when this is dropped, or when it is said how the attempt ended.
@@ -41,6 +48,12 @@ pub(crate) struct Turn {
     shared: Arc<Shared>,
     counted: Counted,
     state: State,
+}
+
+/// An attempt of a network. It ends when this is dropped, or when it is said that it failed.
+pub(crate) struct Passage {
+    shared: Arc<Shared>,
+    network: Network,
 }
 
 /// What a turn was got by.
@@ -62,9 +75,20 @@ impl Lockout {
     /// Counts nothing yet. Accounts that must be locked come out of the channel.
     pub(crate) fn new(policy: LockoutPolicy, secret: &[u8; 32], clock: Arc<dyn Clock>) -> (Self, mpsc::Receiver<Order>) {
         let (orders, ordered) = mpsc::channel(keeper::ORDERS);
-        let counts = Mutex::new(Counts { tallies: Tallies::new(policy), turns: Turns::default() });
+        let counts = Mutex::new(Counts { tallies: Tallies::new(policy), turns: Turns::default(), networks: Networks::new(policy) });
         let secret = hmac::Key::new(HMAC_SHA256, secret);
         (Self { shared: Arc::new(Shared { secret, clock, counts, orders }) }, ordered)
+    }
+
+    /// Lets an attempt of a network pass, if it is known where it comes from.
+    ///
+    /// # Errors
+    /// The network has failed too often.
+    pub(crate) fn pass(&self, network: Option<IpAddr>) -> Result<Option<Passage>, Unavailable> {
+        let Some(network) = network.map(Network::from) else { return Ok(None) };
+        let begun = self.shared.counts().networks.begin(network, self.shared.clock.uptime());
+        begun.map_err(|retry_after| Unavailable::NetworkThrottled { retry_after })?;
+        Ok(Some(Passage { shared: Arc::clone(&self.shared), network }))
     }
 
     /// What an attempt is counted by: the account, whatever it is called at whatever door, else the folded name.
@@ -114,6 +138,14 @@ impl Lockout {
     }
 }
 
+impl Service {
+    /// What a network may still fail. It says nothing of any account.
+    pub fn allowance(&self, network: IpAddr) -> Allowance {
+        let shared = &self.desk.lockout.shared;
+        shared.counts().networks.allowance(network.into(), shared.clock.uptime())
+    }
+}
+
 impl Turn {
     /// What the attempt is counted by.
     pub(crate) fn counted(&self) -> Counted {
@@ -135,6 +167,19 @@ impl Turn {
         {
             tracing::error!(subject = %account.subject, "too many accounts are being locked: this one is until the server ends");
         }
+    }
+}
+
+impl Passage {
+    /// The attempt was refused as one with a wrong password is.
+    pub(crate) fn failed(self) {
+        self.shared.counts().networks.failed(self.network, self.shared.clock.uptime());
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.shared.counts().networks.end(self.network);
     }
 }
 

@@ -2,7 +2,7 @@
 //! and no more than a few places in it for one network.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use quash_core::model::Clock;
 use tokio::sync::oneshot;
 
 use super::arena::Arena;
+use crate::network::Network;
 
 /// How many passwords may be hashed at a time, and how many may wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,14 +43,14 @@ struct Shared {
 struct Queue {
     jobs: VecDeque<Job>,
     busy: usize,
-    places: HashMap<IpAddr, usize>,
+    places: HashMap<Network, usize>,
     /// What one hash takes, smoothed over the last few.
     typical: Duration,
     closed: bool,
 }
 
 struct Job {
-    network: Option<IpAddr>,
+    network: Option<Network>,
     run: Box<dyn FnOnce(&mut Arena) + Send>,
 }
 
@@ -84,7 +85,7 @@ impl Pool {
         job: impl FnOnce(&mut Arena) -> T + Send + 'static,
     ) -> Result<T, Full> {
         let (answer, answered) = oneshot::channel();
-        let network = network.map(network_of);
+        let network = network.map(Network::from);
         self.shared.join(Job {
             network,
             run: Box::new(move |arena| {
@@ -162,7 +163,7 @@ impl Shared {
         }
     }
 
-    fn leave(&self, network: Option<IpAddr>, took: Duration) {
+    fn leave(&self, network: Option<Network>, took: Duration) {
         let mut queue = self.queue();
         queue.busy -= 1;
         queue.typical = (queue.typical * 7 + took) / 8;
@@ -173,17 +174,6 @@ impl Shared {
             if *places == 0 {
                 queue.places.remove(&network);
             }
-        }
-    }
-}
-
-/// An IPv4 address, or the /64 of an IPv6 address: what one subscriber has.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }

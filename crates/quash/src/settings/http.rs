@@ -1,10 +1,10 @@
 //! `[http]`: where quash listens, how, whose pages may read answers, and what stands before it.
 
-use quash_server::{Origin, TlsFiles};
+use quash_server::{ForwardingHeader, Origin, Proxies, TlsFiles};
 
 use super::fault::Told;
 use super::key::{DefaultsTo, Description, Entry, Key, Optional};
-use super::kind::{Address, File, List, Listen, Switch, Text};
+use super::kind::{Address, File, List, Listen, Switch, Text, Words};
 use super::section::Section;
 use super::table::{Naming, Table};
 
@@ -12,7 +12,7 @@ pub(super) const TABLE: Table = Table {
     name: "http",
     doc: "where quash listens",
     naming: Naming::One,
-    keys: &[&LISTEN, &TLS_CERT, &TLS_KEY, &PREFIX, &CORS_ORIGINS, &BEHIND_PROXY],
+    keys: &[&LISTEN, &TLS_CERT, &TLS_KEY, &PREFIX, &CORS_ORIGINS, &BEHIND_PROXY, &TRUSTED_PROXIES, &FORWARDING_HEADER],
 };
 
 const LISTEN: Key<Address> = Key {
@@ -54,8 +54,21 @@ const BEHIND_PROXY: Key<Switch> = Key {
     name: "behind_proxy",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "Says that a proxy with TLS stands before quash, and so allows another address than loopback. Forwarding headers aren't \
-          read.",
+    doc: "Says that a proxy with TLS stands before quash, and so allows another address than loopback. Needs `trusted_proxies`.",
+};
+const TRUSTED_PROXIES: Key<List, Optional> = Key {
+    name: "trusted_proxies",
+    kind: List,
+    unset: Optional { example: "[\"10.0.0.5\", \"fd00::/8\"]" },
+    doc: "Addresses and networks of proxies whose word about a client's address is taken; `\"unix\"` means whoever connects to the \
+          unix socket. Nobody's by default. A loopback or private peer that isn't named here stands for everybody behind it: \
+          failures aren't counted for it.",
+};
+const FORWARDING_HEADER: Key<Words<ForwardingHeader>> = Key {
+    name: "forwarding_header",
+    kind: Words(&[("x-forwarded-for", ForwardingHeader::XForwardedFor), ("forwarded", ForwardingHeader::Forwarded)]),
+    unset: DefaultsTo("\"x-forwarded-for\""),
+    doc: "The header in which these proxies write it. The other one isn't read: clients can write into it.",
 };
 
 /// The section, read.
@@ -65,6 +78,8 @@ pub(super) struct Http {
     pub(super) prefix: String,
     pub(super) cors_origins: Vec<Origin>,
     pub(super) behind_proxy: bool,
+    pub(super) trusted_proxies: Vec<Proxies>,
+    pub(super) forwarding_header: ForwardingHeader,
 }
 
 /// What `QUASH_LISTEN` and `--listen` stand for.
@@ -79,7 +94,16 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
     let (behind_proxy, tls) = (section.read(&BEHIND_PROXY), tls(&mut section));
     let clear = behind_proxy == Ok(false) && tls == Ok(None);
     let (listen, prefix, cors_origins) = (listen(&mut section, clear), prefix(&mut section), cors_origins(&mut section));
-    Ok(Http { listen: listen?, tls: tls?, prefix: prefix?, cors_origins: cors_origins?, behind_proxy: behind_proxy? })
+    let (trusted_proxies, forwarding_header) = (trusted_proxies(&mut section, behind_proxy), section.read(&FORWARDING_HEADER));
+    Ok(Http {
+        listen: listen?,
+        tls: tls?,
+        prefix: prefix?,
+        cors_origins: cors_origins?,
+        behind_proxy: behind_proxy?,
+        trusted_proxies: trusted_proxies?,
+        forwarding_header: forwarding_header?,
+    })
 }
 
 /// Where to listen; `clear` where nothing encrypts what goes there.
@@ -113,6 +137,22 @@ fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Told> {
         Origin::parse(&text).map_err(|fault| {
             let remedy = "write each as browsers send it, like \"https://app.example\" or \"http://localhost:3000\"";
             section.wrong(&CORS_ORIGINS, format!("has \"{text}\", which {fault}"), remedy)
+        })
+    };
+    texts.into_iter().map(read).collect()
+}
+
+/// Where a proxy stands before quash, it must be named: else all clients would be one, whom nothing limits.
+fn trusted_proxies(section: &mut Section<'_>, behind_proxy: Result<bool, Told>) -> Result<Vec<Proxies>, Told> {
+    let texts = section.read(&TRUSTED_PROXIES)?.unwrap_or_default();
+    if texts.is_empty() && behind_proxy == Ok(true) {
+        let remedy = "name the proxy in http.trusted_proxies, such as [\"10.0.0.5\"], or [\"unix\"] at a unix socket";
+        return Err(section.wrong(&BEHIND_PROXY, "leaves open which addresses are those of the proxy", remedy));
+    }
+    let read = |text: String| {
+        Proxies::parse(&text).map_err(|fault| {
+            let remedy = "write each like \"10.0.0.5\", \"10.0.0.0/24\", \"fd00::/8\" or \"unix\"";
+            section.wrong(&TRUSTED_PROXIES, format!("has \"{text}\", which {fault}"), remedy)
         })
     };
     texts.into_iter().map(read).collect()

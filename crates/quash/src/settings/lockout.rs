@@ -15,7 +15,7 @@ pub(super) const TABLE: Table = Table {
     name: "lockout",
     doc: "how often a password may be guessed",
     naming: Naming::One,
-    keys: &[&FAILURES, &FIRST_LOCK, &LONGEST_LOCK, &END_SESSIONS],
+    keys: &[&FAILURES, &FIRST_LOCK, &LONGEST_LOCK, &END_SESSIONS, &NETWORK_FAILURES, &NETWORK_WINDOW],
 };
 
 /// The longest that a lock can be made: it is the owner who waits.
@@ -47,6 +47,20 @@ const END_SESSIONS: Key<Words<LockEnds>> = Key {
     doc: "Which sessions of an account end when it is locked: all, those that no known device has opened, or none.",
 };
 
+const NETWORK_FAILURES: Key<Whole> = Key {
+    name: "network_failures",
+    kind: Whole { least: 5, most: 1000 },
+    unset: DefaultsTo("50"),
+    doc: "Failed attempts of one network, on whatever accounts, after which it gets 429 for a while: an IPv4 address, or the /64 of \
+          an IPv6 address.",
+};
+const NETWORK_WINDOW: Key<Span> = Key {
+    name: "network_window",
+    kind: Span { least: Duration::from_secs(1), most: MOST, zero: Zero::Refused },
+    unset: DefaultsTo("\"10m\""),
+    doc: "How long each of these failures counts.",
+};
+
 /// The section, read.
 pub(super) struct Lockout {
     pub(super) policy: LockoutPolicy,
@@ -55,10 +69,12 @@ pub(super) struct Lockout {
 
 pub(super) fn read(mut section: Section<'_>) -> Result<Lockout, Told> {
     let (failures, ends) = (section.read(&FAILURES), section.read(&END_SESSIONS));
+    let (network_failures, network_window) = (section.read(&NETWORK_FAILURES), section.read(&NETWORK_WINDOW));
     let (first_lock, longest_lock) = (section.read(&FIRST_LOCK), section.read(&LONGEST_LOCK));
     let (first_lock, longest_lock) = (first_lock?, longest_lock?);
     if longest_lock < first_lock {
         return Err(section.wrong(&LONGEST_LOCK, "is shorter than lockout.first_lock", "make it as long at least"));
     }
-    Ok(Lockout { policy: LockoutPolicy { failures: failures?, first_lock, longest_lock }, ends: ends? })
+    let (failures, network_failures, network_window) = (failures?, network_failures?, network_window?);
+    Ok(Lockout { policy: LockoutPolicy { failures, first_lock, longest_lock, network_failures, network_window }, ends: ends? })
 }

@@ -195,6 +195,8 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
             token_header: tokens.header,
             compat: tokens.compat,
             behind_proxy: http.behind_proxy,
+            trusted_proxies: http.trusted_proxies,
+            forwarding_header: http.forwarding_header,
             cors_origins: http.cors_origins,
             refresh_cookie: refresh_cookie?,
         },

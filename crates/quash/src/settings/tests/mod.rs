@@ -18,7 +18,7 @@ use quash_core::model::{
     UserIdType,
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
-use quash_server::{Compat, RefreshCookie, SchemeCase};
+use quash_server::{Compat, ForwardingHeader, Proxies, RefreshCookie, SchemeCase};
 use quash_service::ForeignKeys;
 
 use super::*;
@@ -80,6 +80,8 @@ failures = 10
 first_lock = "30s"
 longest_lock = "2h"
 end_sessions = "unbound"
+network_failures = 100
+network_window = "1h"
 [audit]
 keep = "30d"
 [cookies]
@@ -91,6 +93,8 @@ tls_key = "/etc/quash/key.pem"
 prefix = "/auth/v2"
 cors_origins = ["https://app.example", "http://localhost:3000"]
 behind_proxy = true
+trusted_proxies = ["10.0.0.0/8", "unix"]
+forwarding_header = "forwarded"
 [storage]
 engine = "memory"
 [log]
@@ -114,6 +118,10 @@ const WRONG_KIND: &[(&str, &str)] = &[
     ("sessions.max_per_account = -1", "whole number"),
     ("sessions.absolute_lifetime = \"never\"", "whole number"),
     ("rotation.grace = \"6m\"", "longer than 5m"),
+    ("lockout.network_failures = 4", "whole number"),
+    ("lockout.network_window = \"0s\"", "is zero"),
+    ("http.forwarding_header = \"x-real-ip\"", "isn't one that is known"),
+    ("http.trusted_proxies = [5]", "neither a text nor a list"),
     ("lockout.failures = 2", "whole number"),
     ("lockout.failures = 101", "whole number"),
     ("lockout.first_lock = \"0s\"", "is zero"),
@@ -172,6 +180,10 @@ const WRONG_MEANING: &[(&str, &str)] = &[
     ("tokens.revoke_token_claim = \"user_id\"", "tokens.user_id_claim has already"),
     ("lockout.longest_lock = \"59s\"", "is shorter than lockout.first_lock"),
     ("lockout.first_lock = \"2h\"", "is shorter than lockout.first_lock"),
+    ("http.behind_proxy = true", "leaves open which addresses"),
+    ("http.trusted_proxies = \"0.0.0.0/0\"", "everybody's word"),
+    ("http.trusted_proxies = \"10.0.0.1/8\"", "bits beyond"),
+    ("http.trusted_proxies = \"nginx\"", "neither an IP address nor a network"),
     ("http.prefix = \"api\"", "isn't a path"),
     ("http.prefix = \"/api/\"", "isn't a path"),
     ("http.prefix = \"/a//b\"", "isn't a path"),
@@ -251,7 +263,10 @@ fn every_key_is_read() {
     };
     assert_eq!(accounts, expected);
     let (first_lock, longest_lock) = (Duration::from_secs(30), Duration::from_secs(7200));
-    assert_eq!(lockout, LockoutPolicy { failures: 10, first_lock, longest_lock });
+    assert_eq!(
+        lockout,
+        LockoutPolicy { failures: 10, first_lock, longest_lock, network_failures: 100, network_window: Duration::from_secs(3600) }
+    );
     assert_eq!((settings.rehash, settings.door.refresh_cookie), (Rehash::Never, RefreshCookie::On));
     let KeySetup { algorithm, signing, foreign } = settings.keys;
     assert_eq!((algorithm, signing.map(|key| key.len()), foreign.len()), (Algorithm::Hs256, Some(64), 1));
@@ -270,6 +285,8 @@ fn every_key_is_read() {
     let tls = settings.tls.expect("both files");
     assert!(tls.certificates.is_absolute() && tls.certificates.ends_with("certificate.pem"), "beside the settings file");
     assert_eq!(tls.key, Path::new("/etc/quash/key.pem"));
+    let trusted = ["10.0.0.0/8", "unix"].map(|text| Proxies::parse(text).expect("proxies"));
+    assert_eq!((settings.door.trusted_proxies, settings.door.forwarding_header), (trusted.to_vec(), ForwardingHeader::Forwarded));
     let origins: Vec<_> = settings.door.cors_origins.iter().map(|origin| origin.as_str()).collect();
     assert_eq!(origins, ["https://app.example", "http://localhost:3000"]);
 }
@@ -291,7 +308,12 @@ fn each_later_layer_wins() {
 
 #[test]
 fn plain_text_stands_for_lists_switches_and_numbers() {
-    let variables = [("QUASH_TOKENS_AUDIENCE", "shop,blog"), ("QUASH_HTTP_BEHIND_PROXY", "true"), ("QUASH_SESSIONS_MAX_PER_ACCOUNT", "7")];
+    let variables = [
+        ("QUASH_TOKENS_AUDIENCE", "shop,blog"),
+        ("QUASH_HTTP_BEHIND_PROXY", "true"),
+        ("QUASH_HTTP_TRUSTED_PROXIES", "10.0.0.5,fd00::/8"),
+        ("QUASH_SESSIONS_MAX_PER_ACCOUNT", "7"),
+    ];
     let settings = load_from("", &variables, &[]).expect("valid");
     assert_eq!(settings.policy.tokens.audience, ["shop", "blog"]);
     assert!(settings.door.behind_proxy);

@@ -36,7 +36,12 @@ fn what_is_shown_is_a_settings_file_that_says_the_same() {
 #[test]
 fn each_setting_says_where_it_comes_from() {
     let file = "[tokens]\n\nissuer = \"https://auth.example\"\naudience = \"shop\"\n";
-    let variables = [("QUASH_HTTP_BEHIND_PROXY", "true"), ("QUASH_SESSIONS_MAX_PER_ACCOUNT", "7"), ("QUASH_LISTEN", "0.0.0.0:80")];
+    let variables = [
+        ("QUASH_HTTP_BEHIND_PROXY", "true"),
+        ("QUASH_HTTP_TRUSTED_PROXIES", "unix"),
+        ("QUASH_SESSIONS_MAX_PER_ACCOUNT", "7"),
+        ("QUASH_LISTEN", "0.0.0.0:80"),
+    ];
     let loaded = loaded(file, &variables, &["tokens.auth_header_types=Bearer,JWT"]);
     let path = loaded.file.clone().expect("there is a file").display().to_string();
     let json = loaded.to_json();

@@ -1,0 +1,373 @@
+//! Whose word about a client's address is taken: proxies are named by an operator, nobody by default. Of what a proxy
+//! passes on only what named proxies have written is believed: read from the end, up to the first address that isn't one
+//! of theirs.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{FORWARDED, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// How many addresses are looked at, from the end: nobody has more proxies in a row.
+const HOPS: usize = 32;
+
+/// Addresses of proxies: a network, or whoever connects to the unix socket.
+///
+/// ```
+/// use quash_server::{Proxies, ProxiesFault};
+/// assert!(Proxies::parse("10.0.0.0/8").is_ok());
+/// assert_eq!(Proxies::parse("0.0.0.0/0"), Err(ProxiesFault::Everybody));
+/// assert_eq!(Proxies::parse("10.0.0.1/8"), Err(ProxiesFault::BeyondThePrefix));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Proxies {
+    /// All addresses with these first bits.
+    Network {
+        /// The first address.
+        first: IpAddr,
+        /// How many bits.
+        prefix: u8,
+    },
+    /// Whoever connects to the unix socket.
+    UnixSocket,
+}
+
+/// Why a text names no proxies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProxiesFault {
+    /// Neither an address nor a network.
+    NotANetwork,
+    /// The address has bits beyond the prefix.
+    BeyondThePrefix,
+    /// Everybody's word would be taken.
+    Everybody,
+}
+
+/// The header in which proxies say for whom they ask. The other one isn't read: a proxy that writes one may pass on what
+/// a client has written into the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ForwardingHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// Where a request comes from, as far as it is believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Whence {
+    /// A proxy that is named says so.
+    Told(IpAddr),
+    /// The peer itself.
+    Peer(IpAddr),
+    /// A unix socket.
+    Nowhere,
+}
+
+impl Proxies {
+    /// Reads an address, a network or `unix`.
+    ///
+    /// # Errors
+    /// It is none of them, or everybody.
+    pub fn parse(text: &str) -> Result<Self, ProxiesFault> {
+        if text == "unix" {
+            return Ok(Self::UnixSocket);
+        }
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let first: IpAddr = address.parse().map_err(|_| ProxiesFault::NotANetwork)?;
+        let width = width(first);
+        let prefix = match prefix {
+            None => width,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok().filter(|prefix| *prefix <= width).ok_or(ProxiesFault::NotANetwork)?
+            }
+            Some(_) => return Err(ProxiesFault::NotANetwork),
+        };
+        if prefix == 0 {
+            return Err(ProxiesFault::Everybody);
+        }
+        if bits(first).checked_shl(u32::from(prefix) + u32::from(128 - width)).unwrap_or(0) != 0 {
+            return Err(ProxiesFault::BeyondThePrefix);
+        }
+        Ok(Self::Network { first, prefix })
+    }
+
+    fn has(self, peer: Option<IpAddr>) -> bool {
+        match (self, peer) {
+            (Self::UnixSocket, None) => true,
+            (Self::Network { first, prefix }, Some(address)) if first.is_ipv4() == address.is_ipv4() => {
+                let beyond = u32::from(width(first) - prefix);
+                bits(first).checked_shr(beyond).unwrap_or(0) == bits(address).checked_shr(beyond).unwrap_or(0)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for ProxiesFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotANetwork => "is neither an IP address nor a network",
+            Self::BeyondThePrefix => "has bits beyond its prefix",
+            Self::Everybody => "would take everybody's word",
+        })
+    }
+}
+
+/// Where a request comes from.
+pub(crate) fn whence(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[Proxies], header: ForwardingHeader) -> Whence {
+    let peer = peer.map(|peer| peer.ip().to_canonical());
+    let is_trusted = |address: Option<IpAddr>| trusted.iter().any(|proxies| proxies.has(address));
+    let itself = peer.map_or(Whence::Nowhere, Whence::Peer);
+    if !is_trusted(peer) {
+        return itself;
+    }
+    let mut seen = itself;
+    for hop in hops(headers, header).into_iter().rev() {
+        // What can't be read was written by a proxy that is trusted: all that is known is that proxy.
+        let Some(address) = hop else { return seen };
+        seen = Whence::Told(address);
+        if !is_trusted(Some(address)) {
+            break;
+        }
+    }
+    seen
+}
+
+/// Whether a request has a header that says for whom it asks.
+pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers.contains_key(&X_FORWARDED_FOR) || headers.contains_key(FORWARDED)
+}
+
+/// The last addresses of the header, in order. Each proxy adds one behind a comma, so that no text before the last comma
+/// changes what the last one says, whatever quotation marks a client has left open.
+fn hops(headers: &HeaderMap, header: ForwardingHeader) -> VecDeque<Option<IpAddr>> {
+    let (name, read): (_, fn(&str) -> Option<IpAddr>) = match header {
+        ForwardingHeader::XForwardedFor => (X_FORWARDED_FOR, node),
+        ForwardingHeader::Forwarded => (FORWARDED, forwarded_for),
+    };
+    let mut last = VecDeque::new();
+    for line in headers.get_all(name) {
+        for element in elements(line) {
+            if last.len() == HOPS {
+                last.pop_front();
+            }
+            last.push_back(std::str::from_utf8(element).ok().and_then(read));
+        }
+    }
+    last
+}
+
+fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|byte| *byte == b',')
+}
+
+/// The address in one element of `Forwarded`.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let mut found = None;
+    for pair in element.split(';') {
+        let (name, value) = pair.split_once('=')?;
+        if name.trim().eq_ignore_ascii_case("for") {
+            // Twice is none: whoever reads the other one would see another client.
+            if found.is_some() {
+                return None;
+            }
+            let value = value.trim();
+            let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+            found = Some(node(quoted.unwrap_or(value))?);
+        }
+    }
+    found
+}
+
+/// An address with or without a port, a zone and brackets.
+fn node(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let address = if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, port) = bracketed.split_once(']')?;
+        let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        is_port.then_some(address)?
+    } else {
+        match text.split_once(':') {
+            // One colon parts an IPv4 address from its port; an IPv6 address has more.
+            Some((address, port)) if !port.contains(':') => is_port(port).then_some(address)?,
+            _ => text,
+        }
+    };
+    let address = address.split_once('%').map_or(address, |(address, _zone)| address);
+    address.parse().ok().map(|address: IpAddr| address.to_canonical())
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+const fn width(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+const fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits() as u128,
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROXY: &str = "10.0.0.2:1234";
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn headers(lines: &[(&'static str, &[u8])]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_bytes(value).expect("a header value"));
+        }
+        headers
+    }
+
+    fn told(peer: Option<&str>, lines: &[(&'static str, &[u8])], header: ForwardingHeader) -> Whence {
+        let trusted = ["10.0.0.0/8", "2001:db8:1::/48", "unix"].map(|text| Proxies::parse(text).expect("proxies"));
+        whence(peer.map(|peer| peer.parse().expect("an address")), &headers(lines), &trusted, header)
+    }
+
+    fn x(value: &str) -> Whence {
+        told(Some(PROXY), &[("x-forwarded-for", value.as_bytes())], ForwardingHeader::XForwardedFor)
+    }
+
+    fn f(value: &str) -> Whence {
+        told(Some(PROXY), &[("forwarded", value.as_bytes())], ForwardingHeader::Forwarded)
+    }
+
+    #[test]
+    fn a23_only_a_named_proxy_is_believed() {
+        let lines: [(&'static str, &[u8]); 3] =
+            [("x-forwarded-for", b"198.51.100.7"), ("forwarded", b"for=198.51.100.7"), ("x-real-ip", b"198.51.100.7")];
+        for header in [ForwardingHeader::XForwardedFor, ForwardingHeader::Forwarded] {
+            for peer in ["203.0.113.9:1", "127.0.0.1:1", "192.168.0.1:1", "[::1]:1", "[2001:db8:2::1]:1"] {
+                assert_eq!(told(Some(peer), &lines, header), Whence::Peer(peer.parse::<SocketAddr>().expect("an address").ip()), "{peer}");
+            }
+            for peer in [Some(PROXY), Some("[::ffff:10.0.0.2]:1"), Some("[2001:db8:1::5]:1"), None] {
+                assert_eq!(told(peer, &lines, header), Whence::Told(ip("198.51.100.7")), "{peer:?}");
+            }
+        }
+        assert_eq!(whence(None, &headers(&lines), &[], ForwardingHeader::XForwardedFor), Whence::Nowhere);
+    }
+
+    #[test]
+    fn a24_the_last_address_that_is_not_a_proxys_is_the_clients() {
+        assert_eq!(x("198.51.100.7"), Whence::Told(ip("198.51.100.7")));
+        assert_eq!(x("1.1.1.1, 198.51.100.7"), Whence::Told(ip("198.51.100.7")));
+        assert_eq!(x("1.1.1.1, 198.51.100.7, 10.1.1.1,10.0.0.9"), Whence::Told(ip("198.51.100.7")));
+        assert_eq!(x("10.1.1.1, 10.0.0.9"), Whence::Told(ip("10.1.1.1")), "a proxy that asks for itself");
+        for spelled in ["198.51.100.7:80", " 198.51.100.7 ", "::ffff:198.51.100.7", "[::ffff:198.51.100.7]:443"] {
+            assert_eq!(x(spelled), Whence::Told(ip("198.51.100.7")), "{spelled}");
+        }
+        for spelled in ["[2001:db8::7]", "2001:db8::7", "[2001:db8::7]:1", "2001:DB8::7%eth0"] {
+            assert_eq!(x(spelled), Whence::Told(ip("2001:db8::7")), "{spelled}");
+        }
+        let lines: [(&'static str, &[u8]); 2] = [("x-forwarded-for", b"1.1.1.1"), ("x-forwarded-for", b"198.51.100.7")];
+        assert_eq!(told(Some(PROXY), &lines, ForwardingHeader::XForwardedFor), Whence::Told(ip("198.51.100.7")));
+    }
+
+    #[test]
+    fn a24_what_cannot_be_read_leaves_the_proxy_that_wrote_it() {
+        let proxy = Whence::Peer(ip("10.0.0.2"));
+        for value in ["", " ", ",", "unknown", "_hidden", "1.2.3", "1.2.3.4:", "1.2.3.4:x", "1.2.3.4:123456", "[::1", "]", "[]", "%", "é"]
+        {
+            assert_eq!(x(value), proxy, "{value:?}");
+        }
+        assert_eq!(told(Some(PROXY), &[("x-forwarded-for", b"\xff\xfe")], ForwardingHeader::XForwardedFor), proxy);
+        assert_eq!(told(Some(PROXY), &[], ForwardingHeader::XForwardedFor), proxy);
+        assert_eq!(x("198.51.100.7, unknown"), proxy, "nothing before it is believed");
+        assert_eq!(x("198.51.100.7, unknown, 10.0.0.3"), Whence::Told(ip("10.0.0.3")));
+        assert_eq!(x("unknown, 198.51.100.7"), Whence::Told(ip("198.51.100.7")), "nor looked at");
+    }
+
+    #[test]
+    fn a24_of_a_thousand_addresses_the_last_are_looked_at() {
+        let many = vec!["10.0.0.1"; 1000].join(",");
+        assert_eq!(x(&many), Whence::Told(ip("10.0.0.1")));
+        assert_eq!(x(&format!("198.51.100.7,{}", vec!["10.0.0.1"; HOPS].join(","))), Whence::Told(ip("10.0.0.1")));
+        assert_eq!(x(&format!("198.51.100.7,{}", vec!["10.0.0.1"; HOPS - 1].join(","))), Whence::Told(ip("198.51.100.7")));
+        assert_eq!(x(&format!("{many},198.51.100.7")), Whence::Told(ip("198.51.100.7")));
+    }
+
+    #[test]
+    fn a24_forwarded_is_read_as_strictly() {
+        for value in [
+            "for=198.51.100.7",
+            "For=\"198.51.100.7:80\";proto=https;by=203.0.113.43",
+            "proto=https ; FOR = 198.51.100.7",
+            "for=1.1.1.1, for=198.51.100.7",
+            // Quotation marks that a client has left open don't swallow what the proxy has added.
+            "for=\"1.1.1.1, for=198.51.100.7",
+            "for=\"1.1.1.1\\\", for=198.51.100.7",
+            "garbage, for=198.51.100.7",
+        ] {
+            assert_eq!(f(value), Whence::Told(ip("198.51.100.7")), "{value}");
+        }
+        assert_eq!(f("for=\"[2001:db8::7]:4711\""), Whence::Told(ip("2001:db8::7")));
+        for value in
+            ["for=unknown", "for=_mystery", "by=198.51.100.7", "for", "for=1.1.1.1;for=2.2.2.2", "198.51.100.7", "for=\"1.1.1.1", ";"]
+        {
+            assert_eq!(f(value), Whence::Peer(ip("10.0.0.2")), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_other_header_is_not_read() {
+        let lines: [(&'static str, &[u8]); 2] = [("x-forwarded-for", b"198.51.100.7"), ("forwarded", b"for=203.0.113.1")];
+        assert_eq!(told(Some(PROXY), &lines, ForwardingHeader::XForwardedFor), Whence::Told(ip("198.51.100.7")));
+        assert_eq!(told(Some(PROXY), &lines, ForwardingHeader::Forwarded), Whence::Told(ip("203.0.113.1")));
+        assert_eq!(told(Some(PROXY), &lines[..1], ForwardingHeader::Forwarded), Whence::Peer(ip("10.0.0.2")));
+    }
+
+    #[test]
+    fn proxies_are_named_exactly() {
+        for text in ["10.0.0.0/8", "10.0.0.1", "10.0.0.1/32", "128.0.0.0/1", "::1", "fd00::/8", "8000::/1", "unix"] {
+            assert!(Proxies::parse(text).is_ok(), "{text}");
+        }
+        for text in
+            ["", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "10.0.0/8", "::/129", "localhost", "10.0.0.0/8/8", " 10.0.0.1", "fe80::1%eth0"]
+        {
+            assert_eq!(Proxies::parse(text), Err(ProxiesFault::NotANetwork), "{text}");
+        }
+        for text in ["10.0.0.1/31", "10.128.0.0/8", "fd00::1/127", "1.0.0.0/1"] {
+            assert_eq!(Proxies::parse(text), Err(ProxiesFault::BeyondThePrefix), "{text}");
+        }
+        for text in ["0.0.0.0/0", "::/0", "1.2.3.4/0"] {
+            assert_eq!(Proxies::parse(text), Err(ProxiesFault::Everybody), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_has_its_first_and_last_address_and_no_other() {
+        let network = |text: &str| Proxies::parse(text).expect("a network");
+        for (text, inside, outside) in [
+            ("10.8.0.0/13", ["10.8.0.0", "10.15.255.255"], ["10.7.255.255", "10.16.0.0"]),
+            ("10.0.0.4", ["10.0.0.4", "10.0.0.4"], ["10.0.0.3", "10.0.0.5"]),
+            ("2001:db8::/33", ["2001:db8::", "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff"], ["2001:db7:ffff::", "2001:db8:8000::"]),
+            ("128.0.0.0/1", ["128.0.0.0", "255.255.255.255"], ["127.255.255.255", "::8000:0"]),
+        ] {
+            assert!(inside.into_iter().all(|address| network(text).has(Some(ip(address)))), "{text}");
+            assert!(!outside.into_iter().any(|address| network(text).has(Some(ip(address)))), "{text}");
+            assert!(!network(text).has(None), "{text}");
+        }
+    }
+}
