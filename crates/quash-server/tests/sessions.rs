@@ -34,7 +34,7 @@ async fn a_user_sees_each_session_with_device_address_and_times() {
     content-type: application/json
     cache-control: no-store
 
-    {"sessions":[{"sid":"<id>","device":"Firefox on Linux","user_agent":"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0","address":"203.0.113.9","created_at":"2027-01-15T08:00:00.000Z","last_used_at":"2027-01-15T08:02:00.000Z","expires_at":"2027-01-16T08:02:00.000Z","current":false,"ended":null},{"sid":"<id>","device":null,"user_agent":null,"address":"203.0.113.9","created_at":"2027-01-15T08:01:00.000Z","last_used_at":"2027-01-15T08:01:00.000Z","expires_at":"2027-01-16T08:01:00.000Z","current":true,"ended":null}],"next":null}
+    {"sessions":[{"sid":"<id>","device":"Firefox on Linux","user_agent":"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0","address":"203.0.113.9","created_at":"2027-01-15T08:00:00.000Z","last_used_at":"2027-01-15T08:02:00.000Z","expires_at":"2027-01-16T08:02:00.000Z","current":false,"ended":null},{"sid":"<id>","device":null,"user_agent":null,"address":"45.0.0.0","created_at":"2027-01-15T08:01:00.000Z","last_used_at":"2027-01-15T08:01:00.000Z","expires_at":"2027-01-16T08:01:00.000Z","current":true,"ended":null}],"next":null}
     "#);
     assert_eq!(
         world.listed(&first.access, "").await.iter().map(|seen| seen["current"].clone()).collect::<Vec<_>>(),

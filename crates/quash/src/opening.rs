@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quash_service::{Argon2Hasher, HashSettings, MasterKey, Service, Setup, StartError};
+use quash_service::{HashSettings, MasterKey, Service, Setup, StartError};
 use quash_store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
 
 use crate::clock::SystemClock;
@@ -28,13 +28,15 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
         Engine::Sqlite => open_sqlite(settings, data_dir).await?,
         Engine::Memory => (Arc::new(MemoryStore::new()) as Arc<dyn Store>, MasterKey::new(&SystemEntropy), Vec::new()),
     };
+    let hasher =
+        settings.argon2.hasher().map_err(|fault| CommandError::failure(format!("{} can't be used: it {fault}", settings.argon2)))?;
     let service = Service::start(Setup {
         store,
         policy: settings.policy.clone(),
         keys: settings.keys.clone(),
         fetch: Arc::new(HttpsFetch::new()?),
         master,
-        hasher: Arc::new(Argon2Hasher::new()),
+        hasher: Arc::new(hasher),
         hashing: HashSettings::default(),
         rehash: settings.rehash,
         clock: Arc::new(SystemClock),

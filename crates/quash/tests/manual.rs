@@ -20,6 +20,23 @@ fn printed(args: &[&str]) -> Finished {
 }
 
 #[test]
+fn the_cost_of_a_password_is_measured_and_settings_proposed_that_hold() {
+    let measured = printed(&["password-cost", "--target", "2s", "--json"]).json();
+    assert_eq!(measured["measured"].as_array().map(Vec::len), Some(7));
+    // What fits depends on the machine; something does within two seconds.
+    let proposed = &measured["proposed"];
+    let mut command = quash();
+    for name in ["memory_mib", "passes", "lanes"] {
+        command.arg("--set").arg(format!("passwords.argon2_{name}={}", proposed[name]));
+    }
+    command.args(["config", "check"]);
+    let checked = run(command, "");
+    assert_eq!(checked.code(), 0, "{}", checked.stderr);
+    let refused = printed(&["password-cost", "--target", "3s"]);
+    assert_eq!((refused.code(), refused.stdout.as_str()), (2, ""));
+}
+
+#[test]
 fn every_shell_gets_its_completions() {
     for shell in SHELLS {
         let script = printed(&["completions", shell]);

@@ -30,12 +30,20 @@ pub trait PasswordHasher: Send + Sync {
     fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault>;
 }
 
-/// Argon2id with 19 MiB, two passes and one lane.
+/// Argon2id: with 19 MiB, two passes and one lane, or as an operator chooses.
 pub struct Argon2Hasher {
     cost: Argon2Cost,
 }
 
 impl Argon2Hasher {
+    /// With so much memory in KiB, so many passes and so many lanes.
+    ///
+    /// # Errors
+    /// That would cost more than any hash may.
+    pub fn with(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, FormatFault> {
+        Argon2Cost::ours(memory_kib, passes, lanes).map(|cost| Self { cost })
+    }
+
     /// With the parameters of the OWASP password storage sheet.
     pub fn new() -> Self {
         Self { cost: Argon2Cost::CURRENT }
@@ -90,6 +98,18 @@ mod tests {
         }
         assert!(!hasher.verify("x", &PasswordHash::new("!".into()), &mut arena));
         assert!(!hasher.verify("x", &hasher.decoy(hasher.current(), [1; 16], [2; 64]), &mut arena));
+    }
+
+    #[test]
+    fn a_hash_is_made_with_what_was_chosen_and_others_are_outdated_then() {
+        let (chosen, mut arena) = (Argon2Hasher::with(64, 3, 2).expect("within the caps"), Arena::default());
+        let hash = chosen.hash("x", [1; 16], &mut arena);
+        assert!(hash.as_str().starts_with("$argon2id$v=19$m=64,t=3,p=2$"), "{}", hash.as_str());
+        assert!(chosen.verify("x", &hash, &mut arena) && chosen.is_current(&hash));
+        assert!(Argon2Hasher::new().verify("x", &hash, &mut arena) && !Argon2Hasher::new().is_current(&hash));
+        for (memory_kib, passes, lanes) in [(128 * 1024 + 1, 1, 1), (64, 65, 1), (1024, 1, 65), (64, 0, 1), (64, 1, 0), (15, 1, 2)] {
+            assert!(Argon2Hasher::with(memory_kib, passes, lanes).is_err());
+        }
     }
 
     #[test]

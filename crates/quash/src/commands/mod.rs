@@ -8,6 +8,7 @@ mod demo;
 mod key;
 mod listen;
 mod man;
+mod password_cost;
 mod policy;
 
 mod definition;
@@ -21,6 +22,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::clock::SystemClock;
+use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
 use crate::output::Form;
 use place::Place;
@@ -94,6 +97,12 @@ enum Command {
     /// Check settings, show those that hold, and get help with writing them
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Measure what hashing a password costs on this machine, and propose settings
+    PasswordCost {
+        /// How long a hash may take on one core
+        #[arg(long, value_name = "SPAN", default_value = "100ms")]
+        target: String,
+    },
     /// Print what makes a shell complete commands and flags of quash
     Completions {
         /// The shell
@@ -137,6 +146,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Key(command) => key::run(command, &place).await,
         Command::Token(command) => return token::run(command, &place).await,
         Command::Config(command) => config::run(&command, &place),
+        Command::PasswordCost { target } => password_cost::run(&target, &SystemClock, &SystemEntropy, &place),
         Command::Completions { shell } => {
             completions::run(shell, &place);
             Ok(())

@@ -126,7 +126,7 @@ fn the_reference_names_nothing_that_is_not_there() {
     let known: BTreeSet<_> = commands.iter().flat_map(|command| flags(command.get_arguments())).collect();
     assert_eq!(flags_in(&page).difference(&known).collect::<Vec<_>>(), Vec::<&String>::new());
     let names: BTreeSet<_> = commands.iter().map(name).collect();
-    let mentioned = Regex::new("`quash [a-z]+( [a-z]+)?").expect("a pattern");
+    let mentioned = Regex::new("`quash [a-z-]+( [a-z]+)?").expect("a pattern");
     for found in mentioned.find_iter(&page) {
         let words = found.as_str().trim_start_matches('`');
         // The word after a command without others below it may be an argument.

@@ -56,6 +56,7 @@ pub(crate) use environment::Environment;
 pub(crate) use fault::Wrong;
 pub(crate) use kind::Listen;
 pub(crate) use log::{LogFormat, LogSettings};
+pub(crate) use passwords::{Argon2, LEAST_COSTS, MOST_PASSES};
 pub(crate) use schema::schema;
 pub(crate) use secret::{SecretText, read_text};
 pub(crate) use show::Origins;
@@ -90,6 +91,8 @@ pub(crate) struct Settings {
     pub(crate) keys: KeySetup,
     /// What becomes of a hash that isn't what would be made today.
     pub(crate) rehash: Rehash,
+    /// What new passwords are hashed with.
+    pub(crate) argon2: Argon2,
     /// What is chosen about the door.
     pub(crate) door: DoorSettings,
     /// Where to listen.
@@ -171,7 +174,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let sessions = sessions::read(reader.section(&sessions::TABLE));
     let (accounts, claims_change) = (accounts::read(reader.section(&accounts::TABLE)), claims::read(reader.section(&claims::TABLE)));
     let marked = tokens.as_ref().is_ok_and(|tokens| tokens.policy.names.password_mark.is_some());
-    let rehash = passwords::read(reader.section(&passwords::TABLE), marked);
+    let passwords = passwords::read(reader.section(&passwords::TABLE), marked);
     let audit = audit::read(reader.section(&audit::TABLE));
     let refresh_cookie = cookies::read(reader.section(&cookies::TABLE));
     let lockout = lockout::read(reader.section(&lockout::TABLE));
@@ -179,7 +182,8 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let engine = storage::read(reader.section(&storage::TABLE));
     let log = log::read(reader.section(&log::TABLE));
     // Only now, so that all faults are told.
-    let (tokens, foreign, grace, sessions, lockout, http) = (tokens?, foreign?, grace?, sessions?, lockout?, http?);
+    let (tokens, foreign, grace, sessions) = (tokens?, foreign?, grace?, sessions?);
+    let (passwords, lockout, http) = (passwords?, lockout?, http?);
     let Accounts { login_fields, names } = accounts?;
     let accounts = AccountPolicy { login_fields, names, claims_change: claims_change?, lock_ends: lockout.ends, ..tokens.accounts };
     let rotation = RotationPolicy { rotate: tokens.rotate, blacklist: tokens.blacklist, grace };
@@ -189,7 +193,8 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     Ok(Settings {
         policy: Policy { tokens: tokens.policy, rotation, sessions, accounts, audit: audit?, lockout: lockout.policy },
         keys: KeySetup { algorithm: tokens.signing.algorithm, signing: tokens.signing.key, foreign: foreign.setups },
-        rehash: rehash?,
+        rehash: passwords.rehash,
+        argon2: passwords.argon2,
         door: DoorSettings {
             prefix: http.prefix,
             token_header: tokens.header,

@@ -64,6 +64,11 @@ impl Argon2Cost {
         Self::new(algorithm, version, params)
     }
 
+    /// What new hashes are made with, where an operator chooses.
+    pub(in crate::passwords) fn ours(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, FormatFault> {
+        Self::new("argon2id", "v=19", &format!("m={memory_kib},t={passes},p={lanes}"))
+    }
+
     fn new(algorithm: &str, version: &str, params: &str) -> Result<Self, FormatFault> {
         let algorithm = match algorithm {
             "argon2d" => Algorithm::Argon2d,

@@ -75,6 +75,9 @@ change_username = false
 on_change = "wait"
 [passwords]
 rehash = false
+argon2_memory_mib = 64
+argon2_passes = 3
+argon2_lanes = 4
 [lockout]
 failures = 10
 first_lock = "30s"
@@ -118,6 +121,10 @@ const WRONG_KIND: &[(&str, &str)] = &[
     ("sessions.max_per_account = -1", "whole number"),
     ("sessions.absolute_lifetime = \"never\"", "whole number"),
     ("rotation.grace = \"6m\"", "longer than 5m"),
+    ("passwords.argon2_memory_mib = 6", "whole number"),
+    ("passwords.argon2_memory_mib = 129", "whole number"),
+    ("passwords.argon2_passes = 17", "whole number"),
+    ("passwords.argon2_lanes = 17", "whole number"),
     ("lockout.network_failures = 4", "whole number"),
     ("lockout.network_window = \"0s\"", "is zero"),
     ("http.forwarding_header = \"x-real-ip\"", "isn't one that is known"),
@@ -180,6 +187,8 @@ const WRONG_MEANING: &[(&str, &str)] = &[
     ("tokens.revoke_token_claim = \"user_id\"", "tokens.user_id_claim has already"),
     ("lockout.longest_lock = \"59s\"", "is shorter than lockout.first_lock"),
     ("lockout.first_lock = \"2h\"", "is shorter than lockout.first_lock"),
+    ("passwords.argon2_passes = 1", "too few for 19 MiB"),
+    ("passwords.argon2_memory_mib = 18", "too little for 2 passes"),
     ("http.behind_proxy = true", "leaves open which addresses"),
     ("http.trusted_proxies = \"0.0.0.0/0\"", "everybody's word"),
     ("http.trusted_proxies = \"10.0.0.1/8\"", "bits beyond"),
@@ -268,6 +277,7 @@ fn every_key_is_read() {
         LockoutPolicy { failures: 10, first_lock, longest_lock, network_failures: 100, network_window: Duration::from_secs(3600) }
     );
     assert_eq!((settings.rehash, settings.door.refresh_cookie), (Rehash::Never, RefreshCookie::On));
+    assert_eq!(settings.argon2, Argon2 { memory_mib: 64, passes: 3, lanes: 4 });
     let KeySetup { algorithm, signing, foreign } = settings.keys;
     assert_eq!((algorithm, signing.map(|key| key.len()), foreign.len()), (Algorithm::Hs256, Some(64), 1));
     let django = &foreign[0];

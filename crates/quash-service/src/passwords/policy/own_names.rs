@@ -1,0 +1,85 @@
+//! The account's own names, and simple variations of them: as the password, forwards or backwards, in other letters, with
+//! figures and signs in between, before or behind.
+
+use quash_core::model::{fold, limits};
+
+/// A shorter name is found in words that have nothing to do with it.
+const TELLING_CHARS: usize = 4;
+
+/// Whether a password is little more than one of the account's own names: without it there would be fewer characters than a
+/// password needs, or, of a short name, fewer than that.
+pub(super) fn are_most_of(password: &str, own: &[&str]) -> bool {
+    let password = plain(password);
+    own.iter().flat_map(|name| parts(name)).any(|name| is_most_of(&password, &plain(name)))
+}
+
+/// A name, and the local part of an address.
+fn parts(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(name).chain(name.split_once('@').map(|(local, _)| local))
+}
+
+fn is_most_of(password: &str, name: &str) -> bool {
+    if name.is_empty() {
+        return false;
+    }
+    let backwards: String = name.chars().rev().collect();
+    let rest = password.replace(name, "").replace(&backwards, "");
+    let needed = if name.chars().count() < TELLING_CHARS { TELLING_CHARS } else { limits::PASSWORD_MIN_CHARS };
+    rest.len() < password.len() && rest.chars().count() < needed
+}
+
+/// Folded, without what is neither a letter nor a figure, and with one letter for all that are written for each other.
+fn plain(text: &str) -> String {
+    let alike = |c: char| match c {
+        '0' => Some('o'),
+        '1' | '!' | '|' | 'l' => Some('i'),
+        '3' | '€' => Some('e'),
+        '4' | '@' => Some('a'),
+        '5' | '$' => Some('s'),
+        '7' | '+' => Some('t'),
+        '8' => Some('b'),
+        '9' => Some('g'),
+        c => c.is_alphanumeric().then_some(c),
+    };
+    fold(text).chars().filter_map(alike).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: [&str; 2] = ["dana", "d.carter@example.org"];
+
+    #[test]
+    fn own_names_and_their_simple_variations_are_refused() {
+        for varied in [
+            "danadana",
+            "Dana1234",
+            "1234dana",
+            "d4n4!!2024",
+            "DANA-dana-DANA",
+            "d a n a 1 2",
+            "anad-2024",
+            "ｄａｎａ1999",
+            "d.carter",
+            "D.Carter@Example.org",
+            "retrac.d",
+            "ddoe1",
+            "d$cu11y-99",
+            "gro.elpmaxe@retrac.d",
+        ] {
+            assert!(are_most_of(varied, &OWN), "{varied}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_merely_has_a_name_in_it_is_taken() {
+        for taken in ["dana loves her kettle", "kettle of dana", "correct horse battery staple", "xdanaxkettles"] {
+            assert!(!are_most_of(taken, &OWN), "{taken}");
+        }
+        assert!(!are_most_of("alphabetical", &["al", "b@example.org"]));
+        assert!(are_most_of("alalalalal", &["al"]));
+        assert!(!are_most_of("kettle7!", &[]));
+        assert!(!are_most_of("kettle7!", &["", "@", "."]));
+    }
+}
