@@ -1,27 +1,32 @@
-//! Requests that another site's page has a browser send (cross-site request forgery). Where a cookie speaks for a user they
-//! are refused, and so are those that would sign the user in as somebody else.
-//!
-//! A browser tells where a request comes from in `Sec-Fetch-Site`, which no script can write; older ones in `Origin`. Who
-//! sends neither is no browser, and nobody else's cookies go with what it sends.
+//! Requests that pages of other sites make a browser send: refused at the doors that this stands before. Browsers say where
+//! a request comes from (`Sec-Fetch-Site`, `Origin`); what says neither is no browser's, or no page's.
 
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use http::HeaderMap;
 use http::header::{HOST, HeaderName, ORIGIN};
 
 use crate::cookie::RefreshCookie;
 use crate::door::Door;
 use crate::error::Fault;
-use crate::origin::Origin;
+use crate::settings::DoorSettings;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Refuses what another site's page has sent, where refresh tokens travel in a cookie.
+/// Lets a request pass that changes nothing, that comes from our own pages or from those of a named origin, or that no page
+/// has sent.
 pub(crate) async fn same_site(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    if is_ours(&door.settings, &request) { next.run(request).await } else { Fault::cross_site().into_problem(&door.settings) }
+}
+
+/// The same at every door, where refresh tokens travel in a cookie: there it speaks for a user who doesn't know, and a
+/// sign-in would make them somebody else.
+pub(crate) async fn same_site_with_cookies(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let settings = &door.settings;
-    if settings.refresh_cookie == RefreshCookie::Off || !is_cross_site(&request, &settings.cors_origins) {
+    if settings.refresh_cookie == RefreshCookie::Off || is_ours(settings, &request) {
         return next.run(request).await;
     }
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
@@ -32,34 +37,59 @@ pub(crate) async fn same_site(State(door): State<Arc<Door>>, request: Request, n
     Fault::cross_site().into_problem(settings)
 }
 
-/// Whether a page of another site has sent it, and none of those that an operator names.
-fn is_cross_site(request: &Request, trusted: &[Origin]) -> bool {
+fn is_ours(settings: &DoorSettings, request: &Request) -> bool {
     if request.method().is_safe() {
-        return false;
+        return true;
     }
     let headers = request.headers();
-    let mut origins = headers.get_all(ORIGIN).iter();
-    let (origin, another) = (origins.next(), origins.next());
-    let is_trusted =
-        || another.is_none() && origin.is_some_and(|origin| trusted.iter().any(|ours| ours.as_str().as_bytes() == origin.as_bytes()));
-    let is_own = match headers.get(SEC_FETCH_SITE) {
-        Some(site) => site == "same-origin" || site == "none",
-        None => another.is_none() && origin.is_none_or(|origin| is_at_host(origin.as_bytes(), request)),
-    };
-    !is_own && !is_trusted()
+    let (site, origin) = (said(headers, &SEC_FETCH_SITE), said(headers, &ORIGIN));
+    match (site, origin) {
+        (Said::Nothing, Said::Nothing) => true,
+        (Said::Once(b"same-origin" | b"none"), Said::Nothing) => true,
+        (Said::Once(_) | Said::Nothing, Said::Once(origin))
+            if settings.cors_origins.iter().any(|ours| ours.as_str().as_bytes() == origin) =>
+        {
+            true
+        }
+        (Said::Once(b"same-origin" | b"none") | Said::Nothing, Said::Once(origin)) => is_own(settings, request, origin),
+        _ => false,
+    }
 }
 
-/// Whether an origin is the host that the request is for. The scheme isn't compared: a proxy may have spoken TLS.
-fn is_at_host(origin: &[u8], request: &Request) -> bool {
+/// Whether an origin is the one that clients reach quash at: as the settings say, or as the request itself does, which no
+/// page of another site can choose.
+fn is_own(settings: &DoorSettings, request: &Request, origin: &[u8]) -> bool {
+    if settings.public_url.as_ref().is_some_and(|url| url.origin().as_str().as_bytes() == origin) {
+        return true;
+    }
+    let host = match request.uri().authority() {
+        Some(authority) => Said::Once(authority.as_str().as_bytes()),
+        None => said(request.headers(), &HOST),
+    };
     let place = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
-    let host =
-        request.headers().get(HOST).map(|host| host.as_bytes()).or_else(|| request.uri().authority().map(|at| at.as_str().as_bytes()));
-    place.zip(host).is_some_and(|(place, host)| place.eq_ignore_ascii_case(host))
+    matches!((host, place), (Said::Once(host), Some(place)) if host.eq_ignore_ascii_case(place))
+}
+
+/// What a request says in a header.
+enum Said<'a> {
+    Nothing,
+    Once(&'a [u8]),
+    Often,
+}
+
+fn said<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Said<'a> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Said::Nothing,
+        (Some(value), None) => Said::Once(value.as_bytes()),
+        (Some(_), Some(_)) => Said::Often,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::origin::Origin;
     use axum::body::Body;
 
     fn judged(method: &str, headers: &[(&str, &str)]) -> bool {
@@ -67,8 +97,9 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let trusted = [Origin::parse("https://app.example").expect("an origin")];
-        is_cross_site(&request.body(Body::empty()).expect("a request"), &trusted)
+        let cors_origins = vec![Origin::parse("https://app.example").expect("an origin")];
+        let settings = DoorSettings { cors_origins, ..DoorSettings::default() };
+        !is_ours(&settings, &request.body(Body::empty()).expect("a request"))
     }
 
     #[test]

@@ -12,6 +12,7 @@ use quash_service::{Allowance, Failure, Service};
 use quash_verify::HeaderFault;
 
 use crate::answer::with_header;
+use crate::body::BodyFault;
 use crate::cookie::{self, RefreshCookie};
 use crate::error::{Fault, whole_seconds};
 use crate::settings::DoorSettings;
@@ -71,6 +72,11 @@ impl Door {
             HeaderFault::NotText => self.access_fault(&Failure::Refused(Invalid::Malformed.into()), None),
             HeaderFault::Missing | HeaderFault::Malformed => fault.into(),
         }
+    }
+
+    /// The answer to a body that can't be taken, on any path that doesn't follow Simple JWT.
+    pub(crate) fn problem(&self, fault: BodyFault) -> Response {
+        Fault::from(fault).into_problem(&self.settings)
     }
 
     /// The answer to a request that isn't granted, on a path that follows Simple JWT.

@@ -1,7 +1,7 @@
 //! Errors on the wire: each refusal, fault and failure gets its status, its code and its words here, and nowhere else.
 //!
-//! Two shapes: on the paths that follow Simple JWT, its bodies; on all others a problem (RFC 9457). Codes are a
-//! closed list; each has a page under `/docs/errors/`.
+//! Two shapes: on the paths that follow Simple JWT, its bodies; on all others a problem (RFC 9457). Codes are listed
+//! next door.
 
 use std::time::Duration;
 
@@ -16,218 +16,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{PROBLEM, of_type, token_json, with_header};
+use crate::code::Code;
 use crate::settings::{Compat, DoorSettings};
-
-/// Every code that an error can have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Code {
-    /// The token isn't taken.
-    TokenNotValid,
-    /// There is no token.
-    NotAuthenticated,
-    /// The Authorization header has another form.
-    BadAuthorizationHeader,
-    /// Name and password don't open an account.
-    BadCredentials,
-    /// The password is good for nothing but being changed.
-    PasswordChangeRequired,
-    /// The address must be confirmed first.
-    EmailNotVerified,
-    /// The token's account may not be used.
-    NoActiveAccount,
-    /// There is no account of the token's.
-    UserNotFound,
-    /// The token's account has been deactivated.
-    UserInactive,
-    /// The password that was asked for again is wrong.
-    WrongPassword,
-    /// The token is of another password.
-    PasswordChanged,
-    /// The token has no session that could go on.
-    SessionRequired,
-    /// Two tokens are of two accounts.
-    TokensOfTwoAccounts,
-    /// Another account has the name.
-    NameTaken,
-    /// A new password isn't taken.
-    PasswordRefused,
-    /// A setting lets no user change this.
-    ChangeNotAllowed,
-    /// A refresh token is in the body and in the cookie, or twice in the cookie.
-    TwoTokens,
-    /// Another site has sent the request.
-    CrossSite,
-    /// The body can't be read, or a field in it is wrong.
-    InvalidRequest,
-    /// The body is of another type.
-    UnsupportedMediaType,
-    /// The body is too large.
-    BodyTooLarge,
-    /// The body didn't arrive in time.
-    BodyTimeout,
-    /// There is nothing at this path.
-    NotFound,
-    /// The path exists, but not for this method.
-    MethodNotAllowed,
-    /// The client takes no form that the answer could have.
-    NotAcceptable,
-    /// Too many at once.
-    Throttled,
-    /// Ours: it can't be answered now.
-    Unavailable,
-    /// Ours: a fault in the program.
-    InternalError,
-}
-
-impl Code {
-    /// All codes.
-    pub const ALL: [Self; 28] = [
-        Self::TokenNotValid,
-        Self::NotAuthenticated,
-        Self::BadAuthorizationHeader,
-        Self::BadCredentials,
-        Self::PasswordChangeRequired,
-        Self::EmailNotVerified,
-        Self::NoActiveAccount,
-        Self::UserNotFound,
-        Self::UserInactive,
-        Self::WrongPassword,
-        Self::PasswordChanged,
-        Self::SessionRequired,
-        Self::TokensOfTwoAccounts,
-        Self::NameTaken,
-        Self::PasswordRefused,
-        Self::ChangeNotAllowed,
-        Self::TwoTokens,
-        Self::CrossSite,
-        Self::InvalidRequest,
-        Self::UnsupportedMediaType,
-        Self::BodyTooLarge,
-        Self::BodyTimeout,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::NotAcceptable,
-        Self::Throttled,
-        Self::Unavailable,
-        Self::InternalError,
-    ];
-
-    /// Its name in `code`, and in the address of its page.
-    pub const fn as_str(self) -> &'static str {
-        self.row().0
-    }
-
-    /// Its status.
-    pub const fn status(self) -> StatusCode {
-        self.row().1
-    }
-
-    /// Its title: the same for every occurrence (RFC 9457 3.1.3).
-    pub const fn title(self) -> &'static str {
-        self.row().2
-    }
-
-    /// What its page says: what happened, and what to do.
-    pub const fn page(self) -> &'static str {
-        self.row().3
-    }
-
-    /// Simple JWT names a code only for tokens; what its framework answers has none.
-    const fn is_told_by_simple_jwt(self) -> bool {
-        match self {
-            Self::NotAuthenticated
-            | Self::BadCredentials
-            | Self::NoActiveAccount
-            | Self::InvalidRequest
-            | Self::UnsupportedMediaType
-            | Self::MethodNotAllowed
-            | Self::NotAcceptable
-            | Self::NotFound
-            | Self::Throttled => false,
-            Self::TokenNotValid
-            | Self::UserNotFound
-            | Self::UserInactive
-            | Self::PasswordChanged
-            | Self::BadAuthorizationHeader
-            | Self::EmailNotVerified
-            | Self::TokensOfTwoAccounts
-            | Self::PasswordRefused
-            | Self::BodyTooLarge
-            | Self::BodyTimeout
-            | Self::Unavailable
-            | Self::PasswordChangeRequired
-            | Self::WrongPassword
-            | Self::SessionRequired
-            | Self::NameTaken
-            | Self::ChangeNotAllowed
-            | Self::TwoTokens
-            | Self::CrossSite
-            | Self::InternalError => true,
-        }
-    }
-
-    #[rustfmt::skip]
-    const fn row(self) -> (&'static str, StatusCode, &'static str, &'static str) {
-        match self {
-            Self::TokenNotValid => ("token_not_valid", StatusCode::UNAUTHORIZED, "Token not valid",
-                "The token is not one of ours, has expired, is of the wrong type, or has been revoked. Get a new access token with the refresh token; if that is refused too, sign in again."),
-            Self::NotAuthenticated => ("not_authenticated", StatusCode::UNAUTHORIZED, "Not authenticated",
-                "The request brings no access token. Send it in the header `Authorization: Bearer <token>`; tokens in the address or in the body are not looked at."),
-            Self::BadAuthorizationHeader => ("bad_authorization_header", StatusCode::UNAUTHORIZED, "Bad Authorization header",
-                "The Authorization header must hold the scheme and the token, separated by a blank, and must be sent once."),
-            Self::BadCredentials => ("bad_credentials", StatusCode::UNAUTHORIZED, "Bad credentials",
-                "No active account has this name and password. Which of the two is wrong, or whether the account is inactive, is not told."),
-            Self::PasswordChangeRequired => ("password_change_required", StatusCode::UNAUTHORIZED, "Password must be changed",
-                "Name and password are right, but the password is one that was given out to be changed. Send it with a new one to `/v1/password`, and sign in with that."),
-            Self::EmailNotVerified => ("email_not_verified", StatusCode::UNAUTHORIZED, "E-mail address not verified",
-                "Name and password are right, but the account's e-mail address must be confirmed first."),
-            Self::NoActiveAccount => ("no_active_account", StatusCode::UNAUTHORIZED, "No active account",
-                "The token is good, but its account has been deactivated or deleted."),
-            Self::UserNotFound => ("user_not_found", StatusCode::UNAUTHORIZED, "User not found",
-                "The token is good, but there is no account of its user."),
-            Self::UserInactive => ("user_inactive", StatusCode::UNAUTHORIZED, "User inactive",
-                "The token is good, but its account has been deactivated."),
-            Self::WrongPassword => ("wrong_password", StatusCode::FORBIDDEN, "Wrong password",
-                "The access token is good, but what was asked for also needs the account's password, and that is wrong, or cannot be used now. Nothing was changed."),
-            Self::PasswordChanged => ("password_changed", StatusCode::UNAUTHORIZED, "Password changed",
-                "The token was issued for another password than the account has now. Sign in again."),
-            Self::SessionRequired => ("session_required", StatusCode::FORBIDDEN, "Session required",
-                "The token is another issuer's and has no session here that could go on while the others end. Exchange it, or sign in."),
-            Self::TokensOfTwoAccounts => ("tokens_of_two_accounts", StatusCode::BAD_REQUEST, "Tokens of two accounts",
-                "The access token in the header and the refresh token in the body belong to two accounts. Nothing was ended; send two tokens of one account."),
-            Self::NameTaken => ("name_taken", StatusCode::CONFLICT, "Name taken",
-                "Another account has this name, or one that looks like it. Choose another."),
-            Self::PasswordRefused => ("password_refused", StatusCode::BAD_REQUEST, "Password refused",
-                "The new password is not taken; the answer says why. Nothing was changed: choose another."),
-            Self::ChangeNotAllowed => ("change_not_allowed", StatusCode::FORBIDDEN, "Change not allowed",
-                "Users cannot change this themselves here. Ask whoever runs the service."),
-            Self::TwoTokens => ("two_tokens", StatusCode::BAD_REQUEST, "Two refresh tokens",
-                "There is a refresh token in the cookie and another in the body, or the cookie came twice. Which one is meant is not guessed; send one."),
-            Self::CrossSite => ("cross_site", StatusCode::FORBIDDEN, "Sent by another site",
-                "A page of another site had the browser send this request, and the service keeps refresh tokens in a cookie. Pages of an origin that the setting http.cors_origins names may send it."),
-            Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "Invalid request",
-                "The body could not be read, or a field in it is missing or wrong. The answer names the field and the fault."),
-            Self::UnsupportedMediaType => ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type",
-                "Send the body as application/json, application/x-www-form-urlencoded or multipart/form-data, and say so in Content-Type."),
-            Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large",
-                "The body is larger than 64 KiB."),
-            Self::BodyTimeout => ("body_timeout", StatusCode::REQUEST_TIMEOUT, "Body did not arrive",
-                "The body did not arrive within 20 seconds."),
-            Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found",
-                "There is nothing at this path."),
-            Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed",
-                "The path exists, but not for this method; the header Allow names those it exists for."),
-            Self::NotAcceptable => ("not_acceptable", StatusCode::NOT_ACCEPTABLE, "Not acceptable",
-                "The header Accept allows no JSON, and there is nothing else. Leave it out, or send `Accept: application/json`."),
-            Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Throttled",
-                "Too many failed sign-ins from one network, or too many at once from one network or for one name. Wait as long as Retry-After says."),
-            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable",
-                "The request may be good, but cannot be answered now: the store is full or away, or too many passwords are waiting. Whether it was done is seen by trying again after Retry-After: doing it twice does no harm."),
-            Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "Internal error",
-                "A fault in the program. The header X-Request-Id names the request in the log."),
-        }
-    }
-}
 
 /// An error on its way to the client.
 #[derive(Clone, PartialEq, Debug)]
@@ -342,6 +132,26 @@ impl Fault {
         Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(Code::Unavailable, "The request could not be answered in time.") }
     }
 
+    /// Its status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// Its code.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What it says.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// When to try again, in whole seconds.
+    pub(crate) fn retry_after_secs(&self) -> Option<u64> {
+        self.retry_after.map(whole_seconds)
+    }
+
     /// The answer on a path that follows Simple JWT.
     pub(crate) fn into_token_answer(self, settings: &DoorSettings) -> Response {
         let body = match &self.body {
@@ -433,6 +243,7 @@ impl Fault {
             Refusal::TokensOfTwoAccounts => {
                 Self::new(Code::TokensOfTwoAccounts, "The access token and the refresh token belong to two accounts.")
             }
+            Refusal::LinkInvalid => Self::new(Code::LinkNotValid, "The link or the code is not valid, or is not valid any more."),
             Refusal::PasswordRefused(fault) => Self::new(Code::PasswordRefused, format!("The new password {fault}.")),
         }
     }
@@ -476,14 +287,6 @@ pub(crate) fn whole_seconds(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn codes_have_names_of_their_own() {
-        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), Code::ALL.len());
-    }
 
     #[test]
     fn waiting_is_rounded_up() {

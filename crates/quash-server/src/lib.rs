@@ -7,6 +7,8 @@ mod door;
 
 mod api;
 
+mod code;
+
 mod error;
 
 mod body;
@@ -37,6 +39,12 @@ mod cors;
 
 mod cross_site;
 
+mod public_url;
+
+mod pages;
+
+mod letters;
+
 mod accept;
 
 mod listen;
@@ -50,13 +58,15 @@ mod unread;
 mod certificate;
 
 pub use accept::serve;
+pub use code::Code;
 pub use cookie::RefreshCookie;
-pub use error::Code;
 pub use forwarding::{ForwardingHeader, Proxies, ProxiesFault};
+pub use letters::{Written, write};
 pub use listen::{Listener, SocketFault};
 pub use origin::{Origin, OriginFault};
+pub use public_url::{PublicUrl, PublicUrlFault};
 pub use routes::router;
-pub use settings::{Compat, DoorSettings};
+pub use settings::{Compat, DoorSettings, MailWay, Registration};
 pub use tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
 // A part of `DoorSettings`.
 pub use quash_verify::{SchemeCase, TokenHeader};

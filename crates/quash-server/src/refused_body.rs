@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::body::BodyFault;
-use crate::error::{Code, Fault};
+use crate::code::Code;
+use crate::error::Fault;
 
 impl From<BodyFault> for Fault {
     fn from(fault: BodyFault) -> Self {

@@ -14,16 +14,21 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::api;
 use crate::api::describe::describe;
 use crate::cors::across_origins;
-use crate::cross_site::same_site;
+use crate::cross_site::{same_site, same_site_with_cookies};
 use crate::door::Door;
 use crate::error::Fault;
 use crate::layers::{bound, surround};
 use crate::negotiation::negotiate;
-use crate::settings::DoorSettings;
+use crate::pages;
+use crate::settings::{DoorSettings, Registration};
 use crate::unread::read_out;
 
 /// What a path that is only read allows.
 const READ: &str = "GET, HEAD";
+/// What a path allows that takes something alone.
+const WRITTEN: &str = "POST";
+/// What a page with a form allows.
+const SHOWN: &str = "GET, HEAD, POST";
 
 /// All endpoints over one service.
 pub fn router(service: Service, settings: DoorSettings) -> Router {
@@ -47,6 +52,20 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .merge(guarded(&door, "/v1/me/sessions/end-all", "POST", post(api::sessions::end_all)))
         .merge(guarded(&door, "/v1/me/sessions/{sid}", "DELETE", delete(api::sessions::end_one)))
         .route("/v1/password", only("POST", post(api::own::change_one_time_password)))
+        .merge(own(&door, "/v1/password-reset", WRITTEN, post(api::password_reset::request)))
+        .merge(own(&door, "/v1/password-reset/confirm", WRITTEN, post(api::password_reset::confirm)))
+        .merge(own(&door, "/v1/email-verification", WRITTEN, post(api::email_verification::request)))
+        .merge(own(&door, "/v1/email-verification/confirm", WRITTEN, post(api::email_verification::confirm)))
+        .merge(registration(&door))
+        .merge(guarded(&door, "/v1/me/email", WRITTEN, post(api::email::request)).layer(from_fn_with_state(Arc::clone(&door), same_site)))
+        .merge(
+            guarded(&door, "/v1/me/email/confirm", WRITTEN, post(api::email::confirm))
+                .layer(from_fn_with_state(Arc::clone(&door), same_site)),
+        )
+        .merge(own(&door, pages::RESET, SHOWN, get(pages::reset::show).post(pages::reset::send)))
+        .merge(own(&door, pages::VERIFY, SHOWN, get(pages::confirm::show_verification).post(pages::confirm::send_verification)))
+        .merge(own(&door, pages::EMAIL, SHOWN, get(pages::confirm::show_email).post(pages::confirm::send_email)))
+        .route(pages::STYLE, only(READ, get(pages::style)))
         .route("/.well-known/jwks.json", only(READ, get(api::jwks::jwks)))
         .route("/livez", only(READ, get(api::health::livez)))
         .route("/readyz", only(READ, get(api::health::readyz)))
@@ -58,7 +77,7 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .fallback(any(not_found))
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(from_fn_with_state(Arc::clone(&door), bound))
-        .layer(from_fn_with_state(Arc::clone(&door), same_site))
+        .layer(from_fn_with_state(Arc::clone(&door), same_site_with_cookies))
         .layer(from_fn_with_state(Arc::clone(&door), across_origins))
         .layer(from_fn_with_state(Arc::clone(&door), surround))
         .layer(from_fn(read_out))
@@ -81,6 +100,19 @@ fn guarded(door: &Arc<Door>, path: &str, allow: &'static str, methods: MethodRou
         Fault::of_barred(barred, &at_the_gate.service.policy().tokens.names).into_problem(&at_the_gate.settings)
     });
     Router::new().route(path, only(allow, methods).layer(guard))
+}
+
+/// A path that needs no token, and that no page of another site may send to.
+fn own(door: &Arc<Door>, path: &str, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+    Router::new().route(path, only(allow, methods)).layer(from_fn_with_state(Arc::clone(door), same_site))
+}
+
+/// The door for registering, where the settings open it. Else there is nothing at its path.
+fn registration(door: &Arc<Door>) -> Router<Arc<Door>> {
+    match door.settings.registration {
+        Registration::Open => own(door, "/v1/registration", WRITTEN, post(api::registration::register)),
+        Registration::Closed => Router::new(),
+    }
 }
 
 /// A path with a problem for every other method than those that it allows.

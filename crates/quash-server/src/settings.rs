@@ -5,6 +5,7 @@ use quash_verify::TokenHeader;
 use crate::cookie::RefreshCookie;
 use crate::forwarding::{ForwardingHeader, Proxies};
 use crate::origin::Origin;
+use crate::public_url::PublicUrl;
 
 /// What an operator may choose about the door.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,6 +26,34 @@ pub struct DoorSettings {
     pub cors_origins: Vec<Origin>,
     /// Whether refresh tokens travel in a cookie.
     pub refresh_cookie: RefreshCookie,
+    /// Where clients reach quash, if that is said.
+    pub public_url: Option<PublicUrl>,
+    /// Whether anybody may register.
+    pub registration: Registration,
+    /// What becomes of mails.
+    pub mail: MailWay,
+}
+
+/// Whether anybody may register.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Registration {
+    /// Nobody: there is no such door.
+    #[default]
+    Closed,
+    /// Anybody with an address.
+    Open,
+}
+
+/// What becomes of mails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum MailWay {
+    /// They are sent.
+    #[default]
+    Sent,
+    /// They are written to standard error, for development.
+    Written,
+    /// They wait, because this setting is missing.
+    Waiting(&'static str),
 }
 
 /// How closely answers follow Simple JWT's.
@@ -48,6 +77,9 @@ impl Default for DoorSettings {
             forwarding_header: ForwardingHeader::default(),
             cors_origins: Vec::new(),
             refresh_cookie: RefreshCookie::default(),
+            public_url: None,
+            registration: Registration::default(),
+            mail: MailWay::default(),
         }
     }
 }

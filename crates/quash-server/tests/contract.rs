@@ -136,7 +136,7 @@ async fn the_process_says_that_it_lives_and_is_ready() {
     let world = World::open().await;
     insta::assert_snapshot!(world.send(Call::get("/livez")).await.brief(), @r#"200 {"status":"ok"}"#);
     insta::assert_snapshot!(world.send(Call::get("/readyz")).await.brief(), @r#"200 {"status":"ok"}"#);
-    insta::assert_snapshot!(world.send(Call::get("/readyz?verbose=1")).await.brief(), @r#"200 {"status":"ok","checks":{"store":"ok","log_seq":17179869184}}"#);
+    insta::assert_snapshot!(world.send(Call::get("/readyz?verbose=1")).await.brief(), @r#"200 {"status":"ok","checks":{"store":"ok","log_seq":17179869184,"mail":"ok"}}"#);
 }
 
 #[tokio::test]
@@ -382,6 +382,7 @@ fn codes_are_a_closed_list() {
     400 password_refused
     403 change_not_allowed
     400 two_tokens
+    400 link_not_valid
     403 cross_site
     400 invalid_request
     415 unsupported_media_type

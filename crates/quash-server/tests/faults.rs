@@ -90,7 +90,7 @@ async fn a45_a89_what_cannot_be_read_is_not_guessed() {
     cache-control: no-store
     retry-after: 5
 
-    {"status":"unavailable","checks":{"store":"unavailable","log_seq":17179869184}}
+    {"status":"unavailable","checks":{"store":"unavailable","log_seq":17179869184,"mail":"ok"}}
     "#);
     world.store.mend();
     world.assert_live(&pair).await;

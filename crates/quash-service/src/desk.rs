@@ -8,7 +8,7 @@ use quash_core::model::{
     Account, AccountBy, Actor, Change, Clock, Entropy, ForeignLoaded, ForeignTokens, Head, Policy, Reason, Receipt, Refusal, ScopeHasher,
     Seq, Session, SessionState, Timestamp, UserIdField, draw, fold,
 };
-use quash_core::token::{Algorithm, Grant, Issued, JwkSet, Minting, SigningKey, mint};
+use quash_core::token::{Algorithm, FlowKey, Grant, Issued, JwkSet, Minting, SigningKey, mint};
 use quash_store::{Store, StoreError};
 use quash_verify::{Guard, GuardSetup, MoreKeys};
 use tokio::sync::{Notify, mpsc, watch};
@@ -17,6 +17,7 @@ use crate::failure::{Conflicts, Failure, StartError, Unavailable};
 use crate::feed;
 use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys};
 use crate::lockout::{self, Lockout};
+use crate::mail::Outbox;
 use crate::passwords::{MAX_CLASSES, Passwords};
 use crate::vault::MasterKey;
 use crate::{HashSettings, PasswordHasher, Rehash};
@@ -64,6 +65,8 @@ pub(crate) struct Desk {
     pub(crate) renew: Arc<Notify>,
     /// What the audit is sealed with.
     pub(crate) audit_key: SigningKey,
+    pub(crate) flow_key: FlowKey,
+    pub(crate) outbox: Outbox,
 }
 
 /// How long an answer waits for this process's own guard to know what was committed.
@@ -105,7 +108,9 @@ impl Service {
         let classes: Vec<_> = store.password_classes(MAX_CLASSES).await?.iter().filter_map(|class| class.parse().ok()).collect();
         let passwords = Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
         let (lockout, orders) = Lockout::new(policy.lockout, &master.derive("lockout"), Arc::clone(&clock));
-        let desk = Arc::new(Desk { store, policy, keys, issuers, guard, passwords, lockout, clock, entropy, renew, audit_key });
+        let (flow_key, outbox) = (FlowKey::new(&master.derive("flows")), Outbox::default());
+        let desk =
+            Arc::new(Desk { store, policy, keys, issuers, guard, passwords, lockout, clock, entropy, renew, audit_key, flow_key, outbox });
         tokio::spawn(lockout::follow(Arc::downgrade(&desk), orders));
         Ok(Self { desk })
     }

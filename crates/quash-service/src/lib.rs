@@ -40,6 +40,8 @@ mod own;
 
 mod changes;
 
+mod mail;
+
 mod inspect;
 
 mod upkeep;
@@ -55,6 +57,7 @@ pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeysFrom, KeysSeen,
 };
 pub use lockout::Allowance;
+pub use mail::{Letter, LetterProof, MailProof, NewRegistration, Post, PostFault, RegisterFault, Whom};
 pub use own::{Me, Reproof};
 pub use passwords::{Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash};
 pub use sessions::{Listed, SessionSeen, SessionsSeen};

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use quash_core::decide::{Device, Kind, judge_sign_in, open_session};
+use quash_core::model::Refusal;
 use quash_core::token::Issued;
 use zeroize::Zeroizing;
 
@@ -27,7 +28,7 @@ pub struct Attempt {
 impl Service {
     /// Opens a session. Whatever is wrong with the attempt, exactly one hash is spent on it, and the answer doesn't
     /// tell which of name, password and account it was. One that succeeds spends a second where the account's hash is
-    /// outdated.
+    /// outdated. Whoever is refused for an address that nobody has confirmed is mailed what to confirm it with.
     ///
     /// # Errors
     /// The attempt is refused, or can't be judged now.
@@ -35,10 +36,14 @@ impl Service {
         let desk = &*self.desk;
         let Attempt { kind, name, password, device, network } = attempt;
         let (by, folded) = desk.called(&name);
-        let mut proof = Proof::new(by, folded, password, network);
+        let mut proof = Proof::new(by.clone(), folded, password, network);
         let mut conflicts = Conflicts::default();
         loop {
-            let Proven { started, loaded, account, rehash } = desk.prove(&mut proof, judge_sign_in).await?;
+            let proven = desk.prove(&mut proof, judge_sign_in).await;
+            if let Err(Failure::Refused(Refusal::EmailNotVerified)) = proven {
+                desk.remind(&by).await;
+            }
+            let Proven { started, loaded, account, rehash } = proven?;
             let scopes = desk.guard.scopes();
             let opened = open_session(kind, &loaded, &account, rehash, &device, &desk.policy, scopes, started, &*desk.entropy);
             let opened = opened.inspect_err(|_| {

@@ -9,6 +9,8 @@ mod opening;
 
 mod fetch;
 
+mod mail;
+
 mod data_dir;
 
 mod settings;

@@ -216,6 +216,21 @@ impl Email {
         }
     }
 
+    /// An address that somebody gives as their own, to be mailed to: as [`Email::parse`], and in the form in which addresses
+    /// are handed out. What only the syntax of mail allows (quoted names, comments, addresses of machines) isn't taken, nor
+    /// is what needs more than ASCII.
+    ///
+    /// ```
+    /// use quash_core::model::Email;
+    /// assert!(Email::parse_own("dana.lee+shop@mail.example.org").is_ok());
+    /// assert!(Email::parse_own("\"dana lee\"@example.org").is_err());
+    /// ```
+    pub fn parse_own(text: &str) -> Result<Self, NameFault> {
+        let email = Self::parse(text)?;
+        let is_own = email.shown.split_once('@').is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
+        if is_own { Ok(email) } else { Err(NameFault::NotAnAddress) }
+    }
+
     /// As compared.
     pub fn folded(&self) -> String {
         fold(&self.shown)
@@ -284,6 +299,26 @@ pub fn fold(text: &str) -> String {
     caseless::default_case_fold_str(&compatible).nfkc().collect::<String>().trim().to_owned()
 }
 
+/// Atoms with dots between them (RFC 5322 3.2.3), no longer than RFC 5321 4.5.3.1.1 allows.
+fn is_local_part(text: &str) -> bool {
+    let is_atom =
+        |atom: &str| !atom.is_empty() && atom.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte));
+    text.len() <= limits::LOCAL_PART_BYTES && text.split('.').all(is_atom)
+}
+
+/// Labels with dots between them, at least two of them (RFC 1123 2.1), of which the last is no number: that would be an
+/// address of a machine.
+fn is_domain(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.contains('.') && text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Characters that leave no mark, or that change the direction of the text around them.
 fn invisible(c: char) -> bool {
     c.is_control()
@@ -322,6 +357,53 @@ mod tests {
         }
         assert_eq!(Email::parse("a b@example.org"), Err(NameFault::Invisible));
         assert_eq!(Email::parse(&format!("{}@example.org", "x".repeat(limits::EMAIL_BYTES))), Err(NameFault::TooLong));
+    }
+
+    #[test]
+    fn a16_an_address_of_ones_own_is_one_as_they_are_handed_out() {
+        let longest = format!("{}@example.org", "x".repeat(limits::LOCAL_PART_BYTES));
+        for typed in ["dana@example.org", " d.l+shop@mail.example.org ", "o'neil_{a}@xn--bcher-kva.example", "1@2.example", &longest] {
+            assert!(Email::parse_own(typed).is_ok(), "{typed}");
+        }
+        let too_long = format!("{}@example.org", "x".repeat(limits::LOCAL_PART_BYTES + 1));
+        let huge = format!("{}@example.org", "x".repeat(64 * 1024));
+        let label = format!("a@{}.org", "x".repeat(64));
+        for typed in [
+            "dana",
+            "a@b@c",
+            "a\u{ff20}example.org",
+            "a@example.org\r\nBcc: b@example.org",
+            "a@example.org,b@example.org",
+            "a@localhost",
+            ".a@example.org",
+            "a.@example.org",
+            "a..b@example.org",
+            "\"a b\"@example.org",
+            "a@[127.0.0.1]",
+            "a@127.0.0.1",
+            "a(b)@example.org",
+            "a@-b.org",
+            "a@b-.org",
+            "a@b..org",
+            "a@.org",
+            "a@example.org.",
+            "\u{e9}@example.org",
+            "a@b\u{fc}cher.example",
+            "a@b_c.org",
+            "a b@c.org",
+            "a\0b@c.org",
+            "<a@example.org>",
+            "a;b@example.org",
+            "a:b@example.org",
+            "a\\b@example.org",
+            "",
+            "@",
+            &too_long,
+            &huge,
+            &label,
+        ] {
+            assert!(Email::parse_own(typed).is_err(), "{typed}");
+        }
     }
 
     #[test]

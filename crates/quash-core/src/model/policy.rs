@@ -24,6 +24,8 @@ pub mod limits {
     pub const NAME_CHARS: usize = 150;
     /// The longest e-mail address, in bytes (RFC 5321 4.5.3.1.3, less the angle brackets).
     pub const EMAIL_BYTES: usize = 254;
+    /// What stands before the `@` of an address that somebody gives as their own, in bytes (RFC 5321 4.5.3.1.1).
+    pub const LOCAL_PART_BYTES: usize = 64;
     /// The custom claims of a session, in bytes of JSON: with everything else they must fit into a token.
     pub const CLAIMS_BYTES: usize = 4096;
     /// How much of a user agent is kept, in bytes.

@@ -41,8 +41,6 @@ pub enum Refusal {
     TokensOfTwoAccounts,
     /// The password is right, but good for nothing but being changed.
     PasswordChangeRequired,
-    /// The password that was asked for again is wrong.
-    WrongPassword,
     /// The account has no such session, or it is somebody else's.
     SessionNotFound,
     /// The token belongs to no session that could go on.
@@ -55,6 +53,10 @@ pub enum Refusal {
     ChangeNotAllowed,
     /// A new password isn't taken.
     PasswordRefused(PasswordFault),
+    /// The password that was asked for again is wrong.
+    WrongPassword,
+    /// A link or a code that isn't ours, is for something else, was used, or is too old.
+    LinkInvalid,
 }
 
 /// Why a new password isn't taken.

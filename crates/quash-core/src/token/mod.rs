@@ -21,7 +21,7 @@ pub use issue::{Bearer, Grant, Issued, Minting, RefreshStamp, SlidingStamp, Toke
 pub use json::{Duplicates, parse_json};
 pub use jws::{Header, Unverified};
 pub use keys::{
-    Algorithm, Expected, Family, ForeignKey, Issuer, Jwk, JwkSet, KeyFault, KeyRing, KeySet, KeySetFault, RefreshKey, SetKey, SigningKey,
-    Unsigned, VerifyingKey, read_secret,
+    Algorithm, Expected, Family, FlowKey, ForeignKey, Issuer, Jwk, JwkSet, KeyFault, KeyRing, KeySet, KeySetFault, RefreshKey, SetKey,
+    SigningKey, Unsigned, VerifyingKey, read_secret,
 };
 pub use token::{Authentic, Minted, Origin, authenticate};

@@ -5,6 +5,7 @@
 
 mod cookbook;
 mod ed25519;
+mod email;
 mod json;
 mod wycheproof;
 

@@ -10,8 +10,9 @@ use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 
 use crate::answer::with_header;
+use crate::code::Code;
 use crate::door::Door;
-use crate::error::{Code, Fault};
+use crate::error::Fault;
 
 pub(crate) async fn error_page(State(door): State<Arc<Door>>, code: Result<Path<String>, PathRejection>) -> Response {
     // A name that isn't UTF-8 is no code's.

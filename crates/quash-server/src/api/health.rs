@@ -10,6 +10,7 @@ use serde_json::json as value;
 
 use crate::answer::{json, with_header};
 use crate::door::Door;
+use crate::settings::MailWay;
 
 /// When to ask again whether the process is ready, in seconds.
 const READY_AFTER_SECS: &str = "5";
@@ -23,7 +24,12 @@ pub(crate) async fn readyz(State(door): State<Arc<Door>>, RawQuery(query): RawQu
     let word = if store_is_ready { "ok" } else { "unavailable" };
     let verbose = query.as_deref().is_some_and(|query| query.split('&').any(|part| part == "verbose=1"));
     let body = if verbose {
-        value!({ "status": word, "checks": { "store": word, "log_seq": door.service.guard().cursor().as_u64() } })
+        let mail = match door.settings.mail {
+            MailWay::Sent => "ok".to_owned(),
+            MailWay::Written => "development: written to standard error".to_owned(),
+            MailWay::Waiting(setting) => format!("waiting: {setting} is not set"),
+        };
+        value!({ "status": word, "checks": { "store": word, "log_seq": door.service.guard().cursor().as_u64(), "mail": mail } })
     } else {
         value!({ "status": word })
     };

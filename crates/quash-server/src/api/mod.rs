@@ -19,6 +19,16 @@ pub(crate) mod own;
 
 pub(crate) mod sessions;
 
+pub(crate) mod mailed;
+
+pub(crate) mod password_reset;
+
+pub(crate) mod email_verification;
+
+pub(crate) mod registration;
+
+pub(crate) mod email;
+
 pub(crate) mod jwks;
 
 pub(crate) mod health;

@@ -116,7 +116,11 @@ impl Answer {
         match self.header("content-type") {
             Some("application/json") => assert!(self.json().is_object(), "{line}\n{self}"),
             Some("application/problem+json") => self.is_a_problem(line),
-            Some("text/html; charset=utf-8") => assert_eq!(self.status, 200, "{line}"),
+            Some("text/html; charset=utf-8") => {
+                let policy = self.header("content-security-policy").unwrap_or_default();
+                assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{line}\n{self}");
+            }
+            Some("text/css; charset=utf-8") => assert_eq!(self.status, 200, "{line}"),
             other => panic!("a content type of {other:?}: {line}\n{self}"),
         }
     }

@@ -6,6 +6,7 @@ mod answer;
 mod brittle;
 mod call;
 mod hasher;
+mod mailbox;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use quash_core::model::{
 use quash_core::token::{Algorithm, SigningKey, Unverified};
 use quash_server::{DoorSettings, router};
 use quash_service::{
-    Argon2Hasher, FetchKeys, FetchNothing, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewPassword, NewState,
-    PasswordHasher, Rehash, Service, Setup,
+    Argon2Hasher, FetchKeys, FetchNothing, ForeignSetup, HashSettings, KeySetup, Letter, MasterKey, NewAccount, NewPassword, NewState,
+    PasswordHasher, Post, Rehash, Service, Setup,
 };
 use quash_store::Store;
 use serde_json::{Value, json};
@@ -32,6 +33,7 @@ pub(crate) use answer::{Answer, Pair};
 pub(crate) use brittle::{Brittle, Part};
 pub(crate) use call::Call;
 pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade, Valved};
+pub(crate) use mailbox::{Mailbox, code, kinds_and_places, link};
 
 /// When every test begins.
 pub(crate) const START: i64 = 1_800_000_000;
@@ -85,6 +87,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<Brittle>,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) hasher: Arc<Counted>,
+    pub(crate) mailbox: Arc<Mailbox>,
     router: Router,
     /// How many networks have attempted to sign in.
     networks: AtomicU32,
@@ -173,7 +176,7 @@ impl World {
         .await
         .expect("a service over an empty store");
         let router = router(service.clone(), plan.settings);
-        Self { service, store, clock, hasher, router, networks: AtomicU32::default() }
+        Self { service, store, clock, hasher, router, mailbox: Arc::default(), networks: AtomicU32::default() }
     }
 
     /// Adds an account with the password of every account; its subject is its name.
@@ -331,6 +334,18 @@ impl World {
         assert_eq!(self.me(&pair.access).await.status, 200);
         assert_eq!(self.verify(&pair.access).await.status, 200);
         assert_eq!(self.verify(&pair.refresh).await.status, 200);
+    }
+
+    /// Posts JSON.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Call::post(path).json(body)).await
+    }
+
+    /// Sends the mails that are due, and gives what came since the last time.
+    pub(crate) async fn mails(&self) -> Vec<Letter> {
+        let post = Arc::clone(&self.mailbox) as Arc<dyn Post>;
+        self.service.deliver_due(&post).await.expect("a store");
+        self.mailbox.taken()
     }
 
     /// How many hashes the calls since the last time have cost.

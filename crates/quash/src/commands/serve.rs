@@ -1,17 +1,21 @@
 //! `quash serve`: the server, from its first line to its orderly end.
 
+use std::sync::Arc;
+
 use clap::Args;
-use quash_server::{DoorSettings, Listener, Tls};
-use quash_service::Service;
+use quash_server::{DoorSettings, Listener, MailWay, Tls};
+use quash_service::{Post, Service};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::listen::{self, Reachable};
 use super::place::{Place, start_log};
 use crate::control::ControlServer;
 use crate::data_dir::{Absent, DataDir};
 use crate::error::{CommandError, Exit};
+use crate::mail::{self, Way};
 use crate::opening;
 use crate::settings::{Engine, Settings};
 
@@ -29,6 +33,7 @@ pub(super) struct Ready {
     service: Service,
     listener: Listener,
     door: DoorSettings,
+    post: Option<Arc<dyn Post>>,
     control: ControlServer,
 }
 
@@ -76,16 +81,26 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option
     let service = opened.service;
     let (listener, reachable) = listen::open(&settings.listen, tls).await?;
     let control = ControlServer::start(service.clone(), data_dir, lock)?;
-    Ok(Ready { reachable, service, listener, door: settings.door.clone(), control })
+    let Way { way, post } = mail::way(settings, &reachable.to_string())?;
+    match way {
+        MailWay::Sent => {}
+        MailWay::Written => tracing::info!("mails are written to standard error, for development: mail.host is not set"),
+        MailWay::Waiting(setting) => tracing::warn!("mails wait and none is sent: {setting} is not set"),
+    }
+    Ok(Ready { reachable, service, listener, door: DoorSettings { mail: way, ..settings.door.clone() }, post, control })
 }
 
 /// Serves until `stopping` turns true, then drains.
 pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> Result<(), CommandError> {
-    let Ready { service, listener, door, control, .. } = ready;
+    let Ready { service, listener, door, post, control, .. } = ready;
     let router = quash_server::router(service.clone(), door);
     let (upkept, sealed, watched) = (service.clone(), service.clone(), service);
     let upkeep = tokio::spawn(async move { upkept.upkeep().await });
     let sealing = tokio::spawn(async move { sealed.seal_audit().await });
+    let deliveries = post.map(|post| {
+        let service = watched.clone();
+        tokio::spawn(async move { service.deliver(post).await })
+    });
     let watch = tokio::spawn(async move { end_when_broken(&watched).await });
     let stopped = async move {
         // A sender that is gone can't ask for anything any more: that is the end, too.
@@ -94,6 +109,7 @@ pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> 
     let served = quash_server::serve(listener, router, stopped).await;
     upkeep.abort();
     sealing.abort();
+    deliveries.iter().for_each(JoinHandle::abort);
     watch.abort();
     drop(control);
     served.map_err(|error| CommandError::failure(format!("the server's socket can't be used any more: {error}")))

@@ -47,6 +47,7 @@ pub(crate) fn refusal(refusal: Refusal) -> String {
         Refusal::NameTaken => "a name that another account has".into(),
         Refusal::ChangeNotAllowed => "a change that users may not make".into(),
         Refusal::PasswordRefused(fault) => format!("a new password that {fault}"),
+        Refusal::LinkInvalid => "a link or a code that isn't good".into(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[http]`: where quash listens, how, whose pages may read answers, and what stands before it.
 
-use quash_server::{ForwardingHeader, Origin, Proxies, TlsFiles};
+use quash_server::{ForwardingHeader, Origin, Proxies, PublicUrl, TlsFiles};
 
 use super::fault::Told;
 use super::key::{DefaultsTo, Description, Entry, Key, Optional};
@@ -12,7 +12,7 @@ pub(super) const TABLE: Table = Table {
     name: "http",
     doc: "where quash listens",
     naming: Naming::One,
-    keys: &[&LISTEN, &TLS_CERT, &TLS_KEY, &PREFIX, &CORS_ORIGINS, &BEHIND_PROXY, &TRUSTED_PROXIES, &FORWARDING_HEADER],
+    keys: &[&LISTEN, &TLS_CERT, &TLS_KEY, &PREFIX, &CORS_ORIGINS, &BEHIND_PROXY, &TRUSTED_PROXIES, &FORWARDING_HEADER, &PUBLIC_URL],
 };
 
 const LISTEN: Key<Address> = Key {
@@ -71,6 +71,14 @@ const FORWARDING_HEADER: Key<Words<ForwardingHeader>> = Key {
     doc: "The header in which these proxies write it. The other one isn't read: clients can write into it.",
 };
 
+const PUBLIC_URL: Key<Text, Optional> = Key {
+    name: "public_url",
+    kind: Text,
+    unset: Optional { example: "\"https://id.example.org\"" },
+    doc: "Where clients reach quash: links in mails begin with it, and with nothing that a request says. `https://`, but on loopback; \
+          a path where a proxy puts quash under one.",
+};
+
 /// The section, read.
 pub(super) struct Http {
     pub(super) listen: Listen,
@@ -80,6 +88,7 @@ pub(super) struct Http {
     pub(super) behind_proxy: bool,
     pub(super) trusted_proxies: Vec<Proxies>,
     pub(super) forwarding_header: ForwardingHeader,
+    pub(super) public_url: Option<PublicUrl>,
 }
 
 /// What `QUASH_LISTEN` and `--listen` stand for.
@@ -88,13 +97,15 @@ pub(super) fn listen_key() -> Description {
 }
 
 /// First segments that have a meaning of their own.
-const TAKEN: [&str; 9] = ["v1", "admin", "oauth2", ".well-known", "forward-auth", "livez", "readyz", "metrics", "docs"];
+const TAKEN: [&str; 13] =
+    ["v1", "admin", "oauth2", ".well-known", "forward-auth", "livez", "readyz", "metrics", "docs", "reset", "verify", "email", "pages.css"];
 
 pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
     let (behind_proxy, tls) = (section.read(&BEHIND_PROXY), tls(&mut section));
     let clear = behind_proxy == Ok(false) && tls == Ok(None);
     let (listen, prefix, cors_origins) = (listen(&mut section, clear), prefix(&mut section), cors_origins(&mut section));
     let (trusted_proxies, forwarding_header) = (trusted_proxies(&mut section, behind_proxy), section.read(&FORWARDING_HEADER));
+    let public_url = public_url(&mut section);
     Ok(Http {
         listen: listen?,
         tls: tls?,
@@ -103,6 +114,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
         behind_proxy: behind_proxy?,
         trusted_proxies: trusted_proxies?,
         forwarding_header: forwarding_header?,
+        public_url: public_url?,
     })
 }
 
@@ -129,6 +141,12 @@ fn tls(section: &mut Section<'_>) -> Result<Option<TlsFiles>, Told> {
         (Some(_), None) => Err(section.wrong(&TLS_CERT, "has no key beside it", "set http.tls_key, too")),
         (None, Some(_)) => Err(section.wrong(&TLS_KEY, "has no certificate beside it", "set http.tls_cert, too")),
     }
+}
+
+fn public_url(section: &mut Section<'_>) -> Result<Option<PublicUrl>, Told> {
+    let Some(text) = section.read(&PUBLIC_URL)? else { return Ok(None) };
+    let remedy = "write it like \"https://id.example.org\"";
+    PublicUrl::parse(&text).map(Some).map_err(|fault| section.wrong(&PUBLIC_URL, fault.to_string(), remedy))
 }
 
 fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Told> {

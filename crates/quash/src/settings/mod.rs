@@ -24,7 +24,9 @@ mod foreign;
 mod http;
 mod lockout;
 mod log;
+mod mail;
 mod passwords;
+mod registration;
 mod rotation;
 mod sessions;
 mod storage;
@@ -41,7 +43,7 @@ mod nearest;
 use std::path::{Path, PathBuf};
 
 use quash_core::model::{AccountPolicy, ForeignTokens, Policy, RotationPolicy};
-use quash_server::{DoorSettings, TlsFiles};
+use quash_server::{DoorSettings, MailWay, TlsFiles};
 use quash_service::{KeySetup, Rehash};
 
 use accounts::Accounts;
@@ -56,6 +58,7 @@ pub(crate) use environment::Environment;
 pub(crate) use fault::Wrong;
 pub(crate) use kind::Listen;
 pub(crate) use log::{LogFormat, LogSettings};
+pub(crate) use mail::{Encryption, SmtpSettings};
 pub(crate) use passwords::{Argon2, LEAST_COSTS, MOST_PASSES};
 pub(crate) use schema::schema;
 pub(crate) use secret::{SecretText, read_text};
@@ -77,7 +80,9 @@ const SECTIONS: &[Table] = &[
     lockout::TABLE,
     audit::TABLE,
     cookies::TABLE,
+    registration::TABLE,
     http::TABLE,
+    mail::TABLE,
     storage::TABLE,
     log::TABLE,
 ];
@@ -99,6 +104,8 @@ pub(crate) struct Settings {
     pub(crate) listen: Listen,
     /// Certificate and key, where quash speaks TLS itself.
     pub(crate) tls: Option<TlsFiles>,
+    /// How mails leave the house, if that is said.
+    pub(crate) smtp: Option<SmtpSettings>,
     /// Where what must not be forgotten is kept.
     pub(crate) engine: Engine,
     /// What is told about the work.
@@ -178,17 +185,21 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let audit = audit::read(reader.section(&audit::TABLE));
     let refresh_cookie = cookies::read(reader.section(&cookies::TABLE));
     let lockout = lockout::read(reader.section(&lockout::TABLE));
+    let registration = registration::read(reader.section(&registration::TABLE));
     let http = http::read(reader.section(&http::TABLE));
+    let public_url = http.as_ref().map(|http| http.public_url.as_ref()).map_err(|told| *told);
+    let mail = mail::read(reader.section(&mail::TABLE), public_url);
     let engine = storage::read(reader.section(&storage::TABLE));
     let log = log::read(reader.section(&log::TABLE));
     // Only now, so that all faults are told.
     let (tokens, foreign, grace, sessions) = (tokens?, foreign?, grace?, sessions?);
-    let (passwords, lockout, http) = (passwords?, lockout?, http?);
+    let (passwords, lockout, http, mail) = (passwords?, lockout?, http?, mail?);
     let Accounts { login_fields, names } = accounts?;
     let accounts = AccountPolicy { login_fields, names, claims_change: claims_change?, lock_ends: lockout.ends, ..tokens.accounts };
     let rotation = RotationPolicy { rotate: tokens.rotate, blacklist: tokens.blacklist, grace };
     let mut warnings = tokens.signing.warnings;
     warnings.extend(foreign.warnings);
+    warnings.extend(mail.warning);
     warnings.extend(at_odds(tokens.policy.foreign, foreign.setups.len()));
     Ok(Settings {
         policy: Policy { tokens: tokens.policy, rotation, sessions, accounts, audit: audit?, lockout: lockout.policy },
@@ -204,9 +215,13 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
             forwarding_header: http.forwarding_header,
             cors_origins: http.cors_origins,
             refresh_cookie: refresh_cookie?,
+            public_url: http.public_url,
+            registration: registration?,
+            mail: MailWay::default(),
         },
         listen: http.listen,
         tls: http.tls,
+        smtp: mail.smtp,
         engine: engine?,
         log: log?,
         warnings,

@@ -11,6 +11,8 @@ mod verifying;
 
 mod refresh;
 
+mod flow;
+
 mod ring;
 
 mod secret;
@@ -27,6 +29,7 @@ mod rsa;
 
 pub use algorithm::{Algorithm, Family};
 pub use fault::{KeyFault, KeySetFault};
+pub use flow::FlowKey;
 pub use jwk::{Jwk, JwkSet};
 pub use public::{KeySet, SetKey};
 pub use refresh::RefreshKey;

@@ -64,8 +64,8 @@ mod tests {
             "d.carter",
             "D.Carter@Example.org",
             "retrac.d",
-            "ddoe1",
-            "d$cu11y-99",
+            "dcarter1",
+            "dc4rt3r-99",
             "gro.elpmaxe@retrac.d",
         ] {
             assert!(are_most_of(varied, &OWN), "{varied}");

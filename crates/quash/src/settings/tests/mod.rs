@@ -18,7 +18,7 @@ use quash_core::model::{
     UserIdType,
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
-use quash_server::{Compat, ForwardingHeader, Proxies, RefreshCookie, SchemeCase};
+use quash_server::{Compat, ForwardingHeader, Proxies, RefreshCookie, Registration, SchemeCase};
 use quash_service::ForeignKeys;
 
 use super::*;
@@ -98,6 +98,16 @@ cors_origins = ["https://app.example", "http://localhost:3000"]
 behind_proxy = true
 trusted_proxies = ["10.0.0.0/8", "unix"]
 forwarding_header = "forwarded"
+public_url = "https://id.example/auth"
+[registration]
+enabled = true
+[mail]
+host = "smtp.example"
+port = 2525
+encryption = "starttls"
+username = "quash"
+password = "a password"
+from = "Example <no-reply@mail.example>"
 [storage]
 engine = "memory"
 [log]
@@ -152,6 +162,9 @@ const WRONG_KIND: &[(&str, &str)] = &[
     ("sessions.max_per_account = \"5\"", "whole number"),
     ("sessions.max_per_account = 5.0", "whole number"),
     ("http.listen = 8000", "isn't a text"),
+    ("mail.port = 0", "whole number"),
+    ("mail.port = 65536", "whole number"),
+    ("mail.encryption = \"ssl\"", "isn't one that is known"),
     ("log.level = \"INFO\"", "isn't one that is known"),
     ("tokens.issuer.x = \"a\"", "isn't a text"),
     ("tokens.isuer = \"a\"", "isn't a setting"),
@@ -193,6 +206,18 @@ const WRONG_MEANING: &[(&str, &str)] = &[
     ("http.trusted_proxies = \"0.0.0.0/0\"", "everybody's word"),
     ("http.trusted_proxies = \"10.0.0.1/8\"", "bits beyond"),
     ("http.trusted_proxies = \"nginx\"", "neither an IP address nor a network"),
+    ("http.public_url = \"http://id.example\"", "is http"),
+    ("http.public_url = \"https://id.example?a\"", "more than scheme, host and port"),
+    ("http.prefix = \"/reset\"", "quash uses itself"),
+    ("mail.host = \"smtp.example\"", "has no sender"),
+    ("mail.host = \"smtp.example\"\nmail.from = \"a@b.example\"", "lead nowhere"),
+    ("mail.from = \"nobody\"", "is no address"),
+    ("mail.username = \"quash\"", "has no password"),
+    ("mail.password = \"quash\"", "has no user name"),
+    (
+        "mail.encryption = \"none\"\nmail.host = \"smtp.example\"\nmail.from = \"a@b.example\"\nmail.username = \"a\"\nmail.password = \"b\"\nhttp.public_url = \"https://id.example\"",
+        "in clear",
+    ),
     ("http.prefix = \"api\"", "isn't a path"),
     ("http.prefix = \"/api/\"", "isn't a path"),
     ("http.prefix = \"/a//b\"", "isn't a path"),
@@ -299,6 +324,23 @@ fn every_key_is_read() {
     assert_eq!((settings.door.trusted_proxies, settings.door.forwarding_header), (trusted.to_vec(), ForwardingHeader::Forwarded));
     let origins: Vec<_> = settings.door.cors_origins.iter().map(|origin| origin.as_str()).collect();
     assert_eq!(origins, ["https://app.example", "http://localhost:3000"]);
+    assert_eq!(settings.door.public_url.map(|url| url.to_string()).as_deref(), Some("https://id.example/auth"));
+    assert_eq!(settings.door.registration, Registration::Open);
+    let smtp = settings.smtp.expect("a server");
+    assert_eq!((smtp.host.as_str(), smtp.port, smtp.encryption), ("smtp.example", 2525, Encryption::StartTls));
+    assert_eq!(smtp.from.to_string(), "Example <no-reply@mail.example>");
+    assert_eq!(smtp.credentials.map(|(name, password)| (name, password.expose().to_owned())), Some(("quash".into(), "a password".into())));
+}
+
+#[test]
+fn mails_have_a_port_by_their_encryption_and_a_warning_where_there_is_none() {
+    for (encryption, port, warnings) in [("tls", 465, 0), ("starttls", 587, 0), ("none", 25, 1)] {
+        let file = format!(
+            "http.public_url = \"https://id.example\"\n[mail]\nhost = \"smtp.example\"\nfrom = \"a@b.example\"\nencryption = \"{encryption}\"\n"
+        );
+        let settings = load_from(&file, &[], &[]).expect("valid");
+        assert_eq!((settings.smtp.expect("a server").port, settings.warnings.len()), (port, warnings), "{encryption}");
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn what_is_shown_is_a_settings_file_that_says_the_same() {
             // Secrets aren't shown.
             let text = text.replace("signing_key = \"(secret)\"", "signing_key = \"a secret of this site that nobody else has\"");
             let text = text.replace("shared_secret = \"(secret)\"", "shared_secret = \"another secret\"");
+            let text = text.replace("\npassword = \"(secret)\"", "\npassword = \"a password\"");
             let second = load_from(&text, &[], &[]).unwrap_or_else(|faults| panic!("{faults:?}\n{text}"));
             assert_eq!(format!("{second:?}"), format!("{:?}", first.settings), "{text}");
         }

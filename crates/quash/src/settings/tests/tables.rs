@@ -23,9 +23,11 @@ pub(super) fn all_set(draft: &str) -> String {
 }
 
 /// A draft with every section set, and every key but those of files, which aren't there, and of `[foreign]` those that go
-/// with a key and not with an address.
+/// with a key and not with an address, of `[mail]` the name that goes with a password.
 pub(super) fn all_that_go_together(draft: &str) -> String {
-    let alone = |line: &&str| !line.contains("_file = ") && !line.starts_with("kid = ") && *line != "algorithm = \"HS256\"";
+    let alone = |line: &&str| {
+        !line.contains("_file = ") && !line.starts_with("kid = ") && !line.starts_with("username = ") && *line != "algorithm = \"HS256\""
+    };
     all_set(draft).lines().filter(alone).map(|line| format!("{line}\n")).collect()
 }
 

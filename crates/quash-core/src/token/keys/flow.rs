@@ -1,0 +1,192 @@
+//! What links and codes in mails are derived from, and what is compared about them. Nothing of it is kept: whoever reads
+//! the store alone can't make a link.
+
+use std::fmt;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use crate::model::{Account, Digest, Email, FlowId, PasswordHash, Purpose, Subject, fold};
+
+/// What derives links and codes, and hashes what they are compared by.
+#[derive(Clone)]
+pub struct FlowKey(hmac::Key);
+
+/// Base32 without letters that look like digits or like each other (I, L, O, U).
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+/// How many characters a code has: 50 bits.
+const CODE_CHARS: usize = 10;
+/// A link is a flow's id and 32 bytes that only this key gives.
+const LINK_BYTES: usize = 16 + 32;
+
+impl FlowKey {
+    /// A key from 32 random bytes.
+    pub fn new(secret: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    /// What stands in the link of a flow: 64 characters.
+    pub fn link(&self, flow: FlowId, purpose: Purpose) -> Zeroizing<String> {
+        let mut link = flow.as_bytes().to_vec();
+        link.extend_from_slice(&self.derive("link", &[purpose.as_str().as_bytes(), flow.as_bytes()]));
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(link))
+    }
+
+    /// The flow of a link, if it is one for this purpose.
+    pub fn flow_of(&self, link: &str, purpose: Purpose) -> Option<FlowId> {
+        let bytes = URL_SAFE_NO_PAD.decode(link).ok().filter(|bytes| bytes.len() == LINK_BYTES)?;
+        let flow = FlowId::from_bytes(bytes[..16].try_into().ok()?);
+        let right = self.derive("link", &[purpose.as_str().as_bytes(), flow.as_bytes()]);
+        verify_slices_are_equal(&bytes[16..], &right).is_ok().then_some(flow)
+    }
+
+    /// The code of a flow, as it is shown: two groups of five characters.
+    pub fn code(&self, flow: FlowId, purpose: Purpose) -> Zeroizing<String> {
+        let code = self.plain_code(flow, purpose);
+        Zeroizing::new(format!("{}-{}", &code[..CODE_CHARS / 2], &code[CODE_CHARS / 2..]))
+    }
+
+    /// Whether this is the code of a flow, as somebody typed it.
+    pub fn is_code(&self, typed: &str, flow: FlowId, purpose: Purpose) -> bool {
+        let typed = Zeroizing::new(as_meant(typed));
+        verify_slices_are_equal(typed.as_bytes(), self.plain_code(flow, purpose).as_bytes()).is_ok()
+    }
+
+    /// What a flow of an account is about.
+    pub fn matter(&self, purpose: Purpose, subject: &Subject) -> Digest {
+        self.digest("matter", &[purpose.as_str().as_bytes(), b"account", subject.as_str().as_bytes()])
+    }
+
+    /// What a flow of nobody's is about: what was typed, folded.
+    pub fn matter_of_nobody(&self, purpose: Purpose, typed: &str) -> Digest {
+        self.digest("matter", &[purpose.as_str().as_bytes(), b"nobody", typed.as_bytes()])
+    }
+
+    /// What a flow is about that stands for one of another matter, whose reader gets no more mails for now.
+    pub fn matter_beyond(&self, matter: Digest) -> Digest {
+        self.digest("beyond", &[&matter.0])
+    }
+
+    /// Whom a mail goes to.
+    pub fn whom(&self, address: &str) -> Digest {
+        self.digest("whom", &[fold(address).as_bytes()])
+    }
+
+    /// An account's password and address: a flow is good only while they are as they were.
+    pub fn binding(&self, account: &Account) -> Digest {
+        let password = account.password.as_ref().map_or("", PasswordHash::as_str);
+        let address = account.email.as_ref().map(Email::folded).unwrap_or_default();
+        self.digest("binding", &[account.subject.as_str().as_bytes(), password.as_bytes(), address.as_bytes()])
+    }
+
+    fn plain_code(&self, flow: FlowId, purpose: Purpose) -> Zeroizing<String> {
+        let bytes = self.derive("code", &[purpose.as_str().as_bytes(), flow.as_bytes()]);
+        Zeroizing::new(bytes[..CODE_CHARS].iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect())
+    }
+
+    fn digest(&self, what: &str, parts: &[&[u8]]) -> Digest {
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&self.derive(what, parts)[..16]);
+        Digest(digest)
+    }
+
+    /// Each part is preceded by its length, so that no two lists of parts give the same input.
+    fn derive(&self, what: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in std::iter::once(&what.as_bytes()).chain(parts) {
+            context.update(&(part.len() as u64).to_le_bytes());
+            context.update(part);
+        }
+        let mut derived = [0; 32];
+        derived.copy_from_slice(context.sign().as_ref());
+        derived
+    }
+}
+
+impl fmt::Debug for FlowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FlowKey(..)")
+    }
+}
+
+/// A code as it was meant: in upper case, without dashes and blanks, and with the digits that letters look like.
+fn as_meant(typed: &str) -> String {
+    let meant = |c: char| match c.to_ascii_uppercase() {
+        '-' | ' ' => None,
+        'O' => Some('0'),
+        'I' | 'L' => Some('1'),
+        other => Some(other),
+    };
+    typed.chars().take(4 * CODE_CHARS).filter_map(meant).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> FlowKey {
+        FlowKey::new(&[7; 32])
+    }
+
+    const FLOW: FlowId = FlowId::from_bytes([1; 16]);
+
+    #[test]
+    fn a72_a_link_is_derived_from_a_key_and_bound_to_its_flow_and_purpose() {
+        let link = key().link(FLOW, Purpose::Reset);
+        assert_eq!(link.len(), 64);
+        assert_eq!(key().flow_of(&link, Purpose::Reset), Some(FLOW));
+        for purpose in [Purpose::Verification, Purpose::EmailChange] {
+            assert_eq!(key().flow_of(&link, purpose), None);
+        }
+        assert_eq!(FlowKey::new(&[8; 32]).flow_of(&link, Purpose::Reset), None);
+        for at in 0..link.len() {
+            let other = if link.as_bytes()[at] == b'A' { "B" } else { "A" };
+            let changed = format!("{}{other}{}", &link[..at], &link[at + 1..]);
+            assert_eq!(key().flow_of(&changed, Purpose::Reset), None, "{changed}");
+        }
+        for text in ["", "A", &link[1..], &format!("{}=", *link), &format!("{} ", *link), &"A".repeat(64)] {
+            assert_eq!(key().flow_of(text, Purpose::Reset), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_read_as_it_was_meant() {
+        let code = key().code(FLOW, Purpose::Reset);
+        assert!(code.len() == 11 && code.bytes().all(|byte| byte == b'-' || ALPHABET.contains(&byte)), "{}", *code);
+        let typed = [
+            code.to_string(),
+            code.to_lowercase(),
+            format!(" {} ", code.replace('-', " ")),
+            code.replace('0', "o").replace('1', "l"),
+            code.replace('0', "O").replace('1', "I"),
+        ];
+        for typed in typed {
+            assert!(key().is_code(&typed, FLOW, Purpose::Reset), "{typed}");
+        }
+        assert!(!key().is_code(&code, FLOW, Purpose::Verification));
+        assert!(!key().is_code(&code, FlowId::from_bytes([2; 16]), Purpose::Reset));
+        for typed in ["", "-", &code[..10], &format!("{}0", *code), &"0".repeat(10_000)] {
+            assert!(!key().is_code(typed, FLOW, Purpose::Reset), "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_is_compared_is_told_apart() {
+        let key = key();
+        let subject = Subject::parse("dana").expect("a subject");
+        let matters = [
+            key.matter(Purpose::Reset, &subject),
+            key.matter(Purpose::Verification, &subject),
+            key.matter_of_nobody(Purpose::Reset, "dana"),
+            key.matter_beyond(key.matter(Purpose::Reset, &subject)),
+            key.whom("dana"),
+        ];
+        for (at, matter) in matters.iter().enumerate() {
+            assert!(!matters[..at].contains(matter), "{at}");
+        }
+        assert_eq!(key.whom("Dana@Example.org"), key.whom(" dana@example.ORG"));
+    }
+}

@@ -1,0 +1,159 @@
+//! What mails say: a subject, and the same as text and as HTML. They name no account and repeat nothing that somebody typed.
+
+use askama::Template;
+use quash_core::model::{MailKind, limits};
+use quash_service::Letter;
+
+use crate::pages;
+use crate::public_url::PublicUrl;
+
+/// A mail as it is read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Its subject.
+    pub subject: String,
+    /// As text.
+    pub text: String,
+    /// As HTML, with nothing to be fetched from anywhere.
+    pub html: String,
+}
+
+/// What a mail says, whatever it looks like.
+struct Words {
+    subject: &'static str,
+    first: &'static str,
+    button: Option<(&'static str, &'static str)>,
+    last: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "mail.txt")]
+struct AsText<'a> {
+    words: &'a Words,
+    site: &'a str,
+    link: Option<&'a str>,
+    code: &'a str,
+    link_minutes: u64,
+    code_minutes: u64,
+}
+
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct AsHtml<'a> {
+    words: &'a Words,
+    site: &'a str,
+    link: Option<&'a str>,
+    code: &'a str,
+    link_minutes: u64,
+    code_minutes: u64,
+    style: &'a str,
+}
+
+/// Writes a mail whose links begin with `url`.
+pub fn write(letter: &Letter, url: &PublicUrl) -> Written {
+    let words = words(letter.kind);
+    let link = words.button.zip(letter.proof.as_ref()).map(|((_, path), proof)| format!("{url}{path}?token={}", *proof.link));
+    let (link, site) = (link.as_deref(), url.site());
+    let code = letter.proof.as_ref().map_or("", |proof| proof.code.as_str());
+    let (link_minutes, code_minutes) = (limits::LINK_LIFETIME.as_secs() / 60, limits::CODE_LIFETIME.as_secs() / 60);
+    let text = AsText { words: &words, site, link, code, link_minutes, code_minutes };
+    let html = AsHtml { words: &words, site, link, code, link_minutes, code_minutes, style: pages::STYLESHEET };
+    // The templates are made of texts, which can always be written.
+    Written {
+        subject: format!("{} ({site})", words.subject),
+        text: text.render().unwrap_or_default(),
+        html: html.render().unwrap_or_default(),
+    }
+}
+
+const fn words(kind: MailKind) -> Words {
+    const IGNORE: &str = "If you did not ask for this, you need not do anything: nothing changes.";
+    match kind {
+        MailKind::Reset => Words {
+            subject: "Reset your password",
+            first: "Somebody, hopefully you, has asked for a new password for your account.",
+            button: Some(("Choose a new password", pages::RESET)),
+            last: IGNORE,
+        },
+        MailKind::Verification => Words {
+            subject: "Confirm your e-mail address",
+            first: "Please confirm that this is the address of your account. You can sign in then.",
+            button: Some(("Confirm this address", pages::VERIFY)),
+            last: IGNORE,
+        },
+        MailKind::EmailChange => Words {
+            subject: "Confirm your new e-mail address",
+            first: "Please confirm that your account is to have this address.",
+            button: Some(("Use this address", pages::EMAIL)),
+            last: IGNORE,
+        },
+        MailKind::PasswordWasReset => Words {
+            subject: "Your password has been changed",
+            first: "The password of your account has been changed with a mail to this address, and all devices have been signed out.",
+            button: None,
+            last: "If that was not you, somebody else can read your mail: change the password of your mailbox, then ask for a new password here.",
+        },
+        MailKind::EmailChangeAsked => Words {
+            subject: "Your account is to have another e-mail address",
+            first: "Somebody who knows your password has asked that your account has another e-mail address. Nothing changes until that address is confirmed.",
+            button: None,
+            last: "If that was not you, change your password now: the change can't be confirmed any more then.",
+        },
+        MailKind::EmailWasChanged => Words {
+            subject: "Your account has another e-mail address",
+            first: "Your account has another e-mail address now, and all devices have been signed out. Mails about it no longer come here.",
+            button: None,
+            last: "If that was not you, ask whoever runs this site for help.",
+        },
+        MailKind::AddressTaken => Words {
+            subject: "You have an account already",
+            first: "Somebody, perhaps you, has given this address for an account. There is an account with it already, and nothing was changed.",
+            button: None,
+            last: "If it was you, sign in with that account; if you do not know its password, ask for a new one.",
+        },
+        MailKind::NameTaken => Words {
+            subject: "Please choose another name",
+            first: "Somebody, hopefully you, has tried to register with this address. The name is somebody else's, and no account was made.",
+            button: None,
+            last: "If it was you, register again with another name.",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quash_core::model::Timestamp;
+    use quash_service::LetterProof;
+
+    use super::*;
+
+    #[test]
+    fn each_mail_says_the_same_twice_and_fetches_nothing() {
+        let url = PublicUrl::parse("https://id.example.org/auth").expect("an address");
+        for kind in MailKind::ALL {
+            let proof = LetterProof { link: "LINK".to_owned().into(), code: "CODE1-CODE2".to_owned().into() };
+            let proof = kind.purpose().map(|_| proof);
+            let letter = Letter { kind, to: "dana@example.org".into(), id: "1".into(), at: Timestamp::default(), proof };
+            let Written { subject, text, html } = write(&letter, &url);
+            assert!(subject.ends_with("(id.example.org)") && !subject.contains('\n'), "{subject}");
+            for body in [&text, &html] {
+                assert!(body.contains(&words(kind).first.replace('\'', "&#39;")) || body.contains(words(kind).first), "{body}");
+                assert_eq!(body.contains("token=LINK"), kind.purpose().is_some(), "{body}");
+                assert_eq!(body.contains("CODE1-CODE2"), kind.purpose().is_some(), "{body}");
+                assert!(!body.contains("dana"), "{body}");
+                let others = body.matches("://").count() - body.matches("https://id.example.org/auth/").count();
+                assert_eq!(others, 0, "{body}");
+            }
+            assert!(!html.contains("src=") && !html.contains("url(") && !html.contains("<link") && !html.contains("<script"), "{html}");
+        }
+        let letter = Letter { kind: MailKind::NameTaken, to: String::new(), id: String::new(), at: Timestamp::default(), proof: None };
+        insta::assert_snapshot!(write(&letter, &url).text, @r"
+        Somebody, hopefully you, has tried to register with this address. The name is somebody else's, and no account was made.
+
+        If it was you, register again with another name.
+
+        -- 
+        id.example.org
+        ");
+    }
+}

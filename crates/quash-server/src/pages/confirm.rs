@@ -1,0 +1,78 @@
+//! `GET /verify?token=…` and `GET /email?token=…`: a button. `POST`: confirms the address, or gives the account another.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{RawQuery, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use quash_core::model::Purpose;
+use quash_service::MailProof;
+use zeroize::Zeroizing;
+
+use super::{message, page, refused, token_in};
+use crate::body::{Fields, Take};
+use crate::door::Door;
+
+#[derive(Template)]
+#[template(path = "confirm.html")]
+struct Form<'a> {
+    title: &'a str,
+    text: &'a str,
+    action: &'a str,
+    button: &'a str,
+    token: &'a str,
+}
+
+pub(crate) async fn show_verification(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
+    let (title, text) = ("Confirm your e-mail address", "You can sign in once your address is confirmed.");
+    let token = token_in(query.as_deref());
+    let form = Form { title, text, action: "verify", button: "Confirm this address", token: &token };
+    show(&door, Purpose::Verification, &form).await
+}
+
+pub(crate) async fn show_email(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
+    let title = "Use this e-mail address for your account";
+    let text = "Your account will have this address instead of the one before. All devices that are signed in will be signed out.";
+    let token = token_in(query.as_deref());
+    let form = Form { title, text, action: "email", button: "Use this address", token: &token };
+    show(&door, Purpose::EmailChange, &form).await
+}
+
+/// Shows the button. Nothing is used up.
+async fn show(door: &Door, purpose: Purpose, form: &Form<'_>) -> Response {
+    match door.service.look_at_link(form.token, purpose).await {
+        Ok(()) => page(StatusCode::OK, form),
+        Err(failure) => refused(&door.fault(&failure)),
+    }
+}
+
+pub(crate) async fn send_verification(State(door): State<Arc<Door>>, request: Request) -> Response {
+    let proof = match sent(request).await {
+        Ok(proof) => proof,
+        Err(answer) => return *answer,
+    };
+    match door.service.confirm_verification(&proof).await {
+        Ok(()) => message(StatusCode::OK, "Your e-mail address is confirmed", "You can sign in now."),
+        Err(failure) => refused(&door.fault(&failure)),
+    }
+}
+
+pub(crate) async fn send_email(State(door): State<Arc<Door>>, request: Request) -> Response {
+    let proof = match sent(request).await {
+        Ok(proof) => proof,
+        Err(answer) => return *answer,
+    };
+    match door.service.confirm_email_change(&proof, None).await {
+        Ok(()) => {
+            message(StatusCode::OK, "Your account has a new e-mail address", "All devices have been signed out. Please sign in again.")
+        }
+        Err(failure) => refused(&door.fault(&failure)),
+    }
+}
+
+/// What the button sends. A missing token is none that is good.
+async fn sent(request: Request) -> Result<MailProof, Box<Response>> {
+    let mut fields = Fields::read(request).await.map_err(|fault| Box::new(refused(&fault.into())))?;
+    Ok(MailProof::Link(Zeroizing::new(fields.text("token", Take::Trimmed, usize::MAX))))
+}

@@ -1,0 +1,89 @@
+//! The pages that links in mails open: a button that sends, so that whoever only fetches a link uses nothing up. They need no
+//! script, load nothing from elsewhere, and lead nowhere.
+
+pub(crate) mod confirm;
+pub(crate) mod reset;
+
+use askama::Template;
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+
+use crate::answer::with_header;
+use crate::code::Code;
+use crate::error::Fault;
+
+/// Where a password is reset.
+pub(crate) const RESET: &str = "/reset";
+/// Where an address is confirmed.
+pub(crate) const VERIFY: &str = "/verify";
+/// Where another address is confirmed.
+pub(crate) const EMAIL: &str = "/email";
+/// The stylesheet of all pages.
+pub(crate) const STYLE: &str = "/pages.css";
+
+/// Pages and mails look alike: one stylesheet.
+pub(crate) const STYLESHEET: &str = include_str!("../../templates/style.css");
+
+const POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
+
+/// A page that only says something.
+#[derive(Template)]
+#[template(path = "message.html")]
+struct Message<'a> {
+    title: &'a str,
+    text: &'a str,
+}
+
+/// Something to be read, with nothing to do.
+fn message(status: StatusCode, title: &str, text: &str) -> Response {
+    page(status, &Message { title, text })
+}
+
+/// What a fault looks like to somebody who has followed a link.
+fn refused(fault: &Fault) -> Response {
+    let (title, text) = match fault.code() {
+        Code::LinkNotValid => (
+            "This link is not valid any more",
+            "It may have been used already, be too old, or a newer mail may have been sent. Ask for another mail, and use the link in that one.",
+        ),
+        Code::Unavailable | Code::Throttled => {
+            ("Please try again in a moment", "It could not be done just now. Nothing was changed, and the link is still good.")
+        }
+        _ => ("That did not work", "The request could not be understood. Open the link in the mail once more."),
+    };
+    let answer = message(fault.status(), title, text);
+    match fault.retry_after_secs() {
+        Some(secs) => with_header(answer, RETRY_AFTER, &secs.to_string()),
+        None => answer,
+    }
+}
+
+fn page(status: StatusCode, page: &impl Template) -> Response {
+    // The templates are made of texts, which can always be written.
+    let mut answer = Response::new(Body::from(page.render().unwrap_or_default()));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    answer
+}
+
+/// The token in the address; of several, none.
+fn token_in(query: Option<&str>) -> String {
+    let mut tokens = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(name, _)| name == "token");
+    match (tokens.next(), tokens.next()) {
+        (Some((_, token)), None) => token.into_owned(),
+        _ => String::new(),
+    }
+}
+
+/// The stylesheet.
+pub(crate) async fn style() -> Response {
+    let answer = with_header(Response::new(Body::from(STYLESHEET)), CONTENT_TYPE, "text/css; charset=utf-8");
+    with_header(answer, CACHE_CONTROL, "public, max-age=3600")
+}

@@ -1,0 +1,132 @@
+//! The address that links in mails begin with. It is never taken from a request.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::origin::{Origin, OriginFault};
+
+/// Where clients reach quash: an origin, and a path where a proxy puts quash under one.
+///
+/// ```
+/// use quash_server::PublicUrl;
+/// assert_eq!(PublicUrl::parse("https://id.example.org/").map(|url| url.to_string()), Ok("https://id.example.org".into()));
+/// assert!(PublicUrl::parse("http://id.example.org").is_err());
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PublicUrl {
+    origin: Origin,
+    path: String,
+}
+
+/// Why a text is no such address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PublicUrlFault {
+    /// What stands before the path is no origin.
+    Origin(OriginFault),
+    /// It isn't encrypted, and not this machine's own.
+    Insecure,
+    /// The path has something else in it than letters, digits and `-._~`.
+    Path,
+}
+
+impl PublicUrl {
+    /// Reads an address; a slash at its end is dropped.
+    ///
+    /// # Errors
+    /// It is none that a link in a mail may begin with.
+    pub fn parse(text: &str) -> Result<Self, PublicUrlFault> {
+        let host = text.find("://").map_or(0, |at| at + 3);
+        let end = text[host..].find('/').map_or(text.len(), |at| host + at);
+        let origin = Origin::parse(&text[..end]).map_err(PublicUrlFault::Origin)?;
+        if !origin.as_str().starts_with("https://") && !is_loopback(&text[host..end]) {
+            return Err(PublicUrlFault::Insecure);
+        }
+        let path = text[end..].strip_suffix('/').unwrap_or(&text[end..]);
+        let is_segment = |segment: &str| {
+            !matches!(segment, "" | "." | "..") && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+        };
+        if !path.is_empty() && !path[1..].split('/').all(is_segment) {
+            return Err(PublicUrlFault::Path);
+        }
+        Ok(Self { origin, path: path.to_owned() })
+    }
+
+    /// The origin, as browsers send it.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Host and port: what mails call the site.
+    pub fn site(&self) -> &str {
+        self.origin.as_str().split_once("://").map_or(self.origin.as_str(), |(_, site)| site)
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin, self.path)
+    }
+}
+
+impl fmt::Display for PublicUrlFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Origin(fault) => fault.fmt(f),
+            Self::Insecure => f.write_str("is http and not this machine's: whoever is on the way could read the links"),
+            Self::Path => f.write_str("has a path with something else in it than letters, digits and -._~"),
+        }
+    }
+}
+
+impl std::error::Error for PublicUrlFault {}
+
+/// Whether a host, with or without a port, is this machine's own.
+fn is_loopback(place: &str) -> bool {
+    let host = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => place.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_begin_with_an_encrypted_address_or_this_machines_own() {
+        for (text, shown, site) in [
+            ("https://id.example.org", "https://id.example.org", "id.example.org"),
+            ("https://id.example.org:8443/auth/v2/", "https://id.example.org:8443/auth/v2", "id.example.org:8443"),
+            ("http://localhost:8000", "http://localhost:8000", "localhost:8000"),
+            ("http://127.0.0.1:8000/", "http://127.0.0.1:8000", "127.0.0.1:8000"),
+            ("http://[::1]:8000", "http://[::1]:8000", "[::1]:8000"),
+        ] {
+            let url = PublicUrl::parse(text).expect(text);
+            assert_eq!((url.to_string().as_str(), url.site()), (shown, site));
+        }
+        for text in [
+            "",
+            "id.example.org",
+            "https://",
+            "ftp://id.example.org",
+            "http://id.example.org",
+            "http://127.0.0.1.example.org",
+            "http://localhost.example.org",
+            "https://id.example.org?a",
+            "https://id.example.org/?a",
+            "https://id.example.org/#a",
+            "https://id.example.org//",
+            "https://id.example.org/a//b",
+            "https://id.example.org/../a",
+            "https://id.example.org/a b",
+            "https://dana@id.example.org",
+            "https://id.example.org/%2e",
+            "https://ID.example.org",
+            "https://*.example.org",
+            "null",
+        ] {
+            assert!(PublicUrl::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Requests that pages of other sites make browsers send.
+
+use http::HeaderName;
+use http::header::{HOST, ORIGIN};
+use quash_server::{DoorSettings, Origin, PublicUrl, Registration};
+use serde_json::json;
+
+use crate::support::{Call, Plan, World};
+
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const DOORS: [&str; 10] = [
+    "/v1/password-reset",
+    "/v1/password-reset/confirm",
+    "/v1/email-verification",
+    "/v1/email-verification/confirm",
+    "/v1/registration",
+    "/v1/me/email",
+    "/v1/me/email/confirm",
+    "/reset",
+    "/verify",
+    "/email",
+];
+
+async fn open() -> World {
+    let settings = DoorSettings {
+        public_url: PublicUrl::parse("https://id.example.org").ok(),
+        cors_origins: vec![Origin::parse("https://app.example.org").expect("an origin")],
+        registration: Registration::Open,
+        ..DoorSettings::default()
+    };
+    World::planned(Plan { settings, ..Plan::default() }).await
+}
+
+#[tokio::test]
+async fn a74_a_page_of_another_site_can_not_send_to_these_doors() {
+    let world = open().await;
+    let pair = world.sign_in("dana").await;
+    let hostile: [&[(HeaderName, &str)]; 9] = [
+        &[(SITE, "cross-site")],
+        &[(SITE, "same-site")],
+        &[(SITE, "cross-site"), (ORIGIN, "https://evil.example")],
+        &[(SITE, "same-origin"), (ORIGIN, "https://evil.example")],
+        &[(ORIGIN, "https://evil.example")],
+        &[(ORIGIN, "null")],
+        &[(ORIGIN, "https://id.example.org.evil.example")],
+        &[(ORIGIN, "https://id.example.org"), (ORIGIN, "https://evil.example")],
+        &[(SITE, "same-origin"), (SITE, "cross-site")],
+    ];
+    for path in DOORS {
+        for headers in hostile {
+            let call = Call::post(path).bearer(&pair.access).header(HOST, "id.example.org").json(&json!({ "email": "dana@example.org" }));
+            let call = headers.iter().fold(call, |call, (name, value)| call.header(name.clone(), value));
+            let answer = world.send(call).await;
+            assert_eq!((answer.status, answer.json()["code"].as_str()), (403, Some("cross_site")), "{path} {headers:?}");
+        }
+    }
+    assert!(world.mails().await.is_empty());
+}
+
+#[tokio::test]
+async fn a74_our_own_pages_named_origins_and_what_is_no_browser_may_send() {
+    let world = open().await;
+    let friendly: [&[(HeaderName, &str)]; 7] = [
+        &[],
+        &[(SITE, "same-origin"), (ORIGIN, "https://id.example.org")],
+        &[(ORIGIN, "https://id.example.org")],
+        &[(SITE, "none")],
+        &[(SITE, "cross-site"), (ORIGIN, "https://app.example.org")],
+        &[(ORIGIN, "https://app.example.org")],
+        &[(SITE, "same-origin"), (ORIGIN, "http://127.0.0.1:8000"), (HOST, "127.0.0.1:8000")],
+    ];
+    for headers in friendly {
+        let call = Call::post("/v1/password-reset").json(&json!({ "username": "nobody" }));
+        let call = headers.iter().fold(call, |call, (name, value)| call.header(name.clone(), value));
+        assert_eq!(world.send(call).await.status, 202, "{headers:?}");
+    }
+    // A link is followed from wherever the mail is read.
+    let call = Call::get("/reset?token=none").header(SITE, "cross-site");
+    assert_eq!(world.send(call).await.status, 400);
+}
+
+#[tokio::test]
+async fn a74_a_body_that_any_form_can_send_without_asking_is_not_json() {
+    let world = open().await;
+    for media_type in ["text/plain", "text/plain; charset=utf-8", ""] {
+        let call = Call::post("/v1/password-reset").body(media_type, json!({ "username": "dana" }).to_string());
+        assert_eq!(world.send(call).await.status, 415, "{media_type}");
+    }
+}

@@ -1,0 +1,136 @@
+//! Giving an account another address.
+
+use quash_core::model::MailKind;
+use serde_json::{Value, json};
+
+use crate::flow;
+use crate::support::{Answer, Call, PASSWORD, Pair, World, code, kinds_and_places, link};
+
+async fn change(world: &World, pair: &Pair, email: &str, password: &str) -> Answer {
+    let body = json!({ "email": email, "password": password });
+    world.send(Call::post("/v1/me/email").bearer(&pair.access).json(&body)).await
+}
+
+async fn confirm(world: &World, pair: &Pair, body: &Value) -> Answer {
+    world.send(Call::post("/v1/me/email/confirm").bearer(&pair.access).json(body)).await
+}
+
+#[tokio::test]
+async fn an_address_counts_once_it_is_confirmed_and_then_all_sessions_end() {
+    let world = World::open().await;
+    let (pair, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
+    let answer = change(&world, &pair, "new@example.org", PASSWORD).await;
+    insta::assert_snapshot!(answer.brief(), @r#"202 {"flow":"<id>"}"#);
+    let mails = world.mails().await;
+    let mut told = kinds_and_places(&mails);
+    told.sort_by_key(|(_, to)| *to);
+    assert_eq!(told, [(MailKind::EmailChangeAsked, "dana@example.org"), (MailKind::EmailChange, "new@example.org")]);
+    assert_eq!(world.me(&pair.access).await.json()["email"], "dana@example.org");
+    world.assert_live(&other).await;
+    let letter = mails.iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
+    assert_eq!(confirm(&world, &pair, &json!({ "flow": flow(&answer), "code": code(letter) })).await.status, 200);
+    assert_eq!(world.refresh(&pair.refresh).await.reason().as_deref(), Some("email_changed"));
+    world.assert_dead(&pair).await;
+    world.assert_dead(&other).await;
+    assert_eq!(kinds_and_places(&world.mails().await), [(MailKind::EmailWasChanged, "dana@example.org")]);
+    let me = world.me(&world.sign_in("dana").await.access).await.json();
+    assert_eq!((me["email"].as_str(), me["email_verified"].as_bool()), (Some("new@example.org"), Some(true)));
+}
+
+#[tokio::test]
+async fn a69_an_address_is_changed_with_the_password_alone() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    world.hashes();
+    insta::assert_snapshot!(change(&world, &pair, "new@example.org", "wrong").await, @r#"
+    403
+    content-type: application/problem+json
+    cache-control: no-store
+
+    {"type":"/docs/errors/wrong_password","title":"Wrong password","status":403,"detail":"The password is wrong.","code":"wrong_password"}
+    "#);
+    assert_eq!(world.hashes(), 1);
+    assert_eq!(world.send(Call::post("/v1/me/email").bearer(&pair.access).json(&json!({ "email": "new@example.org" }))).await.status, 400);
+    assert_eq!(world.send(Call::post("/v1/me/email").json(&json!({ "email": "new@example.org", "password": PASSWORD }))).await.status, 401);
+    let refresh = Pair { access: pair.refresh.clone(), refresh: String::new() };
+    assert_eq!(change(&world, &refresh, "new@example.org", PASSWORD).await.status, 401);
+    assert!(world.mails().await.is_empty());
+    assert_eq!(world.me(&pair.access).await.json()["email"], "dana@example.org");
+}
+
+#[tokio::test]
+async fn a16_an_address_that_is_none_is_told_before_the_password_is_looked_at() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    world.hashes();
+    for email in ["a@b@c", "a@example.org\r\nBcc: b@example.org", "a@example.org,b@example.org", "a@localhost"] {
+        let answer = change(&world, &pair, email, PASSWORD).await;
+        assert_eq!((answer.status, answer.json()["errors"]["email"].is_array()), (400, true), "{email}");
+    }
+    assert_eq!((world.hashes(), world.mails().await.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a68_of_two_changes_the_later_one_counts_and_others_links_do_not() {
+    let world = World::open().await;
+    world.add("max", Some("max@example.org"), true).await;
+    let (dana, max) = (world.sign_in("dana").await, world.sign_in("max").await);
+    let to_new = async |pair: &Pair, email: &str| {
+        assert_eq!(change(&world, pair, email, PASSWORD).await.status, 202);
+        let mails = world.mails().await;
+        link(mails.iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail"))
+    };
+    let first = to_new(&dana, "first@example.org").await;
+    let second = to_new(&dana, "second@example.org").await;
+    for token in [&first, "", " ", &"0".repeat(64)] {
+        assert_eq!(confirm(&world, &dana, &json!({ "token": token })).await.status, 400, "{token:?}");
+    }
+    assert_eq!(confirm(&world, &max, &json!({ "token": second })).await.status, 400, "another account's");
+    assert_eq!(world.me(&max.access).await.json()["email"], "max@example.org");
+    assert_eq!(confirm(&world, &dana, &json!({ "token": second })).await.status, 200);
+    let dana = world.sign_in("dana").await;
+    assert_eq!(confirm(&world, &dana, &json!({ "token": second })).await.status, 400);
+    assert_eq!(world.me(&dana.access).await.json()["email"], "second@example.org");
+}
+
+#[tokio::test]
+async fn a68_a_verification_is_dead_once_the_address_is_another() {
+    let world = World::open().await;
+    world.add("max", Some("max@example.org"), false).await;
+    world.post("/v1/email-verification", &json!({ "username": "max" })).await;
+    let verification = link(&world.mails().await[0]);
+    // A password that was reset confirms the address, too.
+    crate::ask(&world, json!({ "username": "max" })).await;
+    crate::reset(&world, &link(&world.mails().await[0])).await;
+    world.mails().await;
+    let max = world.attempt("max", crate::NEW_PASSWORD).await.pair();
+    assert_eq!(change(&world, &max, "new@example.org", crate::NEW_PASSWORD).await.status, 202);
+    let letter = world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
+    assert_eq!(confirm(&world, &max, &json!({ "token": link(&letter) })).await.status, 200);
+    assert_eq!(world.post("/v1/email-verification/confirm", &json!({ "token": verification })).await.status, 400);
+    assert_eq!(world.me(&world.attempt("max", crate::NEW_PASSWORD).await.pair().access).await.json()["email"], "new@example.org");
+}
+
+#[tokio::test]
+async fn an_address_that_is_somebodys_is_answered_alike_and_its_owner_is_told() {
+    let world = World::open().await;
+    world.add("max", Some("max@example.org"), true).await;
+    let dana = world.sign_in("dana").await;
+    let free = change(&world, &dana, "new@example.org", PASSWORD).await;
+    world.mails().await;
+    let taken = change(&world, &dana, "MAX@example.org", PASSWORD).await;
+    assert_eq!(taken.to_string(), free.to_string());
+    let mails = world.mails().await;
+    assert!(kinds_and_places(&mails).contains(&(MailKind::AddressTaken, "max@example.org")), "{:?}", kinds_and_places(&mails));
+}
+
+#[tokio::test]
+async fn an_address_that_becomes_somebodys_meanwhile_is_not_given() {
+    let world = World::open().await;
+    let dana = world.sign_in("dana").await;
+    change(&world, &dana, "new@example.org", PASSWORD).await;
+    let letter = world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
+    world.add("max", Some("New@example.org"), true).await;
+    assert_eq!(confirm(&world, &dana, &json!({ "token": link(&letter) })).await.status, 400);
+    world.assert_live(&dana).await;
+}

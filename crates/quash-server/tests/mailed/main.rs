@@ -1,0 +1,41 @@
+//! What is done with a mail: resetting a password, confirming an address, registering, changing an address; at the doors
+//! and on the pages that links open.
+
+mod cross_site;
+mod email;
+mod outbox;
+mod pages;
+mod registration;
+mod reset;
+#[path = "../support/mod.rs"]
+mod support;
+mod verification;
+
+use serde_json::{Value, json};
+
+use support::{Answer, World};
+
+const NEW_PASSWORD: &str = "another horse, another staple";
+
+/// The id of a flow that a request was answered with.
+fn flow(answer: &Answer) -> String {
+    assert_eq!(answer.status, 202, "{answer}");
+    answer.json()["flow"].as_str().expect("a flow").to_owned()
+}
+
+/// Asks for a reset.
+async fn ask(world: &World, body: Value) -> String {
+    flow(&world.post("/v1/password-reset", &body).await)
+}
+
+/// Asks for a reset of dana's password, and gives the link.
+async fn danas_link(world: &World) -> String {
+    ask(world, json!({ "username": "dana" })).await;
+    let letter = world.mails().await.into_iter().find(|letter| letter.proof.is_some()).expect("a mail with a link");
+    support::link(&letter)
+}
+
+/// Sets a new password with a link.
+async fn reset(world: &World, link: &str) -> Answer {
+    world.post("/v1/password-reset/confirm", &json!({ "token": link, "new_password": NEW_PASSWORD })).await
+}

@@ -1,0 +1,315 @@
+//! Resetting a password.
+
+use quash_core::model::{AccountState, MailKind};
+use serde_json::json;
+
+use crate::support::{Call, Part, World, claims, code, kinds_and_places, link, millis, secs};
+use crate::{NEW_PASSWORD, ask, danas_link, flow, reset};
+
+#[tokio::test]
+async fn a67_a_reset_ends_every_session_tells_the_owner_and_signs_nobody_in() {
+    let world = World::open().await;
+    let (one, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
+    let link = danas_link(&world).await;
+    let answer = reset(&world, &link).await;
+    insta::assert_snapshot!(answer, @r#"
+    200
+    content-type: application/json
+    cache-control: no-store
+
+    {}
+    "#);
+    assert_eq!(world.refresh(&one.refresh).await.reason().as_deref(), Some("password_reset"));
+    world.assert_dead(&one).await;
+    world.assert_dead(&other).await;
+    assert_eq!(kinds_and_places(&world.mails().await), [(MailKind::PasswordWasReset, "dana@example.org")]);
+    assert_eq!(world.attempt("dana", crate::support::PASSWORD).await.status, 401);
+    world.assert_live(&world.attempt("dana", NEW_PASSWORD).await.pair()).await;
+}
+
+#[tokio::test]
+async fn a07_a_request_is_answered_alike_whoever_it_is_about() {
+    let world = World::open().await;
+    world.add("max", Some("max@example.org"), false).await;
+    world.add("lee", Some("lee@example.org"), true).await;
+    world.deactivate("lee").await;
+    world.hashes();
+    let mut answers = Vec::new();
+    let about = [
+        json!({ "username": "dana" }),
+        json!({ "email": "dana@example.org" }),
+        json!({ "email": " DANA@example.ORG " }),
+        json!({ "username": "nobody" }),
+        json!({ "email": "nobody@example.org" }),
+        json!({ "email": "no address" }),
+        json!({ "username": "noor" }),
+        json!({ "username": "max" }),
+        json!({ "email": "max@example.org" }),
+        json!({ "username": "lee" }),
+    ];
+    for body in &about {
+        answers.push(world.post("/v1/password-reset", body).await.to_string());
+    }
+    insta::assert_snapshot!(answers[0], @r#"
+    202
+    content-type: application/json
+    cache-control: no-store
+
+    {"flow":"<id>"}
+    "#);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    assert_eq!(world.hashes(), 0, "no request costs a hash");
+    let mails = world.mails().await;
+    assert_eq!(mails.iter().filter(|letter| letter.to == "dana@example.org").count(), 3);
+    assert_eq!(mails.iter().filter(|letter| letter.to == "max@example.org").count(), 2);
+    assert_eq!(mails.len(), 5);
+    // With the outbox full or the store away nothing tells them apart either.
+    world.store.break_part(Part::Writes, crate::support::Brittle::away());
+    let known = world.post("/v1/password-reset", &about[0]).await;
+    let unknown = world.post("/v1/password-reset", &about[3]).await;
+    assert_eq!((known.status, known.to_string()), (503, unknown.to_string()));
+}
+
+#[tokio::test]
+async fn a07_confirming_tells_nobody_whether_a_flow_is_anybodys() {
+    let world = World::open().await;
+    let known = ask(&world, json!({ "username": "dana" })).await;
+    let unknown = ask(&world, json!({ "username": "nobody" })).await;
+    let confirm = async |flow: &str| {
+        world.post("/v1/password-reset/confirm", &json!({ "flow": flow, "code": "00000-00000", "new_password": NEW_PASSWORD })).await
+    };
+    let mut answers = Vec::new();
+    for _ in 0..7 {
+        answers.push(confirm(&known).await.to_string());
+        answers.push(confirm(&unknown).await.to_string());
+    }
+    insta::assert_snapshot!(answers[0], @r#"
+    400
+    content-type: application/problem+json
+    cache-control: no-store
+
+    {"type":"/docs/errors/link_not_valid","title":"Link or code not valid","status":400,"detail":"The link or the code is not valid, or is not valid any more.","code":"link_not_valid"}
+    "#);
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(world.hashes(), 2, "only the two accounts were hashed");
+}
+
+#[tokio::test]
+async fn a63_a_link_is_used_once_and_of_twenty_at_once_one_succeeds() {
+    let world = World::open().await;
+    let link = danas_link(&world).await;
+    let uses = (0..20).map(|_| reset(&world, &link));
+    let mut statuses: Vec<u16> = join(uses).await.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], 200);
+    assert!(statuses[1..].iter().all(|status| *status == 400), "{statuses:?}");
+    assert_eq!(reset(&world, &link).await.status, 400);
+    assert_eq!(world.mails().await.len(), 1, "one reset is told");
+}
+
+#[tokio::test]
+async fn a63_a_code_is_used_once_within_ten_minutes_and_five_tries() {
+    let world = World::open().await;
+    let confirm = async |flow: &str, code: &str| {
+        world.post("/v1/password-reset/confirm", &json!({ "flow": flow, "code": code, "new_password": NEW_PASSWORD })).await.status
+    };
+    let first = ask(&world, json!({ "email": "dana@example.org" })).await;
+    let letter = world.mails().await.remove(0);
+    for _ in 0..4 {
+        assert_eq!(confirm(&first, "AAAAA-AAAAA").await, 400);
+    }
+    world.wait(millis(599_999));
+    assert_eq!(confirm(&first, &code(&letter).to_lowercase()).await, 200);
+    assert_eq!(confirm(&first, &code(&letter)).await, 400);
+    // After five wrong ones the right one is none; the link still is one.
+    let second = ask(&world, json!({ "email": "dana@example.org" })).await;
+    let letter = world.mails().await.pop().expect("a mail");
+    for _ in 0..5 {
+        assert_eq!(confirm(&second, "AAAAA-AAAAA").await, 400);
+    }
+    assert_eq!(confirm(&second, &code(&letter)).await, 400);
+    assert_eq!(reset(&world, &link(&letter)).await.status, 200);
+    // A code is no good a moment later, nor with the flow of another request.
+    let third = ask(&world, json!({ "email": "dana@example.org" })).await;
+    let letter = world.mails().await.pop().expect("a mail");
+    let other = ask(&world, json!({ "email": "nobody@example.org" })).await;
+    assert_eq!(confirm(&other, &code(&letter)).await, 400);
+    assert_eq!(confirm("0", &code(&letter)).await, 400);
+    world.wait(secs(600));
+    assert_eq!(confirm(&third, &code(&letter)).await, 400);
+    assert_eq!(reset(&world, &link(&letter)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a63_of_many_guesses_at_once_five_are_looked_at() {
+    let world = World::open().await;
+    let flow = ask(&world, json!({ "username": "dana" })).await;
+    let letter = world.mails().await.remove(0);
+    let guess = |n: usize| {
+        let code = if n == 20 { code(&letter) } else { format!("{n:010}") };
+        let body = json!({ "flow": flow, "code": code, "new_password": NEW_PASSWORD });
+        let world = &world;
+        async move { world.post("/v1/password-reset/confirm", &body).await.status }
+    };
+    let statuses = join((0..40).map(guess)).await;
+    assert!(statuses.iter().all(|status| *status == 400), "the right one comes after five others: {statuses:?}");
+}
+
+#[tokio::test]
+async fn a72_a_link_lasts_an_hour() {
+    let world = World::open().await;
+    let link = danas_link(&world).await;
+    world.wait(millis(3_599_999));
+    assert_eq!(world.send(Call::get(&format!("/reset?token={link}"))).await.status, 200);
+    world.wait(millis(1));
+    assert_eq!(world.send(Call::get(&format!("/reset?token={link}"))).await.status, 400);
+    assert_eq!(reset(&world, &link).await.status, 400);
+}
+
+#[tokio::test]
+async fn a64_older_links_are_dead_after_a_newer_request() {
+    let world = World::open().await;
+    let (first, second) = (danas_link(&world).await, danas_link(&world).await);
+    assert_eq!(reset(&world, &first).await.status, 400);
+    assert_eq!(reset(&world, &second).await.status, 200);
+}
+
+#[tokio::test]
+async fn a64_links_are_dead_once_the_password_or_the_address_is_another() {
+    use quash_core::decide::edit_account;
+    use quash_core::model::{AccountBy, AccountFields, Actor, Change, Email, PasswordHash, Road};
+    use quash_store::Store;
+    let changed = [
+        (
+            Road::PasswordChanged,
+            AccountFields { password: Some(Some(PasswordHash::new("cheap$another".into()))), ..AccountFields::default() },
+        ),
+        (Road::EmailChanged, AccountFields { email: Some(Email::parse("new@example.org").ok()), ..AccountFields::default() }),
+        (Road::EmailChanged, AccountFields { email: Some(None), ..AccountFields::default() }),
+    ];
+    for (road, fields) in changed {
+        let world = World::open().await;
+        let link = danas_link(&world).await;
+        let by = AccountBy::Name("dana".into());
+        let account = world.store.account(&by, world.service.now()).await.expect("a look").account.expect("dana");
+        let (policy, scopes) = (world.service.policy(), world.service.guard().scopes());
+        let edit = edit_account(&account, road, fields, Actor::Owner.into(), policy, scopes, world.service.now());
+        world.store.commit(Change::EditAccount(Box::new(edit))).await.expect("it holds");
+        assert_eq!(reset(&world, &link).await.status, 400, "{road:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_lifts_a_lock_and_confirms_the_address_that_the_mail_went_to() {
+    let world = World::open().await;
+    world.add("max", Some("max@example.org"), false).await;
+    world.put("max", AccountState::Locked { until: quash_core::model::Timestamp::from_secs(crate::support::START + 3600) }).await;
+    ask(&world, json!({ "username": "max" })).await;
+    assert_eq!(reset(&world, &link(&world.mails().await[0])).await.status, 200);
+    let pair = world.attempt("max", NEW_PASSWORD).await.pair();
+    assert_eq!(world.me(&pair.access).await.json()["email_verified"], true);
+    assert_eq!(claims(&pair.access)["user_id"], "max");
+}
+
+#[tokio::test]
+async fn a_deactivated_account_is_not_reset() {
+    let world = World::open().await;
+    let link = danas_link(&world).await;
+    world.deactivate("dana").await;
+    assert_eq!(reset(&world, &link).await.status, 400);
+    ask(&world, json!({ "username": "dana" })).await;
+    assert!(world.mails().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_password_that_is_not_taken_leaves_the_link_as_it_is() {
+    let world = World::open().await;
+    let link = danas_link(&world).await;
+    let answer = world.post("/v1/password-reset/confirm", &json!({ "token": link, "new_password": "short" })).await;
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("password_refused")));
+    assert_eq!(reset(&world, &link).await.status, 200);
+}
+
+#[tokio::test]
+async fn a15_a_mail_goes_to_the_address_as_it_is_stored() {
+    let world = World::open().await;
+    for typed in ["Dana@example.org", "\u{ff24}ana@example.org", "dana@EXAMPLE.org"] {
+        ask(&world, json!({ "email": typed })).await;
+    }
+    let mails = world.mails().await;
+    assert!(mails.len() == 3 && mails.iter().all(|letter| letter.to == "dana@example.org"));
+    ask(&world, json!({ "email": "dan\u{131}@example.org" })).await;
+    assert!(world.mails().await.is_empty());
+}
+
+#[tokio::test]
+async fn a71_an_address_gets_five_mails_an_hour_and_the_link_before_stays_good() {
+    let world = World::open().await;
+    let bodies = (0..100).map(|n| if n % 2 == 0 { json!({ "username": "dana" }) } else { json!({ "email": "dana@example.org" }) });
+    let answers = join(bodies.map(|body| {
+        let world = &world;
+        async move { world.post("/v1/password-reset", &body).await.to_string() }
+    }))
+    .await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    let mails = world.mails().await;
+    assert_eq!(mails.len(), 5);
+    let statuses = join(mails.iter().map(|letter| {
+        let (world, link) = (&world, link(letter));
+        async move { world.send(Call::get(&format!("/reset?token={link}"))).await.status }
+    }))
+    .await;
+    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "the newest that was mailed");
+    world.wait(secs(3600));
+    ask(&world, json!({ "username": "dana" })).await;
+    assert_eq!(world.mails().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a70_a_link_is_good_for_its_purpose_alone_and_a_token_for_none() {
+    let world = World::open().await;
+    world.add("max", Some("max@example.org"), false).await;
+    let reset_link = danas_link(&world).await;
+    let requested = world.post("/v1/email-verification", &json!({ "username": "max" })).await;
+    let letter = world.mails().await.remove(0);
+    let access = world.sign_in("dana").await.access;
+    for token in [&link(&letter), &access, "", " ", "null", &"A".repeat(64), &"A".repeat(10_000)] {
+        assert_eq!(reset(&world, token).await.status, 400, "{token}");
+    }
+    for token in [&reset_link, &access] {
+        assert_eq!(world.post("/v1/email-verification/confirm", &json!({ "token": token })).await.status, 400);
+        let call = Call::post("/v1/me/email/confirm").bearer(&access).json(&json!({ "token": token }));
+        assert_eq!(world.send(call).await.status, 400);
+        for page in ["/verify", "/email"] {
+            assert_eq!(world.send(Call::get(&format!("{page}?token={token}"))).await.status, 400);
+        }
+    }
+    let body = json!({ "flow": flow(&requested), "code": code(&letter), "new_password": NEW_PASSWORD });
+    assert_eq!(world.post("/v1/password-reset/confirm", &body).await.status, 400);
+    assert_eq!(world.me(&link(&letter)).await.status, 401);
+    assert_eq!(reset(&world, &reset_link).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let world = World::open().await;
+    insta::assert_snapshot!(world.post("/v1/password-reset", &json!({})).await.brief(), @r#"400 {"type":"/docs/errors/invalid_request","title":"Invalid request","status":400,"detail":"A field is missing or wrong.","code":"invalid_request","errors":{"email":["This field is required."]}}"#);
+    insta::assert_snapshot!(world.post("/v1/password-reset/confirm", &json!({ "flow": 1, "code": [] })).await.json()["errors"], @r#"{"code":["Not a valid string."],"new_password":["This field is required."]}"#);
+}
+
+/// All at once.
+async fn join<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    std::future::poll_fn(|context| {
+        for (future, done) in &mut waiting {
+            if done.is_none()
+                && let std::task::Poll::Ready(value) = future.as_mut().poll(context)
+            {
+                *done = Some(value);
+            }
+        }
+        if waiting.iter().all(|(_, done)| done.is_some()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, done)| done).collect()
+}

@@ -1,0 +1,64 @@
+//! Confirming an address.
+
+use quash_core::model::MailKind;
+use serde_json::json;
+
+use crate::flow;
+use crate::support::{PASSWORD, World, code, kinds_and_places, link, millis, secs};
+
+#[tokio::test]
+async fn a05_the_right_password_and_an_unverified_address_send_the_mail_again_once_a_minute() {
+    let world = World::open().await;
+    world.add("max", Some("max@example.org"), false).await;
+    assert_eq!(world.attempt("max", "wrong").await.status, 401);
+    assert!(world.mails().await.is_empty(), "a wrong password sends nothing");
+    let refused = world.attempt("max", PASSWORD).await;
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("email_not_verified")));
+    let first = world.mails().await;
+    assert_eq!(kinds_and_places(&first), [(MailKind::Verification, "max@example.org")]);
+    world.wait(millis(59_999));
+    assert_eq!(world.attempt("max", PASSWORD).await.to_string(), refused.to_string());
+    assert!(world.mails().await.is_empty());
+    world.wait(millis(1));
+    assert_eq!(world.attempt("max", PASSWORD).await.to_string(), refused.to_string());
+    let second = world.mails().await;
+    assert_eq!(second.len(), 1);
+    for (letter, status) in [(&first[0], 400), (&second[0], 200), (&second[0], 400)] {
+        assert_eq!(world.post("/v1/email-verification/confirm", &json!({ "token": link(letter) })).await.status, status);
+    }
+    world.assert_live(&world.sign_in("max").await).await;
+}
+
+#[tokio::test]
+async fn a07_a_request_is_answered_alike_and_mails_only_what_is_to_be_confirmed() {
+    let world = World::open().await;
+    world.add("max", Some("max@example.org"), false).await;
+    let mut answers = Vec::new();
+    for body in [
+        json!({ "username": "max" }),
+        json!({ "email": "max@example.org" }),
+        json!({ "username": "dana" }),
+        json!({ "username": "noor" }),
+        json!({ "email": "?" }),
+    ] {
+        answers.push(world.post("/v1/email-verification", &body).await.to_string());
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    assert_eq!(world.mails().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_code_confirms_an_address_and_sessions_go_on() {
+    let world = World::open().await;
+    world.add("max", Some("max@example.org"), true).await;
+    let pair = world.sign_in("max").await;
+    world.add("lee", Some("lee@example.org"), false).await;
+    let id = flow(&world.post("/v1/email-verification", &json!({ "email": "lee@example.org" })).await);
+    let body = json!({ "flow": id, "code": code(&world.mails().await[0]) });
+    insta::assert_snapshot!(world.post("/v1/email-verification/confirm", &body).await.brief(), @"200 {}");
+    assert_eq!(world.post("/v1/email-verification/confirm", &body).await.status, 400);
+    world.assert_live(&world.sign_in("lee").await).await;
+    world.assert_live(&pair).await;
+    world.wait(secs(1));
+    assert!(world.mails().await.is_empty());
+}

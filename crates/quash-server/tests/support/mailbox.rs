@@ -1,0 +1,52 @@
+//! Where mails go in tests: kept in order, or refused as a test wants it.
+
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use quash_core::model::MailKind;
+use quash_service::{Letter, Post, PostFault};
+
+/// A post that keeps what it is given.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    letters: Mutex<Vec<Letter>>,
+    faults: Mutex<Vec<PostFault>>,
+}
+
+impl Mailbox {
+    /// What came since the last time.
+    pub(crate) fn taken(&self) -> Vec<Letter> {
+        std::mem::take(&mut self.letters.lock().expect("a mailbox"))
+    }
+
+    /// The next mails fail like this, the last of them first. What may have been sent is kept.
+    pub(crate) fn fail(&self, faults: impl IntoIterator<Item = PostFault>) {
+        self.faults.lock().expect("a mailbox").extend(faults);
+    }
+}
+
+#[async_trait]
+impl Post for Mailbox {
+    async fn send(&self, letter: &Letter) -> Result<(), PostFault> {
+        let fault = self.faults.lock().expect("a mailbox").pop();
+        if !matches!(fault, Some(PostFault::NotNow(_) | PostFault::Never(_))) {
+            self.letters.lock().expect("a mailbox").push(letter.clone());
+        }
+        fault.map_or(Ok(()), Err)
+    }
+}
+
+/// What a mail's link holds.
+pub(crate) fn link(letter: &Letter) -> String {
+    letter.proof.as_ref().expect("a link").link.to_string()
+}
+
+/// What a mail's code is.
+pub(crate) fn code(letter: &Letter) -> String {
+    letter.proof.as_ref().expect("a code").code.to_string()
+}
+
+/// What mails say, and to whom.
+pub(crate) fn kinds_and_places(letters: &[Letter]) -> Vec<(MailKind, &str)> {
+    letters.iter().map(|letter| (letter.kind, letter.to.as_str())).collect()
+}

@@ -1,0 +1,19 @@
+//! Mail: what is asked to be mailed, what its reader may do with it, and the way out of the house. What a mail says is made
+//! by whoever sends it; when and whether a link is good is decided in quash-core.
+
+mod flows;
+
+mod reset;
+
+mod verification;
+
+mod registration;
+
+mod email;
+
+mod outbox;
+
+pub use flows::{MailProof, Whom};
+pub(crate) use outbox::Outbox;
+pub use outbox::{Letter, LetterProof, Post, PostFault};
+pub use registration::{NewRegistration, RegisterFault};

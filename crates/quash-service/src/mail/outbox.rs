@@ -1,0 +1,204 @@
+//! The way out: mails that are due are given to whoever sends them, again and again until they are sent, with more time
+//! between each. No answer waits for that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quash_core::model::{Change, Digest, Mail, MailKind, MailOutcome, Timestamp, limits};
+use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
+
+use crate::desk::{Desk, Service};
+use crate::failure::Failure;
+
+/// A mail on its way out.
+#[derive(Clone)]
+pub struct Letter {
+    /// What it says.
+    pub kind: MailKind,
+    /// Where it goes.
+    pub to: String,
+    /// A name of its own: whoever gets it twice can tell.
+    pub id: String,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// What its reader needs, if there is something to do.
+    pub proof: Option<LetterProof>,
+}
+
+/// What a mail's reader needs to do something.
+#[derive(Clone)]
+pub struct LetterProof {
+    /// What stands in the link.
+    pub link: Zeroizing<String>,
+    /// The code.
+    pub code: Zeroizing<String>,
+}
+
+/// What sends mails.
+#[async_trait]
+pub trait Post: Send + Sync {
+    /// Sends one, or says why not. It must come to an end.
+    async fn send(&self, letter: &Letter) -> Result<(), PostFault>;
+}
+
+/// Why a mail wasn't sent.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PostFault {
+    /// It surely wasn't; it may be later.
+    #[error("not now: {0}")]
+    NotNow(String),
+    /// It surely wasn't, and never will be.
+    #[error("never: {0}")]
+    Never(String),
+    /// It may have been.
+    #[error("nobody knows: {0}")]
+    Doubtful(String),
+}
+
+/// What the desk keeps about mails.
+pub(crate) struct Outbox {
+    woken: Notify,
+    turns: Vec<Mutex<()>>,
+}
+
+/// How many readers can be asked for at once.
+const TURNS: usize = 64;
+/// How many mails are on their way at a time.
+const AT_ONCE: u32 = 8;
+/// How long the first failure waits; each further one waits twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// How long any failure waits at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// How often the outbox is looked into where nothing is due.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { woken: Notify::new(), turns: (0..TURNS).map(|_| Mutex::default()).collect() }
+    }
+}
+
+impl Outbox {
+    /// There is a new mail.
+    pub(crate) fn wake(&self) {
+        self.woken.notify_one();
+    }
+
+    /// Waits until nobody else asks for this reader.
+    pub(crate) async fn turn(&self, whom: Digest) -> MutexGuard<'_, ()> {
+        self.turns[usize::from(whom.0[0]) % TURNS].lock().await
+    }
+}
+
+impl Service {
+    /// Sends mails for as long as the process runs.
+    pub async fn deliver(&self, post: Arc<dyn Post>) {
+        let outbox = &self.desk.outbox;
+        loop {
+            let pause = match self.deliver_due(&post).await {
+                Ok(pause) => pause,
+                Err(failure) => {
+                    tracing::warn!(?failure, "mails could not be looked at");
+                    LOOK_AGAIN
+                }
+            };
+            // A new mail or the next one's time, whichever comes first.
+            let _ = tokio::time::timeout(pause, outbox.woken.notified()).await;
+        }
+    }
+
+    /// Tries to send all that is due, and says how long there is nothing to do then.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn deliver_due(&self, post: &Arc<dyn Post>) -> Result<Duration, Failure> {
+        loop {
+            let due = self.desk.store.mails_due(self.desk.clock.now(), AT_ONCE).await?;
+            if due.is_empty() {
+                break;
+            }
+            let mut sending = JoinSet::new();
+            for mail in due {
+                let (desk, post) = (Arc::clone(&self.desk), Arc::clone(post));
+                sending.spawn(async move { desk.send(&mail, &*post).await });
+            }
+            // All come to their end before the first failure is told: who is cut off has perhaps been sent.
+            let sent = sending.join_all().await;
+            sent.into_iter().collect::<Result<(), Failure>>()?;
+        }
+        let next = self.desk.store.mails_due(Timestamp::from_millis(i64::MAX), 1).await?;
+        Ok(next.first().map_or(LOOK_AGAIN, |mail| mail.due_at.since(self.desk.clock.now()).min(LOOK_AGAIN)))
+    }
+}
+
+impl Desk {
+    /// Tries to send one mail. That it is tried is written before: a process that ends meanwhile has perhaps sent it.
+    async fn send(&self, mail: &Mail, post: &dyn Post) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let Some(letter) = self.letter(mail).filter(|_| now < mail.keep_until && mail.doubts < limits::MAIL_DOUBTS) else {
+            if mail.to.is_some() {
+                tracing::warn!(
+                    kind = mail.kind.as_str(),
+                    attempts = mail.attempts,
+                    "a mail was not sent in time, or may have been twice, and is dropped"
+                );
+            }
+            return self.settle(Change::DropMail(mail.id)).await;
+        };
+        let due_at = now + pause(mail.attempts);
+        self.store.commit(Change::TryMail { mail: mail.id, attempts: mail.attempts, due_at }).await?;
+        let attempts = mail.attempts + 1;
+        let settled = |outcome| Change::SettleMail { mail: mail.id, attempts, outcome };
+        match post.send(&letter).await {
+            Ok(()) => self.settle(settled(MailOutcome::Sent(self.clock.now()))).await,
+            Err(fault) => {
+                tracing::warn!(kind = mail.kind.as_str(), attempts, %fault, "a mail was not sent");
+                match fault {
+                    PostFault::NotNow(_) => self.settle(settled(MailOutcome::NotSent)).await,
+                    PostFault::Never(_) => self.settle(Change::DropMail(mail.id)).await,
+                    // What was written before says so.
+                    PostFault::Doubtful(_) => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Writes what has become of a mail. One that is gone meanwhile has had its time.
+    async fn settle(&self, change: Change) -> Result<(), Failure> {
+        match self.store.commit(change).await {
+            Ok(_) | Err(quash_store::StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a mail says; nothing where it goes nowhere.
+    fn letter(&self, mail: &Mail) -> Option<Letter> {
+        let to = mail.to.clone()?;
+        let proof = match (mail.flow, mail.kind.purpose()) {
+            (Some(flow), Some(purpose)) => {
+                Some(LetterProof { link: self.flow_key.link(flow, purpose), code: self.flow_key.code(flow, purpose) })
+            }
+            _ => None,
+        };
+        Some(Letter { kind: mail.kind, to, id: mail.id.to_string(), at: mail.created_at, proof })
+    }
+}
+
+/// How long after an attempt the next one is made.
+fn pause(attempts: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pause_is_twice_as_long_as_the_one_before_up_to_a_bound() {
+        let pauses: Vec<u64> = [0, 1, 2, 8, 9, u32::MAX].map(|attempts| pause(attempts).as_secs()).to_vec();
+        assert_eq!(pauses, [2, 4, 8, 512, 600, 600]);
+    }
+}

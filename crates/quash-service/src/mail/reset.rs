@@ -1,0 +1,44 @@
+//! Setting another password with a mail.
+
+use quash_core::decide::{judge_flow, reset_by_mail};
+use quash_core::model::{Account, AccountState, Email, FlowId, MailKind, Purpose, Refusal};
+use zeroize::Zeroizing;
+
+use super::flows::{MailProof, Whom};
+use crate::desk::Service;
+use crate::failure::Failure;
+use crate::passwords::check_new_password;
+
+impl Service {
+    /// Asks for the mail with which a password is reset. Who it is about can't be told from the answer: there may be no such
+    /// account, it may be deactivated, or have no address.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn request_reset(&self, whom: &Whom) -> Result<FlowId, Failure> {
+        let is_wanted = |account: &Account| !matches!(account.state, AccountState::Deactivated { .. });
+        self.desk.ask_for(whom, Purpose::Reset, MailKind::Reset, is_wanted).await
+    }
+
+    /// Sets another password. All sessions end; nobody is signed in by that.
+    ///
+    /// # Errors
+    /// The proof is none, the password isn't taken, or it can't be done now.
+    pub async fn confirm_reset(&self, proof: &MailProof, password: Zeroizing<String>) -> Result<(), Failure> {
+        let desk = &*self.desk;
+        let id = desk.flow_of(proof, Purpose::Reset).await?;
+        let loaded = desk.store.flow(id).await?;
+        let (_, account) = judge_flow(&loaded, Purpose::Reset, &desk.flow_key, desk.clock.now())?;
+        let own: Vec<&str> = [Some(account.username.shown()), account.email.as_ref().map(|email: &Email| email.shown.as_str())]
+            .into_iter()
+            .flatten()
+            .collect();
+        check_new_password(&password, &own).map_err(Refusal::PasswordRefused)?;
+        let hash = desk.passwords.hash(password, &*desk.entropy).await?;
+        let scopes = desk.guard.scopes();
+        desk.use_flow(id, Purpose::Reset, |flow, account, now| {
+            Ok(reset_by_mail(flow, account, hash.clone(), &desk.flow_key, &desk.policy, scopes, now, &*desk.entropy))
+        })
+        .await
+    }
+}

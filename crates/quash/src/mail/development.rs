@@ -1,0 +1,34 @@
+//! Mails for whoever develops: a marked line on standard error. It never goes through the log, which is kept and read by
+//! others.
+
+use async_trait::async_trait;
+use quash_server::{PublicUrl, write};
+use quash_service::{Letter, Post, PostFault};
+
+use crate::output;
+
+/// Writes mails to standard error.
+pub(super) struct StandardError {
+    url: PublicUrl,
+}
+
+impl StandardError {
+    pub(super) fn new(url: PublicUrl) -> Self {
+        Self { url }
+    }
+}
+
+#[async_trait]
+impl Post for StandardError {
+    async fn send(&self, letter: &Letter) -> Result<(), PostFault> {
+        let written = write(letter, &self.url);
+        let mut line = format!("[development mail] to {}: {}", letter.to, written.subject);
+        // A line for each: what is said once more is what there is to do.
+        if let Some(proof) = &letter.proof {
+            let link = written.text.lines().find(|line| line.contains("?token=")).unwrap_or_default();
+            line.push_str(&format!(": {link} (code {})", *proof.code));
+        }
+        output::note(&line);
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! Mails by SMTP (RFC 5321): one connection for each. What the server says is told by its number alone, since its words may
+//! repeat an address.
+
+use std::fmt::Display;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::{Address, Message};
+use quash_core::model::Clock;
+use quash_server::{PublicUrl, Written, write};
+use quash_service::{Letter, Post, PostFault};
+
+use crate::clock::SystemClock;
+use crate::error::CommandError;
+use crate::settings::{Encryption, SmtpSettings};
+
+/// Hands mails to an SMTP server.
+pub(super) struct Smtp {
+    settings: SmtpSettings,
+    url: PublicUrl,
+    tls: Option<TlsParameters>,
+}
+
+/// How long a step may take: to connect and to encrypt, each command.
+const STEP: Duration = Duration::from_secs(10);
+/// How long the server may take to answer for a mail that it was given.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+impl Smtp {
+    /// The way to a server.
+    ///
+    /// # Errors
+    /// Certificates that this machine trusts can't be had.
+    pub(super) fn new(settings: SmtpSettings, url: PublicUrl) -> Result<Self, CommandError> {
+        let tls = match settings.encryption {
+            Encryption::None => None,
+            Encryption::Tls | Encryption::StartTls => Some(TlsParameters::new_rustls(settings.host.clone()).map_err(|error| {
+                CommandError::failure(format!("mails can't be sent with TLS: {error}"))
+                    .hint("install the certificates of authorities, on Debian ca-certificates")
+            })?),
+        };
+        Ok(Self { settings, url, tls })
+    }
+
+    fn message(&self, letter: &Letter) -> Result<(Address, Vec<u8>), PostFault> {
+        let never = |what: &str| PostFault::Never(what.to_owned());
+        let to: Address = letter.to.parse().map_err(|_| never("the address can't be mailed to"))?;
+        if !letter.to.is_ascii() {
+            return Err(never("the address needs more than ASCII"));
+        }
+        let Written { subject, text, html } = write(letter, &self.url);
+        let message = Message::builder()
+            .from(self.settings.from.clone())
+            .to(Mailbox::new(None, to.clone()))
+            .subject(subject)
+            .date(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(SystemClock.now().as_millis()).unwrap_or(0)))
+            // The same each time: whoever gets it twice can tell.
+            .message_id(Some(format!("<{}@{}>", letter.id, self.settings.from.email.domain())))
+            // No machine need answer it (RFC 3834 5).
+            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+            .multipart(MultiPart::alternative_plain_html(text, html))
+            .map_err(|_| never("it can't be written"))?;
+        Ok((to, message.formatted()))
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, PostFault> {
+        let SmtpSettings { host, port, encryption, credentials, .. } = &self.settings;
+        let hello = ClientId::Domain(self.settings.from.email.domain().to_owned());
+        let at_once = self.tls.clone().filter(|_| *encryption == Encryption::Tls);
+        let place = (host.as_str(), *port);
+        let mut connection = step("connecting", AsyncSmtpConnection::connect_tokio1(place, Some(STEP), &hello, at_once, None)).await?;
+        if let (Encryption::StartTls, Some(tls)) = (encryption, &self.tls) {
+            if !connection.can_starttls() {
+                return Err(PostFault::NotNow("the server offers no STARTTLS".to_owned()));
+            }
+            step("STARTTLS", connection.starttls(tls.clone(), &hello)).await?;
+        }
+        if let Some((username, password)) = credentials {
+            let credentials = Credentials::new(username.clone(), password.expose().to_owned());
+            step("signing in", connection.auth(DEFAULT_MECHANISMS, &credentials)).await?;
+        }
+        Ok(connection)
+    }
+}
+
+#[async_trait]
+impl Post for Smtp {
+    async fn send(&self, letter: &Letter) -> Result<(), PostFault> {
+        let (to, message) = self.message(letter)?;
+        let mut connection = self.connect().await?;
+        let from = self.settings.from.email.clone();
+        step("MAIL", connection.command(Mail::new(Some(from), Vec::new()))).await?;
+        refusable("RCPT", connection.command(Rcpt::new(to, Vec::new()))).await?;
+        refusable("DATA", connection.command(Data)).await?;
+        // From here on it may have been taken though nobody says so.
+        match tokio::time::timeout(TAKEN_WITHIN, connection.message(&message)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) if error.is_transient() => return Err(PostFault::NotNow(said("the mail", &error))),
+            Ok(Err(error)) if error.is_permanent() => return Err(PostFault::Never(said("the mail", &error))),
+            Ok(Err(error)) => return Err(PostFault::Doubtful(said("the mail", &error))),
+            Err(_) => return Err(PostFault::Doubtful("no answer to the mail in time".to_owned())),
+        }
+        let _taken_already = tokio::time::timeout(GOODBYE, connection.quit()).await;
+        Ok(())
+    }
+}
+
+type SmtpError = lettre::transport::smtp::Error;
+
+/// A step before the mail is handed over: whatever goes wrong, it wasn't sent.
+async fn step<T>(name: &str, step: impl Future<Output = Result<T, SmtpError>>) -> Result<T, PostFault> {
+    match tokio::time::timeout(STEP, step).await {
+        Ok(done) => done.map_err(|error| PostFault::NotNow(said(name, &error))),
+        Err(_) => Err(PostFault::NotNow(format!("{name} took too long"))),
+    }
+}
+
+/// A step at which the server may say that it will never take this mail.
+async fn refusable<T>(name: &str, taken: impl Future<Output = Result<T, SmtpError>>) -> Result<T, PostFault> {
+    match tokio::time::timeout(STEP, taken).await {
+        Ok(Err(error)) if error.is_permanent() => Err(PostFault::Never(said(name, &error))),
+        Ok(done) => done.map_err(|error| PostFault::NotNow(said(name, &error))),
+        Err(_) => Err(PostFault::NotNow(format!("{name} took too long"))),
+    }
+}
+
+/// What went wrong, without the server's words.
+fn said(step: impl Display, error: &SmtpError) -> String {
+    match error.status() {
+        Some(code) => format!("{step}: {code}"),
+        None if error.is_tls() => format!("{step}: TLS failed"),
+        None if error.is_timeout() => format!("{step} took too long"),
+        None if error.is_client() => format!("{step}: the server does not offer what is needed"),
+        None => format!("{step}: the connection failed"),
+    }
+}

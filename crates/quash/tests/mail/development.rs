@@ -1,0 +1,79 @@
+//! Where mails go while nobody has said where: to standard error, or nowhere yet.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc::channel;
+
+use serde_json::json;
+
+use crate::support::{Server, quash};
+use crate::{NEW_PASSWORD, SOON, add_dana, ask, readiness, reset};
+
+#[test]
+fn on_a_machine_of_ones_own_a_link_is_a_marked_line_and_no_line_of_the_log() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let added =
+        crate::on(&data_dir, &["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"], crate::PASSWORD);
+    assert!(added.status.success(), "{}", added.stderr);
+    let mut command = quash();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json", "--data-dir"]).arg(&data_dir);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut first).expect("a line");
+    let url = first.trim().strip_prefix("quash is listening on ").expect("an address").to_owned();
+    let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    let (send, lines) = channel();
+    std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| send.send(line)));
+    let address = url.strip_prefix("http://").expect("http").parse().expect("an address");
+    let post = |path: &str, body: serde_json::Value| {
+        let headers = [("Content-Type", "application/json")];
+        crate::request(address, "POST", path, &headers, body.to_string().as_bytes()).expect("an answer")
+    };
+    assert_eq!(post("/v1/password-reset", json!({ "username": "dana" })).status, 202);
+    let mut seen = Vec::new();
+    let line = loop {
+        let line = lines.recv_timeout(SOON).unwrap_or_else(|_| panic!("no mail among {seen:#?}"));
+        if line.starts_with("[development mail] ") {
+            break line;
+        }
+        seen.push(line);
+    };
+    assert!(seen.iter().all(|line| line.starts_with('{') && !line.contains("token=")), "{seen:#?}");
+    let expected = format!("[development mail] to dana@example.org: Reset your password ({}): {url}/reset?token=", address);
+    assert!(line.starts_with(&expected), "{line}");
+    let token = line.split_once("?token=").expect("a token").1.split(' ').next().expect("a token");
+    let confirmed = post("/v1/password-reset/confirm", json!({ "token": token, "new_password": NEW_PASSWORD }));
+    assert_eq!(confirmed.status, 200, "{}", confirmed.text);
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+}
+
+#[test]
+fn behind_a_proxy_mails_wait_and_the_missing_setting_is_named_once() {
+    let server = Server::start(&["--set", "http.behind_proxy=true", "--set", "http.trusted_proxies=10.0.0.5"]);
+    add_dana(&server);
+    let known = ask(&server);
+    assert_eq!(known.body["flow"].as_str().map(str::len), Some(32));
+    assert_eq!(readiness(&server), "waiting: mail.host is not set");
+    assert_eq!(server.get("/readyz", None).status, 200);
+    assert_eq!(reset(&server, "none"), 400);
+    let finished = server.terminate();
+    assert_eq!(finished.stderr.matches("mail.host is not set").count(), 1, "{}", finished.stderr);
+    assert!(!finished.stderr.contains("[development mail]") && !finished.stderr.contains("token="), "{}", finished.stderr);
+}
+
+#[test]
+fn what_waits_is_sent_once_there_is_a_way() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let server = Server::start_in(&data_dir, &["--set", "http.behind_proxy=true", "--set", "http.trusted_proxies=10.0.0.5"]);
+    add_dana(&server);
+    ask(&server);
+    assert!(server.terminate().status.success());
+    let smtp = crate::Smtp::start(crate::Manner::Kind);
+    let flags = crate::flags(smtp.address);
+    let server = Server::start_in(&data_dir, &flags.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(readiness(&server), "ok");
+    assert_eq!(reset(&server, &smtp.next().token()), 200);
+}

@@ -1,0 +1,295 @@
+//! Mail from a real server to a real SMTP server over sockets: what arrives, what happens while that server is away, slow,
+//! unhelpful or gone, and where mails go when there is none.
+
+mod development;
+mod smtp;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::{Value, json};
+use smtp::{Encrypted, Manner, Smtp, Wrapped, free_address};
+use support::{Answer, Server, on, quash, request};
+
+const PASSWORD: &str = "a password of dana's";
+const NEW_PASSWORD: &str = "another password of hers";
+
+/// The flags of a server that mails through this address.
+fn flags(smtp: SocketAddr) -> Vec<String> {
+    let settings = [
+        "mail.host=127.0.0.1".to_owned(),
+        format!("mail.port={}", smtp.port()),
+        "mail.encryption=none".to_owned(),
+        "mail.from=Example <no-reply@id.example>".to_owned(),
+        "http.public_url=https://id.example/auth".to_owned(),
+    ];
+    settings.into_iter().flat_map(|setting| ["--set".to_owned(), setting]).collect()
+}
+
+fn start(smtp: SocketAddr, more: &[&str]) -> Server {
+    let flags = flags(smtp);
+    let server = Server::start(&flags.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>());
+    add_dana(&server);
+    server
+}
+
+fn add_dana(server: &Server) {
+    let added = server.run(&["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"], PASSWORD);
+    assert!(added.status.success(), "{}", added.stderr);
+}
+
+fn ask(server: &Server) -> Answer {
+    let answer = server.post_json("/v1/password-reset", &json!({ "email": "dana@example.org" }), None);
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    answer
+}
+
+fn reset(server: &Server, token: &str) -> u16 {
+    server.post_json("/v1/password-reset/confirm", &json!({ "token": token, "new_password": NEW_PASSWORD }), None).status
+}
+
+#[test]
+fn a_mail_arrives_as_text_and_html_and_its_link_resets_the_password() {
+    let smtp = Smtp::start(Manner::Kind);
+    let server = start(smtp.address, &[]);
+    let pair = server.sign_in("dana", PASSWORD);
+    ask(&server);
+    let mail = smtp.next();
+    assert_eq!((mail.from.as_str(), mail.to.as_str()), ("no-reply@id.example", "dana@example.org"));
+    assert_eq!(mail.header("Subject").as_deref(), Some("Reset your password (id.example)"));
+    assert_eq!(mail.header("From").as_deref(), Some("Example <no-reply@id.example>"));
+    assert_eq!(mail.header("Auto-Submitted").as_deref(), Some("auto-generated"));
+    assert!(mail.header("Date").is_some() && mail.header("Message-ID").is_some_and(|id| id.ends_with("@id.example>")));
+    assert!(mail.header("Content-Type").is_some_and(|kind| kind.starts_with("multipart/alternative")));
+    let text = mail.text();
+    assert!(
+        text.contains("Content-Type: text/plain") && text.contains("Content-Type: text/html") && text.contains("<!doctype html>"),
+        "{text}"
+    );
+    assert!(mail.link().starts_with("https://id.example/auth/reset?token="), "{}", mail.link());
+    assert_eq!(reset(&server, &mail.token()), 200);
+    assert_eq!(smtp.next().header("Subject").as_deref(), Some("Your password has been changed (id.example)"));
+    assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 401);
+    server.sign_in("dana", NEW_PASSWORD);
+}
+
+#[test]
+fn a65_a_link_begins_with_the_address_of_the_settings_whatever_a_request_says() {
+    let smtp = Smtp::start(Manner::Kind);
+    let server = start(smtp.address, &[]);
+    let body = json!({ "username": "dana" }).to_string();
+    let send = |target: &str, headers: &[(&str, &str)]| {
+        let headers: Vec<_> = [("Content-Type", "application/json")].into_iter().chain(headers.iter().copied()).collect();
+        request(server.address, "POST", target, &headers, body.as_bytes()).expect("an answer").status
+    };
+    let path = "/v1/password-reset";
+    let poisoned = [
+        ("X-Forwarded-Host", "evil.example"),
+        ("Forwarded", "host=evil.example;proto=http"),
+        ("X-Forwarded-Proto", "http"),
+        ("X-Host", "evil.example"),
+        ("X-Original-URL", "https://evil.example/"),
+    ];
+    assert_eq!(send(path, &poisoned), 202);
+    assert_eq!(send("http://evil.example/v1/password-reset", &[]), 202);
+    // Two Host lines, of which one is another's, are refused or of no effect.
+    let two = send(path, &[("Host", "evil.example")]);
+    assert!(matches!(two, 202 | 400), "{two}");
+    let mails: Vec<_> = std::iter::once(smtp.next()).chain(smtp.rest()).collect();
+    assert!(mails.len() >= 2);
+    for mail in mails {
+        assert!(!mail.text().contains("evil") && mail.link().starts_with("https://id.example/auth/reset?token="), "{}", mail.text());
+    }
+}
+
+#[test]
+fn nothing_is_lost_or_slowed_while_nobody_takes_mails() {
+    let address = free_address();
+    let server = start(address, &[]);
+    let known = ask(&server);
+    let unknown = server.post_json("/v1/password-reset", &json!({ "email": "nobody@example.org" }), None);
+    let shape =
+        |answer: &Answer| (answer.status, answer.text.len(), answer.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+    assert_eq!(shape(&known), shape(&unknown));
+    // A mail outlives the process, too.
+    let data_dir = server.data_dir.clone();
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let kept = room.path().join("data");
+    server.run(&["account", "list"], "");
+    copy(&data_dir, &kept, server);
+    let smtp = Smtp::start_at(address, Manner::Kind, Wrapped::Never);
+    let flags = flags(address);
+    let server = Server::start_in(&kept, &flags.iter().map(String::as_str).collect::<Vec<_>>());
+    let mail = smtp.next();
+    assert_eq!(reset(&server, &mail.token()), 200);
+    let told = smtp.next();
+    assert!(told.header("Subject").is_some_and(|subject| subject.starts_with("Your password has been changed")));
+    assert!(smtp.rest().is_empty(), "nothing is sent twice");
+}
+
+/// Kills a server, and takes its data directory to a place that outlives it.
+fn copy(from: &Path, to: &Path, server: Server) {
+    fs::create_dir(to).expect("a directory");
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    // Its temporary directory goes with the server: the files are linked before.
+    for name in ["quash.db", "quash.db-wal", "master.key"] {
+        let _ = fs::hard_link(from.join(name), to.join(name));
+    }
+    server.kill();
+}
+
+#[test]
+fn a_server_that_says_nothing_holds_up_no_answer_and_gets_its_mail_when_it_goes_on() {
+    let smtp = Smtp::start(Manner::Silent);
+    let server = start(smtp.address, &[]);
+    ask(&server);
+    smtp.wait_for_connections(1);
+    // While that mail is held up, answers come.
+    let pair = server.sign_in("dana", PASSWORD);
+    assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200);
+    assert_eq!(server.post_json("/v1/password-reset", &json!({ "email": "nobody@example.org" }), None).status, 202);
+    smtp.turn(Manner::Kind);
+    let mail = smtp.next();
+    assert_eq!(reset(&server, &mail.token()), 200);
+    assert_eq!(smtp.rest().len(), 1, "the notice alone");
+}
+
+#[test]
+fn a_mail_is_sent_twice_at_most_where_nobody_says_that_it_was_taken() {
+    let smtp = Smtp::start(Manner::GoneAfterData);
+    let server = start(smtp.address, &[]);
+    ask(&server);
+    let (first, second) = (smtp.next(), smtp.next());
+    assert_eq!((first.header("Message-ID"), first.token()), (second.header("Message-ID"), second.token()));
+    assert!(smtp.rest().is_empty());
+    assert_eq!(smtp.connections(), 2);
+    assert_eq!(reset(&server, &first.token()), 200);
+}
+
+#[test]
+fn what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_not() {
+    for manner in [Manner::Busy, Manner::Greylisting, Manner::FullAfterData] {
+        let smtp = Smtp::start(manner);
+        let server = start(smtp.address, &[]);
+        ask(&server);
+        smtp.wait_for_connections(1);
+        if manner == Manner::FullAfterData {
+            smtp.next();
+            // The first one is answered by then.
+            smtp.wait_for_connections(2);
+        }
+        smtp.turn(Manner::Kind);
+        let mail = smtp.next();
+        assert_eq!(reset(&server, &mail.token()), 200, "{manner:?}");
+    }
+    let smtp = Smtp::start(Manner::NoSuchUser);
+    let server = start(smtp.address, &[]);
+    ask(&server);
+    smtp.wait_for_connections(1);
+    assert!(smtp.rest().is_empty());
+    assert_eq!(smtp.connections(), 1);
+    let finished = server.terminate();
+    assert!(finished.stderr.contains("RCPT: 550") && !finished.stderr.contains("dana@"), "{}", finished.stderr);
+}
+
+#[test]
+fn a88_no_link_no_code_no_password_and_no_address_reaches_the_log() {
+    let smtp = Smtp::start(Manner::Kind);
+    let server = start(smtp.address, &["--set", "log.level=trace"]);
+    ask(&server);
+    let mail = smtp.next();
+    assert_eq!(server.get(&format!("/reset?token={}", mail.token()), None).status, 200);
+    assert_eq!(reset(&server, &mail.token()), 200);
+    smtp.next();
+    let code = mail.text().lines().find(|line| line.len() == 11 && line.as_bytes()[5] == b'-').expect("a code").to_owned();
+    let finished = server.terminate();
+    for secret in [mail.token().as_str(), &code, NEW_PASSWORD, "dana@example.org"] {
+        assert!(!finished.stderr.contains(secret), "{secret}: {}", finished.stderr);
+    }
+}
+
+/// A certificate that signs itself, and a server's settings with it.
+fn certificate(room: &Path) -> Arc<ServerConfig> {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name").self_signed(&key).expect("a certificate");
+    fs::write(room.join("trusted.pem"), certificate.pem()).expect("it is ours");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).expect("a pair"))
+}
+
+/// A server that mails with TLS and a password, and trusts a certificate of the test's.
+fn start_encrypted(room: &Path, smtp: SocketAddr, encryption: &str, trusted: &Path) -> Server {
+    let password = room.join("smtp.password");
+    fs::write(&password, "secret of quash\n").expect("it is ours");
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let settings = format!(
+        "[mail]\nhost = \"localhost\"\nport = {}\nencryption = \"{encryption}\"\nusername = \"quash\"\npassword_file = \"{}\"\nfrom = \"no-reply@id.example\"\n\
+         [http]\npublic_url = \"https://id.example\"\n",
+        smtp.port(),
+        password.display()
+    );
+    let file = room.join("quash.toml");
+    fs::write(&file, settings).expect("it is ours");
+    let mut command = quash();
+    command.env("SSL_CERT_FILE", trusted);
+    let server = Server::start_with(command, &room.join(encryption), &["--config", file.to_str().expect("UTF-8")]);
+    add_dana(&server);
+    server
+}
+
+#[test]
+fn mails_go_encrypted_and_with_a_password_and_never_in_clear_instead() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let config = certificate(room.path());
+    let anywhere = "127.0.0.1:0".parse().expect("an address");
+    for (encryption, wrapped) in [("tls", Wrapped::AtOnce(Arc::clone(&config))), ("starttls", Wrapped::WhenAsked(Arc::clone(&config)))] {
+        let smtp = Smtp::start_at(anywhere, Manner::Kind, wrapped);
+        let server = start_encrypted(room.path(), smtp.address, encryption, &room.path().join("trusted.pem"));
+        ask(&server);
+        let mail = smtp.next();
+        assert_eq!((mail.encrypted, mail.signed_in.is_some()), (Encrypted::Yes, true), "{encryption}");
+        assert_eq!(reset(&server, &mail.token()), 200);
+    }
+    // A server without STARTTLS is sent nothing: no mail, and no password.
+    let smtp = Smtp::start(Manner::Kind);
+    let elsewhere = tempfile::tempdir().expect("a temporary directory");
+    let server = start_encrypted(elsewhere.path(), smtp.address, "starttls", &room.path().join("trusted.pem"));
+    ask(&server);
+    smtp.wait_for_connections(1);
+    assert!(smtp.rest().is_empty());
+    drop(server);
+    // Nor is one whose certificate nobody has signed.
+    certificate(elsewhere.path());
+    let smtp = Smtp::start_at(anywhere, Manner::Kind, Wrapped::AtOnce(config));
+    let server = start_encrypted(elsewhere.path(), smtp.address, "tls", &elsewhere.path().join("trusted.pem"));
+    ask(&server);
+    smtp.wait_for_connections(1);
+    assert!(smtp.rest().is_empty());
+    assert!(server.terminate().stderr.contains("connecting"));
+}
+
+/// What `/readyz?verbose=1` says about mail.
+fn readiness(server: &Server) -> Value {
+    server.get("/readyz?verbose=1", None).body["checks"]["mail"].clone()
+}
+
+/// Not longer than a mail may take.
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_setting_that_is_missing_or_wrong_stops_the_start() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let refused = on(&room.path().join("data"), &["serve", "--set", "mail.host=smtp.example", "--set", "mail.from=a@b.example"], "");
+    assert_eq!(refused.code(), 2);
+    assert!(refused.stderr.contains("http.public_url"), "{}", refused.stderr);
+}

@@ -1,0 +1,307 @@
+//! A small SMTP server (RFC 5321) on a socket of its own, with or without TLS: it keeps what it is given, and can be as
+//! unhelpful as servers are.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// How a server behaves, from the next connection on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Manner {
+    /// It takes every mail.
+    Kind,
+    /// It says nothing before it is told to go on.
+    Silent,
+    /// It refuses everybody for now.
+    Busy,
+    /// It refuses recipients for now.
+    Greylisting,
+    /// It refuses recipients for good.
+    NoSuchUser,
+    /// It reads the mail to its end, and is gone without an answer.
+    GoneAfterData,
+    /// It reads the mail to its end, and refuses it for now.
+    FullAfterData,
+}
+
+/// How its connections are encrypted.
+#[derive(Clone)]
+pub(crate) enum Wrapped {
+    Never,
+    AtOnce(Arc<ServerConfig>),
+    WhenAsked(Arc<ServerConfig>),
+}
+
+/// A mail as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    /// What the client signed in with, as sent.
+    pub(crate) signed_in: Option<String>,
+    /// Whether it came encrypted.
+    pub(crate) encrypted: Encrypted,
+    pub(crate) data: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Encrypted {
+    Yes,
+    No,
+}
+
+/// A server that runs until the test ends.
+pub(crate) struct Smtp {
+    pub(crate) address: SocketAddr,
+    mails: Receiver<Received>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    manner: Mutex<Manner>,
+    went_on: Condvar,
+    connections: Mutex<usize>,
+    came: Condvar,
+    wrapped: Wrapped,
+    mails: Mutex<Sender<Received>>,
+}
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nothing more may come before nothing more is believed to come: longer than the pause before a second try.
+const QUIET: Duration = Duration::from_secs(6);
+
+/// Where nobody listens, until somebody does.
+pub(crate) fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+impl Smtp {
+    pub(crate) fn start(manner: Manner) -> Self {
+        Self::start_at("127.0.0.1:0".parse().expect("an address"), manner, Wrapped::Never)
+    }
+
+    pub(crate) fn start_at(address: SocketAddr, manner: Manner, wrapped: Wrapped) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (sender, mails) = channel();
+        let shared = Arc::new(Shared {
+            manner: Mutex::new(manner),
+            went_on: Condvar::new(),
+            connections: Mutex::new(0),
+            came: Condvar::new(),
+            wrapped,
+            mails: Mutex::new(sender),
+        });
+        let serving = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                *serving.connections.lock().expect("a count") += 1;
+                serving.came.notify_all();
+                let serving = Arc::clone(&serving);
+                std::thread::spawn(move || serving.serve(stream));
+            }
+        });
+        Self { address, mails, shared }
+    }
+
+    /// Behaves otherwise; who was left waiting goes on.
+    pub(crate) fn turn(&self, manner: Manner) {
+        *self.shared.manner.lock().expect("a manner") = manner;
+        self.shared.went_on.notify_all();
+    }
+
+    /// The next mail, which must come.
+    pub(crate) fn next(&self) -> Received {
+        self.mails.recv_timeout(PATIENCE).expect("a mail")
+    }
+
+    /// What comes until nothing more does.
+    pub(crate) fn rest(&self) -> Vec<Received> {
+        std::iter::from_fn(|| self.mails.recv_timeout(QUIET).ok()).collect()
+    }
+
+    /// How many connections there were.
+    pub(crate) fn connections(&self) -> usize {
+        *self.shared.connections.lock().expect("a count")
+    }
+
+    /// Waits until there were so many connections.
+    pub(crate) fn wait_for_connections(&self, count: usize) {
+        let connections = self.shared.connections.lock().expect("a count");
+        let (connections, waited) =
+            self.shared.came.wait_timeout_while(connections, PATIENCE, |connections| *connections < count).expect("a count");
+        assert!(!waited.timed_out(), "{count} connections, and not {connections}");
+    }
+}
+
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
+
+/// What a client has said so far.
+struct Said {
+    from: String,
+    to: String,
+    signed_in: Option<String>,
+    encrypted: Encrypted,
+}
+
+enum Next {
+    Encrypt,
+    End,
+}
+
+impl Shared {
+    fn serve(&self, stream: TcpStream) -> Option<()> {
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        if self.manner() == Manner::Silent {
+            let manner = self.manner.lock().ok()?;
+            drop(self.went_on.wait_while(manner, |manner| *manner == Manner::Silent).ok()?);
+        }
+        let encrypt = |config: &Arc<ServerConfig>, stream| Some(StreamOwned::new(ServerConnection::new(Arc::clone(config)).ok()?, stream));
+        match &self.wrapped {
+            Wrapped::AtOnce(config) => self.talk(Box::new(encrypt(config, stream)?), Encrypted::Yes, true).map(drop),
+            Wrapped::Never => self.talk(Box::new(stream), Encrypted::No, true).map(drop),
+            Wrapped::WhenAsked(config) => match self.talk(Box::new(stream.try_clone().ok()?), Encrypted::No, true)? {
+                Next::Encrypt => self.talk(Box::new(encrypt(config, stream)?), Encrypted::Yes, false).map(drop),
+                Next::End => Some(()),
+            },
+        }
+    }
+
+    fn talk(&self, stream: Box<dyn Stream>, encrypted: Encrypted, greets: bool) -> Option<Next> {
+        let mut stream = BufReader::new(stream);
+        let mut said = Said { from: String::new(), to: String::new(), signed_in: None, encrypted };
+        if greets {
+            let greeting = if self.manner() == Manner::Busy { "421 too busy" } else { "220 mail.example ESMTP" };
+            say(&mut stream, greeting).ok()?;
+        }
+        loop {
+            let line = line(&mut stream)?;
+            let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+            let answer = match verb.as_str() {
+                "EHLO" if matches!(self.wrapped, Wrapped::WhenAsked(_)) && encrypted == Encrypted::No => {
+                    "250-mail.example\r\n250 STARTTLS".to_owned()
+                }
+                "EHLO" => "250-mail.example\r\n250 AUTH PLAIN LOGIN".to_owned(),
+                "STARTTLS" => {
+                    say(&mut stream, "220 go on").ok()?;
+                    return Some(Next::Encrypt);
+                }
+                "AUTH" => {
+                    said.signed_in = line.split(' ').nth(2).map(str::to_owned);
+                    "235 welcome".to_owned()
+                }
+                "MAIL" => {
+                    said.from = between(&line);
+                    "250 ok".to_owned()
+                }
+                "RCPT" => {
+                    said.to = between(&line);
+                    match self.manner() {
+                        Manner::Greylisting => "451 later, perhaps".to_owned(),
+                        Manner::NoSuchUser => format!("550 {} is nobody here", said.to),
+                        _ => "250 ok".to_owned(),
+                    }
+                }
+                "DATA" => {
+                    say(&mut stream, "354 go on").ok()?;
+                    self.take(&mut stream, &said)?;
+                    match self.manner() {
+                        Manner::GoneAfterData => return Some(Next::End),
+                        Manner::FullAfterData => "452 full".to_owned(),
+                        _ => "250 taken".to_owned(),
+                    }
+                }
+                "QUIT" => {
+                    say(&mut stream, "221 bye").ok()?;
+                    return Some(Next::End);
+                }
+                _ => "250 ok".to_owned(),
+            };
+            say(&mut stream, &answer).ok()?;
+        }
+    }
+
+    fn take(&self, stream: &mut BufReader<Box<dyn Stream>>, said: &Said) -> Option<()> {
+        let mut data = String::new();
+        loop {
+            let line = line(stream)?;
+            if line == "." {
+                break;
+            }
+            data.push_str(line.strip_prefix('.').unwrap_or(&line));
+            data.push('\n');
+        }
+        let Said { from, to, signed_in, encrypted } = said;
+        let received = Received { from: from.clone(), to: to.clone(), signed_in: signed_in.clone(), encrypted: *encrypted, data };
+        self.mails.lock().ok()?.send(received).ok()
+    }
+
+    fn manner(&self) -> Manner {
+        *self.manner.lock().expect("a manner")
+    }
+}
+
+impl Received {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let head = self.data.split("\n\n").next().unwrap_or_default().replace("\n ", " ").replace("\n\t", " ");
+        head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned))
+    }
+
+    /// All that is written, decoded.
+    pub(crate) fn text(&self) -> String {
+        let joined = self.data.replace("=\n", "");
+        let mut bytes = Vec::new();
+        let mut rest = joined.as_bytes();
+        while let Some((&byte, after)) = rest.split_first() {
+            let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| u8::from_str_radix(code, 16).ok());
+            match code.filter(|_| byte == b'=') {
+                Some(code) => {
+                    bytes.push(code);
+                    rest = &after[2..];
+                }
+                None => {
+                    bytes.push(byte);
+                    rest = after;
+                }
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The address that its reader is to open.
+    pub(crate) fn link(&self) -> String {
+        let text = self.text();
+        text.lines().find(|line| line.starts_with("http") && line.contains("?token=")).expect("a link").to_owned()
+    }
+
+    /// What stands in that.
+    pub(crate) fn token(&self) -> String {
+        self.link().split_once("?token=").expect("a token").1.to_owned()
+    }
+}
+
+fn say(stream: &mut BufReader<Box<dyn Stream>>, answer: &str) -> io::Result<()> {
+    let stream = stream.get_mut();
+    stream.write_all(format!("{answer}\r\n").as_bytes())?;
+    stream.flush()
+}
+
+fn line(stream: &mut BufReader<Box<dyn Stream>>) -> Option<String> {
+    let mut line = String::new();
+    match stream.read_line(&mut line) {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(line.trim_end_matches(['\r', '\n']).to_owned()),
+    }
+}
+
+/// What stands between angle brackets.
+fn between(line: &str) -> String {
+    line.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
+}
