@@ -66,7 +66,10 @@ fn steps() -> Result<Vec<Step>> {
     let mut docs = cargo("doc --workspace --no-deps --quiet")?;
     docs.env("RUSTDOCFLAGS", "-D warnings");
     let tests = test::runner()?;
-    let needed = format!("what tests need beside Rust, installed where missing: strace, and for Python {}", python::packages().join(", "));
+    let needed = format!(
+        "what tests need beside Rust, installed where missing: strace, Chromium with axe, and for Python {}",
+        python::packages().join(", ")
+    );
     let call = |name, what: &str, call| Step { name, what: what.to_owned(), action: Action::Call(call) };
     let run = |name, command| Step { name, what: shown(&command), action: Action::Run(command) };
     Ok(vec![

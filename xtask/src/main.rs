@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "it times its own steps and reads its own command line; the product does neither here")]
 
 mod bench;
+mod browser;
 mod ci;
 mod failure;
 mod fuzz;

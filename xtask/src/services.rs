@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::browser;
 use crate::failure::Result;
 use crate::python::{self, Missing, Ready};
 use crate::{program, workspace};
@@ -19,6 +20,10 @@ pub(crate) struct Services {
 
 /// Where the tests against Django and PyJWT find their Python.
 const PYTHON: &str = "QUASH_TEST_PYTHON";
+
+/// Where the tests of the pages find a browser, and what looks at pages in it.
+const CHROMIUM: &str = "QUASH_TEST_CHROMIUM";
+const AXE: &str = "QUASH_TEST_AXE";
 
 /// Where the tests with vectors of other projects look for them.
 const VECTORS: &str = "QUASH_VECTORS";
@@ -39,6 +44,11 @@ pub(crate) fn start() -> Result<Services> {
         python => python,
     };
     services.take(python);
+    if browser::chromium().is_none() {
+        // Whether it is there now is seen below.
+        let _ = install("chromium");
+    }
+    services.take_browser()?;
     Ok(services)
 }
 
@@ -49,10 +59,26 @@ pub(crate) fn start() -> Result<Services> {
 pub(crate) fn ready() -> Result<Services> {
     let mut services = Services::default();
     services.take(python::ready()?);
+    services.take_browser()?;
     Ok(services)
 }
 
 impl Services {
+    fn take_browser(&mut self) -> Result<()> {
+        match browser::ready()? {
+            Ok(browser) => {
+                println!("Chromium and axe are here: the tests of the pages in a browser run");
+                self.variables.extend([(CHROMIUM, browser.chromium.into()), (AXE, browser.axe.into())]);
+            }
+            Err(missing) => {
+                println!("There is no browser for the tests of the pages, and they will say that they were skipped.");
+                println!("{missing}");
+                self.left_out.push(format!("the tests of the pages in a browser, since {missing}"));
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, python: Ready) {
         match python {
             Ready::Is(python) => {

@@ -44,16 +44,18 @@ fn is_ours(settings: &DoorSettings, request: &Request) -> bool {
     let headers = request.headers();
     let (site, origin) = (said(headers, &SEC_FETCH_SITE), said(headers, &ORIGIN));
     match (site, origin) {
-        (Said::Nothing, Said::Nothing) => true,
-        (Said::Once(b"same-origin" | b"none"), Said::Nothing) => true,
-        (Said::Once(_) | Said::Nothing, Said::Once(origin))
-            if settings.cors_origins.iter().any(|ours| ours.as_str().as_bytes() == origin) =>
-        {
-            true
-        }
+        (Said::Nothing, Said::Nothing) | (Said::Once(b"same-origin" | b"none"), Said::Nothing) => true,
+        // What a form of a page sends that tells nobody where it stands, as ours do. The other header says it, and no page can.
+        (Said::Once(b"same-origin"), Said::Once(b"null")) => true,
+        (Said::Once(_) | Said::Nothing, Said::Once(origin)) if is_named(settings, origin) => true,
         (Said::Once(b"same-origin" | b"none") | Said::Nothing, Said::Once(origin)) => is_own(settings, request, origin),
         _ => false,
     }
+}
+
+/// Whether an origin is one that the settings name.
+fn is_named(settings: &DoorSettings, origin: &[u8]) -> bool {
+    settings.cors_origins.iter().any(|ours| ours.as_str().as_bytes() == origin)
 }
 
 /// Whether an origin is the one that clients reach quash at: as the settings say, or as the request itself does, which no

@@ -35,7 +35,9 @@ async fn open() -> World {
 async fn a74_a_page_of_another_site_can_not_send_to_these_doors() {
     let world = open().await;
     let pair = world.sign_in("dana").await;
-    let hostile: [&[(HeaderName, &str)]; 9] = [
+    let hostile: [&[(HeaderName, &str)]; 11] = [
+        &[(SITE, "cross-site"), (ORIGIN, "null")],
+        &[(SITE, "none"), (ORIGIN, "null")],
         &[(SITE, "cross-site")],
         &[(SITE, "same-site")],
         &[(SITE, "cross-site"), (ORIGIN, "https://evil.example")],
@@ -60,8 +62,9 @@ async fn a74_a_page_of_another_site_can_not_send_to_these_doors() {
 #[tokio::test]
 async fn a74_our_own_pages_named_origins_and_what_is_no_browser_may_send() {
     let world = open().await;
-    let friendly: [&[(HeaderName, &str)]; 7] = [
+    let friendly: [&[(HeaderName, &str)]; 8] = [
         &[],
+        &[(SITE, "same-origin"), (ORIGIN, "null")],
         &[(SITE, "same-origin"), (ORIGIN, "https://id.example.org")],
         &[(ORIGIN, "https://id.example.org")],
         &[(SITE, "none")],

@@ -27,7 +27,7 @@ pub(super) struct Variable {
 /// Variables that stand for flags.
 pub(super) const OWN_VARIABLES: [&str; 3] = ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN"];
 /// Variables that other programs of the project read.
-const OTHERS_VARIABLES: [&str; 3] = ["QUASH_VECTORS", "QUASH_SOAK", "QUASH_TEST_PYTHON"];
+const OTHERS_VARIABLES: [&str; 5] = ["QUASH_VECTORS", "QUASH_SOAK", "QUASH_TEST_PYTHON", "QUASH_TEST_CHROMIUM", "QUASH_TEST_AXE"];
 
 impl Environment {
     /// The environment of this process.

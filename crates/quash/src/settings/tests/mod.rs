@@ -405,7 +405,13 @@ fn an_unknown_key_brings_the_one_that_was_meant() {
         let said = refused(file, &variables, &flags);
         assert!(said.contains(meant), "{file} {variables:?} {flags:?}: {said}");
     }
-    let others = [("QUASH_VECTORS", "x"), ("QUASH_SOAK", "1"), ("QUASH_TEST_PYTHON", "python")];
+    let others = [
+        ("QUASH_VECTORS", "x"),
+        ("QUASH_SOAK", "1"),
+        ("QUASH_TEST_PYTHON", "python"),
+        ("QUASH_TEST_CHROMIUM", "x"),
+        ("QUASH_TEST_AXE", "x"),
+    ];
     assert!(load_from("", &others, &[]).is_ok(), "variables of other programs of the project");
 }
 
