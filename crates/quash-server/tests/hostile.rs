@@ -10,9 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, Method};
 use quash_core::model::{Entropy, Seeded, draw};
+use quash_server::{DoorSettings, Registration};
 use serde_json::{Value, json};
 
-use support::{Call, OWN_PATHS, PASSWORD, READ_PATHS, TOKEN_PATHS, World, secs};
+use support::{Call, MAIL_PATHS, OWN_PATHS, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World, secs};
 
 #[tokio::test]
 async fn a43_only_post_makes_or_ends_anything() {
@@ -266,7 +267,7 @@ impl Dice {
 
     /// Something like JSON: mostly well-formed, sometimes cut or with a byte changed.
     fn json_ish(&self, tokens: &[&str]) -> Vec<u8> {
-        let names = ["username", "password", "refresh", "token", "\u{0}", ""];
+        let names = ["username", "password", "refresh", "token", "email", "flow", "code", "new_password", "\u{0}", ""];
         let mut members = serde_json::Map::new();
         for _ in 0..self.below(5) {
             members.insert(self.one_of(&names).to_owned(), self.value(tokens, 0));
@@ -299,7 +300,7 @@ impl Dice {
     fn target(&self) -> String {
         let paths = ["/api/token", "/api/token/refresh", "/api/token/verify", "/api/token/blacklist", "/api/logout"];
         let own = OWN_PATHS.map(|(_, path, _)| path);
-        let path = self.one_of(&[&paths[..], &READ_PATHS[..], &own[..], &["/v1/password"]].concat());
+        let path = self.one_of(&[&paths[..], &READ_PATHS[..], &own[..], &["/v1/password"], &MAIL_PATHS[..]].concat());
         let tail: String = self.bytes(12).iter().map(|byte| format!("%{byte:02x}")).collect();
         match self.below(6) {
             0 => format!("{path}/{tail}"),
@@ -341,7 +342,8 @@ impl Dice {
 #[tokio::test]
 async fn random_requests_never_meet_a_fault_of_ours() {
     let dice = Dice(Seeded::new(20_260_101));
-    let world = World::open().await;
+    let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
+    let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
     for round in 0..20 {
         let (pair, spent) = (world.sign_in("dana").await, world.sign_in("noor").await);

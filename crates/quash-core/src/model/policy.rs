@@ -52,6 +52,8 @@ pub mod limits {
     pub const CODE_TRIES: u32 = 5;
     /// How many mails somebody can be made to get within [`MAIL_COUNTED`].
     pub const MAILS: u32 = 5;
+    /// How many mails the requests of one network can cause within [`MAIL_COUNTED`].
+    pub const MAILS_PER_NETWORK: u32 = 50;
     /// How long a mail counts.
     pub const MAIL_COUNTED: Duration = Duration::from_secs(3600);
     /// How long a mail without a link is kept while it can't be sent.

@@ -8,15 +8,16 @@ use axum::response::Response;
 
 use super::mailed::{asked, done, proof, whom};
 use crate::body::Fields;
+use crate::client::Client;
 use crate::door::Door;
 
-pub(crate) async fn request(State(door): State<Arc<Door>>, request: Request) -> Response {
+pub(crate) async fn request(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
     let read = Fields::read(request).await.and_then(|mut fields| {
         let whom = whom(&mut fields);
         fields.done().map(|()| whom)
     });
     match read {
-        Ok(whom) => match door.service.request_verification(&whom).await {
+        Ok(whom) => match door.service.request_verification(&whom, client.network).await {
             Ok(flow) => asked(flow),
             Err(failure) => door.fault(&failure).into_problem(&door.settings),
         },

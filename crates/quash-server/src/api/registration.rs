@@ -12,11 +12,12 @@ use zeroize::Zeroizing;
 
 use super::mailed::asked;
 use crate::body::{BodyFault, Fields, Take};
+use crate::client::Client;
 use crate::door::Door;
 use crate::error::Fault;
 
-pub(crate) async fn register(State(door): State<Arc<Door>>, request: Request) -> Response {
-    let new = match registration(request).await {
+pub(crate) async fn register(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
+    let new = match registration(client, request).await {
         Ok(new) => new,
         Err(fault) => return door.problem(fault),
     };
@@ -35,10 +36,10 @@ pub(crate) fn of_fields<const N: usize>(faults: [(&'static str, Option<NameFault
     Fault::of_fields(told.collect::<Map<_, _>>().into())
 }
 
-async fn registration(request: Request) -> Result<NewRegistration, BodyFault> {
+async fn registration(client: Client, request: Request) -> Result<NewRegistration, BodyFault> {
     let mut fields = Fields::read(request).await?;
     let name = fields.text("username", Take::Trimmed, usize::MAX);
     let email = fields.text("email", Take::Trimmed, usize::MAX);
     let password = Zeroizing::new(fields.text("password", Take::AsSent, limits::PASSWORD_CHARS));
-    fields.done().map(|()| NewRegistration { name, email, password })
+    fields.done().map(|()| NewRegistration { name, email, password, network: client.network })
 }

@@ -5,21 +5,9 @@ use http::header::{HOST, ORIGIN};
 use quash_server::{DoorSettings, Origin, PublicUrl, Registration};
 use serde_json::json;
 
-use crate::support::{Call, Plan, World};
+use crate::support::{Call, MAIL_PATHS, Plan, World};
 
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const DOORS: [&str; 10] = [
-    "/v1/password-reset",
-    "/v1/password-reset/confirm",
-    "/v1/email-verification",
-    "/v1/email-verification/confirm",
-    "/v1/registration",
-    "/v1/me/email",
-    "/v1/me/email/confirm",
-    "/reset",
-    "/verify",
-    "/email",
-];
 
 async fn open() -> World {
     let settings = DoorSettings {
@@ -48,7 +36,7 @@ async fn a74_a_page_of_another_site_can_not_send_to_these_doors() {
         &[(ORIGIN, "https://id.example.org"), (ORIGIN, "https://evil.example")],
         &[(SITE, "same-origin"), (SITE, "cross-site")],
     ];
-    for path in DOORS {
+    for path in MAIL_PATHS {
         for headers in hostile {
             let call = Call::post(path).bearer(&pair.access).header(HOST, "id.example.org").json(&json!({ "email": "dana@example.org" }));
             let call = headers.iter().fold(call, |call, (name, value)| call.header(name.clone(), value));

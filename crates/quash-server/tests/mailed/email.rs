@@ -59,6 +59,25 @@ async fn a69_an_address_is_changed_with_the_password_alone() {
 }
 
 #[tokio::test]
+async fn both_doors_open_for_a_live_access_token_alone() {
+    let world = World::open().await;
+    let (expired, revoked) = (world.sign_in("dana").await, world.sign_in("dana").await);
+    world.log_out(&revoked.access, &revoked.refresh).await;
+    world.wait(crate::support::secs(300));
+    let live = world.sign_in("dana").await;
+    let body = json!({ "email": "new@example.org", "password": PASSWORD, "token": "none" });
+    for path in ["/v1/me/email", "/v1/me/email/confirm"] {
+        assert_eq!(world.post(path, &body).await.status, 401, "no token");
+        for token in ["a.b.c", expired.access.as_str(), revoked.access.as_str(), live.refresh.as_str()] {
+            assert_eq!(world.send(Call::post(path).bearer(token).json(&body)).await.status, 401, "{path} {token}");
+        }
+        assert_ne!(world.send(Call::post(path).bearer(&live.access).json(&body)).await.status, 401);
+        assert_eq!(world.send(Call::get(path).bearer(&live.access)).await.header("allow"), Some("POST"));
+    }
+    assert_eq!(world.mails().await.len(), 2, "the one that was let in");
+}
+
+#[tokio::test]
 async fn a16_an_address_that_is_none_is_told_before_the_password_is_looked_at() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;

@@ -266,6 +266,24 @@ async fn a71_an_address_gets_five_mails_an_hour_and_the_link_before_stays_good()
 }
 
 #[tokio::test]
+async fn a71_a_network_causes_fifty_mails_an_hour_whoever_they_are_for() {
+    let world = World::open().await;
+    for n in 0..60 {
+        world.add_with(&format!("user{n}"), Some(&format!("user{n}@example.org")), true, None).await;
+    }
+    let mut answers = Vec::new();
+    for n in 0..60 {
+        answers.push(world.post("/v1/password-reset", &json!({ "username": format!("user{n}") })).await.to_string());
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    assert_eq!(world.mails().await.len(), 50);
+    let mut elsewhere = Call::post("/v1/password-reset").json(&json!({ "username": "user59" }));
+    elsewhere.peer = Some("198.51.100.7:1".parse().expect("an address"));
+    flow(&world.send(elsewhere).await);
+    assert_eq!(world.mails().await.len(), 1);
+}
+
+#[tokio::test]
 async fn a70_a_link_is_good_for_its_purpose_alone_and_a_token_for_none() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), false).await;

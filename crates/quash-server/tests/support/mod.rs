@@ -49,6 +49,19 @@ pub(crate) const TOKEN_PATHS: [(&str, &str); 7] = [
     ("/api/token/blacklist", "refresh"),
     ("/api/logout", "refresh"),
 ];
+/// The paths that have to do with mails, their pages among them.
+pub(crate) const MAIL_PATHS: [&str; 10] = [
+    "/v1/password-reset",
+    "/v1/password-reset/confirm",
+    "/v1/email-verification",
+    "/v1/email-verification/confirm",
+    "/v1/registration",
+    "/v1/me/email",
+    "/v1/me/email/confirm",
+    "/reset",
+    "/verify",
+    "/email",
+];
 /// The paths that are only read.
 pub(crate) const READ_PATHS: [&str; 6] =
     ["/v1/me", "/v1/me/sessions", "/livez", "/readyz", "/.well-known/jwks.json", "/docs/errors/token_not_valid"];

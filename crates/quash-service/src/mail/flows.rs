@@ -1,5 +1,7 @@
 //! Asking for a mail, and using what it holds: what resetting, verifying and changing an address have in common.
 
+use std::net::IpAddr;
+
 use quash_core::decide::{Asking, judge_flow, start_flow};
 use quash_core::model::{Account, AccountBy, Change, Flow, FlowId, FlowLoaded, MailKind, Purpose, Refusal, Timestamp, fold, limits};
 use quash_store::StoreError;
@@ -90,19 +92,22 @@ impl Desk {
         Ok(Some(id))
     }
 
-    /// As [`Desk::ask`], for what is asked by whoever doesn't say who they are.
+    /// As [`Desk::ask`], for what is asked by whoever doesn't say who they are, from a network whose mails are counted.
     pub(crate) async fn ask_for(
         &self,
         whom: &Whom,
+        network: Option<IpAddr>,
         purpose: Purpose,
         kind: MailKind,
         wanted: fn(&Account) -> bool,
     ) -> Result<FlowId, Failure> {
         let typed = whom.folded();
         let mut conflicts = Conflicts::default();
+        let mut may = None;
         loop {
             let account = self.store.account(&whom.by(), self.clock.now()).await?.account;
             let account = account.as_ref().filter(|account| account.email.is_some() && wanted(account));
+            let account = account.filter(|_| *may.get_or_insert_with(|| self.outbox.networks.may_cause(network, self.clock.uptime())));
             let to = account.and_then(|account| account.email.as_ref()).map(|email| email.shown.as_str());
             let asking = Asking { purpose, account, typed: &typed, kind, to };
             match self.ask(&asking, &[], Pace::AtOnce).await {

@@ -11,6 +11,8 @@ mod registration;
 
 mod email;
 
+mod networks;
+
 mod outbox;
 
 pub use flows::{MailProof, Whom};

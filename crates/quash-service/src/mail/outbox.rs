@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
+use super::networks::Networks;
 use crate::desk::{Desk, Service};
 use crate::failure::Failure;
 
@@ -62,6 +63,7 @@ pub enum PostFault {
 pub(crate) struct Outbox {
     woken: Notify,
     turns: Vec<Mutex<()>>,
+    pub(super) networks: Networks,
 }
 
 /// How many readers can be asked for at once.
@@ -77,7 +79,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { woken: Notify::new(), turns: (0..TURNS).map(|_| Mutex::default()).collect() }
+        Self { woken: Notify::new(), turns: (0..TURNS).map(|_| Mutex::default()).collect(), networks: Networks::default() }
     }
 }
 

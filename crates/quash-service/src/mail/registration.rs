@@ -1,5 +1,7 @@
 //! Registering: an account that somebody adds for themselves. Its address must be confirmed before it is of any use.
 
+use std::net::IpAddr;
+
 use quash_core::decide::Asking;
 use quash_core::model::{
     Account, AccountBy, AccountState, Actor, Change, CustomClaims, Email, FlowId, MailKind, Name, NameFault, PasswordFault, Purpose, Seq,
@@ -20,6 +22,8 @@ pub struct NewRegistration {
     pub email: String,
     /// The password, as typed.
     pub password: Zeroizing<String>,
+    /// The network it comes from, if its mails are to be counted.
+    pub network: Option<IpAddr>,
 }
 
 /// Why nobody is registered. That a name or an address is somebody's is no fault: only a mail says so.
@@ -46,6 +50,8 @@ enum Fate {
     AddressTaken(String),
     /// The name is somebody's, of which whoever registers is told.
     NameTaken,
+    /// Nothing, and nobody is told: the network has caused enough mails.
+    Nothing,
 }
 
 impl Service {
@@ -65,24 +71,27 @@ impl Service {
         let hash = desk.passwords.hash(new.password, &*desk.entropy).await.map_err(failed)?;
         let mut conflicts = Conflicts::default();
         let mut was_taken = false;
+        let may = desk.outbox.networks.may_cause(new.network, desk.clock.uptime());
         loop {
             let now = desk.clock.now();
             let fate = match self.fate(&name, &email, now).await.map_err(failed)? {
+                _ if !may => Fate::Nothing,
                 // Several accounts that were imported share the address: none is found by it, and none can be added.
                 Fate::Account(_) if was_taken => Fate::AddressTaken(email.shown.clone()),
                 fate => fate,
             };
             let account = match &fate {
                 Fate::Account(account) => Some(Account { password: Some(hash.clone()), ..(**account).clone() }),
-                Fate::AddressTaken(_) | Fate::NameTaken => None,
+                Fate::AddressTaken(_) | Fate::NameTaken | Fate::Nothing => None,
             };
             let (kind, to) = match &fate {
-                Fate::Account(_) => (MailKind::Verification, email.shown.as_str()),
-                Fate::AddressTaken(owner) => (MailKind::AddressTaken, owner.as_str()),
-                Fate::NameTaken => (MailKind::NameTaken, email.shown.as_str()),
+                Fate::Account(_) => (MailKind::Verification, Some(email.shown.as_str())),
+                Fate::AddressTaken(owner) => (MailKind::AddressTaken, Some(owner.as_str())),
+                Fate::NameTaken => (MailKind::NameTaken, Some(email.shown.as_str())),
+                Fate::Nothing => (MailKind::Verification, None),
             };
             let typed = email.folded();
-            let asking = Asking { purpose: Purpose::Verification, account: account.as_ref(), typed: &typed, kind, to: Some(to) };
+            let asking = Asking { purpose: Purpose::Verification, account: account.as_ref(), typed: &typed, kind, to };
             let beside: Vec<Change> = account.iter().map(|account| Change::AddAccount(account.clone(), Actor::Owner)).collect();
             match desk.ask(&asking, &beside, Pace::AtOnce).await {
                 Ok(Some(id)) => return Ok(id),

@@ -1,5 +1,7 @@
 //! Setting another password with a mail.
 
+use std::net::IpAddr;
+
 use quash_core::decide::{judge_flow, reset_by_mail};
 use quash_core::model::{Account, AccountState, Email, FlowId, MailKind, Purpose, Refusal};
 use zeroize::Zeroizing;
@@ -15,9 +17,9 @@ impl Service {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn request_reset(&self, whom: &Whom) -> Result<FlowId, Failure> {
+    pub async fn request_reset(&self, whom: &Whom, network: Option<IpAddr>) -> Result<FlowId, Failure> {
         let is_wanted = |account: &Account| !matches!(account.state, AccountState::Deactivated { .. });
-        self.desk.ask_for(whom, Purpose::Reset, MailKind::Reset, is_wanted).await
+        self.desk.ask_for(whom, network, Purpose::Reset, MailKind::Reset, is_wanted).await
     }
 
     /// Sets another password. All sessions end; nobody is signed in by that.

@@ -1,5 +1,7 @@
 //! Confirming the address that an account has.
 
+use std::net::IpAddr;
+
 use quash_core::decide::verify_by_mail;
 use quash_core::model::{Account, AccountState, FlowId, MailKind, Purpose};
 
@@ -13,12 +15,12 @@ impl Service {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn request_verification(&self, whom: &Whom) -> Result<FlowId, Failure> {
+    pub async fn request_verification(&self, whom: &Whom, network: Option<IpAddr>) -> Result<FlowId, Failure> {
         let is_wanted = |account: &Account| {
             let unverified = account.email.as_ref().is_some_and(|email| email.verified_at.is_none());
             unverified && !matches!(account.state, AccountState::Deactivated { .. })
         };
-        self.desk.ask_for(whom, Purpose::Verification, MailKind::Verification, is_wanted).await
+        self.desk.ask_for(whom, network, Purpose::Verification, MailKind::Verification, is_wanted).await
     }
 
     /// Confirms an address. Nothing ends, and nobody is signed in by that.
