@@ -2,6 +2,7 @@
 //! the process.
 
 mod audit;
+mod outcome;
 mod post;
 mod state;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use quash_core::model::{Asked, Digest, Flow, FlowId, Mail, MailId, MailOutcome, Receipt, Timestamp};
 
-use super::state::{WRITTEN, guard, pruned};
+use super::outcome::{WRITTEN, guard, pruned};
 use crate::StoreError;
 
 /// All flows and mails.

@@ -12,6 +12,7 @@ use quash_core::model::{
 use quash_core::watch::feed;
 
 use super::audit::AuditState;
+use super::outcome::{WRITTEN, appended, guard, pruned};
 use super::post::Post;
 use crate::StoreError;
 use crate::log::LogEnd;
@@ -62,14 +63,6 @@ impl Default for State {
         }
     }
 }
-
-/// The guard of a change: it holds, or somebody else was faster.
-pub(super) fn guard(holds: bool) -> Result<(), StoreError> {
-    if holds { Ok(()) } else { Err(StoreError::Conflict) }
-}
-
-/// What the store says of a change that appended nothing and took no row.
-pub(super) const WRITTEN: Receipt = Receipt { seq: None, pruned: 0 };
 
 impl State {
     /// Writes a change if its guard holds, else nothing.
@@ -382,12 +375,4 @@ fn write_fields(account: &mut Account, fields: &AccountFields) {
 /// What ending a session appends to the log.
 fn entries_of(end: &SessionEnd) -> impl Iterator<Item = &NewEntry> {
     std::iter::once(&end.entry).chain(&end.adopted)
-}
-
-fn appended(seq: Seq) -> Receipt {
-    Receipt { seq: Some(seq), pruned: 0 }
-}
-
-pub(super) fn pruned(rows: usize) -> Receipt {
-    Receipt { seq: None, pruned: u32::try_from(rows).unwrap_or(u32::MAX) }
 }

@@ -6,9 +6,10 @@ use quash_core::model::{
     NewEntry, Opening, PasswordHash, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor,
     Timestamp, limits,
 };
-use rusqlite::{Connection, Params, ToSql, params};
+use rusqlite::{Connection, ToSql, params};
 
 use super::fault::Fault;
+use super::write::{appended, pruned, write, write_one};
 use super::{audit, post, rows, statements};
 
 /// Writes a change into the open transaction, and what it is in the audit.
@@ -352,21 +353,4 @@ fn append(conn: &Connection, new: &NewEntry) -> Result<Seq, Fault> {
 /// The guard that a statement finds no row of this scope.
 fn none(conn: &Connection, statement: &str, scope: ScopeKey) -> Result<(), Fault> {
     if rows::exists(conn, statement, [scope.0])? { Err(Fault::Conflict) } else { Ok(()) }
-}
-
-/// Writes exactly one row, else the guard in the statement doesn't hold.
-pub(super) fn write_one(conn: &Connection, statement: &str, values: impl Params) -> Result<Receipt, Fault> {
-    if write(conn, statement, values)? == 1 { Ok(Receipt::default()) } else { Err(Fault::Conflict) }
-}
-
-pub(super) fn write(conn: &Connection, statement: &str, values: impl Params) -> Result<usize, Fault> {
-    Ok(conn.prepare_cached(statement)?.execute(values)?)
-}
-
-fn appended(seq: Seq) -> Receipt {
-    Receipt { seq: Some(seq), pruned: 0 }
-}
-
-pub(super) fn pruned(rows: usize) -> Receipt {
-    Receipt { seq: None, pruned: u32::try_from(rows).unwrap_or(u32::MAX) }
 }

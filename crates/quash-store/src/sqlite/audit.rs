@@ -5,10 +5,10 @@ use quash_core::model::{
 };
 use rusqlite::{Connection, params};
 
-use super::apply::{pruned, write, write_one};
 use super::fault::Fault;
 use super::rows::{self, Columns};
 use super::statements;
+use super::write::{pruned, write, write_one};
 
 /// Writes an entry. Its number is given here, inside the transaction, so that numbers follow each other in the order of
 /// commits.

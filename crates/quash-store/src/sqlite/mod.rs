@@ -13,6 +13,7 @@ mod post;
 mod reader;
 mod rows;
 mod statements;
+mod write;
 mod writer;
 
 use std::fmt;

@@ -122,7 +122,9 @@ fn no_statement_is_left_out() {
         include_str!("checkpoint.rs"),
         include_str!("post.rs"),
         include_str!("reader.rs"),
+        include_str!("post.rs"),
         include_str!("rows.rs"),
+        include_str!("write.rs"),
         include_str!("writer.rs"),
     ];
     for source in others {

@@ -5,10 +5,10 @@ use quash_core::model::{
 };
 use rusqlite::{Connection, params};
 
-use super::apply::{pruned, write, write_one};
 use super::fault::Fault;
 use super::rows::{self, Columns};
 use super::statements;
+use super::write::{pruned, write, write_one};
 
 pub(super) fn start_flow(conn: &Connection, flow: &Flow, replaces: Option<FlowId>) -> Result<Receipt, Fault> {
     if let Some(before) = replaces {

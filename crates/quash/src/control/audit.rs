@@ -4,7 +4,7 @@ use quash_core::model::{Audit, AuditPlace, NewAudit, Person, Subject};
 use quash_service::{AuditRefused, AuditVerified, Service};
 use serde::{Deserialize, Serialize};
 
-use super::execute::{account, failed};
+use super::found::{account, failed, is_full};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -162,7 +162,7 @@ async fn entries(service: &Service, after: u64, of: Option<String>, limit: u32) 
     };
     let read = service.audit(after, subject.as_ref(), limit).await.map_err(|failure| failed(&failure))?;
     let entries: Vec<_> = read.into_iter().map(AuditShown::new).collect();
-    let next = entries.last().filter(|_| super::execute::is_full(entries.len(), limit)).map(|entry| entry.id);
+    let next = entries.last().filter(|_| is_full(entries.len(), limit)).map(|entry| entry.id);
     Ok(AuditPage { entries, next })
 }
 

@@ -6,7 +6,7 @@ use quash_core::decide::By;
 use quash_core::model::{Actor, Note, limits};
 use quash_service::{Address, Changed, OneTimePassword, Service};
 
-use super::execute::{account, shown_end};
+use super::found::{account, shown_end};
 use super::shown::{AccountShown, ChangedShown, OneTimeShown};
 use super::{AccountChange, Reply, Secret, words};
 use crate::error::{CommandError, Exit};

@@ -1,10 +1,11 @@
 //! The work itself: one use case of the service for each request.
 
-use quash_core::model::{Account, Actor, Reason, Road, SessionId, fold, limits};
+use quash_core::model::{Actor, Reason, Road, SessionId, fold};
 use quash_core::token::{Duplicates, Unverified, parse_json};
-use quash_service::{Ended, Failure, Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing};
+use quash_service::{Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing};
 use serde_json::{Map, Value};
 
+use super::found::{account, failed, is_full, shown_end};
 use super::shown::{
     AccountPage, AccountShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
 };
@@ -67,12 +68,6 @@ async fn accounts(service: &Service, after: Option<String>, limit: u32) -> Resul
     Ok(AccountPage { accounts, next })
 }
 
-pub(super) async fn account(service: &Service, name: &str) -> Result<Account, CommandError> {
-    let found = service.account(name).await.map_err(|failure| failed(&failure))?;
-    found
-        .ok_or_else(|| CommandError::new(Exit::NotFound, format!("there is no account \"{name}\"")).hint("`quash account list` shows them"))
-}
-
 async fn sessions(service: &Service, name: &str, after: Option<&str>, limit: u32) -> Result<SessionPage, CommandError> {
     let after = after.map(session_id).transpose()?;
     let account = account(service, name).await?;
@@ -87,12 +82,6 @@ async fn end_session(service: &Service, sid: &str, reason: Reason) -> Result<End
     let ended = service.end_session(session, reason, Actor::Operator).await;
     let ended = ended.map_err(|failure| words::not_ended(&format!("session {session}"), &failure))?;
     Ok(shown_end(service, "session", Some(session.to_string()), ended))
-}
-
-/// The service answers once its own guard knows: that is the moment from which on it refuses.
-pub(super) fn shown_end(service: &Service, scope: &str, target: Option<String>, ended: Ended) -> EndedShown {
-    let seq = ended.seq.map(|seq| seq.as_u64());
-    EndedShown { scope: scope.into(), target, seq, effective_at: Moment(service.now()) }
 }
 
 async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, CommandError> {
@@ -130,15 +119,4 @@ fn session_id(text: &str) -> Result<SessionId, CommandError> {
         CommandError::new(Exit::Usage, "that isn't a session id")
             .hint("an id is 32 characters from 0 to 9 and a to f, as `quash session list` and the claim sid show it")
     })
-}
-
-pub(super) fn is_full(length: usize, limit: u32) -> bool {
-    u32::try_from(length).is_ok_and(|length| length > 0 && length >= limit.min(limits::PAGE))
-}
-
-pub(super) fn failed(failure: &Failure) -> CommandError {
-    match failure {
-        Failure::Unavailable(fault) => words::unavailable(fault),
-        Failure::Refused(refusal) => CommandError::failure(words::refusal(*refusal)),
-    }
 }

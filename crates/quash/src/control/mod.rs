@@ -7,6 +7,7 @@ mod author;
 mod changing;
 mod client;
 mod execute;
+mod found;
 mod server;
 mod shown;
 mod socket;
