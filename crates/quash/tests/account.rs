@@ -188,6 +188,47 @@ fn a_deleted_account_is_gone() {
     assert_eq!(again.code(), 5, "its subject is nobody's: {}", again.stderr);
 }
 
+/// The walk of roads on the command line: whatever ends something reaches the access tokens that are out.
+#[test]
+fn after_each_command_that_ends_something_a_live_access_token_is_refused() {
+    let server = Server::start(&[]);
+    let commands: [(&[&str], &str, &str); 13] = [
+        (&["session", "end", "SESSION"], "", "ended"),
+        (&["revoke", "session", "SESSION"], "", "revoked"),
+        (&["revoke", "account", "NAME"], "", "revoked"),
+        (&["account", "deactivate", "NAME"], "", "deactivated"),
+        (&["account", "delete", "NAME", "--yes"], "", ""),
+        (&["account", "lock", "NAME"], "", "locked"),
+        (&["account", "set", "NAME", "--email", "new@example.org"], "", "email_changed"),
+        (&["account", "set", "NAME", "--email", "newer@example.org", "--verified"], "", "email_changed"),
+        (&["account", "set", "NAME", "--password-stdin"], NEW, "password_set"),
+        (&["account", "one-time-password", "NAME"], "", "password_set"),
+        (&["account", "require-reset", "NAME"], "", "password_set"),
+        (&["account", "set", "NAME", "--claims-stdin"], "{\"role\":\"reader\"}", ""),
+        (&["revoke", "everything", "--yes"], "", "revoked"),
+    ];
+    server.add_account("untouched", PASSWORD);
+    let untouched = server.sign_in("untouched", PASSWORD);
+    for (number, (command, stdin, reason)) in commands.into_iter().enumerate() {
+        let name = format!("user{number}");
+        server.add_account(&name, PASSWORD);
+        let pair = server.sign_in(&name, PASSWORD);
+        let sid = claims(&pair.access)["sid"].as_str().expect("a session").to_owned();
+        let me = |pair: &Pair| server.get("/v1/me", Some(&pair.access)).status;
+        assert_eq!((me(&pair), me(&untouched)), (200, 200), "{command:?}");
+        let words: Vec<_> = command.iter().map(|word| word.replace("NAME", &name).replace("SESSION", &sid)).collect();
+        let done = server.run(&words.iter().map(String::as_str).collect::<Vec<_>>(), stdin);
+        assert_eq!((done.code(), me(&pair)), (0, 401), "{command:?}: {}", done.stderr);
+        let refreshed = server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
+        // New claims end access tokens alone; of a deleted account nothing is left that could say why.
+        let told = (refreshed.status, refreshed.body["reason"].as_str());
+        let expected =
+            if command.contains(&"--claims-stdin") { (200, None) } else { (401, Some(reason).filter(|reason| !reason.is_empty())) };
+        assert_eq!(told, expected, "{command:?}");
+    }
+    assert_eq!(server.get("/v1/me", Some(&untouched.access)).status, 401, "everything is everybody's");
+}
+
 #[test]
 fn everything_works_without_a_server_too() {
     let room = tempfile::tempdir().expect("a temporary directory");
