@@ -89,6 +89,41 @@ async fn a19_there_is_one_counter_whatever_the_spelling_and_the_door() {
 }
 
 #[tokio::test]
+async fn a29_every_door_that_asks_for_a_password_counts_into_the_one_counter_and_heeds_the_lock() {
+    let owns: [(&str, &str, &str); 5] = [
+        ("PATCH", "/v1/me", r#"{"username":"kim","password":"wrong password"}"#),
+        ("DELETE", "/v1/me", r#"{"password":"wrong password"}"#),
+        ("POST", "/v1/me/password", r#"{"current_password":"wrong password","new_password":"another horse battery staple"}"#),
+        ("POST", "/v1/me/email", r#"{"email":"new@example.org","password":"wrong password"}"#),
+        ("POST", "/v1/me/deactivate", r#"{"password":"wrong password"}"#),
+    ];
+    let mut plan = Plan::default();
+    plan.policy.accounts.lock_ends = LockEnds::None;
+    let world = World::planned(plan).await;
+    let pair = world.sign_in("dana").await;
+    let send = async |(method, path, body): (&str, &str, &str), password: &str| {
+        let body = serde_json::from_str(&body.replace("wrong password", password)).expect("a body");
+        world.own(method, path, &pair.access, &body).await.status
+    };
+    for door in owns {
+        assert_eq!(send(door, "wrong password").await, 403, "{door:?}");
+    }
+    world.locked("dana").await;
+    world.evaluated();
+    for door in owns {
+        assert_eq!(send(door, PASSWORD).await, 403, "under a lock the right one is refused as well: {door:?}");
+    }
+    let once = json!({ "username": "dana", "password": PASSWORD, "new_password": "another horse battery staple" });
+    assert_eq!(world.post("/v1/password", &once).await.status, 401);
+    assert_eq!(world.evaluated(), 0);
+    // The door of passwords for once counts, too.
+    world.guess("noor", 4).await;
+    let guess = json!({ "username": "noor", "password": "wrong password", "new_password": "another horse battery staple" });
+    assert_eq!(world.post("/v1/password", &guess).await.status, 401);
+    world.locked("noor").await;
+}
+
+#[tokio::test]
 async fn a20_of_200_parallel_guesses_five_are_evaluated_and_a_right_one_among_the_others_does_not_sign_in() {
     for right in [5, 20, 99] {
         let (plan, valve) = Plan::valved();

@@ -6,6 +6,7 @@ mod crates;
 mod lexer;
 mod links;
 mod migrations;
+mod named;
 mod report;
 mod shape;
 mod walls;
@@ -27,13 +28,20 @@ pub(crate) fn run() -> Result<()> {
     let mut findings = graph.findings();
     findings.extend(migrations::findings(&files));
     findings.extend(shape::stale_exceptions(&files));
-    let mut read = 0;
+    let exists = |target: &str| root.join(target).exists();
+    let (mut read, mut tests, mut pages) = (0, named::Tests::default(), Vec::new());
     for path in &files {
         if let Some(text) = text_of(&root, path)? {
             read += 1;
-            findings.extend(findings_in(path, &text, &|target| root.join(target).exists()));
+            findings.extend(findings_in(path, &text, &exists));
+            if path.ends_with(".rs") {
+                tests.read(path, &text);
+            } else if path.ends_with(".md") {
+                pages.push((path, text));
+            }
         }
     }
+    findings.extend(pages.iter().flat_map(|(path, text)| tests.findings(path, text, &exists)));
     findings.sort_by(|a, b| (&a.path, a.line, a.rule.name).cmp(&(&b.path, b.line, b.rule.name)));
     for finding in &findings {
         println!("{finding}");
