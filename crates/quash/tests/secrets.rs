@@ -3,13 +3,17 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 
-use serde_json::json;
-use support::{Server, request};
+use serde_json::{Value, json};
+use support::smtp::{Manner, Received, SMTP_PASSWORD, Smtp, Wrapped, certificate, settings};
+use support::{Answer, Server, quash, request};
 
 const PASSWORD: &str = "tr0ub4dor and three";
 const WRONG_PASSWORD: &str = "not-the-right-one-9317";
 const NEW_PASSWORD: &str = "p4ssword for eve 5150";
+const CLAIM: &str = "what-only-its-tokens-say-6614";
+const COOKIE: &str = "__Host-quash-refresh";
 /// As Django makes them, at a low cost.
 const HASH: &str = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
 const PASSWORD_OF_HASH: &str = "correct horse battery staple";
@@ -62,20 +66,163 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
         said += &finished.stdout;
         said += &finished.stderr;
         assert!(said.contains("TRACE") || said.contains("DEBUG"), "the log is as talkative as it can be: {said}");
-        let files: Vec<Vec<u8>> = fs::read_dir(&data_dir)
-            .expect("it is ours")
-            .map(|entry| entry.expect("it is readable").path())
-            .filter(|path| path.file_name().is_some_and(|name| name != "master.key"))
-            .map(|path| fs::read(path).expect("it is ours"))
-            .collect();
-        assert!(files.iter().any(|bytes| bytes.windows(4).any(|window| window == b"dana")), "the database is among them");
         assert!(!said.contains(&HASH[20..70]), "the hash is in: {said}");
-        for secret in &secrets {
-            // A token's signature alone would do, too.
-            let part = secret.rsplit('.').next().unwrap_or(secret);
-            assert!(!said.contains(part), "{part} is in: {said}");
-            assert!(!files.iter().any(|bytes| bytes.windows(part.len()).any(|window| window == part.as_bytes())), "{part} is in a file");
-        }
+        assert_unsaid(&said, &secrets);
+        assert_not_kept(&data_dir, &secrets);
+    }
+}
+
+/// What mails, the cookie and the commands for operators add to that.
+#[test]
+fn a88_nothing_of_mails_cookies_and_commands_is_logged_or_kept_in_clear() {
+    for format in ["text", "json"] {
+        let room = tempfile::tempdir().expect("a temporary directory");
+        let data_dir = room.path().join("data");
+        let smtp = Smtp::start_at("127.0.0.1:0".parse().expect("an address"), Manner::Kind, Wrapped::AtOnce(certificate(room.path())));
+        let mut command = quash();
+        command.env("SSL_CERT_FILE", room.path().join("trusted.pem"));
+        let file = settings(room.path(), smtp.address, "tls");
+        let format = format!("log.format={format}");
+        let sets = ["--set", "log.level=trace", "--set", &format, "--set", "cookies.refresh=on"];
+        let server = Server::start_with(command, &data_dir, &[&["--config", file.to_str().expect("UTF-8")][..], &sets].concat());
+        let mut heard = Heard { server, smtp, said: String::new(), secrets: vec![SMTP_PASSWORD.to_owned()] };
+        heard.run(&["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"], PASSWORD);
+        heard.run(&["account", "add", "max", "--email", "max@example.org", "--password-stdin"], PASSWORD);
+        let access = heard.signs_in_with_a_cookie_and_changes_the_password();
+        heard.follows_mails();
+        heard.is_given_a_password_for_once();
+        let claims = format!("{{\"note\":\"{CLAIM}\"}}");
+        let set = heard.server.run(&["account", "set", "dana", "--claims-stdin", "--set", "log.level=trace"], &claims);
+        assert_eq!(set.code(), 0, "{}", set.stderr);
+        heard.said += &set.stderr;
+        assert_eq!(heard.server.get("/v1/me", Some(&access)).status, 401);
+        let Heard { server, smtp, said, secrets } = heard;
+        drop(smtp);
+        let finished = server.terminate();
+        let said = said + &finished.stdout + &finished.stderr;
+        assert!(said.contains("TRACE") || said.contains("DEBUG"), "the log is as talkative as it can be: {said}");
+        assert!(secrets.len() > 15, "{}", secrets.len());
+        assert_unsaid(&said, &secrets);
+        assert_not_kept(&data_dir, &secrets);
+        // Claims stand in tokens and in what the command shows, so the log alone must not have them.
+        assert!(!said.contains(CLAIM), "a claim is in: {said}");
+    }
+}
+
+/// A server with a mailbox, what it and its commands have said, and what none of them may say.
+struct Heard {
+    server: Server,
+    smtp: Smtp,
+    said: String,
+    secrets: Vec<String>,
+}
+
+impl Heard {
+    fn run(&mut self, args: &[&str], stdin: &str) {
+        let done = self.server.run(&[args, &["--set", "log.level=trace"]].concat(), stdin);
+        assert_eq!(done.code(), 0, "{args:?}: {}", done.stderr);
+        self.said += &(done.stdout + &done.stderr);
+        self.secrets.extend(args.contains(&"--password-stdin").then(|| stdin.to_owned()));
+    }
+
+    /// Posts JSON, with a cookie where there is one; the cookie that comes back is a secret, too.
+    fn post(&mut self, path: &str, body: &Value, access: Option<&str>, cookie: Option<&str>) -> Answer {
+        let (access, cookie) = (access.map(|token| format!("Bearer {token}")), cookie.map(|token| format!("{COOKIE}={token}")));
+        let mut headers = vec![("Content-Type", "application/json")];
+        headers.extend(access.as_deref().map(|value| ("Authorization", value)));
+        headers.extend(cookie.as_deref().map(|value| ("Cookie", value)));
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = request(self.server.address, "POST", path, &headers, body.as_bytes()).expect("an answer");
+        self.secrets.extend(refresh_cookie(&answer));
+        self.secrets.extend(answer.body["access"].as_str().map(str::to_owned));
+        answer
+    }
+
+    /// Gives an access token.
+    fn signs_in_with_a_cookie_and_changes_the_password(&mut self) -> String {
+        let signed_in = self.post("/api/token/", &json!({ "username": "dana", "password": PASSWORD }), None, None);
+        let cookie = refresh_cookie(&signed_in).expect("a cookie");
+        let refreshed = self.post("/api/token/refresh/", &Value::Null, None, Some(&cookie));
+        let access = refreshed.body["access"].as_str().expect("a token").to_owned();
+        let change = |current: &str| json!({ "current_password": current, "new_password": NEW_PASSWORD });
+        self.secrets.extend([WRONG_PASSWORD, NEW_PASSWORD].map(str::to_owned));
+        assert_eq!(self.post("/v1/me/password", &change(WRONG_PASSWORD), Some(&access), None).status, 403);
+        let changed = self.post("/v1/me/password", &change(PASSWORD), Some(&access), None);
+        let access = changed.body["access"].as_str().expect("a token").to_owned();
+        let cookie = refresh_cookie(&changed).expect("another cookie");
+        // Twice in one request is refused, and a spent one later on.
+        let twice = format!("{cookie}; {COOKIE}={cookie}");
+        assert_eq!(self.post("/api/token/refresh/", &Value::Null, None, Some(&twice)).status, 400);
+        access
+    }
+
+    /// The next mail with a link, which holds secrets.
+    fn mail(&mut self) -> Received {
+        let mut mails = std::iter::repeat_with(|| self.smtp.next());
+        let mail = mails.find(|mail| mail.text().contains("?token=")).expect("a mail");
+        self.secrets.extend([mail.token(), mail.code(), mail.code().replace('-', "")]);
+        self.secrets.extend(mail.signed_in.clone());
+        mail
+    }
+
+    fn follows_mails(&mut self) {
+        let asked = self.post("/v1/password-reset", &json!({ "email": "dana@example.org" }), None, None);
+        let mail = self.mail();
+        assert_eq!(self.server.get(&format!("/reset?token={}", mail.token()), None).status, 200);
+        let by_code = json!({ "flow": asked.body["flow"], "code": mail.code(), "new_password": "short" });
+        assert_eq!(self.post("/v1/password-reset/confirm", &by_code, None, None).status, 400);
+        let by_link = json!({ "token": mail.token(), "new_password": PASSWORD_OF_HASH });
+        self.secrets.push(PASSWORD_OF_HASH.to_owned());
+        assert_eq!(self.post("/v1/password-reset/confirm", &by_link, None, None).status, 200);
+        let asked = self.post("/v1/email-verification", &json!({ "email": "max@example.org" }), None, None);
+        let mail = self.mail();
+        assert_eq!(self.server.get(&format!("/verify?token={}", mail.token()), None).status, 200);
+        let by_code = json!({ "flow": asked.body["flow"], "code": mail.code() });
+        assert_eq!(self.post("/v1/email-verification/confirm", &by_code, None, None).status, 200);
+        // A link that has been used is no secret any more, and yet nobody's business.
+        assert_eq!(self.post("/v1/email-verification/confirm", &json!({ "token": mail.token() }), None, None).status, 400);
+    }
+
+    /// Printed once by the command, and nowhere else.
+    fn is_given_a_password_for_once(&mut self) {
+        let given = self.server.run(&["account", "one-time-password", "max", "--set", "log.level=trace"], "");
+        let is_password = |word: &&str| word.len() == 23 && word.split('-').map(str::len).eq([5; 4]);
+        let printed: Vec<_> = given.stdout.split_whitespace().filter(is_password).collect();
+        let [password] = printed[..] else { panic!("it isn't printed once: {}", given.stdout) };
+        self.said += &(given.stdout.replace(password, "") + &given.stderr);
+        self.secrets.push(password.to_owned());
+        let used = json!({ "username": "max", "password": password, "new_password": NEW_PASSWORD });
+        assert_eq!(self.post("/api/token/", &json!({ "username": "max", "password": password }), None, None).status, 401);
+        assert_eq!(self.post("/v1/password", &used, None, None).status, 204);
+    }
+}
+
+fn refresh_cookie(answer: &Answer) -> Option<String> {
+    let set = answer.header("set-cookie")?.strip_prefix(COOKIE)?.strip_prefix('=')?;
+    set.split(';').next().filter(|token| !token.is_empty()).map(str::to_owned)
+}
+
+/// A token's signature alone would do, too.
+fn part(secret: &str) -> &str {
+    secret.rsplit('.').next().unwrap_or(secret)
+}
+
+fn assert_unsaid(said: &str, secrets: &[String]) {
+    for part in secrets.iter().map(|secret| part(secret)) {
+        assert!(!said.contains(part), "{part} is in: {said}");
+    }
+}
+
+fn assert_not_kept(data_dir: &Path, secrets: &[String]) {
+    let files: Vec<Vec<u8>> = fs::read_dir(data_dir)
+        .expect("it is ours")
+        .map(|entry| entry.expect("it is readable").path())
+        .filter(|path| path.file_name().is_some_and(|name| name != "master.key"))
+        .map(|path| fs::read(path).expect("it is ours"))
+        .collect();
+    assert!(files.iter().any(|bytes| bytes.windows(4).any(|window| window == b"dana")), "the database is among them");
+    for part in secrets.iter().map(|secret| part(secret)) {
+        assert!(!files.iter().any(|bytes| bytes.windows(part.len()).any(|window| window == part.as_bytes())), "{part} is in a file");
     }
 }
 

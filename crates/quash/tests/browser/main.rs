@@ -2,17 +2,14 @@
 //! origin, and with nothing that axe finds wrong.
 
 mod chromium;
-#[path = "../mail/smtp.rs"]
-#[allow(dead_code, clippy::allow_attributes, reason = "these tests use a part of it")]
-mod smtp;
 #[path = "../support/mod.rs"]
 mod support;
 
 use serde_json::json;
 
 use chromium::{Browser, Scripts, tools};
-use smtp::{Manner, Smtp};
 use support::Server;
+use support::smtp::{Manner, Smtp};
 
 const PASSWORD: &str = "a password of dana's";
 const NEW_PASSWORD: &str = "another password of hers";

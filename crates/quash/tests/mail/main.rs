@@ -2,7 +2,6 @@
 //! unhelpful or gone, and where mails go when there is none.
 
 mod development;
-mod smtp;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -13,10 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
-use smtp::{Encrypted, Manner, Smtp, Wrapped, free_address};
+use support::smtp::{Encrypted, Manner, Smtp, Wrapped, certificate, free_address, settings};
 use support::{Answer, Server, on, quash, request};
 
 const PASSWORD: &str = "a password of dana's";
@@ -209,37 +206,15 @@ fn a88_no_link_no_code_no_password_and_no_address_reaches_the_log() {
     assert_eq!(server.get(&format!("/reset?token={}", mail.token()), None).status, 200);
     assert_eq!(reset(&server, &mail.token()), 200);
     smtp.next();
-    let code = mail.text().lines().find(|line| line.len() == 11 && line.as_bytes()[5] == b'-').expect("a code").to_owned();
     let finished = server.terminate();
-    for secret in [mail.token().as_str(), &code, NEW_PASSWORD, "dana@example.org"] {
+    for secret in [mail.token().as_str(), &mail.code(), NEW_PASSWORD, "dana@example.org"] {
         assert!(!finished.stderr.contains(secret), "{secret}: {}", finished.stderr);
     }
 }
 
-/// A certificate that signs itself, and a server's settings with it.
-fn certificate(room: &Path) -> Arc<ServerConfig> {
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name").self_signed(&key).expect("a certificate");
-    fs::write(room.join("trusted.pem"), certificate.pem()).expect("it is ours");
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).expect("a pair"))
-}
-
 /// A server that mails with TLS and a password, and trusts a certificate of the test's.
 fn start_encrypted(room: &Path, smtp: SocketAddr, encryption: &str, trusted: &Path) -> Server {
-    let password = room.join("smtp.password");
-    fs::write(&password, "secret of quash\n").expect("it is ours");
-    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).expect("it is ours");
-    let settings = format!(
-        "[mail]\nhost = \"localhost\"\nport = {}\nencryption = \"{encryption}\"\nusername = \"quash\"\npassword_file = \"{}\"\nfrom = \"no-reply@id.example\"\n\
-         [http]\npublic_url = \"https://id.example\"\n",
-        smtp.port(),
-        password.display()
-    );
-    let file = room.join("quash.toml");
-    fs::write(&file, settings).expect("it is ours");
+    let file = settings(room, smtp, encryption);
     let mut command = quash();
     command.env("SSL_CERT_FILE", trusted);
     let server = Server::start_with(command, &room.join(encryption), &["--config", file.to_str().expect("UTF-8")]);

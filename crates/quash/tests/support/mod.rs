@@ -4,6 +4,7 @@
 
 pub(crate) mod http;
 pub(crate) mod journal;
+pub(crate) mod smtp;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;

@@ -1,12 +1,16 @@
 //! A small SMTP server (RFC 5321) on a socket of its own, with or without TLS: it keeps what it is given, and can be as
 //! unhelpful as servers are.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// How a server behaves, from the next connection on.
@@ -70,6 +74,8 @@ struct Shared {
     mails: Mutex<Sender<Received>>,
 }
 
+/// What a server of [`settings`] signs in with.
+pub(crate) const SMTP_PASSWORD: &str = "secret of quash";
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long nothing more may come before nothing more is believed to come: longer than the pause before a second try.
@@ -78,6 +84,33 @@ const QUIET: Duration = Duration::from_secs(6);
 /// Where nobody listens, until somebody does.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+/// A settings file with which a server mails encrypted, and with a password, through this address.
+pub(crate) fn settings(room: &Path, smtp: SocketAddr, encryption: &str) -> PathBuf {
+    let password = room.join("smtp.password");
+    fs::write(&password, format!("{SMTP_PASSWORD}\n")).expect("it is ours");
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let settings = format!(
+        "[mail]\nhost = \"localhost\"\nport = {}\nencryption = \"{encryption}\"\nusername = \"quash\"\npassword_file = \"{}\"\nfrom = \"no-reply@id.example\"\n\
+         [http]\npublic_url = \"https://id.example\"\n",
+        smtp.port(),
+        password.display()
+    );
+    let file = room.join("quash.toml");
+    fs::write(&file, settings).expect("it is ours");
+    file
+}
+
+/// A certificate that signs itself, and a server's settings with it.
+pub(crate) fn certificate(room: &Path) -> Arc<ServerConfig> {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name").self_signed(&key).expect("a certificate");
+    fs::write(room.join("trusted.pem"), certificate.pem()).expect("it is ours");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).expect("a pair"))
 }
 
 impl Smtp {
@@ -279,6 +312,12 @@ impl Received {
     pub(crate) fn link(&self) -> String {
         let text = self.text();
         text.lines().find(|line| line.starts_with("http") && line.contains("?token=")).expect("a link").to_owned()
+    }
+
+    /// The code that its reader may type instead.
+    pub(crate) fn code(&self) -> String {
+        let text = self.text();
+        text.lines().find(|line| line.len() == 11 && line.as_bytes()[5] == b'-').expect("a code").to_owned()
     }
 
     /// What stands in that.
