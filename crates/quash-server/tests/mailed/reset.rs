@@ -331,3 +331,24 @@ async fn join<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<
     .await;
     waiting.into_iter().filter_map(|(_, done)| done).collect()
 }
+
+#[tokio::test]
+async fn a32_a_reset_by_mail_forgets_what_was_counted() {
+    let world = World::open().await;
+    world.guess("dana", 4).await;
+    let link = danas_link(&world).await;
+    assert_eq!(reset(&world, &link).await.status, 200);
+    // With those of before, the first of these would have locked the account.
+    world.guess("dana", 4).await;
+    assert_eq!(world.attempt("dana", NEW_PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
+async fn a27_a32_who_is_locked_out_comes_back_by_mail() {
+    let world = World::open().await;
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    let link = danas_link(&world).await;
+    assert_eq!(reset(&world, &link).await.status, 200);
+    assert_eq!(world.attempt("dana", NEW_PASSWORD).await.status, 200);
+}

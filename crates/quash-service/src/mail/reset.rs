@@ -38,9 +38,11 @@ impl Service {
         check_new_password(&password, &own).map_err(Refusal::PasswordRefused)?;
         let hash = desk.passwords.hash(password, &*desk.entropy).await?;
         let scopes = desk.guard.scopes();
-        desk.use_flow(id, Purpose::Reset, |flow, account, now| {
+        let used = desk.use_flow(id, Purpose::Reset, |flow, account, now| {
             Ok(reset_by_mail(flow, account, hash.clone(), &desk.flow_key, &desk.policy, scopes, now, &*desk.entropy))
-        })
-        .await
+        });
+        used.await?;
+        desk.lockout.clear(&account.subject);
+        Ok(())
     }
 }

@@ -144,7 +144,7 @@ async fn an_audit_from_before_endings_says_why_all_the_same() {
         (5, "everything_ended", "'revoked'", "NULL", 14),
     ] {
         let row = format!("{id}, {id}000, '{event}', 'operator', {reason}, {subject}, NULL, NULL, {seq}");
-        change(&path, &format!("INSERT INTO audit VALUES ({row})"));
+        change(&path, &format!("INSERT INTO audit (id, at, event, actor, reason, subject, sid, kid, seq) VALUES ({row})"));
     }
     let store = sqlite(directory.path());
     let after = [10, 13, 14].map(Seq::from_u64);
