@@ -1,55 +1,28 @@
 //! The service itself: what every use case shares.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::decide::{Cause, PresentedForeign, renew_everything, renew_grant};
+use quash_core::decide::{PresentedForeign, renew_grant};
 use quash_core::model::{
-    Account, AccountBy, Actor, Change, Clock, Entropy, ForeignLoaded, ForeignTokens, Head, Policy, Reason, Receipt, Refusal, ScopeHasher,
-    Seq, Session, SessionState, Timestamp, UserIdField, draw, fold,
+    Account, AccountBy, Change, Clock, Entropy, ForeignLoaded, Head, Policy, Receipt, Refusal, Seq, Session, SessionState, Timestamp, fold,
 };
-use quash_core::token::{Algorithm, FlowKey, Grant, Issued, JwkSet, Minting, SigningKey, mint};
+use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, SigningKey, mint};
 use quash_store::{Store, StoreError};
-use quash_verify::{Guard, GuardSetup, MoreKeys};
-use tokio::sync::{Notify, mpsc, watch};
+use quash_verify::Guard;
+use tokio::sync::{Notify, watch};
 
-use crate::failure::{Conflicts, Failure, StartError, Unavailable};
-use crate::feed;
-use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys};
-use crate::lockout::{self, Lockout};
+use crate::failure::{Conflicts, Failure, Unavailable};
+use crate::keys::{Foreign, Keys};
+use crate::lockout::{Allowance, Lockout};
 use crate::mail::Outbox;
-use crate::passwords::{MAX_CLASSES, Passwords};
-use crate::vault::MasterKey;
-use crate::{HashSettings, PasswordHasher, Rehash};
+use crate::passwords::Passwords;
 
 /// All use cases of one process. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Service {
     pub(crate) desk: Arc<Desk>,
-}
-
-/// What a service must be given.
-pub struct Setup {
-    /// Where it keeps what it must not forget.
-    pub store: Arc<dyn Store>,
-    /// What an operator has chosen.
-    pub policy: Policy,
-    /// What tokens are signed and verified with.
-    pub keys: KeySetup,
-    /// What asks addresses for the keys of other issuers.
-    pub fetch: Arc<dyn FetchKeys>,
-    /// What secrets are sealed with.
-    pub master: MasterKey,
-    /// What hashes passwords.
-    pub hasher: Arc<dyn PasswordHasher>,
-    /// How many passwords may be hashed at a time, and how many may wait.
-    pub hashing: HashSettings,
-    /// What becomes of a hash that isn't what would be made today.
-    pub rehash: Rehash,
-    /// Where the time comes from.
-    pub clock: Arc<dyn Clock>,
-    /// Where chance comes from.
-    pub entropy: Arc<dyn Entropy>,
 }
 
 pub(crate) struct Desk {
@@ -73,48 +46,6 @@ pub(crate) struct Desk {
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
 
 impl Service {
-    /// Opens the keys, reads the log, and begins to follow it. Must be called inside a tokio runtime.
-    ///
-    /// # Errors
-    /// The store or a key in it can't be used.
-    pub async fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { store, mut policy, keys: key_setup, fetch, master, hasher, hashing, rehash, clock, entropy } = setup;
-        let longest = longest_lifetime(&policy, &key_setup);
-        store.commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))).await?;
-        policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
-        let keys = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
-        let scopes = ScopeHasher::ours(master.derive("scopes")).of_user_ids(policy.tokens.names.user_id_field);
-        rename_bearers(&*store, &policy, &scopes, &*clock).await?;
-        let (turn, rings) = mpsc::channel(1);
-        let verifying = keys.verifying.clone();
-        let foreign = Foreign::new(&key_setup.foreign, verifying, &master, &scopes, fetch, Arc::clone(&clock), turn)?;
-        let first_ring = foreign.first_ring();
-        let issuers = Arc::new(foreign);
-        let asked = if issuers.has_addresses().await { Some(Arc::clone(&issuers)) } else { None };
-        let guard_setup = GuardSetup {
-            policy: policy.tokens.clone(),
-            scopes,
-            clock: Arc::clone(&clock),
-            cache_key: draw(&*entropy),
-            more_keys: asked.clone().map(|asked| asked as Arc<dyn MoreKeys>),
-        };
-        let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
-        let renew = Arc::new(Notify::new());
-        tokio::spawn(feed::follow(Arc::clone(&store), keeper, Arc::clone(&renew), rings));
-        if let Some(asked) = asked {
-            tokio::spawn(async move { asked.follow().await });
-        }
-        let audit_key = SigningKey::new(Algorithm::EdDsa, &master.derive::<32>("audit"), None).map_err(StartError::SigningKey)?;
-        let classes: Vec<_> = store.password_classes(MAX_CLASSES).await?.iter().filter_map(|class| class.parse().ok()).collect();
-        let passwords = Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
-        let (lockout, orders) = Lockout::new(policy.lockout, &master.derive("lockout"), Arc::clone(&clock));
-        let (flow_key, outbox) = (FlowKey::new(&master.derive("flows")), Outbox::default());
-        let desk =
-            Arc::new(Desk { store, policy, keys, issuers, guard, passwords, lockout, clock, entropy, renew, audit_key, flow_key, outbox });
-        tokio::spawn(lockout::follow(Arc::downgrade(&desk), orders));
-        Ok(Self { desk })
-    }
-
     /// The guard of this process: for doors that only need to know whether a token is live.
     pub fn guard(&self) -> &Guard {
         &self.desk.guard
@@ -128,6 +59,11 @@ impl Service {
     /// The public keys that tokens can be verified with.
     pub fn jwks(&self) -> JwkSet {
         self.desk.guard.ring().jwks()
+    }
+
+    /// What a network may still fail. It says nothing of any account.
+    pub fn allowance(&self, network: IpAddr) -> Allowance {
+        self.desk.lockout.allowance(network)
     }
 
     /// Whether the store answers.
@@ -219,30 +155,4 @@ impl Desk {
         let reason = found.into_iter().next().flatten().map(|ending| ending.reason);
         Failure::Refused(Refusal::TokenRevoked(reason))
     }
-}
-
-/// The longest that any token which is taken here can hold.
-fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
-    let foreign = keys.foreign.iter().filter(|_| policy.tokens.foreign != ForeignTokens::Reject).map(|issuer| issuer.max_lifetime);
-    foreign.chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
-}
-
-/// Where tokens call accounts by another field than before, access tokens of before would be covered by nothing that is
-/// revoked from now on. They end here; sessions go on, and the next refresh brings tokens with the new field.
-async fn rename_bearers(store: &dyn Store, policy: &Policy, scopes: &ScopeHasher, clock: &dyn Clock) -> Result<(), StoreError> {
-    const NAME: &str = "user_id_field";
-    let field = match policy.tokens.names.user_id_field {
-        UserIdField::Subject => "id",
-        UserIdField::Username => "username",
-        UserIdField::Email => "email",
-    };
-    let before = store.remembered(NAME).await?;
-    if before.as_deref().unwrap_or("id") != field {
-        let cause = Cause { reason: Reason::Revoked, actor: Actor::Rule };
-        store.commit(renew_everything(&cause, scopes, clock.now())).await?;
-    }
-    if before.as_deref() != Some(field) {
-        store.commit(Change::Remember { name: NAME, value: field.into() }).await?;
-    }
-    Ok(())
 }

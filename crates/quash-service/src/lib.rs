@@ -6,6 +6,8 @@
 
 mod desk;
 
+mod start;
+
 mod failure;
 
 mod vault;
@@ -49,7 +51,7 @@ mod upkeep;
 pub use accounts::{AddFault, NewAccount, NewPassword, NewState};
 pub use audit::{AuditRefused, AuditVerified};
 pub use changes::{Address, ChangeFault, Changed, OneTimePassword};
-pub use desk::{Service, Setup};
+pub use desk::Service;
 pub use end::{Ended, RefusedAccess};
 pub use failure::{Failure, StartError, Unavailable};
 pub use inspect::{Inspection, RevokedBy, Standing};
@@ -62,5 +64,6 @@ pub use own::{Me, Reproof};
 pub use passwords::{Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash};
 pub use sessions::{Listed, SessionSeen, SessionsSeen};
 pub use sign_in::Attempt;
+pub use start::Setup;
 pub use upkeep::Upkept;
 pub use vault::{MasterKey, MasterKeyFault};

@@ -4,21 +4,12 @@
 use std::sync::Weak;
 
 use quash_core::decide::lock_account;
-use quash_core::model::{AccountBy, Extent, Road, Session, SessionId, Subject, Timestamp, limits};
+use quash_core::model::{AccountBy, Extent, Road, Session, SessionId, Subject, limits};
 use tokio::sync::mpsc;
 
+use super::Order;
 use crate::desk::Desk;
 use crate::failure::{Conflicts, Failure};
-
-/// An account that must be locked.
-pub(crate) struct Order {
-    pub(super) subject: Subject,
-    /// When the last failure was.
-    pub(super) at: Timestamp,
-}
-
-/// How many accounts may wait to be locked. Each has cost several hashes; that many at once would take minutes to make.
-pub(super) const ORDERS: usize = 1024;
 
 /// Locks whoever must be, until the desk is gone.
 pub(crate) async fn follow(desk: Weak<Desk>, mut orders: mpsc::Receiver<Order>) {

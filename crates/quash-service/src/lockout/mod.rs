@@ -3,7 +3,7 @@
 //!
 //! Counters are in memory. A lock is in the store, and holds here from the moment of the last failure.
 
-mod keeper;
+pub(crate) mod keeper;
 mod networks;
 mod tallies;
 mod turns;
@@ -15,10 +15,8 @@ use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use quash_core::model::{Account, Clock, LockoutPolicy, Standing, Subject, Timestamp};
 use tokio::sync::mpsc;
 
-use crate::desk::Service;
 use crate::failure::Unavailable;
 use crate::network::Network;
-pub(crate) use keeper::{Order, follow};
 pub use networks::Allowance;
 use networks::Networks;
 pub(crate) use tallies::Counted;
@@ -29,6 +27,16 @@ use turns::{AGAIN_AFTER, Asked, Turns};
 pub(crate) struct Lockout {
     shared: Arc<Shared>,
 }
+
+/// An account that must be locked.
+pub(crate) struct Order {
+    subject: Subject,
+    /// When the last failure was.
+    at: Timestamp,
+}
+
+/// How many accounts may wait to be locked. Each has cost several hashes; that many at once would take minutes to make.
+const ORDERS: usize = 1024;
 
 struct Shared {
     secret: hmac::Key,
@@ -74,7 +82,7 @@ enum State {
 impl Lockout {
     /// Counts nothing yet. Accounts that must be locked come out of the channel.
     pub(crate) fn new(policy: LockoutPolicy, secret: &[u8; 32], clock: Arc<dyn Clock>) -> (Self, mpsc::Receiver<Order>) {
-        let (orders, ordered) = mpsc::channel(keeper::ORDERS);
+        let (orders, ordered) = mpsc::channel(ORDERS);
         let counts = Mutex::new(Counts { tallies: Tallies::new(policy), turns: Turns::default(), networks: Networks::new(policy) });
         let secret = hmac::Key::new(HMAC_SHA256, secret);
         (Self { shared: Arc::new(Shared { secret, clock, counts, orders }) }, ordered)
@@ -133,16 +141,13 @@ impl Lockout {
         self.shared.counts().tallies.clear(self.of_account(subject));
     }
 
+    /// What a network may still fail.
+    pub(crate) fn allowance(&self, network: IpAddr) -> Allowance {
+        self.shared.counts().networks.allowance(network.into(), self.shared.clock.uptime())
+    }
+
     fn of_account(&self, subject: &Subject) -> Counted {
         Counted { whose: Whose::Account, key: self.shared.key("account", subject.as_str()) }
-    }
-}
-
-impl Service {
-    /// What a network may still fail. It says nothing of any account.
-    pub fn allowance(&self, network: IpAddr) -> Allowance {
-        let shared = &self.desk.lockout.shared;
-        shared.counts().networks.allowance(network.into(), shared.clock.uptime())
     }
 }
 

@@ -1,0 +1,115 @@
+//! Opening a service: what it needs, and in which order. What it is made of is told in `desk.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quash_core::decide::{Cause, renew_everything};
+use quash_core::model::{Actor, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, UserIdField, draw};
+use quash_core::token::{Algorithm, FlowKey, SigningKey};
+use quash_store::{Store, StoreError};
+use quash_verify::{GuardSetup, MoreKeys};
+use tokio::sync::{Notify, mpsc};
+
+use crate::desk::{Desk, Service};
+use crate::failure::StartError;
+use crate::feed;
+use crate::keys::{self, FetchKeys, Foreign, KeySetup};
+use crate::lockout::{Lockout, keeper};
+use crate::mail::Outbox;
+use crate::passwords::{MAX_CLASSES, Passwords};
+use crate::vault::MasterKey;
+use crate::{HashSettings, PasswordHasher, Rehash};
+
+/// What a service must be given.
+pub struct Setup {
+    /// Where it keeps what it must not forget.
+    pub store: Arc<dyn Store>,
+    /// What an operator has chosen.
+    pub policy: Policy,
+    /// What tokens are signed and verified with.
+    pub keys: KeySetup,
+    /// What asks addresses for the keys of other issuers.
+    pub fetch: Arc<dyn FetchKeys>,
+    /// What secrets are sealed with.
+    pub master: MasterKey,
+    /// What hashes passwords.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// How many passwords may be hashed at a time, and how many may wait.
+    pub hashing: HashSettings,
+    /// What becomes of a hash that isn't what would be made today.
+    pub rehash: Rehash,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where chance comes from.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Service {
+    /// Opens the keys, reads the log, and begins to follow it. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The store or a key in it can't be used.
+    pub async fn start(setup: Setup) -> Result<Self, StartError> {
+        let Setup { store, mut policy, keys: key_setup, fetch, master, hasher, hashing, rehash, clock, entropy } = setup;
+        let longest = longest_lifetime(&policy, &key_setup);
+        store.commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))).await?;
+        policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
+        let keys = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
+        let scopes = ScopeHasher::ours(master.derive("scopes")).of_user_ids(policy.tokens.names.user_id_field);
+        rename_bearers(&*store, &policy, &scopes, &*clock).await?;
+        let (turn, rings) = mpsc::channel(1);
+        let verifying = keys.verifying.clone();
+        let foreign = Foreign::new(&key_setup.foreign, verifying, &master, &scopes, fetch, Arc::clone(&clock), turn)?;
+        let first_ring = foreign.first_ring();
+        let issuers = Arc::new(foreign);
+        let asked = if issuers.has_addresses().await { Some(Arc::clone(&issuers)) } else { None };
+        let guard_setup = GuardSetup {
+            policy: policy.tokens.clone(),
+            scopes,
+            clock: Arc::clone(&clock),
+            cache_key: draw(&*entropy),
+            more_keys: asked.clone().map(|asked| asked as Arc<dyn MoreKeys>),
+        };
+        let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
+        let renew = Arc::new(Notify::new());
+        tokio::spawn(feed::follow(Arc::clone(&store), keeper, Arc::clone(&renew), rings));
+        if let Some(asked) = asked {
+            tokio::spawn(async move { asked.follow().await });
+        }
+        let audit_key = SigningKey::new(Algorithm::EdDsa, &master.derive::<32>("audit"), None).map_err(StartError::SigningKey)?;
+        let classes: Vec<_> = store.password_classes(MAX_CLASSES).await?.iter().filter_map(|class| class.parse().ok()).collect();
+        let passwords = Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
+        let (lockout, orders) = Lockout::new(policy.lockout, &master.derive("lockout"), Arc::clone(&clock));
+        let (flow_key, outbox) = (FlowKey::new(&master.derive("flows")), Outbox::default());
+        let desk =
+            Arc::new(Desk { store, policy, keys, issuers, guard, passwords, lockout, clock, entropy, renew, audit_key, flow_key, outbox });
+        tokio::spawn(keeper::follow(Arc::downgrade(&desk), orders));
+        Ok(Self { desk })
+    }
+}
+
+/// The longest that any token which is taken here can hold.
+fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
+    let foreign = keys.foreign.iter().filter(|_| policy.tokens.foreign != ForeignTokens::Reject).map(|issuer| issuer.max_lifetime);
+    foreign.chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
+}
+
+/// Where tokens call accounts by another field than before, access tokens of before would be covered by nothing that is
+/// revoked from now on. They end here; sessions go on, and the next refresh brings tokens with the new field.
+async fn rename_bearers(store: &dyn Store, policy: &Policy, scopes: &ScopeHasher, clock: &dyn Clock) -> Result<(), StoreError> {
+    const NAME: &str = "user_id_field";
+    let field = match policy.tokens.names.user_id_field {
+        UserIdField::Subject => "id",
+        UserIdField::Username => "username",
+        UserIdField::Email => "email",
+    };
+    let before = store.remembered(NAME).await?;
+    if before.as_deref().unwrap_or("id") != field {
+        let cause = Cause { reason: Reason::Revoked, actor: Actor::Rule };
+        store.commit(renew_everything(&cause, scopes, clock.now())).await?;
+    }
+    if before.as_deref() != Some(field) {
+        store.commit(Change::Remember { name: NAME, value: field.into() }).await?;
+    }
+    Ok(())
+}
