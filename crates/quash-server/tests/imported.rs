@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quash_core::model::{Account, AccountState, Actor, Change, CustomClaims, Name, PasswordHash, Seq, Timestamp};
+use quash_core::model::{Account, AccountState, Actor, Change, Name, PasswordHash, Timestamp};
 use quash_service::{AddFault, CostClass, FormatFault, NewAccount, NewPassword, PasswordHasher, Rehash};
 use quash_store::Store;
 use zeroize::Zeroizing;
@@ -177,21 +177,8 @@ async fn a_hash_in_the_store_that_nothing_can_be_compared_with_is_as_good_as_non
     {
         let name = format!("odd {n}");
         let (_, before) = cost(&world, &name, PASSWORD).await;
-        let account = Account {
-            subject: subject(&name),
-            username: Name::parse(&name).expect("a name"),
-            email: None,
-            password: Some(PasswordHash::new((*text).to_owned())),
-            state: AccountState::Active,
-            sessions_before: Seq::ZERO,
-            version: 1,
-            created_at: Timestamp::from_secs(support::START),
-            foreign_after: Timestamp::default(),
-            last_login_at: None,
-            must_change: None,
-            locks: 0,
-            claims: CustomClaims::default(),
-        };
+        let new = Account::new(subject(&name), Name::parse(&name).expect("a name"), Timestamp::from_secs(support::START));
+        let account = Account { password: Some(PasswordHash::new((*text).to_owned())), ..new };
         world.store.commit(Change::AddAccount(account, Actor::Operator)).await.expect("an account");
         for password in [PASSWORD, "decoy", *text, "wrong password"].into_iter().filter(|password| !password.is_empty()) {
             let (answer, spent) = cost(&world, &name, password).await;

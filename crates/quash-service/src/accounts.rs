@@ -1,8 +1,8 @@
 //! Accounts, as an operator sees them: adding them and looking at them. What becomes of them is next door.
 
 use quash_core::model::{
-    Account, AccountBy, AccountState, Actor, Change, CustomClaims, Email, Jti, Name, NameFault, PasswordFault, PasswordHash, Seq, Subject,
-    Timestamp, fold, limits,
+    Account, AccountBy, AccountState, Actor, Change, Email, Jti, Name, NameFault, PasswordFault, PasswordHash, Subject, Timestamp, fold,
+    limits,
 };
 use quash_store::StoreError;
 use zeroize::Zeroizing;
@@ -92,24 +92,11 @@ impl Service {
         };
         let own: Vec<&str> = [Some(username.shown()), email.as_ref().map(|email| email.shown.as_str())].into_iter().flatten().collect();
         let password = self.hash_of(new.password, &own).await?;
-        let account = Account {
-            subject,
-            username,
-            email,
-            password,
-            state: match new.state {
-                NewState::Active => AccountState::Active,
-                NewState::Deactivated => AccountState::Deactivated { at: now },
-            },
-            sessions_before: Seq::ZERO,
-            version: 1,
-            created_at: now,
-            foreign_after: Timestamp::default(),
-            last_login_at: None,
-            must_change: None,
-            locks: 0,
-            claims: CustomClaims::default(),
+        let state = match new.state {
+            NewState::Active => AccountState::Active,
+            NewState::Deactivated => AccountState::Deactivated { at: now },
         };
+        let account = Account { email, password, state, ..Account::new(subject, username, now) };
         match desk.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
             Ok(_) => {
                 let class = account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());

@@ -125,6 +125,25 @@ pub enum NameFault {
 }
 
 impl Account {
+    /// A new one, active, without an address and a password.
+    pub fn new(subject: Subject, username: Name, now: Timestamp) -> Self {
+        Self {
+            subject,
+            username,
+            email: None,
+            password: None,
+            state: AccountState::Active,
+            sessions_before: Seq::ZERO,
+            version: 1,
+            created_at: now,
+            foreign_after: Timestamp::default(),
+            last_login_at: None,
+            must_change: None,
+            locks: 0,
+            claims: CustomClaims::default(),
+        }
+    }
+
     /// What the account's state and address mean for signing in at `now`.
     pub fn standing(&self, now: Timestamp) -> Standing {
         match self.state {
@@ -416,21 +435,9 @@ mod tests {
 
     #[test]
     fn an_address_nobody_confirmed_stands_in_the_way() {
-        let mut account = Account {
-            subject: Subject::parse("s").unwrap_or_else(|_| unreachable!()),
-            username: Name { shown: "dana".into(), folded: "dana".into() },
-            email: Email::parse("dana@example.org").ok(),
-            password: None,
-            state: AccountState::Active,
-            sessions_before: Seq::ZERO,
-            version: 1,
-            created_at: Timestamp::default(),
-            foreign_after: Timestamp::default(),
-            last_login_at: None,
-            must_change: None,
-            locks: 0,
-            claims: CustomClaims::default(),
-        };
+        let subject = Subject::parse("s").unwrap_or_else(|_| unreachable!());
+        let mut account = Account::new(subject, Name { shown: "dana".into(), folded: "dana".into() }, Timestamp::default());
+        account.email = Email::parse("dana@example.org").ok();
         let now = Timestamp::from_secs(100);
         assert_eq!(account.standing(now), Standing::Unverified);
         account.email.iter_mut().for_each(|email| email.verified_at = Some(now));

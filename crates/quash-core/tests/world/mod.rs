@@ -149,21 +149,8 @@ impl World {
     }
 
     async fn add_account(&mut self, name: &str) -> Said {
-        let account = Account {
-            subject: Subject::parse(name).expect("a subject"),
-            username: Name::parse(name).expect("a name"),
-            email: None,
-            password: Some(PasswordHash::new("old".into())),
-            state: AccountState::Active,
-            sessions_before: Seq::ZERO,
-            version: 1,
-            created_at: self.now,
-            foreign_after: Timestamp::default(),
-            last_login_at: None,
-            must_change: None,
-            locks: 0,
-            claims: CustomClaims::default(),
-        };
+        let new = Account::new(Subject::parse(name).expect("a subject"), Name::parse(name).expect("a name"), self.now);
+        let account = Account { password: Some(PasswordHash::new("old".into())), ..new };
         self.store.commit(Change::AddAccount(account, Actor::Operator)).await.map_err(|error| error.to_string())?;
         Ok("ok".into())
     }

@@ -10,19 +10,18 @@ use quash_core::model::limits;
 use quash_core::watch::Live;
 use zeroize::Zeroizing;
 
-use super::mailed::{asked, done, proof};
+use super::mailed::{asked, confirming, proof, read};
 use super::registration::of_fields;
-use crate::body::{Fields, Take};
+use crate::body::Take;
 use crate::client::Client;
 use crate::door::Door;
 
 pub(crate) async fn request(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, client: Client, request: Request) -> Response {
-    let read = Fields::read(request).await.and_then(|mut fields| {
+    let body = read(request, |fields| {
         let email = fields.text("email", Take::Trimmed, usize::MAX);
-        let password = Zeroizing::new(fields.text("password", Take::AsSent, limits::PASSWORD_CHARS));
-        fields.done().map(|()| (email, password))
+        (email, Zeroizing::new(fields.text("password", Take::AsSent, limits::PASSWORD_CHARS)))
     });
-    let (email, password) = match read {
+    let (email, password) = match body.await {
         Ok(read) => read,
         Err(fault) => return door.problem(fault),
     };
@@ -34,15 +33,8 @@ pub(crate) async fn request(State(door): State<Arc<Door>>, Extension(live): Exte
 }
 
 pub(crate) async fn confirm(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, request: Request) -> Response {
-    let read = Fields::read(request).await.and_then(|mut fields| {
-        let proof = proof(&mut fields);
-        fields.done().map(|()| proof)
-    });
-    match read {
-        Ok(proof) => match door.service.confirm_email_change(&proof, Some(&live)).await {
-            Ok(()) => done(),
-            Err(failure) => door.fault(&failure).into_problem(&door.settings),
-        },
+    match read(request, proof).await {
+        Ok(proof) => confirming(&door, door.service.confirm_email_change(&proof, Some(&live)).await),
         Err(fault) => door.problem(fault),
     }
 }

@@ -4,8 +4,7 @@ use std::net::IpAddr;
 
 use quash_core::decide::Asking;
 use quash_core::model::{
-    Account, AccountBy, AccountState, Actor, Change, CustomClaims, Email, FlowId, MailKind, Name, NameFault, PasswordFault, Purpose, Seq,
-    Subject, Timestamp,
+    Account, AccountBy, Actor, Change, Email, FlowId, MailKind, Name, NameFault, PasswordFault, Purpose, Subject, Timestamp,
 };
 use zeroize::Zeroizing;
 
@@ -112,21 +111,10 @@ impl Service {
         Ok(match (named, addressed) {
             (_, Some(owner)) => Fate::AddressTaken(owner.email.map_or_else(|| email.shown.clone(), |email| email.shown)),
             (Some(_), None) => Fate::NameTaken,
-            (None, None) => Fate::Account(Box::new(Account {
-                subject: Subject::new(now, &*desk.entropy),
-                username: name.clone(),
-                email: Some(email.clone()),
-                password: None,
-                state: AccountState::Active,
-                sessions_before: Seq::ZERO,
-                version: 1,
-                created_at: now,
-                foreign_after: Timestamp::default(),
-                last_login_at: None,
-                must_change: None,
-                locks: 0,
-                claims: CustomClaims::default(),
-            })),
+            (None, None) => {
+                let new = Account::new(Subject::new(now, &*desk.entropy), name.clone(), now);
+                Fate::Account(Box::new(Account { email: Some(email.clone()), ..new }))
+            }
         })
     }
 }

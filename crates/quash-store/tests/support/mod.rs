@@ -8,10 +8,9 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountState, Actor, Adopted, Adoption, Change, CustomClaims, Digest, Email, Ends,
-    Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, Name, NewEntry, Opening,
-    PasswordHash, Purpose, Reason, Receipt, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject,
-    Survivor, Timestamp,
+    Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, Change, CustomClaims, Digest, Email, Ends, Event, Flow,
+    FlowId, Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, Name, NewEntry, Opening, PasswordHash, Purpose,
+    Reason, Receipt, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -33,21 +32,8 @@ pub(crate) fn subject(name: &str) -> Subject {
 }
 
 pub(crate) fn account(name: &str) -> Account {
-    Account {
-        subject: subject(name),
-        username: Name::parse(name).expect("a name"),
-        email: None,
-        password: Some(PasswordHash::new(format!("hash of {name}")).of_class(format!("class {}", name.len()))),
-        state: AccountState::Active,
-        sessions_before: Seq::ZERO,
-        version: 1,
-        created_at: NOW,
-        foreign_after: Timestamp::default(),
-        last_login_at: None,
-        must_change: None,
-        locks: 0,
-        claims: CustomClaims::default(),
-    }
+    let password = PasswordHash::new(format!("hash of {name}")).of_class(format!("class {}", name.len()));
+    Account { password: Some(password), ..Account::new(subject(name), Name::parse(name).expect("a name"), NOW) }
 }
 
 pub(crate) fn by_name(folded: &str) -> AccountBy {
