@@ -257,6 +257,11 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     server.add_account("noor", PASSWORD);
+    // Each worker's tokens are of accounts of its own: a thousand sessions of one account, opened at once, would be in each
+    // other's way.
+    for place in 0..ENDPOINTS.len() {
+        ["dana", "noor"].iter().for_each(|name| server.add_account(&format!("{name}{place}"), PASSWORD));
+    }
     let each = rounds(2000, 50_000);
     let met: Vec<BTreeMap<u16, usize>> = std::thread::scope(|scope| {
         let workers: Vec<_> = ENDPOINTS
@@ -285,7 +290,8 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
 /// Sends requests to one endpoint, over one connection for as long as the server keeps it.
 fn beset(server: &Server, (path, first): (&str, &str), place: usize, count: usize) -> BTreeMap<u16, usize> {
     let seed = 20_261_124 + u64::try_from(place).expect("a few");
-    let kid = header(&server.sign_in("dana", PASSWORD).access)["kid"].as_str().and_then(|kid| Kid::parse(kid).ok());
+    let [dana, noor] = ["dana", "noor"].map(|name| format!("{name}{place}"));
+    let kid = header(&server.sign_in(&dana, PASSWORD).access)["kid"].as_str().and_then(|kid| Kid::parse(kid).ok());
     let key = SigningKey::new(Algorithm::Hs256, SECRET.as_bytes(), kid).expect("a key");
     let mut dice = Dice { seeded: Seeded::new(seed), key, tokens: Vec::new() };
     let mut connection = Connection::open(server.address);
@@ -293,7 +299,7 @@ fn beset(server: &Server, (path, first): (&str, &str), place: usize, count: usiz
     let mut before = String::new();
     for round in 0..count {
         if round % 200 == 0 {
-            let (dana, noor) = (server.sign_in("dana", PASSWORD), server.sign_in("noor", PASSWORD));
+            let (dana, noor) = (server.sign_in(&dana, PASSWORD), server.sign_in(&noor, PASSWORD));
             dice.tokens = vec![dana.access, dana.refresh, noor.access, noor.refresh];
         }
         let (method, target, headers, body) = dice.request(path, first);
