@@ -1,4 +1,4 @@
-//! What a request tells about who sends it: its user agent, its address, and the network whose failures and whose places
+//! What a request tells about who sends it: its user agent, its address, its device token, and the network whose failures and whose places
 //! in the queue for passwords are counted.
 
 use std::convert::Infallible;
@@ -10,7 +10,9 @@ use http::HeaderMap;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use quash_core::decide::Device;
+use quash_service::DeviceSaid;
 
+use crate::device::{self, Carrier};
 use crate::door::Door;
 use crate::forwarding::{Whence, is_forwarded, whence};
 
@@ -19,6 +21,9 @@ use crate::forwarding::{Whence, is_forwarded, whence};
 pub(crate) struct Client {
     pub(crate) device: Device,
     pub(crate) network: Option<IpAddr>,
+    pub(crate) device_token: DeviceSaid,
+    /// How a device token goes back.
+    pub(crate) carrier: Carrier,
 }
 
 impl FromRequestParts<Arc<Door>> for Client {
@@ -37,7 +42,8 @@ impl FromRequestParts<Arc<Door>> for Client {
             door.tell_of_forwarding();
         }
         let device = Device { user_agent: user_agent(&parts.headers), address: address.map(|address| address.to_string()) };
-        Ok(Self { device, network })
+        let (device_token, carrier) = device::said(&parts.headers);
+        Ok(Self { device, network, device_token, carrier })
     }
 }
 

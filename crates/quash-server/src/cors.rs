@@ -26,7 +26,7 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 const HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, Quash-Device, Prefer, X-Requested-With");
 /// What a page may read beyond what any page may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "X-Request-Id, Retry-After, WWW-Authenticate, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset",
+    "X-Request-Id, Retry-After, WWW-Authenticate, Quash-Device, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset",
 );
 /// How long a browser needn't ask again, in seconds: an origin that is taken out of the settings is out by then.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");

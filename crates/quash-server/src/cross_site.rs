@@ -14,7 +14,7 @@ use crate::door::Door;
 use crate::error::Fault;
 use crate::settings::DoorSettings;
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Lets a request pass that changes nothing, that comes from our own pages or from those of a named origin, or that no page
 /// has sent.

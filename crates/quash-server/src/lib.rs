@@ -23,6 +23,8 @@ mod refused_body;
 
 mod cookie;
 
+mod device;
+
 mod label;
 
 mod answer;

@@ -36,7 +36,7 @@ async fn a_preflight_of_a_named_origin_is_answered_on_every_path() {
     access-control-allow-methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS
     access-control-allow-headers: Authorization, Content-Type, Quash-Device, Prefer, X-Requested-With
     access-control-max-age: 600
-    access-control-expose-headers: X-Request-Id, Retry-After, WWW-Authenticate, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset
+    access-control-expose-headers: X-Request-Id, Retry-After, WWW-Authenticate, Quash-Device, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset
     ");
     let values = |answer: &Answer| {
         let named = cors_headers(answer).into_iter().map(|name| format!("{name}: {:?}", answer.header(name)));
@@ -89,7 +89,7 @@ async fn pages_of_a_named_origin_read_every_answer() {
     vary: Origin
     allow: POST, OPTIONS
     access-control-allow-origin: https://app.example
-    access-control-expose-headers: X-Request-Id, Retry-After, WWW-Authenticate, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset
+    access-control-expose-headers: X-Request-Id, Retry-After, WWW-Authenticate, Quash-Device, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset
 
     {"refresh":"<refresh>","access":"<access>"}
     "#);

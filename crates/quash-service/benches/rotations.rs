@@ -92,9 +92,15 @@ impl Desk {
         service.add_account(account).await.expect("an account");
         let mut tokens = Vec::new();
         for _ in 0..CLIENTS {
-            let attempt =
-                Attempt { kind: Kind::Pair, name: "dana".into(), password: password(), device: Default::default(), network: None };
-            let refresh = refresh_of(service.sign_in(attempt).await.expect("a session"));
+            let attempt = Attempt {
+                kind: Kind::Pair,
+                name: "dana".into(),
+                password: password(),
+                device: Default::default(),
+                network: None,
+                device_token: Default::default(),
+            };
+            let refresh = refresh_of(service.sign_in(attempt).await.expect("a session").tokens);
             tokens.push(Arc::new(tokio::sync::Mutex::new(refresh)));
         }
         Self { service, tokens }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quash_core::decide::{By, change_account, delete_account, edit_account, unlocked};
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, CustomClaims, CustomClaimsFault, Email, Entropy, Event, Name,
-    NameFault, PasswordFault, Road, Seq, Subject, Timestamp, draw,
+    Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, CustomClaims, CustomClaimsFault, Devices, Email, Entropy, Event,
+    Name, NameFault, PasswordFault, Road, Seq, Subject, Timestamp, draw,
 };
 use zeroize::Zeroizing;
 
@@ -120,7 +120,10 @@ impl Service {
             .change(subject, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
                 AccountState::Active | AccountState::Locked { .. } => {
-                    Ok(self.desk.edit(account, Road::Locked, in_state(AccountState::Locked { until: now + span }), &by, now))
+                    // Whoever locks an account by hand means everybody: a known device would be let past.
+                    let forgotten =
+                        AccountFields { devices: Some(Devices::default()), ..in_state(AccountState::Locked { until: now + span }) };
+                    Ok(self.desk.edit(account, Road::Locked, forgotten, &by, now))
                 }
             })
             .await

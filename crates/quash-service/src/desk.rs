@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::failure::{Conflicts, Failure, Unavailable};
 use crate::keys::{Foreign, Keys};
+use crate::known::DeviceKey;
 use crate::lockout::{Allowance, Lockout};
 use crate::mail::Outbox;
 use crate::passwords::Passwords;
@@ -39,6 +40,7 @@ pub(crate) struct Desk {
     /// What the audit is sealed with.
     pub(crate) audit_key: SigningKey,
     pub(crate) flow_key: FlowKey,
+    pub(crate) device_key: DeviceKey,
     pub(crate) outbox: Outbox,
 }
 

@@ -22,6 +22,8 @@ mod network;
 
 mod lockout;
 
+mod known;
+
 mod prove;
 
 mod sign_in;
@@ -58,12 +60,13 @@ pub use inspect::{Inspection, RevokedBy, Standing};
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeysFrom, KeysSeen,
 };
+pub use known::{DeviceSaid, DeviceToken};
 pub use lockout::Allowance;
 pub use mail::{Letter, LetterProof, MailProof, NewRegistration, Post, PostFault, RegisterFault, Whom};
 pub use own::{Me, Reproof};
 pub use passwords::{Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash};
 pub use sessions::{Listed, SessionSeen, SessionsSeen};
-pub use sign_in::Attempt;
+pub use sign_in::{Attempt, SignedIn};
 pub use start::Setup;
 pub use upkeep::Upkept;
 pub use vault::{MasterKey, MasterKeyFault};

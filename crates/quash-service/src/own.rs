@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::desk::{Desk, Service};
 use crate::end::Ended;
 use crate::failure::{Conflicts, Failure};
+use crate::known::DeviceSaid;
 use crate::passwords::check_new_password;
 use crate::prove::{Proof, Proven};
 
@@ -36,6 +37,8 @@ pub struct Reproof {
     pub password: Zeroizing<String>,
     /// The network it comes from, if its places in the queue are to be counted.
     pub network: Option<IpAddr>,
+    /// What the client says of its device token. It gets none.
+    pub device_token: DeviceSaid,
 }
 
 impl Service {
@@ -161,7 +164,7 @@ impl Service {
         // Before any hash: what else is wrong with it is found out once it is known whose it is.
         check_new_password(&new, &[name]).map_err(Refusal::PasswordRefused)?;
         let (by, folded) = desk.called(name);
-        let mut proof = Proof::new(by, folded, reproof.password, reproof.network);
+        let mut proof = Proof::new(by, folded, reproof.password, reproof.network, reproof.device_token);
         let mut hash: Option<PasswordHash> = None;
         let mut conflicts = Conflicts::default();
         loop {
@@ -286,8 +289,9 @@ impl Desk {
 }
 
 /// The proof of an account's password, asked for again: by its subject, whatever it is called meanwhile.
-fn again(account: &Account, reproof: Reproof) -> Proof {
-    Proof::new(AccountBy::Subject(account.subject.clone()), account.username.folded().to_owned(), reproof.password, reproof.network)
+pub(crate) fn again(account: &Account, reproof: Reproof) -> Proof {
+    let Reproof { password, network, device_token } = reproof;
+    Proof::new(AccountBy::Subject(account.subject.clone()), account.username.folded().to_owned(), password, network, device_token)
 }
 
 /// What an account's password must not be.

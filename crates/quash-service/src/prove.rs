@@ -3,12 +3,14 @@
 
 use std::net::IpAddr;
 
-use quash_core::model::{Account, AccountBy, AccountLoaded, PasswordHash, Refusal, Subject, Timestamp, limits};
+use quash_core::decide::Tried;
+use quash_core::model::{Account, AccountBy, AccountLoaded, DeviceId, PasswordHash, Refusal, Subject, Timestamp, limits};
 use zeroize::Zeroizing;
 
 use crate::desk::Desk;
 use crate::failure::Failure;
-use crate::lockout::{Got, Passage, Turn};
+use crate::known::DeviceSaid;
+use crate::lockout::{Counted, Got, Passage, Turn};
 
 /// A password that is being proven.
 pub(crate) struct Proof {
@@ -18,7 +20,10 @@ pub(crate) struct Proof {
     folded: String,
     password: Zeroizing<String>,
     network: Option<IpAddr>,
+    device: DeviceSaid,
     passage: Option<Passage>,
+    /// The known device that it is counted by, and its part in what such devices may fail.
+    by_device: Option<(DeviceId, Passage)>,
     turn: Option<Turn>,
     judged: Option<Judged>,
     better: Option<Option<PasswordHash>>,
@@ -50,12 +55,14 @@ pub(crate) struct Proven {
     pub(crate) account: Account,
     /// A better hash of the password, where the account's is outdated and there was a place to make one.
     pub(crate) rehash: Option<PasswordHash>,
+    /// The known device that it came from.
+    pub(crate) known_device: Option<DeviceId>,
 }
 
 impl Proof {
     /// A password of the account that `by` finds; `folded` is what it is called there.
-    pub(crate) fn new(by: AccountBy, folded: String, password: Zeroizing<String>, network: Option<IpAddr>) -> Self {
-        Self { by, folded, password, network, passage: None, turn: None, judged: None, better: None }
+    pub(crate) fn new(by: AccountBy, folded: String, password: Zeroizing<String>, network: Option<IpAddr>, device: DeviceSaid) -> Self {
+        Self { by, folded, password, network, device, passage: None, by_device: None, turn: None, judged: None, better: None }
     }
 }
 
@@ -63,25 +70,27 @@ impl Desk {
     /// Compares the password once, and loads what is decided on after that: hashing takes long, and others work
     /// meanwhile. Called again after a conflict, it loads again and compares only what has changed.
     ///
-    /// What is wrong with a password is counted, per account and whatever the door; under a lock nothing is compared.
+    /// What is wrong with a password is counted, per account and whatever the door; under a lock nothing is compared. From
+    /// a known device it is counted per device, and the account's lock doesn't keep it out.
     ///
     /// # Errors
     /// What `judge` says, or it can't be judged now.
     pub(crate) async fn prove(
         &self,
         proof: &mut Proof,
-        judge: impl Fn(&AccountLoaded, bool, Timestamp) -> Result<&Account, Refusal>,
+        judge: impl Fn(&AccountLoaded, Tried, Timestamp) -> Result<&Account, Refusal>,
     ) -> Result<Proven, Failure> {
         loop {
             let started = self.clock.now();
             let loaded = self.store.account(&proof.by, started).await?;
             let Some(verdict) = proof.judged.as_ref().and_then(|judged| judged.still_holds(&loaded)) else {
-                if self.take_turn(proof, loaded.account.as_ref()).await? == Got::AtOnce {
-                    proof.judged = Some(self.compare(&loaded, proof).await?);
+                if let (counted, Got::AtOnce) = self.take_turn(proof, loaded.account.as_ref()).await? {
+                    proof.judged = Some(self.compare(&loaded, proof, counted).await?);
                 }
                 continue;
             };
-            let account = match judge(&loaded, verdict == Verdict::Right, self.clock.now()) {
+            let tried = proof.tried(verdict, loaded.account.as_ref());
+            let account = match judge(&loaded, tried, self.clock.now()) {
                 Ok(account) => account.clone(),
                 Err(refusal) => {
                     self.count(proof, verdict, refusal, loaded.account.as_ref());
@@ -96,33 +105,53 @@ impl Desk {
             if self.clock.now().since(started) > limits::SIGN_WITHIN {
                 continue;
             }
-            proof.passage = None;
+            (proof.passage, proof.by_device) = (None, None);
             proof.turn.take().into_iter().for_each(Turn::succeeded);
             // Where there was no place for a better hash, the one that is there goes on until the next time.
             let rehash = proof.better.clone().flatten().filter(|_| outdated);
-            return Ok(Proven { started, loaded, account, rehash });
+            let known_device = self.known_device(proof, Some(&account));
+            return Ok(Proven { started, loaded, account, rehash, known_device });
         }
     }
 
     /// Sees to it that the attempt may be made from where it comes, and has its turn. What was loaded before one that it had to wait for may be old.
-    async fn take_turn(&self, proof: &mut Proof, account: Option<&Account>) -> Result<Got, Failure> {
+    async fn take_turn(&self, proof: &mut Proof, account: Option<&Account>) -> Result<(Counted, Got), Failure> {
         if proof.passage.is_none() {
             proof.passage = self.lockout.pass(proof.network).map_err(Failure::Unavailable)?;
         }
-        let counted = self.lockout.counted(account, &proof.folded);
+        let counted = self.counted(proof, account);
         if proof.turn.as_ref().is_some_and(|turn| turn.counted() == counted) {
-            return Ok(Got::AtOnce);
+            return Ok((counted, Got::AtOnce));
         }
         // One that it has for another tally goes first: whoever has one mustn't wait for another.
         proof.turn = None;
         let (turn, got) = self.lockout.turn(counted).await.map_err(Failure::Unavailable)?;
         proof.turn = Some(turn);
-        Ok(got)
+        Ok((counted, got))
     }
 
-    async fn compare(&self, loaded: &AccountLoaded, proof: &Proof) -> Result<Judged, Failure> {
+    /// What the attempt is counted by: the known device that it comes from, while all those of the account may fail; else as
+    /// without one.
+    fn counted(&self, proof: &mut Proof, account: Option<&Account>) -> Counted {
+        let known = self.known_device(proof, account);
+        if proof.by_device.as_ref().map(|(device, _)| *device) != known {
+            let device = known.zip(account).and_then(|(device, account)| Some((device, self.lockout.pass_device(&account.subject)?)));
+            proof.by_device = device;
+        }
+        match (&proof.by_device, account) {
+            (Some((device, _)), Some(account)) => self.lockout.counted_by_device(&account.subject, *device),
+            _ => self.lockout.counted(account, &proof.folded),
+        }
+    }
+
+    /// The device that the attempt comes from, if the account is known on it. One that it was told to forget isn't.
+    fn known_device(&self, proof: &Proof, account: Option<&Account>) -> Option<DeviceId> {
+        let (DeviceSaid::Brings(token), Some(account)) = (&proof.device, account) else { return None };
+        self.device_key.device(token, &account.subject).filter(|device| account.devices.contains(*device))
+    }
+
+    async fn compare(&self, loaded: &AccountLoaded, proof: &Proof, counted: Counted) -> Result<Judged, Failure> {
         let (row, hash) = (row(loaded), hash(loaded));
-        let counted = self.lockout.counted(loaded.account.as_ref(), &proof.folded);
         let verdict = if self.lockout.is_locked(counted, loaded.account.as_ref(), self.clock.now()) {
             self.passwords.spend(hash.as_ref(), &proof.folded, proof.password.clone(), proof.network).await?;
             Verdict::Unasked
@@ -137,13 +166,26 @@ impl Desk {
     /// Counts a failure. A right password that is refused for another reason isn't one. Under a lock it is the network's
     /// alone.
     fn count(&self, proof: &mut Proof, verdict: Verdict, refusal: Refusal, account: Option<&Account>) {
-        let (passage, turn) = (proof.passage.take(), proof.turn.take());
+        let (passage, device, turn) = (proof.passage.take(), proof.by_device.take(), proof.turn.take());
         if verdict == Verdict::Right && refusal != Refusal::BadCredentials {
             return;
         }
         passage.into_iter().for_each(Passage::failed);
-        if let Some(turn) = turn.filter(|_| verdict != Verdict::Unasked) {
-            turn.failed(account, self.clock.now());
+        if verdict != Verdict::Unasked {
+            device.into_iter().for_each(|(_, passage)| passage.failed());
+            turn.into_iter().for_each(|turn| turn.failed(account, self.clock.now()));
+        }
+    }
+}
+
+impl Proof {
+    /// What was found out, as it is judged: a device that the account knows no more is none.
+    fn tried(&self, verdict: Verdict, account: Option<&Account>) -> Tried {
+        let is_known = |(device, _): &(DeviceId, Passage)| account.is_some_and(|account| account.devices.contains(*device));
+        match verdict {
+            Verdict::Wrong | Verdict::Unasked => Tried::Wrong,
+            Verdict::Right if self.by_device.as_ref().is_some_and(is_known) => Tried::RightFromKnownDevice,
+            Verdict::Right => Tried::Right,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::desk::{Desk, Service};
 use crate::failure::StartError;
 use crate::feed;
 use crate::keys::{self, FetchKeys, Foreign, KeySetup};
+use crate::known::DeviceKey;
 use crate::lockout::{Lockout, keeper};
 use crate::mail::Outbox;
 use crate::passwords::{MAX_CLASSES, Passwords};
@@ -81,8 +82,23 @@ impl Service {
         let passwords = Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
         let (lockout, orders) = Lockout::new(policy.lockout, &master.derive("lockout"), Arc::clone(&clock));
         let (flow_key, outbox) = (FlowKey::new(&master.derive("flows")), Outbox::default());
-        let desk =
-            Arc::new(Desk { store, policy, keys, issuers, guard, passwords, lockout, clock, entropy, renew, audit_key, flow_key, outbox });
+        let device_key = DeviceKey::new(&master.derive("devices"));
+        let desk = Arc::new(Desk {
+            store,
+            policy,
+            keys,
+            issuers,
+            guard,
+            passwords,
+            lockout,
+            clock,
+            entropy,
+            renew,
+            audit_key,
+            flow_key,
+            device_key,
+            outbox,
+        });
         tokio::spawn(keeper::follow(Arc::downgrade(&desk), orders));
         Ok(Self { desk })
     }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quash_core::decide::seal_audit;
 use quash_core::model::{
-    AccountBy, AccountFields, AccountState, AuditPlace, Change, CustomClaims, Digest, Email, Ends, Keep, KeyState, MailId, MailOutcome,
-    Name, NewEntry, Opening, PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
+    AccountBy, AccountFields, AccountState, AuditPlace, Change, CustomClaims, DeviceId, Devices, Digest, Email, Ends, Keep, KeyState,
+    MailId, MailOutcome, Name, NewEntry, Opening, PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
 };
 use quash_core::token::{Algorithm, SigningKey};
 use quash_store::{MemoryStore, Store};
@@ -125,7 +125,10 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             Some(email) => with_email(NAMES[who], email),
         }),
         Wish::Open { who, n, stale, rehash, evict } => Change::OpenSession(Box::new(Opening {
-            session: session(n, NAMES[who], if stale { Seq::start_of(1) } else { head }),
+            session: quash_core::model::Session {
+                known_device: (n % 3 > 0).then(|| DeviceId::from_bytes([n / 2; 16])),
+                ..session(n, NAMES[who], if stale { Seq::start_of(1) } else { head })
+            },
             version: version(model, who).await + u64::from(stale && n % 2 == 0),
             rehash: rehash.then(|| PasswordHash::new(format!("rehash {n}")).of_class(format!("class {}", n % 3))),
             evict: evict.map(end),
@@ -149,7 +152,8 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
                 lives = Some(Survivor { session: sid(n), ..survivor(n, generation(model, n).await) });
             }
             let password = password.then(|| Some(PasswordHash::new(format!("after {head}"))));
-            let fields = AccountFields { password, state, ..AccountFields::default() };
+            let devices = (password.is_some() == stale).then(Devices::default);
+            let fields = AccountFields { password, state, devices, ..AccountFields::default() };
             let ends = Ends::Sessions { entry: entry(ScopeKind::Subject, 100), survivor: lives };
             edit(NAMES[who], version(model, who).await + u64::from(stale), fields, ends)
         }

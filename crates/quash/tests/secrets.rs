@@ -125,15 +125,17 @@ impl Heard {
         self.secrets.extend(args.contains(&"--password-stdin").then(|| stdin.to_owned()));
     }
 
-    /// Posts JSON, with a cookie where there is one; the cookie that comes back is a secret, too.
+    /// Posts JSON, with a cookie where there is one; the cookie and the device token that come back are secrets, too.
     fn post(&mut self, path: &str, body: &Value, access: Option<&str>, cookie: Option<&str>) -> Answer {
         let (access, cookie) = (access.map(|token| format!("Bearer {token}")), cookie.map(|token| format!("{COOKIE}={token}")));
         let mut headers = vec![("Content-Type", "application/json")];
         headers.extend(access.as_deref().map(|value| ("Authorization", value)));
         headers.extend(cookie.as_deref().map(|value| ("Cookie", value)));
+        headers.push(("Quash-Device", ""));
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let answer = request(self.server.address, "POST", path, &headers, body.as_bytes()).expect("an answer");
         self.secrets.extend(refresh_cookie(&answer));
+        self.secrets.extend(answer.header("quash-device").map(str::to_owned));
         self.secrets.extend(answer.body["access"].as_str().map(str::to_owned));
         answer
     }
@@ -141,6 +143,7 @@ impl Heard {
     /// Gives an access token.
     fn signs_in_with_a_cookie_and_changes_the_password(&mut self) -> String {
         let signed_in = self.post("/api/token/", &json!({ "username": "dana", "password": PASSWORD }), None, None);
+        assert!(signed_in.header("quash-device").is_some(), "and a device token");
         let cookie = refresh_cookie(&signed_in).expect("a cookie");
         let refreshed = self.post("/api/token/refresh/", &Value::Null, None, Some(&cookie));
         let access = refreshed.body["access"].as_str().expect("a token").to_owned();

@@ -1,7 +1,7 @@
 //! What becomes of an account: each change takes a road of the table, which says what dies with it.
 
 use crate::model::{
-    Account, AccountEdit, AccountFields, Actor, Change, Ends, Event, Extent, NewEntry, Note, Policy, Road, ScopeHasher, Timestamp,
+    Account, AccountEdit, AccountFields, Actor, Change, Devices, Ends, Event, Extent, NewEntry, Note, Policy, Road, ScopeHasher, Timestamp,
 };
 
 use super::cause::{Cause, account_entry};
@@ -33,6 +33,8 @@ pub fn edit_account(
     now: Timestamp,
 ) -> AccountEdit {
     let row = road.row();
+    let forgotten = road.forgets_devices().then(Devices::default);
+    let fields = AccountFields { devices: forgotten.or(fields.devices), ..fields };
     let entry = entry(account, road, &by, scopes, now);
     let ends = match road.ends(policy) {
         Extent::Sessions | Extent::Others => Ends::Sessions { entry, survivor: None },

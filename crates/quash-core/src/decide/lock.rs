@@ -39,6 +39,11 @@ pub fn lock_account(account: &Account, unbound: &[Session], policy: &Policy, sco
     Some(Change::Together(vec![edit, Change::EndSessions { sessions, tokens: Vec::new() }]))
 }
 
+/// Whether no device that the account is still known on has opened a session.
+pub fn is_unbound(session: &Session, account: &Account) -> bool {
+    session.known_device.is_none_or(|device| !account.devices.contains(device))
+}
+
 /// These fields, and no lock: for a road that unlocks by the way, such as a reset by mail.
 #[must_use]
 pub fn unlocked(account: &Account, fields: AccountFields) -> AccountFields {

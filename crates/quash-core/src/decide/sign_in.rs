@@ -2,8 +2,8 @@
 //! decided here.
 
 use crate::model::{
-    Account, AccountLoaded, Actor, Adopted, Change, CustomClaims, Entropy, Generation, LastLogin, Opening, PasswordHash, Policy, Reason,
-    Refusal, ScopeHasher, Session, SessionEnd, SessionId, SessionState, Standing, Timestamp, draw, limits,
+    Account, AccountLoaded, Actor, Adopted, Change, CustomClaims, DeviceId, Entropy, Generation, LastLogin, Opening, PasswordHash, Policy,
+    Reason, Refusal, ScopeHasher, Session, SessionEnd, SessionId, SessionState, Standing, Timestamp, draw, limits,
 };
 use crate::token::{Bearer, Grant};
 
@@ -16,6 +16,17 @@ pub struct Device {
     pub user_agent: Option<String>,
     /// Its address.
     pub address: Option<String>,
+}
+
+/// What was found out about a password.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tried {
+    /// It isn't the account's, or wasn't compared.
+    Wrong,
+    /// It is the account's.
+    Right,
+    /// It is the account's, and comes from a device that the account is known on: a lock doesn't keep it out.
+    RightFromKnownDevice,
 }
 
 /// What kind of tokens a session has.
@@ -41,9 +52,9 @@ pub struct Opened {
 ///
 /// # Errors
 /// [`Refusal::BadCredentials`], [`Refusal::EmailNotVerified`] or [`Refusal::PasswordChangeRequired`].
-pub fn judge_sign_in(loaded: &AccountLoaded, password_is_right: bool, now: Timestamp) -> Result<&Account, Refusal> {
-    let account = loaded.account.as_ref().filter(|_| password_is_right).ok_or(Refusal::BadCredentials)?;
-    match account.standing(now) {
+pub fn judge_sign_in(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Result<&Account, Refusal> {
+    let account = loaded.account.as_ref().filter(|_| tried.is_right()).ok_or(Refusal::BadCredentials)?;
+    match tried.standing(account, now) {
         Standing::Active | Standing::Unverified if account.must_change.is_some_and(|until| now < until) => {
             Err(Refusal::PasswordChangeRequired)
         }
@@ -59,25 +70,42 @@ pub fn judge_sign_in(loaded: &AccountLoaded, password_is_right: bool, now: Times
 ///
 /// # Errors
 /// [`Refusal::BadCredentials`].
-pub fn judge_again(loaded: &AccountLoaded, password_is_right: bool, now: Timestamp) -> Result<&Account, Refusal> {
-    let account = loaded.account.as_ref().filter(|account| password_is_right && account.must_change.is_none());
-    account.filter(|account| may_try(account, now)).ok_or(Refusal::BadCredentials)
+pub fn judge_again(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Result<&Account, Refusal> {
+    let account = loaded.account.as_ref().filter(|account| tried.is_right() && account.must_change.is_none());
+    account.filter(|account| tried.may_try(account, now)).ok_or(Refusal::BadCredentials)
 }
 
 /// Whether a password is one that is good for once, and still good.
 ///
 /// # Errors
 /// [`Refusal::BadCredentials`].
-pub fn judge_one_time_password(loaded: &AccountLoaded, password_is_right: bool, now: Timestamp) -> Result<&Account, Refusal> {
-    let account = loaded.account.as_ref().filter(|account| password_is_right && account.must_change.is_some_and(|until| now < until));
-    account.filter(|account| may_try(account, now)).ok_or(Refusal::BadCredentials)
+pub fn judge_one_time_password(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Result<&Account, Refusal> {
+    let account = loaded.account.as_ref().filter(|account| tried.is_right() && account.must_change.is_some_and(|until| now < until));
+    account.filter(|account| tried.may_try(account, now)).ok_or(Refusal::BadCredentials)
 }
 
-fn may_try(account: &Account, now: Timestamp) -> bool {
-    matches!(account.standing(now), Standing::Active | Standing::Unverified)
+impl Tried {
+    /// Whether the password is the account's.
+    pub const fn is_right(self) -> bool {
+        matches!(self, Self::Right | Self::RightFromKnownDevice)
+    }
+
+    fn standing(self, account: &Account, now: Timestamp) -> Standing {
+        match self {
+            Self::Wrong | Self::Right => account.standing(now),
+            Self::RightFromKnownDevice => account.standing_past_lock(),
+        }
+    }
+
+    fn may_try(self, account: &Account, now: Timestamp) -> bool {
+        matches!(self.standing(account, now), Standing::Active | Standing::Unverified)
+    }
 }
 
-/// Opens a session for an account that may sign in. One over the limit ends the session idle longest.
+/// Opens a session for an account that may sign in, from a device that it is or becomes known on, if any. One over the
+/// limit ends the session idle longest.
+///
+/// What a known device was let past says nothing against those that it was to keep out: locks in a row go on being counted.
 ///
 /// # Errors
 /// The account has no such field as the site wants its tokens to name.
@@ -88,12 +116,13 @@ pub fn open_session(
     account: &Account,
     rehash: Option<PasswordHash>,
     device: &Device,
+    known_device: Option<DeviceId>,
     policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<Opened, Refusal> {
-    let session = new_session(loaded, account, device, policy, now, entropy);
+    let session = Session { known_device, ..new_session(loaded, account, device, policy, now, entropy) };
     let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
     let rsq = loaded.head.seq;
     let (session, grant) = match kind {
@@ -114,7 +143,7 @@ pub fn open_session(
         rehash,
         evict: evicted(loaded, policy, scopes, now),
         last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
-        locks: (account.locks > 0).then_some(0),
+        locks: (account.locks > 0 && account.standing(now) != Standing::Locked).then_some(0),
         adopts: None,
     };
     Ok(Opened { change: Change::OpenSession(Box::new(opening)), grant })
@@ -145,6 +174,7 @@ pub(super) fn new_session(
         address: device.address.clone(),
         claims: CustomClaims::default(),
         adopted: None::<Adopted>,
+        known_device: None,
     }
 }
 

@@ -6,7 +6,7 @@ use md5::{Digest, Md5};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroize;
 
-use super::{CustomClaims, Seq, Subject, Timestamp, UserIdField, limits};
+use super::{CustomClaims, Devices, Seq, Subject, Timestamp, UserIdField, limits};
 
 /// An account as the store keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,6 +37,8 @@ pub struct Account {
     pub locks: u32,
     /// What its tokens say besides our own claims.
     pub claims: CustomClaims,
+    /// The devices that a lock doesn't keep out.
+    pub devices: Devices,
 }
 
 /// How an account is looked for.
@@ -141,18 +143,24 @@ impl Account {
             must_change: None,
             locks: 0,
             claims: CustomClaims::default(),
+            devices: Devices::default(),
         }
     }
 
     /// What the account's state and address mean for signing in at `now`.
     pub fn standing(&self, now: Timestamp) -> Standing {
         match self.state {
-            AccountState::Deactivated { .. } => Standing::Deactivated,
             AccountState::Locked { until } if now < until => Standing::Locked,
-            AccountState::Active | AccountState::Locked { .. } => match &self.email {
-                Some(email) if email.verified_at.is_none() => Standing::Unverified,
-                _ => Standing::Active,
-            },
+            _ => self.standing_past_lock(),
+        }
+    }
+
+    /// The same for whom a lock doesn't keep out.
+    pub fn standing_past_lock(&self) -> Standing {
+        match (self.state, &self.email) {
+            (AccountState::Deactivated { .. }, _) => Standing::Deactivated,
+            (_, Some(email)) if email.verified_at.is_none() => Standing::Unverified,
+            _ => Standing::Active,
         }
     }
 

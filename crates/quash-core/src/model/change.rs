@@ -4,8 +4,9 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountState, Actor, AuditPlace, AuditSeal, CustomClaims, Email, Ending, Event, Flow, FlowId, Generation, KeyRecord, KeyState,
-    Kid, Mail, MailId, MailOutcome, Name, NewEntry, PasswordHash, ScopeKey, SealedEntry, Seq, Session, SessionId, Subject, Timestamp,
+    Account, AccountState, Actor, AuditPlace, AuditSeal, CustomClaims, Devices, Email, Ending, Event, Flow, FlowId, Generation, KeyRecord,
+    KeyState, Kid, Mail, MailId, MailOutcome, Name, NewEntry, PasswordHash, ScopeKey, SealedEntry, Seq, Session, SessionId, Subject,
+    Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -225,6 +226,8 @@ pub struct AccountFields {
     pub locks: Option<u32>,
     /// What its tokens say besides our own claims.
     pub claims: Option<CustomClaims>,
+    /// The devices that it is known on.
+    pub devices: Option<Devices>,
 }
 
 /// What dies with an account's row as it was.
@@ -246,7 +249,7 @@ pub enum Ends {
 /// What opens a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opening {
-    /// The session, live.
+    /// The session, live. The known device that opens it is from then on the one of its account that has last signed in.
     pub session: Session,
     /// The account's version as loaded.
     pub version: u64,

@@ -34,6 +34,10 @@ pub struct FlowId([u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MailId([u8; 16]);
 
+/// A known device's id: 16 random bytes, written as 32 hex characters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceId([u8; 16]);
+
 /// How often a session's refresh token has been rotated; 0 after sign-in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Generation(pub u32);
@@ -91,6 +95,23 @@ impl FlowId {
 }
 
 impl MailId {
+    /// A random id.
+    pub fn random(entropy: &dyn Entropy) -> Self {
+        Self(draw(entropy))
+    }
+
+    /// An id from the bytes that the store keeps.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes that the store keeps.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl DeviceId {
     /// A random id.
     pub fn random(entropy: &dyn Entropy) -> Self {
         Self(draw(entropy))
@@ -174,6 +195,25 @@ impl fmt::Debug for FlowId {
 }
 
 impl std::str::FromStr for FlowId {
+    type Err = IdFault;
+    fn from_str(text: &str) -> Result<Self, IdFault> {
+        parse_hex(text).map(Self)
+    }
+}
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl fmt::Debug for DeviceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl std::str::FromStr for DeviceId {
     type Err = IdFault;
     fn from_str(text: &str) -> Result<Self, IdFault> {
         parse_hex(text).map(Self)

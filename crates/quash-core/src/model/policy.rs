@@ -30,6 +30,12 @@ pub mod limits {
     pub const CLAIMS_BYTES: usize = 4096;
     /// How much of a user agent is kept, in bytes.
     pub const DEVICE_BYTES: usize = 256;
+    /// How many devices an account is known on.
+    pub const DEVICES: usize = 20;
+    /// How many failures all known devices of one account may have within [`DEVICE_WINDOW`].
+    pub const DEVICE_FAILURES: u32 = 50;
+    /// How long a failure of a known device counts.
+    pub const DEVICE_WINDOW: Duration = Duration::from_secs(3600);
     /// The longest page of a list.
     pub const PAGE: u32 = 200;
     /// The longest reason an operator may write, in characters.

@@ -138,6 +138,15 @@ impl Road {
         }
     }
 
+    /// Whether it makes the account forget the devices that it is known on: what is done because somebody else may have
+    /// signed in, and what leaves nobody to sign in.
+    pub const fn forgets_devices(self) -> bool {
+        matches!(
+            self,
+            Self::LogOutEverywhere | Self::PasswordReset | Self::PasswordSet | Self::Deactivated | Self::Deleted | Self::AccountRevoked
+        )
+    }
+
     /// What it ends as the settings stand.
     pub fn ends(self, policy: &Policy) -> Extent {
         match self {
@@ -204,6 +213,13 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), Road::ALL.len());
+    }
+
+    #[test]
+    fn what_is_done_against_somebody_else_forgets_devices_and_what_an_attacker_can_bring_about_does_not() {
+        let forget: Vec<_> = Road::ALL.into_iter().filter(|road| road.forgets_devices()).map(|road| road.row().name).collect();
+        let wanted = ["log_out_everywhere", "password_reset", "password_set", "deactivated", "deleted", "account_revoked"];
+        assert_eq!(forget, wanted);
     }
 
     #[test]

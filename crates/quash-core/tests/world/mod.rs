@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::decide::{
-    Cause, Device, Kind, LivesOn, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, change_password, edit_account,
+    Cause, Device, Kind, LivesOn, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, Tried, change_password, edit_account,
     end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, renew_grant,
     reset_password,
 };
@@ -196,9 +196,9 @@ impl World {
         match self.under_way.remove(request).expect("a request under way") {
             Request::Adopt { name, token, loaded } => self.commit_adoption(&name, &token, &loaded).await,
             Request::SignIn { name, kind, loaded } => {
-                let account = judge_sign_in(&loaded, true, self.now).map_err(refused)?;
+                let account = judge_sign_in(&loaded, Tried::Right, self.now).map_err(refused)?;
                 let device = Device::default();
-                let opened = open_session(kind, &loaded, account, None, &device, &self.policy, &self.scopes, self.now, &self.entropy)
+                let opened = open_session(kind, &loaded, account, None, &device, None, &self.policy, &self.scopes, self.now, &self.entropy)
                     .map_err(refused)?;
                 self.write(opened.change).await?;
                 self.sessions.insert(name.clone(), opened.grant.session);

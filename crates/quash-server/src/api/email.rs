@@ -25,7 +25,7 @@ pub(crate) async fn request(State(door): State<Arc<Door>>, Extension(live): Exte
         Ok(read) => read,
         Err(fault) => return door.problem(fault),
     };
-    match door.service.request_email_change(&live, &email, password, client.network).await {
+    match door.service.request_email_change(&live, &email, client.reproof(password)).await {
         Ok(Ok(flow)) => asked(flow),
         Ok(Err(fault)) => of_fields([("email", Some(fault))]).into_problem(&door.settings),
         Err(failure) => door.fault(&failure).into_problem(&door.settings),

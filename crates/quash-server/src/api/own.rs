@@ -119,7 +119,7 @@ fn refused(door: &Door, failure: &Failure) -> Response {
 }
 
 impl Client {
-    fn reproof(self, password: Zeroizing<String>) -> Reproof {
-        Reproof { password, network: self.network }
+    pub(crate) fn reproof(self, password: Zeroizing<String>) -> Reproof {
+        Reproof { password, network: self.network, device_token: self.device_token }
     }
 }

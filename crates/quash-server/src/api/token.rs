@@ -7,12 +7,13 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use quash_core::decide::Kind;
 use quash_core::model::limits;
-use quash_service::Attempt;
+use quash_service::{Attempt, SignedIn};
 use zeroize::Zeroizing;
 
 use super::issued;
 use crate::body::{BodyFault, Fields, Take};
 use crate::client::Client;
+use crate::device::with_token;
 use crate::door::Door;
 
 pub(crate) async fn obtain(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
@@ -28,9 +29,12 @@ async fn sign_in(door: &Door, kind: Kind, client: Client, request: Request) -> R
         Ok(credentials) => credentials,
         Err(fault) => return door.answer(fault.into()),
     };
-    let Client { device, network } = client;
-    let answer = match door.service.sign_in(Attempt { kind, name, password, device, network }).await {
-        Ok(tokens) => issued(door, tokens, super::Order::RefreshFirst),
+    let Client { device, network, device_token, carrier } = client;
+    let answer = match door.service.sign_in(Attempt { kind, name, password, device, network, device_token }).await {
+        Ok(SignedIn { tokens, device_token }) => {
+            let answer = issued(door, tokens, super::Order::RefreshFirst);
+            device_token.iter().fold(answer, |answer, token| with_token(answer, token, carrier))
+        }
         Err(failure) => door.answer(door.fault(&failure)),
     };
     door.with_allowance(answer, network)

@@ -1,10 +1,10 @@
 //! Confirming an address.
 
-use quash_core::model::MailKind;
+use quash_core::model::{AccountState, MailKind};
 use serde_json::json;
 
-use crate::flow;
-use crate::support::{PASSWORD, World, code, kinds_and_places, link, millis, secs};
+use crate::support::{Call, PASSWORD, World, code, kinds_and_places, link, millis, secs};
+use crate::{NEW_PASSWORD, flow};
 
 #[tokio::test]
 async fn a05_the_right_password_and_an_unverified_address_send_the_mail_again_once_a_minute() {
@@ -61,4 +61,40 @@ async fn a_code_confirms_an_address_and_sessions_go_on() {
     world.assert_live(&pair).await;
     world.wait(secs(1));
     assert!(world.mails().await.is_empty());
+}
+
+#[tokio::test]
+async fn a29_codes_from_mails_have_five_tries_of_their_own_and_count_against_no_account() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    world.add("lee", Some("lee@example.org"), false).await;
+    let change = Call::post("/v1/me/email").bearer(&pair.access).json(&json!({ "email": "new@example.org", "password": PASSWORD }));
+    let flows = [
+        ("/v1/password-reset/confirm", world.post("/v1/password-reset", &json!({ "username": "dana" })).await),
+        ("/v1/email-verification/confirm", world.post("/v1/email-verification", &json!({ "email": "lee@example.org" })).await),
+        ("/v1/me/email/confirm", world.send(change).await),
+    ];
+    let mails = world.mails().await;
+    let kinds = [MailKind::Reset, MailKind::Verification, MailKind::EmailChange];
+    world.guess("dana", 4).await;
+    world.guess("lee", 4).await;
+    for ((path, asked), kind) in flows.iter().zip(kinds) {
+        let confirm = async |code: &str| {
+            let mut body = json!({ "flow": flow(asked), "code": code });
+            if kind == MailKind::Reset {
+                body["new_password"] = json!(NEW_PASSWORD);
+            }
+            world.send(Call::post(path).bearer(&pair.access).json(&body)).await.status
+        };
+        for _ in 0..5 {
+            assert_eq!(confirm("AAAAA-AAAAA").await, 400, "{path}");
+        }
+        let right = mails.iter().find(|letter| letter.kind == kind).expect("a mail");
+        assert_eq!(confirm(&code(right)).await, 400, "one past the edge: {path}");
+    }
+    for name in ["dana", "lee"] {
+        assert_eq!(world.account(name).await.state, AccountState::Active);
+    }
+    world.sign_in("dana").await;
+    assert_eq!(world.attempt("lee", PASSWORD).await.json()["code"], "email_not_verified");
 }

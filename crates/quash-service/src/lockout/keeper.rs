@@ -3,7 +3,7 @@
 
 use std::sync::Weak;
 
-use quash_core::decide::lock_account;
+use quash_core::decide::{is_unbound, lock_account};
 use quash_core::model::{AccountBy, Extent, Road, Session, SessionId, Subject, limits};
 use tokio::sync::mpsc;
 
@@ -32,7 +32,7 @@ impl Desk {
             let mut unbound = Vec::new();
             if Road::Locked.ends(&self.policy) == Extent::Unbound {
                 unbound = self.sessions_of(&order.subject).await?;
-                unbound.retain(|session| session.is_live(&account, &loaded.head));
+                unbound.retain(|session| session.is_live(&account, &loaded.head) && is_unbound(session, &account));
             }
             let Some(change) = lock_account(&account, &unbound, &self.policy, self.guard.scopes(), order.at) else { return Ok(()) };
             if self.end(change, &mut conflicts).await?.is_some() {

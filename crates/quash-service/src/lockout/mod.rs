@@ -4,24 +4,25 @@
 //! Counters are in memory. A lock is in the store, and holds here from the moment of the last failure.
 
 pub(crate) mod keeper;
-mod networks;
 mod tallies;
 mod turns;
+mod windows;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
-use quash_core::model::{Account, Clock, LockoutPolicy, Standing, Subject, Timestamp};
+use quash_core::model::{Account, Clock, DeviceId, LockoutPolicy, Standing, Subject, Timestamp, limits};
 use tokio::sync::mpsc;
 
 use crate::failure::Unavailable;
 use crate::network::Network;
-pub use networks::Allowance;
-use networks::Networks;
 pub(crate) use tallies::Counted;
 use tallies::{Key, Tallies, Whose};
 use turns::{AGAIN_AFTER, Asked, Turns};
+pub use windows::Allowance;
+use windows::Windows;
 
 /// What is counted of attempts, and who must be locked for it.
 pub(crate) struct Lockout {
@@ -48,7 +49,8 @@ struct Shared {
 struct Counts {
     tallies: Tallies,
     turns: Turns,
-    networks: Networks,
+    networks: Windows,
+    devices: Windows,
 }
 
 /// An attempt's turn to be evaluated. It ends when this is dropped, or when it is said how the attempt ended.
@@ -58,10 +60,18 @@ pub(crate) struct Turn {
     state: State,
 }
 
-/// An attempt of a network. It ends when this is dropped, or when it is said that it failed.
+/// An attempt of a network, or of an account's known devices. It ends when this is dropped, or when it is said that it failed.
 pub(crate) struct Passage {
     shared: Arc<Shared>,
-    network: Network,
+    through: Through,
+    key: Key,
+}
+
+/// What passages are counted in.
+#[derive(Clone, Copy)]
+enum Through {
+    Networks,
+    Devices,
 }
 
 /// What a turn was got by.
@@ -83,7 +93,9 @@ impl Lockout {
     /// Counts nothing yet. Accounts that must be locked come out of the channel.
     pub(crate) fn new(policy: LockoutPolicy, secret: &[u8; 32], clock: Arc<dyn Clock>) -> (Self, mpsc::Receiver<Order>) {
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let counts = Mutex::new(Counts { tallies: Tallies::new(policy), turns: Turns::default(), networks: Networks::new(policy) });
+        let networks = Windows::new(policy.network_failures, policy.network_window);
+        let devices = Windows::new(limits::DEVICE_FAILURES, limits::DEVICE_WINDOW);
+        let counts = Mutex::new(Counts { tallies: Tallies::new(policy), turns: Turns::default(), networks, devices });
         let secret = hmac::Key::new(HMAC_SHA256, secret);
         (Self { shared: Arc::new(Shared { secret, clock, counts, orders }) }, ordered)
     }
@@ -94,9 +106,20 @@ impl Lockout {
     /// The network has failed too often.
     pub(crate) fn pass(&self, network: Option<IpAddr>) -> Result<Option<Passage>, Unavailable> {
         let Some(network) = network.map(Network::from) else { return Ok(None) };
-        let begun = self.shared.counts().networks.begin(network, self.shared.clock.uptime());
-        begun.map_err(|retry_after| Unavailable::NetworkThrottled { retry_after })?;
-        Ok(Some(Passage { shared: Arc::clone(&self.shared), network }))
+        let passage = self.begin(Through::Networks, Key(network.bytes()));
+        passage.map(Some).map_err(|retry_after| Unavailable::NetworkThrottled { retry_after })
+    }
+
+    /// Lets an attempt of one of an account's known devices pass. `None`: all of them together have failed too often, or as
+    /// many as may still fail are under way.
+    pub(crate) fn pass_device(&self, subject: &Subject) -> Option<Passage> {
+        self.begin(Through::Devices, self.shared.key("devices", subject.as_str())).ok()
+    }
+
+    fn begin(&self, through: Through, key: Key) -> Result<Passage, Duration> {
+        let uptime = self.shared.clock.uptime();
+        through.of(&mut self.shared.counts()).begin(key, uptime)?;
+        Ok(Passage { shared: Arc::clone(&self.shared), through, key })
     }
 
     /// What an attempt is counted by: the account, whatever it is called at whatever door, else the folded name.
@@ -105,6 +128,12 @@ impl Lockout {
             Some(account) => self.of_account(&account.subject),
             None => Counted { whose: Whose::Nobody, key: self.shared.key("name", folded) },
         }
+    }
+
+    /// What an attempt from a known device is counted by: the device.
+    pub(crate) fn counted_by_device(&self, subject: &Subject, device: DeviceId) -> Counted {
+        // The id has a fixed length: no two devices of two accounts are spelt alike.
+        Counted { whose: Whose::Device, key: self.shared.key("device", &format!("{device}{}", subject.as_str())) }
     }
 
     /// Waits until an attempt may be evaluated.
@@ -130,10 +159,10 @@ impl Lockout {
         Ok((turn, Got::AfterWaiting))
     }
 
-    /// Whether attempts are refused whatever the password.
+    /// Whether attempts are refused whatever the password. The account's lock doesn't keep out those from known devices.
     pub(crate) fn is_locked(&self, counted: Counted, account: Option<&Account>, now: Timestamp) -> bool {
         let stored = account.is_some_and(|account| account.standing(now) == Standing::Locked);
-        stored || self.shared.counts().tallies.is_locked(counted, self.shared.clock.uptime())
+        (stored && counted.whose == Whose::Account) || self.shared.counts().tallies.is_locked(counted, self.shared.clock.uptime())
     }
 
     /// Forgets what was counted against an account.
@@ -143,7 +172,7 @@ impl Lockout {
 
     /// What a network may still fail.
     pub(crate) fn allowance(&self, network: IpAddr) -> Allowance {
-        self.shared.counts().networks.allowance(network.into(), self.shared.clock.uptime())
+        self.shared.counts().networks.allowance(Key(Network::from(network).bytes()), self.shared.clock.uptime())
     }
 
     fn of_account(&self, subject: &Subject) -> Counted {
@@ -163,8 +192,9 @@ impl Turn {
     }
 
     /// The password was wrong, or that of an account which may not be used. The one failure too many locks at once, and
-    /// orders that the store be told.
+    /// orders that the store be told; that of a known device locks the device alone, here and not in the store.
     pub(crate) fn failed(self, account: Option<&Account>, now: Timestamp) {
+        let account = account.filter(|_| self.counted.whose == Whose::Account);
         let locks = account.map_or(0, |account| account.locks);
         let is_locked = self.shared.counts().tallies.failed(self.counted, locks, self.shared.clock.uptime());
         if let Some(account) = account.filter(|_| is_locked)
@@ -178,13 +208,23 @@ impl Turn {
 impl Passage {
     /// The attempt was refused as one with a wrong password is.
     pub(crate) fn failed(self) {
-        self.shared.counts().networks.failed(self.network, self.shared.clock.uptime());
+        let uptime = self.shared.clock.uptime();
+        self.through.of(&mut self.shared.counts()).failed(self.key, uptime);
+    }
+}
+
+impl Through {
+    fn of(self, counts: &mut Counts) -> &mut Windows {
+        match self {
+            Self::Networks => &mut counts.networks,
+            Self::Devices => &mut counts.devices,
+        }
     }
 }
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        self.shared.counts().networks.end(self.network);
+        self.through.of(&mut self.shared.counts()).end(self.key);
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Counted {
 pub(super) enum Whose {
     /// An account's.
     Account,
+    /// An account's, from a device that it is known on.
+    Device,
     /// Nobody's: no account has the name.
     Nobody,
 }
@@ -60,7 +62,7 @@ pub(super) struct Passing<V> {
     old: HashMap<Key, V>,
 }
 
-/// How many accounts have a tally of their own. When so many have failed within the longest lock, further ones share one
+/// How many accounts, and known devices of accounts, have a tally of their own. When so many have failed within the longest lock, further ones share one
 /// with all whose keyed hash begins alike: that is stricter, and never more lenient.
 pub(super) const ACCOUNTS: usize = 1 << 19;
 /// How many names that no account has are remembered. Beyond, those that failed longest ago are forgotten: there is
@@ -108,7 +110,7 @@ impl Tallies {
         }
         let tally = Tally { failed_at: millis(uptime), locked_until, failures, locks };
         match counted.whose {
-            Whose::Account => self.accounts.put(counted.key, tally, policy, millis(uptime)),
+            Whose::Account | Whose::Device => self.accounts.put(counted.key, tally, policy, millis(uptime)),
             Whose::Nobody => self.nobodies.put(counted.key, tally),
         }
         is_locked
@@ -117,7 +119,7 @@ impl Tallies {
     /// Forgets what was counted.
     pub(super) fn clear(&mut self, counted: Counted) {
         match counted.whose {
-            Whose::Account => self.accounts.tallies.remove(&counted.key).map(drop),
+            Whose::Account | Whose::Device => self.accounts.tallies.remove(&counted.key).map(drop),
             Whose::Nobody => self.nobodies.remove(counted.key),
         };
     }
@@ -126,7 +128,7 @@ impl Tallies {
     /// them gets no more attempts than by waiting for locks to end.
     fn tally(&self, counted: Counted, uptime: Duration) -> Tally {
         let tally = match counted.whose {
-            Whose::Account => self.accounts.of(counted.key),
+            Whose::Account | Whose::Device => self.accounts.of(counted.key),
             Whose::Nobody => self.nobodies.of(counted.key),
         };
         let Some(tally) = tally else { return Tally::default() };

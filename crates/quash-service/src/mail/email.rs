@@ -1,16 +1,14 @@
 //! Giving an account another address: asked for with the password, and done once the new address is confirmed.
 
-use std::net::IpAddr;
-
-use quash_core::decide::{Asking, change_email_by_mail, notice};
+use quash_core::decide::{Asking, Tried, change_email_by_mail, notice};
 use quash_core::model::{Account, AccountBy, AccountLoaded, Email, FlowId, MailKind, NameFault, Purpose, Refusal, Timestamp};
 use quash_core::watch::Live;
-use zeroize::Zeroizing;
 
 use super::flows::{MailProof, Pace};
 use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure, Unavailable};
-use crate::prove::{Proof, Proven};
+use crate::own::{Reproof, again};
+use crate::prove::Proven;
 
 impl Service {
     /// Asks for the mail with which a new address is confirmed. The address before is told; nothing changes until then. An
@@ -18,21 +16,13 @@ impl Service {
     ///
     /// # Errors
     /// The password is wrong, the token's account can't be used, or it can't be done now.
-    pub async fn request_email_change(
-        &self,
-        live: &Live,
-        email: &str,
-        password: Zeroizing<String>,
-        network: Option<IpAddr>,
-    ) -> Result<Result<FlowId, NameFault>, Failure> {
+    pub async fn request_email_change(&self, live: &Live, email: &str, reproof: Reproof) -> Result<Result<FlowId, NameFault>, Failure> {
         let desk = &*self.desk;
         let email = match Email::parse_own(email) {
             Ok(email) => email,
             Err(fault) => return Ok(Err(fault)),
         };
-        let subject = self.me(live).await?.account.subject;
-        let folded = subject.as_str().to_owned();
-        let mut proof = Proof::new(AccountBy::Subject(subject), folded, password, network);
+        let mut proof = again(&self.me(live).await?.account, reproof);
         let mut conflicts = Conflicts::default();
         loop {
             let Proven { account, .. } = desk.prove(&mut proof, judge_again).await?;
@@ -108,7 +98,7 @@ impl Desk {
 }
 
 /// Whether the bearer of a live token knows the password of its account.
-fn judge_again(loaded: &AccountLoaded, password_is_right: bool, _: Timestamp) -> Result<&Account, Refusal> {
+fn judge_again(loaded: &AccountLoaded, tried: Tried, _: Timestamp) -> Result<&Account, Refusal> {
     let account = loaded.account.as_ref().ok_or(Refusal::AccountNotFound)?;
-    if password_is_right { Ok(account) } else { Err(Refusal::WrongPassword) }
+    if tried.is_right() { Ok(account) } else { Err(Refusal::WrongPassword) }
 }

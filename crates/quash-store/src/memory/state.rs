@@ -139,6 +139,9 @@ impl State {
             account.password = rehash.clone().or(account.password.take());
             account.last_login_at = last_login.or(account.last_login_at);
             account.locks = locks.unwrap_or(account.locks);
+            if let Some(device) = session.known_device {
+                account.devices = std::mem::take(&mut account.devices).with(device);
+            }
         }
         Ok(Receipt { seq, pruned: 0 })
     }
@@ -361,7 +364,7 @@ impl State {
 }
 
 fn write_fields(account: &mut Account, fields: &AccountFields) {
-    let AccountFields { username, email, password, must_change, state, locks, claims } = fields.clone();
+    let AccountFields { username, email, password, must_change, state, locks, claims, devices } = fields.clone();
     account.version += 1;
     account.username = username.unwrap_or_else(|| account.username.clone());
     account.email = email.unwrap_or_else(|| account.email.clone());
@@ -370,6 +373,7 @@ fn write_fields(account: &mut Account, fields: &AccountFields) {
     account.state = state.unwrap_or(account.state);
     account.locks = locks.unwrap_or(account.locks);
     account.claims = claims.unwrap_or_else(|| account.claims.clone());
+    account.devices = devices.unwrap_or_else(|| account.devices.clone());
 }
 
 /// What ending a session appends to the log.

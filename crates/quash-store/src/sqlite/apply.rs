@@ -2,9 +2,9 @@
 //! [`Fault::Conflict`] if it doesn't hold. What it has written by then is undone by whoever holds the transaction.
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Change, CustomClaims, Email, Ends, Generation, KeyRecord, KeyState, Kid, Name, NewAudit,
-    NewEntry, Opening, PasswordHash, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor,
-    Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Change, CustomClaims, DeviceId, Devices, Email, Ends, Generation, KeyRecord, KeyState,
+    Kid, Name, NewAudit, NewEntry, Opening, PasswordHash, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState,
+    Subject, Survivor, Timestamp, limits,
 };
 use rusqlite::{Connection, ToSql, params};
 
@@ -97,6 +97,7 @@ fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
         account.must_change.map(Timestamp::as_millis),
         account.locks,
         account.claims.to_json(),
+        account.devices.to_text(),
     ];
     write_one(conn, statements::ADD_ACCOUNT, values)
 }
@@ -115,7 +116,16 @@ fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
     if let Some(locks) = locks {
         write_one(conn, statements::COUNT_LOCKS, params![locks, session.subject.as_str(), version])?;
     }
+    if let Some(device) = session.known_device {
+        know_device(conn, device, &session.subject, version)?;
+    }
     Ok(Receipt { seq, pruned: 0 })
+}
+
+fn know_device(conn: &Connection, device: DeviceId, subject: &Subject, version: i64) -> Result<Receipt, Fault> {
+    let as_text = Devices::default().with(device).to_text();
+    let longest = i64::try_from(as_text.len() * limits::DEVICES).map_err(|_| Fault::Value("known devices"))?;
+    write_one(conn, statements::KNOW_DEVICE, params![as_text, subject.as_str(), version, longest])
 }
 
 fn open_session(conn: &Connection, session: &Session, version: u64, adopts: Option<&Adoption>) -> Result<(), Fault> {
@@ -134,7 +144,8 @@ fn open_session(conn: &Connection, session: &Session, version: u64, adopts: Opti
     let claims = session.claims.to_json();
     let foreign_key = session.adopted.map(|adopted| adopted.key.0);
     let foreign_until = session.adopted.map(|adopted| adopted.until.as_millis());
-    let values: [&dyn ToSql; 18] = [
+    let known_device = session.known_device.as_ref().map(DeviceId::as_bytes);
+    let values: [&dyn ToSql; 19] = [
         session.id.as_bytes(),
         &session.subject.as_str(),
         &session.generation.0,
@@ -153,6 +164,7 @@ fn open_session(conn: &Connection, session: &Session, version: u64, adopts: Opti
         &claims,
         &foreign_key,
         &foreign_until,
+        &known_device,
     ];
     let Some(Adoption { minted_at, scopes }) = adopts else {
         return write_one(conn, statements::OPEN_SESSION, values.as_slice()).map(drop);
@@ -224,7 +236,7 @@ fn write_fields(
     sessions_before: Option<i64>,
     foreign_after: Option<i64>,
 ) -> Result<(), Fault> {
-    let AccountFields { username, email, password, must_change, state, locks, claims } = fields;
+    let AccountFields { username, email, password, must_change, state, locks, claims, devices } = fields;
     let address = email.as_ref().and_then(Option::as_ref);
     let hash = password.as_ref().and_then(Option::as_ref);
     let (state, state_at) = state.map(rows::stored_state).unzip();
@@ -251,6 +263,7 @@ fn write_fields(
         claims.as_ref().and_then(CustomClaims::to_json),
         sessions_before,
         foreign_after,
+        devices.as_ref().map(Devices::to_text),
     ];
     write_one(conn, statements::EDIT_ACCOUNT, values).map(drop)
 }

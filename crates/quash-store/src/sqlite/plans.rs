@@ -45,6 +45,7 @@ const STATEMENTS: &[&str] = &[
     REHASH,
     LAST_LOGIN,
     COUNT_LOCKS,
+    KNOW_DEVICE,
     ROTATE,
     SURVIVE,
     END_SESSION,

@@ -2,8 +2,8 @@
 //! read is in `statements` and `reader`.
 
 use quash_core::model::{
-    Account, AccountState, Actor, Adopted, CustomClaims, Email, Ending, Entry, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name,
-    PasswordHash, Reason, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState, Subject, Timestamp,
+    Account, AccountState, Actor, Adopted, CustomClaims, DeviceId, Devices, Email, Ending, Entry, Generation, Head, KeyRecord, KeySource,
+    KeyState, Kid, Name, PasswordHash, Reason, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState, Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 use rusqlite::types::FromSql;
@@ -76,6 +76,7 @@ pub(super) fn account(columns: &mut Columns<'_, '_>) -> Result<Account, Fault> {
         must_change: columns.perhaps_moment()?,
         locks: columns.take()?,
         claims: claims(columns)?,
+        devices: Devices::parse(columns.text()?).map_err(|_| Fault::Value("known devices"))?,
     })
 }
 
@@ -95,6 +96,7 @@ pub(super) fn session(columns: &mut Columns<'_, '_>) -> Result<Session, Fault> {
         address: columns.take()?,
         claims: claims(columns)?,
         adopted: adopted(columns)?,
+        known_device: columns.take::<Option<[u8; 16]>>()?.map(DeviceId::from_bytes),
     })
 }
 

@@ -5,7 +5,7 @@
 macro_rules! account {
     () => {
         "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.sessions_before, a.version, \
-         a.created_at, a.foreign_after, a.last_login_at, a.must_change, a.locks, a.claims"
+         a.created_at, a.foreign_after, a.last_login_at, a.must_change, a.locks, a.claims, a.devices"
     };
 }
 
@@ -13,7 +13,8 @@ macro_rules! account {
 macro_rules! session {
     () => {
         "s.sid, s.subject, s.generation, s.rotated_at, s.seed, s.opened_seq, s.opened_at, s.idle_until, s.ends_at, \
-         s.ended_reason, s.ended_at, s.ended_actor, s.device, s.address, s.claims, s.foreign_key, s.foreign_until"
+         s.ended_reason, s.ended_at, s.ended_actor, s.device, s.address, s.claims, s.foreign_key, s.foreign_until, \
+         s.known_device"
     };
 }
 
@@ -67,8 +68,8 @@ macro_rules! uncovered {
 macro_rules! open_session {
     () => {
         "INSERT INTO session (sid, subject, generation, rotated_at, seed, opened_seq, opened_at, idle_until, ends_at, \
-         ended_reason, ended_at, ended_actor, device, address, claims, foreign_key, foreign_until) \
-         SELECT ?1, a.subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16, ?17, ?18 \
+         ended_reason, ended_at, ended_actor, device, address, claims, foreign_key, foreign_until, known_device) \
+         SELECT ?1, a.subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16, ?17, ?18, ?19 \
          FROM account a JOIN feed_head f ON f.id = 1 \
          WHERE a.subject = ?2 AND a.version = ?15 AND a.sessions_before <= ?6 AND f.sessions_before <= ?6"
     };
@@ -131,14 +132,17 @@ pub(super) const MOVE_HEAD: &str = "UPDATE feed_head SET seq = ?1, chain = ?2 WH
 // Changes. Those that add a row write none where one is in the way.
 pub(super) const ADD_ACCOUNT: &str = "INSERT INTO account (subject, username, username_folded, email, email_folded, email_verified_at, \
      password, state, state_at, sessions_before, version, created_at, foreign_after, last_login_at, \
-     password_class, must_change, locks, claims) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18 \
+     password_class, must_change, locks, claims, devices) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19 \
      WHERE NOT EXISTS (SELECT 1 FROM account WHERE email_folded = ?5) AND NOT EXISTS (SELECT 1 FROM gone WHERE subject = ?1) \
      ON CONFLICT DO NOTHING";
 pub(super) const OPEN_SESSION: &str = concat!(open_session!(), " ON CONFLICT DO NOTHING");
-pub(super) const ADOPT: &str = concat!(open_session!(), " AND a.foreign_after < ?19 AND f.foreign_after < ?19 ON CONFLICT DO NOTHING");
+pub(super) const ADOPT: &str = concat!(open_session!(), " AND a.foreign_after < ?20 AND f.foreign_after < ?20 ON CONFLICT DO NOTHING");
 pub(super) const REHASH: &str = "UPDATE account SET password = ?1, password_class = ?4 WHERE subject = ?2 AND version = ?3";
 pub(super) const LAST_LOGIN: &str = "UPDATE account SET last_login_at = ?1 WHERE subject = ?2 AND version = ?3";
 pub(super) const COUNT_LOCKS: &str = "UPDATE account SET locks = ?1 WHERE subject = ?2 AND version = ?3";
+// The device `?1` moves to the end of the text; of the beginning goes what is more than `?4` characters.
+pub(super) const KNOW_DEVICE: &str =
+    "UPDATE account SET devices = substr(replace(devices, ?1, '') || ?1, -?4) WHERE subject = ?2 AND version = ?3";
 pub(super) const ROTATE: &str = concat!(
     "UPDATE session SET generation = ?3, rotated_at = ?4, idle_until = ?5 \
      WHERE sid = ?1 AND generation = ?2 AND ended_reason IS NULL AND ",
@@ -157,7 +161,7 @@ pub(super) const EDIT_ACCOUNT: &str = "UPDATE OR IGNORE account SET version = ve
      email = iif(?6, ?7, email), email_folded = iif(?6, ?8, email_folded), email_verified_at = iif(?6, ?9, email_verified_at), \
      password = iif(?10, ?11, password), password_class = iif(?10, ?12, password_class), \
      must_change = iif(?13, ?14, must_change), state = iif(?15, ?16, state), state_at = iif(?15, ?17, state_at), \
-     locks = coalesce(?18, locks), claims = iif(?19, ?20, claims), \
+     locks = coalesce(?18, locks), claims = iif(?19, ?20, claims), devices = coalesce(?23, devices), \
      sessions_before = coalesce(?21, sessions_before), foreign_after = max(foreign_after, coalesce(?22, 0)) \
      WHERE subject = ?1 AND version = ?2 AND NOT EXISTS (SELECT 1 FROM account o WHERE o.email_folded = ?8 AND o.subject <> ?1)";
 pub(super) const FORGET_SESSIONS_OF: &str = "DELETE FROM session WHERE subject = ?1";

@@ -44,6 +44,7 @@ for_each_store! {
         accounts_come_in_the_order_of_their_names
         a_better_hash_is_no_new_version
         a_sign_in_may_say_how_often_the_account_was_locked
+        a_known_device_is_the_last_that_has_signed_in_and_there_are_so_many
         the_classes_of_hashes_are_told_apart
         counting_leaves_out_what_is_not_live
         the_idlest_is_the_longest_unrotated

@@ -64,6 +64,7 @@ pub(crate) fn session(n: u8, of: &str, opened_seq: Seq) -> Session {
         address: None,
         claims: CustomClaims::default(),
         adopted: None,
+        known_device: None,
     }
 }
 

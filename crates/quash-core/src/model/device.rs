@@ -1,0 +1,80 @@
+//! The devices that an account is known on: those that it has signed in from, and that it hasn't been told to forget.
+//! What a device brings to prove that it is one is made and read in quash-service.
+
+use super::{DeviceId, IdFault, limits};
+
+/// An account's known devices, the one that has last signed in at the end. There are never more than [`limits::DEVICES`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Devices(Vec<DeviceId>);
+
+impl Devices {
+    /// What stands before each id where they are kept as text.
+    pub const MARK: char = '.';
+
+    /// Whether a device is one of them.
+    pub fn contains(&self, device: DeviceId) -> bool {
+        self.0.contains(&device)
+    }
+
+    /// These and one that has just signed in. Of too many, those go whose last sign-in is longest ago.
+    ///
+    /// ```
+    /// use quash_core::model::{DeviceId, Devices, limits};
+    /// let all = (0..=limits::DEVICES as u8).map(|n| DeviceId::from_bytes([n; 16]));
+    /// let known = all.fold(Devices::default(), Devices::with);
+    /// assert!(!known.contains(DeviceId::from_bytes([0; 16])));
+    /// assert!(known.contains(DeviceId::from_bytes([1; 16])));
+    /// ```
+    #[must_use]
+    pub fn with(mut self, device: DeviceId) -> Self {
+        self.0.retain(|known| *known != device);
+        self.0.push(device);
+        let over = self.0.len().saturating_sub(limits::DEVICES);
+        self.0.drain(..over);
+        self
+    }
+
+    /// As a store may keep them: each id after [`Devices::MARK`].
+    pub fn to_text(&self) -> String {
+        self.0.iter().map(|device| format!("{}{device}", Self::MARK)).collect()
+    }
+
+    /// Read back from their text.
+    ///
+    /// # Errors
+    /// It isn't one.
+    pub fn parse(text: &str) -> Result<Self, IdFault> {
+        let mut parts = text.split(Self::MARK);
+        if parts.next() != Some("") {
+            return Err(IdFault);
+        }
+        parts.map(str::parse).collect::<Result<Vec<_>, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn devices(ns: impl IntoIterator<Item = u8>) -> Devices {
+        ns.into_iter().map(|n| DeviceId::from_bytes([n; 16])).fold(Devices::default(), Devices::with)
+    }
+
+    #[test]
+    fn of_one_more_than_the_limit_the_one_not_used_longest_goes() {
+        let most = limits::DEVICES as u8;
+        assert_eq!(devices(0..most).0.len(), limits::DEVICES);
+        assert_eq!(devices(0..=most), devices(1..=most));
+        assert_eq!(devices((0..most).chain([0, most])), devices((2..most).chain([0, most])), "one that signs in again is young");
+    }
+
+    #[test]
+    fn they_are_read_back_from_their_text() {
+        for known in [devices([]), devices([1]), devices(0..9)] {
+            assert_eq!(Devices::parse(&known.to_text()), Ok(known));
+        }
+        for other in ["x", ".", ".01", "..", "0101010101010101"] {
+            assert_eq!(Devices::parse(other), Err(IdFault), "{other}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Device tokens: what a device brings to show that an account has signed in from it. What a known device may is in
+//! `lockout`, and which are known in quash-core.
+
+use std::fmt;
+
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use quash_core::model::{DeviceId, Subject};
+use zeroize::Zeroizing;
+
+/// A device token: the device's id, and what vouches for it. It signs nobody in; it only says from where somebody tries.
+#[derive(Clone)]
+pub struct DeviceToken(Zeroizing<String>);
+
+/// What a client says of the device token.
+#[derive(Clone, Debug, Default)]
+pub enum DeviceSaid {
+    /// Nothing: it wouldn't keep one.
+    #[default]
+    Nothing,
+    /// It has none, and would keep one.
+    Asks,
+    /// It has this one.
+    Brings(DeviceToken),
+}
+
+/// What device tokens are vouched for with.
+pub(crate) struct DeviceKey(hmac::Key);
+
+/// How many characters of a token are the id; the rest is a MAC in hex.
+const ID: usize = 32;
+
+impl DeviceToken {
+    /// A token from its text, whatever that is.
+    pub fn new(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+
+    /// The token as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DeviceToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceToken(..)")
+    }
+}
+
+impl DeviceKey {
+    pub(crate) fn new(secret: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(HMAC_SHA256, secret))
+    }
+
+    /// The token of a device of an account.
+    pub(crate) fn token(&self, device: DeviceId, subject: &Subject) -> DeviceToken {
+        let mac = hmac::sign(&self.0, &message(device, subject));
+        let mut text = Zeroizing::new(device.to_string());
+        mac.as_ref().iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
+        DeviceToken(text)
+    }
+
+    /// The device of an account that a token vouches for; `None` where it is another account's, or nobody's.
+    pub(crate) fn device(&self, token: &DeviceToken, subject: &Subject) -> Option<DeviceId> {
+        let (id, mac) = token.0.split_at_checked(ID)?;
+        let device: DeviceId = id.parse().ok()?;
+        hmac::verify(&self.0, &message(device, subject), &bytes(mac)?).ok().map(|()| device)
+    }
+}
+
+/// The id has a fixed length, so no two pairs read alike.
+fn message(device: DeviceId, subject: &Subject) -> Vec<u8> {
+    [device.as_bytes().as_slice(), subject.as_str().as_bytes()].concat()
+}
+
+/// Lower-case hex: one token has one spelling.
+fn bytes(hex: &str) -> Option<[u8; 32]> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
+    let hex: &[u8; 64] = hex.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_good_for_its_account_and_key_and_in_one_spelling() {
+        let key = DeviceKey::new(&[1; 32]);
+        let [dana, noor] = ["dana", "noor"].map(|name| Subject::parse(name).expect("a subject"));
+        let device = DeviceId::from_bytes([0xab; 16]);
+        let token = key.token(device, &dana);
+        assert_eq!(token.as_str().len(), 96);
+        assert_eq!(key.device(&token, &dana), Some(device));
+        assert_eq!(key.device(&token, &noor), None);
+        assert_eq!(DeviceKey::new(&[2; 32]).device(&token, &dana), None);
+        let mut others: Vec<String> = (0..96).map(|n| flipped(token.as_str(), n)).collect();
+        others.extend(["", "x", &token.as_str()[..95], &token.as_str().to_uppercase(), &"\u{e4}".repeat(48)].map(str::to_owned));
+        others.push(format!("{}0", token.as_str()));
+        for other in others {
+            assert_eq!(key.device(&DeviceToken::new(&other), &dana), None, "{other}");
+        }
+        assert_eq!(format!("{token:?}"), "DeviceToken(..)");
+    }
+
+    /// With another digit in one place.
+    fn flipped(text: &str, place: usize) -> String {
+        let flip = |(n, c): (usize, char)| if n == place { if c == '0' { '1' } else { '0' } } else { c };
+        text.chars().enumerate().map(flip).collect()
+    }
+}

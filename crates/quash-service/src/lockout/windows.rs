@@ -1,0 +1,152 @@
+//! Failures within a window that ends now: those of each network, and those of each account's known devices together. An attempt takes one of what is left before it is judged, so
+//! that parallel ones can't fail more often than sequential ones.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::tallies::{Key, Passing};
+use super::turns::AGAIN_AFTER;
+
+/// What may still fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Allowance {
+    /// Failures that there may be in a window.
+    pub most: u32,
+    /// How long that is.
+    pub window: Duration,
+    /// How many are left.
+    pub left: u32,
+    /// When there are more.
+    pub more_after: Duration,
+}
+
+/// The failures of all networks, or of all accounts' known devices.
+pub(super) struct Windows {
+    most: u32,
+    window: Duration,
+    /// When each has failed, oldest first; moments are this process's uptime.
+    failed: Passing<VecDeque<Duration>>,
+    running: HashMap<Key, u32>,
+}
+
+/// How many are remembered. Beyond, those that failed longest ago are forgotten.
+const REMEMBERED: usize = 1 << 16;
+
+impl Windows {
+    /// With at most so many failures of each in a window.
+    pub(super) fn new(most: u32, window: Duration) -> Self {
+        Self { most, window, failed: Passing::new(REMEMBERED), running: HashMap::new() }
+    }
+
+    /// Begins an attempt.
+    ///
+    /// # Errors
+    /// There are none left: when there will be.
+    pub(super) fn begin(&mut self, whose: Key, uptime: Duration) -> Result<(), Duration> {
+        let running = self.running.get(&whose).copied().unwrap_or(0);
+        let Allowance { left, more_after, .. } = self.allowance(whose, uptime);
+        match left {
+            0 => Err(more_after),
+            _ if left <= running => Err(AGAIN_AFTER),
+            _ => {
+                *self.running.entry(whose).or_default() += 1;
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends one.
+    pub(super) fn end(&mut self, whose: Key) {
+        if let Some(running) = self.running.get_mut(&whose) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(&whose);
+            }
+        }
+    }
+
+    /// Counts a failure.
+    pub(super) fn failed(&mut self, whose: Key, uptime: Duration) {
+        let mut failed = self.recent(whose, uptime);
+        failed.push_back(uptime);
+        while failed.len() > self.most as usize {
+            failed.pop_front();
+        }
+        self.failed.put(whose, failed);
+    }
+
+    /// What may still fail.
+    pub(super) fn allowance(&self, whose: Key, uptime: Duration) -> Allowance {
+        let failed = self.recent(whose, uptime);
+        let left = self.most.saturating_sub(u32::try_from(failed.len()).unwrap_or(u32::MAX));
+        let more_after = failed.front().map_or(self.window, |oldest| (*oldest + self.window).saturating_sub(uptime));
+        Allowance { most: self.most, window: self.window, left, more_after }
+    }
+
+    fn recent(&self, whose: Key, uptime: Duration) -> VecDeque<Duration> {
+        let mut failed = self.failed.of(whose).unwrap_or_default();
+        failed.retain(|moment| *moment + self.window > uptime);
+        failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn network(n: u32) -> Key {
+        Key(u128::from(n).to_be_bytes())
+    }
+
+    fn fail(windows: &mut Windows, network: Key, uptime: Duration) -> Result<(), Duration> {
+        windows.begin(network, uptime)?;
+        windows.end(network);
+        windows.failed(network, uptime);
+        Ok(())
+    }
+
+    #[test]
+    fn after_fifty_failures_in_ten_minutes_there_is_none_left_until_the_first_is_older() {
+        let mut windows = Windows::new(50, MINUTE * 10);
+        for n in 0..50 {
+            assert_eq!(fail(&mut windows, network(1), Duration::from_secs(n * 10)), Ok(()));
+        }
+        assert_eq!(fail(&mut windows, network(1), MINUTE * 9), Err(MINUTE));
+        assert_eq!(fail(&mut windows, network(2), MINUTE * 9), Ok(()));
+        assert_eq!(fail(&mut windows, network(1), MINUTE * 10 - Duration::from_millis(1)), Err(Duration::from_millis(1)));
+        assert_eq!(fail(&mut windows, network(1), MINUTE * 10), Ok(()));
+        assert_eq!(fail(&mut windows, network(1), MINUTE * 10), Err(Duration::from_secs(10)), "a window that moves on");
+        let allowance = windows.allowance(network(1), MINUTE * 30);
+        assert_eq!((allowance.left, allowance.more_after), (50, MINUTE * 10));
+    }
+
+    #[test]
+    fn parallel_attempts_take_what_is_left_before_they_are_judged() {
+        let mut windows = Windows::new(50, MINUTE * 10);
+        for _ in 0..48 {
+            assert_eq!(fail(&mut windows, network(1), MINUTE), Ok(()));
+        }
+        assert_eq!([0; 3].map(|_| windows.begin(network(1), MINUTE)), [Ok(()), Ok(()), Err(AGAIN_AFTER)]);
+        windows.end(network(1));
+        assert_eq!(windows.begin(network(1), MINUTE), Ok(()));
+    }
+
+    #[test]
+    fn a26_networks_are_bounded_and_those_that_failed_longest_ago_go_first() {
+        let mut windows = Windows::new(50, MINUTE * 10);
+        let late = network(u32::MAX);
+        assert_eq!(fail(&mut windows, network(0), MINUTE), Ok(()));
+        for n in 1..=(REMEMBERED as u32 * 2) {
+            assert_eq!(fail(&mut windows, network(n), MINUTE), Ok(()));
+            if n % 10_000 == 0 {
+                assert_eq!(fail(&mut windows, late, MINUTE), Ok(()));
+            }
+            assert!(windows.failed.len() <= REMEMBERED);
+        }
+        assert_eq!(windows.allowance(network(0), MINUTE).left, 50);
+        assert_eq!(windows.allowance(late, MINUTE).left, 50 - 13);
+        assert!(windows.running.is_empty());
+    }
+}
