@@ -93,6 +93,18 @@ const fn words(kind: MailKind) -> Words {
             button: None,
             last: "If that was not you, somebody else can read your mail: change the password of your mailbox, then ask for a new password here.",
         },
+        MailKind::PasswordWasChanged => Words {
+            subject: "Your password has been changed",
+            first: "The password of your account has been changed by somebody who knew the one before, and all other devices have been signed out.",
+            button: None,
+            last: "If that was not you, ask for a new password here at once: that signs everybody out.",
+        },
+        MailKind::Locked => Words {
+            subject: "Your account is locked for a while",
+            first: "Somebody has tried wrong passwords for your account. It is locked for a while, and may have been signed out everywhere. If you want to use it now, choose a new password.",
+            button: Some(("Choose a new password", pages::RESET)),
+            last: "Otherwise you need not do anything: the lock ends by itself, and your password still holds.",
+        },
         MailKind::EmailChangeAsked => Words {
             subject: "Your account is to have another e-mail address",
             first: "Somebody who knows your password has asked that your account has another e-mail address. Nothing changes until that address is confirmed.",

@@ -237,8 +237,15 @@ impl Desk {
 
     /// Commits and announces an end. `None`: what was read has changed meanwhile, load and decide again.
     pub(crate) async fn end(&self, change: Change, conflicts: &mut Conflicts) -> Result<Option<Ended>, Failure> {
+        // A mail about it may be among what is written.
+        let may_mail = matches!(change, Change::Together(_));
         match self.commit_and_announce(change).await {
-            Ok(receipt) => Ok(Some(Ended { seq: receipt.seq })),
+            Ok(receipt) => {
+                if may_mail {
+                    self.outbox.wake();
+                }
+                Ok(Some(Ended { seq: receipt.seq }))
+            }
             Err(error) => conflicts.again(error).map(|()| None),
         }
     }

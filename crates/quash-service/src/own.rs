@@ -7,8 +7,8 @@ use quash_core::decide::{
     Cause, LivesOn, Survival, change_password, delete_account, edit_account, end_others, end_session, judge_again, judge_one_time_password,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountState, Actor, Change, Name, NameChanges, PasswordHash, Reason, Refusal, Road, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountFields, AccountState, Actor, Change, MailKind, Name, NameChanges, PasswordHash, Reason, Refusal, Road,
+    SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_core::token::{Issued, Origin};
 use quash_core::watch::Live;
@@ -148,7 +148,8 @@ impl Service {
                 conflicts.again(StoreError::Conflict)?;
                 continue;
             }
-            let survival = change_password(lives_on, &loaded, password, &desk.policy, desk.guard.scopes(), now)?;
+            let mut survival = change_password(lives_on, &loaded, password, &desk.policy, desk.guard.scopes(), now)?;
+            survival.change = desk.with_notice(survival.change, MailKind::PasswordWasChanged, &account, now);
             if let Some(issued) = desk.survive(survival, &mut conflicts, now).await? {
                 return Ok(issued);
             }
@@ -277,8 +278,14 @@ impl Desk {
         fields: AccountFields,
         conflicts: &mut Conflicts,
     ) -> Result<Option<Ended>, Failure> {
-        let edit = edit_account(&proven.account, road, fields, Actor::Owner.into(), &self.policy, self.guard.scopes(), self.clock.now());
-        self.end(Change::EditAccount(Box::new(edit)), conflicts).await
+        let now = self.clock.now();
+        let edit = edit_account(&proven.account, road, fields, Actor::Owner.into(), &self.policy, self.guard.scopes(), now);
+        let change = Change::EditAccount(Box::new(edit));
+        let change = match road {
+            Road::PasswordChanged => self.with_notice(change, MailKind::PasswordWasChanged, &proven.account, now),
+            _ => change,
+        };
+        self.end(change, conflicts).await
     }
 
     /// Whether another account has the name.

@@ -48,6 +48,10 @@ pub enum MailKind {
     AddressTaken,
     /// That the name to be registered is somebody's.
     NameTaken,
+    /// That the password was changed by somebody who knew the one before.
+    PasswordWasChanged,
+    /// That the account is locked after failed attempts, and how to come back.
+    Locked,
 }
 
 /// What has become of an attempt to send a mail.
@@ -61,7 +65,7 @@ pub enum MailOutcome {
 
 impl MailKind {
     /// Each of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Reset,
         Self::Verification,
         Self::EmailChange,
@@ -70,6 +74,8 @@ impl MailKind {
         Self::EmailWasChanged,
         Self::AddressTaken,
         Self::NameTaken,
+        Self::PasswordWasChanged,
+        Self::Locked,
     ];
 
     /// As it is kept.
@@ -83,6 +89,8 @@ impl MailKind {
             Self::EmailWasChanged => "email_was_changed",
             Self::AddressTaken => "address_taken",
             Self::NameTaken => "name_taken",
+            Self::PasswordWasChanged => "password_was_changed",
+            Self::Locked => "locked",
         }
     }
 
@@ -94,10 +102,15 @@ impl MailKind {
     /// What its link is for.
     pub const fn purpose(self) -> Option<Purpose> {
         match self {
-            Self::Reset => Some(Purpose::Reset),
+            Self::Reset | Self::Locked => Some(Purpose::Reset),
             Self::Verification => Some(Purpose::Verification),
             Self::EmailChange => Some(Purpose::EmailChange),
-            Self::PasswordWasReset | Self::EmailChangeAsked | Self::EmailWasChanged | Self::AddressTaken | Self::NameTaken => None,
+            Self::PasswordWasReset
+            | Self::PasswordWasChanged
+            | Self::EmailChangeAsked
+            | Self::EmailWasChanged
+            | Self::AddressTaken
+            | Self::NameTaken => None,
         }
     }
 }

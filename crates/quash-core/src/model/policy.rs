@@ -62,6 +62,8 @@ pub mod limits {
     pub const MAILS_PER_NETWORK: u32 = 50;
     /// How long a mail counts.
     pub const MAIL_COUNTED: Duration = Duration::from_secs(3600);
+    /// How often at most the owner of an account is told that it is locked.
+    pub const TOLD_OF_LOCKS: Duration = Duration::from_secs(24 * 3600);
     /// How long a mail without a link is kept while it can't be sent.
     pub const NOTICE_KEPT: Duration = Duration::from_secs(24 * 3600);
     /// How often a mail may have been sent without anybody knowing.

@@ -352,3 +352,31 @@ async fn a27_a32_who_is_locked_out_comes_back_by_mail() {
     assert_eq!(reset(&world, &link).await.status, 200);
     assert_eq!(world.attempt("dana", NEW_PASSWORD).await.status, 200);
 }
+
+#[tokio::test]
+async fn the_owner_of_a_locked_account_is_told_once_a_day_with_the_way_back() {
+    let world = World::open().await;
+    for minutes in [1, 2] {
+        world.guess("dana", 5).await;
+        world.locked("dana").await;
+        world.wait(secs(60 * minutes));
+    }
+    let mails = world.mails().await;
+    assert_eq!(kinds_and_places(&mails), [(MailKind::Locked, "dana@example.org")]);
+    assert_eq!(reset(&world, &link(&mails[0])).await.status, 200);
+    assert_eq!(world.attempt("dana", NEW_PASSWORD).await.status, 200);
+    world.wait(secs(24 * 3600));
+    world.mails().await;
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    assert_eq!(kinds_and_places(&world.mails().await), [(MailKind::Locked, "dana@example.org")]);
+}
+
+#[tokio::test]
+async fn an_owner_is_told_of_a_password_that_was_changed_with_the_one_before() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let body = json!({ "current_password": crate::support::PASSWORD, "new_password": NEW_PASSWORD });
+    assert_eq!(world.own("POST", "/v1/me/password", &pair.access, &body).await.status, 200);
+    assert_eq!(kinds_and_places(&world.mails().await), [(MailKind::PasswordWasChanged, "dana@example.org")]);
+}

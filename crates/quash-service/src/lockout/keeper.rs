@@ -36,6 +36,7 @@ impl Desk {
             }
             let Some(change) = lock_account(&account, &unbound, &self.policy, self.guard.scopes(), order.at) else { return Ok(()) };
             if self.end(change, &mut conflicts).await?.is_some() {
+                self.tell_of_lock(&account).await;
                 return Ok(());
             }
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use quash_core::decide::{Asking, judge_flow, start_flow};
+use quash_core::decide::{Asking, judge_flow, notice, start_flow};
 use quash_core::model::{Account, AccountBy, Change, Flow, FlowId, FlowLoaded, MailKind, Purpose, Refusal, Timestamp, fold, limits};
 use quash_store::StoreError;
 use zeroize::Zeroizing;
@@ -162,6 +162,28 @@ impl Desk {
                 }
                 Err(error) => conflicts.again(error)?,
             }
+        }
+    }
+
+    /// A change, and beside it a mail that tells the account's owner of it, if it has an address that is known to be theirs.
+    pub(crate) fn with_notice(&self, change: Change, kind: MailKind, account: &Account, now: Timestamp) -> Change {
+        match account.email.as_ref().filter(|email| email.verified_at.is_some()) {
+            Some(email) => Change::Together(vec![change, notice(kind, &email.shown, &self.flow_key, now, &*self.entropy)]),
+            None => change,
+        }
+    }
+
+    /// Tells the owner of an account that it is locked, and how to come back: once a day, however often it is locked. What
+    /// goes wrong changes nothing of the lock.
+    pub(crate) async fn tell_of_lock(&self, account: &Account) {
+        let Some(email) = account.email.as_ref().filter(|email| email.verified_at.is_some()) else { return };
+        if !self.outbox.told.may_tell(&account.subject, self.clock.uptime()) {
+            return;
+        }
+        let (purpose, kind, to) = (Purpose::Reset, MailKind::Locked, Some(email.shown.as_str()));
+        let asking = Asking { purpose, account: Some(account), typed: "", kind, to };
+        if let Err(error) = self.ask(&asking, &[], Pace::AtOnce).await {
+            tracing::warn!(%error, "the owner of a locked account could not be told");
         }
     }
 

@@ -4,6 +4,7 @@
 mod flows;
 
 mod reset;
+mod told;
 
 mod verification;
 

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use super::networks::Networks;
+use super::told::Told;
 use crate::desk::{Desk, Service};
 use crate::failure::Failure;
 
@@ -64,6 +65,7 @@ pub(crate) struct Outbox {
     woken: Notify,
     turns: Vec<Mutex<()>>,
     pub(super) networks: Networks,
+    pub(super) told: Told,
 }
 
 /// How many readers can be asked for at once.
@@ -79,7 +81,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { woken: Notify::new(), turns: (0..TURNS).map(|_| Mutex::default()).collect(), networks: Networks::default() }
+        Self {
+            woken: Notify::new(),
+            turns: (0..TURNS).map(|_| Mutex::default()).collect(),
+            networks: Networks::default(),
+            told: Told::default(),
+        }
     }
 }
 
