@@ -114,13 +114,9 @@ fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
 /// revoked from now on. They end here; sessions go on, and the next refresh brings tokens with the new field.
 async fn rename_bearers(store: &dyn Store, policy: &Policy, scopes: &ScopeHasher, clock: &dyn Clock) -> Result<(), StoreError> {
     const NAME: &str = "user_id_field";
-    let field = match policy.tokens.names.user_id_field {
-        UserIdField::Subject => "id",
-        UserIdField::Username => "username",
-        UserIdField::Email => "email",
-    };
+    let field = policy.tokens.names.user_id_field.as_str();
     let before = store.remembered(NAME).await?;
-    if before.as_deref().unwrap_or("id") != field {
+    if before.as_deref().unwrap_or(UserIdField::Subject.as_str()) != field {
         let cause = Cause { reason: Reason::Revoked, actor: Actor::Rule };
         store.commit(renew_everything(&cause, scopes, clock.now())).await?;
     }

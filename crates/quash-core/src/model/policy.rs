@@ -299,6 +299,22 @@ pub struct SessionPolicy {
     pub max_per_account: u32,
 }
 
+impl UserIdField {
+    /// Its name, in the store and in the feed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Subject => "id",
+            Self::Username => "username",
+            Self::Email => "email",
+        }
+    }
+
+    /// The field of a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Subject, Self::Username, Self::Email].into_iter().find(|field| field.as_str() == text)
+    }
+}
+
 impl TokenPolicy {
     /// The longest that any token of ours can hold.
     pub fn longest_lifetime(&self) -> Duration {

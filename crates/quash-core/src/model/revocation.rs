@@ -271,12 +271,17 @@ impl ScopeKind {
     pub const fn is_presence(self) -> bool {
         matches!(self, Self::Key | Self::Session | Self::Token)
     }
+
+    /// Tokens in the scope of an entry of this kind and number with an `rsq` below this are revoked.
+    pub const fn before(self, seq: Seq) -> Seq {
+        if self.is_presence() { Seq::MAX } else { seq }
+    }
 }
 
 impl Entry {
     /// Tokens in its scope with an `rsq` below this are revoked.
     pub const fn before(&self) -> Seq {
-        if self.kind.is_presence() { Seq::MAX } else { self.seq }
+        self.kind.before(self.seq)
     }
 }
 

@@ -6,5 +6,10 @@ mod gate;
 
 pub mod feed;
 
+pub mod frame;
+
+mod follower;
+
+pub use follower::{Astray, Follower, Freshness, Lease};
 pub use gate::{Live, Verdict, admit};
 pub use revoked::Revoked;

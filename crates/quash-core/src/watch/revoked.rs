@@ -31,6 +31,22 @@ struct Watermark {
     until: i64,
 }
 
+/// What a set keeps of an entry.
+#[derive(Clone, Copy)]
+pub(super) struct Remembered {
+    pub(super) seq: Seq,
+    pub(super) kind: ScopeKind,
+    pub(super) key: ScopeKey,
+    /// The second in which it was committed.
+    pub(super) at: i64,
+}
+
+impl From<&Entry> for Remembered {
+    fn from(entry: &Entry) -> Self {
+        Self { seq: entry.seq, kind: entry.kind, key: entry.key, at: entry.at.as_secs() }
+    }
+}
+
 /// A map that is cheap to clone and to change: a change copies one shard.
 #[derive(Clone)]
 struct Sharded<V> {
@@ -54,7 +70,7 @@ impl Revoked {
     pub fn from_snapshot(cursor: Seq, chain: Chain, entries: &[Entry]) -> Self {
         let mut set = Self::empty(cursor, chain);
         for entry in entries {
-            set.add(entry);
+            set.remember(Remembered::from(entry));
         }
         set
     }
@@ -65,7 +81,7 @@ impl Revoked {
     /// It doesn't follow what is there; nothing has changed.
     pub fn follow(&mut self, entry: &Entry) -> Result<(), Gap> {
         feed::follows(self.cursor, &self.chain, entry)?;
-        self.add(entry);
+        self.remember(Remembered::from(entry));
         self.cursor = entry.seq;
         self.chain = entry.chain;
         Ok(())
@@ -74,6 +90,11 @@ impl Revoked {
     /// The number of the newest entry in it.
     pub fn cursor(&self) -> Seq {
         self.cursor
+    }
+
+    /// The hash over the log up to there.
+    pub fn chain(&self) -> Chain {
+        self.chain
     }
 
     /// How many scopes it covers.
@@ -103,8 +124,8 @@ impl Revoked {
         }
     }
 
-    fn add(&mut self, entry: &Entry) {
-        let (before, until) = (entry.before(), entry.at.as_secs());
+    pub(super) fn remember(&mut self, entry: Remembered) {
+        let (before, until) = (entry.kind.before(entry.seq), entry.at);
         if entry.kind == ScopeKind::Everything {
             let Watermark { before: already_before, until: already_until } = self.everything;
             self.everything = Watermark { before: already_before.max(before), until: already_until.max(until) };
@@ -217,7 +238,7 @@ mod tests {
         assert!(!set.covers(Minted::In(2), &of_subject));
         assert!(set.covers(Minted::In(9), &[hasher.key(&token)]), "a presence, whenever it was minted");
         assert!(!set.covers(Minted::In(0), &[]));
-        set.add(&log(&[Scope::Everything])[0]);
+        set.remember(Remembered::from(&log(&[Scope::Everything])[0]));
         assert!(set.covers(Minted::In(1), &[]));
         assert!(!set.covers(Minted::In(2), &[]));
     }

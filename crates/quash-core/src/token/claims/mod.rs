@@ -78,6 +78,11 @@ impl TokenType {
         }
     }
 
+    /// The type of a name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     /// Its class in Simple JWT, as its answers name it.
     pub const fn class(self) -> &'static str {
         match self {

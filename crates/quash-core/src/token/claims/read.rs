@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for ClaimsSeed<'_> {
                 if claims.token_type.is_some() || claims.other_type {
                     return Err(self.twice());
                 }
-                claims.token_type = TokenType::ALL.into_iter().find(|kind| kind.as_str() == text);
+                claims.token_type = TokenType::parse(&text);
                 claims.other_type = claims.token_type.is_none();
             } else if name == self.names.jti {
                 self.once(&mut claims.jti, map.next_value::<NonEmpty>()?.0)?;

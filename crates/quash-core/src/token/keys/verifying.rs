@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
     RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
@@ -143,6 +144,24 @@ impl VerifyingKey {
     /// Whether both are one key, whatever they are called and used for.
     pub fn is_same_key(&self, other: &Self) -> bool {
         self.fingerprint == other.fingerprint
+    }
+
+    /// What recognises a secret without telling it; `None`: it is no secret.
+    pub fn check_value(&self) -> Option<[u8; 32]> {
+        let Material::Hmac(key) = &self.material else { return None };
+        let mut check = [0; 32];
+        check.copy_from_slice(&hmac::sign(key, self.checked_text().as_bytes()).as_ref()[..32]);
+        Some(check)
+    }
+
+    /// Whether it is the secret that a check value recognises.
+    pub fn is_checked_by(&self, check: &[u8; 32]) -> bool {
+        self.check_value().is_some_and(|own| verify_slices_are_equal(&own, check).is_ok())
+    }
+
+    /// No token has blanks: what is signed here is none.
+    fn checked_text(&self) -> String {
+        format!("quash checks {}", self.kid)
     }
 
     /// The first part of every token that quash signs with it.

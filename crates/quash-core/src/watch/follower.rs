@@ -1,0 +1,265 @@
+//! A verifier's memory as a state machine: a set that grows by entries and snapshots, and the leases that prove how far
+//! it reaches. What travels is in `frame.rs`; when to ask for what is the business of whoever carries it.
+
+use std::time::Duration;
+
+use super::feed::Gap;
+use super::revoked::Revoked;
+use crate::model::{Chain, Entry, Seq};
+
+/// What a verifier knows, and for how long it can vouch for that.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    revoked: Revoked,
+    standing: Standing,
+}
+
+/// By what right a verifier vouches for what it knows.
+#[derive(Clone, Debug)]
+enum Standing {
+    /// Every revocation passes through this process before anybody is told of it.
+    Holder,
+    /// It holds a lease of whoever is.
+    Tenant {
+        /// How long a lease holds.
+        term: Duration,
+        /// Until when the newest one that counts does.
+        fresh_until: Option<Duration>,
+        /// Leases whose head isn't reached yet.
+        unreached: Vec<Lease>,
+    },
+}
+
+/// A lease as it was granted: proof that whoever has everything up to `head` had everything when it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lease {
+    /// When it was asked for, by the verifier's own clock: time since some fixed moment, suspended time included. The
+    /// time of receipt proves nothing.
+    pub sent_at: Duration,
+    /// How far the verifier was when it asked.
+    pub cursor: Seq,
+    /// The newest number of the log, read after the request had arrived.
+    pub head: Seq,
+    /// The hash over the log up to `head`.
+    pub chain: Chain,
+}
+
+/// For how long a verifier can vouch for what it knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Freshness {
+    /// For as long as the process runs.
+    Always,
+    /// Before this moment of its own clock.
+    Until(Duration),
+    /// Not at all, yet.
+    Never,
+}
+
+/// Why what came from the feed can't be taken. What is known stays known; a snapshot is needed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Astray {
+    /// Entries don't follow those before.
+    #[error(transparent)]
+    Gap(#[from] Gap),
+    /// The issuer knows less than it has told before.
+    #[error("the issuer's log ends at {head}, and has reached beyond {known} before")]
+    WentBack {
+        /// Where its log ends.
+        head: Seq,
+        /// What is known of it.
+        known: Seq,
+    },
+    /// The issuer's log has the same numbers with other entries.
+    #[error("the issuer's log is another one up to {seq}")]
+    Forked {
+        /// Where that was noticed.
+        seq: Seq,
+    },
+}
+
+/// More leases than can be under way at once; older ones prove less.
+const UNREACHED: usize = 8;
+
+impl Follower {
+    /// A verifier in the process that every revocation passes through.
+    pub fn holder(revoked: Revoked) -> Self {
+        Self { revoked, standing: Standing::Holder }
+    }
+
+    /// A verifier anywhere else, whose leases hold for `term`.
+    pub fn tenant(revoked: Revoked, term: Duration) -> Self {
+        Self { revoked, standing: Standing::Tenant { term, fresh_until: None, unreached: Vec::new() } }
+    }
+
+    /// What it knows.
+    pub fn revoked(&self) -> &Revoked {
+        &self.revoked
+    }
+
+    /// For how long it can vouch for that.
+    pub fn freshness(&self) -> Freshness {
+        match &self.standing {
+            Standing::Holder => Freshness::Always,
+            Standing::Tenant { fresh_until, .. } => fresh_until.map_or(Freshness::Never, Freshness::Until),
+        }
+    }
+
+    /// Adds the next entries of the log. Those it knows already are passed over.
+    ///
+    /// # Errors
+    /// One doesn't follow. Those before it are added.
+    pub fn follow(&mut self, entries: &[Entry]) -> Result<(), Astray> {
+        for entry in entries {
+            if entry.seq > self.revoked.cursor() {
+                self.revoked.follow(entry)?;
+                self.settle()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the whole set by one that knows at least as much.
+    ///
+    /// # Errors
+    /// It knows less. Nothing has changed: what is revoked stays revoked.
+    pub fn replace(&mut self, revoked: Revoked) -> Result<(), Astray> {
+        let known = self.revoked.cursor();
+        if revoked.cursor() < known {
+            return Err(Astray::WentBack { head: revoked.cursor(), known });
+        }
+        if revoked.cursor().epoch() > known.epoch()
+            && let Standing::Tenant { fresh_until, .. } = &mut self.standing
+        {
+            // What a lease of another epoch has proven is about another log.
+            *fresh_until = None;
+        }
+        self.revoked = revoked;
+        self.settle()
+    }
+
+    /// Takes a lease. It counts once its head is reached, and from when it was asked for.
+    ///
+    /// # Errors
+    /// Whoever granted it has another log than the one that is known.
+    pub fn grant(&mut self, lease: Lease) -> Result<(), Astray> {
+        if lease.head < lease.cursor {
+            return Err(Astray::WentBack { head: lease.head, known: lease.cursor });
+        }
+        if let Standing::Tenant { unreached, .. } = &mut self.standing {
+            if unreached.len() == UNREACHED {
+                unreached.remove(0);
+            }
+            unreached.push(lease);
+        }
+        self.settle()
+    }
+
+    /// Lets those leases count whose head is reached.
+    fn settle(&mut self) -> Result<(), Astray> {
+        let (cursor, chain) = (self.revoked.cursor(), self.revoked.chain());
+        let Standing::Tenant { term, fresh_until, unreached } = &mut self.standing else { return Ok(()) };
+        let mut forked = false;
+        unreached.retain(|lease| {
+            if lease.head > cursor {
+                return true;
+            }
+            let is_of_this_log = lease.head != cursor || lease.chain == chain;
+            forked |= !is_of_this_log;
+            if is_of_this_log && lease.head.epoch() == cursor.epoch() {
+                *fresh_until = (*fresh_until).max(Some(lease.sent_at + *term));
+            }
+            false
+        });
+        if forked { Err(Astray::Forked { seq: cursor }) } else { Ok(()) }
+    }
+}
+
+impl Freshness {
+    /// Whether it can vouch at this moment of its own clock.
+    pub fn holds(self, uptime: Duration) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Until(until) => uptime < until,
+            Self::Never => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Actor, Keep, NewEntry, Reason, ScopeKey, ScopeKind, Timestamp};
+    use crate::watch::feed;
+
+    const T: Duration = Duration::from_secs(10);
+
+    fn log(length: usize) -> Vec<Entry> {
+        let (mut seq, mut chain) = (Seq::start_of(1), feed::EMPTY);
+        let next = |number: u8| {
+            seq = seq.next();
+            let (kind, key) = (ScopeKind::Session, ScopeKey([number; 16]));
+            let (reason, at, actor) = (Reason::Revoked, Timestamp::from_secs(1), Actor::Operator);
+            chain = feed::chain(&chain, seq, &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() }, None);
+            Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }
+        };
+        (0..length).map(|number| u8::try_from(number).expect("few")).map(next).collect()
+    }
+
+    fn tenant() -> Follower {
+        Follower::tenant(Revoked::empty(Seq::start_of(1), feed::EMPTY), T)
+    }
+
+    fn lease(sent_at: u64, cursor: Seq, at: &Entry) -> Lease {
+        Lease { sent_at: Duration::from_secs(sent_at), cursor, head: at.seq, chain: at.chain }
+    }
+
+    #[test]
+    fn a_lease_counts_from_when_it_was_asked_for_once_its_head_is_reached() {
+        let (entries, mut follower) = (log(3), tenant());
+        assert_eq!(follower.freshness(), Freshness::Never);
+        follower.grant(lease(5, Seq::start_of(1), &entries[1])).expect("a lease ahead");
+        follower.follow(&entries[..1]).expect("in order");
+        assert_eq!(follower.freshness(), Freshness::Never, "its head isn't reached");
+        follower.follow(&entries[..2]).expect("one known, one new");
+        assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)));
+        follower.grant(lease(3, Seq::start_of(1), &entries[0])).expect("a late answer");
+        assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)), "an older one takes nothing away");
+        assert!(follower.freshness().holds(Duration::from_millis(14_999)));
+        assert!(!follower.freshness().holds(Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn an_issuer_that_went_back_or_has_another_log_grants_nothing() {
+        let (entries, mut follower) = (log(3), tenant());
+        follower.follow(&entries).expect("in order");
+        let behind = follower.grant(lease(5, entries[2].seq, &entries[1]));
+        assert_eq!(behind, Err(Astray::WentBack { head: entries[1].seq, known: entries[2].seq }));
+        let mut other = lease(5, entries[2].seq, &entries[2]);
+        other.chain = [9; 32];
+        assert_eq!(follower.grant(other), Err(Astray::Forked { seq: entries[2].seq }));
+        assert_eq!(follower.freshness(), Freshness::Never);
+        let less = Revoked::from_snapshot(entries[0].seq, entries[0].chain, &entries[..1]);
+        assert!(matches!(follower.replace(less), Err(Astray::WentBack { .. })));
+        assert_eq!(follower.revoked().cursor(), entries[2].seq);
+    }
+
+    #[test]
+    fn a_new_epoch_ends_what_leases_of_the_one_before_have_proven() {
+        let (entries, mut follower) = (log(1), tenant());
+        follower.follow(&entries).expect("in order");
+        follower.grant(lease(5, entries[0].seq, &entries[0])).expect("a lease");
+        assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)));
+        follower.replace(Revoked::empty(Seq::start_of(2).next(), [7; 32])).expect("a later epoch");
+        assert_eq!(follower.freshness(), Freshness::Never);
+    }
+
+    #[test]
+    fn leases_that_are_never_reached_are_bounded() {
+        let (entries, mut follower) = (log(2), tenant());
+        for sent_at in 0..100 {
+            follower.grant(lease(sent_at, Seq::start_of(1), &entries[1])).expect("ahead");
+        }
+        let Standing::Tenant { unreached, .. } = &follower.standing else { panic!("a tenant") };
+        assert_eq!(unreached.len(), UNREACHED);
+    }
+}
