@@ -14,6 +14,7 @@ use quash_verify::Guard;
 use tokio::sync::{Notify, watch};
 
 use crate::failure::{Conflicts, Failure, Unavailable};
+use crate::feed::Feed;
 use crate::keys::{Foreign, Keys};
 use crate::known::DeviceKey;
 use crate::lockout::{Allowance, Lockout};
@@ -36,6 +37,7 @@ pub(crate) struct Desk {
     pub(crate) lockout: Lockout,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) feed: Feed,
     pub(crate) renew: Arc<Notify>,
     /// What the audit is sealed with.
     pub(crate) audit_key: SigningKey,

@@ -56,6 +56,7 @@ pub use changes::{Address, ChangeFault, Changed, OneTimePassword};
 pub use desk::Service;
 pub use end::{Ended, RefusedAccess};
 pub use failure::{Failure, StartError, Unavailable};
+pub use feed::{Binding, Delivery, Effective, FeedReader, FeedRefused, InstanceId, LeaseAsked, VerifierNow, VerifierSeen, VerifierState};
 pub use inspect::{Inspection, RevokedBy, Standing};
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeysFrom, KeysSeen,

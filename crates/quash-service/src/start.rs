@@ -6,13 +6,14 @@ use std::time::Duration;
 use quash_core::decide::{Cause, renew_everything};
 use quash_core::model::{Actor, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, UserIdField, draw};
 use quash_core::token::{Algorithm, FlowKey, SigningKey};
+use quash_core::watch::frame::CursorKey;
 use quash_store::{Store, StoreError};
 use quash_verify::{GuardSetup, MoreKeys};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::desk::{Desk, Service};
 use crate::failure::StartError;
-use crate::feed;
+use crate::feed::{self, Feed, LONGEST_TERM, Leases, Outlet, SNAPSHOTS, remember_term};
 use crate::keys::{self, FetchKeys, Foreign, KeySetup};
 use crate::known::DeviceKey;
 use crate::lockout::{Lockout, keeper};
@@ -56,7 +57,8 @@ impl Service {
         store.commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))).await?;
         policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
         let keys = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
-        let scopes = ScopeHasher::ours(master.derive("scopes")).of_user_ids(policy.tokens.names.user_id_field);
+        let scope_key = master.derive("scopes");
+        let scopes = ScopeHasher::ours(scope_key).of_user_ids(policy.tokens.names.user_id_field);
         rename_bearers(&*store, &policy, &scopes, &*clock).await?;
         let (turn, rings) = mpsc::channel(1);
         let verifying = keys.verifying.clone();
@@ -73,7 +75,11 @@ impl Service {
         };
         let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
         let renew = Arc::new(Notify::new());
-        tokio::spawn(feed::follow(Arc::clone(&store), keeper, Arc::clone(&renew), rings));
+        let outlet = Arc::new(Outlet::new(keeper.cursor()));
+        let leases = Leases::new(policy.feed.term, term_before(&*store, policy.feed.term).await?, clock.uptime());
+        let cursors = CursorKey::new(&master.derive("cursors"));
+        let feed = Feed { outlet: Arc::clone(&outlet), leases, cursors, scope_key, snapshots: Semaphore::new(SNAPSHOTS) };
+        tokio::spawn(feed::follow(Arc::clone(&store), keeper, outlet, Arc::clone(&renew), rings));
         if let Some(asked) = asked {
             tokio::spawn(async move { asked.follow().await });
         }
@@ -93,6 +99,7 @@ impl Service {
             lockout,
             clock,
             entropy,
+            feed,
             renew,
             audit_key,
             flow_key,
@@ -108,6 +115,15 @@ impl Service {
 fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
     let foreign = keys.foreign.iter().filter(|_| policy.tokens.foreign != ForeignTokens::Reject).map(|issuer| issuer.max_lifetime);
     foreign.chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
+}
+
+/// For how long leases of a process before this one may still hold: their term may have been another.
+async fn term_before(store: &dyn Store, term: Duration) -> Result<Duration, StoreError> {
+    let before = store.remembered(LONGEST_TERM).await?.and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
+    if before.is_none_or(|before| before < term) {
+        store.commit(remember_term(term)).await?;
+    }
+    Ok(before.unwrap_or_default())
 }
 
 /// Where tokens call accounts by another field than before, access tokens of before would be covered by nothing that is

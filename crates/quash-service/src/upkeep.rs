@@ -11,6 +11,7 @@ use quash_core::model::{Change, KeyState, Timestamp};
 
 use crate::desk::Service;
 use crate::failure::Failure;
+use crate::feed::remember_term;
 use crate::passwords::MAX_CLASSES;
 
 /// What one round of upkeep did.
@@ -73,6 +74,9 @@ impl Service {
         self.desk.blank_persons().await?;
         if uptime >= MARKED_FOR {
             self.desk.forget_audit(now - self.desk.policy.audit.keep).await?;
+        }
+        if desk.feed.leases.have_become_shorter(uptime) {
+            desk.store.commit(remember_term(desk.policy.feed.term)).await?;
         }
         self.drop_retired_keys(now).await?;
         self.know_password_classes().await?;

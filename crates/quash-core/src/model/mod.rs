@@ -30,8 +30,8 @@ pub use key::{KeyRecord, KeySource, KeyState, Sealed};
 pub use loaded::{AccountLoaded, ForeignLoaded, Head, SessionLoaded};
 pub use mail::{Mail, MailKind, MailOutcome};
 pub use policy::{
-    AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, ForeignTokens, InactiveAccounts, LastLogin, LockEnds, LockoutPolicy, LoginFields,
-    NameChanges, Policy, RotationPolicy, SessionPolicy, TokenPolicy, UserIdField, UserIdType, limits,
+    AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, FollowPolicy, ForeignTokens, InactiveAccounts, LastLogin, LockEnds,
+    LockoutPolicy, LoginFields, NameChanges, Policy, RotationPolicy, SessionPolicy, TokenPolicy, UserIdField, UserIdType, limits,
 };
 pub use refusal::{Invalid, PasswordFault, Refusal};
 pub use revocation::{Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq};

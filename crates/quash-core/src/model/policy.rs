@@ -66,6 +66,8 @@ pub mod limits {
     pub const TOLD_OF_LOCKS: Duration = Duration::from_secs(24 * 3600);
     /// How long a mail without a link is kept while it can't be sent.
     pub const NOTICE_KEPT: Duration = Duration::from_secs(24 * 3600);
+    /// How many verifiers may hold a lease at a time.
+    pub const VERIFIERS: usize = 10_000;
     /// How often a mail may have been sent without anybody knowing.
     pub const MAIL_DOUBTS: u32 = 2;
     /// How long after a mail with a link signing in sends no other one.
@@ -87,6 +89,21 @@ pub struct Policy {
     pub audit: AuditPolicy,
     /// How often a password may be guessed.
     pub lockout: LockoutPolicy,
+    /// How verifiers follow the log.
+    pub feed: FollowPolicy,
+}
+
+/// How verifiers follow the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FollowPolicy {
+    /// How long a lease holds: what has ended is refused everywhere after that at the latest.
+    pub term: Duration,
+}
+
+impl Default for FollowPolicy {
+    fn default() -> Self {
+        Self { term: Duration::from_secs(10) }
+    }
 }
 
 /// How long the audit is kept.

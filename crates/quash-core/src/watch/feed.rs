@@ -44,11 +44,15 @@ pub enum Gap {
     },
 }
 
+/// Whether the entry after `cursor` may have this number.
+pub fn is_next(cursor: Seq, seq: Seq) -> bool {
+    seq == cursor.next() || (seq.epoch() > cursor.epoch() && seq == Seq::start_of_epoch(seq).next())
+}
+
 /// Checks that `entry` follows a log that ends at `cursor` with the hash `so_far`. A new epoch may begin anywhere
 /// above; its first entry is numbered from the epoch's start.
 pub fn follows(cursor: Seq, so_far: &Chain, entry: &Entry) -> Result<(), Gap> {
-    let in_order = entry.seq == cursor.next() || (entry.seq.epoch() > cursor.epoch() && entry.seq == Seq::start_of_epoch(entry.seq).next());
-    if !in_order {
+    if !is_next(cursor, entry.seq) {
         return Err(Gap::Missing { expected: cursor.next(), found: entry.seq });
     }
     let new = NewEntry {

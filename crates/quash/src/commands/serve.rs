@@ -94,7 +94,7 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option
 pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> Result<(), CommandError> {
     let Ready { service, listener, door, post, control, .. } = ready;
     let router = quash_server::router(service.clone(), door);
-    let (upkept, sealed, watched) = (service.clone(), service.clone(), service);
+    let (upkept, sealed, fed, watched) = (service.clone(), service.clone(), service.clone(), service);
     let upkeep = tokio::spawn(async move { upkept.upkeep().await });
     let sealing = tokio::spawn(async move { sealed.seal_audit().await });
     let deliveries = post.map(|post| {
@@ -105,6 +105,8 @@ pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> 
     let stopped = async move {
         // A sender that is gone can't ask for anything any more: that is the end, too.
         let _asked = stopping.wait_for(|stopping| *stopping).await;
+        // Verifiers read for as long as they are given something to read.
+        fed.close_feed();
     };
     let served = quash_server::serve(listener, router, stopped).await;
     upkeep.abort();

@@ -38,6 +38,7 @@ mod schema;
 mod show;
 
 mod fault;
+mod feed;
 mod nearest;
 
 use std::path::{Path, PathBuf};
@@ -79,6 +80,7 @@ const SECTIONS: &[Table] = &[
     passwords::TABLE,
     lockout::TABLE,
     audit::TABLE,
+    feed::TABLE,
     cookies::TABLE,
     registration::TABLE,
     http::TABLE,
@@ -183,6 +185,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let marked = tokens.as_ref().is_ok_and(|tokens| tokens.policy.names.password_mark.is_some());
     let passwords = passwords::read(reader.section(&passwords::TABLE), marked);
     let audit = audit::read(reader.section(&audit::TABLE));
+    let feed = feed::read(reader.section(&feed::TABLE));
     let refresh_cookie = cookies::read(reader.section(&cookies::TABLE));
     let lockout = lockout::read(reader.section(&lockout::TABLE));
     let registration = registration::read(reader.section(&registration::TABLE));
@@ -202,7 +205,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     warnings.extend(mail.warning);
     warnings.extend(at_odds(tokens.policy.foreign, foreign.setups.len()));
     Ok(Settings {
-        policy: Policy { tokens: tokens.policy, rotation, sessions, accounts, audit: audit?, lockout: lockout.policy },
+        policy: Policy { tokens: tokens.policy, rotation, sessions, accounts, audit: audit?, lockout: lockout.policy, feed: feed? },
         keys: KeySetup { algorithm: tokens.signing.algorithm, signing: tokens.signing.key, foreign: foreign.setups },
         rehash: passwords.rehash,
         argon2: passwords.argon2,

@@ -109,6 +109,11 @@ impl KeyRing {
         self.own.iter().map(|own| &own.key).chain(self.foreign.iter().map(|foreign| &foreign.key))
     }
 
+    /// Those that are ours.
+    pub fn own(&self) -> impl Iterator<Item = &VerifyingKey> {
+        self.own.iter().map(|own| &own.key)
+    }
+
     /// The public keys of the ring that are ours. Secrets are never in it.
     pub fn jwks(&self) -> JwkSet {
         JwkSet { keys: self.own.iter().filter_map(|own| own.key.jwk()).collect::<Vec<Jwk>>() }

@@ -87,6 +87,8 @@ network_failures = 100
 network_window = "1h"
 [audit]
 keep = "30d"
+[feed]
+term = "2s"
 [cookies]
 refresh = "on"
 [http]
@@ -271,8 +273,8 @@ fn nothing_needs_to_be_set() {
 #[test]
 fn every_key_is_read() {
     let settings = load_from(EVERY_KEY, &[], &[]).expect("all of it is valid");
-    let Policy { tokens, rotation, sessions, accounts, audit, lockout } = settings.policy;
-    assert_eq!(audit.keep, Duration::from_secs(30 * 86_400));
+    let Policy { tokens, rotation, sessions, accounts, audit, lockout, feed } = settings.policy;
+    assert_eq!((audit.keep, feed.term), (Duration::from_secs(30 * 86_400), Duration::from_secs(2)));
     assert_eq!((tokens.access_lifetime, tokens.refresh_lifetime), (Duration::from_secs(600), Duration::from_secs(14 * 86_400)));
     assert_eq!(
         (tokens.issuer.as_deref(), tokens.audience.len(), tokens.leeway),

@@ -1,0 +1,142 @@
+//! The feed as verifiers see it: policy, snapshot, stream, lease. How it travels is the door's business.
+
+use std::sync::Arc;
+
+use quash_core::model::Seq;
+use quash_core::watch::frame::{Cursor, CursorKey, FeedPolicy, LeaseGrant, Snapshot};
+use tokio::sync::Semaphore;
+
+use super::leases::{Binding, InstanceId, Leases, TooMany};
+use super::outlet::{FeedReader, Outlet};
+use super::{barrier::VerifierState, everything};
+use crate::desk::Service;
+use crate::failure::Failure;
+
+/// What this process gives to verifiers.
+pub(crate) struct Feed {
+    pub(crate) outlet: Arc<Outlet>,
+    pub(crate) leases: Leases,
+    pub(crate) cursors: CursorKey,
+    pub(crate) scope_key: [u8; 16],
+    /// How many snapshots are made at a time: each holds the whole log.
+    pub(crate) snapshots: Semaphore,
+}
+
+/// A verifier asks for a lease.
+#[derive(Clone, Debug)]
+pub struct LeaseAsked {
+    /// Who.
+    pub id: InstanceId,
+    /// How far it has come.
+    pub cursor: Cursor,
+    /// Whether it refuses tokens without a lease.
+    pub binding: Binding,
+}
+
+/// Why a verifier isn't given what it asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FeedRefused {
+    /// Its place isn't one of this log: it needs a snapshot.
+    SnapshotRequired,
+    /// There are as many verifiers as there may be.
+    TooMany,
+    /// Ours.
+    Failed(Failure),
+}
+
+/// A verifier as it was last seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VerifierNow {
+    /// Which.
+    pub id: InstanceId,
+    /// Whether its lease holds, and whether it needs one.
+    pub state: VerifierState,
+    /// How far it had come.
+    pub confirmed: Seq,
+}
+
+/// How many snapshots are made at a time.
+pub(crate) const SNAPSHOTS: usize = 2;
+
+impl Service {
+    /// What verifiers are told of this issuer.
+    pub fn feed_policy(&self) -> FeedPolicy {
+        let desk = &*self.desk;
+        FeedPolicy::of(&desk.policy.tokens, desk.feed.scope_key, desk.policy.feed.term, desk.guard.ring().own())
+    }
+
+    /// Everything that the log still remembers.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn feed_snapshot(&self) -> Result<Snapshot, FeedRefused> {
+        let desk = &*self.desk;
+        let _turn = desk.feed.snapshots.acquire().await.map_err(|_| FeedRefused::TooMany)?;
+        let (head, entries) = everything(&*desk.store).await.map_err(Failure::from)?;
+        Ok(Snapshot::new(self.feed_policy(), desk.feed.cursors.cursor(head.seq), &head.chain, &entries))
+    }
+
+    /// The feed from a place on.
+    ///
+    /// # Errors
+    /// The place isn't one of this log, or the store is away.
+    pub async fn feed_stream(&self, after: &Cursor) -> Result<FeedReader, FeedRefused> {
+        let desk = &*self.desk;
+        let head = desk.store.head().await.map_err(Failure::from)?;
+        self.placed(after, head.seq).await?;
+        let (outlet, store, clock) = (Arc::clone(&desk.feed.outlet), Arc::clone(&desk.store), Arc::clone(&desk.clock));
+        Ok(FeedReader::new(outlet, store, clock, desk.feed.cursors.clone(), after.seq()))
+    }
+
+    /// Grants a lease: whoever has everything up to its head had everything when the request arrived.
+    ///
+    /// # Errors
+    /// The verifier's place isn't one of this log, there are too many, or the store is away.
+    pub async fn lease(&self, asked: &LeaseAsked) -> Result<LeaseGrant, FeedRefused> {
+        let desk = &*self.desk;
+        // Noted first: who asks whether everybody knows something waits for this one too, whatever head it is given.
+        let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, desk.clock.uptime());
+        entered.map_err(|TooMany| FeedRefused::TooMany)?;
+        let head = desk.store.head().await.map_err(Failure::from)?;
+        self.placed(&asked.cursor, head.seq).await?;
+        desk.feed.leases.confirm(&asked.id, asked.cursor.seq());
+        Ok(LeaseGrant::new(desk.feed.cursors.cursor(head.seq), &head.chain, desk.policy.feed.term, desk.clock.now()))
+    }
+
+    /// The verifiers that have asked for a lease not long ago.
+    pub fn verifiers(&self) -> Vec<VerifierNow> {
+        let now = self.desk.clock.uptime();
+        let seen = self.desk.feed.leases.seen(now).into_iter().map(|(id, tenant)| {
+            let state = match tenant.binding {
+                Binding::NotBound => VerifierState::NotBound,
+                Binding::Bound if tenant.until <= now => VerifierState::Stale,
+                Binding::Bound => VerifierState::Confirmed,
+            };
+            VerifierNow { id, state, confirmed: tenant.confirmed }
+        });
+        seen.collect()
+    }
+
+    /// Ends all streams of the feed: this process is about to go.
+    pub fn close_feed(&self) {
+        self.desk.feed.outlet.close();
+    }
+
+    /// Whether a place is one of this log, which ends at `head`.
+    async fn placed(&self, cursor: &Cursor, head: Seq) -> Result<(), FeedRefused> {
+        if !self.desk.feed.cursors.has_given(cursor) {
+            return Err(FeedRefused::SnapshotRequired);
+        }
+        if cursor.seq() > head {
+            tracing::error!(proven = %cursor.seq(), %head, "a verifier proves that the log was longer than it is: the store has gone back");
+            return Err(FeedRefused::SnapshotRequired);
+        }
+        if cursor.seq().epoch() == head.epoch() { Ok(()) } else { Err(FeedRefused::SnapshotRequired) }
+    }
+}
+
+impl From<Failure> for FeedRefused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}

@@ -1,0 +1,182 @@
+//! Who holds a lease, for how long, and what they have confirmed. A lease is noted before its head is read, and counted
+//! until no clock that runs within its tolerance can take it for good any more. It is in memory alone: a process that has
+//! just started waits until those of the one before have run out.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quash_core::model::{Change, Seq, limits};
+use tokio::sync::watch;
+
+/// Who may vouch for what.
+pub(crate) struct Leases {
+    tenants: Mutex<BTreeMap<InstanceId, Tenant>>,
+    confirmed: watch::Sender<()>,
+    /// For how long a lease is counted from when it was asked for.
+    counted: Duration,
+    /// Whether leases of a process before this one may hold longer than its own, as the store remembers.
+    shorter: AtomicBool,
+    /// When no lease of a process before this one is counted any more, by the uptime.
+    alone_from: Duration,
+}
+
+/// One process that follows the feed: whose credential it has, and the number that it chose.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct InstanceId {
+    /// The credential's name.
+    pub name: String,
+    /// The number.
+    pub number: [u8; 16],
+}
+
+/// Whether a verifier refuses tokens while it can't vouch for what it knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Binding {
+    /// It does: what it accepts is covered by a lease.
+    Bound,
+    /// It doesn't: nothing can be said about what it accepts then.
+    NotBound,
+}
+
+/// A process that follows the feed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tenant {
+    /// Until when its lease counts, by the uptime.
+    pub(crate) until: Duration,
+    /// How far it had come when it last asked.
+    pub(crate) confirmed: Seq,
+    pub(crate) binding: Binding,
+}
+
+/// There are as many verifiers as there may be.
+pub(crate) struct TooMany;
+
+/// Under which name the store remembers the longest term of leases that may still hold.
+pub(crate) const LONGEST_TERM: &str = "feed_term";
+
+/// How far a clock may be off from another, in millionths, counted three times: both clocks, and rounding.
+const DRIFT_PPM: u32 = 200;
+/// How long somebody who has gone is still shown.
+const SHOWN: Duration = Duration::from_secs(3600);
+
+impl Leases {
+    /// Nobody holds a lease of this process, which has come up at `started`. Those of the one before held for `before`.
+    pub(crate) fn new(term: Duration, before: Duration, started: Duration) -> Self {
+        let (confirmed, shorter) = (watch::Sender::new(()), AtomicBool::new(term < before));
+        Self { tenants: Mutex::default(), confirmed, counted: counted(term), shorter, alone_from: started + counted(before) }
+    }
+
+    /// Notes a lease that was asked for at `arrived`, before its head is read.
+    pub(crate) fn enter(&self, id: InstanceId, binding: Binding, arrived: Duration) -> Result<(), TooMany> {
+        let until = arrived + self.counted;
+        let mut tenants = self.tenants();
+        if let Some(tenant) = tenants.get_mut(&id) {
+            *tenant = Tenant { until: until.max(tenant.until), binding, ..*tenant };
+            return Ok(());
+        }
+        if tenants.len() >= limits::VERIFIERS {
+            tenants.retain(|_, tenant| tenant.until > arrived);
+        }
+        if tenants.len() >= limits::VERIFIERS {
+            return Err(TooMany);
+        }
+        tenants.insert(id, Tenant { until, confirmed: Seq::ZERO, binding });
+        Ok(())
+    }
+
+    /// Somebody has everything up to `seq`.
+    pub(crate) fn confirm(&self, id: &InstanceId, seq: Seq) {
+        if let Some(tenant) = self.tenants().get_mut(id) {
+            tenant.confirmed = tenant.confirmed.max(seq);
+        }
+        self.confirmed.send_replace(());
+    }
+
+    /// Who held a lease at `now` or not long before. Who has gone for longer is forgotten.
+    pub(crate) fn seen(&self, now: Duration) -> BTreeMap<InstanceId, Tenant> {
+        let mut tenants = self.tenants();
+        tenants.retain(|_, tenant| tenant.until + SHOWN > now);
+        tenants.clone()
+    }
+
+    /// How far one has come.
+    pub(crate) fn confirmed_by(&self, id: &InstanceId) -> Option<Seq> {
+        self.tenants().get(id).map(|tenant| tenant.confirmed)
+    }
+
+    /// Changes whenever somebody confirms something.
+    pub(crate) fn confirmations(&self) -> watch::Receiver<()> {
+        self.confirmed.subscribe()
+    }
+
+    /// When no lease of a process before this one is counted any more, by the uptime.
+    pub(crate) fn alone_from(&self) -> Duration {
+        self.alone_from
+    }
+
+    /// Whether those of a process before this one held longer than its own, and have run out just now.
+    pub(crate) fn have_become_shorter(&self, now: Duration) -> bool {
+        now >= self.alone_from && self.shorter.swap(false, Ordering::Relaxed)
+    }
+
+    fn tenants(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Tenant>> {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The longest term of leases that may still hold, to be remembered beyond this process.
+pub(crate) fn remember_term(term: Duration) -> Change {
+    Change::Remember { name: LONGEST_TERM, value: term.as_millis().to_string() }
+}
+
+/// For how long a lease of this term is counted, by a clock that may run faster than the one that it holds by.
+fn counted(term: Duration) -> Duration {
+    term + term * (3 * DRIFT_PPM) / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: Duration = Duration::from_secs(10);
+
+    fn id(number: u8) -> InstanceId {
+        InstanceId { name: "api".into(), number: [number; 16] }
+    }
+
+    #[test]
+    fn a_lease_counts_longer_than_it_holds_and_never_shrinks() {
+        let leases = Leases::new(T, T, Duration::ZERO);
+        assert!(leases.enter(id(1), Binding::Bound, Duration::from_secs(100)).is_ok());
+        assert!(leases.enter(id(1), Binding::Bound, Duration::from_secs(90)).is_ok(), "a request that was delayed");
+        let seen = leases.seen(Duration::from_secs(100));
+        assert_eq!(seen[&id(1)].until, Duration::from_secs(110) + Duration::from_millis(6));
+        assert_eq!(leases.alone_from(), T + Duration::from_millis(6));
+    }
+
+    #[test]
+    fn who_has_gone_makes_room_and_who_hasn_t_keeps_it() {
+        let leases = Leases::new(T, T, Duration::ZERO);
+        let enter = |number: usize, at: Duration| {
+            let mut bytes = [0; 16];
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            leases.enter(InstanceId { name: "api".into(), number: bytes }, Binding::Bound, at).is_ok()
+        };
+        assert!((0..limits::VERIFIERS).all(|number| enter(number, Duration::ZERO)));
+        assert!(!enter(limits::VERIFIERS, Duration::from_secs(1)), "one past the edge");
+        assert!(enter(0, Duration::from_secs(1)), "renewing needs no room");
+        assert!(enter(limits::VERIFIERS, Duration::from_secs(11)));
+        assert_eq!(leases.seen(Duration::from_secs(11)).len(), 1, "only those that hold one");
+    }
+
+    #[test]
+    fn what_was_confirmed_stays_so() {
+        let leases = Leases::new(T, T, Duration::ZERO);
+        assert!(leases.enter(id(1), Binding::Bound, Duration::ZERO).is_ok());
+        leases.confirm(&id(1), Seq::start_of(1).next());
+        leases.confirm(&id(1), Seq::start_of(1));
+        assert_eq!(leases.confirmed_by(&id(1)), Some(Seq::start_of(1).next()));
+    }
+}

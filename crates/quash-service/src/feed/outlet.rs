@@ -1,0 +1,171 @@
+//! Delivery: what the guard of this process has learnt goes on to whoever reads the feed. Readers share one bounded
+//! backlog and keep nothing but their place; who has fallen behind it reads from the store, at their own pace.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quash_core::model::{Clock, Entry, Seq};
+use quash_core::watch::feed::is_next;
+use quash_core::watch::frame::{CursorKey, Frame, FrameEntry, Wanted};
+use quash_store::Store;
+use tokio::sync::watch;
+
+/// Where entries are handed to readers.
+pub(crate) struct Outlet {
+    recent: Mutex<VecDeque<Arc<Entry>>>,
+    newest: watch::Sender<Seq>,
+    wanted: watch::Sender<Seq>,
+    closed: watch::Sender<bool>,
+}
+
+/// One reader's place in the feed. It keeps no entries.
+pub struct FeedReader {
+    outlet: Arc<Outlet>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    cursors: CursorKey,
+    cursor: Seq,
+    told: Seq,
+    /// When it was last given entries, by the uptime.
+    sent_at: Option<Duration>,
+    newest: watch::Receiver<Seq>,
+    wanted: watch::Receiver<Seq>,
+    closed: watch::Receiver<bool>,
+}
+
+/// What a reader is told next.
+#[derive(Clone)]
+pub enum Delivery {
+    /// The log goes on.
+    Entries(Frame),
+    /// Somebody waits until a number is known everywhere.
+    Wanted(Wanted),
+    /// What comes next isn't remembered any more: a snapshot is needed.
+    Resync,
+    /// Nothing has happened for a while.
+    Nothing,
+}
+
+/// How many entries readers share.
+const RECENT: usize = 16_384;
+/// How many entries a frame has at most.
+const FRAME: u32 = 512;
+/// Entries of this time share a frame after the first.
+const SHARE: Duration = Duration::from_millis(2);
+/// How long a reader hears nothing at most.
+const QUIET: Duration = Duration::from_secs(15);
+
+impl Outlet {
+    pub(crate) fn new(cursor: Seq) -> Self {
+        let (newest, wanted, closed) = (watch::Sender::new(cursor), watch::Sender::new(Seq::ZERO), watch::Sender::new(false));
+        Self { recent: Mutex::default(), newest, wanted, closed }
+    }
+
+    /// Takes the next entries of the log.
+    pub(crate) fn push(&self, entries: &[Entry]) {
+        let Some(last) = entries.last() else { return };
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.extend(entries.iter().cloned().map(Arc::new));
+        let surplus = recent.len().saturating_sub(RECENT);
+        recent.drain(..surplus);
+        drop(recent);
+        self.newest.send_replace(last.seq);
+    }
+
+    /// The log was read anew up to here, and not entry by entry.
+    pub(crate) fn begin_anew(&self, cursor: Seq) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.newest.send_replace(cursor);
+    }
+
+    /// Somebody waits until `seq` is known everywhere.
+    pub(crate) fn want(&self, seq: Seq) {
+        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, seq.max(*wanted)) < seq);
+    }
+
+    /// All readers come to their end.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Those that follow `cursor`; `None`: they are to be had from the store alone.
+    fn after(&self, cursor: Seq) -> Option<Vec<Arc<Entry>>> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = recent.partition_point(|entry| entry.seq <= cursor);
+        match recent.get(from) {
+            Some(next) if !is_next(cursor, next.seq) => None,
+            Some(_) => Some(recent.iter().skip(from).take(FRAME as usize).cloned().collect()),
+            None if *self.newest.borrow() > cursor => None,
+            None => Some(Vec::new()),
+        }
+    }
+}
+
+impl FeedReader {
+    pub(crate) fn new(outlet: Arc<Outlet>, store: Arc<dyn Store>, clock: Arc<dyn Clock>, cursors: CursorKey, cursor: Seq) -> Self {
+        let (newest, wanted, closed) = (outlet.newest.subscribe(), outlet.wanted.subscribe(), outlet.closed.subscribe());
+        Self { outlet, store, clock, cursors, cursor, told: Seq::ZERO, sent_at: None, newest, wanted, closed }
+    }
+
+    /// What comes next; `None`: the feed has ended, and goes on elsewhere or later. The first entry comes at once, those
+    /// that follow it within moments together.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        loop {
+            if *self.closed.borrow_and_update() {
+                return None;
+            }
+            self.newest.mark_unchanged();
+            let wanted = *self.wanted.borrow_and_update();
+            if wanted > self.told && wanted <= self.cursor {
+                self.told = wanted;
+                return Some(Delivery::Wanted(Wanted { seq: wanted.as_u64() }));
+            }
+            match self.more().await? {
+                More::Entries(frame) => return Some(Delivery::Entries(frame)),
+                More::Gone => return Some(Delivery::Resync),
+                More::Nothing => {}
+            }
+            tokio::select! {
+                changed = self.newest.changed() => changed.ok()?,
+                changed = self.wanted.changed() => changed.ok()?,
+                changed = self.closed.changed() => changed.ok()?,
+                () = tokio::time::sleep(QUIET) => return Some(Delivery::Nothing),
+            }
+        }
+    }
+
+    async fn more(&mut self) -> Option<More> {
+        let mut entries = self.entries().await?;
+        if entries.is_empty() {
+            return Some(More::Nothing);
+        }
+        let sent_before = self.sent_at.map(|sent_at| self.clock.uptime().saturating_sub(sent_at));
+        if let Some(still) = sent_before.and_then(|span| SHARE.checked_sub(span)) {
+            tokio::time::sleep(still).await;
+            entries = self.entries().await?;
+        }
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Some(More::Nothing) };
+        if !is_next(self.cursor, first.seq) {
+            return Some(More::Gone);
+        }
+        self.cursor = last.seq;
+        self.sent_at = Some(self.clock.uptime());
+        let frame =
+            Frame { cursor: self.cursors.cursor(last.seq), entries: entries.iter().map(|entry| FrameEntry::from(&**entry)).collect() };
+        Some(More::Entries(frame))
+    }
+
+    async fn entries(&self) -> Option<Vec<Arc<Entry>>> {
+        match self.outlet.after(self.cursor) {
+            Some(entries) => Some(entries),
+            None => Some(self.store.entries_after(self.cursor, FRAME).await.ok()?.into_iter().map(Arc::new).collect()),
+        }
+    }
+}
+
+enum More {
+    Entries(Frame),
+    Gone,
+    Nothing,
+}
