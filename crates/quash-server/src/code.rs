@@ -58,6 +58,12 @@ pub enum Code {
     MethodNotAllowed,
     /// The client takes no form that the answer could have.
     NotAcceptable,
+    /// What is sent is no credential of a service.
+    CredentialNotValid,
+    /// The credential may not do this.
+    RightRequired,
+    /// The feed doesn't go on from there.
+    SnapshotRequired,
     /// Too many at once.
     Throttled,
     /// Ours: it can't be answered now.
@@ -68,7 +74,7 @@ pub enum Code {
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -95,6 +101,9 @@ impl Code {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
+        Self::CredentialNotValid,
+        Self::RightRequired,
+        Self::SnapshotRequired,
         Self::Throttled,
         Self::Unavailable,
         Self::InternalError,
@@ -151,6 +160,9 @@ impl Code {
             | Self::ChangeNotAllowed
             | Self::TwoTokens
             | Self::CrossSite
+            | Self::CredentialNotValid
+            | Self::RightRequired
+            | Self::SnapshotRequired
             | Self::InternalError => true,
         }
     }
@@ -210,6 +222,12 @@ impl Code {
                 "The path exists, but not for this method; the header Allow names those it exists for."),
             Self::NotAcceptable => ("not_acceptable", StatusCode::NOT_ACCEPTABLE, "Not acceptable",
                 "The header Accept allows no JSON, and there is nothing else. Leave it out, or send `Accept: application/json`."),
+            Self::CredentialNotValid => ("credential_not_valid", StatusCode::UNAUTHORIZED, "Credential not valid",
+                "This path is for services, and what the Authorization header brings is no credential of one. Whoever runs the service makes one with `quash verifier add`."),
+            Self::RightRequired => ("right_required", StatusCode::FORBIDDEN, "Right required",
+                "The credential is good, but may not do this. Whoever runs the service makes another with `quash verifier add`."),
+            Self::SnapshotRequired => ("snapshot_required", StatusCode::CONFLICT, "Snapshot required",
+                "The feed does not go on from the place that was given: it is of another epoch, beyond the log's end, or no longer remembered. Take a snapshot, and follow from its cursor."),
             Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Throttled",
                 "Too many failed sign-ins from one network, or too many at once from one network or for one name. Wait as long as Retry-After says."),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable",

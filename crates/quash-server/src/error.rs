@@ -129,7 +129,12 @@ impl Fault {
 
     /// The request took too long.
     pub(crate) fn too_slow() -> Self {
-        Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(Code::Unavailable, "The request could not be answered in time.") }
+        Self::busy("The request could not be answered in time.")
+    }
+
+    /// There are too many of something; it is worth trying again.
+    pub(crate) fn busy(detail: &'static str) -> Self {
+        Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(Code::Unavailable, detail) }
     }
 
     /// Its status.

@@ -41,6 +41,8 @@ mod cors;
 
 mod cross_site;
 
+mod effective;
+
 mod public_url;
 
 mod pages;

@@ -16,6 +16,7 @@ use crate::api::describe::describe;
 use crate::cors::across_origins;
 use crate::cross_site::{same_site, same_site_with_cookies};
 use crate::door::Door;
+use crate::effective::effective;
 use crate::error::Fault;
 use crate::layers::{bound, surround};
 use crate::negotiation::negotiate;
@@ -36,36 +37,42 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
     let door = Arc::new(Door::new(service, settings));
 
     let token = |path: &str| format!("{prefix}{path}");
-    let routes = Router::new()
-        .merge(simple_jwt(&door, &token("/token"), post(api::token::obtain)))
-        .merge(simple_jwt(&door, &token("/token/refresh"), post(api::refresh::refresh)))
-        .merge(simple_jwt(&door, &token("/token/sliding"), post(api::token::obtain_sliding)))
-        .merge(simple_jwt(&door, &token("/token/sliding/refresh"), post(api::refresh::refresh_sliding)))
-        .merge(simple_jwt(&door, &token("/token/verify"), post(api::verify::verify)))
+    let ending = Router::new()
         .merge(simple_jwt(&door, &token("/token/blacklist"), post(api::blacklist::blacklist)))
         .merge(simple_jwt(&door, &token("/logout"), post(api::logout::log_out)))
         .merge(guarded(&door, "/v1/me", "GET, HEAD, PATCH, DELETE", get(api::me::me).patch(api::own::rename).delete(api::own::delete)))
         .merge(guarded(&door, "/v1/me/password", "POST", post(api::own::change_password)))
         .merge(guarded(&door, "/v1/me/deactivate", "POST", post(api::own::deactivate)))
-        .merge(guarded(&door, "/v1/me/sessions", READ, get(api::sessions::list)))
         .merge(guarded(&door, "/v1/me/sessions/end-others", "POST", post(api::sessions::end_others)))
         .merge(guarded(&door, "/v1/me/sessions/end-all", "POST", post(api::sessions::end_all)))
         .merge(guarded(&door, "/v1/me/sessions/{sid}", "DELETE", delete(api::sessions::end_one)))
         .route("/v1/password", only("POST", post(api::own::change_one_time_password)))
-        .merge(own(&door, "/v1/password-reset", WRITTEN, post(api::password_reset::request)))
         .merge(own(&door, "/v1/password-reset/confirm", WRITTEN, post(api::password_reset::confirm)))
-        .merge(own(&door, "/v1/email-verification", WRITTEN, post(api::email_verification::request)))
-        .merge(own(&door, "/v1/email-verification/confirm", WRITTEN, post(api::email_verification::confirm)))
-        .merge(registration(&door))
-        .merge(guarded(&door, "/v1/me/email", WRITTEN, post(api::email::request)).layer(from_fn_with_state(Arc::clone(&door), same_site)))
         .merge(
             guarded(&door, "/v1/me/email/confirm", WRITTEN, post(api::email::confirm))
                 .layer(from_fn_with_state(Arc::clone(&door), same_site)),
         )
+        .layer(from_fn_with_state(Arc::clone(&door), effective));
+    let routes = Router::new()
+        .merge(ending)
+        .merge(simple_jwt(&door, &token("/token"), post(api::token::obtain)))
+        .merge(simple_jwt(&door, &token("/token/refresh"), post(api::refresh::refresh)))
+        .merge(simple_jwt(&door, &token("/token/sliding"), post(api::token::obtain_sliding)))
+        .merge(simple_jwt(&door, &token("/token/sliding/refresh"), post(api::refresh::refresh_sliding)))
+        .merge(simple_jwt(&door, &token("/token/verify"), post(api::verify::verify)))
+        .merge(guarded(&door, "/v1/me/sessions", READ, get(api::sessions::list)))
+        .merge(own(&door, "/v1/password-reset", WRITTEN, post(api::password_reset::request)))
+        .merge(own(&door, "/v1/email-verification", WRITTEN, post(api::email_verification::request)))
+        .merge(own(&door, "/v1/email-verification/confirm", WRITTEN, post(api::email_verification::confirm)))
+        .merge(registration(&door))
+        .merge(guarded(&door, "/v1/me/email", WRITTEN, post(api::email::request)).layer(from_fn_with_state(Arc::clone(&door), same_site)))
         .merge(own(&door, pages::RESET, SHOWN, get(pages::reset::show).post(pages::reset::send)))
         .merge(own(&door, pages::VERIFY, SHOWN, get(pages::confirm::show_verification).post(pages::confirm::send_verification)))
         .merge(own(&door, pages::EMAIL, SHOWN, get(pages::confirm::show_email).post(pages::confirm::send_email)))
         .route(pages::STYLE, only(READ, get(pages::style)))
+        .route("/v1/feed", only(READ, get(api::feed::stream)))
+        .route("/v1/feed/snapshot", only(READ, get(api::feed::snapshot)))
+        .route("/v1/feed/lease", only(READ, get(api::feed::lease)))
         .route("/.well-known/jwks.json", only(READ, get(api::jwks::jwks)))
         .route("/livez", only(READ, get(api::health::livez)))
         .route("/readyz", only(READ, get(api::health::readyz)))

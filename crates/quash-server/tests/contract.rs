@@ -391,6 +391,9 @@ fn codes_are_a_closed_list() {
     404 not_found
     405 method_not_allowed
     406 not_acceptable
+    401 credential_not_valid
+    403 right_required
+    409 snapshot_required
     429 throttled
     503 unavailable
     500 internal_error

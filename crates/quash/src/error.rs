@@ -20,6 +20,8 @@ pub(crate) enum Exit {
     Conflict,
     /// A token was judged, and is refused.
     Refused,
+    /// It is done, and not every verifier has confirmed it.
+    NotConfirmed,
     /// It can't be done now; it may be done later.
     Unavailable,
 }
@@ -59,6 +61,7 @@ impl Exit {
             Self::NotFound => 4,
             Self::Conflict => 5,
             Self::Refused => 6,
+            Self::NotConfirmed => 7,
             Self::Unavailable => 75,
         }
     }

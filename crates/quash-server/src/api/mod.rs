@@ -29,6 +29,8 @@ pub(crate) mod registration;
 
 pub(crate) mod email;
 
+pub(crate) mod feed;
+
 pub(crate) mod jwks;
 
 pub(crate) mod health;

@@ -81,8 +81,7 @@ enum Command {
     #[command(subcommand)]
     Session(session::SessionCommand),
     /// Revoke what was issued before
-    #[command(subcommand)]
-    Revoke(revoke::RevokeCommand),
+    Revoke(revoke::RevokeArgs),
     /// Look at what has happened, and whether the record of it is intact
     #[command(subcommand)]
     Audit(audit::AuditCommand),

@@ -1,11 +1,12 @@
 //! `quash revoke`: what was issued before holds no longer.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use super::place::{Place, unexpected};
-use crate::control::{Reply, Request};
+use crate::control::{EffectiveShown, EndedShown, Reply, Request, VerifierShown};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
+use crate::output;
 
 #[derive(Subcommand)]
 pub(super) enum RevokeCommand {
@@ -27,7 +28,17 @@ pub(super) enum RevokeCommand {
     },
 }
 
-pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), CommandError> {
+#[derive(Args)]
+pub(super) struct RevokeArgs {
+    /// Wait until every verifier knows, or can't vouch for anything any more; exit code 7 unless all know
+    #[arg(long, global = true)]
+    wait: bool,
+    #[command(subcommand)]
+    command: RevokeCommand,
+}
+
+pub(super) async fn run(args: RevokeArgs, place: &Place) -> Result<(), CommandError> {
+    let RevokeArgs { wait, command } = args;
     let request = match command {
         RevokeCommand::Session { sid } => Request::RevokeSession { sid },
         RevokeCommand::Account { name } => Request::RevokeAccount { name },
@@ -36,16 +47,54 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
             return Err(CommandError::new(Exit::Usage, "this signs everybody out").hint("if that is what you want, add --yes"));
         }
     };
-    print_end(place.ask(Absent::Refuse, request).await?, place)
+    let reply = place.ask(Absent::Refuse, request).await?;
+    match (wait, &reply) {
+        (true, Reply::Ended(EndedShown { seq: Some(seq), .. })) => {
+            let seq = *seq;
+            // What is done is told first: waiting may be broken off.
+            output::note(&ended_in_words(&reply)?);
+            wait_for(seq, place).await
+        }
+        _ => print_end(reply, place),
+    }
+}
+
+/// Waits until every verifier knows of an entry, and prints what became of each.
+async fn wait_for(seq: u64, place: &Place) -> Result<(), CommandError> {
+    let Reply::Effective(effective) = place.ask(Absent::Refuse, Request::Effective { seq }).await? else { return Err(unexpected()) };
+    place.print(&effective, || in_words(&effective));
+    let open = effective.verifiers.iter().filter(|verifier| verifier.state != "confirmed").count();
+    if open == 0 {
+        return Ok(());
+    }
+    let message = format!("{open} of {} verifiers have not confirmed it", effective.verifiers.len());
+    let hint = "one that is stale refuses tokens until it has caught up; one that is not bound may go on accepting them";
+    Err(CommandError::new(Exit::NotConfirmed, message).hint(hint))
+}
+
+fn in_words(effective: &EffectiveShown) -> String {
+    let everywhere = format!("effective everywhere since {}, seq {}", effective.effective_at.to_the_second(), effective.seq);
+    if effective.verifiers.is_empty() {
+        return format!("{everywhere}; nobody else follows the feed");
+    }
+    let row = |verifier: &VerifierShown| {
+        [verifier.name.clone(), verifier.instance.clone(), verifier.state.replace('_', " "), format!("{} ms", verifier.ms)]
+    };
+    let table = output::table(["verifier", "instance", "state", "after"], effective.verifiers.iter().map(row));
+    format!("{everywhere}\n{table}")
+}
+
+fn ended_in_words(reply: &Reply) -> Result<String, CommandError> {
+    let Reply::Ended(ended) = reply else { return Err(unexpected()) };
+    let target = ended.target.as_deref().map(|target| format!(" {target}")).unwrap_or_default();
+    let seq = ended.seq.map(|seq| format!(", seq {seq}")).unwrap_or_default();
+    Ok(output::clean(&format!("{}{target}: effective since {}{seq}", ended.scope, ended.effective_at.to_the_second())))
 }
 
 /// Prints what was ended, and since when.
 pub(super) fn print_end(reply: Reply, place: &Place) -> Result<(), CommandError> {
+    let words = ended_in_words(&reply)?;
     let Reply::Ended(ended) = reply else { return Err(unexpected()) };
-    place.print(&ended, || {
-        let target = ended.target.as_deref().map(|target| format!(" {target}")).unwrap_or_default();
-        let seq = ended.seq.map(|seq| format!(", seq {seq}")).unwrap_or_default();
-        crate::output::clean(&format!("{}{target}: effective since {}{seq}", ended.scope, ended.effective_at.to_the_second()))
-    });
+    place.print(&ended, || words);
     Ok(())
 }

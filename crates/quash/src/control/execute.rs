@@ -1,13 +1,13 @@
 //! The work itself: one use case of the service for each request.
 
-use quash_core::model::{Actor, Reason, Road, SessionId, fold};
+use quash_core::model::{Actor, Reason, Road, Seq, SessionId, fold};
 use quash_core::token::{Duplicates, Unverified, parse_json};
 use quash_service::{Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing};
 use serde_json::{Map, Value};
 
 use super::found::{account, failed, is_full, shown_end};
 use super::shown::{
-    AccountPage, AccountShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
+    AccountPage, AccountShown, EffectiveShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
 };
 use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, clients, words};
 use crate::error::{CommandError, Exit};
@@ -41,6 +41,7 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
             let ended = ended.map_err(|failure| words::not_ended("everything", &failure))?;
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
         }
+        Request::Effective { seq } => Ok(Reply::Effective(EffectiveShown::new(&service.effective(Seq::from_u64(seq)).await))),
         Request::Keys => service.keys().await.map(|keys| Reply::Keys(KeysShown::new(&keys))).map_err(|failure| failed(&failure)),
         Request::Clients(request) => clients::execute(service, request, author).await.map(Reply::Clients),
         Request::Audit(request) => audit::execute(service, request).await.map(Reply::Audit),

@@ -26,8 +26,8 @@ pub(crate) use clients::{ClientAddedShown, ClientPage, ClientReply, ClientReques
 pub(crate) use execute::execute;
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{
-    AccountPage, AccountShown, ChangedShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown, PolicyShown,
-    RevokedShown, RoadShown, SessionPage, SessionShown,
+    AccountPage, AccountShown, ChangedShown, EffectiveShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown,
+    PolicyShown, RevokedShown, RoadShown, SessionPage, SessionShown, VerifierShown,
 };
 pub(crate) use words::refusal as refusal_in_words;
 
@@ -91,6 +91,11 @@ pub(crate) enum Request {
     },
     /// Revoke every token issued before.
     RevokeEverything,
+    /// Wait until every verifier knows of an entry, or can't vouch for anything any more.
+    Effective {
+        /// Its number.
+        seq: u64,
+    },
     /// The keys that tokens are signed and verified with.
     Keys,
     /// Add, list or remove clients.
@@ -177,6 +182,8 @@ pub(crate) enum Reply {
     Policy(PolicyShown),
     /// What was ended.
     Ended(EndedShown),
+    /// What waiting for all verifiers has shown.
+    Effective(EffectiveShown),
     /// The keys that tokens are signed and verified with.
     Keys(KeysShown),
     /// What there is to say about clients.

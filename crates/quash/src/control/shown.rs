@@ -1,7 +1,7 @@
 //! What commands show: the stable shapes of `--json`. Times are RFC 3339 in UTC; what isn't there is `null`.
 
 use quash_core::model::{Account, AccountState, KeyState, Policy, Road, Standing, Timestamp};
-use quash_service::{IssuerSeen, KeySeen, KeysFrom, KeysSeen, SessionSeen};
+use quash_service::{Effective, IssuerSeen, KeySeen, KeysFrom, KeysSeen, SessionSeen, VerifierSeen};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -141,6 +141,43 @@ pub(crate) struct EndedShown {
     pub(crate) seq: Option<u64>,
     /// When the server itself refused what it covers.
     pub(crate) effective_at: Moment,
+}
+
+/// What waiting for all verifiers has shown.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct EffectiveShown {
+    /// The number that was waited for.
+    pub(crate) seq: u64,
+    /// Since when nobody who is bound accepts what it covers.
+    pub(crate) effective_at: Moment,
+    /// What became of each.
+    pub(crate) verifiers: Vec<VerifierShown>,
+}
+
+/// A verifier, and whether it knows.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct VerifierShown {
+    /// Its credential's name.
+    pub(crate) name: String,
+    /// The number that the process has chosen.
+    pub(crate) instance: String,
+    /// `confirmed`, `stale` or `not_bound`.
+    pub(crate) state: String,
+    /// After how many milliseconds.
+    pub(crate) ms: u64,
+}
+
+impl EffectiveShown {
+    pub(super) fn new(effective: &Effective) -> Self {
+        let shown = |seen: &VerifierSeen| VerifierShown {
+            name: seen.id.name.clone(),
+            instance: seen.id.number.iter().map(|byte| format!("{byte:02x}")).collect(),
+            state: seen.state.as_str().into(),
+            ms: u64::try_from(seen.after.as_millis()).unwrap_or(u64::MAX),
+        };
+        let verifiers = effective.verifiers.iter().map(shown).collect();
+        Self { seq: effective.seq.as_u64(), effective_at: Moment(effective.effective_at), verifiers }
+    }
 }
 
 /// The keys that tokens are signed and verified with.

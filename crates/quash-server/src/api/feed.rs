@@ -1,0 +1,181 @@
+//! The feed, for verifiers. `GET /v1/feed/snapshot`: everything that the log remembers. `GET /v1/feed?after=`: what comes
+//! after, as server-sent events, or one at a time with `Accept: application/json`. `GET /v1/feed/lease?cursor=&instance=`:
+//! how far the log reaches, as proof. All take a credential of `quash verifier add`, and nothing else.
+//!
+//! A reader has a place and no backlog: what it doesn't take from its socket isn't made.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use quash_core::model::{Client, Right};
+use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, Wanted};
+use quash_service::{Binding, Delivery, FeedReader, FeedRefused, InstanceId, LeaseAsked};
+use quash_verify::TokenHeader;
+use serde::Serialize;
+use serde_json::json as value;
+
+use crate::answer::json;
+use crate::code::Code;
+use crate::door::Door;
+use crate::error::Fault;
+
+/// The media type of server-sent events (HTML, 9.2).
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+/// How long somebody waits for the next entry who asks for one answer.
+const POLL: Duration = Duration::from_secs(20);
+
+/// The answer to somebody who takes one answer at a time.
+#[derive(Serialize)]
+struct Polled {
+    policy: FeedPolicy,
+    frame: Option<Frame>,
+    wanted: Option<Wanted>,
+}
+
+pub(crate) async fn snapshot(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
+    let made = async {
+        verifier(&door, &headers).await?;
+        let snapshot = door.service.feed_snapshot().await.map_err(|refused| refusal(&door, refused))?;
+        Ok::<_, Fault>(json(StatusCode::OK, &snapshot))
+    };
+    made.await.unwrap_or_else(|fault| fault.into_problem(&door.settings))
+}
+
+pub(crate) async fn stream(State(door): State<Arc<Door>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let opened = async {
+        verifier(&door, &headers).await?;
+        let after = cursor(&asked(query.as_deref(), "after")?, "after")?;
+        let reader = door.service.feed_stream(&after).await.map_err(|refused| refusal(&door, refused))?;
+        if takes_events(&headers) { Ok(events(door.service.feed_policy(), reader)) } else { polled(&door, reader).await }
+    };
+    opened.await.unwrap_or_else(|fault| fault.into_problem(&door.settings))
+}
+
+pub(crate) async fn lease(State(door): State<Arc<Door>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let granted = async {
+        let client = verifier(&door, &headers).await?;
+        let query = query.as_deref();
+        let cursor = cursor(&asked(query, "cursor")?, "cursor")?;
+        let number = instance(&asked(query, "instance")?)?;
+        let binding = match asked(query, "policy")?.as_str() {
+            "deny" => Binding::Bound,
+            "allow" => Binding::NotBound,
+            _ => return Err(wrong("policy", "is `deny` where tokens are refused without a lease, else `allow`")),
+        };
+        let asked = LeaseAsked { id: InstanceId { name: client.name.to_string(), number }, cursor, binding };
+        let grant = door.service.lease(&asked).await.map_err(|refused| refusal(&door, refused))?;
+        Ok(json(StatusCode::OK, &grant))
+    };
+    granted.await.unwrap_or_else(|fault: Fault| fault.into_problem(&door.settings))
+}
+
+/// Whoever asks, if they may read the feed.
+async fn verifier(door: &Door, headers: &HeaderMap) -> Result<Client, Fault> {
+    let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
+    let secret = header.token(headers).map_err(Fault::from)?;
+    match door.service.client(secret).await.map_err(|failure| door.fault(&failure))? {
+        Some(client) if client.may(Right::Feed) => Ok(client),
+        Some(_) => Err(Fault::new(Code::RightRequired, "This credential may not read the feed. Make one with `quash verifier add`.")),
+        None => Err(Fault::new(Code::CredentialNotValid, "This is no credential for the feed. Make one with `quash verifier add`.")),
+    }
+}
+
+fn refusal(door: &Door, refused: FeedRefused) -> Fault {
+    match refused {
+        FeedRefused::SnapshotRequired => {
+            Fault::new(Code::SnapshotRequired, "The log does not go on from there. Take a snapshot, and follow from its cursor.")
+        }
+        FeedRefused::TooMany => Fault::busy("Too many verifiers, or too many snapshots at once."),
+        FeedRefused::Failed(failure) => door.fault(&failure),
+    }
+}
+
+/// Server-sent events, made as fast as the reader takes them.
+fn events(policy: FeedPolicy, reader: FeedReader) -> Response {
+    let first = event("policy", &policy);
+    let body = stream::unfold((Some(first), Some(reader)), |(first, reader)| async move {
+        let mut reader = reader?;
+        if let Some(first) = first {
+            return Some((Ok::<_, Infallible>(first), (None, Some(reader))));
+        }
+        Some(match reader.next().await? {
+            Delivery::Entries(frame) => (Ok(event("entries", &frame)), (None, Some(reader))),
+            Delivery::Wanted(wanted) => (Ok(event("wanted", &wanted)), (None, Some(reader))),
+            Delivery::Nothing => (Ok(Bytes::from_static(b":\n\n")), (None, Some(reader))),
+            // It is the last that there is to say.
+            Delivery::Resync => (Ok(event("resync", &value!({}))), (None, None)),
+        })
+    });
+    let mut answer = Response::new(Body::from_stream(body));
+    answer.headers_mut().insert(CONTENT_TYPE, EVENTS);
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// One answer: the next entries, or that nothing has come for a while.
+async fn polled(door: &Door, mut reader: FeedReader) -> Result<Response, Fault> {
+    let mut answer = Polled { policy: door.service.feed_policy(), frame: None, wanted: None };
+    match tokio::time::timeout(POLL, reader.next()).await {
+        Ok(Some(Delivery::Entries(frame))) => answer.frame = Some(frame),
+        Ok(Some(Delivery::Wanted(wanted))) => answer.wanted = Some(wanted),
+        Ok(Some(Delivery::Resync)) => return Err(refusal(door, FeedRefused::SnapshotRequired)),
+        Ok(Some(Delivery::Nothing) | None) | Err(_) => {}
+    }
+    Ok(json(StatusCode::OK, &answer))
+}
+
+fn event(name: &str, data: &impl Serialize) -> Bytes {
+    // JSON has no line ends but those that it escapes.
+    let data = serde_json::to_string(data).unwrap_or_default();
+    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+}
+
+fn takes_events(headers: &HeaderMap) -> bool {
+    let accepts = |media: &str| {
+        let mut values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        values.any(|value| value.split(',').any(|part| part.split(';').next().is_some_and(|part| part.trim().eq_ignore_ascii_case(media))))
+    };
+    accepts("text/event-stream") || !accepts("application/json")
+}
+
+/// A parameter that must be there, once.
+fn asked(query: Option<&str>, name: &str) -> Result<String, Fault> {
+    let mut values = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(key, _)| key == name);
+    match (values.next(), values.next()) {
+        (Some((_, value)), None) => Ok(value.into_owned()),
+        (None, _) => Err(wrong(name, "is missing")),
+        (Some(_), Some(_)) => Err(wrong(name, "is there twice")),
+    }
+}
+
+fn cursor(text: &str, name: &str) -> Result<Cursor, Fault> {
+    Cursor::parse(text).map_err(|_| wrong(name, "is a cursor as the feed gives it: a number, a dot, 22 characters"))
+}
+
+fn instance(text: &str) -> Result<[u8; 16], Fault> {
+    let wrong = || wrong("instance", "is 32 characters from 0 to 9 and a to f, chosen at random by each process");
+    let digits: Vec<u8> = text
+        .chars()
+        .map_while(|c| if c.is_ascii_uppercase() { None } else { c.to_digit(16) })
+        .filter_map(|d| u8::try_from(d).ok())
+        .collect();
+    if text.len() != 32 || digits.len() != 32 {
+        return Err(wrong());
+    }
+    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] * 16 + pair[1]).collect();
+    bytes.try_into().map_err(|_| wrong())
+}
+
+fn wrong(name: &str, fault: &str) -> Fault {
+    let mut errors = serde_json::Map::new();
+    errors.insert(name.into(), value!([format!("The parameter {fault}.")]));
+    Fault::new(Code::InvalidRequest, format!("The parameter `{name}` {fault}.")).with_body(errors.into())
+}

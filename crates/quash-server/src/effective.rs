@@ -1,0 +1,71 @@
+//! `Prefer: wait=effective` (RFC 7240): the answer to a request that ends something comes once every verifier knows, or
+//! can't vouch for anything any more. What is waited for, and for how long, is told in its member `effective`.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use quash_service::{Effective, VerifierState};
+use serde_json::{Map, Value, json};
+
+use crate::answer::JSON;
+use crate::door::Door;
+use crate::error::Fault;
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// The preference, as it is asked for and as it is said to be applied.
+const WAIT: &str = "wait=effective";
+/// No answer of ours that ends something is longer.
+const ANSWER_BYTES: usize = 64 * 1024;
+
+/// Lets an answer wait that the client wants to be in force everywhere.
+pub(crate) async fn effective(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let waits = !request.method().is_safe() && prefers(request.headers());
+    let answer = next.run(request).await;
+    if !waits || !answer.status().is_success() {
+        return answer;
+    }
+    // The guard of this process has what the request has ended: that is awaited before anything is answered.
+    let shown = shown(&door.service.effective(door.service.guard().cursor()).await);
+    with_member(answer, shown).await.unwrap_or_else(|| Fault::internal().into_problem(&door.settings))
+}
+
+fn prefers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split([',', ';'])).any(|part| part.trim().eq_ignore_ascii_case(WAIT))
+}
+
+/// How many verifiers there are, and what became of them. Their names are for operators.
+fn shown(effective: &Effective) -> Value {
+    let count = |state| effective.verifiers.iter().filter(|verifier| verifier.state == state).count();
+    let slowest = effective.verifiers.iter().map(|verifier| verifier.after).max().unwrap_or_default();
+    json!({
+        "seq": effective.seq.as_u64(),
+        "effective_at": crate::api::moment(effective.effective_at),
+        "verifiers": {
+            "confirmed": count(VerifierState::Confirmed),
+            "stale": count(VerifierState::Stale),
+            "not_bound": count(VerifierState::NotBound),
+        },
+        "ms": u64::try_from(slowest.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+async fn with_member(answer: Response, effective: Value) -> Option<Response> {
+    let (mut head, body) = answer.into_parts();
+    let body = to_bytes(body, ANSWER_BYTES).await.ok()?;
+    let mut members = if body.is_empty() { Map::new() } else { serde_json::from_slice(&body).ok()? };
+    members.insert("effective".into(), effective);
+    if head.status == StatusCode::NO_CONTENT {
+        head.status = StatusCode::OK;
+    }
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.entry(CONTENT_TYPE).or_insert(JSON);
+    head.headers.insert(APPLIED, HeaderValue::from_static(WAIT));
+    Some(Response::from_parts(head, Body::from(Value::Object(members).to_string())))
+}

@@ -1,0 +1,314 @@
+//! The feed over HTTP: who may read it, what it says, that leases prove what they should, and the barrier.
+
+mod support;
+
+use std::time::Duration;
+
+use axum::body::{Body, BodyDataStream};
+use futures_util::StreamExt;
+use http::header::ACCEPT;
+use http::{HeaderName, Method};
+use quash_core::model::{Actor, Reason, Right, Rights, Road, Scope, Seq};
+use quash_core::watch::frame::{Cursor, Frame, LeaseGrant, Snapshot, Wanted};
+use quash_core::watch::{Astray, Follower, Freshness, Lease, Revoked};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use support::{Call, Plan, World, subject};
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const T: Duration = Duration::from_secs(10);
+
+/// A verifier's credential.
+async fn credential(world: &World, name: &str) -> String {
+    let (_, secret) = world.service.add_client(name, Rights::VERIFIER, None).await.expect("a verifier");
+    secret.into_text().to_string()
+}
+
+async fn snapshot(world: &World, secret: &str) -> Snapshot {
+    let answer = world.send(Call::get("/v1/feed/snapshot").bearer(secret)).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    serde_json::from_value(answer.json()).expect("a snapshot")
+}
+
+fn lease_path(cursor: &Cursor, instance: u8, policy: &str) -> String {
+    format!("/v1/feed/lease?cursor={cursor}&instance={}&policy={policy}", format!("{instance:02x}").repeat(16))
+}
+
+async fn lease(world: &World, secret: &str, cursor: &Cursor, instance: u8) -> LeaseGrant {
+    let answer = world.send(Call::get(&lease_path(cursor, instance, "deny")).bearer(secret)).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    serde_json::from_value(answer.json()).expect("a lease")
+}
+
+/// A stream of server-sent events, read as it comes.
+struct Events {
+    body: BodyDataStream,
+    text: String,
+}
+
+impl Events {
+    async fn open(world: &World, secret: &str, after: &Cursor) -> Self {
+        let request = Call::get(&format!("/v1/feed?after={after}")).bearer(secret).header(ACCEPT, "text/event-stream").into_request();
+        let answer = world.router().oneshot(request).await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Self { body: Body::into_data_stream(answer.into_body()), text: String::new() }
+    }
+
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                let Some((name, data)) = event.split_once('\n') else { continue };
+                let name = name.strip_prefix("event: ").expect("a name").to_owned();
+                return Some((name, serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON")));
+            }
+            self.text.push_str(std::str::from_utf8(&self.body.next().await?.expect("a chunk")).expect("text"));
+        }
+    }
+
+    async fn frame(&mut self) -> Frame {
+        let (name, data) = self.next().await.expect("an event");
+        assert_eq!(name, "entries");
+        serde_json::from_value(data).expect("a frame")
+    }
+}
+
+#[tokio::test]
+async fn a99_only_a_verifiers_credential_opens_the_feed() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let (_, other) = world.service.add_client("reports", [Right::Introspect].into_iter().collect(), None).await.expect("a client");
+    let other = other.into_text();
+    let secret = credential(&world, "api").await;
+    let after = world_cursor(&world, &secret).await;
+    let paths = ["/v1/feed/snapshot".to_owned(), format!("/v1/feed?after={after}"), lease_path(&after, 1, "deny")];
+    for path in &paths {
+        let anonymous = world.send(Call::get(path)).await;
+        assert_eq!((anonymous.status, anonymous.json()["code"].as_str()), (401, Some("not_authenticated")));
+        for wrong in [pair.access.as_str(), pair.refresh.as_str(), "qv_", &format!("qv_{}", "A".repeat(43)), &secret[..secret.len() - 1]] {
+            let refused = world.send(Call::get(path).bearer(wrong)).await;
+            assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("credential_not_valid")), "{path}");
+        }
+        let no_right = world.send(Call::get(path).bearer(&other)).await;
+        assert_eq!((no_right.status, no_right.json()["code"].as_str()), (403, Some("right_required")));
+    }
+    world.service.remove_client("api", |client| client.is_verifier(), None).await.expect("it is there");
+    for path in &paths {
+        assert_eq!(world.send(Call::get(path).bearer(&secret)).await.status, 401, "a credential that was removed");
+    }
+}
+
+async fn world_cursor(world: &World, secret: &str) -> Cursor {
+    snapshot(world, secret).await.cursor
+}
+
+#[tokio::test]
+async fn a99_the_feed_holds_no_token_and_nothing_about_a_person() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let mut events = Events::open(&world, &secret, &world_cursor(&world, &secret).await).await;
+    let pair = world.sign_in("dana").await;
+    world.service.end_account(&subject("dana"), Road::AccountRevoked, Actor::Operator).await.expect("an end");
+    events.next().await.expect("the policy");
+    let frame = serde_json::to_string(&events.frame().await).expect("text");
+    let whole = serde_json::to_string(&snapshot(&world, &secret).await).expect("text");
+    for text in [&frame, &whole] {
+        for personal in ["dana", "example.org", pair.access.split('.').next().expect("a header"), &secret] {
+            assert!(!text.contains(personal), "{personal} in {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_verifier_follows_from_a_snapshot_on_and_refuses_what_has_ended() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
+    let first = snapshot(&world, &secret).await;
+    let mut events = Events::open(&world, &secret, &first.cursor).await;
+    let (name, policy) = events.next().await.expect("the policy");
+    assert_eq!((name.as_str(), policy["term_ms"].as_u64()), ("policy", Some(10_000)));
+    let scopes = first.policy.scopes().expect("words that are known");
+    let mut follower = Follower::tenant(first.revoked().expect("a set"), first.policy.term());
+    assert_eq!(world.log_out(&dana.access, &dana.refresh).await.status, 200);
+    let frame = events.frame().await;
+    follower.follow(&frame.entries().expect("entries")).expect("in order");
+    let covers = |follower: &Follower, token: &str| {
+        let sid = support::claims(token)["sid"].as_str().expect("a session").parse().expect("an id");
+        let rsq = Seq::from_u64(support::claims(token)["rsq"].as_u64().expect("a number"));
+        follower.revoked().covers(quash_core::token::Minted::At(rsq), &[scopes.key(&Scope::Session(sid))])
+    };
+    assert!(covers(&follower, &dana.access));
+    assert!(!covers(&follower, &noor.access));
+    // A lease counts from when it was asked for.
+    let grant = lease(&world, &secret, &frame.cursor, 1).await;
+    let asked = Lease { sent_at: T, cursor: frame.cursor.seq(), head: grant.cursor.seq(), chain: grant.chain() };
+    follower.grant(asked).expect("of this log");
+    assert_eq!(follower.freshness(), Freshness::Until(T + T));
+    // And what a verifier learns by entries it would learn by a snapshot.
+    let again = snapshot(&world, &secret).await.revoked().expect("a set");
+    assert_eq!((again.cursor(), again.chain(), again.len()), (follower.revoked().cursor(), follower.revoked().chain(), 1));
+}
+
+#[tokio::test]
+async fn entries_at_once_share_a_frame_after_the_first_and_come_in_order() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let first = snapshot(&world, &secret).await;
+    let mut events = Events::open(&world, &secret, &first.cursor).await;
+    events.next().await.expect("the policy");
+    for _ in 0..700 {
+        world.end_all("noor").await;
+    }
+    let mut follower = Follower::tenant(first.revoked().expect("a set"), T);
+    let mut frames = 0;
+    while follower.revoked().cursor() < world.head().await {
+        follower.follow(&events.frame().await.entries().expect("entries")).expect("in order");
+        frames += 1;
+    }
+    assert_eq!(frames, 2, "512 at the most, and the rest");
+}
+
+#[tokio::test]
+async fn one_answer_at_a_time_is_to_be_had_too() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let after = world_cursor(&world, &secret).await;
+    world.end_all("dana").await;
+    let poll = |after: &Cursor| Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
+    let answer = world.send(poll(&after)).await.json();
+    let frame: Frame = serde_json::from_value(answer["frame"].clone()).expect("a frame");
+    assert_eq!((frame.entries.len(), frame.cursor.seq()), (1, world.head().await));
+    assert_eq!(answer["policy"]["version"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_nothing_is_answered_after_a_while() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let after = world_cursor(&world, &secret).await;
+    let call = Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
+    let answer = world.send(call).await.json();
+    assert_eq!((&answer["frame"], &answer["wanted"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_place_that_is_none_of_this_log_needs_a_snapshot() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let here = world_cursor(&world, &secret).await;
+    let forged = here.to_string().replace(&here.seq().to_string(), &here.seq().next().to_string());
+    for cursor in [forged.as_str(), "0.AAAAAAAAAAAAAAAAAAAAAA", "9007199254740991.AAAAAAAAAAAAAAAAAAAAAA"] {
+        for path in [format!("/v1/feed?after={cursor}"), lease_path(&Cursor::parse(cursor).expect("of the form"), 1, "deny")] {
+            let refused = world.send(Call::get(&path).bearer(&secret)).await;
+            assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("snapshot_required")), "{path}");
+        }
+    }
+    for path in ["/v1/feed", "/v1/feed?after=", "/v1/feed?after=x", &format!("/v1/feed?after={here}&after={here}")] {
+        let wrong = world.send(Call::get(path).bearer(&secret)).await;
+        assert_eq!((wrong.status, wrong.json()["errors"]["after"].is_array()), (400, true), "{path}: {wrong}");
+    }
+    for instance in ["", "0", &"0".repeat(31), &"0".repeat(33), &"G".repeat(32), &"A".repeat(32), &"\u{e9}".repeat(16)] {
+        let path = format!("/v1/feed/lease?cursor={here}&policy=deny&instance={}", form_urlencoded(instance));
+        assert_eq!(world.send(Call::get(&path).bearer(&secret)).await.status, 400, "{instance}");
+    }
+    let path = lease_path(&here, 1, "perhaps");
+    assert!(world.send(Call::get(&path).bearer(&secret)).await.json()["errors"]["policy"].is_array());
+}
+
+fn form_urlencoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_barrier_waits_for_those_who_hold_a_lease_and_no_longer_than_it_holds() {
+    let world = World::open().await;
+    world.wait(Duration::from_secs(60));
+    let secret = credential(&world, "api").await;
+    let here = world_cursor(&world, &secret).await;
+    lease(&world, &secret, &here, 1).await;
+    lease(&world, &secret, &here, 2).await;
+    let pair = world.sign_in("dana").await;
+    let mut events = Events::open(&world, &secret, &here).await;
+    events.next().await.expect("the policy");
+    let call = Call::post("/api/logout/").bearer(&pair.access).header(PREFER, "wait=effective").json(&json!({ "refresh": pair.refresh }));
+    let verifiers = async {
+        let frame = events.frame().await;
+        let (name, wanted) = events.next().await.expect("an event");
+        let wanted: Wanted = serde_json::from_value(wanted).expect("a number");
+        assert_eq!((name.as_str(), wanted.seq), ("wanted", frame.cursor.seq().as_u64()), "whoever has it renews its lease at once");
+        // One has it and says so; the other is cut off, until its lease has run out.
+        lease(&world, &secret, &frame.cursor, 1).await;
+        tokio::task::yield_now().await;
+        world.wait(T + Duration::from_millis(6));
+    };
+    let (answer, ()) = tokio::join!(world.send(call), verifiers);
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(answer.header("preference-applied"), Some("wait=effective"));
+    let effective = answer.json()["effective"].clone();
+    assert_eq!(effective["verifiers"], json!({ "confirmed": 1, "stale": 1, "not_bound": 0 }));
+    assert_eq!(effective["seq"].as_u64(), Some(world.head().await.as_u64()));
+}
+
+#[tokio::test]
+async fn without_verifiers_the_barrier_is_passed_at_once_and_without_the_preference_nothing_changes() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let call = Call::of(Method::POST, "/v1/me/sessions/end-all").bearer(&pair.access);
+    let answer = world.send(call.clone().header(PREFER, "respond-async, wait=effective")).await;
+    assert_eq!((answer.status, answer.json()["effective"]["verifiers"]["confirmed"].as_u64()), (200, Some(0)), "{answer}");
+    let pair = world.sign_in("dana").await;
+    let plain = world.send(Call::of(Method::POST, "/v1/me/sessions/end-all").bearer(&pair.access)).await;
+    assert_eq!((plain.status, plain.text()), (204, ""));
+    let refused = world.send(call.header(PREFER, "wait=effective")).await;
+    assert_eq!((refused.status, refused.json().get("effective")), (401, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verifier_that_does_not_refuse_is_listed_and_not_waited_for() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let here = world_cursor(&world, &secret).await;
+    assert_eq!(world.send(Call::get(&lease_path(&here, 3, "allow")).bearer(&secret)).await.status, 200);
+    let ended = world.service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end");
+    let effective = world.service.effective(ended.seq.expect("an entry")).await;
+    let states: Vec<_> = effective.verifiers.iter().map(|verifier| (verifier.id.name.as_str(), verifier.state.as_str())).collect();
+    assert_eq!(states, [("api", "not_bound")]);
+    assert!(!effective.is_confirmed_by_all());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_start_the_barrier_waits_for_leases_of_the_process_before() {
+    let world = World::open().await;
+    world.wait(Duration::from_secs(60));
+    let world = world.reopened(Plan::default()).await;
+    let ended = world.service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end");
+    let seq = ended.seq.expect("an entry");
+    let waiting = world.service.effective(seq);
+    tokio::pin!(waiting);
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut waiting).await;
+    assert!(early.is_err(), "somebody may hold a lease that this process knows nothing of");
+    world.wait(T + Duration::from_millis(6));
+    assert_eq!(waiting.await.verifiers, []);
+}
+
+#[tokio::test]
+async fn a_reader_that_is_closed_ends() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let mut events = Events::open(&world, &secret, &world_cursor(&world, &secret).await).await;
+    events.next().await.expect("the policy");
+    world.service.close_feed();
+    assert!(events.next().await.is_none());
+}
+
+#[test]
+fn an_issuer_that_knows_less_than_it_told_grants_nothing() {
+    let mut follower = Follower::tenant(Revoked::empty(Seq::start_of(2), [1; 32]), T);
+    let lease = Lease { sent_at: T, cursor: Seq::start_of(2), head: Seq::start_of(1), chain: [0; 32] };
+    assert!(matches!(follower.grant(lease), Err(Astray::WentBack { .. })));
+    assert_eq!(follower.freshness(), Freshness::Never);
+}

@@ -1,0 +1,79 @@
+//! The feed and the barrier of a running server: the command that waits, and a stream that ends with the server.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::Value;
+use support::Server;
+
+const PASSWORD: &str = "a password of dana's";
+
+fn start() -> (Server, String) {
+    let server = Server::start(&["--set", "feed.term=1s"]);
+    server.add_account("dana", PASSWORD);
+    let added = server.run(&["verifier", "add", "api"], "");
+    assert_eq!(added.code(), 0, "{}", added.stderr);
+    let secret = added.stdout.trim().to_owned();
+    (server, secret)
+}
+
+/// Takes a snapshot, and asks for a lease as of its end.
+fn lease(server: &Server, secret: &str, instance: &str) {
+    let snapshot = server.get("/v1/feed/snapshot", Some(secret)).body;
+    let cursor = snapshot["cursor"].as_str().expect("a cursor");
+    let path = format!("/v1/feed/lease?cursor={cursor}&instance={}&policy=deny", instance.repeat(16));
+    assert_eq!(server.get(&path, Some(secret)).status, 200);
+}
+
+fn revoke(server: &Server) -> (i32, Value) {
+    let revoked = server.run(&["revoke", "account", "dana", "--wait", "--json"], "");
+    (revoked.code(), serde_json::from_str(&revoked.stdout).expect("JSON"))
+}
+
+#[test]
+fn the_command_that_waits_says_who_knows_and_who_does_not() {
+    let (server, secret) = start();
+    let (code, effective) = revoke(&server);
+    assert_eq!((code, effective["verifiers"].as_array().map(Vec::len)), (0, Some(0)), "nobody follows");
+    lease(&server, &secret, "01");
+    let (code, effective) = revoke(&server);
+    assert_eq!((code, effective["verifiers"][0]["state"].as_str()), (7, Some("stale")), "it was cut off, and its lease has run out");
+    // One that goes on asking confirms what is revoked meanwhile.
+    let done = AtomicBool::new(false);
+    let (code, effective) = std::thread::scope(|scope| {
+        let follower = scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                lease(&server, &secret, "02");
+            }
+        });
+        lease(&server, &secret, "02");
+        let revoked = revoke(&server);
+        done.store(true, Ordering::SeqCst);
+        follower.join().expect("it follows");
+        revoked
+    });
+    let states: Vec<_> =
+        effective["verifiers"].as_array().expect("a list").iter().map(|seen| (&seen["instance"], &seen["state"])).collect();
+    let (old, new) = (Value::from("01".repeat(16)), Value::from("02".repeat(16)));
+    assert_eq!(states, [(&old, &Value::from("stale")), (&new, &Value::from("confirmed"))]);
+    assert_eq!(code, 7);
+}
+
+#[test]
+fn a_stream_tells_what_ends_and_ends_with_the_server() {
+    let (server, secret) = start();
+    let snapshot = server.get("/v1/feed/snapshot", Some(&secret)).body;
+    let mut stream = TcpStream::connect(server.address).expect("a connection");
+    let path = format!("/v1/feed?after={}", snapshot["cursor"].as_str().expect("a cursor"));
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: quash\r\nAuthorization: Bearer {secret}\r\n\r\n").expect("a request");
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok).filter(|line| line.starts_with("event: "));
+    assert_eq!(lines.next().as_deref(), Some("event: policy"));
+    server.run(&["revoke", "account", "dana"], "");
+    assert_eq!(lines.next().as_deref(), Some("event: entries"));
+    server.ask_to_end();
+    assert_eq!(lines.next(), None);
+    assert!(server.ended().status.success());
+}
