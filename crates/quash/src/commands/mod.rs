@@ -81,7 +81,8 @@ enum Command {
     #[command(subcommand)]
     Session(session::SessionCommand),
     /// Revoke what was issued before
-    Revoke(revoke::RevokeArgs),
+    #[command(subcommand)]
+    Revoke(revoke::RevokeCommand),
     /// Look at what has happened, and whether the record of it is intact
     #[command(subcommand)]
     Audit(audit::AuditCommand),

@@ -14,36 +14,39 @@ pub(super) enum RevokeCommand {
     Session {
         /// Its id, as in the claim sid
         sid: String,
+        #[command(flatten)]
+        wait: WaitArgs,
     },
     /// All tokens of an account; its sessions end
     Account {
         /// Its name or subject
         name: String,
+        #[command(flatten)]
+        wait: WaitArgs,
     },
     /// Every token issued before; everybody must sign in again
     Everything {
         /// Yes, everybody
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        wait: WaitArgs,
     },
 }
 
 #[derive(Args)]
-pub(super) struct RevokeArgs {
+pub(super) struct WaitArgs {
     /// Wait until every verifier knows, or can't vouch for anything any more; exit code 7 unless all know
-    #[arg(long, global = true)]
+    #[arg(long)]
     wait: bool,
-    #[command(subcommand)]
-    command: RevokeCommand,
 }
 
-pub(super) async fn run(args: RevokeArgs, place: &Place) -> Result<(), CommandError> {
-    let RevokeArgs { wait, command } = args;
-    let request = match command {
-        RevokeCommand::Session { sid } => Request::RevokeSession { sid },
-        RevokeCommand::Account { name } => Request::RevokeAccount { name },
-        RevokeCommand::Everything { yes: true } => Request::RevokeEverything,
-        RevokeCommand::Everything { yes: false } => {
+pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), CommandError> {
+    let (request, WaitArgs { wait }) = match command {
+        RevokeCommand::Session { sid, wait } => (Request::RevokeSession { sid }, wait),
+        RevokeCommand::Account { name, wait } => (Request::RevokeAccount { name }, wait),
+        RevokeCommand::Everything { yes: true, wait } => (Request::RevokeEverything, wait),
+        RevokeCommand::Everything { yes: false, .. } => {
             return Err(CommandError::new(Exit::Usage, "this signs everybody out").hint("if that is what you want, add --yes"));
         }
     };
