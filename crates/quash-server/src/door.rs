@@ -15,6 +15,7 @@ use crate::answer::with_header;
 use crate::body::BodyFault;
 use crate::cookie::{self, RefreshCookie};
 use crate::error::{Fault, whole_seconds};
+use crate::metrics::Metrics;
 use crate::settings::DoorSettings;
 
 // draft-ietf-httpapi-ratelimit-headers-10.
@@ -25,13 +26,15 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 pub(crate) struct Door {
     pub(crate) service: Service,
     pub(crate) settings: DoorSettings,
+    pub(crate) metrics: Metrics,
     /// Whether it was said that forwarding headers aren't believed.
     told_of_forwarding: AtomicBool,
 }
 
 impl Door {
     pub(crate) fn new(service: Service, settings: DoorSettings) -> Self {
-        Self { service, settings, told_of_forwarding: AtomicBool::new(false) }
+        let metrics = Metrics::new(&service);
+        Self { service, settings, metrics, told_of_forwarding: AtomicBool::new(false) }
     }
 
     /// Warns, once, that whoever forwards requests isn't believed.

@@ -29,9 +29,11 @@ pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, ne
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let is_secured = request.extensions().get::<Secured>().is_some();
+    let began = door.service.uptime();
     let mut answer = next.run(request).await;
     let status = answer.status().as_u16();
     let route = route.as_deref().unwrap_or("-");
+    door.metrics.answered(route, answer.status(), door.service.uptime().saturating_sub(began));
     if status >= 500 {
         tracing::warn!(%method, route, status, id, "answered");
     } else {

@@ -43,6 +43,8 @@ mod cross_site;
 
 mod effective;
 
+mod metrics;
+
 mod public_url;
 
 mod pages;

@@ -74,6 +74,7 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .route("/v1/feed/snapshot", only(READ, get(api::feed::snapshot)))
         .route("/v1/feed/lease", only(READ, get(api::feed::lease)))
         .route("/.well-known/jwks.json", only(READ, get(api::jwks::jwks)))
+        .route("/metrics", only(READ, get(api::metrics::metrics)))
         .route("/livez", only(READ, get(api::health::livez)))
         .route("/readyz", only(READ, get(api::health::readyz)))
         .route("/docs/errors/{code}", only(READ, get(api::docs::error_page)));

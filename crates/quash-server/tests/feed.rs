@@ -185,11 +185,12 @@ async fn one_answer_at_a_time_is_to_be_had_too() {
     assert_eq!(answer["policy"]["version"], 1);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn who_waits_for_nothing_is_answered_after_a_while() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let after = world_cursor(&world, &secret).await;
+    tokio::time::pause();
     let call = Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
     let answer = world.send(call).await.json();
     assert_eq!((&answer["frame"], &answer["wanted"]), (&Value::Null, &Value::Null));
@@ -223,7 +224,7 @@ fn form_urlencoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn the_barrier_waits_for_those_who_hold_a_lease_and_no_longer_than_it_holds() {
     let world = World::open().await;
     world.wait(Duration::from_secs(60));
@@ -232,6 +233,8 @@ async fn the_barrier_waits_for_those_who_hold_a_lease_and_no_longer_than_it_hold
     lease(&world, &secret, &here, 1).await;
     lease(&world, &secret, &here, 2).await;
     let pair = world.sign_in("dana").await;
+    // Passwords are hashed elsewhere; from here on all happens in this thread, and time goes on when it is idle.
+    tokio::time::pause();
     let mut events = Events::open(&world, &secret, &here).await;
     events.next().await.expect("the policy");
     let call = Call::post("/api/logout/").bearer(&pair.access).header(PREFER, "wait=effective").json(&json!({ "refresh": pair.refresh }));
@@ -267,7 +270,7 @@ async fn without_verifiers_the_barrier_is_passed_at_once_and_without_the_prefere
     assert_eq!((refused.status, refused.json().get("effective")), (401, None));
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_verifier_that_does_not_refuse_is_listed_and_not_waited_for() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
@@ -280,13 +283,14 @@ async fn a_verifier_that_does_not_refuse_is_listed_and_not_waited_for() {
     assert!(!effective.is_confirmed_by_all());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn after_a_start_the_barrier_waits_for_leases_of_the_process_before() {
     let world = World::open().await;
     world.wait(Duration::from_secs(60));
     let world = world.reopened(Plan::default()).await;
     let ended = world.service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end");
     let seq = ended.seq.expect("an entry");
+    tokio::time::pause();
     let waiting = world.service.effective(seq);
     tokio::pin!(waiting);
     let early = tokio::time::timeout(Duration::from_secs(1), &mut waiting).await;
@@ -311,4 +315,39 @@ fn an_issuer_that_knows_less_than_it_told_grants_nothing() {
     let lease = Lease { sent_at: T, cursor: Seq::start_of(2), head: Seq::start_of(1), chain: [0; 32] };
     assert!(matches!(follower.grant(lease), Err(Astray::WentBack { .. })));
     assert_eq!(follower.freshness(), Freshness::Never);
+}
+
+#[tokio::test]
+async fn a90_metrics_are_for_who_has_a_credential_and_their_labels_are_words_of_ours() {
+    let world = World::open().await;
+    assert_eq!(world.send(Call::get("/metrics")).await.status, 401);
+    let pair = world.sign_in("dana").await;
+    assert_eq!(world.send(Call::get("/metrics").bearer(&pair.access)).await.status, 401);
+    let secret = credential(&world, "api").await;
+    let here = world_cursor(&world, &secret).await;
+    lease(&world, &secret, &here, 1).await;
+    let spent = pair.refresh.clone();
+    world.refresh(&spent).await.pair();
+    world.refresh(&spent).await.pair();
+    world.send(Call::get("/v1/evil\"}label?x=1")).await;
+    world.send(Call::of("EVIL".parse().expect("a method"), "/v1/me/sessions/evil")).await;
+    assert_eq!(world.attempt("evil", "evil").await.status, 401);
+    let answer = world.send(Call::get("/metrics").bearer(&secret)).await;
+    assert_eq!(answer.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    let text = answer.text();
+    for line in [
+        "quash_sign_ins_total{outcome=\"good\"} 1",
+        "quash_sign_ins_total{outcome=\"refused\"} 1",
+        "quash_exchanges_total{outcome=\"rotated\"} 1",
+        "quash_exchanges_total{outcome=\"answered\"} 1",
+        "quash_verifiers{state=\"leased\"} 1",
+        "quash_verifier_lag 0",
+        "quash_propagation_seconds_count 0",
+        "quash_requests_total{route=\"-\",status=\"404\"} 1",
+        "quash_requests_total{route=\"/v1/feed/lease\",status=\"200\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("evil") && !text.contains("EVIL") && !text.contains("dana"), "{text}");
+    assert!(text.ends_with("# EOF\n"));
 }

@@ -1,5 +1,7 @@
 //! Accounts, as an operator sees them: adding them and looking at them. What becomes of them is next door.
 
+use std::time::Duration;
+
 use quash_core::model::{
     Account, AccountBy, AccountState, Actor, Change, Email, Jti, Name, NameFault, PasswordFault, PasswordHash, Subject, Timestamp, fold,
     limits,
@@ -149,6 +151,11 @@ impl Service {
     /// An id for a request: random, so that it tells nothing about the ones before.
     pub fn new_request_id(&self) -> String {
         Jti::random(&*self.desk.entropy).to_string()
+    }
+
+    /// How long it is since some fixed moment, to measure what takes time.
+    pub fn uptime(&self) -> Duration {
+        self.desk.clock.uptime()
     }
 
     /// The time as this service sees it.

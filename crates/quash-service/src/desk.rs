@@ -19,6 +19,7 @@ use crate::keys::{Foreign, Keys};
 use crate::known::DeviceKey;
 use crate::lockout::{Allowance, Lockout};
 use crate::mail::Outbox;
+use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 
 /// All use cases of one process. Cloning it is cheap.
@@ -44,6 +45,7 @@ pub(crate) struct Desk {
     pub(crate) flow_key: FlowKey,
     pub(crate) device_key: DeviceKey,
     pub(crate) outbox: Outbox,
+    pub(crate) metrics: Metrics,
 }
 
 /// How long an answer waits for this process's own guard to know what was committed.

@@ -52,6 +52,8 @@ mod inspect;
 
 mod upkeep;
 
+mod metrics;
+
 pub use accounts::{AddFault, NewAccount, NewPassword, NewState};
 pub use audit::{AuditRefused, AuditVerified};
 pub use changes::{Address, ChangeFault, Changed, OneTimePassword};

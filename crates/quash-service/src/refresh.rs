@@ -10,6 +10,7 @@ use quash_core::token::{Issued, TokenType};
 
 use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure};
+use crate::metrics::Exchanged;
 
 impl Service {
     /// Spends a refresh token, or gives its successor again; one used out of place ends its session. One of another
@@ -41,13 +42,20 @@ impl Service {
                 Presented::Foreign(presented) => desk.decide_foreign(&presented, purpose, device, now).await?,
             };
             let (change, outcome) = match decided {
-                Refreshed::Answer { grant } => return desk.issue(grant, now).await,
+                Refreshed::Answer { grant } => {
+                    desk.metrics.exchanged(Exchanged::answered);
+                    return desk.issue(grant, now).await;
+                }
                 Refreshed::Write { change, grant } => (change, Ok(grant)),
                 Refreshed::End { change, refusal } => (change, Err(refusal)),
             };
             match (desk.commit_and_announce(change).await, outcome) {
-                (Ok(_), Ok(grant)) => return desk.issue(grant, now).await,
+                (Ok(_), Ok(grant)) => {
+                    desk.metrics.exchanged(Exchanged::rotated);
+                    return desk.issue(grant, now).await;
+                }
                 (Ok(_), Err(refusal)) => {
+                    desk.metrics.exchanged(Exchanged::ended);
                     tracing::warn!(session = ?token.claims().sid, ?refusal, "a session or a token was ended");
                     return Err(Failure::Refused(refusal));
                 }

@@ -44,6 +44,12 @@ impl Service {
     /// # Errors
     /// The attempt is refused, or can't be judged now.
     pub async fn sign_in(&self, attempt: Attempt) -> Result<SignedIn, Failure> {
+        let signed_in = self.signed_in(attempt).await;
+        self.desk.metrics.attempted(&signed_in);
+        signed_in
+    }
+
+    async fn signed_in(&self, attempt: Attempt) -> Result<SignedIn, Failure> {
         let desk = &*self.desk;
         let Attempt { kind, name, password, device, network, device_token } = attempt;
         let wants_one = !matches!(device_token, DeviceSaid::Nothing);

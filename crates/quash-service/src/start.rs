@@ -18,6 +18,7 @@ use crate::keys::{self, FetchKeys, Foreign, KeySetup};
 use crate::known::DeviceKey;
 use crate::lockout::{Lockout, keeper};
 use crate::mail::Outbox;
+use crate::metrics::Metrics;
 use crate::passwords::{MAX_CLASSES, Passwords};
 use crate::vault::MasterKey;
 use crate::{HashSettings, PasswordHasher, Rehash};
@@ -105,6 +106,7 @@ impl Service {
             flow_key,
             device_key,
             outbox,
+            metrics: Metrics::new(),
         });
         tokio::spawn(keeper::follow(Arc::downgrade(&desk), orders));
         Ok(Self { desk })

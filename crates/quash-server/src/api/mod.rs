@@ -35,6 +35,8 @@ pub(crate) mod jwks;
 
 pub(crate) mod health;
 
+pub(crate) mod metrics;
+
 pub(crate) mod docs;
 
 use axum::body::Body;

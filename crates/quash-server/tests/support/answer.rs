@@ -120,6 +120,7 @@ impl Answer {
                 let policy = self.header("content-security-policy").unwrap_or_default();
                 assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{line}\n{self}");
             }
+            Some(text) if text.starts_with("application/openmetrics-text;") => assert_eq!(self.status, 200, "{line}"),
             Some("text/css; charset=utf-8") => assert_eq!(self.status, 200, "{line}"),
             other => panic!("a content type of {other:?}: {line}\n{self}"),
         }

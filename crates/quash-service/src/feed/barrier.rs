@@ -81,6 +81,9 @@ impl Service {
                     Binding::Bound if tenant.until <= now => VerifierState::Stale,
                     Binding::Bound => return true,
                 };
+                if state == VerifierState::Confirmed {
+                    desk.metrics.confirmed(now.saturating_sub(began));
+                }
                 verifiers.push(VerifierSeen { id: id.clone(), state, after: now.saturating_sub(began) });
                 false
             });

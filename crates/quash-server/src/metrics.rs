@@ -1,0 +1,82 @@
+//! What is counted at the door, and what is read off when somebody asks. Labels are routes and words of ours: nothing that
+//! a client sends is in one.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use quash_service::{Service, VerifierState};
+
+/// What is counted, and what is read off.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Family<Answered, Counter>,
+    latency: Histogram,
+    head: Gauge,
+    entries: Gauge,
+    verifiers: Family<State, Gauge>,
+    lag: Gauge,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Answered {
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+/// From a request that only looks something up in memory to one that is given up.
+const LATENCY: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 30.0];
+
+impl Metrics {
+    pub(crate) fn new(service: &Service) -> Self {
+        let mut registry = Registry::with_prefix("quash");
+        let (requests, verifiers) = (Family::default(), Family::default());
+        let (head, entries, lag) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let latency = Histogram::new(LATENCY);
+        registry.register("requests", "Requests that were answered", requests.clone());
+        registry.register_with_unit("request_duration", "How long answering took", Unit::Seconds, latency.clone());
+        registry.register("log_head", "The newest number of the log that this process knows", head.clone());
+        registry.register("revocations", "Scopes that this process knows to be revoked", entries.clone());
+        registry.register("verifiers", "Verifiers that have asked for a lease within the hour, by their state", verifiers.clone());
+        registry.register("verifier_lag", "Entries that the furthest behind of those that hold a lease had not confirmed", lag.clone());
+        service.register_metrics(&mut registry);
+        Self { registry, requests, latency, head, entries, verifiers, lag }
+    }
+
+    /// A request was answered.
+    pub(crate) fn answered(&self, route: &str, status: StatusCode, after: Duration) {
+        self.requests.get_or_create(&Answered { route: route.to_owned(), status: status.as_u16() }).inc();
+        self.latency.observe(after.as_secs_f64());
+    }
+
+    /// All of it, as OpenMetrics text.
+    pub(crate) fn text(&self, service: &Service) -> String {
+        let as_gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let cursor = service.guard().cursor().as_u64();
+        self.head.set(as_gauge(cursor));
+        self.entries.set(as_gauge(service.guard().entries() as u64));
+        let seen = service.verifiers();
+        for (state, name) in [(VerifierState::Confirmed, "leased"), (VerifierState::Stale, "stale"), (VerifierState::NotBound, "not_bound")]
+        {
+            let count = seen.iter().filter(|verifier| verifier.state == state).count();
+            self.verifiers.get_or_create(&State { state: name }).set(as_gauge(count as u64));
+        }
+        let leased = seen.iter().filter(|verifier| verifier.state == VerifierState::Confirmed);
+        self.lag.set(as_gauge(leased.map(|verifier| cursor.saturating_sub(verifier.confirmed.as_u64())).max().unwrap_or_default()));
+        let mut text = String::new();
+        // Writing to a text doesn't fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

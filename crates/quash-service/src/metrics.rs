@@ -1,0 +1,89 @@
+//! What is counted of the use cases. Labels are words of ours: nothing that a client sends is in one.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::desk::Service;
+use crate::failure::Failure;
+
+/// What is counted.
+pub(crate) struct Metrics {
+    attempts: Family<AttemptOutcome, Counter>,
+    exchanges: Family<ExchangeOutcome, Counter>,
+    propagation: Histogram,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct AttemptOutcome {
+    outcome: Outcome,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ExchangeOutcome {
+    outcome: Exchanged,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the names are the labels")]
+enum Outcome {
+    good,
+    refused,
+    unavailable,
+}
+
+/// What became of a token that was to be exchanged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the names are the labels")]
+pub(crate) enum Exchanged {
+    /// It was spent.
+    rotated,
+    /// It had been, and its successor was given again; or nothing is spent here.
+    answered,
+    /// It ended a session.
+    ended,
+}
+
+/// From a millisecond to longer than any lease holds.
+const PROPAGATION: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0, 25.0];
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self { attempts: Family::default(), exchanges: Family::default(), propagation: Histogram::new(PROPAGATION) }
+    }
+
+    /// Somebody has attempted to sign in.
+    pub(crate) fn attempted<T>(&self, result: &Result<T, Failure>) {
+        let outcome = match result {
+            Ok(_) => Outcome::good,
+            Err(Failure::Refused(_)) => Outcome::refused,
+            Err(Failure::Unavailable(_)) => Outcome::unavailable,
+        };
+        self.attempts.get_or_create(&AttemptOutcome { outcome }).inc();
+    }
+
+    /// A token was exchanged, or ended something.
+    pub(crate) fn exchanged(&self, outcome: Exchanged) {
+        self.exchanges.get_or_create(&ExchangeOutcome { outcome }).inc();
+    }
+
+    /// A verifier has confirmed an entry that somebody waited for.
+    pub(crate) fn confirmed(&self, after: Duration) {
+        self.propagation.observe(after.as_secs_f64());
+    }
+}
+
+impl Service {
+    /// Adds what is counted here to what is published.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        let Metrics { attempts, exchanges, propagation } = &self.desk.metrics;
+        registry.register("sign_ins", "Attempts to sign in", attempts.clone());
+        registry.register("exchanges", "Refresh and sliding tokens that were exchanged, or ended something", exchanges.clone());
+        let help = "From the beginning of waiting for all verifiers to the confirmation of each";
+        registry.register_with_unit("propagation", help, Unit::Seconds, propagation.clone());
+    }
+}
