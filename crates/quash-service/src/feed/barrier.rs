@@ -90,6 +90,7 @@ impl Service {
             let next = waiting.iter().map(|(_, tenant)| tenant.until).chain([leases.alone_from()]).filter(|until| *until > now).min();
             let Some(next) = next else { break };
             tokio::select! {
+                biased;
                 _ = confirmations.changed() => {}
                 () = tokio::time::sleep(next - now) => {}
             }

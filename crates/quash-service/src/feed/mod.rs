@@ -65,6 +65,7 @@ pub(crate) async fn follow(
             continue;
         }
         tokio::select! {
+            biased;
             changed = newest.changed() => if changed.is_err() { return },
             Some(TurnRing { ring, seen }) = rings.recv() => {
                 keeper.turn_ring(ring);

@@ -127,6 +127,7 @@ impl FeedReader {
                 More::Nothing => {}
             }
             tokio::select! {
+                biased;
                 changed = self.newest.changed() => changed.ok()?,
                 changed = self.wanted.changed() => changed.ok()?,
                 changed = self.closed.changed() => changed.ok()?,

@@ -1,0 +1,51 @@
+//! Chance that follows from a seed.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// A sequence of numbers (SplitMix64).
+pub(crate) struct Chance(Mutex<u64>);
+
+impl Chance {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Mutex::new(seed))
+    }
+
+    /// A sequence of its own, for a task: what it draws hangs on nobody else's turn.
+    pub(crate) fn fork(&self) -> Self {
+        Self::new(self.below(u64::MAX))
+    }
+
+    pub(crate) fn below(&self, limit: u64) -> u64 {
+        let mut state = self.0.lock().expect("nobody panics while drawing");
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = *state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % limit
+    }
+
+    /// Whether something happens that happens once in so many times.
+    pub(crate) fn once_in(&self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    pub(crate) fn millis(&self, below: u64) -> Duration {
+        Duration::from_millis(self.below(below))
+    }
+
+    /// How long a message is under way: mostly a moment, now and then much longer.
+    pub(crate) fn delay(&self) -> Duration {
+        match self.below(20) {
+            0 => self.millis(3000),
+            1 | 2 => self.millis(200),
+            _ => self.millis(8),
+        }
+    }
+
+    /// One of them.
+    pub(crate) fn pick<'a, T>(&self, of: &'a [T]) -> Option<&'a T> {
+        let index = usize::try_from(self.below(of.len().max(1) as u64)).ok()?;
+        of.get(index)
+    }
+}

@@ -1,0 +1,109 @@
+//! What has happened as somebody outside saw it: tokens that were given out, ends that were confirmed, and what may
+//! follow.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quash_core::model::{Seq, SessionId};
+use quash_core::token::Authentic;
+
+use crate::TERM;
+
+/// A token that was given out.
+#[derive(Clone)]
+pub(crate) struct Given {
+    pub(crate) number: usize,
+    pub(crate) token: Arc<Authentic>,
+    pub(crate) session: SessionId,
+    pub(crate) subject: String,
+    pub(crate) rsq: Seq,
+}
+
+/// What an end covers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    Session(SessionId),
+    Subject(String),
+    Everything,
+}
+
+/// An end that was confirmed.
+#[derive(Clone, Debug)]
+struct End {
+    what: Ended,
+    seq: Seq,
+    /// When the call that ended it had answered.
+    answered: Duration,
+    /// When the call that waits until it is in force everywhere had.
+    in_force: Option<Duration>,
+}
+
+#[derive(Default)]
+pub(crate) struct Journal {
+    given: Vec<Given>,
+    ends: Vec<End>,
+    /// Which verifier has said of which token that it is revoked.
+    refused: BTreeSet<(usize, usize)>,
+}
+
+/// A verifier's clock may be slower than another by so much, and time is in steps here.
+const SLACK: Duration = Duration::from_millis(8);
+
+impl Journal {
+    pub(crate) fn gives(&mut self, token: Authentic) {
+        let (session, rsq) = token.place().expect("a token of ours");
+        let subject = token.claims().user_id.clone().expect("a subject");
+        let number = self.given.len();
+        self.given.push(Given { number, token: Arc::new(token), session, subject, rsq });
+    }
+
+    pub(crate) fn given(&self) -> &[Given] {
+        &self.given
+    }
+
+    /// A call that ends something has answered.
+    pub(crate) fn ends(&mut self, what: Ended, seq: Seq, now: Duration) {
+        self.ends.push(End { what, seq, answered: now, in_force: None });
+    }
+
+    /// A call that waits until everybody knows of an entry has answered.
+    pub(crate) fn in_force(&mut self, seq: Seq, now: Duration) {
+        // Whoever knows an entry knows all before it.
+        for end in self.ends.iter_mut().filter(|end| end.seq <= seq && end.in_force.is_none()) {
+            end.in_force = Some(now);
+        }
+    }
+
+    /// Whether a token must be refused by everybody who has caught up.
+    pub(crate) fn is_over(&self, given: &Given) -> bool {
+        self.ends.iter().any(|end| end.covers(given))
+    }
+
+    /// A verifier has refused a token as revoked.
+    pub(crate) fn refuses(&mut self, verifier: usize, given: &Given) {
+        self.refused.insert((verifier, given.number));
+    }
+
+    /// A verifier whose newest entry is `cursor` has accepted a token. Panics if that may not be.
+    pub(crate) fn accepts(&self, verifier: usize, cursor: Seq, given: &Given, now: Duration) {
+        assert!(given.rsq <= cursor, "causality: verifier {verifier} at {cursor} accepted a token minted at {}", given.rsq);
+        assert!(!self.refused.contains(&(verifier, given.number)), "resurrection: verifier {verifier}, token {}", given.number);
+        for end in self.ends.iter().filter(|end| end.covers(given)) {
+            let latest = end.answered + TERM + SLACK;
+            assert!(now <= latest, "bound: verifier {verifier} accepted token {} at {now:?}, ended by {end:?}", given.number);
+            let in_force = end.in_force.is_some_and(|in_force| in_force < now);
+            assert!(!in_force, "barrier: verifier {verifier} accepted token {} at {now:?}, ended by {end:?}", given.number);
+        }
+    }
+}
+
+impl End {
+    fn covers(&self, given: &Given) -> bool {
+        match &self.what {
+            Ended::Session(session) => *session == given.session,
+            Ended::Subject(subject) => *subject == given.subject && given.rsq < self.seq,
+            Ended::Everything => given.rsq < self.seq,
+        }
+    }
+}

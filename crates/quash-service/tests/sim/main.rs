@@ -1,0 +1,72 @@
+//! A simulation of the guard: the real service and verifiers, under a clock, a network and crashes that follow from a
+//! seed. At every accept it is asked whether that may be: the bound, no resurrection, causality; and after every barrier
+//! that nobody accepts what it covers. `cargo xtask sim --seed N --runs K` runs more of them.
+
+mod chance;
+mod journal;
+mod verifier;
+mod world;
+
+use std::time::Duration;
+
+use chance::Chance;
+use world::World;
+
+/// How long a lease holds here.
+const TERM: Duration = Duration::from_secs(2);
+/// How long the faults go on.
+const FAULTS: Duration = Duration::from_secs(25);
+/// How many verifiers there are.
+const VERIFIERS: usize = 3;
+
+/// What one run has seen, so that one can tell that it has seen something.
+#[derive(Default, Debug, Clone, Copy)]
+struct Seen {
+    accepted: usize,
+    refused: usize,
+    stale: usize,
+    ended: usize,
+    barriers: usize,
+    crashes: usize,
+}
+
+/// Runs one seed. It panics with what is wrong.
+fn run(seed: u64) -> Seen {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let world = World::start(seed).await;
+        world.let_faults_happen(FAULTS).await;
+        world.heal().await;
+        world.seen()
+    })
+}
+
+#[test]
+fn no_seed_finds_a_token_that_should_have_been_refused() {
+    let number = |name: &str, otherwise: u64| {
+        #[expect(clippy::disallowed_methods, reason = "whoever runs it chooses the seeds")]
+        std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
+    };
+    let (first, runs) = (number("QUASH_SIM_SEED", 1), number("QUASH_SIM_RUNS", 60));
+    let mut all = Seen::default();
+    for seed in first..first + runs {
+        let seen = std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| panic!("seed {seed} has found something"));
+        all = Seen {
+            accepted: all.accepted + seen.accepted,
+            refused: all.refused + seen.refused,
+            stale: all.stale + seen.stale,
+            ended: all.ended + seen.ended,
+            barriers: all.barriers + seen.barriers,
+            crashes: all.crashes + seen.crashes,
+        };
+    }
+    println!("{runs} seeds from {first}: {all:?}");
+    assert!(runs < 20 || [all.accepted, all.refused, all.stale, all.ended, all.barriers, all.crashes].iter().all(|&count| count > 20));
+}
+
+#[test]
+fn a_seed_runs_the_same_way_twice() {
+    let (one, other) = (format!("{:?}", run(7)), format!("{:?}", run(7)));
+    assert_eq!(one, other);
+    assert_ne!(Chance::new(1).below(1 << 40), Chance::new(2).below(1 << 40));
+}

@@ -1,0 +1,349 @@
+//! The world: a clock, a network, an issuer that is killed and started again, and people who sign in and are ended.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quash_core::decide::Device;
+use quash_core::model::{Actor, Clock, ForeignTokens, Policy, Reason, Road, Seeded, Seq, Subject, Timestamp};
+use quash_core::token::{Algorithm, Expected, Issued};
+use quash_service::{
+    Argon2Hasher, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash, Service, Setup,
+};
+use quash_store::{MemoryStore, Store};
+use serde_json::json;
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use crate::chance::Chance;
+use crate::journal::{Ended, Given, Journal};
+use crate::verifier::{Said, Verifier};
+use crate::{Seen, TERM, VERIFIERS};
+
+pub(crate) struct World {
+    chance: Chance,
+    seed: u64,
+    time: Arc<Time>,
+    store: Arc<MemoryStore>,
+    /// Which process it is, and the process, while there is one.
+    issuer: watch::Sender<(u64, Option<Service>)>,
+    /// Until when each verifier's network swallows everything.
+    cut: Mutex<[Duration; VERIFIERS]>,
+    verifiers: Vec<Arc<Verifier>>,
+    journal: Mutex<Journal>,
+    seen: Mutex<Seen>,
+    calm: Mutex<bool>,
+}
+
+/// The time, in steps.
+#[derive(Default)]
+struct Time(AtomicU64);
+
+/// A clock that runs too fast or too slow by so many millionths.
+struct Drifting {
+    time: Arc<Time>,
+    ppm: i64,
+}
+
+const STEP: Duration = Duration::from_millis(1);
+const START: i64 = 1_800_000_000;
+const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
+const PEOPLE: [&str; 4] = ["dana", "noor", "kim", "sam"];
+/// How much time of the simulated world passes between two tokens that are presented.
+const BETWEEN: u64 = 12;
+
+impl Time {
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Clock for Drifting {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(START) + self.time.now()
+    }
+
+    fn uptime(&self) -> Duration {
+        let micros = i64::try_from(self.time.now().as_micros()).expect("a short run");
+        Duration::from_micros(u64::try_from(micros + micros * self.ppm / 1_000_000).expect("it runs forwards"))
+    }
+}
+
+impl World {
+    pub(crate) async fn start(seed: u64) -> Arc<Self> {
+        let (chance, time) = (Chance::new(seed), Arc::new(Time::default()));
+        let drift = |chance: &Chance| i64::try_from(chance.below(401)).expect("small") - 200;
+        let verifiers = (0..VERIFIERS).map(|number| {
+            let clock = Drifting { time: Arc::clone(&time), ppm: drift(&chance) };
+            Arc::new(Verifier::new(number, Arc::new(clock), chance.fork()))
+        });
+        let world = Arc::new(Self {
+            verifiers: verifiers.collect(),
+            seed,
+            time,
+            store: Arc::new(MemoryStore::new()),
+            issuer: watch::Sender::new((0, None)),
+            cut: Mutex::default(),
+            journal: Mutex::default(),
+            seen: Mutex::default(),
+            calm: Mutex::new(false),
+            chance,
+        });
+        let time = Arc::clone(&world.time);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(STEP).await;
+                time.0.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let service = world.issuer_starts().await;
+        for name in PEOPLE {
+            let new = NewAccount {
+                name: name.into(),
+                email: None,
+                verified: false,
+                subject: Some(name.into()),
+                password: None,
+                state: NewState::Active,
+            };
+            service.add_account(new).await.expect("an account");
+        }
+        for verifier in &world.verifiers {
+            tokio::spawn(Arc::clone(verifier).follow(Arc::clone(&world)));
+        }
+        world
+    }
+
+    async fn issuer_starts(&self) -> Service {
+        let life = self.issuer.borrow().0 + 1;
+        let mut policy = Policy::default();
+        policy.tokens.foreign = ForeignTokens::Accept;
+        policy.feed.term = TERM;
+        let foreign = ForeignSetup {
+            name: "other".into(),
+            keys: ForeignKeys::Secret { algorithm: Algorithm::Hs256, secret: Zeroizing::new(SECRET.to_vec()), kid: None },
+            max_lifetime: Duration::from_secs(30 * 86_400),
+            namespace: String::new(),
+            iss: Expected::Anything,
+            aud: Expected::Anything,
+        };
+        let setup = Setup {
+            store: Arc::clone(&self.store) as Arc<dyn Store>,
+            policy,
+            keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::Hs256) },
+            fetch: Arc::new(FetchNothing),
+            master: MasterKey::new(&Seeded::new(self.seed)),
+            hasher: Arc::new(Argon2Hasher::new()),
+            hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(1), places_per_network: 1 },
+            rehash: Rehash::Never,
+            clock: Arc::new(Drifting { time: Arc::clone(&self.time), ppm: 0 }),
+            entropy: Arc::new(Seeded::new(self.seed.wrapping_mul(1000) + life)),
+        };
+        let service = Service::start(setup).await.expect("a service");
+        self.issuer.send_replace((life, Some(service.clone())));
+        service
+    }
+
+    pub(crate) fn life(&self) -> u64 {
+        self.issuer.borrow().0
+    }
+
+    /// Waits for something as long as this process of the issuer lives.
+    pub(crate) async fn while_alive<T>(&self, life: u64, something: impl Future<Output = T>) -> Option<T> {
+        let mut issuer = self.issuer.subscribe();
+        let killed = async { while issuer.borrow_and_update().0 == life && issuer.changed().await.is_ok() {} };
+        tokio::select! {
+            biased;
+            () = killed => None,
+            done = something => Some(done),
+        }
+    }
+
+    /// Asks the issuer something over a verifier's network; `None`: no answer has come.
+    pub(crate) async fn call<T>(&self, from: usize, chance: &Chance, ask: impl AsyncFnOnce(Service) -> T) -> Option<T> {
+        tokio::time::sleep(chance.delay()).await;
+        let (life, service) = self.issuer.borrow().clone();
+        if self.is_cut(from) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return None;
+        }
+        let answer = self.while_alive(life, ask(service?)).await?;
+        tokio::time::sleep(chance.delay()).await;
+        if self.is_cut(from) || self.faulty(chance, 50) { None } else { Some(answer) }
+    }
+
+    /// As JSON, in which a bit may have flipped or the end be missing.
+    pub(crate) fn over_the_wire(&self, what: &impl serde::Serialize, chance: &Chance) -> String {
+        let mut bytes = serde_json::to_vec(what).expect("JSON");
+        if self.faulty(chance, 60) {
+            let place = usize::try_from(chance.below(bytes.len() as u64)).expect("an index");
+            if chance.once_in(2) {
+                bytes[place] ^= 1 << chance.below(7);
+            } else {
+                bytes.truncate(place);
+            }
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    pub(crate) fn is_cut(&self, verifier: usize) -> bool {
+        self.cut.lock().expect("no panic")[verifier] > self.time.now()
+    }
+
+    /// Whether something goes wrong that does once in so many times.
+    pub(crate) fn faulty(&self, chance: &Chance, times: u64) -> bool {
+        !*self.calm.lock().expect("no panic") && chance.once_in(times)
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        *self.seen.lock().expect("no panic")
+    }
+
+    /// People and faults, for so long.
+    pub(crate) async fn let_faults_happen(self: &Arc<Self>, span: Duration) {
+        let until = self.time.now() + span;
+        let people: Vec<_> = (0..3).map(|_| tokio::spawn(Arc::clone(self).live(self.chance.fork(), until))).collect();
+        let faults = tokio::spawn(Arc::clone(self).cause_faults(self.chance.fork(), until));
+        while self.time.now() < until {
+            tokio::time::sleep(self.chance.millis(BETWEEN)).await;
+            self.present();
+        }
+        for task in people.into_iter().chain([faults]) {
+            task.await.expect("nobody has found something");
+        }
+    }
+
+    /// Somebody presents some token to some verifier.
+    fn present(&self) {
+        let mut journal = self.journal.lock().expect("no panic");
+        let (Some(given), Some(verifier)) = (self.chance.pick(journal.given()).cloned(), self.chance.pick(&self.verifiers)) else { return };
+        let mut seen = self.seen.lock().expect("no panic");
+        match verifier.judge(&given.token) {
+            Said::Accepted { cursor } => {
+                journal.accepts(verifier.number, cursor, &given, self.time.now());
+                seen.accepted += 1;
+            }
+            Said::Revoked => {
+                journal.refuses(verifier.number, &given);
+                seen.refused += 1;
+            }
+            Said::Unsure => seen.stale += 1,
+            Said::Refused => panic!("a token that holds is refused: {}", given.number),
+        }
+    }
+
+    async fn cause_faults(self: Arc<Self>, chance: Chance, until: Duration) {
+        while self.time.now() < until {
+            tokio::time::sleep(chance.millis(2000)).await;
+            match chance.below(5) {
+                0 => {
+                    self.issuer.send_modify(|issuer| *issuer = (issuer.0 + 1, None));
+                    tokio::time::sleep(chance.millis(3000)).await;
+                    self.issuer_starts().await;
+                    self.seen.lock().expect("no panic").crashes += 1;
+                }
+                1 => chance.pick(&self.verifiers).expect("there are some").crash(),
+                _ => {
+                    let verifier = chance.pick(&self.verifiers).expect("there are some").number;
+                    self.cut.lock().expect("no panic")[verifier] = self.time.now() + chance.millis(5000);
+                }
+            }
+        }
+    }
+
+    /// Somebody signs in, refreshes, and ends things, and now and then waits until that is so everywhere.
+    async fn live(self: Arc<Self>, chance: Chance, until: Duration) {
+        let mut tokens: Vec<(String, String)> = Vec::new();
+        while self.time.now() < until {
+            tokio::time::sleep(chance.millis(120)).await;
+            let (life, service) = self.issuer.borrow().clone();
+            let Some(service) = service else { continue };
+            let name = *chance.pick(&PEOPLE).expect("there are some");
+            let ended = match chance.below(12) {
+                0..=5 => {
+                    let refresh = if chance.once_in(3) { tokens.pop().map(|(_, refresh)| refresh) } else { None };
+                    let refresh = refresh.unwrap_or_else(|| self.token_of_another_issuer(name, &chance));
+                    let exchanged = self.while_alive(life, service.refresh(&refresh, &Device::default())).await;
+                    if let Some(Ok(Issued::Both { access, refresh })) = exchanged {
+                        self.gives(&service, &access);
+                        tokens.push((access, refresh));
+                    }
+                    None
+                }
+                6..=8 => {
+                    let Some((access, refresh)) = tokens.pop() else { continue };
+                    let (session, _) = service.guard().authenticate_now(&access).expect("ours").place().expect("ours");
+                    let ended = self.while_alive(life, service.blacklist(&refresh)).await;
+                    ended.and_then(Result::ok).map(|ended| (Ended::Session(session), ended.seq))
+                }
+                9 | 10 => {
+                    let subject = Subject::parse(name).expect("a subject");
+                    let ended = self.while_alive(life, service.end_account(&subject, Road::AccountRevoked, Actor::Operator)).await;
+                    ended.and_then(Result::ok).map(|ended| (Ended::Subject(name.into()), ended.seq))
+                }
+                _ if chance.once_in(4) => {
+                    let ended = self.while_alive(life, service.end_everything(Reason::Revoked, Actor::Operator)).await;
+                    ended.and_then(Result::ok).map(|ended| (Ended::Everything, ended.seq))
+                }
+                _ => None,
+            };
+            if let Some((what, Some(seq))) = ended {
+                self.ended(what, seq);
+                if chance.once_in(3) && self.while_alive(life, service.effective(seq)).await.is_some() {
+                    self.journal.lock().expect("no panic").in_force(seq, self.time.now());
+                    self.seen.lock().expect("no panic").barriers += 1;
+                }
+            }
+        }
+    }
+
+    fn ended(&self, what: Ended, seq: Seq) {
+        self.journal.lock().expect("no panic").ends(what, seq, self.time.now());
+        self.seen.lock().expect("no panic").ended += 1;
+    }
+
+    fn gives(&self, service: &Service, access: &str) {
+        let token = service.guard().authenticate_now(access).expect("a token that was just given");
+        self.journal.lock().expect("no panic").gives(token);
+    }
+
+    /// A session is opened with the token of another issuer: that needs no password, and so no other thread.
+    fn token_of_another_issuer(&self, name: &str, chance: &Chance) -> String {
+        let now = START + i64::try_from(self.time.now().as_secs()).expect("a short run");
+        let jti = format!("{:016x}{:016x}", chance.below(u64::MAX), chance.below(u64::MAX));
+        let claims = json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": jti, "user_id": name });
+        let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
+        let signed = format!("{}.{}", encode(r#"{"alg":"HS256","typ":"JWT"}"#), encode(&claims.to_string()));
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
+    }
+
+    /// All faults end: everybody catches up, and knows.
+    pub(crate) async fn heal(&self) {
+        *self.calm.lock().expect("no panic") = true;
+        *self.cut.lock().expect("no panic") = Default::default();
+        if self.issuer.borrow().1.is_none() {
+            self.issuer_starts().await;
+        }
+        tokio::time::sleep(TERM * 6).await;
+        let journal = self.journal.lock().expect("no panic");
+        for verifier in &self.verifiers {
+            assert!(verifier.is_fresh(), "verifier {} has not come back", verifier.number);
+            for given in journal.given() {
+                let said = verifier.judge(&given.token);
+                match said {
+                    Said::Accepted { cursor } => journal.accepts(verifier.number, cursor, given, self.time.now()),
+                    Said::Revoked => {}
+                    Said::Unsure | Said::Refused => panic!("{said:?} after healing: {}", given.number),
+                }
+                self.check_the_end(&journal, given, said);
+            }
+        }
+    }
+
+    fn check_the_end(&self, journal: &Journal, given: &Given, said: Said) {
+        assert!(!journal.is_over(given) || said == Said::Revoked, "token {} is over, and {said:?}", given.number);
+    }
+}
