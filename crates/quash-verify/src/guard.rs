@@ -1,23 +1,22 @@
-//! The check itself.
+//! The guard of a process that every revocation passes through: it always knows all. How others know is told in
+//! `verifier.rs`.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, ScopeKey, Seq, TokenPolicy};
-use quash_core::token::{Authentic, KeyRing, Minted, TokenType, authenticate};
-use quash_core::watch::{Live, Revoked, Verdict, admit};
-use tokio::sync::watch;
+use quash_core::token::{Authentic, KeyRing, Minted, TokenType};
+use quash_core::watch::{Live, Verdict};
 
-use crate::known::Known;
+use crate::shared::{Doubt, Purposes, Shared, Terms};
 
 /// Decides on tokens. Cloning it is cheap; all clones see the same value.
 #[derive(Clone)]
 pub struct Guard {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) cursor: watch::Receiver<Seq>,
+    pub(crate) terms: Arc<Terms>,
 }
 
 /// What a guard must be told.
@@ -45,7 +44,7 @@ pub trait MoreKeys: Send + Sync {
 pub enum Looked {
     /// The ring has what is published.
     Done,
-    /// Somebody's keys have never been had, so nobody can tell whether a token is theirs.
+    /// Somebody's keys can't be had, so nobody can tell whether a token is theirs.
     Away,
 }
 
@@ -54,32 +53,14 @@ pub enum Looked {
 pub enum Denied {
     /// It is refused.
     Refused(Refusal),
-    /// The guard can't vouch for an answer: it hasn't caught up with the token in time.
+    /// Nobody can vouch for an answer now: what is known may not be all.
     Stale,
-    /// The keys of an issuer have never been had: the token may be one of its.
+    /// The keys of an issuer can't be had: the token may be one of its.
     KeysAway,
 }
 
-/// Everything a check looks at, replaced whole.
-pub(crate) struct State {
-    pub(crate) revoked: Revoked,
-    pub(crate) ring: Arc<KeyRing>,
-}
-
-pub(crate) struct Shared {
-    pub(crate) state: ArcSwap<State>,
-    setup: GuardSetup,
-    known: Known,
-}
-
 /// How long a check waits for an entry that the token proves to exist.
-const CATCH_UP: Duration = Duration::from_millis(50);
-
-impl Shared {
-    pub(crate) fn new(setup: GuardSetup, state: State) -> Self {
-        Self { state: ArcSwap::from_pointee(state), known: Known::new(setup.cache_key), setup }
-    }
-}
+pub(crate) const CATCH_UP: Duration = Duration::from_millis(50);
 
 impl Guard {
     /// Checks a token for one of these purposes. If the guard is behind the token, it waits a moment for what is missing.
@@ -87,28 +68,27 @@ impl Guard {
     /// # Errors
     /// The token is refused, or the guard can't tell.
     pub async fn check(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Denied> {
-        match self.check_now(text, purposes) {
-            Ok(live) => return Ok(live),
-            Err(Verdict::Refused(Refusal::TokenInvalid(Invalid::Key))) => self.look_for_keys().await?,
-            Err(Verdict::Refused(refusal)) => return Err(Denied::Refused(refusal)),
-            Err(Verdict::Behind { rsq }) => self.caught_up(rsq, CATCH_UP).await?,
+        let purposes = Purposes::These(purposes);
+        match self.shared.judge(text, purposes) {
+            Ok(accepted) => return Ok(accepted.into_live()),
+            Err(Doubt::Refused(Refusal::TokenInvalid(Invalid::Key))) => self.shared.look_for_keys().await?,
+            Err(Doubt::Refused(refusal)) => return Err(Denied::Refused(refusal)),
+            Err(Doubt::Behind { rsq }) => self.caught_up(rsq, CATCH_UP).await?,
+            Err(Doubt::Stale | Doubt::Boot) => return Err(Denied::Stale),
         }
-        self.check_now(text, purposes).map_err(|verdict| match verdict {
-            Verdict::Refused(refusal) => Denied::Refused(refusal),
-            Verdict::Behind { .. } => Denied::Stale,
-        })
+        match self.shared.judge(text, purposes) {
+            Ok(accepted) => Ok(accepted.into_live()),
+            Err(Doubt::Refused(refusal)) => Err(Denied::Refused(refusal)),
+            Err(Doubt::Behind { .. } | Doubt::Stale | Doubt::Boot) => Err(Denied::Stale),
+        }
     }
 
-    /// Checks a token with what is known now. The state is loaded once, and the clock is read afterwards, so that a
-    /// pause in between can only make the token look older.
+    /// Checks a token with what is known now.
     ///
     /// # Errors
     /// The token is refused, or the guard is behind it.
     pub fn check_now(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
-        let state = self.shared.state.load();
-        let token = self.authenticate_or_recall(text, &state.ring).map_err(|invalid| Verdict::Refused(invalid.into()))?;
-        let setup = &self.shared.setup;
-        admit(token, purposes, &setup.policy, &state.revoked, setup.clock.now())
+        self.shared.judge_known(text, purposes)
     }
 
     /// Verifies a token's signature, and nothing else. It isn't remembered: this is for tokens that are used once.
@@ -117,7 +97,7 @@ impl Guard {
     /// No key of the ring signed it, nor one that could be had.
     pub async fn authenticate(&self, text: &str) -> Result<Authentic, Denied> {
         match self.authenticate_now(text) {
-            Err(Invalid::Key) => self.look_for_keys().await?,
+            Err(Invalid::Key) => self.shared.look_for_keys().await?,
             decided => return decided.map_err(|invalid| Denied::Refused(invalid.into())),
         }
         self.authenticate_now(text).map_err(|invalid| Denied::Refused(invalid.into()))
@@ -128,8 +108,7 @@ impl Guard {
     /// # Errors
     /// No key of the ring signed it.
     pub fn authenticate_now(&self, text: &str) -> Result<Authentic, Invalid> {
-        let setup = &self.shared.setup;
-        authenticate(text, &self.shared.state.load().ring, &setup.policy.names, &setup.scopes)
+        self.shared.authenticate(text)
     }
 
     /// Whether a token is revoked, as far as the guard knows now. Whether it holds otherwise isn't asked.
@@ -144,7 +123,7 @@ impl Guard {
 
     /// The keys that tokens are verified with now.
     pub fn ring(&self) -> Arc<KeyRing> {
-        Arc::clone(&self.shared.state.load().ring)
+        self.shared.state.load().trust.as_ref().map(|trust| Arc::clone(&trust.ring)).unwrap_or_default()
     }
 
     /// The number of the newest entry that the guard knows.
@@ -159,12 +138,12 @@ impl Guard {
 
     /// What tokens must say.
     pub fn policy(&self) -> &TokenPolicy {
-        &self.shared.setup.policy
+        &self.terms.policy
     }
 
     /// What turns scopes into the keys of the log.
     pub fn scopes(&self) -> &ScopeHasher {
-        &self.shared.setup.scopes
+        &self.terms.scopes
     }
 
     /// Waits until the guard knows the entry `seq`.
@@ -172,26 +151,7 @@ impl Guard {
     /// # Errors
     /// It doesn't within this time.
     pub async fn caught_up(&self, seq: Seq, within: Duration) -> Result<(), Denied> {
-        let mut cursor = self.cursor.clone();
-        match tokio::time::timeout(within, cursor.wait_for(|cursor| *cursor >= seq)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Denied::Stale),
-        }
-    }
-
-    async fn look_for_keys(&self) -> Result<(), Denied> {
-        match &self.shared.setup.more_keys {
-            None => Err(Denied::Refused(Invalid::Key.into())),
-            Some(more) => match more.look().await {
-                Looked::Done => Ok(()),
-                Looked::Away => Err(Denied::KeysAway),
-            },
-        }
-    }
-
-    fn authenticate_or_recall(&self, text: &str, ring: &KeyRing) -> Result<Arc<Authentic>, Invalid> {
-        let Shared { setup, known, .. } = &*self.shared;
-        known.get_or(text, ring, || authenticate(text, ring, &setup.policy.names, &setup.scopes))
+        self.shared.caught_up(seq, within).await
     }
 }
 

@@ -1,65 +1,111 @@
-//! The one place that builds what a guard sees.
+//! The one place that builds what a guard or a verifier sees.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quash_core::model::{Entry, Seq};
 use quash_core::token::KeyRing;
-use quash_core::watch::Revoked;
-use quash_core::watch::feed::Gap;
-use tokio::sync::watch;
+use quash_core::watch::{Astray, Follower, Lease, Revoked};
 
-use crate::guard::{Guard, GuardSetup, Shared, State};
+use crate::guard::{Guard, GuardSetup};
+use crate::shared::{Shared, State, Terms, Trust};
 
-/// Builds the values that its guard sees, one after the other. There is one keeper to a guard; it isn't cloned.
+/// Builds the values that are seen, one after the other. There is one keeper to a guard or a verifier; it isn't cloned.
 pub struct Keeper {
-    revoked: Revoked,
-    ring: Arc<KeyRing>,
+    follower: Follower,
+    trust: Trust,
     shared: Arc<Shared>,
-    cursor: watch::Sender<Seq>,
 }
 
-/// A guard and its keeper.
+/// A guard and its keeper, in a process that every revocation passes through before anybody is told of it.
 pub fn guard(setup: GuardSetup, revoked: Revoked, ring: KeyRing) -> (Guard, Keeper) {
-    let ring = Arc::new(ring);
-    let (cursor, follow) = watch::channel(revoked.cursor());
-    let shared = Arc::new(Shared::new(setup, State { revoked: revoked.clone(), ring: Arc::clone(&ring) }));
-    (Guard { shared: Arc::clone(&shared), cursor: follow }, Keeper { revoked, ring, shared, cursor })
+    let GuardSetup { policy, scopes, clock, cache_key, more_keys } = setup;
+    let trust = Trust { ring: Arc::new(ring), terms: Arc::new(Terms { policy, scopes }), version: 0 };
+    let follower = Follower::holder(revoked);
+    let state = State { revoked: follower.revoked().clone(), freshness: follower.freshness(), trust: Some(trust.clone()) };
+    let shared = Arc::new(Shared::new(clock, cache_key, more_keys, state));
+    (Guard { shared: Arc::clone(&shared), terms: Arc::clone(&trust.terms) }, Keeper { follower, trust, shared })
 }
 
 impl Keeper {
-    /// The number of the newest entry that the guard knows.
-    pub fn cursor(&self) -> Seq {
-        self.revoked.cursor()
+    /// The keeper of a verifier, which vouches for what it knows only with a lease. From now on something is known.
+    pub(crate) fn tenant(shared: Arc<Shared>, revoked: Revoked, term: Duration, terms: Terms, ring: KeyRing) -> Self {
+        let trust = Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: 0 };
+        let keeper = Self { follower: Follower::tenant(revoked, term), trust, shared };
+        keeper.publish();
+        keeper
     }
 
-    /// Adds the next entries of the log, and lets the guard see them together.
+    /// The number of the newest entry that is known.
+    pub fn cursor(&self) -> Seq {
+        self.follower.revoked().cursor()
+    }
+
+    /// Adds the next entries of the log, and lets all of them be seen together.
     ///
     /// # Errors
-    /// An entry doesn't follow the ones before it. The guard sees those that did; what is missing must be had with a
+    /// An entry doesn't follow the ones before it. Those that did are seen; what is missing must be had with a
     /// snapshot.
-    pub fn follow(&mut self, entries: &[Entry]) -> Result<(), Gap> {
-        let followed = entries.iter().try_for_each(|entry| self.revoked.follow(entry));
+    pub fn follow(&mut self, entries: &[Entry]) -> Result<(), Astray> {
+        let followed = self.follower.follow(entries);
         self.publish();
         followed
     }
 
-    /// Replaces the whole set. One that knows less than the guard does is ignored: what is revoked stays revoked.
+    /// Replaces the whole set. One that knows less than before is ignored: what is revoked stays revoked.
     pub fn replace(&mut self, revoked: Revoked) {
-        if revoked.cursor() >= self.revoked.cursor() {
-            self.revoked = revoked;
-            self.publish();
-        }
+        // Nothing has changed if it fails.
+        let _ = self.take(revoked);
     }
 
     /// Replaces the key ring.
     pub fn turn_ring(&mut self, ring: KeyRing) {
-        self.ring = Arc::new(ring);
+        self.trust = Trust { ring: Arc::new(ring), version: self.trust.version + 1, ..self.trust.clone() };
+        self.publish();
+    }
+
+    /// As [`Keeper::replace`], for whoever must know whether it was taken.
+    ///
+    /// # Errors
+    /// It knows less.
+    pub(crate) fn take(&mut self, revoked: Revoked) -> Result<(), Astray> {
+        let taken = self.follower.replace(revoked);
+        self.publish();
+        taken
+    }
+
+    /// Takes a lease that holds for `term`.
+    ///
+    /// # Errors
+    /// Whoever granted it has another log.
+    pub(crate) fn grant(&mut self, lease: Lease, term: Duration) -> Result<(), Astray> {
+        self.shared.prove(lease.head);
+        self.follower.hold_for(term);
+        let granted = self.follower.grant(lease);
+        self.publish();
+        granted
+    }
+
+    /// What leases have proven doesn't count any more.
+    pub(crate) fn doubt(&mut self) {
+        self.follower.doubt();
+        self.publish();
+    }
+
+    /// Replaces what tokens must say.
+    pub(crate) fn agree(&mut self, terms: Terms) {
+        self.trust = Trust { terms: Arc::new(terms), version: self.trust.version + 1, ..self.trust.clone() };
         self.publish();
     }
 
     fn publish(&self) {
-        self.shared.state.store(Arc::new(State { revoked: self.revoked.clone(), ring: Arc::clone(&self.ring) }));
-        self.cursor.send_replace(self.revoked.cursor());
+        let revoked = self.follower.revoked().clone();
+        let cursor = revoked.cursor();
+        let state = State { revoked, freshness: self.follower.freshness(), trust: Some(self.trust.clone()) };
+        self.shared.state.store(Arc::new(state));
+        self.shared.prove(cursor);
+        // Whoever waits for an entry isn't woken by a lease.
+        self.shared.cursor.send_if_modified(|known| std::mem::replace(known, cursor) != cursor);
     }
 }
 

@@ -24,24 +24,26 @@ impl Known {
         Self { key, tokens: Cache::new(TOKENS) }
     }
 
-    /// The token of a text, verified before or now. One verified with another ring is verified again.
+    /// The token of a text, verified before or now. One verified under another version of what is trusted is verified
+    /// again.
     pub(crate) fn get_or(
         &self,
         text: &str,
         ring: &KeyRing,
+        version: u64,
         verify: impl FnOnce() -> Result<Authentic, Invalid>,
     ) -> Result<Arc<Authentic>, Invalid> {
         if !worth_it(ring) {
             return verify().map(Arc::new);
         }
         let hash = self.hash(text);
-        if let Some((version, token)) = self.tokens.get(&hash)
-            && version == ring.version()
+        if let Some((verified_under, token)) = self.tokens.get(&hash)
+            && verified_under == version
         {
             return Ok(token);
         }
         let token = Arc::new(verify()?);
-        self.tokens.insert(hash, (ring.version(), Arc::clone(&token)));
+        self.tokens.insert(hash, (version, Arc::clone(&token)));
         Ok(token)
     }
 

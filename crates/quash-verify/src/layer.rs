@@ -42,7 +42,7 @@ impl<F> GuardLayer<F> {
     }
 }
 
-impl<S, F: Clone> tower::Layer<S> for GuardLayer<F> {
+impl<S, F: Clone> tower_layer::Layer<S> for GuardLayer<F> {
     type Service = Guarded<S, F>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -50,9 +50,9 @@ impl<S, F: Clone> tower::Layer<S> for GuardLayer<F> {
     }
 }
 
-impl<S, F, In, Out> tower::Service<Request<In>> for Guarded<S, F>
+impl<S, F, In, Out> tower_service::Service<Request<In>> for Guarded<S, F>
 where
-    S: tower::Service<Request<In>, Response = Response<Out>> + Clone + Send + 'static,
+    S: tower_service::Service<Request<In>, Response = Response<Out>> + Clone + Send + 'static,
     S::Future: Send,
     F: Fn(Barred, &http::HeaderMap) -> Response<Out> + Clone + Send + 'static,
     In: Send + 'static,

@@ -154,6 +154,23 @@ impl Follower {
         self.settle()
     }
 
+    /// From now on leases hold for `term`, as the issuer says with each of them. Those that count already hold as long
+    /// as they did.
+    pub fn hold_for(&mut self, new: Duration) {
+        if let Standing::Tenant { term, .. } = &mut self.standing {
+            *term = new;
+        }
+    }
+
+    /// Something came that can't be read, so nobody knows what it would have revoked: no lease of before counts. What is
+    /// known stays known.
+    pub fn doubt(&mut self) {
+        if let Standing::Tenant { fresh_until, unreached, .. } = &mut self.standing {
+            *fresh_until = None;
+            unreached.clear();
+        }
+    }
+
     /// Lets those leases count whose head is reached.
     fn settle(&mut self) -> Result<(), Astray> {
         let (cursor, chain) = (self.revoked.cursor(), self.revoked.chain());
@@ -166,7 +183,7 @@ impl Follower {
             let is_of_this_log = lease.head != cursor || lease.chain == chain;
             forked |= !is_of_this_log;
             if is_of_this_log && lease.head.epoch() == cursor.epoch() {
-                *fresh_until = (*fresh_until).max(Some(lease.sent_at + *term));
+                *fresh_until = (*fresh_until).max(Some(lease.sent_at.saturating_add(*term)));
             }
             false
         });
@@ -251,6 +268,21 @@ mod tests {
         assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)));
         follower.replace(Revoked::empty(Seq::start_of(2).next(), [7; 32])).expect("a later epoch");
         assert_eq!(follower.freshness(), Freshness::Never);
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_what_leases_have_proven() {
+        let (entries, mut follower) = (log(2), tenant());
+        follower.follow(&entries[..1]).expect("in order");
+        follower.grant(lease(5, entries[0].seq, &entries[0])).expect("a lease");
+        follower.grant(lease(6, entries[0].seq, &entries[1])).expect("a lease ahead");
+        follower.doubt();
+        assert_eq!(follower.freshness(), Freshness::Never);
+        follower.follow(&entries).expect("in order");
+        assert_eq!(follower.freshness(), Freshness::Never, "a lease of before doesn't count, whenever it is reached");
+        follower.hold_for(Duration::MAX);
+        follower.grant(lease(7, entries[1].seq, &entries[1])).expect("a new lease");
+        assert_eq!(follower.freshness(), Freshness::Until(Duration::MAX), "and a term without end is no fault");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::Error as _;
@@ -14,7 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::revoked::{Remembered, Revoked};
 use crate::model::{
-    Actor, Chain, ClaimNames, Entry, ForeignTokens, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy, UserIdField,
+    Actor, Chain, ClaimNames, Entry, ForeignTokens, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy,
+    UserIdField, UserIdType,
 };
 use crate::token::{Algorithm, KeyFault, TokenType, VerifyingKey};
 
@@ -34,8 +35,19 @@ pub struct FeedPolicy {
     jti_claim: String,
     user_id_claim: String,
     user_id_field: String,
+    #[serde(default)]
+    user_id_form: UserIdForm,
     accepted: Vec<String>,
     secrets: Vec<SecretCheck>,
+}
+
+/// How the claim is written that says whose a token is.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum UserIdForm {
+    #[default]
+    Text,
+    Integer,
 }
 
 /// What tells whether a secret is the one that tokens are signed with, and what they call it.
@@ -56,8 +68,12 @@ pub struct Snapshot {
     /// The hash over it.
     chain: Bytes<32>,
     /// Number, kind, scope, and the second in which it was committed.
-    entries: Vec<(u64, u8, Bytes<16>, i64)>,
+    entries: Vec<Row>,
+    /// A hash over what is revoked. The chain doesn't tell whether a snapshot is whole: what has been forgotten is in it, too.
+    digest: Bytes<32>,
 }
+
+type Row = (u64, u8, Bytes<16>, i64);
 
 /// The next entries of the log, and where it ends with them.
 #[derive(Clone, Serialize, Deserialize)]
@@ -152,6 +168,10 @@ impl FeedPolicy {
             jti_claim: names.jti.clone(),
             user_id_claim: names.user_id.clone(),
             user_id_field: names.user_id_field.as_str().into(),
+            user_id_form: match names.user_id_type {
+                UserIdType::Text => UserIdForm::Text,
+                UserIdType::Integer => UserIdForm::Integer,
+            },
             accepted: policy.accepted.iter().map(|accepted| accepted.as_str().into()).collect(),
             secrets: keys.filter_map(check).collect(),
         }
@@ -176,6 +196,10 @@ impl FeedPolicy {
             jti: self.jti_claim.clone(),
             user_id: self.user_id_claim.clone(),
             user_id_field: self.user_id_field()?,
+            user_id_type: match self.user_id_form {
+                UserIdForm::Text => UserIdType::Text,
+                UserIdForm::Integer => UserIdType::Integer,
+            },
             ..ClaimNames::default()
         };
         Ok(TokenPolicy {
@@ -196,6 +220,16 @@ impl FeedPolicy {
     /// A word in it isn't known here.
     pub fn scopes(&self) -> Result<ScopeHasher, FrameFault> {
         Ok(ScopeHasher::ours(self.scope_key.0).of_user_ids(self.user_id_field()?))
+    }
+
+    /// Whether both turn scopes into the same keys. Within one log they always do.
+    pub fn hashes_as(&self, other: &Self) -> bool {
+        self.scope_key == other.scope_key && self.user_id_field == other.user_id_field
+    }
+
+    /// Whether tokens may be signed with a secret, so that a verifier needs it.
+    pub fn names_secrets(&self) -> bool {
+        !self.secrets.is_empty()
     }
 
     /// The key that a secret is, under the name that tokens call it by; `None`: the issuer doesn't sign with it.
@@ -222,14 +256,19 @@ impl Snapshot {
     /// Everything that a log remembers which ends at `cursor` with the hash `chain`.
     pub fn new(policy: FeedPolicy, cursor: Cursor, chain: &Chain, entries: &[Entry]) -> Self {
         let row = |entry: &Entry| (entry.seq.as_u64(), entry.kind.as_u8(), Bytes(entry.key.0), entry.at.as_secs());
-        Self { policy, cursor, chain: Bytes(*chain), entries: entries.iter().map(row).collect() }
+        let entries: Vec<Row> = entries.iter().map(row).collect();
+        let digest = Bytes(digest(&policy, &cursor, chain, &entries));
+        Self { policy, cursor, chain: Bytes(*chain), entries, digest }
     }
 
     /// The set that it is.
     ///
     /// # Errors
-    /// An entry is of a kind that isn't known here.
+    /// It isn't what was sent, or an entry is of a kind that isn't known here.
     pub fn revoked(&self) -> Result<Revoked, FrameFault> {
+        if digest(&self.policy, &self.cursor, &self.chain.0, &self.entries) != self.digest.0 {
+            return Err(FrameFault::Malformed);
+        }
         let mut set = Revoked::empty(self.cursor.seq, self.chain.0);
         for &(seq, kind, key, at) in &self.entries {
             let kind = ScopeKind::from_u8(kind).ok_or(FrameFault::UnknownKind(kind))?;
@@ -241,6 +280,23 @@ impl Snapshot {
         }
         Ok(set)
     }
+}
+
+/// The hash over all that decides on what is revoked: how scopes are hashed, which are, and up to where.
+fn digest(policy: &FeedPolicy, cursor: &Cursor, chain: &Chain, entries: &[Row]) -> [u8; 32] {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(&policy.scope_key.0);
+    hash.update(&cursor.seq.as_u64().to_be_bytes());
+    hash.update(chain);
+    for (seq, kind, key, at) in entries {
+        hash.update(&seq.to_be_bytes());
+        hash.update(&[*kind]);
+        hash.update(&key.0);
+        hash.update(&at.to_be_bytes());
+    }
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hash.finish().as_ref());
+    digest
 }
 
 impl Frame {
@@ -294,6 +350,11 @@ impl LeaseGrant {
     /// The hash over the log up to there.
     pub fn chain(&self) -> Chain {
         self.chain.0
+    }
+
+    /// For how long it holds, from when it was asked for.
+    pub fn term(&self) -> Duration {
+        Duration::from_millis(self.term_ms)
     }
 }
 
@@ -429,6 +490,22 @@ mod tests {
         assert_eq!((set.cursor(), set.chain(), set.len()), (entry.seq, entry.chain, 1));
         assert!(key.has_given(&read.cursor));
         assert!(read.policy == policy());
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_what_was_sent_is_not_taken() {
+        let (entry, key) = (entry(), CursorKey::new(&[5; 32]));
+        let snapshot = Snapshot::new(policy(), key.cursor(entry.seq), &entry.chain, std::slice::from_ref(&entry));
+        let mut bent = snapshot.clone();
+        bent.entries[0].2.0[0] ^= 1;
+        let mut short = snapshot.clone();
+        short.entries.clear();
+        let mut hashed_otherwise = snapshot.clone();
+        hashed_otherwise.policy.scope_key.0[0] ^= 1;
+        for odd in [bent, short, hashed_otherwise] {
+            assert_eq!(odd.revoked().map(|set| set.len()), Err(FrameFault::Malformed));
+        }
+        assert_eq!(snapshot.revoked().map(|set| set.len()), Ok(1));
     }
 
     #[test]

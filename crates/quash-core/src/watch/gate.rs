@@ -33,15 +33,31 @@ pub fn admit(
     revoked: &Revoked,
     now: Timestamp,
 ) -> Result<Live, Verdict> {
-    token.check(purposes, policy, now).map_err(Verdict::Refused)?;
-    let minted = token.minted().map_err(|invalid| Verdict::Refused(invalid.into()))?;
-    if revoked.covers(minted, token.scopes()) {
-        return Err(Verdict::Refused(Refusal::TokenRevoked(None)));
-    }
-    match minted {
+    match holds(&token, purposes, policy, revoked, now).map_err(Verdict::Refused)? {
         Minted::At(rsq) if rsq > revoked.cursor() => Err(Verdict::Behind { rsq }),
         Minted::At(_) | Minted::In(_) => Ok(Live(token)),
     }
+}
+
+/// As [`admit`], where somebody else vouches for what the set may lack, or nobody does and that is accepted. What the
+/// set knows holds all the same.
+///
+/// # Errors
+/// It doesn't hold, or it is revoked.
+pub fn admit_unvouched(
+    token: Arc<Authentic>,
+    purposes: &[TokenType],
+    policy: &TokenPolicy,
+    revoked: &Revoked,
+    now: Timestamp,
+) -> Result<Live, Refusal> {
+    holds(&token, purposes, policy, revoked, now).map(|_| Live(token))
+}
+
+fn holds(token: &Authentic, purposes: &[TokenType], policy: &TokenPolicy, revoked: &Revoked, now: Timestamp) -> Result<Minted, Refusal> {
+    token.check(purposes, policy, now)?;
+    let minted = token.minted()?;
+    if revoked.covers(minted, token.scopes()) { Err(Refusal::TokenRevoked(None)) } else { Ok(minted) }
 }
 
 impl Live {
@@ -53,5 +69,10 @@ impl Live {
     /// The token as it was verified.
     pub fn authentic(&self) -> &Authentic {
         &self.0
+    }
+
+    /// The token as it was verified, to be asked about again: being live is true for a moment.
+    pub fn to_authentic(&self) -> Arc<Authentic> {
+        Arc::clone(&self.0)
     }
 }

@@ -11,5 +11,5 @@ pub mod frame;
 mod follower;
 
 pub use follower::{Astray, Follower, Freshness, Lease};
-pub use gate::{Live, Verdict, admit};
+pub use gate::{Live, Verdict, admit, admit_unvouched};
 pub use revoked::Revoked;

@@ -1,0 +1,129 @@
+//! A token that was let in, and what it says in the form that an application wants.
+
+use std::fmt;
+use std::sync::Arc;
+
+use quash_core::model::{ClaimNames, SessionId};
+use quash_core::token::Audience;
+use quash_core::watch::Live;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::shared::Terms;
+
+/// A token that was let in a moment ago.
+#[derive(Clone)]
+pub struct Accepted {
+    live: Live,
+    terms: Arc<Terms>,
+}
+
+/// What every token says, and all else beside it: for applications without a type of their own.
+#[derive(Clone, PartialEq, Debug, Deserialize)]
+pub struct Claims {
+    /// Whose it is.
+    pub user_id: TextOrNumber,
+    /// Its id.
+    pub jti: String,
+    /// When it stops to hold, in seconds since 1970.
+    pub exp: i64,
+    /// When it was minted, in seconds since 1970.
+    pub iat: i64,
+    /// Its session.
+    pub sid: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// A subject as it is written: a site may want its numbers as numbers.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum TextOrNumber {
+    /// As a text.
+    Text(String),
+    /// As a number.
+    Number(u64),
+}
+
+impl Accepted {
+    pub(crate) fn new(live: Live, terms: Arc<Terms>) -> Self {
+        Self { live, terms }
+    }
+
+    /// The proof that a guard has asked.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    pub(crate) fn into_live(self) -> Live {
+        self.live
+    }
+
+    /// Whose it is; there in every token that was let in.
+    pub fn user_id(&self) -> &str {
+        self.live.claims().user_id.as_deref().unwrap_or_default()
+    }
+
+    /// Its session; `None`: another issuer's.
+    pub fn session(&self) -> Option<SessionId> {
+        self.live.claims().sid
+    }
+
+    /// What it says, in an application's own type. A claim that the issuer has renamed is there under both names.
+    ///
+    /// # Errors
+    /// It doesn't say what the type needs.
+    pub fn claims<C: DeserializeOwned>(&self) -> Result<C, serde_json::Error> {
+        let names = &self.terms.policy.names;
+        let json = self.live.claims().to_json(names);
+        let usual = ClaimNames::default();
+        let renamed = [(&usual.user_id, &names.user_id), (&usual.jti, &names.jti), (&usual.token_type, &names.token_type)];
+        if renamed.iter().all(|(usual, actual)| usual == actual) {
+            return serde_json::from_slice(&json);
+        }
+        let mut claims: Map<String, Value> = serde_json::from_slice(&json)?;
+        for (usual, actual) in renamed {
+            if let Some(value) = claims.get(actual).filter(|_| !claims.contains_key(usual)).cloned() {
+                claims.insert(usual.clone(), value);
+            }
+        }
+        serde_json::from_value(Value::Object(claims))
+    }
+
+    /// Whether a claim has this value, or is a list in which it stands.
+    pub fn says(&self, name: &str, value: &Value) -> bool {
+        let claims = self.live.claims();
+        let is_text = |text: Option<&str>| text.is_some() && text == value.as_str();
+        match name {
+            "iss" => is_text(claims.iss.as_deref()),
+            "aud" => claims.aud.iter().flat_map(Audience::each).any(|audience| is_text(Some(audience))),
+            _ if name == self.terms.policy.names.user_id => is_text(claims.user_id.as_deref()),
+            _ => claims
+                .custom
+                .iter()
+                .any(|(other, found)| other == name && (found == value || found.as_array().is_some_and(|list| list.contains(value)))),
+        }
+    }
+
+    pub(crate) fn names(&self) -> &ClaimNames {
+        &self.terms.policy.names
+    }
+}
+
+impl fmt::Debug for Accepted {
+    /// Without what it says.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accepted").field("session", &self.session()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for TextOrNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => text.fmt(f),
+            Self::Number(number) => number.fmt(f),
+        }
+    }
+}

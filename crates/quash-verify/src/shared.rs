@@ -1,0 +1,180 @@
+//! What a guard and a verifier look at: one immutable value, replaced whole, and the check itself. Who builds the next
+//! value is told in `keeper.rs`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, Seq, TokenPolicy};
+use quash_core::token::{Authentic, KeyRing, TokenType, authenticate};
+use quash_core::watch::{Freshness, Live, Revoked, Verdict, admit, admit_unvouched};
+use tokio::sync::{Notify, watch};
+
+use crate::accepted::Accepted;
+use crate::guard::{Denied, Looked, MoreKeys};
+use crate::known::Known;
+
+/// Everything a check looks at, replaced whole.
+pub(crate) struct State {
+    pub(crate) revoked: Revoked,
+    pub(crate) freshness: Freshness,
+    /// What only changes now and then; `None`: nothing is known yet.
+    pub(crate) trust: Option<Trust>,
+}
+
+/// Whose tokens are believed, and what they must say.
+#[derive(Clone)]
+pub(crate) struct Trust {
+    pub(crate) ring: Arc<KeyRing>,
+    pub(crate) terms: Arc<Terms>,
+    /// How often either has changed: a token that was verified under another is verified again.
+    pub(crate) version: u64,
+}
+
+/// What tokens must say.
+#[derive(Clone)]
+pub(crate) struct Terms {
+    pub(crate) policy: TokenPolicy,
+    pub(crate) scopes: ScopeHasher,
+}
+
+/// What the guard, its keeper and whoever feeds it share.
+pub(crate) struct Shared {
+    pub(crate) state: ArcSwap<State>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The newest number that is known here, for whoever waits for one.
+    pub(crate) cursor: watch::Sender<Seq>,
+    /// The newest number that is known to exist: a token or a lease has named it.
+    pub(crate) proven: watch::Sender<Seq>,
+    /// Somebody waits for a number that isn't known here.
+    pub(crate) poked: Notify,
+    known: Known,
+    more_keys: Option<Arc<dyn MoreKeys>>,
+}
+
+/// What a token must be for.
+#[derive(Clone, Copy)]
+pub(crate) enum Purposes<'a> {
+    /// What the issuer says opens doors.
+    Accepted,
+    /// One of these.
+    These(&'a [TokenType]),
+}
+
+/// Why a token isn't let in at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Doubt {
+    /// It is refused.
+    Refused(Refusal),
+    /// It was minted after a revocation that isn't known here.
+    Behind { rsq: Seq },
+    /// Nobody can vouch here that nothing is missing.
+    Stale,
+    /// Nothing is known here yet.
+    Boot,
+}
+
+impl Shared {
+    pub(crate) fn new(clock: Arc<dyn Clock>, cache_key: [u8; 16], more_keys: Option<Arc<dyn MoreKeys>>, state: State) -> Self {
+        let (cursor, proven) = (watch::Sender::new(state.revoked.cursor()), watch::Sender::new(state.revoked.cursor()));
+        let known = Known::new(cache_key);
+        Self { state: ArcSwap::from_pointee(state), clock, cursor, proven, poked: Notify::new(), known, more_keys }
+    }
+
+    /// Checks a token with what is known now. The state is loaded once, and the clocks are read afterwards, so that a
+    /// pause in between can only make the token look older, and what is known staler.
+    pub(crate) fn judge(&self, text: &str, purposes: Purposes<'_>) -> Result<Accepted, Doubt> {
+        let state = self.state.load();
+        let trust = state.trust.as_ref().ok_or(Doubt::Boot)?;
+        let token = self.authenticate_or_recall(text, trust).map_err(|invalid| Doubt::Refused(invalid.into()))?;
+        self.admit(token, purposes, &state, trust)
+    }
+
+    /// As [`Shared::judge`], for a token that was verified before.
+    pub(crate) fn judge_again(&self, token: Arc<Authentic>) -> Result<Accepted, Doubt> {
+        let state = self.state.load();
+        let trust = state.trust.as_ref().ok_or(Doubt::Boot)?;
+        self.admit(token, Purposes::Accepted, &state, trust)
+    }
+
+    /// What is known holds first, in every state; then it is asked whether that is all.
+    fn admit(&self, token: Arc<Authentic>, purposes: Purposes<'_>, state: &State, trust: &Trust) -> Result<Accepted, Doubt> {
+        let policy = &trust.terms.policy;
+        let live = admit(token, purposes.under(policy), policy, &state.revoked, self.clock.now()).map_err(|verdict| match verdict {
+            Verdict::Refused(refusal) => Doubt::Refused(refusal),
+            Verdict::Behind { rsq } => Doubt::Behind { rsq },
+        })?;
+        match state.freshness {
+            Freshness::Always => Ok(Accepted::new(live, Arc::clone(&trust.terms))),
+            bounded if bounded.holds(self.clock.uptime()) => Ok(Accepted::new(live, Arc::clone(&trust.terms))),
+            Freshness::Until(_) | Freshness::Never => Err(Doubt::Stale),
+        }
+    }
+
+    /// Checks a token with what is known now, where that needn't be all.
+    pub(crate) fn judge_unvouched(&self, text: &str) -> Result<Accepted, Denied> {
+        let state = self.state.load();
+        let trust = state.trust.as_ref().ok_or(Denied::Stale)?;
+        let token = self.authenticate_or_recall(text, trust).map_err(|invalid| Denied::Refused(invalid.into()))?;
+        let policy = &trust.terms.policy;
+        let live = admit_unvouched(token, &policy.accepted, policy, &state.revoked, self.clock.now()).map_err(Denied::Refused)?;
+        Ok(Accepted::new(live, Arc::clone(&trust.terms)))
+    }
+
+    /// Checks a token as far as the set tells. Whether that can be vouched for isn't asked.
+    pub(crate) fn judge_known(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
+        let state = self.state.load();
+        let trust = state.trust.as_ref().ok_or(Verdict::Refused(Invalid::Key.into()))?;
+        let token = self.authenticate_or_recall(text, trust).map_err(|invalid| Verdict::Refused(invalid.into()))?;
+        admit(token, purposes, &trust.terms.policy, &state.revoked, self.clock.now())
+    }
+
+    /// Verifies a signature, and remembers nothing of it.
+    pub(crate) fn authenticate(&self, text: &str) -> Result<Authentic, Invalid> {
+        let state = self.state.load();
+        let Trust { ring, terms, .. } = state.trust.as_ref().ok_or(Invalid::Key)?;
+        authenticate(text, ring, &terms.policy.names, &terms.scopes)
+    }
+
+    /// Waits until the entry `seq` is known.
+    pub(crate) async fn caught_up(&self, seq: Seq, within: Duration) -> Result<(), Denied> {
+        let mut cursor = self.cursor.subscribe();
+        match tokio::time::timeout(within, cursor.wait_for(|cursor| *cursor >= seq)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Denied::Stale),
+        }
+    }
+
+    /// Tells whoever feeds this that the entry `seq` exists.
+    pub(crate) fn prove(&self, seq: Seq) {
+        self.proven.send_if_modified(|proven| {
+            let is_newer = seq > *proven;
+            *proven = seq.max(*proven);
+            is_newer
+        });
+    }
+
+    pub(crate) async fn look_for_keys(&self) -> Result<(), Denied> {
+        match &self.more_keys {
+            None => Err(Denied::Refused(Invalid::Key.into())),
+            Some(more) => match more.look().await {
+                Looked::Done => Ok(()),
+                Looked::Away => Err(Denied::KeysAway),
+            },
+        }
+    }
+
+    fn authenticate_or_recall(&self, text: &str, trust: &Trust) -> Result<Arc<Authentic>, Invalid> {
+        let Trust { ring, terms, version } = trust;
+        self.known.get_or(text, ring, *version, || authenticate(text, ring, &terms.policy.names, &terms.scopes))
+    }
+}
+
+impl Purposes<'_> {
+    fn under<'a>(&'a self, policy: &'a TokenPolicy) -> &'a [TokenType] {
+        match self {
+            Self::Accepted => &policy.accepted,
+            Self::These(purposes) => purposes,
+        }
+    }
+}
