@@ -17,6 +17,7 @@ use tower::ServiceExt;
 use support::{Call, Plan, World, subject};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
+const NONCE: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 const T: Duration = Duration::from_secs(10);
 
 /// A verifier's credential.
@@ -32,7 +33,7 @@ async fn snapshot(world: &World, secret: &str) -> Snapshot {
 }
 
 fn lease_path(cursor: &Cursor, instance: u8, policy: &str) -> String {
-    format!("/v1/feed/lease?cursor={cursor}&instance={}&policy={policy}", format!("{instance:02x}").repeat(16))
+    format!("/v1/feed/lease?cursor={cursor}&instance={}&nonce={NONCE}&policy={policy}", format!("{instance:02x}").repeat(16))
 }
 
 async fn lease(world: &World, secret: &str, cursor: &Cursor, instance: u8) -> LeaseGrant {
@@ -145,7 +146,7 @@ async fn a_verifier_follows_from_a_snapshot_on_and_refuses_what_has_ended() {
     assert!(!covers(&follower, &noor.access));
     // A lease counts from when it was asked for.
     let grant = lease(&world, &secret, &frame.cursor, 1).await;
-    let asked = Lease { sent_at: T, cursor: frame.cursor.seq(), head: grant.cursor.seq(), chain: grant.chain() };
+    let asked = Lease { sent_at: T, cursor: frame.cursor.seq(), head: grant.cursor().seq(), chain: grant.chain() };
     follower.grant(asked).expect("of this log");
     assert_eq!(follower.freshness(), Freshness::Until(T + T));
     // And what a verifier learns by entries it would learn by a snapshot.
@@ -213,7 +214,7 @@ async fn a_place_that_is_none_of_this_log_needs_a_snapshot() {
         assert_eq!((wrong.status, wrong.json()["errors"]["after"].is_array()), (400, true), "{path}: {wrong}");
     }
     for instance in ["", "0", &"0".repeat(31), &"0".repeat(33), &"G".repeat(32), &"A".repeat(32), &"\u{e9}".repeat(16)] {
-        let path = format!("/v1/feed/lease?cursor={here}&policy=deny&instance={}", form_urlencoded(instance));
+        let path = format!("/v1/feed/lease?cursor={here}&nonce={NONCE}&policy=deny&instance={}", form_urlencoded(instance));
         assert_eq!(world.send(Call::get(&path).bearer(&secret)).await.status, 400, "{instance}");
     }
     let path = lease_path(&here, 1, "perhaps");

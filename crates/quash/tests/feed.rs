@@ -24,7 +24,7 @@ fn start() -> (Server, String) {
 fn lease(server: &Server, secret: &str, instance: &str) {
     let snapshot = server.get("/v1/feed/snapshot", Some(secret)).body;
     let cursor = snapshot["cursor"].as_str().expect("a cursor");
-    let path = format!("/v1/feed/lease?cursor={cursor}&instance={}&policy=deny", instance.repeat(16));
+    let path = format!("/v1/feed/lease?cursor={cursor}&instance={}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny", instance.repeat(16));
     assert_eq!(server.get(&path, Some(secret)).status, 200);
 }
 

@@ -104,6 +104,15 @@ impl Follower {
         }
     }
 
+    /// Since when a lease shows entries that haven't come: what should have brought them may have lost them, and must be
+    /// begun anew.
+    pub fn missing_since(&self) -> Option<Duration> {
+        match &self.standing {
+            Standing::Holder => None,
+            Standing::Tenant { unreached, .. } => unreached.iter().map(|lease| lease.sent_at).min(),
+        }
+    }
+
     /// Adds the next entries of the log. Those it knows already are passed over.
     ///
     /// # Errors
@@ -237,7 +246,9 @@ mod tests {
         follower.grant(lease(5, Seq::start_of(1), &entries[1])).expect("a lease ahead");
         follower.follow(&entries[..1]).expect("in order");
         assert_eq!(follower.freshness(), Freshness::Never, "its head isn't reached");
+        assert_eq!(follower.missing_since(), Some(Duration::from_secs(5)));
         follower.follow(&entries[..2]).expect("one known, one new");
+        assert_eq!(follower.missing_since(), None);
         assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)));
         follower.grant(lease(3, Seq::start_of(1), &entries[0])).expect("a late answer");
         assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)), "an older one takes nothing away");

@@ -24,7 +24,22 @@ pub const VERSION: u32 = 1;
 
 /// What a verifier must know of an issuer before it decides on anything.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Told<PolicySaid>", into = "Told<PolicySaid>")]
 pub struct FeedPolicy {
+    said: PolicySaid,
+}
+
+/// Something with a hash over its own text: what decides on how long a verifier may vouch for what it knows must come as it
+/// was sent, whatever carried it.
+#[derive(Serialize, Deserialize)]
+struct Told<T> {
+    #[serde(flatten)]
+    said: T,
+    digest: Bytes<32>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct PolicySaid {
     version: u32,
     scope_key: Bytes<16>,
     term_ms: u64,
@@ -106,15 +121,24 @@ pub struct Wanted {
 
 /// The answer to a verifier that asks for a lease.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Told<GrantSaid>", into = "Told<GrantSaid>")]
 pub struct LeaseGrant {
-    /// Where the log ended after the request had arrived.
-    pub cursor: Cursor,
-    chain: Bytes<32>,
-    /// For how long it holds, from when it was asked for, in milliseconds.
-    pub term_ms: u64,
-    /// The issuer's clock, in milliseconds since 1970. Nothing hangs on it; it is for people.
-    pub server_time: i64,
+    said: GrantSaid,
 }
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct GrantSaid {
+    nonce: LeaseNonce,
+    cursor: Cursor,
+    chain: Bytes<32>,
+    term_ms: u64,
+    server_time: i64,
+}
+
+/// What tells which request an answer is to: a verifier draws one for each. An answer that was under way twice, or was meant
+/// for somebody else, proves nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaseNonce(pub [u8; 16]);
 
 /// A place in the log, with the proof that the issuer has given it out: `<seq>.<mac>`.
 #[derive(Clone, PartialEq, Eq)]
@@ -157,7 +181,7 @@ impl FeedPolicy {
             Some(SecretCheck { kid: key.kid().as_str().into(), alg: key.algorithm().as_str().into(), check })
         };
         let names = &policy.names;
-        Self {
+        let said = PolicySaid {
             version: VERSION,
             scope_key: Bytes(scope_key),
             term_ms: millis(term),
@@ -174,12 +198,13 @@ impl FeedPolicy {
             },
             accepted: policy.accepted.iter().map(|accepted| accepted.as_str().into()).collect(),
             secrets: keys.filter_map(check).collect(),
-        }
+        };
+        Self { said }
     }
 
     /// How long a lease holds.
     pub fn term(&self) -> Duration {
-        Duration::from_millis(self.term_ms)
+        Duration::from_millis(self.said.term_ms)
     }
 
     /// What tokens must say to a verifier that takes those for one of `audience`; empty: whatever they are for.
@@ -187,26 +212,26 @@ impl FeedPolicy {
     /// # Errors
     /// A word in it isn't known here.
     pub fn tokens(&self, audience: Vec<String>) -> Result<TokenPolicy, FrameFault> {
-        if self.version != VERSION {
-            return Err(FrameFault::Version(self.version));
+        if self.said.version != VERSION {
+            return Err(FrameFault::Version(self.said.version));
         }
-        let accepted = self.accepted.iter().map(|word| TokenType::parse(word).ok_or(FrameFault::UnknownWord));
+        let accepted = self.said.accepted.iter().map(|word| TokenType::parse(word).ok_or(FrameFault::UnknownWord));
         let names = ClaimNames {
-            token_type: self.token_type_claim.clone(),
-            jti: self.jti_claim.clone(),
-            user_id: self.user_id_claim.clone(),
+            token_type: self.said.token_type_claim.clone(),
+            jti: self.said.jti_claim.clone(),
+            user_id: self.said.user_id_claim.clone(),
             user_id_field: self.user_id_field()?,
-            user_id_type: match self.user_id_form {
+            user_id_type: match self.said.user_id_form {
                 UserIdForm::Text => UserIdType::Text,
                 UserIdForm::Integer => UserIdType::Integer,
             },
             ..ClaimNames::default()
         };
         Ok(TokenPolicy {
-            issuer: self.issuer.clone(),
+            issuer: self.said.issuer.clone(),
             audience,
-            leeway: Duration::from_millis(self.leeway_ms),
-            longest_lifetime_ever: Duration::from_millis(self.longest_lifetime_ms),
+            leeway: Duration::from_millis(self.said.leeway_ms),
+            longest_lifetime_ever: Duration::from_millis(self.said.longest_lifetime_ms),
             names,
             accepted: accepted.collect::<Result<_, _>>()?,
             foreign: ForeignTokens::Reject,
@@ -219,17 +244,17 @@ impl FeedPolicy {
     /// # Errors
     /// A word in it isn't known here.
     pub fn scopes(&self) -> Result<ScopeHasher, FrameFault> {
-        Ok(ScopeHasher::ours(self.scope_key.0).of_user_ids(self.user_id_field()?))
+        Ok(ScopeHasher::ours(self.said.scope_key.0).of_user_ids(self.user_id_field()?))
     }
 
     /// Whether both turn scopes into the same keys. Within one log they always do.
     pub fn hashes_as(&self, other: &Self) -> bool {
-        self.scope_key == other.scope_key && self.user_id_field == other.user_id_field
+        self.said.scope_key == other.said.scope_key && self.said.user_id_field == other.said.user_id_field
     }
 
     /// Whether tokens may be signed with a secret, so that a verifier needs it.
     pub fn names_secrets(&self) -> bool {
-        !self.secrets.is_empty()
+        !self.said.secrets.is_empty()
     }
 
     /// The key that a secret is, under the name that tokens call it by; `None`: the issuer doesn't sign with it.
@@ -237,7 +262,7 @@ impl FeedPolicy {
     /// # Errors
     /// The secret can't be used.
     pub fn secret(&self, secret: &[u8]) -> Result<Option<VerifyingKey>, KeyFault> {
-        for known in &self.secrets {
+        for known in &self.said.secrets {
             let (Some(algorithm), Ok(kid)) = (Algorithm::parse(&known.alg), Kid::parse(&known.kid)) else { continue };
             let key = VerifyingKey::insecure_hmac(algorithm, secret, kid)?;
             if key.is_checked_by(&known.check.0) {
@@ -248,7 +273,7 @@ impl FeedPolicy {
     }
 
     fn user_id_field(&self) -> Result<UserIdField, FrameFault> {
-        UserIdField::parse(&self.user_id_field).ok_or(FrameFault::UnknownWord)
+        UserIdField::parse(&self.said.user_id_field).ok_or(FrameFault::UnknownWord)
     }
 }
 
@@ -282,11 +307,11 @@ impl Snapshot {
     }
 }
 
-/// The hash over all that decides on what is revoked: how scopes are hashed, which are, and up to where.
+/// The hash over a snapshot: what the policy says, what is revoked, and up to where.
 fn digest(policy: &FeedPolicy, cursor: &Cursor, chain: &Chain, entries: &[Row]) -> [u8; 32] {
     let mut hash = digest::Context::new(&digest::SHA256);
-    hash.update(&policy.scope_key.0);
-    hash.update(&cursor.seq.as_u64().to_be_bytes());
+    hash.update(&digest_of(&policy.said).0);
+    hash.update(cursor.to_string().as_bytes());
     hash.update(chain);
     for (seq, kind, key, at) in entries {
         hash.update(&seq.to_be_bytes());
@@ -342,20 +367,102 @@ impl TryFrom<&FrameEntry> for Entry {
 }
 
 impl LeaseGrant {
-    /// A lease of a log that ends at `cursor` with the hash `chain`.
-    pub fn new(cursor: Cursor, chain: &Chain, term: Duration, server_time: Timestamp) -> Self {
-        Self { cursor, chain: Bytes(*chain), term_ms: millis(term), server_time: server_time.as_millis() }
+    /// The answer to the request with this nonce, about a log that ends at `cursor` with the hash `chain`.
+    pub fn new(nonce: LeaseNonce, cursor: Cursor, chain: &Chain, term: Duration, server_time: Timestamp) -> Self {
+        let server_time = server_time.as_millis();
+        Self { said: GrantSaid { nonce, cursor, chain: Bytes(*chain), term_ms: millis(term), server_time } }
+    }
+
+    /// Which request it is the answer to.
+    pub fn nonce(&self) -> LeaseNonce {
+        self.said.nonce
+    }
+
+    /// Where the log ended after the request had arrived.
+    pub fn cursor(&self) -> &Cursor {
+        &self.said.cursor
     }
 
     /// The hash over the log up to there.
     pub fn chain(&self) -> Chain {
-        self.chain.0
+        self.said.chain.0
     }
 
     /// For how long it holds, from when it was asked for.
     pub fn term(&self) -> Duration {
-        Duration::from_millis(self.term_ms)
+        Duration::from_millis(self.said.term_ms)
     }
+}
+
+impl LeaseNonce {
+    /// The nonce of a text: 22 characters of base64url.
+    ///
+    /// # Errors
+    /// The text has another form.
+    pub fn parse(text: &str) -> Result<Self, FrameFault> {
+        URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(FrameFault::Malformed)
+    }
+}
+
+impl fmt::Display for LeaseNonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl Serialize for LeaseNonce {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LeaseNonce {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Bytes::<16>::deserialize(deserializer).map(|bytes| Self(bytes.0))
+    }
+}
+
+impl From<FeedPolicy> for Told<PolicySaid> {
+    fn from(policy: FeedPolicy) -> Self {
+        Self { digest: digest_of(&policy.said), said: policy.said }
+    }
+}
+
+impl TryFrom<Told<PolicySaid>> for FeedPolicy {
+    type Error = FrameFault;
+
+    fn try_from(told: Told<PolicySaid>) -> Result<Self, FrameFault> {
+        told.whole().map(|said| Self { said })
+    }
+}
+
+impl From<LeaseGrant> for Told<GrantSaid> {
+    fn from(grant: LeaseGrant) -> Self {
+        Self { digest: digest_of(&grant.said), said: grant.said }
+    }
+}
+
+impl TryFrom<Told<GrantSaid>> for LeaseGrant {
+    type Error = FrameFault;
+
+    fn try_from(told: Told<GrantSaid>) -> Result<Self, FrameFault> {
+        told.whole().map(|said| Self { said })
+    }
+}
+
+impl<T: Serialize> Told<T> {
+    fn whole(self) -> Result<T, FrameFault> {
+        if digest_of(&self.said) == self.digest { Ok(self.said) } else { Err(FrameFault::Malformed) }
+    }
+}
+
+/// The hash over something's JSON.
+fn digest_of(said: &impl Serialize) -> Bytes<32> {
+    // Texts, numbers and lists of them: writing them as JSON doesn't fail.
+    let text = serde_json::to_vec(said).unwrap_or_default();
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
+    Bytes(bytes)
 }
 
 impl Cursor {
@@ -453,7 +560,7 @@ impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
 impl fmt::Debug for FeedPolicy {
     /// Without what scopes are hashed with.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FeedPolicy").field("version", &self.version).field("issuer", &self.issuer).finish_non_exhaustive()
+        f.debug_struct("FeedPolicy").field("version", &self.said.version).field("issuer", &self.said.issuer).finish_non_exhaustive()
     }
 }
 
@@ -501,11 +608,38 @@ mod tests {
         let mut short = snapshot.clone();
         short.entries.clear();
         let mut hashed_otherwise = snapshot.clone();
-        hashed_otherwise.policy.scope_key.0[0] ^= 1;
+        hashed_otherwise.policy.said.scope_key.0[0] ^= 1;
         for odd in [bent, short, hashed_otherwise] {
             assert_eq!(odd.revoked().map(|set| set.len()), Err(FrameFault::Malformed));
         }
         assert_eq!(snapshot.revoked().map(|set| set.len()), Ok(1));
+    }
+
+    #[test]
+    fn a_policy_and_a_lease_come_as_they_were_sent_or_not_at_all() {
+        let grant = LeaseGrant::new(
+            LeaseNonce([2; 16]),
+            CursorKey::new(&[5; 32]).cursor(Seq::from_u64(90)),
+            &[1; 32],
+            Duration::from_secs(10),
+            Timestamp::from_secs(1),
+        );
+        for text in [serde_json::to_string(&grant).expect("text"), serde_json::to_string(&policy()).expect("text")] {
+            for place in 0..text.len() {
+                let mut bent = text.clone().into_bytes();
+                bent[place] ^= 1;
+                let is_as_sent = serde_json::from_slice::<LeaseGrant>(&bent).is_ok_and(|read| read == grant)
+                    || serde_json::from_slice::<FeedPolicy>(&bent).is_ok_and(|read| read == policy());
+                let is_taken = serde_json::from_slice::<LeaseGrant>(&bent).is_ok() || serde_json::from_slice::<FeedPolicy>(&bent).is_ok();
+                assert!(is_as_sent || !is_taken, "{place} of {text}");
+            }
+        }
+        let read: LeaseGrant = serde_json::from_str(&serde_json::to_string(&grant).expect("text")).expect("its own text");
+        assert_eq!(
+            (read.nonce(), read.cursor().seq(), read.chain(), read.term()),
+            (LeaseNonce([2; 16]), Seq::from_u64(90), [1; 32], Duration::from_secs(10))
+        );
+        assert_eq!(LeaseNonce::parse(&read.nonce().to_string()), Ok(read.nonce()));
     }
 
     #[test]
@@ -527,7 +661,7 @@ mod tests {
         newer.reason = "because".into();
         assert_eq!(Entry::try_from(&newer), Err(FrameFault::UnknownWord));
         let mut policy = policy();
-        policy.version = 2;
+        policy.said.version = 2;
         assert_eq!(policy.tokens(Vec::new()), Err(FrameFault::Version(2)));
     }
 

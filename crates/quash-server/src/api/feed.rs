@@ -1,5 +1,5 @@
 //! The feed, for verifiers. `GET /v1/feed/snapshot`: everything that the log remembers. `GET /v1/feed?after=`: what comes
-//! after, as server-sent events, or one at a time with `Accept: application/json`. `GET /v1/feed/lease?cursor=&instance=`:
+//! after, as server-sent events, or one at a time with `Accept: application/json`. `GET /v1/feed/lease?cursor=&instance=&nonce=`:
 //! how far the log reaches, as proof. All take a credential of `quash verifier add`, and nothing else.
 //!
 //! A reader has a place and no backlog: what it doesn't take from its socket isn't made.
@@ -16,7 +16,7 @@ use futures_util::stream;
 use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use quash_core::model::{Client, Right};
-use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, Wanted};
+use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, LeaseNonce, Wanted};
 use quash_service::{Binding, Delivery, FeedReader, FeedRefused, InstanceId, LeaseAsked};
 use quash_verify::TokenHeader;
 use serde::Serialize;
@@ -65,12 +65,14 @@ pub(crate) async fn lease(State(door): State<Arc<Door>>, headers: HeaderMap, Raw
         let query = query.as_deref();
         let cursor = cursor(&asked(query, "cursor")?, "cursor")?;
         let number = instance(&asked(query, "instance")?)?;
+        let nonce = LeaseNonce::parse(&asked(query, "nonce")?)
+            .map_err(|_| wrong("nonce", "is 22 characters of base64url, drawn for each request"))?;
         let binding = match asked(query, "policy")?.as_str() {
             "deny" => Binding::Bound,
             "allow" => Binding::NotBound,
             _ => return Err(wrong("policy", "is `deny` where tokens are refused without a lease, else `allow`")),
         };
-        let asked = LeaseAsked { id: InstanceId { name: client.name.to_string(), number }, cursor, binding };
+        let asked = LeaseAsked { id: InstanceId { name: client.name.to_string(), number }, cursor, nonce, binding };
         let grant = door.service.lease(&asked).await.map_err(|refused| refusal(&door, refused))?;
         Ok(json(StatusCode::OK, &grant))
     };

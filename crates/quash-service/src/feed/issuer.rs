@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quash_core::model::Seq;
-use quash_core::watch::frame::{Cursor, CursorKey, FeedPolicy, LeaseGrant, Snapshot};
+use quash_core::watch::frame::{Cursor, CursorKey, FeedPolicy, LeaseGrant, LeaseNonce, Snapshot};
 use tokio::sync::Semaphore;
 
 use super::leases::{Binding, InstanceId, Leases, TooMany};
@@ -29,6 +29,8 @@ pub struct LeaseAsked {
     pub id: InstanceId,
     /// How far it has come.
     pub cursor: Cursor,
+    /// What tells which request the answer is to.
+    pub nonce: LeaseNonce,
     /// Whether it refuses tokens without a lease.
     pub binding: Binding,
 }
@@ -100,7 +102,7 @@ impl Service {
         let head = desk.store.head().await.map_err(Failure::from)?;
         self.placed(&asked.cursor, head.seq).await?;
         desk.feed.leases.confirm(&asked.id, asked.cursor.seq());
-        Ok(LeaseGrant::new(desk.feed.cursors.cursor(head.seq), &head.chain, desk.policy.feed.term, desk.clock.now()))
+        Ok(LeaseGrant::new(asked.nonce, desk.feed.cursors.cursor(head.seq), &head.chain, desk.policy.feed.term, desk.clock.now()))
     }
 
     /// The verifiers that have asked for a lease not long ago.

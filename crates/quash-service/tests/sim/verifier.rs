@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quash_core::model::{Clock, Refusal, Seq, Timestamp, TokenPolicy};
 use quash_core::token::{Authentic, TokenType};
-use quash_core::watch::frame::{Cursor, Frame, LeaseGrant, Snapshot};
+use quash_core::watch::frame::{Cursor, Frame, LeaseGrant, LeaseNonce, Snapshot};
 use quash_core::watch::{Follower, Lease, Verdict, admit};
 use quash_service::{Binding, Delivery, FeedRefused, InstanceId, LeaseAsked};
 use tokio::sync::mpsc;
@@ -46,6 +46,13 @@ enum Message {
     Granted { sent_at: Duration, asked_from: Seq, grant: LeaseGrant },
     Wanted(u64),
     Lost,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let memory = self.memory.lock().expect("no panic");
+        write!(f, "at {:?}: {:?}, {:?}", self.clock.uptime(), memory.cursor, memory.follower)
+    }
 }
 
 impl Verifier {
@@ -120,7 +127,7 @@ impl Verifier {
                 message = messages.recv() => message.unwrap_or(Message::Lost),
                 () = tokio::time::sleep(wait) => {
                     next_lease = self.clock.uptime() + TERM / 3;
-                    if self.memory.lock().expect("no panic").life != life {
+                    if self.memory.lock().expect("no panic").life != life || self.misses_something() {
                         stream.abort();
                         return;
                     }
@@ -146,7 +153,7 @@ impl Verifier {
                 }
             }
             Message::Granted { sent_at, asked_from, grant } => {
-                let lease = Lease { sent_at, cursor: asked_from, head: grant.cursor.seq(), chain: grant.chain() };
+                let lease = Lease { sent_at, cursor: asked_from, head: grant.cursor().seq(), chain: grant.chain() };
                 follower.grant(lease).ok()?;
             }
             Message::Wanted(seq) => {
@@ -161,6 +168,13 @@ impl Verifier {
         Some(())
     }
 
+    /// Whether a lease shows entries that the stream must have lost.
+    fn misses_something(&self) -> bool {
+        let memory = self.memory.lock().expect("no panic");
+        let since = memory.follower.as_ref().and_then(Follower::missing_since);
+        since.is_some_and(|since| since + TERM / 3 < self.clock.uptime())
+    }
+
     fn cursor(&self) -> Option<Cursor> {
         self.memory.lock().expect("no panic").cursor.clone()
     }
@@ -173,13 +187,13 @@ impl Verifier {
         let life = self.memory.lock().expect("no panic").life;
         let id = InstanceId { name: "api".into(), number: [u8::try_from(number).expect("few") * 16 + life; 16] };
         tokio::spawn(async move {
-            let asked = LeaseAsked { id, cursor: cursor.clone(), binding: Binding::Bound };
+            let asked = LeaseAsked { id, cursor: cursor.clone(), nonce: LeaseNonce([0; 16]), binding: Binding::Bound };
             match world.call(number, &chance, async |service| service.lease(&asked).await).await {
                 Some(Ok(grant)) => {
                     let Ok(grant) = serde_json::from_str::<LeaseGrant>(&world.over_the_wire(&grant, &chance)) else { return };
                     for _ in 0..if chance.once_in(10) { 2 } else { 1 } {
                         let _ = send.send(Message::Granted { sent_at, asked_from: cursor.seq(), grant: grant.clone() });
-                        tokio::time::sleep(chance.delay()).await;
+                        tokio::time::sleep(world.delay(&chance)).await;
                     }
                 }
                 Some(Err(FeedRefused::SnapshotRequired)) => {
@@ -195,7 +209,7 @@ impl Verifier {
         if let (Some(Ok(mut reader)), life) = (opened, world.life()) {
             // A connection ends with the process at its other end, and silently where the network swallows everything.
             while let Some(Some(delivery)) = world.while_alive(life, reader.next()).await {
-                tokio::time::sleep(chance.delay()).await;
+                tokio::time::sleep(world.delay(&chance)).await;
                 if world.is_cut(self.number) && !chance.once_in(3) {
                     break;
                 }

@@ -163,14 +163,14 @@ impl World {
 
     /// Asks the issuer something over a verifier's network; `None`: no answer has come.
     pub(crate) async fn call<T>(&self, from: usize, chance: &Chance, ask: impl AsyncFnOnce(Service) -> T) -> Option<T> {
-        tokio::time::sleep(chance.delay()).await;
+        tokio::time::sleep(self.delay(chance)).await;
         let (life, service) = self.issuer.borrow().clone();
         if self.is_cut(from) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             return None;
         }
         let answer = self.while_alive(life, ask(service?)).await?;
-        tokio::time::sleep(chance.delay()).await;
+        tokio::time::sleep(self.delay(chance)).await;
         if self.is_cut(from) || self.faulty(chance, 50) { None } else { Some(answer) }
     }
 
@@ -190,6 +190,11 @@ impl World {
 
     pub(crate) fn is_cut(&self, verifier: usize) -> bool {
         self.cut.lock().expect("no panic")[verifier] > self.time.now()
+    }
+
+    /// How long a message is under way.
+    pub(crate) fn delay(&self, chance: &Chance) -> Duration {
+        if *self.calm.lock().expect("no panic") { chance.millis(8) } else { chance.delay() }
     }
 
     /// Whether something goes wrong that does once in so many times.
@@ -330,7 +335,7 @@ impl World {
         tokio::time::sleep(TERM * 6).await;
         let journal = self.journal.lock().expect("no panic");
         for verifier in &self.verifiers {
-            assert!(verifier.is_fresh(), "verifier {} has not come back", verifier.number);
+            assert!(verifier.is_fresh(), "verifier {} has not come back: {verifier:?}", verifier.number);
             for given in journal.given() {
                 let said = verifier.judge(&given.token);
                 match said {
