@@ -46,6 +46,8 @@ mod changes;
 
 mod mail;
 
+mod clients;
+
 mod inspect;
 
 mod upkeep;
@@ -53,6 +55,7 @@ mod upkeep;
 pub use accounts::{AddFault, NewAccount, NewPassword, NewState};
 pub use audit::{AuditRefused, AuditVerified};
 pub use changes::{Address, ChangeFault, Changed, OneTimePassword};
+pub use clients::{ClientFault, ClientSecret};
 pub use desk::Service;
 pub use end::{Ended, RefusedAccess};
 pub use failure::{Failure, StartError, Unavailable};

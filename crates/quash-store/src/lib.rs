@@ -10,8 +10,9 @@ mod sqlite;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head,
-    KeyRecord, Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, FlowId, FlowLoaded,
+    ForeignLoaded, Head, KeyRecord, Mail, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
 };
 use tokio::sync::watch;
 
@@ -83,6 +84,12 @@ pub trait Store: Send + Sync {
 
     /// The signing keys, oldest first.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
+    /// The client whose secret has this digest.
+    async fn client(&self, digest: SecretDigest) -> Result<Option<Client>, StoreError>;
+
+    /// Up to `limit` clients in the order of their names, after the name `after`.
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError>;
 
     /// The secret of a name.
     async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError>;

@@ -38,6 +38,8 @@ enum Wish {
     ResumeKey { n: u8 },
     DropKey { n: u8 },
     AddSecret { name: usize, byte: u8 },
+    AddClient { who: usize, n: u8, secret: u8 },
+    RemoveClient { who: usize, stale: bool },
     Remember { name: usize, byte: u8 },
     Raise { secs: u64 },
     Seal { stale: bool, forget: u64 },
@@ -76,6 +78,8 @@ fn single() -> impl Strategy<Value = Wish> {
         3 => (prop::collection::vec(n.clone(), 0..3), prop::collection::vec(1..5_u8, 0..2))
             .prop_map(|(ns, tokens)| Wish::EndSessions { ns, tokens }),
         1 => (stale, 0..4_u64).prop_map(|(stale, forget)| Wish::Seal { stale, forget }),
+        2 => (who.clone(), n.clone(), n.clone()).prop_map(|(who, n, secret)| Wish::AddClient { who, n, secret }),
+        1 => (who.clone(), stale).prop_map(|(who, stale)| Wish::RemoveClient { who, stale }),
         1 => (who.clone(), 0..6_u32).prop_map(|(who, limit)| Wish::Blank { who, limit }),
         2 => (who.clone(), stale, prop::option::weighted(0.3, who.clone()), prop::option::of(0..EMAILS.len()), any::<bool>())
             .prop_map(|(who, stale, like, email, claims)| Wish::Edit { who, stale, like, email, claims }),
@@ -127,6 +131,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
         Wish::Open { who, n, stale, rehash, evict } => Change::OpenSession(Box::new(Opening {
             session: quash_core::model::Session {
                 known_device: (n % 3 > 0).then(|| DeviceId::from_bytes([n / 2; 16])),
+                client: (n % 4 == 0).then(|| client(NAMES[who], n).name),
                 ..session(n, NAMES[who], if stale { Seq::start_of(1) } else { head })
             },
             version: version(model, who).await + u64::from(stale && n % 2 == 0),
@@ -209,6 +214,12 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
         }
         Wish::DropKey { n } => Change::DropKey { kid: key(&format!("key{n}"), KeyState::Current, NOW).kid, at: NOW },
         Wish::AddSecret { name, byte } => Change::AddSecret { name: SECRETS[name], secret: Sealed(vec![byte]) },
+        Wish::AddClient { who, n, secret } => add_client(client(NAMES[who], n), secret),
+        Wish::RemoveClient { who, stale } => {
+            let clients = model.clients(None, u32::MAX).await.expect("a look");
+            let kept = clients.into_iter().find(|client| client.name.as_str() == NAMES[who]).filter(|_| !stale);
+            remove_client(kept.unwrap_or_else(|| client(NAMES[who], 10)))
+        }
         Wish::Remember { name, byte } => Change::Remember { name: SECRETS[name], value: byte.to_string() },
         Wish::Raise { secs } => Change::RaiseLongestLifetime(secs * 1000),
         Wish::StartFlow { n, matter, who, stale } => {

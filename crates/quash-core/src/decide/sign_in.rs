@@ -175,6 +175,7 @@ pub(super) fn new_session(
         claims: CustomClaims::default(),
         adopted: None::<Adopted>,
         known_device: None,
+        client: None,
     }
 }
 

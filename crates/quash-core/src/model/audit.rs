@@ -1,7 +1,9 @@
 //! The audit: what has happened to accounts, sessions and keys, by whom and why. Its entries follow from the changes,
 //! so that none can be written without them. How they are sealed is decided in `decide/seal.rs`.
 
-use super::{AccountEdit, Actor, Chain, Change, Ending, Ends, NewEntry, Note, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp};
+use super::{
+    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, NewEntry, Note, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp,
+};
 
 /// What has happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -52,6 +54,10 @@ pub enum Event {
     KeyResumed,
     /// A key verifies no more.
     KeyDropped,
+    /// A client was added: a service with a secret of its own.
+    ClientAdded,
+    /// A client was removed: its secret opens nothing any more.
+    ClientRemoved,
 }
 
 /// An entry that isn't in the audit yet.
@@ -78,7 +84,7 @@ pub struct NewAudit {
 /// What is personal in an entry of the audit.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Person {
-    /// The account's name.
+    /// The account's name, or the client's.
     pub name: Option<String>,
     /// The address that a session was opened from.
     pub address: Option<String>,
@@ -182,6 +188,8 @@ impl NewAudit {
             Change::DropKey { kid, at } => {
                 vec![Self { kid: Some(kid.as_str().to_owned()), ..Self::new(Event::KeyDropped, *at, &Actor::Rule) }]
             }
+            Change::AddClient { client, note, .. } => vec![of_client(Event::ClientAdded, client, client.created_at, note.as_ref())],
+            Change::RemoveClient { client, at, note } => vec![of_client(Event::ClientRemoved, client, *at, note.as_ref())],
             // Each of those together leaves its own.
             Change::Together(_)
             | Change::Rotate { .. }
@@ -246,6 +254,11 @@ fn ended(end: &SessionEnd) -> NewAudit {
     NewAudit { session: Some(end.session), ..new }
 }
 
+fn of_client(event: Event, client: &Client, at: Timestamp, note: Option<&Note>) -> NewAudit {
+    let person = Person { name: Some(client.name.to_string()), note: note.cloned(), ..Person::default() };
+    NewAudit { person: Some(person), ..NewAudit::new(event, at, &Actor::Operator) }
+}
+
 fn edited(edit: &AccountEdit) -> NewAudit {
     let new = NewAudit::new(edit.event, edit.at, &edit.actor).about(&edit.subject).noted(edit.note.as_ref());
     match &edit.ends {
@@ -259,7 +272,7 @@ fn edited(edit: &AccountEdit) -> NewAudit {
 
 impl Event {
     /// Each of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::AccountAdded,
         Self::AccountDeleted,
         Self::Deactivated,
@@ -283,6 +296,8 @@ impl Event {
         Self::KeyAdded,
         Self::KeyResumed,
         Self::KeyDropped,
+        Self::ClientAdded,
+        Self::ClientRemoved,
     ];
 
     /// As it is kept and shown.
@@ -311,6 +326,8 @@ impl Event {
             Self::KeyAdded => "key_added",
             Self::KeyResumed => "key_resumed",
             Self::KeyDropped => "key_dropped",
+            Self::ClientAdded => "client_added",
+            Self::ClientRemoved => "client_removed",
         }
     }
 
@@ -339,7 +356,9 @@ impl Event {
             | Self::Revoked
             | Self::KeyAdded
             | Self::KeyResumed
-            | Self::KeyDropped => false,
+            | Self::KeyDropped
+            | Self::ClientAdded
+            | Self::ClientRemoved => false,
         }
     }
 

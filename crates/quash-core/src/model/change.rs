@@ -4,9 +4,9 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountState, Actor, AuditPlace, AuditSeal, CustomClaims, Devices, Email, Ending, Event, Flow, FlowId, Generation, KeyRecord,
-    KeyState, Kid, Mail, MailId, MailOutcome, Name, NewEntry, PasswordHash, ScopeKey, SealedEntry, Seq, Session, SessionId, Subject,
-    Timestamp,
+    Account, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, Devices, Email, Ending, Event, Flow, FlowId, Generation,
+    KeyRecord, KeyState, Kid, Mail, MailId, MailOutcome, Name, NewEntry, PasswordHash, ScopeKey, SealedEntry, SecretDigest, Seq, Session,
+    SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -104,6 +104,24 @@ pub enum Change {
         kid: Kid,
         /// When.
         at: Timestamp,
+    },
+    /// A new client. Only while there is none of its name or with its secret.
+    AddClient {
+        /// The client.
+        client: Client,
+        /// The digest of its secret.
+        digest: SecretDigest,
+        /// What whoever adds it has to say.
+        note: Option<Note>,
+    },
+    /// The end of a client: its secret opens nothing any more. Only while it is there as it is said to be.
+    RemoveClient {
+        /// The client.
+        client: Client,
+        /// When.
+        at: Timestamp,
+        /// What whoever removes it has to say.
+        note: Option<Note>,
     },
     /// A secret that isn't a signing key, under a name. Only while there is none of this name.
     AddSecret {

@@ -3,6 +3,7 @@
 mod account;
 mod audit;
 mod change;
+mod client;
 mod custom;
 mod device;
 mod entropy;
@@ -21,6 +22,7 @@ mod time;
 pub use account::{Account, AccountBy, AccountState, Email, Name, NameFault, PasswordHash, Standing, fold};
 pub use audit::{Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Person, SealedEntry, Sealing};
 pub use change::{AccountEdit, AccountFields, Adoption, Change, Ends, Note, Opening, Receipt, SessionEnd, Survivor};
+pub use client::{Client, ClientName, ClientNameFault, Right, Rights, SecretDigest};
 pub use custom::{CustomClaims, CustomClaimsFault};
 pub use device::Devices;
 pub use entropy::{Entropy, Seeded, draw};

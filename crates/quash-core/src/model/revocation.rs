@@ -5,7 +5,7 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use super::{Account, Kid, SessionId, Subject, Timestamp, UserIdField, fold};
+use super::{Account, ClientName, Kid, SessionId, Subject, Timestamp, UserIdField, fold};
 
 /// The number of an entry of the log: `epoch * 2^34 + n`. Gapless within an epoch, below 2^53, so that it survives
 /// in any JSON reader. Number order is commit order is visibility order.
@@ -176,6 +176,8 @@ pub enum Actor {
     Operator,
     /// quash itself, by a rule.
     Rule,
+    /// Another service, in its own name.
+    Client(ClientName),
 }
 
 impl Seq {
@@ -415,17 +417,28 @@ impl Reason {
 
 impl Actor {
     /// Its name, in the store and in tables.
-    pub const fn as_str(&self) -> &'static str {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Client(name) => name.as_actor(),
+            Self::Owner | Self::Operator | Self::Rule => self.kind(),
+        }
+    }
+
+    /// What kind it is, for those whom a client's name is no business of.
+    pub const fn kind(&self) -> &'static str {
         match self {
             Self::Owner => "owner",
             Self::Operator => "operator",
             Self::Rule => "rule",
+            Self::Client(_) => "client",
         }
     }
 
     /// The actor of a name.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Owner, Self::Operator, Self::Rule].into_iter().find(|actor| actor.as_str() == text)
+        let named = |name| ClientName::parse(name).ok().map(Self::Client);
+        let known = [Self::Owner, Self::Operator, Self::Rule].into_iter().find(|actor| actor.as_str() == text);
+        known.or_else(|| text.strip_prefix(ClientName::AS_ACTOR).and_then(named))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A session: what a sign-in opens. One row, constant in size however often its refresh token is rotated.
 
-use super::{Account, Actor, CustomClaims, DeviceId, Generation, Head, Reason, ScopeKey, Seq, SessionId, Subject, Timestamp};
+use super::{Account, Actor, ClientName, CustomClaims, DeviceId, Generation, Head, Reason, ScopeKey, Seq, SessionId, Subject, Timestamp};
 
 /// A session as the store keeps it. No token is in it: a refresh token's `jti` is derived from `seed`, the id, the
 /// generation and a key that isn't in the store.
@@ -36,6 +36,8 @@ pub struct Session {
     pub adopted: Option<Adopted>,
     /// The known device that opened it.
     pub known_device: Option<DeviceId>,
+    /// The client that opened it; `None`: it was opened at a door that needs no client.
+    pub client: Option<ClientName>,
 }
 
 /// The token of another issuer that a session was opened with. It goes on being the session's, and opens no other.

@@ -141,7 +141,7 @@ impl<'a> Seen<'a> {
         let session = &seen.session;
         let told = |at: Timestamp| moment(at);
         let over = match &seen.ending {
-            Some(ending) => Some(Over { reason: ending.reason.as_str(), at: told(ending.at), by: Some(ending.actor.as_str()) }),
+            Some(ending) => Some(Over { reason: ending.reason.as_str(), at: told(ending.at), by: Some(ending.actor.kind()) }),
             None if seen.live => None,
             None => Some(Over { reason: "expired", at: told(session.idle_until), by: None }),
         };

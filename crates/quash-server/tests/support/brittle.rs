@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Ending, Ends, Entry, FlowId, FlowLoaded, ForeignLoaded,
-    Head, KeyRecord, Mail, NewEntry, Receipt, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionEnd, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Ends, Entry, FlowId,
+    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, NewEntry, Receipt, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session,
+    SessionEnd, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{MemoryStore, Store, StoreError};
 use quash_verify::Guard;
@@ -148,6 +148,14 @@ impl Store for Brittle {
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         self.whole(Part::Rows)?.keys().await
+    }
+
+    async fn client(&self, digest: SecretDigest) -> Result<Option<Client>, StoreError> {
+        self.whole(Part::Rows)?.client(digest).await
+    }
+
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {
+        self.whole(Part::Rows)?.clients(after, limit).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {

@@ -10,8 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head,
-    KeyRecord, Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, FlowId, FlowLoaded,
+    ForeignLoaded, Head, KeyRecord, Mail, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
 };
 use tokio::sync::watch;
 
@@ -126,6 +127,14 @@ impl Store for MemoryStore {
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         Ok(self.state().keys())
+    }
+
+    async fn client(&self, digest: SecretDigest) -> Result<Option<Client>, StoreError> {
+        Ok(self.state().client(digest))
+    }
+
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {
+        Ok(self.state().clients(after, limit))
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {

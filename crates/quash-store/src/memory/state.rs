@@ -6,8 +6,9 @@ mod reads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Email, Ends, Entry, Generation, KeyRecord, KeyState, Kid, Name, NewAudit,
-    NewEntry, Opening, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, Email, Ends, Entry, Generation, KeyRecord, KeyState,
+    Kid, Name, NewAudit, NewEntry, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState,
+    Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -29,6 +30,7 @@ pub(super) struct State {
     sessions: BTreeMap<SessionId, Session>,
     log: BTreeMap<Seq, Logged>,
     keys: BTreeMap<Kid, KeyRecord>,
+    clients: BTreeMap<ClientName, (Client, SecretDigest)>,
     secrets: BTreeMap<String, Sealed>,
     remembered: BTreeMap<String, String>,
     gone: BTreeSet<Subject>,
@@ -55,6 +57,7 @@ impl Default for State {
             sessions: BTreeMap::new(),
             log: BTreeMap::new(),
             keys: BTreeMap::new(),
+            clients: BTreeMap::new(),
             secrets: BTreeMap::new(),
             remembered: BTreeMap::new(),
             gone: BTreeSet::new(),
@@ -88,6 +91,8 @@ impl State {
             Change::AddKey { key, replaces } => self.add_key(key, replaces.as_ref()),
             Change::ResumeKey { kid, replaces, .. } => self.resume_key(kid, replaces),
             Change::DropKey { kid, .. } => self.drop_key(kid),
+            Change::AddClient { client, digest, .. } => self.add_client(client, *digest),
+            Change::RemoveClient { client, .. } => self.remove_client(client),
             Change::AddSecret { name, secret } => self.add_secret(name, secret),
             Change::Remember { name, value } => {
                 self.remembered.insert((*name).to_owned(), value.clone());
@@ -265,6 +270,18 @@ impl State {
     fn drop_key(&mut self, kid: &Kid) -> Result<Receipt, StoreError> {
         guard(self.keys.get(kid).is_some_and(|key| matches!(key.state, KeyState::Retiring { .. })))?;
         self.keys.remove(kid);
+        Ok(WRITTEN)
+    }
+
+    fn add_client(&mut self, client: &Client, digest: SecretDigest) -> Result<Receipt, StoreError> {
+        guard(!self.clients.contains_key(&client.name) && self.client(digest).is_none())?;
+        self.clients.insert(client.name.clone(), (client.clone(), digest));
+        Ok(WRITTEN)
+    }
+
+    fn remove_client(&mut self, client: &Client) -> Result<Receipt, StoreError> {
+        guard(self.clients.get(&client.name).is_some_and(|(kept, _)| kept == client))?;
+        self.clients.remove(&client.name);
         Ok(WRITTEN)
     }
 

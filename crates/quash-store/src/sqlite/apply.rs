@@ -2,9 +2,9 @@
 //! [`Fault::Conflict`] if it doesn't hold. What it has written by then is undone by whoever holds the transaction.
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Change, CustomClaims, DeviceId, Devices, Email, Ends, Generation, KeyRecord, KeyState,
-    Kid, Name, NewAudit, NewEntry, Opening, PasswordHash, Receipt, ScopeKey, Sealed, Seq, Session, SessionEnd, SessionId, SessionState,
-    Subject, Survivor, Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Change, Client, ClientName, CustomClaims, DeviceId, Devices, Email, Ends, Generation,
+    KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, Opening, PasswordHash, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session,
+    SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp, limits,
 };
 use rusqlite::{Connection, ToSql, params};
 
@@ -35,6 +35,8 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::AddKey { key, replaces } => add_key(conn, key, replaces.as_ref()),
         Change::ResumeKey { kid, replaces, .. } => resume_key(conn, kid, replaces),
         Change::DropKey { kid, .. } => write_one(conn, statements::DROP_KEY, [kid.as_str()]),
+        Change::AddClient { client, digest, .. } => add_client(conn, client, *digest),
+        Change::RemoveClient { client, .. } => remove_client(conn, client),
         Change::AddSecret { name, secret } => add_secret(conn, name, secret),
         Change::Remember { name, value } => write_one(conn, statements::REMEMBER, params![name, value]),
         Change::RaiseLongestLifetime(millis) => write_one(conn, statements::RAISE_LONGEST_LIFETIME, [rows::stored(*millis)?]),
@@ -145,7 +147,8 @@ fn open_session(conn: &Connection, session: &Session, version: u64, adopts: Opti
     let foreign_key = session.adopted.map(|adopted| adopted.key.0);
     let foreign_until = session.adopted.map(|adopted| adopted.until.as_millis());
     let known_device = session.known_device.as_ref().map(DeviceId::as_bytes);
-    let values: [&dyn ToSql; 19] = [
+    let client = session.client.as_ref().map(ClientName::as_str);
+    let values: [&dyn ToSql; 20] = [
         session.id.as_bytes(),
         &session.subject.as_str(),
         &session.generation.0,
@@ -165,6 +168,7 @@ fn open_session(conn: &Connection, session: &Session, version: u64, adopts: Opti
         &foreign_key,
         &foreign_until,
         &known_device,
+        &client,
     ];
     let Some(Adoption { minted_at, scopes }) = adopts else {
         return write_one(conn, statements::OPEN_SESSION, values.as_slice()).map(drop);
@@ -313,6 +317,16 @@ fn retire_key(conn: &Connection, (kid, state): &(Kid, KeyState)) -> Result<(), F
         // There would be two current keys.
         KeyState::Current => Err(Fault::Conflict),
     }
+}
+
+fn add_client(conn: &Connection, client: &Client, digest: SecretDigest) -> Result<Receipt, Fault> {
+    let Client { name, rights, created_at } = client;
+    write_one(conn, statements::ADD_CLIENT, params![name.as_str(), digest.0, rights.to_string(), created_at.as_millis()])
+}
+
+fn remove_client(conn: &Connection, client: &Client) -> Result<Receipt, Fault> {
+    let Client { name, rights, created_at } = client;
+    write_one(conn, statements::REMOVE_CLIENT, params![name.as_str(), rights.to_string(), created_at.as_millis()])
 }
 
 fn add_secret(conn: &Connection, name: &str, secret: &Sealed) -> Result<Receipt, Fault> {

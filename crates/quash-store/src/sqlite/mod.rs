@@ -25,8 +25,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Digest, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head,
-    KeyRecord, Mail, Receipt, ScopeKey, Sealed, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, FlowId, FlowLoaded,
+    ForeignLoaded, Head, KeyRecord, Mail, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -231,6 +232,15 @@ impl Store for SqliteStore {
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
         self.handles()?.reads.run(|conn, _| reader::keys(conn)).await
+    }
+
+    async fn client(&self, digest: SecretDigest) -> Result<Option<Client>, StoreError> {
+        self.handles()?.reads.run(move |conn, _| reader::client(conn, digest)).await
+    }
+
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {
+        let after = after.cloned();
+        self.handles()?.reads.run(move |conn, _| reader::clients(conn, after.as_ref(), limit)).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Ending, Entry, ForeignLoaded, Head, KeyRecord, ScopeKey, Sealed, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Client, ClientName, Ending, Entry, ForeignLoaded, Head, KeyRecord, ScopeKey, Sealed, SecretDigest,
+    Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -193,6 +193,15 @@ pub(super) fn endings(conn: &Connection, of: &Subject, after: &[Seq]) -> Result<
 
 pub(super) fn keys(conn: &Connection) -> Result<Vec<KeyRecord>, Fault> {
     rows::all(conn, statements::KEYS, [], rows::key)
+}
+
+pub(super) fn client(conn: &Connection, digest: SecretDigest) -> Result<Option<Client>, Fault> {
+    rows::one(conn, statements::CLIENT_BY_SECRET, [digest.0], rows::client)
+}
+
+pub(super) fn clients(conn: &Connection, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, Fault> {
+    // No name is empty.
+    rows::all(conn, statements::CLIENTS, params![after.map_or("", ClientName::as_str), limit], rows::client)
 }
 
 pub(super) fn secret(conn: &Connection, name: &str) -> Result<Option<Sealed>, Fault> {

@@ -2,8 +2,9 @@
 //! read is in `statements` and `reader`.
 
 use quash_core::model::{
-    Account, AccountState, Actor, Adopted, CustomClaims, DeviceId, Devices, Email, Ending, Entry, Generation, Head, KeyRecord, KeySource,
-    KeyState, Kid, Name, PasswordHash, Reason, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState, Subject, Timestamp,
+    Account, AccountState, Actor, Adopted, Client, ClientName, CustomClaims, DeviceId, Devices, Email, Ending, Entry, Generation, Head,
+    KeyRecord, KeySource, KeyState, Kid, Name, PasswordHash, Reason, Rights, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId,
+    SessionState, Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 use rusqlite::types::FromSql;
@@ -97,6 +98,7 @@ pub(super) fn session(columns: &mut Columns<'_, '_>) -> Result<Session, Fault> {
         claims: claims(columns)?,
         adopted: adopted(columns)?,
         known_device: columns.take::<Option<[u8; 16]>>()?.map(DeviceId::from_bytes),
+        client: columns.take::<Option<String>>()?.as_deref().map(client_name).transpose()?,
     })
 }
 
@@ -131,6 +133,14 @@ pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, Fault> {
         secret: Sealed(columns.take()?),
         created_at: columns.moment()?,
         source: KeySource::parse(columns.text()?).ok_or(Fault::Value("a key's source"))?,
+    })
+}
+
+pub(super) fn client(columns: &mut Columns<'_, '_>) -> Result<Client, Fault> {
+    Ok(Client {
+        name: client_name(columns.text()?)?,
+        rights: Rights::parse(columns.text()?).ok_or(Fault::Value("rights"))?,
+        created_at: columns.moment()?,
     })
 }
 
@@ -192,6 +202,10 @@ fn adopted(columns: &mut Columns<'_, '_>) -> Result<Option<Adopted>, Fault> {
         (Some(key), Some(until)) => Ok(Some(Adopted { key: ScopeKey(key), until })),
         _ => Err(Fault::Value("an adopted token")),
     }
+}
+
+fn client_name(text: &str) -> Result<ClientName, Fault> {
+    ClientName::parse(text).map_err(|_| Fault::Value("a client's name"))
 }
 
 pub(super) fn reason(text: &str) -> Result<Reason, Fault> {

@@ -14,7 +14,7 @@ macro_rules! session {
     () => {
         "s.sid, s.subject, s.generation, s.rotated_at, s.seed, s.opened_seq, s.opened_at, s.idle_until, s.ends_at, \
          s.ended_reason, s.ended_at, s.ended_actor, s.device, s.address, s.claims, s.foreign_key, s.foreign_until, \
-         s.known_device"
+         s.known_device, s.client"
     };
 }
 
@@ -22,6 +22,13 @@ macro_rules! session {
 macro_rules! entry {
     () => {
         "seq, kind, key, drop_after, reason, at, actor, chain"
+    };
+}
+
+/// The columns that `rows::client` reads.
+macro_rules! client {
+    () => {
+        "c.name, c.rights, c.created_at"
     };
 }
 
@@ -68,8 +75,8 @@ macro_rules! uncovered {
 macro_rules! open_session {
     () => {
         "INSERT INTO session (sid, subject, generation, rotated_at, seed, opened_seq, opened_at, idle_until, ends_at, \
-         ended_reason, ended_at, ended_actor, device, address, claims, foreign_key, foreign_until, known_device) \
-         SELECT ?1, a.subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16, ?17, ?18, ?19 \
+         ended_reason, ended_at, ended_actor, device, address, claims, foreign_key, foreign_until, known_device, client) \
+         SELECT ?1, a.subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?16, ?17, ?18, ?19, ?20 \
          FROM account a JOIN feed_head f ON f.id = 1 \
          WHERE a.subject = ?2 AND a.version = ?15 AND a.sessions_before <= ?6 AND f.sessions_before <= ?6"
     };
@@ -121,6 +128,8 @@ pub(super) const REVOKED_ALREADY: &str = "SELECT 1 FROM revocation_log WHERE key
 pub(super) const ADOPTED_ALREADY: &str = "SELECT 1 FROM session WHERE foreign_key = ?1 LIMIT 1";
 pub(super) const KEYS: &str =
     "SELECT kid, algorithm, state, retires_at, secret, created_at, source FROM signing_key ORDER BY created_at, kid";
+pub(super) const CLIENT_BY_SECRET: &str = concat!("SELECT ", client!(), " FROM client c WHERE c.digest = ?1");
+pub(super) const CLIENTS: &str = concat!("SELECT ", client!(), " FROM client c WHERE c.name > ?1 ORDER BY c.name LIMIT ?2");
 pub(super) const REMEMBERED: &str = "SELECT value FROM remembered WHERE name = ?1";
 pub(super) const SECRET: &str = "SELECT secret FROM secret WHERE name = ?1";
 
@@ -136,7 +145,7 @@ pub(super) const ADD_ACCOUNT: &str = "INSERT INTO account (subject, username, us
      WHERE NOT EXISTS (SELECT 1 FROM account WHERE email_folded = ?5) AND NOT EXISTS (SELECT 1 FROM gone WHERE subject = ?1) \
      ON CONFLICT DO NOTHING";
 pub(super) const OPEN_SESSION: &str = concat!(open_session!(), " ON CONFLICT DO NOTHING");
-pub(super) const ADOPT: &str = concat!(open_session!(), " AND a.foreign_after < ?20 AND f.foreign_after < ?20 ON CONFLICT DO NOTHING");
+pub(super) const ADOPT: &str = concat!(open_session!(), " AND a.foreign_after < ?21 AND f.foreign_after < ?21 ON CONFLICT DO NOTHING");
 pub(super) const REHASH: &str = "UPDATE account SET password = ?1, password_class = ?4 WHERE subject = ?2 AND version = ?3";
 pub(super) const LAST_LOGIN: &str = "UPDATE account SET last_login_at = ?1 WHERE subject = ?2 AND version = ?3";
 pub(super) const COUNT_LOCKS: &str = "UPDATE account SET locks = ?1 WHERE subject = ?2 AND version = ?3";
@@ -175,6 +184,8 @@ pub(super) const ADD_KEY: &str = "INSERT INTO signing_key (kid, algorithm, state
      SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE state = 'current') \
      ON CONFLICT DO NOTHING";
 pub(super) const DROP_KEY: &str = "DELETE FROM signing_key WHERE kid = ?1 AND state = 'retiring'";
+pub(super) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+pub(super) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = ?1 AND rights = ?2 AND created_at = ?3";
 pub(super) const ADD_SECRET: &str = "INSERT INTO secret (name, secret) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
 pub(super) const REMEMBER: &str =
     "INSERT INTO remembered (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";

@@ -4,6 +4,7 @@
 mod accounts;
 mod adoption;
 mod audit;
+mod clients;
 mod keys;
 mod log;
 mod post;
@@ -123,6 +124,14 @@ for_each_store! {
         a_mail_is_tried_until_it_is_sent
         mails_for_somebody_are_counted_after_they_were_sent
         flows_and_mails_are_forgotten_past_their_time
+    }
+    clients {
+        a_client_is_found_by_the_digest_of_its_secret
+        a_client_needs_an_unused_name_and_secret
+        a_client_is_removed_as_it_was_seen
+        clients_come_in_pages
+        adding_and_removing_a_client_is_in_the_audit
+        a_session_knows_the_client_that_opened_it
     }
     keys {
         a_key_replaces_the_current_one

@@ -8,9 +8,10 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, Change, CustomClaims, Digest, Email, Ends, Event, Flow,
-    FlowId, Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, Name, NewEntry, Opening, PasswordHash, Purpose,
-    Reason, Receipt, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
+    Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, Change, Client, ClientName, CustomClaims, Digest, Email,
+    Ends, Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, Name, NewEntry, Opening,
+    PasswordHash, Purpose, Reason, Receipt, Rights, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
+    SessionState, Subject, Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -65,6 +66,7 @@ pub(crate) fn session(n: u8, of: &str, opened_seq: Seq) -> Session {
         claims: CustomClaims::default(),
         adopted: None,
         known_device: None,
+        client: None,
     }
 }
 
@@ -146,6 +148,21 @@ pub(crate) fn key(kid: &str, state: KeyState, created: Timestamp) -> KeyRecord {
     KeyRecord { secret: Sealed(kid.as_str().into()), kid, algorithm: Algorithm::EdDsa, state, created_at: created, source: KeySource::Made }
 }
 
+/// A client with the rights of a number's bits, which was added `n` seconds after [`NOW`].
+pub(crate) fn client(name: &str, n: u8) -> Client {
+    let rights = ["feed", "introspect", "revoke"].iter().enumerate().filter(|(bit, _)| n >> bit & 1 == 1).map(|(_, word)| *word);
+    let rights = Rights::parse(&rights.collect::<Vec<_>>().join(" ")).expect("rights");
+    Client { name: ClientName::parse(name).expect("a name"), rights, created_at: at(i64::from(n)) }
+}
+
+pub(crate) fn add_client(client: Client, secret: u8) -> Change {
+    Change::AddClient { client, digest: SecretDigest([secret; 32]), note: None }
+}
+
+pub(crate) fn remove_client(client: Client) -> Change {
+    Change::RemoveClient { client, at: at(400), note: None }
+}
+
 pub(crate) fn flow_id(n: u8) -> FlowId {
     FlowId::from_bytes([n; 16])
 }
@@ -214,6 +231,10 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
     for n in 0..10 {
         told += &format!("{:#?}\n", store.flow(flow_id(n)).await);
         told += &format!("{:?}\n", store.asked(&[Digest([n; 16]), Digest([n + 1; 16])], Digest([n; 16]), at(100)).await);
+    }
+    told += &format!("{:?}\n", store.clients(None, u32::MAX).await);
+    for secret in 0..10 {
+        told += &format!("{:?}\n", store.client(SecretDigest([secret; 32])).await);
     }
     told += &format!("{:#?}\n", store.mails_due(Timestamp::from_millis(i64::MAX), u32::MAX).await);
     let accounts = store.accounts(None, u32::MAX).await.expect("accounts");

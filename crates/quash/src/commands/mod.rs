@@ -2,6 +2,7 @@
 
 mod account;
 mod audit;
+mod client;
 mod completions;
 mod config;
 mod demo;
@@ -91,6 +92,12 @@ enum Command {
     /// Look at the keys that tokens are signed and verified with
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Add services that ask whether tokens hold or end them, list them and remove them
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// Add services that follow the feed of revocations, list them and remove them
+    #[command(subcommand)]
+    Verifier(client::VerifierCommand),
     /// Look at tokens, and judge them
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -144,6 +151,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Audit(command) => audit::run(command, &place).await,
         Command::Policy(command) => policy::run(command, &place).await,
         Command::Key(command) => key::run(command, &place).await,
+        Command::Client(command) => client::run(command, &place).await,
+        Command::Verifier(command) => client::run_verifier(command, &place).await,
         Command::Token(command) => return token::run(command, &place).await,
         Command::Config(command) => config::run(&command, &place),
         Command::PasswordCost { target } => password_cost::run(&target, &SystemClock, &SystemEntropy, &place),

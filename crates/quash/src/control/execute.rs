@@ -9,7 +9,7 @@ use super::found::{account, failed, is_full, shown_end};
 use super::shown::{
     AccountPage, AccountShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
 };
-use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, words};
+use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, clients, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -42,6 +42,7 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
         }
         Request::Keys => service.keys().await.map(|keys| Reply::Keys(KeysShown::new(&keys))).map_err(|failure| failed(&failure)),
+        Request::Clients(request) => clients::execute(service, request, author).await.map(Reply::Clients),
         Request::Audit(request) => audit::execute(service, request).await.map(Reply::Audit),
         Request::InspectToken { token } => inspect(service, &token).await.map(|inspection| Reply::Inspection(Box::new(inspection))),
     }

@@ -6,6 +6,7 @@ mod audit;
 mod author;
 mod changing;
 mod client;
+mod clients;
 mod execute;
 mod found;
 mod server;
@@ -21,6 +22,7 @@ use crate::error::CommandError;
 pub(crate) use audit::{AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace};
 pub(crate) use changing::reason_of;
 pub(crate) use client::{ask, ask_running};
+pub(crate) use clients::{ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind};
 pub(crate) use execute::execute;
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{
@@ -91,6 +93,8 @@ pub(crate) enum Request {
     RevokeEverything,
     /// The keys that tokens are signed and verified with.
     Keys,
+    /// Add, list or remove clients.
+    Clients(ClientRequest),
     /// Look at the audit.
     Audit(AuditRequest),
     /// Look at a token.
@@ -175,6 +179,8 @@ pub(crate) enum Reply {
     Ended(EndedShown),
     /// The keys that tokens are signed and verified with.
     Keys(KeysShown),
+    /// What there is to say about clients.
+    Clients(ClientReply),
     /// What there is to say about the audit.
     Audit(AuditReply),
     /// What there is to know about a token.

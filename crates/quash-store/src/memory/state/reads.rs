@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, ScopeKey, Sealed, Seq,
-    Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, Client, ClientName, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord,
+    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 
 use super::State;
@@ -103,6 +103,15 @@ impl State {
         let mut keys: Vec<_> = self.keys.values().cloned().collect();
         keys.sort_by(|a, b| (a.created_at, &a.kid).cmp(&(b.created_at, &b.kid)));
         keys
+    }
+
+    pub(in crate::memory) fn client(&self, digest: SecretDigest) -> Option<Client> {
+        self.clients.values().find(|(_, kept)| *kept == digest).map(|(client, _)| client.clone())
+    }
+
+    pub(in crate::memory) fn clients(&self, after: Option<&ClientName>, limit: u32) -> Vec<Client> {
+        let found = self.clients.values().map(|(client, _)| client).filter(|client| after.is_none_or(|after| client.name > *after));
+        found.take(limit as usize).cloned().collect()
     }
 
     pub(in crate::memory) fn secret(&self, name: &str) -> Option<Sealed> {

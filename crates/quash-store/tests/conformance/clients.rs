@@ -1,0 +1,70 @@
+//! Clients: other services with secrets of their own, and the sessions that they have opened.
+
+use quash_core::model::{ClientName, Event, SecretDigest, Session};
+use quash_store::Store;
+
+use crate::support::*;
+
+async fn names(store: &dyn Store, after: Option<&str>, limit: u32) -> Vec<String> {
+    let after = after.map(|name| ClientName::parse(name).expect("a name"));
+    let clients = store.clients(after.as_ref(), limit).await.expect("a look");
+    clients.into_iter().map(|client| client.name.to_string()).collect()
+}
+
+pub(crate) async fn a_client_is_found_by_the_digest_of_its_secret(store: &dyn Store) {
+    let chat = client("chat", 5);
+    assert_eq!(store.client(SecretDigest([1; 32])).await, Ok(None));
+    commit(store, add_client(chat.clone(), 1)).await;
+    assert_eq!(store.client(SecretDigest([1; 32])).await, Ok(Some(chat)));
+    assert_eq!(store.client(SecretDigest([2; 32])).await, Ok(None));
+}
+
+pub(crate) async fn a_client_needs_an_unused_name_and_secret(store: &dyn Store) {
+    commit(store, add_client(client("chat", 1), 1)).await;
+    conflict(store, add_client(client("chat", 2), 2)).await;
+    conflict(store, add_client(client("wiki", 2), 1)).await;
+    commit(store, add_client(client("wiki", 2), 2)).await;
+}
+
+pub(crate) async fn a_client_is_removed_as_it_was_seen(store: &dyn Store) {
+    let chat = client("chat", 1);
+    conflict(store, remove_client(chat.clone())).await;
+    commit(store, add_client(chat.clone(), 1)).await;
+    conflict(store, remove_client(client("chat", 2))).await;
+    conflict(store, remove_client(client("wiki", 1))).await;
+    commit(store, remove_client(chat.clone())).await;
+    assert_eq!(store.client(SecretDigest([1; 32])).await, Ok(None));
+    conflict(store, remove_client(chat.clone())).await;
+    commit(store, add_client(chat, 1)).await;
+}
+
+pub(crate) async fn clients_come_in_pages(store: &dyn Store) {
+    for (n, name) in (1..).zip(["wiki", "chat", "chat-2", "0"]) {
+        commit(store, add_client(client(name, n), n)).await;
+    }
+    assert_eq!(names(store, None, 10).await, ["0", "chat", "chat-2", "wiki"]);
+    assert_eq!(names(store, None, 2).await, ["0", "chat"]);
+    assert_eq!(names(store, Some("chat"), 1).await, ["chat-2"]);
+    assert_eq!(names(store, Some("x"), 10).await, [""; 0]);
+}
+
+pub(crate) async fn adding_and_removing_a_client_is_in_the_audit(store: &dyn Store) {
+    commit(store, add_client(client("chat", 1), 1)).await;
+    commit(store, remove_client(client("chat", 1))).await;
+    let audit = store.audit(0, None, 10).await.expect("a look");
+    let told: Vec<_> = audit
+        .iter()
+        .map(|audit| (audit.new.event, audit.new.at, audit.new.person.as_ref().and_then(|person| person.name.as_deref())))
+        .collect();
+    assert_eq!(told, [(Event::ClientAdded, at(1), Some("chat")), (Event::ClientRemoved, at(400), Some("chat"))]);
+    assert!(!format!("{audit:?}").contains(&format!("{:?}", [1; 32])), "a digest is in the audit");
+}
+
+pub(crate) async fn a_session_knows_the_client_that_opened_it(store: &dyn Store) {
+    commit(store, add(account("dana"))).await;
+    let opened = Session { client: Some(client("chat", 1).name), ..session(1, "dana", head(store).await) };
+    commit(store, open(opened.clone(), 1)).await;
+    let adopted = Session { client: Some(client("wiki", 1).name), ..adopting(2, "dana", head(store).await) };
+    commit(store, adopt(adopted.clone(), 1, 5)).await;
+    assert_eq!(store.sessions_of(&subject("dana"), None, 9).await, Ok(vec![opened, adopted]));
+}

@@ -1,0 +1,118 @@
+//! `quash client` and `quash verifier`: other services, and the secrets that they speak to quash with.
+
+use clap::{Args, Subcommand};
+use quash_core::model::{Right, Rights};
+
+use super::account::PageArgs;
+use super::place::{Place, unexpected};
+use crate::control::{ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind, Reply, Request};
+use crate::data_dir::Absent;
+use crate::error::CommandError;
+use crate::output;
+
+#[derive(Subcommand)]
+pub(super) enum ClientCommand {
+    /// Add a client, and print its secret: once, and it is not kept
+    Add(AddArgs),
+    /// List clients in the order of their names; verifiers are listed apart
+    List(PageArgs),
+    /// Remove a client: its secret opens nothing any more
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum VerifierCommand {
+    /// Add a verifier, which may follow the feed and introspect, and print its secret: once, and it is not kept
+    Add {
+        /// Its name: 1 to 64 characters from a to z, 0 to 9, '.', '_' and '-'
+        name: String,
+    },
+    /// List verifiers in the order of their names
+    List(PageArgs),
+    /// Remove a verifier: its secret opens nothing any more
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct AddArgs {
+    /// Its name: 1 to 64 characters from a to z, 0 to 9, '.', '_' and '-'
+    name: String,
+    /// It may ask whether a token holds
+    #[arg(long, required_unless_present = "revoke")]
+    introspect: bool,
+    /// It may end what a token stands for
+    #[arg(long)]
+    revoke: bool,
+}
+
+pub(super) async fn run(command: ClientCommand, place: &Place) -> Result<(), CommandError> {
+    match command {
+        ClientCommand::Add(args) => {
+            add(
+                args.name,
+                args.introspect.then_some(Right::Introspect).into_iter().chain(args.revoke.then_some(Right::Revoke)).collect(),
+                place,
+            )
+            .await
+        }
+        ClientCommand::List(page) => list(Kind::Client, page, place).await,
+        ClientCommand::Remove { name } => remove(Kind::Client, name, place).await,
+    }
+}
+
+pub(super) async fn run_verifier(command: VerifierCommand, place: &Place) -> Result<(), CommandError> {
+    match command {
+        VerifierCommand::Add { name } => add(name, Rights::VERIFIER, place).await,
+        VerifierCommand::List(page) => list(Kind::Verifier, page, place).await,
+        VerifierCommand::Remove { name } => remove(Kind::Verifier, name, place).await,
+    }
+}
+
+/// The secret alone goes to stdout, so that it can be piped to where it is kept.
+async fn add(name: String, rights: Rights, place: &Place) -> Result<(), CommandError> {
+    let request = ClientRequest::Add { name, rights: rights.to_string() };
+    let ClientReply::Added(added) = ask(request, place).await? else { return Err(unexpected()) };
+    let ClientAddedShown { client, secret } = &added;
+    output::note(&format!("added {} ({}); the secret is shown this once", client.name, client.rights.join(", ")));
+    place.print(&added, || secret.expose().to_owned());
+    Ok(())
+}
+
+async fn list(kind: Kind, page: PageArgs, place: &Place) -> Result<(), CommandError> {
+    let PageArgs { limit, after } = page;
+    let ClientReply::Listed(page) = ask(ClientRequest::List { kind, after, limit }, place).await? else { return Err(unexpected()) };
+    place.print(&page, || listed(&page, kind));
+    Ok(())
+}
+
+async fn remove(kind: Kind, name: String, place: &Place) -> Result<(), CommandError> {
+    let ClientReply::Removed(removed) = ask(ClientRequest::Remove { kind, name }, place).await? else { return Err(unexpected()) };
+    place.print(&removed, || format!("removed {}: its secret opens nothing any more", removed.name));
+    Ok(())
+}
+
+async fn ask(request: ClientRequest, place: &Place) -> Result<ClientReply, CommandError> {
+    match place.ask(Absent::Refuse, Request::Clients(request)).await? {
+        Reply::Clients(reply) => Ok(reply),
+        _ => Err(unexpected()),
+    }
+}
+
+fn listed(page: &ClientPage, kind: Kind) -> String {
+    let row = |client: &ClientShown| [client.name.clone(), client.rights.join(", "), client.created_at.to_the_second()];
+    let table = match (page.clients.is_empty(), kind) {
+        (true, Kind::Client) => "no clients".into(),
+        (true, Kind::Verifier) => "no verifiers".into(),
+        (false, _) => output::table(["name", "may", "since"], page.clients.iter().map(row)),
+    };
+    match &page.next {
+        Some(next) => format!("{table}\nthere may be more: --after {next}"),
+        None => table,
+    }
+}
