@@ -67,6 +67,9 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .merge(own(&door, pages::EMAIL, SHOWN, get(pages::confirm::show_email).post(pages::confirm::send_email)))
         .route(pages::STYLE, only(READ, get(pages::style)))
         .route("/.well-known/jwks.json", only(READ, get(api::jwks::jwks)))
+        .route("/.well-known/oauth-authorization-server", only(READ, get(api::oauth::metadata::metadata)))
+        .route("/oauth2/introspect", only(WRITTEN, post(api::oauth::introspect::introspect)))
+        .route("/oauth2/revoke", only(WRITTEN, post(api::oauth::revoke::revoke)))
         .route("/livez", only(READ, get(api::health::livez)))
         .route("/readyz", only(READ, get(api::health::readyz)))
         .route("/docs/errors/{code}", only(READ, get(api::docs::error_page)));

@@ -30,13 +30,13 @@ pub struct RefusedAccess {
 
 /// What a log-out is about to end.
 #[derive(Default)]
-struct Ends {
+pub(crate) struct Ends {
     sessions: Vec<SessionEnd>,
     tokens: Vec<NewEntry>,
 }
 
 /// The types of token that somebody may log out with in the header.
-const LOG_OUT_WITH: [TokenType; 2] = [TokenType::Access, TokenType::Sliding];
+pub(crate) const LOG_OUT_WITH: [TokenType; 2] = [TokenType::Access, TokenType::Sliding];
 
 impl Service {
     /// Ends the session of a refresh token, of any genuine generation. One of another issuer that has opened none is
@@ -167,7 +167,7 @@ impl Desk {
     }
 
     /// Adds the end of what a refresh token stands for, and says whose that is, where the store knows.
-    async fn end_refresh(&self, token: &Authentic, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
+    pub(crate) async fn end_refresh(&self, token: &Authentic, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
         let (now, scopes) = (self.clock.now(), self.guard.scopes());
         match Presented::new(token, TokenType::Refresh, &self.policy.tokens, now)? {
             Presented::Refresh(presented) => {
@@ -209,7 +209,7 @@ impl Desk {
     }
 
     /// Adds the end of what a token in the header stands for, where no other is given.
-    async fn end_access_alone(&self, access: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
+    pub(crate) async fn end_access_alone(&self, access: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
         let Ok((session, _)) = access.place() else {
             ends.tokens.push(self.end_of_foreign(access)?);
             return Ok(());
@@ -252,7 +252,16 @@ impl Desk {
 }
 
 impl Ends {
-    fn into_change(self) -> Change {
+    /// The same, at the word of somebody else than the tokens' bearer.
+    pub(crate) fn by(mut self, actor: &Actor) -> Self {
+        let of_sessions = self.sessions.iter_mut().flat_map(|end| std::iter::once(&mut end.entry).chain(&mut end.adopted));
+        for entry in of_sessions.chain(&mut self.tokens) {
+            entry.actor = actor.clone();
+        }
+        self
+    }
+
+    pub(crate) fn into_change(self) -> Change {
         Change::EndSessions { sessions: self.sessions, tokens: self.tokens }
     }
 }

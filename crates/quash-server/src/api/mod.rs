@@ -31,6 +31,8 @@ pub(crate) mod email;
 
 pub(crate) mod jwks;
 
+pub(crate) mod oauth;
+
 pub(crate) mod health;
 
 pub(crate) mod docs;
