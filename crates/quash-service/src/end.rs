@@ -176,17 +176,22 @@ impl Desk {
                 ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
                 Ok(owner(&loaded).cloned())
             }
-            Presented::Foreign(presented) => {
-                let loaded = self.foreign(&presented, now).await?;
-                let end = end_foreign(&presented, &loaded, scopes, now);
-                match self.explained(end, loaded.adopted.as_ref(), &loaded.account.head).await? {
-                    ForeignEnd::Session(end) => ends.sessions.push(end),
-                    ForeignEnd::Token(entry) => ends.tokens.push(entry),
-                }
-                Ok(loaded.adopted.map(|(session, _)| session.subject))
-            }
+            Presented::Foreign(presented) => self.end_exchangeable(&presented, ends).await,
             Presented::Sliding(_) => Err(Failure::Refused(Refusal::TokenOfWrongType)),
         }
+    }
+
+    /// Adds the end of what another issuer's token stands for that could open a session, and says whose that is, where it
+    /// has opened one.
+    pub(crate) async fn end_exchangeable(&self, presented: &PresentedForeign, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
+        let now = self.clock.now();
+        let loaded = self.foreign(presented, now).await?;
+        let end = end_foreign(presented, &loaded, self.guard.scopes(), now);
+        match self.explained(end, loaded.adopted.as_ref(), &loaded.account.head).await? {
+            ForeignEnd::Session(end) => ends.sessions.push(end),
+            ForeignEnd::Token(entry) => ends.tokens.push(entry),
+        }
+        Ok(loaded.adopted.map(|(session, _)| session.subject))
     }
 
     /// Adds the end of an access token's session, where it is another than the refresh token's; of one of another issuer

@@ -1,6 +1,6 @@
 //! Revoking by a client (RFC 7009): a token's session ends, with its access and refresh tokens, whichever of them was given.
 
-use quash_core::decide::Presented;
+use quash_core::decide::{Presented, PresentedForeign};
 use quash_core::model::{Actor, Client, ClientName, Refusal};
 use quash_core::token::{Authentic, Origin, TokenType};
 use quash_verify::Denied;
@@ -60,26 +60,40 @@ impl Service {
 impl Desk {
     /// The client that has opened a token's session. That never changes.
     async fn opened_by(&self, token: &Authentic) -> Result<Option<ClientName>, Failure> {
-        let session = match token.origin() {
-            Origin::Ours => match token.place() {
-                Ok((session, _)) => self.store.session(session).await?.found,
-                Err(_) => None,
-            },
-            Origin::Foreign(_) => match Presented::new(token, TokenType::Refresh, &self.policy.tokens, self.clock.now()) {
-                Ok(Presented::Foreign(presented)) => self.foreign(&presented, self.clock.now()).await?.adopted,
-                Ok(_) | Err(_) => None,
-            },
+        let found = match (token.place(), self.exchangeable(token)) {
+            (Ok((session, _)), _) => self.store.session(session).await?.found,
+            (Err(_), Ok(presented)) => self.foreign(&presented, self.clock.now()).await?.adopted,
+            (Err(_), Err(_)) => None,
         };
-        Ok(session.and_then(|(session, _)| session.client))
+        Ok(found.and_then(|(session, _)| session.client))
     }
 
-    /// Adds the end of what a token stands for. One that opens doors may have expired: whoever logs out with it means the
-    /// session.
+    /// Adds the end of what a token stands for. One of ours that opens doors may have expired: whoever logs out with it means
+    /// the session.
     async fn end_token(&self, token: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
-        if token.claims().token_type == Some(TokenType::Refresh) {
-            return self.end_refresh(token, ends).await.map(drop);
+        match (token.origin(), token.claims().token_type) {
+            (Origin::Ours, Some(TokenType::Refresh)) => self.end_refresh(token, ends).await.map(drop),
+            (Origin::Ours, _) => {
+                token.check_even_expired(&LOG_OUT_WITH, &self.policy.tokens, self.clock.now())?;
+                self.end_access_alone(token, ends).await
+            }
+            (Origin::Foreign(_), Some(TokenType::Refresh | TokenType::Sliding)) => {
+                self.end_exchangeable(&self.exchangeable(token)?, ends).await.map(drop)
+            }
+            (Origin::Foreign(_), _) => {
+                token.check(&[TokenType::Access], &self.policy.tokens, self.clock.now())?;
+                self.end_access_alone(token, ends).await
+            }
         }
-        token.check_even_expired(&LOG_OUT_WITH, &self.policy.tokens, self.clock.now())?;
-        self.end_access_alone(token, ends).await
+    }
+
+    /// Another issuer's token that could open a session, or has.
+    fn exchangeable(&self, token: &Authentic) -> Result<PresentedForeign, Refusal> {
+        let purpose = token.claims().token_type.filter(|purpose| *purpose != TokenType::Access);
+        let purpose = purpose.ok_or(Refusal::TokenOfWrongType)?;
+        match Presented::new(token, purpose, &self.policy.tokens, self.clock.now())? {
+            Presented::Foreign(presented) => Ok(presented),
+            Presented::Refresh(_) | Presented::Sliding(_) => Err(Refusal::TokenOfWrongType),
+        }
     }
 }

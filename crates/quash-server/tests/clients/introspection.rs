@@ -69,6 +69,18 @@ async fn a56_whatever_ends_a_session_is_seen_in_the_store() {
     }
 }
 
+/// What is in the store and not in memory: the row has ended, and its entry covers nobody.
+#[tokio::test]
+async fn a56_what_this_process_remembers_is_not_asked() {
+    let world = World::open().await;
+    let shop = Service::full(&world, "shop").await;
+    let pair = world.sign_in("dana").await;
+    world.store.empty_entries();
+    assert_eq!(world.log_out(&pair.access, &pair.refresh).await.status, 200);
+    assert_eq!(world.me(&pair.access).await.status, 200, "the guard knows nothing of it");
+    shop.assert_inactive(&pair.access).await;
+}
+
 #[tokio::test]
 async fn a56_a_changed_claim_makes_access_tokens_inactive_and_leaves_the_session() {
     let world = World::open().await;
