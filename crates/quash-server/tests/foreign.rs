@@ -191,6 +191,19 @@ async fn a55_a56_a_client_introspects_and_revokes_them_too() {
     assert_eq!((revoke(&minted(&expired)).await, world.head().await), ("200 {}".into(), head));
 }
 
+#[tokio::test]
+async fn logging_out_with_a_sliding_one_ends_the_session_that_it_has_opened() {
+    let mut plan = plan(django(shared()));
+    plan.policy.tokens.accepted = vec![TokenType::Sliding, TokenType::Access];
+    let world = World::planned(plan).await;
+    let sliding = minted(&exchangeable("sliding", "dana", "one"));
+    let next = world.post("/api/token/sliding/refresh/", &json!({ "token": sliding })).await.json()["token"].clone();
+    assert_eq!(world.send(Call::post("/api/logout/").bearer(&sliding)).await.brief(), "200 {}");
+    for token in [&sliding[..], next.as_str().expect("a token")] {
+        assert_eq!(world.me(token).await.status, 401);
+    }
+}
+
 /// A token that can be exchanged, if its type can.
 fn exchangeable(token_type: &str, user: &str, jti: &str) -> Value {
     let mut said = said(token_type, user, jti);

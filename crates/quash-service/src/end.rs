@@ -216,12 +216,21 @@ impl Desk {
     /// Adds the end of what a token in the header stands for, where no other is given.
     pub(crate) async fn end_access_alone(&self, access: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
         let Ok((session, _)) = access.place() else {
-            ends.tokens.push(self.end_of_foreign(access)?);
-            return Ok(());
+            return self.end_foreign_alone(access, ends).await;
         };
         let loaded = self.store.session(session).await?;
         let end = end_token_session(access, &loaded, &self.keys.refresh, self.guard.scopes(), self.clock.now());
         ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
+        Ok(())
+    }
+
+    /// Adds the end of another issuer's token that opens doors, or of the session that it has opened if it is a sliding one.
+    async fn end_foreign_alone(&self, token: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
+        if token.claims().token_type == Some(TokenType::Sliding) {
+            let presented = PresentedForeign::new(token, &self.policy.tokens)?;
+            return self.end_exchangeable(&presented, ends).await.map(drop);
+        }
+        ends.tokens.push(self.end_of_foreign(token)?);
         Ok(())
     }
 

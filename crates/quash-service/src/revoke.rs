@@ -72,16 +72,13 @@ impl Desk {
     /// the session.
     async fn end_token(&self, token: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
         match (token.origin(), token.claims().token_type) {
-            (Origin::Ours, Some(TokenType::Refresh)) => self.end_refresh(token, ends).await.map(drop),
+            (_, Some(TokenType::Refresh)) => self.end_refresh(token, ends).await.map(drop),
             (Origin::Ours, _) => {
                 token.check_even_expired(&LOG_OUT_WITH, &self.policy.tokens, self.clock.now())?;
                 self.end_access_alone(token, ends).await
             }
-            (Origin::Foreign(_), Some(TokenType::Refresh | TokenType::Sliding)) => {
-                self.end_exchangeable(&self.exchangeable(token)?, ends).await.map(drop)
-            }
             (Origin::Foreign(_), _) => {
-                token.check(&[TokenType::Access], &self.policy.tokens, self.clock.now())?;
+                token.check(&LOG_OUT_WITH, &self.policy.tokens, self.clock.now())?;
                 self.end_access_alone(token, ends).await
             }
         }
