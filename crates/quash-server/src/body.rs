@@ -37,6 +37,8 @@ pub(crate) enum BodyFault {
     Fields(Vec<(&'static str, FieldFault)>),
     /// Fields that nobody sets here, by their names as far as these are told.
     Unknown(Vec<String>),
+    /// A parameter of a form that stands there twice.
+    Twice(&'static str),
 }
 
 /// What is wrong with a field, in the words of Django REST framework.
@@ -58,6 +60,11 @@ pub(crate) struct Fields {
     /// What stands for lone surrogates in the values, where there were any.
     mark: Option<Mark>,
     faults: Vec<(&'static str, FieldFault)>,
+}
+
+/// The parameters of a form, each of which may stand there once (RFC 6749 3.1).
+pub(crate) struct Form {
+    pairs: Vec<(String, String)>,
 }
 
 /// How a text is taken.
@@ -131,6 +138,29 @@ impl Fields {
     /// What was wrong with the texts that were taken.
     pub(crate) fn done(self) -> Result<(), BodyFault> {
         if self.faults.is_empty() { Ok(()) } else { Err(BodyFault::Fields(self.faults)) }
+    }
+}
+
+impl Form {
+    /// Reads a form of a request, and nothing else.
+    pub(crate) async fn read(request: Request) -> Result<Self, BodyFault> {
+        let (parts, body) = request.into_parts();
+        let bytes = read_whole(body).await?;
+        match media_type(&parts.headers, &bytes).as_str() {
+            "application/x-www-form-urlencoded" => {
+                Ok(Self { pairs: form_urlencoded::parse(&bytes).map(|(name, value)| (name.into_owned(), value.into_owned())).collect() })
+            }
+            other => Err(BodyFault::MediaType(other.chars().take(100).collect())),
+        }
+    }
+
+    /// Takes a parameter. One without a value counts as left out (RFC 6749 3.1).
+    pub(crate) fn take(&mut self, name: &'static str) -> Result<Option<String>, BodyFault> {
+        let mut values = self.pairs.extract_if(.., |(found, _)| found == name).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(BodyFault::Twice(name)),
+            (value, None) => Ok(value.filter(|value| !value.is_empty())),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Errors on the wire: each refusal, fault and failure gets its status, its code and its words here, and nowhere else.
 //!
-//! Two shapes: on the paths that follow Simple JWT, its bodies; on all others a problem (RFC 9457). Codes are listed
-//! next door.
+//! Two shapes: on the paths that follow Simple JWT, its bodies; on all others a problem (RFC 9457), but for the doors that
+//! OAuth draws, whose errors are in `oauth_error.rs`. Codes are listed next door.
 
 use std::time::Duration;
 
@@ -92,6 +92,11 @@ impl Fault {
     /// There is nothing at this path.
     pub(crate) fn not_found() -> Self {
         Self::new(Code::NotFound, "Not found.")
+    }
+
+    /// There would be something at this path, were it known where clients reach quash.
+    pub(crate) fn without_public_url() -> Self {
+        Self::new(Code::NotFound, "There is no metadata while the setting http.public_url is missing.")
     }
 
     /// The path exists, but not for this method.

@@ -21,6 +21,8 @@ mod surrogates;
 
 mod refused_body;
 
+mod oauth_error;
+
 mod cookie;
 
 mod device;

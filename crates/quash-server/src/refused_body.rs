@@ -26,6 +26,7 @@ impl From<BodyFault> for Fault {
                 let body: Map<_, _> = fields.into_iter().map(|(name, fault)| (name.to_owned(), json!([fault.to_string()]))).collect();
                 Self::of_fields(body.into())
             }
+            BodyFault::Twice(name) => Self::new(Code::InvalidRequest, format!("The parameter {name} stands in the form twice.")),
             BodyFault::Unknown(names) => {
                 let body: Map<_, _> = names.into_iter().map(|name| (name, json!(["This field can't be set here."]))).collect();
                 Self::of_fields(body.into())

@@ -52,6 +52,7 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
             guarded(&door, "/v1/me/email/confirm", WRITTEN, post(api::email::confirm))
                 .layer(from_fn_with_state(Arc::clone(&door), same_site)),
         )
+        .route("/oauth2/revoke", only(WRITTEN, post(api::oauth::revoke::revoke)))
         .layer(from_fn_with_state(Arc::clone(&door), effective));
     let routes = Router::new()
         .merge(ending)
@@ -75,6 +76,8 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .route("/v1/feed/lease", only(READ, get(api::feed::lease)))
         .route("/.well-known/jwks.json", only(READ, get(api::jwks::jwks)))
         .route("/metrics", only(READ, get(api::metrics::metrics)))
+        .route("/.well-known/oauth-authorization-server", only(READ, get(api::oauth::metadata::metadata)))
+        .route("/oauth2/introspect", only(WRITTEN, post(api::oauth::introspect::introspect)))
         .route("/livez", only(READ, get(api::health::livez)))
         .route("/readyz", only(READ, get(api::health::readyz)))
         .route("/docs/errors/{code}", only(READ, get(api::docs::error_page)));

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use quash_core::model::{ForeignTokens, Timestamp};
-use quash_core::token::{Algorithm, Expected, KeyRing, SigningKey};
+use quash_core::model::{ForeignTokens, Right, Timestamp};
+use quash_core::token::{Algorithm, Expected, KeyRing, SigningKey, TokenType};
 use quash_service::{FetchFault, FetchKeys, ForeignKeys, ForeignSetup};
 use serde_json::{Value, json};
 use support::{Call, Plan, START, World, claims, secs};
@@ -142,6 +142,75 @@ async fn blacklisting_one_that_nobody_has_adopted_is_remembered() {
     insta::assert_snapshot!(world.me(&access).await.brief(), @r#"401 {"type":"/docs/errors/token_not_valid","title":"Token not valid","status":401,"detail":"Token is blacklisted","code":"token_not_valid"}"#);
     assert_eq!(world.refresh(&other).await.status, 401);
     assert!(world.sessions("dana").await.is_empty());
+}
+
+/// What a client is told of a token, and what it ends.
+async fn ask(world: &World, secret: &str, door: &str, token: &str) -> String {
+    let call = Call::post(&format!("/oauth2/{door}")).bearer(secret);
+    world.send(call.body("application/x-www-form-urlencoded", format!("token={token}"))).await.brief()
+}
+
+#[tokio::test]
+async fn a55_a56_a_client_introspects_and_revokes_them_too() {
+    const GONE: &str = r#"200 {"active":false}"#;
+    let mut plan = plan(django(shared()));
+    plan.policy.tokens.accepted = vec![TokenType::Sliding, TokenType::Access];
+    let world = World::planned(plan).await;
+    let rights = [Right::Introspect, Right::Revoke].into_iter().collect();
+    let (_, secret) = world.service.add_client("shop", rights, None).await.expect("a client");
+    let secret = secret.into_text();
+    let active = async |token: &str| ask(&world, &secret, "introspect", token).await;
+    let revoke = async |token: &str| ask(&world, &secret, "revoke", token).await;
+    // One that has opened no session ends alone, whatever it opens.
+    for token_type in ["refresh", "access", "sliding"] {
+        let token = minted(&exchangeable(token_type, "dana", token_type));
+        assert!(active(&token).await.starts_with(r#"200 {"active":true"#), "{token_type}: {}", active(&token).await);
+        let before = world.head().await;
+        assert_eq!((revoke(&token).await, active(&token).await), ("200 {}".into(), GONE.into()), "{token_type}");
+        assert_eq!((revoke(&token).await, world.head().await), ("200 {}".into(), before.next()), "{token_type}: a second time");
+    }
+    // One that has opened a session ends that.
+    let old = refresh_of("dana", "adopted");
+    let adopted = world.refresh(&old).await.pair();
+    assert_eq!(active(&old).await, GONE, "it is spent");
+    assert_eq!(revoke(&old).await, "200 {}");
+    world.assert_dead(&adopted).await;
+    let sliding = minted(&exchangeable("sliding", "dana", "adopted too"));
+    let next = world.post("/api/token/sliding/refresh/", &json!({ "token": sliding })).await.json()["token"].clone();
+    assert_eq!(revoke(&sliding).await, "200 {}");
+    for token in [&sliding[..], next.as_str().expect("a token")] {
+        assert_eq!((active(token).await, world.me(token).await.status), (GONE.into(), 401));
+    }
+    // Of what has expired, or is of nobody here, nothing is kept.
+    let head = world.head().await;
+    let mut expired = said("access", "dana", "old");
+    (expired["iat"], expired["exp"]) = (json!(START - 300), json!(START - 200));
+    for token in [minted(&expired), minted(&said("access", "nobody", "a")), minted(&said("refresh", "nobody", "b"))] {
+        assert_eq!(active(&token).await, GONE);
+    }
+    assert_eq!((revoke(&minted(&expired)).await, world.head().await), ("200 {}".into(), head));
+}
+
+#[tokio::test]
+async fn logging_out_with_a_sliding_one_ends_the_session_that_it_has_opened() {
+    let mut plan = plan(django(shared()));
+    plan.policy.tokens.accepted = vec![TokenType::Sliding, TokenType::Access];
+    let world = World::planned(plan).await;
+    let sliding = minted(&exchangeable("sliding", "dana", "one"));
+    let next = world.post("/api/token/sliding/refresh/", &json!({ "token": sliding })).await.json()["token"].clone();
+    assert_eq!(world.send(Call::post("/api/logout/").bearer(&sliding)).await.brief(), "200 {}");
+    for token in [&sliding[..], next.as_str().expect("a token")] {
+        assert_eq!(world.me(token).await.status, 401);
+    }
+}
+
+/// A token that can be exchanged, if its type can.
+fn exchangeable(token_type: &str, user: &str, jti: &str) -> Value {
+    let mut said = said(token_type, user, jti);
+    if token_type == "sliding" {
+        said["refresh_exp"] = json!(START + 86_400);
+    }
+    said
 }
 
 #[tokio::test]

@@ -13,7 +13,10 @@ use quash_core::model::{Entropy, Seeded, draw};
 use quash_server::{DoorSettings, Registration};
 use serde_json::{Value, json};
 
-use support::{Call, MAIL_PATHS, OWN_PATHS, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World, secs};
+use support::{CLIENT_PATHS, Call, MAIL_PATHS, OWN_PATHS, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World, secs};
+
+/// Tells of the doors for other services.
+const METADATA: &str = "/.well-known/oauth-authorization-server";
 
 #[tokio::test]
 async fn a43_only_post_makes_or_ends_anything() {
@@ -187,6 +190,11 @@ async fn every_route_answers_every_kind_of_token() {
             assert!(matches!(status, 200 | 400 | 401), "{kind}: {path}: {status}");
             assert!(kind == "of the wrong type" || status != 200, "{kind}: {path}");
         }
+        for path in CLIENT_PATHS {
+            let of_a_user = with(Call::post(path).body("application/x-www-form-urlencoded", "token=x"));
+            assert_eq!(world.send(of_a_user).await.status, 401, "{kind}: {path}: users aren't clients");
+        }
+        assert_eq!(world.send(with(Call::get(METADATA))).await.status, 404, "{kind}: nobody has said where clients reach quash");
     }
 }
 
@@ -300,7 +308,8 @@ impl Dice {
     fn target(&self) -> String {
         let paths = ["/api/token", "/api/token/refresh", "/api/token/verify", "/api/token/blacklist", "/api/logout"];
         let own = OWN_PATHS.map(|(_, path, _)| path);
-        let path = self.one_of(&[&paths[..], &READ_PATHS[..], &own[..], &["/v1/password"], &MAIL_PATHS[..]].concat());
+        let path =
+            self.one_of(&[&paths[..], &READ_PATHS[..], &own[..], &["/v1/password", METADATA], &CLIENT_PATHS[..], &MAIL_PATHS[..]].concat());
         let tail: String = self.bytes(12).iter().map(|byte| format!("%{byte:02x}")).collect();
         match self.below(6) {
             0 => format!("{path}/{tail}"),

@@ -4,7 +4,7 @@
 mod support;
 
 use quash_core::decide::By;
-use quash_core::model::{Actor, Event, Generation, MailKind, Reason, Road, Seeded, SessionId, SessionPolicy, UserIdField, draw};
+use quash_core::model::{Actor, Event, Generation, MailKind, Reason, Right, Road, Seeded, SessionId, SessionPolicy, UserIdField, draw};
 use quash_core::token::RefreshKey;
 use quash_service::Address;
 use quash_store::Store;
@@ -29,11 +29,19 @@ enum Proof {
     Code,
 }
 
+/// Which of its tokens a client gives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Given {
+    Access,
+    Refresh,
+}
+
 /// A way to a road: a door, and what is done there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Way {
     LogOut,
     Blacklist,
+    RevokeByAClient(Given),
     EndSession(Who),
     SignInOverTheLimit,
     EndAllSessions(Who),
@@ -60,7 +68,7 @@ enum Way {
 /// All ways to a road.
 const fn ways(road: Road) -> &'static [Way] {
     match road {
-        Road::LogOut => &[Way::LogOut, Way::Blacklist],
+        Road::LogOut => &[Way::LogOut, Way::Blacklist, Way::RevokeByAClient(Given::Access), Way::RevokeByAClient(Given::Refresh)],
         Road::SessionEnded => &[Way::EndSession(Who::Owner), Way::EndSession(Who::Operator)],
         Road::OverLimit => &[Way::SignInOverTheLimit],
         Road::LogOutEverywhere => &[Way::EndAllSessions(Who::Owner), Way::EndAllSessions(Who::Operator)],
@@ -131,6 +139,7 @@ async fn take(way: Way, world: &World) -> Taken {
         }
         Way::LogOut => assert_eq!(world.log_out(&pair.access, &pair.refresh).await.status, 200),
         Way::Blacklist => assert_eq!(world.blacklist(&pair.refresh).await.status, 200),
+        Way::RevokeByAClient(given) => revoke(given, world, &pair).await,
         Way::SignInOverTheLimit => drop(world.sign_in("dana").await),
         Way::Reset(proof) => reset(proof, world).await,
         Way::ChangeEmail(proof) => change_email(proof, world, &pair).await,
@@ -191,6 +200,16 @@ async fn operate(way: Way, world: &World, pair: &Pair) {
         Way::RevokeEverything => drop(service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end")),
         _ => panic!("{way:?} is no operator's"),
     }
+}
+
+/// What another service ends.
+async fn revoke(given: Given, world: &World, pair: &Pair) {
+    let rights = [Right::Revoke].into_iter().collect();
+    let (_, secret) = world.service.add_client("shop", rights, None).await.expect("a client");
+    let token = if given == Given::Access { &pair.access } else { &pair.refresh };
+    let call = Call::post("/oauth2/revoke").bearer(&secret.into_text());
+    let answer = world.send(call.body("application/x-www-form-urlencoded", format!("token={token}"))).await;
+    assert_eq!(answer.status, 200, "{answer}");
 }
 
 /// Asks for a reset and follows the mail.

@@ -112,7 +112,7 @@ impl ClientSecret {
         let random = Zeroizing::new(draw::<32>(entropy));
         let mut text = Zeroizing::new(String::with_capacity(CLIENT.len() + RANDOM_CHARS));
         text.push_str(if client.is_verifier() { VERIFIER } else { CLIENT });
-        URL_SAFE_NO_PAD.encode_string(*random, &mut text);
+        URL_SAFE_NO_PAD.encode_string(random.as_slice(), &mut text);
         Self(text)
     }
 

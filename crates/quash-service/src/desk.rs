@@ -100,7 +100,8 @@ impl Desk {
         Ok(receipt)
     }
 
-    async fn announce(&self, seq: Seq) -> Result<(), quash_verify::Denied> {
+    /// Waits until this process's own guard knows an entry.
+    pub(crate) async fn announce(&self, seq: Seq) -> Result<(), quash_verify::Denied> {
         self.guard.caught_up(seq, ANNOUNCE_WITHIN).await
     }
 

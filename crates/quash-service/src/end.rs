@@ -30,13 +30,13 @@ pub struct RefusedAccess {
 
 /// What a log-out is about to end.
 #[derive(Default)]
-struct Ends {
+pub(crate) struct Ends {
     sessions: Vec<SessionEnd>,
     tokens: Vec<NewEntry>,
 }
 
 /// The types of token that somebody may log out with in the header.
-const LOG_OUT_WITH: [TokenType; 2] = [TokenType::Access, TokenType::Sliding];
+pub(crate) const LOG_OUT_WITH: [TokenType; 2] = [TokenType::Access, TokenType::Sliding];
 
 impl Service {
     /// Ends the session of a refresh token, of any genuine generation. One of another issuer that has opened none is
@@ -167,7 +167,7 @@ impl Desk {
     }
 
     /// Adds the end of what a refresh token stands for, and says whose that is, where the store knows.
-    async fn end_refresh(&self, token: &Authentic, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
+    pub(crate) async fn end_refresh(&self, token: &Authentic, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
         let (now, scopes) = (self.clock.now(), self.guard.scopes());
         match Presented::new(token, TokenType::Refresh, &self.policy.tokens, now)? {
             Presented::Refresh(presented) => {
@@ -176,17 +176,22 @@ impl Desk {
                 ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
                 Ok(owner(&loaded).cloned())
             }
-            Presented::Foreign(presented) => {
-                let loaded = self.foreign(&presented, now).await?;
-                let end = end_foreign(&presented, &loaded, scopes, now);
-                match self.explained(end, loaded.adopted.as_ref(), &loaded.account.head).await? {
-                    ForeignEnd::Session(end) => ends.sessions.push(end),
-                    ForeignEnd::Token(entry) => ends.tokens.push(entry),
-                }
-                Ok(loaded.adopted.map(|(session, _)| session.subject))
-            }
+            Presented::Foreign(presented) => self.end_exchangeable(&presented, ends).await,
             Presented::Sliding(_) => Err(Failure::Refused(Refusal::TokenOfWrongType)),
         }
+    }
+
+    /// Adds the end of what another issuer's token stands for that could open a session, and says whose that is, where it
+    /// has opened one.
+    pub(crate) async fn end_exchangeable(&self, presented: &PresentedForeign, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
+        let now = self.clock.now();
+        let loaded = self.foreign(presented, now).await?;
+        let end = end_foreign(presented, &loaded, self.guard.scopes(), now);
+        match self.explained(end, loaded.adopted.as_ref(), &loaded.account.head).await? {
+            ForeignEnd::Session(end) => ends.sessions.push(end),
+            ForeignEnd::Token(entry) => ends.tokens.push(entry),
+        }
+        Ok(loaded.adopted.map(|(session, _)| session.subject))
     }
 
     /// Adds the end of an access token's session, where it is another than the refresh token's; of one of another issuer
@@ -209,14 +214,23 @@ impl Desk {
     }
 
     /// Adds the end of what a token in the header stands for, where no other is given.
-    async fn end_access_alone(&self, access: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
+    pub(crate) async fn end_access_alone(&self, access: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
         let Ok((session, _)) = access.place() else {
-            ends.tokens.push(self.end_of_foreign(access)?);
-            return Ok(());
+            return self.end_foreign_alone(access, ends).await;
         };
         let loaded = self.store.session(session).await?;
         let end = end_token_session(access, &loaded, &self.keys.refresh, self.guard.scopes(), self.clock.now());
         ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
+        Ok(())
+    }
+
+    /// Adds the end of another issuer's token that opens doors, or of the session that it has opened if it is a sliding one.
+    async fn end_foreign_alone(&self, token: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
+        if token.claims().token_type == Some(TokenType::Sliding) {
+            let presented = PresentedForeign::new(token, &self.policy.tokens)?;
+            return self.end_exchangeable(&presented, ends).await.map(drop);
+        }
+        ends.tokens.push(self.end_of_foreign(token)?);
         Ok(())
     }
 
@@ -252,7 +266,16 @@ impl Desk {
 }
 
 impl Ends {
-    fn into_change(self) -> Change {
+    /// The same, at the word of somebody else than the tokens' bearer.
+    pub(crate) fn by(mut self, actor: &Actor) -> Self {
+        let of_sessions = self.sessions.iter_mut().flat_map(|end| std::iter::once(&mut end.entry).chain(&mut end.adopted));
+        for entry in of_sessions.chain(&mut self.tokens) {
+            entry.actor = actor.clone();
+        }
+        self
+    }
+
+    pub(crate) fn into_change(self) -> Change {
         Change::EndSessions { sessions: self.sessions, tokens: self.tokens }
     }
 }

@@ -1,8 +1,7 @@
 //! Inspecting: everything there is to know about a token, for an operator. Nothing is refused, and nothing ends.
 
 use quash_core::model::{Actor, Entry, Invalid, Reason, Refusal, ScopeKind, Seq, SessionState, Timestamp};
-use quash_core::token::{Authentic, Claims, Header, Minted, TokenType, Unverified};
-use quash_core::watch::Verdict;
+use quash_core::token::{Authentic, Claims, Header, Minted, Unverified};
 use quash_verify::Denied;
 
 use crate::desk::Service;
@@ -59,24 +58,16 @@ impl Service {
         let payload = unverified.and_then(|unverified| unverified.payload_unverified());
         let claims = payload.and_then(|payload| Claims::parse(&payload, &desk.policy.tokens.names));
         let (signature, standing) = match desk.guard.authenticate(text).await {
-            Ok(token) => (Ok(()), self.standing(text, &token).await?),
+            Ok(token) => (Ok(()), self.standing(&token).await?),
             Err(Denied::Refused(Refusal::TokenInvalid(invalid))) => (Err(invalid), Standing::Refused(invalid.into())),
             Err(denied) => return Err(denied.into()),
         };
         Ok(Inspection { header, claims, signature, standing })
     }
 
-    async fn standing(&self, text: &str, token: &Authentic) -> Result<Standing, Failure> {
-        let desk = &*self.desk;
-        let judged = match token.claims().token_type {
-            Some(TokenType::Refresh) => desk.recheck(token, TokenType::Refresh).await,
-            purpose => match desk.guard.check_now(text, &[purpose.unwrap_or(TokenType::Access)]) {
-                Ok(_) | Err(Verdict::Behind { .. }) => desk.check_bearer(token).await,
-                Err(Verdict::Refused(refusal)) => Err(refusal.into()),
-            },
-        };
-        match judged {
-            Ok(()) => Ok(Standing::Live),
+    async fn standing(&self, token: &Authentic) -> Result<Standing, Failure> {
+        match self.desk.judge_by_store(token).await {
+            Ok(_) => Ok(Standing::Live),
             Err(Failure::Refused(Refusal::TokenRevoked(_))) => Ok(Standing::Revoked(self.revoked_by(token).await?)),
             Err(Failure::Refused(refusal)) => Ok(Standing::Refused(refusal)),
             Err(failure) => Err(failure),

@@ -50,6 +50,10 @@ mod clients;
 
 mod inspect;
 
+mod introspect;
+
+mod revoke;
+
 mod upkeep;
 
 mod metrics;
@@ -63,6 +67,7 @@ pub use end::{Ended, RefusedAccess};
 pub use failure::{Failure, StartError, Unavailable};
 pub use feed::{Binding, Delivery, Effective, FeedReader, FeedRefused, InstanceId, LeaseAsked, VerifierNow, VerifierSeen, VerifierState};
 pub use inspect::{Inspection, RevokedBy, Standing};
+pub use introspect::Introspected;
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeysFrom, KeysSeen,
 };
@@ -71,6 +76,7 @@ pub use lockout::Allowance;
 pub use mail::{Letter, LetterProof, MailProof, NewRegistration, Post, PostFault, RegisterFault, Whom};
 pub use own::{Me, Reproof};
 pub use passwords::{Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash};
+pub use revoke::TokenRevoked;
 pub use sessions::{Listed, SessionSeen, SessionsSeen};
 pub use sign_in::{Attempt, SignedIn};
 pub use start::Setup;

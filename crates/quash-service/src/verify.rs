@@ -1,7 +1,7 @@
 //! Verifying: whether a token would be taken, without consequences.
 
 use quash_core::decide::{Presented, PresentedForeign, recheck_foreign, recheck_presented, recheck_sliding};
-use quash_core::model::{Account, InactiveAccounts, Refusal, Standing};
+use quash_core::model::{Account, InactiveAccounts, Refusal, Session, Standing};
 use quash_core::token::{Authentic, Origin, TokenType};
 use quash_verify::Denied;
 
@@ -17,7 +17,7 @@ impl Service {
         let desk = &*self.desk;
         let token = desk.guard.authenticate(text).await?;
         match token.claims().token_type {
-            Some(TokenType::Refresh) => desk.recheck(&token, TokenType::Refresh).await,
+            Some(TokenType::Refresh) => desk.recheck(&token, TokenType::Refresh).await.map(drop),
             Some(purpose @ (TokenType::Access | TokenType::Sliding)) => match desk.guard.check(text, &[purpose]).await {
                 Ok(_) => desk.check_bearer(&token).await,
                 Err(Denied::Refused(refusal @ Refusal::TokenRevoked(_))) => Err(desk.why_revoked(refusal, &token).await?),
@@ -31,25 +31,50 @@ impl Service {
     }
 }
 
+/// What a token stands for, as the store has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Held {
+    /// Its session, where it has one.
+    pub(crate) session: Option<Session>,
+    /// Whose it is, where that is one of our accounts.
+    pub(crate) account: Option<Account>,
+}
+
+impl Held {
+    pub(crate) fn of(found: Option<(Session, Account)>) -> Self {
+        let (session, account) = found.unzip();
+        Self { session, account }
+    }
+}
+
 impl Desk {
-    /// What exchanging a token would refuse it with.
-    pub(crate) async fn recheck(&self, token: &Authentic, purpose: TokenType) -> Result<(), Failure> {
+    /// What a token stands for that would be exchanged.
+    ///
+    /// # Errors
+    /// What exchanging it would refuse it with.
+    pub(crate) async fn recheck(&self, token: &Authentic, purpose: TokenType) -> Result<Held, Failure> {
         let now = self.clock.now();
         match Presented::new(token, purpose, &self.policy.tokens, now)? {
             Presented::Refresh(presented) => {
                 let loaded = self.store.session(presented.session).await?;
                 let judged = recheck_presented(&presented, &loaded, &self.policy, &self.keys.refresh);
-                self.explained(judged, loaded.found.as_ref(), &loaded.head).await
+                self.explained(judged, loaded.found.as_ref(), &loaded.head).await?;
+                Ok(Held::of(loaded.found))
             }
             Presented::Sliding(presented) => {
                 let loaded = self.store.session(presented.session).await?;
                 let judged = recheck_sliding(&presented, &loaded, &self.keys.refresh);
-                self.explained(judged, loaded.found.as_ref(), &loaded.head).await
+                self.explained(judged, loaded.found.as_ref(), &loaded.head).await?;
+                Ok(Held::of(loaded.found))
             }
             Presented::Foreign(presented) => {
                 let loaded = self.foreign(&presented, now).await?;
                 let judged = recheck_foreign(&presented, &loaded, &self.policy);
-                self.explained(judged, loaded.adopted.as_ref(), &loaded.account.head).await
+                self.explained(judged, loaded.adopted.as_ref(), &loaded.account.head).await?;
+                Ok(match loaded.adopted {
+                    Some(adopted) => Held::of(Some(adopted)),
+                    None => Held { session: None, account: loaded.account.account },
+                })
             }
         }
     }
@@ -59,7 +84,7 @@ impl Desk {
     pub(crate) async fn check_bearer(&self, token: &Authentic) -> Result<(), Failure> {
         match (token.origin(), token.claims().token_type) {
             (Origin::Foreign(_), _) => self.foreign_account(token).await.map(|_| ()),
-            (Origin::Ours, Some(TokenType::Sliding)) => self.recheck(token, TokenType::Sliding).await,
+            (Origin::Ours, Some(TokenType::Sliding)) => self.recheck(token, TokenType::Sliding).await.map(drop),
             (Origin::Ours, _) => Ok(()),
         }
     }

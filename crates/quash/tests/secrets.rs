@@ -5,6 +5,8 @@ mod support;
 use std::fs;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use support::smtp::{Manner, Received, SMTP_PASSWORD, Smtp, Wrapped, certificate, settings};
 use support::{Answer, Server, quash, request};
@@ -57,6 +59,7 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
             assert_eq!(inspected.code(), 0);
             said += &inspected.stderr;
         }
+        said += &ask_as_clients(&server, &second[0], &mut secrets);
         assert_eq!(server.post_json("/api/logout/", &json!({ "refresh": second[1] }), Some(&second[0])).status, 200);
         assert_eq!(server.get("/v1/me", Some(&second[0])).status, 401);
         // Reusing a spent token logs a warning.
@@ -70,6 +73,30 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
         assert_unsaid(&said, &secrets);
         assert_not_kept(&data_dir, &secrets);
     }
+}
+
+/// Adds clients whose secrets are told once, and introspects with them in each way. Gives what the commands have said beside
+/// the secrets.
+fn ask_as_clients(server: &Server, token: &str, secrets: &mut Vec<String>) -> String {
+    let mut said = String::new();
+    for args in [&["client", "add", "shop", "--introspect", "--revoke"][..], &["verifier", "add", "chat"]] {
+        let added = server.run(&[args, &["--set", "log.level=trace"]].concat(), "");
+        assert_eq!(added.code(), 0, "{}", added.stderr);
+        let (name, secret) = (args[2], added.stdout.trim().to_owned());
+        said += &added.stderr;
+        let basic = format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")));
+        let in_body = format!("client_id={name}&client_secret={secret}&token={token}");
+        for (authorization, body) in [(basic.clone(), format!("token={token}")), (format!("Bearer {secret}"), format!("token={token}"))] {
+            let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Authorization", &authorization)];
+            let answer = request(server.address, "POST", "/oauth2/introspect", &headers, body.as_bytes()).expect("an answer");
+            assert_eq!(answer.body["active"], true, "{}", answer.text);
+        }
+        let headers = [("Content-Type", "application/x-www-form-urlencoded")];
+        let answer = request(server.address, "POST", "/oauth2/introspect", &headers, in_body.as_bytes()).expect("an answer");
+        assert_eq!(answer.body["active"], true, "{}", answer.text);
+        secrets.extend([secret, basic]);
+    }
+    said
 }
 
 /// What mails, the cookie and the commands for operators add to that.

@@ -31,7 +31,7 @@ pub use end::{ForeignEnd, end_everything, end_foreign, end_presented, end_sessio
 pub use flow::{Asking, change_email_by_mail, judge_flow, notice, reset_by_mail, start_flow, verify_by_mail};
 pub use foreign::{recheck_foreign, refresh_foreign, refresh_foreign_sliding};
 pub use lock::{is_unbound, lock_account, lock_span, unlocked};
-pub use presented::{Presented, PresentedForeign, PresentedRefresh, PresentedSliding};
+pub use presented::{Presented, PresentedForeign, PresentedRefresh, PresentedSliding, recheck_access};
 pub use recover::{LivesOn, Survival, change_password, end_others, reset_password};
 pub use refresh::{Refreshed, recheck_presented, refresh, renew_grant};
 pub use seal::{AuditFault, AuditWalk, seal_audit};

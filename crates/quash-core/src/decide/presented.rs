@@ -125,6 +125,21 @@ impl PresentedForeign {
     }
 }
 
+/// Whether the session of an access token of ours goes on, by the store alone: for whoever asks on behalf of others, and
+/// mustn't be told what this process happens to remember. What the log says of the token is asked at the gate.
+///
+/// # Errors
+/// Its session isn't known or isn't live, or its account may not be used.
+pub fn recheck_access(token: &Authentic, loaded: &SessionLoaded, policy: &Policy) -> Result<(), Refusal> {
+    let (_, rsq) = token.place()?;
+    let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
+    if rsq > loaded.head.seq {
+        return Err(Invalid::FromTheFuture.into());
+    }
+    check_live(session, account, loaded)?;
+    check_active(account, policy)
+}
+
 /// The session of a token of ours. Its id is compared in constant time, before anything else is believed: who stole a
 /// signing key can't end sessions with it.
 fn live_session<'a>(

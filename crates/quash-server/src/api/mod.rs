@@ -33,6 +33,8 @@ pub(crate) mod feed;
 
 pub(crate) mod jwks;
 
+pub(crate) mod oauth;
+
 pub(crate) mod health;
 
 pub(crate) mod metrics;

@@ -62,6 +62,8 @@ pub(crate) const MAIL_PATHS: [&str; 10] = [
     "/verify",
     "/email",
 ];
+/// The paths that are for other services.
+pub(crate) const CLIENT_PATHS: [&str; 2] = ["/oauth2/introspect", "/oauth2/revoke"];
 /// The paths that are only read.
 pub(crate) const READ_PATHS: [&str; 6] =
     ["/v1/me", "/v1/me/sessions", "/livez", "/readyz", "/.well-known/jwks.json", "/docs/errors/token_not_valid"];

@@ -1,0 +1,101 @@
+//! `POST /oauth2/introspect`: what a token says that holds now, or `{"active":false}` (RFC 7662). Of what doesn't hold
+//! nothing is told, not even why (RFC 7662 2.2).
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use quash_core::model::Right;
+use quash_core::token::{Audience, TokenType};
+use quash_service::Introspected;
+use serde::Serialize;
+
+use super::{Asked, asked};
+use crate::answer::json;
+use crate::door::Door;
+use crate::oauth_error::OAuthFault;
+
+/// A token that holds.
+#[derive(Serialize)]
+struct Active<'a> {
+    active: bool,
+    /// How it is brought to doors (RFC 6749 7.1); absent where it opens none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'a str>,
+    /// What it is for.
+    token_use: &'a str,
+    exp: Option<i64>,
+    iat: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
+    /// The account's subject; absent where it is none of our accounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    /// What the token calls it.
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    jti: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rsq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<AudienceShown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum AudienceShown<'a> {
+    One(&'a str),
+    Any(Vec<&'a str>),
+}
+
+/// Anything else.
+#[derive(Serialize)]
+struct Inactive {
+    active: bool,
+}
+
+pub(crate) async fn introspect(State(door): State<Arc<Door>>, request: Request) -> Response {
+    let Asked { client, token } = match asked(&door, request, Right::Introspect).await {
+        Ok(asked) => asked,
+        Err(fault) => return fault.into_answer(),
+    };
+    match door.service.introspect(&client, &token).await {
+        Ok(Some(introspected)) => json(StatusCode::OK, &Active::new(&introspected)),
+        Ok(None) => json(StatusCode::OK, &Inactive { active: false }),
+        Err(failure) => OAuthFault::of(&door, &failure).into_answer(),
+    }
+}
+
+impl<'a> Active<'a> {
+    fn new(introspected: &'a Introspected) -> Self {
+        let Introspected { token_type, claims, account, client } = introspected;
+        Self {
+            active: true,
+            token_type: (*token_type != TokenType::Refresh).then_some("Bearer"),
+            token_use: token_type.as_str(),
+            exp: claims.exp,
+            iat: claims.iat,
+            nbf: claims.nbf,
+            sub: account.as_ref().map(|account| account.subject.as_str()),
+            user_id: claims.user_id.as_deref(),
+            username: account.as_ref().map(|account| account.username.shown()),
+            jti: claims.jti.as_deref(),
+            sid: claims.sid.map(|sid| sid.to_string()),
+            rsq: claims.rsq.map(|rsq| rsq.as_u64()),
+            iss: claims.iss.as_deref(),
+            aud: claims.aud.as_ref().map(|audience| match audience {
+                Audience::One(audience) => AudienceShown::One(audience),
+                Audience::Any(_) => AudienceShown::Any(audience.each().collect()),
+            }),
+            client_id: client.as_ref().map(|name| name.as_str()),
+        }
+    }
+}

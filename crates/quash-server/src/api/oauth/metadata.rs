@@ -1,0 +1,50 @@
+//! `GET /.well-known/oauth-authorization-server`: what there is of OAuth here, and where (RFC 8414). Nothing is named that
+//! isn't there.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, PRAGMA};
+use serde::Serialize;
+
+use crate::answer::{json, with_header};
+use crate::door::Door;
+use crate::error::Fault;
+
+/// How clients authenticate (RFC 8414 2, RFC 6749 2.3.1).
+const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+
+#[derive(Serialize)]
+struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+    /// There is no authorization endpoint. An empty array is to be left out (RFC 8414 3.2), but this one is required, and
+    /// whoever leaves out the next says that there are grants (RFC 8414 2).
+    response_types_supported: [&'static str; 0],
+    grant_types_supported: [&'static str; 0],
+    introspection_endpoint: String,
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    revocation_endpoint: String,
+    revocation_endpoint_auth_methods_supported: [&'static str; 2],
+}
+
+pub(crate) async fn metadata(State(door): State<Arc<Door>>) -> Response {
+    let Some(url) = &door.settings.public_url else {
+        return Fault::without_public_url().into_problem(&door.settings);
+    };
+    let metadata = Metadata {
+        issuer: door.service.policy().tokens.issuer.clone().unwrap_or_else(|| url.to_string()),
+        jwks_uri: format!("{url}/.well-known/jwks.json"),
+        response_types_supported: [],
+        grant_types_supported: [],
+        introspection_endpoint: format!("{url}/oauth2/introspect"),
+        introspection_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint: format!("{url}/oauth2/revoke"),
+        revocation_endpoint_auth_methods_supported: METHODS,
+    };
+    let mut answer = with_header(json(StatusCode::OK, &metadata), CACHE_CONTROL, "public, max-age=300");
+    answer.headers_mut().remove(PRAGMA);
+    answer
+}

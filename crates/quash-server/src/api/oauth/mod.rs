@@ -1,0 +1,105 @@
+//! The doors for other services, as OAuth 2.0 draws them: introspection (RFC 7662), revocation (RFC 7009), and what tells of
+//! them (RFC 8414). Their bodies are forms, and their errors have OAuth's shape. Who the client is, is found out here.
+
+pub(crate) mod introspect;
+
+pub(crate) mod revoke;
+
+pub(crate) mod metadata;
+
+use axum::extract::Request;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use quash_core::model::{Client, Right};
+
+use crate::body::Form;
+use crate::door::Door;
+use crate::oauth_error::OAuthFault;
+
+/// What a client asks about a token.
+struct Asked {
+    client: Client,
+    token: String,
+}
+
+/// How a client says who it is.
+#[derive(Default)]
+struct Credentials {
+    name: Option<String>,
+    secret: Option<String>,
+}
+
+/// Reads a request about a token, of a client that has this right. What kind of token it is called
+/// (`token_type_hint`) isn't looked at: it tells itself (RFC 7009 2.1).
+async fn asked(door: &Door, request: Request, right: Right) -> Result<Asked, OAuthFault> {
+    let headers = request.headers().clone();
+    let mut form = Form::read(request).await?;
+    let client = authenticate(door, &headers, &mut form).await?;
+    if !client.may(right) {
+        return Err(OAuthFault::lacks(right));
+    }
+    let token = form.take("token")?.ok_or_else(|| OAuthFault::invalid_request("The parameter token is missing."))?;
+    Ok(Asked { client, token })
+}
+
+/// The client that a request comes from: by the header Authorization or by its body, and not by both (RFC 6749 2.3).
+async fn authenticate(door: &Door, headers: &HeaderMap, form: &mut Form) -> Result<Client, OAuthFault> {
+    let Credentials { name, secret } = in_header(headers)?.unwrap_or_default();
+    let (name_in_body, secret_in_body) = (form.take("client_id")?, form.take("client_secret")?);
+    if secret.is_some() && secret_in_body.is_some() {
+        return Err(OAuthFault::invalid_request("The client authenticates in two ways at once."));
+    }
+    let secret = secret.or(secret_in_body).ok_or_else(OAuthFault::invalid_client)?;
+    let client = door.service.client(&secret).await.map_err(|failure| OAuthFault::of(door, &failure))?;
+    let is_named = |client: &Client| [&name, &name_in_body].into_iter().flatten().all(|name| *name == client.name.as_str());
+    client.filter(is_named).ok_or_else(OAuthFault::invalid_client)
+}
+
+/// What stands in the header: `Basic`, or `Bearer` and the secret alone. `None`: nothing stands there.
+fn in_header(headers: &HeaderMap) -> Result<Option<Credentials>, OAuthFault> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let found = value.to_str().ok().filter(|_| values.next().is_none()).and_then(read_header);
+    found.map(Some).ok_or_else(OAuthFault::invalid_client)
+}
+
+fn read_header(value: &str) -> Option<Credentials> {
+    let (scheme, rest) = value.split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Credentials { name: None, secret: Some(rest.to_owned()) });
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
+    let (name, secret) = pair.split_once(':')?;
+    Some(Credentials { name: Some(decoded(name)), secret: Some(decoded(secret)) })
+}
+
+/// As a form encodes it (RFC 6749 2.3.1).
+fn decoded(text: &str) -> String {
+    form_urlencoded::parse(format!("a={}", text.replace('&', "%26")).as_bytes()).map(|(_, value)| value.into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_read_as_clients_write_them() {
+        let of = |value: &str| read_header(value).map(|Credentials { name, secret }| (name, secret.expect("a secret")));
+        let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
+        let named = |name: &str, secret: &str| Some((Some(name.to_owned()), secret.to_owned()));
+        assert_eq!(of(&basic("shop:qc_a-b")), named("shop", "qc_a-b"));
+        assert_eq!(of(&basic("a%2Eb+c:x%3Ay&z=1")), named("a.b c", "x:y&z=1"));
+        assert_eq!(of(&basic("shop:")), named("shop", ""));
+        assert_eq!(of(&basic(":x:y")), named("", "x:y"));
+        assert_eq!(of("bearer  qc_a "), Some((None, "qc_a".to_owned())));
+        for none in ["", "Basic", "Basic ?", &basic("shop"), "Digest x", "Bearer", "Basic /w=="] {
+            assert_eq!(of(none), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What a client is told of a token (RFC 7662): what the store knows, and nothing of what doesn't hold.
+
+use quash_core::model::Actor;
+use serde_json::json;
+
+use crate::support::{self, Brittle, Part, World, kinds, secs};
+use crate::{Service, form, opened_by};
+
+#[tokio::test]
+async fn a56_what_is_not_live_is_inactive_and_nothing_else_is_told() {
+    let world = World::open().await;
+    let shop = Service::full(&world, "shop").await;
+    for call in [form("/oauth2/introspect", &[("token", "x")]), form("/oauth2/introspect", &[])] {
+        assert_eq!(world.send(call).await.status, 401, "no client, no answer");
+    }
+    let pair = world.sign_in("dana").await;
+    let spent = world.sign_in("dana").await;
+    let next = world.refresh(&spent.refresh).await.pair();
+    let head = world.head().await.as_u64();
+    let not_live = [
+        "garbage".to_owned(),
+        "a.b.c".to_owned(),
+        "x".repeat(9000),
+        format!("{}x", pair.access),
+        spent.refresh,
+        world.forge(&pair.access, &json!({ "rsq": head + 1 })),
+        world.forge(&pair.refresh, &json!({ "rsq": head + 1 })),
+        world.forge(&pair.access, &json!({ "sid": "00000000000000000000000000000000" })),
+        world.forge(&pair.refresh, &json!({ "jti": "00000000000000000000000000000000" })),
+        world.forge(&pair.access, &json!({ "token_type": "other" })),
+        world.forge_without(&pair.access, "token_type"),
+        world.forge_without(&pair.access, "exp"),
+        world.forge_without(&pair.access, "rsq"),
+        world.forge(&pair.access, &json!({ "nbf": support::START + 3600 })),
+    ];
+    for token in &not_live {
+        shop.assert_inactive(token).await;
+    }
+    let alive = [&pair.access, &pair.refresh, &next.access, &next.refresh];
+    for token in alive {
+        shop.assert_active(token).await;
+    }
+    world.wait(secs(301));
+    shop.assert_inactive(&pair.access).await;
+    shop.assert_active(&pair.refresh).await;
+    world.wait(secs(86_400));
+    for token in alive {
+        shop.assert_inactive(token).await;
+    }
+    assert_eq!(kinds(&*world.store).await, [], "nothing ends because of it");
+}
+
+#[tokio::test]
+async fn a56_whatever_ends_a_session_is_seen_in_the_store() {
+    let world = World::open().await;
+    let shop = Service::full(&world, "shop").await;
+    for end in 0..4 {
+        let pair = world.sign_in(if end == 3 { "noor" } else { "dana" }).await;
+        shop.assert_active(&pair.access).await;
+        match end {
+            0 => drop(world.log_out(&pair.access, &pair.refresh).await),
+            1 => world.end_all("dana").await,
+            2 => drop(world.service.end_everything(quash_core::model::Reason::Revoked, Actor::Operator).await.expect("an end")),
+            _ => world.deactivate("noor").await,
+        }
+        for token in [&pair.access, &pair.refresh] {
+            shop.assert_inactive(token).await;
+        }
+    }
+}
+
+/// What is in the store and not in memory: the row has ended, and its entry covers nobody.
+#[tokio::test]
+async fn a56_what_this_process_remembers_is_not_asked() {
+    let world = World::open().await;
+    let shop = Service::full(&world, "shop").await;
+    let pair = world.sign_in("dana").await;
+    world.store.empty_entries();
+    assert_eq!(world.log_out(&pair.access, &pair.refresh).await.status, 200);
+    assert_eq!(world.me(&pair.access).await.status, 200, "the guard knows nothing of it");
+    shop.assert_inactive(&pair.access).await;
+}
+
+#[tokio::test]
+async fn a56_a_changed_claim_makes_access_tokens_inactive_and_leaves_the_session() {
+    let world = World::open().await;
+    let shop = Service::full(&world, "shop").await;
+    let pair = world.sign_in("dana").await;
+    world.service.set_claims(&support::subject("dana"), r#"{"role":"reader"}"#, Actor::Operator.into()).await.expect("claims");
+    shop.assert_inactive(&pair.access).await;
+    shop.assert_active(&pair.refresh).await;
+    shop.assert_active(&world.refresh(&pair.refresh).await.pair().access).await;
+}
+
+#[tokio::test]
+async fn a56_a_token_of_another_client_is_inactive() {
+    let world = World::open().await;
+    let (shop, wiki) = (Service::full(&world, "shop").await, Service::full(&world, "wiki").await);
+    let pair = opened_by(&world, "shop").await;
+    for token in [&pair.access, &pair.refresh] {
+        wiki.assert_inactive(token).await;
+        assert_eq!(shop.assert_active(token).await["client_id"], "shop");
+    }
+    let anybodys = world.sign_in("noor").await;
+    for client in [&shop, &wiki] {
+        assert_eq!(client.assert_active(&anybodys.access).await.get("client_id"), None);
+    }
+}
+
+#[tokio::test]
+async fn a56_what_the_store_cannot_say_is_not_guessed() {
+    for part in [Part::Rows, Part::Log] {
+        let world = World::open().await;
+        let shop = Service::full(&world, "shop").await;
+        let pair = world.sign_in("dana").await;
+        world.store.break_part(part, Brittle::away());
+        let answer = shop.introspect(&pair.access).await;
+        assert_eq!((answer.status, &answer.json()["error"]), (503, &json!("temporarily_unavailable")), "{answer}");
+        assert_eq!(answer.json().get("active"), None);
+        world.store.mend();
+        shop.assert_active(&pair.access).await;
+    }
+}

@@ -1,0 +1,92 @@
+//! `quash client` and `quash verifier` from outside: with and without a server, exit codes, and a secret that is told once.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Server, on, request};
+
+/// Introspects, and gives the status and whether the token is active.
+fn introspect(server: &Server, secret: &str, token: &str) -> (u16, Value) {
+    let authorization = format!("Bearer {secret}");
+    let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Authorization", &authorization)];
+    let body = format!("token={token}");
+    let answer = request(server.address, "POST", "/oauth2/introspect", &headers, body.as_bytes()).expect("an answer");
+    (answer.status, answer.body["active"].clone())
+}
+
+#[test]
+fn a_secret_is_printed_once_alone_on_stdout_and_opens_the_doors_until_its_client_is_removed() {
+    let server = Server::start(&[]);
+    server.add_account("dana", "correct horse battery staple");
+    let pair = server.sign_in("dana", "correct horse battery staple");
+    for (kind, flags, prefix) in [("client", &["--introspect"][..], "qc_"), ("verifier", &[], "qv_")] {
+        let added = server.run(&[&[kind, "add", "shop"], flags].concat(), "");
+        let secret = added.stdout.strip_suffix('\n').expect("a line").to_owned();
+        assert_eq!((added.code(), secret.len(), secret.starts_with(prefix)), (0, 46, true), "{}", added.stderr);
+        assert!(!added.stderr.contains(&secret), "{}", added.stderr);
+        assert_eq!(introspect(&server, &secret, &pair.access), (200, json!(true)));
+        let listed = server.run(&[kind, "list"], "");
+        assert!(listed.stdout.contains("shop") && listed.stdout.contains("introspect"), "{}", listed.stdout);
+        let audit = server.run(&["audit", "list", "--json"], "");
+        assert!(!(listed.stdout + &listed.stderr + &audit.stdout).contains(&secret[3..]), "it is told once");
+        let removed = server.run(&[kind, "remove", "shop"], "");
+        assert_eq!(removed.code(), 0, "{}", removed.stderr);
+        assert_eq!(introspect(&server, &secret, &pair.access), (401, Value::Null));
+    }
+    let audit = server.run(&["audit", "list", "--json"], "").json();
+    let told: Vec<_> = audit["entries"].as_array().expect("entries").iter().filter(|entry| entry["name"] == "shop").collect();
+    let events: Vec<_> = told.iter().map(|entry| entry["event"].as_str().expect("an event")).collect();
+    assert_eq!(events, ["client_added", "client_removed", "client_added", "client_removed"]);
+    assert!(told.iter().all(|entry| entry["actor"] == "operator" && entry["author"].is_string()), "{told:?}");
+}
+
+#[test]
+fn clients_are_kept_in_the_store_and_each_list_has_its_kind() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    assert_eq!(on(&data_dir, &["client", "list"], "").code(), 4, "looking makes nothing");
+    assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
+    assert_eq!(on(&data_dir, &["client", "list"], "").stdout.trim(), "no clients");
+    let added = on(&data_dir, &["client", "add", "shop", "--introspect", "--revoke", "--json"], "").json();
+    assert_eq!((&added["name"], &added["rights"]), (&json!("shop"), &json!(["introspect", "revoke"])));
+    assert!(added["secret"].as_str().is_some_and(|secret| secret.starts_with("qc_")), "{added}");
+    assert_eq!(on(&data_dir, &["verifier", "add", "chat"], "").code(), 0);
+    let names = |kind: &str, flags: &[&str]| {
+        let page = on(&data_dir, &[&[kind, "list", "--json"], flags].concat(), "").json();
+        assert!(!page.to_string().contains("secret"), "{page}");
+        page["clients"]
+            .as_array()
+            .expect("clients")
+            .iter()
+            .map(|client| client["name"].as_str().expect("a name").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!((names("client", &[]), names("verifier", &[])), (vec!["shop".to_owned()], vec!["chat".to_owned()]));
+    assert_eq!(names("client", &["--after", "shop"]), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_done_has_its_exit_code() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
+    assert_eq!(on(&data_dir, &["verifier", "add", "chat"], "").code(), 0);
+    let longest = "x".repeat(64);
+    assert_eq!(on(&data_dir, &["client", "add", &longest, "--revoke"], "").code(), 0);
+    for (args, code) in [
+        (&["client", "add", "shop"][..], 2),
+        (&["client", "add", "Shop", "--revoke"], 2),
+        (&["client", "add", &format!("{longest}x"), "--revoke"], 2),
+        (&["client", "add", "chat", "--revoke"], 5),
+        (&["verifier", "add", "chat"], 5),
+        (&["verifier", "add", ""], 2),
+        (&["client", "remove", "chat"], 4),
+        (&["client", "remove", "nobody"], 4),
+        (&["verifier", "remove", &longest], 4),
+        (&["client", "list", "--after", "A"], 2),
+    ] {
+        let done = on(&data_dir, args, "");
+        assert_eq!(done.code(), code, "{args:?}: {}", done.stderr);
+        assert_eq!(done.stdout, "", "{args:?}");
+    }
+}
