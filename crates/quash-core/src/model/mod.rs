@@ -6,6 +6,7 @@ mod change;
 mod custom;
 mod device;
 mod entropy;
+mod epoch;
 mod flow;
 mod id;
 mod key;
@@ -24,6 +25,7 @@ pub use change::{AccountEdit, AccountFields, Adoption, Change, Ends, Note, Openi
 pub use custom::{CustomClaims, CustomClaimsFault};
 pub use device::Devices;
 pub use entropy::{Entropy, Seeded, draw};
+pub use epoch::{Epoch, OldSessions};
 pub use flow::{Asked, Digest, Flow, FlowLoaded, Purpose};
 pub use id::{DeviceId, FlowId, Generation, IdFault, Jti, Kid, MailId, SessionId, Subject};
 pub use key::{KeyRecord, KeySource, KeyState, Sealed};

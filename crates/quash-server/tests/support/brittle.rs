@@ -193,7 +193,10 @@ fn entries_of(change: &mut Change) -> Vec<&mut NewEntry> {
             Ends::Nothing => Vec::new(),
             Ends::Access(entry) | Ends::Sessions { entry, .. } => vec![entry],
         },
-        Change::DeleteAccount { entry, .. } | Change::EndEverything { entry } | Change::Revoke { entry } => vec![entry],
+        Change::DeleteAccount { entry, .. }
+        | Change::EndEverything { entry }
+        | Change::BeginEpoch { entry, .. }
+        | Change::Revoke { entry } => vec![entry],
         Change::Together(changes) => changes.iter_mut().flat_map(entries_of).collect(),
         _ => Vec::new(),
     }
