@@ -48,13 +48,19 @@ mod mail;
 
 mod inspect;
 
+mod epoch;
+
+mod backup;
+
 mod upkeep;
 
 pub use accounts::{AddFault, NewAccount, NewPassword, NewState};
 pub use audit::{AuditRefused, AuditVerified};
+pub use backup::{BackedUp, BackupFault};
 pub use changes::{Address, ChangeFault, Changed, OneTimePassword};
 pub use desk::Service;
 pub use end::{Ended, RefusedAccess};
+pub use epoch::{Beyond, WentBack, begin_after_restore, begin_if_gone_back};
 pub use failure::{Failure, StartError, Unavailable};
 pub use inspect::{Inspection, RevokedBy, Standing};
 pub use keys::{

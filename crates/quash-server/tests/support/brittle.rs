@@ -1,5 +1,6 @@
 //! A store that can be broken in part, in mid-test, and mended again. While it is whole it is the store in memory.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use quash_core::model::{
     Head, KeyRecord, Mail, NewEntry, Receipt, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionEnd, SessionId, SessionLoaded, Subject,
     Timestamp,
 };
-use quash_store::{MemoryStore, Store, StoreError};
+use quash_store::{BackupError, MemoryStore, Store, StoreError};
 use quash_verify::Guard;
 use tokio::sync::watch;
 
@@ -170,6 +171,10 @@ impl Store for Brittle {
             }
         }
         self.whole(Part::Writes)?.commit(change).await
+    }
+
+    async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
+        self.inner.back_up(to).await
     }
 
     fn newest(&self) -> watch::Receiver<Seq> {

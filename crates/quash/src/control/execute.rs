@@ -1,5 +1,7 @@
 //! The work itself: one use case of the service for each request.
 
+use std::path::Path;
+
 use quash_core::model::{Actor, Reason, Road, SessionId, fold};
 use quash_core::token::{Duplicates, Unverified, parse_json};
 use quash_service::{Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing};
@@ -7,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::found::{account, failed, is_full, shown_end};
 use super::shown::{
-    AccountPage, AccountShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
+    AccountPage, AccountShown, BackedUpShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
 };
 use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, words};
 use crate::error::{CommandError, Exit};
@@ -41,6 +43,7 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
             let ended = ended.map_err(|failure| words::not_ended("everything", &failure))?;
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
         }
+        Request::BackUp { to } => back_up(service, to).await.map(Reply::BackedUp),
         Request::Keys => service.keys().await.map(|keys| Reply::Keys(KeysShown::new(&keys))).map_err(|failure| failed(&failure)),
         Request::Audit(request) => audit::execute(service, request).await.map(Reply::Audit),
         Request::InspectToken { token } => inspect(service, &token).await.map(|inspection| Reply::Inspection(Box::new(inspection))),
@@ -57,6 +60,11 @@ async fn add_account(service: &Service, new: AddAccount) -> Result<AccountShown,
     let added = service.add_account(NewAccount { name, email, verified, subject, password, state }).await;
     let account = added.map_err(|fault| words::not_added(&fault))?;
     Ok(AccountShown::new(&account, service.now()))
+}
+
+async fn back_up(service: &Service, to: String) -> Result<BackedUpShown, CommandError> {
+    let written = service.back_up(Path::new(&to)).await.map_err(|fault| words::not_backed_up(&fault))?;
+    Ok(BackedUpShown { path: to, seq: written.seq.as_u64() })
 }
 
 async fn accounts(service: &Service, after: Option<String>, limit: u32) -> Result<AccountPage, CommandError> {

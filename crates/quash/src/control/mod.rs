@@ -24,8 +24,8 @@ pub(crate) use client::{ask, ask_running};
 pub(crate) use execute::execute;
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{
-    AccountPage, AccountShown, ChangedShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown, PolicyShown,
-    RevokedShown, RoadShown, SessionPage, SessionShown,
+    AccountPage, AccountShown, BackedUpShown, ChangedShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown,
+    PolicyShown, RestoredShown, RevokedShown, RoadShown, SessionPage, SessionShown,
 };
 pub(crate) use words::refusal as refusal_in_words;
 
@@ -89,6 +89,11 @@ pub(crate) enum Request {
     },
     /// Revoke every token issued before.
     RevokeEverything,
+    /// Copy all that is kept.
+    BackUp {
+        /// To which file, from the root.
+        to: String,
+    },
     /// The keys that tokens are signed and verified with.
     Keys,
     /// Look at the audit.
@@ -175,6 +180,8 @@ pub(crate) enum Reply {
     Ended(EndedShown),
     /// The keys that tokens are signed and verified with.
     Keys(KeysShown),
+    /// What was copied.
+    BackedUp(BackedUpShown),
     /// What there is to say about the audit.
     Audit(AuditReply),
     /// What there is to know about a token.
