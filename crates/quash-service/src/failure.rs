@@ -15,6 +15,9 @@ pub enum StartError {
     /// The secrets in the store were sealed with another master key.
     #[error("the secrets in the store were sealed with another master key")]
     WrongMasterKey,
+    /// The log can't go on in another epoch.
+    #[error("there is no epoch left for the log to go on in")]
+    NoEpochLeft,
     /// There is no key to sign with.
     #[error("there is no key to sign with")]
     NoSigningKey,

@@ -54,16 +54,22 @@ mod introspect;
 
 mod revoke;
 
+mod epoch;
+
+mod backup;
+
 mod upkeep;
 
 mod metrics;
 
 pub use accounts::{AddFault, NewAccount, NewPassword, NewState};
 pub use audit::{AuditRefused, AuditVerified};
+pub use backup::{BackedUp, BackupFault};
 pub use changes::{Address, ChangeFault, Changed, OneTimePassword};
 pub use clients::{ClientFault, ClientSecret};
 pub use desk::Service;
 pub use end::{Ended, RefusedAccess};
+pub use epoch::{Beyond, WentBack, begin_after_restore, begin_if_gone_back};
 pub use failure::{Failure, StartError, Unavailable};
 pub use feed::{Binding, Delivery, Effective, FeedReader, FeedRefused, InstanceId, LeaseAsked, VerifierNow, VerifierSeen, VerifierState};
 pub use inspect::{Inspection, RevokedBy, Standing};

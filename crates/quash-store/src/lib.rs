@@ -8,6 +8,8 @@ mod log;
 mod memory;
 mod sqlite;
 
+use std::path::Path;
+
 use async_trait::async_trait;
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, FlowId, FlowLoaded,
@@ -17,7 +19,7 @@ use quash_core::model::{
 use tokio::sync::watch;
 
 pub use memory::MemoryStore;
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteOptions, SqliteStore, StagedRestore};
 
 /// Where quash keeps what it must not forget.
 ///
@@ -103,6 +105,10 @@ pub trait Store: Send + Sync {
     /// Writes a change if its guard holds. Once this returns `Ok`, the change is durable.
     async fn commit(&self, change: Change) -> Result<Receipt, StoreError>;
 
+    /// Copies all that is kept, as it is at one moment, to a new file, and says up to which number the copy knows the log.
+    /// The copy is durable once this returns. Nobody is kept from writing meanwhile.
+    async fn back_up(&self, to: &Path) -> Result<Seq, BackupError>;
+
     /// Follows the number of the newest durable entry. A wake-up: the truth is in [`Store::entries_after`].
     fn newest(&self) -> watch::Receiver<Seq>;
 
@@ -123,6 +129,28 @@ pub enum StoreError {
     /// It can't be reached or used now. Nothing was written, or nobody can tell; the detail is for the log.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+}
+
+/// Why there is no backup.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Something stands where it should be written: nothing is overwritten.
+    #[error("{path} is there already")]
+    Exists {
+        /// The file.
+        path: String,
+    },
+    /// It can't be written.
+    #[error("cannot write the backup {path}: {detail}")]
+    Unusable {
+        /// The file.
+        path: String,
+        /// What the operating system or SQLite says.
+        detail: String,
+    },
+    /// What is kept in memory has no copies.
+    #[error("what is kept in memory can't be backed up")]
+    InMemory,
 }
 
 /// Why a store could not be opened.

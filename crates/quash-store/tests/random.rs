@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quash_core::decide::seal_audit;
 use quash_core::model::{
-    AccountBy, AccountFields, AccountState, AuditPlace, Change, CustomClaims, DeviceId, Devices, Digest, Email, Ends, Keep, KeyState,
-    MailId, MailOutcome, Name, NewEntry, Opening, PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
+    AccountBy, AccountFields, AccountState, AuditPlace, Change, CustomClaims, DeviceId, Devices, Digest, Email, Ends, Epoch, Keep,
+    KeyState, MailId, MailOutcome, Name, NewEntry, OldSessions, Opening, PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
 };
 use quash_core::token::{Algorithm, SigningKey};
 use quash_store::{MemoryStore, Store};
@@ -33,6 +33,7 @@ enum Wish {
     DeleteAccount { who: usize, stale: bool },
     Together(Vec<Wish>),
     EndEverything,
+    BeginEpoch { further: u64, stale: bool, keep: bool },
     Revoke { kind: usize, n: u8, keep: Keep },
     AddKey { n: u8, stale: bool },
     ResumeKey { n: u8 },
@@ -87,6 +88,7 @@ fn single() -> impl Strategy<Value = Wish> {
         3 => (who, stale, prop::option::of(n.clone()), any::<bool>(), prop::option::of(state))
             .prop_map(|(who, stale, survivor, password, state)| Wish::EndAccount { who, stale, survivor, password, state }),
         1 => Just(Wish::EndEverything),
+        1 => (0..3_u64, stale, any::<bool>()).prop_map(|(further, stale, keep)| Wish::BeginEpoch { further, stale, keep }),
         2 => (0..KINDS.len(), n.clone(), keep).prop_map(|(kind, n, keep)| Wish::Revoke { kind, n, keep }),
         1 => (n.clone(), stale).prop_map(|(n, stale)| Wish::AddKey { n, stale }),
         1 => n.clone().prop_map(|n| Wish::ResumeKey { n }),
@@ -198,6 +200,12 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             Change::Together(changes)
         }
         Wish::EndEverything => Change::EndEverything { entry: entry(ScopeKind::Everything, 101) },
+        Wish::BeginEpoch { further, stale, keep } => Change::BeginEpoch {
+            from: Epoch::new(head.epoch() + u64::from(stale)).expect("an epoch"),
+            to: Epoch::new(head.epoch() + further).expect("an epoch"),
+            entry: entry(ScopeKind::Everything, 104),
+            sessions: if keep { OldSessions::Keep } else { OldSessions::End },
+        },
         Wish::Revoke { kind, n, keep } => Change::Revoke { entry: NewEntry { keep, ..entry(KINDS[kind], n) } },
         Wish::AddKey { n, stale } => {
             let keys = model.keys().await.expect("keys");

@@ -13,6 +13,8 @@ mod mail;
 
 mod data_dir;
 
+mod epoch_file;
+
 mod settings;
 
 mod output;

@@ -17,6 +17,14 @@ impl Moment {
         }
     }
 
+    /// In UTC to the millisecond, as part of a file's name.
+    pub(crate) fn to_label(self) -> String {
+        match Civil::from_millisecond(self.0.as_millis()) {
+            Ok(civil) => format!("{civil:.3}").replace(['-', ':'], ""),
+            Err(_) => self.0.as_millis().to_string(),
+        }
+    }
+
     /// In UTC to the second, and how far from `now`.
     pub(crate) fn seen_from(self, now: Timestamp) -> String {
         let (ahead, behind) = (self.0.since(now).as_secs(), now.since(self.0).as_secs());

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use quash_service::{HashSettings, MasterKey, Service, Setup, StartError};
+use quash_service::{HashSettings, MasterKey, Service, Setup, StartError, begin_if_gone_back};
 use quash_store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
 
 use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
 use crate::entropy::SystemEntropy;
+use crate::epoch_file::{EpochFile, EpochNotes};
 use crate::error::{CommandError, Exit};
 use crate::fetch::HttpsFetch;
 use crate::settings::{Engine, Settings};
@@ -15,8 +16,18 @@ use crate::settings::{Engine, Settings};
 /// A service, and what had to be made for it.
 pub(crate) struct Opened {
     pub(crate) service: Service,
+    /// What notes how far the log comes; `None`: it ends with this process.
+    pub(crate) notes: Option<EpochNotes>,
     /// What was made, each in a few words and without secrets.
     pub(crate) made: Vec<String>,
+}
+
+/// What a service works on.
+struct Kept {
+    store: Arc<dyn Store>,
+    master: MasterKey,
+    notes: Option<EpochNotes>,
+    made: Vec<String>,
 }
 
 /// Opens the store and starts the use cases on it. Must be called inside a tokio runtime.
@@ -24,9 +35,11 @@ pub(crate) struct Opened {
 /// # Errors
 /// The store or a key can't be used.
 pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Opened, CommandError> {
-    let (store, master, made) = match settings.engine {
+    let Kept { store, master, notes, made } = match settings.engine {
         Engine::Sqlite => open_sqlite(settings, data_dir).await?,
-        Engine::Memory => (Arc::new(MemoryStore::new()) as Arc<dyn Store>, MasterKey::new(&SystemEntropy), Vec::new()),
+        Engine::Memory => {
+            Kept { store: Arc::new(MemoryStore::new()), master: MasterKey::new(&SystemEntropy), notes: None, made: Vec::new() }
+        }
     };
     let hasher =
         settings.argon2.hasher().map_err(|fault| CommandError::failure(format!("{} can't be used: it {fault}", settings.argon2)))?;
@@ -44,10 +57,10 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
     })
     .await
     .map_err(|error| start_error(error, data_dir))?;
-    Ok(Opened { service, made })
+    Ok(Opened { service, notes, made })
 }
 
-async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<(Arc<dyn Store>, MasterKey, Vec<String>), CommandError> {
+async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<Kept, CommandError> {
     let database = data_dir.database();
     let mut made = Vec::new();
     if !database.exists() {
@@ -76,10 +89,25 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<(Arc<dyn
             data_dir.make_master_key(&SystemEntropy)?
         }
     };
-    Ok((Arc::new(store), master, made))
+    let notes = notice(&store, &master, data_dir).await?;
+    Ok(Kept { store: Arc::new(store), master, notes: Some(notes), made })
 }
 
-fn open_error(error: OpenError) -> CommandError {
+/// Sees to it that a database from before what this directory's servers have answered doesn't go on as if nothing had been.
+async fn notice(store: &SqliteStore, master: &MasterKey, data_dir: &DataDir) -> Result<EpochNotes, CommandError> {
+    let file = EpochFile::in_directory(data_dir.path());
+    let noted = file.read()?;
+    if let Some(noted) = noted {
+        let went_back = begin_if_gone_back(store, master, noted, &SystemClock).await.map_err(|error| start_error(error, data_dir))?;
+        went_back.iter().for_each(|went_back| went_back.tell("the file epoch beside it says"));
+    }
+    let notes = EpochNotes::new(file, noted, store.newest());
+    notes.note();
+    Ok(notes)
+}
+
+/// What the operator is told of a store that can't be opened.
+pub(crate) fn open_error(error: OpenError) -> CommandError {
     let message = error.to_string();
     match error {
         OpenError::InUse { .. } => {
@@ -92,7 +120,8 @@ fn open_error(error: OpenError) -> CommandError {
     }
 }
 
-fn start_error(error: StartError, data_dir: &DataDir) -> CommandError {
+/// What the operator is told where nothing can be started.
+pub(crate) fn start_error(error: StartError, data_dir: &DataDir) -> CommandError {
     let message = error.to_string();
     match error {
         StartError::Store(StoreError::Full | StoreError::Conflict) => CommandError::new(Exit::Unavailable, message),
@@ -100,8 +129,11 @@ fn start_error(error: StartError, data_dir: &DataDir) -> CommandError {
             .hint(format!("put back the {} that belongs to this database", data_dir.master_key_path().display())),
         StartError::OfAnotherAlgorithm(_) => CommandError::failure(message)
             .hint("name a new key for the new algorithm, or none, and quash makes one; the old key goes on verifying as long as it must"),
-        StartError::Store(_) | StartError::NoSigningKey | StartError::Key(..) | StartError::SigningKey(_) | StartError::ForeignKey(..) => {
-            CommandError::failure(message)
-        }
+        StartError::Store(_)
+        | StartError::NoEpochLeft
+        | StartError::NoSigningKey
+        | StartError::Key(..)
+        | StartError::SigningKey(_)
+        | StartError::ForeignKey(..) => CommandError::failure(message),
     }
 }

@@ -19,6 +19,8 @@ mod foreign;
 
 mod end;
 
+mod epoch;
+
 mod recover;
 
 mod seal;
@@ -28,6 +30,7 @@ mod flow;
 pub use account::{By, change_account, delete_account, edit_account};
 pub use cause::Cause;
 pub use end::{ForeignEnd, end_everything, end_foreign, end_presented, end_session, end_token_session, log_out_entry, renew_everything};
+pub use epoch::{NoEpochLeft, begin_epoch, went_back};
 pub use flow::{Asking, change_email_by_mail, judge_flow, notice, reset_by_mail, start_flow, verify_by_mail};
 pub use foreign::{recheck_foreign, refresh_foreign, refresh_foreign_sliding};
 pub use lock::{is_unbound, lock_account, lock_span, unlocked};

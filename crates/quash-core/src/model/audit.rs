@@ -2,7 +2,8 @@
 //! so that none can be written without them. How they are sealed is decided in `decide/seal.rs`.
 
 use super::{
-    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, NewEntry, Note, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp,
+    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, NewEntry, Note, OldSessions, Opening, Reason, SessionEnd, SessionId, Subject,
+    Timestamp,
 };
 
 /// What has happened.
@@ -177,7 +178,10 @@ impl NewAudit {
                 vec![Self::ending(Event::AccountDeleted, entry).about(subject).noted(note.as_ref())]
             }
             Change::EndEverything { entry } => vec![Self::ending(Event::EverythingEnded, entry)],
-            Change::Revoke { entry } => vec![Self::ending(Event::Revoked, entry)],
+            Change::BeginEpoch { entry, sessions: OldSessions::End, .. } => vec![Self::ending(Event::EverythingEnded, entry)],
+            Change::Revoke { entry } | Change::BeginEpoch { entry, sessions: OldSessions::Keep, .. } => {
+                vec![Self::ending(Event::Revoked, entry)]
+            }
             Change::AddKey { key, .. } => {
                 let added = Self::new(Event::KeyAdded, key.created_at, &Actor::Rule);
                 vec![Self { kid: Some(key.kid.as_str().to_owned()), ..added }]

@@ -4,9 +4,9 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, Devices, Email, Ending, Event, Flow, FlowId, Generation,
-    KeyRecord, KeyState, Kid, Mail, MailId, MailOutcome, Name, NewEntry, PasswordHash, ScopeKey, SealedEntry, SecretDigest, Seq, Session,
-    SessionId, Subject, Timestamp,
+    Account, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, Devices, Email, Ending, Epoch, Event, Flow, FlowId,
+    Generation, KeyRecord, KeyState, Kid, Mail, MailId, MailOutcome, Name, NewEntry, OldSessions, PasswordHash, ScopeKey, SealedEntry,
+    SecretDigest, Seq, Session, SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -75,6 +75,17 @@ pub enum Change {
     EndEverything {
         /// The entry, of the kind everything.
         entry: NewEntry,
+    },
+    /// The log goes on in another epoch. Only while it is in the epoch `from`, and that is below `to`.
+    BeginEpoch {
+        /// The log's epoch as loaded.
+        from: Epoch,
+        /// The new one.
+        to: Epoch,
+        /// Its first entry, of the kind everything.
+        entry: NewEntry,
+        /// What becomes of sessions that were opened before.
+        sessions: OldSessions,
     },
     /// An entry that touches no session. Always.
     Revoke {

@@ -7,6 +7,7 @@ mod client;
 mod custom;
 mod device;
 mod entropy;
+mod epoch;
 mod flow;
 mod id;
 mod key;
@@ -26,6 +27,7 @@ pub use client::{Client, ClientName, ClientNameFault, Right, Rights, SecretDiges
 pub use custom::{CustomClaims, CustomClaimsFault};
 pub use device::Devices;
 pub use entropy::{Entropy, Seeded, draw};
+pub use epoch::{Epoch, OldSessions};
 pub use flow::{Asked, Digest, Flow, FlowLoaded, Purpose};
 pub use id::{DeviceId, FlowId, Generation, IdFault, Jti, Kid, MailId, SessionId, Subject};
 pub use key::{KeyRecord, KeySource, KeyState, Sealed};

@@ -197,6 +197,10 @@ impl Seq {
         Self(seq.epoch() << Self::EPOCH_SHIFT)
     }
 
+    pub(super) const fn start_of_epoch_number(epoch: u64) -> Self {
+        Self(epoch << Self::EPOCH_SHIFT)
+    }
+
     /// A number as it is stored and sent.
     pub const fn from_u64(number: u64) -> Self {
         Self(number)

@@ -1,5 +1,6 @@
 //! A store that can be broken in part, in mid-test, and mended again. While it is whole it is the store in memory.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use quash_core::model::{
     FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, NewEntry, Receipt, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session,
     SessionEnd, SessionId, SessionLoaded, Subject, Timestamp,
 };
-use quash_store::{MemoryStore, Store, StoreError};
+use quash_store::{BackupError, MemoryStore, Store, StoreError};
 use quash_verify::Guard;
 use tokio::sync::watch;
 
@@ -180,6 +181,10 @@ impl Store for Brittle {
         self.whole(Part::Writes)?.commit(change).await
     }
 
+    async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
+        self.inner.back_up(to).await
+    }
+
     fn newest(&self) -> watch::Receiver<Seq> {
         self.inner.newest()
     }
@@ -201,7 +206,10 @@ fn entries_of(change: &mut Change) -> Vec<&mut NewEntry> {
             Ends::Nothing => Vec::new(),
             Ends::Access(entry) | Ends::Sessions { entry, .. } => vec![entry],
         },
-        Change::DeleteAccount { entry, .. } | Change::EndEverything { entry } | Change::Revoke { entry } => vec![entry],
+        Change::DeleteAccount { entry, .. }
+        | Change::EndEverything { entry }
+        | Change::BeginEpoch { entry, .. }
+        | Change::Revoke { entry } => vec![entry],
         Change::Together(changes) => changes.iter_mut().flat_map(entries_of).collect(),
         _ => Vec::new(),
     }

@@ -6,6 +6,7 @@ mod outcome;
 mod post;
 mod state;
 
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use quash_core::model::{
 use tokio::sync::watch;
 
 use self::state::State;
-use crate::{Store, StoreError};
+use crate::{BackupError, Store, StoreError};
 
 /// A [`Store`] that forgets everything with the process.
 ///
@@ -157,6 +158,10 @@ impl Store for MemoryStore {
             self.newest.send_replace(seq);
         }
         Ok(receipt)
+    }
+
+    async fn back_up(&self, _: &Path) -> Result<Seq, BackupError> {
+        Err(BackupError::InMemory)
     }
 
     fn newest(&self) -> watch::Receiver<Seq> {

@@ -6,9 +6,9 @@ mod reads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, Email, Ends, Entry, Generation, KeyRecord, KeyState,
-    Kid, Name, NewAudit, NewEntry, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState,
-    Subject, Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, Email, Ends, Entry, Epoch, Generation, KeyRecord,
+    KeyState, Kid, Name, NewAudit, NewEntry, OldSessions, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd,
+    SessionId, SessionState, Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -87,6 +87,7 @@ impl State {
             Change::DeleteAccount { subject, version, entry, .. } => self.delete_account(subject, *version, entry),
             Change::Together(changes) => self.together(changes),
             Change::EndEverything { entry } => Ok(self.end_everything(entry)),
+            Change::BeginEpoch { from, to, entry, sessions } => self.begin_epoch(*from, *to, entry, *sessions),
             Change::Revoke { entry } => Ok(appended(self.append(entry))),
             Change::AddKey { key, replaces } => self.add_key(key, replaces.as_ref()),
             Change::ResumeKey { kid, replaces, .. } => self.resume_key(kid, replaces),
@@ -239,6 +240,15 @@ impl State {
         self.sessions_before = self.append(entry);
         self.foreign_after = self.foreign_after.max(entry.at);
         appended(self.sessions_before)
+    }
+
+    fn begin_epoch(&mut self, from: Epoch, to: Epoch, entry: &NewEntry, sessions: OldSessions) -> Result<Receipt, StoreError> {
+        guard(Epoch::of(self.seq) == Some(from) && from < to)?;
+        self.seq = to.start();
+        Ok(match sessions {
+            OldSessions::End => self.end_everything(entry),
+            OldSessions::Keep => appended(self.append(entry)),
+        })
     }
 
     fn add_key(&mut self, key: &KeyRecord, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, StoreError> {

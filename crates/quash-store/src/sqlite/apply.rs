@@ -2,15 +2,16 @@
 //! [`Fault::Conflict`] if it doesn't hold. What it has written by then is undone by whoever holds the transaction.
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Change, Client, ClientName, CustomClaims, DeviceId, Devices, Email, Ends, Generation,
-    KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, Opening, PasswordHash, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session,
-    SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Change, Client, ClientName, CustomClaims, DeviceId, Devices, Email, Ends, Epoch,
+    Generation, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, OldSessions, Opening, PasswordHash, Receipt, ScopeKey, Sealed,
+    SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp, limits,
 };
 use rusqlite::{Connection, ToSql, params};
 
 use super::fault::Fault;
 use super::write::{appended, pruned, write, write_one};
 use super::{audit, post, rows, statements};
+use crate::log::LogEnd;
 
 /// Writes a change into the open transaction, and what it is in the audit.
 pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
@@ -31,6 +32,7 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::DeleteAccount { subject, version, entry, .. } => delete_account(conn, subject, *version, entry),
         Change::Together(changes) => together(conn, changes),
         Change::EndEverything { entry } => end_everything(conn, entry),
+        Change::BeginEpoch { from, to, entry, sessions } => begin_epoch(conn, *from, *to, entry, *sessions),
         Change::Revoke { entry } => append(conn, entry).map(appended),
         Change::AddKey { key, replaces } => add_key(conn, key, replaces.as_ref()),
         Change::ResumeKey { kid, replaces, .. } => resume_key(conn, kid, replaces),
@@ -282,7 +284,24 @@ fn delete_account(conn: &Connection, subject: &Subject, version: u64, entry: &Ne
 
 fn end_everything(conn: &Connection, entry: &NewEntry) -> Result<Receipt, Fault> {
     let seq = append(conn, entry)?;
-    write_one(conn, statements::END_EVERYTHING, [rows::stored(seq.as_u64())?, entry.at.as_millis()])?;
+    raise_watermark(conn, seq, entry.at)
+}
+
+fn begin_epoch(conn: &Connection, from: Epoch, to: Epoch, entry: &NewEntry, sessions: OldSessions) -> Result<Receipt, Fault> {
+    let end = rows::log_end(conn)?;
+    if Epoch::of(end.seq) != Some(from) || from >= to {
+        return Err(Fault::Conflict);
+    }
+    let seq = append_after(conn, end.seq, &LogEnd { seq: to.start(), ..end }, entry)?;
+    match sessions {
+        OldSessions::End => raise_watermark(conn, seq, entry.at),
+        OldSessions::Keep => Ok(appended(seq)),
+    }
+}
+
+/// All sessions that were opened before the newest entry end with it.
+fn raise_watermark(conn: &Connection, seq: Seq, at: Timestamp) -> Result<Receipt, Fault> {
+    write_one(conn, statements::END_EVERYTHING, [rows::stored(seq.as_u64())?, at.as_millis()])?;
     Ok(appended(seq))
 }
 
@@ -360,6 +379,11 @@ fn end_session(conn: &Connection, end: &SessionEnd) -> Result<Seq, Fault> {
 /// the order of commits.
 fn append(conn: &Connection, new: &NewEntry) -> Result<Seq, Fault> {
     let end = rows::log_end(conn)?;
+    append_after(conn, end.seq, &end, new)
+}
+
+/// Appends an entry as if the log, whose newest number is `newest`, ended at `end`.
+fn append_after(conn: &Connection, newest: Seq, end: &LogEnd, new: &NewEntry) -> Result<Seq, Fault> {
     let entry = end.followed_by(new);
     let number = rows::stored(entry.seq.as_u64())?;
     let values = params![
@@ -373,7 +397,7 @@ fn append(conn: &Connection, new: &NewEntry) -> Result<Seq, Fault> {
         entry.chain,
     ];
     write_one(conn, statements::ADD_ENTRY, values)?;
-    write_one(conn, statements::MOVE_HEAD, params![number, entry.chain, rows::stored(end.seq.as_u64())?])?;
+    write_one(conn, statements::MOVE_HEAD, params![number, entry.chain, rows::stored(newest.as_u64())?])?;
     Ok(entry.seq)
 }
 

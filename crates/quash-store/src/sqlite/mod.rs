@@ -3,6 +3,7 @@
 
 mod apply;
 mod audit;
+mod backup;
 mod checkpoint;
 mod fault;
 mod lock;
@@ -11,6 +12,7 @@ mod migrate;
 mod plans;
 mod post;
 mod reader;
+mod restore;
 mod rows;
 mod statements;
 mod write;
@@ -18,7 +20,7 @@ mod writer;
 
 use std::fmt;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -37,7 +39,9 @@ use self::checkpoint::Checkpoints;
 use self::fault::{Signals, unavailable};
 use self::reader::Reads;
 use self::writer::{Write, Writer};
-use crate::{OpenError, Store, StoreError};
+use crate::{BackupError, OpenError, Store, StoreError};
+
+pub use self::restore::StagedRestore;
 
 /// How long a transaction waits for somebody else's, such as an operator's at the SQLite shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -72,6 +76,7 @@ pub struct SqliteStore {
     handles: Option<Handles>,
     threads: Threads,
     signals: Arc<Signals>,
+    path: PathBuf,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -96,6 +101,7 @@ impl SqliteStore {
     /// Another process has it open, a newer or another build has written it, or it can't be used.
     pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
         let lock = lock::take(path)?;
+        restore::finish(path).map_err(|error| unusable(path, &error))?;
         lock::create_private(path).map_err(|error| unusable(path, &error))?;
         let conn = open_writer(path, &options)?;
         let newest = rows::head(&conn).map_err(|fault| unusable(path, &format!("{fault:?}")))?.seq;
@@ -104,8 +110,13 @@ impl SqliteStore {
         let (writes, write_queue) = mpsc::channel(writer::QUEUE);
         let (reads, read_queue) = reader::queue();
         let checkpoints = Arc::new(Checkpoints::default());
-        let mut store =
-            Self { handles: Some(Handles { writes, reads }), threads: Threads::default(), signals: Arc::clone(&signals), _lock: lock };
+        let mut store = Self {
+            handles: Some(Handles { writes, reads }),
+            threads: Threads::default(),
+            signals: Arc::clone(&signals),
+            path: path.to_owned(),
+            _lock: lock,
+        };
 
         let writer = Writer { conn, signals: Arc::clone(&signals), checkpoints: Arc::clone(&checkpoints) };
         store.threads.writer = Some(spawn(path, "quash-writer", move || writer.run(write_queue))?);
@@ -261,6 +272,21 @@ impl Store for SqliteStore {
         let (outcome, written) = oneshot::channel();
         self.handles()?.writes.send(Write { change, outcome }).await.map_err(|_| unavailable("it is closing"))?;
         written.await.map_err(|_| unavailable("it is closing"))?
+    }
+
+    async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
+        let (database, to, ended) = (self.path.clone(), to.to_owned(), self.handles().is_err());
+        let away = || BackupError::Unusable { path: self.path.display().to_string(), detail: "it is closing".into() };
+        if ended {
+            return Err(away());
+        }
+        let (outcome, copied) = oneshot::channel();
+        let copying = std::thread::Builder::new().name("quash-backup".into()).spawn(move || {
+            // Whoever stopped waiting doesn't need it.
+            let _ = outcome.send(backup::back_up(&database, &to));
+        });
+        copying.map_err(|error| BackupError::Unusable { path: self.path.display().to_string(), detail: error.to_string() })?;
+        copied.await.map_err(|_| away())?
     }
 
     fn newest(&self) -> watch::Receiver<Seq> {

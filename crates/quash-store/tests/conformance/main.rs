@@ -5,6 +5,7 @@ mod accounts;
 mod adoption;
 mod audit;
 mod clients;
+mod epochs;
 mod keys;
 mod log;
 mod post;
@@ -114,6 +115,12 @@ for_each_store! {
         deleting_leaves_what_is_due_again
         pruning_stops_at_its_limit
         numbering_goes_on_after_pruning
+    }
+    epochs {
+        an_epoch_goes_on_from_the_chain_and_is_numbered_from_its_start
+        an_epoch_ends_all_sessions_or_none
+        an_epoch_begins_once_and_only_above
+        the_beginning_of_an_epoch_is_in_the_audit
     }
     post {
         a_flow_is_read_back_with_its_account

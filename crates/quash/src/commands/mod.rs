@@ -2,6 +2,7 @@
 
 mod account;
 mod audit;
+mod backup;
 mod client;
 mod completions;
 mod config;
@@ -86,6 +87,10 @@ enum Command {
     /// Look at what has happened, and whether the record of it is intact
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Copy all that quash keeps to a new file, while it runs or not. The master key isn't in it
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the database. Everybody must sign in again; no server may run
+    Restore(backup::RestoreArgs),
     /// Look at what ends what
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -149,6 +154,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Session(command) => session::run(command, &place).await,
         Command::Revoke(command) => revoke::run(command, &place).await,
         Command::Audit(command) => audit::run(command, &place).await,
+        Command::Backup(args) => backup::back_up(args, &place).await,
+        Command::Restore(args) => backup::restore(args, &place).await,
         Command::Policy(command) => policy::run(command, &place).await,
         Command::Key(command) => key::run(command, &place).await,
         Command::Client(command) => client::run(command, &place).await,

@@ -14,6 +14,7 @@ use super::listen::{self, Reachable};
 use super::place::{Place, start_log};
 use crate::control::ControlServer;
 use crate::data_dir::{Absent, DataDir};
+use crate::epoch_file::EpochNotes;
 use crate::error::{CommandError, Exit};
 use crate::mail::{self, Way};
 use crate::opening;
@@ -31,6 +32,7 @@ pub(super) struct ServeArgs {
 pub(super) struct Ready {
     pub(super) reachable: Reachable,
     service: Service,
+    notes: Option<EpochNotes>,
     listener: Listener,
     door: DoorSettings,
     post: Option<Arc<dyn Post>>,
@@ -78,7 +80,7 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option
     let lock = data_dir.lock_for_server()?;
     let opened = opening::open(settings, data_dir).await?;
     opened.made.iter().for_each(|made| tracing::info!("made {made}"));
-    let service = opened.service;
+    let (service, notes) = (opened.service, opened.notes);
     let (listener, reachable) = listen::open(&settings.listen, tls).await?;
     let control = ControlServer::start(service.clone(), data_dir, lock)?;
     let Way { way, post } = mail::way(settings, &reachable.to_string())?;
@@ -87,12 +89,12 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option
         MailWay::Written => tracing::info!("mails are written to standard error, for development: mail.host is not set"),
         MailWay::Waiting(setting) => tracing::warn!("mails wait and none is sent: {setting} is not set"),
     }
-    Ok(Ready { reachable, service, listener, door: DoorSettings { mail: way, ..settings.door.clone() }, post, control })
+    Ok(Ready { reachable, service, notes, listener, door: DoorSettings { mail: way, ..settings.door.clone() }, post, control })
 }
 
 /// Serves until `stopping` turns true, then drains.
 pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> Result<(), CommandError> {
-    let Ready { service, listener, door, post, control, .. } = ready;
+    let Ready { service, notes, listener, door, post, control, .. } = ready;
     let router = quash_server::router(service.clone(), door);
     let (upkept, sealed, fed, watched) = (service.clone(), service.clone(), service.clone(), service);
     let upkeep = tokio::spawn(async move { upkept.upkeep().await });
@@ -101,6 +103,7 @@ pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> 
         let service = watched.clone();
         tokio::spawn(async move { service.deliver(post).await })
     });
+    let noting = notes.clone().map(|notes| tokio::spawn(notes.follow()));
     let watch = tokio::spawn(async move { end_when_broken(&watched).await });
     let stopped = async move {
         // A sender that is gone can't ask for anything any more: that is the end, too.
@@ -112,7 +115,9 @@ pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> 
     upkeep.abort();
     sealing.abort();
     deliveries.iter().for_each(JoinHandle::abort);
+    noting.iter().for_each(JoinHandle::abort);
     watch.abort();
+    notes.iter().for_each(EpochNotes::note);
     drop(control);
     served.map_err(|error| CommandError::failure(format!("the server's socket can't be used any more: {error}")))
 }

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{ANSWER_BYTES, Answer, Reply, Request, author, execute, socket};
 use crate::data_dir::{Absent, DataDir};
+use crate::epoch_file::EpochNotes;
 use crate::error::{CommandError, Exit};
 use crate::opening;
 use crate::output;
@@ -35,7 +36,9 @@ pub(crate) async fn ask(request: Request, settings: &Settings, data_dir: &DataDi
     match opening::open(settings, data_dir).await {
         Ok(opened) => {
             opened.made.iter().for_each(|made| output::note(&format!("made {made}")));
-            execute(&opened.service, request, Some(author::here())).await
+            let done = execute(&opened.service, request, Some(author::here())).await;
+            opened.notes.iter().for_each(EpochNotes::note);
+            done
         }
         Err(error) if error.exit == Exit::InUse => {
             // A server that is just starting takes the store first and opens its socket a moment later.

@@ -1,5 +1,7 @@
 //! The work itself: one use case of the service for each request.
 
+use std::path::Path;
+
 use quash_core::model::{Actor, Reason, Road, Seq, SessionId, fold};
 use quash_core::token::{Duplicates, Unverified, parse_json};
 use quash_service::{Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing};
@@ -7,7 +9,8 @@ use serde_json::{Map, Value};
 
 use super::found::{account, failed, is_full, shown_end};
 use super::shown::{
-    AccountPage, AccountShown, EffectiveShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
+    AccountPage, AccountShown, BackedUpShown, EffectiveShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown,
+    SessionPage, SessionShown,
 };
 use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, clients, words};
 use crate::error::{CommandError, Exit};
@@ -42,6 +45,7 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
         }
         Request::Effective { seq } => Ok(Reply::Effective(EffectiveShown::new(&service.effective(Seq::from_u64(seq)).await))),
+        Request::BackUp { to } => back_up(service, to).await.map(Reply::BackedUp),
         Request::Keys => service.keys().await.map(|keys| Reply::Keys(KeysShown::new(&keys))).map_err(|failure| failed(&failure)),
         Request::Clients(request) => clients::execute(service, request, author).await.map(Reply::Clients),
         Request::Audit(request) => audit::execute(service, request).await.map(Reply::Audit),
@@ -59,6 +63,11 @@ async fn add_account(service: &Service, new: AddAccount) -> Result<AccountShown,
     let added = service.add_account(NewAccount { name, email, verified, subject, password, state }).await;
     let account = added.map_err(|fault| words::not_added(&fault))?;
     Ok(AccountShown::new(&account, service.now()))
+}
+
+async fn back_up(service: &Service, to: String) -> Result<BackedUpShown, CommandError> {
+    let written = service.back_up(Path::new(&to)).await.map_err(|fault| words::not_backed_up(&fault))?;
+    Ok(BackedUpShown { path: to, seq: written.seq.as_u64() })
 }
 
 async fn accounts(service: &Service, after: Option<String>, limit: u32) -> Result<AccountPage, CommandError> {

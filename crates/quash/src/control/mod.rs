@@ -26,8 +26,8 @@ pub(crate) use clients::{ClientAddedShown, ClientPage, ClientReply, ClientReques
 pub(crate) use execute::execute;
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{
-    AccountPage, AccountShown, ChangedShown, EffectiveShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown,
-    PolicyShown, RevokedShown, RoadShown, SessionPage, SessionShown, VerifierShown,
+    AccountPage, AccountShown, BackedUpShown, ChangedShown, EffectiveShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown,
+    OneTimeShown, PolicyShown, RestoredShown, RevokedShown, RoadShown, SessionPage, SessionShown, VerifierShown,
 };
 pub(crate) use words::refusal as refusal_in_words;
 
@@ -95,6 +95,11 @@ pub(crate) enum Request {
     Effective {
         /// Its number.
         seq: u64,
+    },
+    /// Copy all that is kept.
+    BackUp {
+        /// To which file, from the root.
+        to: String,
     },
     /// The keys that tokens are signed and verified with.
     Keys,
@@ -188,6 +193,8 @@ pub(crate) enum Reply {
     Keys(KeysShown),
     /// What there is to say about clients.
     Clients(ClientReply),
+    /// What was copied.
+    BackedUp(BackedUpShown),
     /// What there is to say about the audit.
     Audit(AuditReply),
     /// What there is to know about a token.

@@ -180,6 +180,26 @@ impl EffectiveShown {
     }
 }
 
+/// A backup that was written.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct BackedUpShown {
+    /// Where.
+    pub(crate) path: String,
+    /// The newest number of the log that it knows.
+    pub(crate) seq: u64,
+}
+
+/// What has become of a backup that was put back.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct RestoredShown {
+    /// The number with which the log goes on.
+    pub(crate) seq: u64,
+    /// The epoch that begins with it.
+    pub(crate) epoch: u64,
+    /// Where the database from before is kept; `null`: there was none.
+    pub(crate) kept: Option<String>,
+}
+
 /// The keys that tokens are signed and verified with.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct KeysShown {

@@ -1,7 +1,7 @@
 //! Words for operators: refusals and failures of the service as a command says them.
 
 use quash_core::model::{Refusal, ScopeKind};
-use quash_service::{AddFault, ChangeFault, Failure, Unavailable};
+use quash_service::{AddFault, BackupFault, ChangeFault, Failure, Unavailable};
 
 use crate::error::{CommandError, Exit};
 
@@ -85,6 +85,19 @@ pub(super) fn not_changed(fault: &ChangeFault) -> CommandError {
         ChangeFault::Name(_) | ChangeFault::Email(_) | ChangeFault::Password(_) | ChangeFault::Claims(_) => {
             CommandError::new(Exit::Usage, fault.to_string())
         }
+    }
+}
+
+/// Why there is no backup.
+pub(super) fn not_backed_up(fault: &BackupFault) -> CommandError {
+    match fault {
+        BackupFault::Exists { .. } => {
+            CommandError::new(Exit::Conflict, fault.to_string()).hint("nothing is overwritten: name another file")
+        }
+        BackupFault::Unusable { .. } => {
+            CommandError::failure(fault.to_string()).hint("the server writes the file: its user must be allowed to, and the disk have room")
+        }
+        BackupFault::InMemory => CommandError::new(Exit::Usage, fault.to_string()),
     }
 }
 

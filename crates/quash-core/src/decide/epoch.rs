@@ -1,0 +1,86 @@
+//! Beginning an epoch: what a store that went back goes on with, and when it has gone back. How that is found out is the
+//! business of whoever starts it.
+
+use crate::model::{Actor, Change, Epoch, Head, Keep, NewEntry, OldSessions, Reason, ScopeHasher, Seq, Timestamp};
+
+use super::cause::{Cause, everything_entry};
+
+/// 2026-01-01T00:00:00Z, from which the hours are counted.
+const HOURS_FROM: Timestamp = Timestamp::from_secs(1_767_225_600);
+
+const HOUR_SECS: u64 = 60 * 60;
+
+/// No epoch is left: its numbers would not be below 2^53.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("there is no epoch left above the highest one known")]
+pub struct NoEpochLeft;
+
+/// Whether a log that ends here has gone back, where a number is proven to have been one of its own.
+pub fn went_back(head: &Head, proven: Seq) -> bool {
+    proven > head.seq
+}
+
+/// Goes on in an epoch above the log's own, above `known` and above the hours since 2026. The hours see to it that an epoch
+/// isn't begun twice where nothing else is known of one that was lost; a clock that is far ahead is left out, since it
+/// would use up all epochs.
+///
+/// The entry covers everything, and for ever: how long tokens of the stretch that is lost may live isn't known. Where
+/// sessions go on it covers access tokens alone; verifiers then forget what they have accepted, too.
+///
+/// # Errors
+/// There is no epoch above.
+pub fn begin_epoch(
+    head: &Head,
+    known: Option<Epoch>,
+    sessions: OldSessions,
+    actor: Actor,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Result<Change, NoEpochLeft> {
+    let from = Epoch::of(head.seq).ok_or(NoEpochLeft)?;
+    let hours = Epoch::new(now.since(HOURS_FROM).as_secs() / HOUR_SECS).filter(|hours| *hours < Epoch::LAST);
+    let highest = [known, hours].into_iter().flatten().fold(from, Epoch::max);
+    let to = highest.next().ok_or(NoEpochLeft)?;
+    let cause = Cause { reason: Reason::Restored, actor };
+    let entry = NewEntry { keep: Keep::Forever, ..everything_entry(&cause, scopes, now) };
+    Ok(Change::BeginEpoch { from, to, entry, sessions })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(epoch: u64, known: Option<u64>, now: Timestamp) -> Result<u64, NoEpochLeft> {
+        let seq = Epoch::new(epoch).expect("an epoch").start().next();
+        let head = Head { seq, chain: [0; 32], sessions_before: Seq::ZERO, foreign_after: Timestamp::default() };
+        let known = known.map(|number| Epoch::new(number).expect("an epoch"));
+        match begin_epoch(&head, known, OldSessions::End, Actor::Rule, &ScopeHasher::ours([7; 16]), now)? {
+            Change::BeginEpoch { from, to, .. } => {
+                assert_eq!(from.as_u64(), epoch);
+                Ok(to.as_u64())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_above_all_that_are_known_and_above_the_hours() {
+        let (before, third_hour) = (Timestamp::from_secs(0), Timestamp::from_secs(1_767_225_600 + 3 * 3600 + 1));
+        assert_eq!(begun(1, None, before), Ok(2));
+        assert_eq!(begun(1, None, third_hour), Ok(4));
+        assert_eq!(begun(1, Some(9), third_hour), Ok(10));
+        assert_eq!(begun(20, Some(9), third_hour), Ok(21));
+    }
+
+    #[test]
+    fn after_the_last_epoch_there_is_none_and_a_clock_far_ahead_uses_none_up() {
+        let last = Epoch::LAST.as_u64();
+        assert_eq!(begun(last - 1, None, Timestamp::default()), Ok(last));
+        assert_eq!(begun(last, None, Timestamp::default()), Err(NoEpochLeft));
+        assert_eq!(begun(1, Some(last), Timestamp::default()), Err(NoEpochLeft));
+        let hour = |number: u64| HOURS_FROM + std::time::Duration::from_secs(number * HOUR_SECS);
+        assert_eq!(begun(1, None, hour(last - 1)), Ok(last));
+        assert_eq!(begun(1, None, hour(last)), Ok(2));
+        assert_eq!(begun(1, None, Timestamp::from_millis(i64::MAX)), Ok(2));
+    }
+}

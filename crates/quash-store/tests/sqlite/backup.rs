@@ -1,0 +1,159 @@
+//! Backups and the way back: what is copied, what is refused, and what a crash leaves behind.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use quash_core::model::{Change, ScopeKind};
+use quash_store::{BackupError, OpenError, SqliteOptions, SqliteStore, StagedRestore, Store};
+
+use crate::support::*;
+
+fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path, SqliteOptions::default()).expect("a store")
+}
+
+async fn revoke(store: &dyn Store, n: u8) {
+    commit(store, Change::Revoke { entry: entry(ScopeKind::Token, n) }).await;
+}
+
+/// A database with one entry that isn't in its backup.
+async fn gone_on(room: &Path) {
+    let store = open(&room.join("quash.db"));
+    revoke(&store, 1).await;
+    store.back_up(&room.join("backup")).await.expect("a backup");
+    revoke(&store, 2).await;
+}
+
+fn names(room: &Path) -> Vec<String> {
+    let entries = fs::read_dir(room).expect("a directory");
+    let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_backup_is_what_was_committed_and_nobodys_business() {
+    let room = tempfile::tempdir().expect("a directory");
+    let (database, backup) = (room.path().join("quash.db"), room.path().join("backup"));
+    let store = open(&database);
+    two_sessions(&store).await;
+    revoke(&store, 1).await;
+    assert_eq!(store.back_up(&backup).await, Ok(head(&store).await));
+    let there = everything(&store).await;
+    revoke(&store, 2).await;
+    assert_eq!(fs::metadata(&backup).expect("it is there").permissions().mode() & 0o7777, 0o600);
+    assert_eq!(names(room.path()).iter().filter(|name| name.starts_with("backup")).count(), 1);
+    assert_eq!(everything(&open(&backup)).await, there);
+}
+
+#[tokio::test]
+async fn a_backup_overwrites_nothing_and_leaves_nothing_where_it_fails() {
+    let room = tempfile::tempdir().expect("a directory");
+    let store = open(&room.path().join("quash.db"));
+    let taken = room.path().join("taken");
+    fs::write(&taken, "something else").expect("it is ours");
+    assert!(matches!(store.back_up(&taken).await, Err(BackupError::Exists { .. })));
+    assert_eq!(fs::read_to_string(&taken).expect("it is there"), "something else");
+    assert!(matches!(store.back_up(&room.path().join("no/such/place")).await, Err(BackupError::Unusable { .. })));
+    // What stands where the copy would grow is no file that could be taken away.
+    fs::create_dir(room.path().join("copy.partial")).expect("it is ours");
+    assert!(matches!(store.back_up(&room.path().join("copy")).await, Err(BackupError::Unusable { .. })));
+    assert!(!room.path().join("copy").exists());
+}
+
+#[tokio::test]
+async fn a_restored_database_takes_the_place_of_the_old_one_which_is_kept() {
+    let room = tempfile::tempdir().expect("a directory");
+    gone_on(room.path()).await;
+    let database = room.path().join("quash.db");
+    let old = everything(&open(&database)).await;
+    let staged = StagedRestore::new(&room.path().join("backup"), &database).expect("a backup");
+    assert!(matches!(SqliteStore::open(&database, SqliteOptions::default()), Err(OpenError::InUse { .. })));
+    revoke(&staged.open().expect("a store"), 3).await;
+    let new = everything(&staged.open().expect("a store")).await;
+    let kept = staged.put_in_place("then").expect("it is put in place").expect("there was one");
+    assert_eq!(kept, room.path().join("quash.db.before-restore-then"));
+    assert_eq!(names(room.path()), ["backup", "quash.db", "quash.db.before-restore-then", "quash.db.lock"]);
+    assert_eq!(fs::metadata(&database).expect("it is there").permissions().mode() & 0o7777, 0o600);
+    assert_eq!(everything(&open(&database)).await, new);
+    assert_eq!(everything(&open(&kept)).await, old);
+}
+
+#[tokio::test]
+async fn what_was_decided_is_finished_by_whoever_opens_next() {
+    let room = tempfile::tempdir().expect("a directory");
+    gone_on(room.path()).await;
+    let database = room.path().join("quash.db");
+    let (old, new) = (everything(&open(&database)).await, everything(&open(&room.path().join("backup"))).await);
+    let decided = room.path().join("quash.db.restored-then");
+    let kept = room.path().join("quash.db.before-restore-then");
+    // The process ended right after it was decided, and once more after the old one was moved.
+    fs::copy(room.path().join("backup"), &decided).expect("it is ours");
+    fs::write(room.path().join("quash.db-wal"), "of the old one").expect("it is ours");
+    assert_eq!(everything(&open(&database)).await, new);
+    assert_eq!(fs::read_to_string(room.path().join("quash.db.before-restore-then-wal")).expect("it is kept"), "of the old one");
+    fs::remove_file(room.path().join("quash.db.before-restore-then-wal")).expect("it is ours");
+    assert_eq!(everything(&open(&kept)).await, old);
+    fs::rename(&database, &decided).expect("it is ours");
+    assert_eq!(everything(&open(&database)).await, new);
+    assert_eq!(everything(&open(&kept)).await, old);
+}
+
+#[tokio::test]
+async fn a_restore_that_is_given_up_changes_nothing() {
+    let room = tempfile::tempdir().expect("a directory");
+    gone_on(room.path()).await;
+    let database = room.path().join("quash.db");
+    let old = everything(&open(&database)).await;
+    let before = names(room.path());
+    let staged = StagedRestore::new(&room.path().join("backup"), &database).expect("a backup");
+    revoke(&staged.open().expect("a store"), 3).await;
+    drop(staged);
+    assert_eq!(names(room.path()), before);
+    assert_eq!(everything(&open(&database)).await, old);
+    // And what a killed one has left is no hindrance.
+    fs::write(room.path().join("quash.db.restoring"), "half of it").expect("it is ours");
+    fs::write(room.path().join("quash.db.restoring-wal"), "half of it").expect("it is ours");
+    let staged = StagedRestore::new(&room.path().join("backup"), &database).expect("a backup");
+    staged.put_in_place("then").expect("it is put in place");
+}
+
+#[tokio::test]
+async fn a_copy_of_a_database_in_use_is_restored_with_its_wal() {
+    let room = tempfile::tempdir().expect("a directory");
+    let copy = room.path().join("copy");
+    let store = open(&room.path().join("quash.db"));
+    revoke(&store, 1).await;
+    for suffix in ["", "-wal"] {
+        fs::copy(room.path().join(format!("quash.db{suffix}")), room.path().join(format!("copy{suffix}"))).expect("it is ours");
+    }
+    let there = everything(&store).await;
+    drop(store);
+    let staged = StagedRestore::new(&copy, &room.path().join("other.db")).expect("a backup");
+    assert_eq!(staged.put_in_place("then").expect("it is put in place"), None);
+    assert_eq!(everything(&open(&room.path().join("other.db"))).await, there);
+}
+
+#[tokio::test]
+async fn what_is_no_whole_backup_is_refused() {
+    let room = tempfile::tempdir().expect("a directory");
+    let database = room.path().join("quash.db");
+    gone_on(room.path()).await;
+    let old = everything(&open(&database)).await;
+    let whole = fs::read(room.path().join("backup")).expect("it is there");
+    let mut torn = whole.clone();
+    torn.truncate(whole.len() / 2);
+    let mut flipped = whole;
+    // A page: SQLite has no sums over what stands in one.
+    flipped[8 * 4096..9 * 4096].fill(0xff);
+    for bytes in [Vec::new(), b"no database".repeat(100), torn, flipped] {
+        let bad = room.path().join("bad");
+        fs::write(&bad, &bytes).expect("it is ours");
+        let refused = StagedRestore::new(&bad, &database).expect_err("it is no backup");
+        assert!(matches!(&refused, OpenError::Unusable { path, .. } if path.ends_with("bad")), "{refused}");
+    }
+    assert!(matches!(StagedRestore::new(&room.path().join("missing"), &database), Err(OpenError::Unusable { .. })));
+    assert!(matches!(StagedRestore::new(room.path(), &database), Err(OpenError::Unusable { .. })));
+    assert_eq!(everything(&open(&database)).await, old);
+}

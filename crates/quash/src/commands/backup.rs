@@ -1,0 +1,106 @@
+//! `quash backup` and `quash restore`: a copy of all that quash keeps, and the way back.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use quash_core::model::{Clock, Epoch, OldSessions};
+use quash_service::{Beyond, begin_after_restore};
+use quash_store::StagedRestore;
+
+use super::place::{Place, start_log, unexpected};
+use crate::clock::SystemClock;
+use crate::control::{Reply, Request, RestoredShown};
+use crate::data_dir::{Absent, DataDir};
+use crate::epoch_file::EpochFile;
+use crate::error::{CommandError, Exit};
+use crate::moment::Moment;
+use crate::opening;
+use crate::output;
+use crate::settings::{Engine, LogFormat, LogSettings};
+
+/// What `quash backup` takes.
+#[derive(Args)]
+pub(super) struct BackupArgs {
+    /// The file to write; nothing may stand there
+    path: PathBuf,
+}
+
+/// What `quash restore` takes.
+#[derive(Args)]
+pub(super) struct RestoreArgs {
+    /// The backup
+    path: PathBuf,
+    /// Number what is revoked from now on above this epoch, too: one that is known from elsewhere
+    #[arg(long, value_name = "N")]
+    epoch_above: Option<u64>,
+    /// Dangerous: let sessions go on that the backup knows, those too that were ended since
+    #[arg(long)]
+    keep_sessions: bool,
+}
+
+pub(super) async fn back_up(args: BackupArgs, place: &Place) -> Result<(), CommandError> {
+    let absolute = std::path::absolute(&args.path).ok().and_then(|path| path.to_str().map(str::to_owned));
+    let to = absolute.ok_or_else(|| CommandError::new(Exit::Usage, "the path of the backup can't be used: it isn't UTF-8"))?;
+    let Reply::BackedUp(written) = place.ask(Absent::Refuse, Request::BackUp { to }).await? else { return Err(unexpected()) };
+    place.print(&written, || format!("wrote {}, which knows the log up to seq {}", output::clean(&written.path), written.seq));
+    let master = place.data_dir(Absent::Refuse)?.0.master_key_path();
+    output::note(&format!(
+        "the master key is not in it: keep a copy of {} apart from it, without which nobody can use the backup; \
+         with both, anybody can make tokens",
+        master.display()
+    ));
+    Ok(())
+}
+
+pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), CommandError> {
+    let settings = place.settings()?;
+    start_log(LogSettings { level: settings.log.level.min(tracing::level_filters::LevelFilter::WARN), format: LogFormat::Text });
+    if settings.engine == Engine::Memory {
+        return Err(CommandError::new(Exit::Usage, "with storage.engine = \"memory\" there is nothing to restore into"));
+    }
+    let (data_dir, _) = place.data_dir(Absent::Refuse)?;
+    let _lock = data_dir.lock_for_server()?;
+    let sessions = if args.keep_sessions { OldSessions::Keep } else { OldSessions::End };
+    let restored = put_back(&args.path, args.epoch_above, sessions, &data_dir).await?;
+    place.print(&restored, || {
+        let kept = restored.kept.as_ref().map(|kept| format!("; the database from before is kept as {kept}")).unwrap_or_default();
+        let then = match sessions {
+            OldSessions::End => "everybody must sign in again",
+            OldSessions::Keep => "sessions go on, those too that were ended since the backup",
+        };
+        output::clean(&format!("restored: the log goes on with seq {} in epoch {}; {then}{kept}", restored.seq, restored.epoch))
+    });
+    Ok(())
+}
+
+/// Puts a backup in the database's place. Until the last step but one, nothing is changed that anybody looks at; what
+/// then stands there has its new epoch already.
+async fn put_back(
+    backup: &Path,
+    epoch_above: Option<u64>,
+    sessions: OldSessions,
+    data_dir: &DataDir,
+) -> Result<RestoredShown, CommandError> {
+    let above = epoch_above.map(|number| {
+        let fault = || CommandError::new(Exit::Usage, format!("--epoch-above {number} leaves no epoch above it"));
+        Epoch::new(number).filter(|epoch| *epoch < Epoch::LAST).ok_or_else(fault)
+    });
+    let above = above.transpose()?;
+    let master = data_dir.master_key()?.ok_or_else(|| {
+        CommandError::failure(format!("the master key {} is missing", data_dir.master_key_path().display()))
+            .hint("put the file there that belongs to the backup: only that opens what is in it")
+    })?;
+    let noted = EpochFile::in_directory(data_dir.path());
+    let beyond = Beyond { seq: noted.read()?, epoch: above };
+    let staged = StagedRestore::new(backup, &data_dir.database()).map_err(opening::open_error)?;
+    let store = staged.open().map_err(opening::open_error)?;
+    let begun = begin_after_restore(&store, &master, beyond, sessions, &SystemClock).await;
+    let seq = begun.map_err(|error| opening::start_error(error, data_dir))?;
+    // Closing it brings all of it into one file.
+    drop(store);
+    let kept = staged.put_in_place(&Moment(SystemClock.now()).to_label()).map_err(opening::open_error)?;
+    if let Err(error) = noted.write(seq) {
+        output::note(&format!("how far the log has come could not be noted ({error}): the next start does it"));
+    }
+    Ok(RestoredShown { seq: seq.as_u64(), epoch: seq.epoch(), kept: kept.map(|kept| kept.display().to_string()) })
+}

@@ -1,0 +1,156 @@
+//! The file `epoch` beside the database: how far the log has come, so that a database that was replaced by an older copy
+//! of itself is noticed when it is opened. What is done then is the service's business.
+//!
+//! The number is written after the entry that has it is durable, never before: a crash can't make it say too much. It is
+//! written at each opening, at the end, and between them at most once a second. So what goes unnoticed is a copy that
+//! lacks nothing but entries of the last second before a crash.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quash_core::model::{Epoch, Seq};
+use tokio::sync::watch;
+
+use crate::error::CommandError;
+
+const NAME: &str = "epoch";
+/// Longer than any number.
+const BYTES: u64 = 32;
+/// How often it is written at most.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The file.
+#[derive(Clone, Debug)]
+pub(crate) struct EpochFile {
+    path: PathBuf,
+}
+
+/// Writes into the file how far a log has come.
+#[derive(Clone, Debug)]
+pub(crate) struct EpochNotes {
+    file: EpochFile,
+    newest: watch::Receiver<Seq>,
+    /// What the file says. Locked while it is written.
+    written: Arc<Mutex<Option<Seq>>>,
+}
+
+impl EpochFile {
+    /// The file of a data directory.
+    pub(crate) fn in_directory(data_dir: &Path) -> Self {
+        Self { path: data_dir.join(NAME) }
+    }
+
+    /// How far the log had come; `None`: nothing was noted yet.
+    ///
+    /// # Errors
+    /// It can't be read, or says something else.
+    pub(crate) fn read(&self) -> Result<Option<Seq>, CommandError> {
+        let shown = self.path.display();
+        let mut text = String::new();
+        match File::open(&self.path).and_then(|file| file.take(BYTES).read_to_string(&mut text)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(CommandError::failure(format!("{shown} cannot be read: {error}"))),
+        }
+        let seq = text.trim().parse().ok().map(Seq::from_u64).filter(|seq| Epoch::of(*seq).is_some());
+        seq.map(Some).ok_or_else(|| {
+            CommandError::failure(format!("{shown} does not say how far the log has come"))
+                .hint("put the file back; if that can't be done, remove it: then an older copy of the database goes unnoticed this once")
+        })
+    }
+
+    /// Writes how far the log has come. It is durable once this returns; a crash leaves the number from before.
+    ///
+    /// # Errors
+    /// The disk doesn't take it.
+    pub(crate) fn write(&self, seq: Seq) -> io::Result<()> {
+        let new = self.path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        writeln!(file, "{seq}")?;
+        file.sync_all()?;
+        fs::rename(&new, &self.path)?;
+        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+impl EpochNotes {
+    /// Notes for a file that says `written`, about a log whose durable end `newest` tells.
+    pub(crate) fn new(file: EpochFile, written: Option<Seq>, newest: watch::Receiver<Seq>) -> Self {
+        Self { file, newest, written: Arc::new(Mutex::new(written)) }
+    }
+
+    /// Brings the file up to date. A disk that doesn't take it now will be asked again.
+    pub(crate) fn note(&self) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = *self.newest.borrow();
+        if *written >= Some(newest) {
+            return;
+        }
+        match self.file.write(newest) {
+            Ok(()) => *written = Some(newest),
+            Err(error) => tracing::warn!(%error, path = %self.file.path.display(), "how far the log has come could not be noted"),
+        }
+    }
+
+    /// Keeps the file up to date, for as long as there is a log.
+    pub(crate) async fn follow(mut self) {
+        while self.newest.changed().await.is_ok() {
+            let notes = self.clone();
+            // What is being written when the server ends is written to its end.
+            let _ = tokio::task::spawn_blocking(move || notes.note()).await;
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seq(n: u64) -> Seq {
+        Seq::from_u64(Seq::start_of(3).as_u64() + n)
+    }
+
+    #[test]
+    fn what_is_noted_is_read_back_and_private() {
+        let room = tempfile::tempdir().expect("a temporary directory");
+        let file = EpochFile::in_directory(room.path());
+        assert_eq!(file.read().expect("no fault"), None);
+        for n in [1, 7] {
+            file.write(seq(n)).expect("it is ours");
+            assert_eq!(file.read().expect("no fault"), Some(seq(n)));
+        }
+        let path = room.path().join("epoch");
+        assert_eq!(fs::metadata(path).expect("it is there").permissions().mode() & 0o7777, 0o600);
+        assert_eq!(fs::read_dir(room.path()).expect("a directory").count(), 1);
+    }
+
+    #[test]
+    fn what_says_something_else_is_refused() {
+        let room = tempfile::tempdir().expect("a temporary directory");
+        let file = EpochFile::in_directory(room.path());
+        let beyond = (1_u64 << 53).to_string();
+        for text in ["", "1 2", "-1", "one", "99999999999999999999", "18446744073709551615", beyond.as_str()] {
+            fs::write(room.path().join("epoch"), text).expect("it is ours");
+            assert!(file.read().expect_err("no number of a log").hint.is_some(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_newer_is_noted() {
+        let room = tempfile::tempdir().expect("a temporary directory");
+        let file = EpochFile::in_directory(room.path());
+        let newest = watch::Sender::new(seq(2));
+        let notes = EpochNotes::new(file.clone(), Some(seq(2)), newest.subscribe());
+        notes.note();
+        assert_eq!(file.read().expect("no fault"), None, "it was said to be there already");
+        newest.send_replace(seq(5));
+        notes.note();
+        assert_eq!(file.read().expect("no fault"), Some(seq(5)));
+    }
+}

@@ -1,0 +1,313 @@
+//! `quash backup` and `quash restore` from outside, and a database that is replaced by an older copy of itself: who must
+//! sign in again, what stays ended, and what a kill leaves behind.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::Ordering;
+use std::thread::ScopedJoinHandle;
+
+use quash_core::model::{Seeded, draw};
+use serde_json::{Value, json};
+use support::journal::Load;
+use support::{Answer, Finished, Pair, Server, on, quash, rounds};
+use tempfile::TempDir;
+
+const PASSWORD: &str = "correct horse battery staple";
+const CLIENTS: usize = 4;
+
+/// A data directory, and a place for backups beside it.
+struct Site {
+    room: TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        Self { room: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.room.path().join("data")
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.room.path().join("backup")
+    }
+
+    fn start(&self) -> Server {
+        Server::start_in(&self.data_dir(), &[])
+    }
+
+    /// A server with an account.
+    fn first_start(&self) -> Server {
+        let server = self.start();
+        server.add_account("dana", PASSWORD);
+        server
+    }
+
+    fn run(&self, args: &[&str]) -> Finished {
+        on(&self.data_dir(), args, "")
+    }
+
+    fn back_up(&self) -> Value {
+        self.run(&["backup", text(&self.backup()), "--json"]).json()
+    }
+
+    fn restore(&self, more: &[&str]) -> Value {
+        self.run(&[&["restore", text(&self.backup()), "--json"], more].concat()).json()
+    }
+
+    fn database(&self) -> PathBuf {
+        self.data_dir().join("quash.db")
+    }
+
+    /// The databases that were set aside.
+    fn kept(&self) -> usize {
+        let names = fs::read_dir(self.data_dir()).expect("a directory").map(|entry| entry.expect("an entry").file_name());
+        names.filter(|name| text(Path::new(name)).starts_with("quash.db.before-restore-")).count()
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+fn me(server: &Server, pair: &Pair) -> u16 {
+    server.get("/v1/me", Some(&pair.access)).status
+}
+
+fn refresh(server: &Server, pair: &Pair) -> Answer {
+    server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None)
+}
+
+fn end(server: &Server, pair: &Pair) {
+    let ended = server.post_json("/api/token/blacklist/", &json!({ "refresh": pair.refresh }), None);
+    assert_eq!(ended.status, 200, "{}", ended.text);
+}
+
+fn assert_dead(server: &Server, pair: &Pair, reason: Option<&str>) {
+    assert_eq!(me(server, pair), 401);
+    let refused = refresh(server, pair);
+    assert_eq!((refused.status, refused.body["reason"].as_str()), (401, reason), "{}", refused.text);
+}
+
+fn assert_live(server: &Server, pair: &Pair) {
+    assert_eq!((me(server, pair), refresh(server, pair).status), (200, 200));
+}
+
+/// What the audit says of the store's way back.
+fn restored_in_the_audit(server: &Server) -> Vec<Value> {
+    let listed = server.run(&["audit", "list", "--json"], "").json();
+    let entries = listed["entries"].as_array().expect("entries").clone();
+    entries.into_iter().filter(|entry| entry["reason"] == "restored").collect()
+}
+
+#[test]
+fn after_a_restore_everybody_signs_in_again_and_what_was_ended_stays_ended() {
+    let site = Site::new();
+    let server = site.first_start();
+    let (kept, ended) = (server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD));
+    let load = Load::new(&server, PASSWORD);
+    let told = std::thread::scope(|scope| {
+        let clients: Vec<ScopedJoinHandle<_>> = (0..CLIENTS).map(|_| scope.spawn(|| load.client())).collect();
+        while load.acknowledged.load(Ordering::SeqCst) < 40 {
+            std::hint::spin_loop();
+        }
+        let told = site.back_up();
+        load.stop();
+        clients.into_iter().for_each(|client| drop(client.join().expect("a client")));
+        told
+    });
+    assert_eq!(fs::metadata(site.backup()).expect("it is there").permissions().mode() & 0o7777, 0o600);
+    assert_eq!(told["path"].as_str(), Some(text(&site.backup())));
+    let after = server.sign_in("dana", PASSWORD);
+    end(&server, &ended);
+    let refused = site.run(&["restore", text(&site.backup())]);
+    assert_eq!(refused.code(), 3, "a server runs: {}", refused.stderr);
+    server.terminate();
+
+    let restored = site.restore(&[]);
+    assert!(restored["epoch"].as_u64() > Some(1) && restored["seq"].as_u64() > told["seq"].as_u64(), "{restored}");
+    assert!(Path::new(restored["kept"].as_str().expect("a path")).exists());
+    let server = site.start();
+    assert_dead(&server, &kept, Some("restored"));
+    assert_dead(&server, &ended, Some("restored"));
+    // The backup doesn't know of it.
+    assert_dead(&server, &after, None);
+    assert_live(&server, &server.sign_in("dana", PASSWORD));
+    let noted = restored_in_the_audit(&server);
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    assert_eq!(
+        (&noted[0]["event"], &noted[0]["actor"], &noted[0]["seq"]),
+        (&json!("everything_ended"), &json!("operator"), &restored["seq"])
+    );
+    let finished = server.terminate();
+    assert!(!finished.stderr.contains("went back"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_backup_needs_no_server_overwrites_nothing_and_says_what_is_missing_in_it() {
+    let site = Site::new();
+    site.first_start().terminate();
+    let written = site.run(&["backup", text(&site.backup())]);
+    assert_eq!(written.code(), 0, "{}", written.stderr);
+    assert!(written.stderr.contains("the master key is not in it"), "{}", written.stderr);
+    let bytes = fs::read(site.backup()).expect("it is there");
+    let again = site.run(&["backup", text(&site.backup())]);
+    assert_eq!(again.code(), 5, "{}", again.stderr);
+    assert_eq!(fs::read(site.backup()).expect("it is there"), bytes);
+    let elsewhere = site.run(&["backup", text(&site.room.path().join("no/such/place"))]);
+    assert_eq!(elsewhere.code(), 1, "{}", elsewhere.stderr);
+    let in_memory = site.run(&["restore", text(&site.backup()), "--set", "storage.engine=memory"]);
+    assert_eq!(in_memory.code(), 2, "{}", in_memory.stderr);
+}
+
+#[test]
+fn an_older_database_in_its_place_is_noticed_once() {
+    let site = Site::new();
+    let server = site.first_start();
+    let (kept, ended) = (server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD));
+    server.terminate();
+    fs::copy(site.database(), site.backup()).expect("it is ours");
+    let server = site.start();
+    end(&server, &ended);
+    server.terminate();
+    fs::copy(site.backup(), site.database()).expect("it is ours");
+
+    let server = site.start();
+    assert_dead(&server, &kept, Some("restored"));
+    assert_dead(&server, &ended, Some("restored"));
+    let new = server.sign_in("dana", PASSWORD);
+    let noted = restored_in_the_audit(&server);
+    assert_eq!(noted.len(), 1, "{noted:?}");
+    assert_eq!((&noted[0]["event"], &noted[0]["actor"]), (&json!("everything_ended"), &json!("rule")));
+    let finished = server.terminate();
+    assert_eq!(finished.stderr.matches("the store went back").count(), 1, "{}", finished.stderr);
+
+    let server = site.start();
+    assert_live(&server, &new);
+    let finished = server.kill();
+    assert!(!finished.stderr.contains("went back"), "{}", finished.stderr);
+    // What a killed server has answered isn't taken for a way back either.
+    let server = site.start();
+    assert_live(&server, &server.sign_in("dana", PASSWORD));
+    assert!(!server.terminate().stderr.contains("went back"));
+}
+
+#[test]
+fn kept_sessions_go_on_and_their_access_tokens_do_not() {
+    let site = Site::new();
+    let server = site.first_start();
+    let (kept, ended, rotated) = (server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD));
+    site.back_up();
+    end(&server, &ended);
+    let refreshed = refresh(&server, &rotated);
+    let next = Pair { access: String::new(), refresh: refreshed.body["refresh"].as_str().expect("a token").into() };
+    server.terminate();
+    site.restore(&["--keep-sessions"]);
+    let server = site.start();
+    assert_eq!((me(&server, &kept), me(&server, &ended)), (401, 401), "verifiers forget what they have accepted");
+    assert_eq!(refresh(&server, &kept).status, 200);
+    // This is the danger: it had been ended.
+    assert_eq!(refresh(&server, &ended).status, 200);
+    let refused = refresh(&server, &next);
+    assert_eq!((refused.status, refused.body["reason"].as_str()), (401, Some("restored")));
+    assert_eq!(restored_in_the_audit(&server)[0]["event"], "revoked");
+}
+
+#[test]
+fn an_epoch_is_above_the_one_that_is_named_and_there_is_a_last_one() {
+    let site = Site::new();
+    site.first_start().terminate();
+    site.back_up();
+    let last = (1_u64 << 19) - 1;
+    assert_eq!(site.restore(&["--epoch-above", "400000"])["epoch"], 400_001);
+    assert_eq!(site.restore(&[])["epoch"], 400_002, "the backup doesn't know of it, the file beside it does");
+    for beyond in [last, last + 1, u64::MAX] {
+        let refused = site.run(&["restore", text(&site.backup()), "--epoch-above", &beyond.to_string()]);
+        assert_eq!(refused.code(), 2, "{}", refused.stderr);
+    }
+    assert_eq!(site.restore(&["--epoch-above", &(last - 1).to_string()])["epoch"], last);
+    let refused = site.run(&["restore", text(&site.backup())]);
+    assert_eq!(refused.code(), 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("no epoch left"), "{}", refused.stderr);
+    assert_eq!(site.kept(), 3);
+    let server = site.start();
+    assert_live(&server, &server.sign_in("dana", PASSWORD));
+}
+
+#[test]
+fn what_cannot_be_restored_leaves_all_as_it_was() {
+    let site = Site::new();
+    let server = site.first_start();
+    let pair = server.sign_in("dana", PASSWORD);
+    site.back_up();
+    server.terminate();
+    let whole = fs::read(site.backup()).expect("it is there");
+    for bytes in [&whole[..0], &whole[..whole.len() / 2], b"no database"] {
+        fs::write(site.backup(), bytes).expect("it is ours");
+        let refused = site.run(&["restore", text(&site.backup())]);
+        assert_eq!(refused.code(), 1, "{}", refused.stderr);
+    }
+    fs::write(site.backup(), &whole).expect("it is ours");
+    let master = site.data_dir().join("master.key");
+    let own = fs::read(&master).expect("it is there");
+    fs::write(&master, "ab".repeat(32)).expect("it is ours");
+    let refused = site.run(&["restore", text(&site.backup())]);
+    assert_eq!(refused.code(), 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("another master key"), "{}", refused.stderr);
+    fs::remove_file(&master).expect("it is ours");
+    assert_eq!(site.run(&["restore", text(&site.backup())]).code(), 1);
+    fs::write(&master, own).expect("it is ours");
+    fs::set_permissions(&master, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    fs::write(site.data_dir().join("epoch"), "nothing").expect("it is ours");
+    let refused = site.run(&["restore", text(&site.backup())]);
+    assert!(refused.code() == 1 && refused.stderr.contains("remove it"), "{}", refused.stderr);
+    fs::remove_file(site.data_dir().join("epoch")).expect("it is ours");
+    assert_eq!(site.kept(), 0);
+    assert_live(&site.start(), &pair);
+}
+
+#[test]
+fn f08_soak_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
+    let site = Site::new();
+    let server = site.first_start();
+    let old = server.sign_in("dana", PASSWORD);
+    site.back_up();
+    let since = server.sign_in("dana", PASSWORD);
+    // Killed, so that its last entries are in the WAL.
+    server.kill();
+    let chance = Seeded::new(3);
+    let mut restored = false;
+    for _ in 0..rounds(10, 100) {
+        let mut command = quash();
+        command.args(["restore", text(&site.backup()), "--data-dir"]).arg(site.data_dir());
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        let [high, low] = draw::<2>(&chance);
+        // A moment of its life: so often is it asked whether it has ended.
+        let mut left = 4 * usize::from(u16::from_be_bytes([high, low]));
+        while left > 0 && child.try_wait().expect("it is ours").is_none() {
+            left -= 1;
+        }
+        child.kill().expect("it is ours");
+        child.wait().expect("it ends");
+        let server = site.start();
+        restored = site.kept() > 0;
+        if restored {
+            assert_dead(&server, &old, Some("restored"));
+            // The backup doesn't know of it.
+            assert_dead(&server, &since, None);
+        } else {
+            assert_eq!((me(&server, &old), me(&server, &since)), (200, 200));
+        }
+        assert_live(&server, &server.sign_in("dana", PASSWORD));
+        server.kill();
+    }
+    if !restored {
+        site.restore(&[]);
+    }
+    assert_dead(&site.start(), &old, Some("restored"));
+}
