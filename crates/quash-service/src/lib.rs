@@ -58,7 +58,8 @@ pub use end::{Ended, RefusedAccess};
 pub use failure::{Failure, StartError, Unavailable};
 pub use inspect::{Inspection, RevokedBy, Standing};
 pub use keys::{
-    FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeysFrom, KeysSeen,
+    FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeyTurnFault, KeysFrom,
+    KeysSeen, Struck, Takeover, TurnedKey,
 };
 pub use known::{DeviceSaid, DeviceToken};
 pub use lockout::Allowance;

@@ -45,6 +45,7 @@ impl Service {
     /// The attempt is refused, or can't be judged now.
     pub async fn sign_in(&self, attempt: Attempt) -> Result<SignedIn, Failure> {
         let desk = &*self.desk;
+        desk.can_sign().await?;
         let Attempt { kind, name, password, device, network, device_token } = attempt;
         let wants_one = !matches!(device_token, DeviceSaid::Nothing);
         let (by, folded) = desk.called(&name);

@@ -1,7 +1,9 @@
 //! The audit: what has happened to accounts, sessions and keys, by whom and why. Its entries follow from the changes,
 //! so that none can be written without them. How they are sealed is decided in `decide/seal.rs`.
 
-use super::{AccountEdit, Actor, Chain, Change, Ending, Ends, NewEntry, Note, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp};
+use super::{
+    AccountEdit, Actor, Chain, Change, Ending, Ends, Kid, NewEntry, Note, Opening, Reason, SessionEnd, SessionId, Subject, Timestamp,
+};
 
 /// What has happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -46,12 +48,16 @@ pub enum Event {
     EverythingEnded,
     /// Tokens were revoked, and no session ended.
     Revoked,
-    /// A key signs that was made or named by the settings.
+    /// A key was made, or named by the settings: it signs, or is the next one to.
     KeyAdded,
+    /// The key that was next signs.
+    KeyPromoted,
     /// A key signs again.
     KeyResumed,
     /// A key verifies no more.
     KeyDropped,
+    /// A key was removed in an emergency, and with it what it had signed.
+    KeyStruck,
 }
 
 /// An entry that isn't in the audit yet.
@@ -172,16 +178,11 @@ impl NewAudit {
             }
             Change::EndEverything { entry } => vec![Self::ending(Event::EverythingEnded, entry)],
             Change::Revoke { entry } => vec![Self::ending(Event::Revoked, entry)],
-            Change::AddKey { key, .. } => {
-                let added = Self::new(Event::KeyAdded, key.created_at, &Actor::Rule);
-                vec![Self { kid: Some(key.kid.as_str().to_owned()), ..added }]
-            }
-            Change::ResumeKey { kid, at, .. } => {
-                vec![Self { kid: Some(kid.as_str().to_owned()), ..Self::new(Event::KeyResumed, *at, &Actor::Rule) }]
-            }
-            Change::DropKey { kid, at } => {
-                vec![Self { kid: Some(kid.as_str().to_owned()), ..Self::new(Event::KeyDropped, *at, &Actor::Rule) }]
-            }
+            Change::AddKey { key, actor, .. } => vec![Self::new(Event::KeyAdded, key.created_at, actor).about_key(&key.kid)],
+            Change::PromoteKey { kid, at, actor, .. } => vec![Self::new(Event::KeyPromoted, *at, actor).about_key(kid)],
+            Change::ResumeKey { kid, at, .. } => vec![Self::new(Event::KeyResumed, *at, &Actor::Rule).about_key(kid)],
+            Change::DropKey { kid, at, actor } => vec![Self::new(Event::KeyDropped, *at, actor).about_key(kid)],
+            Change::StrikeKey { kid, entry, .. } => vec![Self::ending(Event::KeyStruck, entry).about_key(kid)],
             // Each of those together leaves its own.
             Change::Together(_)
             | Change::Rotate { .. }
@@ -225,6 +226,10 @@ impl NewAudit {
         Self { subject: Some(subject.clone()), ..self }
     }
 
+    fn about_key(self, kid: &Kid) -> Self {
+        Self { kid: Some(kid.as_str().to_owned()), ..self }
+    }
+
     fn noted(self, note: Option<&Note>) -> Self {
         let person = note.map(|note| Person { note: Some(note.clone()), ..Person::default() });
         Self { person, ..self }
@@ -259,7 +264,7 @@ fn edited(edit: &AccountEdit) -> NewAudit {
 
 impl Event {
     /// Each of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::AccountAdded,
         Self::AccountDeleted,
         Self::Deactivated,
@@ -281,8 +286,10 @@ impl Event {
         Self::EverythingEnded,
         Self::Revoked,
         Self::KeyAdded,
+        Self::KeyPromoted,
         Self::KeyResumed,
         Self::KeyDropped,
+        Self::KeyStruck,
     ];
 
     /// As it is kept and shown.
@@ -309,8 +316,10 @@ impl Event {
             Self::EverythingEnded => "everything_ended",
             Self::Revoked => "revoked",
             Self::KeyAdded => "key_added",
+            Self::KeyPromoted => "key_promoted",
             Self::KeyResumed => "key_resumed",
             Self::KeyDropped => "key_dropped",
+            Self::KeyStruck => "key_struck",
         }
     }
 
@@ -338,8 +347,10 @@ impl Event {
             | Self::TokenEnded
             | Self::Revoked
             | Self::KeyAdded
+            | Self::KeyPromoted
             | Self::KeyResumed
-            | Self::KeyDropped => false,
+            | Self::KeyDropped
+            | Self::KeyStruck => false,
         }
     }
 

@@ -22,6 +22,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "mail", sql: include_str!("../../migrations/sqlite/0005_mail.sql") },
     Migration { name: "endings", sql: include_str!("../../migrations/sqlite/0006_endings.sql") },
     Migration { name: "devices", sql: include_str!("../../migrations/sqlite/0007_devices.sql") },
+    Migration { name: "keys", sql: include_str!("../../migrations/sqlite/0009_keys.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

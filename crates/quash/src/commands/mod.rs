@@ -88,7 +88,7 @@ enum Command {
     /// Look at what ends what
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Look at the keys that tokens are signed and verified with
+    /// Look at the keys that tokens are signed and verified with, and let another one sign
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Look at tokens, and judge them

@@ -1,15 +1,16 @@
 //! The work itself: one use case of the service for each request.
 
+use quash_core::decide::StruckSessions;
 use quash_core::model::{Actor, Reason, Road, SessionId, fold};
 use quash_core::token::{Duplicates, Unverified, parse_json};
-use quash_service::{Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing};
+use quash_service::{Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing, Takeover};
 use serde_json::{Map, Value};
 
 use super::found::{account, failed, is_full, shown_end};
 use super::shown::{
     AccountPage, AccountShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
 };
-use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, words};
+use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, keys, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -42,6 +43,14 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
         }
         Request::Keys => service.keys().await.map(|keys| Reply::Keys(KeysShown::new(&keys))).map_err(|failure| failed(&failure)),
+        Request::RotateKey { now } => {
+            keys::rotate(service, if now { Takeover::Now } else { Takeover::Announced }).await.map(Reply::TurnedKey)
+        }
+        Request::RetireKey { kid } => keys::retire(service, &kid).await.map(Reply::TurnedKey),
+        Request::RevokeKey { kid, end_sessions } => {
+            let sessions = if end_sessions { StruckSessions::End } else { StruckSessions::GoOn };
+            keys::strike(service, &kid, sessions).await.map(Reply::StruckKey)
+        }
         Request::Audit(request) => audit::execute(service, request).await.map(Reply::Audit),
         Request::InspectToken { token } => inspect(service, &token).await.map(|inspection| Reply::Inspection(Box::new(inspection))),
     }

@@ -8,6 +8,7 @@ mod changing;
 mod client;
 mod execute;
 mod found;
+mod keys;
 mod server;
 mod shown;
 mod socket;
@@ -22,6 +23,7 @@ pub(crate) use audit::{AuditHeadShown, AuditPage, AuditReply, AuditRequest, Audi
 pub(crate) use changing::reason_of;
 pub(crate) use client::{ask, ask_running};
 pub(crate) use execute::execute;
+pub(crate) use keys::{StruckKeyShown, TurnedKeyShown};
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{
     AccountPage, AccountShown, ChangedShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown, PolicyShown,
@@ -91,6 +93,23 @@ pub(crate) enum Request {
     RevokeEverything,
     /// The keys that tokens are signed and verified with.
     Keys,
+    /// Let another key sign.
+    RotateKey {
+        /// At once.
+        now: bool,
+    },
+    /// Drop a key that nobody needs.
+    RetireKey {
+        /// Its id.
+        kid: String,
+    },
+    /// Strike a key.
+    RevokeKey {
+        /// Its id.
+        kid: String,
+        /// The sessions of before end with it.
+        end_sessions: bool,
+    },
     /// Look at the audit.
     Audit(AuditRequest),
     /// Look at a token.
@@ -175,6 +194,10 @@ pub(crate) enum Reply {
     Ended(EndedShown),
     /// The keys that tokens are signed and verified with.
     Keys(KeysShown),
+    /// A key that was turned.
+    TurnedKey(TurnedKeyShown),
+    /// A key that was struck.
+    StruckKey(StruckKeyShown),
     /// What there is to say about the audit.
     Audit(AuditReply),
     /// What there is to know about a token.
