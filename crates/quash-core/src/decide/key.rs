@@ -279,7 +279,7 @@ mod tests {
         let next = key("then", KeyState::Next { since: at(0) });
         let due = |keys: &[KeyRecord]| key_due(keys, EVERY, DAY, at(0));
         assert_eq!(due(&[of_the_settings("now"), next.clone()]), Some(KeyDue::Drop(kid("then"))));
-        assert_eq!(due(&[next.clone()]), Some(KeyDue::Drop(kid("then"))));
+        assert_eq!(due(std::slice::from_ref(&next)), Some(KeyDue::Drop(kid("then"))));
         let other = KeyRecord { algorithm: Algorithm::Es256, ..key("now", KeyState::Current) };
         assert_eq!(due(&[other, next]), Some(KeyDue::Drop(kid("then"))));
     }
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(heir(&[now.clone(), old.clone()], &["old"]), Ok(Successor::Same));
         assert_eq!(heir(&[now.clone(), next.clone()], &["next"]), Ok(Successor::Same));
         assert_eq!(heir(&[of_the_settings("now"), old.clone()], &["old", "now"]), Ok(Successor::Nobody));
-        assert_eq!(heir(&[now.clone()], &["none"]), Err(KeyRefusal::Unknown));
+        assert_eq!(heir(std::slice::from_ref(&now), &["none"]), Err(KeyRefusal::Unknown));
         assert_eq!(heir(&[now, key("bad", KeyState::Struck { at: at(5) })], &["bad"]), Err(KeyRefusal::Struck { at: at(5) }));
     }
 }
