@@ -288,3 +288,32 @@ fn a_shared_secret_is_found_by_every_name_that_it_has() {
         assert_eq!(verified.ok(), found.then(|| kid("ours")), "{name}: striking it ends both uses");
     }
 }
+
+/// A struck key is found for whoever asks whether its refresh tokens are genuine, and published to nobody. Its material
+/// is one key, whatever algorithm another issuer uses it with.
+#[test]
+fn a_struck_key_is_known_and_not_published() {
+    let struck = SigningKey::new(Algorithm::EdDsa, &[1; 32], None).expect("a key");
+    let secret = SigningKey::new(Algorithm::Hs256, &[7; 64], Some(kid("ours"))).expect("a key");
+    let other = SigningKey::new(Algorithm::EdDsa, &[2; 32], None).expect("a key");
+    let theirs = SigningKey::new(Algorithm::Hs512, &[7; 64], Some(kid("theirs"))).expect("a key");
+    let issuer = Arc::new(Issuer {
+        name: "theirs".into(),
+        scopes: ScopeHasher::ours([0; 16]),
+        max_lifetime: Duration::from_secs(60),
+        iss: Expected::Anything,
+        aud: Expected::Anything,
+    });
+    let foreign = ForeignKey { key: theirs.verifying().clone(), named: true, issuer };
+    let own = [&other, &struck, &secret].map(|key| key.verifying().clone()).to_vec();
+    let kids = [&struck, &secret].map(|key| key.verifying().kid().clone());
+    let ring = KeyRing::with_foreign(1, own, vec![foreign]).with_struck(&kids);
+    let jwks = serde_json::to_value(ring.jwks()).expect("JSON");
+    assert_eq!(jwks["keys"].as_array().map(Vec::len), Some(1));
+    assert_eq!(jwks["keys"][0]["kid"], other.verifying().kid().as_str());
+    for (key, found) in [(&struck, struck.verifying().kid()), (&secret, &kid("ours")), (&theirs, &kid("ours"))] {
+        let token = key.sign(b"{}").expect("a signature");
+        let verified = Unverified::parse(&token).and_then(|token| token.verify(&ring).map(|(_, key)| key.kid().clone()));
+        assert_eq!(verified.as_ref(), Ok(found));
+    }
+}

@@ -68,13 +68,15 @@ pub enum Code {
     Throttled,
     /// Ours: it can't be answered now.
     Unavailable,
+    /// Ours: nothing signs.
+    NoSigningKey,
     /// Ours: a fault in the program.
     InternalError,
 }
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -106,6 +108,7 @@ impl Code {
         Self::SnapshotRequired,
         Self::Throttled,
         Self::Unavailable,
+        Self::NoSigningKey,
         Self::InternalError,
     ];
 
@@ -153,6 +156,7 @@ impl Code {
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::Unavailable
+            | Self::NoSigningKey
             | Self::PasswordChangeRequired
             | Self::WrongPassword
             | Self::SessionRequired
@@ -232,6 +236,8 @@ impl Code {
                 "Too many failed sign-ins from one network, or too many at once from one network or for one name. Wait as long as Retry-After says."),
             Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable",
                 "The request may be good, but cannot be answered now: the store is full or away, or too many passwords are waiting. Whether it was done is seen by trying again after Retry-After: doing it twice does no harm."),
+            Self::NoSigningKey => ("no_signing_key", StatusCode::SERVICE_UNAVAILABLE, "No signing key",
+                "The key that the settings name was removed in an emergency, and nothing signs until they name another. Nothing was done: no token was spent, and no session has ended. Try again after Retry-After."),
             Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "Internal error",
                 "A fault in the program. The header X-Request-Id names the request in the log."),
         }

@@ -271,6 +271,11 @@ impl Fault {
             Unavailable::Contended => (Duration::from_secs(1), "Too many requests for one session at once."),
             Unavailable::StoreFull | Unavailable::StoreAway(_) => (Duration::from_secs(5), "The service cannot use its store now."),
             Unavailable::ForeignKeysAway => (Duration::from_secs(10), "The keys of the token's issuer cannot be had now."),
+            // Somebody has to change a setting first.
+            Unavailable::NoSigningKey => {
+                let detail = "The service has no key to sign with.";
+                return Self { retry_after: Some(Duration::from_secs(60)), ..Self::new(Code::NoSigningKey, detail) };
+            }
             Unavailable::Unsigned => (Duration::from_secs(1), "The service cannot sign now."),
             Unavailable::Stale => (Duration::from_secs(1), "The service cannot tell now whether the token has been revoked."),
         };

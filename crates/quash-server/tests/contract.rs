@@ -396,6 +396,7 @@ fn codes_are_a_closed_list() {
     409 snapshot_required
     429 throttled
     503 unavailable
+    503 no_signing_key
     500 internal_error
     ");
     assert!(Code::ALL.iter().all(|code| !code.page().is_empty()));

@@ -119,8 +119,17 @@ impl Desk {
             let renewed = renew_grant(&grant, &loaded, &self.policy);
             grant = self.explained(renewed, loaded.found.as_ref(), &loaded.head).await?;
         }
-        let minting = Minting { policy: &self.policy.tokens, key: &self.keys.signing, secret: &self.keys.refresh };
+        let signing = self.keys.signing().await?;
+        let minting = Minting { policy: &self.policy.tokens, key: &signing, secret: &self.keys.refresh };
         mint(&grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
+    }
+
+    /// Whether anything can be signed: asked before a token is spent for another.
+    ///
+    /// # Errors
+    /// There is no key to sign with.
+    pub(crate) async fn can_sign(&self) -> Result<(), Failure> {
+        self.keys.signing().await.map(drop)
     }
 
     /// Whom somebody means who signs in with this, and what it is folded.

@@ -66,6 +66,10 @@ impl Service {
         let refused = |token_type| move |failure| RefusedAccess { failure, token_type };
         let access = desk.guard.authenticate(access).await.map_err(Failure::from).map_err(refused(None))?;
         let token_type = access.claims().token_type;
+        // Who has the key can write any session into an access token: it ends none.
+        if desk.guard.ring().is_struck(access.kid()) {
+            return Err(refused(token_type)(Refusal::TokenRevoked(Some(Reason::KeyRemoved)).into()));
+        }
         let checked = access.check_even_expired(&LOG_OUT_WITH, &desk.policy.tokens, desk.clock.now());
         checked.map_err(Failure::from).map_err(refused(token_type))?;
         if let Origin::Foreign(_) = access.origin() {

@@ -189,7 +189,7 @@ mod tests {
         let secret: Sealed = master.seal("kid", b"secret", &chance);
         let (algorithm, state, source) = (Algorithm::Hs256, KeyState::Current, KeySource::Made);
         let key = KeyRecord { kid, algorithm, state, secret, created_at: Timestamp::default(), source };
-        store.commit(Change::AddKey { key, replaces: None }).await.expect("it is written");
+        store.commit(Change::AddKey { key, replaces: None, actor: Actor::Rule }).await.expect("it is written");
         let before = store.head().await.expect("a head");
         let begun = begin_after_restore(&store, &other, Beyond::default(), OldSessions::End, &At(0)).await;
         assert!(matches!(begun, Err(StartError::WrongMasterKey)));

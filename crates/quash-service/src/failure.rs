@@ -27,6 +27,12 @@ pub enum StartError {
     /// The key that the settings name has signed with another algorithm, and still verifies what it signed.
     #[error("the signing key of the settings has signed with {}, and a key is for one algorithm", .0.as_str())]
     OfAnotherAlgorithm(Algorithm),
+    /// The key that the settings name was removed in an emergency.
+    #[error("the signing key of the settings was removed in an emergency, and signs nothing any more")]
+    StruckKey,
+    /// What was kept of a struck key can't be read.
+    #[error("what the store keeps of the struck key {0} cannot be used")]
+    StruckHalf(Kid),
     /// The key of another issuer is none.
     #[error("the key of the issuer {0} {1}")]
     ForeignKey(String, #[source] KeyFault),
@@ -86,6 +92,9 @@ pub enum Unavailable {
     /// The keys of another issuer have never been had: the token may be one of its.
     #[error("the keys of an issuer cannot be had")]
     ForeignKeysAway,
+    /// The key of the settings was removed in an emergency, and they name no other.
+    #[error("there is no key to sign with")]
+    NoSigningKey,
     /// The crypto library didn't sign.
     #[error("the crypto library did not sign")]
     Unsigned,

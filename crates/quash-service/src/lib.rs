@@ -75,7 +75,8 @@ pub use feed::{Binding, Delivery, Effective, FeedReader, FeedRefused, InstanceId
 pub use inspect::{Inspection, RevokedBy, Standing};
 pub use introspect::Introspected;
 pub use keys::{
-    FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeysFrom, KeysSeen,
+    FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeyTurnFault, KeysFrom,
+    KeysSeen, Struck, Takeover, TurnedKey,
 };
 pub use known::{DeviceSaid, DeviceToken};
 pub use lockout::Allowance;

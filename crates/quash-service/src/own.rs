@@ -262,6 +262,7 @@ impl Desk {
 
     /// Commits what ends the others, and gives the session that lives on its tokens. `None`: load and decide again.
     async fn survive(&self, survival: Survival, conflicts: &mut Conflicts, now: Timestamp) -> Result<Option<Issued>, Failure> {
+        self.can_sign().await?;
         match self.end(survival.change.clone(), conflicts).await? {
             Some(Ended { seq: Some(seq) }) => self.issue(survival.grant(seq), now).await.map(Some),
             // What ends others has an entry.

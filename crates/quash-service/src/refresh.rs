@@ -32,6 +32,7 @@ impl Service {
 
     async fn exchange(&self, text: &str, purpose: TokenType, device: &Device) -> Result<Issued, Failure> {
         let desk = &*self.desk;
+        desk.can_sign().await?;
         let token = desk.guard.authenticate(text).await?;
         let mut conflicts = Conflicts::default();
         loop {

@@ -51,6 +51,7 @@ impl Service {
 
     async fn signed_in(&self, attempt: Attempt) -> Result<SignedIn, Failure> {
         let desk = &*self.desk;
+        desk.can_sign().await?;
         let Attempt { kind, name, password, device, network, device_token } = attempt;
         let wants_one = !matches!(device_token, DeviceSaid::Nothing);
         let (by, folded) = desk.called(&name);

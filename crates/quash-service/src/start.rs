@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use crate::desk::{Desk, Service};
 use crate::failure::StartError;
 use crate::feed::{self, Feed, LONGEST_TERM, Leases, Outlet, SNAPSHOTS, remember_term};
-use crate::keys::{self, FetchKeys, Foreign, KeySetup};
+use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys};
 use crate::known::DeviceKey;
 use crate::lockout::{Lockout, keeper};
 use crate::mail::Outbox;
@@ -57,14 +57,12 @@ impl Service {
         let longest = longest_lifetime(&policy, &key_setup);
         store.commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))).await?;
         policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
-        let keys = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
+        let (refresh, signing, own) = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
         let scope_key = master.derive("scopes");
         let scopes = ScopeHasher::ours(scope_key).of_user_ids(policy.tokens.names.user_id_field);
         rename_bearers(&*store, &policy, &scopes, &*clock).await?;
         let (turn, rings) = mpsc::channel(1);
-        let verifying = keys.verifying.clone();
-        let foreign = Foreign::new(&key_setup.foreign, verifying, &master, &scopes, fetch, Arc::clone(&clock), turn)?;
-        let first_ring = foreign.first_ring();
+        let (foreign, first_ring) = Foreign::new(&key_setup.foreign, own, &master, &scopes, fetch, Arc::clone(&clock), turn)?;
         let issuers = Arc::new(foreign);
         let asked = if issuers.has_addresses().await { Some(Arc::clone(&issuers)) } else { None };
         let guard_setup = GuardSetup {
@@ -90,6 +88,7 @@ impl Service {
         let (lockout, orders) = Lockout::new(policy.lockout, &master.derive("lockout"), Arc::clone(&clock));
         let (flow_key, outbox) = (FlowKey::new(&master.derive("flows")), Outbox::default());
         let device_key = DeviceKey::new(&master.derive("devices"));
+        let keys = Keys::new(&key_setup, refresh, signing, Arc::clone(issuers.rings()), master);
         let desk = Arc::new(Desk {
             store,
             policy,

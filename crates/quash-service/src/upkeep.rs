@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use quash_core::model::{Change, KeyState, Timestamp};
+use quash_core::model::{Change, Timestamp};
 
 use crate::desk::Service;
 use crate::failure::Failure;
@@ -78,7 +78,7 @@ impl Service {
         if desk.feed.leases.have_become_shorter(uptime) {
             desk.store.commit(remember_term(desk.policy.feed.term)).await?;
         }
-        self.drop_retired_keys(now).await?;
+        self.tend_keys().await?;
         self.know_password_classes().await?;
         Ok(upkept)
     }
@@ -88,17 +88,6 @@ impl Service {
         let classes = self.desk.store.password_classes(MAX_CLASSES).await?;
         let classes: Vec<_> = classes.iter().filter_map(|class| class.parse().ok()).collect();
         self.desk.passwords.known_classes(&classes);
-        Ok(())
-    }
-
-    /// Drops the keys whose last token has expired. The guard forgets them with its next start: they verify nothing
-    /// any more that holds.
-    async fn drop_retired_keys(&self, now: Timestamp) -> Result<(), Failure> {
-        for key in self.desk.store.keys().await? {
-            if matches!(key.state, KeyState::Retiring { until } if until < now) {
-                self.desk.store.commit(Change::DropKey { kid: key.kid, at: now }).await?;
-            }
-        }
         Ok(())
     }
 }

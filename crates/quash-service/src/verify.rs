@@ -1,7 +1,7 @@
 //! Verifying: whether a token would be taken, without consequences.
 
 use quash_core::decide::{Presented, PresentedForeign, recheck_foreign, recheck_presented, recheck_sliding};
-use quash_core::model::{Account, InactiveAccounts, Refusal, Session, Standing};
+use quash_core::model::{Account, InactiveAccounts, Reason, Refusal, Session, Standing};
 use quash_core::token::{Authentic, Origin, TokenType};
 use quash_verify::Denied;
 
@@ -107,6 +107,9 @@ impl Desk {
 
     /// Why a token was revoked, as far as its session tells.
     pub(crate) async fn why_revoked(&self, refusal: Refusal, token: &Authentic) -> Result<Failure, Failure> {
+        if self.guard.ring().is_struck(token.kid()) {
+            return Ok(Failure::Refused(Refusal::TokenRevoked(Some(Reason::KeyRemoved))));
+        }
         let Ok((session, _)) = token.place() else { return Ok(Failure::Refused(refusal)) };
         let loaded = self.store.session(session).await?;
         Ok(self.explain(refusal, loaded.found.as_ref(), &loaded.head).await)

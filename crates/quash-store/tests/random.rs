@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quash_core::decide::seal_audit;
 use quash_core::model::{
-    AccountBy, AccountFields, AccountState, AuditPlace, Change, CustomClaims, DeviceId, Devices, Digest, Email, Ends, Epoch, Keep,
-    KeyState, MailId, MailOutcome, Name, NewEntry, OldSessions, Opening, PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
+    AccountBy, AccountFields, AccountState, Actor, AuditPlace, Change, CustomClaims, DeviceId, Devices, Digest, Email, Ends, Epoch, Keep,
+    KeyState, Kid, MailId, MailOutcome, Name, NewEntry, OldSessions, Opening, PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
 };
 use quash_core::token::{Algorithm, SigningKey};
 use quash_store::{MemoryStore, Store};
@@ -35,7 +35,9 @@ enum Wish {
     EndEverything,
     BeginEpoch { further: u64, stale: bool, keep: bool },
     Revoke { kind: usize, n: u8, keep: Keep },
-    AddKey { n: u8, stale: bool },
+    AddKey { n: u8, stale: bool, next: bool },
+    PromoteKey { n: u8, stale: bool },
+    StrikeKey { n: u8 },
     ResumeKey { n: u8 },
     DropKey { n: u8 },
     AddSecret { name: usize, byte: u8 },
@@ -90,7 +92,9 @@ fn single() -> impl Strategy<Value = Wish> {
         1 => Just(Wish::EndEverything),
         1 => (0..3_u64, stale, any::<bool>()).prop_map(|(further, stale, keep)| Wish::BeginEpoch { further, stale, keep }),
         2 => (0..KINDS.len(), n.clone(), keep).prop_map(|(kind, n, keep)| Wish::Revoke { kind, n, keep }),
-        1 => (n.clone(), stale).prop_map(|(n, stale)| Wish::AddKey { n, stale }),
+        1 => (n.clone(), stale, any::<bool>()).prop_map(|(n, stale, next)| Wish::AddKey { n, stale, next }),
+        1 => (n.clone(), stale).prop_map(|(n, stale)| Wish::PromoteKey { n, stale }),
+        1 => n.clone().prop_map(|n| Wish::StrikeKey { n }),
         1 => n.clone().prop_map(|n| Wish::ResumeKey { n }),
         1 => n.clone().prop_map(|n| Wish::DropKey { n }),
         1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::Remember { name, byte }),
@@ -207,20 +211,23 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             sessions: if keep { OldSessions::Keep } else { OldSessions::End },
         },
         Wish::Revoke { kind, n, keep } => Change::Revoke { entry: NewEntry { keep, ..entry(KINDS[kind], n) } },
-        Wish::AddKey { n, stale } => {
-            let keys = model.keys().await.expect("keys");
-            let current = keys.into_iter().find(|key| key.state == KeyState::Current).filter(|_| !stale);
-            let replaces = current.map(|key| (key.kid, KeyState::Retiring { until: at(i64::from(n)) }));
-            Change::AddKey { key: key(&format!("key{n}"), KeyState::Current, at(i64::from(n % 3))), replaces }
+        Wish::AddKey { n, stale, next } => {
+            let replaces = replaced(model, n).await.filter(|_| next == stale);
+            let state = if next { KeyState::Next { since: at(i64::from(n)) } } else { KeyState::Current };
+            Change::AddKey { key: key(&format!("key{n}"), state, at(i64::from(n % 3))), replaces, actor: Actor::Rule }
         }
-        Wish::ResumeKey { n } => {
-            let keys = model.keys().await.expect("keys");
-            let current = keys.into_iter().find(|key| key.state == KeyState::Current);
-            let replaced = current.map_or_else(|| key("none", KeyState::Current, NOW).kid, |key| key.kid);
-            let kid = key(&format!("key{n}"), KeyState::Current, NOW).kid;
-            Change::ResumeKey { kid, at: NOW, replaces: (replaced, KeyState::Retiring { until: at(i64::from(n)) }) }
+        Wish::PromoteKey { n, stale } => {
+            let next = model.keys().await.expect("keys").into_iter().find(|key| matches!(key.state, KeyState::Next { .. }));
+            let kid = next.filter(|_| !stale).map_or_else(|| key_id(n), |key| key.kid);
+            Change::PromoteKey { kid, at: NOW, replaces: replaced(model, n).await, actor: Actor::Operator }
         }
-        Wish::DropKey { n } => Change::DropKey { kid: key(&format!("key{n}"), KeyState::Current, NOW).kid, at: NOW },
+        Wish::ResumeKey { n } => Change::ResumeKey { kid: key_id(n), at: NOW, replaces: replaced(model, n).await },
+        Wish::DropKey { n } => Change::DropKey { kid: key_id(n), at: NOW, actor: Actor::Rule },
+        Wish::StrikeKey { n } => Change::StrikeKey {
+            kid: key_id(n),
+            secret: Sealed(vec![n]),
+            entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, n) },
+        },
         Wish::AddSecret { name, byte } => Change::AddSecret { name: SECRETS[name], secret: Sealed(vec![byte]) },
         Wish::AddClient { who, n, secret } => add_client(client(NAMES[who], n), secret),
         Wish::RemoveClient { who, stale } => {
@@ -249,6 +256,16 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
         Wish::Mark { now, limit } => Change::MarkExpired { now: at(now), limit },
         Wish::Delete { now, marked_until, limit } => Change::DeleteMarked { now: at(now), marked_until: at(marked_until), limit },
     }
+}
+
+fn key_id(n: u8) -> Kid {
+    Kid::parse(&format!("key{n}")).expect("a key id")
+}
+
+/// The current key, which is to be replaced.
+async fn replaced(model: &MemoryStore, n: u8) -> Option<(Kid, KeyState)> {
+    let current = model.keys().await.expect("keys").into_iter().find(|key| key.state == KeyState::Current);
+    current.map(|key| (key.kid, KeyState::Retiring { until: at(i64::from(n)) }))
 }
 
 async fn version(model: &MemoryStore, who: usize) -> u64 {

@@ -129,8 +129,11 @@ pub(crate) fn start_error(error: StartError, data_dir: &DataDir) -> CommandError
             .hint(format!("put back the {} that belongs to this database", data_dir.master_key_path().display())),
         StartError::OfAnotherAlgorithm(_) => CommandError::failure(message)
             .hint("name a new key for the new algorithm, or none, and quash makes one; the old key goes on verifying as long as it must"),
+        StartError::StruckKey => CommandError::failure(message)
+            .hint("name another in tokens.signing_key or tokens.signing_key_file, or none, and quash makes one"),
         StartError::Store(_)
         | StartError::NoEpochLeft
+        | StartError::StruckHalf(_)
         | StartError::NoSigningKey
         | StartError::Key(..)
         | StartError::SigningKey(_)

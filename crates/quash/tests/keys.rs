@@ -1,4 +1,5 @@
-//! `quash key list` from outside: with and without a server, with keys of other issuers, and never a secret.
+//! `quash key` and `quash revoke key` from outside: with and without a server, with keys of other issuers, and never a
+//! secret.
 
 mod support;
 
@@ -15,8 +16,9 @@ use aws_lc_rs::signature::RsaKeyPair;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use support::{Server, on};
+use support::{Server, header, on};
 
+const PASSWORD: &str = "correct horse battery staple";
 const SECRET: &str = "fifty characters that stand in a settings file, say";
 const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
@@ -176,4 +178,99 @@ fn a_running_server_tells_its_keys_and_those_of_other_issuers() {
     let offline = offline.json();
     assert_eq!((&offline["keys"], &offline["issuers"][2]["keys"]), (&listed["keys"], &partner["keys"]));
     assert_eq!(publisher.asked(), 2, "without a server the command asks, and waits for the answer");
+}
+
+#[test]
+fn keys_are_rotated_retired_and_revoked_while_the_server_runs() {
+    let server = Server::start(&[]);
+    server.add_account("dana", PASSWORD);
+    let states = || {
+        let keys = server.run(&["key", "list", "--json"], "").json()["keys"].clone();
+        keys.as_array().expect("keys").iter().map(|key| key["state"].as_str().expect("a state").to_owned()).collect::<Vec<_>>()
+    };
+    let published = || server.get("/.well-known/jwks.json", None).body["keys"].as_array().map_or(0, Vec::len);
+    let kid = |token: &str| header(token)["kid"].as_str().expect("a kid").to_owned();
+    let first = server.sign_in("dana", PASSWORD);
+
+    let next = server.run(&["key", "rotate", "--json"], "").json();
+    assert_eq!((&next["state"], next["next_since"].is_string()), (&json!("next"), true));
+    assert_eq!((states(), published()), (vec!["current".to_owned(), "next".into()], 2));
+    assert!(server.run(&["key", "list"], "").stdout.contains("next since "));
+    let next = next["kid"].as_str().expect("a kid").to_owned();
+    assert!(server.run(&["key", "retire", &next], "").stdout.contains("gone"));
+    assert_eq!(published(), 1);
+    let refused = server.run(&["key", "retire", &kid(&first.access)], "");
+    assert_eq!((refused.code(), refused.stderr.contains("quash key rotate")), (5, true), "{}", refused.stderr);
+    assert_eq!(server.run(&["key", "retire", &next], "").code(), 4);
+
+    let rotated = server.run(&["key", "rotate", "--now"], "");
+    assert!(rotated.stderr.contains("look it up"), "{}", rotated.stderr);
+    let second = server.sign_in("dana", PASSWORD);
+    assert_ne!(kid(&second.access), kid(&first.access));
+    assert_eq!(published(), 2);
+    for pair in [&first, &second] {
+        assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200);
+    }
+    let refused = server.run(&["key", "retire", &kid(&first.access)], "");
+    assert_eq!((refused.code(), refused.stderr.contains("quash revoke key")), (5, true), "{}", refused.stderr);
+
+    let struck = server.run(&["revoke", "key", &kid(&second.access), "--json"], "").json();
+    assert_eq!((&struck["scope"], &struck["target"]), (&json!("key"), &json!(kid(&second.access))));
+    assert_eq!((struck["seq"].is_u64(), &struck["sessions_ended"]), (true, &json!(false)));
+    assert_eq!(server.get("/v1/me", Some(&second.access)).status, 401);
+    assert_eq!(server.get("/v1/me", Some(&first.access)).status, 200);
+    let renewed = server.post_json("/api/token/refresh/", &json!({ "refresh": second.refresh }), None);
+    let renewed = renewed.body["access"].as_str().expect("a token").to_owned();
+    assert_eq!((json!(kid(&renewed)), server.get("/v1/me", Some(&renewed)).status), (struck["signs"].clone(), 200));
+    assert_eq!(states().iter().filter(|state| *state == "struck").count(), 1);
+    assert_eq!(server.run(&["revoke", "key", &kid(&second.access)], "").code(), 5);
+    assert_eq!(server.run(&["revoke", "key", "nobodys"], "").code(), 4);
+
+    let ended = server.run(&["revoke", "key", &kid(&renewed), "--end-sessions"], "");
+    assert!(ended.stdout.contains("sessions of before have ended"), "{}", ended.stdout);
+    let refused = server.post_json("/api/token/refresh/", &json!({ "refresh": first.refresh }), None);
+    assert_eq!((refused.status, &refused.body["reason"]), (401, &json!("key_removed")));
+    assert_eq!(server.get("/v1/me", Some(&server.sign_in("dana", PASSWORD).access)).status, 200);
+    let audit = server.run(&["audit", "list", "--json"], "").stdout;
+    assert!(audit.contains("key_struck") && audit.contains("key_dropped"), "{audit}");
+}
+
+/// A thumbprint may begin like a flag.
+#[test]
+fn an_id_that_begins_with_a_dash_is_an_id() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
+    for args in [&["key", "retire", "-zA9"][..], &["revoke", "key", "-zA9", "--end-sessions"], &["revoke", "key", "--end-sessions", "-zA9"]]
+    {
+        let refused = on(&data_dir, args, "");
+        assert_eq!((refused.code(), refused.stderr.contains("no such key")), (4, true), "{args:?}: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_key_of_the_settings_is_struck_and_a_start_with_it_is_refused() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let (data_dir, secret) = (room.path().join("data"), room.path().join("secret"));
+    fs::write(&secret, SECRET).expect("it is ours");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let named = format!("tokens.signing_key_file={}", secret.display());
+    let settings = ["--set", "tokens.algorithm=HS256", "--set", &named];
+    let server = Server::start_in(&data_dir, &settings);
+    server.add_account("dana", PASSWORD);
+    let pair = server.sign_in("dana", PASSWORD);
+    let kid = header(&pair.access)["kid"].as_str().expect("a kid").to_owned();
+    let refused = server.run(&["key", "rotate"], "");
+    assert_eq!((refused.code(), refused.stderr.contains("tokens.signing_key")), (5, true), "{}", refused.stderr);
+    let struck = server.run(&["revoke", "key", &kid], "");
+    assert!(struck.stdout.contains("nothing signs until tokens.signing_key names another"), "{}{}", struck.stdout, struck.stderr);
+    let refreshed = server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
+    assert_eq!((refreshed.status, &refreshed.body["code"]), (503, &json!("no_signing_key")));
+    assert_eq!(server.terminate().code(), 0);
+    let refused = on(&data_dir, &[&["key", "list"][..], &settings].concat(), "");
+    assert_eq!(refused.code(), 1);
+    assert!(refused.stderr.contains("removed in an emergency") && refused.stderr.contains("tokens.signing_key_file"), "{}", refused.stderr);
+    let server = Server::start_in(&data_dir, &[]);
+    let refreshed = server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
+    assert_eq!(refreshed.status, 200, "{}", refreshed.text);
 }

@@ -1,6 +1,6 @@
 //! Why something ends, and the entry of the log that says so. What ends is decided next door.
 
-use crate::model::{Account, Actor, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Session, SessionEnd, Timestamp};
+use crate::model::{Account, Actor, Keep, Kid, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Session, SessionEnd, Timestamp};
 
 /// Why something ends, and who wants it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +33,11 @@ pub(super) fn token_entry(key: ScopeKey, until: Timestamp, cause: &Cause, now: T
 
 pub(super) fn everything_entry(cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> NewEntry {
     entry(ScopeKind::Everything, scopes.key(&Scope::Everything), Keep::Longest, cause, now)
+}
+
+/// An entry over all that a key has signed. It is never forgotten: whoever has the key can sign tomorrow.
+pub(super) fn key_entry(kid: &Kid, cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> NewEntry {
+    entry(ScopeKind::Key, scopes.key(&Scope::Key(kid.clone())), Keep::Forever, cause, now)
 }
 
 fn entry(kind: ScopeKind, key: ScopeKey, keep: Keep, cause: &Cause, now: Timestamp) -> NewEntry {

@@ -2,8 +2,8 @@
 //! so that none can be written without them. How they are sealed is decided in `decide/seal.rs`.
 
 use super::{
-    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, NewEntry, Note, OldSessions, Opening, Reason, SessionEnd, SessionId, Subject,
-    Timestamp,
+    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, Kid, NewEntry, Note, OldSessions, Opening, Reason, SessionEnd, SessionId,
+    Subject, Timestamp,
 };
 
 /// What has happened.
@@ -49,8 +49,10 @@ pub enum Event {
     EverythingEnded,
     /// Tokens were revoked, and no session ended.
     Revoked,
-    /// A key signs that was made or named by the settings.
+    /// A key was made, or named by the settings: it signs, or is the next one to.
     KeyAdded,
+    /// The key that was next signs.
+    KeyPromoted,
     /// A key signs again.
     KeyResumed,
     /// A key verifies no more.
@@ -59,6 +61,8 @@ pub enum Event {
     ClientAdded,
     /// A client was removed: its secret opens nothing any more.
     ClientRemoved,
+    /// A key was removed in an emergency, and with it what it had signed.
+    KeyStruck,
 }
 
 /// An entry that isn't in the audit yet.
@@ -182,16 +186,11 @@ impl NewAudit {
             Change::Revoke { entry } | Change::BeginEpoch { entry, sessions: OldSessions::Keep, .. } => {
                 vec![Self::ending(Event::Revoked, entry)]
             }
-            Change::AddKey { key, .. } => {
-                let added = Self::new(Event::KeyAdded, key.created_at, &Actor::Rule);
-                vec![Self { kid: Some(key.kid.as_str().to_owned()), ..added }]
-            }
-            Change::ResumeKey { kid, at, .. } => {
-                vec![Self { kid: Some(kid.as_str().to_owned()), ..Self::new(Event::KeyResumed, *at, &Actor::Rule) }]
-            }
-            Change::DropKey { kid, at } => {
-                vec![Self { kid: Some(kid.as_str().to_owned()), ..Self::new(Event::KeyDropped, *at, &Actor::Rule) }]
-            }
+            Change::AddKey { key, actor, .. } => vec![Self::new(Event::KeyAdded, key.created_at, actor).about_key(&key.kid)],
+            Change::PromoteKey { kid, at, actor, .. } => vec![Self::new(Event::KeyPromoted, *at, actor).about_key(kid)],
+            Change::ResumeKey { kid, at, .. } => vec![Self::new(Event::KeyResumed, *at, &Actor::Rule).about_key(kid)],
+            Change::DropKey { kid, at, actor } => vec![Self::new(Event::KeyDropped, *at, actor).about_key(kid)],
+            Change::StrikeKey { kid, entry, .. } => vec![Self::ending(Event::KeyStruck, entry).about_key(kid)],
             Change::AddClient { client, note, .. } => vec![of_client(Event::ClientAdded, client, client.created_at, note.as_ref())],
             Change::RemoveClient { client, at, note } => vec![of_client(Event::ClientRemoved, client, *at, note.as_ref())],
             // Each of those together leaves its own.
@@ -237,6 +236,10 @@ impl NewAudit {
         Self { subject: Some(subject.clone()), ..self }
     }
 
+    fn about_key(self, kid: &Kid) -> Self {
+        Self { kid: Some(kid.as_str().to_owned()), ..self }
+    }
+
     fn noted(self, note: Option<&Note>) -> Self {
         let person = note.map(|note| Person { note: Some(note.clone()), ..Person::default() });
         Self { person, ..self }
@@ -276,7 +279,7 @@ fn edited(edit: &AccountEdit) -> NewAudit {
 
 impl Event {
     /// Each of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::AccountAdded,
         Self::AccountDeleted,
         Self::Deactivated,
@@ -298,10 +301,12 @@ impl Event {
         Self::EverythingEnded,
         Self::Revoked,
         Self::KeyAdded,
+        Self::KeyPromoted,
         Self::KeyResumed,
         Self::KeyDropped,
         Self::ClientAdded,
         Self::ClientRemoved,
+        Self::KeyStruck,
     ];
 
     /// As it is kept and shown.
@@ -328,10 +333,12 @@ impl Event {
             Self::EverythingEnded => "everything_ended",
             Self::Revoked => "revoked",
             Self::KeyAdded => "key_added",
+            Self::KeyPromoted => "key_promoted",
             Self::KeyResumed => "key_resumed",
             Self::KeyDropped => "key_dropped",
             Self::ClientAdded => "client_added",
             Self::ClientRemoved => "client_removed",
+            Self::KeyStruck => "key_struck",
         }
     }
 
@@ -359,10 +366,12 @@ impl Event {
             | Self::TokenEnded
             | Self::Revoked
             | Self::KeyAdded
+            | Self::KeyPromoted
             | Self::KeyResumed
             | Self::KeyDropped
             | Self::ClientAdded
-            | Self::ClientRemoved => false,
+            | Self::ClientRemoved
+            | Self::KeyStruck => false,
         }
     }
 

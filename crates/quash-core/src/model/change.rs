@@ -92,12 +92,27 @@ pub enum Change {
         /// The entry.
         entry: NewEntry,
     },
-    /// A new current key; the one that was current begins to retire. Only while the current key is `replaces`.
+    /// A new key. One that is current makes the one that was retire: only while the current key is `replaces`. One that is
+    /// next replaces none: only while no other is next.
     AddKey {
-        /// The new key, current.
+        /// The new key, current or next.
         key: KeyRecord,
         /// The key that is current now, and until when it goes on verifying.
         replaces: Option<(Kid, KeyState)>,
+        /// Who wants it.
+        actor: Actor,
+    },
+    /// The key that is next is current; the one that was current begins to retire. Only while both are what they are said
+    /// to be.
+    PromoteKey {
+        /// The key that is next.
+        kid: Kid,
+        /// When.
+        at: Timestamp,
+        /// The key that is current now, if there is one, and until when it goes on verifying.
+        replaces: Option<(Kid, KeyState)>,
+        /// Who wants it.
+        actor: Actor,
     },
     /// A retiring key is current again; the one that was current begins to retire. Only while both are what they are
     /// said to be.
@@ -106,15 +121,26 @@ pub enum Change {
         kid: Kid,
         /// When.
         at: Timestamp,
-        /// The key that is current now, and until when it goes on verifying.
-        replaces: (Kid, KeyState),
+        /// The key that is current now, if there is one, and until when it goes on verifying.
+        replaces: Option<(Kid, KeyState)>,
     },
-    /// The end of a key whose last token has expired. Only while it is retiring.
+    /// The end of a key whose last token has expired, or that has signed none. Only while it is retiring or next.
     DropKey {
         /// The key.
         kid: Kid,
         /// When.
         at: Timestamp,
+        /// Who wants it.
+        actor: Actor,
+    },
+    /// The end of a key, in whatever state, and of what it has signed. Only while it is there and wasn't struck before.
+    StrikeKey {
+        /// The key.
+        kid: Kid,
+        /// What is kept of it from then on.
+        secret: super::Sealed,
+        /// The entry, of the kind key.
+        entry: NewEntry,
     },
     /// A new client. Only while there is none of its name or with its secret.
     AddClient {

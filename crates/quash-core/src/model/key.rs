@@ -14,7 +14,7 @@ pub struct KeyRecord {
     pub algorithm: Algorithm,
     /// Where it stands in its life.
     pub state: KeyState,
-    /// Its secret.
+    /// Its secret; of a pair that was struck, the public half alone.
     pub secret: Sealed,
     /// When it was made.
     pub created_at: Timestamp,
@@ -34,12 +34,23 @@ pub enum KeySource {
 /// Where a key stands in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum KeyState {
+    /// Published, so that verifiers know it before it signs. It has signed nothing.
+    Next {
+        /// Since when.
+        since: Timestamp,
+    },
     /// Signs new tokens.
     Current,
     /// Verifies until the last token that it signed has expired.
     Retiring {
         /// When that is.
         until: Timestamp,
+    },
+    /// Removed in an emergency: what it has signed is revoked, but for refresh tokens with the right id. It is never taken
+    /// back, and its row stays, so that it is known again wherever it turns up.
+    Struck {
+        /// When.
+        at: Timestamp,
     },
 }
 

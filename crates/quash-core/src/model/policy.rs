@@ -44,6 +44,10 @@ pub mod limits {
     pub const LEEWAY: Duration = Duration::from_secs(300);
     /// How long a use case may take from its first read to its signature before it starts anew.
     pub const SIGN_WITHIN: Duration = Duration::from_secs(30);
+    /// How many keys may be published before none is made but for one that is struck.
+    pub const KEYS: usize = 50;
+    /// How long a key is published at least before it signs by itself.
+    pub const KEY_PUBLISHED: Duration = Duration::from_secs(600);
     /// How often a use case loads and decides again after a conflict.
     pub const CONFLICTS: u32 = 3;
     /// How long the log remembers an entry beyond the longest token that it could cover.

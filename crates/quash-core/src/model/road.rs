@@ -131,7 +131,7 @@ impl Road {
             Self::Deleted => row("deleted", "an account is deleted", Reason::Deleted, Some(Event::AccountDeleted), Extent::Sessions, None),
             Self::Locked => row("locked", "an account is locked after failed sign-ins", Reason::Locked, Some(Event::Locked), Extent::Sessions, Some("lockout.end_sessions")),
             Self::ClaimsChanged => row("claims_changed", "a custom claim changes", Reason::ClaimsChanged, Some(Event::ClaimsChanged), Extent::Access, Some("claims.on_change")),
-            Self::KeyRemoved => row("key_removed", "a key is removed in an emergency", Reason::KeyRemoved, Some(Event::KeyDropped), Extent::Key, None),
+            Self::KeyRemoved => row("key_removed", "a key is removed in an emergency", Reason::KeyRemoved, Some(Event::KeyStruck), Extent::Key, None),
             Self::AccountRevoked => row("account_revoked", "an operator revokes all tokens of an account", Reason::Revoked, Some(Event::SessionsEnded), Extent::Sessions, None),
             Self::EverythingRevoked => row("everything_revoked", "an operator revokes everything", Reason::Revoked, Some(Event::EverythingEnded), Extent::Everything, None),
             Self::StoreRestored => row("store_restored", "the store is restored from a backup", Reason::Restored, Some(Event::EverythingEnded), Extent::Everything, None),
@@ -175,7 +175,7 @@ impl Extent {
             Self::Sessions => "all sessions",
             Self::Unbound => "all sessions that no known device has opened",
             Self::Access => "access tokens; sessions go on",
-            Self::Key => "every token that it signed",
+            Self::Key => "every access, sliding and foreign token that it signed; sessions go on",
             Self::Everything => "everything issued before",
         }
     }

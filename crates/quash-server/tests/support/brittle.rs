@@ -31,6 +31,8 @@ pub(crate) struct Brittle {
     inner: MemoryStore,
     broken: Mutex<Option<(Part, StoreError)>>,
     meanwhile: Mutex<Option<(Change, Guard)>>,
+    /// Whether it can't be read any more once the next change is written.
+    breaks_after_write: Mutex<bool>,
     /// How many entries have been made to cover nobody; `None`: they are left as they are.
     emptied: Mutex<Option<u8>>,
 }
@@ -44,6 +46,11 @@ impl Brittle {
     /// Breaks a part.
     pub(crate) fn break_part(&self, part: Part, error: StoreError) {
         *self.broken.lock().expect("a switch") = Some((part, error));
+    }
+
+    /// Breaks what is read of rows right after the next change is written.
+    pub(crate) fn break_after_write(&self) {
+        *self.breaks_after_write.lock().expect("a switch") = true;
     }
 
     /// Makes it whole again.
@@ -178,7 +185,11 @@ impl Store for Brittle {
                 (entry.kind, entry.key) = (ScopeKind::Token, ScopeKey([*emptied; 16]));
             }
         }
-        self.whole(Part::Writes)?.commit(change).await
+        let receipt = self.whole(Part::Writes)?.commit(change).await?;
+        if std::mem::take(&mut *self.breaks_after_write.lock().expect("a switch")) {
+            self.break_part(Part::Rows, Self::away());
+        }
+        Ok(receipt)
     }
 
     async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
@@ -209,7 +220,8 @@ fn entries_of(change: &mut Change) -> Vec<&mut NewEntry> {
         Change::DeleteAccount { entry, .. }
         | Change::EndEverything { entry }
         | Change::BeginEpoch { entry, .. }
-        | Change::Revoke { entry } => vec![entry],
+        | Change::Revoke { entry }
+        | Change::StrikeKey { entry, .. } => vec![entry],
         Change::Together(changes) => changes.iter_mut().flat_map(entries_of).collect(),
         _ => Vec::new(),
     }

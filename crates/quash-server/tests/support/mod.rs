@@ -22,7 +22,7 @@ use quash_core::token::{Algorithm, SigningKey, Unverified};
 use quash_server::{DoorSettings, router};
 use quash_service::{
     Argon2Hasher, FetchKeys, FetchNothing, ForeignSetup, HashSettings, KeySetup, Letter, MasterKey, NewAccount, NewPassword, NewState,
-    PasswordHasher, Post, Rehash, Service, Setup,
+    PasswordHasher, Post, Rehash, Service, Setup, StartError,
 };
 use quash_store::Store;
 use serde_json::{Value, json};
@@ -87,6 +87,10 @@ pub(crate) struct Plan {
     pub(crate) policy: Policy,
     pub(crate) settings: DoorSettings,
     pub(crate) algorithm: Algorithm,
+    /// The key that the settings name.
+    pub(crate) signing: Option<Vec<u8>>,
+    /// How old the key that signs becomes.
+    pub(crate) rotate_every: Option<Duration>,
     pub(crate) foreign: Vec<ForeignSetup>,
     pub(crate) fetch: Arc<dyn FetchKeys>,
     pub(crate) hasher: Arc<dyn PasswordHasher>,
@@ -118,6 +122,8 @@ impl Default for Plan {
             policy: Policy::default(),
             settings: DoorSettings::default(),
             algorithm: Algorithm::EdDsa,
+            signing: None,
+            rotate_every: None,
             foreign: Vec::new(),
             fetch: Arc::new(FetchNothing),
             hasher: Arc::new(hasher::Cheap),
@@ -174,12 +180,27 @@ impl World {
     }
 
     async fn over(store: Arc<Brittle>, clock: Arc<HandClock>, seed: u64, plan: Plan) -> Self {
+        Self::tried(store, clock, seed, plan).await.expect("a service over an empty store")
+    }
+
+    /// As [`World::reopened`], where it may not start.
+    pub(crate) async fn tried_again(self, plan: Plan) -> Result<Self, StartError> {
+        let Self { store, clock, .. } = self;
+        Self::tried(store, clock, SEED + 100, plan).await
+    }
+
+    async fn tried(store: Arc<Brittle>, clock: Arc<HandClock>, seed: u64, plan: Plan) -> Result<Self, StartError> {
         let entropy = Arc::new(Seeded::new(seed));
         let hasher = Arc::new(Counted::new(plan.hasher));
         let service = Service::start(Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
             policy: plan.policy,
-            keys: KeySetup { foreign: plan.foreign, ..KeySetup::of(plan.algorithm) },
+            keys: KeySetup {
+                algorithm: plan.algorithm,
+                signing: plan.signing.map(Zeroizing::new),
+                rotate_every: plan.rotate_every,
+                foreign: plan.foreign,
+            },
             fetch: plan.fetch,
             master: MasterKey::new(&Seeded::new(plan.secret)),
             hasher: Arc::clone(&hasher) as Arc<dyn PasswordHasher>,
@@ -188,10 +209,9 @@ impl World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy,
         })
-        .await
-        .expect("a service over an empty store");
+        .await?;
         let router = router(service.clone(), plan.settings);
-        Self { service, store, clock, hasher, router, mailbox: Arc::default(), networks: AtomicU32::default() }
+        Ok(Self { service, store, clock, hasher, router, mailbox: Arc::default(), networks: AtomicU32::default() })
     }
 
     /// Adds an account with the password of every account; its subject is its name.

@@ -12,10 +12,11 @@ use aws_lc_rs::hmac;
 use quash_core::model::{Clock, Kid, ScopeHasher, Timestamp};
 use quash_core::token::{Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, VerifyingKey};
 use quash_verify::{Looked, MoreKeys};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use zeroize::Zeroizing;
 
 use super::list::{IssuerKeySeen, IssuerSeen, KeysFrom};
+use super::rings::{OwnKeys, Rings, TurnRing};
 use crate::failure::StartError;
 use crate::vault::MasterKey;
 
@@ -96,26 +97,18 @@ impl FetchKeys for FetchNothing {
 #[error("{0}")]
 pub struct FetchFault(pub String);
 
-/// A ring that the guard is to see, and who waits for that.
-pub(crate) struct TurnRing {
-    pub(crate) ring: KeyRing,
-    pub(crate) seen: oneshot::Sender<()>,
-}
-
 /// All keys of other issuers, and the way to newer ones.
 pub(crate) struct Foreign {
-    own: Vec<VerifyingKey>,
     fixed: Vec<ForeignKey>,
     fetch: Arc<dyn FetchKeys>,
     clock: Arc<dyn Clock>,
-    turn: mpsc::Sender<TurnRing>,
+    rings: Arc<Rings>,
     published: Mutex<Published>,
 }
 
 /// What was had from the addresses.
 struct Published {
     sets: Vec<Set>,
-    ring: u64,
     looked: Option<Duration>,
 }
 
@@ -133,16 +126,17 @@ const EVERY: Duration = Duration::from_secs(300);
 const AT_MOST_EVERY: Duration = Duration::from_secs(10);
 
 impl Foreign {
-    /// Sorts the issuers' keys. Those at addresses aren't known yet.
+    /// Sorts the issuers' keys, and gives the ring of what is known without asking anybody: of our own, and of theirs that
+    /// the settings hold.
     pub(crate) fn new(
         setups: &[ForeignSetup],
-        own: Vec<VerifyingKey>,
+        own: OwnKeys,
         master: &MasterKey,
         scopes: &ScopeHasher,
         fetch: Arc<dyn FetchKeys>,
         clock: Arc<dyn Clock>,
         turn: mpsc::Sender<TurnRing>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<(Self, KeyRing), StartError> {
         let (mut fixed, mut sets) = (Vec::new(), Vec::new());
         for setup in setups {
             let issuer = Arc::new(Issuer {
@@ -168,12 +162,14 @@ impl Foreign {
                 }
             }
         }
-        Ok(Self { own, fixed, fetch, clock, turn, published: Mutex::new(Published { sets, ring: 1, looked: None }) })
+        let (rings, first) = Rings::new(own, fixed.clone(), turn);
+        let published = Mutex::new(Published { sets, looked: None });
+        Ok((Self { fixed, fetch, clock, rings: Arc::new(rings), published }, first))
     }
 
-    /// The ring of what is known without asking anybody.
-    pub(crate) fn first_ring(&self) -> KeyRing {
-        KeyRing::with_foreign(1, self.own.clone(), self.fixed.clone())
+    /// What makes rings.
+    pub(crate) fn rings(&self) -> &Arc<Rings> {
+        &self.rings
     }
 
     /// Whether there is anybody to ask.
@@ -220,7 +216,6 @@ impl Foreign {
                 changed |= self.renew(set).await;
             }
             if changed {
-                published.ring += 1;
                 self.turn(&published).await;
             }
         }
@@ -260,11 +255,8 @@ impl Foreign {
     /// Lets the guard see what is known, and waits until it does.
     async fn turn(&self, published: &Published) {
         let fetched = published.sets.iter().flat_map(|set| set.keys.iter().flatten()).cloned();
-        let foreign = self.fixed.iter().cloned().chain(fetched).collect();
-        let (seen, saw) = oneshot::channel();
-        let ring = KeyRing::with_foreign(published.ring, self.own.clone(), foreign);
-        if self.turn.send(TurnRing { ring, seen }).await.is_ok() {
-            let _ = saw.await;
+        if self.rings.turn_foreign(self.fixed.iter().cloned().chain(fetched).collect()).await.is_err() {
+            tracing::warn!("the keys of other issuers were read, and the guard does not see them yet");
         }
     }
 }
@@ -354,7 +346,7 @@ mod tests {
         let (turn, rings) = mpsc::channel(1);
         // Nobody has a guard here.
         drop(rings);
-        let foreign = Foreign::new(&[setup], Vec::new(), &master, &scopes, fetch, clock, turn).expect("no key is wrong");
+        let (foreign, _) = Foreign::new(&[setup], OwnKeys::default(), &master, &scopes, fetch, clock, turn).expect("no key is wrong");
         for (now, asked, answered) in [(5, 5, 5), (8, 5, 5), (20, 20, 5)] {
             scene.0.store(now, Ordering::SeqCst);
             if now > 10 {

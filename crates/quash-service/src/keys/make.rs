@@ -6,9 +6,11 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, RsaKeyPair,
 };
-use quash_core::model::{Entropy, Kid, draw};
-use quash_core::token::{Algorithm, Family};
+use quash_core::model::{Entropy, KeyRecord, KeySource, KeyState, Kid, Timestamp, draw};
+use quash_core::token::{Algorithm, Family, KeyFault, SigningKey};
 use zeroize::Zeroizing;
+
+use crate::vault::MasterKey;
 
 /// Stronger than anybody needs today: a key may be about for years.
 const RSA: KeySize = KeySize::Rsa3072;
@@ -31,6 +33,25 @@ pub(super) fn secret(algorithm: Algorithm, entropy: &dyn Entropy) -> Option<Zero
 fn ec(algorithm: &'static EcdsaSigningAlgorithm) -> Option<Vec<u8>> {
     let pair = EcdsaKeyPair::generate(algorithm).ok()?;
     Some(pair.to_pkcs8v1().ok()?.as_ref().to_vec())
+}
+
+/// A key as the store keeps it.
+///
+/// # Errors
+/// The secret is none of this algorithm's.
+pub(super) fn record(
+    algorithm: Algorithm,
+    secret: &[u8],
+    source: KeySource,
+    state: KeyState,
+    master: &MasterKey,
+    entropy: &dyn Entropy,
+    now: Timestamp,
+) -> Result<KeyRecord, KeyFault> {
+    let key = SigningKey::insecure_new(algorithm, secret, random_kid(entropy))?;
+    let kid = key.verifying().kid().clone();
+    let secret = master.seal(kid.as_str(), secret, entropy);
+    Ok(KeyRecord { kid, algorithm, state, secret, created_at: now, source })
 }
 
 /// A random id, for a secret: it has no public half to take a thumbprint of.

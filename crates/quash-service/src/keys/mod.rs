@@ -4,21 +4,31 @@
 mod foreign;
 mod list;
 mod make;
+mod opened;
+mod rings;
+mod turn;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::model::{Change, Clock, Entropy, KeyRecord, KeySource, KeyState, draw};
-use quash_core::token::{Algorithm, Family, RefreshKey, SigningKey, VerifyingKey};
+use quash_core::model::{Actor, Change, Clock, Entropy, KeyRecord, KeySource, KeyState, Kid, draw};
+use quash_core::token::{Algorithm, Family, RefreshKey, SigningKey};
 use quash_store::{Store, StoreError};
+use tokio::sync::{Mutex, RwLock, RwLockReadGuard};
 use zeroize::Zeroizing;
 
-use crate::failure::StartError;
+use crate::failure::{Failure, StartError, Unavailable};
 use crate::vault::MasterKey;
+use opened::verifying;
+use turn::Turning;
 
+pub(crate) use foreign::Foreign;
 pub use foreign::{FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup};
-pub(crate) use foreign::{Foreign, TurnRing};
 pub use list::{IssuerKeySeen, IssuerSeen, KeySeen, KeysFrom, KeysSeen};
+pub(crate) use opened::{OpenedKeys, opened};
+pub(crate) use rings::{OwnKeys, Rings, TurnRing};
+pub use turn::{KeyTurnFault, Struck, Takeover, TurnedKey};
 
 /// What an operator has chosen about keys.
 #[derive(Clone)]
@@ -27,16 +37,22 @@ pub struct KeySetup {
     pub algorithm: Algorithm,
     /// The private key or secret that the settings name; `None`: one is made.
     pub signing: Option<Zeroizing<Vec<u8>>>,
+    /// How old a key that is made here becomes before another one signs; `None`: as old as it will.
+    pub rotate_every: Option<Duration>,
     /// Other issuers, whose tokens are taken.
     pub foreign: Vec<ForeignSetup>,
 }
 
 /// What a process signs and derives with.
 pub(crate) struct Keys {
-    pub(crate) signing: SigningKey,
-    /// All that verify, the one that signs first.
-    pub(crate) verifying: Vec<VerifyingKey>,
     pub(crate) refresh: RefreshKey,
+    /// Who turns the keys locks it for as long as nobody may sign. `None`: a key of the settings was struck.
+    signing: RwLock<Option<SigningKey>>,
+    turning: Mutex<Turning>,
+    rings: Arc<Rings>,
+    master: MasterKey,
+    algorithm: Algorithm,
+    rotate_every: Option<Duration>,
 }
 
 /// What opening the keys hangs on.
@@ -53,15 +69,35 @@ impl fmt::Debug for KeySetup {
     /// Without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let signing = if self.signing.is_some() { "of the settings" } else { "made here" };
-        let Self { algorithm, foreign, .. } = self;
-        f.debug_struct("KeySetup").field("algorithm", algorithm).field("signing", &signing).field("foreign", foreign).finish()
+        let Self { algorithm, rotate_every, foreign, .. } = self;
+        let mut shown = f.debug_struct("KeySetup");
+        shown.field("algorithm", algorithm).field("signing", &signing).field("rotate_every", rotate_every).field("foreign", foreign);
+        shown.finish()
     }
 }
 
 impl KeySetup {
     /// Keys of our own alone, made here.
     pub fn of(algorithm: Algorithm) -> Self {
-        Self { algorithm, signing: None, foreign: Vec::new() }
+        Self { algorithm, signing: None, rotate_every: None, foreign: Vec::new() }
+    }
+}
+
+impl Keys {
+    /// What a process signs with that begins with these.
+    pub(crate) fn new(setup: &KeySetup, refresh: RefreshKey, signing: SigningKey, rings: Arc<Rings>, master: MasterKey) -> Self {
+        let signing = RwLock::new(Some(signing));
+        let KeySetup { algorithm, rotate_every, .. } = *setup;
+        Self { refresh, signing, turning: Mutex::default(), rings, master, algorithm, rotate_every }
+    }
+
+    /// The key that signs. While somebody holds it, none takes its place.
+    ///
+    /// # Errors
+    /// There is none: the settings must name another.
+    pub(crate) async fn signing(&self) -> Result<RwLockReadGuard<'_, SigningKey>, Failure> {
+        let signing = RwLockReadGuard::try_map(self.signing.read().await, Option::as_ref);
+        signing.map_err(|_| Failure::Unavailable(Unavailable::NoSigningKey))
     }
 }
 
@@ -73,7 +109,7 @@ pub(crate) async fn open(
     master: &MasterKey,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
-) -> Result<Keys, StartError> {
+) -> Result<(RefreshKey, SigningKey, OwnKeys), StartError> {
     let opening = Opening { store, master, clock, entropy };
     let refresh = opening.refresh().await?;
     let records = store.keys().await?;
@@ -81,19 +117,8 @@ pub(crate) async fn open(
         None => opening.make_current(&records, setup.algorithm).await?,
         Some(secret) => opening.take_current(&records, setup.algorithm, secret).await?,
     }
-    let mut verifying = Vec::new();
-    let mut signing = None;
-    for record in &store.keys().await? {
-        let key = opening.key(record)?;
-        verifying.push(key.verifying().clone());
-        if record.state == KeyState::Current {
-            signing = Some(key);
-        }
-    }
-    let signing = signing.ok_or(StartError::NoSigningKey)?;
-    // The key that signs is the one most asked for.
-    verifying.sort_by_key(|key| key.kid() != signing.verifying().kid());
-    Ok(Keys { signing, verifying, refresh })
+    let OpenedKeys { signing, own } = opened(&store.keys().await?, master)?;
+    Ok((refresh, signing.ok_or(StartError::NoSigningKey)?, own))
 }
 
 fn current(records: &[KeyRecord]) -> Option<&KeyRecord> {
@@ -107,7 +132,8 @@ impl Opening<'_> {
         if current(records).as_ref().is_some_and(fits) {
             return Ok(());
         }
-        if let Some(before) = records.iter().rev().find(fits) {
+        let is_retiring = |record: &&KeyRecord| matches!(record.state, KeyState::Retiring { .. });
+        if let Some(before) = records.iter().rev().filter(is_retiring).find(fits) {
             return self.resume(before, records).await;
         }
         let secret = make::secret(algorithm, self.entropy).ok_or(StartError::NoSigningKey)?;
@@ -120,47 +146,43 @@ impl Opening<'_> {
         // RFC 8725 3.1: each key is for exactly one algorithm. A secret is another key for each, with a kid of its own: a
         // site that goes from HS256 to HS512 has one secret. A key pair would be published twice under one kid.
         let is_other_key = |record: &KeyRecord| algorithm.family() == Family::Hmac && record.algorithm != algorithm;
-        for record in records.iter().filter(|record| !is_other_key(record)) {
-            if self.key(record)?.verifying().is_same_key(wanted.verifying()) {
-                return match record.state {
-                    _ if record.algorithm != algorithm => Err(StartError::OfAnotherAlgorithm(record.algorithm)),
-                    KeyState::Current => Ok(()),
-                    KeyState::Retiring { .. } => self.resume(record, records).await,
-                };
+        let mut same = Vec::new();
+        for record in records {
+            if verifying(record, self.master)?.is_same_key(wanted.verifying()) {
+                same.push(record);
             }
         }
-        self.add(algorithm, secret, KeySource::Settings, records).await
-    }
-
-    fn key(&self, record: &KeyRecord) -> Result<SigningKey, StartError> {
-        let secret = self.master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;
-        // How long a secret must be was asked when it came.
-        let key = SigningKey::insecure_new(record.algorithm, &secret, Some(record.kid.clone()));
-        key.map_err(|fault| StartError::Key(record.kid.clone(), fault))
+        // Whatever it was used with: who has it can sign with any algorithm.
+        if same.iter().any(|record| matches!(record.state, KeyState::Struck { .. })) {
+            return Err(StartError::StruckKey);
+        }
+        match same.into_iter().find(|record| !is_other_key(record)) {
+            Some(record) if record.algorithm != algorithm => Err(StartError::OfAnotherAlgorithm(record.algorithm)),
+            Some(KeyRecord { state: KeyState::Current, .. }) => Ok(()),
+            // One that is next was made here, and nobody has it to name it.
+            Some(record) => self.resume(record, records).await,
+            None => self.add(algorithm, secret, KeySource::Settings, records).await,
+        }
     }
 
     async fn add(&self, algorithm: Algorithm, secret: &[u8], source: KeySource, records: &[KeyRecord]) -> Result<(), StartError> {
-        let key = SigningKey::insecure_new(algorithm, secret, make::random_kid(self.entropy)).map_err(StartError::SigningKey)?;
-        let kid = key.verifying().kid().clone();
-        let sealed = self.master.seal(kid.as_str(), secret, self.entropy);
-        let record = KeyRecord { kid, algorithm, state: KeyState::Current, secret: sealed, created_at: self.clock.now(), source };
-        let retiring = self.retiring().await?;
-        let replaces = current(records).map(|old| (old.kid.clone(), retiring));
-        self.store.commit(Change::AddKey { key: record, replaces }).await?;
+        let record = make::record(algorithm, secret, source, KeyState::Current, self.master, self.entropy, self.clock.now());
+        let replaces = self.replaced(records).await?;
+        self.store.commit(Change::AddKey { key: record.map_err(StartError::SigningKey)?, replaces, actor: Actor::Rule }).await?;
         Ok(())
     }
 
     async fn resume(&self, record: &KeyRecord, records: &[KeyRecord]) -> Result<(), StartError> {
-        let replaced = current(records).ok_or(StartError::NoSigningKey)?;
-        let replaces = (replaced.kid.clone(), self.retiring().await?);
+        let replaces = self.replaced(records).await?;
         self.store.commit(Change::ResumeKey { kid: record.kid.clone(), at: self.clock.now(), replaces }).await?;
         Ok(())
     }
 
-    /// A key verifies until the last token that it could have signed has expired.
-    async fn retiring(&self) -> Result<KeyState, StartError> {
+    /// The key that is current now, if there is one. It verifies until the last token that it could have signed has
+    /// expired.
+    async fn replaced(&self, records: &[KeyRecord]) -> Result<Option<(Kid, KeyState)>, StartError> {
         let longest = Duration::from_millis(self.store.longest_lifetime().await?);
-        Ok(KeyState::Retiring { until: self.clock.now() + longest })
+        Ok(current(records).map(|old| (old.kid.clone(), KeyState::Retiring { until: self.clock.now() + longest })))
     }
 
     async fn refresh(&self) -> Result<RefreshKey, StartError> {

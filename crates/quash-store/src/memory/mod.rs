@@ -2,6 +2,7 @@
 //! the process.
 
 mod audit;
+mod keys;
 mod outcome;
 mod post;
 mod state;

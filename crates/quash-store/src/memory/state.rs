@@ -13,6 +13,7 @@ use quash_core::model::{
 use quash_core::watch::feed;
 
 use super::audit::AuditState;
+use super::keys::Keys;
 use super::outcome::{WRITTEN, appended, guard, pruned};
 use super::post::Post;
 use crate::StoreError;
@@ -29,7 +30,7 @@ pub(super) struct State {
     accounts: BTreeMap<Subject, Account>,
     sessions: BTreeMap<SessionId, Session>,
     log: BTreeMap<Seq, Logged>,
-    keys: BTreeMap<Kid, KeyRecord>,
+    keys: Keys,
     clients: BTreeMap<ClientName, (Client, SecretDigest)>,
     secrets: BTreeMap<String, Sealed>,
     remembered: BTreeMap<String, String>,
@@ -56,7 +57,7 @@ impl Default for State {
             accounts: BTreeMap::new(),
             sessions: BTreeMap::new(),
             log: BTreeMap::new(),
-            keys: BTreeMap::new(),
+            keys: Keys::default(),
             clients: BTreeMap::new(),
             secrets: BTreeMap::new(),
             remembered: BTreeMap::new(),
@@ -89,9 +90,14 @@ impl State {
             Change::EndEverything { entry } => Ok(self.end_everything(entry)),
             Change::BeginEpoch { from, to, entry, sessions } => self.begin_epoch(*from, *to, entry, *sessions),
             Change::Revoke { entry } => Ok(appended(self.append(entry))),
-            Change::AddKey { key, replaces } => self.add_key(key, replaces.as_ref()),
-            Change::ResumeKey { kid, replaces, .. } => self.resume_key(kid, replaces),
-            Change::DropKey { kid, .. } => self.drop_key(kid),
+            Change::AddKey { key, replaces, .. } => self.keys.add(key, replaces.as_ref()),
+            Change::PromoteKey { kid, replaces, .. } => self.keys.promote(kid, replaces.as_ref()),
+            Change::ResumeKey { kid, replaces, .. } => self.keys.resume(kid, replaces.as_ref()),
+            Change::DropKey { kid, .. } => self.keys.drop(kid),
+            Change::StrikeKey { kid, secret, entry } => {
+                self.keys.strike(kid, secret, entry.at)?;
+                Ok(appended(self.append(entry)))
+            }
             Change::AddClient { client, digest, .. } => self.add_client(client, *digest),
             Change::RemoveClient { client, .. } => self.remove_client(client),
             Change::AddSecret { name, secret } => self.add_secret(name, secret),
@@ -249,38 +255,6 @@ impl State {
             OldSessions::End => self.end_everything(entry),
             OldSessions::Keep => appended(self.append(entry)),
         })
-    }
-
-    fn add_key(&mut self, key: &KeyRecord, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, StoreError> {
-        let current = self.keys.values().find(|key| key.state == KeyState::Current);
-        guard(current.map(|key| &key.kid) == replaces.map(|(kid, _)| kid))?;
-        guard(replaces.is_none_or(|(_, state)| matches!(state, KeyState::Retiring { .. })))?;
-        guard(!self.keys.contains_key(&key.kid))?;
-        if let Some((kid, state)) = replaces
-            && let Some(replaced) = self.keys.get_mut(kid)
-        {
-            replaced.state = *state;
-        }
-        self.keys.insert(key.kid.clone(), key.clone());
-        Ok(WRITTEN)
-    }
-
-    fn resume_key(&mut self, kid: &Kid, (replaced, state): &(Kid, KeyState)) -> Result<Receipt, StoreError> {
-        guard(matches!(state, KeyState::Retiring { .. }))?;
-        guard(self.keys.get(replaced).is_some_and(|key| key.state == KeyState::Current))?;
-        guard(self.keys.get(kid).is_some_and(|key| matches!(key.state, KeyState::Retiring { .. })))?;
-        for (kid, state) in [(replaced, *state), (kid, KeyState::Current)] {
-            if let Some(key) = self.keys.get_mut(kid) {
-                key.state = state;
-            }
-        }
-        Ok(WRITTEN)
-    }
-
-    fn drop_key(&mut self, kid: &Kid) -> Result<Receipt, StoreError> {
-        guard(self.keys.get(kid).is_some_and(|key| matches!(key.state, KeyState::Retiring { .. })))?;
-        self.keys.remove(kid);
-        Ok(WRITTEN)
     }
 
     fn add_client(&mut self, client: &Client, digest: SecretDigest) -> Result<Receipt, StoreError> {

@@ -34,9 +34,11 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::EndEverything { entry } => end_everything(conn, entry),
         Change::BeginEpoch { from, to, entry, sessions } => begin_epoch(conn, *from, *to, entry, *sessions),
         Change::Revoke { entry } => append(conn, entry).map(appended),
-        Change::AddKey { key, replaces } => add_key(conn, key, replaces.as_ref()),
-        Change::ResumeKey { kid, replaces, .. } => resume_key(conn, kid, replaces),
+        Change::AddKey { key, replaces, .. } => add_key(conn, key, replaces.as_ref()),
+        Change::PromoteKey { kid, replaces, .. } => make_current(conn, kid, "next", replaces.as_ref()),
+        Change::ResumeKey { kid, replaces, .. } => make_current(conn, kid, "retiring", replaces.as_ref()),
         Change::DropKey { kid, .. } => write_one(conn, statements::DROP_KEY, [kid.as_str()]),
+        Change::StrikeKey { kid, secret, entry } => strike_key(conn, kid, secret, entry),
         Change::AddClient { client, digest, .. } => add_client(conn, client, *digest),
         Change::RemoveClient { client, .. } => remove_client(conn, client),
         Change::AddSecret { name, secret } => add_secret(conn, name, secret),
@@ -306,8 +308,10 @@ fn raise_watermark(conn: &Connection, seq: Seq, at: Timestamp) -> Result<Receipt
 }
 
 fn add_key(conn: &Connection, key: &KeyRecord, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, Fault> {
-    if let Some(replaced) = replaces {
-        retire_key(conn, replaced)?;
+    match (key.state, replaces) {
+        (KeyState::Current, Some(replaced)) => retire_key(conn, replaced)?,
+        (KeyState::Current | KeyState::Next { .. }, None) => {}
+        (KeyState::Next { .. }, Some(_)) | (KeyState::Retiring { .. } | KeyState::Struck { .. }, _) => return Err(Fault::Conflict),
     }
     let (state, retires_at) = rows::stored_key_state(key.state);
     let values = params![
@@ -322,19 +326,27 @@ fn add_key(conn: &Connection, key: &KeyRecord, replaces: Option<&(Kid, KeyState)
     write_one(conn, statements::ADD_KEY, values)
 }
 
-fn resume_key(conn: &Connection, kid: &Kid, replaces: &(Kid, KeyState)) -> Result<Receipt, Fault> {
-    if *kid == replaces.0 {
-        return Err(Fault::Conflict);
+/// A key that is in the state `from` is current, and no other is.
+fn make_current(conn: &Connection, kid: &Kid, from: &str, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, Fault> {
+    if let Some(replaced) = replaces {
+        if *kid == replaced.0 {
+            return Err(Fault::Conflict);
+        }
+        retire_key(conn, replaced)?;
     }
-    retire_key(conn, replaces)?;
-    write_one(conn, statements::RESUME_KEY, [kid.as_str()])
+    write_one(conn, statements::MAKE_CURRENT, [kid.as_str(), from])
+}
+
+fn strike_key(conn: &Connection, kid: &Kid, secret: &Sealed, entry: &NewEntry) -> Result<Receipt, Fault> {
+    write_one(conn, statements::STRIKE_KEY, params![kid.as_str(), entry.at.as_millis(), secret.0])?;
+    append(conn, entry).map(appended)
 }
 
 fn retire_key(conn: &Connection, (kid, state): &(Kid, KeyState)) -> Result<(), Fault> {
     match state {
         KeyState::Retiring { until } => write_one(conn, statements::RETIRE_KEY, params![kid.as_str(), until.as_millis()]).map(drop),
-        // There would be two current keys.
-        KeyState::Current => Err(Fault::Conflict),
+        // There would be two current keys; nor is this how one is struck.
+        KeyState::Current | KeyState::Next { .. } | KeyState::Struck { .. } => Err(Fault::Conflict),
     }
 }
 

@@ -23,6 +23,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "endings", sql: include_str!("../../migrations/sqlite/0006_endings.sql") },
     Migration { name: "devices", sql: include_str!("../../migrations/sqlite/0007_devices.sql") },
     Migration { name: "clients", sql: include_str!("../../migrations/sqlite/0008_clients.sql") },
+    Migration { name: "keys", sql: include_str!("../../migrations/sqlite/0009_keys.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

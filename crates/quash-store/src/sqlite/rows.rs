@@ -126,8 +126,10 @@ pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, Fault> {
         kid: Kid::parse(columns.text()?).map_err(|_| Fault::Value("a key id"))?,
         algorithm: Algorithm::parse(columns.text()?).ok_or(Fault::Value("an algorithm"))?,
         state: match (columns.text()?, columns.perhaps_moment()?) {
+            ("next", Some(since)) => KeyState::Next { since },
             ("current", None) => KeyState::Current,
             ("retiring", Some(until)) => KeyState::Retiring { until },
+            ("struck", Some(at)) => KeyState::Struck { at },
             _ => return Err(Fault::Value("a key's state")),
         },
         secret: Sealed(columns.take()?),
@@ -161,8 +163,10 @@ pub(super) fn stored_state(state: AccountState) -> (&'static str, Option<i64>) {
 /// The two columns of a key's state.
 pub(super) fn stored_key_state(state: KeyState) -> (&'static str, Option<i64>) {
     match state {
+        KeyState::Next { since } => ("next", Some(since.as_millis())),
         KeyState::Current => ("current", None),
         KeyState::Retiring { until } => ("retiring", Some(until.as_millis())),
+        KeyState::Struck { at } => ("struck", Some(at.as_millis())),
     }
 }
 

@@ -127,7 +127,7 @@ pub(super) const ENTRIES_OF: &str = concat!("SELECT ", entry!(), " FROM revocati
 pub(super) const REVOKED_ALREADY: &str = "SELECT 1 FROM revocation_log WHERE key = ?1 LIMIT 1";
 pub(super) const ADOPTED_ALREADY: &str = "SELECT 1 FROM session WHERE foreign_key = ?1 LIMIT 1";
 pub(super) const KEYS: &str =
-    "SELECT kid, algorithm, state, retires_at, secret, created_at, source FROM signing_key ORDER BY created_at, kid";
+    "SELECT kid, algorithm, state, state_at, secret, created_at, source FROM signing_key ORDER BY created_at, kid";
 pub(super) const CLIENT_BY_SECRET: &str = concat!("SELECT ", client!(), " FROM client c WHERE c.digest = ?1");
 pub(super) const CLIENTS: &str = concat!("SELECT ", client!(), " FROM client c WHERE c.name > ?1 ORDER BY c.name LIMIT ?2");
 pub(super) const REMEMBERED: &str = "SELECT value FROM remembered WHERE name = ?1";
@@ -178,12 +178,15 @@ pub(super) const DELETE_ACCOUNT: &str = "DELETE FROM account WHERE subject = ?1 
 pub(super) const ADD_GONE: &str = "INSERT INTO gone (subject) VALUES (?1)";
 pub(super) const END_EVERYTHING: &str =
     "UPDATE feed_head SET sessions_before = ?1, foreign_after = max(foreign_after, ?2) WHERE id = 1 AND seq = ?1";
-pub(super) const RETIRE_KEY: &str = "UPDATE signing_key SET state = 'retiring', retires_at = ?2 WHERE kid = ?1 AND state = 'current'";
-pub(super) const RESUME_KEY: &str = "UPDATE signing_key SET state = 'current', retires_at = NULL WHERE kid = ?1 AND state = 'retiring'";
-pub(super) const ADD_KEY: &str = "INSERT INTO signing_key (kid, algorithm, state, retires_at, secret, created_at, source) \
-     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM signing_key WHERE state = 'current') \
-     ON CONFLICT DO NOTHING";
-pub(super) const DROP_KEY: &str = "DELETE FROM signing_key WHERE kid = ?1 AND state = 'retiring'";
+pub(super) const RETIRE_KEY: &str = "UPDATE signing_key SET state = 'retiring', state_at = ?2 WHERE kid = ?1 AND state = 'current'";
+// A key of the state `?2` is current. Where another one is, the index over what is current leaves the row as it is.
+pub(super) const MAKE_CURRENT: &str = "UPDATE OR IGNORE signing_key SET state = 'current', state_at = NULL WHERE kid = ?1 AND state = ?2";
+// There is one current key, and one next: the indexes over these states are in the way of another.
+pub(super) const ADD_KEY: &str = "INSERT INTO signing_key (kid, algorithm, state, state_at, secret, created_at, source) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+pub(super) const DROP_KEY: &str = "DELETE FROM signing_key WHERE kid = ?1 AND state IN ('retiring', 'next')";
+pub(super) const STRIKE_KEY: &str =
+    "UPDATE signing_key SET state = 'struck', state_at = ?2, secret = ?3 WHERE kid = ?1 AND state <> 'struck'";
 pub(super) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
 pub(super) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = ?1 AND rights = ?2 AND created_at = ?3";
 pub(super) const ADD_SECRET: &str = "INSERT INTO secret (name, secret) VALUES (?1, ?2) ON CONFLICT DO NOTHING";

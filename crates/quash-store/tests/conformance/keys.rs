@@ -1,35 +1,57 @@
 //! Signing keys and other secrets.
 
-use quash_core::model::{Change, KeyState, Kid, Sealed};
+use quash_core::model::{Actor, Change, Event, KeyRecord, KeyState, Kid, NewEntry, Reason, ScopeKind, Sealed, Seq};
 use quash_store::Store;
 
 use crate::support::*;
 
+const UNTIL: KeyState = KeyState::Retiring { until: NOW };
+
+fn kid(text: &str) -> Kid {
+    Kid::parse(text).expect("a key id")
+}
+
+fn add_key(key: KeyRecord, replaces: Option<(Kid, KeyState)>) -> Change {
+    Change::AddKey { key, replaces, actor: Actor::Rule }
+}
+
+fn promote_key(name: &str, replaces: Option<(Kid, KeyState)>) -> Change {
+    Change::PromoteKey { kid: kid(name), at: NOW, replaces, actor: Actor::Operator }
+}
+
+fn drop_key(name: &str) -> Change {
+    Change::DropKey { kid: kid(name), at: NOW, actor: Actor::Rule }
+}
+
+fn strike_key(name: &str) -> Change {
+    let entry = NewEntry { reason: Reason::KeyRemoved, at: NOW, ..entry(ScopeKind::Key, 7) };
+    Change::StrikeKey { kid: kid(name), secret: Sealed(b"half".to_vec()), entry }
+}
+
 pub(crate) async fn a_key_replaces_the_current_one(store: &dyn Store) {
     let (first, second) = (key("first", KeyState::Current, at(1)), key("second", KeyState::Current, at(2)));
     let retiring = KeyState::Retiring { until: at(100) };
-    let kid = |text| Kid::parse(text).expect("a key id");
-    conflict(store, Change::AddKey { key: second.clone(), replaces: Some((kid("first"), retiring)) }).await;
-    commit(store, Change::AddKey { key: first.clone(), replaces: None }).await;
-    conflict(store, Change::AddKey { key: second.clone(), replaces: None }).await;
-    conflict(store, Change::AddKey { key: second.clone(), replaces: Some((kid("other"), retiring)) }).await;
-    conflict(store, Change::AddKey { key: first.clone(), replaces: Some((kid("first"), retiring)) }).await;
-    conflict(store, Change::AddKey { key: second.clone(), replaces: Some((kid("first"), KeyState::Current)) }).await;
-    commit(store, Change::AddKey { key: second.clone(), replaces: Some((kid("first"), retiring)) }).await;
+    conflict(store, add_key(second.clone(), Some((kid("first"), retiring)))).await;
+    commit(store, add_key(first.clone(), None)).await;
+    conflict(store, add_key(second.clone(), None)).await;
+    conflict(store, add_key(second.clone(), Some((kid("other"), retiring)))).await;
+    conflict(store, add_key(first.clone(), Some((kid("first"), retiring)))).await;
+    conflict(store, add_key(second.clone(), Some((kid("first"), KeyState::Current)))).await;
+    commit(store, add_key(second.clone(), Some((kid("first"), retiring)))).await;
     let third = key("third", KeyState::Current, at(0));
-    conflict(store, Change::AddKey { key: third.clone(), replaces: Some((kid("first"), retiring)) }).await;
-    commit(store, Change::AddKey { key: third.clone(), replaces: Some((kid("second"), retiring)) }).await;
+    conflict(store, add_key(third.clone(), Some((kid("first"), retiring)))).await;
+    commit(store, add_key(third.clone(), Some((kid("second"), retiring)))).await;
     let (first, second) = (key("first", retiring, at(1)), key("second", retiring, at(2)));
     assert_eq!(store.keys().await, Ok(vec![third, first, second]));
 }
 
 pub(crate) async fn a_retiring_key_is_resumed(store: &dyn Store) {
-    let kid = |text: &str| Kid::parse(text).expect("a key id");
     let until = KeyState::Retiring { until: at(100) };
-    commit(store, Change::AddKey { key: key("first", KeyState::Current, at(1)), replaces: None }).await;
-    let resume = |resumed: &str, replaced: &str, state| Change::ResumeKey { kid: kid(resumed), at: NOW, replaces: (kid(replaced), state) };
+    commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;
+    let resume =
+        |resumed: &str, replaced: &str, state| Change::ResumeKey { kid: kid(resumed), at: NOW, replaces: Some((kid(replaced), state)) };
     conflict(store, resume("first", "first", until)).await;
-    commit(store, Change::AddKey { key: key("second", KeyState::Current, at(2)), replaces: Some((kid("first"), until)) }).await;
+    commit(store, add_key(key("second", KeyState::Current, at(2)), Some((kid("first"), until)))).await;
     conflict(store, resume("second", "first", until)).await;
     conflict(store, resume("first", "second", KeyState::Current)).await;
     conflict(store, resume("other", "second", until)).await;
@@ -47,13 +69,12 @@ pub(crate) async fn a_setting_is_remembered(store: &dyn Store) {
 }
 
 pub(crate) async fn a_key_is_dropped_only_while_retiring(store: &dyn Store) {
-    let kid = || Kid::parse("first").expect("a key id");
-    conflict(store, Change::DropKey { kid: kid(), at: NOW }).await;
-    commit(store, Change::AddKey { key: key("first", KeyState::Current, at(1)), replaces: None }).await;
-    conflict(store, Change::DropKey { kid: kid(), at: NOW }).await;
+    conflict(store, drop_key("first")).await;
+    commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;
+    conflict(store, drop_key("first")).await;
     let second = key("second", KeyState::Current, at(2));
-    commit(store, Change::AddKey { key: second.clone(), replaces: Some((kid(), KeyState::Retiring { until: at(9) })) }).await;
-    commit(store, Change::DropKey { kid: kid(), at: NOW }).await;
+    commit(store, add_key(second.clone(), Some((kid("first"), KeyState::Retiring { until: at(9) })))).await;
+    commit(store, drop_key("first")).await;
     assert_eq!(store.keys().await, Ok(vec![second]));
 }
 
@@ -63,4 +84,80 @@ pub(crate) async fn a_secret_is_written_once(store: &dyn Store) {
     conflict(store, add(&[1])).await;
     assert_eq!(store.secret("first").await, Ok(Some(Sealed(vec![0, 255]))));
     assert_eq!(store.secret("second").await, Ok(None));
+}
+
+pub(crate) async fn one_key_is_next(store: &dyn Store) {
+    let next = |name| key(name, KeyState::Next { since: at(2) }, at(2));
+    commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;
+    conflict(store, add_key(next("second"), Some((kid("first"), UNTIL)))).await;
+    conflict(store, add_key(key("second", UNTIL, at(2)), None)).await;
+    conflict(store, add_key(key("second", KeyState::Struck { at: NOW }, at(2)), None)).await;
+    commit(store, add_key(next("second"), None)).await;
+    conflict(store, add_key(next("third"), None)).await;
+    conflict(store, add_key(next("first"), None)).await;
+    assert_eq!(store.keys().await, Ok(vec![key("first", KeyState::Current, at(1)), next("second")]));
+    commit(store, drop_key("second")).await;
+    commit(store, add_key(next("third"), None)).await;
+}
+
+pub(crate) async fn the_next_key_is_promoted_over_the_current_one(store: &dyn Store) {
+    commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;
+    conflict(store, promote_key("second", Some((kid("first"), UNTIL)))).await;
+    commit(store, add_key(key("second", KeyState::Next { since: at(2) }, at(2)), None)).await;
+    conflict(store, promote_key("second", None)).await;
+    conflict(store, promote_key("second", Some((kid("other"), UNTIL)))).await;
+    conflict(store, promote_key("second", Some((kid("second"), UNTIL)))).await;
+    for state in [KeyState::Current, KeyState::Next { since: NOW }, KeyState::Struck { at: NOW }] {
+        conflict(store, promote_key("second", Some((kid("first"), state)))).await;
+    }
+    conflict(store, promote_key("first", Some((kid("first"), UNTIL)))).await;
+    commit(store, promote_key("second", Some((kid("first"), UNTIL)))).await;
+    conflict(store, promote_key("second", Some((kid("first"), UNTIL)))).await;
+    assert_eq!(store.keys().await, Ok(vec![key("first", UNTIL, at(1)), key("second", KeyState::Current, at(2))]));
+    let noted = store.audit(0, None, 9).await.expect("entries");
+    let events: Vec<_> = noted.iter().map(|audit| (audit.new.event, audit.new.kid.as_deref(), &audit.new.actor)).collect();
+    let (added, promoted) = (Event::KeyAdded, Event::KeyPromoted);
+    assert_eq!(
+        events,
+        [(added, Some("first"), &Actor::Rule), (added, Some("second"), &Actor::Rule), (promoted, Some("second"), &Actor::Operator)]
+    );
+}
+
+pub(crate) async fn a_key_is_struck_once_and_in_any_state(store: &dyn Store) {
+    let struck = |name, created| KeyRecord { secret: Sealed(b"half".to_vec()), ..key(name, KeyState::Struck { at: NOW }, at(created)) };
+    conflict(store, strike_key("first")).await;
+    commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;
+    commit(store, add_key(key("second", KeyState::Current, at(2)), Some((kid("first"), UNTIL)))).await;
+    commit(store, add_key(key("third", KeyState::Next { since: at(3) }, at(3)), None)).await;
+    for name in ["first", "second", "third"] {
+        let receipt = commit(store, strike_key(name)).await;
+        let entries = store.entries_after(Seq::ZERO, 9).await.expect("entries");
+        let entry = entries.last().expect("an entry");
+        assert_eq!((Some(entry.seq), entry.kind, entry.reason), (receipt.seq, ScopeKind::Key, Reason::KeyRemoved));
+        conflict(store, strike_key(name)).await;
+        conflict(store, drop_key(name)).await;
+        conflict(store, promote_key(name, None)).await;
+        conflict(store, Change::ResumeKey { kid: kid(name), at: NOW, replaces: None }).await;
+    }
+    assert_eq!(store.keys().await, Ok(vec![struck("first", 1), struck("second", 2), struck("third", 3)]));
+    let last = store.audit(0, None, 9).await.expect("entries").pop().expect("an entry");
+    assert_eq!((last.new.event, last.new.kid.as_deref(), last.new.reason), (Event::KeyStruck, Some("third"), Some(Reason::KeyRemoved)));
+    assert_eq!(last.seq, Some(store.head().await.expect("a head").seq));
+}
+
+pub(crate) async fn where_none_is_current_another_takes_the_place(store: &dyn Store) {
+    let current = |name, created| key(name, KeyState::Current, at(created));
+    commit(store, add_key(current("first", 1), None)).await;
+    commit(store, add_key(current("second", 2), Some((kid("first"), UNTIL)))).await;
+    commit(store, add_key(key("third", KeyState::Next { since: at(3) }, at(3)), None)).await;
+    commit(store, Change::Together(vec![strike_key("second"), promote_key("third", None)])).await;
+    commit(store, strike_key("third")).await;
+    commit(store, Change::ResumeKey { kid: kid("first"), at: NOW, replaces: None }).await;
+    // All of it or nothing.
+    conflict(store, Change::Together(vec![strike_key("first"), add_key(current("second", 4), None)])).await;
+    commit(store, Change::Together(vec![strike_key("first"), add_key(current("fourth", 4), None)])).await;
+    let states: Vec<_> = store.keys().await.expect("keys").into_iter().map(|key| (key.kid.to_string(), key.state)).collect();
+    let struck = KeyState::Struck { at: NOW };
+    let names = ["first", "second", "third", "fourth"].map(str::to_owned);
+    assert_eq!(states, names.into_iter().zip([struck, struck, struck, KeyState::Current]).collect::<Vec<_>>());
 }

@@ -144,6 +144,10 @@ for_each_store! {
         a_key_replaces_the_current_one
         a_retiring_key_is_resumed
         a_key_is_dropped_only_while_retiring
+        one_key_is_next
+        the_next_key_is_promoted_over_the_current_one
+        a_key_is_struck_once_and_in_any_state
+        where_none_is_current_another_takes_the_place
         a_setting_is_remembered
         a_secret_is_written_once
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use quash_core::model::{Change, Seq};
+use quash_core::model::{Change, KeySource, KeyState, Seq, Timestamp};
 use quash_store::{OpenError, SqliteOptions, SqliteStore, Store};
 use rusqlite::Connection;
 
@@ -114,13 +114,18 @@ async fn a_database_from_before_foreign_tokens_is_brought_up_to_date() {
         &path,
         "INSERT INTO session VALUES (zeroblob(16), 'dana', 3, 1, zeroblob(16), 17179869184, 1, 1900000000000, NULL, 'browser', NULL, NULL, NULL, NULL)",
     );
-    change(&path, "INSERT INTO signing_key VALUES ('first', 'EdDSA', 'current', NULL, x'00', 5)");
+    change(
+        &path,
+        "INSERT INTO signing_key VALUES ('first', 'EdDSA', 'current', NULL, x'00', 6), ('old', 'EdDSA', 'retiring', 7, x'01', 5)",
+    );
     let store = sqlite(directory.path());
     assert_eq!(read(&store, "dana").await, account("dana"));
     let (session, _) = store.session(sid(0)).await.expect("a look").found.expect("the session");
     assert_eq!((session.generation.0, session.claims.to_json(), session.adopted), (3, None, None));
     let keys = store.keys().await.expect("keys");
-    assert_eq!(keys.iter().map(|key| key.source).collect::<Vec<_>>(), [quash_core::model::KeySource::Made]);
+    let (made, retiring) = (KeySource::Made, KeyState::Retiring { until: Timestamp::from_millis(7) });
+    let keys: Vec<_> = keys.iter().map(|key| (key.kid.as_str(), key.state, key.source, key.secret.0.as_slice())).collect();
+    assert_eq!(keys, [("old", retiring, made, &[1][..]), ("first", KeyState::Current, made, &[0])]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use quash_core::model::{Clock, Timestamp};
 
 use super::place::{Place, unexpected};
 use crate::clock::SystemClock;
-use crate::control::{IssuerShown, KeyShown, KeysShown, Reply, Request};
+use crate::control::{IssuerShown, KeyShown, KeysShown, Reply, Request, TurnedKeyShown};
 use crate::data_dir::Absent;
 use crate::error::CommandError;
 use crate::output;
@@ -14,24 +14,57 @@ use crate::output;
 pub(super) enum KeyCommand {
     /// List the keys of this server and those of other issuers, without any secret
     List,
+    /// Let another key sign: it is published now, and takes over in ten minutes
+    Rotate {
+        /// At once: verifiers meet a key that they don't know and have to look up
+        #[arg(long)]
+        now: bool,
+    },
+    /// Drop a key that nobody needs: one that is next, or one whose last token has expired
+    Retire {
+        /// Its id, as `key list` shows it
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+    },
 }
 
 pub(super) async fn run(command: KeyCommand, place: &Place) -> Result<(), CommandError> {
-    let KeyCommand::List = command;
-    match place.ask(Absent::Refuse, Request::Keys).await? {
-        Reply::Keys(keys) => {
-            place.print(&keys, || listed(&keys, SystemClock.now()));
-            Ok(())
+    let request = match command {
+        KeyCommand::List => Request::Keys,
+        KeyCommand::Rotate { now } => {
+            if now {
+                output::note("verifiers that have fetched the key set before will meet a key that they don't know, and look it up");
+            }
+            Request::RotateKey { now }
         }
-        _ => Err(unexpected()),
+        KeyCommand::Retire { kid } => Request::RetireKey { kid },
+    };
+    match place.ask(Absent::Refuse, request).await? {
+        Reply::Keys(keys) => place.print(&keys, || listed(&keys, SystemClock.now())),
+        Reply::TurnedKey(key) => place.print(&key, || turned(&key)),
+        _ => return Err(unexpected()),
+    }
+    Ok(())
+}
+
+fn turned(key: &TurnedKeyShown) -> String {
+    let kid = output::clean(&key.kid);
+    match (key.state.as_deref(), key.next_since) {
+        (Some("next"), Some(since)) => {
+            format!("{kid}: next, published since {}; the server lets it sign after ten minutes", since.to_the_second())
+        }
+        (Some(state), _) => format!("{kid}: {state}"),
+        (None, _) => format!("{kid}: gone"),
     }
 }
 
 fn listed(keys: &KeysShown, now: Timestamp) -> String {
     let own = keys.keys.iter().map(|key: &KeyShown| {
-        let state = match key.retiring_until {
-            Some(until) => format!("{} until {}", key.state, until.seen_from(now)),
-            None => key.state.clone(),
+        let state = match (key.next_since, key.retiring_until, key.struck_at) {
+            (Some(since), ..) => format!("{} since {}", key.state, since.seen_from(now)),
+            (_, Some(until), _) => format!("{} until {}", key.state, until.seen_from(now)),
+            (.., Some(at)) => format!("{} at {}", key.state, at.seen_from(now)),
+            (None, None, None) => key.state.clone(),
         };
         let source = if key.source == "made" { "made here" } else { &key.source };
         [key.kid.clone(), key.algorithm.clone(), state, source.to_owned(), key.created_at.to_the_second()]
@@ -74,8 +107,8 @@ mod tests {
         let issuer = |name: &str, address: Option<&str>, asked: Option<&str>, answered: Option<&str>, keys: serde_json::Value| json!({ "name": name, "source": "settings", "address": address, "asked_at": asked, "answered_at": answered, "keys": keys });
         let keys = json!({
             "keys": [
-                { "kid": "old", "algorithm": "EdDSA", "state": "retiring", "retiring_until": until, "source": "made", "created_at": then },
-                { "kid": "new", "algorithm": "HS256", "state": "current", "retiring_until": null, "source": "settings", "created_at": then },
+                { "kid": "old", "algorithm": "EdDSA", "state": "retiring", "next_since": null, "retiring_until": until, "struck_at": null, "source": "made", "created_at": then },
+                { "kid": "new", "algorithm": "HS256", "state": "current", "next_since": null, "retiring_until": null, "struck_at": null, "source": "settings", "created_at": then },
             ],
             "issuers": [
                 issuer("a", None, None, None, json!([{ "kid": null, "algorithm": "HS256" }])),

@@ -94,7 +94,7 @@ enum Command {
     /// Look at what ends what
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Look at the keys that tokens are signed and verified with
+    /// Look at the keys that tokens are signed and verified with, and let another one sign
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Add services that ask whether tokens hold or end them, list them and remove them

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::place::{Place, unexpected};
-use crate::control::{EffectiveShown, EndedShown, Reply, Request, VerifierShown};
+use crate::control::{EffectiveShown, EndedShown, Reply, Request, StruckKeyShown, VerifierShown};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
@@ -21,6 +21,17 @@ pub(super) enum RevokeCommand {
     Account {
         /// Its name or subject
         name: String,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// All that a key has signed, in an emergency; another one signs at once, and sessions go on with their next refresh
+    Key {
+        /// Its id, as `key list` shows it
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+        /// Sessions of before end, too: everybody must sign in again
+        #[arg(long)]
+        end_sessions: bool,
         #[command(flatten)]
         wait: WaitArgs,
     },
@@ -45,21 +56,28 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
     let (request, WaitArgs { wait }) = match command {
         RevokeCommand::Session { sid, wait } => (Request::RevokeSession { sid }, wait),
         RevokeCommand::Account { name, wait } => (Request::RevokeAccount { name }, wait),
+        RevokeCommand::Key { kid, end_sessions, wait } => (Request::RevokeKey { kid, end_sessions }, wait),
         RevokeCommand::Everything { yes: true, wait } => (Request::RevokeEverything, wait),
         RevokeCommand::Everything { yes: false, .. } => {
             return Err(CommandError::new(Exit::Usage, "this signs everybody out").hint("if that is what you want, add --yes"));
         }
     };
     let reply = place.ask(Absent::Refuse, request).await?;
-    match (wait, &reply) {
-        (true, Reply::Ended(EndedShown { seq: Some(seq), .. })) => {
-            let seq = *seq;
-            // What is done is told first: waiting may be broken off.
-            output::note(&ended_in_words(&reply)?);
-            wait_for(seq, place).await
-        }
-        _ => print_end(reply, place),
+    let (words, seq) = match &reply {
+        Reply::Ended(ended) => (ended_in_words(ended), ended.seq),
+        Reply::StruckKey(struck) => (struck_in_words(struck), struck.ended.seq),
+        _ => return Err(unexpected()),
+    };
+    if let (true, Some(seq)) = (wait, seq) {
+        // What is done is told first: waiting may be broken off.
+        output::note(&words);
+        return wait_for(seq, place).await;
     }
+    match reply {
+        Reply::StruckKey(struck) => place.print(&struck, || words),
+        reply => print_end(reply, place)?,
+    }
+    Ok(())
 }
 
 /// Waits until every verifier knows of an entry, and prints what became of each.
@@ -87,17 +105,21 @@ fn in_words(effective: &EffectiveShown) -> String {
     format!("{everywhere}\n{table}")
 }
 
-fn ended_in_words(reply: &Reply) -> Result<String, CommandError> {
-    let Reply::Ended(ended) = reply else { return Err(unexpected()) };
+fn ended_in_words(ended: &EndedShown) -> String {
     let target = ended.target.as_deref().map(|target| format!(" {target}")).unwrap_or_default();
     let seq = ended.seq.map(|seq| format!(", seq {seq}")).unwrap_or_default();
-    Ok(output::clean(&format!("{}{target}: effective since {}{seq}", ended.scope, ended.effective_at.to_the_second())))
+    output::clean(&format!("{}{target}: effective since {}{seq}", ended.scope, ended.effective_at.to_the_second()))
+}
+
+fn struck_in_words(struck: &StruckKeyShown) -> String {
+    let sessions = if struck.sessions_ended { "sessions of before have ended" } else { "sessions go on" };
+    let signs = struck.signs.as_deref().map_or("nothing signs until tokens.signing_key names another".into(), |kid| format!("{kid} signs"));
+    output::clean(&format!("{}; {sessions}; {signs}", ended_in_words(&struck.ended)))
 }
 
 /// Prints what was ended, and since when.
 pub(super) fn print_end(reply: Reply, place: &Place) -> Result<(), CommandError> {
-    let words = ended_in_words(&reply)?;
     let Reply::Ended(ended) = reply else { return Err(unexpected()) };
-    place.print(&ended, || words);
+    place.print(&ended, || ended_in_words(&ended));
     Ok(())
 }

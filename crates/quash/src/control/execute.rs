@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use quash_core::decide::StruckSessions;
 use quash_core::model::{Actor, Reason, Road, Seq, SessionId, fold};
 use quash_core::token::{Duplicates, Unverified, parse_json};
-use quash_service::{Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing};
+use quash_service::{Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing, Takeover};
 use serde_json::{Map, Value};
 
 use super::found::{account, failed, is_full, shown_end};
@@ -12,7 +13,7 @@ use super::shown::{
     AccountPage, AccountShown, BackedUpShown, EffectiveShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown,
     SessionPage, SessionShown,
 };
-use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, clients, words};
+use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, clients, keys, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -48,6 +49,14 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
         Request::BackUp { to } => back_up(service, to).await.map(Reply::BackedUp),
         Request::Keys => service.keys().await.map(|keys| Reply::Keys(KeysShown::new(&keys))).map_err(|failure| failed(&failure)),
         Request::Clients(request) => clients::execute(service, request, author).await.map(Reply::Clients),
+        Request::RotateKey { now } => {
+            keys::rotate(service, if now { Takeover::Now } else { Takeover::Announced }).await.map(Reply::TurnedKey)
+        }
+        Request::RetireKey { kid } => keys::retire(service, &kid).await.map(Reply::TurnedKey),
+        Request::RevokeKey { kid, end_sessions } => {
+            let sessions = if end_sessions { StruckSessions::End } else { StruckSessions::GoOn };
+            keys::strike(service, &kid, sessions).await.map(Reply::StruckKey)
+        }
         Request::Audit(request) => audit::execute(service, request).await.map(Reply::Audit),
         Request::InspectToken { token } => inspect(service, &token).await.map(|inspection| Reply::Inspection(Box::new(inspection))),
     }

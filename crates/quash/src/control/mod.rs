@@ -9,6 +9,7 @@ mod client;
 mod clients;
 mod execute;
 mod found;
+mod keys;
 mod server;
 mod shown;
 mod socket;
@@ -24,6 +25,7 @@ pub(crate) use changing::reason_of;
 pub(crate) use client::{ask, ask_running};
 pub(crate) use clients::{ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind};
 pub(crate) use execute::execute;
+pub(crate) use keys::{StruckKeyShown, TurnedKeyShown};
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{
     AccountPage, AccountShown, BackedUpShown, ChangedShown, EffectiveShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown,
@@ -105,6 +107,23 @@ pub(crate) enum Request {
     Keys,
     /// Add, list or remove clients.
     Clients(ClientRequest),
+    /// Let another key sign.
+    RotateKey {
+        /// At once.
+        now: bool,
+    },
+    /// Drop a key that nobody needs.
+    RetireKey {
+        /// Its id.
+        kid: String,
+    },
+    /// Strike a key.
+    RevokeKey {
+        /// Its id.
+        kid: String,
+        /// The sessions of before end with it.
+        end_sessions: bool,
+    },
     /// Look at the audit.
     Audit(AuditRequest),
     /// Look at a token.
@@ -195,6 +214,10 @@ pub(crate) enum Reply {
     Clients(ClientReply),
     /// What was copied.
     BackedUp(BackedUpShown),
+    /// A key that was turned.
+    TurnedKey(TurnedKeyShown),
+    /// A key that was struck.
+    StruckKey(StruckKeyShown),
     /// What there is to say about the audit.
     Audit(AuditReply),
     /// What there is to know about a token.

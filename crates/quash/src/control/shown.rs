@@ -133,9 +133,9 @@ pub(crate) struct SessionPage {
 /// What was ended.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct EndedShown {
-    /// `session`, `account` or `everything`.
+    /// `session`, `account`, `key` or `everything`.
     pub(crate) scope: String,
-    /// The session's id or the account's subject.
+    /// The session's id, the account's subject or the key's id.
     pub(crate) target: Option<String>,
     /// The number of its entry in the log.
     pub(crate) seq: Option<u64>,
@@ -216,10 +216,14 @@ pub(crate) struct KeyShown {
     pub(crate) kid: String,
     /// What it signs with.
     pub(crate) algorithm: String,
-    /// `current` or `retiring`.
+    /// `next`, `current`, `retiring` or `struck`.
     pub(crate) state: String,
+    /// Since when it is published, where it is next.
+    pub(crate) next_since: Option<Moment>,
     /// Until when it verifies, where it is retiring.
     pub(crate) retiring_until: Option<Moment>,
+    /// When it was struck.
+    pub(crate) struck_at: Option<Moment>,
     /// `made` or `settings`.
     pub(crate) source: String,
     /// Since when it is there.
@@ -373,18 +377,33 @@ impl KeysShown {
 
 impl KeyShown {
     fn new(seen: &KeySeen) -> Self {
-        let (state, retiring_until) = match seen.state {
-            KeyState::Current => ("current", None),
-            KeyState::Retiring { until } => ("retiring", Some(Moment(until))),
-        };
+        let (mut next_since, mut retiring_until, mut struck_at) = (None, None, None);
+        match seen.state {
+            KeyState::Next { since } => next_since = Some(Moment(since)),
+            KeyState::Current => {}
+            KeyState::Retiring { until } => retiring_until = Some(Moment(until)),
+            KeyState::Struck { at } => struck_at = Some(Moment(at)),
+        }
         Self {
             kid: seen.kid.to_string(),
             algorithm: seen.algorithm.as_str().into(),
-            state: state.into(),
+            state: key_state(seen.state).into(),
+            next_since,
             retiring_until,
+            struck_at,
             source: seen.source.as_str().into(),
             created_at: Moment(seen.created_at),
         }
+    }
+}
+
+/// How a key stands, in a word.
+pub(super) const fn key_state(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Next { .. } => "next",
+        KeyState::Current => "current",
+        KeyState::Retiring { .. } => "retiring",
+        KeyState::Struck { .. } => "struck",
     }
 }
 

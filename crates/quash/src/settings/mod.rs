@@ -22,6 +22,7 @@ mod claims;
 mod cookies;
 mod foreign;
 mod http;
+mod keys;
 mod lockout;
 mod log;
 mod mail;
@@ -73,6 +74,7 @@ pub(crate) use tokens::fault_of_claim_name;
 const SECTIONS: &[Table] = &[
     tokens::TABLE,
     foreign::TABLE,
+    keys::TABLE,
     rotation::TABLE,
     sessions::TABLE,
     accounts::TABLE,
@@ -177,6 +179,7 @@ fn add_listen(values: &mut Values, given: Option<String>, origin: Origin) {
 fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let mut reader = Reader { values, faults };
     let tokens = tokens::read(reader.section(&tokens::TABLE));
+    let rotate_every = keys::read(reader.section(&keys::TABLE));
     let grace = rotation::read(reader.section(&rotation::TABLE));
     let (iss, aud) = tokens.as_ref().map_or_else(|_| Default::default(), |read| (read.policy.issuer.clone(), read.policy.audience.clone()));
     let foreign = foreign::read(&mut reader, iss, aud);
@@ -206,7 +209,12 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     warnings.extend(at_odds(tokens.policy.foreign, foreign.setups.len()));
     Ok(Settings {
         policy: Policy { tokens: tokens.policy, rotation, sessions, accounts, audit: audit?, lockout: lockout.policy, feed: feed? },
-        keys: KeySetup { algorithm: tokens.signing.algorithm, signing: tokens.signing.key, foreign: foreign.setups },
+        keys: KeySetup {
+            algorithm: tokens.signing.algorithm,
+            signing: tokens.signing.key,
+            rotate_every: rotate_every?,
+            foreign: foreign.setups,
+        },
         rehash: passwords.rehash,
         argon2: passwords.argon2,
         door: DoorSettings {

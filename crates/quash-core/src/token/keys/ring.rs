@@ -16,6 +16,7 @@ pub struct KeyRing {
     version: u64,
     own: Vec<OwnKey>,
     foreign: Vec<TheirKey>,
+    struck: Vec<Kid>,
 }
 
 /// Another issuer, whose tokens are taken as they are.
@@ -96,7 +97,22 @@ impl KeyRing {
         let shared_with =
             |key: &VerifyingKey| foreign.iter().find(|theirs| theirs.key.is_same_key(key)).map(|theirs| &theirs.issuer).cloned();
         let own = keys.into_iter().map(|key| OwnKey { shared_with: shared_with(&key), key }).collect();
-        Self { version, own, foreign }
+        Self { version, own, foreign, struck: Vec::new() }
+    }
+
+    /// The same ring, in which these keys were struck. They still verify: whether a refresh token of theirs is genuine is
+    /// asked of the store, and all else meets the entries over them at the gate. They aren't published any more. Whoever
+    /// else uses the same secret, with whatever algorithm, is covered by the same entry.
+    #[must_use]
+    pub fn with_struck(mut self, kids: &[Kid]) -> Self {
+        let struck: Vec<_> = self.own.iter().map(|own| &own.key).filter(|key| kids.contains(key.kid())).collect();
+        for theirs in &mut self.foreign {
+            if let Some(same) = struck.iter().find(|struck| struck.is_same_key(&theirs.key)) {
+                theirs.key = theirs.key.clone().renamed(Some(same.kid().clone()));
+            }
+        }
+        self.struck = kids.to_vec();
+        self
     }
 
     /// How often the ring has changed.
@@ -114,9 +130,15 @@ impl KeyRing {
         self.own.iter().map(|own| &own.key)
     }
 
-    /// The public keys of the ring that are ours. Secrets are never in it.
+    /// Whether a key was struck.
+    pub fn is_struck(&self, kid: &Kid) -> bool {
+        self.struck.contains(kid)
+    }
+
+    /// The public keys of the ring that are ours. Secrets are never in it, nor what was struck.
     pub fn jwks(&self) -> JwkSet {
-        JwkSet { keys: self.own.iter().filter_map(|own| own.key.jwk()).collect::<Vec<Jwk>>() }
+        let published = self.own.iter().filter(|own| !self.struck.contains(own.key.kid()));
+        JwkSet { keys: published.filter_map(|own| own.key.jwk()).collect::<Vec<Jwk>>() }
     }
 
     /// The key of ours that writes exactly this header.

@@ -100,9 +100,7 @@ impl State {
     }
 
     pub(in crate::memory) fn keys(&self) -> Vec<KeyRecord> {
-        let mut keys: Vec<_> = self.keys.values().cloned().collect();
-        keys.sort_by(|a, b| (a.created_at, &a.kid).cmp(&(b.created_at, &b.kid)));
-        keys
+        self.keys.all()
     }
 
     pub(in crate::memory) fn client(&self, digest: SecretDigest) -> Option<Client> {

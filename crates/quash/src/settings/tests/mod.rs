@@ -63,6 +63,8 @@ issuer = "*"
 audience = "*"
 namespace = "apart"
 insecure_short_secret = true
+[keys]
+rotate_every = "30d"
 [rotation]
 grace = "0s"
 [sessions]
@@ -133,6 +135,7 @@ const WRONG_KIND: &[(&str, &str)] = &[
     ("sessions.max_per_account = -1", "whole number"),
     ("sessions.absolute_lifetime = \"never\"", "whole number"),
     ("rotation.grace = \"6m\"", "longer than 5m"),
+    ("keys.rotate_every = \"59m\"", "shorter than 1h"),
     ("passwords.argon2_memory_mib = 6", "whole number"),
     ("passwords.argon2_memory_mib = 129", "whole number"),
     ("passwords.argon2_passes = 17", "whole number"),
@@ -305,7 +308,8 @@ fn every_key_is_read() {
     );
     assert_eq!((settings.rehash, settings.door.refresh_cookie), (Rehash::Never, RefreshCookie::On));
     assert_eq!(settings.argon2, Argon2 { memory_mib: 64, passes: 3, lanes: 4 });
-    let KeySetup { algorithm, signing, foreign } = settings.keys;
+    let KeySetup { algorithm, signing, rotate_every, foreign } = settings.keys;
+    assert_eq!(rotate_every, Some(Duration::from_secs(30 * 86_400)));
     assert_eq!((algorithm, signing.map(|key| key.len()), foreign.len()), (Algorithm::Hs256, Some(64), 1));
     let django = &foreign[0];
     assert_eq!((django.name.as_str(), django.namespace.as_str(), django.max_lifetime.as_secs()), ("django", "apart", 3 * 86_400));
@@ -395,7 +399,7 @@ fn an_unknown_key_brings_the_one_that_was_meant() {
         ("[tokens]\ncolour = \"red\"", None, None, "the keys of [tokens] are algorithm,"),
         ("[tokens]\njwk_url = \"https://a.example\"", None, None, "write jwks_url under [foreign.<name>]"),
         ("[tokens]\ntoken_obtain_serializer = \"a.B\"", None, None, "it names Python code"),
-        ("[colours]\nred = 1", None, None, "the sections are tokens, foreign.<name>, rotation,"),
+        ("[colours]\nred = 1", None, None, "the sections are tokens, foreign.<name>, keys, rotation,"),
         ("", Some("QUASH_TOKENS_ISUER"), None, "did you mean QUASH_TOKENS_ISSUER?"),
         ("", Some("QUASH_DATADIR"), None, "did you mean QUASH_DATA_DIR?"),
         ("", Some("QUASH_COLOUR"), None, "unset it"),

@@ -1,0 +1,329 @@
+//! Keys: when the next one is made, when it signs, and how keys end. Making and sealing them is the service's business.
+
+use std::time::Duration;
+
+use crate::model::{Actor, Change, KeyRecord, KeySource, KeyState, Kid, Reason, ScopeHasher, Sealed, Timestamp, limits};
+
+use super::cause::{Cause, everything_entry, key_entry};
+
+/// What is due with the keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeyDue {
+    /// This one has had its time, or will never sign.
+    Drop(Kid),
+    /// The next one is to be made and published.
+    Make,
+    /// This one, which is next, is to sign.
+    Promote(Kid),
+}
+
+/// What is needed for another key to sign.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Rotation {
+    /// There is none that is next: make one.
+    Make,
+    /// This one is next, and published since then.
+    IsNext {
+        /// The key.
+        kid: Kid,
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// Who signs in the place of keys that are struck.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Successor {
+    /// Whoever signs now: it is none of them.
+    Same,
+    /// The key that is next.
+    Next(Kid),
+    /// One that is to be made.
+    Make,
+    /// Nobody, until the settings name another.
+    Nobody,
+}
+
+/// What becomes of the sessions that were opened before a key was struck.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StruckSessions {
+    /// They go on: their next refresh brings tokens that another key has signed.
+    GoOn,
+    /// They end.
+    End,
+}
+
+/// Why nothing is done with a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum KeyRefusal {
+    /// There is none of this id.
+    #[error("there is no such key")]
+    Unknown,
+    /// The settings name what signs.
+    #[error("the key that signs is named by the settings")]
+    NamedBySettings,
+    /// There are so many that verify that a reader of the set may not take another.
+    #[error("there are {} keys that verify, and no more are made", limits::KEYS)]
+    TooMany,
+    /// It is the one that signs.
+    #[error("the key signs")]
+    Signs,
+    /// Tokens that it has signed may still hold.
+    #[error("tokens that the key has signed may hold until then")]
+    StillVerifies {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// It was struck.
+    #[error("the key was removed in an emergency")]
+    Struck {
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What is due with the keys, one step at a time. Each step is one change, so whoever is interrupted goes on from there.
+/// `published_for` is how long this process has published the key that is next: what only stood in a store was seen by
+/// nobody.
+pub fn key_due(keys: &[KeyRecord], rotate_every: Option<Duration>, published_for: Duration, now: Timestamp) -> Option<KeyDue> {
+    // A token holds that much longer where the settings say so.
+    let spent = |key: &&KeyRecord| matches!(key.state, KeyState::Retiring { until } if until + limits::LEEWAY < now);
+    if let Some(key) = keys.iter().find(spent) {
+        return Some(KeyDue::Drop(key.kid.clone()));
+    }
+    // A key of the settings doesn't rotate by itself.
+    let current = current(keys).filter(|key| key.source == KeySource::Made);
+    match (next(keys), current) {
+        (Some((next, since)), Some(current)) if next.algorithm == current.algorithm => {
+            let known = published_for >= limits::KEY_PUBLISHED && since + limits::KEY_PUBLISHED <= now;
+            known.then(|| KeyDue::Promote(next.kid.clone()))
+        }
+        (Some((next, _)), _) => Some(KeyDue::Drop(next.kid.clone())),
+        (None, Some(current)) => {
+            let old = |every: Duration| current.created_at + every.saturating_sub(limits::KEY_PUBLISHED) <= now;
+            (rotate_every.is_some_and(old) && verifying(keys) < limits::KEYS).then_some(KeyDue::Make)
+        }
+        (None, None) => None,
+    }
+}
+
+/// What is needed for another key to sign.
+///
+/// # Errors
+/// The settings name what signs, or there are too many.
+pub fn rotate_keys(keys: &[KeyRecord]) -> Result<Rotation, KeyRefusal> {
+    match current(keys) {
+        Some(current) if current.source == KeySource::Made => {}
+        Some(_) | None => return Err(KeyRefusal::NamedBySettings),
+    }
+    match next(keys) {
+        Some((next, since)) => Ok(Rotation::IsNext { kid: next.kid.clone(), since }),
+        None if verifying(keys) < limits::KEYS => Ok(Rotation::Make),
+        None => Err(KeyRefusal::TooMany),
+    }
+}
+
+/// The key that is next signs from now on; the one that signed until now verifies for as long as a token can hold.
+pub fn promote_key(keys: &[KeyRecord], kid: Kid, longest: Duration, actor: Actor, now: Timestamp) -> Change {
+    Change::PromoteKey { kid, at: now, replaces: replaced(keys, longest, now), actor }
+}
+
+/// As [`promote_key`], with a key that wasn't published before.
+pub fn replace_key(keys: &[KeyRecord], key: KeyRecord, longest: Duration, actor: Actor, now: Timestamp) -> Change {
+    Change::AddKey { key, replaces: replaced(keys, longest, now), actor }
+}
+
+/// The end of a key that nobody needs.
+///
+/// # Errors
+/// Somebody does.
+pub fn retire_key(keys: &[KeyRecord], kid: &Kid, actor: Actor, now: Timestamp) -> Result<Change, KeyRefusal> {
+    match known(keys, kid)?.state {
+        KeyState::Next { .. } => {}
+        KeyState::Current => return Err(KeyRefusal::Signs),
+        KeyState::Retiring { until } if now <= until + limits::LEEWAY => return Err(KeyRefusal::StillVerifies { until }),
+        KeyState::Retiring { .. } => {}
+        KeyState::Struck { at } => return Err(KeyRefusal::Struck { at }),
+    }
+    Ok(Change::DropKey { kid: kid.clone(), at: now, actor })
+}
+
+/// Who signs once these keys are struck.
+///
+/// # Errors
+/// The first of them isn't there, or was struck before.
+pub fn successor(keys: &[KeyRecord], struck: &[Kid]) -> Result<Successor, KeyRefusal> {
+    let first = struck.first().ok_or(KeyRefusal::Unknown)?;
+    if let KeyState::Struck { at } = known(keys, first)?.state {
+        return Err(KeyRefusal::Struck { at });
+    }
+    let Some(current) = current(keys).filter(|current| struck.contains(&current.kid)) else { return Ok(Successor::Same) };
+    Ok(match (current.source, next(keys).filter(|(next, _)| next.algorithm == current.algorithm && !struck.contains(&next.kid))) {
+        (KeySource::Settings, _) => Successor::Nobody,
+        (KeySource::Made, Some((next, _))) => Successor::Next(next.kid.clone()),
+        (KeySource::Made, None) => Successor::Make,
+    })
+}
+
+/// Strikes keys, each with what is kept of it, and lets another sign where one of them did: `signs` is the change that
+/// makes it current once there is none.
+pub fn strike_keys(
+    struck: Vec<(Kid, Sealed)>,
+    signs: Option<Change>,
+    sessions: StruckSessions,
+    actor: Actor,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Change {
+    let cause = Cause { reason: Reason::KeyRemoved, actor };
+    let strike = |(kid, secret)| {
+        let entry = key_entry(&kid, &cause, scopes, now);
+        Change::StrikeKey { kid, secret, entry }
+    };
+    let mut changes: Vec<Change> = struck.into_iter().map(strike).collect();
+    changes.extend(signs);
+    if sessions == StruckSessions::End {
+        changes.push(Change::EndEverything { entry: everything_entry(&cause, scopes, now) });
+    }
+    Change::Together(changes)
+}
+
+fn replaced(keys: &[KeyRecord], longest: Duration, now: Timestamp) -> Option<(Kid, KeyState)> {
+    current(keys).map(|current| (current.kid.clone(), KeyState::Retiring { until: now + longest }))
+}
+
+fn known<'a>(keys: &'a [KeyRecord], kid: &Kid) -> Result<&'a KeyRecord, KeyRefusal> {
+    keys.iter().find(|key| key.kid == *kid).ok_or(KeyRefusal::Unknown)
+}
+
+/// How many verify all that they have signed.
+fn verifying(keys: &[KeyRecord]) -> usize {
+    keys.iter().filter(|key| !matches!(key.state, KeyState::Struck { .. })).count()
+}
+
+fn current(keys: &[KeyRecord]) -> Option<&KeyRecord> {
+    keys.iter().find(|key| key.state == KeyState::Current)
+}
+
+fn next(keys: &[KeyRecord]) -> Option<(&KeyRecord, Timestamp)> {
+    keys.iter().find_map(|key| match key.state {
+        KeyState::Next { since } => Some((key, since)),
+        KeyState::Current | KeyState::Retiring { .. } | KeyState::Struck { .. } => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::Algorithm;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const EVERY: Option<Duration> = Some(DAY);
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    fn kid(text: &str) -> Kid {
+        Kid::parse(text).expect("a key id")
+    }
+
+    /// Made at the beginning of time.
+    fn key(name: &str, state: KeyState) -> KeyRecord {
+        let (secret, source) = (Sealed(Vec::new()), KeySource::Made);
+        KeyRecord { kid: kid(name), algorithm: Algorithm::EdDsa, state, secret, created_at: at(0), source }
+    }
+
+    fn of_the_settings(name: &str) -> KeyRecord {
+        KeyRecord { source: KeySource::Settings, ..key(name, KeyState::Current) }
+    }
+
+    #[test]
+    fn the_next_key_is_made_ten_minutes_before_the_current_one_is_old() {
+        let keys = [key("now", KeyState::Current)];
+        let due = |now| key_due(&keys, EVERY, Duration::ZERO, at(now));
+        assert_eq!(due(86_400 - 601), None);
+        assert_eq!(due(86_400 - 600), Some(KeyDue::Make));
+        assert_eq!(key_due(&keys, None, Duration::ZERO, at(86_400_000)), None, "off");
+        assert_eq!(key_due(&[of_the_settings("now")], EVERY, Duration::ZERO, at(86_400_000)), None, "the settings' own");
+        assert_eq!(key_due(&[], EVERY, Duration::ZERO, at(86_400_000)), None);
+    }
+
+    #[test]
+    fn there_are_so_many_keys_and_no_more() {
+        let old = |n| key(&format!("old{n}"), KeyState::Retiring { until: at(86_400_000) });
+        let with = |count: usize| (1..count).map(old).chain([key("now", KeyState::Current)]).collect::<Vec<_>>();
+        let due = |keys: &[KeyRecord]| key_due(keys, EVERY, Duration::ZERO, at(86_400));
+        assert_eq!((due(&with(49)), rotate_keys(&with(49))), (Some(KeyDue::Make), Ok(Rotation::Make)));
+        assert_eq!((due(&with(50)), rotate_keys(&with(50))), (None, Err(KeyRefusal::TooMany)));
+        assert_eq!(successor(&with(50), &[kid("now")]), Ok(Successor::Make), "an emergency knows no limit");
+        let struck = with(50).into_iter().map(|key| match key.state {
+            KeyState::Retiring { .. } => KeyRecord { state: KeyState::Struck { at: at(0) }, ..key },
+            _ => key,
+        });
+        assert_eq!(rotate_keys(&struck.collect::<Vec<_>>()), Ok(Rotation::Make), "struck ones aren't published");
+    }
+
+    #[test]
+    fn a_key_signs_once_it_was_published_for_ten_minutes_by_this_process() {
+        let keys = [key("now", KeyState::Current), key("then", KeyState::Next { since: at(1000) })];
+        let due = |published, now| key_due(&keys, None, Duration::from_secs(published), at(now));
+        assert_eq!(due(600, 1600), Some(KeyDue::Promote(kid("then"))));
+        assert_eq!(due(599, 1600), None);
+        assert_eq!(due(0, 86_400), None, "it only stood in the store");
+        assert_eq!(due(600, 1599), None, "a clock that went back");
+    }
+
+    #[test]
+    fn a_next_key_that_will_never_sign_is_dropped() {
+        let next = key("then", KeyState::Next { since: at(0) });
+        let due = |keys: &[KeyRecord]| key_due(keys, EVERY, DAY, at(0));
+        assert_eq!(due(&[of_the_settings("now"), next.clone()]), Some(KeyDue::Drop(kid("then"))));
+        assert_eq!(due(std::slice::from_ref(&next)), Some(KeyDue::Drop(kid("then"))));
+        let other = KeyRecord { algorithm: Algorithm::Es256, ..key("now", KeyState::Current) };
+        assert_eq!(due(&[other, next]), Some(KeyDue::Drop(kid("then"))));
+    }
+
+    #[test]
+    fn a_retiring_key_is_dropped_when_its_last_token_holds_nowhere() {
+        let keys = [key("now", KeyState::Current), key("old", KeyState::Retiring { until: at(1000) })];
+        let due = |now| key_due(&keys, None, Duration::ZERO, at(now));
+        assert_eq!(due(1300), None, "the widest leeway");
+        assert_eq!(due(1301), Some(KeyDue::Drop(kid("old"))));
+        let struck = [key("now", KeyState::Current), key("bad", KeyState::Struck { at: at(0) })];
+        assert_eq!(key_due(&struck, None, Duration::ZERO, at(86_400_000)), None, "a struck one is known for ever");
+    }
+
+    #[test]
+    fn only_what_nobody_needs_is_retired() {
+        let keys = [
+            key("next", KeyState::Next { since: at(0) }),
+            key("now", KeyState::Current),
+            key("old", KeyState::Retiring { until: at(1000) }),
+            key("bad", KeyState::Struck { at: at(5) }),
+        ];
+        let retired = |name, now| retire_key(&keys, &kid(name), Actor::Operator, at(now));
+        let dropped = |name, now| Ok(Change::DropKey { kid: kid(name), at: at(now), actor: Actor::Operator });
+        assert_eq!(retired("next", 1), dropped("next", 1));
+        assert_eq!(retired("now", 1), Err(KeyRefusal::Signs));
+        assert_eq!(retired("old", 1300), Err(KeyRefusal::StillVerifies { until: at(1000) }));
+        assert_eq!(retired("old", 1301), dropped("old", 1301));
+        assert_eq!(retired("bad", 1), Err(KeyRefusal::Struck { at: at(5) }));
+        assert_eq!(retired("none", 1), Err(KeyRefusal::Unknown));
+    }
+
+    #[test]
+    fn somebody_signs_after_a_strike_unless_the_settings_say_who() {
+        let next = key("next", KeyState::Next { since: at(0) });
+        let old = key("old", KeyState::Retiring { until: at(1000) });
+        let heir = |keys: &[KeyRecord], struck: &[&str]| successor(keys, &struck.iter().map(|name| kid(name)).collect::<Vec<_>>());
+        let now = key("now", KeyState::Current);
+        assert_eq!(heir(&[now.clone(), next.clone(), old.clone()], &["now"]), Ok(Successor::Next(kid("next"))));
+        assert_eq!(heir(&[now.clone(), old.clone()], &["now"]), Ok(Successor::Make), "never one that was retired");
+        assert_eq!(heir(&[now.clone(), old.clone()], &["old"]), Ok(Successor::Same));
+        assert_eq!(heir(&[now.clone(), next.clone()], &["next"]), Ok(Successor::Same));
+        assert_eq!(heir(&[of_the_settings("now"), old.clone()], &["old", "now"]), Ok(Successor::Nobody));
+        assert_eq!(heir(std::slice::from_ref(&now), &["none"]), Err(KeyRefusal::Unknown));
+        assert_eq!(heir(&[now, key("bad", KeyState::Struck { at: at(5) })], &["bad"]), Err(KeyRefusal::Struck { at: at(5) }));
+    }
+}

@@ -1,0 +1,334 @@
+//! Keys that turn while the doors are open: by time, by an operator's word, in an emergency. What is valid stays valid,
+//! and what a struck key has signed is refused.
+
+mod support;
+
+use quash_core::decide::{KeyRefusal, StruckSessions};
+use quash_core::model::{Actor, ForeignTokens, KeyState, Kid};
+use quash_core::token::{Algorithm, Expected, TokenType};
+use quash_service::{ForeignKeys, ForeignSetup, KeyTurnFault, StartError, Takeover};
+use serde_json::{Value, json};
+use support::{Brittle, Call, PASSWORD, Part, Plan, START, World, secs};
+use zeroize::Zeroizing;
+
+const DAY: u64 = 86_400;
+const SECRET: &[u8] = b"a secret of a Django that nobody else has, and of many bytes too";
+
+fn every_30_days() -> Plan {
+    Plan { rotate_every: Some(secs(30 * DAY)), ..Plan::default() }
+}
+
+/// A site whose settings name the secret that it shares with its Django.
+fn shared() -> Plan {
+    let foreign = ForeignSetup {
+        name: "django".into(),
+        keys: ForeignKeys::Secret { algorithm: Algorithm::Hs512, secret: Zeroizing::new(SECRET.to_vec()), kid: None },
+        max_lifetime: secs(30 * DAY),
+        namespace: String::new(),
+        iss: Expected::Anything,
+        aud: Expected::Anything,
+    };
+    let mut plan = Plan { algorithm: Algorithm::Hs256, signing: Some(SECRET.to_vec()), foreign: vec![foreign], ..Plan::default() };
+    plan.policy.tokens.foreign = ForeignTokens::Accept;
+    plan
+}
+
+/// An access token of the Django, for dana.
+fn djangos() -> String {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let said = json!({ "token_type": "access", "exp": START + 300, "iat": START, "jti": "one", "user_id": "dana" });
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let signed = format!("{}.{}", part(r#"{"alg":"HS512","typ":"JWT"}"#), part(&said.to_string()));
+    let signature = aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA512, SECRET), signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn kid_of(token: &str) -> Kid {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a header")).expect("base64url");
+    let header: Value = serde_json::from_slice(&header).expect("JSON");
+    Kid::parse(header["kid"].as_str().expect("a kid")).expect("a key id")
+}
+
+async fn published(world: &World) -> Vec<String> {
+    let jwks = world.send(Call::get("/.well-known/jwks.json")).await.json();
+    let mut kids: Vec<_> =
+        jwks["keys"].as_array().expect("keys").iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect();
+    kids.sort_unstable();
+    kids
+}
+
+async fn states(world: &World) -> Vec<KeyState> {
+    world.service.keys().await.expect("keys").own.iter().map(|key| key.state).collect()
+}
+
+async fn tend(world: &World) {
+    world.service.tend_keys().await.expect("a store");
+}
+
+async fn strike(world: &World, kid: &Kid) -> Option<Kid> {
+    world.service.strike_key(kid, StruckSessions::GoOn, Actor::Operator).await.expect("a strike").signs
+}
+
+async fn rotate(world: &World, takeover: Takeover) -> Kid {
+    world.service.rotate_key(takeover, Actor::Operator).await.expect("another key").kid
+}
+
+#[tokio::test]
+async fn the_next_key_is_published_ten_minutes_before_it_signs_and_what_the_old_one_signed_stays_good() {
+    let world = World::planned(every_30_days()).await;
+    tend(&world).await;
+    world.wait(secs(30 * DAY - 601));
+    tend(&world).await;
+    assert_eq!(published(&world).await.len(), 1);
+    world.wait(secs(1));
+    tend(&world).await;
+    let old = world.sign_in("dana").await;
+    let both = published(&world).await;
+    assert_eq!((both.len(), both.contains(&kid_of(&old.access).to_string())), (2, true), "published, and not signing");
+    world.wait(secs(599));
+    tend(&world).await;
+    assert_eq!(kid_of(&world.sign_in("dana").await.access), kid_of(&old.access));
+    let signed_last = world.sign_in("dana").await;
+    world.wait(secs(1));
+    tend(&world).await;
+    let new = world.sign_in("dana").await;
+    assert_ne!(kid_of(&new.access), kid_of(&old.access));
+    assert_eq!(published(&world).await, both);
+    world.assert_live(&signed_last).await;
+    world.assert_live(&new).await;
+    let renewed = world.refresh(&old.refresh).await.pair();
+    assert_eq!(kid_of(&renewed.refresh), kid_of(&new.refresh));
+    // Until the last token that the old one has signed holds nowhere.
+    world.wait(secs(DAY + 300));
+    tend(&world).await;
+    assert_eq!(published(&world).await, both);
+    world.wait(secs(1));
+    tend(&world).await;
+    assert_eq!(published(&world).await, [kid_of(&new.access).to_string()]);
+    let ring = world.service.guard().ring();
+    assert_eq!(ring.keys().map(|key| key.kid().clone()).collect::<Vec<_>>(), [kid_of(&new.access)], "the guard has lost it, too");
+}
+
+#[tokio::test]
+async fn a_restart_in_any_state_goes_on_from_there() {
+    let world = World::planned(every_30_days()).await;
+    world.wait(secs(30 * DAY));
+    tend(&world).await;
+    assert!(matches!(states(&world).await[..], [KeyState::Current, KeyState::Next { .. }]));
+    world.wait(secs(600));
+    let old = world.sign_in("dana").await;
+    // Nobody has published it meanwhile.
+    let world = world.reopened(every_30_days()).await;
+    world.assert_live(&old).await;
+    assert_eq!(published(&world).await.len(), 2);
+    tend(&world).await;
+    assert_eq!(kid_of(&world.sign_in("dana").await.access), kid_of(&old.access), "it begins to be published now");
+    world.wait(secs(600));
+    tend(&world).await;
+    let new = world.sign_in("dana").await;
+    assert_ne!(kid_of(&new.access), kid_of(&old.access));
+    let world = world.reopened(every_30_days()).await;
+    world.assert_live(&new).await;
+    assert_eq!(world.verify(&old.refresh).await.status, 200);
+    assert_eq!(kid_of(&world.sign_in("dana").await.access), kid_of(&new.access));
+    strike(&world, &kid_of(&new.access)).await;
+    let world = world.reopened(every_30_days()).await;
+    assert_eq!(world.me(&new.access).await.status, 401);
+    world.assert_live(&world.refresh(&new.refresh).await.pair()).await;
+    assert!(!published(&world).await.contains(&kid_of(&new.access).to_string()));
+}
+
+#[tokio::test]
+async fn an_operator_lets_another_key_sign() {
+    let world = World::open().await;
+    let old = world.sign_in("dana").await;
+    let next = rotate(&world, Takeover::Announced).await;
+    assert_eq!(rotate(&world, Takeover::Announced).await, next, "it is the one that is next");
+    assert_eq!(kid_of(&world.sign_in("dana").await.access), kid_of(&old.access));
+    assert_eq!(rotate(&world, Takeover::Now).await, next);
+    let new = world.sign_in("dana").await;
+    assert_eq!(kid_of(&new.access), next);
+    world.assert_live(&old).await;
+    let newest = rotate(&world, Takeover::Now).await;
+    assert_eq!(kid_of(&world.sign_in("dana").await.access), newest);
+    world.assert_live(&new).await;
+    world.assert_live(&old).await;
+    assert_eq!(published(&world).await.len(), 3);
+}
+
+#[tokio::test]
+async fn only_a_key_that_nobody_needs_is_retired() {
+    let world = World::open().await;
+    let retire = async |kid: &Kid| world.service.retire_key(kid, Actor::Operator).await.map(|turned| turned.state);
+    let old = kid_of(&world.sign_in("dana").await.access);
+    assert_eq!(retire(&old).await, Err(KeyTurnFault::Refused(KeyRefusal::Signs)));
+    let next = rotate(&world, Takeover::Announced).await;
+    assert_eq!(retire(&next).await, Ok(None));
+    assert_eq!(published(&world).await, [old.to_string()]);
+    rotate(&world, Takeover::Now).await;
+    let refused = retire(&old).await;
+    assert!(matches!(refused, Err(KeyTurnFault::Refused(KeyRefusal::StillVerifies { .. }))), "{refused:?}");
+    assert_eq!(retire(&next).await, Err(KeyTurnFault::Refused(KeyRefusal::Unknown)));
+}
+
+#[tokio::test]
+async fn what_a_struck_key_has_signed_is_refused_and_sessions_go_on() {
+    let world = World::open().await;
+    let (pair, ended) = (world.sign_in("dana").await, world.sign_in("dana").await);
+    let before = kid_of(&pair.access);
+    let signs = strike(&world, &before).await.expect("another one signs");
+    insta::assert_snapshot!(world.me(&pair.access).await.brief(), @r#"401 {"type":"/docs/errors/token_not_valid","title":"Token not valid","status":401,"detail":"Token is blacklisted","code":"token_not_valid"}"#);
+    insta::assert_snapshot!(world.verify(&pair.access).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"key_removed"}"#);
+    assert_eq!(published(&world).await, [signs.to_string()]);
+    assert_eq!(world.verify(&pair.refresh).await.status, 200);
+    let renewed = world.refresh(&pair.refresh).await.pair();
+    assert_eq!((kid_of(&renewed.access), kid_of(&renewed.refresh)), (signs.clone(), signs.clone()));
+    world.assert_live(&renewed).await;
+    assert_eq!(kid_of(&world.sign_in("noor").await.access), signs);
+    // Log-out with the refresh token alone.
+    assert_eq!(world.blacklist(&ended.refresh).await.status, 200);
+    assert_eq!(world.refresh(&ended.refresh).await.status, 401);
+    let again = world.service.strike_key(&before, StruckSessions::GoOn, Actor::Operator).await;
+    assert!(matches!(again, Err(KeyTurnFault::Refused(KeyRefusal::Struck { .. }))), "{again:?}");
+}
+
+/// Whoever has the key can sign what they like. It opens nothing, and ends nothing.
+#[tokio::test]
+async fn who_has_a_struck_key_can_neither_refresh_nor_log_anybody_out() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let forged_refresh = world.forge(&pair.refresh, &json!({ "jti": "00".repeat(16) }));
+    let forged_access = world.forge(&pair.access, &json!({ "jti": "00".repeat(16) }));
+    strike(&world, &kid_of(&pair.access)).await;
+    assert_eq!(world.me(&forged_access).await.status, 401);
+    insta::assert_snapshot!(world.refresh(&forged_refresh).await.brief(), @r#"401 {"detail":"Token is invalid","code":"token_not_valid"}"#);
+    assert_eq!(world.blacklist(&forged_refresh).await.status, 401);
+    assert_eq!(world.send(Call::post("/api/logout/").bearer(&forged_access)).await.status, 401);
+    assert_eq!(world.log_out(&forged_access, &pair.refresh).await.status, 401);
+    world.assert_live(&world.refresh(&pair.refresh).await.pair()).await;
+}
+
+#[tokio::test]
+async fn a_strike_may_end_the_sessions_of_before() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let struck = world.service.strike_key(&kid_of(&pair.access), StruckSessions::End, Actor::Operator).await.expect("a strike");
+    assert_eq!(struck.seq, Some(world.head().await));
+    let refused = world.refresh(&pair.refresh).await;
+    assert_eq!((refused.status, refused.reason().as_deref()), (401, Some("key_removed")));
+    world.assert_dead(&pair).await;
+    world.assert_live(&world.sign_in("dana").await).await;
+}
+
+#[tokio::test]
+async fn the_key_that_is_next_takes_the_place_of_a_struck_one() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let next = rotate(&world, Takeover::Announced).await;
+    assert_eq!(strike(&world, &kid_of(&pair.access)).await, Some(next.clone()));
+    assert_eq!(kid_of(&world.refresh(&pair.refresh).await.pair().access), next);
+}
+
+#[tokio::test]
+async fn striking_a_retired_key_leaves_who_signs() {
+    let world = World::open().await;
+    let old = world.sign_in("dana").await;
+    let now = rotate(&world, Takeover::Now).await;
+    let new = world.sign_in("dana").await;
+    assert_eq!(strike(&world, &kid_of(&old.access)).await, Some(now.clone()));
+    assert_eq!(world.me(&old.access).await.status, 401);
+    world.assert_live(&new).await;
+    assert_eq!(published(&world).await, [now.to_string()]);
+}
+
+#[tokio::test]
+async fn a_sliding_token_of_a_struck_key_opens_no_door_and_is_exchanged() {
+    let mut plan = Plan::default();
+    plan.policy.tokens.accepted = vec![TokenType::Sliding];
+    let world = World::planned(plan).await;
+    let body = json!({ "username": "dana", "password": PASSWORD });
+    let token = world.send(Call::post("/api/token/sliding/").json(&body)).await.json()["token"].as_str().expect("a token").to_owned();
+    assert_eq!(world.me(&token).await.status, 200);
+    let signs = strike(&world, &kid_of(&token)).await.expect("another one signs");
+    assert_eq!(world.me(&token).await.status, 401);
+    let renewed = world.send(Call::post("/api/token/sliding/refresh/").json(&json!({ "token": token }))).await.json();
+    let renewed = renewed["token"].as_str().expect("a token").to_owned();
+    assert_eq!((kid_of(&renewed), world.me(&renewed).await.status), (signs, 200));
+}
+
+#[tokio::test]
+async fn the_settings_own_key_is_turned_by_the_settings_alone() {
+    let world = World::planned(shared()).await;
+    let refused = world.service.rotate_key(Takeover::Now, Actor::Operator).await;
+    assert_eq!(refused, Err(KeyTurnFault::Refused(KeyRefusal::NamedBySettings)));
+    world.wait(secs(400 * DAY));
+    tend(&world).await;
+    assert_eq!(states(&world).await, [KeyState::Current]);
+}
+
+/// Nothing is spent while nothing can be signed.
+#[tokio::test]
+async fn without_a_key_nothing_is_signed_and_nothing_is_spent_until_the_settings_name_another() {
+    let world = World::planned(shared()).await;
+    let pair = world.sign_in("dana").await;
+    let djangos = djangos();
+    assert_eq!(world.me(&djangos).await.status, 200);
+    assert_eq!(strike(&world, &kid_of(&pair.access)).await, None);
+    let refused = world.attempt("dana", PASSWORD).await;
+    insta::assert_snapshot!(refused.brief(), @r#"503 {"detail":"The service has no key to sign with.","code":"no_signing_key"}"#);
+    assert_eq!(refused.header("retry-after"), Some("60"));
+    insta::assert_snapshot!(world.refresh(&pair.refresh).await.brief(), @r#"503 {"detail":"The service has no key to sign with.","code":"no_signing_key"}"#);
+    assert_eq!(world.me(&djangos).await.status, 401, "a strike ends both uses of a secret");
+    assert_eq!(world.me(&pair.access).await.status, 401);
+    // A secret is one, whatever it is used with.
+    let other_use = Plan { algorithm: Algorithm::Hs384, ..shared() };
+    assert!(matches!(world.tried_again(other_use).await, Err(StartError::StruckKey)));
+}
+
+#[tokio::test]
+async fn a_start_with_a_struck_key_is_refused_and_one_with_another_goes_on() {
+    let world = World::planned(shared()).await;
+    let pair = world.sign_in("dana").await;
+    strike(&world, &kid_of(&pair.access)).await;
+    let world =
+        world.reopened(Plan { signing: Some(b"another secret that nobody has seen, and of many bytes, too".to_vec()), ..shared() }).await;
+    world.assert_live(&world.refresh(&pair.refresh).await.pair()).await;
+    let world = world.reopened(Plan { algorithm: Algorithm::EdDsa, signing: None, ..shared() }).await;
+    assert_eq!(world.me(&djangos()).await.status, 401);
+    assert!(matches!(world.tried_again(shared()).await, Err(StartError::StruckKey)));
+}
+
+/// What can't be written isn't turned to.
+#[tokio::test]
+async fn a_store_that_is_away_turns_nothing() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    world.store.break_part(Part::Writes, Brittle::away());
+    let failed = world.service.rotate_key(Takeover::Now, Actor::Operator).await;
+    assert!(matches!(failed, Err(KeyTurnFault::Failed(_))), "{failed:?}");
+    let failed = world.service.strike_key(&kid_of(&pair.access), StruckSessions::GoOn, Actor::Operator).await;
+    assert!(matches!(failed, Err(KeyTurnFault::Failed(_))), "{failed:?}");
+    world.store.mend();
+    world.assert_live(&pair).await;
+    assert_eq!(kid_of(&world.sign_in("dana").await.access), kid_of(&pair.access));
+    assert_eq!(published(&world).await.len(), 1);
+}
+
+/// Whatever fails in the middle: nothing is signed with a key that may have been struck.
+#[tokio::test]
+async fn nothing_is_signed_while_nobody_knows_what_the_store_has() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    world.store.break_after_write();
+    let failed = world.service.strike_key(&kid_of(&pair.access), StruckSessions::GoOn, Actor::Operator).await;
+    assert!(matches!(failed, Err(KeyTurnFault::Failed(_))), "{failed:?}");
+    world.store.mend();
+    assert_eq!(world.attempt("dana", PASSWORD).await.json()["code"], "no_signing_key");
+    tend(&world).await;
+    let renewed = world.refresh(&pair.refresh).await.pair();
+    assert_ne!(kid_of(&renewed.access), kid_of(&pair.access));
+    world.assert_live(&renewed).await;
+}

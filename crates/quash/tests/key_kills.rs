@@ -1,0 +1,157 @@
+//! Killed at any moment while keys turn: what is valid is taken, and what was struck signs nothing. A few rounds here;
+//! many with `cargo xtask soak`.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use quash_core::model::{Seeded, draw};
+use serde_json::{Value, json};
+use support::http::request;
+use support::{Answer, Pair, Server, header, on, rounds};
+
+const PASSWORD: &str = "correct horse battery staple";
+const CLIENTS: usize = 3;
+
+/// What all threads of a round share.
+struct Round {
+    address: std::net::SocketAddr,
+    acknowledged: AtomicUsize,
+    stop: AtomicBool,
+    /// The keys that were struck as far as a command has said so.
+    struck: Mutex<BTreeSet<String>>,
+}
+
+impl Round {
+    /// Signs in, then refreshes and calls until the server is gone; gives the newest pair.
+    fn client(&self) -> Option<Pair> {
+        let body = json!({ "username": "dana", "password": PASSWORD });
+        let mut pair = self.exchange("/api/token/", &body).ok()?;
+        while !self.stop.load(Ordering::SeqCst) {
+            let Ok(next) = self.exchange("/api/token/refresh/", &json!({ "refresh": pair.refresh })) else { break };
+            pair = next;
+            let Ok(me) = self.me(&pair.access) else { break };
+            // Its key may have been struck since, before anybody was told.
+            assert!(matches!(me.status, 200 | 401), "{}", me.text);
+        }
+        Some(pair)
+    }
+
+    /// What comes back was signed by no key that was known to be struck when it was asked for.
+    fn exchange(&self, path: &str, body: &Value) -> io::Result<Pair> {
+        let struck = self.struck.lock().expect("a set").clone();
+        let answer = request(self.address, "POST", path, &[("Content-Type", "application/json")], body.to_string().as_bytes())?;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        self.acknowledged.fetch_add(1, Ordering::SeqCst);
+        let token = |member: &str| answer.body[member].as_str().expect("a token").to_owned();
+        let pair = Pair { access: token("access"), refresh: token("refresh") };
+        for token in [&pair.access, &pair.refresh] {
+            assert!(!struck.contains(&kid(token)), "{path}: a struck key has signed");
+        }
+        Ok(pair)
+    }
+
+    fn me(&self, access: &str) -> io::Result<Answer> {
+        let me = request(self.address, "GET", "/v1/me", &[("Authorization", &format!("Bearer {access}"))], b"")?;
+        self.acknowledged.fetch_add(1, Ordering::SeqCst);
+        Ok(me)
+    }
+
+    /// Rotates and strikes, one command after the other. One that is at work when the server is killed may do its work
+    /// itself, or fail.
+    fn operator(&self, data_dir: &Path) {
+        for turn in 0.. {
+            if self.stop.load(Ordering::SeqCst) {
+                return;
+            }
+            match turn % 3 {
+                0 => drop(on(data_dir, &["key", "rotate"], "")),
+                1 => drop(on(data_dir, &["key", "rotate", "--now"], "")),
+                _ => self.strike(data_dir),
+            }
+        }
+    }
+
+    fn strike(&self, data_dir: &Path) {
+        let listed = on(data_dir, &["key", "list", "--json"], "");
+        if !listed.status.success() {
+            return;
+        }
+        let current = in_state(&listed.json(), "current").pop_first().expect("a key signs");
+        if on(data_dir, &["revoke", "key", &current], "").status.success() {
+            self.struck.lock().expect("a set").insert(current);
+        }
+    }
+}
+
+#[test]
+fn f03_soak_killed_while_keys_turn() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let chance = Seeded::new(3);
+    let mut server = Server::start_in(&data_dir, &[]);
+    server.add_account("dana", PASSWORD);
+    let mut struck = BTreeSet::new();
+    for number in 0..rounds(10, 100) {
+        let [after] = draw::<1>(&chance);
+        let round = Round {
+            address: server.address,
+            acknowledged: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            struck: Mutex::new(std::mem::take(&mut struck)),
+        };
+        let pairs = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| round.client())).collect();
+            let operator = scope.spawn(|| round.operator(&data_dir));
+            // The kill meets whatever the keys are at when this many answers have come.
+            while round.acknowledged.load(Ordering::SeqCst) < CLIENTS + usize::from(after) {
+                std::hint::spin_loop();
+            }
+            server.kill();
+            round.stop.store(true, Ordering::SeqCst);
+            operator.join().expect("an operator");
+            clients.into_iter().filter_map(|client| client.join().expect("a client")).collect::<Vec<_>>()
+        });
+        struck = round.struck.into_inner().expect("a set");
+        server = Server::start_in(&data_dir, &[]);
+        check(&server, &pairs, &struck, number);
+    }
+}
+
+/// What is told by the store decides: what a struck key has signed is refused, all else is taken, and every session goes
+/// on with a key that signs.
+fn check(server: &Server, pairs: &[Pair], acknowledged: &BTreeSet<String>, number: usize) {
+    let keys = server.run(&["key", "list", "--json"], "").json();
+    let (struck, current) = (in_state(&keys, "struck"), in_state(&keys, "current"));
+    assert_eq!(current.len(), 1, "round {number}: {keys}");
+    assert!(in_state(&keys, "next").len() <= 1, "round {number}: {keys}");
+    assert!(acknowledged.is_subset(&struck), "round {number}: a strike was lost");
+    let published: BTreeSet<String> = kids(&server.get("/.well-known/jwks.json", None).body);
+    assert!(published.is_disjoint(&struck) && published.is_superset(&current), "round {number}: {keys}");
+    for pair in pairs {
+        let expected = if struck.contains(&kid(&pair.access)) { 401 } else { 200 };
+        assert_eq!(server.get("/v1/me", Some(&pair.access)).status, expected, "round {number}");
+        let refreshed = server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
+        assert_eq!(refreshed.status, 200, "round {number}: {}", refreshed.text);
+        let access = refreshed.body["access"].as_str().expect("a token");
+        assert!(current.contains(&kid(access)), "round {number}: {keys}");
+        assert_eq!(server.get("/v1/me", Some(access)).status, 200, "round {number}");
+    }
+}
+
+fn kid(token: &str) -> String {
+    header(token)["kid"].as_str().expect("a kid").to_owned()
+}
+
+fn kids(set: &Value) -> BTreeSet<String> {
+    set["keys"].as_array().expect("keys").iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
+}
+
+fn in_state(keys: &Value, state: &str) -> BTreeSet<String> {
+    let keys = keys["keys"].as_array().expect("keys").iter().filter(|key| key["state"] == state);
+    keys.map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
+}
