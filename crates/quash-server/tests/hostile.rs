@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, Method};
-use quash_core::model::{Entropy, Seeded, draw};
+use quash_core::model::{Entropy, Right, Seeded, draw};
 use quash_server::{DoorSettings, Registration};
 use serde_json::{Value, json};
 
@@ -353,11 +353,14 @@ async fn random_requests_never_meet_a_fault_of_ours() {
     let dice = Dice(Seeded::new(20_260_101));
     let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
+    let rights = [Right::Introspect, Right::Revoke].into_iter().collect();
+    let (_, secret) = world.service.add_client("shop", rights, None).await.expect("a client");
+    let secret = secret.into_text();
     let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
     for round in 0..20 {
         let (pair, spent) = (world.sign_in("dana").await, world.sign_in("noor").await);
         world.refresh(&spent.refresh).await.pair();
-        let tokens = [&pair.access[..], &pair.refresh, &spent.access, &spent.refresh, "a.b.c", "dana", PASSWORD];
+        let tokens = [&pair.access[..], &pair.refresh, &spent.access, &spent.refresh, "a.b.c", "dana", PASSWORD, &secret];
         for _ in 0..100 {
             let call = dice.call(&tokens);
             let answer = world.send(call.clone()).await;
