@@ -130,7 +130,8 @@ impl Service {
             return Err(FeedRefused::SnapshotRequired);
         }
         if cursor.seq() > head {
-            tracing::error!(proven = %cursor.seq(), %head, "a verifier proves that the log was longer than it is: the store has gone back");
+            // The issuer has given out more than its store knows: what was ended there is unknown, so everything ends.
+            self.store_went_back(cursor.seq()).await?;
             return Err(FeedRefused::SnapshotRequired);
         }
         if cursor.seq().epoch() == head.epoch() { Ok(()) } else { Err(FeedRefused::SnapshotRequired) }
