@@ -157,7 +157,8 @@ impl Issuer {
     /// Ends a session, and tells every stream.
     pub(crate) fn end(&self, session: SessionId) {
         self.end_untold(session);
-        let frame = self.frame_from(self.desk().entries.len() - 1);
+        let newest = self.desk().entries.len() - 1;
+        let frame = self.frame_from(newest);
         self.say("entries", &frame);
     }
 
@@ -279,10 +280,17 @@ impl Issuer {
             stream.write_all(&event("entries", &self.frame_from(first))).await?;
         }
         self.desk().streams.push(sender);
-        while let Some(bytes) = said.recv().await {
-            stream.write_all(&bytes).await?;
+        let mut nothing = [0];
+        loop {
+            tokio::select! {
+                bytes = said.recv() => match bytes {
+                    Some(bytes) => stream.write_all(&bytes).await?,
+                    None => return Ok(()),
+                },
+                // A client says nothing more: it has gone.
+                _ = stream.read(&mut nothing) => return Ok(()),
+            }
         }
-        Ok(())
     }
 }
 
