@@ -23,6 +23,16 @@ pub(crate) fn metadata() -> Result<Value> {
     serde_json::from_str(&text).context("what cargo metadata printed isn't JSON")
 }
 
+/// As [`metadata`], without the features that are on by default.
+///
+/// # Errors
+/// As [`metadata`].
+pub(crate) fn bare_metadata() -> Result<Value> {
+    let arguments = ["metadata", "--format-version", "1", "--no-default-features"];
+    let text = program::output(program::cargo(&arguments).current_dir(root()?))?;
+    serde_json::from_str(&text).context("what cargo metadata printed isn't JSON")
+}
+
 /// Where Cargo builds.
 ///
 /// # Errors

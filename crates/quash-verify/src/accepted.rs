@@ -106,10 +106,6 @@ impl Accepted {
                 .any(|(other, found)| other == name && (found == value || found.as_array().is_some_and(|list| list.contains(value)))),
         }
     }
-
-    pub(crate) fn names(&self) -> &ClaimNames {
-        &self.terms.policy.names
-    }
 }
 
 impl fmt::Debug for Accepted {

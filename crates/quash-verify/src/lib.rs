@@ -1,10 +1,44 @@
-//! The guard: decides on a token without asking anybody.
+//! The guard: decides on a token without asking anybody, and knows when it can't vouch for its answer.
 //!
-//! A [`Guard`] holds one immutable value, the set of revocations and the key ring, and checks tokens against it
-//! without I/O, and, for a token it has seen before, without an allocation. A [`Keeper`] is the one place that builds the
-//! next value. Where entries come from is not this crate's business.
+//! A [`Verifier`] is for applications. It is told of every revocation by the issuer, within milliseconds, and holds all
+//! that matter in one immutable value: a check takes one look at it, does no I/O, and allocates nothing for a token that
+//! was seen before. As a [tower layer](Verifier::layer) it guards routes; with the feature `axum`, `Auth` extracts what
+//! the token says.
+//!
+//! ```
+//! use axum::{Router, body::Body, http::Request, routing::get};
+//! use quash_verify::{Auth, test::TestIssuer};
+//! use tower::ServiceExt;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Who { user_id: String, role: String }
+//!
+//! async fn orders(Auth(who): Auth<Who>) -> String {
+//!     format!("{} is {}", who.user_id, who.role)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let issuer = TestIssuer::new(); // in an application: Verifier::builder("https://id.example.org")…start().await?
+//! let app = Router::new().route("/orders", get(orders)).layer(issuer.verifier().layer().require("role", "clerk"));
+//!
+//! let token = issuer.token("dana").claim("role", "clerk").mint();
+//! let request = || Request::get("/orders").header("Authorization", token.bearer()).body(Body::empty()).unwrap();
+//! assert_eq!(app.clone().oneshot(request()).await.unwrap().status(), 200);
+//!
+//! issuer.revoke_session(token.session());
+//! assert_eq!(app.oneshot(request()).await.unwrap().status(), 401);
+//! # }
+//! ```
+//!
+//! A [`Guard`] is for the process that every revocation passes through, and a [`Keeper`] the one place that builds what
+//! it sees.
+//!
+//! Features: `follow` (on by default) brings `Verifier::builder` and with it an HTTP client; `axum` the extractors; `test`
+//! an issuer in memory for an application's tests.
 
 mod guard;
+
+mod verifier;
 
 mod shared;
 
@@ -14,12 +48,44 @@ mod known;
 
 mod accepted;
 
+mod stale;
+
+mod introspection;
+
+mod token_guard;
+
 mod header;
 
 mod layer;
 
+mod verifier_layer;
+
+mod problem;
+
+#[cfg(feature = "axum")]
+mod extract;
+
+#[cfg(feature = "follow")]
+mod clock;
+
+#[cfg(feature = "follow")]
+mod follow;
+
+#[cfg(feature = "test")]
+pub mod test;
+
 pub use accepted::{Accepted, Claims, TextOrNumber};
+#[cfg(feature = "follow")]
+pub use clock::SystemClock;
+#[cfg(feature = "axum")]
+pub use extract::{Auth, AuthRejection, OptionalAuth};
+#[cfg(feature = "follow")]
+pub use follow::{Fault, StartError, VerifierBuilder};
 pub use guard::{Denied, Guard, GuardSetup, Looked, MoreKeys};
 pub use header::{HeaderFault, SchemeCase, TokenHeader};
 pub use keeper::{Keeper, guard};
 pub use layer::{Barred, GuardLayer, Guarded};
+pub use stale::WhenStale;
+pub use token_guard::TokenGuard;
+pub use verifier::{Verifier, VerifierMetrics, VerifierState};
+pub use verifier_layer::{Verified, VerifierLayer};

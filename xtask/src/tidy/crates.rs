@@ -66,7 +66,10 @@ const BANNED_IN_THE_LAW: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "trac
 /// What no tree of ours may hold.
 const BANNED_EVERYWHERE: &[&str] = &["ring", "rsa", "openssl-sys", "native-tls", "jsonwebtoken", "djangohashers"];
 
-/// How many crates quash-verify's tree may hold, over all platforms, itself included.
+/// The guard, which others add to their applications.
+const GUARD: &str = "quash-verify";
+
+/// How many crates its tree may hold without the features that are on by default, over all platforms, itself included.
 const GUARD_TREE: usize = 90;
 
 /// The crates that the product is built from.
@@ -131,12 +134,19 @@ impl Graph {
                 findings.extend(foreign.map(|direct| LAW.found(&own.manifest, 1, format!("{name} -> {direct}"))));
                 findings.extend(self.banned(own, BANNED_IN_THE_LAW, &LAW));
             }
-            let size = self.tree(own).len();
-            if name == "quash-verify" && size > GUARD_TREE {
-                findings.push(SMALL.found(&own.manifest, 1, format!("{size} crates, {GUARD_TREE} at most")));
-            }
         }
         findings
+    }
+
+    /// Whether the guard's tree is within its budget, where this was read without the features that are on by default.
+    pub(crate) fn guard_findings(&self) -> Option<Finding> {
+        let (own, size) = (self.own.get(GUARD)?, self.guard_size());
+        (size > GUARD_TREE).then(|| SMALL.found(&own.manifest, 1, format!("{size} crates, {GUARD_TREE} at most")))
+    }
+
+    /// How many crates the guard is built from.
+    pub(crate) fn guard_size(&self) -> usize {
+        self.own.get(GUARD).map_or(0, |own| self.tree(own).len())
     }
 
     /// How many crates each of ours is built from, for the reader.
@@ -237,7 +247,12 @@ mod tests {
             })).collect::<Vec<_>>()},
         });
         let graph = Graph::read(&metadata, Path::new("/r")).unwrap();
-        graph.findings().iter().map(|finding| format!("{} {}: {}", finding.path, finding.rule.name, finding.found)).collect()
+        graph
+            .findings()
+            .iter()
+            .chain(&graph.guard_findings())
+            .map(|finding| format!("{} {}: {}", finding.path, finding.rule.name, finding.found))
+            .collect()
     }
 
     #[test]

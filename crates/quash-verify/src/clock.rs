@@ -1,0 +1,54 @@
+//! Where an application gets its time from. Nothing else in this crate reads a clock.
+
+use std::time::Duration;
+
+use quash_core::model::{Clock, Timestamp};
+
+/// The clocks of the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
+        let now = std::time::SystemTime::now();
+        let millis = match now.duration_since(std::time::UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis),
+        };
+        Timestamp::from_millis(millis)
+    }
+
+    fn uptime(&self) -> Duration {
+        uptime()
+    }
+}
+
+/// Suspended time counts (`CLOCK_BOOTTIME`): what was true before the lid was closed needn't be true after.
+#[cfg(target_os = "linux")]
+fn uptime() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (secs, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(secs.unwrap_or(0), nanos.unwrap_or(0))
+}
+
+/// Where the system has no clock that counts suspended time, the one that doesn't must do.
+#[cfg(not(target_os = "linux"))]
+fn uptime() -> Duration {
+    static STARTED: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
+    let now = std::time::Instant::now();
+    now.saturating_duration_since(*STARTED.get_or_init(|| now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clocks_run() {
+        assert!(SystemClock.now() > Timestamp::from_secs(1_700_000_000), "after 2023");
+        let before = SystemClock.uptime();
+        assert!(SystemClock.uptime() >= before);
+    }
+}

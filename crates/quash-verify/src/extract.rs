@@ -1,0 +1,93 @@
+//! Extractors for axum: what the token of a request says, in an application's own type.
+
+use std::fmt;
+
+use axum_core::body::Body;
+use axum_core::extract::FromRequestParts;
+use axum_core::response::{IntoResponse, Response};
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+
+use crate::accepted::Claims;
+use crate::header::{HeaderFault, TokenHeader};
+use crate::layer::Barred;
+use crate::problem::Problem;
+use crate::token_guard::TokenGuard;
+use crate::verifier_layer::Asked;
+
+/// What the token of a request says. The route must be under a [`VerifierLayer`](crate::VerifierLayer).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Auth<C = Claims>(pub C);
+
+/// What the token of a request says, or that it brings none. The route must be under a layer that is
+/// [optional](crate::VerifierLayer::optional); a token that isn't good is refused there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OptionalAuth<C = Claims>(pub Option<C>);
+
+/// What a request is answered whose token can't be had in the form that was asked for.
+pub struct AuthRejection(http::Response<Vec<u8>>);
+
+impl<S: Sync, C: DeserializeOwned> FromRequestParts<S> for Auth<C> {
+    type Rejection = AuthRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, AuthRejection> {
+        match claims(parts)? {
+            Some(claims) => Ok(Self(claims)),
+            None => Err(rejection(Problem::Barred(Barred::Header(HeaderFault::Missing)), parts)),
+        }
+    }
+}
+
+impl<S: Sync, C: DeserializeOwned> FromRequestParts<S> for OptionalAuth<C> {
+    type Rejection = AuthRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, AuthRejection> {
+        claims(parts).map(Self)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for TokenGuard {
+    type Rejection = AuthRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, AuthRejection> {
+        guarded(parts)?;
+        let missing = || rejection(Problem::Barred(Barred::Header(HeaderFault::Missing)), parts);
+        parts.extensions.get::<Self>().cloned().ok_or_else(missing)
+    }
+}
+
+fn claims<C: DeserializeOwned>(parts: &Parts) -> Result<Option<C>, AuthRejection> {
+    guarded(parts)?;
+    let Some(guard) = parts.extensions.get::<TokenGuard>() else { return Ok(None) };
+    let claims = guard.accepted().claims();
+    // What a claim says may be somebody's: only where it doesn't fit is told.
+    claims.map(Some).map_err(|error| {
+        tracing::debug!(column = error.column(), "a token was let in that does not say what the route asks for");
+        rejection(Problem::ClaimMissing, parts)
+    })
+}
+
+fn guarded(parts: &Parts) -> Result<(), AuthRejection> {
+    if parts.extensions.get::<Asked>().is_some() {
+        return Ok(());
+    }
+    tracing::error!(path = parts.uri.path(), "a route asks for a token, and no layer of a verifier guards it");
+    Err(rejection(Problem::NoLayer, parts))
+}
+
+fn rejection(problem: Problem, parts: &Parts) -> AuthRejection {
+    let asked = parts.extensions.get::<Asked>();
+    AuthRejection(asked.map_or_else(|| problem.answer(&TokenHeader::default()), |Asked(header)| problem.answer(header)))
+}
+
+impl IntoResponse for AuthRejection {
+    fn into_response(self) -> Response {
+        self.0.map(Body::from)
+    }
+}
+
+impl fmt::Debug for AuthRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AuthRejection").field(&self.0.status()).finish()
+    }
+}

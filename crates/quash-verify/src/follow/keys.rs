@@ -1,0 +1,80 @@
+//! The keys that an issuer publishes: read at the start, every ten minutes, and when a token names one that isn't known.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quash_core::model::Clock;
+use quash_core::token::{Family, KeySet};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use super::fault::Fault;
+use super::http::Http;
+use super::keeping::Message;
+use crate::guard::{Looked, MoreKeys};
+
+/// The way to an issuer's keys.
+pub(crate) struct Keys {
+    http: Arc<Http>,
+    clock: Arc<dyn Clock>,
+    keeping: mpsc::Sender<Message>,
+    last: Mutex<Option<(Duration, Result<(), Fault>)>>,
+}
+
+/// How often they are read where nobody misses one. A key is published ten minutes before it signs.
+const EVERY: Duration = Duration::from_secs(600);
+/// Whoever sends tokens with made-up kids can't have them read more often than this.
+const AT_MOST_EVERY: Duration = Duration::from_secs(1);
+/// From the question to the end of the answer.
+const WITHIN: Duration = Duration::from_secs(5);
+
+impl Keys {
+    pub(crate) fn new(http: Arc<Http>, clock: Arc<dyn Clock>, keeping: mpsc::Sender<Message>) -> Self {
+        Self { http, clock, keeping, last: Mutex::default() }
+    }
+
+    /// Reads them now and then for as long as the process runs.
+    pub(crate) async fn follow(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            // What was published before holds on.
+            let _ = self.read().await;
+        }
+    }
+
+    /// Reads them, unless that was done just now. Who comes meanwhile waits for the same answer.
+    pub(crate) async fn read(&self) -> Result<(), Fault> {
+        let mut last = self.last.lock().await;
+        let now = self.clock.uptime();
+        if let Some((_, outcome)) = last.filter(|(at, _)| now.saturating_sub(*at) < AT_MOST_EVERY) {
+            return outcome;
+        }
+        let outcome = tokio::time::timeout(WITHIN, self.read_now()).await.unwrap_or(Err(Fault::Silent));
+        if let Err(fault) = outcome {
+            tracing::warn!(%fault, "the issuer's keys could not be read; those that were known go on");
+        }
+        *last = Some((now, outcome));
+        outcome
+    }
+
+    async fn read_now(&self) -> Result<(), Fault> {
+        let set = KeySet::parse(&self.http.keys().await?).map_err(|_| Fault::Unreadable)?;
+        for (place, fault) in &set.skipped {
+            tracing::warn!(place, %fault, "a key of the issuer's is not used");
+        }
+        // A secret that everybody can read is none.
+        let keys = set.keys.into_iter().map(|key| key.key).filter(|key| key.algorithm().family() != Family::Hmac).collect();
+        let (taken, saw) = oneshot::channel();
+        if self.keeping.send(Message::Keys(keys, taken)).await.is_ok() {
+            let _ = saw.await;
+        }
+        Ok(())
+    }
+}
+
+impl MoreKeys for Keys {
+    fn look(&self) -> Pin<Box<dyn Future<Output = Looked> + Send + '_>> {
+        Box::pin(async { if self.read().await.is_ok() { Looked::Done } else { Looked::Away } })
+    }
+}

@@ -1,0 +1,126 @@
+//! Server-sent events, as far as the feed uses them (WHATWG HTML 9.2.6): bytes in, events out, however the bytes are cut.
+//! What an event means is not told here.
+
+/// An event.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) data: Vec<u8>,
+}
+
+/// An event, or a line in one, is longer than any may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct TooLong;
+
+/// Reads events from bytes.
+#[derive(Default)]
+pub(crate) struct Parser {
+    line: Vec<u8>,
+    event: Event,
+    has_data: bool,
+    /// The last byte was a CR: an LF right after it ends no line of its own.
+    after_cr: bool,
+    begun: bool,
+}
+
+/// What an event may hold, and with it a frame.
+pub(crate) const EVENT_BYTES: usize = 1024 * 1024;
+
+impl Parser {
+    /// Takes the next bytes, and hands each event that they complete to `take`.
+    pub(crate) fn push(&mut self, bytes: &[u8], mut take: impl FnMut(Event)) -> Result<(), TooLong> {
+        for &byte in bytes {
+            let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
+            match byte {
+                b'\n' if after_cr => {}
+                b'\n' | b'\r' => {
+                    if let Some(event) = self.end_line()? {
+                        take(event);
+                    }
+                }
+                _ if self.line.len() >= EVENT_BYTES => return Err(TooLong),
+                _ => self.line.push(byte),
+            }
+        }
+        Ok(())
+    }
+
+    /// The event that a blank line has completed.
+    fn end_line(&mut self) -> Result<Option<Event>, TooLong> {
+        let line = std::mem::take(&mut self.line);
+        let begun = std::mem::replace(&mut self.begun, true);
+        let line = line.strip_prefix("\u{feff}".as_bytes()).filter(|_| !begun).unwrap_or(&line);
+        if line.is_empty() {
+            let event = std::mem::take(&mut self.event);
+            return Ok(std::mem::take(&mut self.has_data).then_some(event));
+        }
+        let colon = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
+        let (field, value) = (&line[..colon], line.get(colon + 1..).unwrap_or_default());
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        match field {
+            b"event" => self.event.name = String::from_utf8_lossy(value).into_owned(),
+            b"data" => {
+                if std::mem::replace(&mut self.has_data, true) {
+                    self.event.data.push(b'\n');
+                }
+                if self.event.data.len() + value.len() > EVENT_BYTES {
+                    return Err(TooLong);
+                }
+                self.event.data.extend_from_slice(value);
+            }
+            // Comments keep a connection alive; ids and delays aren't used.
+            _ => {}
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(name: &str, data: &str) -> Event {
+        Event { name: name.into(), data: data.into() }
+    }
+
+    fn read(pieces: &[&[u8]]) -> Vec<Event> {
+        let (mut parser, mut events) = (Parser::default(), Vec::new());
+        for piece in pieces {
+            parser.push(piece, |event| events.push(event)).expect("short enough");
+        }
+        events
+    }
+
+    #[test]
+    fn it_does_not_matter_where_the_bytes_are_cut_nor_how_lines_end() {
+        let expected = [event("policy", "{\"a\":1}"), event("", "one\ntwo"), event("entries", "")];
+        let text = "\u{feff}: hello\nevent: policy\ndata: {\"a\":1}\nid: 7\nretry: 9\n\n:\n\ndata: one\ndata:two\n\nevent:entries\ndata\n\nevent: wanted\n";
+        for text in [text.to_owned(), text.replace('\n', "\r\n"), text.replace('\n', "\r")] {
+            for first in 0..text.len() {
+                for second in first..text.len().min(first + 8) {
+                    let bytes = text.as_bytes();
+                    assert_eq!(read(&[&bytes[..first], &bytes[first..second], &bytes[second..]]), expected, "cut at {first} and {second}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_without_data_is_none_and_takes_its_name_with_it() {
+        assert_eq!(read(&[b"event: resync\n\ndata: x\n\n"]), [event("", "x")]);
+        assert_eq!(read(&[b"nothing\n\n:data: x\n\n"]), []);
+    }
+
+    #[test]
+    fn events_and_lines_are_limited_one_past_the_edge() {
+        let line = |length: usize| format!("data:{}\n\n", "x".repeat(length));
+        let push = |text: &str| Parser::default().push(text.as_bytes(), |_| {});
+        assert_eq!(push(&line(EVENT_BYTES - 5)), Ok(()));
+        assert_eq!(push(&line(EVENT_BYTES - 4)), Err(TooLong));
+        let half = "x".repeat(EVENT_BYTES / 2);
+        let (rest, more) = (&half[1..], &half);
+        assert_eq!(push(&format!("data:{half}\ndata:{rest}\n\n")), Ok(()));
+        assert_eq!(push(&format!("data:{half}\ndata:{more}\n\n")), Err(TooLong));
+        assert_eq!(push(&"x".repeat(EVENT_BYTES + 1)), Err(TooLong), "a line that doesn't end");
+    }
+}

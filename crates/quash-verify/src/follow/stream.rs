@@ -1,0 +1,201 @@
+//! The task that brings entries: a snapshot first, then the stream, and a snapshot again where something is missing. It
+//! delivers; what that proves is the business of leases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quash_core::model::Seq;
+use quash_core::watch::frame::Wanted;
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot};
+
+use super::backoff::Backoff;
+use super::fault::{Fault, StartError};
+use super::http::Http;
+use super::keeping::{Message, Signals, Started, Taken, Untaken};
+use super::keys::Keys;
+use super::sse::{Event, Parser};
+use crate::shared::Shared;
+
+pub(crate) struct Streaming {
+    pub(crate) http: Arc<Http>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) keeping: mpsc::Sender<Message>,
+    pub(crate) backoff: Backoff,
+}
+
+/// Why a connection is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+enum Over {
+    /// The issuer is away, or asks for a snapshot.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    /// What came from it isn't taken.
+    #[error("{0}")]
+    Untaken(#[from] Untaken),
+    /// It wants this verifier to take a snapshot, or a lease has shown that it must.
+    #[error("a snapshot is needed")]
+    Resync,
+    /// An entry that exists hasn't come: the connection may be dead without anybody knowing.
+    #[error("an entry that exists has not come")]
+    Overdue,
+}
+
+/// An entry that exists is on its way for as long as this.
+const UNDER_WAY: Duration = Duration::from_millis(10);
+/// A connection isn't given up more often than this because of entries that haven't come.
+const OVERDUE_EVERY: Duration = Duration::from_secs(1);
+/// A connection that has lasted this long was a good one.
+const GOOD: Duration = Duration::from_secs(5);
+
+impl Streaming {
+    /// Brings entries for as long as the process runs.
+    pub(crate) async fn run(mut self) {
+        let (mut turn, mut is_complete) = (0, false);
+        loop {
+            let began = self.shared.clock.uptime();
+            let over = self.follow(turn, &mut is_complete).await;
+            is_complete &= !over.asks_for_a_snapshot();
+            self.report(over);
+            if over == Over::Overdue {
+                continue;
+            }
+            if self.shared.clock.uptime().saturating_sub(began) >= GOOD {
+                self.backoff.reset();
+            }
+            turn += 1;
+            tokio::time::sleep(self.backoff.next()).await;
+        }
+    }
+
+    /// Follows on one connection until it is over.
+    async fn follow(&self, turn: usize, is_complete: &mut bool) -> Over {
+        if !*is_complete {
+            match self.begin_anew(turn).await {
+                Ok(()) => *is_complete = true,
+                Err(over) => return over,
+            }
+        }
+        match self.read(turn).await {
+            Ok(never) => match never {},
+            Err(over) => over,
+        }
+    }
+
+    async fn begin_anew(&self, turn: usize) -> Result<(), Over> {
+        self.keys.read().await?;
+        let snapshot = Box::new(self.http.snapshot(turn).await?);
+        self.hand_over(|taken| Message::Snapshot(snapshot, taken)).await?;
+        self.signals.lease.notify_one();
+        tracing::info!(entries = self.shared.state.load().revoked.len(), "a snapshot of the issuer's log was taken");
+        Ok(())
+    }
+
+    async fn read(&self, turn: usize) -> Result<std::convert::Infallible, Over> {
+        let place = self.signals.place.borrow().clone().ok_or(Over::Resync)?;
+        let mut stream = self.http.stream(turn, &place).await?;
+        let connected_at = self.shared.clock.uptime();
+        let mut parser = Parser::default();
+        loop {
+            let bytes = tokio::select! {
+                bytes = stream.next() => bytes?,
+                () = self.signals.snapshot.notified() => return Err(Over::Resync),
+                () = self.shared.poked.notified() => {
+                    self.wait_for_overdue(&mut stream, &mut parser, connected_at).await?;
+                    continue;
+                }
+            };
+            self.take_bytes(&mut parser, bytes.as_ref()).await?;
+        }
+    }
+
+    /// Somebody waits for an entry that exists: either it comes in a moment, or the connection is given up.
+    async fn wait_for_overdue(&self, stream: &mut super::http::Stream, parser: &mut Parser, connected_at: Duration) -> Result<(), Over> {
+        let is_missing = || *self.shared.proven.borrow() > *self.shared.cursor.borrow();
+        let mut time_is_up = std::pin::pin!(tokio::time::sleep(UNDER_WAY));
+        while is_missing() {
+            tokio::select! {
+                bytes = stream.next() => self.take_bytes(parser, bytes?.as_ref()).await?,
+                () = &mut time_is_up => {
+                    let is_new = self.shared.clock.uptime().saturating_sub(connected_at) < OVERDUE_EVERY;
+                    return if is_new { Ok(()) } else { Err(Over::Overdue) };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_bytes(&self, parser: &mut Parser, bytes: &[u8]) -> Result<(), Over> {
+        let mut events = Vec::new();
+        parser.push(bytes, |event| events.push(event)).map_err(|_| Fault::TooLong)?;
+        for event in events {
+            self.take(&event).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&self, event: &Event) -> Result<(), Over> {
+        match event.name.as_str() {
+            "policy" => {
+                let policy = Box::new(read(event)?);
+                self.hand_over(|taken| Message::Policy(policy, taken)).await?;
+                // The connection stands: what was missed meanwhile comes next, and a lease proves it.
+                self.signals.lease.notify_one();
+            }
+            "entries" => {
+                let frame = read(event)?;
+                self.hand_over(|taken| Message::Frame(frame, taken)).await?;
+            }
+            "wanted" => {
+                let Wanted { seq } = read(event)?;
+                // The keeping task ends with the process.
+                let _ = self.keeping.send(Message::Wanted(Seq::from_u64(seq))).await;
+            }
+            "resync" => return Err(Over::Resync),
+            name => tracing::debug!(name, "the issuer sends an event that this program does not know"),
+        }
+        Ok(())
+    }
+
+    async fn hand_over(&self, message: impl FnOnce(Taken) -> Message) -> Result<(), Over> {
+        let (taken, outcome) = oneshot::channel();
+        let sent = self.keeping.send(message(taken)).await;
+        match (sent, outcome.await) {
+            (Ok(()), Ok(outcome)) => Ok(outcome?),
+            // The keeping task has ended, and so does this one.
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn report(&self, over: Over) {
+        tracing::warn!(%over, "the connection to the issuer is given up, and another is made");
+        self.signals.started.send_if_modified(|started| {
+            let Started::NotYet(before) = *started else { return false };
+            *started = over.start_error(before);
+            true
+        });
+    }
+}
+
+impl Over {
+    fn asks_for_a_snapshot(self) -> bool {
+        matches!(self, Self::Untaken(_) | Self::Resync | Self::Fault(Fault::SnapshotRequired | Fault::Unreadable | Fault::TooLong))
+    }
+
+    /// What this means for a verifier that has never known anything.
+    fn start_error(self, before: Option<StartError>) -> Started {
+        match self {
+            Self::Fault(Fault::Status(401 | 403)) => Started::Never(StartError::CredentialRefused),
+            Self::Fault(fault) => Started::NotYet(Some(StartError::Away(fault))),
+            Self::Untaken(Untaken::NotUnderstood(fault)) => Started::Never(StartError::NotUnderstood(fault)),
+            Self::Untaken(Untaken::Secret(error)) => Started::Never(error),
+            Self::Untaken(Untaken::Astray(_) | Untaken::OtherEnd) | Self::Resync | Self::Overdue => Started::NotYet(before),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(event: &Event) -> Result<T, Fault> {
+    serde_json::from_slice(&event.data).map_err(|_| Fault::Unreadable)
+}

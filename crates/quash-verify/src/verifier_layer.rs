@@ -1,0 +1,151 @@
+//! The verifier as a tower layer: a request passes with a [`TokenGuard`] in its extensions, or is answered here.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use serde_json::Value;
+
+use crate::header::{HeaderFault, TokenHeader};
+use crate::layer::Barred;
+use crate::problem::Problem;
+use crate::stale::WhenStale;
+use crate::token_guard::TokenGuard;
+use crate::verifier::Verifier;
+
+/// Guards services. It works with every body that can be made from bytes, axum's among them.
+#[derive(Clone)]
+pub struct VerifierLayer {
+    verifier: Verifier,
+    header: Arc<TokenHeader>,
+    when_stale: WhenStale,
+    required: Arc<[(String, Value)]>,
+    without_token: WithoutToken,
+}
+
+/// What becomes of a request without a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum WithoutToken {
+    Barred,
+    Passes,
+}
+
+/// A guarded service.
+#[derive(Clone)]
+pub struct Verified<S> {
+    inner: S,
+    layer: VerifierLayer,
+}
+
+/// What a layer leaves in the extensions of a request, whether it brings a token or not: how to ask for one.
+#[derive(Clone)]
+pub(crate) struct Asked(
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors read it"))] pub(crate) Arc<TokenHeader>,
+);
+
+impl Verifier {
+    /// A layer that lets in only requests with a live token in `Authorization: Bearer`.
+    pub fn layer(&self) -> VerifierLayer {
+        VerifierLayer {
+            verifier: self.clone(),
+            header: Arc::default(),
+            when_stale: self.inner.when_stale,
+            required: Arc::default(),
+            without_token: WithoutToken::Barred,
+        }
+    }
+}
+
+impl VerifierLayer {
+    /// Goes on in another way while the verifier can't vouch for its answers.
+    #[must_use]
+    pub fn when_stale(self, when_stale: WhenStale) -> Self {
+        self.verifier.goes_on_with(when_stale);
+        Self { when_stale, ..self }
+    }
+
+    /// Lets in only tokens in which a claim has this value, or is a list in which it stands; else the answer is 403. May be
+    /// called again for another claim: all are asked for.
+    #[must_use]
+    pub fn require(self, claim: impl Into<String>, value: impl Into<Value>) -> Self {
+        let required = self.required.iter().cloned().chain([(claim.into(), value.into())]).collect();
+        Self { required, ..self }
+    }
+
+    /// Lets requests without a token pass, too. One that isn't good is refused all the same.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self { without_token: WithoutToken::Passes, ..self }
+    }
+
+    /// Takes tokens from elsewhere.
+    #[must_use]
+    pub fn header(self, header: TokenHeader) -> Self {
+        Self { header: Arc::new(header), ..self }
+    }
+
+    /// The guard of a request's token; `None`: it brings none, and needs none.
+    async fn check(&self, token: Result<&str, HeaderFault>) -> Result<Option<TokenGuard>, Problem> {
+        let token = match token {
+            Ok(token) => token,
+            Err(HeaderFault::Missing) if self.without_token == WithoutToken::Passes => return Ok(None),
+            Err(fault) => return Err(Problem::Barred(Barred::Header(fault))),
+        };
+        let checked = self.verifier.check_when_stale(token, self.when_stale).await;
+        let accepted = checked.map_err(|denied| Problem::Barred(Barred::Token(denied)))?;
+        if self.required.iter().all(|(claim, value)| accepted.says(claim, value)) {
+            Ok(Some(TokenGuard::new(accepted, token, self.verifier.clone(), self.when_stale)))
+        } else {
+            Err(Problem::ClaimMissing)
+        }
+    }
+}
+
+impl<S> tower_layer::Layer<S> for VerifierLayer {
+    type Service = Verified<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Verified { inner, layer: self.clone() }
+    }
+}
+
+impl<S, In, Out> tower_service::Service<Request<In>> for Verified<S>
+where
+    S: tower_service::Service<Request<In>, Response = Response<Out>> + Clone + Send + 'static,
+    S::Future: Send,
+    In: Send + 'static,
+    Out: From<Vec<u8>> + 'static,
+{
+    type Response = Response<Out>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<In>) -> Self::Future {
+        let layer = self.layer.clone();
+        // The service that was polled ready is the one that must be called; its clone takes its place.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            // The request itself isn't held while it is waited for: its body needn't be shared between threads.
+            let token = layer.header.token(request.headers()).map(|token| zeroize::Zeroizing::new(token.to_owned()));
+            match layer.check(token.as_ref().map(|token| token.as_str()).map_err(|fault| *fault)).await {
+                Ok(guard) => {
+                    request.extensions_mut().insert(Asked(Arc::clone(&layer.header)));
+                    // What was let in elsewhere isn't let in here.
+                    request.extensions_mut().remove::<TokenGuard>();
+                    if let Some(guard) = guard {
+                        request.extensions_mut().insert(guard);
+                    }
+                    inner.call(request).await
+                }
+                Err(problem) => Ok(problem.answer(&layer.header).map(Out::from)),
+            }
+        })
+    }
+}

@@ -1,0 +1,322 @@
+//! An issuer on a real socket that does what a test wants, and a clock that a test moves.
+
+pub(crate) mod wait;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use quash_core::model::{
+    Actor, Chain, Clock, CustomClaims, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, Seeded, Seq, SessionId, Timestamp, TokenPolicy,
+};
+use quash_core::token::{Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, VerifyingKey, mint};
+use quash_core::watch::feed;
+use quash_core::watch::frame::{CursorKey, FeedPolicy, Frame, FrameEntry, LeaseGrant, Snapshot, Wanted};
+use quash_verify::{Verifier, VerifierBuilder};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+/// How long the issuer's leases hold.
+pub(crate) const TERM: Duration = Duration::from_secs(10);
+
+/// An issuer that does what a test wants.
+#[derive(Clone)]
+pub(crate) struct Issuer {
+    desk: Arc<Mutex<Desk>>,
+    pub(crate) address: String,
+    pub(crate) clock: Arc<TestClock>,
+}
+
+pub(crate) struct Desk {
+    entries: Vec<Entry>,
+    seq: Seq,
+    chain: Chain,
+    streams: Vec<mpsc::UnboundedSender<Vec<u8>>>,
+    /// What each path is answered instead, if anything.
+    instead: HashMap<&'static str, Instead>,
+    /// How often each path was asked for, and the last target.
+    asked: HashMap<String, (usize, String)>,
+    pub(crate) keys: Vec<SigningKey>,
+    /// Whose tokens introspection calls active.
+    pub(crate) introspected: &'static str,
+    entropy: Seeded,
+}
+
+/// What a path is answered instead.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Instead {
+    /// Nothing: the connection stands.
+    Nothing,
+    /// A status.
+    Status(u16),
+    /// A status, once.
+    StatusOnce(u16),
+    /// A stream on which nothing arrives.
+    DeafStream,
+}
+
+/// A clock that begins with the machine's start of time, and that a test moves.
+#[derive(Default)]
+pub(crate) struct TestClock(AtomicU64);
+
+impl TestClock {
+    pub(crate) fn go_on(&self, span: Duration) {
+        self.0.fetch_add(u64::try_from(span.as_millis()).expect("short"), Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(1_800_000_000) + self.uptime()
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl Issuer {
+    pub(crate) async fn open() -> Self {
+        Self::with_key(SigningKey::new(Algorithm::EdDsa, &[7; 32], None).expect("a key")).await
+    }
+
+    pub(crate) async fn with_key(key: SigningKey) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let desk = Desk {
+            entries: Vec::new(),
+            seq: Seq::start_of(1),
+            chain: feed::EMPTY,
+            streams: Vec::new(),
+            instead: HashMap::new(),
+            asked: HashMap::new(),
+            keys: vec![key],
+            introspected: "true",
+            entropy: Seeded::new(1),
+        };
+        let issuer = Self { desk: Arc::new(Mutex::new(desk)), address, clock: Arc::default() };
+        let serving = issuer.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let issuer = serving.clone();
+                // A client that goes away is none of a test's business.
+                tokio::spawn(async move { drop(issuer.serve(stream).await) });
+            }
+        });
+        issuer
+    }
+
+    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().expect("a desk")
+    }
+
+    pub(crate) fn builder(&self) -> VerifierBuilder {
+        Verifier::builder(&*self.address).credential("qv_test").clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
+    }
+
+    pub(crate) fn answer_instead(&self, path: &'static str, instead: Option<Instead>) {
+        match instead {
+            Some(instead) => self.desk().instead.insert(path, instead),
+            None => self.desk().instead.remove(path),
+        };
+    }
+
+    /// How often a path was asked for.
+    pub(crate) fn asked(&self, path: &str) -> usize {
+        self.desk().asked.get(path).map_or(0, |(times, _)| *times)
+    }
+
+    /// The last target of a path.
+    pub(crate) fn last_target(&self, path: &str) -> String {
+        self.desk().asked.get(path).map(|(_, target)| target.clone()).unwrap_or_default()
+    }
+
+    /// How many streams are open.
+    pub(crate) fn streams(&self) -> usize {
+        let mut desk = self.desk();
+        desk.streams.retain(|stream| !stream.is_closed());
+        desk.streams.len()
+    }
+
+    /// A token in a session of its own.
+    pub(crate) fn token(&self) -> (String, SessionId) {
+        let desk = self.desk();
+        let session = SessionId::new(self.clock.now(), &desk.entropy);
+        let bearer = Bearer { user_id: "dana".into(), password_mark: None, claims: CustomClaims::default() };
+        let grant = Grant { session, bearer, rsq: desk.seq, ends_at: None, tokens: Tokens::Access };
+        let key = desk.keys.last().expect("a key");
+        let minting = Minting { policy: &TokenPolicy::default(), key, secret: &RefreshKey::new(&[0; 32]) };
+        match mint(&grant, minting, self.clock.now(), &desk.entropy) {
+            Ok(Issued::Access { access }) => (access, session),
+            other => panic!("an access token: {other:?}"),
+        }
+    }
+
+    /// Ends a session, and tells every stream.
+    pub(crate) fn end(&self, session: SessionId) {
+        self.end_untold(session);
+        let newest = self.desk().entries.len() - 1;
+        let frame = self.frame_from(newest);
+        self.say("entries", &frame);
+    }
+
+    /// Ends a session, and tells nobody.
+    pub(crate) fn end_untold(&self, session: SessionId) {
+        let mut desk = self.desk();
+        let scope = Scope::Session(session);
+        let (seq, kind, key) = (desk.seq.next(), scope.kind(), hasher().key(&scope));
+        let (reason, at, actor) = (Reason::Revoked, self.clock.now(), Actor::Operator);
+        let chain = feed::chain(&desk.chain, seq, &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() }, None);
+        desk.entries.push(Entry { seq, kind, key, drop_after: None, reason, at, actor, chain });
+        (desk.seq, desk.chain) = (seq, chain);
+    }
+
+    /// Forgets the newest entry, as a store does that was restored from a copy.
+    pub(crate) fn go_back(&self) {
+        let mut desk = self.desk();
+        desk.entries.pop();
+        let end = desk.entries.last().map_or((Seq::start_of(1), feed::EMPTY), |entry| (entry.seq, entry.chain));
+        (desk.seq, desk.chain) = end;
+    }
+
+    /// The entries from a place on.
+    pub(crate) fn frame_from(&self, first: usize) -> String {
+        let desk = self.desk();
+        let frame = Frame { cursor: cursors().cursor(desk.seq), entries: desk.entries[first..].iter().map(FrameEntry::from).collect() };
+        serde_json::to_string(&frame).expect("text")
+    }
+
+    /// Says something on every stream.
+    pub(crate) fn say(&self, name: &str, data: &str) {
+        let mut desk = self.desk();
+        desk.streams.retain(|stream| stream.send(event(name, data)).is_ok());
+    }
+
+    /// Somebody waits for the newest entry.
+    pub(crate) fn want(&self) {
+        let wanted = Wanted { seq: self.desk().seq.as_u64() };
+        self.say("wanted", &serde_json::to_string(&wanted).expect("text"));
+    }
+
+    /// Cuts every stream.
+    pub(crate) fn cut(&self) {
+        self.desk().streams.clear();
+    }
+
+    fn policy(&self) -> FeedPolicy {
+        let desk = self.desk();
+        FeedPolicy::of(&TokenPolicy::default(), [1; 16], TERM, desk.keys.iter().map(SigningKey::verifying))
+    }
+
+    async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut request = Vec::new();
+        while !is_whole(&request) {
+            if stream.read_buf(&mut request).await? == 0 {
+                return Ok(());
+            }
+        }
+        let request = String::from_utf8_lossy(&request).into_owned();
+        let target = request.split(' ').nth(1).unwrap_or_default();
+        let path = target.split('?').next().unwrap_or_default();
+        let instead = {
+            let mut desk = self.desk();
+            let asked = desk.asked.entry(path.to_owned()).or_default();
+            *asked = (asked.0 + 1, target.to_owned());
+            let instead = desk.instead.get(path).copied();
+            if matches!(instead, Some(Instead::StatusOnce(_))) {
+                desk.instead.remove(path);
+            }
+            instead
+        };
+        let is_public = path == "/.well-known/jwks.json";
+        match instead {
+            Some(Instead::Nothing) => std::future::pending().await,
+            Some(Instead::Status(status) | Instead::StatusOnce(status)) => return whole(stream, status, "{}").await,
+            Some(Instead::DeafStream) => {
+                stream.write_all(STREAM_HEAD).await?;
+                stream.write_all(&event("policy", &serde_json::to_string(&self.policy())?)).await?;
+                std::future::pending().await
+            }
+            None if !is_public && !request.to_lowercase().contains("authorization: bearer qv_test\r\n") => {
+                return whole(stream, 401, "{}").await;
+            }
+            None => {}
+        }
+        match path {
+            "/v1/feed" => self.stream(stream, target).await,
+            _ => {
+                let (status, body) = self.answer(path)?;
+                whole(stream, status, &body).await
+            }
+        }
+    }
+
+    fn answer(&self, path: &str) -> std::io::Result<(u16, String)> {
+        let policy = self.policy();
+        let desk = self.desk();
+        let cursor = cursors().cursor(desk.seq);
+        Ok(match path {
+            "/v1/feed/snapshot" => (200, serde_json::to_string(&Snapshot::new(policy, cursor, &desk.chain, &desk.entries))?),
+            "/v1/feed/lease" => (200, serde_json::to_string(&LeaseGrant::new(cursor, &desk.chain, TERM, self.clock.now()))?),
+            "/.well-known/jwks.json" => {
+                let keys: Vec<VerifyingKey> = desk.keys.iter().map(|key| key.verifying().clone()).collect();
+                (200, serde_json::to_string(&KeyRing::new(0, keys).jwks())?)
+            }
+            "/oauth2/introspect" => (200, format!("{{\"active\":{}}}", desk.introspected)),
+            _ => (404, "{}".into()),
+        })
+    }
+
+    async fn stream(&self, mut stream: TcpStream, target: &str) -> std::io::Result<()> {
+        let after = target.split("after=").nth(1).and_then(|cursor| cursor.split('.').next()?.parse().ok()).unwrap_or(0);
+        let (sender, mut said) = mpsc::unbounded_channel();
+        let policy = serde_json::to_string(&self.policy())?;
+        stream.write_all(STREAM_HEAD).await?;
+        stream.write_all(&event("policy", &policy)).await?;
+        let first = self.desk().entries.iter().position(|entry| entry.seq.as_u64() > after);
+        if let Some(first) = first {
+            stream.write_all(&event("entries", &self.frame_from(first))).await?;
+        }
+        self.desk().streams.push(sender);
+        let mut nothing = [0];
+        loop {
+            tokio::select! {
+                bytes = said.recv() => match bytes {
+                    Some(bytes) => stream.write_all(&bytes).await?,
+                    None => return Ok(()),
+                },
+                // A client says nothing more: it has gone.
+                _ = stream.read(&mut nothing) => return Ok(()),
+            }
+        }
+    }
+}
+
+const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n:\n\n";
+
+fn hasher() -> ScopeHasher {
+    ScopeHasher::ours([1; 16])
+}
+
+fn cursors() -> CursorKey {
+    CursorKey::new(&[5; 32])
+}
+
+fn event(name: &str, data: &str) -> Vec<u8> {
+    format!("event: {name}\ndata: {data}\n\n").into_bytes()
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok()).unwrap_or(0);
+    body.len() >= length
+}
+
+async fn whole(mut stream: TcpStream, status: u16, body: &str) -> std::io::Result<()> {
+    let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body.as_bytes()).await
+}
