@@ -134,7 +134,7 @@ impl Road {
             Self::KeyRemoved => row("key_removed", "a key is removed in an emergency", Reason::KeyRemoved, Some(Event::KeyStruck), Extent::Key, None),
             Self::AccountRevoked => row("account_revoked", "an operator revokes all tokens of an account", Reason::Revoked, Some(Event::SessionsEnded), Extent::Sessions, None),
             Self::EverythingRevoked => row("everything_revoked", "an operator revokes everything", Reason::Revoked, Some(Event::EverythingEnded), Extent::Everything, None),
-            Self::StoreRestored => row("store_restored", "the store is restored from a backup", Reason::Restored, Some(Event::EverythingEnded), Extent::Everything, None),
+            Self::StoreRestored => row("store_restored", "the store is restored from a backup, or went back", Reason::Restored, Some(Event::EverythingEnded), Extent::Everything, None),
         }
     }
 

@@ -40,7 +40,7 @@ impl StagedRestore {
         let lock = lock::take(database)?;
         finish(database).map_err(|error| unusable(database, &error))?;
         let staged = Self { database: database.to_owned(), staged: lock::beside(database, STAGED), _lock: lock };
-        staged.remove().and_then(|()| staged.copy(backup)).map_err(|error| unusable(backup, &error))?;
+        staged.copy(backup).map_err(|error| unusable(backup, &error))?;
         staged.check(backup)?;
         Ok(staged)
     }
@@ -99,21 +99,19 @@ impl StagedRestore {
             _ => Ok(()),
         }
     }
-
-    fn remove(&self) -> io::Result<()> {
-        ["", WAL, SHM, "-journal", ".lock"].iter().try_for_each(|suffix| lock::remove(&lock::beside(&self.staged, suffix)))
-    }
 }
 
 impl Drop for StagedRestore {
     fn drop(&mut self) {
-        // What is left is removed by the next one.
-        let _ = self.remove();
+        // What is left is removed by whoever opens the database next.
+        let _ = clear(&self.database);
     }
 }
 
-/// Finishes a restore that was decided. Whoever calls this holds the database's lock.
+/// Finishes a restore that was decided, and removes what is left of one that wasn't. Whoever calls this holds the
+/// database's lock.
 pub(super) fn finish(database: &Path) -> io::Result<()> {
+    clear(database)?;
     let Some((decided, label)) = decided(database)? else { return Ok(()) };
     let kept = lock::beside(database, &format!("{ASIDE}{label}"));
     // The WAL belongs to the old database. Beside the new one SQLite would take it for its own.
@@ -127,6 +125,11 @@ pub(super) fn finish(database: &Path) -> io::Result<()> {
     lock::sync_directory_of(database)?;
     fs::rename(decided, database)?;
     lock::sync_directory_of(database)
+}
+
+fn clear(database: &Path) -> io::Result<()> {
+    let staged = lock::beside(database, STAGED);
+    ["", WAL, SHM, "-journal", ".lock"].iter().try_for_each(|suffix| lock::remove(&lock::beside(&staged, suffix)))
 }
 
 /// A copy that shall take the database's place, and its label.

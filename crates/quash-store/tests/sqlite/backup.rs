@@ -112,9 +112,16 @@ async fn a_restore_that_is_given_up_changes_nothing() {
     drop(staged);
     assert_eq!(names(room.path()), before);
     assert_eq!(everything(&open(&database)).await, old);
-    // And what a killed one has left is no hindrance.
-    fs::write(room.path().join("quash.db.restoring"), "half of it").expect("it is ours");
-    fs::write(room.path().join("quash.db.restoring-wal"), "half of it").expect("it is ours");
+    // And what a killed one has left is no hindrance, and removed by whoever comes next.
+    let leave_half_of_it = || {
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            fs::write(room.path().join(format!("quash.db.restoring{suffix}")), "half of it").expect("it is ours");
+        }
+    };
+    leave_half_of_it();
+    assert_eq!(everything(&open(&database)).await, old);
+    assert_eq!(names(room.path()), before);
+    leave_half_of_it();
     let staged = StagedRestore::new(&room.path().join("backup"), &database).expect("a backup");
     staged.put_in_place("then").expect("it is put in place");
 }
