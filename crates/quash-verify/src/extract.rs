@@ -1,6 +1,7 @@
 //! Extractors for axum: what the token of a request says, in an application's own type.
 
 use std::fmt;
+use std::sync::Arc;
 
 use axum_core::body::Body;
 use axum_core::extract::FromRequestParts;
@@ -25,7 +26,10 @@ pub struct Auth<C = Claims>(pub C);
 pub struct OptionalAuth<C = Claims>(pub Option<C>);
 
 /// What a request is answered whose token can't be had in the form that was asked for.
-pub struct AuthRejection(http::Response<Vec<u8>>);
+pub struct AuthRejection {
+    problem: Problem,
+    header: Arc<TokenHeader>,
+}
 
 impl<S: Sync, C: DeserializeOwned> FromRequestParts<S> for Auth<C> {
     type Rejection = AuthRejection;
@@ -76,18 +80,18 @@ fn guarded(parts: &Parts) -> Result<(), AuthRejection> {
 }
 
 fn rejection(problem: Problem, parts: &Parts) -> AuthRejection {
-    let asked = parts.extensions.get::<Asked>();
-    AuthRejection(asked.map_or_else(|| problem.answer(&TokenHeader::default()), |Asked(header)| problem.answer(header)))
+    let header = parts.extensions.get::<Asked>().map(|Asked(header)| Arc::clone(header)).unwrap_or_default();
+    AuthRejection { problem, header }
 }
 
 impl IntoResponse for AuthRejection {
     fn into_response(self) -> Response {
-        self.0.map(Body::from)
+        self.problem.answer(&self.header).map(Body::from)
     }
 }
 
 impl fmt::Debug for AuthRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("AuthRejection").field(&self.0.status()).finish()
+        f.debug_tuple("AuthRejection").field(&self.problem).finish()
     }
 }

@@ -1,11 +1,10 @@
 //! The one place that builds what a guard or a verifier sees.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use quash_core::model::{Entry, Seq};
 use quash_core::token::KeyRing;
-use quash_core::watch::{Astray, Follower, Lease, Revoked};
+use quash_core::watch::{Astray, Follower, Revoked};
 
 use crate::guard::{Guard, GuardSetup};
 use crate::shared::{Shared, State, Terms, Trust};
@@ -28,14 +27,6 @@ pub fn guard(setup: GuardSetup, revoked: Revoked, ring: KeyRing) -> (Guard, Keep
 }
 
 impl Keeper {
-    /// The keeper of a verifier, which vouches for what it knows only with a lease. From now on something is known.
-    pub(crate) fn tenant(shared: Arc<Shared>, revoked: Revoked, term: Duration, terms: Terms, ring: KeyRing) -> Self {
-        let trust = Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: 0 };
-        let keeper = Self { follower: Follower::tenant(revoked, term), trust, shared };
-        keeper.publish();
-        keeper
-    }
-
     /// The number of the newest entry that is known.
     pub fn cursor(&self) -> Seq {
         self.follower.revoked().cursor()
@@ -55,46 +46,13 @@ impl Keeper {
     /// Replaces the whole set. One that knows less than before is ignored: what is revoked stays revoked.
     pub fn replace(&mut self, revoked: Revoked) {
         // Nothing has changed if it fails.
-        let _ = self.take(revoked);
+        let _ = self.follower.replace(revoked);
+        self.publish();
     }
 
     /// Replaces the key ring.
     pub fn turn_ring(&mut self, ring: KeyRing) {
         self.trust = Trust { ring: Arc::new(ring), version: self.trust.version + 1, ..self.trust.clone() };
-        self.publish();
-    }
-
-    /// As [`Keeper::replace`], for whoever must know whether it was taken.
-    ///
-    /// # Errors
-    /// It knows less.
-    pub(crate) fn take(&mut self, revoked: Revoked) -> Result<(), Astray> {
-        let taken = self.follower.replace(revoked);
-        self.publish();
-        taken
-    }
-
-    /// Takes a lease that holds for `term`.
-    ///
-    /// # Errors
-    /// Whoever granted it has another log.
-    pub(crate) fn grant(&mut self, lease: Lease, term: Duration) -> Result<(), Astray> {
-        self.shared.prove(lease.head);
-        self.follower.hold_for(term);
-        let granted = self.follower.grant(lease);
-        self.publish();
-        granted
-    }
-
-    /// What leases have proven doesn't count any more.
-    pub(crate) fn doubt(&mut self) {
-        self.follower.doubt();
-        self.publish();
-    }
-
-    /// Replaces what tokens must say.
-    pub(crate) fn agree(&mut self, terms: Terms) {
-        self.trust = Trust { terms: Arc::new(terms), version: self.trust.version + 1, ..self.trust.clone() };
         self.publish();
     }
 
@@ -106,6 +64,60 @@ impl Keeper {
         self.shared.prove(cursor);
         // Whoever waits for an entry isn't woken by a lease.
         self.shared.cursor.send_if_modified(|known| std::mem::replace(known, cursor) != cursor);
+    }
+}
+
+/// What the keeper of a verifier in another process does besides.
+#[cfg(any(feature = "follow", feature = "test"))]
+impl Keeper {
+    /// The keeper of a verifier, which vouches for what it knows only with a lease. From now on something is known.
+    pub(crate) fn tenant(shared: Arc<Shared>, revoked: Revoked, term: std::time::Duration, terms: Terms, ring: KeyRing) -> Self {
+        let trust = Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: 0 };
+        let keeper = Self { follower: Follower::tenant(revoked, term), trust, shared };
+        keeper.publish();
+        keeper
+    }
+
+    /// Takes a lease that holds for `term`.
+    ///
+    /// # Errors
+    /// Whoever granted it has another log.
+    pub(crate) fn grant(&mut self, lease: quash_core::watch::Lease, term: std::time::Duration) -> Result<(), Astray> {
+        self.shared.prove(lease.head);
+        self.follower.hold_for(term);
+        let granted = self.follower.grant(lease);
+        self.publish();
+        granted
+    }
+}
+
+/// What only an issuer in another process can make necessary.
+#[cfg(feature = "follow")]
+impl Keeper {
+    /// As [`Keeper::replace`], for whoever must know whether it was taken, together with what tokens must say from now on
+    /// and the keys that sign them: entries of one hash must never be looked up with another.
+    ///
+    /// # Errors
+    /// It knows less, and nothing has changed.
+    pub(crate) fn take(&mut self, revoked: Revoked, terms: Terms, ring: KeyRing) -> Result<(), Astray> {
+        let taken = self.follower.replace(revoked);
+        if !matches!(taken, Err(Astray::WentBack { .. })) {
+            self.trust = Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: self.trust.version + 1 };
+        }
+        self.publish();
+        taken
+    }
+
+    /// What leases have proven doesn't count any more.
+    pub(crate) fn doubt(&mut self) {
+        self.follower.doubt();
+        self.publish();
+    }
+
+    /// Replaces what tokens must say, and the keys that sign them.
+    pub(crate) fn agree(&mut self, terms: Terms, ring: KeyRing) {
+        self.trust = Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: self.trust.version + 1 };
+        self.publish();
     }
 }
 

@@ -50,6 +50,7 @@ mod accepted;
 
 mod stale;
 
+#[cfg(feature = "follow")]
 mod introspection;
 
 mod token_guard;

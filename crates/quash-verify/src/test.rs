@@ -98,7 +98,15 @@ impl TestIssuer {
     /// ask about a token: [`WhenStale::IntrospectThenDeny`] denies.
     pub fn verifier_when_stale(&self, when_stale: WhenStale) -> Verifier {
         let (shared, unbound) = (Arc::clone(&self.shared), Arc::default());
-        let inner = Inner { shared, when_stale, unbound, introspection: None, counts: Counts::default(), _feed: None };
+        let inner = Inner {
+            shared,
+            when_stale,
+            unbound,
+            #[cfg(feature = "follow")]
+            introspection: None,
+            counts: Counts::default(),
+            _feed: None,
+        };
         Verifier { inner: Arc::new(inner) }
     }
 

@@ -9,6 +9,7 @@ use quash_core::model::{Invalid, Refusal, Seq, Timestamp};
 
 use crate::accepted::Accepted;
 use crate::guard::{CATCH_UP, Denied};
+#[cfg(feature = "follow")]
 use crate::introspection::{Answer, Introspection};
 use crate::shared::{Doubt, Purposes, Shared};
 use crate::stale::WhenStale;
@@ -24,6 +25,7 @@ pub(crate) struct Inner {
     pub(crate) when_stale: WhenStale,
     /// Whether any route lets in what nobody has vouched for: the issuer is told.
     pub(crate) unbound: Arc<AtomicBool>,
+    #[cfg(feature = "follow")]
     pub(crate) introspection: Option<Introspection>,
     pub(crate) counts: Counts,
     /// What feeds it, for as long as somebody asks.
@@ -144,7 +146,7 @@ impl Verifier {
     }
 
     async fn decide_in_doubt(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, Denied> {
-        let Inner { shared, introspection, .. } = &*self.inner;
+        let shared = &self.inner.shared;
         let accepted = shared.judge_unvouched(token)?;
         match when_stale {
             WhenStale::Deny => Err(Denied::Stale),
@@ -153,16 +155,25 @@ impl Verifier {
                 let minted_at = accepted.live().claims().iat.map(Timestamp::from_secs);
                 if minted_at.is_some_and(|at| shared.clock.now() < at + age) { Ok(accepted) } else { Err(Denied::Stale) }
             }
-            WhenStale::IntrospectThenDeny => {
-                let introspection = introspection.as_ref().ok_or(Denied::Stale)?;
-                match introspection.ask(token).await {
-                    // What has become known meanwhile holds, whatever was answered.
-                    Answer::Active => shared.judge_unvouched(token),
-                    Answer::Inactive => Err(Denied::Refused(Refusal::TokenRevoked(None))),
-                    Answer::Away => Err(Denied::Stale),
-                }
-            }
+            WhenStale::IntrospectThenDeny => self.introspect(token).await,
         }
+    }
+
+    #[cfg(feature = "follow")]
+    async fn introspect(&self, token: &str) -> Result<Accepted, Denied> {
+        let introspection = self.inner.introspection.as_ref().ok_or(Denied::Stale)?;
+        match introspection.ask(token).await {
+            // What has become known meanwhile holds, whatever was answered.
+            Answer::Active => self.inner.shared.judge_unvouched(token),
+            Answer::Inactive => Err(Denied::Refused(Refusal::TokenRevoked(None))),
+            Answer::Away => Err(Denied::Stale),
+        }
+    }
+
+    /// There is nobody to ask.
+    #[cfg(not(feature = "follow"))]
+    async fn introspect(&self, _token: &str) -> Result<Accepted, Denied> {
+        Err(Denied::Stale)
     }
 }
 

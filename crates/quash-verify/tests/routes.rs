@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::{Request, Response};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use quash_verify::test::TestIssuer;
 use quash_verify::{Auth, Claims, Denied, OptionalAuth, TokenGuard, VerifierState, WhenStale};
 use serde::Deserialize;
@@ -238,4 +238,20 @@ async fn what_goes_on_is_cut_when_its_token_stops_to_hold() {
     issuer.fall_silent();
     issuer.revoke_subject("nobody");
     assert_eq!(third.await.expect("an end"), Denied::Stale);
+}
+
+#[tokio::test]
+async fn a_service_of_tower_alone_is_guarded() {
+    let issuer = TestIssuer::new();
+    let inner = tower::service_fn(async |request: Request<()>| {
+        let user = request.extensions().get::<TokenGuard>().map(|guard| guard.accepted().user_id().to_owned());
+        Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from(user.expect("a guard"))))
+    });
+    let service = tower::Layer::layer(&issuer.verifier().layer(), inner);
+    let token = issuer.token("dana").mint();
+    let request = || Request::get("/").header("Authorization", token.bearer()).body(()).expect("a request");
+    let body = async |answer: Response<Full<Bytes>>| answer.into_body().collect().await.expect("a body").to_bytes();
+    assert_eq!(body(service.clone().oneshot(request()).await.expect("an answer")).await, "dana");
+    issuer.revoke_session(token.session());
+    assert_eq!(service.oneshot(request()).await.expect("an answer").status(), 401);
 }

@@ -5,7 +5,11 @@ mod reads;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quash_core::model::{Account, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, Email, Ends, Entry, Epoch, Generation, Name, NewAudit, NewEntry, OldSessions, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Timestamp, limits};
+use quash_core::model::{
+    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, Email, Ends, Entry, Epoch, Generation, Name,
+    NewAudit, NewEntry, OldSessions, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState,
+    Subject, Timestamp, limits,
+};
 use quash_core::watch::feed;
 
 use super::audit::AuditState;

@@ -146,20 +146,16 @@ impl Keeping {
     fn begin_anew(&mut self, snapshot: &Snapshot) -> Result<(), Untaken> {
         let revoked = snapshot.revoked()?;
         let terms = self.read(&snapshot.policy)?;
+        let ring = self.ring();
         match &mut self.keeper {
-            Some(keeper) => {
-                keeper.take(revoked)?;
-                self.keep_to(&snapshot.policy, terms);
-            }
+            Some(keeper) => keeper.take(revoked, terms, ring)?,
+            None if ring.keys().next().is_none() => return Err(Untaken::Secret(StartError::SecretNeeded)),
             None => {
-                let (term, ring) = (snapshot.policy.term(), self.ring());
-                if ring.keys().next().is_none() {
-                    return Err(Untaken::Secret(StartError::SecretNeeded));
-                }
-                self.keeper = Some(Keeper::tenant(Arc::clone(&self.shared), revoked, term, terms, ring));
-                self.policy = Some(snapshot.policy.clone());
+                let (shared, term) = (Arc::clone(&self.shared), snapshot.policy.term());
+                self.keeper = Some(Keeper::tenant(shared, revoked, term, terms, ring));
             }
         }
+        self.policy = Some(snapshot.policy.clone());
         self.arrive(snapshot.cursor.clone());
         Ok(())
     }
@@ -170,7 +166,11 @@ impl Keeping {
             // Entries would be looked up under other keys than they are kept under.
             return Err(Untaken::OtherEnd);
         }
-        self.keep_to(policy, terms);
+        let ring = self.ring();
+        if let Some(keeper) = self.keeper.as_mut().filter(|_| self.policy.as_ref() != Some(policy)) {
+            keeper.agree(terms, ring);
+            self.policy = Some(policy.clone());
+        }
         Ok(())
     }
 
@@ -216,18 +216,6 @@ impl Keeping {
         self.secrets = bound;
         self.is_deaf = false;
         Ok(terms)
-    }
-
-    fn keep_to(&mut self, policy: &FeedPolicy, terms: Terms) {
-        if self.policy.as_ref() == Some(policy) {
-            return;
-        }
-        let ring = self.ring();
-        if let Some(keeper) = &mut self.keeper {
-            keeper.agree(terms);
-            keeper.turn_ring(ring);
-        }
-        self.policy = Some(policy.clone());
     }
 
     fn ring(&self) -> KeyRing {

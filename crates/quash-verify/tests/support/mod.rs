@@ -12,7 +12,7 @@ use quash_core::model::{
 };
 use quash_core::token::{Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, VerifyingKey, mint};
 use quash_core::watch::feed;
-use quash_core::watch::frame::{CursorKey, FeedPolicy, Frame, FrameEntry, LeaseGrant, Snapshot, Wanted};
+use quash_core::watch::frame::{CursorKey, FeedPolicy, Frame, FrameEntry, LeaseGrant, LeaseNonce, Snapshot, Wanted};
 use quash_verify::{Verifier, VerifierBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -247,19 +247,19 @@ impl Issuer {
         match path {
             "/v1/feed" => self.stream(stream, target).await,
             _ => {
-                let (status, body) = self.answer(path)?;
+                let (status, body) = self.answer(path, target)?;
                 whole(stream, status, &body).await
             }
         }
     }
 
-    fn answer(&self, path: &str) -> std::io::Result<(u16, String)> {
+    fn answer(&self, path: &str, target: &str) -> std::io::Result<(u16, String)> {
         let policy = self.policy();
         let desk = self.desk();
         let cursor = cursors().cursor(desk.seq);
         Ok(match path {
             "/v1/feed/snapshot" => (200, serde_json::to_string(&Snapshot::new(policy, cursor, &desk.chain, &desk.entries))?),
-            "/v1/feed/lease" => (200, serde_json::to_string(&LeaseGrant::new(cursor, &desk.chain, TERM, self.clock.now()))?),
+            "/v1/feed/lease" => (200, serde_json::to_string(&LeaseGrant::new(nonce(target), cursor, &desk.chain, TERM, self.clock.now()))?),
             "/.well-known/jwks.json" => {
                 let keys: Vec<VerifyingKey> = desk.keys.iter().map(|key| key.verifying().clone()).collect();
                 (200, serde_json::to_string(&KeyRing::new(0, keys).jwks())?)
@@ -319,4 +319,10 @@ async fn whole(mut stream: TcpStream, status: u16, body: &str) -> std::io::Resul
     let head = format!("HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body.as_bytes()).await
+}
+
+/// The nonce of a question.
+fn nonce(target: &str) -> LeaseNonce {
+    let value = target.split(['?', '&']).find_map(|part| part.strip_prefix("nonce=")).expect("a nonce");
+    LeaseNonce::parse(value).expect("of the form")
 }

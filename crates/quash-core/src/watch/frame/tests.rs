@@ -1,0 +1,115 @@
+//! What is written is read back, and what isn't understood isn't guessed.
+
+use super::*;
+use crate::model::{Keep, NewEntry};
+use crate::watch::feed;
+
+fn entry() -> Entry {
+    let seq = Seq::start_of(1).next();
+    let (kind, key, reason, at, actor) =
+        (ScopeKind::Session, ScopeKey([3; 16]), Reason::LogOut, Timestamp::from_millis(1_500), Actor::Owner);
+    let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() };
+    let chain = feed::chain(&feed::EMPTY, seq, &new, None);
+    Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }
+}
+
+fn policy() -> FeedPolicy {
+    let secret = VerifyingKey::hmac(Algorithm::Hs256, &[7; 32], Kid::parse("one").expect("a kid")).expect("a secret");
+    FeedPolicy::of(&TokenPolicy::default(), [1; 16], Duration::from_secs(10), std::iter::once(&secret))
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let (entry, key) = (entry(), CursorKey::new(&[5; 32]));
+    let frame = Frame { cursor: key.cursor(entry.seq), entries: vec![FrameEntry::from(&entry)] };
+    let text = serde_json::to_string(&frame).expect("text");
+    let read: Frame = serde_json::from_str(&text).expect("its own text");
+    assert_eq!(read.entries(), Ok(vec![entry.clone()]));
+    let snapshot = Snapshot::new(policy(), key.cursor(entry.seq), &entry.chain, std::slice::from_ref(&entry));
+    let read: Snapshot = serde_json::from_str(&serde_json::to_string(&snapshot).expect("text")).expect("its own text");
+    let set = read.revoked().expect("a set");
+    assert_eq!((set.cursor(), set.chain(), set.len()), (entry.seq, entry.chain, 1));
+    assert!(key.has_given(&read.cursor));
+    assert!(read.policy == policy());
+}
+
+#[test]
+fn a_snapshot_that_is_not_what_was_sent_is_not_taken() {
+    let (entry, key) = (entry(), CursorKey::new(&[5; 32]));
+    let snapshot = Snapshot::new(policy(), key.cursor(entry.seq), &entry.chain, std::slice::from_ref(&entry));
+    let mut bent = snapshot.clone();
+    bent.entries[0].2.0[0] ^= 1;
+    let mut short = snapshot.clone();
+    short.entries.clear();
+    let mut hashed_otherwise = snapshot.clone();
+    hashed_otherwise.policy.said.scope_key.0[0] ^= 1;
+    for odd in [bent, short, hashed_otherwise] {
+        assert_eq!(odd.revoked().map(|set| set.len()), Err(FrameFault::Malformed));
+    }
+    assert_eq!(snapshot.revoked().map(|set| set.len()), Ok(1));
+}
+
+#[test]
+fn a_policy_and_a_lease_come_as_they_were_sent_or_not_at_all() {
+    let grant = LeaseGrant::new(
+        LeaseNonce([2; 16]),
+        CursorKey::new(&[5; 32]).cursor(Seq::from_u64(90)),
+        &[1; 32],
+        Duration::from_secs(10),
+        Timestamp::from_secs(1),
+    );
+    for text in [serde_json::to_string(&grant).expect("text"), serde_json::to_string(&policy()).expect("text")] {
+        for place in 0..text.len() {
+            let mut bent = text.clone().into_bytes();
+            bent[place] ^= 1;
+            let is_as_sent = serde_json::from_slice::<LeaseGrant>(&bent).is_ok_and(|read| read == grant)
+                || serde_json::from_slice::<FeedPolicy>(&bent).is_ok_and(|read| read == policy());
+            let is_taken = serde_json::from_slice::<LeaseGrant>(&bent).is_ok() || serde_json::from_slice::<FeedPolicy>(&bent).is_ok();
+            assert!(is_as_sent || !is_taken, "{place} of {text}");
+        }
+    }
+    let read: LeaseGrant = serde_json::from_str(&serde_json::to_string(&grant).expect("text")).expect("its own text");
+    assert_eq!(
+        (read.nonce(), read.cursor().seq(), read.chain(), read.term()),
+        (LeaseNonce([2; 16]), Seq::from_u64(90), [1; 32], Duration::from_secs(10))
+    );
+    assert_eq!(LeaseNonce::parse(&read.nonce().to_string()), Ok(read.nonce()));
+}
+
+#[test]
+fn a_policy_names_a_secret_without_telling_it() {
+    let policy = policy();
+    let key = policy.secret(&[7; 32]).expect("usable").expect("it is the one");
+    assert_eq!(key.kid().as_str(), "one");
+    assert!(policy.secret(&[8; 32]).expect("usable").is_none());
+    assert!(policy.secret(&[]).is_err());
+    assert_eq!(policy.tokens(Vec::new()).expect("known words").accepted, [TokenType::Access]);
+}
+
+#[test]
+fn what_a_newer_issuer_says_is_not_guessed() {
+    let mut newer = FrameEntry::from(&entry());
+    newer.kind = 8;
+    assert_eq!(Entry::try_from(&newer), Err(FrameFault::UnknownKind(8)));
+    newer.kind = 5;
+    newer.reason = "because".into();
+    assert_eq!(Entry::try_from(&newer), Err(FrameFault::UnknownWord));
+    let mut policy = policy();
+    policy.said.version = 2;
+    assert_eq!(policy.tokens(Vec::new()), Err(FrameFault::Version(2)));
+}
+
+#[test]
+fn only_cursors_that_were_given_out_prove_anything() {
+    let key = CursorKey::new(&[5; 32]);
+    let text = key.cursor(Seq::start_of(1).next()).to_string();
+    assert!(key.has_given(&Cursor::parse(&text).expect("its own text")));
+    assert!(!CursorKey::new(&[6; 32]).has_given(&Cursor::parse(&text).expect("its own text")));
+    let further = text.replacen("17179869185", "17179869186", 1);
+    assert_ne!(text, further);
+    assert!(!key.has_given(&Cursor::parse(&further).expect("of the form")));
+    for odd in ["", ".", "1", "1.", "01.AAAAAAAAAAAAAAAAAAAAAA", "-1.AAAAAAAAAAAAAAAAAAAAAA", "9007199254740992.AAAAAAAAAAAAAAAAAAAAAA"] {
+        assert_eq!(Cursor::parse(odd), Err(FrameFault::Malformed), "{odd}");
+    }
+    assert!(Cursor::parse("0.AAAAAAAAAAAAAAAAAAAAAA").is_ok());
+}
