@@ -21,6 +21,8 @@ const CLIENTS: usize = 3;
 struct Round {
     address: std::net::SocketAddr,
     acknowledged: AtomicUsize,
+    /// How many commands have ended.
+    commanded: AtomicUsize,
     stop: AtomicBool,
     /// The keys that were struck as far as a command has said so.
     struck: Mutex<BTreeSet<String>>,
@@ -63,8 +65,8 @@ impl Round {
 
     /// Rotates and strikes, one command after the other. One that is at work when the server is killed may do its work
     /// itself, or fail.
-    fn operator(&self, data_dir: &Path) {
-        for turn in 0.. {
+    fn operator(&self, data_dir: &Path, first: u8) {
+        for turn in usize::from(first).. {
             if self.stop.load(Ordering::SeqCst) {
                 return;
             }
@@ -73,6 +75,19 @@ impl Round {
                 1 => drop(on(data_dir, &["key", "rotate", "--now"], "")),
                 _ => self.strike(data_dir),
             }
+            self.commanded.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits until so many commands have ended and then so many answers have come: the kill meets whatever the next command
+    /// is at. A client that has found a fault is not waited for.
+    fn wait(&self, commands: usize, answers: usize, fault: impl Fn() -> bool) {
+        while self.commanded.load(Ordering::SeqCst) < commands && !fault() {
+            std::hint::spin_loop();
+        }
+        let before = self.acknowledged.load(Ordering::SeqCst);
+        while self.acknowledged.load(Ordering::SeqCst) < before + answers && !fault() {
+            std::hint::spin_loop();
         }
     }
 
@@ -97,20 +112,19 @@ fn f03_soak_killed_while_keys_turn() {
     server.add_account("dana", PASSWORD);
     let mut struck = BTreeSet::new();
     for number in 0..rounds(10, 100) {
-        let [after] = draw::<1>(&chance);
+        let [first, commands, answers] = draw::<3>(&chance);
         let round = Round {
             address: server.address,
             acknowledged: AtomicUsize::new(0),
+            commanded: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             struck: Mutex::new(std::mem::take(&mut struck)),
         };
         let pairs = std::thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| round.client())).collect();
-            let operator = scope.spawn(|| round.operator(&data_dir));
-            // The kill meets whatever the keys are at when this many answers have come.
-            while round.acknowledged.load(Ordering::SeqCst) < CLIENTS + usize::from(after) {
-                std::hint::spin_loop();
-            }
+            let operator = scope.spawn(|| round.operator(&data_dir, first));
+            let fault = || clients.iter().any(|client| client.is_finished());
+            round.wait(usize::from(commands % 8), 1 + usize::from(answers % 32), fault);
             server.kill();
             round.stop.store(true, Ordering::SeqCst);
             operator.join().expect("an operator");
