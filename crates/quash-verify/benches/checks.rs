@@ -46,6 +46,9 @@ fn main() {
         );
         figure(name, ours, bare);
     }
+    if is_asked_for("bytes per entry") {
+        figure("bytes per entry", bytes_per_entry(1_000_000), 0.0);
+    }
     if !is_asked_for("seen before") {
         return;
     }
@@ -157,6 +160,31 @@ fn guard_of(key: &SigningKey, revoked: &Revoked) -> Guard {
     let scopes = ScopeHasher::ours([1; 16]);
     let setup = GuardSetup { policy: TokenPolicy::default(), scopes, clock: Arc::new(Stopped), cache_key: [2; 16], more_keys: None };
     guard(setup, revoked.clone(), KeyRing::new(1, vec![key.verifying().clone()])).0
+}
+
+/// What the set of so many ended sessions adds to the memory of this process.
+fn bytes_per_entry(entries: u32) -> f64 {
+    let hasher = ScopeHasher::ours([1; 16]);
+    let (mut seq, mut chain) = (Seq::start_of(1), feed::EMPTY);
+    let mut revoked = Revoked::empty(seq, chain);
+    let before = resident_bytes();
+    for number in 0..entries {
+        seq = seq.next();
+        let scope = Scope::Token(number.to_string());
+        let (kind, key, reason, at, actor) = (scope.kind(), hasher.key(&scope), Reason::LogOut, NOW, Actor::Owner);
+        let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() };
+        chain = feed::chain(&chain, seq, &new, None);
+        revoked.follow(&Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }).expect("in order");
+    }
+    let added = resident_bytes() - before;
+    assert_eq!(black_box(&revoked).len(), entries as usize);
+    added / f64::from(entries)
+}
+
+/// The second number of `/proc/self/statm`, in pages of 4 KiB.
+fn resident_bytes() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).expect("a number") * 4096.0
 }
 
 fn log_of(entries: usize) -> Revoked {

@@ -1,0 +1,185 @@
+//! Verifiers that follow one server over loopback: from the call that ends a session to its refusal at the slowest of
+//! them, what waiting for all of them costs, and how long a snapshot takes. Prints `figure <name> <p50> <p99>` in
+//! milliseconds for `cargo xtask bench`.
+#![expect(clippy::disallowed_methods, reason = "a bench measures time, and is asked for figures by its arguments")]
+#![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quash_core::decide::Device;
+use quash_core::model::{Actor, Change, Clock, ForeignTokens, Keep, NewEntry, Policy, Reason, Rights, ScopeKey, ScopeKind, Seeded};
+use quash_core::token::{Algorithm, Expected, Issued};
+use quash_server::DoorSettings;
+use quash_service::{
+    Argon2Hasher, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash, Service, Setup,
+};
+use quash_store::{SqliteOptions, SqliteStore, Store};
+use quash_verify::{SystemClock, Verifier, WhenStale};
+use serde_json::json;
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
+
+/// How many sessions are ended, one after the other.
+const ENDS: usize = 1000;
+/// How many entries the log has before a snapshot is taken.
+const ENTRIES: u32 = 100_000;
+const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
+
+#[tokio::main]
+async fn main() {
+    let asked = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
+    for (name, verifiers, ends) in [("100 verifiers", 100, ENDS), ("1000 verifiers", 1000, ENDS / 10)] {
+        if asked.as_deref().is_none_or(|asked| asked == name || asked == format!("barrier, {name}")) {
+            let world = World::open().await;
+            let (refusals, barriers) = world.measure(verifiers, ends).await;
+            figure(name, refusals);
+            figure(&format!("barrier, {name}"), barriers);
+        }
+    }
+    if asked.as_deref().is_none_or(|asked| asked == "snapshot") {
+        figure("snapshot", World::open().await.snapshots().await);
+    }
+}
+
+fn figure(name: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
+    println!("figure {name} {:.3} {:.3}", at(50), at(99));
+}
+
+struct World {
+    service: Service,
+    store: Arc<SqliteStore>,
+    address: SocketAddr,
+    credential: String,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    async fn open() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("quash.db");
+        let store = Arc::new(SqliteStore::open(&path, SqliteOptions::default()).expect("a store"));
+        let mut policy = Policy::default();
+        policy.tokens.foreign = ForeignTokens::Accept;
+        let foreign = ForeignSetup {
+            name: "other".into(),
+            keys: ForeignKeys::Secret { algorithm: Algorithm::Hs256, secret: Zeroizing::new(SECRET.to_vec()), kid: None },
+            max_lifetime: Duration::from_secs(30 * 86_400),
+            namespace: String::new(),
+            iss: Expected::Anything,
+            aud: Expected::Anything,
+        };
+        let setup = Setup {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            policy,
+            keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },
+            fetch: Arc::new(FetchNothing),
+            master: MasterKey::new(&Seeded::new(1)),
+            hasher: Arc::new(Argon2Hasher::new()),
+            hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(1), places_per_network: 1 },
+            rehash: Rehash::Never,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(Seeded::new(2)),
+        };
+        let service = Service::start(setup).await.expect("a service");
+        let new = NewAccount {
+            name: "dana".into(),
+            email: None,
+            verified: false,
+            subject: Some("dana".into()),
+            password: None,
+            state: NewState::Active,
+        };
+        service.add_account(new).await.expect("an account");
+        let (_, secret) = service.add_client("bench", Rights::VERIFIER, None).await.expect("a verifier");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let router = quash_server::router(service.clone(), DoorSettings::default());
+        tokio::spawn(quash_server::serve(quash_server::Listener::tcp(listener), router, std::future::pending()));
+        Self { service, store, address, credential: secret.into_text().to_string(), _directory: directory }
+    }
+
+    async fn verifier(&self) -> Verifier {
+        let builder = Verifier::builder(format!("http://{}", self.address)).credential(self.credential.clone());
+        builder.when_stale(WhenStale::Deny).start_within(Duration::from_secs(60)).start().await.expect("a verifier")
+    }
+
+    /// Ends sessions one at a time: first without waiting for the verifiers, and then with it.
+    async fn measure(&self, count: usize, ends: usize) -> (Vec<Duration>, Vec<Duration>) {
+        let mut verifiers = Vec::with_capacity(count);
+        for _ in 0..count {
+            verifiers.push(self.verifier().await);
+        }
+        let (mut refusals, mut barriers) = (Vec::with_capacity(ends), Vec::new());
+        for number in 0..ends {
+            let (access, refresh) = self.session(number).await;
+            let mut watched = JoinSet::new();
+            for verifier in &verifiers {
+                let guard = verifier.watch(&access).await.expect("a live token");
+                watched.spawn(async move {
+                    guard.revoked().await;
+                    Instant::now()
+                });
+            }
+            let began = Instant::now();
+            let ended = self.service.blacklist(&refresh).await.expect("an end");
+            let slowest = watched.join_all().await.into_iter().max().expect("verifiers");
+            refusals.push(slowest.duration_since(began));
+            if number % 10 == 0 {
+                let began = Instant::now();
+                let effective = self.service.effective(ended.seq.expect("an entry")).await;
+                assert!(effective.is_confirmed_by_all(), "{effective:?}");
+                barriers.push(began.elapsed());
+            }
+        }
+        (refusals, barriers)
+    }
+
+    /// From nothing to FRESH, with a log that remembers much.
+    async fn snapshots(&self) -> Vec<Duration> {
+        let entries = (0..ENTRIES).map(|number| {
+            let mut key = [0; 16];
+            key[..4].copy_from_slice(&number.wrapping_mul(2_654_435_761).to_be_bytes());
+            key[12..].copy_from_slice(&number.to_le_bytes());
+            let (at, keep) = (SystemClock.now(), Keep::Longest);
+            let entry = NewEntry { kind: ScopeKind::Session, key: ScopeKey(key), keep, reason: Reason::LogOut, at, actor: Actor::Owner };
+            Change::Revoke { entry }
+        });
+        let mut writes = JoinSet::new();
+        for change in entries {
+            let store = Arc::clone(&self.store);
+            writes.spawn(async move { store.commit(change).await.expect("it is written") });
+            if writes.len() > 2000 {
+                writes.join_next().await;
+            }
+        }
+        writes.join_all().await;
+        let mut times = Vec::new();
+        for _ in 0..20 {
+            let began = Instant::now();
+            let verifier = self.verifier().await;
+            times.push(began.elapsed());
+            assert_eq!(verifier.metrics().entries, ENTRIES as usize);
+        }
+        times
+    }
+
+    /// A session is opened with the token of another issuer: that costs no hash.
+    async fn session(&self, number: usize) -> (String, String) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let claims =
+            json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": format!("{number:032x}"), "user_id": "dana" });
+        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
+        let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())));
+        match self.service.refresh(&token, &Device::default()).await.expect("a session") {
+            Issued::Both { access, refresh } => (access, refresh),
+            other => panic!("a pair: {other:?}"),
+        }
+    }
+}
