@@ -35,7 +35,7 @@ cors_origins = "https://app.example"
 "#;
 
 /// Every path, and the member of a body that it reads first, if it reads any.
-const ENDPOINTS: [(&str, &str); 19] = [
+const ENDPOINTS: [(&str, &str); 35] = [
     ("/api/token/", "username"),
     ("/api/token/sliding/", "username"),
     ("/api/token/refresh/", "refresh"),
@@ -51,6 +51,22 @@ const ENDPOINTS: [(&str, &str); 19] = [
     ("/v1/me/sessions/end-all", ""),
     ("/v1/me/sessions/01a20af06c05771097b1318de6f7c85b", ""),
     ("/v1/password", "username"),
+    ("/v1/password-reset", "email"),
+    ("/v1/password-reset/confirm", "token"),
+    ("/v1/email-verification", "email"),
+    ("/v1/email-verification/confirm", "token"),
+    ("/v1/registration", "username"),
+    ("/v1/me/email", "email"),
+    ("/v1/me/email/confirm", "token"),
+    ("/reset", "token"),
+    ("/verify", "token"),
+    ("/email", "token"),
+    ("/oauth2/introspect", "token"),
+    ("/oauth2/revoke", "token"),
+    ("/v1/feed/snapshot", ""),
+    ("/v1/feed/lease", ""),
+    ("/metrics", ""),
+    ("/.well-known/oauth-authorization-server", ""),
     ("/.well-known/jwks.json", ""),
     ("/docs/errors/token_not_valid", ""),
     ("/readyz", ""),
@@ -62,6 +78,13 @@ struct Dice {
     seeded: Seeded,
     key: SigningKey,
     tokens: Vec<String>,
+    /// The secret of a client that may follow the feed, and that of one that may do the rest.
+    secrets: [String; 2],
+}
+
+/// The paths that are for other services.
+fn is_for_services(path: &str) -> bool {
+    ["/oauth2/", "/v1/feed/", "/metrics"].iter().any(|start| path.starts_with(start))
 }
 
 impl Dice {
@@ -205,11 +228,20 @@ impl Dice {
         self.bytes(30).into_iter().map(|byte| char::from(b' ' + byte % 95)).collect()
     }
 
+    /// A question for a lease in which most is of the form.
+    fn lease(&self, path: &str) -> String {
+        let cursor = self.one_of(&["17179869184.AAAAAAAAAAAAAAAAAAAAAA", "0.AAAAAAAAAAAAAAAAAAAAAA", "9007199254740991.A", "x", ""]);
+        let instance = self.one_of(&["01010101010101010101010101010101", "0", "G1010101010101010101010101010101"]);
+        let nonce = self.one_of(&["AAAAAAAAAAAAAAAAAAAAAA", "A", ""]);
+        format!("{path}?cursor={cursor}&instance={instance}&nonce={nonce}&policy={}", self.one_of(&["deny", "allow", "no"]))
+    }
+
     fn request(&self, path: &str, first: &str) -> (&'static str, String, Vec<(&'static str, String)>, Vec<u8>) {
         let methods = ["POST", "POST", "POST", "POST", "POST", "GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"];
         let method = if first.is_empty() && !self.one_in(4) { "GET" } else { methods[self.below(methods.len())] };
         let tail: String = self.bytes(8).iter().map(|byte| format!("%{byte:02X}")).collect();
         let target = match self.below(12) {
+            10 | 11 if path == "/v1/feed/lease" => self.lease(path),
             0 => format!("{path}?{tail}"),
             1 => format!("{path}?format={}", self.one_of(&["json", "api", "xml", ""])),
             2 => format!("{path}{tail}"),
@@ -221,6 +253,10 @@ impl Dice {
         if self.one_in(3) || path.starts_with("/v1/me") || path == "/api/logout/" {
             let scheme = self.one_of(&["Bearer", "Bearer", "Bearer", "bearer", "Basic", ""]);
             headers.push(("Authorization", format!("{scheme} {}", self.token()).replace(|c: char| c.is_control(), "?")));
+        }
+        if is_for_services(path) && !self.one_in(4) {
+            headers.retain(|(name, _)| *name != "Authorization");
+            headers.push(("Authorization", format!("Bearer {}", self.secrets[self.below(2)])));
         }
         for name in ["Accept", "Origin", "User-Agent", "Access-Control-Request-Method", "Quash-Device", "Cookie", "X-Request-Id"] {
             if self.one_in(10) {
@@ -262,6 +298,8 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
     for place in 0..ENDPOINTS.len() {
         ["dana", "noor"].iter().for_each(|name| server.add_account(&format!("{name}{place}"), PASSWORD));
     }
+    let added = [&["verifier", "add", "api"][..], &["client", "add", "reports", "--introspect", "--revoke"]];
+    let secrets = added.map(|command| server.run(command, "").stdout.trim().to_owned());
     let each = rounds(2000, 50_000);
     let met: Vec<BTreeMap<u16, usize>> = std::thread::scope(|scope| {
         let workers: Vec<_> = ENDPOINTS
@@ -269,8 +307,8 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
             .enumerate()
             .map(|(place, endpoint)| {
                 scope.spawn({
-                    let server = &server;
-                    move || beset(server, *endpoint, place, each)
+                    let (server, secrets) = (&server, &secrets);
+                    move || beset(server, secrets, *endpoint, place, each)
                 })
             })
             .collect();
@@ -288,12 +326,12 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
 }
 
 /// Sends requests to one endpoint, over one connection for as long as the server keeps it.
-fn beset(server: &Server, (path, first): (&str, &str), place: usize, count: usize) -> BTreeMap<u16, usize> {
+fn beset(server: &Server, secrets: &[String; 2], (path, first): (&str, &str), place: usize, count: usize) -> BTreeMap<u16, usize> {
     let seed = 20_261_124 + u64::try_from(place).expect("a few");
     let [dana, noor] = ["dana", "noor"].map(|name| format!("{name}{place}"));
     let kid = header(&server.sign_in(&dana, PASSWORD).access)["kid"].as_str().and_then(|kid| Kid::parse(kid).ok());
     let key = SigningKey::new(Algorithm::Hs256, SECRET.as_bytes(), kid).expect("a key");
-    let mut dice = Dice { seeded: Seeded::new(seed), key, tokens: Vec::new() };
+    let mut dice = Dice { seeded: Seeded::new(seed), key, tokens: Vec::new(), secrets: secrets.clone() };
     let mut connection = Connection::open(server.address);
     let mut statuses = BTreeMap::new();
     let mut before = String::new();
