@@ -58,6 +58,9 @@ fn the_command_that_waits_says_who_knows_and_who_does_not() {
     let states: Vec<_> =
         effective["verifiers"].as_array().expect("a list").iter().map(|seen| (&seen["instance"], &seen["state"])).collect();
     let (old, new) = (Value::from("01".repeat(16)), Value::from("02".repeat(16)));
+    let listed = server.run(&["verifier", "list", "--json"], "").json();
+    assert_eq!(listed["clients"][0]["instances"].as_array().map(Vec::len), Some(2), "{listed}");
+    assert!(server.run(&["verifier", "list"], "").stdout.contains("1 stale"), "the one whose lease has run out");
     assert_eq!(states, [(&old, &Value::from("stale")), (&new, &Value::from("confirmed"))]);
     assert_eq!(code, 7);
 }

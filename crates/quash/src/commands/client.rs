@@ -104,12 +104,22 @@ async fn ask(request: ClientRequest, place: &Place) -> Result<ClientReply, Comma
     }
 }
 
+/// How many processes follow with it, in each state.
+fn processes(client: &ClientShown) -> String {
+    let count = |state| client.instances.iter().filter(|instance| instance.state == state).count();
+    let counts = [("leased", "with a lease"), ("stale", "stale"), ("not_bound", "not bound")].map(|(state, word)| (count(state), word));
+    let told: Vec<_> = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    if told.is_empty() { "none".into() } else { told.join(", ") }
+}
+
 fn listed(page: &ClientPage, kind: Kind) -> String {
     let row = |client: &ClientShown| [client.name.clone(), client.rights.join(", "), client.created_at.to_the_second()];
+    let verifier = |client: &ClientShown| [client.name.clone(), client.created_at.to_the_second(), processes(client)];
     let table = match (page.clients.is_empty(), kind) {
         (true, Kind::Client) => "no clients".into(),
         (true, Kind::Verifier) => "no verifiers".into(),
-        (false, _) => output::table(["name", "may", "since"], page.clients.iter().map(row)),
+        (false, Kind::Client) => output::table(["name", "may", "since"], page.clients.iter().map(row)),
+        (false, Kind::Verifier) => output::table(["name", "since", "processes"], page.clients.iter().map(verifier)),
     };
     match &page.next {
         Some(next) => format!("{table}\nthere may be more: --after {next}"),

@@ -1,11 +1,11 @@
 //! Requests about clients, verifiers among them, and how these are shown.
 
 use quash_core::model::{Client, ClientName, Note, Right, Rights};
-use quash_service::{ClientFault, Failure, Service};
+use quash_service::{ClientFault, Failure, Service, VerifierNow, VerifierState};
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
-use super::found::{failed, is_full};
+use super::found::{failed, hex, is_full};
 use super::words;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
@@ -58,6 +58,20 @@ pub(crate) struct ClientShown {
     pub(crate) rights: Vec<String>,
     /// When it was added.
     pub(crate) created_at: Moment,
+    /// Processes that have followed the feed with it within the hour, as this server has seen them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) instances: Vec<InstanceShown>,
+}
+
+/// A process that follows the feed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct InstanceShown {
+    /// The number that it has chosen.
+    pub(crate) instance: String,
+    /// `leased`, `stale` or `not_bound`.
+    pub(crate) state: String,
+    /// How far it had come when it last asked.
+    pub(crate) confirmed: u64,
 }
 
 /// A client that was added.
@@ -120,7 +134,12 @@ async fn list(service: &Service, kind: Kind, after: Option<String>, limit: u32) 
     let after = after.map(name).transpose()?;
     let page = service.clients(after.as_ref(), limit).await.map_err(|failure| failed(&failure))?;
     let next = page.last().filter(|_| is_full(page.len(), limit)).map(|client| client.name.to_string());
-    let clients = page.iter().filter(|client| kind.meant()(client)).map(ClientShown::new).collect();
+    let seen = service.verifiers();
+    let shown = |client: &Client| {
+        let own = seen.iter().filter(|verifier| verifier.id.name == client.name.as_str());
+        ClientShown { instances: own.map(InstanceShown::new).collect(), ..ClientShown::new(client) }
+    };
+    let clients = page.iter().filter(|client| kind.meant()(client)).map(shown).collect();
     Ok(ClientPage { clients, next })
 }
 
@@ -155,6 +174,16 @@ impl Kind {
 impl ClientShown {
     fn new(client: &Client) -> Self {
         let rights = client.rights.iter().map(|right| right.as_str().to_owned()).collect();
-        Self { name: client.name.to_string(), rights, created_at: Moment(client.created_at) }
+        Self { name: client.name.to_string(), rights, created_at: Moment(client.created_at), instances: Vec::new() }
+    }
+}
+
+impl InstanceShown {
+    fn new(seen: &VerifierNow) -> Self {
+        let state = match seen.state {
+            VerifierState::Confirmed => "leased",
+            state => state.as_str(),
+        };
+        Self { instance: hex(&seen.id.number), state: state.into(), confirmed: seen.confirmed.as_u64() }
     }
 }

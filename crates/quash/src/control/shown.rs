@@ -5,6 +5,7 @@ use quash_service::{Effective, IssuerSeen, KeySeen, KeysFrom, KeysSeen, SessionS
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::found::hex;
 use super::{Secret, words};
 use crate::moment::Moment;
 
@@ -171,7 +172,7 @@ impl EffectiveShown {
     pub(super) fn new(effective: &Effective) -> Self {
         let shown = |seen: &VerifierSeen| VerifierShown {
             name: seen.id.name.clone(),
-            instance: seen.id.number.iter().map(|byte| format!("{byte:02x}")).collect(),
+            instance: hex(&seen.id.number),
             state: seen.state.as_str().into(),
             ms: u64::try_from(seen.after.as_millis()).unwrap_or(u64::MAX),
         };
