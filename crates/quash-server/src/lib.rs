@@ -78,6 +78,8 @@ pub use settings::{Compat, DoorSettings, MailWay, Registration};
 pub use tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
 // A part of `DoorSettings`.
 pub use quash_verify::{SchemeCase, TokenHeader};
+// The guard brings it to applications; the binary takes the same.
+pub use quash_verify::SystemClock;
 
 #[cfg(fuzzing)]
 pub mod fuzz;

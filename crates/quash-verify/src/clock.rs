@@ -1,4 +1,4 @@
-//! Where an application gets its time from. Nothing else in this crate reads a clock.
+//! Where time comes from: the only place that reads a clock. Everything else is given one.
 
 use std::time::Duration;
 

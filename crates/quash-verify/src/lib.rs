@@ -66,7 +66,7 @@ mod problem;
 #[cfg(feature = "axum")]
 mod extract;
 
-#[cfg(feature = "follow")]
+#[cfg(feature = "clock")]
 mod clock;
 
 #[cfg(feature = "follow")]
@@ -76,7 +76,7 @@ mod follow;
 pub mod test;
 
 pub use accepted::{Accepted, Claims, TextOrNumber};
-#[cfg(feature = "follow")]
+#[cfg(feature = "clock")]
 pub use clock::SystemClock;
 #[cfg(feature = "axum")]
 pub use extract::{Auth, AuthRejection, OptionalAuth};

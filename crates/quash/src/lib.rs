@@ -25,8 +25,6 @@ mod error;
 
 mod entropy;
 
-mod clock;
-
 mod handles;
 
 use std::process::ExitCode;

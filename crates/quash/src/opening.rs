@@ -5,13 +5,13 @@ use std::sync::Arc;
 use quash_service::{HashSettings, MasterKey, Service, Setup, StartError, begin_if_gone_back};
 use quash_store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
 
-use crate::clock::SystemClock;
 use crate::data_dir::DataDir;
 use crate::entropy::SystemEntropy;
 use crate::epoch_file::{EpochFile, EpochNotes};
 use crate::error::{CommandError, Exit};
 use crate::fetch::HttpsFetch;
 use crate::settings::{Engine, Settings};
+use quash_server::SystemClock;
 
 /// A service, and what had to be made for it.
 pub(crate) struct Opened {

@@ -9,11 +9,11 @@ use quash_core::model::{Clock, Timestamp, limits};
 use zeroize::Zeroizing;
 
 use super::place::{Place, unexpected};
-use crate::clock::SystemClock;
 use crate::control::{AccountChange, AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
+use quash_server::SystemClock;
 
 #[derive(Subcommand)]
 pub(super) enum AccountCommand {

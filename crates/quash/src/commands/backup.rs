@@ -8,7 +8,6 @@ use quash_service::{Beyond, begin_after_restore};
 use quash_store::StagedRestore;
 
 use super::place::{Place, start_log, unexpected};
-use crate::clock::SystemClock;
 use crate::control::{Reply, Request, RestoredShown};
 use crate::data_dir::{Absent, DataDir};
 use crate::epoch_file::EpochFile;
@@ -17,6 +16,7 @@ use crate::moment::Moment;
 use crate::opening;
 use crate::output;
 use crate::settings::{Engine, LogFormat, LogSettings};
+use quash_server::SystemClock;
 
 /// What `quash backup` takes.
 #[derive(Args)]

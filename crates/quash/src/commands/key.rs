@@ -4,11 +4,11 @@ use clap::Subcommand;
 use quash_core::model::{Clock, Timestamp};
 
 use super::place::{Place, unexpected};
-use crate::clock::SystemClock;
 use crate::control::{IssuerShown, KeyShown, KeysShown, Reply, Request, TurnedKeyShown};
 use crate::data_dir::Absent;
 use crate::error::CommandError;
 use crate::output;
+use quash_server::SystemClock;
 
 #[derive(Subcommand)]
 pub(super) enum KeyCommand {

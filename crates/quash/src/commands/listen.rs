@@ -9,11 +9,11 @@ use quash_core::model::Clock;
 use quash_server::{Listener, SocketFault, Tls, TlsFault, TlsFaultKind, TlsFiles};
 use tokio::net::TcpListener;
 
-use crate::clock::SystemClock;
 use crate::error::{CommandError, Exit};
 use crate::handles;
 use crate::moment::Moment;
 use crate::settings::Listen;
+use quash_server::SystemClock;
 
 /// Where a server can be reached.
 #[derive(Clone, PartialEq, Eq, Debug)]

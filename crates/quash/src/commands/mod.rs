@@ -24,11 +24,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
 use crate::output::Form;
 use place::Place;
+use quash_server::SystemClock;
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -16,9 +16,9 @@ use quash_core::model::Clock;
 use quash_server::{PublicUrl, Written, write};
 use quash_service::{Letter, Post, PostFault};
 
-use crate::clock::SystemClock;
 use crate::error::CommandError;
 use crate::settings::{Encryption, SmtpSettings};
+use quash_server::SystemClock;
 
 /// Hands mails to an SMTP server.
 pub(super) struct Smtp {

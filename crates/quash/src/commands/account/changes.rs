@@ -9,12 +9,12 @@ use quash_core::model::Clock;
 use super::super::place::{Place, unexpected};
 use super::super::revoke::print_end;
 use super::{Given, from_stdin, pairs_of};
-use crate::clock::SystemClock;
 use crate::control::{AccountChange, ChangedShown, OneTimeShown, Reply, Request, reason_of};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
 use crate::settings::{Span, Zero};
+use quash_server::SystemClock;
 
 /// Whose, and why.
 #[derive(Args)]

@@ -17,13 +17,13 @@ use zeroize::Zeroizing;
 use super::listen::Reachable;
 use super::place::Place;
 use super::serve;
-use crate::clock::SystemClock;
 use crate::control::{self, AddAccount, GivenPassword, Request, Secret};
 use crate::data_dir::{Absent, DataDir};
 use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
 use crate::output::{self, Form};
 use crate::settings::{self, Listen, Settings};
+use quash_server::SystemClock;
 
 /// A directory that is removed when this is dropped.
 struct Temporary(PathBuf);

@@ -15,12 +15,12 @@ use serde_json::{Map, Value};
 use super::super::place::Place;
 use super::judge::{Expectations, Judgement, Keys, judge};
 use super::{check_source, keys, part, read_stdin};
-use crate::clock::SystemClock;
 use crate::control::refusal_in_words;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 use crate::output;
 use crate::settings::{ShortSecrets, Span, Zero, fault_of_claim_name};
+use quash_server::SystemClock;
 
 const EXAMPLE: &str = "quash token verify - --jwks FILE < file";
 
