@@ -1,5 +1,6 @@
 //! The workspace as Cargo and git see it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,14 +24,15 @@ pub(crate) fn metadata() -> Result<Value> {
     serde_json::from_str(&text).context("what cargo metadata printed isn't JSON")
 }
 
-/// As [`metadata`], without the features that are on by default.
+/// The names of the crates that quash-verify is built from without its features, over all platforms, itself included.
 ///
 /// # Errors
-/// As [`metadata`].
-pub(crate) fn bare_metadata() -> Result<Value> {
-    let arguments = ["metadata", "--format-version", "1", "--no-default-features"];
+/// Cargo can't say.
+pub(crate) fn guard_tree() -> Result<BTreeSet<String>> {
+    let arguments = "tree --package quash-verify --no-default-features --edges normal --target all --prefix none --format {p}";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
     let text = program::output(program::cargo(&arguments).current_dir(root()?))?;
-    serde_json::from_str(&text).context("what cargo metadata printed isn't JSON")
+    Ok(text.lines().filter_map(|line| line.split(' ').next()).filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
 /// Where Cargo builds.

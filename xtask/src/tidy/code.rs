@@ -118,7 +118,7 @@ mod tests {
     fn only_the_clock_reads_a_clock() {
         let source = "fn a() {\n std::time::SystemTime::now(); }\n#[cfg(test)] mod tests { fn b() { Instant::now() } }";
         assert_eq!(found("crates/quash-core/src/a.rs", source), ["time-is-an-argument:2"]);
-        for free in [CLOCK_FILES[0], CLOCK_FILES[1], "crates/quash/tests/a.rs", "crates/quash-store/benches/a.rs", "xtask/src/a.rs"] {
+        for free in [CLOCK_FILES[0], "crates/quash/tests/a.rs", "crates/quash-store/benches/a.rs", "xtask/src/a.rs"] {
             assert!(found(free, source).is_empty(), "{free}");
         }
     }

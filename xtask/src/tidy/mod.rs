@@ -3,6 +3,7 @@
 
 mod code;
 mod crates;
+mod guard;
 mod lexer;
 mod links;
 mod migrations;
@@ -25,9 +26,9 @@ pub(crate) fn run() -> Result<()> {
     let root = workspace::root()?;
     let files = workspace::files()?;
     let graph = crates::Graph::read(&workspace::metadata()?, &root)?;
-    let bare = crates::Graph::read(&workspace::bare_metadata()?, &root)?;
+    let guard = workspace::guard_tree()?;
     let mut findings = graph.findings();
-    findings.extend(bare.guard_findings());
+    findings.extend(guard::findings(&guard, &text_of(&root, guard::BUDGET)?.unwrap_or_default()));
     findings.extend(migrations::findings(&files));
     findings.extend(shape::stale_exceptions(&files));
     let exists = |target: &str| root.join(target).exists();
@@ -48,7 +49,7 @@ pub(crate) fn run() -> Result<()> {
     for finding in &findings {
         println!("{finding}");
     }
-    println!("tidy: {read} text files; {}; quash-verify without `follow` {}", graph.sizes(), bare.guard_size());
+    println!("tidy: {read} text files; {}; quash-verify without its features {}", graph.sizes(), guard.len());
     match findings.len() {
         0 => Ok(()),
         count => Err(Failure::new(format!("tidy: {count} findings"))),

@@ -3,15 +3,19 @@
 //!
 //! Everything is JSON. Numbers of the log are below 2^53; hashes and keys are base64url without padding.
 
+mod cursor;
+mod lease;
+mod told;
+
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::{digest, hmac};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use aws_lc_rs::digest;
+use serde::{Deserialize, Serialize};
 
+pub use self::cursor::{Cursor, CursorKey};
+pub use self::lease::{LeaseGrant, LeaseNonce};
+use self::told::{Bytes, Told, digest_of};
 use super::revoked::{Remembered, Revoked};
 use crate::model::{
     Actor, Chain, ClaimNames, Entry, ForeignTokens, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy,
@@ -27,15 +31,6 @@ pub const VERSION: u32 = 1;
 #[serde(try_from = "Told<PolicySaid>", into = "Told<PolicySaid>")]
 pub struct FeedPolicy {
     said: PolicySaid,
-}
-
-/// Something with a hash over its own text: what decides on how long a verifier may vouch for what it knows must come as it
-/// was sent, whatever carried it.
-#[derive(Serialize, Deserialize)]
-struct Told<T> {
-    #[serde(flatten)]
-    said: T,
-    digest: Bytes<32>,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,38 +114,6 @@ pub struct Wanted {
     pub seq: u64,
 }
 
-/// The answer to a verifier that asks for a lease.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Told<GrantSaid>", into = "Told<GrantSaid>")]
-pub struct LeaseGrant {
-    said: GrantSaid,
-}
-
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct GrantSaid {
-    nonce: LeaseNonce,
-    cursor: Cursor,
-    chain: Bytes<32>,
-    term_ms: u64,
-    server_time: i64,
-}
-
-/// What tells which request an answer is to: a verifier draws one for each. An answer that was under way twice, or was meant
-/// for somebody else, proves nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LeaseNonce(pub [u8; 16]);
-
-/// A place in the log, with the proof that the issuer has given it out: `<seq>.<mac>`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Cursor {
-    seq: Seq,
-    mac: [u8; 16],
-}
-
-/// What makes and recognises cursors: the issuer's alone.
-#[derive(Clone)]
-pub struct CursorKey(hmac::Key);
-
 /// Why something from the feed can't be read. It is to be treated as if nothing had come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FrameFault {
@@ -167,10 +130,6 @@ pub enum FrameFault {
     #[error("it has a word that this program does not know: update it")]
     UnknownWord,
 }
-
-/// Bytes of fixed length, in base64url.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Bytes<const N: usize>([u8; N]);
 
 impl FeedPolicy {
     /// What verifiers are told of an issuer whose leases hold for `term`. `scope_key` is what its scopes are hashed with,
@@ -294,11 +253,11 @@ impl Snapshot {
         if digest(&self.policy, &self.cursor, &self.chain.0, &self.entries) != self.digest.0 {
             return Err(FrameFault::Malformed);
         }
-        let mut set = Revoked::empty(self.cursor.seq, self.chain.0);
+        let mut set = Revoked::empty(self.cursor.seq(), self.chain.0);
         for &(seq, kind, key, at) in &self.entries {
             let kind = ScopeKind::from_u8(kind).ok_or(FrameFault::UnknownKind(kind))?;
             let seq = Seq::from_u64(seq);
-            if seq > self.cursor.seq {
+            if seq > self.cursor.seq() {
                 return Err(FrameFault::Malformed);
             }
             set.remember(Remembered { seq, kind, key: ScopeKey(key.0), at });
@@ -366,62 +325,6 @@ impl TryFrom<&FrameEntry> for Entry {
     }
 }
 
-impl LeaseGrant {
-    /// The answer to the request with this nonce, about a log that ends at `cursor` with the hash `chain`.
-    pub fn new(nonce: LeaseNonce, cursor: Cursor, chain: &Chain, term: Duration, server_time: Timestamp) -> Self {
-        let server_time = server_time.as_millis();
-        Self { said: GrantSaid { nonce, cursor, chain: Bytes(*chain), term_ms: millis(term), server_time } }
-    }
-
-    /// Which request it is the answer to.
-    pub fn nonce(&self) -> LeaseNonce {
-        self.said.nonce
-    }
-
-    /// Where the log ended after the request had arrived.
-    pub fn cursor(&self) -> &Cursor {
-        &self.said.cursor
-    }
-
-    /// The hash over the log up to there.
-    pub fn chain(&self) -> Chain {
-        self.said.chain.0
-    }
-
-    /// For how long it holds, from when it was asked for.
-    pub fn term(&self) -> Duration {
-        Duration::from_millis(self.said.term_ms)
-    }
-}
-
-impl LeaseNonce {
-    /// The nonce of a text: 22 characters of base64url.
-    ///
-    /// # Errors
-    /// The text has another form.
-    pub fn parse(text: &str) -> Result<Self, FrameFault> {
-        URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(FrameFault::Malformed)
-    }
-}
-
-impl fmt::Display for LeaseNonce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-impl Serialize for LeaseNonce {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for LeaseNonce {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Bytes::<16>::deserialize(deserializer).map(|bytes| Self(bytes.0))
-    }
-}
-
 impl From<FeedPolicy> for Told<PolicySaid> {
     fn from(policy: FeedPolicy) -> Self {
         Self { digest: digest_of(&policy.said), said: policy.said }
@@ -436,125 +339,8 @@ impl TryFrom<Told<PolicySaid>> for FeedPolicy {
     }
 }
 
-impl From<LeaseGrant> for Told<GrantSaid> {
-    fn from(grant: LeaseGrant) -> Self {
-        Self { digest: digest_of(&grant.said), said: grant.said }
-    }
-}
-
-impl TryFrom<Told<GrantSaid>> for LeaseGrant {
-    type Error = FrameFault;
-
-    fn try_from(told: Told<GrantSaid>) -> Result<Self, FrameFault> {
-        told.whole().map(|said| Self { said })
-    }
-}
-
-impl<T: Serialize> Told<T> {
-    fn whole(self) -> Result<T, FrameFault> {
-        if digest_of(&self.said) == self.digest { Ok(self.said) } else { Err(FrameFault::Malformed) }
-    }
-}
-
-/// The hash over something's JSON.
-fn digest_of(said: &impl Serialize) -> Bytes<32> {
-    // Texts, numbers and lists of them: writing them as JSON doesn't fail.
-    let text = serde_json::to_vec(said).unwrap_or_default();
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
-    Bytes(bytes)
-}
-
-impl Cursor {
-    /// The number.
-    pub fn seq(&self) -> Seq {
-        self.seq
-    }
-
-    /// A cursor from its text. Whether the issuer has given it out is for the issuer to say.
-    ///
-    /// # Errors
-    /// The text has another form.
-    pub fn parse(text: &str) -> Result<Self, FrameFault> {
-        let (seq, mac) = text.split_once('.').ok_or(FrameFault::Malformed)?;
-        let is_canonical = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit()) && (seq == "0" || !seq.starts_with('0'));
-        let seq = seq.parse().ok().filter(|&seq| is_canonical && seq < 1 << 53).ok_or(FrameFault::Malformed)?;
-        let mac = URL_SAFE_NO_PAD.decode(mac).ok().and_then(|mac| mac.try_into().ok()).ok_or(FrameFault::Malformed)?;
-        Ok(Self { seq: Seq::from_u64(seq), mac })
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.seq, URL_SAFE_NO_PAD.encode(self.mac))
-    }
-}
-
-impl fmt::Debug for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cursor({})", self.seq)
-    }
-}
-
-impl CursorKey {
-    /// A key from 32 random bytes.
-    pub fn new(secret: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
-    }
-
-    /// The cursor of a number.
-    pub fn cursor(&self, seq: Seq) -> Cursor {
-        let mut mac = [0; 16];
-        mac.copy_from_slice(&hmac::sign(&self.0, &seq.as_u64().to_be_bytes()).as_ref()[..16]);
-        Cursor { seq, mac }
-    }
-
-    /// Whether the issuer has given out a cursor, and so has had its number.
-    pub fn has_given(&self, cursor: &Cursor) -> bool {
-        aws_lc_rs::constant_time::verify_slices_are_equal(&self.cursor(cursor.seq).mac, &cursor.mac).is_ok()
-    }
-}
-
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Serialize for Cursor {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cursor {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
-}
-
-impl<const N: usize> Serialize for Bytes<N> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
-    }
-}
-
-impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text<const N: usize>;
-        impl<const N: usize> serde::de::Visitor<'_> for Text<N> {
-            type Value = Bytes<N>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{N} bytes in base64url")
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Bytes<N>, E> {
-                let mut bytes = [0; N];
-                match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
-                    Ok(length) if length == N => Ok(Bytes(bytes)),
-                    _ => Err(E::custom(FrameFault::Malformed)),
-                }
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
 }
 
 impl fmt::Debug for FeedPolicy {

@@ -1,0 +1,103 @@
+//! The lease on the wire: the answer, and what tells which question it answers.
+
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::told::{Bytes, Told, digest_of};
+use super::{Cursor, FrameFault, millis};
+use crate::model::{Chain, Timestamp};
+
+/// The answer to a verifier that asks for a lease.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Told<GrantSaid>", into = "Told<GrantSaid>")]
+pub struct LeaseGrant {
+    said: GrantSaid,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct GrantSaid {
+    nonce: LeaseNonce,
+    cursor: Cursor,
+    chain: Bytes<32>,
+    term_ms: u64,
+    server_time: i64,
+}
+
+/// What tells which request an answer is to: a verifier draws one for each. An answer that was under way twice, or was meant
+/// for somebody else, proves nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaseNonce(pub [u8; 16]);
+
+impl LeaseGrant {
+    /// The answer to the request with this nonce, about a log that ends at `cursor` with the hash `chain`.
+    pub fn new(nonce: LeaseNonce, cursor: Cursor, chain: &Chain, term: Duration, server_time: Timestamp) -> Self {
+        let server_time = server_time.as_millis();
+        Self { said: GrantSaid { nonce, cursor, chain: Bytes(*chain), term_ms: millis(term), server_time } }
+    }
+
+    /// Which request it is the answer to.
+    pub fn nonce(&self) -> LeaseNonce {
+        self.said.nonce
+    }
+
+    /// Where the log ended after the request had arrived.
+    pub fn cursor(&self) -> &Cursor {
+        &self.said.cursor
+    }
+
+    /// The hash over the log up to there.
+    pub fn chain(&self) -> Chain {
+        self.said.chain.0
+    }
+
+    /// For how long it holds, from when it was asked for.
+    pub fn term(&self) -> Duration {
+        Duration::from_millis(self.said.term_ms)
+    }
+}
+
+impl LeaseNonce {
+    /// The nonce of a text: 22 characters of base64url.
+    ///
+    /// # Errors
+    /// The text has another form.
+    pub fn parse(text: &str) -> Result<Self, FrameFault> {
+        URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(FrameFault::Malformed)
+    }
+}
+
+impl fmt::Display for LeaseNonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl Serialize for LeaseNonce {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LeaseNonce {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Bytes::<16>::deserialize(deserializer).map(|bytes| Self(bytes.0))
+    }
+}
+
+impl From<LeaseGrant> for Told<GrantSaid> {
+    fn from(grant: LeaseGrant) -> Self {
+        Self { digest: digest_of(&grant.said), said: grant.said }
+    }
+}
+
+impl TryFrom<Told<GrantSaid>> for LeaseGrant {
+    type Error = FrameFault;
+
+    fn try_from(told: Told<GrantSaid>) -> Result<Self, FrameFault> {
+        told.whole().map(|said| Self { said })
+    }
+}

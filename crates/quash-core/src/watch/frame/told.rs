@@ -1,0 +1,64 @@
+//! Bytes in text, and what carries a hash over its own text.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::FrameFault;
+
+/// Something with a hash over its own text: what decides on how long a verifier may vouch for what it knows must come as it
+/// was sent, whatever carried it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Told<T> {
+    #[serde(flatten)]
+    pub(super) said: T,
+    pub(super) digest: Bytes<32>,
+}
+
+/// Bytes of fixed length, in base64url.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bytes<const N: usize>(pub(super) [u8; N]);
+
+impl<T: Serialize> Told<T> {
+    pub(super) fn whole(self) -> Result<T, FrameFault> {
+        if digest_of(&self.said) == self.digest { Ok(self.said) } else { Err(FrameFault::Malformed) }
+    }
+}
+
+/// The hash over something's JSON.
+pub(super) fn digest_of(said: &impl Serialize) -> Bytes<32> {
+    // Texts, numbers and lists of them: writing them as JSON doesn't fail.
+    let text = serde_json::to_vec(said).unwrap_or_default();
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
+    Bytes(bytes)
+}
+
+impl<const N: usize> Serialize for Bytes<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text<const N: usize>;
+        impl<const N: usize> serde::de::Visitor<'_> for Text<N> {
+            type Value = Bytes<N>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{N} bytes in base64url")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Bytes<N>, E> {
+                let mut bytes = [0; N];
+                match URL_SAFE_NO_PAD.decode_slice(text, &mut bytes) {
+                    Ok(length) if length == N => Ok(Bytes(bytes)),
+                    _ => Err(E::custom(FrameFault::Malformed)),
+                }
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
