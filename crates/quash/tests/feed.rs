@@ -30,6 +30,7 @@ fn lease(server: &Server, secret: &str, instance: &str) {
 
 fn revoke(server: &Server) -> (i32, Value) {
     let revoked = server.run(&["revoke", "account", "dana", "--wait", "--json"], "");
+    assert!(!revoked.stderr.contains("could not be started"), "{}", revoked.stderr);
     (revoked.code(), serde_json::from_str(&revoked.stdout).expect("JSON"))
 }
 

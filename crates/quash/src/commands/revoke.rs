@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::place::{Place, unexpected};
+use super::place::{Asked, Place, unexpected};
 use crate::control::{EffectiveShown, EndedShown, Reply, Request, StruckKeyShown, VerifierShown};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
@@ -62,7 +62,8 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
             return Err(CommandError::new(Exit::Usage, "this signs everybody out").hint("if that is what you want, add --yes"));
         }
     };
-    let reply = place.ask(Absent::Refuse, request).await?;
+    let asked = place.asked(Absent::Refuse)?;
+    let reply = asked.ask(request).await?;
     let (words, seq) = match &reply {
         Reply::Ended(ended) => (ended_in_words(ended), ended.seq),
         Reply::StruckKey(struck) => (struck_in_words(struck), struck.ended.seq),
@@ -71,7 +72,7 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
     if let (true, Some(seq)) = (wait, seq) {
         // What is done is told first: waiting may be broken off.
         output::note(&words);
-        return wait_for(seq, place).await;
+        return wait_for(seq, &asked, place).await;
     }
     match reply {
         Reply::StruckKey(struck) => place.print(&struck, || words),
@@ -81,8 +82,8 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
 }
 
 /// Waits until every verifier knows of an entry, and prints what became of each.
-async fn wait_for(seq: u64, place: &Place) -> Result<(), CommandError> {
-    let Reply::Effective(effective) = place.ask(Absent::Refuse, Request::Effective { seq }).await? else { return Err(unexpected()) };
+async fn wait_for(seq: u64, asked: &Asked, place: &Place) -> Result<(), CommandError> {
+    let Reply::Effective(effective) = asked.ask(Request::Effective { seq }).await? else { return Err(unexpected()) };
     place.print(&effective, || in_words(&effective));
     let open = effective.verifiers.iter().filter(|verifier| verifier.state != "confirmed").count();
     if open == 0 {
