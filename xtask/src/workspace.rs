@@ -1,5 +1,6 @@
 //! The workspace as Cargo and git see it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,14 +24,16 @@ pub(crate) fn metadata() -> Result<Value> {
     serde_json::from_str(&text).context("what cargo metadata printed isn't JSON")
 }
 
-/// As [`metadata`], without the features that are on by default.
+/// Every crate that one of ours is built from without the features that are on by default, itself among them: what an
+/// application gets. `cargo metadata` can't tell, since what another crate of ours asks for is on there for all.
 ///
 /// # Errors
-/// As [`metadata`].
-pub(crate) fn bare_metadata() -> Result<Value> {
-    let arguments = ["metadata", "--format-version", "1", "--no-default-features"];
+/// cargo is missing or doesn't understand the workspace.
+pub(crate) fn bare_tree(name: &str) -> Result<BTreeSet<String>> {
+    let arguments =
+        ["tree", "--package", name, "--no-default-features", "--edges", "normal", "--target", "all", "--prefix", "none", "--no-dedupe"];
     let text = program::output(program::cargo(&arguments).current_dir(root()?))?;
-    serde_json::from_str(&text).context("what cargo metadata printed isn't JSON")
+    Ok(text.lines().map(|line| line.split(" (").next().unwrap_or(line).to_owned()).collect())
 }
 
 /// Where Cargo builds.

@@ -25,9 +25,9 @@ pub(crate) fn run() -> Result<()> {
     let root = workspace::root()?;
     let files = workspace::files()?;
     let graph = crates::Graph::read(&workspace::metadata()?, &root)?;
-    let bare = crates::Graph::read(&workspace::bare_metadata()?, &root)?;
+    let guard = workspace::bare_tree(crates::GUARD)?.len();
     let mut findings = graph.findings();
-    findings.extend(bare.guard_findings());
+    findings.extend(crates::guard_findings(guard));
     findings.extend(migrations::findings(&files));
     findings.extend(shape::stale_exceptions(&files));
     let exists = |target: &str| root.join(target).exists();
@@ -48,7 +48,7 @@ pub(crate) fn run() -> Result<()> {
     for finding in &findings {
         println!("{finding}");
     }
-    println!("tidy: {read} text files; {}; quash-verify without `follow` {}", graph.sizes(), bare.guard_size());
+    println!("tidy: {read} text files; {}; quash-verify without `follow` {}", graph.sizes(), guard);
     match findings.len() {
         0 => Ok(()),
         count => Err(Failure::new(format!("tidy: {count} findings"))),
