@@ -35,6 +35,7 @@ const VECTORS: &str = "QUASH_VECTORS";
 pub(crate) fn start() -> Result<Services> {
     let mut services = Services::default();
     services.left_out.extend(strace().err());
+    services.left_out.extend(faketime().err());
     services.left_out.extend(vectors()?.err());
     let python = match python::ready()? {
         Ready::Not(Missing::Venv) if install("python3-venv").is_ok() => {
@@ -116,6 +117,21 @@ fn strace() -> std::result::Result<(), String> {
         return Err("the fault tests that need strace, since it is missing: install it (Linux only)".into());
     } else {
         println!("strace was installed with apt-get: the fault tests run");
+    }
+    Ok(())
+}
+
+/// libfaketime moves a server's clock by a week.
+fn faketime() -> std::result::Result<(), String> {
+    if program::works(Command::new("faketime").arg("--version")) {
+        println!("libfaketime is here: the tests of clocks that jump run");
+    } else if let Err(reason) = install("faketime") {
+        println!(
+            "libfaketime is missing and couldn't be installed ({reason}): the tests of clocks that jump will say that they were skipped."
+        );
+        return Err("the tests of clocks that jump, since libfaketime is missing: install faketime".into());
+    } else {
+        println!("faketime was installed with apt-get: the tests of clocks that jump run");
     }
     Ok(())
 }

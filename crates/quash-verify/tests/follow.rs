@@ -87,6 +87,20 @@ async fn a_dead_stream_is_replaced_as_soon_as_somebody_waits_for_what_it_owes() 
 }
 
 #[tokio::test]
+async fn what_was_asked_while_the_issuer_was_away_is_not_waited_for_when_it_is_back() {
+    let issuer = Issuer::open().await;
+    issuer.answer_instead(LEASE, Some(Instead::Status(503)));
+    issuer.answer_instead(STREAM, Some(Instead::Nothing));
+    let verifier = issuer.builder().start_in_background().expect("a verifier");
+    until("a stream is asked for", || issuer.asked(STREAM) == 1).await;
+    issuer.answer_instead(STREAM, None);
+    issuer.answer_instead(LEASE, None);
+    // An answer is waited for ten seconds else.
+    until("another stream is open", || issuer.streams() == 1).await;
+    until("a lease was granted", || verifier.state() == VerifierState::Fresh).await;
+}
+
+#[tokio::test]
 async fn what_is_missing_is_had_with_a_snapshot() {
     let issuer = Issuer::open().await;
     let verifier = started(&issuer).await;

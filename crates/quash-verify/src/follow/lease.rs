@@ -39,7 +39,7 @@ const EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 impl Leasing {
     /// Asks for as long as the process runs.
     pub(crate) async fn run(mut self) {
-        let (mut turn, mut every, mut seen) = (0, FIRST_EVERY, VerifierState::Boot);
+        let (mut turn, mut every, mut seen, mut is_away) = (0, FIRST_EVERY, VerifierState::Boot, false);
         let mut place = self.signals.place.subscribe();
         loop {
             let Ok(cursor) = place.wait_for(Option::is_some).await.map(|place| place.clone()) else { return };
@@ -47,11 +47,14 @@ impl Leasing {
             let wait = match self.ask(turn, &cursor, every).await {
                 Ok(term) => {
                     self.backoff.reset();
+                    if std::mem::take(&mut is_away) {
+                        self.signals.back.send_replace(());
+                    }
                     every = (term / 3).clamp(EVERY.0, EVERY.1);
                     every
                 }
                 Err(fault) => {
-                    turn += 1;
+                    (turn, is_away) = (turn + 1, true);
                     tracing::debug!(%fault, "the issuer has granted no lease");
                     if fault == Fault::SnapshotRequired {
                         self.signals.snapshot.notify_one();

@@ -163,7 +163,8 @@ impl VerifierBuilder {
         let nothing = State { revoked: Revoked::empty(Seq::ZERO, feed::EMPTY), freshness: Freshness::Never, trust: None };
         let shared = Arc::new(Shared::new(clock, draw()?, Some(Arc::clone(&keys) as _), nothing));
         let (place, started) = (watch::Sender::new(None), watch::Sender::new(Started::NotYet(None)));
-        let signals = Arc::new(Signals { lease: Notify::new(), snapshot: Notify::new(), place, started });
+        let (lease, snapshot, back) = (Notify::new(), Notify::new(), watch::Sender::new(()));
+        let signals = Arc::new(Signals { lease, snapshot, back, place, started });
         let unbound = Arc::new(AtomicBool::new(!when_stale.is_bound()));
         let leasing = Leasing {
             http: Arc::clone(&http),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use quash_core::model::Seq;
 use quash_core::watch::frame::Wanted;
 use serde::de::DeserializeOwned;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
 use super::fault::{Fault, StartError};
@@ -41,6 +41,18 @@ enum Over {
     /// An entry that exists hasn't come: the connection may be dead without anybody knowing.
     #[error("an entry that exists has not come")]
     Overdue,
+    /// The issuer was away and has granted a lease: what was asked before may never be answered.
+    #[error("the issuer is back")]
+    Back,
+}
+
+/// Whether a snapshot that is on its way is given up when the issuer is back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// It is: it may never come.
+    Little,
+    /// It isn't: the one before was, and large ones must come some time, however often the issuer goes away and is back.
+    Much,
 }
 
 /// An entry that exists is on its way for as long as this.
@@ -53,35 +65,55 @@ const GOOD: Duration = Duration::from_secs(5);
 impl Streaming {
     /// Brings entries for as long as the process runs.
     pub(crate) async fn run(mut self) {
-        let (mut turn, mut is_complete) = (0, false);
+        let (mut turn, mut is_complete, mut patience) = (0, false, Patience::Little);
         loop {
             let began = self.shared.clock.uptime();
-            let over = self.follow(turn, &mut is_complete).await;
+            let mut back = self.signals.back.subscribe();
+            let over = self.follow(turn, &mut is_complete, patience, &mut back).await;
             is_complete &= !over.asks_for_a_snapshot();
+            patience = if over == Over::Back { Patience::Much } else { Patience::Little };
             self.report(over);
             if over == Over::Overdue {
+                continue;
+            }
+            turn += 1;
+            if over == Over::Back {
                 continue;
             }
             if self.shared.clock.uptime().saturating_sub(began) >= GOOD {
                 self.backoff.reset();
             }
-            turn += 1;
-            tokio::time::sleep(self.backoff.next()).await;
+            let delay = self.backoff.next();
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = back.changed() => {}
+                () = self.overdue() => {}
+            }
         }
     }
 
     /// Follows on one connection until it is over.
-    async fn follow(&self, turn: usize, is_complete: &mut bool) -> Over {
+    async fn follow(&self, turn: usize, is_complete: &mut bool, patience: Patience, back: &mut watch::Receiver<()>) -> Over {
         if !*is_complete {
-            match self.begin_anew(turn).await {
+            let begun = tokio::select! {
+                begun = self.begin_anew(turn) => begun,
+                _ = back.changed(), if patience == Patience::Little => Err(Over::Back),
+            };
+            match begun {
                 Ok(()) => *is_complete = true,
                 Err(over) => return over,
             }
         }
-        match self.read(turn).await {
+        match self.read(turn, back).await {
             Ok(never) => match never {},
             Err(over) => over,
         }
+    }
+
+    /// Somebody has been waiting for an entry for a while, so nobody is spared by waiting longer.
+    async fn overdue(&self) {
+        tokio::time::sleep(OVERDUE_EVERY).await;
+        self.shared.poked.notified().await;
     }
 
     async fn begin_anew(&self, turn: usize) -> Result<(), Over> {
@@ -93,9 +125,14 @@ impl Streaming {
         Ok(())
     }
 
-    async fn read(&self, turn: usize) -> Result<std::convert::Infallible, Over> {
+    async fn read(&self, turn: usize, back: &mut watch::Receiver<()>) -> Result<std::convert::Infallible, Over> {
         let place = self.signals.place.borrow().clone().ok_or(Over::Resync)?;
-        let mut stream = self.http.stream(turn, &place).await?;
+        let mut stream = tokio::select! {
+            stream = self.http.stream(turn, &place) => stream?,
+            _ = back.changed() => return Err(Over::Back),
+        };
+        // It has answered: that it was away before is over.
+        back.mark_unchanged();
         let connected_at = self.shared.clock.uptime();
         let mut parser = Parser::default();
         loop {
@@ -191,7 +228,7 @@ impl Over {
             Self::Fault(fault) => Started::NotYet(Some(StartError::Away(fault))),
             Self::Untaken(Untaken::NotUnderstood(fault)) => Started::Never(StartError::NotUnderstood(fault)),
             Self::Untaken(Untaken::Secret(error)) => Started::Never(error),
-            Self::Untaken(Untaken::Astray(_) | Untaken::OtherEnd) | Self::Resync | Self::Overdue => Started::NotYet(before),
+            Self::Untaken(Untaken::Astray(_) | Untaken::OtherEnd) | Self::Resync | Self::Overdue | Self::Back => Started::NotYet(before),
         }
     }
 }

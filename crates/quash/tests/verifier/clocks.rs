@@ -1,0 +1,123 @@
+//! The server's clock jumps by a week, ahead and back, while a verifier follows whose clock doesn't. What was ended stays so.
+//! Needs libfaketime, and says that it was skipped where it isn't. The server's uptime isn't faked: it doesn't jump.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use quash_verify::{Denied, VerifierState};
+
+use super::site::Site;
+use super::support::{Pair, quash};
+use super::wait::until;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Where libfaketime reads by how much a clock is off.
+const NOW: &str = "+0";
+const WEEKS: [&str; 2] = ["+7d", "-7d"];
+
+/// A server whose clock is off by what a file says.
+struct Clock {
+    library: PathBuf,
+    room: tempfile::TempDir,
+}
+
+impl Clock {
+    /// `None`, and a word about it, where libfaketime isn't to be had.
+    #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
+    fn right() -> Option<Self> {
+        let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+        let library = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
+        let Some(library) = library else {
+            eprintln!("skipped: this test needs libfaketime");
+            return None;
+        };
+        let clock = Self { library, room: tempfile::tempdir().expect("a temporary directory") };
+        clock.set(NOW);
+        Some(clock)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.room.path().join("clock")
+    }
+
+    fn set(&self, offset: &str) {
+        // It never reads half of it.
+        let new = self.room.path().join("new");
+        fs::write(&new, offset).expect("it is ours");
+        fs::rename(new, self.file()).expect("it is ours");
+    }
+
+    fn command(&self) -> Command {
+        let mut command = quash();
+        let preload: &Path = &self.library;
+        command.env("LD_PRELOAD", preload).env("FAKETIME_TIMESTAMP_FILE", self.file());
+        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        command
+    }
+}
+
+/// Sessions that have ended: refused here, at a verifier that has just begun, and at the server.
+async fn all_stay_ended(site: &Site, ended: &[Pair]) {
+    until("they are known", PATIENCE, || site.presented.knows_all()).await;
+    until("it is fresh", PATIENCE, || site.verifier.state() == VerifierState::Fresh).await;
+    let another = site.another_verifier().await;
+    for Pair { access, .. } in ended {
+        assert!(matches!(another.check(access).await, Err(Denied::Refused(_))));
+    }
+    assert!(site.is_refused_at_the_server());
+}
+
+/// How far the server's own clock is from this process's, to show that it was moved.
+fn days_off(site: &Site) -> i64 {
+    let minted = super::support::claims(&site.pair().access)["iat"].as_i64().expect("a time");
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+    let off = minted - i64::try_from(now).expect("a time");
+    (off + off.signum() * 3600) / 86_400
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_servers_clock_is_moved_by_a_week_while_it_runs() {
+    let Some(clock) = Clock::right() else { return };
+    let site = Site::open_with(clock.command(), 30).await;
+    let mut ended = Vec::new();
+    for (offset, days) in WEEKS.into_iter().zip([7, -7]) {
+        let (before, after) = (site.sign_in(), site.sign_in());
+        ended.push(site.end(before));
+        clock.set(offset);
+        assert_eq!(days_off(&site), days);
+        ended.push(site.end_all_of_dana(after));
+        all_stay_ended(&site, &ended).await;
+        clock.set(NOW);
+        assert_eq!(days_off(&site), 0);
+        all_stay_ended(&site, &ended).await;
+        site.catch_up(&site.pair()).await;
+    }
+    site.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_server_comes_back_with_a_clock_that_is_a_week_off() {
+    let Some(clock) = Clock::right() else { return };
+    let mut site = Site::open_with(clock.command(), 31).await;
+    let mut ended = Vec::new();
+    for (offset, days) in WEEKS.into_iter().zip([7, -7]) {
+        let (before, after) = (site.sign_in(), site.sign_in());
+        ended.push(site.end(before));
+        site.kill();
+        clock.set(offset);
+        site.start_with(clock.command());
+        assert_eq!(days_off(&site), days);
+        ended.push(site.end_all_of_dana(after));
+        all_stay_ended(&site, &ended).await;
+        site.kill();
+        clock.set(NOW);
+        site.start_with(clock.command());
+        assert_eq!(days_off(&site), 0);
+        all_stay_ended(&site, &ended).await;
+        site.catch_up(&site.pair()).await;
+    }
+    site.check().await;
+}

@@ -1,0 +1,108 @@
+//! Each thing that a network may do, while sessions end.
+
+use std::time::Duration;
+
+use quash_verify::VerifierState;
+
+use super::presented::TERM;
+use super::proxy::Fault;
+use super::site::{Site, tell};
+use super::support::rounds;
+use super::wait::{until, uptime};
+
+/// For how long sessions are opened and ended under a fault.
+const UNDER_FAULT: Duration = Duration::from_millis(2500);
+/// For how long they are before, so that there is something of each kind.
+const BEFORE: Duration = Duration::from_millis(100);
+
+/// The latest moment at which a verifier may be stale that has heard nothing since: its own clock decides, so all that may
+/// come on top is the time until it is looked at.
+const LOOKED_AT: Duration = Duration::from_millis(250);
+
+async fn under(fault: Fault, seed: u64) {
+    for round in 0..rounds(1, 20) {
+        let site = Site::open(seed + u64::try_from(round).expect("few") * 100).await;
+        let (before, live) = (site.sign_in(), site.sign_in());
+        site.use_for(BEFORE).await;
+        site.proxy.now(fault);
+        site.end(before);
+        let ended = 1 + site.use_for(UNDER_FAULT).await;
+        assert!(site.proxy.mangled() > 0 || matches!(fault, Fault::Cut | Fault::Swallow), "nothing was done to the bytes");
+        let took = site.heal().await;
+        site.end(live);
+        until("the last one is known, too", UNDER_FAULT, || site.presented.knows_all()).await;
+        let (mangled, (accepted, stale)) = (site.proxy.mangled(), site.presented.counts());
+        let latest = site.check().await;
+        tell(&format!(
+            "{fault:?}: {ended} ended, {mangled} pieces mangled, {accepted} let in, {stale} times stale, latest after {latest:?}, caught up in {took:?}"
+        ));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn soak_connections_are_cut() {
+    under(Fault::Cut, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn soak_answers_are_late() {
+    under(Fault::Delay, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn soak_pieces_arrive_twice() {
+    under(Fault::Duplicate, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn soak_pieces_arrive_in_another_order() {
+    under(Fault::Reorder, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn soak_pieces_are_shortened() {
+    under(Fault::Truncate, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn soak_bits_are_flipped() {
+    under(Fault::Flip, 6).await;
+}
+
+/// Without a word from the issuer, and with answers of before alone, it becomes stale by its own clock and says so.
+async fn becomes_stale_under(fault: Fault, seed: u64) {
+    for round in 0..rounds(1, 20) {
+        let site = Site::open(seed + u64::try_from(round).expect("few") * 100).await;
+        let (before, live) = (site.sign_in(), site.sign_in());
+        // A few questions about leases, so that there are answers of before.
+        let asked = site.verifier.metrics().accepted;
+        until("it lets in", TERM, || site.verifier.metrics().accepted > asked).await;
+        site.use_for(TERM).await;
+        site.proxy.now(fault);
+        let began = uptime();
+        site.end(before);
+        until("it is stale", TERM + LOOKED_AT, || site.verifier.state() == VerifierState::Stale).await;
+        let stale_after = uptime().saturating_sub(began);
+        let told = site.verifier.metrics().accepted;
+        site.use_for(UNDER_FAULT).await;
+        assert_eq!(site.verifier.state(), VerifierState::Stale, "nothing has come that could have made it fresh");
+        assert_eq!(site.verifier.metrics().accepted, told, "what is stale lets nobody in");
+        assert!(site.proxy.mangled() > 0 || fault == Fault::Swallow, "no answer was given twice");
+        let took = site.heal().await;
+        site.end(live);
+        until("the last one is known, too", UNDER_FAULT, || site.presented.knows_all()).await;
+        let latest = site.check().await;
+        tell(&format!("{fault:?}: stale after {stale_after:?}, latest let in after {latest:?}, caught up in {took:?}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn soak_nothing_arrives_and_nobody_says_so() {
+    becomes_stale_under(Fault::Swallow, 7).await;
+}
+
+/// A lease is the answer to one question. Whoever answers another with it vouches for nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn soak_an_answer_of_before_is_given_to_each_question() {
+    becomes_stale_under(Fault::Replay, 8).await;
+}

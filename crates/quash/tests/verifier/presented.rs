@@ -1,0 +1,191 @@
+//! Tokens that are presented to a verifier again and again, and the assertions that hold at every answer, whatever is done
+//! to the way between the verifier and its issuer.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quash_core::model::Refusal;
+use quash_verify::{Denied, Verifier, WhenStale};
+use tokio::task::JoinHandle;
+
+use super::support::Pair;
+use super::wait::{pass, uptime};
+
+/// How long a lease holds in these tests: the shortest that the setting takes.
+pub(crate) const TERM: Duration = Duration::from_secs(1);
+
+/// Sessions whose tokens are presented.
+pub(crate) struct Presented {
+    seen: Arc<Seen>,
+    presenting: JoinHandle<()>,
+}
+
+struct Seen {
+    sessions: Mutex<Vec<Session>>,
+    /// What must not have happened.
+    faults: Mutex<Vec<String>>,
+    accepted: AtomicUsize,
+    stale: AtomicUsize,
+    /// The latest acceptance of a token after the call that ended it was answered.
+    latest: Mutex<Duration>,
+    done: AtomicBool,
+}
+
+/// A session, and what is known of it.
+#[derive(Clone)]
+struct Session {
+    pair: Pair,
+    state: State,
+    /// The verifier has said that it has ended.
+    refused: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Live,
+    /// A call that ends it is under way, or it may have been ended.
+    Ending,
+    /// The call that ended it was answered at this moment.
+    Ended(Duration),
+}
+
+/// Between two rounds. A verifier is asked about every token about as often as this.
+const EVERY: Duration = Duration::from_millis(1);
+
+impl Presented {
+    /// Presents tokens to this verifier until it is checked.
+    pub(crate) fn to(verifier: &Verifier) -> Self {
+        let seen = Arc::new(Seen {
+            sessions: Mutex::default(),
+            faults: Mutex::default(),
+            accepted: AtomicUsize::new(0),
+            stale: AtomicUsize::new(0),
+            latest: Mutex::default(),
+            done: AtomicBool::new(false),
+        });
+        let (watching, verifier) = (Arc::clone(&seen), verifier.clone());
+        let presenting = tokio::spawn(async move {
+            while !watching.done.load(Ordering::SeqCst) {
+                let sessions = watching.sessions().len();
+                for place in 0..sessions {
+                    watching.present(place, &verifier).await;
+                }
+                pass(EVERY).await;
+            }
+        });
+        Self { seen, presenting }
+    }
+
+    /// From now on this session's token is presented, too.
+    pub(crate) fn add(&self, pair: Pair) -> usize {
+        let mut sessions = self.seen.sessions();
+        sessions.push(Session { pair, state: State::Live, refused: false });
+        sessions.len() - 1
+    }
+
+    /// A session is about to be ended.
+    pub(crate) fn ending(&self, place: usize) -> Pair {
+        let mut sessions = self.seen.sessions();
+        sessions[place].state = State::Ending;
+        sessions[place].pair.clone()
+    }
+
+    /// The call that ended it has been answered.
+    pub(crate) fn ended(&self, place: usize) {
+        self.seen.sessions()[place].state = State::Ended(uptime());
+    }
+
+    /// Everything is about to be ended.
+    pub(crate) fn all_ending(&self) {
+        let is_live = |session: &&mut Session| session.state == State::Live;
+        self.seen.sessions().iter_mut().filter(is_live).for_each(|session| session.state = State::Ending);
+    }
+
+    /// Whether each ended session's token is known to have ended.
+    pub(crate) fn knows_all(&self) -> bool {
+        self.seen.sessions().iter().all(|session| session.refused || !matches!(session.state, State::Ended(_)))
+    }
+
+    /// Everything that was about to be ended has been.
+    pub(crate) fn all_ended(&self) {
+        let ending = |session: &&mut Session| session.state == State::Ending;
+        self.seen.sessions().iter_mut().filter(ending).for_each(|session| session.state = State::Ended(uptime()));
+    }
+
+    /// Access tokens of the sessions that have ended.
+    pub(crate) fn tokens_of_ended(&self) -> Vec<String> {
+        let sessions = self.seen.sessions();
+        let ended = sessions.iter().filter(|session| matches!(session.state, State::Ended(_)));
+        ended.map(|session| session.pair.access.clone()).collect()
+    }
+
+    /// Access tokens of the sessions that are about to be ended.
+    pub(crate) fn tokens_about_to_end(&self) -> Vec<String> {
+        let sessions = self.seen.sessions();
+        let ending = sessions.iter().filter(|session| session.state == State::Ending);
+        ending.map(|session| session.pair.access.clone()).collect()
+    }
+
+    /// How often a token was let in, and how often the verifier couldn't tell.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.seen.accepted.load(Ordering::SeqCst), self.seen.stale.load(Ordering::SeqCst))
+    }
+
+    /// Stops, and fails the test if something happened that mustn't. Says how late a token of an ended session was let in.
+    pub(crate) async fn check(self) -> Duration {
+        self.seen.done.store(true, Ordering::SeqCst);
+        self.presenting.await.expect("it presents");
+        let faults = self.seen.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(faults.is_empty(), "{} faults, such as: {:#?}", faults.len(), &faults[..faults.len().min(5)]);
+        *self.seen.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    async fn present(&self, place: usize, verifier: &Verifier) {
+        let Session { pair, state, .. } = self.sessions()[place].clone();
+        let before = uptime();
+        let decided = verifier.check_when_stale(&pair.access, WhenStale::Deny).await;
+        let mut sessions = self.sessions();
+        let session = &mut sessions[place];
+        match decided {
+            Ok(_) => {
+                self.accepted.fetch_add(1, Ordering::SeqCst);
+                self.note_accepted(place, state, before);
+                if session.refused {
+                    self.fault(format!("session {place} came back: {:?}", verifier.metrics()));
+                }
+            }
+            Err(Denied::Refused(Refusal::TokenRevoked(_))) => {
+                session.refused = true;
+                if session.state == State::Live {
+                    self.fault(format!("session {place} is live, and called ended"));
+                }
+            }
+            Err(Denied::Refused(refusal)) => self.fault(format!("session {place} is refused with {refusal:?}")),
+            Err(Denied::Stale | Denied::KeysAway) => {
+                self.stale.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// What was decided was decided after `before`.
+    fn note_accepted(&self, place: usize, state: State, before: Duration) {
+        let State::Ended(at) = state else { return };
+        let late = before.saturating_sub(at);
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = late.max(*latest);
+        if late >= TERM {
+            self.fault(format!("session {place} was let in {late:?} after it had ended"));
+        }
+    }
+
+    fn fault(&self, fault: String) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

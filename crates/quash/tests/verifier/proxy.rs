@@ -1,0 +1,277 @@
+//! A way between a verifier and its issuer that does to the bytes what networks do to them, and what an attacker would.
+//! What that may lead to is asserted elsewhere.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quash_core::model::{Seeded, draw};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use super::wait::pass;
+
+/// What is done to the bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// Connections are closed, new ones too.
+    Cut,
+    /// Pieces arrive late, up to one and a half terms of a lease.
+    Delay,
+    /// Pieces arrive twice, in both directions.
+    Duplicate,
+    /// A piece arrives after the next one.
+    Reorder,
+    /// The end of a piece is missing, and all that follows: the connection is closed, or silent.
+    Truncate,
+    /// A bit is another one, in both directions.
+    Flip,
+    /// Nothing arrives, and nobody is told. A connection that has met this never carries anything again.
+    Swallow,
+    /// Each question for a lease is given an answer that was good before; nothing else arrives.
+    Replay,
+}
+
+/// A proxy in front of an issuer.
+pub(crate) struct Proxy {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    way: Arc<Way>,
+}
+
+struct Way {
+    issuer: Mutex<SocketAddr>,
+    fault: watch::Sender<Fault>,
+    chance: Seeded,
+    answers: Mutex<Answers>,
+    mangled: AtomicUsize,
+}
+
+/// Answers about leases, as they came.
+#[derive(Default)]
+struct Answers {
+    whole: Vec<u8>,
+    coming: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    ToIssuer,
+    ToVerifier,
+}
+
+/// A connection of a verifier's: what both directions must know.
+#[derive(Default)]
+struct Line {
+    /// The last question was for a lease.
+    leasing: AtomicBool,
+    /// It carries nothing any more.
+    dead: AtomicBool,
+}
+
+/// Where a direction of a connection is written to.
+type Write = tokio::sync::Mutex<OwnedWriteHalf>;
+
+/// The longest piece that is handled as one: frames of the feed are longer.
+const PIECE: usize = 700;
+/// Longer than a lease holds.
+const LATEST: Duration = Duration::from_millis(1500);
+/// A piece that waits for the next one waits no longer than this.
+const HELD: Duration = Duration::from_millis(30);
+/// One piece in so many is mangled.
+const ONE_IN: usize = 4;
+
+impl Proxy {
+    /// A way to the issuer at this address; what it does by chance follows from the seed.
+    pub(crate) async fn open(issuer: SocketAddr, seed: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let way = Arc::new(Way {
+            issuer: Mutex::new(issuer),
+            fault: watch::Sender::new(Fault::None),
+            chance: Seeded::new(seed),
+            answers: Mutex::default(),
+            mangled: AtomicUsize::new(0),
+        });
+        let accepting = Arc::clone(&way);
+        tokio::spawn(async move {
+            while let Ok((verifier, _)) = listener.accept().await {
+                let way = Arc::clone(&accepting);
+                // A connection that breaks is what this is for.
+                tokio::spawn(async move { drop(way.carry(verifier).await) });
+            }
+        });
+        Self { address, way }
+    }
+
+    /// From now on this is done to the bytes.
+    pub(crate) fn now(&self, fault: Fault) {
+        self.way.fault.send_replace(fault);
+    }
+
+    /// From now on new connections lead there.
+    pub(crate) fn lead_to(&self, issuer: SocketAddr) {
+        *self.way.issuer.lock().unwrap_or_else(PoisonError::into_inner) = issuer;
+    }
+
+    /// How often something was done to the bytes.
+    pub(crate) fn mangled(&self) -> usize {
+        self.way.mangled.load(Ordering::SeqCst)
+    }
+}
+
+impl Way {
+    async fn carry(&self, verifier: TcpStream) -> io::Result<()> {
+        if self.fault() == Fault::Cut && self.one_in(2) {
+            return Ok(());
+        }
+        let issuer = *self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
+        let issuer = TcpStream::connect(issuer).await?;
+        let ((from_verifier, to_verifier), (from_issuer, to_issuer)) = (verifier.into_split(), issuer.into_split());
+        let (line, to_verifier) = (Line::default(), Write::new(to_verifier));
+        let to_issuer = Write::new(to_issuer);
+        let back = async {
+            // Whoever swallows doesn't tell that the other side has gone.
+            let over = self.pump(Direction::ToVerifier, from_issuer, &to_verifier, &to_verifier, &line).await;
+            if line.dead.load(Ordering::SeqCst) { std::future::pending().await } else { over }
+        };
+        tokio::select! {
+            over = self.pump(Direction::ToIssuer, from_verifier, &to_issuer, &to_verifier, &line) => over,
+            over = back => over,
+        }
+    }
+
+    /// Carries one direction of a connection. `verifier` is what a forged answer is written to.
+    async fn pump(&self, direction: Direction, mut from: OwnedReadHalf, to: &Write, verifier: &Write, line: &Line) -> io::Result<()> {
+        let (mut faults, mut buffer, mut held) = (self.fault.subscribe(), [0; PIECE], None::<Vec<u8>>);
+        loop {
+            let length = 1 + self.below(PIECE);
+            let read = tokio::select! {
+                read = from.read(&mut buffer[..length]) => read?,
+                changed = faults.changed() => match changed {
+                    Ok(()) => {
+                        self.begin(line)?;
+                        continue;
+                    }
+                    Err(_) => return Ok(()),
+                },
+                () = pass(HELD), if held.is_some() => {
+                    write(to, &held.take().unwrap_or_default()).await?;
+                    continue;
+                }
+            };
+            if read == 0 {
+                return Ok(());
+            }
+            if line.dead.load(Ordering::SeqCst) || self.fault() == Fault::Swallow {
+                line.dead.store(true, Ordering::SeqCst);
+                continue;
+            }
+            let piece = &buffer[..read];
+            self.write_down(direction, piece, line);
+            if self.fault() == Fault::Replay {
+                self.replay(direction, verifier, line).await?;
+            } else if direction == Direction::ToVerifier && self.fault() == Fault::Reorder && held.is_none() && self.mangles() {
+                held = Some(piece.to_vec());
+            } else {
+                self.mangle(direction, piece, to, line).await?;
+                write(to, &held.take().unwrap_or_default()).await?;
+            }
+        }
+    }
+
+    /// A fault begins for a connection that stands.
+    fn begin(&self, line: &Line) -> io::Result<()> {
+        match self.fault() {
+            Fault::Cut => Err(io::ErrorKind::ConnectionAborted.into()),
+            Fault::Swallow => {
+                line.dead.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn mangle(&self, direction: Direction, piece: &[u8], to: &Write, line: &Line) -> io::Result<()> {
+        let mut piece = piece.to_vec();
+        let is_answer = direction == Direction::ToVerifier;
+        match self.fault() {
+            Fault::Cut if self.mangles() => return Err(io::ErrorKind::ConnectionAborted.into()),
+            Fault::Delay if is_answer && self.mangles() => {
+                let millis = self.below(usize::try_from(LATEST.as_millis()).expect("short"));
+                pass(Duration::from_millis(millis.try_into().expect("short"))).await;
+            }
+            Fault::Duplicate if self.mangles() => piece = piece.repeat(2),
+            Fault::Truncate if is_answer && self.mangles() => {
+                piece.truncate(self.below(piece.len()));
+                line.dead.store(self.one_in(2), Ordering::SeqCst);
+                write(to, &piece).await?;
+                return if line.dead.load(Ordering::SeqCst) { Ok(()) } else { Err(io::ErrorKind::ConnectionAborted.into()) };
+            }
+            Fault::Flip if self.mangles() => {
+                let place = self.below(piece.len());
+                piece[place] ^= 1 << self.below(8);
+            }
+            _ => {}
+        }
+        write(to, &piece).await
+    }
+
+    /// Notes answers about leases while they are good.
+    fn write_down(&self, direction: Direction, piece: &[u8], line: &Line) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_good = self.fault() == Fault::None;
+        match direction {
+            Direction::ToIssuer if piece.starts_with(b"G") => {
+                let is_lease = piece.starts_with(b"GET /v1/feed/lease");
+                line.leasing.store(is_lease, Ordering::SeqCst);
+                if is_lease && is_good {
+                    let whole = std::mem::take(&mut answers.coming);
+                    if !whole.is_empty() {
+                        answers.whole = whole;
+                    }
+                }
+            }
+            Direction::ToVerifier if is_good && line.leasing.load(Ordering::SeqCst) => answers.coming.extend(piece),
+            _ => {}
+        }
+    }
+
+    /// Answers a question for a lease with an answer to another one.
+    async fn replay(&self, direction: Direction, verifier: &Write, line: &Line) -> io::Result<()> {
+        if direction == Direction::ToVerifier || !line.leasing.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let answer = self.answers.lock().unwrap_or_else(PoisonError::into_inner).whole.clone();
+        self.mangled.fetch_add(1, Ordering::SeqCst);
+        write(verifier, &answer).await
+    }
+
+    fn fault(&self) -> Fault {
+        *self.fault.borrow()
+    }
+
+    fn mangles(&self) -> bool {
+        let mangles = self.one_in(ONE_IN);
+        self.mangled.fetch_add(usize::from(mangles), Ordering::SeqCst);
+        mangles
+    }
+
+    fn one_in(&self, many: usize) -> bool {
+        self.below(many) == 0
+    }
+
+    fn below(&self, end: usize) -> usize {
+        usize::from(u16::from_be_bytes(draw::<2>(&self.chance))) % end
+    }
+}
+
+async fn write(to: &Write, bytes: &[u8]) -> io::Result<()> {
+    to.lock().await.write_all(bytes).await
+}

@@ -1,0 +1,120 @@
+//! The server is killed and comes back, and its store goes back, while a verifier follows.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::site::{Site, tell};
+use super::support::rounds;
+use super::wait::until;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn soak_a_server_is_killed_and_comes_back() {
+    let mut site = Site::open(20).await;
+    let live = site.sign_in();
+    for _ in 0..rounds(2, 20) {
+        let (one, other) = (site.sign_in(), site.sign_in());
+        site.end(one);
+        site.kill();
+        site.start();
+        // Twice in a row, and something ends in between.
+        site.end(other);
+        site.kill();
+        site.start();
+        let took = site.catch_up(&site.pair()).await;
+        assert!(site.is_refused_at_the_server());
+        tell(&format!("killed twice: caught up in {took:?}"));
+    }
+    site.end(live);
+    until("the last one is known, too", PATIENCE, || site.presented.knows_all()).await;
+    let latest = site.check().await;
+    tell(&format!("killed: latest let in after {latest:?}"));
+}
+
+/// Everything that was issued before ends, and the verifier knows it without having been there.
+async fn everything_has_ended(site: Site, how: &str) {
+    let took = until("everything that was issued before is refused", PATIENCE, || site.presented.knows_all()).await;
+    assert!(site.is_refused_at_the_server());
+    let session = site.sign_in();
+    site.catch_up(&site.pair()).await;
+    site.end(session);
+    until("what ends from now on is known", PATIENCE, || site.presented.knows_all()).await;
+    let latest = site.check().await;
+    tell(&format!("{how}: latest let in after {latest:?}, known after {took:?}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_database_is_restored_from_an_older_copy() {
+    let mut site = Site::open(21).await;
+    let (ended, _live) = (site.sign_in(), site.sign_in());
+    let backup = site.beside("backup");
+    let backup = backup.to_str().expect("UTF-8");
+    site.run(&["backup", backup]);
+    site.end(ended);
+    site.sign_in();
+    site.kill();
+    site.presented.all_ending();
+    site.run(&["restore", backup]);
+    site.presented.all_ended();
+    site.start();
+    everything_has_ended(site, "restored").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_older_database_is_put_in_its_place() {
+    let mut site = Site::open(22).await;
+    let (ended, _live) = (site.sign_in(), site.sign_in());
+    site.terminate();
+    let (database, copy) = (site.data_dir().join("quash.db"), site.beside("copy"));
+    fs::copy(&database, &copy).expect("it is ours");
+    site.start();
+    site.end(ended);
+    site.sign_in();
+    site.terminate();
+    fs::copy(&copy, &database).expect("it is ours");
+    site.presented.all_ending();
+    site.start();
+    site.presented.all_ended();
+    everything_has_ended(site, "an older database").await;
+}
+
+/// A site whose server will come up with everything as it was before sessions were ended, and nothing of its own to tell it.
+async fn gone_back(seed: u64) -> Site {
+    let mut site = Site::open(seed).await;
+    let (ended, _live) = (site.sign_in(), site.sign_in());
+    site.terminate();
+    let copy = site.beside("copy");
+    copy_files(&site.data_dir(), &copy);
+    site.start();
+    site.end(ended);
+    site.end(site.sign_in());
+    until("both are known", PATIENCE, || site.presented.knows_all()).await;
+    site.kill();
+    fs::remove_dir_all(site.data_dir()).expect("it is ours");
+    fs::rename(&copy, site.data_dir()).expect("it is ours");
+    site.presented.all_ending();
+    site
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_verifier_proves_that_all_of_the_servers_files_went_back() {
+    let mut site = gone_back(23).await;
+    site.start();
+    until("the server knows that it went back", PATIENCE, || site.server_has_ended_all()).await;
+    site.presented.all_ended();
+    everything_has_ended(site, "older files").await;
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("it is ours");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        if entry.file_type().expect("a type").is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name())).expect("it is ours");
+        }
+    }
+    fs::set_permissions(to, fs::metadata(from).expect("a directory").permissions()).expect("it is ours");
+}
