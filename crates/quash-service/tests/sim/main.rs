@@ -5,6 +5,7 @@
 mod chance;
 mod journal;
 mod verifier;
+mod wait;
 mod world;
 
 use std::time::Duration;

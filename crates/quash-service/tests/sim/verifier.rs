@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::TERM;
 use crate::chance::Chance;
+use crate::wait::pass;
 use crate::world::World;
 
 /// One verifier, with a clock of its own that runs a little too fast or too slow.
@@ -91,7 +92,7 @@ impl Verifier {
     pub(crate) async fn follow(self: Arc<Self>, world: Arc<World>) {
         loop {
             if self.take_snapshot(&world).await.is_none() {
-                tokio::time::sleep(self.chance.millis(200)).await;
+                pass(self.chance.millis(200)).await;
                 continue;
             }
             self.follow_from_there(&world).await;
@@ -125,7 +126,7 @@ impl Verifier {
             let message = tokio::select! {
                 biased;
                 message = messages.recv() => message.unwrap_or(Message::Lost),
-                () = tokio::time::sleep(wait) => {
+                () = pass(wait) => {
                     next_lease = self.clock.uptime() + TERM / 3;
                     if self.memory.lock().expect("no panic").life != life || self.misses_something() {
                         stream.abort();
@@ -193,7 +194,7 @@ impl Verifier {
                     let Ok(grant) = serde_json::from_str::<LeaseGrant>(&world.over_the_wire(&grant, &chance)) else { return };
                     for _ in 0..if chance.once_in(10) { 2 } else { 1 } {
                         let _ = send.send(Message::Granted { sent_at, asked_from: cursor.seq(), grant: grant.clone() });
-                        tokio::time::sleep(world.delay(&chance)).await;
+                        pass(world.delay(&chance)).await;
                     }
                 }
                 Some(Err(FeedRefused::SnapshotRequired)) => {
@@ -209,7 +210,7 @@ impl Verifier {
         if let (Some(Ok(mut reader)), life) = (opened, world.life()) {
             // A connection ends with the process at its other end, and silently where the network swallows everything.
             while let Some(Some(delivery)) = world.while_alive(life, reader.next()).await {
-                tokio::time::sleep(world.delay(&chance)).await;
+                pass(world.delay(&chance)).await;
                 if world.is_cut(self.number) && !chance.once_in(3) {
                     break;
                 }
@@ -229,7 +230,7 @@ impl Verifier {
                 let _ = send.send(message);
             }
         }
-        tokio::time::sleep(chance.millis(100)).await;
+        pass(chance.millis(100)).await;
         let _ = send.send(Message::Lost);
     }
 }

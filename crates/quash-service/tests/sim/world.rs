@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::chance::Chance;
 use crate::journal::{Ended, Given, Journal};
 use crate::verifier::{Said, Verifier};
+use crate::wait::pass;
 use crate::{Seen, TERM, VERIFIERS};
 
 pub(crate) struct World {
@@ -94,7 +95,7 @@ impl World {
         let time = Arc::clone(&world.time);
         tokio::spawn(async move {
             loop {
-                tokio::time::sleep(STEP).await;
+                pass(STEP).await;
                 time.0.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -163,14 +164,14 @@ impl World {
 
     /// Asks the issuer something over a verifier's network; `None`: no answer has come.
     pub(crate) async fn call<T>(&self, from: usize, chance: &Chance, ask: impl AsyncFnOnce(Service) -> T) -> Option<T> {
-        tokio::time::sleep(self.delay(chance)).await;
+        pass(self.delay(chance)).await;
         let (life, service) = self.issuer.borrow().clone();
         if self.is_cut(from) {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            pass(Duration::from_secs(1)).await;
             return None;
         }
         let answer = self.while_alive(life, ask(service?)).await?;
-        tokio::time::sleep(self.delay(chance)).await;
+        pass(self.delay(chance)).await;
         if self.is_cut(from) || self.faulty(chance, 50) { None } else { Some(answer) }
     }
 
@@ -212,7 +213,7 @@ impl World {
         let people: Vec<_> = (0..3).map(|_| tokio::spawn(Arc::clone(self).live(self.chance.fork(), until))).collect();
         let faults = tokio::spawn(Arc::clone(self).cause_faults(self.chance.fork(), until));
         while self.time.now() < until {
-            tokio::time::sleep(self.chance.millis(BETWEEN)).await;
+            pass(self.chance.millis(BETWEEN)).await;
             self.present();
         }
         for task in people.into_iter().chain([faults]) {
@@ -241,11 +242,11 @@ impl World {
 
     async fn cause_faults(self: Arc<Self>, chance: Chance, until: Duration) {
         while self.time.now() < until {
-            tokio::time::sleep(chance.millis(2000)).await;
+            pass(chance.millis(2000)).await;
             match chance.below(5) {
                 0 => {
                     self.issuer.send_modify(|issuer| *issuer = (issuer.0 + 1, None));
-                    tokio::time::sleep(chance.millis(3000)).await;
+                    pass(chance.millis(3000)).await;
                     self.issuer_starts().await;
                     self.seen.lock().expect("no panic").crashes += 1;
                 }
@@ -262,7 +263,7 @@ impl World {
     async fn live(self: Arc<Self>, chance: Chance, until: Duration) {
         let mut tokens: Vec<(String, String)> = Vec::new();
         while self.time.now() < until {
-            tokio::time::sleep(chance.millis(120)).await;
+            pass(chance.millis(120)).await;
             let (life, service) = self.issuer.borrow().clone();
             let Some(service) = service else { continue };
             let name = *chance.pick(&PEOPLE).expect("there are some");
@@ -332,7 +333,7 @@ impl World {
         if self.issuer.borrow().1.is_none() {
             self.issuer_starts().await;
         }
-        tokio::time::sleep(TERM * 6).await;
+        pass(TERM * 6).await;
         let journal = self.journal.lock().expect("no panic");
         for verifier in &self.verifiers {
             assert!(verifier.is_fresh(), "verifier {} has not come back: {verifier:?}", verifier.number);
