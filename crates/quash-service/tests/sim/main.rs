@@ -3,7 +3,9 @@
 //! that nobody accepts what it covers. `cargo xtask sim --seed N --runs K` runs more of them.
 
 mod chance;
+mod disk;
 mod journal;
+mod temper;
 mod verifier;
 mod wait;
 mod world;
@@ -17,7 +19,7 @@ use world::World;
 const TERM: Duration = Duration::from_secs(2);
 /// How long the faults go on.
 const FAULTS: Duration = Duration::from_secs(25);
-/// How many verifiers there are.
+/// How many verifiers there are at most.
 const VERIFIERS: usize = 3;
 
 /// What one run has seen, so that one can tell that it has seen something.

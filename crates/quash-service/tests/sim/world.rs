@@ -1,6 +1,6 @@
 //! The world: a clock, a network, an issuer that is killed and started again, and people who sign in and are ended.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::decide::Device;
 use quash_core::model::{Actor, Clock, ForeignTokens, Policy, Reason, Road, Seeded, Seq, Subject, Timestamp};
-use quash_core::token::{Algorithm, Expected, Issued};
+use quash_core::token::{Algorithm, Expected, Issued, TokenType};
 use quash_service::{
     Argon2Hasher, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash, Service, Setup,
 };
@@ -18,7 +18,9 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::chance::Chance;
+use crate::disk::Disk;
 use crate::journal::{Ended, Given, Journal};
+use crate::temper::Temper;
 use crate::verifier::{Said, Verifier};
 use crate::wait::pass;
 use crate::{Seen, TERM, VERIFIERS};
@@ -30,17 +32,22 @@ pub(crate) struct World {
     store: Arc<MemoryStore>,
     /// Which process it is, and the process, while there is one.
     issuer: watch::Sender<(u64, Option<Service>)>,
+    /// Whether that process lives.
+    alive: Mutex<Arc<AtomicBool>>,
     /// Until when each verifier's network swallows everything.
     cut: Mutex<[Duration; VERIFIERS]>,
     verifiers: Vec<Arc<Verifier>>,
     journal: Mutex<Journal>,
     seen: Mutex<Seen>,
-    calm: Mutex<bool>,
+    calm: Arc<AtomicBool>,
+    temper: Temper,
+    /// A snapshot that something on the way has kept.
+    kept: Mutex<Option<String>>,
 }
 
 /// The time, in steps.
 #[derive(Default)]
-struct Time(AtomicU64);
+pub(crate) struct Time(AtomicU64);
 
 /// A clock that runs too fast or too slow by so many millionths.
 struct Drifting {
@@ -54,9 +61,11 @@ const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
 const PEOPLE: [&str; 4] = ["dana", "noor", "kim", "sam"];
 /// How much time of the simulated world passes between two tokens that are presented.
 const BETWEEN: u64 = 12;
+/// How many tokens somebody tries after their end.
+const PREY: usize = 4;
 
 impl Time {
-    fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
 }
@@ -76,7 +85,8 @@ impl World {
     pub(crate) async fn start(seed: u64) -> Arc<Self> {
         let (chance, time) = (Chance::new(seed), Arc::new(Time::default()));
         let drift = |chance: &Chance| i64::try_from(chance.below(401)).expect("small") - 200;
-        let verifiers = (0..VERIFIERS).map(|number| {
+        let temper = Temper::of(&chance);
+        let verifiers = (0..temper.verifiers).map(|number| {
             let clock = Drifting { time: Arc::clone(&time), ppm: drift(&chance) };
             Arc::new(Verifier::new(number, Arc::new(clock), chance.fork()))
         });
@@ -89,7 +99,10 @@ impl World {
             cut: Mutex::default(),
             journal: Mutex::default(),
             seen: Mutex::default(),
-            calm: Mutex::new(false),
+            alive: Mutex::default(),
+            calm: Arc::default(),
+            temper,
+            kept: Mutex::default(),
             chance,
         });
         let time = Arc::clone(&world.time);
@@ -119,6 +132,16 @@ impl World {
 
     async fn issuer_starts(&self) -> Service {
         let life = self.issuer.borrow().0 + 1;
+        let alive = Arc::new(AtomicBool::new(true));
+        *self.alive.lock().expect("no panic") = Arc::clone(&alive);
+        let disk = Disk {
+            store: Arc::clone(&self.store),
+            time: Arc::clone(&self.time),
+            alive,
+            seed: self.seed,
+            slow_millis: u64::try_from(self.temper.disk.as_millis()).expect("small"),
+            calm: Arc::clone(&self.calm),
+        };
         let mut policy = Policy::default();
         policy.tokens.foreign = ForeignTokens::Accept;
         policy.feed.term = TERM;
@@ -131,7 +154,7 @@ impl World {
             aud: Expected::Anything,
         };
         let setup = Setup {
-            store: Arc::clone(&self.store) as Arc<dyn Store>,
+            store: Arc::new(disk) as Arc<dyn Store>,
             policy,
             keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::Hs256) },
             fetch: Arc::new(FetchNothing),
@@ -172,13 +195,13 @@ impl World {
         }
         let answer = self.while_alive(life, ask(service?)).await?;
         pass(self.delay(chance)).await;
-        if self.is_cut(from) || self.faulty(chance, 50) { None } else { Some(answer) }
+        if self.is_cut(from) || self.faulty(chance, 1) { None } else { Some(answer) }
     }
 
     /// As JSON, in which a bit may have flipped or the end be missing.
     pub(crate) fn over_the_wire(&self, what: &impl serde::Serialize, chance: &Chance) -> String {
         let mut bytes = serde_json::to_vec(what).expect("JSON");
-        if self.faulty(chance, 60) {
+        if self.faulty(chance, 2) {
             let place = usize::try_from(chance.below(bytes.len() as u64)).expect("an index");
             if chance.once_in(2) {
                 bytes[place] ^= 1 << chance.below(7);
@@ -193,14 +216,31 @@ impl World {
         self.cut.lock().expect("no panic")[verifier] > self.time.now()
     }
 
-    /// How long a message is under way.
-    pub(crate) fn delay(&self, chance: &Chance) -> Duration {
-        if *self.calm.lock().expect("no panic") { chance.millis(8) } else { chance.delay() }
+    /// Something on the way may keep an answer, and give it to whoever asks later.
+    pub(crate) fn kept_on_the_way(&self, answer: String, chance: &Chance) -> String {
+        let mut kept = self.kept.lock().expect("no panic");
+        if !self.is_calm()
+            && chance.once_in(4)
+            && let Some(kept) = &*kept
+        {
+            return kept.clone();
+        }
+        *kept = Some(answer.clone());
+        answer
     }
 
-    /// Whether something goes wrong that does once in so many times.
-    pub(crate) fn faulty(&self, chance: &Chance, times: u64) -> bool {
-        !*self.calm.lock().expect("no panic") && chance.once_in(times)
+    fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::Relaxed)
+    }
+
+    /// How long a message is under way.
+    pub(crate) fn delay(&self, chance: &Chance) -> Duration {
+        if self.is_calm() { chance.millis(8) } else { chance.delay(self.temper.slow) }
+    }
+
+    /// Whether something goes wrong that does once in so many times what the temper says.
+    pub(crate) fn faulty(&self, chance: &Chance, rarer: u64) -> bool {
+        !self.is_calm() && chance.once_in(self.temper.faulty * rarer)
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -223,16 +263,21 @@ impl World {
 
     /// Somebody presents some token to some verifier.
     fn present(&self) {
-        let mut journal = self.journal.lock().expect("no panic");
-        let (Some(given), Some(verifier)) = (self.chance.pick(journal.given()).cloned(), self.chance.pick(&self.verifiers)) else { return };
-        let mut seen = self.seen.lock().expect("no panic");
+        let given = self.chance.pick(self.journal.lock().expect("no panic").given()).cloned();
+        if let (Some(given), Some(verifier)) = (given, self.chance.pick(&self.verifiers)) {
+            self.present_to(verifier, &given);
+        }
+    }
+
+    fn present_to(&self, verifier: &Verifier, given: &Given) {
+        let (mut journal, mut seen) = (self.journal.lock().expect("no panic"), self.seen.lock().expect("no panic"));
         match verifier.judge(&given.token) {
             Said::Accepted { cursor } => {
-                journal.accepts(verifier.number, cursor, &given, self.time.now());
+                journal.accepts(verifier.number, cursor, given, self.time.now());
                 seen.accepted += 1;
             }
             Said::Revoked => {
-                journal.refuses(verifier.number, &given);
+                journal.refuses(verifier.number, given);
                 seen.refused += 1;
             }
             Said::Unsure => seen.stale += 1,
@@ -240,30 +285,51 @@ impl World {
         }
     }
 
+    /// Whoever held what has just ended tries it everywhere: at the issuer at once, and at every verifier for as long as one
+    /// of them might not know, and a little longer.
+    async fn hunt(self: Arc<Self>, what: Ended, seq: Seq, barrier: bool) {
+        let covered = self.journal.lock().expect("no panic").covered(&what, seq, PREY);
+        if let (_, Some(service)) = &*self.issuer.borrow() {
+            for given in &covered {
+                if service.guard().check_now(&given.text, &[TokenType::Access]).is_ok() {
+                    self.journal.lock().expect("no panic").issuer_accepts(given, self.time.now());
+                }
+            }
+        }
+        let after = [1, 2, 4, 10, 30, 100, 300, 600, 900, 630];
+        for millis in if barrier { &after[..6] } else { &after[..] } {
+            pass(Duration::from_millis(*millis)).await;
+            for (given, verifier) in covered.iter().flat_map(|given| self.verifiers.iter().map(move |verifier| (given, verifier))) {
+                self.present_to(verifier, given);
+            }
+        }
+    }
+
     async fn cause_faults(self: Arc<Self>, chance: Chance, until: Duration) {
+        let span = |longest: Duration| chance.millis(u64::try_from(longest.as_millis()).expect("short"));
         while self.time.now() < until {
-            pass(chance.millis(2000)).await;
-            match chance.below(5) {
-                0 => {
-                    self.issuer.send_modify(|issuer| *issuer = (issuer.0 + 1, None));
-                    pass(chance.millis(3000)).await;
-                    self.issuer_starts().await;
-                    self.seen.lock().expect("no panic").crashes += 1;
-                }
-                1 => chance.pick(&self.verifiers).expect("there are some").crash(),
-                _ => {
-                    let verifier = chance.pick(&self.verifiers).expect("there are some").number;
-                    self.cut.lock().expect("no panic")[verifier] = self.time.now() + chance.millis(5000);
-                }
+            pass(span(self.temper.between_faults)).await;
+            let fault = chance.below(10);
+            if fault < self.temper.kills {
+                self.alive.lock().expect("no panic").store(false, Ordering::Relaxed);
+                self.issuer.send_modify(|issuer| *issuer = (issuer.0 + 1, None));
+                pass(chance.millis(if chance.once_in(2) { 100 } else { 3000 })).await;
+                self.issuer_starts().await;
+                self.seen.lock().expect("no panic").crashes += 1;
+            } else if fault < self.temper.kills + self.temper.restarts {
+                chance.pick(&self.verifiers).expect("there are some").crash();
+            } else {
+                let verifier = chance.pick(&self.verifiers).expect("there are some").number;
+                self.cut.lock().expect("no panic")[verifier] = self.time.now() + span(self.temper.between_faults * 2);
             }
         }
     }
 
     /// Somebody signs in, refreshes, and ends things, and now and then waits until that is so everywhere.
     async fn live(self: Arc<Self>, chance: Chance, until: Duration) {
-        let mut tokens: Vec<(String, String)> = Vec::new();
+        let (mut tokens, mut hunts): (Vec<(String, String)>, Vec<_>) = (Vec::new(), Vec::new());
         while self.time.now() < until {
-            pass(chance.millis(120)).await;
+            pass(chance.millis(u64::try_from(self.temper.between_deeds.as_millis()).expect("short"))).await;
             let (life, service) = self.issuer.borrow().clone();
             let Some(service) = service else { continue };
             let name = *chance.pick(&PEOPLE).expect("there are some");
@@ -296,12 +362,17 @@ impl World {
                 _ => None,
             };
             if let Some((what, Some(seq))) = ended {
-                self.ended(what, seq);
+                self.ended(what.clone(), seq);
+                hunts.push(tokio::spawn(Arc::clone(&self).hunt(what.clone(), seq, false)));
                 if chance.once_in(3) && self.while_alive(life, service.effective(seq)).await.is_some() {
                     self.journal.lock().expect("no panic").in_force(seq, self.time.now());
                     self.seen.lock().expect("no panic").barriers += 1;
+                    hunts.push(tokio::spawn(Arc::clone(&self).hunt(what, seq, true)));
                 }
             }
+        }
+        for hunt in hunts {
+            hunt.await.expect("nobody has found something");
         }
     }
 
@@ -312,7 +383,7 @@ impl World {
 
     fn gives(&self, service: &Service, access: &str) {
         let token = service.guard().authenticate_now(access).expect("a token that was just given");
-        self.journal.lock().expect("no panic").gives(token);
+        self.journal.lock().expect("no panic").gives(token, access);
     }
 
     /// A session is opened with the token of another issuer: that needs no password, and so no other thread.
@@ -328,7 +399,7 @@ impl World {
 
     /// All faults end: everybody catches up, and knows.
     pub(crate) async fn heal(&self) {
-        *self.calm.lock().expect("no panic") = true;
+        self.calm.store(true, Ordering::Relaxed);
         *self.cut.lock().expect("no panic") = Default::default();
         if self.issuer.borrow().1.is_none() {
             self.issuer_starts().await;
