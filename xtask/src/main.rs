@@ -33,7 +33,8 @@ Usage: cargo xtask <command>
   tidy                  the rules of the house: walls between crates, and what sources may hold
   soak [filter]         the long forms of the tests, in release mode, with their figures
   fuzz [target] [--seconds N]
-                        inputs that nobody would think of, for a minute each: tokens, keys, bodies, settings
+                        inputs that nobody would think of, for a minute each: tokens, keys, bodies,
+                        settings, the feed
   sim [--seed N] [--runs K]
                         the simulation of the guard: so many seeds, each with its own clocks, crashes and network
   sim --mutants [name]  builds faults into a copy of the code, and asks of the simulation that it finds each

@@ -84,7 +84,7 @@ fn seeds(first: u64, runs: u64) -> Result<()> {
 /// Asks of the simulation that it finds each mutant whose name contains the filter.
 fn find(filter: &str) -> Result<()> {
     let began = Instant::now();
-    let mut workshop = Workshop::set_up()?;
+    let workshop = Workshop::set_up()?;
     let (mut found, mut missed) = (0, Vec::new());
     for mutant in MUTANTS.iter().filter(|mutant| mutant.name.contains(filter)) {
         match workshop.find(mutant, MUTANT_RUNS)? {

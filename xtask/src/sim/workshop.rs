@@ -1,7 +1,7 @@
 //! Where mutants are made: a copy of the workspace with a target directory of its own, so that only what a mutant changes
 //! is built anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,11 @@ use crate::{program, workspace};
 pub(crate) const TEST: &str = "no_seed_finds_a_token_that_should_have_been_refused";
 
 pub(crate) struct Workshop {
-    /// The workspace.
-    root: PathBuf,
     /// The copy.
     copy: PathBuf,
     build: PathBuf,
-    files: Vec<String>,
+    /// The workspace as it was when this began, so that somebody may go on working on it.
+    files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Workshop {
@@ -29,8 +28,10 @@ impl Workshop {
     /// It can't be copied or built, or finds something by itself.
     pub(crate) fn set_up() -> Result<Self> {
         let home = workspace::target_directory()?.join("mutants");
-        let (root, files) = (workspace::root()?, workspace::files()?);
-        let workshop = Self { root, copy: home.join("workspace"), build: home.join("target"), files };
+        let root = workspace::root()?;
+        let read = |file: String| Ok((file.clone(), fs::read(root.join(&file)).context(format!("reading {file}"))?));
+        let files = workspace::files()?.into_iter().map(read).collect::<Result<_>>()?;
+        let workshop = Self { copy: home.join("workspace"), build: home.join("target"), files };
         workshop.restore()?;
         workshop.remove_strangers(&workshop.copy)?;
         workshop.build()?;
@@ -44,16 +45,14 @@ impl Workshop {
     ///
     /// # Errors
     /// The mutant's text is gone or isn't the only one, or it can't be built.
-    pub(crate) fn find(&mut self, mutant: &Mutant, runs: u64) -> Result<Option<String>> {
+    pub(crate) fn find(&self, mutant: &Mutant, runs: u64) -> Result<Option<String>> {
         self.restore()?;
         let path = self.copy.join(mutant.file);
         let text = fs::read_to_string(&path).context(format!("reading {}", mutant.file))?;
         let mutated = mutant.applied_to(&text)?;
         fs::write(&path, mutated).context(format!("writing {}", path.display()))?;
         self.build()?;
-        let found = self.run(runs);
-        self.restore()?;
-        found
+        self.run(runs)
     }
 
     fn build(&self) -> Result<()> {
@@ -83,11 +82,10 @@ impl Workshop {
 
     /// The copy is as the workspace. What is so already keeps its time, and isn't built anew.
     fn restore(&self) -> Result<()> {
-        for file in &self.files {
-            let (from, to) = (self.root.join(file), self.copy.join(file));
-            let bytes = fs::read(&from).context(format!("reading {file}"))?;
+        for (file, bytes) in &self.files {
+            let to = self.copy.join(file);
             match fs::read(&to) {
-                Ok(there) if there == bytes => continue,
+                Ok(there) if there == *bytes => continue,
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(format!("reading {}", to.display())),
                 Ok(_) | Err(_) => {}
             }
@@ -101,7 +99,7 @@ impl Workshop {
 
     /// Files that the workspace has no more.
     fn remove_strangers(&self, folder: &Path) -> Result<()> {
-        let ours: BTreeSet<PathBuf> = self.files.iter().map(|file| self.copy.join(file)).collect();
+        let ours: BTreeSet<PathBuf> = self.files.keys().map(|file| self.copy.join(file)).collect();
         for there in fs::read_dir(folder).context(format!("reading {}", folder.display()))? {
             let path = there.context("reading a folder")?.path();
             if path.is_dir() {

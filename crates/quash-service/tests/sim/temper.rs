@@ -22,6 +22,8 @@ pub(crate) struct Temper {
     pub(crate) kills: u64,
     /// In how many of ten faults a verifier is.
     pub(crate) restarts: u64,
+    /// Whether somebody sets everybody's clocks by a week, forwards and back.
+    pub(crate) clocks_are_set: bool,
 }
 
 impl Temper {
@@ -38,6 +40,7 @@ impl Temper {
             faulty: one_of(&[10, 40, 200]),
             kills: one_of(&[1, 2, 5]),
             restarts: one_of(&[1, 2, 5]),
+            clocks_are_set: chance.once_in(4),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The world: a clock, a network, an issuer that is killed and started again, and people who sign in and are ended.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use quash_core::model::{Actor, Clock, ForeignTokens, Policy, Reason, Road, Seede
 use quash_core::token::{Algorithm, Expected, Issued, TokenType};
 use quash_service::{
     Argon2Hasher, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash, Service, Setup,
+    begin_if_gone_back,
 };
 use quash_store::{MemoryStore, Store};
 use serde_json::json;
@@ -29,7 +30,9 @@ pub(crate) struct World {
     chance: Chance,
     seed: u64,
     time: Arc<Time>,
-    store: Arc<MemoryStore>,
+    store: Mutex<Arc<MemoryStore>>,
+    /// A copy of it from some time ago.
+    copy: Mutex<Option<MemoryStore>>,
     /// Which process it is, and the process, while there is one.
     issuer: watch::Sender<(u64, Option<Service>)>,
     /// Whether that process lives.
@@ -45,9 +48,9 @@ pub(crate) struct World {
     kept: Mutex<Option<String>>,
 }
 
-/// The time, in steps.
+/// The time, in steps, and by how many seconds the clocks on the walls have been set forwards.
 #[derive(Default)]
-pub(crate) struct Time(AtomicU64);
+pub(crate) struct Time(AtomicU64, AtomicI64);
 
 /// A clock that runs too fast or too slow by so many millionths.
 struct Drifting {
@@ -61,6 +64,7 @@ const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
 const PEOPLE: [&str; 4] = ["dana", "noor", "kim", "sam"];
 /// How much time of the simulated world passes between two tokens that are presented.
 const BETWEEN: u64 = 12;
+const WEEK: i64 = 7 * 86_400;
 /// How many tokens somebody tries after their end.
 const PREY: usize = 4;
 
@@ -68,11 +72,15 @@ impl Time {
     pub(crate) fn now(&self) -> Duration {
         Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_secs(START + self.1.load(Ordering::Relaxed)) + self.now()
+    }
 }
 
 impl Clock for Drifting {
     fn now(&self) -> Timestamp {
-        Timestamp::from_secs(START) + self.time.now()
+        self.time.wall()
     }
 
     fn uptime(&self) -> Duration {
@@ -94,7 +102,8 @@ impl World {
             verifiers: verifiers.collect(),
             seed,
             time,
-            store: Arc::new(MemoryStore::new()),
+            store: Mutex::default(),
+            copy: Mutex::default(),
             issuer: watch::Sender::new((0, None)),
             cut: Mutex::default(),
             journal: Mutex::default(),
@@ -135,7 +144,7 @@ impl World {
         let alive = Arc::new(AtomicBool::new(true));
         *self.alive.lock().expect("no panic") = Arc::clone(&alive);
         let disk = Disk {
-            store: Arc::clone(&self.store),
+            store: self.store(),
             time: Arc::clone(&self.time),
             alive,
             seed: self.seed,
@@ -281,6 +290,8 @@ impl World {
                 seen.refused += 1;
             }
             Said::Unsure => seen.stale += 1,
+            // By another clock it has run out, or isn't valid yet.
+            Said::Refused if self.temper.clocks_are_set => {}
             Said::Refused => panic!("a token that holds is refused: {}", given.number),
         }
     }
@@ -309,11 +320,20 @@ impl World {
         let span = |longest: Duration| chance.millis(u64::try_from(longest.as_millis()).expect("short"));
         while self.time.now() < until {
             pass(span(self.temper.between_faults)).await;
+            if chance.once_in(10) {
+                *self.copy.lock().expect("no panic") = Some(self.store().copy());
+            }
+            if self.temper.clocks_are_set && chance.once_in(10) {
+                self.time.1.fetch_add(if chance.once_in(2) { WEEK } else { -WEEK }, Ordering::Relaxed);
+            }
             let fault = chance.below(10);
             if fault < self.temper.kills {
                 self.alive.lock().expect("no panic").store(false, Ordering::Relaxed);
                 self.issuer.send_modify(|issuer| *issuer = (issuer.0 + 1, None));
                 pass(chance.millis(if chance.once_in(2) { 100 } else { 3000 })).await;
+                if chance.once_in(8) {
+                    self.store_goes_back().await;
+                }
                 self.issuer_starts().await;
                 self.seen.lock().expect("no panic").crashes += 1;
             } else if fault < self.temper.kills + self.temper.restarts {
@@ -323,6 +343,24 @@ impl World {
                 self.cut.lock().expect("no panic")[verifier] = self.time.now() + span(self.temper.between_faults * 2);
             }
         }
+    }
+
+    /// The store is put back to what it was some time ago, if there is a copy. Whoever starts the issuer knows how far the
+    /// log had come, and everything that was issued before has ended.
+    async fn store_goes_back(&self) {
+        let proven = self.store().head().await.expect("a head").seq;
+        let Some(copy) = self.copy.lock().expect("no panic").take() else { return };
+        let (master, clock) = (MasterKey::new(&Seeded::new(self.seed)), Drifting { time: Arc::clone(&self.time), ppm: 0 });
+        let begun = begin_if_gone_back(&copy, &master, proven, &clock).await.expect("an epoch");
+        *self.store.lock().expect("no panic") = Arc::new(copy);
+        if let Some(begun) = begun {
+            self.ended(Ended::Everything, begun.seq);
+            self.seen.lock().expect("no panic").restores += 1;
+        }
+    }
+
+    fn store(&self) -> Arc<MemoryStore> {
+        Arc::clone(&self.store.lock().expect("no panic"))
     }
 
     /// Somebody signs in, refreshes, and ends things, and now and then waits until that is so everywhere.
@@ -388,7 +426,7 @@ impl World {
 
     /// A session is opened with the token of another issuer: that needs no password, and so no other thread.
     fn token_of_another_issuer(&self, name: &str, chance: &Chance) -> String {
-        let now = START + i64::try_from(self.time.now().as_secs()).expect("a short run");
+        let now = self.time.wall().as_secs();
         let jti = format!("{:016x}{:016x}", chance.below(u64::MAX), chance.below(u64::MAX));
         let claims = json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": jti, "user_id": name });
         let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
@@ -413,6 +451,7 @@ impl World {
                 match said {
                     Said::Accepted { cursor } => journal.accepts(verifier.number, cursor, given, self.time.now()),
                     Said::Revoked => {}
+                    Said::Refused if self.temper.clocks_are_set => continue,
                     Said::Unsure | Said::Refused => panic!("{said:?} after healing: {}", given.number),
                 }
                 self.check_the_end(&journal, given, said);
