@@ -13,6 +13,7 @@ mod fuzz;
 mod program;
 mod python;
 mod services;
+mod sim;
 mod soak;
 mod test;
 mod tidy;
@@ -32,7 +33,11 @@ Usage: cargo xtask <command>
   tidy                  the rules of the house: walls between crates, and what sources may hold
   soak [filter]         the long forms of the tests, in release mode, with their figures
   fuzz [target] [--seconds N]
-                        inputs that nobody would think of, for a minute each: tokens, keys, bodies, settings
+                        inputs that nobody would think of, for a minute each: tokens, keys, bodies,
+                        settings, the feed
+  sim [--seed N] [--runs K]
+                        the simulation of the guard: so many seeds, each with its own clocks, crashes and network
+  sim --mutants [name]  builds faults into a copy of the code, and asks of the simulation that it finds each
   bench [row] [--write] the figures of docs/reference/benchmarks.md beside this machine's own baselines;
                         a row is chosen by a part of its name; --write puts the table into the page
   help                  this text
@@ -59,6 +64,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "tidy" => none_of(rest).and_then(|()| tidy::run()),
         "soak" => soak::run(rest),
         "fuzz" => fuzz::command(rest),
+        "sim" => sim::command(rest),
         "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -5,13 +5,15 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::failure::{Context, Failure, Result};
-use crate::{fuzz, program, workspace};
+use crate::{fuzz, program, sim, workspace};
 
 /// Test binaries that are soaks as a whole: (package, test binary). Others are found by `soak_` in a test's name.
 const SOAK_BINARIES: &[(&str, &str)] = &[];
 
 /// What fuzzing is called among the soaks.
 const FUZZ: &str = "soak_fuzz";
+/// What the simulation and its mutants are called among them.
+const SIM: &str = "soak_sim";
 
 /// Runs the soaks whose name contains the filter, one after the other.
 ///
@@ -30,6 +32,11 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         // Without a filter of the caller's, the whole binary is meant, whatever its tests are called.
         let filter = if args.is_empty() { "" } else { filter };
         count += run_counted(soak(&["--package", package, "--test", binary], filter)?.arg("--nocapture"))?;
+    }
+    if args.is_empty() || SIM.contains(filter) {
+        println!("soak: the simulation of the guard, and its mutants");
+        sim::soak()?;
+        count += 1;
     }
     if args.is_empty() || FUZZ.contains(filter) {
         println!("soak: fuzzing, an hour for each target, two at a time");

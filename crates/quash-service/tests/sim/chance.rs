@@ -34,12 +34,12 @@ impl Chance {
         Duration::from_millis(self.below(below))
     }
 
-    /// How long a message is under way: mostly a moment, now and then much longer.
-    pub(crate) fn delay(&self) -> Duration {
-        match self.below(20) {
-            0 => self.millis(3000),
-            1 | 2 => self.millis(200),
-            _ => self.millis(8),
+    /// How long a message is under way: mostly a moment, and once in so many times longer, or much longer.
+    pub(crate) fn delay(&self, slow: u64) -> Duration {
+        match (self.once_in(slow), self.once_in(3)) {
+            (true, true) => self.millis(3000),
+            (true, false) => self.millis(200),
+            (false, _) => self.millis(8),
         }
     }
 

@@ -15,6 +15,8 @@ use crate::TERM;
 pub(crate) struct Given {
     pub(crate) number: usize,
     pub(crate) token: Arc<Authentic>,
+    /// As it was given out.
+    pub(crate) text: Arc<str>,
     pub(crate) session: SessionId,
     pub(crate) subject: String,
     pub(crate) rsq: Seq,
@@ -51,11 +53,11 @@ pub(crate) struct Journal {
 const SLACK: Duration = Duration::from_millis(8);
 
 impl Journal {
-    pub(crate) fn gives(&mut self, token: Authentic) {
+    pub(crate) fn gives(&mut self, token: Authentic, text: &str) {
         let (session, rsq) = token.place().expect("a token of ours");
         let subject = token.claims().user_id.clone().expect("a subject");
         let number = self.given.len();
-        self.given.push(Given { number, token: Arc::new(token), session, subject, rsq });
+        self.given.push(Given { number, token: Arc::new(token), text: text.into(), session, subject, rsq });
     }
 
     pub(crate) fn given(&self) -> &[Given] {
@@ -75,9 +77,20 @@ impl Journal {
         }
     }
 
+    /// The newest tokens that an end covers.
+    pub(crate) fn covered(&self, what: &Ended, seq: Seq, most: usize) -> Vec<Given> {
+        self.given.iter().rev().filter(|given| what.covers(seq, given)).take(most).cloned().collect()
+    }
+
+    /// The issuer itself has accepted a token. Panics if that may not be: it knows of every end before anybody is told.
+    pub(crate) fn issuer_accepts(&self, given: &Given, now: Duration) {
+        let end = self.ends.iter().find(|end| end.what.covers(end.seq, given));
+        assert!(end.is_none(), "answered: the issuer accepted token {} at {now:?}, ended by {end:?}", given.number);
+    }
+
     /// Whether a token must be refused by everybody who has caught up.
     pub(crate) fn is_over(&self, given: &Given) -> bool {
-        self.ends.iter().any(|end| end.covers(given))
+        self.ends.iter().any(|end| end.what.covers(end.seq, given))
     }
 
     /// A verifier has refused a token as revoked.
@@ -89,7 +102,7 @@ impl Journal {
     pub(crate) fn accepts(&self, verifier: usize, cursor: Seq, given: &Given, now: Duration) {
         assert!(given.rsq <= cursor, "causality: verifier {verifier} at {cursor} accepted a token minted at {}", given.rsq);
         assert!(!self.refused.contains(&(verifier, given.number)), "resurrection: verifier {verifier}, token {}", given.number);
-        for end in self.ends.iter().filter(|end| end.covers(given)) {
+        for end in self.ends.iter().filter(|end| end.what.covers(end.seq, given)) {
             let latest = end.answered + TERM + SLACK;
             assert!(now <= latest, "bound: verifier {verifier} accepted token {} at {now:?}, ended by {end:?}", given.number);
             let in_force = end.in_force.is_some_and(|in_force| in_force < now);
@@ -98,12 +111,12 @@ impl Journal {
     }
 }
 
-impl End {
-    fn covers(&self, given: &Given) -> bool {
-        match &self.what {
-            Ended::Session(session) => *session == given.session,
-            Ended::Subject(subject) => *subject == given.subject && given.rsq < self.seq,
-            Ended::Everything => given.rsq < self.seq,
+impl Ended {
+    fn covers(&self, seq: Seq, given: &Given) -> bool {
+        match self {
+            Self::Session(session) => *session == given.session,
+            Self::Subject(subject) => *subject == given.subject && given.rsq < seq,
+            Self::Everything => given.rsq < seq,
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::TERM;
 use crate::chance::Chance;
+use crate::wait::pass;
 use crate::world::World;
 
 /// One verifier, with a clock of its own that runs a little too fast or too slow.
@@ -28,7 +29,7 @@ struct Memory {
     cursor: Option<Cursor>,
     policy: TokenPolicy,
     /// How often it has begun anew.
-    life: u8,
+    life: u32,
 }
 
 /// What a verifier says of a token.
@@ -53,6 +54,11 @@ impl std::fmt::Debug for Verifier {
         let memory = self.memory.lock().expect("no panic");
         write!(f, "at {:?}: {:?}, {:?}", self.clock.uptime(), memory.cursor, memory.follower)
     }
+}
+
+/// What a process calls itself: nobody else does, nor did it before.
+fn instance(number: usize, life: u32) -> [u8; 16] {
+    (u128::try_from(number).expect("few") << 64 | u128::from(life)).to_be_bytes()
 }
 
 impl Verifier {
@@ -91,7 +97,7 @@ impl Verifier {
     pub(crate) async fn follow(self: Arc<Self>, world: Arc<World>) {
         loop {
             if self.take_snapshot(&world).await.is_none() {
-                tokio::time::sleep(self.chance.millis(200)).await;
+                pass(self.chance.millis(200)).await;
                 continue;
             }
             self.follow_from_there(&world).await;
@@ -101,7 +107,8 @@ impl Verifier {
     async fn take_snapshot(&self, world: &World) -> Option<()> {
         let snapshot = world.call(self.number, &self.chance, async |service| service.feed_snapshot().await).await?.ok()?;
         // As it comes over the wire, where bits may flip.
-        let snapshot: Snapshot = serde_json::from_str(&world.over_the_wire(&snapshot, &self.chance)).ok()?;
+        let text = world.kept_on_the_way(world.over_the_wire(&snapshot, &self.chance), &self.chance);
+        let snapshot: Snapshot = serde_json::from_str(&text).ok()?;
         let (revoked, policy) = (snapshot.revoked().ok()?, snapshot.policy.tokens(Vec::new()).ok()?);
         let mut memory = self.memory.lock().expect("no panic");
         let term = snapshot.policy.term();
@@ -125,7 +132,7 @@ impl Verifier {
             let message = tokio::select! {
                 biased;
                 message = messages.recv() => message.unwrap_or(Message::Lost),
-                () = tokio::time::sleep(wait) => {
+                () = pass(wait) => {
                     next_lease = self.clock.uptime() + TERM / 3;
                     if self.memory.lock().expect("no panic").life != life || self.misses_something() {
                         stream.abort();
@@ -185,7 +192,7 @@ impl Verifier {
         let (world, chance, send, number) = (Arc::clone(world), self.chance.fork(), send.clone(), self.number);
         let sent_at = self.clock.uptime();
         let life = self.memory.lock().expect("no panic").life;
-        let id = InstanceId { name: "api".into(), number: [u8::try_from(number).expect("few") * 16 + life; 16] };
+        let id = InstanceId { name: "api".into(), number: instance(number, life) };
         tokio::spawn(async move {
             let asked = LeaseAsked { id, cursor: cursor.clone(), nonce: LeaseNonce([0; 16]), binding: Binding::Bound };
             match world.call(number, &chance, async |service| service.lease(&asked).await).await {
@@ -193,7 +200,7 @@ impl Verifier {
                     let Ok(grant) = serde_json::from_str::<LeaseGrant>(&world.over_the_wire(&grant, &chance)) else { return };
                     for _ in 0..if chance.once_in(10) { 2 } else { 1 } {
                         let _ = send.send(Message::Granted { sent_at, asked_from: cursor.seq(), grant: grant.clone() });
-                        tokio::time::sleep(world.delay(&chance)).await;
+                        pass(world.delay(&chance)).await;
                     }
                 }
                 Some(Err(FeedRefused::SnapshotRequired)) => {
@@ -209,12 +216,12 @@ impl Verifier {
         if let (Some(Ok(mut reader)), life) = (opened, world.life()) {
             // A connection ends with the process at its other end, and silently where the network swallows everything.
             while let Some(Some(delivery)) = world.while_alive(life, reader.next()).await {
-                tokio::time::sleep(world.delay(&chance)).await;
+                pass(world.delay(&chance)).await;
                 if world.is_cut(self.number) && !chance.once_in(3) {
                     break;
                 }
                 let message = match delivery {
-                    Delivery::Entries(_) if world.faulty(&chance, 40) => continue,
+                    Delivery::Entries(_) if world.faulty(&chance, 1) => continue,
                     Delivery::Entries(frame) => match serde_json::from_str(&world.over_the_wire(&frame, &chance)) {
                         Ok(frame) => Message::Frame(frame),
                         Err(_) => Message::Lost,
@@ -223,13 +230,13 @@ impl Verifier {
                     Delivery::Nothing => continue,
                     Delivery::Resync => Message::Lost,
                 };
-                if let (Message::Frame(frame), true) = (&message, world.faulty(&chance, 20)) {
+                if let (Message::Frame(frame), true) = (&message, world.faulty(&chance, 1)) {
                     let _ = send.send(Message::Frame(frame.clone()));
                 }
                 let _ = send.send(message);
             }
         }
-        tokio::time::sleep(chance.millis(100)).await;
+        pass(chance.millis(100)).await;
         let _ = send.send(Message::Lost);
     }
 }

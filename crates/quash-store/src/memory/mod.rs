@@ -43,6 +43,13 @@ impl MemoryStore {
         Self { state: Mutex::new(state), newest, broken: watch::Sender::new(false) }
     }
 
+    /// A store of its own that begins with all that this one knows now, as one that was put back from a backup.
+    pub fn copy(&self) -> Self {
+        let state = self.state().clone();
+        let newest = watch::Sender::new(state.head().seq);
+        Self { state: Mutex::new(state), newest, broken: watch::Sender::new(false) }
+    }
+
     /// A panic elsewhere can't have left the state half written: a change is applied after all that may fail.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! Places in the log as they travel, with the proof that the issuer has given them out.
+//! Places in the log, as they travel: a number with the proof that the issuer has given it out.
 
 use std::fmt;
 

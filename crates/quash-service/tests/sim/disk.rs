@@ -1,0 +1,184 @@
+//! The disk of one process of the issuer: the store that outlives it, slower than memory, and gone with the process. A
+//! process that is killed does nothing more: whatever it was about to write isn't written.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use quash_core::model::{
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, FlowId, FlowLoaded,
+    ForeignLoaded, Head, KeyRecord, Mail, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
+};
+use quash_store::{BackupError, MemoryStore, Store, StoreError};
+use tokio::sync::watch;
+
+use crate::chance::Chance;
+use crate::wait::pass;
+use crate::world::Time;
+
+pub(crate) struct Disk {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) time: Arc<Time>,
+    pub(crate) alive: Arc<AtomicBool>,
+    pub(crate) seed: u64,
+    /// How slow it is at times.
+    pub(crate) slow_millis: u64,
+    pub(crate) calm: Arc<AtomicBool>,
+}
+
+/// What takes its time.
+#[derive(Clone, Copy)]
+enum Act {
+    Head,
+    Entries,
+    Load,
+    Commit,
+    /// It is written, and nobody has been told.
+    Answer,
+}
+
+impl Disk {
+    /// Lets pass what an act takes. It hangs on the moment alone, and not on whose turn it is among those of one moment.
+    async fn turn(&self, act: Act) {
+        if !self.calm.load(Ordering::Relaxed) {
+            let moment = u64::try_from(self.time.now().as_millis()).expect("a short run");
+            let chance = Chance::new(self.seed ^ (moment << 3 | act as u64).wrapping_mul(0x9E37_79B9));
+            match chance.below(16) {
+                0 => pass(chance.millis(self.slow_millis)).await,
+                1..=4 => pass(chance.millis(4)).await,
+                _ => {}
+            }
+        }
+        if !self.alive.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Disk {
+    async fn head(&self) -> Result<Head, StoreError> {
+        let found = self.store.head().await;
+        self.turn(Act::Head).await;
+        found
+    }
+
+    async fn account(&self, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        let found = self.store.account(by, now).await;
+        self.turn(Act::Load).await;
+        found
+    }
+
+    async fn foreign(
+        &self,
+        key: ScopeKey,
+        scopes: &[ScopeKey],
+        account: Option<&AccountBy>,
+        now: Timestamp,
+    ) -> Result<ForeignLoaded, StoreError> {
+        let found = self.store.foreign(key, scopes, account, now).await;
+        self.turn(Act::Load).await;
+        found
+    }
+
+    async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        self.store.accounts(after, limit).await
+    }
+
+    async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.store.password_classes(limit).await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError> {
+        let found = self.store.session(id).await;
+        self.turn(Act::Load).await;
+        found
+    }
+
+    async fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, StoreError> {
+        self.store.sessions_of(subject, after, limit).await
+    }
+
+    async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        let found = self.store.entries_after(after, limit).await;
+        self.turn(Act::Entries).await;
+        found
+    }
+
+    async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
+        self.store.entries_of(keys).await
+    }
+
+    async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError> {
+        self.store.audit(after, of, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.store.audit_head().await
+    }
+
+    async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
+        self.store.unblanked().await
+    }
+
+    async fn flow(&self, id: FlowId) -> Result<FlowLoaded, StoreError> {
+        self.store.flow(id).await
+    }
+
+    async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError> {
+        self.store.asked(matters, whom, since).await
+    }
+
+    async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
+        self.store.mails_due(until, limit).await
+    }
+
+    async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {
+        self.store.endings(of, after).await
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.store.keys().await
+    }
+
+    async fn client(&self, digest: SecretDigest) -> Result<Option<Client>, StoreError> {
+        self.store.client(digest).await
+    }
+
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {
+        self.store.clients(after, limit).await
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
+        self.store.secret(name).await
+    }
+
+    async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.store.remembered(name).await
+    }
+
+    async fn longest_lifetime(&self) -> Result<u64, StoreError> {
+        self.store.longest_lifetime().await
+    }
+
+    async fn commit(&self, change: Change) -> Result<Receipt, StoreError> {
+        self.turn(Act::Commit).await;
+        let receipt = self.store.commit(change).await;
+        self.turn(Act::Answer).await;
+        receipt
+    }
+
+    async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
+        self.store.back_up(to).await
+    }
+
+    fn newest(&self) -> watch::Receiver<Seq> {
+        self.store.newest()
+    }
+
+    fn broken(&self) -> watch::Receiver<bool> {
+        self.store.broken()
+    }
+}

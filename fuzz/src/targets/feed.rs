@@ -1,0 +1,107 @@
+//! What a verifier is told: snapshots, frames, leases, and places in the log. The first byte says which. The log is fixed
+//! and is known here, so whatever a verifier takes must be what its issuer has said: nobody who doesn't know the hashes can
+//! move it elsewhere, and nothing but a lease that it has asked for makes it fresh.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use quash_core::model::{Actor, Chain, Entry, Keep, NewEntry, Reason, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy};
+use quash_core::watch::frame::{Cursor, CursorKey, FeedPolicy, Frame, LeaseGrant, LeaseNonce, Snapshot, Wanted};
+use quash_core::watch::{Follower, Freshness, Lease, Revoked, feed};
+
+const TERM: Duration = Duration::from_secs(10);
+/// When a lease was asked for.
+const ASKED: Duration = Duration::from_secs(5);
+/// What was asked with. The seeds have the answer to another question.
+const NONCE: LeaseNonce = LeaseNonce([0xA5; 16]);
+/// How many entries a verifier knows here.
+const KNOWN: usize = 2;
+
+struct World {
+    log: Vec<Entry>,
+    cursors: CursorKey,
+    policy: FeedPolicy,
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let (mut seq, mut so_far) = (Seq::start_of(1), feed::EMPTY);
+    let kinds = [ScopeKind::Session, ScopeKind::Session, ScopeKind::Subject, ScopeKind::Session];
+    let log = kinds.into_iter().zip(1..).map(|(kind, number)| {
+        seq = seq.next();
+        let (key, reason, at, actor) = (ScopeKey([number; 16]), Reason::Revoked, Timestamp::from_secs(1_800_000_000), Actor::Operator);
+        so_far = feed::chain(&so_far, seq, &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() }, None);
+        Entry { seq, kind, key, drop_after: None, reason, at, actor, chain: so_far }
+    });
+    let policy = FeedPolicy::of(&TokenPolicy::default(), [1; 16], TERM, std::iter::empty());
+    World { log: log.collect(), cursors: CursorKey::new(&[5; 32]), policy }
+});
+
+pub(super) fn run(data: &[u8]) {
+    let Some((choice, rest)) = data.split_first() else { return };
+    match choice % 4 {
+        0 => snapshot(rest),
+        1 => frame(rest),
+        2 => lease(rest),
+        _ => place(rest),
+    }
+}
+
+/// A verifier that has come so far and holds no lease.
+fn verifier() -> Follower {
+    let known = &WORLD.log[..KNOWN];
+    Follower::tenant(Revoked::from_snapshot(known[KNOWN - 1].seq, known[KNOWN - 1].chain, known), TERM)
+}
+
+/// The set is one that the log has led to, and it vouches for nothing.
+fn check(follower: &Follower) {
+    let (revoked, log) = (follower.revoked(), &WORLD.log);
+    let ends_at = |end: usize| (log[end].seq, log[end].chain, end + 1) == (revoked.cursor(), revoked.chain(), revoked.len());
+    assert!((KNOWN - 1..log.len()).any(ends_at), "the issuer has never said this: {revoked:?}");
+    assert_eq!(follower.freshness(), Freshness::Never);
+}
+
+fn snapshot(bytes: &[u8]) {
+    let Ok(snapshot) = serde_json::from_slice::<Snapshot>(bytes) else { return };
+    let (_, _) = (snapshot.policy.tokens(Vec::new()), snapshot.policy.scopes());
+    let Ok(revoked) = snapshot.revoked() else { return };
+    assert!(snapshot.policy == WORLD.policy && WORLD.cursors.has_given(&snapshot.cursor), "nobody has sent this");
+    let mut follower = verifier();
+    // One that knows less changes nothing.
+    let _ = follower.replace(revoked);
+    check(&follower);
+}
+
+fn frame(bytes: &[u8]) {
+    if let Ok(wanted) = serde_json::from_slice::<Wanted>(bytes) {
+        let _ = Seq::from_u64(wanted.seq);
+    }
+    let Some(entries) = serde_json::from_slice::<Frame>(bytes).ok().and_then(|frame| frame.entries().ok()) else { return };
+    let mut follower = verifier();
+    // Those before one that doesn't follow are taken.
+    let _ = follower.follow(&entries);
+    check(&follower);
+}
+
+fn lease(bytes: &[u8]) {
+    let Ok(grant) = serde_json::from_slice::<LeaseGrant>(bytes) else { return };
+    assert!(grant.nonce() != NONCE, "nobody has granted this");
+    assert!(WORLD.cursors.has_given(grant.cursor()) && grant.term() == TERM, "it is not what was sent");
+    // Even one that was asked for counts only for a verifier that has come up to its head, on the same log.
+    let mut follower = verifier();
+    let (cursor, head, chain): (Seq, Seq, Chain) = (follower.revoked().cursor(), grant.cursor().seq(), grant.chain());
+    let is_reached = head <= cursor && chain == follower.revoked().chain();
+    let granted = follower.grant(Lease { sent_at: ASKED, cursor, head, chain });
+    assert!(is_reached || follower.freshness() == Freshness::Never, "{granted:?}");
+}
+
+fn place(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(cursor) = Cursor::parse(text) {
+        assert_eq!(Cursor::parse(&cursor.to_string()), Ok(cursor.clone()));
+        let is_one_of_ours = WORLD.log.iter().any(|entry| WORLD.cursors.cursor(entry.seq) == cursor);
+        assert!(is_one_of_ours || !WORLD.cursors.has_given(&cursor), "the issuer has never given this out: {text}");
+    }
+    if let Ok(nonce) = LeaseNonce::parse(text) {
+        assert_eq!(nonce.to_string(), text);
+    }
+}

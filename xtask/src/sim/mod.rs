@@ -1,0 +1,128 @@
+//! `cargo xtask sim`: runs the simulation of the guard with as many seeds as one likes, and asks of it that it finds what
+//! is wrong with each of a list of mutants.
+
+mod mutants;
+mod workshop;
+
+use std::time::Instant;
+
+use crate::failure::{Failure, Result};
+use crate::{program, workspace};
+
+use self::mutants::MUTANTS;
+use self::workshop::Workshop;
+
+/// How many seeds run where nobody says otherwise.
+const RUNS: u64 = 1000;
+/// How many run before an issue is closed.
+const SOAK_RUNS: u64 = 10_000;
+/// With how many seeds a mutant must have been found.
+const MUTANT_RUNS: u64 = 400;
+
+/// What is asked for.
+#[derive(PartialEq, Eq, Debug)]
+enum Asked {
+    Seeds { first: u64, runs: u64 },
+    Mutants { filter: String },
+}
+
+/// `cargo xtask sim [--seed N] [--runs K]`, or `cargo xtask sim --mutants [name]`.
+///
+/// # Errors
+/// A seed has found something, or a mutant was not found.
+pub(crate) fn command(args: &[String]) -> Result<()> {
+    match asked(args)? {
+        Asked::Seeds { first, runs } => seeds(first, runs),
+        Asked::Mutants { filter } => find(&filter),
+    }
+}
+
+/// The long form: many seeds, and all mutants.
+///
+/// # Errors
+/// As [`command`].
+pub(crate) fn soak() -> Result<()> {
+    seeds(1, SOAK_RUNS)?;
+    find("")
+}
+
+fn asked(args: &[String]) -> Result<Asked> {
+    let usage = || Failure::usage("sim takes --seed N and --runs K, or --mutants and a part of a mutant's name");
+    if let Some((first, rest)) = args.split_first()
+        && first == "--mutants"
+    {
+        return match rest {
+            [] => Ok(Asked::Mutants { filter: String::new() }),
+            [filter] => Ok(Asked::Mutants { filter: filter.clone() }),
+            _ => Err(usage()),
+        };
+    }
+    let (mut seed, mut runs, mut args) = (None, RUNS, args.iter());
+    while let Some(arg) = args.next() {
+        let number = args.next().and_then(|number| number.parse().ok()).ok_or_else(usage)?;
+        match arg.as_str() {
+            "--seed" => seed = Some(number),
+            "--runs" if number > 0 => runs = number,
+            _ => return Err(usage()),
+        }
+    }
+    Ok(Asked::Seeds { first: seed.unwrap_or(1), runs })
+}
+
+/// Runs the simulation in release mode.
+fn seeds(first: u64, runs: u64) -> Result<()> {
+    let mut build = program::cargo(&["test", "--release", "--package", "quash-service", "--test", "sim", "--no-run", "--quiet"]);
+    program::run(build.current_dir(workspace::root()?))?;
+    let began = Instant::now();
+    let mut run = program::cargo(&["test", "--release", "--package", "quash-service", "--test", "sim", "--quiet", "--"]);
+    run.args(["--exact", workshop::TEST, "--nocapture"]).current_dir(workspace::root()?);
+    program::run(run.env("QUASH_SIM_SEED", first.to_string()).env("QUASH_SIM_RUNS", runs.to_string()))?;
+    println!("sim: {runs} seeds from {first} in {:.1} s", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Asks of the simulation that it finds each mutant whose name contains the filter.
+fn find(filter: &str) -> Result<()> {
+    let began = Instant::now();
+    let workshop = Workshop::set_up()?;
+    let (mut found, mut missed) = (0, Vec::new());
+    for mutant in MUTANTS.iter().filter(|mutant| mutant.name.contains(filter)) {
+        match workshop.find(mutant, MUTANT_RUNS)? {
+            Some(finding) => {
+                found += 1;
+                println!("sim: {}: {finding}", mutant.name);
+            }
+            None => {
+                println!("sim: {}: NOT FOUND by {MUTANT_RUNS} seeds", mutant.name);
+                missed.push(mutant.name);
+            }
+        }
+    }
+    if !missed.is_empty() {
+        return Err(Failure::new(format!("sim: {} mutants were not found: {}", missed.len(), missed.join("; "))));
+    }
+    if found == 0 {
+        return Err(Failure::usage(format!("no mutant is called *{filter}*")));
+    }
+    println!("sim: {found} mutants, all of them found, in {:.1} minutes", began.elapsed().as_secs_f64() / 60.0);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked_with(line: &str) -> Option<Asked> {
+        asked(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).ok()
+    }
+
+    #[test]
+    fn seeds_and_mutants_are_asked_for() {
+        assert_eq!(asked_with(""), Some(Asked::Seeds { first: 1, runs: RUNS }));
+        assert_eq!(asked_with("--runs 3 --seed 9"), Some(Asked::Seeds { first: 9, runs: 3 }));
+        assert_eq!(asked_with("--mutants lease"), Some(Asked::Mutants { filter: "lease".into() }));
+        for wrong in ["--runs 0", "--runs", "--seed x", "lease", "--mutants a b"] {
+            assert_eq!(asked_with(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The mutants: faults in the code that would let a revoked token through, each of which the simulation must find.
+
+use crate::failure::{Failure, Result};
+
+/// One fault: a text that occurs exactly once in a file, and what stands there instead.
+pub(crate) struct Mutant {
+    /// What is wrong with it.
+    pub(crate) name: &'static str,
+    pub(crate) file: &'static str,
+    text: &'static str,
+    replacement: &'static str,
+}
+
+const FOLLOWER: &str = "crates/quash-core/src/watch/follower.rs";
+const FEED: &str = "crates/quash-core/src/watch/feed.rs";
+const GATE: &str = "crates/quash-core/src/watch/gate.rs";
+const ISSUER: &str = "crates/quash-service/src/feed/issuer.rs";
+const BARRIER: &str = "crates/quash-service/src/feed/barrier.rs";
+const DESK: &str = "crates/quash-service/src/desk.rs";
+
+pub(crate) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "a lease counts although its head isn't reached",
+        file: FOLLOWER,
+        text: "if lease.head > cursor {",
+        replacement: "if lease.head.epoch() > cursor.epoch() {",
+    },
+    Mutant {
+        name: "entries may follow with a gap",
+        file: FEED,
+        text: "if !is_next(cursor, entry.seq) {",
+        replacement: "if !is_next(cursor, entry.seq) { return Ok(()); }\n    if false {",
+    },
+    Mutant {
+        name: "the chain is not compared",
+        file: FEED,
+        text: "if chain(so_far, entry.seq, &new, entry.drop_after) == entry.chain {",
+        replacement: "if chain(so_far, entry.seq, &new, entry.drop_after) == entry.chain || true {",
+    },
+    Mutant {
+        name: "a snapshot that knows less replaces the set",
+        file: FOLLOWER,
+        text: "if revoked.cursor() < known {",
+        replacement: "if revoked.cursor().epoch() < known.epoch() {",
+    },
+    Mutant {
+        name: "a token from after the newest entry is believed",
+        file: GATE,
+        text: "Minted::At(rsq) if rsq > revoked.cursor() =>",
+        replacement: "Minted::At(rsq) if false && rsq > revoked.cursor() =>",
+    },
+    Mutant {
+        name: "it isn't asked whether the lease still holds",
+        file: FOLLOWER,
+        text: "Self::Until(until) => uptime < until,",
+        replacement: "Self::Until(until) => uptime < until || true,",
+    },
+    Mutant {
+        name: "a lease is noted after its head was read",
+        file: ISSUER,
+        text: "let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, desk.clock.uptime());\n        \
+               entered.map_err(|TooMany| FeedRefused::TooMany)?;\n        \
+               let head = desk.store.head().await.map_err(Failure::from)?;",
+        replacement: "let arrived = desk.clock.uptime();\n        \
+                      let head = desk.store.head().await.map_err(Failure::from)?;\n        \
+                      let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, arrived);\n        \
+                      entered.map_err(|TooMany| FeedRefused::TooMany)?;",
+    },
+    Mutant {
+        name: "a lease confirms its head instead of the asker's place",
+        file: ISSUER,
+        text: "desk.feed.leases.confirm(&asked.id, asked.cursor.seq());",
+        replacement: "desk.feed.leases.confirm(&asked.id, head.seq);",
+    },
+    Mutant {
+        name: "the barrier doesn't wait for those that haven't confirmed",
+        file: BARRIER,
+        text: "Binding::Bound => return true,",
+        replacement: "Binding::Bound => VerifierState::Stale,",
+    },
+    Mutant {
+        name: "the barrier doesn't wait for leases of the process before",
+        file: BARRIER,
+        text: ".chain([leases.alone_from()])",
+        replacement: "",
+    },
+    Mutant {
+        name: "an end is answered before the own guard knows of it",
+        file: DESK,
+        text: "if let Some(seq) = receipt.seq {\n            self.announce",
+        replacement: "if let Some(seq) = receipt.seq.filter(|_| false) {\n            self.announce",
+    },
+];
+
+impl Mutant {
+    /// The file's text with the fault in it.
+    ///
+    /// # Errors
+    /// The text isn't there, or more than once.
+    pub(crate) fn applied_to(&self, file: &str) -> Result<String> {
+        let count = file.matches(self.text).count();
+        if count == 1 {
+            return Ok(file.replacen(self.text, self.replacement, 1));
+        }
+        Err(Failure::new(format!("the mutant \"{}\" has its text {count} times in {}: it must be there once", self.name, self.file)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_can_be_made() {
+        let root = crate::workspace::root().expect("a workspace");
+        for mutant in MUTANTS {
+            let text = std::fs::read_to_string(root.join(mutant.file)).expect(mutant.file);
+            let mutated = mutant.applied_to(&text).unwrap_or_else(|failure| panic!("{failure}"));
+            assert_ne!(mutated, text, "{}", mutant.name);
+        }
+    }
+}
