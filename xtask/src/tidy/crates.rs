@@ -24,12 +24,6 @@ const BANNED: Rule = Rule {
     why: "one crypto library (aws-lc-rs), one TLS (rustls), our own strict JWS layer; deny.toml gives each crate's reason",
     remedy: "turn off the feature that brings it, or take another dependency",
 };
-const SMALL: Rule = Rule {
-    name: "the-guard-stays-small",
-    why: "whoever adds quash-verify to an application adds its whole tree",
-    remedy: "do without the new dependency, or raise GUARD_TREE in xtask/src/tidy/crates.rs with a reason in the commit",
-};
-
 /// Who may depend on whom.
 const ARROWS: &[(&str, &[&str])] = &[
     ("quash", &["quash-server", "quash-service", "quash-store", "quash-core"]),
@@ -39,6 +33,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("quash-verify", &["quash-core"]),
     ("quash-core", &[]),
     ("quash-fuzz", &["quash", "quash-server", "quash-core"]),
+    // What an application needs, and no more.
+    ("quash-example-axum", &["quash-verify"]),
+    ("quash-example-chat", &["quash-verify"]),
+    ("quash-example-tower", &["quash-verify"]),
 ];
 
 /// All that quash-core may depend on.
@@ -65,12 +63,6 @@ const BANNED_IN_THE_LAW: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "trac
 
 /// What no tree of ours may hold.
 const BANNED_EVERYWHERE: &[&str] = &["ring", "rsa", "openssl-sys", "native-tls", "jsonwebtoken", "djangohashers"];
-
-/// The guard, which others add to their applications.
-const GUARD: &str = "quash-verify";
-
-/// How many crates its tree may hold without the features that are on by default, over all platforms, itself included.
-const GUARD_TREE: usize = 90;
 
 /// The crates that the product is built from.
 pub(crate) struct Graph {
@@ -136,17 +128,6 @@ impl Graph {
             }
         }
         findings
-    }
-
-    /// Whether the guard's tree is within its budget, where this was read without the features that are on by default.
-    pub(crate) fn guard_findings(&self) -> Option<Finding> {
-        let (own, size) = (self.own.get(GUARD)?, self.guard_size());
-        (size > GUARD_TREE).then(|| SMALL.found(&own.manifest, 1, format!("{size} crates, {GUARD_TREE} at most")))
-    }
-
-    /// How many crates the guard is built from.
-    pub(crate) fn guard_size(&self) -> usize {
-        self.own.get(GUARD).map_or(0, |own| self.tree(own).len())
     }
 
     /// How many crates each of ours is built from, for the reader.
@@ -247,12 +228,7 @@ mod tests {
             })).collect::<Vec<_>>()},
         });
         let graph = Graph::read(&metadata, Path::new("/r")).unwrap();
-        graph
-            .findings()
-            .iter()
-            .chain(&graph.guard_findings())
-            .map(|finding| format!("{} {}: {}", finding.path, finding.rule.name, finding.found))
-            .collect()
+        graph.findings().iter().map(|finding| format!("{} {}: {}", finding.path, finding.rule.name, finding.found)).collect()
     }
 
     #[test]
@@ -266,6 +242,14 @@ mod tests {
         ];
         let members = ["quash-core", "quash-store", "quash-server", "quash-service", "xtask"];
         assert_eq!(found(packages, &members), ["crates/quash-server/Cargo.toml crates-point-one-way: quash-server -> quash-store"]);
+    }
+
+    #[test]
+    fn an_example_needs_the_guard_alone_but_its_tests_may_need_anything() {
+        let packages: &[(&str, &[&str])] =
+            &[("quash-verify", &[]), ("quash-core", &[]), ("quash-example-axum", &["quash-verify", "quash-core", "dev:quash-server"])];
+        let found = found(packages, &["quash-verify", "quash-core", "quash-example-axum"]);
+        assert_eq!(found, ["crates/quash-example-axum/Cargo.toml crates-point-one-way: quash-example-axum -> quash-core"]);
     }
 
     #[test]
@@ -317,14 +301,5 @@ mod tests {
             Graph::read(&metadata, Path::new("/r")).unwrap().findings().len()
         };
         assert_eq!([found(&[]), found(&["weak", "other"]), found(&["strong"]), found(&["weak", "dep"])], [0, 0, 1, 1]);
-    }
-
-    #[test]
-    fn the_guard_is_counted() {
-        let many: Vec<String> = (0..GUARD_TREE).map(|number| format!("x{number}")).collect();
-        let needs: Vec<&str> = many.iter().map(String::as_str).collect();
-        let mut packages: Vec<(&str, &[&str])> = vec![("quash-verify", &needs)];
-        packages.extend(needs.iter().map(|name| (*name, &[] as &[&str])));
-        assert_eq!(found(&packages, &["quash-verify"]), ["crates/quash-verify/Cargo.toml the-guard-stays-small: 91 crates, 90 at most"]);
     }
 }

@@ -3,6 +3,7 @@
 
 mod code;
 mod crates;
+mod guard;
 mod lexer;
 mod links;
 mod migrations;
@@ -25,9 +26,10 @@ pub(crate) fn run() -> Result<()> {
     let root = workspace::root()?;
     let files = workspace::files()?;
     let graph = crates::Graph::read(&workspace::metadata()?, &root)?;
-    let bare = crates::Graph::read(&workspace::bare_metadata()?, &root)?;
+    let printed = workspace::guard_tree()?;
+    let guard = guard::GuardTree::read(&printed);
     let mut findings = graph.findings();
-    findings.extend(bare.guard_findings());
+    findings.extend(guard.finding());
     findings.extend(migrations::findings(&files));
     findings.extend(shape::stale_exceptions(&files));
     let exists = |target: &str| root.join(target).exists();
@@ -48,7 +50,7 @@ pub(crate) fn run() -> Result<()> {
     for finding in &findings {
         println!("{finding}");
     }
-    println!("tidy: {read} text files; {}; quash-verify without `follow` {}", graph.sizes(), bare.guard_size());
+    println!("tidy: {read} text files; {}; quash-verify without `follow` {}", graph.sizes(), guard.size());
     match findings.len() {
         0 => Ok(()),
         count => Err(Failure::new(format!("tidy: {count} findings"))),
