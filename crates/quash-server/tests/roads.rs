@@ -1,255 +1,16 @@
-//! Every road of the table, by every way that leads to it, from its door to a refused access token. A road that no way
-//! leads to yet says so below; a new one doesn't compile before it stands here.
+//! Every road of the table, by every way that leads to it, from its door to a refused access token.
 
 mod support;
 
-use quash_core::decide::{By, StruckSessions};
-use quash_core::model::{
-    Actor, Event, Generation, KeyState, MailKind, Reason, Right, Road, Seeded, SessionId, SessionPolicy, UserIdField, draw,
-};
-use quash_core::token::RefreshKey;
-use quash_service::Address;
+#[path = "support/ways.rs"]
+mod ways;
+
+use quash_core::model::{Event, Road};
 use quash_store::Store;
-use serde_json::{Value, json};
-use zeroize::Zeroizing;
+use serde_json::json;
 
-use support::{Answer, Call, PASSWORD, Pair, Plan, World, claims, code, link, secs, subject};
-
-const NEW: &str = "another horse battery staple";
-
-/// Who does it, where several may.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Who {
-    Owner,
-    Operator,
-}
-
-/// What is taken out of a mail.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Proof {
-    Link,
-    Code,
-}
-
-/// Which of its tokens a client gives.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Given {
-    Access,
-    Refresh,
-}
-
-/// A way to a road: a door, and what is done there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Way {
-    LogOut,
-    Blacklist,
-    RevokeByAClient(Given),
-    EndSession(Who),
-    SignInOverTheLimit,
-    EndAllSessions(Who),
-    EndOtherSessions,
-    RefreshWithASpentToken,
-    RefreshWithATokenFromTheFuture,
-    ChangePassword,
-    Reset(Proof),
-    SetPassword,
-    OneTimePassword,
-    RequireReset,
-    ChangeEmail(Proof),
-    SetEmail,
-    Rename(Who),
-    Deactivate(Who),
-    Delete(Who),
-    FailFiveSignIns,
-    Lock,
-    SetClaims,
-    RevokeAccount,
-    RevokeEverything,
-    StoreWentBack,
-    RevokeKey,
-}
-
-/// All ways to a road.
-const fn ways(road: Road) -> &'static [Way] {
-    match road {
-        Road::LogOut => &[Way::LogOut, Way::Blacklist, Way::RevokeByAClient(Given::Access), Way::RevokeByAClient(Given::Refresh)],
-        Road::SessionEnded => &[Way::EndSession(Who::Owner), Way::EndSession(Who::Operator)],
-        Road::OverLimit => &[Way::SignInOverTheLimit],
-        Road::LogOutEverywhere => &[Way::EndAllSessions(Who::Owner), Way::EndAllSessions(Who::Operator)],
-        Road::LogOutElsewhere => &[Way::EndOtherSessions],
-        Road::Reuse => &[Way::RefreshWithASpentToken],
-        Road::TokenFromTheFuture => &[Way::RefreshWithATokenFromTheFuture],
-        Road::PasswordChanged => &[Way::ChangePassword],
-        Road::PasswordReset => &[Way::Reset(Proof::Link), Way::Reset(Proof::Code)],
-        Road::PasswordSet => &[Way::SetPassword, Way::OneTimePassword, Way::RequireReset],
-        Road::EmailChanged => &[Way::ChangeEmail(Proof::Link), Way::ChangeEmail(Proof::Code), Way::SetEmail],
-        Road::NameChanged => &[Way::Rename(Who::Owner), Way::Rename(Who::Operator)],
-        Road::Deactivated => &[Way::Deactivate(Who::Owner), Way::Deactivate(Who::Operator)],
-        Road::Deleted => &[Way::Delete(Who::Owner), Way::Delete(Who::Operator)],
-        Road::Locked => &[Way::FailFiveSignIns, Way::Lock],
-        Road::ClaimsChanged => &[Way::SetClaims],
-        Road::AccountRevoked => &[Way::RevokeAccount],
-        Road::EverythingRevoked => &[Way::RevokeEverything],
-        Road::KeyRemoved => &[Way::RevokeKey],
-        Road::StoreRestored => &[Way::StoreWentBack],
-    }
-}
-
-/// What a way ended.
-enum Taken {
-    /// The session is over.
-    Session(Pair),
-    /// The access token is dead, and the session goes on.
-    Access(Pair),
-}
-
-impl Taken {
-    const fn pair(&self) -> &Pair {
-        match self {
-            Self::Session(pair) | Self::Access(pair) => pair,
-        }
-    }
-}
-
-async fn open(road: Road) -> World {
-    let mut plan = Plan::default();
-    if road == Road::OverLimit {
-        plan.policy.sessions = SessionPolicy { max_per_account: 1, ..SessionPolicy::default() };
-    }
-    if road == Road::NameChanged {
-        plan.policy.tokens.names.user_id_field = UserIdField::Username;
-    }
-    World::planned(plan).await
-}
-
-/// Takes a way with the tokens of a session of dana's, which were good until then.
-async fn take(way: Way, world: &World) -> Taken {
-    let pair = world.sign_in("dana").await;
-    world.assert_live(&pair).await;
-    match way {
-        Way::EndOtherSessions | Way::ChangePassword => {
-            let one = world.sign_in("dana").await;
-            own(way, world, &one).await;
-        }
-        Way::RefreshWithASpentToken => {
-            let next = world.refresh(&pair.refresh).await.pair();
-            world.wait(secs(31));
-            assert_eq!(world.refresh(&pair.refresh).await.status, 401);
-            return Taken::Session(next);
-        }
-        Way::RefreshWithATokenFromTheFuture => {
-            let ahead = from_the_future(world, &pair).await;
-            assert_eq!(world.refresh(&ahead).await.status, 401);
-        }
-        Way::LogOut => assert_eq!(world.log_out(&pair.access, &pair.refresh).await.status, 200),
-        Way::Blacklist => assert_eq!(world.blacklist(&pair.refresh).await.status, 200),
-        Way::RevokeByAClient(given) => revoke(given, world, &pair).await,
-        Way::SignInOverTheLimit => drop(world.sign_in("dana").await),
-        Way::Reset(proof) => reset(proof, world).await,
-        Way::ChangeEmail(proof) => change_email(proof, world, &pair).await,
-        Way::FailFiveSignIns => {
-            assert_eq!(world.guess("dana", 5).await, [401; 5]);
-            world.locked("dana").await;
-            // The lock is written apart from the answer, and the guard follows the store.
-            world.service.guard().caught_up(world.head().await, secs(5)).await.expect("a guard that follows");
-        }
-        Way::EndSession(Who::Owner)
-        | Way::EndAllSessions(Who::Owner)
-        | Way::Rename(Who::Owner)
-        | Way::Deactivate(Who::Owner)
-        | Way::Delete(Who::Owner) => own(way, world, &pair).await,
-        Way::SetClaims | Way::RevokeKey => {
-            operate(way, world, &pair).await;
-            return Taken::Access(pair);
-        }
-        _ => operate(way, world, &pair).await,
-    }
-    Taken::Session(pair)
-}
-
-/// What owners do, with an access token.
-async fn own(way: Way, world: &World, pair: &Pair) {
-    let (method, path, body) = match way {
-        Way::EndSession(_) => ("DELETE", format!("/v1/me/sessions/{}", sid(pair)), Value::Null),
-        Way::EndAllSessions(_) => ("POST", "/v1/me/sessions/end-all".to_owned(), Value::Null),
-        Way::EndOtherSessions => ("POST", "/v1/me/sessions/end-others".to_owned(), Value::Null),
-        Way::ChangePassword => ("POST", "/v1/me/password".to_owned(), json!({ "current_password": PASSWORD, "new_password": NEW })),
-        Way::Rename(_) => ("PATCH", "/v1/me".to_owned(), json!({ "username": "kim", "password": PASSWORD })),
-        Way::Deactivate(_) => ("POST", "/v1/me/deactivate".to_owned(), json!({ "password": PASSWORD })),
-        Way::Delete(_) => ("DELETE", "/v1/me".to_owned(), json!({ "password": PASSWORD })),
-        _ => panic!("{way:?} is no door of one's own"),
-    };
-    let answer = world.own(method, &path, &pair.access, &body).await;
-    assert!(matches!(answer.status, 200 | 204), "{way:?}: {answer}");
-}
-
-/// What operators do, with a command.
-async fn operate(way: Way, world: &World, pair: &Pair) {
-    let (service, dana, by) = (&world.service, subject("dana"), By::from(Actor::Operator));
-    match way {
-        Way::EndSession(_) => {
-            service.end_session(sid(pair).parse().expect("an id"), Reason::Ended, Actor::Operator).await.expect("an end");
-        }
-        Way::EndAllSessions(_) => drop(service.end_account(&dana, Road::LogOutEverywhere, Actor::Operator).await.expect("an end")),
-        Way::SetPassword => drop(service.set_password(&dana, Zeroizing::new(NEW.into()), by).await.expect("a password")),
-        Way::OneTimePassword => drop(service.give_one_time_password(&dana, by).await.expect("a password")),
-        Way::RequireReset => drop(service.require_reset(&dana, by).await.expect("no password")),
-        Way::SetEmail => drop(service.set_email(&dana, "new@example.org", Address::Confirmed, by).await.expect("an address")),
-        Way::Rename(_) => drop(service.rename(&dana, "kim", by).await.expect("a name")),
-        Way::Deactivate(_) => drop(service.deactivate(&dana, by).await.expect("an end")),
-        Way::Delete(_) => drop(service.delete(&dana, by).await.expect("an end")),
-        Way::Lock => drop(service.lock(&dana, secs(60), by).await.expect("a lock")),
-        Way::SetClaims => drop(service.set_claims(&dana, r#"{"role":"reader"}"#, by).await.expect("claims")),
-        Way::RevokeAccount => drop(service.end_account(&dana, Road::AccountRevoked, Actor::Operator).await.expect("an end")),
-        Way::StoreWentBack => store_went_back(world).await,
-        Way::RevokeEverything => drop(service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end")),
-        Way::RevokeKey => {
-            let keys = service.keys().await.expect("keys");
-            let current = keys.own.iter().find(|key| key.state == KeyState::Current).expect("a key that signs");
-            service.strike_key(&current.kid, StruckSessions::GoOn, Actor::Operator).await.expect("a strike");
-        }
-        _ => panic!("{way:?} is no operator's"),
-    }
-}
-
-/// What another service ends.
-async fn revoke(given: Given, world: &World, pair: &Pair) {
-    let rights = [Right::Revoke].into_iter().collect();
-    let (_, secret) = world.service.add_client("shop", rights, None).await.expect("a client");
-    let token = if given == Given::Access { &pair.access } else { &pair.refresh };
-    let call = Call::post("/oauth2/revoke").bearer(&secret.into_text());
-    let answer = world.send(call.body("application/x-www-form-urlencoded", format!("token={token}"))).await;
-    assert_eq!(answer.status, 200, "{answer}");
-}
-
-/// Asks for a reset and follows the mail.
-async fn reset(proof: Proof, world: &World) {
-    let asked = world.post("/v1/password-reset", &json!({ "username": "dana" })).await;
-    let mut body = proven(proof, world, &asked, MailKind::Reset).await;
-    body["new_password"] = NEW.into();
-    let answer = world.post("/v1/password-reset/confirm", &body).await;
-    assert_eq!(answer.status, 200, "{answer}");
-}
-
-/// Asks for another address and follows the mail that goes there.
-async fn change_email(proof: Proof, world: &World, pair: &Pair) {
-    let post = async |path, body: &Value| world.send(Call::post(path).bearer(&pair.access).json(body)).await;
-    let asked = post("/v1/me/email", &json!({ "email": "new@example.org", "password": PASSWORD })).await;
-    let body = proven(proof, world, &asked, MailKind::EmailChange).await;
-    let answer = post("/v1/me/email/confirm", &body).await;
-    assert_eq!(answer.status, 200, "{answer}");
-}
-
-/// What proves that a mail was read.
-async fn proven(proof: Proof, world: &World, asked: &Answer, kind: MailKind) -> Value {
-    assert_eq!(asked.status, 202, "{asked}");
-    let mails = world.mails().await;
-    let letter = mails.iter().find(|letter| letter.kind == kind).expect("a mail");
-    match proof {
-        Proof::Link => json!({ "token": link(letter) }),
-        Proof::Code => json!({ "flow": asked.json()["flow"], "code": code(letter) }),
-    }
-}
+use support::World;
+use ways::{Taken, plan, take, ways};
 
 #[tokio::test]
 async fn every_way_of_every_road_leads_to_a_refused_access_token() {
@@ -259,8 +20,9 @@ async fn every_way_of_every_road_leads_to_a_refused_access_token() {
             without_a_way.push(road);
         }
         for way in ways(road) {
-            let world = open(road).await;
-            let taken = take(*way, &world).await;
+            let world = World::planned(plan(road)).await;
+            let pair = world.sign_in("dana").await;
+            let taken = take(*way, &world, pair).await;
             let refused = world.me(&taken.pair().access).await;
             assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("token_not_valid")), "{way:?}");
             let noted = world.store.audit(0, None, u32::MAX).await.expect("entries");
@@ -287,9 +49,10 @@ async fn every_way_of_every_road_leads_to_a_refused_access_token() {
 async fn without_its_entry_in_the_log_no_way_of_any_road_ends_an_access_token() {
     for road in Road::ALL {
         for way in ways(road) {
-            let world = open(road).await;
+            let world = World::planned(plan(road)).await;
             world.store.empty_entries();
-            let taken = take(*way, &world).await;
+            let pair = world.sign_in("dana").await;
+            let taken = take(*way, &world, pair).await;
             let answer = world.me(&taken.pair().access).await;
             // The guard lets it in, and then nobody is found whom it would be about.
             let nobody = matches!(road, Road::Deleted | Road::NameChanged).then(|| json!("user_not_found"));
@@ -297,29 +60,4 @@ async fn without_its_entry_in_the_log_no_way_of_any_road_ends_an_access_token() 
             assert_eq!((answer.status, answer.json().get("code")), (expected, nobody.as_ref()), "{way:?}: {answer}");
         }
     }
-}
-
-fn sid(pair: &Pair) -> String {
-    claims(&pair.access)["sid"].as_str().expect("a session").to_owned()
-}
-
-/// A verifier proves that the log had come further, and with it another one.
-async fn store_went_back(world: &World) {
-    let end = world.store.head().await.expect("a head").seq;
-    assert_eq!(world.service.store_went_back(end).await, Ok(None), "it had come just so far");
-    let proven = end.next();
-    let told = tokio::join!(world.service.store_went_back(proven), world.service.store_went_back(proven.next()));
-    let told = [told.0.expect("an answer"), told.1.expect("an answer")];
-    assert_eq!(told.iter().flatten().count(), 1, "it is begun once: {told:?}");
-    assert!(world.store.head().await.expect("a head").seq.epoch() > end.epoch());
-}
-
-/// A refresh token of the generation after the next, as a store that went back would meet it again.
-async fn from_the_future(world: &World, pair: &Pair) -> String {
-    let secret = RefreshKey::new(&draw(&Seeded::new(support::SEED)));
-    let session: SessionId = sid(pair).parse().expect("an id");
-    let seed = world.sessions("dana").await[0].seed;
-    let jti = |generation| secret.jti(session, &seed, Generation(generation)).to_string();
-    assert_eq!(claims(&pair.refresh)["jti"], jti(0), "the order in which chance is drawn has changed");
-    world.forge(&pair.refresh, &json!({ "gen": 2, "jti": jti(2) }))
 }

@@ -241,6 +241,19 @@ async fn a_new_key_is_looked_for_and_made_up_ones_are_not_looked_for_again_and_a
 }
 
 #[tokio::test]
+async fn a_key_that_signs_at_once_is_found_however_shortly_ago_the_keys_were_read() {
+    let issuer = Issuer::open().await;
+    let verifier = started(&issuer).await;
+    let next = SigningKey::new(Algorithm::EdDsa, &[8; 32], None).expect("a key");
+    issuer.desk().keys.push(next);
+    issuer.clock.go_on(Duration::from_millis(1));
+    let asked = issuer.asked(KEYS);
+    let (first, second) = (issuer.token().0, issuer.token().0);
+    let both = tokio::join!(is_let_in(&verifier, &first), is_let_in(&verifier, &second));
+    assert_eq!((both, issuer.asked(KEYS)), ((true, true), asked + 1), "they are read once for all who wait");
+}
+
+#[tokio::test]
 async fn a_secret_must_be_the_issuers() {
     let secret = [3_u8; 32];
     let key = SigningKey::new(Algorithm::Hs256, &secret, Some(Kid::parse("one").expect("a kid"))).expect("a key");

@@ -57,7 +57,8 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     };
     let anywhere = |row: &[&str]| rows(tokens, row).into_iter().map(|at| &tokens[at]).collect::<Vec<_>>();
     let in_product = |row: &[&str]| {
-        let is_product = path.starts_with("crates/") && !is_test_path(path);
+        // An example is what others copy.
+        let is_product = (path.starts_with("crates/") || path.starts_with("examples/")) && !is_test_path(path);
         anywhere(row).into_iter().filter(|token| is_product && !token.in_test).collect()
     };
     if !CLOCK_FILES.contains(&path) {
@@ -126,7 +127,9 @@ mod tests {
     #[test]
     fn only_settings_read_the_environment() {
         let source = "let a = std::env::var(\"A\"); let b = env!(\"B\"); let c = env::args_os();";
-        assert_eq!(found("crates/quash/src/mail.rs", source), ["settings-are-arguments:1"; 2]);
+        for path in ["crates/quash/src/mail.rs", "examples/axum/src/main.rs"] {
+            assert_eq!(found(path, source), ["settings-are-arguments:1"; 2], "{path}");
+        }
         for free in ["crates/quash/src/settings/http.rs", "crates/quash/src/lib.rs", "crates/quash/tests/a.rs", "xtask/src/a.rs"] {
             assert!(found(free, source).is_empty(), "{free}");
         }

@@ -34,6 +34,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("quash-verify", &["quash-core"]),
     ("quash-core", &[]),
     ("quash-fuzz", &["quash", "quash-server", "quash-core"]),
+    // What an application needs, and no more.
+    ("quash-example-axum", &["quash-verify"]),
+    ("quash-example-chat", &["quash-verify"]),
+    ("quash-example-tower", &["quash-verify"]),
 ];
 
 /// All that quash-core may depend on.
@@ -239,6 +243,14 @@ mod tests {
         ];
         let members = ["quash-core", "quash-store", "quash-server", "quash-service", "xtask"];
         assert_eq!(found(packages, &members), ["crates/quash-server/Cargo.toml crates-point-one-way: quash-server -> quash-store"]);
+    }
+
+    #[test]
+    fn an_example_needs_the_guard_alone_but_its_tests_may_need_anything() {
+        let packages: &[(&str, &[&str])] =
+            &[("quash-verify", &[]), ("quash-core", &[]), ("quash-example-axum", &["quash-verify", "quash-core", "dev:quash-server"])];
+        let found = found(packages, &["quash-verify", "quash-core", "quash-example-axum"]);
+        assert_eq!(found, ["crates/quash-example-axum/Cargo.toml crates-point-one-way: quash-example-axum -> quash-core"]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(crate) fn stale_exceptions(files: &[String]) -> Vec<Finding> {
 }
 
 fn is_ours(path: &str) -> bool {
-    path.ends_with(".rs") && (path.starts_with("crates/") || path.starts_with("xtask/"))
+    path.ends_with(".rs") && ["crates/", "examples/", "xtask/"].iter().any(|folder| path.starts_with(folder))
 }
 
 fn machine_paths(path: &str, text: &str) -> Vec<Finding> {
@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn a_source_file_begins_with_its_purpose() {
-        assert_eq!(brief(&findings("crates/quash/src/a.rs", "use x;\n")), ["a-file-says-what-it-is-for:1"]);
+        for path in ["crates/quash/src/a.rs", "examples/chat/src/a.rs"] {
+            assert_eq!(brief(&findings(path, "use x;\n")), ["a-file-says-what-it-is-for:1"]);
+        }
         assert!(findings("crates/quash/src/a.rs", "//! Here.\n").is_empty());
         assert!(findings("docs/a.md", "# A\n").is_empty());
     }

@@ -5,12 +5,13 @@
 mod answer;
 mod brittle;
 mod call;
+mod clock;
 mod hasher;
 mod mailbox;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -32,6 +33,7 @@ use zeroize::Zeroizing;
 pub(crate) use answer::{Answer, Pair};
 pub(crate) use brittle::{Brittle, Part};
 pub(crate) use call::Call;
+pub(crate) use clock::HandClock;
 pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade, Valved};
 pub(crate) use mailbox::{Mailbox, code, kinds_and_places, link};
 
@@ -84,6 +86,8 @@ pub(crate) const SEED: u64 = 7;
 
 /// What a test chooses before the door opens.
 pub(crate) struct Plan {
+    /// What time it is then.
+    pub(crate) now: Timestamp,
     pub(crate) policy: Policy,
     pub(crate) settings: DoorSettings,
     pub(crate) algorithm: Algorithm,
@@ -112,13 +116,10 @@ pub(crate) struct World {
     networks: AtomicU32,
 }
 
-/// A clock that stands still until it is moved.
-#[derive(Default)]
-pub(crate) struct HandClock(AtomicU64);
-
 impl Default for Plan {
     fn default() -> Self {
         Self {
+            now: Timestamp::from_secs(START),
             policy: Policy::default(),
             settings: DoorSettings::default(),
             algorithm: Algorithm::EdDsa,
@@ -170,7 +171,7 @@ impl World {
 
     /// As planned, without accounts.
     pub(crate) async fn empty(plan: Plan) -> Self {
-        Self::over(Arc::default(), Arc::default(), SEED, plan).await
+        Self::over(Arc::default(), Arc::new(HandClock::at(plan.now)), SEED, plan).await
     }
 
     /// Another process over the same store, later.
@@ -390,7 +391,7 @@ impl World {
 
     /// Moves the clock on.
     pub(crate) fn wait(&self, span: Duration) {
-        self.clock.0.fetch_add(u64::try_from(span.as_millis()).expect("a span"), Ordering::SeqCst);
+        self.clock.go_on(span);
     }
 
     /// An account's sessions as the store keeps them.
@@ -454,16 +455,6 @@ impl World {
         let mut claims = claims(token);
         claims.as_object_mut().expect("claims").shift_remove(name);
         self.stolen_key().sign(claims.to_string().as_bytes()).expect("a signature")
-    }
-}
-
-impl Clock for HandClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_secs(START) + self.uptime()
-    }
-
-    fn uptime(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::SeqCst))
     }
 }
 

@@ -50,15 +50,44 @@ impl Keys {
         if let Some((_, outcome)) = last.filter(|(at, _)| now.saturating_sub(*at) < AT_MOST_EVERY) {
             return outcome;
         }
-        let outcome = tokio::time::timeout(WITHIN, self.read_now()).await.unwrap_or(Err(Fault::Silent));
-        if let Err(fault) = outcome {
-            tracing::warn!(%fault, "the issuer's keys could not be read; those that were known go on");
+        let outcome = self.read_now().await;
+        *last = Some((now, outcome));
+        outcome
+    }
+
+    /// Reads them for somebody who misses one: what was read before won't do, however shortly ago, because a key that takes
+    /// over in an emergency signs as soon as it is published. Until they may be read again one waits, at most a second.
+    async fn read_anew(&self) -> Result<(), Fault> {
+        let came = self.clock.uptime();
+        let wait = match *self.last.lock().await {
+            Some((began, outcome)) if began >= came => return outcome,
+            Some((began, outcome)) => match AT_MOST_EVERY.checked_sub(came.saturating_sub(began)) {
+                Some(_) if outcome.is_err() => return outcome,
+                wait => wait.unwrap_or_default(),
+            },
+            None => Duration::ZERO,
+        };
+        tokio::time::sleep(wait).await;
+        let mut last = self.last.lock().await;
+        if let Some((_, outcome)) = last.filter(|(began, _)| *began >= came) {
+            // Another who has waited has read them.
+            return outcome;
         }
+        let now = self.clock.uptime();
+        let outcome = self.read_now().await;
         *last = Some((now, outcome));
         outcome
     }
 
     async fn read_now(&self) -> Result<(), Fault> {
+        let outcome = tokio::time::timeout(WITHIN, self.read_published()).await.unwrap_or(Err(Fault::Silent));
+        if let Err(fault) = outcome {
+            tracing::warn!(%fault, "the issuer's keys could not be read; those that were known go on");
+        }
+        outcome
+    }
+
+    async fn read_published(&self) -> Result<(), Fault> {
         let set = KeySet::parse(&self.http.keys().await?).map_err(|_| Fault::Unreadable)?;
         for (place, fault) in &set.skipped {
             tracing::warn!(place, %fault, "a key of the issuer's is not used");
@@ -75,6 +104,6 @@ impl Keys {
 
 impl MoreKeys for Keys {
     fn look(&self) -> Pin<Box<dyn Future<Output = Looked> + Send + '_>> {
-        Box::pin(async { if self.read().await.is_ok() { Looked::Done } else { Looked::Away } })
+        Box::pin(async { if self.read_anew().await.is_ok() { Looked::Done } else { Looked::Away } })
     }
 }

@@ -1,0 +1,18 @@
+//! The service: at most 15 lines, the whole of what one writes to have ended sessions refused.
+
+use axum::{Router, routing::get};
+use quash_verify::{Auth, StartError, Verifier};
+
+#[derive(serde::Deserialize)]
+struct Who {
+    user_id: String,
+}
+
+pub(crate) async fn service(issuer: &str, credential: &str) -> Result<Router, StartError> {
+    let verifier = Verifier::builder(issuer).credential(credential).start().await?;
+    Ok(Router::new().route("/orders", get(orders)).layer(verifier.layer()))
+}
+
+async fn orders(Auth(who): Auth<Who>) -> String {
+    format!("orders of {}", who.user_id)
+}

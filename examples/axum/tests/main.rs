@@ -1,0 +1,70 @@
+//! The axum example, in a process of its own beside a server: what it lets in, what it refuses, and that every road of the
+//! table ends there, too.
+
+#[path = "../../../crates/quash-server/tests/support/mod.rs"]
+mod support;
+
+#[path = "../../../crates/quash-server/tests/support/ways.rs"]
+mod ways;
+
+#[path = "../../tests/example/mod.rs"]
+mod example;
+
+use quash_core::model::Road;
+
+use example::{Example, assert_same_refusal, now};
+use support::{Plan, World};
+use ways::{Taken, plan, take, ways};
+
+const AXUM: &str = env!("CARGO_BIN_EXE_quash-example-axum");
+const ORDERS: &str = "/orders";
+
+#[tokio::test]
+async fn after_log_out_the_next_request_is_refused_in_the_servers_words() {
+    let world = World::planned(now(Plan::default())).await;
+    let example = Example::beside(&world, AXUM).await;
+    let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
+    let answer = example.ask(ORDERS, &dana.access).await;
+    assert_eq!((answer.status, answer.text()), (200, "orders of dana"));
+    assert_eq!(world.log_out(&dana.access, &dana.refresh).await.status, 200);
+    let refused = example.until_refused(ORDERS, &dana.access).await;
+    assert_same_refusal(&refused, &world.me(&dana.access).await);
+    let others = example.ask(ORDERS, &noor.access).await;
+    assert_eq!((others.status, others.text()), (200, "orders of noor"), "nobody else is touched");
+    assert_eq!(example.ask(ORDERS, &dana.refresh).await.status, 401, "a refresh token opens nothing");
+}
+
+#[tokio::test]
+async fn every_way_of_every_road_leads_to_a_refusal_at_a_verifier_in_another_process() {
+    let mut walked = 0;
+    for road in Road::ALL {
+        for way in ways(road) {
+            let world = World::planned(now(plan(road))).await;
+            let example = Example::beside(&world, AXUM).await;
+            let pair = world.sign_in("dana").await;
+            let before = pair.access.clone();
+            assert_eq!(example.ask(ORDERS, &before).await.status, 200, "{way:?}: it is good until the way is taken");
+            let taken = take(*way, &world, pair).await;
+            example.until_refused(ORDERS, &before).await;
+            let refused = example.until_refused(ORDERS, &taken.pair().access).await;
+            assert_same_refusal(&refused, &world.me(&taken.pair().access).await);
+            if let Taken::Access(pair) = &taken {
+                let next = world.refresh(&pair.refresh).await.pair();
+                assert_eq!(example.ask(ORDERS, &next.access).await.status, 200, "{way:?}: the session goes on");
+            }
+            walked += 1;
+        }
+    }
+    assert!(walked >= Road::ALL.len(), "each road has a way");
+}
+
+/// What stands in `orders.rs` is all that there is of quash in it.
+#[test]
+fn it_takes_at_most_15_lines_of_quash_code() {
+    let (service, rest) = (include_str!("../src/orders.rs"), include_str!("../src/main.rs"));
+    let is_code = |line: &&str| !(line.trim().is_empty() || line.trim_start().starts_with("//"));
+    let lines = service.lines().filter(is_code).count();
+    assert!((1..=15).contains(&lines), "{lines} lines");
+    let elsewhere: Vec<_> = rest.lines().filter(is_code).filter(|line| line.contains("quash_")).collect();
+    assert_eq!(elsewhere, [""; 0]);
+}
