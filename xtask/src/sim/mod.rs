@@ -17,7 +17,7 @@ const RUNS: u64 = 1000;
 /// How many run before an issue is closed.
 const SOAK_RUNS: u64 = 10_000;
 /// With how many seeds a mutant must have been found.
-const MUTANT_RUNS: u64 = 400;
+const MUTANT_RUNS: u64 = 1000;
 
 /// What is asked for.
 #[derive(PartialEq, Eq, Debug)]

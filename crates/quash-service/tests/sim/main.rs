@@ -51,7 +51,7 @@ fn no_seed_finds_a_token_that_should_have_been_refused() {
         #[expect(clippy::disallowed_methods, reason = "whoever runs it chooses the seeds")]
         std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
     };
-    let (first, runs) = (number("QUASH_SIM_SEED", 1), number("QUASH_SIM_RUNS", 100));
+    let (first, runs) = (number("QUASH_SIM_SEED", 1), number("QUASH_SIM_RUNS", 40));
     let mut all = Seen::default();
     for seed in first..first + runs {
         let seen = std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| panic!("seed {seed} has found something"));
@@ -67,7 +67,7 @@ fn no_seed_finds_a_token_that_should_have_been_refused() {
     }
     println!("{runs} seeds from {first}: {all:?}");
     let counts = [all.accepted, all.refused, all.stale, all.ended, all.barriers, all.crashes, all.restores];
-    assert!(runs < 100 || counts.iter().all(|&count| count > 20), "too little has happened: {all:?}");
+    assert!(runs < 40 || counts.iter().all(|&count| count > 10), "too little has happened: {all:?}");
 }
 
 #[test]

@@ -30,6 +30,8 @@ struct Memory {
     policy: TokenPolicy,
     /// How often it has begun anew.
     life: u32,
+    /// When its process has been started again.
+    back_at: Duration,
 }
 
 /// What a verifier says of a token.
@@ -87,15 +89,17 @@ impl Verifier {
         memory.follower.as_ref().is_some_and(|follower| follower.freshness().holds(self.clock.uptime()))
     }
 
-    /// It forgets everything, as a process does that is killed.
-    pub(crate) fn crash(&self) {
+    /// It forgets everything, as a process does that is killed, and isn't back before so much time has passed.
+    pub(crate) fn crash(&self, down: Duration) {
         let mut memory = self.memory.lock().expect("no panic");
-        *memory = Memory { life: memory.life.wrapping_add(1), ..Memory::default() };
+        *memory = Memory { life: memory.life.wrapping_add(1), back_at: self.clock.uptime() + down, ..Memory::default() };
     }
 
     /// Follows the feed for ever.
     pub(crate) async fn follow(self: Arc<Self>, world: Arc<World>) {
         loop {
+            let back_at = self.memory.lock().expect("no panic").back_at;
+            pass(back_at.saturating_sub(self.clock.uptime())).await;
             if self.take_snapshot(&world).await.is_none() {
                 pass(self.chance.millis(200)).await;
                 continue;

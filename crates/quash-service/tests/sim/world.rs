@@ -207,15 +207,19 @@ impl World {
         if self.is_cut(from) || self.faulty(chance, 1) { None } else { Some(answer) }
     }
 
-    /// As JSON, in which a bit may have flipped or the end be missing.
+    /// As JSON, in which a bit may have flipped, a letter be another, or the end be missing.
     pub(crate) fn over_the_wire(&self, what: &impl serde::Serialize, chance: &Chance) -> String {
         let mut bytes = serde_json::to_vec(what).expect("JSON");
-        if self.faulty(chance, 2) {
+        if self.faulty(chance, 1) {
+            let another = |letters: &[u8]| *chance.pick(letters).expect("there are some");
             let place = usize::try_from(chance.below(bytes.len() as u64)).expect("an index");
-            if chance.once_in(2) {
-                bytes[place] ^= 1 << chance.below(7);
-            } else {
-                bytes.truncate(place);
+            match chance.below(4) {
+                0 => bytes[place] ^= 1 << chance.below(7),
+                1 => bytes.truncate(place),
+                // What is still of the form, and says something else.
+                _ if bytes[place].is_ascii_digit() => bytes[place] = another(b"0123456789"),
+                _ if bytes[place].is_ascii_alphabetic() => bytes[place] = another(b"abcdefghijklmnopqrstuvwxyzABCDEF"),
+                _ => {}
             }
         }
         String::from_utf8_lossy(&bytes).into_owned()
@@ -337,7 +341,8 @@ impl World {
                 self.issuer_starts().await;
                 self.seen.lock().expect("no panic").crashes += 1;
             } else if fault < self.temper.kills + self.temper.restarts {
-                chance.pick(&self.verifiers).expect("there are some").crash();
+                let down = if chance.once_in(2) { TERM * 3 / 2 } else { Duration::ZERO };
+                chance.pick(&self.verifiers).expect("there are some").crash(down);
             } else {
                 let verifier = chance.pick(&self.verifiers).expect("there are some").number;
                 self.cut.lock().expect("no panic")[verifier] = self.time.now() + span(self.temper.between_faults * 2);
