@@ -39,6 +39,8 @@ async fn every_way_of_every_road_leads_to_a_refusal_at_a_verifier_in_another_pro
     let mut walked = 0;
     for road in Road::ALL {
         for way in ways(road) {
+            // Shown if the walk ends here.
+            println!("{way:?}");
             let world = World::planned(now(plan(road))).await;
             let example = Example::beside(&world, AXUM).await;
             let pair = world.sign_in("dana").await;
