@@ -30,7 +30,7 @@ pub(crate) enum Fault {
     Reorder,
     /// The end of a piece is missing, and all that follows: the connection is closed, or silent.
     Truncate,
-    /// A bit is another one, in both directions.
+    /// A bit is another one, in both directions; but not in the keys that everybody may read, which have no hash of their own.
     Flip,
     /// Nothing arrives, and nobody is told. A connection that has met this never carries anything again.
     Swallow,
@@ -71,6 +71,8 @@ enum Direction {
 struct Line {
     /// The last question was for a lease.
     leasing: AtomicBool,
+    /// The last question was for the issuer's keys.
+    keys: AtomicBool,
     /// It carries nothing any more.
     dead: AtomicBool,
 }
@@ -214,7 +216,7 @@ impl Way {
                 write(to, &piece).await?;
                 return if line.dead.load(Ordering::SeqCst) { Ok(()) } else { Err(io::ErrorKind::ConnectionAborted.into()) };
             }
-            Fault::Flip if self.mangles() => {
+            Fault::Flip if !line.keys.load(Ordering::SeqCst) && self.mangles() => {
                 let place = self.below(piece.len());
                 piece[place] ^= 1 << self.below(8);
             }
@@ -231,6 +233,7 @@ impl Way {
             Direction::ToIssuer if piece.starts_with(b"G") => {
                 let is_lease = piece.starts_with(b"GET /v1/feed/lease");
                 line.leasing.store(is_lease, Ordering::SeqCst);
+                line.keys.store(piece.starts_with(b"GET /.well-known"), Ordering::SeqCst);
                 if is_lease && is_good {
                     let whole = std::mem::take(&mut answers.coming);
                     if !whole.is_empty() {
