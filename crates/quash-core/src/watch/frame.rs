@@ -3,14 +3,17 @@
 //!
 //! Everything is JSON. Numbers of the log are below 2^53; hashes and keys are base64url without padding.
 
+mod cursor;
+
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::{digest, hmac};
+use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use cursor::{Cursor, CursorKey};
 
 use super::revoked::{Remembered, Revoked};
 use crate::model::{
@@ -139,17 +142,6 @@ struct GrantSaid {
 /// for somebody else, proves nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LeaseNonce(pub [u8; 16]);
-
-/// A place in the log, with the proof that the issuer has given it out: `<seq>.<mac>`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Cursor {
-    seq: Seq,
-    mac: [u8; 16],
-}
-
-/// What makes and recognises cursors: the issuer's alone.
-#[derive(Clone)]
-pub struct CursorKey(hmac::Key);
 
 /// Why something from the feed can't be read. It is to be treated as if nothing had come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -294,11 +286,11 @@ impl Snapshot {
         if digest(&self.policy, &self.cursor, &self.chain.0, &self.entries) != self.digest.0 {
             return Err(FrameFault::Malformed);
         }
-        let mut set = Revoked::empty(self.cursor.seq, self.chain.0);
+        let mut set = Revoked::empty(self.cursor.seq(), self.chain.0);
         for &(seq, kind, key, at) in &self.entries {
             let kind = ScopeKind::from_u8(kind).ok_or(FrameFault::UnknownKind(kind))?;
             let seq = Seq::from_u64(seq);
-            if seq > self.cursor.seq {
+            if seq > self.cursor.seq() {
                 return Err(FrameFault::Malformed);
             }
             set.remember(Remembered { seq, kind, key: ScopeKey(key.0), at });
@@ -465,70 +457,8 @@ fn digest_of(said: &impl Serialize) -> Bytes<32> {
     Bytes(bytes)
 }
 
-impl Cursor {
-    /// The number.
-    pub fn seq(&self) -> Seq {
-        self.seq
-    }
-
-    /// A cursor from its text. Whether the issuer has given it out is for the issuer to say.
-    ///
-    /// # Errors
-    /// The text has another form.
-    pub fn parse(text: &str) -> Result<Self, FrameFault> {
-        let (seq, mac) = text.split_once('.').ok_or(FrameFault::Malformed)?;
-        let is_canonical = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit()) && (seq == "0" || !seq.starts_with('0'));
-        let seq = seq.parse().ok().filter(|&seq| is_canonical && seq < 1 << 53).ok_or(FrameFault::Malformed)?;
-        let mac = URL_SAFE_NO_PAD.decode(mac).ok().and_then(|mac| mac.try_into().ok()).ok_or(FrameFault::Malformed)?;
-        Ok(Self { seq: Seq::from_u64(seq), mac })
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.seq, URL_SAFE_NO_PAD.encode(self.mac))
-    }
-}
-
-impl fmt::Debug for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cursor({})", self.seq)
-    }
-}
-
-impl CursorKey {
-    /// A key from 32 random bytes.
-    pub fn new(secret: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
-    }
-
-    /// The cursor of a number.
-    pub fn cursor(&self, seq: Seq) -> Cursor {
-        let mut mac = [0; 16];
-        mac.copy_from_slice(&hmac::sign(&self.0, &seq.as_u64().to_be_bytes()).as_ref()[..16]);
-        Cursor { seq, mac }
-    }
-
-    /// Whether the issuer has given out a cursor, and so has had its number.
-    pub fn has_given(&self, cursor: &Cursor) -> bool {
-        aws_lc_rs::constant_time::verify_slices_are_equal(&self.cursor(cursor.seq).mac, &cursor.mac).is_ok()
-    }
-}
-
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Serialize for Cursor {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Cursor {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
 }
 
 impl<const N: usize> Serialize for Bytes<N> {
