@@ -58,6 +58,8 @@ struct Way {
 struct Answers {
     whole: Vec<u8>,
     coming: Vec<u8>,
+    /// How many have come whole.
+    count: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,6 +122,11 @@ impl Proxy {
     /// From now on new connections lead there.
     pub(crate) fn lead_to(&self, issuer: SocketAddr) {
         *self.way.issuer.lock().unwrap_or_else(PoisonError::into_inner) = issuer;
+    }
+
+    /// How many good answers about leases have come.
+    pub(crate) fn leases(&self) -> usize {
+        self.way.answers.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 
     /// How often something was done to the bytes.
@@ -238,6 +245,7 @@ impl Way {
                     let whole = std::mem::take(&mut answers.coming);
                     if !whole.is_empty() {
                         answers.whole = whole;
+                        answers.count += 1;
                     }
                 }
             }
