@@ -352,3 +352,24 @@ async fn a90_metrics_are_for_who_has_a_credential_and_their_labels_are_words_of_
     assert!(!text.contains("evil") && !text.contains("EVIL") && !text.contains("dana"), "{text}");
     assert!(text.ends_with("# EOF\n"));
 }
+
+#[tokio::test]
+async fn a_place_in_another_log_proves_that_the_store_went_back() {
+    let (world, other) = (World::open().await, World::open().await);
+    let (secret, of_the_other) = (credential(&world, "api").await, credential(&other, "api").await);
+    let pair = world.sign_in("dana").await;
+    // Both have the same master key, and an entry under the same number.
+    world.end_all("noor").await;
+    other.end_all("dana").await;
+    let (here, there) = (world_cursor(&world, &secret).await, world_cursor(&other, &of_the_other).await);
+    assert_eq!(here.seq(), there.seq());
+    world.end_all("noor").await;
+    let status = async |cursor: &Cursor| world.send(Call::get(&lease_path(cursor, 1, "deny")).bearer(&secret)).await.status;
+    assert_eq!((status(&here).await, world.head().await.epoch()), (200, here.seq().epoch()));
+    assert_eq!(status(&there).await, 409);
+    let begun = world.head().await;
+    assert!(begun.epoch() > here.seq().epoch());
+    assert_eq!(world.me(&pair.access).await.status, 401);
+    assert_eq!((status(&there).await, status(&here).await), (409, 409));
+    assert_eq!(world.head().await, begun, "it is begun once");
+}

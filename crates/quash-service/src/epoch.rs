@@ -2,7 +2,7 @@
 //! then is decided in `quash_core::decide`; where it is remembered how far it had come is the business of whoever starts.
 
 use quash_core::decide::{NoEpochLeft, begin_epoch, went_back};
-use quash_core::model::{Actor, Clock, Epoch, OldSessions, ScopeHasher, Seq};
+use quash_core::model::{Actor, Clock, Epoch, Head, OldSessions, ScopeHasher, Seq};
 use quash_store::Store;
 
 use crate::desk::Service;
@@ -80,11 +80,24 @@ impl Service {
     /// # Errors
     /// The store can't be used now, or there is no epoch left.
     pub async fn store_went_back(&self, proven: Seq) -> Result<Option<WentBack>, Failure> {
+        self.begin_epoch_where(|head| went_back(head, proven), proven).await
+    }
+
+    /// As [`Service::store_went_back`], because a verifier has proven that the log had another entry under this number: it
+    /// went back, and has gone on since.
+    ///
+    /// # Errors
+    /// As [`Service::store_went_back`].
+    pub(crate) async fn store_has_another_log(&self, proven: Seq) -> Result<Option<WentBack>, Failure> {
+        self.begin_epoch_where(|head| head.seq.epoch() == proven.epoch(), proven).await
+    }
+
+    async fn begin_epoch_where(&self, is_lost: impl Fn(&Head) -> bool + Send, proven: Seq) -> Result<Option<WentBack>, Failure> {
         let desk = &*self.desk;
         let mut conflicts = Conflicts::default();
         loop {
             let head = desk.store.head().await?;
-            if !went_back(&head, proven) {
+            if !is_lost(&head) {
                 return Ok(None);
             }
             let no_epoch_left = || Failure::Unavailable(Unavailable::StoreAway(NoEpochLeft.to_string()));
@@ -110,7 +123,7 @@ impl WentBack {
             found = self.found.as_u64(),
             proven = self.proven.as_u64(),
             epoch = self.seq.epoch(),
-            "the store went back: {who} that the log had come further than it ends here. What was ended since can't be known: \
+            "the store went back: {who} that the log had an entry which is not in it any more. What was ended since can't be known: \
              everything issued before has ended, and everybody must sign in again"
         );
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quash_core::model::Seq;
+use quash_core::model::{Head, Seq};
 use quash_core::watch::frame::{Cursor, CursorKey, FeedPolicy, LeaseGrant, LeaseNonce, Snapshot};
 use tokio::sync::Semaphore;
 
@@ -75,7 +75,7 @@ impl Service {
         let desk = &*self.desk;
         let _turn = desk.feed.snapshots.acquire().await.map_err(|_| FeedRefused::TooMany)?;
         let (head, entries) = everything(&*desk.store).await.map_err(Failure::from)?;
-        Ok(Snapshot::new(self.feed_policy(), desk.feed.cursors.cursor(head.seq), &head.chain, &entries))
+        Ok(Snapshot::new(self.feed_policy(), desk.feed.cursors.cursor(head.seq, &head.chain), &head.chain, &entries))
     }
 
     /// The feed from a place on.
@@ -85,7 +85,7 @@ impl Service {
     pub async fn feed_stream(&self, after: &Cursor) -> Result<FeedReader, FeedRefused> {
         let desk = &*self.desk;
         let head = desk.store.head().await.map_err(Failure::from)?;
-        self.placed(after, head.seq).await?;
+        self.placed(after, &head).await?;
         let (outlet, store, clock) = (Arc::clone(&desk.feed.outlet), Arc::clone(&desk.store), Arc::clone(&desk.clock));
         Ok(FeedReader::new(outlet, store, clock, desk.feed.cursors.clone(), after.seq()))
     }
@@ -100,9 +100,10 @@ impl Service {
         let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, desk.clock.uptime());
         entered.map_err(|TooMany| FeedRefused::TooMany)?;
         let head = desk.store.head().await.map_err(Failure::from)?;
-        self.placed(&asked.cursor, head.seq).await?;
+        self.placed(&asked.cursor, &head).await?;
         desk.feed.leases.confirm(&asked.id, asked.cursor.seq());
-        Ok(LeaseGrant::new(asked.nonce, desk.feed.cursors.cursor(head.seq), &head.chain, desk.policy.feed.term, desk.clock.now()))
+        let cursor = desk.feed.cursors.cursor(head.seq, &head.chain);
+        Ok(LeaseGrant::new(asked.nonce, cursor, &head.chain, desk.policy.feed.term, desk.clock.now()))
     }
 
     /// The verifiers that have asked for a lease not long ago.
@@ -124,17 +125,35 @@ impl Service {
         self.desk.feed.outlet.close();
     }
 
-    /// Whether a place is one of this log, which ends at `head`.
-    async fn placed(&self, cursor: &Cursor, head: Seq) -> Result<(), FeedRefused> {
+    /// Whether a place is one of this log, which ends at `head`. A place that the issuer has given out and its store doesn't
+    /// know proves that the store went back: what was ended there is unknown, so everything ends.
+    async fn placed(&self, cursor: &Cursor, head: &Head) -> Result<(), FeedRefused> {
         if !self.desk.feed.cursors.has_given(cursor) {
             return Err(FeedRefused::SnapshotRequired);
         }
-        if cursor.seq() > head {
-            // The issuer has given out more than its store knows: what was ended there is unknown, so everything ends.
+        if cursor.seq() > head.seq {
             self.store_went_back(cursor.seq()).await?;
             return Err(FeedRefused::SnapshotRequired);
         }
-        if cursor.seq().epoch() == head.epoch() { Ok(()) } else { Err(FeedRefused::SnapshotRequired) }
+        if cursor.seq().epoch() != head.seq.epoch() {
+            return Err(FeedRefused::SnapshotRequired);
+        }
+        if self.is_of_another_log(cursor, head).await? {
+            self.store_has_another_log(cursor.seq()).await?;
+            return Err(FeedRefused::SnapshotRequired);
+        }
+        Ok(())
+    }
+
+    /// Whether the log went back and has gone on since, with other entries under the same numbers. What has been forgotten
+    /// can't be compared any more; nor does it matter.
+    async fn is_of_another_log(&self, cursor: &Cursor, head: &Head) -> Result<bool, Failure> {
+        if cursor.seq() == head.seq {
+            return Ok(!cursor.is_of(&head.chain));
+        }
+        let before = Seq::from_u64(cursor.seq().as_u64().saturating_sub(1));
+        let next = self.desk.store.entries_after(before, 1).await?;
+        Ok(next.first().is_some_and(|entry| entry.seq == cursor.seq() && !cursor.is_of(&entry.chain)))
     }
 }
 

@@ -150,11 +150,11 @@ impl FeedReader {
         if !is_next(self.cursor, first.seq) {
             return Some(More::Gone);
         }
+        let cursor = self.cursors.cursor(last.seq, &last.chain);
         self.cursor = last.seq;
         self.sent_at = Some(self.clock.uptime());
-        let frame =
-            Frame { cursor: self.cursors.cursor(last.seq), entries: entries.iter().map(|entry| FrameEntry::from(&**entry)).collect() };
-        Some(More::Entries(frame))
+        let entries = entries.iter().map(|entry| FrameEntry::from(&**entry)).collect();
+        Some(More::Entries(Frame { cursor, entries }))
     }
 
     async fn entries(&self) -> Option<Vec<Arc<Entry>>> {

@@ -18,7 +18,10 @@ use crate::introspection::{Answer, Introspect};
 
 /// The way to an issuer, which may have several addresses.
 pub(crate) struct Http {
+    /// For what is asked often: its connections are used again.
     client: Client,
+    /// For what is asked when something was wrong: a connection that nobody has used since may be dead without a word.
+    anew: Client,
     addresses: Vec<String>,
     credential: HeaderValue,
     /// Which address is asked about tokens and keys.
@@ -42,22 +45,23 @@ const STREAM_SILENT: Duration = Duration::from_secs(45);
 impl Http {
     /// A way that follows nobody to another address: the credential would go there, too.
     pub(crate) fn new(addresses: Vec<String>, credential: &str) -> Result<Self, StartError> {
-        let client = Client::builder().redirect(Policy::none()).connect_timeout(CONNECT_WITHIN).no_proxy().user_agent("quash-verify");
+        let builder = || Client::builder().redirect(Policy::none()).connect_timeout(CONNECT_WITHIN).no_proxy().user_agent("quash-verify");
         let mut credential = HeaderValue::from_str(&format!("Bearer {credential}")).map_err(|_| StartError::NoCredential)?;
         credential.set_sensitive(true);
-        let client = client.build().map_err(|_| StartError::NoClient)?;
-        Ok(Self { client, addresses, credential, turn: AtomicUsize::new(0) })
+        let client = builder().build().map_err(|_| StartError::NoClient)?;
+        let anew = builder().pool_max_idle_per_host(0).build().map_err(|_| StartError::NoClient)?;
+        Ok(Self { client, anew, addresses, credential, turn: AtomicUsize::new(0) })
     }
 
     /// Everything that the log remembers.
     pub(crate) async fn snapshot(&self, turn: usize) -> Result<Snapshot, Fault> {
-        let answer = self.send(self.get(turn, "/v1/feed/snapshot")).await?;
+        let answer = self.send(self.get(&self.anew, turn, "/v1/feed/snapshot")).await?;
         json(&body(answer, SNAPSHOT_BYTES).await?)
     }
 
     /// What comes after a place in the log.
     pub(crate) async fn stream(&self, turn: usize, after: &Cursor) -> Result<Stream, Fault> {
-        let request = self.get(turn, &format!("/v1/feed?after={after}")).header(ACCEPT, "text/event-stream");
+        let request = self.get(&self.anew, turn, &format!("/v1/feed?after={after}")).header(ACCEPT, "text/event-stream");
         self.send(request).await.map(Stream)
     }
 
@@ -70,7 +74,8 @@ impl Http {
         nonce: LeaseNonce,
         policy: &str,
     ) -> Result<LeaseGrant, Fault> {
-        let request = self.get(turn, &format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"));
+        let request =
+            self.get(&self.client, turn, &format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"));
         json(&body(self.send(request).await?, ANSWER_BYTES).await?)
     }
 
@@ -79,7 +84,7 @@ impl Http {
         let mut fault = Fault::Unreachable;
         for _ in &self.addresses {
             let turn = self.turn.load(Ordering::Relaxed);
-            let asked = async { body(self.send(self.get(turn, "/.well-known/jwks.json")).await?, ANSWER_BYTES).await };
+            let asked = async { body(self.send(self.get(&self.anew, turn, "/.well-known/jwks.json")).await?, ANSWER_BYTES).await };
             match asked.await {
                 Ok(text) => return Ok(text),
                 Err(found) => fault = found,
@@ -102,8 +107,8 @@ impl Http {
         Ok(if answer.active { Answer::Active } else { Answer::Inactive })
     }
 
-    fn get(&self, turn: usize, path: &str) -> RequestBuilder {
-        self.client.get(format!("{}{path}", self.address(turn))).header(AUTHORIZATION, self.credential.clone())
+    fn get(&self, client: &Client, turn: usize, path: &str) -> RequestBuilder {
+        client.get(format!("{}{path}", self.address(turn))).header(AUTHORIZATION, self.credential.clone())
     }
 
     fn address(&self, turn: usize) -> &str {

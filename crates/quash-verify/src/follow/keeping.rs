@@ -54,7 +54,7 @@ pub(crate) struct Signals {
     pub(crate) lease: Notify,
     /// A snapshot is needed.
     pub(crate) snapshot: Notify,
-    /// The issuer has granted a lease after it had granted none for a while.
+    /// The issuer has answered a question about a lease, after it had answered none for a while.
     pub(crate) back: watch::Sender<()>,
     /// How far the set has come, in the form that the issuer knows its own numbers by.
     pub(crate) place: watch::Sender<Option<Cursor>>,

@@ -47,17 +47,18 @@ impl Leasing {
             let wait = match self.ask(turn, &cursor, every).await {
                 Ok(term) => {
                     self.backoff.reset();
-                    if std::mem::take(&mut is_away) {
-                        self.signals.back.send_replace(());
-                    }
+                    self.note_back(&mut is_away);
                     every = (term / 3).clamp(EVERY.0, EVERY.1);
                     every
                 }
                 Err(fault) => {
-                    (turn, is_away) = (turn + 1, true);
+                    turn += 1;
                     tracing::debug!(%fault, "the issuer has granted no lease");
                     if fault == Fault::SnapshotRequired {
+                        self.note_back(&mut is_away);
                         self.signals.snapshot.notify_one();
+                    } else {
+                        is_away = true;
                     }
                     self.backoff.next().min(every)
                 }
@@ -68,6 +69,13 @@ impl Leasing {
                 () = self.signals.lease.notified() => {}
             }
             seen = self.tell(seen);
+        }
+    }
+
+    /// The issuer has answered. If it was away before, whoever waits for an older answer needn't.
+    fn note_back(&self, is_away: &mut bool) {
+        if std::mem::take(is_away) {
+            self.signals.back.send_replace(());
         }
     }
 

@@ -41,7 +41,7 @@ enum Over {
     /// An entry that exists hasn't come: the connection may be dead without anybody knowing.
     #[error("an entry that exists has not come")]
     Overdue,
-    /// The issuer was away and has granted a lease: what was asked before may never be answered.
+    /// The issuer was away and has answered about a lease: what was asked before may never be answered.
     #[error("the issuer is back")]
     Back,
 }

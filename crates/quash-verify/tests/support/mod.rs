@@ -184,7 +184,10 @@ impl Issuer {
     /// The entries from a place on.
     pub(crate) fn frame_from(&self, first: usize) -> String {
         let desk = self.desk();
-        let frame = Frame { cursor: cursors().cursor(desk.seq), entries: desk.entries[first..].iter().map(FrameEntry::from).collect() };
+        let frame = Frame {
+            cursor: cursors().cursor(desk.seq, &desk.chain),
+            entries: desk.entries[first..].iter().map(FrameEntry::from).collect(),
+        };
         serde_json::to_string(&frame).expect("text")
     }
 
@@ -256,7 +259,7 @@ impl Issuer {
     fn answer(&self, path: &str, target: &str) -> std::io::Result<(u16, String)> {
         let policy = self.policy();
         let desk = self.desk();
-        let cursor = cursors().cursor(desk.seq);
+        let cursor = cursors().cursor(desk.seq, &desk.chain);
         Ok(match path {
             "/v1/feed/snapshot" => (200, serde_json::to_string(&Snapshot::new(policy, cursor, &desk.chain, &desk.entries))?),
             "/v1/feed/lease" => (200, serde_json::to_string(&LeaseGrant::new(nonce(target), cursor, &desk.chain, TERM, self.clock.now()))?),

@@ -74,10 +74,11 @@ async fn becomes_stale_under(fault: Fault, seed: u64) {
     for round in 0..rounds(1, 20) {
         let site = Site::open(seed + u64::try_from(round).expect("few") * 100).await;
         let (before, live) = (site.sign_in(), site.sign_in());
-        // A few questions about leases, so that there are answers of before.
-        let asked = site.verifier.metrics().accepted;
-        until("it lets in", TERM, || site.verifier.metrics().accepted > asked).await;
-        site.use_for(TERM).await;
+        site.use_for(BEFORE).await;
+        until("all is known", UNDER_FAULT, || site.presented.knows_all()).await;
+        // An answer of before is as good as a new one but for its nonce: nothing has ended since.
+        let leases = site.proxy.leases();
+        until("leases are granted", 4 * TERM, || site.proxy.leases() >= leases + 2).await;
         site.proxy.now(fault);
         let began = uptime();
         site.end(before);

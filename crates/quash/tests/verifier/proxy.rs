@@ -30,7 +30,7 @@ pub(crate) enum Fault {
     Reorder,
     /// The end of a piece is missing, and all that follows: the connection is closed, or silent.
     Truncate,
-    /// A bit is another one, in both directions.
+    /// A bit is another one, in both directions; but not in the keys that everybody may read, which have no hash of their own.
     Flip,
     /// Nothing arrives, and nobody is told. A connection that has met this never carries anything again.
     Swallow,
@@ -58,6 +58,8 @@ struct Way {
 struct Answers {
     whole: Vec<u8>,
     coming: Vec<u8>,
+    /// How many have come whole.
+    count: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,8 @@ enum Direction {
 struct Line {
     /// The last question was for a lease.
     leasing: AtomicBool,
+    /// The last question was for the issuer's keys.
+    keys: AtomicBool,
     /// It carries nothing any more.
     dead: AtomicBool,
 }
@@ -118,6 +122,11 @@ impl Proxy {
     /// From now on new connections lead there.
     pub(crate) fn lead_to(&self, issuer: SocketAddr) {
         *self.way.issuer.lock().unwrap_or_else(PoisonError::into_inner) = issuer;
+    }
+
+    /// How many good answers about leases have come.
+    pub(crate) fn leases(&self) -> usize {
+        self.way.answers.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 
     /// How often something was done to the bytes.
@@ -214,7 +223,7 @@ impl Way {
                 write(to, &piece).await?;
                 return if line.dead.load(Ordering::SeqCst) { Ok(()) } else { Err(io::ErrorKind::ConnectionAborted.into()) };
             }
-            Fault::Flip if self.mangles() => {
+            Fault::Flip if !line.keys.load(Ordering::SeqCst) && self.mangles() => {
                 let place = self.below(piece.len());
                 piece[place] ^= 1 << self.below(8);
             }
@@ -231,10 +240,12 @@ impl Way {
             Direction::ToIssuer if piece.starts_with(b"G") => {
                 let is_lease = piece.starts_with(b"GET /v1/feed/lease");
                 line.leasing.store(is_lease, Ordering::SeqCst);
+                line.keys.store(piece.starts_with(b"GET /.well-known"), Ordering::SeqCst);
                 if is_lease && is_good {
                     let whole = std::mem::take(&mut answers.coming);
                     if !whole.is_empty() {
                         answers.whole = whole;
+                        answers.count += 1;
                     }
                 }
             }

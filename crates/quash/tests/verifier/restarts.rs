@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::site::{Site, tell};
+use super::proxy::Fault;
+use super::site::{CAUGHT_UP, Site, tell};
 use super::support::rounds;
 use super::wait::until;
 
@@ -37,6 +38,7 @@ async fn soak_a_server_is_killed_and_comes_back() {
 /// Everything that was issued before ends, and the verifier knows it without having been there.
 async fn everything_has_ended(site: Site, how: &str) {
     let took = until("everything that was issued before is refused", PATIENCE, || site.presented.knows_all()).await;
+    assert!(took < CAUGHT_UP, "it took {took:?}");
     assert!(site.is_refused_at_the_server());
     let session = site.sign_in();
     site.catch_up(&site.pair()).await;
@@ -106,6 +108,21 @@ async fn a_verifier_proves_that_all_of_the_servers_files_went_back() {
     until("the server knows that it went back", PATIENCE, || site.server_has_ended_all()).await;
     site.presented.all_ended();
     everything_has_ended(site, "older files").await;
+}
+
+/// By then its log has numbers that the verifier knows, with other entries.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_verifier_comes_back_when_a_server_that_went_back_has_gone_on() {
+    let mut site = gone_back(24).await;
+    site.proxy.now(Fault::Swallow);
+    site.start();
+    for _ in 0..6 {
+        site.end(site.sign_in());
+    }
+    site.proxy.now(Fault::None);
+    until("the server knows that it went back", PATIENCE, || site.server_has_ended_all()).await;
+    site.presented.all_ended();
+    everything_has_ended(site, "older files that have gone on").await;
 }
 
 fn copy_files(from: &Path, to: &Path) {

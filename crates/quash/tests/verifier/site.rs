@@ -18,7 +18,7 @@ const PASSWORD: &str = "correct horse battery staple";
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// After healing, a verifier is to have caught up within a second. The rest is for a machine that does much else meanwhile.
-const CAUGHT_UP: Duration = Duration::from_secs(4);
+pub(crate) const CAUGHT_UP: Duration = Duration::from_secs(4);
 
 /// A server, a verifier, and what is between them.
 pub(crate) struct Site {

@@ -1,21 +1,25 @@
-//! Places in the log, as they travel: a number with the proof that the issuer has given it out.
+//! Places in the log as verifiers send them back. They prove to an issuer how far its log had come, and which log that was.
 
 use std::fmt;
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::FrameFault;
-use crate::model::Seq;
+use crate::model::{Chain, Seq};
 
-/// A place in the log, with the proof that the issuer has given it out: `<seq>.<mac>`.
+/// A place in the log, with the proof that the issuer has given it out: `<seq>.<tag and mac>`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cursor {
     seq: Seq,
-    mac: [u8; 16],
+    /// The beginning of the hash over the log up to there: a log that went back and has gone on has the number, too, and
+    /// another hash.
+    tag: [u8; 8],
+    /// Over both. Whoever tries to guess one must ask the issuer each time.
+    mac: [u8; 8],
 }
 
 /// What makes and recognises cursors: the issuer's alone.
@@ -28,28 +32,24 @@ impl Cursor {
         self.seq
     }
 
+    /// Whether it is a place in the log that has this hash up to the cursor's number.
+    pub fn is_of(&self, chain: &Chain) -> bool {
+        self.tag == tag(chain)
+    }
+
     /// A cursor from its text. Whether the issuer has given it out is for the issuer to say.
     ///
     /// # Errors
     /// The text has another form.
     pub fn parse(text: &str) -> Result<Self, FrameFault> {
-        let (seq, mac) = text.split_once('.').ok_or(FrameFault::Malformed)?;
+        let (seq, proof) = text.split_once('.').ok_or(FrameFault::Malformed)?;
         let is_canonical = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit()) && (seq == "0" || !seq.starts_with('0'));
         let seq = seq.parse().ok().filter(|&seq| is_canonical && seq < 1 << 53).ok_or(FrameFault::Malformed)?;
-        let mac = URL_SAFE_NO_PAD.decode(mac).ok().and_then(|mac| mac.try_into().ok()).ok_or(FrameFault::Malformed)?;
-        Ok(Self { seq: Seq::from_u64(seq), mac })
-    }
-}
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.seq, URL_SAFE_NO_PAD.encode(self.mac))
-    }
-}
-
-impl fmt::Debug for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cursor({})", self.seq)
+        let proof: [u8; 16] = URL_SAFE_NO_PAD.decode(proof).ok().and_then(|proof| proof.try_into().ok()).ok_or(FrameFault::Malformed)?;
+        let (mut tag, mut mac) = ([0; 8], [0; 8]);
+        tag.copy_from_slice(&proof[..8]);
+        mac.copy_from_slice(&proof[8..]);
+        Ok(Self { seq: Seq::from_u64(seq), tag, mac })
     }
 }
 
@@ -59,16 +59,39 @@ impl CursorKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// The cursor of a number.
-    pub fn cursor(&self, seq: Seq) -> Cursor {
-        let mut mac = [0; 16];
-        mac.copy_from_slice(&hmac::sign(&self.0, &seq.as_u64().to_be_bytes()).as_ref()[..16]);
-        Cursor { seq, mac }
+    /// The cursor of a number, in the log that has this hash up to there.
+    pub fn cursor(&self, seq: Seq, chain: &Chain) -> Cursor {
+        let tag = tag(chain);
+        Cursor { seq, tag, mac: self.mac(seq, &tag) }
     }
 
     /// Whether the issuer has given out a cursor, and so has had its number.
     pub fn has_given(&self, cursor: &Cursor) -> bool {
-        aws_lc_rs::constant_time::verify_slices_are_equal(&self.cursor(cursor.seq).mac, &cursor.mac).is_ok()
+        constant_time::verify_slices_are_equal(&self.mac(cursor.seq, &cursor.tag), &cursor.mac).is_ok()
+    }
+
+    fn mac(&self, seq: Seq, tag: &[u8; 8]) -> [u8; 8] {
+        let mut mac = [0; 8];
+        mac.copy_from_slice(&hmac::sign(&self.0, &[seq.as_u64().to_be_bytes(), *tag].concat()).as_ref()[..8]);
+        mac
+    }
+}
+
+fn tag(chain: &Chain) -> [u8; 8] {
+    let mut tag = [0; 8];
+    tag.copy_from_slice(&chain[..8]);
+    tag
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.seq, URL_SAFE_NO_PAD.encode([self.tag, self.mac].concat()))
+    }
+}
+
+impl fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cursor({})", self.seq)
     }
 }
 

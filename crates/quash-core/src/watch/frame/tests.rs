@@ -21,11 +21,11 @@ fn policy() -> FeedPolicy {
 #[test]
 fn what_is_written_is_read_back() {
     let (entry, key) = (entry(), CursorKey::new(&[5; 32]));
-    let frame = Frame { cursor: key.cursor(entry.seq), entries: vec![FrameEntry::from(&entry)] };
+    let frame = Frame { cursor: key.cursor(entry.seq, &entry.chain), entries: vec![FrameEntry::from(&entry)] };
     let text = serde_json::to_string(&frame).expect("text");
     let read: Frame = serde_json::from_str(&text).expect("its own text");
     assert_eq!(read.entries(), Ok(vec![entry.clone()]));
-    let snapshot = Snapshot::new(policy(), key.cursor(entry.seq), &entry.chain, std::slice::from_ref(&entry));
+    let snapshot = Snapshot::new(policy(), key.cursor(entry.seq, &entry.chain), &entry.chain, std::slice::from_ref(&entry));
     let read: Snapshot = serde_json::from_str(&serde_json::to_string(&snapshot).expect("text")).expect("its own text");
     let set = read.revoked().expect("a set");
     assert_eq!((set.cursor(), set.chain(), set.len()), (entry.seq, entry.chain, 1));
@@ -36,7 +36,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn a_snapshot_that_is_not_what_was_sent_is_not_taken() {
     let (entry, key) = (entry(), CursorKey::new(&[5; 32]));
-    let snapshot = Snapshot::new(policy(), key.cursor(entry.seq), &entry.chain, std::slice::from_ref(&entry));
+    let snapshot = Snapshot::new(policy(), key.cursor(entry.seq, &entry.chain), &entry.chain, std::slice::from_ref(&entry));
     let mut bent = snapshot.clone();
     bent.entries[0].2.0[0] ^= 1;
     let mut short = snapshot.clone();
@@ -53,7 +53,7 @@ fn a_snapshot_that_is_not_what_was_sent_is_not_taken() {
 fn a_policy_and_a_lease_come_as_they_were_sent_or_not_at_all() {
     let grant = LeaseGrant::new(
         LeaseNonce([2; 16]),
-        CursorKey::new(&[5; 32]).cursor(Seq::from_u64(90)),
+        CursorKey::new(&[5; 32]).cursor(Seq::from_u64(90), &[1; 32]),
         &[1; 32],
         Duration::from_secs(10),
         Timestamp::from_secs(1),
@@ -102,11 +102,17 @@ fn what_a_newer_issuer_says_is_not_guessed() {
 #[test]
 fn only_cursors_that_were_given_out_prove_anything() {
     let key = CursorKey::new(&[5; 32]);
-    let text = key.cursor(Seq::start_of(1).next()).to_string();
+    let text = key.cursor(Seq::start_of(1).next(), &[1; 32]).to_string();
     assert!(key.has_given(&Cursor::parse(&text).expect("its own text")));
     assert!(!CursorKey::new(&[6; 32]).has_given(&Cursor::parse(&text).expect("its own text")));
     let further = text.replacen("17179869185", "17179869186", 1);
     assert_ne!(text, further);
+    let here = Cursor::parse(&text).expect("its own text");
+    assert!(here.is_of(&[1; 32]) && !here.is_of(&[2; 32]));
+    // Which log it is of can't be bent either.
+    let bent = text.replace(".AQEB", ".AQIB");
+    assert_ne!(text, bent);
+    assert!(!key.has_given(&Cursor::parse(&bent).expect("of the form")));
     assert!(!key.has_given(&Cursor::parse(&further).expect("of the form")));
     for odd in ["", ".", "1", "1.", "01.AAAAAAAAAAAAAAAAAAAAAA", "-1.AAAAAAAAAAAAAAAAAAAAAA", "9007199254740992.AAAAAAAAAAAAAAAAAAAAAA"] {
         assert_eq!(Cursor::parse(odd), Err(FrameFault::Malformed), "{odd}");
