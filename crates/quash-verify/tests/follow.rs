@@ -95,7 +95,20 @@ async fn what_was_asked_while_the_issuer_was_away_is_not_waited_for_when_it_is_b
     until("a stream is asked for", || issuer.asked(STREAM) == 1).await;
     issuer.answer_instead(STREAM, None);
     issuer.answer_instead(LEASE, None);
-    // An answer is waited for ten seconds else.
+    // An answer is waited for two seconds else.
+    until("another stream is open", || issuer.streams() == 1).await;
+    until("a lease was granted", || verifier.state() == VerifierState::Fresh).await;
+}
+
+#[tokio::test]
+async fn an_answer_from_a_place_that_is_none_of_the_log_is_not_waited_for() {
+    let issuer = Issuer::open().await;
+    issuer.answer_instead(STREAM, Some(Instead::Nothing));
+    let verifier = issuer.builder().start_in_background().expect("a verifier");
+    until("a stream is asked for", || issuer.asked(STREAM) == 1).await;
+    issuer.answer_instead(STREAM, None);
+    // The issuer was never away: leases say that a snapshot is needed, and the stream says nothing.
+    issuer.answer_instead(LEASE, Some(Instead::StatusOnce(409)));
     until("another stream is open", || issuer.streams() == 1).await;
     until("a lease was granted", || verifier.state() == VerifierState::Fresh).await;
 }

@@ -37,8 +37,10 @@ const SNAPSHOT_BYTES: usize = 256 * 1024 * 1024;
 const ANSWER_BYTES: usize = 256 * 1024;
 /// To a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// To an answer's head, and between two pieces of it.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// To the head of an answer that needn't be made first.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// Between two pieces of an answer.
+const PIECE_WITHIN: Duration = Duration::from_secs(2);
 /// The feed says something every 15 seconds; after three of them nobody is there.
 const STREAM_SILENT: Duration = Duration::from_secs(45);
 
@@ -53,9 +55,9 @@ impl Http {
         Ok(Self { client, anew, addresses, credential, turn: AtomicUsize::new(0) })
     }
 
-    /// Everything that the log remembers.
-    pub(crate) async fn snapshot(&self, turn: usize) -> Result<Snapshot, Fault> {
-        let answer = self.send(self.get(&self.anew, turn, "/v1/feed/snapshot")).await?;
+    /// Everything that the log remembers. It is made when it is asked for, which is to take no longer than `within`.
+    pub(crate) async fn snapshot(&self, turn: usize, within: Duration) -> Result<Snapshot, Fault> {
+        let answer = self.send_within(self.get(&self.anew, turn, "/v1/feed/snapshot"), within).await?;
         json(&body(answer, SNAPSHOT_BYTES).await?)
     }
 
@@ -116,7 +118,11 @@ impl Http {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Fault> {
-        let answer = tokio::time::timeout(ANSWER_WITHIN, request.send()).await.map_err(|_| Fault::Silent)?;
+        self.send_within(request, ANSWER_WITHIN).await
+    }
+
+    async fn send_within(&self, request: RequestBuilder, within: Duration) -> Result<Response, Fault> {
+        let answer = tokio::time::timeout(within, request.send()).await.map_err(|_| Fault::Silent)?;
         let answer = answer.map_err(|error| if error.is_timeout() { Fault::Silent } else { Fault::Unreachable })?;
         match answer.status().as_u16() {
             200 => Ok(answer),
@@ -170,7 +176,7 @@ pub(crate) fn address(text: &str, may_be_insecure: bool) -> Result<String, Start
 async fn body(mut answer: Response, most: usize) -> Result<Vec<u8>, Fault> {
     let mut text = Vec::new();
     loop {
-        let chunk = tokio::time::timeout(ANSWER_WITHIN, answer.chunk()).await.map_err(|_| Fault::Silent)?;
+        let chunk = tokio::time::timeout(PIECE_WITHIN, answer.chunk()).await.map_err(|_| Fault::Silent)?;
         let Some(chunk) = chunk.map_err(|_| Fault::Unreachable)? else { return Ok(text) };
         if text.len() + chunk.len() > most {
             return Err(Fault::TooLong);

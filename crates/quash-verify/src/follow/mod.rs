@@ -32,7 +32,7 @@ use http::Http;
 use keeping::{Chosen, Keeping, Signals, Started};
 use keys::Keys;
 use lease::Leasing;
-use stream::Streaming;
+use stream::{SNAPSHOT_WITHIN, Streaming};
 
 /// What a verifier is to know of its issuer. The issuer tells the rest.
 pub struct VerifierBuilder {
@@ -184,6 +184,7 @@ impl VerifierBuilder {
             signals: Arc::clone(&signals),
             keeping,
             backoff: Backoff::new(u64::from_le_bytes(draw()?)),
+            snapshot_within: SNAPSHOT_WITHIN.0,
         };
         let started = signals.started.subscribe();
         // The tasks end with the set, and the set with the last clone of the verifier.

@@ -24,6 +24,8 @@ pub(crate) struct Streaming {
     pub(crate) signals: Arc<Signals>,
     pub(crate) keeping: mpsc::Sender<Message>,
     pub(crate) backoff: Backoff,
+    /// How long making a snapshot may take the issuer: longer with each that didn't come.
+    pub(crate) snapshot_within: Duration,
 }
 
 /// Why a connection is given up.
@@ -55,6 +57,8 @@ enum Patience {
     Much,
 }
 
+/// How long making a snapshot may take at first, and at most: a large one takes seconds, and a connection may be dead.
+pub(super) const SNAPSHOT_WITHIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 /// An entry that exists is on its way for as long as this.
 const UNDER_WAY: Duration = Duration::from_millis(10);
 /// A connection isn't given up more often than this because of entries that haven't come.
@@ -71,6 +75,10 @@ impl Streaming {
             let mut back = self.signals.back.subscribe();
             let over = self.follow(turn, &mut is_complete, patience, &mut back).await;
             is_complete &= !over.asks_for_a_snapshot();
+            self.snapshot_within = match over {
+                Over::Fault(Fault::Silent) if !is_complete => (self.snapshot_within * 2).min(SNAPSHOT_WITHIN.1),
+                _ => SNAPSHOT_WITHIN.0,
+            };
             patience = if over == Over::Back { Patience::Much } else { Patience::Little };
             self.report(over);
             if over == Over::Overdue {
@@ -118,7 +126,7 @@ impl Streaming {
 
     async fn begin_anew(&self, turn: usize) -> Result<(), Over> {
         self.keys.read().await?;
-        let snapshot = Box::new(self.http.snapshot(turn).await?);
+        let snapshot = Box::new(self.http.snapshot(turn, self.snapshot_within).await?);
         self.hand_over(|taken| Message::Snapshot(snapshot, taken)).await?;
         self.signals.lease.notify_one();
         tracing::info!(entries = self.shared.state.load().revoked.len(), "a snapshot of the issuer's log was taken");
@@ -130,6 +138,8 @@ impl Streaming {
         let mut stream = tokio::select! {
             stream = self.http.stream(turn, &place) => stream?,
             _ = back.changed() => return Err(Over::Back),
+            // A lease has shown that this place is none of the log: whatever is answered from there, if anything is, is no use.
+            () = self.signals.snapshot.notified() => return Err(Over::Resync),
         };
         // It has answered: that it was away before is over.
         back.mark_unchanged();
