@@ -17,6 +17,11 @@ fn main() -> std::process::ExitCode {
     mutate::main()
 }
 
+/// What is built for fuzzing alone is noticed late when it has become stale: this target can be looked at by tests, too.
+#[cfg(all(test, not(fuzzing)))]
+#[path = "targets/feed.rs"]
+mod feed;
+
 #[cfg(not(fuzzing))]
 #[expect(clippy::print_stderr, reason = "a program for a terminal")]
 fn main() {

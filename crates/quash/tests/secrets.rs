@@ -257,7 +257,7 @@ fn assert_not_kept(data_dir: &Path, secrets: &[String]) {
 }
 
 #[test]
-fn a_first_start_has_no_account_and_says_no_secret() {
+fn a98_a_first_start_has_no_account_and_says_no_secret() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
