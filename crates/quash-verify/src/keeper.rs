@@ -108,9 +108,9 @@ impl Keeper {
         taken
     }
 
-    /// What leases have proven doesn't count any more.
+    /// What leases have proven doesn't count any more that were asked for before now.
     pub(crate) fn doubt(&mut self) {
-        self.follower.doubt();
+        self.follower.doubt(self.shared.clock.uptime());
         self.publish();
     }
 

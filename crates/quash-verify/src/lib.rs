@@ -81,7 +81,7 @@ pub use clock::SystemClock;
 #[cfg(feature = "axum")]
 pub use extract::{Auth, AuthRejection, OptionalAuth};
 #[cfg(feature = "follow")]
-pub use follow::{Fault, StartError, VerifierBuilder};
+pub use follow::{Carrier, Connection, Fault, Pieces, Soon, StartError, VerifierBuilder};
 pub use guard::{Denied, Guard, GuardSetup, Looked, MoreKeys};
 pub use header::{HeaderFault, SchemeCase, TokenHeader};
 pub use keeper::{Keeper, guard};

@@ -6,7 +6,7 @@ mod workshop;
 
 use std::time::Instant;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Context, Failure, Result};
 use crate::{program, workspace};
 
 use self::mutants::MUTANTS;
@@ -69,14 +69,27 @@ fn asked(args: &[String]) -> Result<Asked> {
     Ok(Asked::Seeds { first: seed.unwrap_or(1), runs })
 }
 
-/// Runs the simulation in release mode.
+/// Runs the simulation in release mode, on all cores.
 fn seeds(first: u64, runs: u64) -> Result<()> {
-    let mut build = program::cargo(&["test", "--release", "--package", "quash-service", "--test", "sim", "--no-run", "--quiet"]);
+    let mut build = program::cargo(&["test", "--release", "--package", "quash-server", "--test", "sim", "--no-run", "--quiet"]);
     program::run(build.current_dir(workspace::root()?))?;
     let began = Instant::now();
-    let mut run = program::cargo(&["test", "--release", "--package", "quash-service", "--test", "sim", "--quiet", "--"]);
-    run.args(["--exact", workshop::TEST, "--nocapture"]).current_dir(workspace::root()?);
-    program::run(run.env("QUASH_SIM_SEED", first.to_string()).env("QUASH_SIM_RUNS", runs.to_string()))?;
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64).min(runs);
+    let mut running = Vec::new();
+    for core in 0..cores {
+        let (from, to) = (first + runs * core / cores, first + runs * (core + 1) / cores);
+        let mut run = program::cargo(&["test", "--release", "--package", "quash-server", "--test", "sim", "--quiet", "--"]);
+        run.args(["--exact", workshop::TEST, "--nocapture"]).current_dir(workspace::root()?);
+        run.env("QUASH_SIM_SEED", from.to_string()).env("QUASH_SIM_RUNS", (to - from).to_string());
+        running.push(run.spawn().context("starting the simulation")?);
+    }
+    let mut ended = Vec::new();
+    for mut run in running {
+        ended.push(run.wait().context("waiting for the simulation")?);
+    }
+    if !ended.iter().all(std::process::ExitStatus::success) {
+        return Err(Failure::new("sim: a seed has found something"));
+    }
     println!("sim: {runs} seeds from {first} in {:.1} s", began.elapsed().as_secs_f64());
     Ok(())
 }

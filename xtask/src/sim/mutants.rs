@@ -17,6 +17,8 @@ const GATE: &str = "crates/quash-core/src/watch/gate.rs";
 const ISSUER: &str = "crates/quash-service/src/feed/issuer.rs";
 const BARRIER: &str = "crates/quash-service/src/feed/barrier.rs";
 const DESK: &str = "crates/quash-service/src/desk.rs";
+const LEASE: &str = "crates/quash-verify/src/follow/lease.rs";
+const KEEPING: &str = "crates/quash-verify/src/follow/keeping.rs";
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -89,6 +91,58 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         file: DESK,
         text: "if let Some(seq) = receipt.seq {\n            self.announce",
         replacement: "if let Some(seq) = receipt.seq.filter(|_| false) {\n            self.announce",
+    },
+    Mutant {
+        name: "the lease task stores over a newer frame",
+        file: LEASE,
+        text: "\
+        let sent_at = self.shared.clock.uptime();
+        let asked = tokio::time::timeout(within, self.http.lease(turn, cursor, &self.instance, nonce, policy));
+        let grant = asked.await.unwrap_or(Err(Fault::Silent))?;
+        if grant.nonce() != nonce {
+            // It answers another question, which may have been asked long ago.
+            return Err(Fault::Unreadable);
+        }
+",
+        replacement: "\
+        let sent_at = self.shared.clock.uptime();
+        let before = self.shared.state.load_full();
+        let asked = tokio::time::timeout(within, self.http.lease(turn, cursor, &self.instance, nonce, policy));
+        let grant = asked.await.unwrap_or(Err(Fault::Silent))?;
+        if grant.nonce() == nonce && grant.cursor().seq() == before.revoked.cursor() {
+            let freshness = quash_core::watch::Freshness::Until(sent_at + grant.term());
+            let state = crate::shared::State { revoked: before.revoked.clone(), freshness, trust: before.trust.clone() };
+            self.shared.state.store(Arc::new(state));
+            return Ok(grant.term());
+        }
+        if grant.nonce() != nonce {
+            return Err(Fault::Unreadable);
+        }
+",
+    },
+    Mutant {
+        name: "a lease counts from its arrival",
+        file: LEASE,
+        text: "let lease = Lease { sent_at,",
+        replacement: "let _ = sent_at;\n        let lease = Lease { sent_at: self.shared.clock.uptime(),",
+    },
+    Mutant {
+        name: "an answer about a lease counts for another question",
+        file: LEASE,
+        text: "if grant.nonce() != nonce {",
+        replacement: "if false && grant.nonce() != nonce {",
+    },
+    Mutant {
+        name: "leases that are under way count after the issuer has refused a token",
+        file: FOLLOWER,
+        text: "if lease.sent_at < *doubted_at {",
+        replacement: "if false && lease.sent_at < *doubted_at {",
+    },
+    Mutant {
+        name: "a refused token is not told to whoever counts leases",
+        file: KEEPING,
+        text: "            Message::Refused(taken) => {\n                if let Some(keeper) = &mut self.keeper {",
+        replacement: "            Message::Refused(taken) => {\n                if let Some(keeper) = self.keeper.as_mut().filter(|_| false) {",
     },
 ];
 

@@ -73,7 +73,7 @@ impl Workshop {
     }
 
     fn cargo(&self) -> std::process::Command {
-        let mut cargo = program::cargo(&["test", "--package", "quash-service", "--test", "sim"]);
+        let mut cargo = program::cargo(&["test", "--package", "quash-server", "--test", "sim"]);
         cargo.arg("--target-dir").arg(&self.build).current_dir(&self.copy);
         // Mutants are built more often than they run, and what is left unused by one is no fault.
         cargo.env("CARGO_PROFILE_DEV_DEBUG", "none").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("RUSTFLAGS", "--cap-lints=allow");

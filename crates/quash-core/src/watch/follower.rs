@@ -27,6 +27,8 @@ enum Standing {
         fresh_until: Option<Duration>,
         /// Leases whose head isn't reached yet.
         unreached: Vec<Lease>,
+        /// Leases that were asked for before this don't count.
+        doubted_at: Duration,
     },
 }
 
@@ -88,7 +90,7 @@ impl Follower {
 
     /// A verifier anywhere else, whose leases hold for `term`.
     pub fn tenant(revoked: Revoked, term: Duration) -> Self {
-        Self { revoked, standing: Standing::Tenant { term, fresh_until: None, unreached: Vec::new() } }
+        Self { revoked, standing: Standing::Tenant { term, fresh_until: None, unreached: Vec::new(), doubted_at: Duration::ZERO } }
     }
 
     /// What it knows.
@@ -101,15 +103,6 @@ impl Follower {
         match &self.standing {
             Standing::Holder => Freshness::Always,
             Standing::Tenant { fresh_until, .. } => fresh_until.map_or(Freshness::Never, Freshness::Until),
-        }
-    }
-
-    /// Since when a lease shows entries that haven't come: what should have brought them may have lost them, and must be
-    /// begun anew.
-    pub fn missing_since(&self) -> Option<Duration> {
-        match &self.standing {
-            Standing::Holder => None,
-            Standing::Tenant { unreached, .. } => unreached.iter().map(|lease| lease.sent_at).min(),
         }
     }
 
@@ -154,7 +147,10 @@ impl Follower {
         if lease.head < lease.cursor {
             return Err(Astray::WentBack { head: lease.head, known: lease.cursor });
         }
-        if let Standing::Tenant { unreached, .. } = &mut self.standing {
+        if let Standing::Tenant { unreached, doubted_at, .. } = &mut self.standing {
+            if lease.sent_at < *doubted_at {
+                return Ok(());
+            }
             if unreached.len() == UNREACHED {
                 unreached.remove(0);
             }
@@ -171,19 +167,20 @@ impl Follower {
         }
     }
 
-    /// Something came that can't be read, so nobody knows what it would have revoked: no lease of before counts. What is
-    /// known stays known.
-    pub fn doubt(&mut self) {
-        if let Standing::Tenant { fresh_until, unreached, .. } = &mut self.standing {
+    /// The issuer knows something, or may, that isn't known here: what it has said can't be read, or it has refused what would
+    /// be let in here. No lease counts that was asked for before this moment. What is known stays known.
+    pub fn doubt(&mut self, now: Duration) {
+        if let Standing::Tenant { fresh_until, unreached, doubted_at, .. } = &mut self.standing {
             *fresh_until = None;
             unreached.clear();
+            *doubted_at = now;
         }
     }
 
     /// Lets those leases count whose head is reached.
     fn settle(&mut self) -> Result<(), Astray> {
         let (cursor, chain) = (self.revoked.cursor(), self.revoked.chain());
-        let Standing::Tenant { term, fresh_until, unreached } = &mut self.standing else { return Ok(()) };
+        let Standing::Tenant { term, fresh_until, unreached, .. } = &mut self.standing else { return Ok(()) };
         let mut forked = false;
         unreached.retain(|lease| {
             if lease.head > cursor {
@@ -246,9 +243,7 @@ mod tests {
         follower.grant(lease(5, Seq::start_of(1), &entries[1])).expect("a lease ahead");
         follower.follow(&entries[..1]).expect("in order");
         assert_eq!(follower.freshness(), Freshness::Never, "its head isn't reached");
-        assert_eq!(follower.missing_since(), Some(Duration::from_secs(5)));
         follower.follow(&entries[..2]).expect("one known, one new");
-        assert_eq!(follower.missing_since(), None);
         assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)));
         follower.grant(lease(3, Seq::start_of(1), &entries[0])).expect("a late answer");
         assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)), "an older one takes nothing away");
@@ -287,10 +282,12 @@ mod tests {
         follower.follow(&entries[..1]).expect("in order");
         follower.grant(lease(5, entries[0].seq, &entries[0])).expect("a lease");
         follower.grant(lease(6, entries[0].seq, &entries[1])).expect("a lease ahead");
-        follower.doubt();
+        follower.doubt(Duration::from_secs(7));
         assert_eq!(follower.freshness(), Freshness::Never);
         follower.follow(&entries).expect("in order");
         assert_eq!(follower.freshness(), Freshness::Never, "a lease of before doesn't count, whenever it is reached");
+        follower.grant(lease(6, entries[1].seq, &entries[1])).expect("a lease that was under way");
+        assert_eq!(follower.freshness(), Freshness::Never, "nor one that was asked for before, whenever it comes");
         follower.hold_for(Duration::MAX);
         follower.grant(lease(7, entries[1].seq, &entries[1])).expect("a new lease");
         assert_eq!(follower.freshness(), Freshness::Until(Duration::MAX), "and a term without end is no fault");

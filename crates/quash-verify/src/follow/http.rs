@@ -1,27 +1,25 @@
 //! Asking an issuer over HTTP. When, and what becomes of the answer, is told elsewhere.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::request::Builder;
+use http::{HeaderValue, Request};
 use quash_core::watch::frame::{Cursor, LeaseGrant, LeaseNonce, Snapshot};
-use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::carrier::{Carrier, Connection, Pieces};
 use super::fault::{Fault, StartError};
-use crate::introspection::{Answer, Introspect};
+use crate::introspection::Answer;
 
 /// The way to an issuer, which may have several addresses.
 pub(crate) struct Http {
-    /// For what is asked often: its connections are used again.
-    client: Client,
-    /// For what is asked when something was wrong: a connection that nobody has used since may be dead without a word.
-    anew: Client,
+    carrier: Arc<dyn Carrier>,
     addresses: Vec<String>,
     credential: HeaderValue,
     /// Which address is asked about tokens and keys.
@@ -29,14 +27,12 @@ pub(crate) struct Http {
 }
 
 /// A connection on which entries arrive.
-pub(crate) struct Stream(Response);
+pub(crate) struct Stream(Box<dyn Pieces>);
 
 /// A whole snapshot: a million entries are about 60 MiB.
 const SNAPSHOT_BYTES: usize = 256 * 1024 * 1024;
 /// Any other answer.
 const ANSWER_BYTES: usize = 256 * 1024;
-/// To a connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// To the head of an answer that needn't be made first.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Between two pieces of an answer.
@@ -45,26 +41,23 @@ const PIECE_WITHIN: Duration = Duration::from_secs(2);
 const STREAM_SILENT: Duration = Duration::from_secs(45);
 
 impl Http {
-    /// A way that follows nobody to another address: the credential would go there, too.
-    pub(crate) fn new(addresses: Vec<String>, credential: &str) -> Result<Self, StartError> {
-        let builder = || Client::builder().redirect(Policy::none()).connect_timeout(CONNECT_WITHIN).no_proxy().user_agent("quash-verify");
+    /// A way to these addresses.
+    pub(crate) fn new(carrier: Arc<dyn Carrier>, addresses: Vec<String>, credential: &str) -> Result<Self, StartError> {
         let mut credential = HeaderValue::from_str(&format!("Bearer {credential}")).map_err(|_| StartError::NoCredential)?;
         credential.set_sensitive(true);
-        let client = builder().build().map_err(|_| StartError::NoClient)?;
-        let anew = builder().pool_max_idle_per_host(0).build().map_err(|_| StartError::NoClient)?;
-        Ok(Self { client, anew, addresses, credential, turn: AtomicUsize::new(0) })
+        Ok(Self { carrier, addresses, credential, turn: AtomicUsize::new(0) })
     }
 
     /// Everything that the log remembers. It is made when it is asked for, which is to take no longer than `within`.
     pub(crate) async fn snapshot(&self, turn: usize, within: Duration) -> Result<Snapshot, Fault> {
-        let answer = self.send_within(self.get(&self.anew, turn, "/v1/feed/snapshot"), within).await?;
+        let answer = self.send_within(self.get(turn, "/v1/feed/snapshot"), String::new(), Connection::New, within).await?;
         json(&body(answer, SNAPSHOT_BYTES).await?)
     }
 
     /// What comes after a place in the log.
     pub(crate) async fn stream(&self, turn: usize, after: &Cursor) -> Result<Stream, Fault> {
-        let request = self.get(&self.anew, turn, &format!("/v1/feed?after={after}")).header(ACCEPT, "text/event-stream");
-        self.send(request).await.map(Stream)
+        let request = self.get(turn, &format!("/v1/feed?after={after}")).header(ACCEPT, "text/event-stream");
+        self.send(request, String::new(), Connection::New).await.map(Stream)
     }
 
     /// A lease for whoever has everything up to `cursor`.
@@ -76,9 +69,8 @@ impl Http {
         nonce: LeaseNonce,
         policy: &str,
     ) -> Result<LeaseGrant, Fault> {
-        let request =
-            self.get(&self.client, turn, &format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"));
-        json(&body(self.send(request).await?, ANSWER_BYTES).await?)
+        let request = self.get(turn, &format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"));
+        json(&body(self.send(request, String::new(), Connection::Kept).await?, ANSWER_BYTES).await?)
     }
 
     /// The set of keys that is published, from whichever address answers first.
@@ -86,7 +78,8 @@ impl Http {
         let mut fault = Fault::Unreachable;
         for _ in &self.addresses {
             let turn = self.turn.load(Ordering::Relaxed);
-            let asked = async { body(self.send(self.get(&self.anew, turn, "/.well-known/jwks.json")).await?, ANSWER_BYTES).await };
+            let request = self.get(turn, "/.well-known/jwks.json");
+            let asked = async { body(self.send(request, String::new(), Connection::New).await?, ANSWER_BYTES).await };
             match asked.await {
                 Ok(text) => return Ok(text),
                 Err(found) => fault = found,
@@ -96,65 +89,62 @@ impl Http {
         Err(fault)
     }
 
-    async fn introspect(&self, token: &str) -> Result<Answer, Fault> {
+    /// Whether the issuer would let a token in. If it can't be told, another address is asked next.
+    pub(crate) async fn introspect(&self, token: &str) -> Result<Answer, Fault> {
+        let asked = self.introspect_at(self.turn.load(Ordering::Relaxed), token).await;
+        if asked.is_err() {
+            self.turn.fetch_add(1, Ordering::Relaxed);
+        }
+        asked
+    }
+
+    async fn introspect_at(&self, turn: usize, token: &str) -> Result<Answer, Fault> {
         #[derive(Deserialize)]
         struct Introspected {
             active: bool,
         }
         let form: String = form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
-        let url = format!("{}/oauth2/introspect", self.address(self.turn.load(Ordering::Relaxed)));
-        let request = self.client.post(url).header(AUTHORIZATION, self.credential.clone());
-        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").header(ACCEPT, "application/json").body(form);
-        let answer: Introspected = json(&body(self.send(request).await?, ANSWER_BYTES).await?)?;
+        let request = Request::post(format!("{}/oauth2/introspect", self.address(turn)));
+        let request = request.header(AUTHORIZATION, self.credential.clone()).header(ACCEPT, "application/json");
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let answer: Introspected = json(&body(self.send(request, form, Connection::Kept).await?, ANSWER_BYTES).await?)?;
         Ok(if answer.active { Answer::Active } else { Answer::Inactive })
     }
 
-    fn get(&self, client: &Client, turn: usize, path: &str) -> RequestBuilder {
-        client.get(format!("{}{path}", self.address(turn))).header(AUTHORIZATION, self.credential.clone())
+    fn get(&self, turn: usize, path: &str) -> Builder {
+        Request::get(format!("{}{path}", self.address(turn))).header(AUTHORIZATION, self.credential.clone())
     }
 
     fn address(&self, turn: usize) -> &str {
         self.addresses.get(turn % self.addresses.len().max(1)).map_or("", String::as_str)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, Fault> {
-        self.send_within(request, ANSWER_WITHIN).await
+    async fn send(&self, request: Builder, body: String, connection: Connection) -> Result<Box<dyn Pieces>, Fault> {
+        self.send_within(request, body, connection, ANSWER_WITHIN).await
     }
 
-    async fn send_within(&self, request: RequestBuilder, within: Duration) -> Result<Response, Fault> {
-        let answer = tokio::time::timeout(within, request.send()).await.map_err(|_| Fault::Silent)?;
-        let answer = answer.map_err(|error| if error.is_timeout() { Fault::Silent } else { Fault::Unreachable })?;
+    async fn send_within(
+        &self,
+        request: Builder,
+        body: String,
+        connection: Connection,
+        within: Duration,
+    ) -> Result<Box<dyn Pieces>, Fault> {
+        let request = request.body(body).map_err(|_| Fault::Unreachable)?;
+        let answer = tokio::time::timeout(within, self.carrier.carry(request, connection)).await.map_err(|_| Fault::Silent)??;
         match answer.status().as_u16() {
-            200 => Ok(answer),
+            200 => Ok(answer.into_body()),
             409 => Err(Fault::SnapshotRequired),
             status => Err(Fault::Status(status)),
         }
     }
 }
 
-impl Introspect for Http {
-    fn ask<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
-        Box::pin(async move {
-            match self.introspect(token).await {
-                Ok(answer) => answer,
-                Err(fault) => {
-                    self.turn.fetch_add(1, Ordering::Relaxed);
-                    tracing::warn!(%fault, "the issuer could not be asked about a token");
-                    Answer::Away
-                }
-            }
-        })
-    }
-}
-
 impl Stream {
     /// The next bytes.
-    pub(crate) async fn next(&mut self) -> Result<impl AsRef<[u8]> + use<>, Fault> {
-        match tokio::time::timeout(STREAM_SILENT, self.0.chunk()).await {
-            Ok(Ok(Some(bytes))) => Ok(bytes),
-            Ok(Ok(None) | Err(_)) => Err(Fault::Unreachable),
-            Err(_) => Err(Fault::Silent),
-        }
+    pub(crate) async fn next(&mut self) -> Result<Bytes, Fault> {
+        let next = tokio::time::timeout(STREAM_SILENT, self.0.next()).await.map_err(|_| Fault::Silent)?;
+        next?.ok_or(Fault::Unreachable)
     }
 }
 
@@ -173,16 +163,15 @@ pub(crate) fn address(text: &str, may_be_insecure: bool) -> Result<String, Start
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-async fn body(mut answer: Response, most: usize) -> Result<Vec<u8>, Fault> {
+async fn body(mut answer: Box<dyn Pieces>, most: usize) -> Result<Vec<u8>, Fault> {
     let mut text = Vec::new();
-    loop {
-        let chunk = tokio::time::timeout(PIECE_WITHIN, answer.chunk()).await.map_err(|_| Fault::Silent)?;
-        let Some(chunk) = chunk.map_err(|_| Fault::Unreachable)? else { return Ok(text) };
-        if text.len() + chunk.len() > most {
+    while let Some(piece) = tokio::time::timeout(PIECE_WITHIN, answer.next()).await.map_err(|_| Fault::Silent)?? {
+        if text.len() + piece.len() > most {
             return Err(Fault::TooLong);
         }
-        text.extend_from_slice(&chunk);
+        text.extend_from_slice(&piece);
     }
+    Ok(text)
 }
 
 fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Fault> {

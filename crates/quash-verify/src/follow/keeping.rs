@@ -28,6 +28,8 @@ pub(crate) enum Message {
     Wanted(Seq),
     /// A lease, and for how long it holds.
     Lease(Lease, Duration),
+    /// The issuer has refused a token that nothing is known of here.
+    Refused(oneshot::Sender<()>),
     /// The keys that the issuer publishes.
     Keys(Vec<VerifyingKey>, oneshot::Sender<()>),
 }
@@ -114,10 +116,18 @@ impl Keeping {
             Message::Policy(policy, taken) => self.answer(taken, |keeping| keeping.agree(&policy)),
             Message::Frame(frame, taken) => self.answer(taken, |keeping| keeping.follow(frame)),
             Message::Wanted(seq) => {
-                self.wanted = self.wanted.max(Some(seq));
+                // Each is larger than the one before; one that isn't so has been spoilt on its way, or the one before has.
+                self.wanted = Some(seq);
                 self.answer_wanted();
             }
             Message::Lease(lease, term) => self.grant(lease, term),
+            Message::Refused(taken) => {
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.doubt();
+                }
+                self.signals.lease.notify_one();
+                let _ = taken.send(());
+            }
             Message::Keys(keys, taken) => {
                 if !are_same(&keys, &self.published) {
                     tracing::info!(keys = keys.len(), "the issuer's keys were read");

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use quash_core::model::Clock;
 use quash_core::watch::Lease;
 use quash_core::watch::frame::{Cursor, LeaseNonce};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::backoff::Backoff;
 use super::fault::Fault;
@@ -22,7 +24,7 @@ pub(crate) struct Leasing {
     pub(crate) signals: Arc<Signals>,
     pub(crate) keeping: mpsc::Sender<Message>,
     /// Random, and of this process alone.
-    pub(crate) instance: String,
+    pub(crate) instance: Arc<str>,
     pub(crate) unbound: Arc<AtomicBool>,
     pub(crate) backoff: Backoff,
     /// What the nonces of this process begin with: random.
@@ -31,44 +33,74 @@ pub(crate) struct Leasing {
     pub(crate) asked: u64,
 }
 
+/// One question, and what must be known of it when its answer comes.
+struct Question {
+    http: Arc<Http>,
+    clock: Arc<dyn Clock>,
+    turn: usize,
+    cursor: Cursor,
+    instance: Arc<str>,
+    nonce: LeaseNonce,
+    policy: &'static str,
+}
+
+/// How the issuer is, as far as it is known here.
+struct Course {
+    /// Which of its addresses is asked.
+    turn: usize,
+    /// How often.
+    every: Duration,
+    /// It has left a question without an answer.
+    is_away: bool,
+    /// What people have been told.
+    told: VerifierState,
+}
+
 /// A third of the time that a lease holds, until an issuer has said how long that is.
 const FIRST_EVERY: Duration = Duration::from_secs(3);
 /// Nobody is asked more often than this, nor more rarely than that, whatever the issuer says.
 const EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(100));
+/// While no answer comes, another question goes after this long, on another connection: a network that swallows everything
+/// doesn't say when it has stopped, and a second later this process should know all that it missed.
+const AGAIN: Duration = Duration::from_millis(400);
+/// How many questions wait for an answer at a time.
+const QUESTIONS: usize = 5;
 
 impl Leasing {
     /// Asks for as long as the process runs.
     pub(crate) async fn run(mut self) {
-        let (mut turn, mut every, mut seen, mut is_away) = (0, FIRST_EVERY, VerifierState::Boot, false);
+        let mut course = Course { turn: 0, every: FIRST_EVERY, is_away: false, told: VerifierState::Boot };
         let mut place = self.signals.place.subscribe();
         loop {
-            let Ok(cursor) = place.wait_for(Option::is_some).await.map(|place| place.clone()) else { return };
-            let Some(cursor) = cursor else { continue };
-            let wait = match self.ask(turn, &cursor, every).await {
+            if place.wait_for(Option::is_some).await.is_err() {
+                return;
+            }
+            let wait = match self.ask(&mut course).await {
                 Ok(term) => {
                     self.backoff.reset();
-                    self.note_back(&mut is_away);
-                    every = (term / 3).clamp(EVERY.0, EVERY.1);
-                    every
+                    self.note_back(&mut course.is_away);
+                    course.every = (term / 3).clamp(EVERY.0, EVERY.1);
+                    course.every
                 }
                 Err(fault) => {
-                    turn += 1;
+                    course.turn += 1;
                     tracing::debug!(%fault, "the issuer has granted no lease");
                     if fault == Fault::SnapshotRequired {
-                        self.note_back(&mut is_away);
+                        self.note_back(&mut course.is_away);
                         self.signals.snapshot.notify_one();
                     } else {
-                        is_away = true;
+                        course.is_away = true;
                     }
-                    self.backoff.next().min(every)
+                    self.backoff.next().min(AGAIN).min(course.every)
                 }
             };
-            seen = self.tell(seen);
+            self.tell(&mut course.told);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(wait) => {}
                 () = self.signals.lease.notified() => {}
             }
-            seen = self.tell(seen);
+            self.tell(&mut course.told);
         }
     }
 
@@ -79,21 +111,41 @@ impl Leasing {
         }
     }
 
-    /// Asks once, and says how long the lease holds.
-    async fn ask(&mut self, turn: usize, cursor: &Cursor, within: Duration) -> Result<Duration, Fault> {
-        let policy = if self.unbound.load(Ordering::Relaxed) { "allow" } else { "deny" };
-        let nonce = self.next_nonce();
-        let sent_at = self.shared.clock.uptime();
-        let asked = tokio::time::timeout(within, self.http.lease(turn, cursor, &self.instance, nonce, policy));
-        let grant = asked.await.unwrap_or(Err(Fault::Silent))?;
-        if grant.nonce() != nonce {
-            // It answers another question, which may have been asked long ago.
-            return Err(Fault::Unreadable);
+    /// Asks until an answer comes, and says how long the lease holds.
+    async fn ask(&mut self, course: &mut Course) -> Result<Duration, Fault> {
+        let mut questions = JoinSet::new();
+        loop {
+            if questions.len() < QUESTIONS {
+                questions.spawn(self.question(course.turn)?.ask());
+            }
+            match tokio::time::timeout(AGAIN.min(course.every), questions.join_next()).await {
+                Ok(Some(Ok(Ok((lease, term))))) => {
+                    // The keeping task ends with the process.
+                    let _ = self.keeping.send(Message::Lease(lease, term)).await;
+                    return Ok(term);
+                }
+                Err(_) | Ok(Some(Ok(Err(Fault::Silent)))) => {
+                    course.turn += 1;
+                    course.is_away = true;
+                    self.tell(&mut course.told);
+                }
+                Ok(Some(Ok(Err(fault)))) => return Err(fault),
+                Ok(Some(Err(_)) | None) => return Err(Fault::Silent),
+            }
         }
-        let lease = Lease { sent_at, cursor: cursor.seq(), head: grant.cursor().seq(), chain: grant.chain() };
-        // The keeping task ends with the process.
-        let _ = self.keeping.send(Message::Lease(lease, grant.term())).await;
-        Ok(grant.term())
+    }
+
+    fn question(&mut self, turn: usize) -> Result<Question, Fault> {
+        let cursor = self.signals.place.borrow().clone().ok_or(Fault::SnapshotRequired)?;
+        Ok(Question {
+            http: Arc::clone(&self.http),
+            clock: Arc::clone(&self.shared.clock),
+            turn,
+            cursor,
+            instance: Arc::clone(&self.instance),
+            nonce: self.next_nonce(),
+            policy: if self.unbound.load(Ordering::Relaxed) { "allow" } else { "deny" },
+        })
     }
 
     /// No two questions have the same.
@@ -103,8 +155,9 @@ impl Leasing {
     }
 
     /// Tells people when the verifier can vouch for its answers, and when it can't any more.
-    fn tell(&self, before: VerifierState) -> VerifierState {
+    fn tell(&self, told: &mut VerifierState) {
         let now = self.shared.standing();
+        let before = std::mem::replace(told, now);
         let is_stale = |state| state == VerifierState::Stale;
         match (is_stale(before), is_stale(now)) {
             (false, true) if before != VerifierState::Boot => {
@@ -113,6 +166,19 @@ impl Leasing {
             (true, false) => tracing::info!("the verifier is fresh again"),
             _ => {}
         }
-        now
+    }
+}
+
+impl Question {
+    /// The lease, and how long it holds.
+    async fn ask(self) -> Result<(Lease, Duration), Fault> {
+        let sent_at = self.clock.uptime();
+        let grant = self.http.lease(self.turn, &self.cursor, &self.instance, self.nonce, self.policy).await?;
+        if grant.nonce() != self.nonce {
+            // It answers another question, which may have been asked long ago.
+            return Err(Fault::Unreadable);
+        }
+        let lease = Lease { sent_at, cursor: self.cursor.seq(), head: grant.cursor().seq(), chain: grant.chain() };
+        Ok((lease, grant.term()))
     }
 }

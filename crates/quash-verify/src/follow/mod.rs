@@ -1,7 +1,9 @@
 //! Following an issuer over HTTP: how a verifier is built, and the tasks that feed it. What the entries mean is the
 //! business of quash-core.
 
+mod asking;
 mod backoff;
+mod carrier;
 mod fault;
 mod http;
 mod keeping;
@@ -14,12 +16,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+#[cfg(feature = "test")]
+use quash_core::model::Entropy;
 use quash_core::model::{Clock, Seq};
 use quash_core::watch::{Freshness, Revoked, feed};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
+pub use carrier::{Carrier, Connection, Pieces, Soon};
 pub use fault::{Fault, StartError};
 
 use crate::clock::SystemClock;
@@ -27,7 +32,9 @@ use crate::introspection::Introspection;
 use crate::shared::{Shared, State};
 use crate::stale::WhenStale;
 use crate::verifier::{Counts, Inner, Verifier};
+use asking::Asking;
 use backoff::Backoff;
+use carrier::Sockets;
 use http::Http;
 use keeping::{Chosen, Keeping, Signals, Started};
 use keys::Keys;
@@ -43,6 +50,16 @@ pub struct VerifierBuilder {
     when_stale: WhenStale,
     clock: Arc<dyn Clock>,
     start_within: Duration,
+    /// The operating system's sockets, if there is none.
+    carrier: Option<Arc<dyn Carrier>>,
+    chance: Chance,
+}
+
+/// Where what is random comes from.
+enum Chance {
+    System,
+    #[cfg(feature = "test")]
+    Simulated(Box<dyn Entropy>),
 }
 
 /// How long [`VerifierBuilder::start`] waits for an issuer.
@@ -68,6 +85,8 @@ impl Verifier {
             when_stale: WhenStale::default(),
             clock: Arc::new(SystemClock),
             start_within: START_WITHIN,
+            carrier: None,
+            chance: Chance::System,
         }
     }
 }
@@ -124,6 +143,19 @@ impl VerifierBuilder {
         Self { start_within, ..self }
     }
 
+    /// Has something else than the operating system's sockets carry what it asks.
+    #[must_use]
+    pub fn carrier(self, carrier: Arc<dyn Carrier>) -> Self {
+        Self { carrier: Some(carrier), ..self }
+    }
+
+    /// Has this draw what is random, for a simulation in which everything follows from a seed. Never for real tokens.
+    #[cfg(feature = "test")]
+    #[must_use]
+    pub fn entropy(self, entropy: impl Entropy + 'static) -> Self {
+        Self { chance: Chance::Simulated(Box::new(entropy)), ..self }
+    }
+
     /// Begins to follow the issuer, and waits until the verifier can vouch for its answers. Must be called inside a tokio
     /// runtime. If the time is up and something is known, the verifier is returned as it is, stale.
     ///
@@ -152,16 +184,20 @@ impl VerifierBuilder {
     }
 
     fn begin(self) -> Result<(Verifier, watch::Receiver<Started>), StartError> {
-        let Self { addresses, may_be_insecure, credential, chosen, when_stale, clock, .. } = self;
+        let Self { addresses, may_be_insecure, credential, chosen, when_stale, clock, carrier, chance, .. } = self;
         let addresses = addresses.iter().map(|text| http::address(text, may_be_insecure)).collect::<Result<_, _>>()?;
         if credential.is_empty() {
             return Err(StartError::NoCredential);
         }
-        let http = Arc::new(Http::new(addresses, &credential)?);
+        let carrier = match carrier {
+            Some(carrier) => carrier,
+            None => Arc::new(Sockets::new()?),
+        };
+        let http = Arc::new(Http::new(carrier, addresses, &credential)?);
         let (keeping, messages) = mpsc::channel(MESSAGES);
         let keys = Arc::new(Keys::new(Arc::clone(&http), Arc::clone(&clock), keeping.clone()));
         let nothing = State { revoked: Revoked::empty(Seq::ZERO, feed::EMPTY), freshness: Freshness::Never, trust: None };
-        let shared = Arc::new(Shared::new(clock, draw()?, Some(Arc::clone(&keys) as _), nothing));
+        let shared = Arc::new(Shared::new(clock, chance.draw()?, Some(Arc::clone(&keys) as _), nothing));
         let (place, started) = (watch::Sender::new(None), watch::Sender::new(Started::NotYet(None)));
         let (lease, snapshot, back) = (Notify::new(), Notify::new(), watch::Sender::new(()));
         let signals = Arc::new(Signals { lease, snapshot, back, place, started });
@@ -171,10 +207,10 @@ impl VerifierBuilder {
             shared: Arc::clone(&shared),
             signals: Arc::clone(&signals),
             keeping: keeping.clone(),
-            instance: draw::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect(),
+            instance: chance.draw::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
             unbound: Arc::clone(&unbound),
-            backoff: Backoff::new(u64::from_le_bytes(draw()?)),
-            nonces: u64::from_le_bytes(draw()?),
+            backoff: Backoff::new(u64::from_le_bytes(chance.draw()?)),
+            nonces: u64::from_le_bytes(chance.draw()?),
             asked: 0,
         };
         let streaming = Streaming {
@@ -182,8 +218,8 @@ impl VerifierBuilder {
             keys: Arc::clone(&keys),
             shared: Arc::clone(&shared),
             signals: Arc::clone(&signals),
-            keeping,
-            backoff: Backoff::new(u64::from_le_bytes(draw()?)),
+            keeping: keeping.clone(),
+            backoff: Backoff::new(u64::from_le_bytes(chance.draw()?)),
             snapshot_within: SNAPSHOT_WITHIN.0,
         };
         let started = signals.started.subscribe();
@@ -193,16 +229,22 @@ impl VerifierBuilder {
         tasks.spawn(streaming.run());
         tasks.spawn(leasing.run());
         tasks.spawn(keys.follow());
-        let introspection = Some(Introspection::new(http, draw()?));
+        let introspection = Some(Introspection::new(Arc::new(Asking { http, keeping }), chance.draw()?));
         let inner = Inner { shared, when_stale, unbound, introspection, counts: Counts::default(), _feed: Some(Box::new(tasks)) };
         Ok((Verifier { inner: Arc::new(inner) }, started))
     }
 }
 
-fn draw<const N: usize>() -> Result<[u8; N], StartError> {
-    let mut bytes = [0; N];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StartError::NoEntropy)?;
-    Ok(bytes)
+impl Chance {
+    fn draw<const N: usize>(&self) -> Result<[u8; N], StartError> {
+        let mut bytes = [0; N];
+        match self {
+            Self::System => aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StartError::NoEntropy)?,
+            #[cfg(feature = "test")]
+            Self::Simulated(entropy) => entropy.fill(&mut bytes),
+        }
+        Ok(bytes)
+    }
 }
 
 impl std::fmt::Debug for VerifierBuilder {

@@ -37,6 +37,9 @@ enum Over {
     /// What came from it isn't taken.
     #[error("{0}")]
     Untaken(#[from] Untaken),
+    /// It is asked for a snapshot, and doesn't answer in time.
+    #[error("a snapshot does not come")]
+    NoSnapshot,
     /// It wants this verifier to take a snapshot, or a lease has shown that it must.
     #[error("a snapshot is needed")]
     Resync,
@@ -63,6 +66,8 @@ pub(super) const SNAPSHOT_WITHIN: (Duration, Duration) = (Duration::from_secs(2)
 const UNDER_WAY: Duration = Duration::from_millis(10);
 /// A connection isn't given up more often than this because of entries that haven't come.
 const OVERDUE_EVERY: Duration = Duration::from_secs(1);
+/// How long the issuer is left alone at most that has given no snapshot.
+const INCOMPLETE: Duration = Duration::from_secs(1);
 /// A connection that has lasted this long was a good one.
 const GOOD: Duration = Duration::from_secs(5);
 
@@ -76,7 +81,7 @@ impl Streaming {
             let over = self.follow(turn, &mut is_complete, patience, &mut back).await;
             is_complete &= !over.asks_for_a_snapshot();
             self.snapshot_within = match over {
-                Over::Fault(Fault::Silent) if !is_complete => (self.snapshot_within * 2).min(SNAPSHOT_WITHIN.1),
+                Over::NoSnapshot => (self.snapshot_within * 2).min(SNAPSHOT_WITHIN.1),
                 _ => SNAPSHOT_WITHIN.0,
             };
             patience = if over == Over::Back { Patience::Much } else { Patience::Little };
@@ -91,8 +96,10 @@ impl Streaming {
             if self.shared.clock.uptime().saturating_sub(began) >= GOOD {
                 self.backoff.reset();
             }
-            let delay = self.backoff.next();
+            // Nobody else asks whether it is back before there has been a snapshot.
+            let delay = if is_complete { self.backoff.next() } else { self.backoff.next().min(INCOMPLETE) };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(delay) => {}
                 _ = back.changed() => {}
                 () = self.overdue() => {}
@@ -104,6 +111,7 @@ impl Streaming {
     async fn follow(&self, turn: usize, is_complete: &mut bool, patience: Patience, back: &mut watch::Receiver<()>) -> Over {
         if !*is_complete {
             let begun = tokio::select! {
+                biased;
                 begun = self.begin_anew(turn) => begun,
                 _ = back.changed(), if patience == Patience::Little => Err(Over::Back),
             };
@@ -126,7 +134,8 @@ impl Streaming {
 
     async fn begin_anew(&self, turn: usize) -> Result<(), Over> {
         self.keys.read().await?;
-        let snapshot = Box::new(self.http.snapshot(turn, self.snapshot_within).await?);
+        let snapshot = self.http.snapshot(turn, self.snapshot_within).await;
+        let snapshot = Box::new(snapshot.map_err(|fault| if fault == Fault::Silent { Over::NoSnapshot } else { fault.into() })?);
         self.hand_over(|taken| Message::Snapshot(snapshot, taken)).await?;
         self.signals.lease.notify_one();
         tracing::info!(entries = self.shared.state.load().revoked.len(), "a snapshot of the issuer's log was taken");
@@ -136,6 +145,7 @@ impl Streaming {
     async fn read(&self, turn: usize, back: &mut watch::Receiver<()>) -> Result<std::convert::Infallible, Over> {
         let place = self.signals.place.borrow().clone().ok_or(Over::Resync)?;
         let mut stream = tokio::select! {
+            biased;
             stream = self.http.stream(turn, &place) => stream?,
             _ = back.changed() => return Err(Over::Back),
             // A lease has shown that this place is none of the log: whatever is answered from there, if anything is, is no use.
@@ -147,8 +157,9 @@ impl Streaming {
         let mut parser = Parser::default();
         loop {
             let bytes = tokio::select! {
-                bytes = stream.next() => bytes?,
+                biased;
                 () = self.signals.snapshot.notified() => return Err(Over::Resync),
+                bytes = stream.next() => bytes?,
                 () = self.shared.poked.notified() => {
                     self.wait_for_overdue(&mut stream, &mut parser, connected_at).await?;
                     continue;
@@ -164,6 +175,7 @@ impl Streaming {
         let mut time_is_up = std::pin::pin!(tokio::time::sleep(UNDER_WAY));
         while is_missing() {
             tokio::select! {
+                biased;
                 bytes = stream.next() => self.take_bytes(parser, bytes?.as_ref()).await?,
                 () = &mut time_is_up => {
                     let is_new = self.shared.clock.uptime().saturating_sub(connected_at) < OVERDUE_EVERY;
@@ -236,6 +248,7 @@ impl Over {
         match self {
             Self::Fault(Fault::Status(401 | 403)) => Started::Never(StartError::CredentialRefused),
             Self::Fault(fault) => Started::NotYet(Some(StartError::Away(fault))),
+            Self::NoSnapshot => Started::NotYet(Some(StartError::Away(Fault::Silent))),
             Self::Untaken(Untaken::NotUnderstood(fault)) => Started::Never(StartError::NotUnderstood(fault)),
             Self::Untaken(Untaken::Secret(error)) => Started::Never(error),
             Self::Untaken(Untaken::Astray(_) | Untaken::OtherEnd) | Self::Resync | Self::Overdue | Self::Back => Started::NotYet(before),

@@ -1,27 +1,34 @@
 //! The world: a clock, a network, an issuer that is killed and started again, and people who sign in and are ended.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Bytes;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::decide::Device;
-use quash_core::model::{Actor, Clock, ForeignTokens, Policy, Reason, Road, Seeded, Seq, Subject, Timestamp};
+use quash_core::model::{Actor, Clock, ForeignTokens, OldSessions, Policy, Reason, Rights, Road, Seeded, Seq, Subject};
 use quash_core::token::{Algorithm, Expected, Issued, TokenType};
+use quash_server::DoorSettings;
 use quash_service::{
-    Argon2Hasher, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash, Service, Setup,
-    begin_if_gone_back,
+    Argon2Hasher, Beyond, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash,
+    Service, Setup, begin_after_restore, begin_if_gone_back,
 };
 use quash_store::{MemoryStore, Store};
+use quash_verify::WhenStale;
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::chance::Chance;
 use crate::disk::Disk;
 use crate::journal::{Ended, Given, Journal};
 use crate::temper::Temper;
+use crate::time::{Drifting, Issuers, Time};
 use crate::verifier::{Said, Verifier};
 use crate::wait::pass;
 use crate::{Seen, TERM, VERIFIERS};
@@ -34,7 +41,9 @@ pub(crate) struct World {
     /// A copy of it from some time ago.
     copy: Mutex<Option<MemoryStore>>,
     /// Which process it is, and the process, while there is one.
-    issuer: watch::Sender<(u64, Option<Service>)>,
+    issuer: watch::Sender<(u64, Option<Issuer>)>,
+    /// What opens the feed.
+    credential: OnceLock<String>,
     /// Whether that process lives.
     alive: Mutex<Arc<AtomicBool>>,
     /// Until when each verifier's network swallows everything.
@@ -44,50 +53,24 @@ pub(crate) struct World {
     seen: Mutex<Seen>,
     calm: Arc<AtomicBool>,
     temper: Temper,
-    /// A snapshot that something on the way has kept.
-    kept: Mutex<Option<String>>,
+    /// The last answer from each path, which something on the way has kept.
+    kept: Mutex<BTreeMap<String, Bytes>>,
 }
 
-/// The time, in steps, and by how many seconds the clocks on the walls have been set forwards.
-#[derive(Default)]
-pub(crate) struct Time(AtomicU64, AtomicI64);
-
-/// A clock that runs too fast or too slow by so many millionths.
-struct Drifting {
-    time: Arc<Time>,
-    ppm: i64,
+/// A process of the issuer.
+#[derive(Clone)]
+struct Issuer {
+    service: Service,
+    door: Router,
 }
 
 const STEP: Duration = Duration::from_millis(1);
-const START: i64 = 1_800_000_000;
 const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
 const PEOPLE: [&str; 4] = ["dana", "noor", "kim", "sam"];
 /// How much time of the simulated world passes between two tokens that are presented.
 const BETWEEN: u64 = 12;
-const WEEK: i64 = 7 * 86_400;
 /// How many tokens somebody tries after their end.
 const PREY: usize = 4;
-
-impl Time {
-    pub(crate) fn now(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
-    }
-
-    fn wall(&self) -> Timestamp {
-        Timestamp::from_secs(START + self.1.load(Ordering::Relaxed)) + self.now()
-    }
-}
-
-impl Clock for Drifting {
-    fn now(&self) -> Timestamp {
-        self.time.wall()
-    }
-
-    fn uptime(&self) -> Duration {
-        let micros = i64::try_from(self.time.now().as_micros()).expect("a short run");
-        Duration::from_micros(u64::try_from(micros + micros * self.ppm / 1_000_000).expect("it runs forwards"))
-    }
-}
 
 impl World {
     pub(crate) async fn start(seed: u64) -> Arc<Self> {
@@ -105,6 +88,7 @@ impl World {
             store: Mutex::default(),
             copy: Mutex::default(),
             issuer: watch::Sender::new((0, None)),
+            credential: OnceLock::new(),
             cut: Mutex::default(),
             journal: Mutex::default(),
             seen: Mutex::default(),
@@ -118,7 +102,7 @@ impl World {
         tokio::spawn(async move {
             loop {
                 pass(STEP).await;
-                time.0.fetch_add(1, Ordering::Relaxed);
+                time.goes_on();
             }
         });
         let service = world.issuer_starts().await;
@@ -133,8 +117,10 @@ impl World {
             };
             service.add_account(new).await.expect("an account");
         }
+        let (_, secret) = service.add_client("api", Rights::VERIFIER, None).await.expect("a verifier");
+        world.credential.set(secret.into_text().to_string()).expect("it is set once");
         for verifier in &world.verifiers {
-            tokio::spawn(Arc::clone(verifier).follow(Arc::clone(&world)));
+            verifier.start(&world);
         }
         world
     }
@@ -165,22 +151,34 @@ impl World {
         let setup = Setup {
             store: Arc::new(disk) as Arc<dyn Store>,
             policy,
-            keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::Hs256) },
+            keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },
             fetch: Arc::new(FetchNothing),
             master: MasterKey::new(&Seeded::new(self.seed)),
             hasher: Arc::new(Argon2Hasher::new()),
             hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(1), places_per_network: 1 },
             rehash: Rehash::Never,
-            clock: Arc::new(Drifting { time: Arc::clone(&self.time), ppm: 0 }),
+            clock: Arc::new(Issuers(Arc::clone(&self.time))),
             entropy: Arc::new(Seeded::new(self.seed.wrapping_mul(1000) + life)),
         };
         let service = Service::start(setup).await.expect("a service");
-        self.issuer.send_replace((life, Some(service.clone())));
+        let door = quash_server::router(service.clone(), DoorSettings::default());
+        self.issuer.send_replace((life, Some(Issuer { service: service.clone(), door })));
         service
     }
 
-    pub(crate) fn life(&self) -> u64 {
-        self.issuer.borrow().0
+    /// Which process of the issuer there is, and where it can be asked, if it is there.
+    pub(crate) fn door(&self) -> (u64, Option<Router>) {
+        let (life, issuer) = &*self.issuer.borrow();
+        (*life, issuer.as_ref().map(|issuer| issuer.door.clone()))
+    }
+
+    fn service(&self) -> (u64, Option<Service>) {
+        let (life, issuer) = &*self.issuer.borrow();
+        (*life, issuer.as_ref().map(|issuer| issuer.service.clone()))
+    }
+
+    pub(crate) fn credential(&self) -> &str {
+        self.credential.get().expect("it is set before verifiers start")
     }
 
     /// Waits for something as long as this process of the issuer lives.
@@ -194,51 +192,17 @@ impl World {
         }
     }
 
-    /// Asks the issuer something over a verifier's network; `None`: no answer has come.
-    pub(crate) async fn call<T>(&self, from: usize, chance: &Chance, ask: impl AsyncFnOnce(Service) -> T) -> Option<T> {
-        pass(self.delay(chance)).await;
-        let (life, service) = self.issuer.borrow().clone();
-        if self.is_cut(from) {
-            pass(Duration::from_secs(1)).await;
-            return None;
-        }
-        let answer = self.while_alive(life, ask(service?)).await?;
-        pass(self.delay(chance)).await;
-        if self.is_cut(from) || self.faulty(chance, 1) { None } else { Some(answer) }
-    }
-
-    /// As JSON, in which a bit may have flipped, a letter be another, or the end be missing.
-    pub(crate) fn over_the_wire(&self, what: &impl serde::Serialize, chance: &Chance) -> String {
-        let mut bytes = serde_json::to_vec(what).expect("JSON");
-        if self.faulty(chance, 1) {
-            let another = |letters: &[u8]| *chance.pick(letters).expect("there are some");
-            let place = usize::try_from(chance.below(bytes.len() as u64)).expect("an index");
-            match chance.below(4) {
-                0 => bytes[place] ^= 1 << chance.below(7),
-                1 => bytes.truncate(place),
-                // What is still of the form, and says something else.
-                _ if bytes[place].is_ascii_digit() => bytes[place] = another(b"0123456789"),
-                _ if bytes[place].is_ascii_alphabetic() => bytes[place] = another(b"abcdefghijklmnopqrstuvwxyzABCDEF"),
-                _ => {}
-            }
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
     pub(crate) fn is_cut(&self, verifier: usize) -> bool {
         self.cut.lock().expect("no panic")[verifier] > self.time.now()
     }
 
-    /// Something on the way may keep an answer, and give it to whoever asks later.
-    pub(crate) fn kept_on_the_way(&self, answer: String, chance: &Chance) -> String {
+    /// Something on the way may keep an answer, and give it to whoever asks the same later.
+    pub(crate) fn kept_on_the_way(&self, path: String, answer: Bytes, chance: &Chance) -> Bytes {
         let mut kept = self.kept.lock().expect("no panic");
-        if !self.is_calm()
-            && chance.once_in(4)
-            && let Some(kept) = &*kept
-        {
+        if let Some(kept) = kept.get(&path).filter(|_| !self.is_calm() && chance.once_in(4)) {
             return kept.clone();
         }
-        *kept = Some(answer.clone());
+        kept.insert(path, answer.clone());
         answer
     }
 
@@ -265,32 +229,47 @@ impl World {
         let until = self.time.now() + span;
         let people: Vec<_> = (0..3).map(|_| tokio::spawn(Arc::clone(self).live(self.chance.fork(), until))).collect();
         let faults = tokio::spawn(Arc::clone(self).cause_faults(self.chance.fork(), until));
+        let mut presented = JoinSet::new();
         while self.time.now() < until {
             pass(self.chance.millis(BETWEEN)).await;
-            self.present();
+            self.present(&mut presented);
+            while let Some(decided) = presented.try_join_next() {
+                decided.expect("nobody has found something");
+            }
         }
+        presented.join_all().await;
         for task in people.into_iter().chain([faults]) {
             task.await.expect("nobody has found something");
         }
     }
 
     /// Somebody presents some token to some verifier.
-    fn present(&self) {
+    fn present(self: &Arc<Self>, presented: &mut JoinSet<()>) {
         let given = self.chance.pick(self.journal.lock().expect("no panic").given()).cloned();
         if let (Some(given), Some(verifier)) = (given, self.chance.pick(&self.verifiers)) {
-            self.present_to(verifier, &given);
+            let when_stale = if self.chance.once_in(8) { WhenStale::IntrospectThenDeny } else { WhenStale::Deny };
+            presented.spawn(Arc::clone(self).present_to(verifier.number, given, when_stale));
         }
     }
 
-    fn present_to(&self, verifier: &Verifier, given: &Given) {
+    async fn present_to(self: Arc<Self>, verifier: usize, given: Given, when_stale: WhenStale) {
+        let asked_at = self.time.now();
+        let Some(said) = self.verifiers[verifier].judge(&given.text, when_stale).await else { return };
         let (mut journal, mut seen) = (self.journal.lock().expect("no panic"), self.seen.lock().expect("no panic"));
-        match verifier.judge(&given.token) {
+        match said {
+            // The issuer was asked, perhaps: what has ended meanwhile it needn't have known.
+            Said::Accepted { .. } if when_stale == WhenStale::IntrospectThenDeny => {
+                journal.accepts(verifier, None, &given, asked_at);
+                seen.introspected += 1;
+            }
             Said::Accepted { cursor } => {
-                journal.accepts(verifier.number, cursor, given, self.time.now());
+                journal.accepts(verifier, Some(cursor), &given, self.time.now());
                 seen.accepted += 1;
             }
+            // The issuer, whose clock is another, may only have found that it has run out.
+            Said::Revoked if when_stale == WhenStale::IntrospectThenDeny && self.temper.clocks_are_set => {}
             Said::Revoked => {
-                journal.refuses(verifier.number, given);
+                journal.refuses(verifier, &given);
                 seen.refused += 1;
             }
             Said::Unsure => seen.stale += 1,
@@ -304,7 +283,7 @@ impl World {
     /// of them might not know, and a little longer.
     async fn hunt(self: Arc<Self>, what: Ended, seq: Seq, barrier: bool) {
         let covered = self.journal.lock().expect("no panic").covered(&what, seq, PREY);
-        if let (_, Some(service)) = &*self.issuer.borrow() {
+        if let (_, Some(service)) = self.service() {
             for given in &covered {
                 if service.guard().check_now(&given.text, &[TokenType::Access]).is_ok() {
                     self.journal.lock().expect("no panic").issuer_accepts(given, self.time.now());
@@ -312,12 +291,14 @@ impl World {
             }
         }
         let after = [1, 2, 4, 10, 30, 100, 300, 600, 900, 630];
+        let mut presented = JoinSet::new();
         for millis in if barrier { &after[..6] } else { &after[..] } {
             pass(Duration::from_millis(*millis)).await;
-            for (given, verifier) in covered.iter().flat_map(|given| self.verifiers.iter().map(move |verifier| (given, verifier))) {
-                self.present_to(verifier, given);
+            for (given, verifier) in covered.iter().flat_map(|given| (0..self.verifiers.len()).map(move |verifier| (given, verifier))) {
+                presented.spawn(Arc::clone(&self).present_to(verifier, given.clone(), WhenStale::Deny));
             }
         }
+        presented.join_all().await;
     }
 
     async fn cause_faults(self: Arc<Self>, chance: Chance, until: Duration) {
@@ -328,21 +309,22 @@ impl World {
                 *self.copy.lock().expect("no panic") = Some(self.store().copy());
             }
             if self.temper.clocks_are_set && chance.once_in(10) {
-                self.time.1.fetch_add(if chance.once_in(2) { WEEK } else { -WEEK }, Ordering::Relaxed);
+                self.time.is_set(&chance);
             }
             let fault = chance.below(10);
             if fault < self.temper.kills {
                 self.alive.lock().expect("no panic").store(false, Ordering::Relaxed);
                 self.issuer.send_modify(|issuer| *issuer = (issuer.0 + 1, None));
-                pass(chance.millis(if chance.once_in(2) { 100 } else { 3000 })).await;
+                pass(chance.millis(if chance.once_in(4) { 3000 } else { 100 })).await;
                 if chance.once_in(8) {
-                    self.store_goes_back().await;
+                    self.store_goes_back(&chance).await;
                 }
                 self.issuer_starts().await;
                 self.seen.lock().expect("no panic").crashes += 1;
             } else if fault < self.temper.kills + self.temper.restarts {
-                let down = if chance.once_in(2) { TERM * 3 / 2 } else { Duration::ZERO };
-                chance.pick(&self.verifiers).expect("there are some").crash(down);
+                let down = if chance.once_in(4) { TERM * 3 / 2 } else { Duration::ZERO };
+                let verifier = Arc::clone(chance.pick(&self.verifiers).expect("there are some"));
+                tokio::spawn(verifier.crash(down, Arc::clone(&self)));
             } else {
                 let verifier = chance.pick(&self.verifiers).expect("there are some").number;
                 self.cut.lock().expect("no panic")[verifier] = self.time.now() + span(self.temper.between_faults * 2);
@@ -350,18 +332,23 @@ impl World {
         }
     }
 
-    /// The store is put back to what it was some time ago, if there is a copy. Whoever starts the issuer knows how far the
-    /// log had come, and everything that was issued before has ended.
-    async fn store_goes_back(&self) {
+    /// The store is put back to what it was some time ago, if there is a copy: restored, or an older file in its place. Of that
+    /// it is noticed how far the log had come; either way everything that was issued before has ended.
+    async fn store_goes_back(&self, chance: &Chance) {
         let proven = self.store().head().await.expect("a head").seq;
         let Some(copy) = self.copy.lock().expect("no panic").take() else { return };
-        let (master, clock) = (MasterKey::new(&Seeded::new(self.seed)), Drifting { time: Arc::clone(&self.time), ppm: 0 });
-        let begun = begin_if_gone_back(&copy, &master, proven, &clock).await.expect("an epoch");
+        let (master, clock) = (MasterKey::new(&Seeded::new(self.seed)), Issuers(Arc::clone(&self.time)));
+        let noticed = if chance.once_in(2) { begin_if_gone_back(&copy, &master, proven, &clock).await.expect("an epoch") } else { None };
+        let began = match noticed {
+            Some(noticed) => noticed.seq,
+            None => {
+                let beyond = Beyond { seq: Some(proven), epoch: None };
+                begin_after_restore(&copy, &master, beyond, OldSessions::End, &clock).await.expect("an epoch")
+            }
+        };
         *self.store.lock().expect("no panic") = Arc::new(copy);
-        if let Some(begun) = begun {
-            self.ended(Ended::Everything, begun.seq);
-            self.seen.lock().expect("no panic").restores += 1;
-        }
+        self.ended(Ended::Everything, began);
+        self.seen.lock().expect("no panic").restores += 1;
     }
 
     fn store(&self) -> Arc<MemoryStore> {
@@ -373,8 +360,7 @@ impl World {
         let (mut tokens, mut hunts): (Vec<(String, String)>, Vec<_>) = (Vec::new(), Vec::new());
         while self.time.now() < until {
             pass(chance.millis(u64::try_from(self.temper.between_deeds.as_millis()).expect("short"))).await;
-            let (life, service) = self.issuer.borrow().clone();
-            let Some(service) = service else { continue };
+            let (life, Some(service)) = self.service() else { continue };
             let name = *chance.pick(&PEOPLE).expect("there are some");
             let ended = match chance.below(12) {
                 0..=5 => {
@@ -426,12 +412,12 @@ impl World {
 
     fn gives(&self, service: &Service, access: &str) {
         let token = service.guard().authenticate_now(access).expect("a token that was just given");
-        self.journal.lock().expect("no panic").gives(token, access);
+        self.journal.lock().expect("no panic").gives(&token, access);
     }
 
     /// A session is opened with the token of another issuer: that needs no password, and so no other thread.
     fn token_of_another_issuer(&self, name: &str, chance: &Chance) -> String {
-        let now = self.time.wall().as_secs();
+        let now = Issuers(Arc::clone(&self.time)).now().as_secs();
         let jti = format!("{:016x}{:016x}", chance.below(u64::MAX), chance.below(u64::MAX));
         let claims = json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": jti, "user_id": name });
         let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
@@ -448,23 +434,22 @@ impl World {
             self.issuer_starts().await;
         }
         pass(TERM * 6).await;
-        let journal = self.journal.lock().expect("no panic");
+        let given = self.journal.lock().expect("no panic").given().to_vec();
         for verifier in &self.verifiers {
             assert!(verifier.is_fresh(), "verifier {} has not come back: {verifier:?}", verifier.number);
-            for given in journal.given() {
-                let said = verifier.judge(&given.token);
+            for given in &given {
+                let said = verifier.judge(&given.text, WhenStale::Deny).await.expect("nobody is killed any more");
+                let journal = self.journal.lock().expect("no panic");
                 match said {
-                    Said::Accepted { cursor } => journal.accepts(verifier.number, cursor, given, self.time.now()),
+                    Said::Accepted { cursor } => journal.accepts(verifier.number, Some(cursor), given, self.time.now()),
                     Said::Revoked => {}
                     Said::Refused if self.temper.clocks_are_set => continue,
                     Said::Unsure | Said::Refused => panic!("{said:?} after healing: {}", given.number),
                 }
-                self.check_the_end(&journal, given, said);
+                let may_be = !journal.is_over(given) || said == Said::Revoked;
+                assert!(may_be, "token {} is over, and {said:?}", given.number);
             }
+            verifier.stop();
         }
-    }
-
-    fn check_the_end(&self, journal: &Journal, given: &Given, said: Said) {
-        assert!(!journal.is_over(given) || said == Said::Revoked, "token {} is over, and {said:?}", given.number);
     }
 }

@@ -14,7 +14,6 @@ use crate::TERM;
 #[derive(Clone)]
 pub(crate) struct Given {
     pub(crate) number: usize,
-    pub(crate) token: Arc<Authentic>,
     /// As it was given out.
     pub(crate) text: Arc<str>,
     pub(crate) session: SessionId,
@@ -53,11 +52,11 @@ pub(crate) struct Journal {
 const SLACK: Duration = Duration::from_millis(8);
 
 impl Journal {
-    pub(crate) fn gives(&mut self, token: Authentic, text: &str) {
+    pub(crate) fn gives(&mut self, token: &Authentic, text: &str) {
         let (session, rsq) = token.place().expect("a token of ours");
         let subject = token.claims().user_id.clone().expect("a subject");
         let number = self.given.len();
-        self.given.push(Given { number, token: Arc::new(token), text: text.into(), session, subject, rsq });
+        self.given.push(Given { number, text: text.into(), session, subject, rsq });
     }
 
     pub(crate) fn given(&self) -> &[Given] {
@@ -98,9 +97,12 @@ impl Journal {
         self.refused.insert((verifier, given.number));
     }
 
-    /// A verifier whose newest entry is `cursor` has accepted a token. Panics if that may not be.
-    pub(crate) fn accepts(&self, verifier: usize, cursor: Seq, given: &Given, now: Duration) {
-        assert!(given.rsq <= cursor, "causality: verifier {verifier} at {cursor} accepted a token minted at {}", given.rsq);
+    /// A verifier has accepted a token by what was known at the moment `now`: by itself, and then `cursor` is its newest
+    /// entry. Panics if that may not be.
+    pub(crate) fn accepts(&self, verifier: usize, cursor: Option<Seq>, given: &Given, now: Duration) {
+        if let Some(cursor) = cursor {
+            assert!(given.rsq <= cursor, "causality: verifier {verifier} at {cursor} accepted a token minted at {}", given.rsq);
+        }
         assert!(!self.refused.contains(&(verifier, given.number)), "resurrection: verifier {verifier}, token {}", given.number);
         for end in self.ends.iter().filter(|end| end.what.covers(end.seq, given)) {
             let latest = end.answered + TERM + SLACK;

@@ -15,8 +15,8 @@ use quash_store::{BackupError, MemoryStore, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::chance::Chance;
+use crate::time::Time;
 use crate::wait::pass;
-use crate::world::Time;
 
 pub(crate) struct Disk {
     pub(crate) store: Arc<MemoryStore>,
@@ -145,7 +145,9 @@ impl Store for Disk {
     }
 
     async fn client(&self, digest: SecretDigest) -> Result<Option<Client>, StoreError> {
-        self.store.client(digest).await
+        let found = self.store.client(digest).await;
+        self.turn(Act::Load).await;
+        found
     }
 
     async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {

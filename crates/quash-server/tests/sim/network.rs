@@ -1,0 +1,135 @@
+//! The network between one verifier and the issuer: it delays, loses, doubles, swaps, spoils and swallows what passes, and
+//! keeps old answers. A connection ends with the process at its other end, sometimes without a word.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use quash_verify::{Carrier, Connection, Fault, Pieces, Soon};
+use tower::ServiceExt;
+
+use crate::chance::Chance;
+use crate::wait::pass;
+use crate::world::World;
+
+pub(crate) struct Network {
+    pub(crate) world: Arc<World>,
+    pub(crate) verifier: usize,
+    pub(crate) chance: Chance,
+}
+
+/// The body of an answer on its way.
+struct Line {
+    world: Arc<World>,
+    verifier: usize,
+    chance: Chance,
+    /// The issuer's process at the other end.
+    life: u64,
+    body: Body,
+    /// What has left the issuer, and hasn't arrived.
+    under_way: VecDeque<Bytes>,
+    /// Only what the feed says is hashed, and so may be spoilt: for the rest a network has TLS.
+    is_feed: bool,
+}
+
+/// How long it takes until somebody notices that nobody is there, if anybody does.
+const NOTICED_AFTER: Duration = Duration::from_millis(300);
+
+impl Carrier for Network {
+    fn carry(&self, request: Request<String>, _: Connection) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>> {
+        let (world, chance) = (Arc::clone(&self.world), self.chance.fork());
+        Box::pin(async move {
+            pass(world.delay(&chance)).await;
+            let (life, door) = world.door();
+            let (true, Some(door)) = (!world.is_cut(self.verifier), door) else { return Err(nobody(&chance).await) };
+            let path = request.uri().path().to_owned();
+            let Some(answer) = world.while_alive(life, door.oneshot(request.map(Body::from))).await else {
+                return Err(nobody(&chance).await);
+            };
+            pass(world.delay(&chance)).await;
+            if world.is_cut(self.verifier) || world.faulty(&chance, 1) {
+                return Err(nobody(&chance).await);
+            }
+            let (head, mut body) = answer.expect("a router never fails").into_parts();
+            let is_feed = path.starts_with("/v1/feed");
+            if is_feed && path != "/v1/feed" {
+                let whole = body.collect().await.expect("a body").to_bytes();
+                body = world.kept_on_the_way(path, whole, &chance).into();
+            }
+            let line = Line { world, verifier: self.verifier, chance, life, body, under_way: VecDeque::new(), is_feed };
+            Ok(Response::from_parts(head, Box::new(line) as Box<dyn Pieces>))
+        })
+    }
+}
+
+impl Pieces for Line {
+    /// Nothing is lost if somebody stops waiting.
+    fn next(&mut self) -> Soon<'_, Result<Option<Bytes>, Fault>> {
+        Box::pin(async {
+            while self.under_way.is_empty() {
+                if self.body.is_end_stream() {
+                    return Ok(None);
+                }
+                // What was made before the process was killed may still arrive.
+                let Some(frame) = self.world.while_alive(self.life, self.body.frame()).await else {
+                    return Err(nobody(&self.chance).await);
+                };
+                let Some(frame) = frame else { return Ok(None) };
+                self.send(frame.expect("a body").into_data().expect("bytes"));
+            }
+            pass(self.world.delay(&self.chance)).await;
+            if self.world.is_cut(self.verifier) && !self.chance.once_in(3) {
+                return Err(nobody(&self.chance).await);
+            }
+            Ok(self.under_way.pop_front())
+        })
+    }
+}
+
+impl Line {
+    fn send(&mut self, piece: Bytes) {
+        if !self.is_feed || !self.world.faulty(&self.chance, 1) {
+            self.under_way.push_back(piece);
+            return;
+        }
+        match self.chance.below(4) {
+            0 => {}
+            1 => self.under_way.extend([piece.clone(), piece]),
+            2 => self.under_way.push_back(spoilt(&piece, &self.chance)),
+            // Two pieces of one event, far apart in time.
+            _ => {
+                let place = usize::try_from(self.chance.below(piece.len().max(1) as u64)).expect("an index");
+                self.under_way.extend([piece.slice(..place), piece.slice(place..)]);
+            }
+        }
+    }
+}
+
+/// Nobody is there: that is noticed after a while, or never.
+async fn nobody(chance: &Chance) -> Fault {
+    if chance.once_in(6) {
+        std::future::pending::<()>().await;
+    }
+    pass(NOTICED_AFTER).await;
+    Fault::Unreachable
+}
+
+/// A bit has flipped, a letter is another, or the end is missing.
+fn spoilt(piece: &Bytes, chance: &Chance) -> Bytes {
+    let mut bytes = piece.to_vec();
+    let another = |letters: &[u8]| *chance.pick(letters).expect("there are some");
+    let place = usize::try_from(chance.below(bytes.len().max(1) as u64)).expect("an index");
+    let Some(letter) = bytes.get_mut(place) else { return piece.clone() };
+    match chance.below(4) {
+        0 => *letter ^= 1 << chance.below(7),
+        1 => bytes.truncate(place),
+        // What is still of the form, and says something else.
+        _ if letter.is_ascii_digit() => *letter = another(b"0123456789"),
+        _ if letter.is_ascii_alphabetic() => *letter = another(b"abcdefghijklmnopqrstuvwxyzABCDEF"),
+        _ => {}
+    }
+    bytes.into()
+}

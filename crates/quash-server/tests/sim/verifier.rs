@@ -1,0 +1,95 @@
+//! A verifier: the real one, in a process that is killed and started again, with a clock that runs a little too fast or too
+//! slow. What it asks is carried by the world's network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quash_core::model::{Clock, Refusal, Seeded, Seq};
+use quash_verify::{Denied, VerifierMetrics, VerifierState, WhenStale};
+use tokio::sync::watch;
+
+use crate::chance::Chance;
+use crate::network::Network;
+use crate::wait::pass;
+use crate::world::World;
+
+pub(crate) struct Verifier {
+    pub(crate) number: usize,
+    clock: Arc<dyn Clock>,
+    chance: Chance,
+    /// Which process it is, and the verifier, while there is one.
+    running: watch::Sender<(u32, Option<quash_verify::Verifier>)>,
+}
+
+/// What a verifier says of a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Said {
+    Accepted { cursor: Seq },
+    Revoked,
+    Unsure,
+    Refused,
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "at {:?}: {:?}", self.clock.uptime(), self.metrics())
+    }
+}
+
+impl Verifier {
+    pub(crate) fn new(number: usize, clock: Arc<dyn Clock>, chance: Chance) -> Self {
+        Self { number, clock, chance, running: watch::Sender::default() }
+    }
+
+    /// Its process begins, and knows nothing.
+    pub(crate) fn start(&self, world: &Arc<World>) {
+        let network = Network { world: Arc::clone(world), verifier: self.number, chance: self.chance.fork() };
+        let builder = quash_verify::Verifier::builder("https://issuer.test").credential(world.credential());
+        let builder = builder.carrier(Arc::new(network)).entropy(Seeded::new(self.chance.below(u64::MAX)));
+        let verifier = builder.clock(Arc::clone(&self.clock)).start_in_background().expect("a verifier");
+        self.running.send_modify(|running| running.1 = Some(verifier));
+    }
+
+    /// Its process is killed, and isn't back before so much time has passed.
+    pub(crate) async fn crash(self: Arc<Self>, down: Duration, world: Arc<World>) {
+        self.stop();
+        let life = self.running.borrow().0;
+        pass(down).await;
+        // It may have been killed again, as little as there is to be killed.
+        if self.running.borrow().0 == life {
+            self.start(&world);
+        }
+    }
+
+    /// Its process is killed.
+    pub(crate) fn stop(&self) {
+        self.running.send_modify(|running| *running = (running.0 + 1, None));
+    }
+
+    /// What it says of a token; `None`: nothing, because it was killed meanwhile.
+    pub(crate) async fn judge(&self, token: &str, when_stale: WhenStale) -> Option<Said> {
+        let (life, verifier) = self.running.borrow().clone();
+        let Some(verifier) = verifier else { return Some(Said::Unsure) };
+        let mut running = self.running.subscribe();
+        let decided = tokio::select! {
+            biased;
+            _ = running.wait_for(|running| running.0 != life) => return None,
+            decided = verifier.check_when_stale(token, when_stale) => decided,
+        };
+        Some(match decided {
+            Ok(_) => Said::Accepted { cursor: Seq::from_u64(verifier.metrics().cursor) },
+            Err(Denied::Refused(Refusal::TokenRevoked(_))) => Said::Revoked,
+            Err(Denied::Refused(_)) => Said::Refused,
+            Err(Denied::Stale | Denied::KeysAway) => Said::Unsure,
+        })
+    }
+
+    /// Whether it can vouch for what it knows.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.metrics().is_some_and(|metrics| metrics.state == VerifierState::Fresh)
+    }
+
+    fn metrics(&self) -> Option<VerifierMetrics> {
+        self.running.borrow().1.as_ref().map(quash_verify::Verifier::metrics)
+    }
+}
