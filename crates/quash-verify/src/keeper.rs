@@ -61,9 +61,7 @@ impl Keeper {
         let cursor = revoked.cursor();
         let state = State { revoked, freshness: self.follower.freshness(), trust: Some(self.trust.clone()) };
         self.shared.state.store(Arc::new(state));
-        self.shared.prove(cursor);
-        // Whoever waits for an entry isn't woken by a lease.
-        self.shared.cursor.send_if_modified(|known| std::mem::replace(known, cursor) != cursor);
+        self.shared.reach(cursor);
     }
 }
 

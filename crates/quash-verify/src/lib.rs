@@ -1,9 +1,9 @@
 //! The guard: decides on a token without asking anybody, and knows when it can't vouch for its answer.
 //!
 //! A [`Verifier`] is for applications. It is told of every revocation by the issuer, within milliseconds, and holds all
-//! that matter in one immutable value: a check takes one look at it, does no I/O, and allocates nothing for a token that
-//! was seen before. As a [tower layer](Verifier::layer) it guards routes; with the feature `axum`, `Auth` extracts what
-//! the token says.
+//! that matter in one immutable value: a check takes one look at it and does no I/O; for a token that was seen before
+//! it takes no lock and allocates nothing (HMACs apart, which are verified each time). As a [tower
+//! layer](Verifier::layer) it guards routes; with the feature `axum`, `Auth` extracts what the token says.
 //!
 //! ```
 //! use axum::{Router, body::Body, http::Request, routing::get};
@@ -43,6 +43,8 @@ mod verifier;
 mod shared;
 
 mod keeper;
+
+mod catch_up;
 
 mod known;
 

@@ -2,7 +2,6 @@
 //! value is told in `keeper.rs`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, Seq, TokenPolicy};
@@ -136,24 +135,6 @@ impl Shared {
         authenticate(text, ring, &terms.policy.names, &terms.scopes)
     }
 
-    /// Waits until the entry `seq` is known.
-    pub(crate) async fn caught_up(&self, seq: Seq, within: Duration) -> Result<(), Denied> {
-        let mut cursor = self.cursor.subscribe();
-        match tokio::time::timeout(within, cursor.wait_for(|cursor| *cursor >= seq)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Denied::Stale),
-        }
-    }
-
-    /// Tells whoever feeds this that the entry `seq` exists.
-    pub(crate) fn prove(&self, seq: Seq) {
-        self.proven.send_if_modified(|proven| {
-            let is_newer = seq > *proven;
-            *proven = seq.max(*proven);
-            is_newer
-        });
-    }
-
     pub(crate) async fn look_for_keys(&self) -> Result<(), Denied> {
         match &self.more_keys {
             None => Err(Denied::Refused(Invalid::Key.into())),
@@ -178,3 +159,6 @@ impl Purposes<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

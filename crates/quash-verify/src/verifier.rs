@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use quash_core::model::{Invalid, Refusal, Seq, Timestamp};
+use quash_core::model::{Invalid, Refusal, Timestamp};
 
 use crate::accepted::Accepted;
 use crate::guard::{CATCH_UP, Denied};
@@ -108,7 +108,7 @@ impl Verifier {
         VerifierMetrics {
             state: shared.standing(),
             cursor: cursor.as_u64(),
-            lag: lag(*shared.proven.borrow(), cursor),
+            lag: shared.lag(cursor),
             entries,
             accepted: of(&counts.accepted),
             refused: of(&counts.refused),
@@ -177,22 +177,6 @@ impl Verifier {
     }
 }
 
-impl Shared {
-    /// How far what is known here can be vouched for now.
-    pub(crate) fn standing(&self) -> VerifierState {
-        let state = self.state.load();
-        if state.trust.is_none() {
-            VerifierState::Boot
-        } else if !state.freshness.holds(self.clock.uptime()) {
-            VerifierState::Stale
-        } else if *self.proven.borrow() > state.revoked.cursor() {
-            VerifierState::Behind
-        } else {
-            VerifierState::Fresh
-        }
-    }
-}
-
 impl Counts {
     fn count(&self, decided: &Result<Accepted, Denied>) {
         let count = match decided {
@@ -202,11 +186,6 @@ impl Counts {
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// Over epochs nobody can count.
-fn lag(proven: Seq, cursor: Seq) -> u64 {
-    if proven.epoch() > cursor.epoch() { 1 } else { proven.as_u64().saturating_sub(cursor.as_u64()) }
 }
 
 impl fmt::Debug for Verifier {

@@ -1,6 +1,7 @@
-//! A check of a token that was seen before allocates nothing, whether it is let in or refused.
+//! A check of a token that was seen before allocates nothing, whether it is let in or refused, and whatever else goes on.
 
 use std::pin::pin;
+use std::sync::Barrier;
 use std::task::{Context, Poll, Waker};
 
 use quash_verify::test::TestIssuer;
@@ -34,4 +35,38 @@ fn a_known_token_costs_no_allocation() {
     assert_eq!((spent.count_total, spent.bytes_total), (0, 0));
     let seen = allocation_counter::measure(|| drop(std::hint::black_box(vec![0_u8; 64])));
     assert_eq!(seen.count_total, 1, "the counter counts");
+}
+
+#[test]
+fn nor_does_it_while_other_tokens_are_verified_and_entries_are_published() {
+    const OTHERS: usize = 500;
+    let issuer = TestIssuer::new();
+    let verifier = issuer.verifier();
+    let (live, revoked) = (issuer.token("dana").mint(), issuer.token("lee").mint());
+    issuer.revoke_session(revoked.session());
+    let others: Vec<_> = (0..OTHERS).map(|user| issuer.token(&user.to_string()).mint()).collect();
+    let check_both = || {
+        assert!(check(&verifier, live.as_str()).is_ok());
+        assert!(check(&verifier, revoked.as_str()).is_err());
+    };
+    check_both();
+    let meet = Barrier::new(3);
+    std::thread::scope(|threads| {
+        let checking = [(); 2].map(|()| {
+            threads.spawn(|| {
+                // What a thread's first check makes is there for as long as the thread.
+                check_both();
+                meet.wait();
+                allocation_counter::measure(|| (0..20_000).for_each(|_| check_both())).count_total
+            })
+        });
+        meet.wait();
+        for other in &others {
+            assert!(check(&verifier, other.as_str()).is_ok());
+            issuer.revoke_session(other.session());
+        }
+        let spent = checking.map(|thread| thread.join().expect("it has checked"));
+        assert_eq!(spent, [0, 0]);
+    });
+    assert_eq!(verifier.metrics().entries, OTHERS + 1);
 }

@@ -1,7 +1,8 @@
-//! Walls inside the sources: where SQL may stand, and who makes the two proofs, `Authentic` and `Live`.
+//! Walls inside the sources: where SQL may stand, who makes the two proofs, `Authentic` and `Live`, and where a guard may
+//! take a lock.
 
 use super::code::is_test_path;
-use super::lexer::{Kind, Token};
+use super::lexer::{Kind, Token, rows};
 use super::report::{Finding, Rule};
 
 const SQL: Rule = Rule {
@@ -14,6 +15,19 @@ const PROOF: Rule = Rule {
     why: "`Authentic` proves that a signature was verified, `Live` that revocation was asked; made elsewhere they prove nothing",
     remedy: "call `token::authenticate` or `watch::admit`; only token/token.rs and watch/gate.rs make them",
 };
+
+const LOCK: Rule = Rule {
+    name: "a-check-takes-no-lock",
+    why: "a check of a known token waits for nobody: neither for whoever publishes, nor for another check",
+    remedy: "load it from an `ArcSwap` or an atomic; what follows an issuer, asks it or waits for it has rooms of its own in quash-verify",
+};
+
+/// What may take a lock in quash-verify: a check that decides on what it sees comes to none of these. The test kit's lock
+/// is its issuer's, whom its verifiers don't ask.
+const LOCKED_ROOMS: [&str; 4] = ["follow/", "catch_up.rs", "introspection.rs", "test.rs"];
+const LOCKS: [&str; 5] = ["Mutex", "RwLock", "Condvar", "Semaphore", "parking_lot"];
+/// What takes the lock inside of a `tokio::sync::watch`.
+const LOCKING_CALLS: [&str; 6] = ["borrow", "borrow_and_update", "wait_for", "send_if_modified", "send_modify", "send_replace"];
 
 /// Each proof, and the one file that makes it.
 const PROOFS: [(&str, &str); 2] = [("Authentic", "crates/quash-core/src/token/token.rs"), ("Live", "crates/quash-core/src/watch/gate.rs")];
@@ -30,7 +44,23 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
             findings.extend(made(proof, tokens).map(|token| PROOF.found(path, token.line, format!("{proof} is made here"))));
         }
     }
+    if is_on_the_way_of_a_check(path) {
+        findings.extend(locks(tokens).map(|token| LOCK.found(path, token.line, token.text)));
+    }
     findings
+}
+
+fn is_on_the_way_of_a_check(path: &str) -> bool {
+    let in_the_guard = path.strip_prefix("crates/quash-verify/src/");
+    let may = in_the_guard.is_some_and(|room| LOCKED_ROOMS.iter().any(|locked| room.starts_with(locked)));
+    (in_the_guard.is_some() || path.starts_with("crates/quash-core/src/")) && !may && !is_test_path(path)
+}
+
+/// Where a lock is named or taken.
+fn locks<'t, 'a>(tokens: &'t [Token<'a>]) -> impl Iterator<Item = &'t Token<'a>> {
+    let named = tokens.iter().filter(|token| LOCKS.iter().any(|lock| token.is(lock)));
+    let taken = LOCKING_CALLS.into_iter().flat_map(|call| rows(tokens, &[".", call, "("])).map(|at| &tokens[at + 1]);
+    named.chain(taken).filter(|token| !token.in_test)
 }
 
 /// The SQL statement that a text holds. Keywords are ours: in capitals.
@@ -116,5 +146,24 @@ mod tests {
         assert!(found("crates/quash-core/src/watch/feed.rs", source).is_empty());
         let source = "enum State { Live { since: u64 }, Ended } fn f() { State::Live { since: 1 } }";
         assert!(found("crates/quash-core/src/model/session.rs", source).is_empty());
+    }
+
+    #[test]
+    fn a_check_takes_no_lock() {
+        let source = "use std::sync::{Arc, Mutex};\nfn f(a: &A) { a.proven.borrow(); }\n#[cfg(test)] mod tests { use std::sync::RwLock; }";
+        for path in ["crates/quash-verify/src/shared.rs", "crates/quash-core/src/watch/gate.rs"] {
+            assert_eq!(found(path, source), ["a-check-takes-no-lock:1", "a-check-takes-no-lock:2"], "{path}");
+        }
+        for free in [
+            "crates/quash-verify/src/follow/keys.rs",
+            "crates/quash-verify/src/catch_up.rs",
+            "crates/quash-verify/src/shared/tests.rs",
+            "crates/quash-verify/tests/routes.rs",
+            "crates/quash-service/src/keys.rs",
+        ] {
+            assert!(found(free, source).is_empty(), "{free}");
+        }
+        let source = "use std::borrow::Borrow; fn f(unlocked: &A) -> Seq { unlocked.cursor() } // a Mutex";
+        assert!(found("crates/quash-verify/src/shared.rs", source).is_empty());
     }
 }

@@ -1,0 +1,191 @@
+//! What is remembered, for how long, and that nobody waits for anybody.
+
+use std::cell::Cell;
+use std::ptr;
+use std::sync::{Weak, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use quash_core::model::Kid;
+use quash_core::token::{Algorithm, SigningKey};
+
+use super::*;
+use crate::test::TestIssuer;
+
+/// A cache, the ring that its tokens are verified with, and tokens that differ in whose they are.
+struct Tried {
+    known: Known,
+    ring: Arc<KeyRing>,
+    tokens: Vec<Authentic>,
+}
+
+fn tried(tokens: usize) -> Tried {
+    let issuer = TestIssuer::new();
+    let shared = Arc::clone(&issuer.verifier().inner.shared);
+    let token_of = |user: usize| shared.authenticate(issuer.token(&user.to_string()).mint().as_str()).expect("a token of the issuer");
+    let ring = shared.state.load().trust.as_ref().map(|trust| Arc::clone(&trust.ring)).expect("the issuer's keys");
+    Tried { known: Known::new([2; 16]), ring, tokens: (0..tokens).map(token_of).collect() }
+}
+
+impl Tried {
+    /// The token of a text, which is this user's; `None`: it was known.
+    fn verified(&self, text: &str, version: u64, user: usize) -> Option<Arc<Authentic>> {
+        let is_new = Cell::new(false);
+        let verify = || {
+            is_new.set(true);
+            Ok(self.tokens[user].clone())
+        };
+        let token = self.known.get_or(text, &self.ring, version, verify).expect("a token");
+        assert_eq!(user_of(&token), user, "{text} under {version}");
+        is_new.get().then_some(token)
+    }
+
+    fn is_known(&self, text: &str, version: u64, user: usize) -> bool {
+        self.verified(text, version, user).is_none()
+    }
+
+    /// So many texts that go to the first set of all, where it isn't fuller than their other one.
+    fn neighbours(&self, count: usize) -> Vec<String> {
+        let goes_there = |text: &String| ptr::eq(self.known.sets(self.known.hash(text))[0], &self.known.sets[0]);
+        (0..).map(|number: u64| number.to_string()).filter(goes_there).take(count).collect()
+    }
+}
+
+fn user_of(token: &Authentic) -> usize {
+    token.claims().user_id.as_ref().and_then(|user| user.parse().ok()).expect("a number")
+}
+
+#[test]
+fn a_text_is_verified_once_under_each_version() {
+    let tried = tried(2);
+    assert!(!tried.is_known("a", 0, 0));
+    assert!(tried.is_known("a", 0, 0));
+    assert!(!tried.is_known("b", 0, 1));
+    assert!(tried.is_known("a", 0, 0));
+    assert!(!tried.is_known("a", 1, 1), "the same text says something else to another ring");
+    assert!(tried.is_known("a", 1, 1));
+    assert!(!tried.is_known("a", 0, 0), "an older version is another, too");
+}
+
+#[test]
+fn what_no_key_has_signed_leaves_nothing_behind() {
+    let tried = tried(1);
+    for number in 0..1_000 {
+        let refused = tried.known.get_or(&number.to_string(), &tried.ring, 0, || Err(Invalid::Signature));
+        assert_eq!(refused.map(|_| ()), Err(Invalid::Signature));
+    }
+    assert!(tried.known.sets.iter().all(|set| set.load().len(0) == 0));
+    assert!(!tried.is_known("0", 0, 0), "it was refused, and isn't any more");
+}
+
+#[test]
+fn what_costs_no_more_than_looking_it_up_is_not_remembered() {
+    let mut tried = tried(1);
+    let secret = SigningKey::new(Algorithm::Hs256, &[7; 32], Kid::parse("k").ok()).expect("a key");
+    tried.ring = Arc::new(KeyRing::new(1, vec![secret.verifying().clone()]));
+    assert!(!tried.is_known("a", 0, 0));
+    assert!(!tried.is_known("a", 0, 0));
+}
+
+#[test]
+fn nearly_as_many_are_remembered_as_there_is_room_for_and_never_more() {
+    let tried = tried(1);
+    let mut tokens: Vec<Weak<Authentic>> = Vec::new();
+    let mut held_after = |texts: usize| {
+        let more = (tokens.len()..texts).map(|number| tried.verified(&number.to_string(), 0, 0).expect("a new one"));
+        let more: Vec<_> = more.map(|token| Arc::downgrade(&token)).collect();
+        tokens.extend(more);
+        tokens.iter().filter(|token| token.strong_count() > 0).count()
+    };
+    let without_loss = TOKENS / 10 * 8;
+    assert_eq!(held_after(without_loss), without_loss);
+    let held = held_after(TOKENS + 1);
+    assert!(held > TOKENS / 100 * 95, "{held}");
+    assert_eq!(held_after(2 * TOKENS), TOKENS, "every place is taken, and each token stands in one");
+    assert!(tried.is_known(&(2 * TOKENS - 1).to_string(), 0, 0), "the newest is there");
+}
+
+#[test]
+fn the_oldest_of_a_set_makes_room_and_those_of_an_older_version_before_it() {
+    let token = Arc::new(tried(1).tokens.remove(0));
+    let put = |set: Set, hash: usize, version: u64| set.with(&Verified { hash: hash as u128, version, token: Arc::clone(&token) });
+    let has = |set: &Set, hash: usize, version: u64| set.find(hash as u128, version).is_some();
+    let full = (0..TOKENS_IN_A_SET).fold(Set::default(), |set, hash| put(set, hash, 1));
+    assert!((0..TOKENS_IN_A_SET).all(|hash| has(&full, hash, 1)));
+    let again = put(Set::default().with(full.0[0].as_ref().expect("the newest")), TOKENS_IN_A_SET - 1, 1);
+    assert_eq!(again.len(0), 1, "what two have verified at the same time takes one place");
+    let over = put(full, TOKENS_IN_A_SET, 1);
+    assert!(!has(&over, 0, 1));
+    assert!((1..=TOKENS_IN_A_SET).all(|hash| has(&over, hash, 1)));
+    let late = put(over, TOKENS_IN_A_SET + 1, 0);
+    assert_eq!(late.len(1), TOKENS_IN_A_SET - 1, "who was slow to verify drops nobody's newer ones but the oldest");
+    let turned = put(late, 7, 2);
+    assert!(has(&turned, 7, 2));
+    assert_eq!(turned.len(0), 1);
+}
+
+#[test]
+fn texts_of_one_set_are_told_apart() {
+    let tried = tried(4);
+    let texts = tried.neighbours(4);
+    for (user, text) in texts.iter().enumerate() {
+        assert!(!tried.is_known(text, 0, user));
+    }
+    for (user, text) in texts.iter().enumerate() {
+        assert!(tried.is_known(text, 0, user));
+    }
+}
+
+#[test]
+fn whoever_asks_at_the_same_time_gets_what_was_verified_for_the_very_text() {
+    const TEXTS: usize = 2 * TOKENS_IN_A_SET;
+    let tried = tried(2 * TEXTS);
+    let texts = tried.neighbours(TEXTS);
+    thread::scope(|threads| {
+        for begin in 0..4 {
+            let (tried, texts) = (&tried, &texts);
+            threads.spawn(move || {
+                for round in 0..20_000 {
+                    let (at, version) = ((begin * 7 + round * 13) % TEXTS, round / 64 % 2);
+                    // Whose it is depends on both.
+                    tried.is_known(&texts[at], version as u64, version * TEXTS + at);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn nobody_waits_for_one_who_is_in_the_middle_of_replacing_a_set() {
+    let tried = tried(3);
+    let texts = tried.neighbours(3);
+    let hash = tried.known.hash(&texts[0]);
+    assert!(!tried.is_known(&texts[1], 0, 1));
+    thread::scope(|threads| {
+        let (began, beginning) = mpsc::channel();
+        let (go_on, going_on) = mpsc::channel::<()>();
+        let tried = &tried;
+        let slow = threads.spawn(move || {
+            let verified = Verified { hash, version: 0, token: Arc::new(tried.tokens[0].clone()) };
+            tried.known.sets[0].rcu(|set| {
+                let _ = began.send(());
+                let _ = going_on.recv();
+                set.with(&verified)
+            });
+        });
+        beginning.recv().expect("it is in the middle");
+        let (done, doing) = mpsc::channel();
+        let texts = &texts;
+        threads.spawn(move || {
+            // Of another version, so that it goes to the same set.
+            let _ = done.send((tried.is_known(&texts[1], 0, 1), tried.is_known(&texts[2], 1, 2)));
+        });
+        let found = doing.recv_timeout(Duration::from_secs(10));
+        drop(go_on);
+        assert_eq!(found, Ok((true, false)), "one is found, one is put in");
+        slow.join().expect("the end");
+    });
+    assert_eq!(tried.known.sets[0].load().len(0), 2, "who was overtaken has done it again, and nothing is lost");
+    assert!(tried.is_known(&texts[2], 1, 2));
+    assert!(tried.is_known(&texts[0], 0, 0));
+}

@@ -1,0 +1,120 @@
+//! A check that decides on what is known waits for nobody, and nobody waits for it. Who waited here would wait for ever:
+//! what stands in the middle of something goes on only afterwards.
+
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use quash_core::model::Timestamp;
+use quash_core::watch::feed;
+
+use super::*;
+use crate::guard::GuardSetup;
+use crate::keeper::guard;
+use crate::test::TestIssuer;
+
+/// How long something may take that nobody holds up.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Says that it is here, and stands still until it is told to go on, or nobody is left to tell it.
+struct Halt {
+    here: mpsc::Sender<()>,
+    go_on: mpsc::Receiver<()>,
+}
+
+impl Halt {
+    fn new() -> (Self, mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let ((here, is_here), (tell, go_on)) = (mpsc::channel(), mpsc::channel());
+        (Self { here, go_on }, is_here, tell)
+    }
+
+    fn stand_still(self) {
+        let _ = self.here.send(());
+        let _ = self.go_on.recv();
+    }
+}
+
+/// What this comes to in another thread.
+fn in_time<T: Send>(work: impl FnOnce() -> T + Send, go_on: mpsc::Sender<()>) -> Result<T, mpsc::RecvTimeoutError> {
+    thread::scope(|threads| {
+        let (done, doing) = mpsc::channel();
+        threads.spawn(move || done.send(work()));
+        let done = doing.recv_timeout(DEADLINE);
+        drop(go_on);
+        done
+    })
+}
+
+#[test]
+fn a_check_of_a_known_token_does_not_wait_for_whoever_is_in_the_middle_of_publishing() {
+    let issuer = TestIssuer::new();
+    let (verifier, token) = (issuer.verifier(), issuer.token("dana").mint());
+    let is_let_in = || {
+        let checked = pin!(verifier.check(token.as_str())).poll(&mut Context::from_waker(Waker::noop()));
+        matches!(checked, Poll::Ready(Ok(_)))
+    };
+    assert!(is_let_in());
+    let shared = &verifier.inner.shared;
+    for numbers in [&shared.cursor, &shared.proven] {
+        let (halt, is_here, go_on) = Halt::new();
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                numbers.send_if_modified(|_| {
+                    halt.stand_still();
+                    false
+                })
+            });
+            is_here.recv().expect("it is in the middle");
+            assert_eq!(in_time(is_let_in, go_on), Ok(true));
+        });
+    }
+}
+
+/// A clock that stands still: not its time, but whoever reads it.
+struct Halting(Mutex<Option<Halt>>);
+
+impl Clock for Halting {
+    fn now(&self) -> Timestamp {
+        let halt = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(halt) = halt {
+            halt.stand_still();
+        }
+        Timestamp::from_secs(1_800_000_000)
+    }
+
+    fn uptime(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_check_that_stands_still_in_the_middle() {
+    let issuer = TestIssuer::new();
+    let [known, new] = ["dana", "lee"].map(|user| issuer.token(user).mint());
+    let (ring, terms) = {
+        let verifier = issuer.verifier();
+        let state = verifier.inner.shared.state.load();
+        let Trust { ring, terms, .. } = state.trust.as_ref().expect("the issuer's keys");
+        (KeyRing::clone(ring), Terms::clone(terms))
+    };
+    let clock = Arc::new(Halting(Mutex::new(None)));
+    let Terms { policy, scopes } = terms;
+    let setup = GuardSetup { policy, scopes, clock: Arc::clone(&clock) as Arc<dyn Clock>, cache_key: [2; 16], more_keys: None };
+    let (guard, mut keeper) = guard(setup, Revoked::empty(Seq::start_of(1), feed::EMPTY), ring);
+    let check = |text: &str| guard.check_now(text, &[TokenType::Access]).is_ok();
+    assert!(check(known.as_str()));
+    let (halt, is_here, go_on) = Halt::new();
+    *clock.0.lock().expect("the clock") = Some(halt);
+    thread::scope(|threads| {
+        let halted = threads.spawn(|| check(known.as_str()));
+        is_here.recv().expect("it is in the middle");
+        let others = || {
+            keeper.replace(Revoked::empty(Seq::start_of(1).next(), feed::EMPTY));
+            (guard.cursor(), check(known.as_str()), check(new.as_str()))
+        };
+        assert_eq!(in_time(others, go_on), Ok((Seq::start_of(1).next(), true, true)));
+        assert!(halted.join().expect("an answer"));
+    });
+}
