@@ -50,7 +50,7 @@ impl Carrier for Network {
                 return Err(nobody(&chance).await);
             };
             pass(world.delay(&chance)).await;
-            if world.is_cut(self.verifier) || world.faulty(&chance, 1) {
+            if world.is_cut(self.verifier) || world.faulty(&chance, 2) {
                 return Err(nobody(&chance).await);
             }
             let (head, mut body) = answer.expect("a router never fails").into_parts();
@@ -95,10 +95,10 @@ impl Line {
             self.under_way.push_back(piece);
             return;
         }
-        match self.chance.below(4) {
+        match self.chance.below(6) {
             0 => {}
             1 => self.under_way.extend([piece.clone(), piece]),
-            2 => self.under_way.push_back(spoilt(&piece, &self.chance)),
+            2..=4 => self.under_way.push_back(spoilt(&piece, &self.chance)),
             // Two pieces of one event, far apart in time.
             _ => {
                 let place = usize::try_from(self.chance.below(piece.len().max(1) as u64)).expect("an index");

@@ -37,7 +37,7 @@ impl Temper {
             between_deeds: millis(&[40, 120, 400]),
             disk: millis(&[4, 40, 150]),
             slow: one_of(&[3, 8, 20]),
-            faulty: one_of(&[20, 80, 400]),
+            faulty: one_of(&[10, 40, 200]),
             kills: one_of(&[1, 2, 5]),
             restarts: one_of(&[1, 2, 5]),
             clocks_are_set: chance.once_in(4),
