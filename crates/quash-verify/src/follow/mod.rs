@@ -143,7 +143,27 @@ impl VerifierBuilder {
         Self { start_within, ..self }
     }
 
-    /// Has something else than the operating system's sockets carry what it asks.
+    /// Has something else than the operating system's sockets carry what it asks: a unix socket, a proxy, a simulation.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use http::{Request, Response};
+    /// use quash_verify::{Carrier, Connection, Fault, Pieces, Soon, Verifier, VerifierState};
+    ///
+    /// /// A network that nobody is on.
+    /// struct Empty;
+    ///
+    /// impl Carrier for Empty {
+    ///     fn carry(&self, _: Request<String>, _: Connection) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>> {
+    ///         Box::pin(async { Err(Fault::Unreachable) })
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let builder = Verifier::builder("https://id.example.org").credential("qv_…").carrier(Arc::new(Empty));
+    /// assert_eq!(builder.start_in_background().unwrap().state(), VerifierState::Boot);
+    /// # }
+    /// ```
     #[must_use]
     pub fn carrier(self, carrier: Arc<dyn Carrier>) -> Self {
         Self { carrier: Some(carrier), ..self }
