@@ -17,7 +17,10 @@ fn main() -> std::process::ExitCode {
     mutate::main()
 }
 
-/// What is built for fuzzing alone is noticed late when it has become stale: this target can be looked at by tests, too.
+/// What is built for fuzzing alone is noticed late when it has become stale: these targets can be looked at by tests, too.
+#[cfg(all(test, not(fuzzing)))]
+#[path = "targets/events.rs"]
+mod events;
 #[cfg(all(test, not(fuzzing)))]
 #[path = "targets/feed.rs"]
 mod feed;

@@ -10,7 +10,7 @@ use crate::failure::{Context, Failure, Result};
 use crate::{program, workspace};
 
 /// The targets, as `fuzz/src/targets/` has them.
-const TARGETS: [&str; 5] = ["tokens", "keys", "bodies", "settings", "feed"];
+const TARGETS: [&str; 6] = ["tokens", "keys", "bodies", "settings", "feed", "events"];
 /// How long a target runs where nobody says otherwise, and in CI.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 /// How long a target runs before an issue is closed.

@@ -1,7 +1,10 @@
 //! The closed list of codes that errors have: each with its status, its title and its page under `/docs/errors/`. Which
-//! refusal gets which is told in `error.rs`.
+//! refusal gets which is told in `error.rs`. What the guard of an application answers is among them: its problems lead to
+//! these pages, too.
 
 use http::StatusCode;
+use quash_core::model::Refusal;
+use quash_verify::{Barred, Denied, HeaderFault, Problem};
 
 /// Every code that an error can have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +67,8 @@ pub enum Code {
     RightRequired,
     /// The feed doesn't go on from there.
     SnapshotRequired,
+    /// An application's: the token doesn't say what is asked for.
+    ClaimMissing,
     /// Too many at once.
     Throttled,
     /// Ours: it can't be answered now.
@@ -74,9 +79,12 @@ pub enum Code {
     InternalError,
 }
 
+/// Name, status, title and page.
+type Row = (&'static str, StatusCode, &'static str, &'static str);
+
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -106,6 +114,7 @@ impl Code {
         Self::CredentialNotValid,
         Self::RightRequired,
         Self::SnapshotRequired,
+        Self::ClaimMissing,
         Self::Throttled,
         Self::Unavailable,
         Self::NoSigningKey,
@@ -167,18 +176,19 @@ impl Code {
             | Self::CredentialNotValid
             | Self::RightRequired
             | Self::SnapshotRequired
+            | Self::ClaimMissing
             | Self::InternalError => true,
         }
     }
 
     #[rustfmt::skip]
-    const fn row(self) -> (&'static str, StatusCode, &'static str, &'static str) {
+    const fn row(self) -> Row {
         match self {
-            Self::TokenNotValid => ("token_not_valid", StatusCode::UNAUTHORIZED, "Token not valid",
+            Self::TokenNotValid => of_the_guard(Problem::of(Barred::Token(Denied::Refused(Refusal::TokenExpired))),
                 "The token is not one of ours, has expired, is of the wrong type, or has been revoked. Get a new access token with the refresh token; if that is refused too, sign in again."),
-            Self::NotAuthenticated => ("not_authenticated", StatusCode::UNAUTHORIZED, "Not authenticated",
+            Self::NotAuthenticated => of_the_guard(Problem::of(Barred::Header(HeaderFault::Missing)),
                 "The request brings no access token. Send it in the header `Authorization: Bearer <token>`; tokens in the address or in the body are not looked at."),
-            Self::BadAuthorizationHeader => ("bad_authorization_header", StatusCode::UNAUTHORIZED, "Bad Authorization header",
+            Self::BadAuthorizationHeader => of_the_guard(Problem::of(Barred::Header(HeaderFault::Malformed)),
                 "The Authorization header must hold the scheme and the token, separated by a blank, and must be sent once."),
             Self::BadCredentials => ("bad_credentials", StatusCode::UNAUTHORIZED, "Bad credentials",
                 "No active account has this name and password. Which of the two is wrong, or whether the account is inactive, is not told."),
@@ -232,16 +242,23 @@ impl Code {
                 "The credential is good, but may not do this. Whoever runs the service makes another with `quash verifier add`."),
             Self::SnapshotRequired => ("snapshot_required", StatusCode::CONFLICT, "Snapshot required",
                 "The feed does not go on from the place that was given: it is of another epoch, beyond the log's end, or no longer remembered. Take a snapshot, and follow from its cursor."),
+            Self::ClaimMissing => of_the_guard(Problem::CLAIM_MISSING,
+                "The token is good, but does not say what this route of the application asks for: a role, say, or a claim of another form. Another token of the same account will not do either. Whoever runs the service gives the account the claim with `quash account set --claims-stdin`; the next refresh brings it."),
             Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Throttled",
                 "Too many failed sign-ins from one network, or too many at once from one network or for one name. Wait as long as Retry-After says."),
-            Self::Unavailable => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable",
+            Self::Unavailable => of_the_guard(Problem::of(Barred::Token(Denied::Stale)),
                 "The request may be good, but cannot be answered now: the store is full or away, or too many passwords are waiting. Whether it was done is seen by trying again after Retry-After: doing it twice does no harm."),
             Self::NoSigningKey => ("no_signing_key", StatusCode::SERVICE_UNAVAILABLE, "No signing key",
                 "The key that the settings name was removed in an emergency, and nothing signs until they name another. Nothing was done: no token was spent, and no session has ended. Try again after Retry-After."),
-            Self::InternalError => ("internal_error", StatusCode::INTERNAL_SERVER_ERROR, "Internal error",
-                "A fault in the program. The header X-Request-Id names the request in the log."),
+            Self::InternalError => of_the_guard(Problem::INTERNAL_ERROR,
+                "A fault in the program. The header X-Request-Id names the request in the log; an application that is guarded by quash tells in its own."),
         }
     }
+}
+
+/// A code that the guard answers with, in an application as here.
+const fn of_the_guard(problem: Problem, page: &'static str) -> Row {
+    (problem.code, problem.status, problem.title, page)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Errors on the wire: each refusal, fault and failure gets its status, its code and its words here, and nowhere else.
+//! Errors on the wire: each refusal, fault and failure gets its status, its code and its words here. Only those of a token
+//! that isn't let in are the guard's (`quash-verify/src/problem.rs`): applications answer with the same.
 //!
 //! Two shapes: on the paths that follow Simple JWT, its bodies; on all others a problem (RFC 9457), but for the doors that
 //! OAuth draws, whose errors are in `oauth_error.rs`. Codes are listed next door.
@@ -8,10 +9,10 @@ use std::time::Duration;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use quash_core::model::{ClaimNames, Invalid, Reason, Refusal};
+use quash_core::model::{ClaimNames, Reason, Refusal};
 use quash_core::token::TokenType;
 use quash_service::{Failure, Unavailable};
-use quash_verify::{Barred, HeaderFault};
+use quash_verify::{Barred, Denied, HeaderFault, Problem};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -83,7 +84,6 @@ impl Fault {
     /// What bars a request from a guarded path.
     pub(crate) fn of_barred(barred: Barred, names: &ClaimNames) -> Self {
         match barred {
-            Barred::Header(HeaderFault::NotText) => Self::refused(Invalid::Malformed.into(), names),
             Barred::Header(fault) => fault.into(),
             Barred::Token(denied) => Self::of(&denied.into(), names),
         }
@@ -129,7 +129,7 @@ impl Fault {
 
     /// A fault in the program.
     pub(crate) fn internal() -> Self {
-        Self::new(Code::InternalError, "The request failed because of a fault in the program.")
+        Self::as_the_guard(Code::InternalError, Problem::INTERNAL_ERROR)
     }
 
     /// The request took too long.
@@ -222,22 +222,29 @@ impl Fault {
         answer
     }
 
+    /// With the words of the guard.
+    fn as_the_guard(code: Code, problem: Problem) -> Self {
+        Self { retry_after: problem.retry_after, ..Self::new(code, problem.detail) }
+    }
+
     fn refused(refusal: Refusal, names: &ClaimNames) -> Self {
         match refusal {
-            // What exactly is wrong is for the log and the command line: it would help whoever forges tokens.
-            Refusal::TokenInvalid(_) => Self::new(Code::TokenNotValid, "Token is invalid"),
-            Refusal::TokenExpired => Self::new(Code::TokenNotValid, "Token is expired"),
-            Refusal::TokenWithoutExp => Self::new(Code::TokenNotValid, "Token has no 'exp' claim"),
-            Refusal::TokenWithoutId => Self::new(Code::TokenNotValid, "Token has no id"),
-            Refusal::TokenWithoutType => Self::new(Code::TokenNotValid, "Token has no type"),
-            Refusal::TokenOfWrongType => Self::new(Code::TokenNotValid, "Token has wrong type"),
-            Refusal::TokenWithoutUser => Self::new(Code::TokenNotValid, "Token contained no recognizable user identification"),
+            Refusal::TokenInvalid(_)
+            | Refusal::TokenExpired
+            | Refusal::TokenWithoutExp
+            | Refusal::TokenWithoutId
+            | Refusal::TokenWithoutType
+            | Refusal::TokenOfWrongType
+            | Refusal::TokenWithoutUser => Self::as_the_guard(Code::TokenNotValid, Problem::of(Barred::Token(Denied::Refused(refusal)))),
             Refusal::TokenWithoutRefreshExp => Self::new(Code::TokenNotValid, format!("Token has no '{}' claim", names.refresh_exp)),
             Refusal::TokenRefreshExpired => Self::new(Code::TokenNotValid, format!("Token '{}' claim has expired", names.refresh_exp)),
             Refusal::AccountNotFound => Self::new(Code::UserNotFound, "User not found"),
             Refusal::AccountInactive => Self::new(Code::UserInactive, "User is inactive"),
             Refusal::PasswordChanged => Self::new(Code::PasswordChanged, "The user's password has been changed."),
-            Refusal::TokenRevoked(reason) => Self { reason, ..Self::new(Code::TokenNotValid, "Token is blacklisted") },
+            Refusal::TokenRevoked(reason) => {
+                let problem = Problem::of(Barred::Token(Denied::Refused(refusal)));
+                Self { reason, ..Self::as_the_guard(Code::TokenNotValid, problem) }
+            }
             Refusal::BadCredentials => Self::new(Code::BadCredentials, "No active account found with the given credentials"),
             Refusal::EmailNotVerified => Self::new(Code::EmailNotVerified, "The e-mail address of this account is not verified."),
             Refusal::PasswordChangeRequired => {
@@ -270,14 +277,16 @@ impl Fault {
             Unavailable::HashQueueFull { retry_after } => (*retry_after, "Too many sign-ins are waiting."),
             Unavailable::Contended => (Duration::from_secs(1), "Too many requests for one session at once."),
             Unavailable::StoreFull | Unavailable::StoreAway(_) => (Duration::from_secs(5), "The service cannot use its store now."),
-            Unavailable::ForeignKeysAway => (Duration::from_secs(10), "The keys of the token's issuer cannot be had now."),
+            Unavailable::ForeignKeysAway => {
+                return Self::as_the_guard(Code::Unavailable, Problem::of(Barred::Token(Denied::KeysAway)));
+            }
             // Somebody has to change a setting first.
             Unavailable::NoSigningKey => {
                 let detail = "The service has no key to sign with.";
                 return Self { retry_after: Some(Duration::from_secs(60)), ..Self::new(Code::NoSigningKey, detail) };
             }
             Unavailable::Unsigned => (Duration::from_secs(1), "The service cannot sign now."),
-            Unavailable::Stale => (Duration::from_secs(1), "The service cannot tell now whether the token has been revoked."),
+            Unavailable::Stale => return Self::as_the_guard(Code::Unavailable, Problem::of(Barred::Token(Denied::Stale))),
         };
         Self { retry_after: Some(retry_after), ..Self::new(Code::Unavailable, detail) }
     }
@@ -285,12 +294,12 @@ impl Fault {
 
 impl From<HeaderFault> for Fault {
     fn from(fault: HeaderFault) -> Self {
-        match fault {
-            HeaderFault::Missing => Self::new(Code::NotAuthenticated, "Authentication credentials were not provided."),
-            HeaderFault::Malformed | HeaderFault::NotText => {
-                Self::new(Code::BadAuthorizationHeader, "Authorization header must contain two space-delimited values")
-            }
-        }
+        let code = match fault {
+            HeaderFault::Missing => Code::NotAuthenticated,
+            HeaderFault::Malformed => Code::BadAuthorizationHeader,
+            HeaderFault::NotText => Code::TokenNotValid,
+        };
+        Self::as_the_guard(code, Problem::of(Barred::Header(fault)))
     }
 }
 

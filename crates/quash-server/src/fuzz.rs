@@ -4,8 +4,10 @@ use axum::body::Body;
 use axum::extract::Request;
 use http::header::CONTENT_TYPE;
 use quash_core::model::limits;
+use serde::Serialize;
 
 use crate::DoorSettings;
+use crate::api::feed;
 use crate::body::{Fields, Take};
 use crate::error::Fault;
 
@@ -23,4 +25,9 @@ pub async fn body(media_type: &str, body: Vec<u8>) {
     if let Err(fault) = read {
         let _ = Fault::from(fault).into_token_answer(&DoorSettings::default());
     }
+}
+
+/// An event as the feed writes it.
+pub fn event(name: &str, data: &impl Serialize) -> Vec<u8> {
+    feed::event(name, data).to_vec()
 }

@@ -394,10 +394,27 @@ fn codes_are_a_closed_list() {
     401 credential_not_valid
     403 right_required
     409 snapshot_required
+    403 claim_missing
     429 throttled
     503 unavailable
     503 no_signing_key
     500 internal_error
     ");
     assert!(Code::ALL.iter().all(|code| !code.page().is_empty()));
+}
+
+#[test]
+fn every_code_stands_in_the_reference_once_and_no_other() {
+    let reference = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/http.md");
+    let reference = std::fs::read_to_string(reference).expect("the reference");
+    let codes = reference.split("## Codes").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("its codes");
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
+        Some(format!("{} {}", cells.nth(1)?, line.strip_prefix("| `")?.split('`').next()?))
+    };
+    let mut told: Vec<_> = codes.lines().filter_map(row).collect();
+    let mut known: Vec<_> = Code::ALL.iter().map(|code| format!("{} {}", code.status().as_u16(), code.as_str())).collect();
+    told.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(told, known);
 }

@@ -83,7 +83,7 @@ impl Service {
         let entries = desk.store.entries_of(&keys).await?;
         let covering = |entry: &&Entry| match minted {
             Minted::At(rsq) => rsq < entry.before(),
-            Minted::In(iat) => entry.kind.is_presence() || iat <= entry.at.as_secs(),
+            Minted::In { iat, .. } => entry.kind.is_presence() || iat <= entry.at.as_secs(),
         };
         if let Some(entry) = entries.iter().find(covering) {
             return Ok(RevokedBy {

@@ -76,12 +76,13 @@ impl Desk {
     }
 
     /// Asks the gate, with all that the log in the store says of the token. The head is read after the token came: one
-    /// that was minted at a later head was minted by nobody.
+    /// that was minted at a later head was minted by nobody. And it is read after the entries: it tells of what was deleted.
     async fn pass_the_gate(&self, token: &Authentic, purpose: TokenType) -> Result<(), Failure> {
-        let head = self.store.head().await?;
         let mut scopes = token.scopes().to_vec();
         scopes.push(self.guard.scopes().key(&Scope::Everything));
-        let known = Revoked::from_snapshot(head.seq, head.chain, &self.store.entries_of(&scopes).await?);
+        let entries = self.store.entries_of(&scopes).await?;
+        let head = self.store.head().await?;
+        let known = Revoked::from_snapshot(head.seq, head.chain, &entries).forgetting(head.forgotten);
         match admit(Arc::new(token.clone()), &[purpose], &self.policy.tokens, &known, self.clock.now()) {
             Ok(_) => Ok(()),
             Err(Verdict::Refused(refusal)) => Err(refusal.into()),

@@ -1,9 +1,9 @@
 //! Upkeep: what has had its time is marked, and deleted later. Nothing here decides what may be forgotten; the
 //! entries say it themselves.
 //!
-//! An entry past its time is first marked, and deleted only if it still is past it after an hour of this process's
-//! own uptime: a wall clock that jumped ahead for a while forgets nothing. Of the audit nothing is forgotten before the
-//! process has run for that long.
+//! Nothing is forgotten but what was past its time an hour of this process's own uptime ago, and has been since: a wall clock
+//! that jumped ahead for a while forgets nothing. An entry of the log is marked first, and read as before. What a clock does that
+//! stays wrong for longer is told in `docs/concepts/revocation.md`: users may have to sign in again, and nobody else can.
 
 use std::time::Duration;
 
@@ -17,16 +17,18 @@ use crate::passwords::MAX_CLASSES;
 /// What one round of upkeep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Upkept {
-    /// Rows marked, and session rows forgotten.
+    /// Entries marked.
     pub marked: u32,
     /// Entries deleted.
     pub deleted: u32,
+    /// Rows of sessions, flows and mails forgotten.
+    pub forgotten: u32,
 }
 
 /// How often upkeep looks, where there is nothing left to do.
 const EVERY: Duration = Duration::from_secs(60);
-/// How long a marked entry waits.
-const MARKED_FOR: Duration = Duration::from_secs(3600);
+/// For how long something must have been past its time.
+const RIPE_AFTER: Duration = Duration::from_secs(3600);
 /// Rows at a time: each is a short transaction among those of the clients.
 const BATCH: u32 = 500;
 /// A wall clock that moved by more than this against the uptime isn't believed.
@@ -59,28 +61,42 @@ impl Service {
                 break;
             }
         }
-        while desk.store.commit(Change::ForgetExpired { now, limit: BATCH }).await?.pruned >= BATCH {}
-        rounds.marked.push((uptime, now));
-        while let Some(marked_until) = rounds.ripe(uptime) {
-            let receipt = desk.store.commit(Change::DeleteMarked { now, marked_until, limit: BATCH }).await?;
-            upkept.deleted += receipt.pruned;
-            if receipt.pruned < BATCH {
-                rounds.forget(marked_until);
-            }
-        }
-        if upkept.deleted > 0 {
-            desk.renew.notify_one();
+        rounds.done.push((uptime, now));
+        if let Some(then) = rounds.ripe(uptime) {
+            self.forget(then, now, &mut upkept).await?;
+            rounds.drop_until(then);
         }
         self.desk.blank_persons().await?;
-        if uptime >= MARKED_FOR {
-            self.desk.forget_audit(now - self.desk.policy.audit.keep).await?;
-        }
         if desk.feed.leases.have_become_shorter(uptime) {
             desk.store.commit(remember_term(desk.policy.feed.term)).await?;
         }
         self.tend_keys().await?;
         self.know_password_classes().await?;
         Ok(upkept)
+    }
+
+    /// Forgets what was past its time at the moment `then`, and is at `now`.
+    async fn forget(&self, then: Timestamp, now: Timestamp, upkept: &mut Upkept) -> Result<(), Failure> {
+        let desk = &*self.desk;
+        loop {
+            let receipt = desk.store.commit(Change::DeleteMarked { now, marked_until: then, limit: BATCH }).await?;
+            upkept.deleted += receipt.pruned;
+            if receipt.pruned > 0 {
+                desk.renew.notify_one();
+            }
+            if receipt.pruned < BATCH {
+                break;
+            }
+        }
+        let past = then.min(now);
+        loop {
+            let receipt = desk.store.commit(Change::ForgetExpired { now: past, limit: BATCH }).await?;
+            upkept.forgotten += receipt.pruned;
+            if receipt.pruned < BATCH {
+                break;
+            }
+        }
+        desk.forget_audit(past - desk.policy.audit.keep).await.map(drop)
     }
 
     /// Forgets the classes of which no account has a hash any more.
@@ -92,10 +108,10 @@ impl Service {
     }
 }
 
-/// When this process marked what, by its own uptime.
+/// The rounds that this process has done since its clock was last seen to jump: when, by its own uptime and by the wall clock.
 #[derive(Default)]
 struct Rounds {
-    marked: Vec<(Duration, Timestamp)>,
+    done: Vec<(Duration, Timestamp)>,
     last: Option<(Timestamp, Duration)>,
 }
 
@@ -109,36 +125,20 @@ impl Rounds {
         });
         self.last = Some((now, uptime));
         if moved {
-            self.marked.clear();
+            self.done.clear();
         }
         moved
     }
 
-    /// Up to which moment marks have waited long enough.
+    /// What time it was in the last round that is long enough ago.
     fn ripe(&self, uptime: Duration) -> Option<Timestamp> {
-        self.marked.iter().filter(|(then, _)| uptime.saturating_sub(*then) >= MARKED_FOR).map(|(_, at)| *at).max()
+        self.done.iter().filter(|(then, _)| uptime.saturating_sub(*then) >= RIPE_AFTER).map(|(_, at)| *at).max()
     }
 
-    fn forget(&mut self, until: Timestamp) {
-        self.marked.retain(|(_, at)| *at > until);
+    fn drop_until(&mut self, until: Timestamp) {
+        self.done.retain(|(_, at)| *at > until);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_that_jumps_forgets_nothing() {
-        let (mut rounds, minute) = (Rounds::default(), Duration::from_secs(60));
-        let start = Timestamp::from_secs(1_000_000);
-        assert!(!rounds.clock_moved(start, minute));
-        rounds.marked.push((minute, start));
-        assert_eq!(rounds.ripe(minute + MARKED_FOR - Duration::from_secs(1)), None);
-        assert_eq!(rounds.ripe(minute + MARKED_FOR), Some(start));
-        assert!(rounds.clock_moved(start + Duration::from_secs(7 * 24 * 3600), minute * 2));
-        assert_eq!(rounds.ripe(minute + MARKED_FOR), None, "waiting begins anew");
-        assert!(rounds.clock_moved(start + minute, minute * 3), "back again");
-        assert!(!rounds.clock_moved(start + minute * 2, minute * 4));
-    }
-}
+mod tests;

@@ -31,10 +31,13 @@ impl LogEnd {
         }
     }
 
+    /// Never before the last token has expired that was minted before it, whatever it is about: whoever has forgotten an entry
+    /// takes no token from before it (`Forgotten`).
     fn drop_after(&self, new: &NewEntry) -> Option<Timestamp> {
+        let longest = new.at + Duration::from_millis(self.longest_lifetime_ms);
         let covered_until = match new.keep {
-            Keep::Longest => new.at + Duration::from_millis(self.longest_lifetime_ms),
-            Keep::Until(moment) => moment,
+            Keep::Longest => longest,
+            Keep::Until(moment) => moment.max(longest),
             Keep::Forever => return None,
         };
         Some(covered_until + limits::REMEMBER_BEYOND)

@@ -37,7 +37,7 @@ impl<S: Sync, C: DeserializeOwned> FromRequestParts<S> for Auth<C> {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, AuthRejection> {
         match claims(parts)? {
             Some(claims) => Ok(Self(claims)),
-            None => Err(rejection(Problem::Barred(Barred::Header(HeaderFault::Missing)), parts)),
+            None => Err(rejection(Problem::of(Barred::Header(HeaderFault::Missing)), parts)),
         }
     }
 }
@@ -55,7 +55,7 @@ impl<S: Sync> FromRequestParts<S> for TokenGuard {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, AuthRejection> {
         guarded(parts)?;
-        let missing = || rejection(Problem::Barred(Barred::Header(HeaderFault::Missing)), parts);
+        let missing = || rejection(Problem::of(Barred::Header(HeaderFault::Missing)), parts);
         parts.extensions.get::<Self>().cloned().ok_or_else(missing)
     }
 }
@@ -67,7 +67,7 @@ fn claims<C: DeserializeOwned>(parts: &Parts) -> Result<Option<C>, AuthRejection
     // What a claim says may be somebody's: only where it doesn't fit is told.
     claims.map(Some).map_err(|error| {
         tracing::debug!(column = error.column(), "a token was let in that does not say what the route asks for");
-        rejection(Problem::ClaimMissing, parts)
+        rejection(Problem::CLAIM_MISSING, parts)
     })
 }
 
@@ -76,7 +76,7 @@ fn guarded(parts: &Parts) -> Result<(), AuthRejection> {
         return Ok(());
     }
     tracing::error!(path = parts.uri.path(), "a route asks for a token, and no layer of a verifier guards it");
-    Err(rejection(Problem::NoLayer, parts))
+    Err(rejection(Problem::INTERNAL_ERROR, parts))
 }
 
 fn rejection(problem: Problem, parts: &Parts) -> AuthRejection {

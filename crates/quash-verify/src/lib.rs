@@ -88,6 +88,7 @@ pub use guard::{Denied, Guard, GuardSetup, Looked, MoreKeys};
 pub use header::{HeaderFault, SchemeCase, TokenHeader};
 pub use keeper::{Keeper, guard};
 pub use layer::{Barred, GuardLayer, Guarded};
+pub use problem::Problem;
 pub use stale::WhenStale;
 pub use token_guard::TokenGuard;
 pub use verifier::{Verifier, VerifierMetrics, VerifierState};

@@ -1,5 +1,5 @@
-//! What barred requests are answered: the status, the code and the words of quash's own server (RFC 9457), so that a
-//! client need not tell them apart.
+//! What requests are told that aren't let in (RFC 9457): status, code and words. Quash's own doors take them from here, so
+//! that a client need not tell them apart from those of an application.
 
 use std::time::Duration;
 
@@ -12,16 +12,26 @@ use crate::guard::Denied;
 use crate::header::{HeaderFault, TokenHeader};
 use crate::layer::Barred;
 
-/// Why a request is answered here.
+/// What a request is told that isn't let in.
+///
+/// ```
+/// use quash_verify::{Barred, HeaderFault, Problem};
+/// let problem = Problem::of(Barred::Header(HeaderFault::Missing));
+/// assert_eq!((problem.status.as_u16(), problem.code), (401, "not_authenticated"));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Problem {
-    /// It brings no token, or one that isn't let in.
-    Barred(Barred),
-    /// Its token doesn't say what is asked for.
-    ClaimMissing,
-    /// The route asks for a token, and no layer guards it.
-    #[cfg(feature = "axum")]
-    NoLayer,
+#[non_exhaustive]
+pub struct Problem {
+    /// The status.
+    pub status: StatusCode,
+    /// What programs go by. The issuer has a page about it, `/docs/errors/<code>`.
+    pub code: &'static str,
+    /// What is said whenever there is this code.
+    pub title: &'static str,
+    /// What is said about this request.
+    pub detail: &'static str,
+    /// When to try again.
+    pub retry_after: Option<Duration>,
 }
 
 #[derive(Serialize)]
@@ -37,9 +47,49 @@ const BLIND: Duration = Duration::from_secs(1);
 const KEYLESS: Duration = Duration::from_secs(10);
 
 impl Problem {
+    /// The token is good, but doesn't say what the route asks for.
+    pub const CLAIM_MISSING: Self =
+        Self::new(StatusCode::FORBIDDEN, "claim_missing", "Claim missing", "The token does not say what is asked for here.");
+    /// A fault in the program.
+    pub const INTERNAL_ERROR: Self = Self::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "Internal error",
+        "The request failed because of a fault in the program.",
+    );
+
+    /// What a request is told that brings no token, or one that isn't let in.
+    pub const fn of(barred: Barred) -> Self {
+        match barred {
+            Barred::Header(HeaderFault::Missing) => {
+                Self::unauthorized("not_authenticated", "Not authenticated", "Authentication credentials were not provided.")
+            }
+            Barred::Header(HeaderFault::Malformed) => Self::unauthorized(
+                "bad_authorization_header",
+                "Bad Authorization header",
+                "Authorization header must contain two space-delimited values",
+            ),
+            Barred::Header(HeaderFault::NotText) => Self::not_valid("Token is invalid"),
+            Barred::Token(Denied::Refused(refusal)) => Self::not_valid(match refusal {
+                Refusal::TokenExpired => "Token is expired",
+                Refusal::TokenWithoutExp => "Token has no 'exp' claim",
+                Refusal::TokenWithoutId => "Token has no id",
+                Refusal::TokenWithoutType => "Token has no type",
+                Refusal::TokenOfWrongType => "Token has wrong type",
+                Refusal::TokenWithoutUser => "Token contained no recognizable user identification",
+                Refusal::TokenRevoked(_) => "Token is blacklisted",
+                // What exactly is wrong is for the log and the command line: it would help whoever forges tokens.
+                _ => "Token is invalid",
+            }),
+            Barred::Token(Denied::Stale) => Self::unavailable("The service cannot tell now whether the token has been revoked.", BLIND),
+            Barred::Token(Denied::KeysAway) => Self::unavailable("The keys of the token's issuer cannot be had now.", KEYLESS),
+        }
+    }
+
     /// The answer, for requests that carry their token in this header.
     pub(crate) fn answer(self, header: &TokenHeader) -> Response<Vec<u8>> {
-        let (status, code, title, detail) = self.words();
+        let Self { status, code, title, detail, retry_after } = self;
+        // The page is the issuer's, and this the reference that its own doors give.
         let body = Body { r#type: format!("/docs/errors/{code}"), title, status: status.as_u16(), detail, code };
         // Texts and a number can't fail to be written.
         let mut answer = Response::new(serde_json::to_vec(&body).unwrap_or_default());
@@ -51,57 +101,16 @@ impl Problem {
         if let Some(challenge) = self.challenge(header) {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
-        if let Some(retry_after) = self.retry_after() {
+        if let Some(retry_after) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
         }
         answer
     }
 
-    fn words(self) -> (StatusCode, &'static str, &'static str, &'static str) {
-        let unauthorized = StatusCode::UNAUTHORIZED;
-        let not_valid = |detail| (unauthorized, "token_not_valid", "Token not valid", detail);
-        let unavailable = |detail| (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail);
-        match self {
-            Self::Barred(Barred::Header(HeaderFault::Missing)) => {
-                (unauthorized, "not_authenticated", "Not authenticated", "Authentication credentials were not provided.")
-            }
-            Self::Barred(Barred::Header(HeaderFault::Malformed)) => (
-                unauthorized,
-                "bad_authorization_header",
-                "Bad Authorization header",
-                "Authorization header must contain two space-delimited values",
-            ),
-            Self::Barred(Barred::Header(HeaderFault::NotText)) => not_valid("Token is invalid"),
-            Self::Barred(Barred::Token(Denied::Refused(refusal))) => not_valid(match refusal {
-                Refusal::TokenExpired => "Token is expired",
-                Refusal::TokenWithoutExp => "Token has no 'exp' claim",
-                Refusal::TokenWithoutId => "Token has no id",
-                Refusal::TokenWithoutType => "Token has no type",
-                Refusal::TokenOfWrongType => "Token has wrong type",
-                Refusal::TokenWithoutUser => "Token contained no recognizable user identification",
-                Refusal::TokenRevoked(_) => "Token is blacklisted",
-                // What exactly is wrong would help whoever forges tokens.
-                _ => "Token is invalid",
-            }),
-            Self::Barred(Barred::Token(Denied::Stale)) => unavailable("The service cannot tell now whether the token has been revoked."),
-            Self::Barred(Barred::Token(Denied::KeysAway)) => unavailable("The keys of the token's issuer cannot be had now."),
-            Self::ClaimMissing => {
-                (StatusCode::FORBIDDEN, "claim_missing", "Claim missing", "The token does not say what is asked for here.")
-            }
-            #[cfg(feature = "axum")]
-            Self::NoLayer => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "Internal error",
-                "The request failed because of a fault in the program.",
-            ),
-        }
-    }
-
     /// As Simple JWT writes it (RFC 9110 11.6.1); for a good token that doesn't suffice as in RFC 6750 3.1.
     fn challenge(self, header: &TokenHeader) -> Option<HeaderValue> {
         let scheme = header.schemes.first().map_or("Bearer", String::as_str);
-        let challenge = match self.words().0 {
+        let challenge = match self.status {
             StatusCode::UNAUTHORIZED => format!("{scheme} realm=\"api\""),
             StatusCode::FORBIDDEN => format!("{scheme} realm=\"api\", error=\"insufficient_scope\""),
             _ => return None,
@@ -109,11 +118,20 @@ impl Problem {
         HeaderValue::from_str(&challenge).ok()
     }
 
-    fn retry_after(self) -> Option<Duration> {
-        match self {
-            Self::Barred(Barred::Token(Denied::Stale)) => Some(BLIND),
-            Self::Barred(Barred::Token(Denied::KeysAway)) => Some(KEYLESS),
-            _ => None,
-        }
+    const fn unauthorized(code: &'static str, title: &'static str, detail: &'static str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, title, detail)
+    }
+
+    const fn not_valid(detail: &'static str) -> Self {
+        Self::unauthorized("token_not_valid", "Token not valid", detail)
+    }
+
+    const fn unavailable(detail: &'static str, retry_after: Duration) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail);
+        Self { retry_after: Some(retry_after), ..problem }
+    }
+
+    const fn new(status: StatusCode, code: &'static str, title: &'static str, detail: &'static str) -> Self {
+        Self { status, code, title, detail, retry_after: None }
     }
 }

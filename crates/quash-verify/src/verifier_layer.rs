@@ -91,14 +91,14 @@ impl VerifierLayer {
         let token = match token {
             Ok(token) => token,
             Err(HeaderFault::Missing) if self.without_token == WithoutToken::Passes => return Ok(None),
-            Err(fault) => return Err(Problem::Barred(Barred::Header(fault))),
+            Err(fault) => return Err(Problem::of(Barred::Header(fault))),
         };
         let checked = self.verifier.check_when_stale(token, self.when_stale).await;
-        let accepted = checked.map_err(|denied| Problem::Barred(Barred::Token(denied)))?;
+        let accepted = checked.map_err(|denied| Problem::of(Barred::Token(denied)))?;
         if self.required.iter().all(|(claim, value)| accepted.says(claim, value)) {
             Ok(Some(TokenGuard::new(accepted, token, self.verifier.clone(), self.when_stale)))
         } else {
-            Err(Problem::ClaimMissing)
+            Err(Problem::CLAIM_MISSING)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The targets, one file each. Each takes any bytes, and panics where something isn't as it must be.
 
 mod bodies;
+mod events;
 mod feed;
 mod keys;
 mod settings;
@@ -9,8 +10,14 @@ mod tokens;
 use std::sync::OnceLock;
 
 /// All targets by name.
-const TARGETS: [(&str, fn(&[u8])); 5] =
-    [("tokens", tokens::run), ("keys", keys::run), ("bodies", bodies::run), ("settings", settings::run), ("feed", feed::run)];
+const TARGETS: [(&str, fn(&[u8])); 6] = [
+    ("tokens", tokens::run),
+    ("keys", keys::run),
+    ("bodies", bodies::run),
+    ("settings", settings::run),
+    ("feed", feed::run),
+    ("events", events::run),
+];
 
 /// Runs the target that the environment names.
 pub(crate) fn run(data: &[u8]) {

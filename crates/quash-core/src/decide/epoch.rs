@@ -49,10 +49,12 @@ pub fn begin_epoch(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Forgotten;
 
     fn begun(epoch: u64, known: Option<u64>, now: Timestamp) -> Result<u64, NoEpochLeft> {
         let seq = Epoch::new(epoch).expect("an epoch").start().next();
-        let head = Head { seq, chain: [0; 32], sessions_before: Seq::ZERO, foreign_after: Timestamp::default() };
+        let head =
+            Head { seq, chain: [0; 32], sessions_before: Seq::ZERO, foreign_after: Timestamp::default(), forgotten: Forgotten::NOTHING };
         let known = known.map(|number| Epoch::new(number).expect("an epoch"));
         match begin_epoch(&head, known, OldSessions::End, Actor::Rule, &ScopeHasher::ours([7; 16]), now)? {
             Change::BeginEpoch { from, to, .. } => {

@@ -84,11 +84,11 @@ pub(super) fn adopted(loaded: &ForeignLoaded) -> Result<Option<(&Session, &Accou
     if loaded.revoked { Err(Refusal::TokenRevoked(None)) } else { Ok(Some((session, account))) }
 }
 
-/// Whether it was minted after the sessions of its account, and of all, were last ended. Its clock counts seconds: what
-/// was minted in the same one counts as before.
+/// Whether it was minted after the sessions of its account, and of all, were last ended, and was never revoked by an entry that
+/// is forgotten. Its clock counts seconds: what was minted in the same one counts as before.
 pub(super) fn is_current(presented: &PresentedForeign, account: Option<&Account>, head: &Head) -> bool {
     let ended = account.map_or(head.foreign_after, |account| account.foreign_after.max(head.foreign_after));
-    presented.minted_at.as_secs() > ended.as_secs()
+    presented.minted_at.as_secs() > ended.as_secs() && !head.forgotten.reaches(presented.minted_at, presented.expires_at)
 }
 
 /// The account that the token can open a session for.

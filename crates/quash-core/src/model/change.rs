@@ -209,21 +209,22 @@ pub enum Change {
     },
     /// The end of a mail that isn't to be sent. Only while it is there and wasn't sent.
     DropMail(MailId),
-    /// Forgets flows and mails past their time.
+    /// Forgets session rows, flows and mails past their time.
     ForgetExpired {
         /// The moment that they are compared with.
         now: Timestamp,
         /// At most so many rows of each kind.
         limit: u32,
     },
-    /// Marks entries of the log past their time, and forgets session rows past theirs.
+    /// Marks entries of the log past their time.
     MarkExpired {
         /// The moment that they are compared with.
         now: Timestamp,
-        /// At most so many rows of each kind.
+        /// At most so many.
         limit: u32,
     },
-    /// Deletes entries of the log that were marked before and are still past their time.
+    /// Deletes entries of the log that were marked before and are still past their time, and keeps of them what
+    /// [`Forgotten`](super::Forgotten) tells.
     DeleteMarked {
         /// The moment that they are compared with.
         now: Timestamp,

@@ -1,7 +1,7 @@
 //! What a use case has read before it decides. Each is one consistent look at the store, and in each the head was
 //! read first: it becomes the `rsq` of whatever is minted.
 
-use super::{Account, Chain, Seq, Session, Timestamp};
+use super::{Account, Chain, Seq, Session, Timestamp, limits};
 
 /// The head of the log, and the watermark over everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +14,32 @@ pub struct Head {
     pub sessions_before: Seq,
     /// Tokens of other issuers minted up to this moment count no longer, whosesoever they are.
     pub foreign_after: Timestamp,
+    /// What has been deleted from the log.
+    pub forgotten: Forgotten,
+}
+
+/// What has been deleted from a log. Nobody can tell any more what it said, but it can only have been about tokens that were
+/// minted before; and each of these had expired when it was deleted, if the clock was right. So where none of them is taken,
+/// nothing that was revoked comes back, whatever the clock says, and has said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Forgotten {
+    /// The highest number that was deleted.
+    pub seq: Seq,
+    /// When the newest of these entries was committed.
+    pub at: Timestamp,
+    /// The latest moment until which one of them was to be remembered.
+    pub until: Timestamp,
+}
+
+impl Forgotten {
+    /// What a new log has forgotten.
+    pub const NOTHING: Self = Self { seq: Seq::start_of(1), at: Timestamp::from_secs(0), until: Timestamp::from_secs(0) };
+
+    /// Whether an entry that is gone may have been about a token of another issuer, which carries no number. Its clock may be
+    /// ahead of ours by as much as it may at the doors.
+    pub fn reaches(&self, minted_at: Timestamp, expires_at: Timestamp) -> bool {
+        minted_at <= self.at + limits::LEEWAY && expires_at <= self.until
+    }
 }
 
 /// An account, with what opening a session for it must know.

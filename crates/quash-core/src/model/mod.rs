@@ -31,7 +31,7 @@ pub use epoch::{Epoch, OldSessions};
 pub use flow::{Asked, Digest, Flow, FlowLoaded, Purpose};
 pub use id::{DeviceId, FlowId, Generation, IdFault, Jti, Kid, MailId, SessionId, Subject};
 pub use key::{KeyRecord, KeySource, KeyState, Sealed};
-pub use loaded::{AccountLoaded, ForeignLoaded, Head, SessionLoaded};
+pub use loaded::{AccountLoaded, ForeignLoaded, Forgotten, Head, SessionLoaded};
 pub use mail::{Mail, MailKind, MailOutcome};
 pub use policy::{
     AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, FollowPolicy, ForeignTokens, InactiveAccounts, LastLogin, LockEnds,

@@ -2,7 +2,8 @@
 
 use super::{NameFault, Reason};
 
-/// Why a request is refused. Each has one status and one text, in `quash-server/src/error.rs`.
+/// Why a request is refused. Each has one status and one text, in `quash-server/src/error.rs`; what a guard may refuse a token
+/// with, in `quash-verify/src/problem.rs`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// Not a token of ours, for a reason that the client isn't told.

@@ -32,8 +32,13 @@ pub enum Origin {
 pub enum Minted {
     /// The head of the log at which it was minted.
     At(Seq),
-    /// The second in which it was minted, by another issuer's clock.
-    In(i64),
+    /// The second in which it was minted, by another issuer's clock, and the one in which it expires.
+    In {
+        /// Its `iat`.
+        iat: i64,
+        /// Its `exp`.
+        exp: i64,
+    },
 }
 
 /// Verifies a text with the keys of a ring and reads its claims. The scopes that could cover it are worked out here,
@@ -132,7 +137,7 @@ impl Authentic {
     pub fn minted(&self) -> Result<Minted, Invalid> {
         match self.origin {
             Origin::Ours => self.claims.rsq.map(Minted::At),
-            Origin::Foreign(_) => self.claims.iat.map(Minted::In),
+            Origin::Foreign(_) => self.claims.iat.zip(self.claims.exp).map(|(iat, exp)| Minted::In { iat, exp }),
         }
         .ok_or(Invalid::Claim)
     }

@@ -18,7 +18,7 @@ pub use self::lease::{LeaseGrant, LeaseNonce};
 use self::told::{Bytes, Told, digest_of};
 use super::revoked::{Remembered, Revoked};
 use crate::model::{
-    Actor, Chain, ClaimNames, Entry, ForeignTokens, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy,
+    Actor, Chain, ClaimNames, Entry, ForeignTokens, Forgotten, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy,
     UserIdField, UserIdType,
 };
 use crate::token::{Algorithm, KeyFault, TokenType, VerifyingKey};
@@ -243,6 +243,18 @@ impl Snapshot {
         let entries: Vec<Row> = entries.iter().map(row).collect();
         let digest = Bytes(digest(&policy, &cursor, chain, &entries));
         Self { policy, cursor, chain: Bytes(*chain), entries, digest }
+    }
+
+    /// As a snapshot of a log that has forgotten so much: for a verifier, which takes no tokens of other issuers, that is an
+    /// end of everything before.
+    #[must_use]
+    pub fn forgetting(mut self, forgotten: Forgotten) -> Self {
+        if forgotten.seq > Forgotten::NOTHING.seq {
+            // The key over everything isn't looked at.
+            self.entries.push((forgotten.seq.as_u64(), ScopeKind::Everything.as_u8(), Bytes([0; 16]), forgotten.at.as_secs()));
+            self.digest = Bytes(digest(&self.policy, &self.cursor, &self.chain.0, &self.entries));
+        }
+        self
     }
 
     /// The set that it is.

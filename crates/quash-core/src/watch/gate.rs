@@ -35,7 +35,7 @@ pub fn admit(
 ) -> Result<Live, Verdict> {
     match holds(&token, purposes, policy, revoked, now).map_err(Verdict::Refused)? {
         Minted::At(rsq) if rsq > revoked.cursor() => Err(Verdict::Behind { rsq }),
-        Minted::At(_) | Minted::In(_) => Ok(Live(token)),
+        Minted::At(_) | Minted::In { .. } => Ok(Live(token)),
     }
 }
 

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::feed::{self, Gap};
-use crate::model::{Chain, Entry, ScopeKey, ScopeKind, Seq};
+use crate::model::{Chain, Entry, Forgotten, ScopeKey, ScopeKind, Seq, Timestamp};
 use crate::token::Minted;
 
-/// Every revocation that still matters, up to a cursor.
+/// Every revocation that still matters, up to a cursor; of those that have been forgotten, whom they can have been about.
 #[derive(Clone)]
 pub struct Revoked {
     cursor: Seq,
     chain: Chain,
     everything: Watermark,
+    forgotten: Forgotten,
     /// What is covered below which number, for our own tokens.
     before: Sharded<Seq>,
     /// What is covered up to which second, for tokens of other issuers. Only watermarks are in it, which are few.
@@ -63,7 +64,7 @@ impl Revoked {
     /// The set of an empty log that begins after `start`.
     pub fn empty(start: Seq, chain: Chain) -> Self {
         let everything = Watermark { before: Seq::ZERO, until: i64::MIN };
-        Self { cursor: start, chain, everything, before: Sharded::new(), until: Sharded::new() }
+        Self { cursor: start, chain, everything, forgotten: Forgotten::NOTHING, before: Sharded::new(), until: Sharded::new() }
     }
 
     /// The set of a snapshot: everything the log still remembers, in any order, as of `cursor` and `chain`.
@@ -73,6 +74,12 @@ impl Revoked {
             set.remember(Remembered::from(entry));
         }
         set
+    }
+
+    /// As the set of a log that has forgotten so much.
+    #[must_use]
+    pub fn forgetting(self, forgotten: Forgotten) -> Self {
+        Self { forgotten, ..self }
     }
 
     /// Adds the next entry of the log.
@@ -109,17 +116,19 @@ impl Revoked {
 
     /// Whether a token that was minted then and has these scopes is revoked: the one evaluation function. Several
     /// scopes combine by the latest of their watermarks; a scope that is present or not has a watermark without end. A
-    /// token of another issuer carries no number: it counts as minted before a revocation of the same second.
+    /// token of another issuer carries no number: it counts as minted before a revocation of the same second. So is a token
+    /// that an entry may have been about which is forgotten.
     pub fn covers(&self, minted: Minted, scopes: &[ScopeKey]) -> bool {
         match minted {
             Minted::At(rsq) => {
-                let before = scopes.iter().filter_map(|scope| self.before.of(scope)).fold(self.everything.before, Seq::max);
-                rsq < before
+                let least = self.everything.before.max(self.forgotten.seq);
+                rsq < scopes.iter().filter_map(|scope| self.before.of(scope)).fold(least, Seq::max)
             }
-            Minted::In(iat) => {
+            Minted::In { iat, exp } => {
                 let is_present = |scope: &ScopeKey| self.before.of(scope) == Some(Seq::MAX);
                 let until = scopes.iter().filter_map(|scope| self.until.of(scope)).fold(self.everything.until, i64::max);
-                iat <= until || scopes.iter().any(is_present)
+                let may_be_forgotten = || self.forgotten.reaches(Timestamp::from_secs(iat), Timestamp::from_secs(exp));
+                iat <= until || scopes.iter().any(is_present) || may_be_forgotten()
             }
         }
     }
@@ -202,6 +211,10 @@ mod tests {
         entries
     }
 
+    fn minted_in(iat: i64) -> Minted {
+        Minted::In { iat, exp: iat + 1000 }
+    }
+
     #[test]
     fn watermarks_cover_what_was_before_and_presences_cover_all() {
         let subject = Scope::Subject(Subject::parse("7").expect("a subject"));
@@ -234,13 +247,29 @@ mod tests {
             set.follow(&entry).expect("in order");
         }
         let of_subject = [hasher.key(&subject)];
-        assert!(set.covers(Minted::In(1), &of_subject), "of the same second");
-        assert!(!set.covers(Minted::In(2), &of_subject));
-        assert!(set.covers(Minted::In(9), &[hasher.key(&token)]), "a presence, whenever it was minted");
-        assert!(!set.covers(Minted::In(0), &[]));
+        assert!(set.covers(minted_in(1), &of_subject), "of the same second");
+        assert!(!set.covers(minted_in(2), &of_subject));
+        assert!(set.covers(minted_in(9), &[hasher.key(&token)]), "a presence, whenever it was minted");
+        assert!(!set.covers(minted_in(0), &[]));
         set.remember(Remembered::from(&log(&[Scope::Everything])[0]));
-        assert!(set.covers(Minted::In(1), &[]));
-        assert!(!set.covers(Minted::In(2), &[]));
+        assert!(set.covers(minted_in(1), &[]));
+        assert!(!set.covers(minted_in(2), &[]));
+    }
+
+    #[test]
+    fn what_is_forgotten_covers_whom_it_can_have_been_about() {
+        let entries = log(&[Scope::Token("a".into()), Scope::Token("b".into())]);
+        let (first, second) = (entries[0].seq, entries[1].seq);
+        let forgotten = Forgotten { seq: second, at: Timestamp::from_secs(5000), until: Timestamp::from_secs(9000) };
+        let set = Revoked::from_snapshot(second, entries[1].chain, &[]);
+        assert!(!set.covers(Minted::At(Seq::start_of(1)), &[]));
+        let set = set.forgetting(forgotten);
+        assert!(set.covers(Minted::At(first), &[]));
+        assert!(!set.covers(Minted::At(second), &[]), "what was minted after the newest that is forgotten holds");
+        let of_another = |iat, exp| set.covers(Minted::In { iat, exp }, &[]);
+        assert!(of_another(5000, 9000));
+        assert!(of_another(5300, 9000) && !of_another(5301, 9000), "its clock may be ahead");
+        assert!(!of_another(5000, 9001), "no entry about it would have been deleted yet");
     }
 
     #[test]

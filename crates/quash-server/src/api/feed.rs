@@ -134,7 +134,7 @@ async fn polled(door: &Door, mut reader: FeedReader) -> Result<Response, Fault> 
     Ok(json(StatusCode::OK, &answer))
 }
 
-fn event(name: &str, data: &impl Serialize) -> Bytes {
+pub(crate) fn event(name: &str, data: &impl Serialize) -> Bytes {
     // JSON has no line ends but those that it escapes.
     let data = serde_json::to_string(data).unwrap_or_default();
     Bytes::from(format!("event: {name}\ndata: {data}\n\n"))

@@ -75,7 +75,8 @@ impl Service {
         let desk = &*self.desk;
         let _turn = desk.feed.snapshots.acquire().await.map_err(|_| FeedRefused::TooMany)?;
         let (head, entries) = everything(&*desk.store).await.map_err(Failure::from)?;
-        Ok(Snapshot::new(self.feed_policy(), desk.feed.cursors.cursor(head.seq, &head.chain), &head.chain, &entries))
+        let snapshot = Snapshot::new(self.feed_policy(), desk.feed.cursors.cursor(head.seq, &head.chain), &head.chain, &entries);
+        Ok(snapshot.forgetting(head.forgotten))
     }
 
     /// The feed from a place on.

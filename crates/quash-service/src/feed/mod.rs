@@ -29,10 +29,10 @@ const PAGE: u32 = 1024;
 /// The set of everything the log still remembers.
 pub(crate) async fn snapshot(store: &dyn Store) -> Result<Revoked, StoreError> {
     let (head, entries) = everything(store).await?;
-    Ok(Revoked::from_snapshot(head.seq, head.chain, &entries))
+    Ok(Revoked::from_snapshot(head.seq, head.chain, &entries).forgetting(head.forgotten))
 }
 
-/// The log's end, and everything that it still remembers up to there.
+/// The log's end, everything that it still remembers up to there, and what it has forgotten.
 async fn everything(store: &dyn Store) -> Result<(Head, Vec<Entry>), StoreError> {
     // The head is read first: an entry that comes meanwhile is then either in the snapshot too, which does no harm,
     // or follows the head without a gap.
@@ -45,7 +45,9 @@ async fn everything(store: &dyn Store) -> Result<(Head, Vec<Entry>), StoreError>
         after = last.seq;
         entries.extend(page.into_iter().filter(|entry| entry.seq <= head.seq));
     }
-    Ok((head, entries))
+    // Looked at last: it tells of what was deleted before it was read here, too.
+    let forgotten = store.head().await?.forgotten;
+    Ok((Head { forgotten, ..head }, entries))
 }
 
 /// Keeps the guard up with the log for as long as the process runs. `renew` asks for a new snapshot, after entries

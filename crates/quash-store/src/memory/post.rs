@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use quash_core::model::{Asked, Digest, Flow, FlowId, Mail, MailId, MailOutcome, Receipt, Timestamp};
 
-use super::outcome::{WRITTEN, guard, pruned};
+use super::outcome::{WRITTEN, guard};
 use crate::StoreError;
 
 /// All flows and mails.
@@ -56,7 +56,8 @@ impl Post {
         Ok(WRITTEN)
     }
 
-    pub(super) fn forget_expired(&mut self, now: Timestamp, limit: u32) -> Receipt {
+    /// How many flows and mails past their time were forgotten.
+    pub(super) fn forget_expired(&mut self, now: Timestamp, limit: u32) -> usize {
         let mut flows: Vec<_> = self.flows.values().map(|flow| (flow.expires_at, flow.id)).filter(|(until, _)| *until <= now).collect();
         flows.sort_unstable();
         flows.truncate(limit as usize);
@@ -69,7 +70,7 @@ impl Post {
         for (_, id) in &mails {
             self.mails.remove(id);
         }
-        pruned(flows.len() + mails.len())
+        flows.len() + mails.len()
     }
 
     pub(super) fn flow(&self, id: FlowId) -> Option<&Flow> {

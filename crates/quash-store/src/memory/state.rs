@@ -6,9 +6,9 @@ mod reads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, Email, Ends, Entry, Epoch, Generation, Name,
-    NewAudit, NewEntry, OldSessions, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState,
-    Subject, Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, Email, Ends, Entry, Epoch, Forgotten, Generation,
+    Name, NewAudit, NewEntry, OldSessions, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
+    SessionState, Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -26,6 +26,7 @@ pub(super) struct State {
     chain: Chain,
     sessions_before: Seq,
     foreign_after: Timestamp,
+    forgotten: Forgotten,
     longest_lifetime_ms: u64,
     accounts: BTreeMap<Subject, Account>,
     sessions: BTreeMap<SessionId, Session>,
@@ -53,6 +54,7 @@ impl Default for State {
             chain: feed::EMPTY,
             sessions_before: Seq::ZERO,
             foreign_after: Timestamp::default(),
+            forgotten: Forgotten::NOTHING,
             longest_lifetime_ms: 0,
             accounts: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -115,7 +117,7 @@ impl State {
             Change::TryMail { mail, attempts, due_at } => self.post.try_mail(*mail, *attempts, *due_at),
             Change::SettleMail { mail, attempts, outcome } => self.post.settle_mail(*mail, *attempts, *outcome),
             Change::DropMail(mail) => self.post.drop_mail(*mail),
-            Change::ForgetExpired { now, limit } => Ok(self.post.forget_expired(*now, *limit)),
+            Change::ForgetExpired { now, limit } => Ok(self.forget_expired(*now, *limit)),
             Change::MarkExpired { now, limit } => Ok(self.mark_expired(*now, *limit)),
             Change::DeleteMarked { now, marked_until, limit } => Ok(self.delete_marked(*now, *marked_until, *limit)),
         }
@@ -292,7 +294,10 @@ impl State {
                 logged.marked_at = Some(now);
             }
         }
+        pruned(due.len())
+    }
 
+    fn forget_expired(&mut self, now: Timestamp, limit: u32) -> Receipt {
         let kept_until = |session: &Session| session.adopted.map_or(session.idle_until, |adopted| adopted.until.max(session.idle_until));
         let spent = self.sessions.values().filter(|session| kept_until(session) < now - limits::SESSION_KEPT);
         let mut forgotten: Vec<_> = spent.map(|session| (kept_until(session), session.id)).collect();
@@ -301,7 +306,7 @@ impl State {
         for (_, id) in &forgotten {
             self.sessions.remove(id);
         }
-        pruned(due.len() + forgotten.len())
+        pruned(forgotten.len() + self.post.forget_expired(now, limit))
     }
 
     fn delete_marked(&mut self, now: Timestamp, marked_until: Timestamp, limit: u32) -> Receipt {
@@ -312,7 +317,10 @@ impl State {
         due.sort_unstable();
         due.truncate(limit as usize);
         for (_, seq) in &due {
-            self.log.remove(seq);
+            let Some(Logged { entry, .. }) = self.log.remove(seq) else { continue };
+            let Forgotten { seq, at, until } = self.forgotten;
+            let until = entry.drop_after.map_or(until, |after| after.max(until));
+            self.forgotten = Forgotten { seq: seq.max(entry.seq), at: at.max(entry.at), until };
         }
         pruned(due.len())
     }

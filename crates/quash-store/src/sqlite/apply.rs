@@ -53,7 +53,7 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::TryMail { mail, attempts, due_at } => post::try_mail(conn, *mail, *attempts, *due_at),
         Change::SettleMail { mail, attempts, outcome } => post::settle_mail(conn, *mail, *attempts, *outcome),
         Change::DropMail(mail) => post::drop_mail(conn, *mail),
-        Change::ForgetExpired { now, limit } => post::forget_expired(conn, *now, *limit),
+        Change::ForgetExpired { now, limit } => forget_expired(conn, *now, *limit),
         Change::MarkExpired { now, limit } => mark_expired(conn, *now, *limit),
         Change::DeleteMarked { now, marked_until, limit } => delete_marked(conn, *now, *marked_until, *limit),
     }
@@ -365,16 +365,20 @@ fn add_secret(conn: &Connection, name: &str, secret: &Sealed) -> Result<Receipt,
 }
 
 fn mark_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, Fault> {
-    let marked = write(conn, statements::MARK_ENTRIES, params![now.as_millis(), limit])?;
-    let forgotten = write(conn, statements::FORGET_SESSIONS, params![(now - limits::SESSION_KEPT).as_millis(), limit])?;
-    Ok(pruned(marked + forgotten))
+    write(conn, statements::MARK_ENTRIES, params![now.as_millis(), limit]).map(pruned)
+}
+
+fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, Fault> {
+    let sessions = write(conn, statements::FORGET_SESSIONS, params![(now - limits::SESSION_KEPT).as_millis(), limit])?;
+    Ok(pruned(sessions + post::forget_expired(conn, now, limit)?))
 }
 
 fn delete_marked(conn: &Connection, now: Timestamp, marked_until: Timestamp, limit: u32) -> Result<Receipt, Fault> {
     let values = params![now.as_millis(), marked_until.as_millis(), limit];
-    let deleted = rows::all(conn, statements::DELETE_ENTRIES, values, |columns| columns.take::<i64>())?;
-    if let Some(highest) = deleted.iter().max() {
-        write_one(conn, statements::RAISE_MIN_SEQ, [highest])?;
+    let read = |columns: &mut rows::Columns<'_, '_>| Ok((columns.take::<i64>()?, columns.take::<i64>()?, columns.take::<i64>()?));
+    let deleted = rows::all(conn, statements::DELETE_ENTRIES, values, read)?;
+    if let Some((seq, at, until)) = deleted.iter().copied().reduce(|a, b| (a.0.max(b.0), a.1.max(b.1), a.2.max(b.2))) {
+        write_one(conn, statements::RAISE_FORGOTTEN, params![seq, at, until])?;
     }
     Ok(pruned(deleted.len()))
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::fault::Fault;
 use super::rows::{self, Columns};
 use super::statements;
-use super::write::{pruned, write, write_one};
+use super::write::{write, write_one};
 
 pub(super) fn start_flow(conn: &Connection, flow: &Flow, replaces: Option<FlowId>) -> Result<Receipt, Fault> {
     if let Some(before) = replaces {
@@ -71,10 +71,11 @@ pub(super) fn drop_mail(conn: &Connection, id: MailId) -> Result<Receipt, Fault>
     write_one(conn, statements::DROP_MAIL, [id.as_bytes()])
 }
 
-pub(super) fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, Fault> {
+/// How many flows and mails past their time were forgotten.
+pub(super) fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<usize, Fault> {
     let flows = write(conn, statements::FORGET_FLOWS, params![now.as_millis(), limit])?;
     let mails = write(conn, statements::FORGET_MAILS, params![now.as_millis(), limit])?;
-    Ok(pruned(flows + mails))
+    Ok(flows + mails)
 }
 
 pub(super) fn flow(conn: &Connection, head: Head, id: FlowId) -> Result<FlowLoaded, Fault> {

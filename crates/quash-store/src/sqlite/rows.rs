@@ -2,9 +2,9 @@
 //! read is in `statements` and `reader`.
 
 use quash_core::model::{
-    Account, AccountState, Actor, Adopted, Client, ClientName, CustomClaims, DeviceId, Devices, Email, Ending, Entry, Generation, Head,
-    KeyRecord, KeySource, KeyState, Kid, Name, PasswordHash, Reason, Rights, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId,
-    SessionState, Subject, Timestamp,
+    Account, AccountState, Actor, Adopted, Client, ClientName, CustomClaims, DeviceId, Devices, Email, Ending, Entry, Forgotten,
+    Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name, PasswordHash, Reason, Rights, ScopeKey, ScopeKind, Sealed, Seq, Session,
+    SessionId, SessionState, Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 use rusqlite::types::FromSql;
@@ -50,7 +50,13 @@ pub(super) fn all<T>(
 /// The head of the log and the watermark over everything.
 pub(super) fn head(conn: &Connection) -> Result<Head, Fault> {
     let read = |columns: &mut Columns<'_, '_>| {
-        Ok(Head { seq: columns.seq()?, chain: columns.take()?, sessions_before: columns.seq()?, foreign_after: columns.moment()? })
+        Ok(Head {
+            seq: columns.seq()?,
+            chain: columns.take()?,
+            sessions_before: columns.seq()?,
+            foreign_after: columns.moment()?,
+            forgotten: Forgotten { seq: columns.seq()?, at: columns.moment()?, until: columns.moment()? },
+        })
     };
     one(conn, statements::HEAD, [], read)?.ok_or(Fault::Value("no head of the log"))
 }

@@ -104,7 +104,8 @@ pub(super) const WAL_PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(super) const WAL_RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 
 // Reads.
-pub(super) const HEAD: &str = "SELECT seq, chain, sessions_before, foreign_after FROM feed_head WHERE id = 1";
+pub(super) const HEAD: &str =
+    "SELECT seq, chain, sessions_before, foreign_after, min_seq, forgotten_at, forgotten_until FROM feed_head WHERE id = 1";
 pub(super) const LONGEST_LIFETIME: &str = "SELECT longest_lifetime_ms FROM feed_head WHERE id = 1";
 pub(super) const ACCOUNT_BY_NAME: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.username_folded = ?1");
 pub(super) const ACCOUNT_BY_SUBJECT: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.subject = ?1");
@@ -250,9 +251,10 @@ pub(super) const FORGET_SESSIONS: &str = concat!(
 );
 pub(super) const DELETE_ENTRIES: &str = "DELETE FROM revocation_log WHERE seq IN \
      (SELECT seq FROM revocation_log INDEXED BY revocation_log_marked \
-      WHERE marked_at <= ?2 AND drop_after <= ?1 ORDER BY marked_at, seq LIMIT ?3) RETURNING seq";
+      WHERE marked_at <= ?2 AND drop_after <= ?1 ORDER BY marked_at, seq LIMIT ?3) RETURNING seq, at, drop_after";
 pub(super) const FORGET_FLOWS: &str = "DELETE FROM flow WHERE id IN \
      (SELECT id FROM flow INDEXED BY flow_expires WHERE expires_at <= ?1 ORDER BY expires_at, id LIMIT ?2)";
 pub(super) const FORGET_MAILS: &str = "DELETE FROM mail WHERE id IN \
      (SELECT id FROM mail INDEXED BY mail_kept WHERE keep_until <= ?1 ORDER BY keep_until, id LIMIT ?2)";
-pub(super) const RAISE_MIN_SEQ: &str = "UPDATE feed_head SET min_seq = max(min_seq, ?1) WHERE id = 1";
+pub(super) const RAISE_FORGOTTEN: &str = "UPDATE feed_head SET min_seq = max(min_seq, ?1), forgotten_at = max(forgotten_at, ?2), \
+     forgotten_until = max(forgotten_until, ?3) WHERE id = 1";

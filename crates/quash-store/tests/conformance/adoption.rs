@@ -113,9 +113,9 @@ pub(crate) async fn a_row_is_kept_as_long_as_its_token_could_come_back(store: &d
     let opened = adopting(1, "dana", head(store).await);
     let until = opened.adopted.expect("a token").until + limits::SESSION_KEPT;
     commit(store, adopt(opened, 1, 5)).await;
-    let mark = |now| Change::MarkExpired { now, limit: 10 };
-    commit(store, mark(until)).await;
+    let forget = |now| Change::ForgetExpired { now, limit: 10 };
+    commit(store, forget(until)).await;
     assert!(store.session(sid(1)).await.expect("a look").found.is_some());
-    commit(store, mark(until + Duration::from_millis(1))).await;
+    commit(store, forget(until + Duration::from_millis(1))).await;
     assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
 }

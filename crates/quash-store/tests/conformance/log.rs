@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_core::model::{Change, Keep, NewEntry, Receipt, ScopeKey, ScopeKind, Seq, Timestamp, limits};
+use quash_core::model::{Change, Forgotten, Keep, NewEntry, Receipt, ScopeKey, ScopeKind, Seq, Timestamp, limits};
 use quash_core::watch::feed;
 use quash_store::Store;
 
@@ -30,7 +30,7 @@ pub(crate) async fn numbers_are_gapless_and_chained(store: &dyn Store) {
 pub(crate) async fn an_entry_is_remembered_as_long_as_it_says(store: &dyn Store) {
     let mut kept = vec![];
     commit(store, Change::RaiseLongestLifetime(5_000)).await;
-    for keep in [Keep::Longest, Keep::Until(at(70)), Keep::Forever] {
+    for keep in [Keep::Longest, Keep::Until(at(70)), Keep::Until(at(4)), Keep::Forever] {
         let new = NewEntry { keep, ..entry(ScopeKind::Token, 3) };
         commit(store, Change::Revoke { entry: new.clone() }).await;
         let entries = store.entries_after(Seq::ZERO, 10).await.expect("entries");
@@ -39,7 +39,9 @@ pub(crate) async fn an_entry_is_remembered_as_long_as_it_says(store: &dyn Store)
         kept.push(entry.drop_after);
     }
     let beyond = |moment: Timestamp| Some(moment + limits::REMEMBER_BEYOND);
-    assert_eq!(kept, [beyond(at(3) + Duration::from_secs(5)), beyond(at(70)), None]);
+    // Never less than a token can hold.
+    let longest = beyond(at(3) + Duration::from_secs(5));
+    assert_eq!(kept, [longest, beyond(at(70)), longest, None]);
 }
 
 pub(crate) async fn the_longest_lifetime_only_grows(store: &dyn Store) {
@@ -88,10 +90,10 @@ pub(crate) async fn newest_follows_the_log(store: &dyn Store) {
 
 pub(crate) async fn marking_comes_before_deleting(store: &dyn Store) {
     two_sessions(store).await;
-    for keep in [Keep::Until(at(0)), Keep::Until(at(50)), Keep::Forever] {
+    for keep in [Keep::Until(at(3)), Keep::Until(at(50)), Keep::Forever] {
         commit(store, Change::Revoke { entry: NewEntry { keep, ..entry(ScopeKind::Token, 3) } }).await;
     }
-    let due = NOW + limits::REMEMBER_BEYOND;
+    let due = at(3) + limits::REMEMBER_BEYOND;
     let early = due - Duration::from_millis(1);
     let delete = |now, marked_until| Change::DeleteMarked { now, marked_until, limit: 10 };
     let count = async || store.entries_after(Seq::ZERO, 10).await.expect("entries").len();
@@ -108,8 +110,8 @@ pub(crate) async fn marking_comes_before_deleting(store: &dyn Store) {
 }
 
 pub(crate) async fn deleting_leaves_what_is_due_again(store: &dyn Store) {
-    commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Until(NOW), ..entry(ScopeKind::Token, 3) } }).await;
-    let due = NOW + limits::REMEMBER_BEYOND;
+    commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Until(at(3)), ..entry(ScopeKind::Token, 3) } }).await;
+    let due = at(3) + limits::REMEMBER_BEYOND;
     commit(store, Change::MarkExpired { now: due, limit: 10 }).await;
     // The clock that marked it was ahead.
     let back = due - Duration::from_millis(1);
@@ -123,14 +125,36 @@ pub(crate) async fn pruning_stops_at_its_limit(store: &dyn Store) {
         commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Until(at(i64::from(n))), ..entry(ScopeKind::Token, n) } }).await;
     }
     let now = at(10 * 86_400);
-    // Two entries and two sessions.
-    assert_eq!(commit(store, Change::MarkExpired { now, limit: 2 }).await.pruned, 4);
+    assert_eq!(commit(store, Change::MarkExpired { now, limit: 2 }).await.pruned, 2);
     assert_eq!(commit(store, Change::DeleteMarked { now, marked_until: now, limit: 1 }).await.pruned, 1);
     // Those due first were marked first; of those, the lower number is deleted first.
     let keys: Vec<_> = store.entries_after(Seq::ZERO, 10).await.expect("entries").iter().map(|entry| entry.key.0[0]).collect();
     assert_eq!(keys, [4, 2]);
     assert_eq!(commit(store, Change::MarkExpired { now, limit: 2 }).await.pruned, 1);
     assert_eq!(commit(store, Change::DeleteMarked { now, marked_until: now, limit: 9 }).await.pruned, 2);
+    assert_eq!(commit(store, Change::ForgetExpired { now, limit: 1 }).await.pruned, 1);
+    assert_eq!(commit(store, Change::ForgetExpired { now, limit: 9 }).await.pruned, 1);
+}
+
+pub(crate) async fn the_head_tells_what_was_deleted(store: &dyn Store) {
+    let forgotten = async || store.head().await.expect("a head").forgotten;
+    assert_eq!(forgotten().await, Forgotten::NOTHING);
+    // The newest isn't the one that is remembered longest.
+    for (secs, until) in [(3, 50), (9, 40), (5, 90)] {
+        let new = NewEntry { keep: Keep::Until(at(until)), ..entry(ScopeKind::Token, secs) };
+        commit(store, Change::Revoke { entry: NewEntry { at: at(i64::from(secs)), ..new } }).await;
+    }
+    let prune = async |secs| {
+        let now = at(secs) + limits::REMEMBER_BEYOND;
+        commit(store, Change::MarkExpired { now, limit: 9 }).await;
+        commit(store, Change::DeleteMarked { now, marked_until: now, limit: 9 }).await.pruned
+    };
+    let seq = |n| Seq::from_u64(Seq::start_of(1).as_u64() + n);
+    assert_eq!((prune(39).await, forgotten().await), (0, Forgotten::NOTHING));
+    assert_eq!(prune(50).await, 2);
+    assert_eq!(forgotten().await, Forgotten { seq: seq(2), at: at(9), until: at(50) + limits::REMEMBER_BEYOND });
+    assert_eq!(prune(90).await, 1);
+    assert_eq!(forgotten().await, Forgotten { seq: seq(3), at: at(9), until: at(90) + limits::REMEMBER_BEYOND });
 }
 
 pub(crate) async fn numbering_goes_on_after_pruning(store: &dyn Store) {
@@ -140,7 +164,8 @@ pub(crate) async fn numbering_goes_on_after_pruning(store: &dyn Store) {
     let now = at(86_400);
     commit(store, Change::MarkExpired { now, limit: 9 }).await;
     commit(store, Change::DeleteMarked { now, marked_until: now, limit: 9 }).await;
-    assert_eq!(store.head().await.expect("a head"), before);
+    let head = store.head().await.expect("a head");
+    assert_eq!((head.seq, head.chain), (before.seq, before.chain));
     commit(store, revoke(2)).await;
     let entries = store.entries_after(Seq::ZERO, 10).await.expect("entries");
     assert_eq!(entries.len(), 1);

@@ -114,6 +114,7 @@ for_each_store! {
         marking_comes_before_deleting
         deleting_leaves_what_is_due_again
         pruning_stops_at_its_limit
+        the_head_tells_what_was_deleted
         numbering_goes_on_after_pruning
     }
     epochs {

@@ -125,10 +125,10 @@ pub(crate) async fn spent_sessions_are_forgotten(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, ends(vec![end(2)])).await;
     let gone = session(1, "dana", Seq::ZERO).idle_until + limits::SESSION_KEPT;
-    let mark = |now| Change::MarkExpired { now, limit: 10 };
-    commit(store, mark(gone)).await;
+    let forget = |now| Change::ForgetExpired { now, limit: 10 };
+    commit(store, forget(gone)).await;
     assert!(store.session(sid(1)).await.expect("a look").found.is_some());
-    commit(store, mark(gone + Duration::from_millis(1))).await;
+    commit(store, forget(gone + Duration::from_millis(1))).await;
     assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
     assert!(store.session(sid(2)).await.expect("a look").found.is_some());
     conflict(store, rotate(1, 0)).await;

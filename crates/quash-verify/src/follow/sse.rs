@@ -13,8 +13,9 @@ pub(crate) struct Event {
 pub(crate) struct TooLong;
 
 /// Reads events from bytes.
-#[derive(Default)]
 pub(crate) struct Parser {
+    /// What a line may hold, and an event.
+    limit: usize,
     line: Vec<u8>,
     event: Event,
     has_data: bool,
@@ -26,7 +27,24 @@ pub(crate) struct Parser {
 /// What an event may hold, and with it a frame.
 pub(crate) const EVENT_BYTES: usize = 1024 * 1024;
 
+impl Default for Parser {
+    fn default() -> Self {
+        Self::limited(EVENT_BYTES)
+    }
+}
+
 impl Parser {
+    /// A parser of events that hold so many bytes at most.
+    pub(crate) fn limited(limit: usize) -> Self {
+        Self { limit, line: Vec::new(), event: Event::default(), has_data: false, after_cr: false, begun: false }
+    }
+
+    /// How much of what has come is kept.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn kept(&self) -> usize {
+        self.line.len() + self.event.name.len() + self.event.data.len()
+    }
+
     /// Takes the next bytes, and hands each event that they complete to `take`.
     pub(crate) fn push(&mut self, bytes: &[u8], mut take: impl FnMut(Event)) -> Result<(), TooLong> {
         for &byte in bytes {
@@ -38,7 +56,7 @@ impl Parser {
                         take(event);
                     }
                 }
-                _ if self.line.len() >= EVENT_BYTES => return Err(TooLong),
+                _ if self.line.len() >= self.limit => return Err(TooLong),
                 _ => self.line.push(byte),
             }
         }
@@ -58,14 +76,20 @@ impl Parser {
         let (field, value) = (&line[..colon], line.get(colon + 1..).unwrap_or_default());
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
-            b"event" => self.event.name = String::from_utf8_lossy(value).into_owned(),
-            b"data" => {
-                if std::mem::replace(&mut self.has_data, true) {
-                    self.event.data.push(b'\n');
-                }
-                if self.event.data.len() + value.len() > EVENT_BYTES {
+            b"event" => {
+                // What isn't UTF-8 becomes longer.
+                let name = String::from_utf8_lossy(value);
+                if self.event.data.len() + name.len() > self.limit {
                     return Err(TooLong);
                 }
+                self.event.name = name.into_owned();
+            }
+            b"data" => {
+                let end_of_line = usize::from(std::mem::replace(&mut self.has_data, true));
+                if self.event.name.len() + self.event.data.len() + end_of_line + value.len() > self.limit {
+                    return Err(TooLong);
+                }
+                self.event.data.extend_from_slice(&b"\n"[..end_of_line]);
                 self.event.data.extend_from_slice(value);
             }
             // Comments keep a connection alive; ids and delays aren't used.
@@ -122,5 +146,20 @@ mod tests {
         assert_eq!(push(&format!("data:{half}\ndata:{rest}\n\n")), Ok(()));
         assert_eq!(push(&format!("data:{half}\ndata:{more}\n\n")), Err(TooLong));
         assert_eq!(push(&"x".repeat(EVENT_BYTES + 1)), Err(TooLong), "a line that doesn't end");
+        let named = |name: &str, data: &str| push(&format!("event:{name}\ndata:{data}\n\n"));
+        assert_eq!(named(&half, &half), Ok(()));
+        assert_eq!(named(&half, &format!("{half}x")), Err(TooLong), "a name is a part of its event");
+        assert_eq!(push(&format!("data:{half}\nevent:{half}\n\n")), Ok(()));
+        assert_eq!(push(&format!("data:{half}\nevent:{half}x\n\n")), Err(TooLong));
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_takes_no_more_room_than_an_event_may() {
+        let mut parser = Parser::limited(16);
+        // Each of these bytes becomes three.
+        assert_eq!(parser.push(b"event:\xff\xff\xff\xff\xff\n", |_| {}), Ok(()));
+        assert_eq!(parser.kept(), 15);
+        assert_eq!(parser.push(b"event:\xff\xff\xff\xff\xff\xff\n", |_| {}), Err(TooLong));
+        assert_eq!(parser.kept(), 15);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::{Keep, NewEntry};
+use crate::token::Minted;
 use crate::watch::feed;
 
 fn entry() -> Entry {
@@ -31,6 +32,21 @@ fn what_is_written_is_read_back() {
     assert_eq!((set.cursor(), set.chain(), set.len()), (entry.seq, entry.chain, 1));
     assert!(key.has_given(&read.cursor));
     assert!(read.policy == policy());
+}
+
+#[test]
+fn a_snapshot_tells_what_its_log_has_forgotten() {
+    let (key, newest) = (CursorKey::new(&[5; 32]), Seq::from_u64(Seq::start_of(1).as_u64() + 9));
+    let snapshot = Snapshot::new(policy(), key.cursor(newest, &feed::EMPTY), &feed::EMPTY, &[]);
+    let covers = |snapshot: &Snapshot, rsq| {
+        let read: Snapshot = serde_json::from_str(&serde_json::to_string(snapshot).expect("text")).expect("its own text");
+        read.revoked().expect("a set").covers(Minted::At(rsq), &[])
+    };
+    let (before, forgotten) = (Seq::from_u64(newest.as_u64() - 3), Seq::from_u64(newest.as_u64() - 2));
+    assert!(!covers(&snapshot.clone().forgetting(Forgotten::NOTHING), Seq::start_of(1)));
+    let snapshot = snapshot.forgetting(Forgotten { seq: forgotten, ..Forgotten::NOTHING });
+    assert!(covers(&snapshot, before));
+    assert!(!covers(&snapshot, forgotten));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use crate::memory::post::Post;
 
 impl State {
     pub(in crate::memory) fn head(&self) -> Head {
-        Head { seq: self.seq, chain: self.chain, sessions_before: self.sessions_before, foreign_after: self.foreign_after }
+        let Self { seq, chain, sessions_before, foreign_after, forgotten, .. } = *self;
+        Head { seq, chain, sessions_before, foreign_after, forgotten }
     }
 
     pub(in crate::memory) fn account(&self, by: &AccountBy, now: Timestamp) -> AccountLoaded {

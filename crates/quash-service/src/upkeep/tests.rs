@@ -1,0 +1,394 @@
+//! Upkeep over both stores while the wall clock is a week off, and afterwards: what was ended stays so, at this process's
+//! own guard and for whoever takes a snapshot; what is live goes on.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use quash_core::decide::{Device, Kind};
+use quash_core::model::{Actor, Clock, ForeignTokens, Kid, Policy, Refusal, Road, Seeded, Seq, Subject};
+use quash_core::token::{Algorithm, Expected, Issued, SigningKey, TokenType};
+use quash_store::{MemoryStore, SqliteOptions, SqliteStore, Store};
+use quash_verify::Denied;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::{
+    Argon2Hasher, Attempt, DeviceSaid, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewPassword,
+    NewState, Rehash, Setup,
+};
+
+const PASSWORD: &str = "correct horse battery staple";
+/// What another issuer signs with.
+const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
+/// How often upkeep looks here.
+const EVERY: Duration = Duration::from_secs(600);
+const HOUR: u32 = 6;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// In milliseconds.
+const A_MINUTE: i64 = 60 * 1000;
+const A_WEEK: i64 = 7 * 24 * 60 * A_MINUTE;
+
+/// A wall clock that can be set, on a machine that has been running for days.
+#[derive(Default)]
+struct TwoHands {
+    gone: AtomicU64,
+    off: AtomicI64,
+}
+
+impl TwoHands {
+    /// Sets the wall clock so many milliseconds off what is right.
+    fn set(&self, off: i64) {
+        self.off.store(off, Ordering::SeqCst);
+    }
+
+    /// What time it is.
+    fn right(&self) -> Timestamp {
+        Timestamp::from_secs(1_800_000_000) + Duration::from_millis(self.gone.load(Ordering::SeqCst))
+    }
+
+    fn go_on(&self, span: Duration) {
+        self.gone.fetch_add(u64::try_from(span.as_millis()).expect("a span"), Ordering::SeqCst);
+    }
+}
+
+impl Clock for TwoHands {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.right().as_millis() + self.off.load(Ordering::SeqCst))
+    }
+
+    fn uptime(&self) -> Duration {
+        DAY * 5 + Duration::from_millis(self.gone.load(Ordering::SeqCst))
+    }
+}
+
+struct World {
+    service: Service,
+    store: Arc<dyn Store>,
+    clock: Arc<TwoHands>,
+    rounds: Rounds,
+}
+
+impl World {
+    /// With dana. All tokens hold for a day.
+    async fn open(store: Arc<dyn Store>) -> Self {
+        let clock = Arc::new(TwoHands::default());
+        let service = Self::start(&store, &clock, 1).await;
+        let password = Some(NewPassword::Plain(Zeroizing::new(PASSWORD.into())));
+        let new = NewAccount {
+            name: "dana".into(),
+            email: None,
+            verified: false,
+            subject: Some("dana".into()),
+            password,
+            state: NewState::Active,
+        };
+        service.add_account(new).await.expect("an account");
+        Self { service, store, clock, rounds: Rounds::default() }
+    }
+
+    async fn start(store: &Arc<dyn Store>, clock: &Arc<TwoHands>, seed: u64) -> Service {
+        let mut policy = Policy::default();
+        policy.tokens.access_lifetime = DAY;
+        policy.tokens.foreign = ForeignTokens::Accept;
+        let kid = Some(others_key().verifying().kid().clone());
+        let other = ForeignSetup {
+            name: "other".into(),
+            keys: ForeignKeys::Secret { algorithm: Algorithm::Hs256, secret: Zeroizing::new(SECRET.to_vec()), kid },
+            max_lifetime: DAY,
+            namespace: String::new(),
+            iss: Expected::Anything,
+            aud: Expected::Anything,
+        };
+        let setup = Setup {
+            store: Arc::clone(store),
+            policy,
+            keys: KeySetup { foreign: vec![other], ..KeySetup::of(Algorithm::EdDsa) },
+            fetch: Arc::new(FetchNothing),
+            master: MasterKey::new(&Seeded::new(1)),
+            hasher: Arc::new(Argon2Hasher::with(8, 1, 1).expect("a cheap hash")),
+            hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(3600), places_per_network: 4 },
+            rehash: Rehash::Never,
+            clock: Arc::clone(clock) as Arc<dyn Clock>,
+            entropy: Arc::new(Seeded::new(seed)),
+        };
+        Service::start(setup).await.expect("a service")
+    }
+
+    /// Another process over the same store.
+    async fn restart(&mut self) {
+        self.service = Self::start(&self.store, &self.clock, 2).await;
+        self.rounds = Rounds::default();
+    }
+
+    async fn sign_in(&self) -> (String, String) {
+        let attempt = Attempt {
+            kind: Kind::Pair,
+            name: "dana".into(),
+            password: Zeroizing::new(PASSWORD.into()),
+            device: Device::default(),
+            network: None,
+            device_token: DeviceSaid::Nothing,
+        };
+        pair(self.service.sign_in(attempt).await.expect("a sign-in").tokens)
+    }
+
+    /// A token of another issuer, whose clock is right, for dana and for a day.
+    fn of_another(&self, token_type: &str, jti: &str) -> String {
+        let iat = self.clock.right().as_secs();
+        let said = serde_json::json!({ "token_type": token_type, "exp": iat + 86_400, "iat": iat, "jti": jti, "user_id": "dana" });
+        others_key().sign(said.to_string().as_bytes()).expect("a signature")
+    }
+
+    async fn log_out(&self, (access, refresh): &(String, String)) {
+        let access = self.service.access_for_log_out(access).await.expect("a token");
+        self.service.log_out(&access, Some(refresh)).await.expect("a log-out");
+    }
+
+    /// Lets time pass, with so many rounds of upkeep.
+    async fn pass(&mut self, rounds: u32) -> Upkept {
+        let mut upkept = Upkept::default();
+        for _ in 0..rounds {
+            self.clock.go_on(EVERY);
+            let round = self.service.upkeep_round(&mut self.rounds).await.expect("a store");
+            upkept.marked += round.marked;
+            upkept.deleted += round.deleted;
+            upkept.forgotten += round.forgotten;
+        }
+        upkept
+    }
+
+    /// What the guard of this process says, and one that begins with a snapshot now: they agree.
+    async fn check(&self, access: &str) -> Result<(), Denied> {
+        // It begins anew after something was deleted.
+        while self.service.guard().entries() != self.entries().await {
+            tokio::task::yield_now().await;
+        }
+        let said = self.service.guard().check(access, &[TokenType::Access]).await.map(drop);
+        let token = self.service.guard().authenticate(access).await.expect("a token of ours");
+        let snapshot = self.service.feed_snapshot().await.expect("a snapshot").revoked().expect("as it was sent");
+        let covered = snapshot.covers(token.minted().expect("a number"), token.scopes());
+        assert_eq!(covered, said == Err(Denied::Refused(Refusal::TokenRevoked(None))), "{said:?}");
+        assert_eq!(self.service.verify(access).await.is_ok(), said.is_ok());
+        said
+    }
+
+    /// How many entries the log still has.
+    async fn entries(&self) -> usize {
+        self.store.entries_after(Seq::ZERO, 1000).await.expect("entries").len()
+    }
+
+    async fn is_revoked(&self, access: &str) -> bool {
+        self.check(access).await == Err(Denied::Refused(Refusal::TokenRevoked(None)))
+    }
+}
+
+fn others_key() -> SigningKey {
+    SigningKey::new(Algorithm::Hs256, SECRET, Some(Kid::parse("other").expect("a kid"))).expect("a key")
+}
+
+fn pair(issued: Issued) -> (String, String) {
+    match issued {
+        Issued::Both { access, refresh } => (access, refresh),
+        _ => panic!("a pair was asked for"),
+    }
+}
+
+fn stores(room: &Path) -> [Arc<dyn Store>; 2] {
+    let sqlite = SqliteStore::open(&room.join("quash.db"), SqliteOptions::default()).expect("a store");
+    [Arc::new(MemoryStore::new()), Arc::new(sqlite)]
+}
+
+#[test]
+fn a_clock_that_jumps_forgets_nothing() {
+    let (mut rounds, minute) = (Rounds::default(), Duration::from_secs(60));
+    let start = Timestamp::from_secs(1_000_000);
+    assert!(!rounds.clock_moved(start, minute));
+    rounds.done.push((minute, start));
+    assert_eq!(rounds.ripe(minute + RIPE_AFTER - Duration::from_secs(1)), None);
+    assert_eq!(rounds.ripe(minute + RIPE_AFTER), Some(start));
+    assert!(rounds.clock_moved(start + Duration::from_secs(7 * 24 * 3600), minute * 2));
+    assert_eq!(rounds.ripe(minute + RIPE_AFTER), None, "waiting begins anew");
+    assert!(rounds.clock_moved(start + minute, minute * 3), "back again");
+    assert!(!rounds.clock_moved(start + minute * 2, minute * 4));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_for_less_than_an_hour_changes_nothing() {
+    let room = tempfile::tempdir().expect("a directory");
+    for store in stores(room.path()) {
+        let mut world = World::open(store).await;
+        world.pass(2 * HOUR).await;
+        let (ended, live) = (world.sign_in().await, world.sign_in().await);
+        world.log_out(&ended).await;
+        world.clock.set(A_WEEK);
+        world.pass(HOUR).await;
+        world.clock.set(0);
+        world.pass(2 * HOUR).await;
+        assert!(world.is_revoked(&ended.0).await);
+        assert_eq!(world.check(&live.0).await, Ok(()));
+        world.service.refresh(&live.1, &Device::default()).await.expect("its session is there");
+        assert_eq!(world.entries().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_starts_with_a_clock_that_is_ahead_forgets_nothing_for_an_hour() {
+    let room = tempfile::tempdir().expect("a directory");
+    for store in stores(room.path()) {
+        let mut world = World::open(store).await;
+        let (ended, live) = (world.sign_in().await, world.sign_in().await);
+        world.log_out(&ended).await;
+        // Longer ahead than the audit is kept.
+        world.clock.set(A_WEEK * 100);
+        world.restart().await;
+        world.pass(HOUR).await;
+        world.clock.set(0);
+        world.restart().await;
+        world.pass(HOUR).await;
+        assert!(world.is_revoked(&ended.0).await);
+        assert_eq!(world.check(&live.0).await, Ok(()));
+        world.service.refresh(&live.1, &Device::default()).await.expect("its session is there");
+        assert_eq!(world.service.audit(0, None, 1).await.expect("the audit")[0].id, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_a_clock_that_stayed_ahead_has_forgotten_stays_revoked() {
+    let room = tempfile::tempdir().expect("a directory");
+    for store in stores(room.path()) {
+        let mut world = World::open(store).await;
+        let ended = world.sign_in().await;
+        world.log_out(&ended).await;
+        world.clock.set(A_WEEK);
+        assert_eq!(world.pass(3 * HOUR).await.deleted, 1);
+        assert_eq!(world.entries().await, 0);
+        world.clock.set(0);
+        assert!(world.is_revoked(&ended.0).await);
+        world.restart().await;
+        assert!(world.is_revoked(&ended.0).await, "to who starts now, too");
+        assert_eq!(world.check(&world.sign_in().await.0).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn what_was_minted_by_a_clock_that_was_ahead_stays_revoked_when_its_time_comes() {
+    let room = tempfile::tempdir().expect("a directory");
+    for store in stores(room.path()) {
+        let mut world = World::open(store).await;
+        world.clock.set(A_WEEK);
+        let ended = world.sign_in().await;
+        world.clock.set(0);
+        let dana = Subject::parse("dana").expect("a subject");
+        world.service.end_account(&dana, Road::AccountRevoked, Actor::Operator).await.expect("an end");
+        assert_eq!(world.pass(27 * HOUR).await.deleted, 1);
+        world.clock.go_on(DAY * 6);
+        assert!(world.is_revoked(&ended.0).await);
+        world.restart().await;
+        assert!(world.is_revoked(&ended.0).await, "to who starts now, too");
+    }
+}
+
+#[tokio::test]
+async fn what_had_its_time_stays_revoked_when_the_clock_goes_back() {
+    let room = tempfile::tempdir().expect("a directory");
+    for store in stores(room.path()) {
+        let mut world = World::open(store).await;
+        let ended = world.sign_in().await;
+        world.log_out(&ended).await;
+        assert_eq!(world.pass(27 * HOUR).await.deleted, 1);
+        world.clock.set(-26 * 60 * A_MINUTE);
+        assert!(world.is_revoked(&ended.0).await);
+        world.restart().await;
+        assert!(world.is_revoked(&ended.0).await, "to who starts now, too");
+    }
+}
+
+#[tokio::test]
+async fn a_session_outlives_what_a_clock_that_was_ahead_has_forgotten() {
+    let room = tempfile::tempdir().expect("a directory");
+    for store in stores(room.path()) {
+        let mut world = World::open(store).await;
+        let (ended, live) = (world.sign_in().await, world.sign_in().await);
+        world.log_out(&ended).await;
+        world.pass(2 * HOUR).await;
+        let next = pair(world.service.refresh(&live.1, &Device::default()).await.expect("a pair"));
+        // The entry is past its time by then, and the session isn't.
+        world.clock.set((22 * 60 + 30) * A_MINUTE);
+        assert_eq!(world.pass(2 * HOUR).await.deleted, 1);
+        world.clock.set(0);
+        // Nobody can tell any more whether it wasn't ended: a refresh helps.
+        assert!(world.is_revoked(&live.0).await);
+        assert_eq!(world.check(&next.0).await, Ok(()));
+        let newest = pair(world.service.refresh(&next.1, &Device::default()).await.expect("its session is there"));
+        assert_eq!(world.check(&newest.0).await, Ok(()));
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_another_issuer_stay_revoked_too() {
+    let room = tempfile::tempdir().expect("a directory");
+    for store in stores(room.path()) {
+        let mut world = World::open(store).await;
+        let (access, refresh) = (world.of_another("access", "one"), world.of_another("refresh", "two"));
+        assert_eq!(world.service.guard().check(&access, &[TokenType::Access]).await.map(drop), Ok(()));
+        world.log_out(&(access.clone(), refresh.clone())).await;
+        world.clock.set(A_WEEK);
+        assert_eq!(world.pass(3 * HOUR).await.deleted, 2);
+        world.clock.set(0);
+        let revoked = Refusal::TokenRevoked(None);
+        world.restart().await;
+        assert_eq!(world.service.guard().check(&access, &[TokenType::Access]).await.map(drop), Err(Denied::Refused(revoked)));
+        let token = world.service.guard().authenticate(&access).await.expect("a token of the other issuer");
+        assert_eq!(world.service.desk.judge_by_store(&token).await, Err(Failure::Refused(revoked)));
+        let refused = world.service.refresh(&refresh, &Device::default()).await.err();
+        assert_eq!(refused, Some(Failure::Refused(revoked)));
+        assert!(world.service.blacklist(&refresh).await.is_err(), "a second time it is refused, as ever");
+        // Others hold.
+        let (access, refresh) = (world.of_another("access", "three"), world.of_another("refresh", "four"));
+        assert_eq!(world.service.guard().check(&access, &[TokenType::Access]).await.map(drop), Ok(()));
+        world.service.refresh(&refresh, &Device::default()).await.expect("a session");
+    }
+}
+
+#[tokio::test]
+async fn what_is_past_its_time_is_kept_for_an_hour_more() {
+    let room = tempfile::tempdir().expect("a directory");
+    for store in stores(room.path()) {
+        let mut world = World::open(store).await;
+        let ended = world.sign_in().await;
+        world.log_out(&ended).await;
+        let is_there = async |world: &World| {
+            let sessions = world.store.sessions_of(&Subject::parse("dana").expect("a subject"), None, 9).await.expect("sessions");
+            (world.entries().await, sessions.len())
+        };
+        // The entry is past its time after a day and ten minutes, the session's row after a day and an hour.
+        world.pass(25 * HOUR).await;
+        assert_eq!(is_there(&world).await, (1, 1));
+        world.pass(1).await;
+        assert_eq!(is_there(&world).await, (0, 1));
+        world.pass(HOUR - 1).await;
+        assert_eq!(is_there(&world).await, (0, 1));
+        world.pass(1).await;
+        assert_eq!(is_there(&world).await, (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn with_a_clock_that_is_right_forgetting_refuses_no_token_that_holds() {
+    let room = tempfile::tempdir().expect("a directory");
+    for store in stores(room.path()) {
+        let mut world = World::open(store).await;
+        for _ in 0..40 {
+            let (ended, live) = (world.sign_in().await, world.sign_in().await);
+            world.log_out(&ended).await;
+            let mut waited = 0;
+            while waited < 23 {
+                world.pass(HOUR).await;
+                waited += 7;
+                assert_eq!(world.check(&live.0).await, Ok(()));
+            }
+        }
+        assert!(world.entries().await < 20, "many are forgotten");
+    }
+}
