@@ -17,6 +17,7 @@ const GATE: &str = "crates/quash-core/src/watch/gate.rs";
 const ISSUER: &str = "crates/quash-service/src/feed/issuer.rs";
 const BARRIER: &str = "crates/quash-service/src/feed/barrier.rs";
 const DESK: &str = "crates/quash-service/src/desk.rs";
+const TOKEN: &str = "crates/quash-core/src/token/token.rs";
 const LEASE: &str = "crates/quash-verify/src/follow/lease.rs";
 const KEEPING: &str = "crates/quash-verify/src/follow/keeping.rs";
 
@@ -93,44 +94,50 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         replacement: "if let Some(seq) = receipt.seq.filter(|_| false) {\n            self.announce",
     },
     Mutant {
+        name: "a struck key isn't looked for in the log",
+        file: TOKEN,
+        text: "scopes.push(hasher.key_of(ScopeKind::Key, found.key.kid().as_str()));",
+        replacement: "let _ = ScopeKind::Key;",
+    },
+    Mutant {
         name: "the lease task stores over a newer frame",
         file: LEASE,
         text: "\
-        let sent_at = self.shared.clock.uptime();
-        let asked = tokio::time::timeout(within, self.http.lease(turn, cursor, &self.instance, nonce, policy));
-        let grant = asked.await.unwrap_or(Err(Fault::Silent))?;
-        if grant.nonce() != nonce {
-            // It answers another question, which may have been asked long ago.
-            return Err(Fault::Unreadable);
-        }
+        let mut questions = JoinSet::new();
+        loop {
+            if questions.len() < QUESTIONS {
+                questions.spawn(self.question(course.turn)?.ask());
+            }
+            match tokio::time::timeout(AGAIN.min(course.every), questions.join_next()).await {
+                Ok(Some(Ok(Ok((lease, term))))) => {
 ",
         replacement: "\
-        let sent_at = self.shared.clock.uptime();
-        let before = self.shared.state.load_full();
-        let asked = tokio::time::timeout(within, self.http.lease(turn, cursor, &self.instance, nonce, policy));
-        let grant = asked.await.unwrap_or(Err(Fault::Silent))?;
-        if grant.nonce() == nonce && grant.cursor().seq() == before.revoked.cursor() {
-            let freshness = quash_core::watch::Freshness::Until(sent_at + grant.term());
-            let state = crate::shared::State { revoked: before.revoked.clone(), freshness, trust: before.trust.clone() };
-            self.shared.state.store(Arc::new(state));
-            return Ok(grant.term());
-        }
-        if grant.nonce() != nonce {
-            return Err(Fault::Unreadable);
-        }
+        let (mut questions, before) = (JoinSet::new(), self.shared.state.load_full());
+        loop {
+            if questions.len() < QUESTIONS {
+                questions.spawn(self.question(course.turn)?.ask());
+            }
+            match tokio::time::timeout(AGAIN.min(course.every), questions.join_next()).await {
+                Ok(Some(Ok(Ok((lease, term))))) if lease.head == before.revoked.cursor() => {
+                    let freshness = quash_core::watch::Freshness::Until(lease.sent_at + term);
+                    let state = crate::shared::State { revoked: before.revoked.clone(), freshness, trust: before.trust.clone() };
+                    self.shared.state.store(Arc::new(state));
+                    return Ok(term);
+                }
+                Ok(Some(Ok(Ok((lease, term))))) => {
 ",
     },
     Mutant {
         name: "a lease counts from its arrival",
         file: LEASE,
         text: "let lease = Lease { sent_at,",
-        replacement: "let _ = sent_at;\n        let lease = Lease { sent_at: self.shared.clock.uptime(),",
+        replacement: "let _ = sent_at;\n        let lease = Lease { sent_at: self.clock.uptime(),",
     },
     Mutant {
         name: "an answer about a lease counts for another question",
         file: LEASE,
-        text: "if grant.nonce() != nonce {",
-        replacement: "if false && grant.nonce() != nonce {",
+        text: "if grant.nonce() != self.nonce {",
+        replacement: "if false && grant.nonce() != self.nonce {",
     },
     Mutant {
         name: "leases that are under way count after the issuer has refused a token",

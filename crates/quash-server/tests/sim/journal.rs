@@ -5,19 +5,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::model::{Seq, SessionId};
+use quash_core::model::{Kid, Seq, SessionId};
 use quash_core::token::Authentic;
 
 use crate::TERM;
 
 /// A token that was given out.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Given {
     pub(crate) number: usize,
     /// As it was given out.
     pub(crate) text: Arc<str>,
     pub(crate) session: SessionId,
     pub(crate) subject: String,
+    pub(crate) kid: Kid,
     pub(crate) rsq: Seq,
 }
 
@@ -26,6 +27,8 @@ pub(crate) struct Given {
 pub(crate) enum Ended {
     Session(SessionId),
     Subject(String),
+    /// What it has signed so far. Where the store was put back since, it may sign again.
+    Key(Kid),
     Everything,
 }
 
@@ -44,6 +47,8 @@ struct End {
 pub(crate) struct Journal {
     given: Vec<Given>,
     ends: Vec<End>,
+    /// Keys that somebody has begun to strike, whether an answer came or not.
+    struck: BTreeSet<Kid>,
     /// Which verifier has said of which token that it is revoked.
     refused: BTreeSet<(usize, usize)>,
 }
@@ -56,11 +61,21 @@ impl Journal {
         let (session, rsq) = token.place().expect("a token of ours");
         let subject = token.claims().user_id.clone().expect("a subject");
         let number = self.given.len();
-        self.given.push(Given { number, text: text.into(), session, subject, rsq });
+        self.given.push(Given { number, text: text.into(), session, subject, kid: token.kid().clone(), rsq });
     }
 
     pub(crate) fn given(&self) -> &[Given] {
         &self.given
+    }
+
+    /// Somebody strikes a key.
+    pub(crate) fn strikes(&mut self, kid: Kid) {
+        self.struck.insert(kid);
+    }
+
+    /// Whether a token's key may be known no more.
+    pub(crate) fn may_lack_its_key(&self, given: &Given) -> bool {
+        self.struck.contains(&given.kid) || self.is_over(given)
     }
 
     /// A call that ends something has answered.
@@ -118,6 +133,7 @@ impl Ended {
         match self {
             Self::Session(session) => *session == given.session,
             Self::Subject(subject) => *subject == given.subject && given.rsq < seq,
+            Self::Key(kid) => *kid == given.kid && given.rsq < seq,
             Self::Everything => given.rsq < seq,
         }
     }

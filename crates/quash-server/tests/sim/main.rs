@@ -6,6 +6,7 @@ mod chance;
 mod disk;
 mod journal;
 mod network;
+mod people;
 mod temper;
 mod time;
 mod verifier;

@@ -27,7 +27,7 @@ pub(crate) enum Said {
     Accepted { cursor: Seq },
     Revoked,
     Unsure,
-    Refused,
+    Refused(Refusal),
 }
 
 impl std::fmt::Debug for Verifier {
@@ -79,7 +79,7 @@ impl Verifier {
         Some(match decided {
             Ok(_) => Said::Accepted { cursor: Seq::from_u64(verifier.metrics().cursor) },
             Err(Denied::Refused(Refusal::TokenRevoked(_))) => Said::Revoked,
-            Err(Denied::Refused(_)) => Said::Refused,
+            Err(Denied::Refused(refusal)) => Said::Refused(refusal),
             Err(Denied::Stale | Denied::KeysAway) => Said::Unsure,
         })
     }

@@ -1,17 +1,14 @@
 //! The world: a clock, a network, an issuer that is killed and started again, and people who sign in and are ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use quash_core::decide::Device;
-use quash_core::model::{Actor, Clock, ForeignTokens, OldSessions, Policy, Reason, Rights, Road, Seeded, Seq, Subject};
-use quash_core::token::{Algorithm, Expected, Issued, TokenType};
+use quash_core::model::{ForeignTokens, KeyState, Kid, OldSessions, Policy, Rights, Seeded, Seq};
+use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::DoorSettings;
 use quash_service::{
     Argon2Hasher, Beyond, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash,
@@ -19,7 +16,6 @@ use quash_service::{
 };
 use quash_store::{MemoryStore, Store};
 use quash_verify::WhenStale;
-use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
@@ -36,7 +32,7 @@ use crate::{Seen, TERM, VERIFIERS};
 pub(crate) struct World {
     chance: Chance,
     seed: u64,
-    time: Arc<Time>,
+    pub(crate) time: Arc<Time>,
     store: Mutex<Arc<MemoryStore>>,
     /// A copy of it from some time ago.
     copy: Mutex<Option<MemoryStore>>,
@@ -49,10 +45,10 @@ pub(crate) struct World {
     /// Until when each verifier's network swallows everything.
     cut: Mutex<[Duration; VERIFIERS]>,
     verifiers: Vec<Arc<Verifier>>,
-    journal: Mutex<Journal>,
-    seen: Mutex<Seen>,
+    pub(crate) journal: Mutex<Journal>,
+    pub(crate) seen: Mutex<Seen>,
     calm: Arc<AtomicBool>,
-    temper: Temper,
+    pub(crate) temper: Temper,
     /// The last answer from each path, which something on the way has kept.
     kept: Mutex<BTreeMap<String, Bytes>>,
 }
@@ -65,8 +61,8 @@ struct Issuer {
 }
 
 const STEP: Duration = Duration::from_millis(1);
-const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
-const PEOPLE: [&str; 4] = ["dana", "noor", "kim", "sam"];
+pub(crate) const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
+pub(crate) const PEOPLE: [&str; 4] = ["dana", "noor", "kim", "sam"];
 /// How much time of the simulated world passes between two tokens that are presented.
 const BETWEEN: u64 = 12;
 /// How many tokens somebody tries after their end.
@@ -172,7 +168,7 @@ impl World {
         (*life, issuer.as_ref().map(|issuer| issuer.door.clone()))
     }
 
-    fn service(&self) -> (u64, Option<Service>) {
+    pub(crate) fn service(&self) -> (u64, Option<Service>) {
         let (life, issuer) = &*self.issuer.borrow();
         (*life, issuer.as_ref().map(|issuer| issuer.service.clone()))
     }
@@ -273,15 +269,15 @@ impl World {
                 seen.refused += 1;
             }
             Said::Unsure => seen.stale += 1,
-            // By another clock it has run out, or isn't valid yet.
-            Said::Refused if self.temper.clocks_are_set => {}
-            Said::Refused => panic!("a token that holds is refused: {}", given.number),
+            // By another clock it has run out, or isn't valid yet; or its key is known no more.
+            Said::Refused(_) if self.temper.clocks_are_set || journal.may_lack_its_key(&given) => {}
+            Said::Refused(refusal) => panic!("a token that holds is refused: {refusal:?}, {given:?}"),
         }
     }
 
     /// Whoever held what has just ended tries it everywhere: at the issuer at once, and at every verifier for as long as one
     /// of them might not know, and a little longer.
-    async fn hunt(self: Arc<Self>, what: Ended, seq: Seq, barrier: bool) {
+    pub(crate) async fn hunt(self: Arc<Self>, what: Ended, seq: Seq, barrier: bool) {
         let covered = self.journal.lock().expect("no panic").covered(&what, seq, PREY);
         if let (_, Some(service)) = self.service() {
             for given in &covered {
@@ -337,6 +333,9 @@ impl World {
     async fn store_goes_back(&self, chance: &Chance) {
         let proven = self.store().head().await.expect("a head").seq;
         let Some(copy) = self.copy.lock().expect("no panic").take() else { return };
+        if struck(&copy).await != struck(&*self.store()).await {
+            return;
+        }
         let (master, clock) = (MasterKey::new(&Seeded::new(self.seed)), Issuers(Arc::clone(&self.time)));
         let noticed = if chance.once_in(2) { begin_if_gone_back(&copy, &master, proven, &clock).await.expect("an epoch") } else { None };
         let began = match noticed {
@@ -355,101 +354,45 @@ impl World {
         Arc::clone(&self.store.lock().expect("no panic"))
     }
 
-    /// Somebody signs in, refreshes, and ends things, and now and then waits until that is so everywhere.
-    async fn live(self: Arc<Self>, chance: Chance, until: Duration) {
-        let (mut tokens, mut hunts): (Vec<(String, String)>, Vec<_>) = (Vec::new(), Vec::new());
-        while self.time.now() < until {
-            pass(chance.millis(u64::try_from(self.temper.between_deeds.as_millis()).expect("short"))).await;
-            let (life, Some(service)) = self.service() else { continue };
-            let name = *chance.pick(&PEOPLE).expect("there are some");
-            let ended = match chance.below(12) {
-                0..=5 => {
-                    let refresh = if chance.once_in(3) { tokens.pop().map(|(_, refresh)| refresh) } else { None };
-                    let refresh = refresh.unwrap_or_else(|| self.token_of_another_issuer(name, &chance));
-                    let exchanged = self.while_alive(life, service.refresh(&refresh, &Device::default())).await;
-                    if let Some(Ok(Issued::Both { access, refresh })) = exchanged {
-                        self.gives(&service, &access);
-                        tokens.push((access, refresh));
-                    }
-                    None
-                }
-                6..=8 => {
-                    let Some((access, refresh)) = tokens.pop() else { continue };
-                    let (session, _) = service.guard().authenticate_now(&access).expect("ours").place().expect("ours");
-                    let ended = self.while_alive(life, service.blacklist(&refresh)).await;
-                    ended.and_then(Result::ok).map(|ended| (Ended::Session(session), ended.seq))
-                }
-                9 | 10 => {
-                    let subject = Subject::parse(name).expect("a subject");
-                    let ended = self.while_alive(life, service.end_account(&subject, Road::AccountRevoked, Actor::Operator)).await;
-                    ended.and_then(Result::ok).map(|ended| (Ended::Subject(name.into()), ended.seq))
-                }
-                _ if chance.once_in(4) => {
-                    let ended = self.while_alive(life, service.end_everything(Reason::Revoked, Actor::Operator)).await;
-                    ended.and_then(Result::ok).map(|ended| (Ended::Everything, ended.seq))
-                }
-                _ => None,
-            };
-            if let Some((what, Some(seq))) = ended {
-                self.ended(what.clone(), seq);
-                hunts.push(tokio::spawn(Arc::clone(&self).hunt(what.clone(), seq, false)));
-                if chance.once_in(3) && self.while_alive(life, service.effective(seq)).await.is_some() {
-                    self.journal.lock().expect("no panic").in_force(seq, self.time.now());
-                    self.seen.lock().expect("no panic").barriers += 1;
-                    hunts.push(tokio::spawn(Arc::clone(&self).hunt(what, seq, true)));
-                }
-            }
-        }
-        for hunt in hunts {
-            hunt.await.expect("nobody has found something");
-        }
-    }
-
-    fn ended(&self, what: Ended, seq: Seq) {
+    pub(crate) fn ended(&self, what: Ended, seq: Seq) {
         self.journal.lock().expect("no panic").ends(what, seq, self.time.now());
         self.seen.lock().expect("no panic").ended += 1;
     }
 
-    fn gives(&self, service: &Service, access: &str) {
-        let token = service.guard().authenticate_now(access).expect("a token that was just given");
-        self.journal.lock().expect("no panic").gives(&token, access);
-    }
-
-    /// A session is opened with the token of another issuer: that needs no password, and so no other thread.
-    fn token_of_another_issuer(&self, name: &str, chance: &Chance) -> String {
-        let now = Issuers(Arc::clone(&self.time)).now().as_secs();
-        let jti = format!("{:016x}{:016x}", chance.below(u64::MAX), chance.below(u64::MAX));
-        let claims = json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": jti, "user_id": name });
-        let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
-        let signed = format!("{}.{}", encode(r#"{"alg":"HS256","typ":"JWT"}"#), encode(&claims.to_string()));
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
-    }
-
     /// All faults end: everybody catches up, and knows.
-    pub(crate) async fn heal(&self) {
+    pub(crate) async fn heal(self: &Arc<Self>) {
         self.calm.store(true, Ordering::Relaxed);
         *self.cut.lock().expect("no panic") = Default::default();
         if self.issuer.borrow().1.is_none() {
             self.issuer_starts().await;
         }
         pass(TERM * 6).await;
-        let given = self.journal.lock().expect("no panic").given().to_vec();
         for verifier in &self.verifiers {
             assert!(verifier.is_fresh(), "verifier {} has not come back: {verifier:?}", verifier.number);
-            for given in &given {
-                let said = verifier.judge(&given.text, WhenStale::Deny).await.expect("nobody is killed any more");
-                let journal = self.journal.lock().expect("no panic");
-                match said {
-                    Said::Accepted { cursor } => journal.accepts(verifier.number, Some(cursor), given, self.time.now()),
-                    Said::Revoked => {}
-                    Said::Refused if self.temper.clocks_are_set => continue,
-                    Said::Unsure | Said::Refused => panic!("{said:?} after healing: {}", given.number),
-                }
-                let may_be = !journal.is_over(given) || said == Said::Revoked;
-                assert!(may_be, "token {} is over, and {said:?}", given.number);
-            }
-            verifier.stop();
+        }
+        let (given, mut presented) = (self.journal.lock().expect("no panic").given().to_vec(), JoinSet::new());
+        for (given, verifier) in given.into_iter().flat_map(|given| (0..self.verifiers.len()).map(move |number| (given.clone(), number))) {
+            presented.spawn(Arc::clone(self).present_at_the_end(verifier, given));
+        }
+        presented.join_all().await;
+        self.verifiers.iter().for_each(|verifier| verifier.stop());
+    }
+
+    async fn present_at_the_end(self: Arc<Self>, verifier: usize, given: Given) {
+        let said = self.verifiers[verifier].judge(&given.text, WhenStale::Deny).await.expect("nobody is killed any more");
+        let journal = self.journal.lock().expect("no panic");
+        match said {
+            Said::Accepted { .. } if journal.is_over(&given) => panic!("it is over, and let in: {given:?}"),
+            Said::Accepted { cursor } => journal.accepts(verifier, Some(cursor), &given, self.time.now()),
+            Said::Revoked => {}
+            Said::Refused(_) if self.temper.clocks_are_set || journal.may_lack_its_key(&given) => {}
+            Said::Unsure | Said::Refused(_) => panic!("{said:?} after healing: {given:?}"),
         }
     }
+}
+
+/// The keys that a store knows as struck.
+async fn struck(store: &MemoryStore) -> BTreeSet<Kid> {
+    let keys = store.keys().await.expect("keys");
+    keys.into_iter().filter(|key| matches!(key.state, KeyState::Struck { .. })).map(|key| key.kid).collect()
 }
