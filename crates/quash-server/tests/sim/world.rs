@@ -333,7 +333,7 @@ impl World {
     async fn store_goes_back(&self, chance: &Chance) {
         let proven = self.store().head().await.expect("a head").seq;
         let Some(copy) = self.copy.lock().expect("no panic").take() else { return };
-        if struck(&copy).await != struck(&*self.store()).await {
+        if struck(&copy).await != struck(&self.store()).await {
             return;
         }
         let (master, clock) = (MasterKey::new(&Seeded::new(self.seed)), Issuers(Arc::clone(&self.time)));
