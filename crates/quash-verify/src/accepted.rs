@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::shared::Terms;
+use crate::trust::Terms;
 
 /// A token that was let in a moment ago.
 #[derive(Clone)]

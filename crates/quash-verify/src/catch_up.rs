@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quash_core::model::Seq;
 
-use crate::guard::Denied;
+use crate::denied::Denied;
 use crate::shared::Shared;
 use crate::verifier::VerifierState;
 

@@ -1,8 +1,6 @@
 //! The guard of a process that every revocation passes through: it always knows all. How others know is told in
 //! `verifier.rs`.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +8,10 @@ use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, ScopeKey, Seq, Tok
 use quash_core::token::{Authentic, KeyRing, Minted, TokenType};
 use quash_core::watch::{Live, Verdict};
 
-use crate::shared::{Doubt, Purposes, Shared, Terms};
+use crate::denied::Denied;
+use crate::more_keys::MoreKeys;
+use crate::shared::{Doubt, Purposes, Shared};
+use crate::trust::Terms;
 
 /// Decides on tokens. Cloning it is cheap; all clones see the same value.
 #[derive(Clone)]
@@ -31,32 +32,6 @@ pub struct GuardSetup {
     pub cache_key: [u8; 16],
     /// Who may know keys that the ring lacks.
     pub more_keys: Option<Arc<dyn MoreKeys>>,
-}
-
-/// Who may know keys that the ring lacks: an issuer publishes a new one before it signs with it, but nobody is told.
-pub trait MoreKeys: Send + Sync {
-    /// Looks for them, unless it has just done so. What was found is in the ring by the time this returns.
-    fn look(&self) -> Pin<Box<dyn Future<Output = Looked> + Send + '_>>;
-}
-
-/// What came of looking for keys.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Looked {
-    /// The ring has what is published.
-    Done,
-    /// Somebody's keys can't be had, so nobody can tell whether a token is theirs.
-    Away,
-}
-
-/// Why a token isn't let in.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Denied {
-    /// It is refused.
-    Refused(Refusal),
-    /// Nobody can vouch for an answer now: what is known may not be all.
-    Stale,
-    /// The keys of an issuer can't be had: the token may be one of its.
-    KeysAway,
 }
 
 /// How long a check waits for an entry that the token proves to exist.

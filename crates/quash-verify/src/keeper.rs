@@ -7,7 +7,8 @@ use quash_core::token::KeyRing;
 use quash_core::watch::{Astray, Follower, Revoked};
 
 use crate::guard::{Guard, GuardSetup};
-use crate::shared::{Shared, State, Terms, Trust};
+use crate::shared::{Shared, State};
+use crate::trust::{Terms, Trust};
 
 /// Builds the values that are seen, one after the other. There is one keeper to a guard or a verifier; it isn't cloned.
 pub struct Keeper {

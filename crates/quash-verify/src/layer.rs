@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::guard::{Denied, Guard};
+use crate::denied::Denied;
+use crate::guard::Guard;
 use crate::header::{HeaderFault, TokenHeader};
 use http::{Request, Response};
 

@@ -36,6 +36,8 @@
 //! Features: `follow` (on by default) brings `Verifier::builder` and with it an HTTP client; `axum` the extractors; `test`
 //! an issuer in memory for an application's tests.
 
+mod denied;
+
 mod guard;
 
 mod verifier;
@@ -47,6 +49,10 @@ mod keeper;
 mod catch_up;
 
 mod known;
+
+mod trust;
+
+mod more_keys;
 
 mod accepted;
 
@@ -80,14 +86,16 @@ pub mod test;
 pub use accepted::{Accepted, Claims, TextOrNumber};
 #[cfg(feature = "clock")]
 pub use clock::SystemClock;
+pub use denied::Denied;
 #[cfg(feature = "axum")]
 pub use extract::{Auth, AuthRejection, OptionalAuth};
 #[cfg(feature = "follow")]
 pub use follow::{Carrier, Connection, Fault, Pieces, Soon, StartError, VerifierBuilder};
-pub use guard::{Denied, Guard, GuardSetup, Looked, MoreKeys};
+pub use guard::{Guard, GuardSetup};
 pub use header::{HeaderFault, SchemeCase, TokenHeader};
 pub use keeper::{Keeper, guard};
 pub use layer::{Barred, GuardLayer, Guarded};
+pub use more_keys::{Looked, MoreKeys};
 pub use problem::Problem;
 pub use stale::WhenStale;
 pub use token_guard::TokenGuard;

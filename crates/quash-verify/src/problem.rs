@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use quash_core::model::Refusal;
 use serde::Serialize;
 
-use crate::guard::Denied;
+use crate::denied::Denied;
 use crate::header::{HeaderFault, TokenHeader};
 use crate::layer::Barred;
 

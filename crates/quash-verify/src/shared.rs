@@ -4,14 +4,16 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, Seq, TokenPolicy};
-use quash_core::token::{Authentic, KeyRing, TokenType, authenticate};
+use quash_core::model::{Clock, Invalid, Refusal, Seq, TokenPolicy};
+use quash_core::token::{Authentic, TokenType, authenticate};
 use quash_core::watch::{Freshness, Live, Revoked, Verdict, admit, admit_unvouched};
 use tokio::sync::{Notify, watch};
 
 use crate::accepted::Accepted;
-use crate::guard::{Denied, Looked, MoreKeys};
+use crate::denied::Denied;
 use crate::known::Known;
+use crate::more_keys::{Looked, MoreKeys};
+use crate::trust::Trust;
 
 /// Everything a check looks at, replaced whole.
 pub(crate) struct State {
@@ -19,22 +21,6 @@ pub(crate) struct State {
     pub(crate) freshness: Freshness,
     /// What only changes now and then; `None`: nothing is known yet.
     pub(crate) trust: Option<Trust>,
-}
-
-/// Whose tokens are believed, and what they must say.
-#[derive(Clone)]
-pub(crate) struct Trust {
-    pub(crate) ring: Arc<KeyRing>,
-    pub(crate) terms: Arc<Terms>,
-    /// How often either has changed: a token that was verified under another is verified again.
-    pub(crate) version: u64,
-}
-
-/// What tokens must say.
-#[derive(Clone)]
-pub(crate) struct Terms {
-    pub(crate) policy: TokenPolicy,
-    pub(crate) scopes: ScopeHasher,
 }
 
 /// What the guard, its keeper and whoever feeds it share.

@@ -15,8 +15,9 @@ use quash_core::watch::{Freshness, Lease, Revoked, feed};
 use serde_json::Value;
 
 use crate::keeper::Keeper;
-use crate::shared::{Shared, State, Terms};
+use crate::shared::{Shared, State};
 use crate::stale::WhenStale;
+use crate::trust::Terms;
 use crate::verifier::{Counts, Inner, Verifier};
 
 /// An issuer in memory. Everything in it follows from a seed, so it must never be used outside of tests.

@@ -9,7 +9,7 @@ use quash_core::watch::Freshness;
 use zeroize::Zeroizing;
 
 use crate::accepted::Accepted;
-use crate::guard::Denied;
+use crate::denied::Denied;
 use crate::shared::Doubt;
 use crate::stale::WhenStale;
 use crate::verifier::Verifier;

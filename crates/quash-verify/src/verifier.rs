@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use quash_core::model::{Invalid, Refusal, Timestamp};
 
 use crate::accepted::Accepted;
-use crate::guard::{CATCH_UP, Denied};
+use crate::denied::Denied;
+use crate::guard::CATCH_UP;
 #[cfg(feature = "follow")]
 use crate::introspection::{Answer, Introspection};
 use crate::shared::{Doubt, Purposes, Shared};

@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use super::fault::StartError;
 use crate::keeper::Keeper;
-use crate::shared::{Shared, Terms};
+use crate::shared::Shared;
+use crate::trust::Terms;
 use crate::verifier::VerifierState;
 
 /// What reaches the task.

@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::fault::Fault;
 use super::http::Http;
 use super::keeping::Message;
-use crate::guard::{Looked, MoreKeys};
+use crate::more_keys::{Looked, MoreKeys};
 
 /// The way to an issuer's keys.
 pub(crate) struct Keys {

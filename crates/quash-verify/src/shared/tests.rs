@@ -8,12 +8,14 @@ use std::thread;
 use std::time::Duration;
 
 use quash_core::model::Timestamp;
+use quash_core::token::KeyRing;
 use quash_core::watch::feed;
 
 use super::*;
 use crate::guard::GuardSetup;
 use crate::keeper::guard;
 use crate::test::TestIssuer;
+use crate::trust::Terms;
 
 /// How long something may take that nobody holds up.
 const DEADLINE: Duration = Duration::from_secs(10);
