@@ -5,6 +5,7 @@ use quash_service::{AuditRefused, AuditVerified, Service};
 use serde::{Deserialize, Serialize};
 
 use super::found::{account, failed, is_full};
+use super::hex::hex;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -221,8 +222,4 @@ impl NotedPlace {
         }
         Ok(AuditPlace { id: self.id, chain })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

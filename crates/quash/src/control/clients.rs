@@ -5,7 +5,8 @@ use quash_service::{ClientFault, Failure, Service, VerifierNow, VerifierState};
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
-use super::found::{failed, hex, is_full};
+use super::found::{failed, is_full};
+use super::hex::hex;
 use super::words;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;

@@ -22,11 +22,6 @@ pub(super) fn shown_end(service: &Service, scope: &str, target: Option<String>, 
     EndedShown { scope: scope.into(), target, seq, effective_at: Moment(service.now()) }
 }
 
-/// A process's number, as it is shown.
-pub(super) fn hex(number: &[u8; 16]) -> String {
-    number.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Whether a page is full, so that there may be a next one.
 pub(super) fn is_full(length: usize, limit: u32) -> bool {
     u32::try_from(length).is_ok_and(|length| length > 0 && length >= limit.min(limits::PAGE))

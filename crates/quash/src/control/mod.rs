@@ -9,6 +9,7 @@ mod client;
 mod clients;
 mod execute;
 mod found;
+mod hex;
 mod keys;
 mod server;
 mod shown;

@@ -5,7 +5,7 @@ use quash_service::{Effective, IssuerSeen, KeySeen, KeysFrom, KeysSeen, SessionS
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::found::hex;
+use super::hex::hex;
 use super::{Secret, words};
 use crate::moment::Moment;
 
