@@ -76,7 +76,7 @@ pub use inspect::{Inspection, RevokedBy, Standing};
 pub use introspect::Introspected;
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeyTurnFault, KeysFrom,
-    KeysSeen, Struck, Takeover, TurnedKey,
+    KeysSeen, Struck, StruckAgain, Takeover, TurnedKey, strike_after_restore,
 };
 pub use known::{DeviceSaid, DeviceToken};
 pub use lockout::Allowance;

@@ -19,7 +19,7 @@ use quash_core::model::{
 use tokio::sync::watch;
 
 pub use memory::MemoryStore;
-pub use sqlite::{SqliteOptions, SqliteStore, StagedRestore};
+pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore};
 
 /// Where quash keeps what it must not forget.
 ///

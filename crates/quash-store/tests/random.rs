@@ -38,6 +38,7 @@ enum Wish {
     AddKey { n: u8, stale: bool, next: bool },
     PromoteKey { n: u8, stale: bool },
     StrikeKey { n: u8 },
+    AddStruckKey { n: u8 },
     ResumeKey { n: u8 },
     DropKey { n: u8 },
     AddSecret { name: usize, byte: u8 },
@@ -95,6 +96,7 @@ fn single() -> impl Strategy<Value = Wish> {
         1 => (n.clone(), stale, any::<bool>()).prop_map(|(n, stale, next)| Wish::AddKey { n, stale, next }),
         1 => (n.clone(), stale).prop_map(|(n, stale)| Wish::PromoteKey { n, stale }),
         1 => n.clone().prop_map(|n| Wish::StrikeKey { n }),
+        1 => n.clone().prop_map(|n| Wish::AddStruckKey { n }),
         1 => n.clone().prop_map(|n| Wish::ResumeKey { n }),
         1 => n.clone().prop_map(|n| Wish::DropKey { n }),
         1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::Remember { name, byte }),
@@ -226,6 +228,10 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
         Wish::StrikeKey { n } => Change::StrikeKey {
             kid: key_id(n),
             secret: Sealed(vec![n]),
+            entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, n) },
+        },
+        Wish::AddStruckKey { n } => Change::AddStruckKey {
+            key: key(&format!("key{n}"), KeyState::Struck { at: at(i64::from(n)) }, at(i64::from(n % 3))),
             entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, n) },
         },
         Wish::AddSecret { name, byte } => Change::AddSecret { name: SECRETS[name], secret: Sealed(vec![byte]) },

@@ -13,7 +13,7 @@ use std::thread::ScopedJoinHandle;
 use quash_core::model::{Seeded, draw};
 use serde_json::{Value, json};
 use support::journal::Load;
-use support::{Answer, Finished, Pair, Server, on, quash, rounds};
+use support::{Answer, Finished, Pair, Server, header, on, quash, rounds};
 use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -56,6 +56,11 @@ impl Site {
         self.run(&["backup", text(&self.backup()), "--json"]).json()
     }
 
+    fn back_up_anew(&self) -> Value {
+        fs::remove_file(self.backup()).expect("it is ours");
+        self.back_up()
+    }
+
     fn restore(&self, more: &[&str]) -> Value {
         self.run(&[&["restore", text(&self.backup()), "--json"], more].concat()).json()
     }
@@ -96,6 +101,17 @@ fn assert_dead(server: &Server, pair: &Pair, reason: Option<&str>) {
 
 fn assert_live(server: &Server, pair: &Pair) {
     assert_eq!((me(server, pair), refresh(server, pair).status), (200, 200));
+}
+
+fn kid(token: &str) -> String {
+    header(token)["kid"].as_str().expect("a kid").to_owned()
+}
+
+/// How the keys of this id stand.
+fn states(server: &Server, kid: &str) -> Vec<String> {
+    let listed = server.run(&["key", "list", "--json"], "").json();
+    let keys = listed["keys"].as_array().expect("keys").iter().filter(|key| key["kid"] == kid);
+    keys.map(|key| key["state"].as_str().expect("a state").to_owned()).collect()
 }
 
 /// What the audit says of the store's way back.
@@ -216,6 +232,101 @@ fn kept_sessions_go_on_and_their_access_tokens_do_not() {
     let refused = refresh(&server, &next);
     assert_eq!((refused.status, refused.body["reason"].as_str()), (401, Some("restored")));
     assert_eq!(restored_in_the_audit(&server)[0]["event"], "revoked");
+}
+
+#[test]
+fn a_key_that_was_struck_since_the_backup_signs_no_more_after_a_restore() {
+    let site = Site::new();
+    let server = site.first_start();
+    let pair = server.sign_in("dana", PASSWORD);
+    let stolen = kid(&pair.access);
+    site.back_up();
+    let struck = server.run(&["revoke", "key", &stolen, "--json"], "").json();
+    // Killed, so that the strike is in the WAL.
+    server.kill();
+    let restored = site.restore(&["--keep-sessions"]);
+    assert_eq!(restored["struck"], json!([stolen]));
+    let server = site.start();
+    assert_eq!(states(&server, &stolen), ["struck"]);
+    let refreshed = refresh(&server, &pair);
+    let access = refreshed.body["access"].as_str().expect("a token");
+    let signs = kid(access);
+    assert!(signs != stolen && json!(signs) != struck["signs"], "{signs}");
+    assert_eq!((me(&server, &pair), server.get("/v1/me", Some(access)).status), (401, 200));
+    let published = server.get("/.well-known/jwks.json", None).body;
+    assert_eq!((published["keys"].as_array().map(Vec::len), &published["keys"][0]["kid"]), (Some(1), &json!(signs)));
+    let listed = server.run(&["audit", "list", "--json"], "").json();
+    let noted = listed["entries"].as_array().expect("entries").iter().find(|entry| entry["event"] == "key_struck").expect("an entry");
+    assert_eq!((&noted["kid"], &noted["actor"], &noted["reason"]), (&json!(stolen), &json!("operator"), &json!("key_removed")));
+    assert!(noted["seq"].as_u64() > restored["seq"].as_u64(), "{noted}");
+    server.terminate();
+
+    // What was struck again is known by the next restore, too.
+    let again = site.run(&["restore", text(&site.backup())]);
+    assert!(
+        again.code() == 0 && again.stdout.contains(&format!("struck again, as in the database from before: {stolen};")),
+        "{}",
+        again.stdout
+    );
+    assert_eq!(again.stderr, "");
+    let server = site.start();
+    assert_eq!(states(&server, &stolen), ["struck"]);
+    assert_ne!(kid(&server.sign_in("dana", PASSWORD).access), stolen);
+    server.terminate();
+    site.back_up_anew();
+    assert_eq!(site.restore(&[])["struck"], json!([]), "this backup knows it");
+}
+
+#[test]
+fn a_key_of_the_settings_that_was_struck_since_the_backup_is_taken_by_no_start() {
+    let site = Site::new();
+    site.first_start().terminate();
+    site.back_up();
+    let secret = site.room.path().join("secret");
+    fs::write(&secret, "fifty characters that stand in a settings file, say").expect("it is ours");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let named = format!("tokens.signing_key_file={}", secret.display());
+    let settings = ["--set", "tokens.algorithm=HS256", "--set", &named];
+    let server = Server::start_in(&site.data_dir(), &settings);
+    let stolen = kid(&server.sign_in("dana", PASSWORD).access);
+    assert_eq!(server.run(&["revoke", "key", &stolen], "").code(), 0);
+    server.terminate();
+    assert_eq!(site.restore(&[])["struck"], json!([stolen]));
+    let refused = site.run(&[&["key", "list"][..], &settings].concat());
+    assert!(refused.code() == 1 && refused.stderr.contains("removed in an emergency"), "{}", refused.stderr);
+    let server = site.start();
+    assert_eq!(states(&server, &stolen), ["struck"]);
+    assert_live(&server, &server.sign_in("dana", PASSWORD));
+}
+
+#[test]
+fn where_the_database_from_before_tells_nothing_the_operator_is_told_so() {
+    let site = Site::new();
+    let server = site.first_start();
+    let stolen = kid(&server.sign_in("dana", PASSWORD).access);
+    site.back_up();
+    assert_eq!(server.run(&["revoke", "key", &stolen], "").code(), 0);
+    server.terminate();
+    let whole = fs::read(site.database()).expect("it is there");
+    let told = |said: &str, struck: &Value| {
+        let restored = site.run(&["restore", text(&site.backup()), "--json"]);
+        assert!(restored.stderr.contains(said) && restored.stderr.contains("quash revoke key KID"), "{}", restored.stderr);
+        assert_eq!(&restored.json()["struck"], struck);
+    };
+    fs::write(site.database(), "no database").expect("it is ours");
+    told("cannot open", &Value::Null);
+    fs::remove_file(site.database()).expect("it is ours");
+    told("there is no database from before", &Value::Null);
+    // The file beside it says that the log has come further.
+    fs::write(site.database(), whole).expect("it is ours");
+    told("had gone back itself", &json!([stolen]));
+    fs::remove_file(site.database()).expect("it is ours");
+    told("there is no database from before", &Value::Null);
+
+    let server = site.start();
+    assert_eq!(kid(&server.sign_in("dana", PASSWORD).access), stolen, "nobody can know");
+    assert_eq!(server.run(&["revoke", "key", &stolen], "").code(), 0);
+    assert_ne!(kid(&server.sign_in("dana", PASSWORD).access), stolen);
 }
 
 #[test]

@@ -165,8 +165,17 @@ pub fn successor(keys: &[KeyRecord], struck: &[Kid]) -> Result<Successor, KeyRef
     })
 }
 
-/// Strikes keys, each with what is kept of it, and lets another sign where one of them did: `signs` is the change that
-/// makes it current once there is none.
+/// The change that lets the successor sign once no key is current; `made` is the one that was to be made.
+pub fn succeed(heir: Successor, made: Option<KeyRecord>, actor: Actor, now: Timestamp) -> Option<Change> {
+    match (heir, made) {
+        (Successor::Next(kid), _) => Some(Change::PromoteKey { kid, at: now, replaces: None, actor }),
+        (Successor::Make, Some(key)) => Some(Change::AddKey { key, replaces: None, actor }),
+        (Successor::Make, None) | (Successor::Same | Successor::Nobody, _) => None,
+    }
+}
+
+/// Strikes keys, each with what is kept of it, and lets another sign where one of them did: `signs` is the change of
+/// [`succeed`].
 pub fn strike_keys(
     struck: Vec<(Kid, Sealed)>,
     signs: Option<Change>,
@@ -188,6 +197,23 @@ pub fn strike_keys(
     Change::Together(changes)
 }
 
+/// Strikes again what was struck in a store whose place this one takes: the keys that are here, as [`strike_keys`] does,
+/// and those that aren't (`unknown`) become known, so that no start takes them. What becomes of sessions the new epoch says.
+pub fn strike_again(
+    unknown: Vec<KeyRecord>,
+    struck: Vec<(Kid, Sealed)>,
+    signs: Option<Change>,
+    actor: Actor,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Change {
+    let cause = Cause { reason: Reason::KeyRemoved, actor: actor.clone() };
+    let know = |key: KeyRecord| Change::AddStruckKey { entry: key_entry(&key.kid, &cause, scopes, now), key };
+    let mut changes: Vec<Change> = unknown.into_iter().map(know).collect();
+    changes.push(strike_keys(struck, signs, StruckSessions::GoOn, actor, scopes, now));
+    Change::Together(changes)
+}
+
 fn replaced(keys: &[KeyRecord], longest: Duration, now: Timestamp) -> Option<(Kid, KeyState)> {
     current(keys).map(|current| (current.kid.clone(), KeyState::Retiring { until: now + longest }))
 }
@@ -198,7 +224,7 @@ fn known<'a>(keys: &'a [KeyRecord], kid: &Kid) -> Result<&'a KeyRecord, KeyRefus
 
 /// How many verify all that they have signed.
 fn verifying(keys: &[KeyRecord]) -> usize {
-    keys.iter().filter(|key| !matches!(key.state, KeyState::Struck { .. })).count()
+    keys.iter().filter(|key| !key.state.is_struck()).count()
 }
 
 fn current(keys: &[KeyRecord]) -> Option<&KeyRecord> {
@@ -310,6 +336,27 @@ mod tests {
         assert_eq!(retired("old", 1301), dropped("old", 1301));
         assert_eq!(retired("bad", 1), Err(KeyRefusal::Struck { at: at(5) }));
         assert_eq!(retired("none", 1), Err(KeyRefusal::Unknown));
+    }
+
+    #[test]
+    fn what_is_struck_again_is_known_for_ever_ends_no_session_and_has_a_successor() {
+        let (now, scopes) = (at(9), ScopeHasher::ours([7; 16]));
+        let entry = |name| key_entry(&kid(name), &Cause { reason: Reason::KeyRemoved, actor: Actor::Operator }, &scopes, now);
+        let (unknown, half) = (key("other", KeyState::Struck { at: at(5) }), Sealed(vec![1]));
+        let signs = succeed(Successor::Next(kid("next")), None, Actor::Operator, now);
+        let promoted = Change::PromoteKey { kid: kid("next"), at: now, replaces: None, actor: Actor::Operator };
+        assert_eq!(
+            strike_again(vec![unknown.clone()], vec![(kid("now"), half.clone())], signs, Actor::Operator, &scopes, now),
+            Change::Together(vec![
+                Change::AddStruckKey { key: unknown, entry: entry("other") },
+                Change::Together(vec![Change::StrikeKey { kid: kid("now"), secret: half, entry: entry("now") }, promoted]),
+            ])
+        );
+        assert_eq!(entry("now").keep, crate::model::Keep::Forever);
+        let made = key("made", KeyState::Current);
+        let add = Change::AddKey { key: made.clone(), replaces: None, actor: Actor::Operator };
+        assert_eq!(succeed(Successor::Make, Some(made), Actor::Operator, now), Some(add));
+        assert_eq!([Successor::Same, Successor::Nobody].map(|heir| succeed(heir, None, Actor::Operator, now)), [None, None]);
     }
 
     #[test]

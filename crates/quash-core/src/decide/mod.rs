@@ -36,8 +36,8 @@ pub use epoch::{NoEpochLeft, begin_epoch, went_back};
 pub use flow::{Asking, change_email_by_mail, judge_flow, notice, reset_by_mail, start_flow, verify_by_mail};
 pub use foreign::{recheck_foreign, refresh_foreign, refresh_foreign_sliding};
 pub use key::{
-    KeyDue, KeyRefusal, Rotation, StruckSessions, Successor, key_due, promote_key, replace_key, retire_key, rotate_keys, strike_keys,
-    successor,
+    KeyDue, KeyRefusal, Rotation, StruckSessions, Successor, key_due, promote_key, replace_key, retire_key, rotate_keys, strike_again,
+    strike_keys, succeed, successor,
 };
 pub use lock::{is_unbound, lock_account, lock_span, unlocked};
 pub use presented::{Presented, PresentedForeign, PresentedRefresh, PresentedSliding, recheck_access};

@@ -2,8 +2,8 @@
 //! so that none can be written without them. How they are sealed is decided in `decide/seal.rs`.
 
 use super::{
-    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, Kid, NewEntry, Note, OldSessions, Opening, Reason, SessionEnd, SessionId,
-    Subject, Timestamp,
+    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, KeyRecord, Kid, NewEntry, Note, OldSessions, Opening, Reason, SessionEnd,
+    SessionId, Subject, Timestamp,
 };
 
 /// What has happened.
@@ -190,7 +190,9 @@ impl NewAudit {
             Change::PromoteKey { kid, at, actor, .. } => vec![Self::new(Event::KeyPromoted, *at, actor).about_key(kid)],
             Change::ResumeKey { kid, at, .. } => vec![Self::new(Event::KeyResumed, *at, &Actor::Rule).about_key(kid)],
             Change::DropKey { kid, at, actor } => vec![Self::new(Event::KeyDropped, *at, actor).about_key(kid)],
-            Change::StrikeKey { kid, entry, .. } => vec![Self::ending(Event::KeyStruck, entry).about_key(kid)],
+            Change::StrikeKey { kid, entry, .. } | Change::AddStruckKey { key: KeyRecord { kid, .. }, entry } => {
+                vec![Self::ending(Event::KeyStruck, entry).about_key(kid)]
+            }
             Change::AddClient { client, note, .. } => vec![of_client(Event::ClientAdded, client, client.created_at, note.as_ref())],
             Change::RemoveClient { client, at, note } => vec![of_client(Event::ClientRemoved, client, *at, note.as_ref())],
             // Each of those together leaves its own.

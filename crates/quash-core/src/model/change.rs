@@ -142,6 +142,13 @@ pub enum Change {
         /// The entry, of the kind key.
         entry: NewEntry,
     },
+    /// A key that was struck elsewhere, so that it is known here, too. Only while there is none of its id.
+    AddStruckKey {
+        /// The key, struck.
+        key: KeyRecord,
+        /// The entry, of the kind key.
+        entry: NewEntry,
+    },
     /// A new client. Only while there is none of its name or with its secret.
     AddClient {
         /// The client.

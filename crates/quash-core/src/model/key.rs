@@ -54,6 +54,13 @@ pub enum KeyState {
     },
 }
 
+impl KeyState {
+    /// Whether the key was removed in an emergency.
+    pub const fn is_struck(self) -> bool {
+        matches!(self, Self::Struck { .. })
+    }
+}
+
 impl KeySource {
     /// Its name, in the store and in tables.
     pub const fn as_str(self) -> &'static str {

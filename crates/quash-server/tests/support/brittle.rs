@@ -221,7 +221,8 @@ fn entries_of(change: &mut Change) -> Vec<&mut NewEntry> {
         | Change::EndEverything { entry }
         | Change::BeginEpoch { entry, .. }
         | Change::Revoke { entry }
-        | Change::StrikeKey { entry, .. } => vec![entry],
+        | Change::StrikeKey { entry, .. }
+        | Change::AddStruckKey { entry, .. } => vec![entry],
         Change::Together(changes) => changes.iter_mut().flat_map(entries_of).collect(),
         _ => Vec::new(),
     }

@@ -1,6 +1,7 @@
 //! The keys of this store: made on first start or named by the settings, opened on every start. Those of other issuers
 //! are next door.
 
+mod again;
 mod foreign;
 mod list;
 mod make;
@@ -23,6 +24,7 @@ use crate::vault::MasterKey;
 use opened::verifying;
 use turn::Turning;
 
+pub use again::{StruckAgain, strike_after_restore};
 pub(crate) use foreign::Foreign;
 pub use foreign::{FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup};
 pub use list::{IssuerKeySeen, IssuerSeen, KeySeen, KeysFrom, KeysSeen};
@@ -153,7 +155,7 @@ impl Opening<'_> {
             }
         }
         // Whatever it was used with: who has it can sign with any algorithm.
-        if same.iter().any(|record| matches!(record.state, KeyState::Struck { .. })) {
+        if same.iter().any(|record| record.state.is_struck()) {
             return Err(StartError::StruckKey);
         }
         match same.into_iter().find(|record| !is_other_key(record)) {

@@ -1,6 +1,6 @@
 //! Keys of the store, opened: what signs, what verifies, and what is kept of a key that was struck.
 
-use quash_core::model::{Entropy, KeyRecord, KeyState, Sealed};
+use quash_core::model::{Entropy, KeyRecord, KeyState, Kid, Sealed};
 use quash_core::token::{Family, KeyRing, KeySet, SigningKey, VerifyingKey};
 
 use super::rings::OwnKeys;
@@ -53,11 +53,33 @@ pub(super) fn verifying(record: &KeyRecord, master: &MasterKey) -> Result<Verify
     }
 }
 
-/// What is kept of a key that is struck: of a pair, what verifies. A secret verifies with itself.
+/// The keys of this material that weren't struck.
 ///
 /// # Errors
-/// It can't be opened, or is none.
-pub(super) fn kept_after_strike(record: &KeyRecord, master: &MasterKey, entropy: &dyn Entropy) -> Result<Sealed, StartError> {
+/// One can't be opened, or is none.
+pub(super) fn unstruck<'a>(wanted: &VerifyingKey, records: &'a [KeyRecord], master: &MasterKey) -> Result<Vec<&'a KeyRecord>, StartError> {
+    let mut same = Vec::new();
+    for record in records.iter().filter(|record| !record.state.is_struck()) {
+        if verifying(record, master)?.is_same_key(wanted) {
+            same.push(record);
+        }
+    }
+    Ok(same)
+}
+
+/// What is kept of keys that are struck: of a pair, what verifies. A secret verifies with itself.
+///
+/// # Errors
+/// One can't be opened, or is none.
+pub(super) fn kept_after_strike(
+    records: &[&KeyRecord],
+    master: &MasterKey,
+    entropy: &dyn Entropy,
+) -> Result<Vec<(Kid, Sealed)>, StartError> {
+    records.iter().map(|record| Ok((record.kid.clone(), kept_of(record, master, entropy)?))).collect()
+}
+
+fn kept_of(record: &KeyRecord, master: &MasterKey, entropy: &dyn Entropy) -> Result<Sealed, StartError> {
     if record.algorithm.family() == Family::Hmac {
         return Ok(record.secret.clone());
     }

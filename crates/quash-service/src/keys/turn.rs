@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use quash_core::decide::{
     KeyDue, KeyRefusal, Rotation, StruckSessions, Successor, key_due, promote_key, replace_key, retire_key, rotate_keys, strike_keys,
-    successor,
+    succeed, successor,
 };
 use quash_core::model::{Actor, Change, KeyRecord, KeySource, KeyState, Kid, Receipt, Seq, Timestamp};
 use quash_core::token::SigningKey;
 use quash_store::StoreError;
 
-use super::opened::{kept_after_strike, verifying};
+use super::opened::{kept_after_strike, unstruck, verifying};
 use super::{OpenedKeys, make, opened};
 use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure, StartError, Unavailable};
@@ -183,17 +183,9 @@ impl Desk {
                 Successor::Make => Some(self.new_key(KeyState::Current).await?),
                 Successor::Same | Successor::Next(_) | Successor::Nobody => None,
             };
-            let kept = |record: &&KeyRecord| {
-                let kept = kept_after_strike(record, &self.keys.master, &*self.entropy).map_err(|error| unusable(&error))?;
-                Ok((record.kid.clone(), kept))
-            };
-            let struck = same.iter().map(kept).collect::<Result<Vec<_>, Failure>>()?;
+            let struck = kept_after_strike(&same, &self.keys.master, &*self.entropy).map_err(|error| unusable(&error))?;
             let change = |now| {
-                let signs = match (heir, fresh) {
-                    (Successor::Next(kid), _) => Some(Change::PromoteKey { kid, at: now, replaces: None, actor: actor.clone() }),
-                    (_, Some(key)) => Some(Change::AddKey { key, replaces: None, actor: actor.clone() }),
-                    (_, None) => None,
-                };
+                let signs = succeed(heir, fresh, actor.clone(), now);
                 strike_keys(struck, signs, sessions, actor.clone(), self.guard.scopes(), now)
             };
             match self.change_keys(change, &mut turning).await {
@@ -277,15 +269,9 @@ impl Desk {
     /// The key of this id first, and all others of its material that weren't struck.
     fn of_one_material<'a>(&self, records: &'a [KeyRecord], kid: &Kid) -> Result<Vec<&'a KeyRecord>, KeyTurnFault> {
         let asked = records.iter().find(|record| record.kid == *kid).ok_or(KeyRefusal::Unknown)?;
-        let material = |record: &KeyRecord| verifying(record, &self.keys.master).map_err(|error| unusable(&error));
-        let wanted = material(asked)?;
-        let mut same = vec![asked];
-        for record in records.iter().filter(|record| record.kid != *kid && !matches!(record.state, KeyState::Struck { .. })) {
-            if material(record)?.is_same_key(&wanted) {
-                same.push(record);
-            }
-        }
-        Ok(same)
+        let wanted = verifying(asked, &self.keys.master).map_err(|error| unusable(&error))?;
+        let others = unstruck(&wanted, records, &self.keys.master).map_err(|error| unusable(&error))?;
+        Ok([asked].into_iter().chain(others.into_iter().filter(|record| record.kid != *kid)).collect())
     }
 
     /// Made apart from the tasks: an RSA key takes a while.

@@ -43,9 +43,15 @@ impl Keys {
     }
 
     pub(super) fn strike(&mut self, kid: &Kid, secret: &Sealed, at: Timestamp) -> Result<(), StoreError> {
-        let key = self.0.get_mut(kid).filter(|key| !matches!(key.state, KeyState::Struck { .. })).ok_or(StoreError::Conflict)?;
+        let key = self.0.get_mut(kid).filter(|key| !key.state.is_struck()).ok_or(StoreError::Conflict)?;
         key.state = KeyState::Struck { at };
         key.secret = secret.clone();
+        Ok(())
+    }
+
+    pub(super) fn add_struck(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
+        guard(key.state.is_struck() && !self.0.contains_key(&key.kid))?;
+        self.0.insert(key.kid.clone(), key.clone());
         Ok(())
     }
 

@@ -100,6 +100,10 @@ impl State {
                 self.keys.strike(kid, secret, entry.at)?;
                 Ok(appended(self.append(entry)))
             }
+            Change::AddStruckKey { key, entry } => {
+                self.keys.add_struck(key)?;
+                Ok(appended(self.append(entry)))
+            }
             Change::AddClient { client, digest, .. } => self.add_client(client, *digest),
             Change::RemoveClient { client, .. } => self.remove_client(client),
             Change::AddSecret { name, secret } => self.add_secret(name, secret),

@@ -39,6 +39,7 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::ResumeKey { kid, replaces, .. } => make_current(conn, kid, "retiring", replaces.as_ref()),
         Change::DropKey { kid, .. } => write_one(conn, statements::DROP_KEY, [kid.as_str()]),
         Change::StrikeKey { kid, secret, entry } => strike_key(conn, kid, secret, entry),
+        Change::AddStruckKey { key, entry } => add_struck_key(conn, key, entry),
         Change::AddClient { client, digest, .. } => add_client(conn, client, *digest),
         Change::RemoveClient { client, .. } => remove_client(conn, client),
         Change::AddSecret { name, secret } => add_secret(conn, name, secret),
@@ -313,16 +314,13 @@ fn add_key(conn: &Connection, key: &KeyRecord, replaces: Option<&(Kid, KeyState)
         (KeyState::Current | KeyState::Next { .. }, None) => {}
         (KeyState::Next { .. }, Some(_)) | (KeyState::Retiring { .. } | KeyState::Struck { .. }, _) => return Err(Fault::Conflict),
     }
-    let (state, retires_at) = rows::stored_key_state(key.state);
-    let values = params![
-        key.kid.as_str(),
-        key.algorithm.as_str(),
-        state,
-        retires_at,
-        key.secret.0,
-        key.created_at.as_millis(),
-        key.source.as_str(),
-    ];
+    insert_key(conn, key)
+}
+
+fn insert_key(conn: &Connection, key: &KeyRecord) -> Result<Receipt, Fault> {
+    let (state, state_at) = rows::stored_key_state(key.state);
+    let values =
+        params![key.kid.as_str(), key.algorithm.as_str(), state, state_at, key.secret.0, key.created_at.as_millis(), key.source.as_str(),];
     write_one(conn, statements::ADD_KEY, values)
 }
 
@@ -339,6 +337,14 @@ fn make_current(conn: &Connection, kid: &Kid, from: &str, replaces: Option<&(Kid
 
 fn strike_key(conn: &Connection, kid: &Kid, secret: &Sealed, entry: &NewEntry) -> Result<Receipt, Fault> {
     write_one(conn, statements::STRIKE_KEY, params![kid.as_str(), entry.at.as_millis(), secret.0])?;
+    append(conn, entry).map(appended)
+}
+
+fn add_struck_key(conn: &Connection, key: &KeyRecord, entry: &NewEntry) -> Result<Receipt, Fault> {
+    if !key.state.is_struck() {
+        return Err(Fault::Conflict);
+    }
+    insert_key(conn, key)?;
     append(conn, entry).map(appended)
 }
 

@@ -41,7 +41,7 @@ use self::reader::Reads;
 use self::writer::{Write, Writer};
 use crate::{BackupError, OpenError, Store, StoreError};
 
-pub use self::restore::StagedRestore;
+pub use self::restore::{Replaced, StagedRestore};
 
 /// How long a transaction waits for somebody else's, such as an operator's at the SQLite shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

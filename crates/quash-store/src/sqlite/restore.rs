@@ -6,9 +6,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use quash_core::model::{KeyRecord, Seq};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{SqliteOptions, SqliteStore, lock, migrate, unusable};
+use super::fault::Fault;
+use super::{SqliteOptions, SqliteStore, lock, migrate, reader, rows, unusable};
 use crate::OpenError;
 
 /// What SQLite keeps beside a database.
@@ -21,6 +23,15 @@ const STAGED: &str = ".restoring";
 const DECIDED: &str = ".restored-";
 /// Where the database from before is kept, followed by the label.
 const ASIDE: &str = ".before-restore-";
+
+/// What is known of a database whose place a backup shall take.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replaced {
+    /// Where its log ends.
+    pub end: Seq,
+    /// Its signing keys, oldest first.
+    pub keys: Vec<KeyRecord>,
+}
 
 /// A backup that was copied beside the database whose place it shall take. Nobody else can open that database as long as
 /// this is kept. Dropping it leaves everything as it was.
@@ -43,6 +54,25 @@ impl StagedRestore {
         staged.copy(backup).map_err(|error| unusable(backup, &error))?;
         staged.check(backup)?;
         Ok(staged)
+    }
+
+    /// Looks into the database whose place the copy shall take, and leaves it as it is; `None`: there is none. It may be of
+    /// another version: what of it can be understood is.
+    ///
+    /// # Errors
+    /// It can't be read, or its keys are damaged.
+    pub fn replaced(&self) -> Result<Option<Replaced>, OpenError> {
+        if !self.database.exists() {
+            return Ok(None);
+        }
+        let wal = lock::beside(&self.database, WAL);
+        let had_wal = wal.exists();
+        let read = read_replaced(&self.database);
+        // What SQLite makes to read it isn't part of it. A WAL that was there is, with all that stands in it.
+        let made = if had_wal { vec![] } else { vec![wal] };
+        let tidied = made.iter().chain([&lock::beside(&self.database, SHM)]).try_for_each(|path| lock::remove(path));
+        tidied.map_err(|error| unusable(&self.database, &error))?;
+        read.map(Some)
     }
 
     /// Opens the copy, to make it ready. It must be closed before it is put in place.
@@ -125,6 +155,18 @@ pub(super) fn finish(database: &Path) -> io::Result<()> {
     lock::sync_directory_of(database)?;
     fs::rename(decided, database)?;
     lock::sync_directory_of(database)
+}
+
+fn read_replaced(database: &Path) -> Result<Replaced, OpenError> {
+    let conn = super::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    // A damaged index would leave keys out. The rest of it needn't be whole.
+    let sound: Result<String, _> = conn.query_row("PRAGMA integrity_check('signing_key')", [], |row| row.get(0));
+    let sound = sound.map_err(|error| unusable(database, &error))?;
+    if sound != "ok" {
+        return Err(unusable(database, &format!("its keys are damaged: {sound}")));
+    }
+    let read = || Ok(Replaced { end: rows::head(&conn)?.seq, keys: reader::keys(&conn)? });
+    read().map_err(|fault: Fault| unusable(database, &format!("{fault:?}")))
 }
 
 fn clear(database: &Path) -> io::Result<()> {

@@ -145,6 +145,28 @@ pub(crate) async fn a_key_is_struck_once_and_in_any_state(store: &dyn Store) {
     assert_eq!(last.seq, Some(store.head().await.expect("a head").seq));
 }
 
+pub(crate) async fn a_key_that_was_struck_elsewhere_is_known_here(store: &dyn Store) {
+    let entry = || NewEntry { reason: Reason::KeyRemoved, at: NOW, ..entry(ScopeKind::Key, 7) };
+    let know = |key: &KeyRecord| Change::AddStruckKey { key: key.clone(), entry: entry() };
+    let current = key("first", KeyState::Current, at(1));
+    commit(store, add_key(current.clone(), None)).await;
+    let struck = |name, created| key(name, KeyState::Struck { at: at(3) }, at(created));
+    for other in [struck("first", 1), key("second", UNTIL, at(2)), key("second", KeyState::Next { since: at(2) }, at(2))] {
+        conflict(store, know(&other)).await;
+    }
+    conflict(store, know(&key("second", KeyState::Current, at(2)))).await;
+    let receipt = commit(store, know(&struck("second", 2))).await;
+    conflict(store, know(&struck("second", 2))).await;
+    conflict(store, strike_key("second")).await;
+    commit(store, know(&struck("third", 0))).await;
+    assert_eq!(store.keys().await, Ok(vec![struck("third", 0), current, struck("second", 2)]));
+    let entries = store.entries_after(Seq::ZERO, 9).await.expect("entries");
+    let (first, kinds) = (&entries[0], entries.iter().map(|entry| entry.kind).collect::<Vec<_>>());
+    assert_eq!((Some(first.seq), first.reason, kinds), (receipt.seq, Reason::KeyRemoved, vec![ScopeKind::Key; 2]));
+    let last = store.audit(0, None, 9).await.expect("entries").pop().expect("an entry");
+    assert_eq!((last.new.event, last.new.kid.as_deref(), last.new.reason), (Event::KeyStruck, Some("third"), Some(Reason::KeyRemoved)));
+}
+
 pub(crate) async fn where_none_is_current_another_takes_the_place(store: &dyn Store) {
     let current = |name, created| key(name, KeyState::Current, at(created));
     commit(store, add_key(current("first", 1), None)).await;

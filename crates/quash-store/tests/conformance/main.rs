@@ -148,6 +148,7 @@ for_each_store! {
         one_key_is_next
         the_next_key_is_promoted_over_the_current_one
         a_key_is_struck_once_and_in_any_state
+        a_key_that_was_struck_elsewhere_is_known_here
         where_none_is_current_another_takes_the_place
         a_setting_is_remembered
         a_secret_is_written_once

@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use quash_core::model::{Change, ScopeKind};
-use quash_store::{BackupError, OpenError, SqliteOptions, SqliteStore, StagedRestore, Store};
+use quash_core::model::{Change, KeyState, ScopeKind};
+use quash_store::{BackupError, OpenError, Replaced, SqliteOptions, SqliteStore, StagedRestore, Store};
+use rusqlite::Connection;
 
 use crate::support::*;
 
@@ -78,6 +79,81 @@ async fn a_restored_database_takes_the_place_of_the_old_one_which_is_kept() {
     assert_eq!(fs::metadata(&database).expect("it is there").permissions().mode() & 0o7777, 0o600);
     assert_eq!(everything(&open(&database)).await, new);
     assert_eq!(everything(&open(&kept)).await, old);
+}
+
+#[tokio::test]
+async fn a_database_that_is_replaced_tells_its_keys_and_stays_as_it_is() {
+    let room = tempfile::tempdir().expect("a directory");
+    gone_on(room.path()).await;
+    let (database, wal) = (room.path().join("quash.db"), room.path().join("quash.db-wal"));
+    let key = key("first", KeyState::Struck { at: NOW }, at(1));
+    let store = open(&database);
+    commit(&store, Change::AddStruckKey { key: key.clone(), entry: entry(ScopeKind::Key, 3) }).await;
+    let end = head(&store).await;
+    // As a kill leaves it: what came last stands in the WAL.
+    let files = [&database, &wal].map(|file| fs::read(file).expect("it is there"));
+    drop(store);
+    let known = Some(Replaced { end, keys: vec![key] });
+    let staged = || StagedRestore::new(&room.path().join("backup"), &database).expect("a backup");
+    assert!(!wal.exists());
+    let before = (names(room.path()), fs::read(&database).expect("it is there"));
+    assert_eq!(staged().replaced().expect("it can be read"), known);
+    assert_eq!((names(room.path()), fs::read(&database).expect("it is there")), before);
+    for (file, bytes) in [&database, &wal].into_iter().zip(&files) {
+        fs::write(file, bytes).expect("it is ours");
+    }
+    let before = names(room.path());
+    assert_eq!(staged().replaced().expect("it can be read"), known);
+    assert_eq!(names(room.path()), before);
+    assert_eq!([&database, &wal].map(|file| fs::read(file).expect("it is there")), files);
+}
+
+#[tokio::test]
+async fn a_database_that_is_replaced_may_be_missing_or_broken() {
+    let room = tempfile::tempdir().expect("a directory");
+    gone_on(room.path()).await;
+    let (database, backup) = (room.path().join("quash.db"), room.path().join("backup"));
+    let whole = fs::read(&database).expect("it is there");
+    let mut torn = whole.clone();
+    torn.truncate(4096);
+    let mut no_keys = whole;
+    no_keys[4096..].fill(0xff);
+    for bytes in [Vec::new(), b"no database".repeat(100), torn, no_keys] {
+        fs::write(&database, &bytes).expect("it is ours");
+        let staged = StagedRestore::new(&backup, &database).expect("a backup");
+        assert!(matches!(staged.replaced(), Err(OpenError::Unusable { .. })));
+        assert_eq!(fs::read(&database).expect("it is there"), bytes);
+        staged.put_in_place(&bytes.len().to_string()).expect("it is put in place");
+    }
+    fs::remove_file(&database).expect("it is ours");
+    for suffix in ["-wal", "-shm"] {
+        assert!(!room.path().join(format!("quash.db{suffix}")).exists());
+    }
+    let staged = StagedRestore::new(&backup, &database).expect("a backup");
+    assert_eq!(staged.replaced().expect("no fault"), None);
+    assert_eq!(staged.put_in_place("then").expect("it is put in place"), None);
+}
+
+/// SQLite would read the keys in the order of their age and find none.
+#[tokio::test]
+async fn a_damaged_index_hides_no_key_of_a_database_that_is_replaced() {
+    let room = tempfile::tempdir().expect("a directory");
+    gone_on(room.path()).await;
+    let (database, backup) = (room.path().join("quash.db"), room.path().join("backup"));
+    let store = open(&database);
+    let key = key("first", KeyState::Struck { at: NOW }, at(1));
+    commit(&store, Change::AddStruckKey { key, entry: entry(ScopeKind::Key, 3) }).await;
+    drop(store);
+    let page: u32 = Connection::open(&database)
+        .and_then(|conn| conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'signing_key_age'", [], |row| row.get(0)))
+        .expect("it is there");
+    let mut bytes = fs::read(&database).expect("it is there");
+    // A leaf of an index with nothing in it.
+    bytes[(page as usize - 1) * 4096..][..8].copy_from_slice(&[10, 0, 0, 0, 0, 0x10, 0, 0]);
+    fs::write(&database, &bytes).expect("it is ours");
+    let staged = StagedRestore::new(&backup, &database).expect("a backup");
+    let refused = staged.replaced().expect_err("it is damaged");
+    assert!(refused.to_string().contains("its keys are damaged"), "{refused}");
 }
 
 #[tokio::test]

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use quash_core::model::{Clock, Epoch, OldSessions};
-use quash_service::{Beyond, begin_after_restore};
-use quash_store::StagedRestore;
+use quash_core::model::{Clock, Epoch, KeyRecord, Kid, OldSessions, Seq};
+use quash_service::{Beyond, MasterKey, StruckAgain, begin_after_restore, strike_after_restore};
+use quash_store::{Replaced, SqliteStore, StagedRestore};
 
 use super::place::{Place, start_log, unexpected};
 use crate::control::{Reply, Request, RestoredShown};
 use crate::data_dir::{Absent, DataDir};
+use crate::entropy::SystemEntropy;
 use crate::epoch_file::EpochFile;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
@@ -63,12 +64,14 @@ pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), Comm
     let sessions = if args.keep_sessions { OldSessions::Keep } else { OldSessions::End };
     let restored = put_back(&args.path, args.epoch_above, sessions, &data_dir).await?;
     place.print(&restored, || {
+        let kids = restored.struck.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let struck = if kids.is_empty() { kids } else { format!("; struck again, as in the database from before: {kids}") };
         let kept = restored.kept.as_ref().map(|kept| format!("; the database from before is kept as {kept}")).unwrap_or_default();
         let then = match sessions {
             OldSessions::End => "everybody must sign in again",
             OldSessions::Keep => "sessions go on, those too that were ended since the backup",
         };
-        output::clean(&format!("restored: the log goes on with seq {} in epoch {}; {then}{kept}", restored.seq, restored.epoch))
+        output::clean(&format!("restored: the log goes on with seq {} in epoch {}; {then}{struck}{kept}", restored.seq, restored.epoch))
     });
     Ok(())
 }
@@ -81,11 +84,7 @@ async fn put_back(
     sessions: OldSessions,
     data_dir: &DataDir,
 ) -> Result<RestoredShown, CommandError> {
-    let above = epoch_above.map(|number| {
-        let fault = || CommandError::new(Exit::Usage, format!("--epoch-above {number} leaves no epoch above it"));
-        Epoch::new(number).filter(|epoch| *epoch < Epoch::LAST).ok_or_else(fault)
-    });
-    let above = above.transpose()?;
+    let above = epoch_above.map(with_one_above).transpose()?;
     let master = data_dir.master_key()?.ok_or_else(|| {
         CommandError::failure(format!("the master key {} is missing", data_dir.master_key_path().display()))
             .hint("put the file there that belongs to the backup: only that opens what is in it")
@@ -96,11 +95,66 @@ async fn put_back(
     let store = staged.open().map_err(opening::open_error)?;
     let begun = begin_after_restore(&store, &master, beyond, sessions, &SystemClock).await;
     let seq = begun.map_err(|error| opening::start_error(error, data_dir))?;
+    let again = match known_keys(&staged, beyond.seq) {
+        Some(keys) => Some(strike_again(&keys, &store, &master, data_dir).await?),
+        None => None,
+    };
     // Closing it brings all of it into one file.
     drop(store);
     let kept = staged.put_in_place(&Moment(SystemClock.now()).to_label()).map_err(opening::open_error)?;
-    if let Err(error) = noted.write(seq) {
+    let end = again.as_ref().and_then(|again| again.seq).unwrap_or(seq);
+    if let Err(error) = noted.write(end) {
         output::note(&format!("how far the log has come could not be noted ({error}): the next start does it"));
     }
-    Ok(RestoredShown { seq: seq.as_u64(), epoch: seq.epoch(), kept: kept.map(|kept| kept.display().to_string()) })
+    let struck = again.map(|again| texts(&again.kids));
+    Ok(RestoredShown { seq: seq.as_u64(), epoch: seq.epoch(), struck, kept: kept.map(|kept| kept.display().to_string()) })
+}
+
+fn with_one_above(number: u64) -> Result<Epoch, CommandError> {
+    let fault = || CommandError::new(Exit::Usage, format!("--epoch-above {number} leaves no epoch above it"));
+    Epoch::new(number).filter(|epoch| *epoch < Epoch::LAST).ok_or_else(fault)
+}
+
+/// The keys of the database that is replaced; `None`: nothing is known of it, and the operator is told. `noted` is a number that
+/// its log had come to.
+fn known_keys(staged: &StagedRestore, noted: Option<Seq>) -> Option<Vec<KeyRecord>> {
+    let what_to_do = "a stolen key would sign again: see `quash key list`, and `quash revoke key KID` for each key that was struck since";
+    match staged.replaced() {
+        Ok(Some(Replaced { end, keys })) => {
+            if noted.is_some_and(|noted| end < noted) {
+                output::note(&format!("the database from before had gone back itself, and may not know of all struck keys; {what_to_do}"));
+            }
+            Some(keys)
+        }
+        Ok(None) => {
+            output::note(&format!("there is no database from before: which keys were struck since the backup isn't known; {what_to_do}"));
+            None
+        }
+        Err(error) => {
+            output::note(&format!("{error}: which keys were struck since the backup isn't known; {what_to_do}"));
+            None
+        }
+    }
+}
+
+async fn strike_again(
+    replaced: &[KeyRecord],
+    store: &SqliteStore,
+    master: &MasterKey,
+    data_dir: &DataDir,
+) -> Result<StruckAgain, CommandError> {
+    let again = strike_after_restore(replaced, store, master, &SystemClock, &SystemEntropy).await;
+    let again = again.map_err(|error| opening::start_error(error, data_dir))?;
+    if !again.unread.is_empty() {
+        output::note(&format!(
+            "struck in the database from before and sealed with another master key, so that a start would take them: {}; \
+             don't name them in the settings",
+            texts(&again.unread).join(", ")
+        ));
+    }
+    Ok(again)
+}
+
+fn texts(kids: &[Kid]) -> Vec<String> {
+    kids.iter().map(ToString::to_string).collect()
 }

@@ -197,6 +197,9 @@ pub(crate) struct RestoredShown {
     pub(crate) seq: u64,
     /// The epoch that begins with it.
     pub(crate) epoch: u64,
+    /// The keys that the database from before knew as struck and the backup didn't: they were struck again. `null`: nothing is
+    /// known of that database.
+    pub(crate) struck: Option<Vec<String>>,
     /// Where the database from before is kept; `null`: there was none.
     pub(crate) kept: Option<String>,
 }

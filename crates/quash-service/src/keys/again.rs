@@ -1,0 +1,251 @@
+//! Striking again: a backup that takes a store's place doesn't know which keys were struck since. The store whose place it
+//! takes does. How a key is struck is told in `turn.rs`.
+
+use quash_core::decide::{Successor, strike_again, succeed, successor};
+use quash_core::model::{Actor, Clock, Entropy, KeyRecord, KeySource, KeyState, Kid, ScopeHasher, Seq};
+use quash_store::Store;
+
+use super::opened::{kept_after_strike, unstruck, verifying};
+use super::{current, make};
+use crate::failure::StartError;
+use crate::vault::MasterKey;
+
+/// What came of striking again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StruckAgain {
+    /// The number of the last entry in the log; `None`: there was nothing to strike.
+    pub seq: Option<Seq>,
+    /// The keys that weren't struck here, or weren't known, and are struck now.
+    pub kids: Vec<Kid>,
+    /// Keys that were struck there, aren't known here, and can't be: this master key doesn't open what is kept of them.
+    pub unread: Vec<Kid>,
+}
+
+/// What there is to strike.
+#[derive(Default)]
+struct Due<'a> {
+    /// Of the keys that are here.
+    here: Vec<&'a KeyRecord>,
+    /// What isn't here: no start may take it.
+    unknown: Vec<KeyRecord>,
+    unread: Vec<Kid>,
+}
+
+/// Strikes in a store that was made from a backup what was struck in the store whose place it takes: `replaced` are that
+/// one's keys. Must be called after the new epoch was begun, so that the log of the lost stretch isn't written anew.
+///
+/// # Errors
+/// The store or a key in it can't be used.
+pub async fn strike_after_restore(
+    replaced: &[KeyRecord],
+    store: &dyn Store,
+    master: &MasterKey,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<StruckAgain, StartError> {
+    let records = store.keys().await?;
+    let Due { here, unknown, unread } = due(replaced, &records, master)?;
+    let mut kids: Vec<Kid> = here.iter().map(|record| record.kid.clone()).collect();
+    // Where none of them is here, whoever signs goes on.
+    let heir = successor(&records, &kids).unwrap_or(Successor::Same);
+    kids.extend(unknown.iter().map(|record| record.kid.clone()));
+    if kids.is_empty() {
+        return Ok(StruckAgain { seq: None, kids, unread });
+    }
+    let now = clock.now();
+    let made = match (&heir, current(&records)) {
+        (Successor::Make, Some(KeyRecord { algorithm, .. })) => {
+            let secret = make::secret(*algorithm, entropy).ok_or(StartError::NoSigningKey)?;
+            let made = make::record(*algorithm, &secret, KeySource::Made, KeyState::Current, master, entropy, now);
+            Some(made.map_err(StartError::SigningKey)?)
+        }
+        _ => None,
+    };
+    let signs = succeed(heir, made, Actor::Operator, now);
+    let scopes = ScopeHasher::ours(master.derive("scopes"));
+    let struck = kept_after_strike(&here, master, entropy)?;
+    let receipt = store.commit(strike_again(unknown, struck, signs, Actor::Operator, &scopes, now)).await?;
+    Ok(StruckAgain { seq: receipt.seq, kids, unread })
+}
+
+/// Keys are compared by what they are. What can't be opened has its name all the same.
+fn due<'a>(replaced: &[KeyRecord], records: &'a [KeyRecord], master: &MasterKey) -> Result<Due<'a>, StartError> {
+    let mut due = Due::default();
+    for struck in replaced.iter().filter(|record| record.state.is_struck()) {
+        let known = records.iter().find(|record| record.kid == struck.kid);
+        let material = verifying(struck, master).ok();
+        let same = material.as_ref().map(|material| unstruck(material, records, master)).transpose()?.unwrap_or_default();
+        for record in same.into_iter().chain(known.filter(|record| !record.state.is_struck())) {
+            if due.here.iter().all(|other| other.kid != record.kid) {
+                due.here.push(record);
+            }
+        }
+        match (known, material) {
+            (Some(_), _) => {}
+            (None, Some(_)) => due.unknown.push(struck.clone()),
+            (None, None) => due.unread.push(struck.kid.clone()),
+        }
+    }
+    Ok(due)
+}
+
+#[cfg(test)]
+mod tests {
+    use quash_core::model::{Change, Event, ScopeKind, Seeded, Timestamp};
+    use quash_core::token::Algorithm;
+    use quash_store::MemoryStore;
+    use zeroize::Zeroizing;
+
+    use super::super::{KeySetup, open};
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1000);
+    const SECRET: &[u8] = b"fifty characters that stand in a settings file, say";
+    const STRUCK: KeyState = KeyState::Struck { at: Timestamp::from_secs(900) };
+
+    struct Now;
+
+    impl Clock for Now {
+        fn now(&self) -> Timestamp {
+            NOW
+        }
+
+        fn uptime(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
+    }
+
+    /// A copy that is made ready, and what seals its keys.
+    struct Staged {
+        store: MemoryStore,
+        master: MasterKey,
+        chance: Seeded,
+    }
+
+    impl Staged {
+        fn new() -> Self {
+            let chance = Seeded::new(1);
+            Self { store: MemoryStore::new(), master: MasterKey::new(&chance), chance }
+        }
+
+        fn key(&self, algorithm: Algorithm, source: KeySource) -> KeyRecord {
+            let secret = match source {
+                KeySource::Made => make::secret(algorithm, &self.chance).expect("a key"),
+                KeySource::Settings => Zeroizing::new(SECRET.to_vec()),
+            };
+            let state = KeyState::Current;
+            make::record(algorithm, &secret, source, state, &self.master, &self.chance, Timestamp::default()).expect("a key")
+        }
+
+        async fn add(&self, key: &KeyRecord) {
+            let change = Change::AddKey { key: key.clone(), replaces: None, actor: Actor::Rule };
+            self.store.commit(change).await.expect("it is written");
+        }
+
+        /// A key as the store knows it in which it was struck.
+        fn struck(&self, key: &KeyRecord) -> KeyRecord {
+            let (_, secret) = kept_after_strike(&[key], &self.master, &self.chance).expect("a key").remove(0);
+            KeyRecord { state: STRUCK, secret, ..key.clone() }
+        }
+
+        async fn strike(&self, replaced: &[KeyRecord]) -> StruckAgain {
+            strike_after_restore(replaced, &self.store, &self.master, &Now, &self.chance).await.expect("it can be used")
+        }
+
+        async fn states(&self) -> Vec<(Kid, KeyState)> {
+            self.store.keys().await.expect("keys").into_iter().map(|key| (key.kid, key.state)).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_signed_when_the_backup_was_made_and_was_struck_since_signs_no_more() {
+        let copy = Staged::new();
+        let stolen = copy.key(Algorithm::EdDsa, KeySource::Made);
+        copy.add(&stolen).await;
+        let newer = copy.key(Algorithm::EdDsa, KeySource::Made);
+        let again = copy.strike(&[copy.struck(&stolen), newer]).await;
+        assert_eq!((again.kids, again.unread), (vec![stolen.kid.clone()], vec![]));
+        let keys = copy.store.keys().await.expect("keys");
+        let [struck, signs] = keys.as_slice() else { panic!("{keys:?}") };
+        assert_eq!((&struck.kid, struck.state), (&stolen.kid, KeyState::Struck { at: NOW }));
+        assert_ne!(struck.secret, stolen.secret, "of a pair the public half alone is kept");
+        assert_eq!((signs.state, signs.algorithm, signs.source), (KeyState::Current, Algorithm::EdDsa, KeySource::Made));
+        let entries = copy.store.entries_after(Seq::ZERO, 9).await.expect("entries");
+        let [entry] = entries.as_slice() else { panic!("{entries:?}") };
+        assert_eq!((entry.kind, entry.drop_after, Some(entry.seq)), (ScopeKind::Key, None, again.seq));
+        let events = copy.store.audit(0, None, 9).await.expect("entries");
+        let events: Vec<_> = events.iter().map(|audit| (audit.new.event, audit.new.kid.as_deref())).collect();
+        assert_eq!(events[1..], [(Event::KeyStruck, Some(stolen.kid.as_str())), (Event::KeyAdded, Some(signs.kid.as_str()))]);
+        // Once is enough, and so it is after the next restore.
+        assert_eq!(copy.strike(&keys).await, StruckAgain { seq: None, kids: vec![], unread: vec![] });
+    }
+
+    #[tokio::test]
+    async fn the_key_that_is_next_in_the_backup_signs_unless_it_was_struck_too() {
+        for both in [false, true] {
+            let copy = Staged::new();
+            let stolen = copy.key(Algorithm::EdDsa, KeySource::Made);
+            copy.add(&stolen).await;
+            let next = KeyRecord { state: KeyState::Next { since: NOW }, ..copy.key(Algorithm::EdDsa, KeySource::Made) };
+            copy.add(&next).await;
+            let replaced: Vec<_> = [&stolen, &next].into_iter().take(if both { 2 } else { 1 }).map(|key| copy.struck(key)).collect();
+            assert_eq!(copy.strike(&replaced).await.kids.len(), replaced.len());
+            let keys = copy.states().await;
+            let signs: Vec<_> = keys.iter().filter(|(_, state)| *state == KeyState::Current).map(|(kid, _)| kid).collect();
+            assert_eq!((signs.len(), signs.first() == Some(&&next.kid)), (1, !both), "{keys:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_came_and_was_struck_after_the_backup_is_known_and_taken_by_no_start() {
+        let copy = Staged::new();
+        let old = copy.key(Algorithm::EdDsa, KeySource::Made);
+        copy.add(&old).await;
+        let stolen = copy.struck(&copy.key(Algorithm::Hs256, KeySource::Settings));
+        let again = copy.strike(std::slice::from_ref(&stolen)).await;
+        assert_eq!((again.seq.is_some(), again.kids), (true, vec![stolen.kid.clone()]));
+        let known = copy.states().await;
+        assert!(known.contains(&(stolen.kid, STRUCK)) && known.contains(&(old.kid, KeyState::Current)), "{known:?}");
+        let setup = KeySetup { signing: Some(Zeroizing::new(SECRET.to_vec())), ..KeySetup::of(Algorithm::Hs512) };
+        let refused = open(&setup, &copy.store, &copy.master, &Now, &copy.chance).await;
+        assert!(matches!(refused, Err(StartError::StruckKey)));
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_struck_under_every_name_that_it_has_in_the_backup() {
+        let copy = Staged::new();
+        let here = copy.key(Algorithm::Hs384, KeySource::Settings);
+        copy.add(&here).await;
+        let there = copy.struck(&copy.key(Algorithm::Hs256, KeySource::Settings));
+        assert_ne!(here.kid, there.kid);
+        let again = copy.strike(std::slice::from_ref(&there)).await;
+        assert_eq!(again.kids, [here.kid, there.kid]);
+        assert!(copy.states().await.iter().all(|(_, state)| state.is_struck()), "nobody signs until the settings name another");
+    }
+
+    #[tokio::test]
+    async fn what_another_master_key_sealed_is_struck_by_its_name_or_said_to_be_unread() {
+        let copy = Staged::new();
+        let stolen = copy.key(Algorithm::EdDsa, KeySource::Made);
+        copy.add(&stolen).await;
+        let other = Staged { master: MasterKey::new(&copy.chance), store: MemoryStore::new(), chance: Seeded::new(2) };
+        let unread = other.struck(&other.key(Algorithm::EdDsa, KeySource::Made));
+        let sealed_anew = KeyRecord { secret: unread.secret.clone(), ..copy.struck(&stolen) };
+        let again = copy.strike(&[sealed_anew, unread.clone()]).await;
+        assert_eq!((again.kids, again.unread), (vec![stolen.kid.clone()], vec![unread.kid]));
+        assert!(copy.states().await.contains(&(stolen.kid, KeyState::Struck { at: NOW })));
+    }
+
+    #[tokio::test]
+    async fn where_nothing_was_struck_since_nothing_is_written() {
+        let copy = Staged::new();
+        let key = copy.key(Algorithm::EdDsa, KeySource::Made);
+        copy.add(&key).await;
+        let before = (copy.store.head().await, copy.store.audit_head().await, copy.states().await);
+        let retired = KeyRecord { state: KeyState::Retiring { until: NOW }, ..key };
+        for replaced in [&[][..], &[retired]] {
+            assert_eq!(copy.strike(replaced).await, StruckAgain { seq: None, kids: vec![], unread: vec![] });
+        }
+        assert_eq!((copy.store.head().await, copy.store.audit_head().await, copy.states().await), before);
+    }
+}
