@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use quash_core::model::{ForeignTokens, KeyState, Kid, OldSessions, Policy, Rights, Seeded, Seq};
+use quash_core::model::{ForeignTokens, KeyRecord, Kid, OldSessions, Policy, Rights, Seeded, Seq};
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::DoorSettings;
 use quash_service::{
     Argon2Hasher, Beyond, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash,
-    Service, Setup, begin_after_restore, begin_if_gone_back,
+    Service, Setup, begin_after_restore, begin_if_gone_back, strike_after_restore,
 };
 use quash_store::{MemoryStore, Store};
 use quash_verify::WhenStale;
@@ -333,16 +333,23 @@ impl World {
     async fn store_goes_back(&self, chance: &Chance) {
         let proven = self.store().head().await.expect("a head").seq;
         let Some(copy) = self.copy.lock().expect("no panic").take() else { return };
-        if struck(&copy).await != struck(&self.store()).await {
-            return;
-        }
         let (master, clock) = (MasterKey::new(&Seeded::new(self.seed)), Issuers(Arc::clone(&self.time)));
-        let noticed = if chance.once_in(2) { begin_if_gone_back(&copy, &master, proven, &clock).await.expect("an epoch") } else { None };
+        let keys = self.store().keys().await.expect("keys");
+        // What was struck meanwhile only a restore can know.
+        let may_be_by_hand = struck(&keys) == struck(&copy.keys().await.expect("keys"));
+        let noticed = if may_be_by_hand && chance.once_in(2) {
+            begin_if_gone_back(&copy, &master, proven, &clock).await.expect("an epoch")
+        } else {
+            None
+        };
         let began = match noticed {
             Some(noticed) => noticed.seq,
             None => {
                 let beyond = Beyond { seq: Some(proven), epoch: None };
-                begin_after_restore(&copy, &master, beyond, OldSessions::End, &clock).await.expect("an epoch")
+                let began = begin_after_restore(&copy, &master, beyond, OldSessions::End, &clock).await.expect("an epoch");
+                let entropy = Seeded::new(chance.below(u64::MAX));
+                strike_after_restore(&keys, &copy, &master, &clock, &entropy).await.expect("strikes");
+                began
             }
         };
         *self.store.lock().expect("no panic") = Arc::new(copy);
@@ -391,8 +398,7 @@ impl World {
     }
 }
 
-/// The keys that a store knows as struck.
-async fn struck(store: &MemoryStore) -> BTreeSet<Kid> {
-    let keys = store.keys().await.expect("keys");
-    keys.into_iter().filter(|key| matches!(key.state, KeyState::Struck { .. })).map(|key| key.kid).collect()
+/// Those of these keys that are struck.
+fn struck(keys: &[KeyRecord]) -> BTreeSet<&Kid> {
+    keys.iter().filter(|key| key.state.is_struck()).map(|key| &key.kid).collect()
 }
