@@ -237,24 +237,17 @@ impl FeedPolicy {
 }
 
 impl Snapshot {
-    /// Everything that a log remembers which ends at `cursor` with the hash `chain`.
-    pub fn new(policy: FeedPolicy, cursor: Cursor, chain: &Chain, entries: &[Entry]) -> Self {
+    /// Everything that a log remembers which ends at `cursor` with the hash `chain`, and what it has forgotten: for a
+    /// verifier, which takes no tokens of other issuers, that is an end of everything before.
+    pub fn new(policy: FeedPolicy, cursor: Cursor, chain: &Chain, entries: &[Entry], forgotten: Forgotten) -> Self {
         let row = |entry: &Entry| (entry.seq.as_u64(), entry.kind.as_u8(), Bytes(entry.key.0), entry.at.as_secs());
-        let entries: Vec<Row> = entries.iter().map(row).collect();
-        let digest = Bytes(digest(&policy, &cursor, chain, &entries));
-        Self { policy, cursor, chain: Bytes(*chain), entries, digest }
-    }
-
-    /// As a snapshot of a log that has forgotten so much: for a verifier, which takes no tokens of other issuers, that is an
-    /// end of everything before.
-    #[must_use]
-    pub fn forgetting(mut self, forgotten: Forgotten) -> Self {
+        let mut entries: Vec<Row> = entries.iter().map(row).collect();
         if forgotten.seq > Forgotten::NOTHING.seq {
             // The key over everything isn't looked at.
-            self.entries.push((forgotten.seq.as_u64(), ScopeKind::Everything.as_u8(), Bytes([0; 16]), forgotten.at.as_secs()));
-            self.digest = Bytes(digest(&self.policy, &self.cursor, &self.chain.0, &self.entries));
+            entries.push((forgotten.seq.as_u64(), ScopeKind::Everything.as_u8(), Bytes([0; 16]), forgotten.at.as_secs()));
         }
-        self
+        let digest = Bytes(digest(&policy, &cursor, chain, &entries));
+        Self { policy, cursor, chain: Bytes(*chain), entries, digest }
     }
 
     /// The set that it is.

@@ -1,4 +1,4 @@
-//! The network between one verifier and the issuer: it delays, loses, doubles, swaps, spoils and swallows what passes, and
+//! The network between one verifier and the issuer: it delays, loses, doubles, cuts up, spoils and swallows what passes, and
 //! keeps old answers. A connection ends with the process at its other end, sometimes without a word.
 
 use std::collections::VecDeque;

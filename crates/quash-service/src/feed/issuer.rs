@@ -75,8 +75,8 @@ impl Service {
         let desk = &*self.desk;
         let _turn = desk.feed.snapshots.acquire().await.map_err(|_| FeedRefused::TooMany)?;
         let (head, entries) = everything(&*desk.store).await.map_err(Failure::from)?;
-        let snapshot = Snapshot::new(self.feed_policy(), desk.feed.cursors.cursor(head.seq, &head.chain), &head.chain, &entries);
-        Ok(snapshot.forgetting(head.forgotten))
+        let cursor = desk.feed.cursors.cursor(head.seq, &head.chain);
+        Ok(Snapshot::new(self.feed_policy(), cursor, &head.chain, &entries, head.forgotten))
     }
 
     /// The feed from a place on.

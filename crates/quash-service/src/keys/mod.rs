@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Failure, StartError, Unavailable};
 use crate::vault::MasterKey;
-use opened::verifying;
+use opened::of_material;
 use turn::Turning;
 
 pub use again::{StruckAgain, strike_after_restore};
@@ -148,12 +148,7 @@ impl Opening<'_> {
         // RFC 8725 3.1: each key is for exactly one algorithm. A secret is another key for each, with a kid of its own: a
         // site that goes from HS256 to HS512 has one secret. A key pair would be published twice under one kid.
         let is_other_key = |record: &KeyRecord| algorithm.family() == Family::Hmac && record.algorithm != algorithm;
-        let mut same = Vec::new();
-        for record in records {
-            if verifying(record, self.master)?.is_same_key(wanted.verifying()) {
-                same.push(record);
-            }
-        }
+        let same = of_material(wanted.verifying(), records, self.master)?;
         // Whatever it was used with: who has it can sign with any algorithm.
         if same.iter().any(|record| record.state.is_struck()) {
             return Err(StartError::StruckKey);

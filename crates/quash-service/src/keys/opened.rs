@@ -53,18 +53,30 @@ pub(super) fn verifying(record: &KeyRecord, master: &MasterKey) -> Result<Verify
     }
 }
 
-/// The keys of this material that weren't struck.
+/// The keys of this material.
 ///
 /// # Errors
 /// One can't be opened, or is none.
-pub(super) fn unstruck<'a>(wanted: &VerifyingKey, records: &'a [KeyRecord], master: &MasterKey) -> Result<Vec<&'a KeyRecord>, StartError> {
+pub(super) fn of_material<'a>(
+    wanted: &VerifyingKey,
+    records: impl IntoIterator<Item = &'a KeyRecord>,
+    master: &MasterKey,
+) -> Result<Vec<&'a KeyRecord>, StartError> {
     let mut same = Vec::new();
-    for record in records.iter().filter(|record| !record.state.is_struck()) {
+    for record in records {
         if verifying(record, master)?.is_same_key(wanted) {
             same.push(record);
         }
     }
     Ok(same)
+}
+
+/// The keys of this material that weren't struck. Those that were needn't open.
+///
+/// # Errors
+/// As [`of_material`].
+pub(super) fn unstruck<'a>(wanted: &VerifyingKey, records: &'a [KeyRecord], master: &MasterKey) -> Result<Vec<&'a KeyRecord>, StartError> {
+    of_material(wanted, records.iter().filter(|record| !record.state.is_struck()), master)
 }
 
 /// What is kept of keys that are struck: of a pair, what verifies. A secret verifies with itself.

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use quash_core::model::{
-    Actor, Chain, Clock, CustomClaims, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, Seeded, Seq, SessionId, Timestamp, TokenPolicy,
+    Actor, Chain, Clock, CustomClaims, Entry, Forgotten, Keep, NewEntry, Reason, Scope, ScopeHasher, Seeded, Seq, SessionId, Timestamp,
+    TokenPolicy,
 };
 use quash_core::token::{Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, VerifyingKey, mint};
 use quash_core::watch::feed;
@@ -261,7 +262,9 @@ impl Issuer {
         let desk = self.desk();
         let cursor = cursors().cursor(desk.seq, &desk.chain);
         Ok(match path {
-            "/v1/feed/snapshot" => (200, serde_json::to_string(&Snapshot::new(policy, cursor, &desk.chain, &desk.entries))?),
+            "/v1/feed/snapshot" => {
+                (200, serde_json::to_string(&Snapshot::new(policy, cursor, &desk.chain, &desk.entries, Forgotten::NOTHING))?)
+            }
             "/v1/feed/lease" => (200, serde_json::to_string(&LeaseGrant::new(nonce(target), cursor, &desk.chain, TERM, self.clock.now()))?),
             "/.well-known/jwks.json" => {
                 let keys: Vec<VerifyingKey> = desk.keys.iter().map(|key| key.verifying().clone()).collect();

@@ -26,7 +26,8 @@ fn what_is_written_is_read_back() {
     let text = serde_json::to_string(&frame).expect("text");
     let read: Frame = serde_json::from_str(&text).expect("its own text");
     assert_eq!(read.entries(), Ok(vec![entry.clone()]));
-    let snapshot = Snapshot::new(policy(), key.cursor(entry.seq, &entry.chain), &entry.chain, std::slice::from_ref(&entry));
+    let snapshot =
+        Snapshot::new(policy(), key.cursor(entry.seq, &entry.chain), &entry.chain, std::slice::from_ref(&entry), Forgotten::NOTHING);
     let read: Snapshot = serde_json::from_str(&serde_json::to_string(&snapshot).expect("text")).expect("its own text");
     let set = read.revoked().expect("a set");
     assert_eq!((set.cursor(), set.chain(), set.len()), (entry.seq, entry.chain, 1));
@@ -37,14 +38,14 @@ fn what_is_written_is_read_back() {
 #[test]
 fn a_snapshot_tells_what_its_log_has_forgotten() {
     let (key, newest) = (CursorKey::new(&[5; 32]), Seq::from_u64(Seq::start_of(1).as_u64() + 9));
-    let snapshot = Snapshot::new(policy(), key.cursor(newest, &feed::EMPTY), &feed::EMPTY, &[]);
+    let that_forgot = |forgotten| Snapshot::new(policy(), key.cursor(newest, &feed::EMPTY), &feed::EMPTY, &[], forgotten);
     let covers = |snapshot: &Snapshot, rsq| {
         let read: Snapshot = serde_json::from_str(&serde_json::to_string(snapshot).expect("text")).expect("its own text");
         read.revoked().expect("a set").covers(Minted::At(rsq), &[])
     };
     let (before, forgotten) = (Seq::from_u64(newest.as_u64() - 3), Seq::from_u64(newest.as_u64() - 2));
-    assert!(!covers(&snapshot.clone().forgetting(Forgotten::NOTHING), Seq::start_of(1)));
-    let snapshot = snapshot.forgetting(Forgotten { seq: forgotten, ..Forgotten::NOTHING });
+    assert!(!covers(&that_forgot(Forgotten::NOTHING), Seq::start_of(1)));
+    let snapshot = that_forgot(Forgotten { seq: forgotten, ..Forgotten::NOTHING });
     assert!(covers(&snapshot, before));
     assert!(!covers(&snapshot, forgotten));
 }
@@ -52,7 +53,8 @@ fn a_snapshot_tells_what_its_log_has_forgotten() {
 #[test]
 fn a_snapshot_that_is_not_what_was_sent_is_not_taken() {
     let (entry, key) = (entry(), CursorKey::new(&[5; 32]));
-    let snapshot = Snapshot::new(policy(), key.cursor(entry.seq, &entry.chain), &entry.chain, std::slice::from_ref(&entry));
+    let snapshot =
+        Snapshot::new(policy(), key.cursor(entry.seq, &entry.chain), &entry.chain, std::slice::from_ref(&entry), Forgotten::NOTHING);
     let mut bent = snapshot.clone();
     bent.entries[0].2.0[0] ^= 1;
     let mut short = snapshot.clone();
