@@ -31,7 +31,7 @@ Usage: cargo xtask <command>
   ci                    what CI runs: formatting, tidy, clippy, documentation, tests
   test [args..]         the tests (cargo nextest where it is installed, else cargo test); args go to the runner
   tidy                  the rules of the house: walls between crates, and what sources may hold
-  soak [filter]         the long forms of the tests, in release mode, with their figures
+  soak [filter]         the long forms of the tests, optimized, with their figures
   fuzz [target] [--seconds N]
                         inputs that nobody would think of, for a minute each: tokens, keys, bodies,
                         settings, the feed

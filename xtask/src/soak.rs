@@ -7,9 +7,6 @@ use std::time::Instant;
 use crate::failure::{Context, Failure, Result};
 use crate::{fuzz, program, sim, workspace};
 
-/// Test binaries that are soaks as a whole: (package, test binary). Others are found by `soak_` in a test's name.
-const SOAK_BINARIES: &[(&str, &str)] = &[];
-
 /// What fuzzing is called among the soaks.
 const FUZZ: &str = "soak_fuzz";
 /// What the simulation and its mutants are called among them.
@@ -25,14 +22,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [filter] => filter.as_str(),
         _ => return Err(Failure::usage("soak takes one filter at most")),
     };
-    println!("soak: the long forms (QUASH_SOAK=1), release mode, tests named *{filter}*, one at a time");
+    println!("soak: the long forms (QUASH_SOAK=1), optimized, tests named *{filter}*, one at a time");
     let began = Instant::now();
-    let mut count = run_counted(soak(&["--workspace", "--tests"], filter)?.arg("--nocapture"))?;
-    for (package, binary) in SOAK_BINARIES {
-        // Without a filter of the caller's, the whole binary is meant, whatever its tests are called.
-        let filter = if args.is_empty() { "" } else { filter };
-        count += run_counted(soak(&["--package", package, "--test", binary], filter)?.arg("--nocapture"))?;
-    }
+    let mut count = run_counted(&mut soak(filter)?)?;
     if args.is_empty() || SIM.contains(filter) {
         println!("soak: the simulation of the guard, and its mutants");
         sim::soak()?;
@@ -50,12 +42,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn soak(targets: &[&str], filter: &str) -> Result<Command> {
-    let mut command = program::cargo(&["test", "--release"]);
-    command.args(targets).arg("--").arg("--test-threads=1");
-    if !filter.is_empty() {
-        command.arg(filter);
-    }
+fn soak(filter: &str) -> Result<Command> {
+    let mut command = program::cargo(&["test", "--profile", "soak", "--workspace", "--tests", "--"]);
+    command.args(["--test-threads=1", "--nocapture", filter]);
     command.env("QUASH_SOAK", "1").current_dir(workspace::root()?);
     Ok(command)
 }

@@ -76,7 +76,7 @@ async fn a_dead_stream_is_replaced_as_soon_as_somebody_waits_for_what_it_owes() 
     let (ended, session) = issuer.token();
     issuer.end_untold(session);
     let (newer, _) = issuer.token();
-    // A connection that was just made is given a second.
+    // A connection that was just made is given a moment.
     issuer.clock.go_on(Duration::from_secs(2));
     let checked = verifier.check(&newer).await;
     until("another stream is open", || issuer.streams() == 1).await;
@@ -92,11 +92,12 @@ async fn what_was_asked_while_the_issuer_was_away_is_not_waited_for_when_it_is_b
     issuer.answer_instead(LEASE, Some(Instead::Status(503)));
     issuer.answer_instead(STREAM, Some(Instead::Nothing));
     let verifier = issuer.builder().start_in_background().expect("a verifier");
-    until("a stream is asked for", || issuer.asked(STREAM) == 1).await;
+    // Each is waited for twice as long as the one before, from 400 ms on: the fourth for more than three seconds.
+    until("a stream is asked for again and again", || issuer.asked(STREAM) == 4).await;
     issuer.answer_instead(STREAM, None);
     issuer.answer_instead(LEASE, None);
-    // An answer is waited for two seconds else.
-    until("another stream is open", || issuer.streams() == 1).await;
+    let another = until("another stream is open", || issuer.streams() == 1);
+    assert!(tokio::time::timeout(Duration::from_secs(2), another).await.is_ok(), "it waits for what was asked before");
     until("a lease was granted", || verifier.state() == VerifierState::Fresh).await;
 }
 
@@ -104,11 +105,12 @@ async fn what_was_asked_while_the_issuer_was_away_is_not_waited_for_when_it_is_b
 async fn an_answer_from_a_place_that_is_none_of_the_log_is_not_waited_for() {
     let issuer = Issuer::open().await;
     issuer.answer_instead(STREAM, Some(Instead::Nothing));
-    let verifier = issuer.builder().start_in_background().expect("a verifier");
-    until("a stream is asked for", || issuer.asked(STREAM) == 1).await;
-    issuer.answer_instead(STREAM, None);
     // The issuer was never away: leases say that a snapshot is needed, and the stream says nothing.
     issuer.answer_instead(LEASE, Some(Instead::StatusOnce(409)));
+    let verifier = issuer.builder().start_in_background().expect("a verifier");
+    until("another snapshot is asked for", || issuer.asked(SNAPSHOT) == 2).await;
+    assert!(issuer.asked(STREAM) < 2, "it is asked from the same place again");
+    issuer.answer_instead(STREAM, None);
     until("another stream is open", || issuer.streams() == 1).await;
     until("a lease was granted", || verifier.state() == VerifierState::Fresh).await;
 }

@@ -33,10 +33,8 @@ pub(crate) struct Stream(Box<dyn Pieces>);
 const SNAPSHOT_BYTES: usize = 256 * 1024 * 1024;
 /// Any other answer.
 const ANSWER_BYTES: usize = 256 * 1024;
-/// To the head of an answer that needn't be made first.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// Between two pieces of an answer.
-const PIECE_WITHIN: Duration = Duration::from_secs(2);
+/// To the head of an answer that nobody else sets a limit to, and between two pieces of it.
+const SILENT: Duration = Duration::from_secs(2);
 /// The feed says something every 15 seconds; after three of them nobody is there.
 const STREAM_SILENT: Duration = Duration::from_secs(45);
 
@@ -48,16 +46,16 @@ impl Http {
         Ok(Self { carrier, addresses, credential, turn: AtomicUsize::new(0) })
     }
 
-    /// Everything that the log remembers. It is made when it is asked for, which is to take no longer than `within`.
+    /// Everything that the log remembers. The issuer, which makes it when it is asked, is silent for no longer than `within`.
     pub(crate) async fn snapshot(&self, turn: usize, within: Duration) -> Result<Snapshot, Fault> {
-        let answer = self.send_within(self.get(turn, "/v1/feed/snapshot"), String::new(), Connection::New, within).await?;
-        json(&body(answer, SNAPSHOT_BYTES).await?)
+        let answer = self.send(self.get(turn, "/v1/feed/snapshot"), String::new(), Connection::New, within).await?;
+        json(&body(answer, SNAPSHOT_BYTES, within).await?)
     }
 
-    /// What comes after a place in the log.
-    pub(crate) async fn stream(&self, turn: usize, after: &Cursor) -> Result<Stream, Fault> {
+    /// What comes after a place in the log. The issuer begins to answer within this time.
+    pub(crate) async fn stream(&self, turn: usize, after: &Cursor, within: Duration) -> Result<Stream, Fault> {
         let request = self.get(turn, &format!("/v1/feed?after={after}")).header(ACCEPT, "text/event-stream");
-        self.send(request, String::new(), Connection::New).await.map(Stream)
+        self.send(request, String::new(), Connection::New, within).await.map(Stream)
     }
 
     /// A lease for whoever has everything up to `cursor`.
@@ -70,7 +68,7 @@ impl Http {
         policy: &str,
     ) -> Result<LeaseGrant, Fault> {
         let request = self.get(turn, &format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"));
-        json(&body(self.send(request, String::new(), Connection::Kept).await?, ANSWER_BYTES).await?)
+        json(&body(self.send(request, String::new(), Connection::Kept, SILENT).await?, ANSWER_BYTES, SILENT).await?)
     }
 
     /// The set of keys that is published, from whichever address answers first.
@@ -79,7 +77,7 @@ impl Http {
         for _ in &self.addresses {
             let turn = self.turn.load(Ordering::Relaxed);
             let request = self.get(turn, "/.well-known/jwks.json");
-            let asked = async { body(self.send(request, String::new(), Connection::New).await?, ANSWER_BYTES).await };
+            let asked = async { body(self.send(request, String::new(), Connection::New, SILENT).await?, ANSWER_BYTES, SILENT).await };
             match asked.await {
                 Ok(text) => return Ok(text),
                 Err(found) => fault = found,
@@ -107,7 +105,7 @@ impl Http {
         let request = Request::post(format!("{}/oauth2/introspect", self.address(turn)));
         let request = request.header(AUTHORIZATION, self.credential.clone()).header(ACCEPT, "application/json");
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let answer: Introspected = json(&body(self.send(request, form, Connection::Kept).await?, ANSWER_BYTES).await?)?;
+        let answer: Introspected = json(&body(self.send(request, form, Connection::Kept, SILENT).await?, ANSWER_BYTES, SILENT).await?)?;
         Ok(if answer.active { Answer::Active } else { Answer::Inactive })
     }
 
@@ -119,17 +117,7 @@ impl Http {
         self.addresses.get(turn % self.addresses.len().max(1)).map_or("", String::as_str)
     }
 
-    async fn send(&self, request: Builder, body: String, connection: Connection) -> Result<Box<dyn Pieces>, Fault> {
-        self.send_within(request, body, connection, ANSWER_WITHIN).await
-    }
-
-    async fn send_within(
-        &self,
-        request: Builder,
-        body: String,
-        connection: Connection,
-        within: Duration,
-    ) -> Result<Box<dyn Pieces>, Fault> {
+    async fn send(&self, request: Builder, body: String, connection: Connection, within: Duration) -> Result<Box<dyn Pieces>, Fault> {
         let request = request.body(body).map_err(|_| Fault::Unreachable)?;
         let answer = tokio::time::timeout(within, self.carrier.carry(request, connection)).await.map_err(|_| Fault::Silent)??;
         match answer.status().as_u16() {
@@ -163,9 +151,9 @@ pub(crate) fn address(text: &str, may_be_insecure: bool) -> Result<String, Start
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-async fn body(mut answer: Box<dyn Pieces>, most: usize) -> Result<Vec<u8>, Fault> {
+async fn body(mut answer: Box<dyn Pieces>, most: usize, within: Duration) -> Result<Vec<u8>, Fault> {
     let mut text = Vec::new();
-    while let Some(piece) = tokio::time::timeout(PIECE_WITHIN, answer.next()).await.map_err(|_| Fault::Silent)?? {
+    while let Some(piece) = tokio::time::timeout(within, answer.next()).await.map_err(|_| Fault::Silent)?? {
         if text.len() + piece.len() > most {
             return Err(Fault::TooLong);
         }

@@ -26,7 +26,7 @@ pub(crate) struct Keys {
 const EVERY: Duration = Duration::from_secs(600);
 /// Whoever sends tokens with made-up kids can't have them read more often than this.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
-/// From the question to the end of the answer.
+/// From the question to the end of the answer, at most.
 const WITHIN: Duration = Duration::from_secs(5);
 
 impl Keys {
@@ -39,18 +39,18 @@ impl Keys {
         loop {
             tokio::time::sleep(EVERY).await;
             // What was published before holds on.
-            let _ = self.read().await;
+            let _ = self.read(WITHIN).await;
         }
     }
 
-    /// Reads them, unless that was done just now. Who comes meanwhile waits for the same answer.
-    pub(crate) async fn read(&self) -> Result<(), Fault> {
+    /// Reads them, unless that was done just now. The issuer answers within this time.
+    pub(crate) async fn read(&self, within: Duration) -> Result<(), Fault> {
         let mut last = self.last.lock().await;
         let now = self.clock.uptime();
-        if let Some((_, outcome)) = last.filter(|(at, _)| now.saturating_sub(*at) < AT_MOST_EVERY) {
-            return outcome;
+        if last.is_some_and(|(at, outcome)| outcome.is_ok() && now.saturating_sub(at) < AT_MOST_EVERY) {
+            return Ok(());
         }
-        let outcome = self.read_now().await;
+        let outcome = self.read_now(within).await;
         *last = Some((now, outcome));
         outcome
     }
@@ -74,13 +74,13 @@ impl Keys {
             return outcome;
         }
         let now = self.clock.uptime();
-        let outcome = self.read_now().await;
+        let outcome = self.read_now(WITHIN).await;
         *last = Some((now, outcome));
         outcome
     }
 
-    async fn read_now(&self) -> Result<(), Fault> {
-        let outcome = tokio::time::timeout(WITHIN, self.read_published()).await.unwrap_or(Err(Fault::Silent));
+    async fn read_now(&self, within: Duration) -> Result<(), Fault> {
+        let outcome = tokio::time::timeout(within.min(WITHIN), self.read_published()).await.unwrap_or(Err(Fault::Silent));
         if let Err(fault) = outcome {
             tracing::warn!(%fault, "the issuer's keys could not be read; those that were known go on");
         }

@@ -39,7 +39,7 @@ use http::Http;
 use keeping::{Chosen, Keeping, Signals, Started};
 use keys::Keys;
 use lease::Leasing;
-use stream::{SNAPSHOT_WITHIN, Streaming};
+use stream::{Streaming, WITHIN};
 
 /// What a verifier is to know of its issuer. The issuer tells the rest.
 pub struct VerifierBuilder {
@@ -240,7 +240,7 @@ impl VerifierBuilder {
             signals: Arc::clone(&signals),
             keeping: keeping.clone(),
             backoff: Backoff::new(u64::from_le_bytes(chance.draw()?)),
-            snapshot_within: SNAPSHOT_WITHIN.0,
+            within: WITHIN.0,
         };
         let started = signals.started.subscribe();
         // The tasks end with the set, and the set with the last clone of the verifier.

@@ -24,8 +24,8 @@ pub(crate) struct Streaming {
     pub(crate) signals: Arc<Signals>,
     pub(crate) keeping: mpsc::Sender<Message>,
     pub(crate) backoff: Backoff,
-    /// How long making a snapshot may take the issuer: longer with each that didn't come.
-    pub(crate) snapshot_within: Duration,
+    /// How long the issuer may be silent that is asked: longer with each answer that didn't come.
+    pub(crate) within: Duration,
 }
 
 /// Why a connection is given up.
@@ -37,9 +37,6 @@ enum Over {
     /// What came from it isn't taken.
     #[error("{0}")]
     Untaken(#[from] Untaken),
-    /// It is asked for a snapshot, and doesn't answer in time.
-    #[error("a snapshot does not come")]
-    NoSnapshot,
     /// It wants this verifier to take a snapshot, or a lease has shown that it must.
     #[error("a snapshot is needed")]
     Resync,
@@ -60,14 +57,15 @@ enum Patience {
     Much,
 }
 
-/// How long making a snapshot may take at first, and at most: a large one takes seconds, and a connection may be dead.
-pub(super) const SNAPSHOT_WITHIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// How long the issuer may be silent at first, and at most. A connection may be dead, and what is asked on another is
+/// answered at once; but making a large snapshot takes seconds, and so does a word to a distant place.
+pub(super) const WITHIN: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(60));
 /// An entry that exists is on its way for as long as this.
 const UNDER_WAY: Duration = Duration::from_millis(10);
 /// A connection isn't given up more often than this because of entries that haven't come.
-const OVERDUE_EVERY: Duration = Duration::from_secs(1);
+const OVERDUE_EVERY: Duration = Duration::from_millis(400);
 /// How long the issuer is left alone at most that has given no snapshot.
-const INCOMPLETE: Duration = Duration::from_secs(1);
+const INCOMPLETE: Duration = Duration::from_millis(400);
 /// A connection that has lasted this long was a good one.
 const GOOD: Duration = Duration::from_secs(5);
 
@@ -80,10 +78,7 @@ impl Streaming {
             let mut back = self.signals.back.subscribe();
             let over = self.follow(turn, &mut is_complete, patience, &mut back).await;
             is_complete &= !over.asks_for_a_snapshot();
-            self.snapshot_within = match over {
-                Over::NoSnapshot => (self.snapshot_within * 2).min(SNAPSHOT_WITHIN.1),
-                _ => SNAPSHOT_WITHIN.0,
-            };
+            self.within = if over == Over::Fault(Fault::Silent) { (self.within * 2).min(WITHIN.1) } else { WITHIN.0 };
             patience = if over == Over::Back { Patience::Much } else { Patience::Little };
             self.report(over);
             if over == Over::Overdue {
@@ -133,9 +128,8 @@ impl Streaming {
     }
 
     async fn begin_anew(&self, turn: usize) -> Result<(), Over> {
-        self.keys.read().await?;
-        let snapshot = self.http.snapshot(turn, self.snapshot_within).await;
-        let snapshot = Box::new(snapshot.map_err(|fault| if fault == Fault::Silent { Over::NoSnapshot } else { fault.into() })?);
+        self.keys.read(self.within).await?;
+        let snapshot = Box::new(self.http.snapshot(turn, self.within).await?);
         self.hand_over(|taken| Message::Snapshot(snapshot, taken)).await?;
         self.signals.lease.notify_one();
         tracing::info!(entries = self.shared.state.load().revoked.len(), "a snapshot of the issuer's log was taken");
@@ -146,7 +140,7 @@ impl Streaming {
         let place = self.signals.place.borrow().clone().ok_or(Over::Resync)?;
         let mut stream = tokio::select! {
             biased;
-            stream = self.http.stream(turn, &place) => stream?,
+            stream = self.http.stream(turn, &place, self.within) => stream?,
             _ = back.changed() => return Err(Over::Back),
             // A lease has shown that this place is none of the log: whatever is answered from there, if anything is, is no use.
             () = self.signals.snapshot.notified() => return Err(Over::Resync),
@@ -172,15 +166,13 @@ impl Streaming {
     /// Somebody waits for an entry that exists: either it comes in a moment, or the connection is given up.
     async fn wait_for_overdue(&self, stream: &mut super::http::Stream, parser: &mut Parser, connected_at: Duration) -> Result<(), Over> {
         let is_missing = || *self.shared.proven.borrow() > *self.shared.cursor.borrow();
-        let mut time_is_up = std::pin::pin!(tokio::time::sleep(UNDER_WAY));
+        let age = self.shared.clock.uptime().saturating_sub(connected_at);
+        let mut time_is_up = std::pin::pin!(tokio::time::sleep(OVERDUE_EVERY.saturating_sub(age).max(UNDER_WAY)));
         while is_missing() {
             tokio::select! {
                 biased;
                 bytes = stream.next() => self.take_bytes(parser, bytes?.as_ref()).await?,
-                () = &mut time_is_up => {
-                    let is_new = self.shared.clock.uptime().saturating_sub(connected_at) < OVERDUE_EVERY;
-                    return if is_new { Ok(()) } else { Err(Over::Overdue) };
-                }
+                () = &mut time_is_up => return Err(Over::Overdue),
             }
         }
         Ok(())
@@ -248,7 +240,6 @@ impl Over {
         match self {
             Self::Fault(Fault::Status(401 | 403)) => Started::Never(StartError::CredentialRefused),
             Self::Fault(fault) => Started::NotYet(Some(StartError::Away(fault))),
-            Self::NoSnapshot => Started::NotYet(Some(StartError::Away(Fault::Silent))),
             Self::Untaken(Untaken::NotUnderstood(fault)) => Started::Never(StartError::NotUnderstood(fault)),
             Self::Untaken(Untaken::Secret(error)) => Started::Never(error),
             Self::Untaken(Untaken::Astray(_) | Untaken::OtherEnd) | Self::Resync | Self::Overdue | Self::Back => Started::NotYet(before),

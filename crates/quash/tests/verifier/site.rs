@@ -11,14 +11,16 @@ use tokio::task::block_in_place;
 
 use super::presented::{Presented, TERM};
 use super::proxy::{Fault, Proxy};
-use super::support::{Pair, Server, on, quash};
+use super::support::{Pair, Server, on, quash, rounds};
 use super::wait::{until, uptime};
 
 const PASSWORD: &str = "correct horse battery staple";
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// After healing, a verifier is to have caught up within a second. The rest is for a machine that does much else meanwhile.
-pub(crate) const CAUGHT_UP: Duration = Duration::from_secs(4);
+/// After healing, a verifier is to have caught up within this time.
+const CAUGHT_UP: Duration = Duration::from_secs(1);
+/// So many times as long it may take on a machine that does much else meanwhile; a soak has the machine for itself.
+const BUSY: usize = 4;
 
 /// A server, a verifier, and what is between them.
 pub(crate) struct Site {
@@ -155,7 +157,7 @@ impl Site {
         until("all that has ended is known", PATIENCE, || self.presented.knows_all()).await;
         self.is_fresh_for(new).await;
         let took = uptime().saturating_sub(began);
-        assert!(took < CAUGHT_UP, "it took {took:?}");
+        assert_is_soon(took);
         took
     }
 
@@ -188,6 +190,12 @@ impl Site {
         assert!(!stderr.contains("panicked"), "{stderr}");
         self.presented.check().await
     }
+}
+
+/// Fails if a verifier took this long to catch up, and that is too long.
+pub(crate) fn assert_is_soon(took: Duration) {
+    let times = u32::try_from(rounds(BUSY, 1)).expect("few");
+    assert!(took < CAUGHT_UP * times, "it took {took:?}");
 }
 
 fn start(command: Command, data_dir: &Path) -> Server {
