@@ -1,5 +1,5 @@
-//! Clients: other services with secrets of their own. Whoever brings a secret is looked up by its digest; what a client
-//! may do is asked at the doors.
+//! Clients: other services with secrets of their own, and public ones, which have none. Whoever brings a secret is looked up
+//! by its digest; what a client may do is asked at the doors.
 
 use std::fmt;
 
@@ -17,6 +17,8 @@ use crate::failure::{Conflicts, Failure};
 const CLIENT: &str = "qc_";
 /// What a verifier's begins with.
 const VERIFIER: &str = "qv_";
+/// What the name of a public client follows where others have their secret.
+const PUBLIC: &str = "public client ";
 /// How long what follows is: 32 random bytes in base64url.
 const RANDOM_CHARS: usize = 43;
 
@@ -52,6 +54,17 @@ impl Service {
         }
     }
 
+    /// The public client of this name. `None`: there is none, or one that has a secret and must bring it.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn public_client(&self, name: &str) -> Result<Option<Client>, Failure> {
+        match ClientName::parse(name) {
+            Ok(name) => Ok(self.desk.store.client(digest_of_public(&name)).await?),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// A page of clients in the order of their names, after the name `after`.
     ///
     /// # Errors
@@ -65,15 +78,32 @@ impl Service {
     /// # Errors
     /// There is one of this name, the text is no name, or the store is away.
     pub async fn add_client(&self, name: &str, rights: Rights, note: Option<Note>) -> Result<(Client, ClientSecret), ClientFault> {
-        let desk = &*self.desk;
-        let client = Client { name: ClientName::parse(name).map_err(ClientFault::Name)?, rights, created_at: desk.clock.now() };
-        let secret = ClientSecret::new(&client, &*desk.entropy);
-        let added = desk.store.commit(Change::AddClient { client: client.clone(), digest: secret.digest(), note }).await;
-        added.map_err(|error| match error {
+        let client = self.new_client(name, rights)?;
+        let secret = ClientSecret::new(&client, &*self.desk.entropy);
+        self.write_client(client.clone(), secret.digest(), note).await?;
+        Ok((client, secret))
+    }
+
+    /// Adds a public client.
+    ///
+    /// # Errors
+    /// There is a client of this name, the text is no name, or the store is away.
+    pub async fn add_public_client(&self, name: &str, note: Option<Note>) -> Result<Client, ClientFault> {
+        let client = self.new_client(name, Rights::PUBLIC)?;
+        self.write_client(client.clone(), digest_of_public(&client.name), note).await?;
+        Ok(client)
+    }
+
+    fn new_client(&self, name: &str, rights: Rights) -> Result<Client, ClientFault> {
+        Ok(Client { name: ClientName::parse(name).map_err(ClientFault::Name)?, rights, created_at: self.desk.clock.now() })
+    }
+
+    async fn write_client(&self, client: Client, digest: SecretDigest, note: Option<Note>) -> Result<(), ClientFault> {
+        let added = self.desk.store.commit(Change::AddClient { client, digest, note }).await;
+        added.map(|_| ()).map_err(|error| match error {
             StoreError::Conflict => ClientFault::Taken,
             StoreError::Full | StoreError::Unavailable(_) => ClientFault::Failed(error.into()),
-        })?;
-        Ok((client, secret))
+        })
     }
 
     /// Removes a client: its secret opens nothing any more. Sessions that it has opened stay.
@@ -139,6 +169,10 @@ impl fmt::Debug for ClientSecret {
     }
 }
 
+fn digest_of_public(name: &ClientName) -> SecretDigest {
+    sha256(&format!("{PUBLIC}{name}"))
+}
+
 fn sha256(text: &str) -> SecretDigest {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
@@ -175,5 +209,7 @@ mod tests {
             assert_eq!(ClientSecret::digest_of(text), None, "{text:?}");
         }
         assert_eq!(ClientSecret::digest_of(&format!("qv_{}", "é".repeat(RANDOM_CHARS))), None);
+        // What stands for a public client's secret can't be brought as one, whatever the client is called.
+        assert!(!PUBLIC.starts_with(CLIENT) && !PUBLIC.starts_with(VERIFIER));
     }
 }

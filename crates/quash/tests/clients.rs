@@ -63,6 +63,10 @@ fn clients_are_kept_in_the_store_and_each_list_has_its_kind() {
     };
     assert_eq!((names("client", &[]), names("verifier", &[])), (vec!["shop".to_owned()], vec!["chat".to_owned()]));
     assert_eq!(names("client", &["--after", "shop"]), [""; 0]);
+    let public = on(&data_dir, &["client", "add", "app", "--public"], "");
+    assert_eq!((public.code(), public.stdout.trim()), (0, "app"), "{}", public.stderr);
+    let public = on(&data_dir, &["client", "add", "web", "--public", "--json"], "").json();
+    assert_eq!((&public["rights"], &public["secret"]), (&json!(["revoke_as_public"]), &json!(null)));
 }
 
 #[test]
@@ -78,6 +82,8 @@ fn what_cannot_be_done_has_its_exit_code() {
         (&["client", "add", "Shop", "--revoke"], 2),
         (&["client", "add", &format!("{longest}x"), "--revoke"], 2),
         (&["client", "add", "chat", "--revoke"], 5),
+        (&["client", "add", "chat", "--public"], 5),
+        (&["client", "add", "app", "--public", "--revoke"], 2),
         (&["verifier", "add", "chat"], 5),
         (&["verifier", "add", ""], 2),
         (&["client", "remove", "chat"], 4),

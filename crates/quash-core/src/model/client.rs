@@ -1,10 +1,12 @@
-//! Clients: other services, which prove who they are with a secret. Who may do what is asked where it is done.
+//! Clients: other services, which prove who they are with a secret, and programs in others' hands, which can't. Who may do
+//! what is asked where it is done.
 
 use std::fmt;
 
 use super::Timestamp;
 
-/// Another service that speaks to quash in its own name. Its secret isn't kept, only a digest of it.
+/// Another service that speaks to quash in its own name. Its secret isn't kept, only a digest of it. A public client (RFC
+/// 6749 2.1), such as an app on people's devices, has no secret: nothing that everybody has a copy of is one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Client {
     /// What it is called.
@@ -33,13 +35,16 @@ pub enum Right {
     Introspect,
     /// End what a token stands for.
     Revoke,
+    /// End what a token stands for, without a secret: whoever has the token may have it ended (RFC 7009 2.1).
+    RevokeAsPublic,
 }
 
 /// What a client may do, all together.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Rights(u8);
 
-/// The SHA-256 digest of a client's secret. The secret is random, so that nobody finds it by trying.
+/// The SHA-256 digest of a client's secret. The secret is random, so that nobody finds it by trying. Of a public client it
+/// is that of its name, in a form that no secret has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SecretDigest(pub [u8; 32]);
 
@@ -98,7 +103,7 @@ impl fmt::Debug for ClientName {
 
 impl Right {
     /// Each of them.
-    pub const ALL: [Self; 3] = [Self::Feed, Self::Introspect, Self::Revoke];
+    pub const ALL: [Self; 4] = [Self::Feed, Self::Introspect, Self::Revoke, Self::RevokeAsPublic];
 
     /// As it is kept and shown.
     pub const fn as_str(self) -> &'static str {
@@ -106,6 +111,7 @@ impl Right {
             Self::Feed => "feed",
             Self::Introspect => "introspect",
             Self::Revoke => "revoke",
+            Self::RevokeAsPublic => "revoke_as_public",
         }
     }
 
@@ -114,6 +120,7 @@ impl Right {
             Self::Feed => 1,
             Self::Introspect => 2,
             Self::Revoke => 4,
+            Self::RevokeAsPublic => 8,
         }
     }
 }
@@ -121,6 +128,9 @@ impl Right {
 impl Rights {
     /// Those of a verifier: it follows the log, and asks where it can't vouch for what it knows.
     pub const VERIFIER: Self = Self(Right::Feed.bit() | Right::Introspect.bit());
+
+    /// Those of a public client.
+    pub const PUBLIC: Self = Self(Right::RevokeAsPublic.bit());
 
     /// Whether this is one of them.
     pub const fn has(self, right: Right) -> bool {
@@ -174,11 +184,12 @@ mod tests {
 
     #[test]
     fn rights_are_read_as_they_are_kept() {
-        for bits in 0..8 {
+        for bits in 0..16 {
             let rights = Rights(bits);
             assert_eq!(Rights::parse(&rights.to_string()), Some(rights));
         }
         assert_eq!(Rights::VERIFIER.to_string(), "feed introspect");
+        assert_eq!(Rights::PUBLIC.to_string(), "revoke_as_public");
         assert_eq!(Rights::parse("feed everything"), None);
         assert!(!Rights::VERIFIER.has(Right::Revoke));
     }

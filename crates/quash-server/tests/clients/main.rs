@@ -71,7 +71,7 @@ async fn opened_by(world: &World, client: &str) -> Pair {
     let pair = world.sign_in("dana").await;
     let id: SessionId = claims(&pair.access)["sid"].as_str().expect("a session").parse().expect("an id");
     let (row, account) = world.store.session(id).await.expect("a look").found.expect("a session");
-    let other = SessionId::from_bytes([0xc1; 16]);
+    let other = SessionId::from_bytes(id.as_bytes().map(|byte| !byte));
     let session = Session { id: other, client: Some(ClientName::parse(client).expect("a name")), ..row };
     let jti = RefreshKey::new(&draw(&Seeded::new(support::SEED))).jti(other, &session.seed, Generation(0)).to_string();
     let version = account.version;
@@ -263,7 +263,7 @@ async fn metadata_names_what_is_there_once_it_is_known_where() {
     content-type: application/json
     cache-control: public, max-age=300
 
-    {"issuer":"https://id.example.org/auth","jwks_uri":"https://id.example.org/auth/.well-known/jwks.json","response_types_supported":[],"grant_types_supported":[],"introspection_endpoint":"https://id.example.org/auth/oauth2/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"revocation_endpoint":"https://id.example.org/auth/oauth2/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"]}
+    {"issuer":"https://id.example.org/auth","jwks_uri":"https://id.example.org/auth/.well-known/jwks.json","response_types_supported":[],"grant_types_supported":[],"introspection_endpoint":"https://id.example.org/auth/oauth2/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"revocation_endpoint":"https://id.example.org/auth/oauth2/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","none"]}
     "#);
     plan = Plan { settings, ..Plan::default() };
     plan.policy.tokens.issuer = Some("https://id.example.org".into());

@@ -1,12 +1,12 @@
 //! What a client can end, and what it is told about it (RFC 7009).
 
-use quash_core::model::{Actor, ClientName, SessionState};
+use quash_core::model::{Actor, ClientName, Session, SessionState};
 use quash_core::token::TokenType;
 use quash_store::StoreError;
 use serde_json::{Value, json};
 
-use crate::support::{Brittle, PASSWORD, Part, Plan, World, kinds, secs};
-use crate::{Service, form, opened_by};
+use crate::support::{Brittle, Call, PASSWORD, Part, Plan, World, kinds, secs};
+use crate::{Service, basic, form, opened_by};
 
 #[tokio::test]
 async fn a51_a_revoked_access_token_makes_no_new_credentials() {
@@ -138,6 +138,70 @@ async fn a55_a_session_of_another_client_is_not_ended() {
     let ended = world.sessions("dana").await.into_iter().find(|session| session.client.is_some()).expect("the session");
     let SessionState::Ended(ending) = ended.state else { panic!("it goes on") };
     assert_eq!(ending.actor, Actor::Client(ClientName::parse("shop").expect("a name")));
+}
+
+#[tokio::test]
+async fn a55_a_public_client_ends_what_it_has_the_token_of_and_nothing_of_another_client() {
+    let world = World::open().await;
+    let _shop = Service::full(&world, "shop").await;
+    for name in ["app", "web"] {
+        world.service.add_public_client(name, None).await.expect("a client");
+    }
+    let named = |name: &str, token: &str| form("/oauth2/revoke", &[("client_id", name), ("token", token)]);
+    let revoke = async |name: &str, token: &str| world.send(named(name, token)).await;
+    assert_eq!(revoke("app", "garbage").await.brief(), "200 {}");
+    // What is nobody's, by any of its tokens; and what is its own.
+    let (by_access, by_refresh, own) = (world.sign_in("dana").await, world.sign_in("dana").await, opened_by(&world, "app").await);
+    for (pair, token) in [(&by_access, &by_access.access), (&by_refresh, &by_refresh.refresh), (&own, &own.access)] {
+        assert_eq!(revoke("app", token).await.brief(), "200 {}");
+        world.assert_dead(pair).await;
+    }
+    let app = Actor::Client(ClientName::parse("app").expect("a name"));
+    let by_whom = |session: Session| if let SessionState::Ended(ending) = session.state { Some(ending.actor) } else { None };
+    assert_eq!(world.sessions("dana").await.into_iter().filter_map(by_whom).collect::<Vec<_>>(), [app.clone(), app.clone(), app]);
+    // Another's session goes on, whether that has a secret or not.
+    for owner in ["shop", "web"] {
+        let pair = opened_by(&world, owner).await;
+        assert_eq!(revoke("app", &pair.refresh).await.json()["error"], "invalid_grant");
+        world.assert_live(&pair).await;
+    }
+    // Some write that there is no secret as an empty one.
+    let pair = world.sign_in("dana").await;
+    let empty = basic(form("/oauth2/revoke", &[("token", &pair.access)]), "app", "");
+    assert_eq!(world.send(empty).await.brief(), "200 {}");
+    world.assert_dead(&pair).await;
+}
+
+#[tokio::test]
+async fn a55_a_name_alone_opens_nothing_that_takes_a_secret() {
+    let world = World::open().await;
+    let shop = Service::full(&world, "shop").await;
+    world.service.add_public_client("app", None).await.expect("a client");
+    let pair = world.sign_in("dana").await;
+    let at = |path: &str, parameters: &[(&str, &str)]| form(path, &[&[("token", &*pair.access)], parameters].concat());
+    for call in [
+        at("/oauth2/revoke", &[("client_id", "shop")]),
+        at("/oauth2/revoke", &[("client_id", "App")]),
+        at("/oauth2/revoke", &[("client_id", "nobody")]),
+        at("/oauth2/revoke", &[("client_id", "app"), ("client_secret", "x")]),
+        at("/oauth2/revoke", &[("client_id", "app"), ("client_secret", &shop.secret)]),
+        basic(at("/oauth2/revoke", &[("client_id", "app")]), "shop", ""),
+        at("/oauth2/revoke", &[]).bearer("app"),
+        at("/oauth2/revoke", &[]).bearer("public client app"),
+        at("/oauth2/introspect", &[("client_id", "app")]),
+        basic(at("/oauth2/introspect", &[]), "app", ""),
+    ] {
+        let answer = world.send(call.clone()).await;
+        assert_eq!((answer.status, &answer.json()["error"]), (401, &json!("invalid_client")), "{call:?}");
+    }
+    for path in ["/v1/feed/snapshot", "/metrics"] {
+        assert_eq!(world.send(Call::get(path).bearer("app")).await.status, 401);
+    }
+    world.assert_live(&pair).await;
+    world.service.remove_client("app", |_| true, None).await.expect("it was there");
+    let gone = at("/oauth2/revoke", &[("client_id", "app")]);
+    assert_eq!(world.send(gone).await.status, 401);
+    world.assert_live(&pair).await;
 }
 
 #[tokio::test]

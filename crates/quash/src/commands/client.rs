@@ -5,14 +5,14 @@ use quash_core::model::{Right, Rights};
 
 use super::account::PageArgs;
 use super::place::{Place, unexpected};
-use crate::control::{ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind, Reply, Request};
+use crate::control::{ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind, Reply, Request, Secret};
 use crate::data_dir::Absent;
 use crate::error::CommandError;
 use crate::output;
 
 #[derive(Subcommand)]
 pub(super) enum ClientCommand {
-    /// Add a client, and print its secret: once, and it is not kept
+    /// Add a client, and print its secret: once, and it is not kept. A public one has none
     Add(AddArgs),
     /// List clients in the order of their names; verifiers are listed apart
     List(PageArgs),
@@ -44,22 +44,21 @@ pub(super) struct AddArgs {
     /// Its name: 1 to 64 characters from a to z, 0 to 9, '.', '_' and '-'
     name: String,
     /// It may ask whether a token holds
-    #[arg(long, required_unless_present = "revoke")]
+    #[arg(long, required_unless_present_any = ["revoke", "public"])]
     introspect: bool,
     /// It may end what a token stands for
     #[arg(long)]
     revoke: bool,
+    /// It has no secret, and may end what a token stands for: an app on people's devices, which can't keep one
+    #[arg(long, conflicts_with_all = ["introspect", "revoke"])]
+    public: bool,
 }
 
 pub(super) async fn run(command: ClientCommand, place: &Place) -> Result<(), CommandError> {
     match command {
-        ClientCommand::Add(args) => {
-            add(
-                args.name,
-                args.introspect.then_some(Right::Introspect).into_iter().chain(args.revoke.then_some(Right::Revoke)).collect(),
-                place,
-            )
-            .await
+        ClientCommand::Add(AddArgs { name, introspect, revoke, public }) => {
+            let asked = [(introspect, Right::Introspect), (revoke, Right::Revoke), (public, Right::RevokeAsPublic)];
+            add(name, asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, right)| right).collect(), place).await
         }
         ClientCommand::List(page) => list(Kind::Client, page, place).await,
         ClientCommand::Remove { name } => remove(Kind::Client, name, place).await,
@@ -79,8 +78,9 @@ async fn add(name: String, rights: Rights, place: &Place) -> Result<(), CommandE
     let request = ClientRequest::Add { name, rights: rights.to_string() };
     let ClientReply::Added(added) = ask(request, place).await? else { return Err(unexpected()) };
     let ClientAddedShown { client, secret } = &added;
-    output::note(&format!("added {} ({}); the secret is shown this once", client.name, client.rights.join(", ")));
-    place.print(&added, || secret.expose().to_owned());
+    let about_secret = if secret.is_some() { "the secret is shown this once" } else { "it has no secret: its client_id is its name" };
+    output::note(&format!("added {} ({}); {about_secret}", client.name, client.rights.join(", ")));
+    place.print(&added, || secret.as_ref().map_or(&*client.name, Secret::expose).to_owned());
     Ok(())
 }
 

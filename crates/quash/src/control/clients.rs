@@ -55,7 +55,7 @@ pub(crate) enum Kind {
 pub(crate) struct ClientShown {
     /// Its name.
     pub(crate) name: String,
-    /// What it may do: some of `feed`, `introspect` and `revoke`.
+    /// What it may do: some of `feed`, `introspect` and `revoke`, or `revoke_as_public` alone.
     pub(crate) rights: Vec<String>,
     /// When it was added.
     pub(crate) created_at: Moment,
@@ -81,8 +81,8 @@ pub(crate) struct ClientAddedShown {
     /// The client.
     #[serde(flatten)]
     pub(crate) client: ClientShown,
-    /// Its secret. It is shown once.
-    pub(crate) secret: Secret,
+    /// Its secret. It is shown once; a public client has none.
+    pub(crate) secret: Option<Secret>,
 }
 
 /// A page of clients.
@@ -125,9 +125,17 @@ pub(super) async fn execute(service: &Service, request: ClientRequest, author: O
 async fn add(service: &Service, name: &str, rights: &str, note: Option<Note>) -> Result<ClientAddedShown, CommandError> {
     let rights = Rights::parse(rights).filter(|rights| *rights != Rights::default());
     let rights = rights.ok_or_else(|| CommandError::new(Exit::Usage, "a client needs a right that quash knows"))?;
+    if rights.has(Right::RevokeAsPublic) && rights != Rights::PUBLIC {
+        return Err(CommandError::new(Exit::Usage, "a public client has no secret, and may do nothing that needs one"));
+    }
     let kind = if rights.has(Right::Feed) { Kind::Verifier } else { Kind::Client };
-    let (client, secret) = service.add_client(name, rights, note).await.map_err(|fault| not_changed(name, kind, fault))?;
-    Ok(ClientAddedShown { client: ClientShown::new(&client), secret: Secret::new(secret.into_text()) })
+    let added = if rights == Rights::PUBLIC {
+        service.add_public_client(name, note).await.map(|client| (client, None))
+    } else {
+        service.add_client(name, rights, note).await.map(|(client, secret)| (client, Some(Secret::new(secret.into_text()))))
+    };
+    let (client, secret) = added.map_err(|fault| not_changed(name, kind, fault))?;
+    Ok(ClientAddedShown { client: ClientShown::new(&client), secret })
 }
 
 async fn list(service: &Service, kind: Kind, after: Option<String>, limit: u32) -> Result<ClientPage, CommandError> {

@@ -15,6 +15,8 @@ use crate::error::Fault;
 
 /// How clients authenticate (RFC 8414 2, RFC 6749 2.3.1).
 const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+/// How they do where public ones may come, too.
+const METHODS_OR_NONE: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
 
 #[derive(Serialize)]
 struct Metadata {
@@ -27,7 +29,7 @@ struct Metadata {
     introspection_endpoint: String,
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
     revocation_endpoint: String,
-    revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
 }
 
 pub(crate) async fn metadata(State(door): State<Arc<Door>>) -> Response {
@@ -42,7 +44,7 @@ pub(crate) async fn metadata(State(door): State<Arc<Door>>) -> Response {
         introspection_endpoint: format!("{url}/oauth2/introspect"),
         introspection_endpoint_auth_methods_supported: METHODS,
         revocation_endpoint: format!("{url}/oauth2/revoke"),
-        revocation_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint_auth_methods_supported: METHODS_OR_NONE,
     };
     let mut answer = with_header(json(StatusCode::OK, &metadata), CACHE_CONTROL, "public, max-age=300");
     answer.headers_mut().remove(PRAGMA);

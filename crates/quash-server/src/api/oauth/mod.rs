@@ -36,25 +36,30 @@ struct Credentials {
 async fn asked(door: &Door, request: Request, right: Right) -> Result<Asked, OAuthFault> {
     let headers = request.headers().clone();
     let mut form = Form::read(request).await?;
-    let client = authenticate(door, &headers, &mut form).await?;
-    if !client.may(right) {
-        return Err(OAuthFault::lacks(right));
-    }
+    let client = client(door, &headers, &mut form, right).await?;
     let token = form.take("token")?.ok_or_else(|| OAuthFault::invalid_request("The parameter token is missing."))?;
     Ok(Asked { client, token })
 }
 
-/// The client that a request comes from: by the header Authorization or by its body, and not by both (RFC 6749 2.3).
-async fn authenticate(door: &Door, headers: &HeaderMap, form: &mut Form) -> Result<Client, OAuthFault> {
+/// The client that a request comes from, which must have this right. It says who it is by the header Authorization or by the
+/// body, and not by both (RFC 6749 2.3). A public client gives its name alone, and may only revoke (RFC 7009 2.1).
+async fn client(door: &Door, headers: &HeaderMap, form: &mut Form, right: Right) -> Result<Client, OAuthFault> {
     let Credentials { name, secret } = in_header(headers)?.unwrap_or_default();
     let (name_in_body, secret_in_body) = (form.take("client_id")?, form.take("client_secret")?);
     if secret.is_some() && secret_in_body.is_some() {
         return Err(OAuthFault::invalid_request("The client authenticates in two ways at once."));
     }
-    let secret = secret.or(secret_in_body).ok_or_else(OAuthFault::invalid_client)?;
-    let client = door.service.client(&secret).await.map_err(|failure| OAuthFault::of(door, &failure))?;
-    let is_named = |client: &Client| [&name, &name_in_body].into_iter().flatten().all(|name| *name == client.name.as_str());
-    client.filter(is_named).ok_or_else(OAuthFault::invalid_client)
+    let names = [name, name_in_body];
+    let is_named = |client: &Client| names.iter().flatten().all(|name| *name == client.name.as_str());
+    // None may be written as an empty one (RFC 6749 2.3.1).
+    let (found, needed) = match (secret.or(secret_in_body).filter(|secret| !secret.is_empty()), names.iter().flatten().next()) {
+        (Some(secret), _) => (door.service.client(&secret).await, right),
+        (None, Some(name)) if right == Right::Revoke => (door.service.public_client(name).await, Right::RevokeAsPublic),
+        (None, _) => return Err(OAuthFault::invalid_client()),
+    };
+    let found = found.map_err(|failure| OAuthFault::of(door, &failure))?;
+    let client = found.filter(is_named).ok_or_else(OAuthFault::invalid_client)?;
+    if client.may(needed) { Ok(client) } else { Err(OAuthFault::lacks(needed)) }
 }
 
 /// What stands in the header: `Basic`, or `Bearer` and the secret alone. `None`: nothing stands there.
