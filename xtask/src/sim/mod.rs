@@ -69,16 +69,16 @@ fn asked(args: &[String]) -> Result<Asked> {
     Ok(Asked::Seeds { first: seed.unwrap_or(1), runs })
 }
 
-/// Runs the simulation in release mode, on all cores.
+/// Runs the simulation, optimized, on all cores.
 fn seeds(first: u64, runs: u64) -> Result<()> {
-    let mut build = program::cargo(&["test", "--release", "--package", "quash-server", "--test", "sim", "--no-run", "--quiet"]);
+    let mut build = program::cargo(&["test", "--profile", "soak", "--package", "quash-server", "--test", "sim", "--no-run", "--quiet"]);
     program::run(build.current_dir(workspace::root()?))?;
     let began = Instant::now();
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64).min(runs);
     let mut running = Vec::new();
     for core in 0..cores {
         let (from, to) = (first + runs * core / cores, first + runs * (core + 1) / cores);
-        let mut run = program::cargo(&["test", "--release", "--package", "quash-server", "--test", "sim", "--quiet", "--"]);
+        let mut run = program::cargo(&["test", "--profile", "soak", "--package", "quash-server", "--test", "sim", "--quiet", "--"]);
         run.args(["--exact", workshop::TEST, "--nocapture"]).current_dir(workspace::root()?);
         run.env("QUASH_SIM_SEED", from.to_string()).env("QUASH_SIM_RUNS", (to - from).to_string());
         running.push(run.spawn().context("starting the simulation")?);

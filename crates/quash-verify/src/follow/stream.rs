@@ -24,7 +24,7 @@ pub(crate) struct Streaming {
     pub(crate) signals: Arc<Signals>,
     pub(crate) keeping: mpsc::Sender<Message>,
     pub(crate) backoff: Backoff,
-    /// How long the issuer may be silent that is asked: longer with each answer that didn't come.
+    /// How long the issuer may be silent that is asked: longer with each answer that didn't come, until one does.
     pub(crate) within: Duration,
 }
 
@@ -60,6 +60,8 @@ enum Patience {
 /// How long the issuer may be silent at first, and at most. A connection may be dead, and what is asked on another is
 /// answered at once; but making a large snapshot takes seconds, and so does a word to a distant place.
 pub(super) const WITHIN: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(60));
+/// An answer that takes so many times as long as the last one won't come.
+const SLOWER: u32 = 4;
 /// An entry that exists is on its way for as long as this.
 const UNDER_WAY: Duration = Duration::from_millis(10);
 /// A connection isn't given up more often than this because of entries that haven't come.
@@ -78,7 +80,11 @@ impl Streaming {
             let mut back = self.signals.back.subscribe();
             let over = self.follow(turn, &mut is_complete, patience, &mut back).await;
             is_complete &= !over.asks_for_a_snapshot();
-            self.within = if over == Over::Fault(Fault::Silent) { (self.within * 2).min(WITHIN.1) } else { WITHIN.0 };
+            self.within = match over {
+                Over::Fault(Fault::Silent) => (self.within * 2).min(WITHIN.1),
+                Over::Back => WITHIN.0,
+                _ => self.within,
+            };
             patience = if over == Over::Back { Patience::Much } else { Patience::Little };
             self.report(over);
             if over == Over::Overdue {
@@ -103,7 +109,7 @@ impl Streaming {
     }
 
     /// Follows on one connection until it is over.
-    async fn follow(&self, turn: usize, is_complete: &mut bool, patience: Patience, back: &mut watch::Receiver<()>) -> Over {
+    async fn follow(&mut self, turn: usize, is_complete: &mut bool, patience: Patience, back: &mut watch::Receiver<()>) -> Over {
         if !*is_complete {
             let begun = tokio::select! {
                 biased;
@@ -136,8 +142,9 @@ impl Streaming {
         Ok(())
     }
 
-    async fn read(&self, turn: usize, back: &mut watch::Receiver<()>) -> Result<std::convert::Infallible, Over> {
+    async fn read(&mut self, turn: usize, back: &mut watch::Receiver<()>) -> Result<std::convert::Infallible, Over> {
         let place = self.signals.place.borrow().clone().ok_or(Over::Resync)?;
+        let asked_at = self.shared.clock.uptime();
         let mut stream = tokio::select! {
             biased;
             stream = self.http.stream(turn, &place, self.within) => stream?,
@@ -148,6 +155,7 @@ impl Streaming {
         // It has answered: that it was away before is over.
         back.mark_unchanged();
         let connected_at = self.shared.clock.uptime();
+        self.within = (connected_at.saturating_sub(asked_at) * SLOWER).clamp(WITHIN.0, self.within);
         let mut parser = Parser::default();
         loop {
             let bytes = tokio::select! {

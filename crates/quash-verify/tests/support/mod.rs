@@ -56,6 +56,8 @@ pub(crate) enum Instead {
     StatusOnce(u16),
     /// A stream on which nothing arrives.
     DeafStream,
+    /// What is answered else, so much later.
+    Late(Duration),
 }
 
 /// A clock that begins with the machine's start of time, and that a test moves.
@@ -243,6 +245,7 @@ impl Issuer {
                 stream.write_all(&event("policy", &serde_json::to_string(&self.policy())?)).await?;
                 std::future::pending().await
             }
+            Some(Instead::Late(by)) => tokio::time::sleep(by).await,
             None if !is_public && !request.to_lowercase().contains("authorization: bearer qv_test\r\n") => {
                 return whole(stream, 401, "{}").await;
             }
