@@ -47,10 +47,8 @@ impl Round {
     fn exchange(&self, path: &str, body: &Value) -> io::Result<Pair> {
         let struck = self.struck.lock().expect("a set").clone();
         let answer = request(self.address, "POST", path, &[("Content-Type", "application/json")], body.to_string().as_bytes())?;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        let pair = answer.pair();
         self.acknowledged.fetch_add(1, Ordering::SeqCst);
-        let token = |member: &str| answer.body[member].as_str().expect("a token").to_owned();
-        let pair = Pair { access: token("access"), refresh: token("refresh") };
         for token in [&pair.access, &pair.refresh] {
             assert!(!struck.contains(&kid(token)), "{path}: a struck key has signed");
         }

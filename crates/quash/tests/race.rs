@@ -37,7 +37,7 @@ fn with_grace(engine: &str) {
     for round in 0..rounds(50, 200) {
         let parent = server.sign_in("dana", PASSWORD);
         let answers = all_at_once(&server, &parent.refresh);
-        let pairs: Vec<Pair> = answers.iter().map(|answer| pair(answer, round)).collect();
+        let pairs: Vec<Pair> = answers.iter().map(Answer::pair).collect();
         let children: BTreeSet<String> = pairs.iter().map(|pair| jti(&pair.refresh)).collect();
         assert_eq!(children.len(), 1, "round {round}: one successor");
         assert!(pairs.iter().all(|pair| me(&server, pair) == 200), "round {round}: every access token opens the door");
@@ -55,7 +55,7 @@ fn without_grace(engine: &str) {
     for round in 0..rounds(50, 200) {
         let parent = server.sign_in("dana", PASSWORD);
         let answers = all_at_once(&server, &parent.refresh);
-        let winners: Vec<Pair> = answers.iter().filter(|answer| answer.status == 200).map(|answer| pair(answer, round)).collect();
+        let winners: Vec<Pair> = answers.iter().filter(|answer| answer.status == 200).map(Answer::pair).collect();
         let losers = answers.iter().filter(|answer| answer.status == 401).count();
         assert_eq!((winners.len(), losers), (1, AT_ONCE - 1), "round {round}");
         assert_eq!(refresh(&server, &winners[0].refresh).status, 401, "round {round}: the others have ended the session");
@@ -108,7 +108,7 @@ fn refresh_until_refused(server: &Server, first: Pair, round: usize) -> Vec<Pair
     loop {
         let answer = refresh(server, &got.last().expect("the first").refresh);
         match answer.status {
-            200 => got.push(pair(&answer, round)),
+            200 => got.push(answer.pair()),
             401 => return got,
             other => panic!("round {round}: {other} {}", answer.text),
         }
@@ -120,8 +120,8 @@ fn refresh_until_refused(server: &Server, first: Pair, round: usize) -> Vec<Pair
 fn a37_a_lost_answer_is_given_again() {
     let (_room, server) = start("sqlite", "30s");
     let parent = server.sign_in("dana", PASSWORD);
-    let first = pair(&refresh(&server, &parent.refresh), 0);
-    let again = pair(&refresh(&server, &parent.refresh), 0);
+    let first = refresh(&server, &parent.refresh).pair();
+    let again = refresh(&server, &parent.refresh).pair();
     assert_eq!(jti(&first.refresh), jti(&again.refresh));
     assert_eq!(first.refresh, again.refresh, "with one key and an unmoved head even to the letter");
     assert_ne!(first.access, again.access);
@@ -161,12 +161,6 @@ fn refresh(server: &Server, token: &str) -> Answer {
 
 fn me(server: &Server, pair: &Pair) -> u16 {
     server.get("/v1/me", Some(&pair.access)).status
-}
-
-fn pair(answer: &Answer, round: usize) -> Pair {
-    assert_eq!(answer.status, 200, "round {round}: {}", answer.text);
-    let token = |member: &str| answer.body[member].as_str().expect("a token").to_owned();
-    Pair { access: token("access"), refresh: token("refresh") }
 }
 
 fn jti(token: &str) -> String {

@@ -10,7 +10,7 @@ use quash_core::model::{Entropy, Kid, Seeded};
 use quash_core::token::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 use support::http::Connection;
-use support::{Server, claims, header, rounds};
+use support::{Pair, Server, claims, header, rounds};
 
 const PASSWORD: &str = "correct horse battery staple";
 const SECRET: &str = "a secret for random requests that nobody else has, of many bytes";
@@ -293,11 +293,6 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     server.add_account("noor", PASSWORD);
-    // Each worker's tokens are of accounts of its own: a thousand sessions of one account, opened at once, would be in each
-    // other's way.
-    for place in 0..ENDPOINTS.len() {
-        ["dana", "noor"].iter().for_each(|name| server.add_account(&format!("{name}{place}"), PASSWORD));
-    }
     let added = [&["verifier", "add", "api"][..], &["client", "add", "reports", "--introspect", "--revoke"]];
     let secrets = added.map(|command| server.run(command, "").stdout.trim().to_owned());
     let each = rounds(2000, 50_000);
@@ -325,11 +320,39 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
     assert!(!ended.stderr.contains("panic") && !ended.stderr.contains("internal_error"), "{}", ended.stderr);
 }
 
+/// Whose tokens a worker has. They are of accounts of its own: a thousand sessions of one account, opened at once, would be
+/// in each other's way.
+struct Person {
+    name: String,
+    /// How many accounts there have been.
+    accounts: usize,
+}
+
+impl Person {
+    fn new(name: &str, place: usize) -> Self {
+        Self { name: format!("{name}{place}"), accounts: 0 }
+    }
+
+    /// Signs in, with another account where this one was deactivated, locked or given another password: requests that are
+    /// drawn at random do that now and then.
+    fn sign_in(&mut self, server: &Server) -> Pair {
+        let account = format!("{}.{}", self.name, self.accounts);
+        let answer = server.post_json("/api/token/", &json!({ "username": account, "password": PASSWORD }), None);
+        if answer.status != 401 {
+            return answer.pair();
+        }
+        self.accounts += 1;
+        let account = format!("{}.{}", self.name, self.accounts);
+        server.add_account(&account, PASSWORD);
+        server.sign_in(&account, PASSWORD)
+    }
+}
+
 /// Sends requests to one endpoint, over one connection for as long as the server keeps it.
 fn beset(server: &Server, secrets: &[String; 2], (path, first): (&str, &str), place: usize, count: usize) -> BTreeMap<u16, usize> {
     let seed = 20_261_124 + u64::try_from(place).expect("a few");
-    let [dana, noor] = ["dana", "noor"].map(|name| format!("{name}{place}"));
-    let kid = header(&server.sign_in(&dana, PASSWORD).access)["kid"].as_str().and_then(|kid| Kid::parse(kid).ok());
+    let [mut dana, mut noor] = ["dana", "noor"].map(|name| Person::new(name, place));
+    let kid = header(&dana.sign_in(server).access)["kid"].as_str().and_then(|kid| Kid::parse(kid).ok());
     let key = SigningKey::new(Algorithm::Hs256, SECRET.as_bytes(), kid).expect("a key");
     let mut dice = Dice { seeded: Seeded::new(seed), key, tokens: Vec::new(), secrets: secrets.clone() };
     let mut connection = Connection::open(server.address);
@@ -337,7 +360,7 @@ fn beset(server: &Server, secrets: &[String; 2], (path, first): (&str, &str), pl
     let mut before = String::new();
     for round in 0..count {
         if round % 200 == 0 {
-            let (dana, noor) = (server.sign_in(&dana, PASSWORD), server.sign_in(&noor, PASSWORD));
+            let (dana, noor) = (dana.sign_in(server), noor.sign_in(server));
             dice.tokens = vec![dana.access, dana.refresh, noor.access, noor.refresh];
         }
         let (method, target, headers, body) = dice.request(path, first);

@@ -47,7 +47,7 @@ impl Load {
         let mut journal = Vec::new();
         while !self.stop.load(Ordering::SeqCst) {
             let Ok(answer) = self.post("/api/token/", &json!({ "username": "dana", "password": self.password })) else { break };
-            journal.push(Entry { pair: pair(&answer), ended: false, maybe_ended: false });
+            journal.push(Entry { pair: answer.pair(), ended: false, maybe_ended: false });
             let Some(entry) = journal.last_mut() else { break };
             if self.use_session(entry).is_err() {
                 break;
@@ -60,7 +60,7 @@ impl Load {
     fn use_session(&self, entry: &mut Entry) -> io::Result<()> {
         for _ in 0..8 {
             let answer = self.post("/api/token/refresh/", &json!({ "refresh": entry.pair.refresh }))?;
-            entry.pair = pair(&answer);
+            entry.pair = answer.pair();
         }
         if self.acknowledged.load(Ordering::SeqCst).is_multiple_of(2) {
             entry.maybe_ended = true;
@@ -93,10 +93,4 @@ pub(crate) fn check(server: &Server, journal: &[Entry]) {
             assert_eq!(said, (200, 200), "an acknowledged sign-in or rotation was lost: {}", refreshed.text);
         }
     }
-}
-
-fn pair(answer: &Answer) -> Pair {
-    assert_eq!(answer.status, 200, "{}", answer.text);
-    let token = |member: &str| answer.body[member].as_str().expect("a token").to_owned();
-    Pair { access: token("access"), refresh: token("refresh") }
 }

@@ -60,6 +60,15 @@ pub(crate) struct Pair {
     pub(crate) refresh: String,
 }
 
+impl Answer {
+    /// The tokens of a sign-in; any answer but success fails the test.
+    pub(crate) fn pair(&self) -> Pair {
+        assert_eq!(self.status, 200, "{}", self.text);
+        let token = |member: &str| self.body[member].as_str().expect("a token").to_owned();
+        Pair { access: token("access"), refresh: token("refresh") }
+    }
+}
+
 /// The binary under test, without any of the environment's own settings.
 pub(crate) fn quash() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quash"));
@@ -154,10 +163,7 @@ impl Server {
 
     /// Signs in; anything but success fails the test.
     pub(crate) fn sign_in(&self, name: &str, password: &str) -> Pair {
-        let answer = self.post_json("/api/token/", &json!({ "username": name, "password": password }), None);
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        let token = |member: &str| answer.body[member].as_str().expect("a token").to_owned();
-        Pair { access: token("access"), refresh: token("refresh") }
+        self.post_json("/api/token/", &json!({ "username": name, "password": password }), None).pair()
     }
 
     /// Posts JSON; `bearer` is an access token.
