@@ -93,12 +93,12 @@ async fn what_was_asked_while_the_issuer_was_away_is_not_waited_for_when_it_is_b
     issuer.answer_instead(LEASE, Some(Instead::Status(503)));
     issuer.answer_instead(STREAM, Some(Instead::Nothing));
     let verifier = issuer.builder().start_in_background().expect("a verifier");
-    // Each is waited for twice as long as the one before, from 400 ms on: the fourth for more than three seconds.
+    // Each is waited for twice as long as the one before, from 400 ms on: the fourth for two seconds.
     until("a stream is asked for again and again", || issuer.asked(STREAM) == 4).await;
     issuer.answer_instead(STREAM, None);
     issuer.answer_instead(LEASE, None);
     let another = until("another stream is open", || issuer.streams() == 1);
-    assert!(tokio::time::timeout(Duration::from_secs(2), another).await.is_ok(), "it waits for what was asked before");
+    assert!(tokio::time::timeout(Duration::from_secs(1), another).await.is_ok(), "it waits for what was asked before");
     until("a lease was granted", || verifier.state() == VerifierState::Fresh).await;
 }
 

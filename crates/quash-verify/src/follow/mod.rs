@@ -240,7 +240,7 @@ impl VerifierBuilder {
             signals: Arc::clone(&signals),
             keeping: keeping.clone(),
             backoff: Backoff::new(u64::from_le_bytes(chance.draw()?)),
-            within: WITHIN.0,
+            within: WITHIN,
         };
         let started = signals.started.subscribe();
         // The tasks end with the set, and the set with the last clone of the verifier.

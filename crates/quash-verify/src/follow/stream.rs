@@ -57,9 +57,12 @@ enum Patience {
     Much,
 }
 
-/// How long the issuer may be silent at first, and at most. A connection may be dead, and what is asked on another is
-/// answered at once; but making a large snapshot takes seconds, and so does a word to a distant place.
-pub(super) const WITHIN: (Duration, Duration) = (Duration::from_millis(400), Duration::from_secs(60));
+/// How long the issuer may be silent at first: a connection may be dead, and what is asked on another is answered at once.
+pub(super) const WITHIN: Duration = Duration::from_millis(400);
+/// How long it may be at most: there are distant places, and busy ones.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// As [`ANSWER_WITHIN`], while it makes a snapshot and answers else: a large one takes seconds.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(60);
 /// An answer that takes so many times as long as the last one won't come.
 const SLOWER: u32 = 4;
 /// An entry that exists is on its way for as long as this.
@@ -80,11 +83,9 @@ impl Streaming {
             let mut back = self.signals.back.subscribe();
             let over = self.follow(turn, &mut is_complete, patience, &mut back).await;
             is_complete &= !over.asks_for_a_snapshot();
-            self.within = match over {
-                Over::Fault(Fault::Silent) => (self.within * 2).min(WITHIN.1),
-                Over::Back => WITHIN.0,
-                _ => self.within,
-            };
+            if over == Over::Back {
+                self.within = WITHIN;
+            }
             patience = if over == Over::Back { Patience::Much } else { Patience::Little };
             self.report(over);
             if over == Over::Overdue {
@@ -133,29 +134,40 @@ impl Streaming {
         self.shared.poked.notified().await;
     }
 
-    async fn begin_anew(&self, turn: usize) -> Result<(), Over> {
-        self.keys.read(self.within).await?;
-        let snapshot = Box::new(self.http.snapshot(turn, self.within).await?);
+    async fn begin_anew(&mut self, turn: usize) -> Result<(), Over> {
+        let keys = self.keys.read(self.within.min(ANSWER_WITHIN)).await;
+        self.heed(keys, ANSWER_WITHIN)?;
+        let snapshot = self.http.snapshot(turn, self.within).await;
+        let snapshot = Box::new(self.heed(snapshot, SNAPSHOT_WITHIN)?);
         self.hand_over(|taken| Message::Snapshot(snapshot, taken)).await?;
         self.signals.lease.notify_one();
         tracing::info!(entries = self.shared.state.load().revoked.len(), "a snapshot of the issuer's log was taken");
         Ok(())
     }
 
+    /// Waits for longer the next time where no answer came in time, but not for longer than this.
+    fn heed<T>(&mut self, answer: Result<T, Fault>, most: Duration) -> Result<T, Fault> {
+        if matches!(answer, Err(Fault::Silent)) {
+            self.within = (self.within * 2).min(most);
+        }
+        answer
+    }
+
     async fn read(&mut self, turn: usize, back: &mut watch::Receiver<()>) -> Result<std::convert::Infallible, Over> {
         let place = self.signals.place.borrow().clone().ok_or(Over::Resync)?;
         let asked_at = self.shared.clock.uptime();
-        let mut stream = tokio::select! {
+        let stream = tokio::select! {
             biased;
-            stream = self.http.stream(turn, &place, self.within) => stream?,
+            stream = self.http.stream(turn, &place, self.within.min(ANSWER_WITHIN)) => stream,
             _ = back.changed() => return Err(Over::Back),
             // A lease has shown that this place is none of the log: whatever is answered from there, if anything is, is no use.
             () = self.signals.snapshot.notified() => return Err(Over::Resync),
         };
+        let mut stream = self.heed(stream, ANSWER_WITHIN)?;
         // It has answered: that it was away before is over.
         back.mark_unchanged();
         let connected_at = self.shared.clock.uptime();
-        self.within = (connected_at.saturating_sub(asked_at) * SLOWER).clamp(WITHIN.0, self.within);
+        self.within = (connected_at.saturating_sub(asked_at) * SLOWER).clamp(WITHIN, self.within);
         let mut parser = Parser::default();
         loop {
             let bytes = tokio::select! {
