@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use quash_core::model::{Entropy, Kid, Seeded};
 use quash_core::token::{Algorithm, SigningKey};
@@ -320,6 +321,9 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
     assert!(!ended.stderr.contains("panic") && !ended.stderr.contains("internal_error"), "{}", ended.stderr);
 }
 
+/// When somebody asks again who was told that too many are waiting.
+const LATER: Duration = Duration::from_secs(1);
+
 /// Whose tokens a worker has. They are of accounts of its own: a thousand sessions of one account, opened at once, would be
 /// in each other's way.
 struct Person {
@@ -336,15 +340,19 @@ impl Person {
     /// Signs in, with another account where this one was deactivated, locked or given another password: requests that are
     /// drawn at random do that now and then.
     fn sign_in(&mut self, server: &Server) -> Pair {
-        let account = format!("{}.{}", self.name, self.accounts);
-        let answer = server.post_json("/api/token/", &json!({ "username": account, "password": PASSWORD }), None);
-        if answer.status != 401 {
-            return answer.pair();
+        loop {
+            let account = format!("{}.{}", self.name, self.accounts);
+            let answer = server.post_json("/api/token/", &json!({ "username": account, "password": PASSWORD }), None);
+            match answer.status {
+                401 => {
+                    self.accounts += 1;
+                    server.add_account(&format!("{}.{}", self.name, self.accounts), PASSWORD);
+                }
+                // All workers sign in at once, and passwords are hashed a few at a time.
+                503 => std::thread::sleep(LATER),
+                _ => return answer.pair(),
+            }
         }
-        self.accounts += 1;
-        let account = format!("{}.{}", self.name, self.accounts);
-        server.add_account(&account, PASSWORD);
-        server.sign_in(&account, PASSWORD)
     }
 }
 
