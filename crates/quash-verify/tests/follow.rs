@@ -320,12 +320,14 @@ async fn a_verifier_begun_in_the_background_lets_nobody_in_until_it_knows() {
 
 #[tokio::test]
 async fn another_address_is_asked_when_one_does_not_answer() {
-    let (away, issuer) = (Issuer::open().await, Issuer::open().await);
-    for path in [STREAM, SNAPSHOT, LEASE, KEYS] {
-        away.answer_instead(path, Some(Instead::Status(502)));
+    for instead in [Instead::Status(502), Instead::Nothing] {
+        let (away, issuer) = (Issuer::open().await, Issuer::open().await);
+        for path in [STREAM, SNAPSHOT, LEASE, KEYS] {
+            away.answer_instead(path, Some(instead));
+        }
+        let verifier = away.builder().also_at(&*issuer.address).start().await.expect("a verifier");
+        assert!(is_let_in(&verifier, &issuer.token().0).await);
     }
-    let verifier = away.builder().also_at(&*issuer.address).start().await.expect("a verifier");
-    assert!(is_let_in(&verifier, &issuer.token().0).await);
 }
 
 #[tokio::test]

@@ -33,8 +33,8 @@ pub(crate) struct Stream(Box<dyn Pieces>);
 const SNAPSHOT_BYTES: usize = 256 * 1024 * 1024;
 /// Any other answer.
 const ANSWER_BYTES: usize = 256 * 1024;
-/// To the head of an answer that nobody else sets a limit to, and between two pieces of it.
-const SILENT: Duration = Duration::from_secs(2);
+/// How long an issuer may be silent: to the head of an answer, and between two pieces of it. Who asks may be less patient.
+pub(super) const SILENT: Duration = Duration::from_secs(2);
 /// The feed says something every 15 seconds; after three of them nobody is there.
 const STREAM_SILENT: Duration = Duration::from_secs(45);
 
@@ -71,13 +71,13 @@ impl Http {
         json(&body(self.send(request, String::new(), Connection::Kept, SILENT).await?, ANSWER_BYTES, SILENT).await?)
     }
 
-    /// The set of keys that is published, from whichever address answers first.
-    pub(crate) async fn keys(&self) -> Result<Vec<u8>, Fault> {
+    /// The set of keys that is published, from the first address that isn't silent for longer than `within`.
+    pub(crate) async fn keys(&self, within: Duration) -> Result<Vec<u8>, Fault> {
         let mut fault = Fault::Unreachable;
         for _ in &self.addresses {
             let turn = self.turn.load(Ordering::Relaxed);
             let request = self.get(turn, "/.well-known/jwks.json");
-            let asked = async { body(self.send(request, String::new(), Connection::New, SILENT).await?, ANSWER_BYTES, SILENT).await };
+            let asked = async { body(self.send(request, String::new(), Connection::New, within).await?, ANSWER_BYTES, within).await };
             match asked.await {
                 Ok(text) => return Ok(text),
                 Err(found) => fault = found,

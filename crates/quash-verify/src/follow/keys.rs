@@ -10,7 +10,7 @@ use quash_core::token::{Family, KeySet};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::fault::Fault;
-use super::http::Http;
+use super::http::{Http, SILENT};
 use super::keeping::Message;
 use crate::more_keys::{Looked, MoreKeys};
 
@@ -26,7 +26,7 @@ pub(crate) struct Keys {
 const EVERY: Duration = Duration::from_secs(600);
 /// Whoever sends tokens with made-up kids can't have them read more often than this.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
-/// From the question to the end of the answer, at most.
+/// From the question to the end of the answer, whichever address gives it.
 const WITHIN: Duration = Duration::from_secs(5);
 
 impl Keys {
@@ -39,11 +39,11 @@ impl Keys {
         loop {
             tokio::time::sleep(EVERY).await;
             // What was published before holds on.
-            let _ = self.read(WITHIN).await;
+            let _ = self.read(SILENT).await;
         }
     }
 
-    /// Reads them, unless that was done just now. The issuer answers within this time.
+    /// Reads them, unless that was done just now, from an address that isn't silent for longer than `within`.
     pub(crate) async fn read(&self, within: Duration) -> Result<(), Fault> {
         let mut last = self.last.lock().await;
         let now = self.clock.uptime();
@@ -74,21 +74,21 @@ impl Keys {
             return outcome;
         }
         let now = self.clock.uptime();
-        let outcome = self.read_now(WITHIN).await;
+        let outcome = self.read_now(SILENT).await;
         *last = Some((now, outcome));
         outcome
     }
 
     async fn read_now(&self, within: Duration) -> Result<(), Fault> {
-        let outcome = tokio::time::timeout(within.min(WITHIN), self.read_published()).await.unwrap_or(Err(Fault::Silent));
+        let outcome = tokio::time::timeout(WITHIN, self.read_published(within)).await.unwrap_or(Err(Fault::Silent));
         if let Err(fault) = outcome {
             tracing::warn!(%fault, "the issuer's keys could not be read; those that were known go on");
         }
         outcome
     }
 
-    async fn read_published(&self) -> Result<(), Fault> {
-        let set = KeySet::parse(&self.http.keys().await?).map_err(|_| Fault::Unreadable)?;
+    async fn read_published(&self, within: Duration) -> Result<(), Fault> {
+        let set = KeySet::parse(&self.http.keys(within).await?).map_err(|_| Fault::Unreadable)?;
         for (place, fault) in &set.skipped {
             tracing::warn!(place, %fault, "a key of the issuer's is not used");
         }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
 use super::fault::{Fault, StartError};
-use super::http::Http;
+use super::http::{Http, SILENT, Stream};
 use super::keeping::{Message, Signals, Started, Taken, Untaken};
 use super::keys::Keys;
 use super::sse::{Event, Parser};
@@ -59,9 +59,7 @@ enum Patience {
 
 /// How long the issuer may be silent at first: a connection may be dead, and what is asked on another is answered at once.
 pub(super) const WITHIN: Duration = Duration::from_millis(400);
-/// How long it may be at most: there are distant places, and busy ones.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// As [`ANSWER_WITHIN`], while it makes a snapshot and answers else: a large one takes seconds.
+/// How long it may be at most while it makes a snapshot, and answers else: a large one takes seconds.
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(60);
 /// An answer that takes so many times as long as the last one won't come.
 const SLOWER: u32 = 4;
@@ -135,8 +133,8 @@ impl Streaming {
     }
 
     async fn begin_anew(&mut self, turn: usize) -> Result<(), Over> {
-        let keys = self.keys.read(self.within.min(ANSWER_WITHIN)).await;
-        self.heed(keys, ANSWER_WITHIN)?;
+        let keys = self.keys.read(self.within.min(SILENT)).await;
+        self.heed(keys, SILENT)?;
         let snapshot = self.http.snapshot(turn, self.within).await;
         let snapshot = Box::new(self.heed(snapshot, SNAPSHOT_WITHIN)?);
         self.hand_over(|taken| Message::Snapshot(snapshot, taken)).await?;
@@ -158,12 +156,12 @@ impl Streaming {
         let asked_at = self.shared.clock.uptime();
         let stream = tokio::select! {
             biased;
-            stream = self.http.stream(turn, &place, self.within.min(ANSWER_WITHIN)) => stream,
+            stream = self.http.stream(turn, &place, self.within.min(SILENT)) => stream,
             _ = back.changed() => return Err(Over::Back),
             // A lease has shown that this place is none of the log: whatever is answered from there, if anything is, is no use.
             () = self.signals.snapshot.notified() => return Err(Over::Resync),
         };
-        let mut stream = self.heed(stream, ANSWER_WITHIN)?;
+        let mut stream = self.heed(stream, SILENT)?;
         // It has answered: that it was away before is over.
         back.mark_unchanged();
         let connected_at = self.shared.clock.uptime();
@@ -184,13 +182,14 @@ impl Streaming {
     }
 
     /// Somebody waits for an entry that exists: either it comes in a moment, or the connection is given up.
-    async fn wait_for_overdue(&self, stream: &mut super::http::Stream, parser: &mut Parser, connected_at: Duration) -> Result<(), Over> {
+    async fn wait_for_overdue(&self, stream: &mut Stream, parser: &mut Parser, connected_at: Duration) -> Result<(), Over> {
         let is_missing = || *self.shared.proven.borrow() > *self.shared.cursor.borrow();
         let age = self.shared.clock.uptime().saturating_sub(connected_at);
         let mut time_is_up = std::pin::pin!(tokio::time::sleep(OVERDUE_EVERY.saturating_sub(age).max(UNDER_WAY)));
         while is_missing() {
             tokio::select! {
                 biased;
+                () = self.signals.snapshot.notified() => return Err(Over::Resync),
                 bytes = stream.next() => self.take_bytes(parser, bytes?.as_ref()).await?,
                 () = &mut time_is_up => return Err(Over::Overdue),
             }
