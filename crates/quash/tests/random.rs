@@ -5,12 +5,12 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
 
 use quash_core::model::{Entropy, Kid, Seeded};
 use quash_core::token::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 use support::http::Connection;
+use support::wait::later;
 use support::{Pair, Server, claims, header, rounds};
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -321,9 +321,6 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
     assert!(!ended.stderr.contains("panic") && !ended.stderr.contains("internal_error"), "{}", ended.stderr);
 }
 
-/// When somebody asks again who was told that too many are waiting.
-const LATER: Duration = Duration::from_secs(1);
-
 /// Whose tokens a worker has. They are of accounts of its own: a thousand sessions of one account, opened at once, would be
 /// in each other's way.
 struct Person {
@@ -349,7 +346,7 @@ impl Person {
                     server.add_account(&format!("{}.{}", self.name, self.accounts), PASSWORD);
                 }
                 // All workers sign in at once, and passwords are hashed a few at a time.
-                503 => std::thread::sleep(LATER),
+                503 => later(),
                 _ => return answer.pair(),
             }
         }

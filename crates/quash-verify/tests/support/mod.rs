@@ -245,7 +245,7 @@ impl Issuer {
                 stream.write_all(&event("policy", &serde_json::to_string(&self.policy())?)).await?;
                 std::future::pending().await
             }
-            Some(Instead::Late(by)) => tokio::time::sleep(by).await,
+            Some(Instead::Late(by)) => wait::pass(by).await,
             None if !is_public && !request.to_lowercase().contains("authorization: bearer qv_test\r\n") => {
                 return whole(stream, 401, "{}").await;
             }

@@ -5,6 +5,7 @@
 pub(crate) mod http;
 pub(crate) mod journal;
 pub(crate) mod smtp;
+pub(crate) mod wait;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
