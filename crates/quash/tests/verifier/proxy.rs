@@ -84,6 +84,8 @@ type Write = tokio::sync::Mutex<OwnedWriteHalf>;
 
 /// The longest piece that is handled as one: frames of the feed are longer.
 const PIECE: usize = 700;
+/// The shortest that one is cut to: what a question is for must be seen by its first.
+const SHORTEST: usize = 32;
 /// Longer than a lease holds.
 const LATEST: Duration = Duration::from_millis(1500);
 /// A piece that waits for the next one waits no longer than this.
@@ -160,7 +162,7 @@ impl Way {
     async fn pump(&self, direction: Direction, mut from: OwnedReadHalf, to: &Write, verifier: &Write, line: &Line) -> io::Result<()> {
         let (mut faults, mut buffer, mut held) = (self.fault.subscribe(), [0; PIECE], None::<Vec<u8>>);
         loop {
-            let length = 1 + self.below(PIECE);
+            let length = SHORTEST + self.below(PIECE - SHORTEST);
             let read = tokio::select! {
                 read = from.read(&mut buffer[..length]) => read?,
                 changed = faults.changed() => match changed {
@@ -237,7 +239,7 @@ impl Way {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_good = self.fault() == Fault::None;
         match direction {
-            Direction::ToIssuer if piece.starts_with(b"G") => {
+            Direction::ToIssuer if piece.starts_with(b"GET /") => {
                 let is_lease = piece.starts_with(b"GET /v1/feed/lease");
                 line.leasing.store(is_lease, Ordering::SeqCst);
                 line.keys.store(piece.starts_with(b"GET /.well-known"), Ordering::SeqCst);
