@@ -62,7 +62,8 @@ pub(crate) struct Pair {
 }
 
 impl Answer {
-    /// The tokens of a sign-in; any answer but success fails the test.
+    /// The tokens of a sign-in; any answer but success fails the test where it was asked for.
+    #[track_caller]
     pub(crate) fn pair(&self) -> Pair {
         assert_eq!(self.status, 200, "{}", self.text);
         let token = |member: &str| self.body[member].as_str().expect("a token").to_owned();

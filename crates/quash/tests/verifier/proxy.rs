@@ -84,7 +84,7 @@ type Write = tokio::sync::Mutex<OwnedWriteHalf>;
 
 /// The longest piece that is handled as one: frames of the feed are longer.
 const PIECE: usize = 700;
-/// The shortest that one is cut to: what a question is for must be seen by its first.
+/// The shortest that a question is cut to: what it is for must be seen by its first piece.
 const SHORTEST: usize = 32;
 /// Longer than a lease holds.
 const LATEST: Duration = Duration::from_millis(1500);
@@ -162,7 +162,8 @@ impl Way {
     async fn pump(&self, direction: Direction, mut from: OwnedReadHalf, to: &Write, verifier: &Write, line: &Line) -> io::Result<()> {
         let (mut faults, mut buffer, mut held) = (self.fault.subscribe(), [0; PIECE], None::<Vec<u8>>);
         loop {
-            let length = SHORTEST + self.below(PIECE - SHORTEST);
+            let shortest = if direction == Direction::ToIssuer { SHORTEST } else { 1 };
+            let length = shortest + self.below(PIECE + 1 - shortest);
             let read = tokio::select! {
                 read = from.read(&mut buffer[..length]) => read?,
                 changed = faults.changed() => match changed {

@@ -16,7 +16,7 @@ use crate::error::Fault;
 /// How clients authenticate (RFC 8414 2, RFC 6749 2.3.1).
 const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 /// How they do where public ones may come, too.
-const METHODS_OR_NONE: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
+const METHODS_OR_NONE: [&str; 3] = [METHODS[0], METHODS[1], "none"];
 
 #[derive(Serialize)]
 struct Metadata {
