@@ -1,5 +1,5 @@
 //! One connection, from its handshake to its end: what it may cost, and how long it may keep us waiting. What a request
-//! may take once its head has arrived is bounded in `body.rs` and `layers.rs`.
+//! may take once its head has arrived is bounded in `body.rs` and `layers.rs`; how long a response may take, in `sending.rs`.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::response::Response;
 use http::Request;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::listen::Stream;
+use crate::sending::{Patience, Sending};
 use crate::tls::H2;
 
 /// The head of a request, in bytes.
@@ -80,8 +80,11 @@ impl Attendant {
 
     /// Attends to a connection until it ends.
     pub(crate) async fn attend(mut self, stream: Box<dyn Stream>, peer: Option<SocketAddr>, tls: Option<TlsAcceptor>) {
+        // Beneath TLS, so that only bytes that left count.
+        let sending = Sending::default();
+        let stream = sending.metered(stream);
         let Some(acceptor) = tls else {
-            return self.serve(stream, Arrival { peer, secured: None }).await;
+            return self.serve(stream, sending, Arrival { peer, secured: None }).await;
         };
         let shaken = tokio::select! {
             shaken = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)) => shaken,
@@ -92,16 +95,16 @@ impl Attendant {
                 // What was agreed on is what is spoken: without an agreement HTTP/1.1 (RFC 9113 3.2).
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
                 self.http = if is_h2 { self.http.http2_only() } else { self.http.http1_only() };
-                self.serve(Box::new(stream), Arrival { peer, secured: Some(Secured) }).await;
+                self.serve(Box::new(stream), sending, Arrival { peer, secured: Some(Secured) }).await;
             }
             Ok(Err(error)) => tracing::trace!(%error, "a TLS handshake failed"),
             Err(_) => tracing::trace!("a TLS handshake took too long"),
         }
     }
 
-    async fn serve(self, stream: Box<dyn Stream>, arrival: Arrival) {
+    async fn serve(self, stream: Box<dyn Stream>, sending: Sending, arrival: Arrival) {
         let Self { http, router, mut stopping } = self;
-        let work = Work::default();
+        let work = Work { counts: Arc::default(), sending };
         let begun = work.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let under_way = begun.begin();
@@ -111,7 +114,10 @@ impl Attendant {
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            () = work.rest_for(IDLE_WITHIN) => None,
+            pause = work.pause(IDLE_WITHIN) => match pause {
+                Pause::Rested => None,
+                Pause::Stalled => return tracing::trace!("a client takes its response too slowly"),
+            },
             _ = stopping.wait_for(|stopping| *stopping) => None,
         };
         let ended = match ended {
@@ -120,7 +126,7 @@ impl Attendant {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     ended = connection => ended,
-                    () = work.rest_for(CLOSE_WITHIN) => return,
+                    _ = work.pause(CLOSE_WITHIN) => return,
                 }
             }
         };
@@ -151,8 +157,11 @@ impl Arrival {
 
 /// What the requests of a connection have come to. Counted, not told to anybody: a request must not wake what waits for
 /// the connection's rest.
-#[derive(Clone, Default)]
-struct Work(Arc<Counts>);
+#[derive(Clone)]
+struct Work {
+    counts: Arc<Counts>,
+    sending: Sending,
+}
 
 #[derive(Default)]
 struct Counts {
@@ -163,41 +172,50 @@ struct Counts {
 /// A request that is under way until this is dropped.
 struct UnderWay(Work);
 
+/// Why a connection needn't be kept.
+enum Pause {
+    /// No request has been under way for long enough.
+    Rested,
+    /// The client doesn't take its response.
+    Stalled,
+}
+
 impl Work {
     fn begin(&self) -> UnderWay {
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.counts.begun.fetch_add(1, Ordering::Relaxed);
         UnderWay(self.clone())
     }
 
-    /// Returns once no request has been under way for this long, or a tenth longer.
-    async fn rest_for(&self, span: Duration) {
-        let (mut seen, mut quiet) = (0, 0);
+    /// Returns once no request has been under way for this long, or a tenth longer, or once the client has stalled.
+    async fn pause(&self, span: Duration) -> Pause {
+        let (mut seen, mut quiet, mut patience) = (0, 0, Patience::new(&self.sending));
         while quiet < LOOKS {
             sleep(span / LOOKS).await;
-            let (ended, begun) = (self.0.ended.load(Ordering::Relaxed), self.0.begun.load(Ordering::Relaxed));
-            quiet = if begun == ended && begun == seen { quiet + 1 } else { 0 };
+            if patience.is_over(&self.sending, span / LOOKS) {
+                return Pause::Stalled;
+            }
+            let (ended, begun) = (self.counts.ended.load(Ordering::Relaxed), self.counts.begun.load(Ordering::Relaxed));
+            quiet = if begun == ended && begun == seen && !self.sending.is_blocked() { quiet + 1 } else { 0 };
             seen = begun;
         }
+        Pause::Rested
     }
 }
 
 impl UnderWay {
-    /// An answer whose length is known is done with when it is handed over; one that goes on is under way to its end.
+    /// Keeps the request under way until its body has been sent. A short body of known length is done with when it is
+    /// handed over.
     fn held_by(self, answer: Response) -> Response {
-        if answer.body().size_hint().exact().is_some() {
-            return answer;
-        }
-        answer.map(|body| {
-            Body::new(body.map_frame(move |frame| {
-                let _held = &self;
-                frame
-            }))
-        })
+        let sending = self.0.sending.clone();
+        answer.map(|body| sending.track(body, self))
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.0.counts.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -59,6 +59,8 @@ mod listen;
 
 mod connection;
 
+mod sending;
+
 mod tls;
 
 mod unread;

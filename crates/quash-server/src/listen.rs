@@ -8,12 +8,16 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::tls::Tls;
 
 /// Its owner and group may connect to a unix socket, nobody else: a proxy runs as another user, in the same group.
 const SOCKET_MODE: u32 = 0o660;
+
+/// Bytes that the kernel may hold of a connection before it has sent them.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 16 * 1024;
 
 /// Where a server listens, and how.
 #[derive(Debug)]
@@ -94,12 +98,24 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 // Small answers must not wait for an acknowledgement of the one before.
                 let _ = stream.set_nodelay(true);
+                limit_unsent(&stream);
                 Ok((Box::new(stream), Some(peer)))
             }
             Socket::Unix { listener, .. } => Ok((Box::new(listener.accept().await?.0), None)),
         }
     }
 }
+
+/// Has the kernel accept only little beyond what it can send at once. Otherwise it takes megabytes ahead of a slow client,
+/// and `sending.rs` sees no progress for minutes.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn limit_unsent(stream: &TcpStream) {
+    // Without it only the slowest clients are cut off.
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn limit_unsent(_stream: &TcpStream) {}
 
 /// Takes away a socket at which nobody listens.
 async fn remove_stale(path: &Path) -> Result<(), SocketFault> {

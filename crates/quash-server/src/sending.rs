@@ -1,0 +1,255 @@
+//! Progress of responses: a connection may wait for its client as long as the client takes bytes. A slow download completes;
+//! a client that stalls, or that reads slower than [`RATE`] to occupy a connection, is disconnected.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::listen::Stream;
+
+/// How long a client may take no byte of a response that waits to be sent.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+/// The lowest average rate at which a client may take a response, in bytes per second.
+const RATE: u64 = 1024;
+/// The largest part of a body that is handed to the HTTP layer at a time. The layer buffers what it is handed, so a larger
+/// part would hide whether the client takes it. In bytes.
+const PIECE: usize = 16 * 1024;
+
+/// How far the responses of one connection have been taken by its client. Counted without waking any task.
+#[derive(Clone, Default)]
+pub(crate) struct Sending(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    /// Bytes that the socket has accepted.
+    taken: AtomicU64,
+    /// Whether the socket refused the last write, because the client hasn't taken what was written before.
+    is_blocked: AtomicBool,
+    /// Bodies whose last part the HTTP layer has not sent yet. In HTTP/2 a client can stop a stream while the socket
+    /// accepts writes.
+    offered: AtomicUsize,
+}
+
+/// How long a connection may still wait for its client: spent while it waits, earned by the bytes that the client takes.
+pub(crate) struct Patience {
+    left: Duration,
+    taken: u64,
+}
+
+impl Sending {
+    /// Returns the stream, with its writes counted here.
+    pub(crate) fn metered(&self, stream: Box<dyn Stream>) -> Box<dyn Stream> {
+        Box::new(Metered { stream, sending: self.clone() })
+    }
+
+    /// Returns a body of the same bytes that holds `held` until it has been sent. A body of known length that fits into one
+    /// piece is not worth an allocation: it is returned as it is.
+    pub(crate) fn track<H: Send + Unpin + 'static>(&self, body: Body, held: H) -> Body {
+        if body.size_hint().exact().is_some_and(|length| length <= PIECE as u64) {
+            return body;
+        }
+        Body::new(Tracked { body, rest: Bytes::new(), offer: Offer { sending: self.clone(), is_open: false }, _held: held })
+    }
+
+    /// Whether the socket has refused the last write.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.0.is_blocked.load(Ordering::Relaxed)
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.is_blocked() || self.0.offered.load(Ordering::Relaxed) > 0
+    }
+
+    fn note<T>(&self, written: &Poll<io::Result<T>>, bytes: impl FnOnce(&T) -> usize) {
+        self.0.is_blocked.store(written.is_pending(), Ordering::Relaxed);
+        if let Poll::Ready(Ok(written)) = written {
+            self.0.taken.fetch_add(bytes(written) as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Patience {
+    pub(crate) fn new(sending: &Sending) -> Self {
+        Self { left: STALLED_AFTER, taken: sending.0.taken.load(Ordering::Relaxed) }
+    }
+
+    /// Returns whether the connection is out of patience with its client, `passed` after the last look.
+    pub(crate) fn is_over(&mut self, sending: &Sending, passed: Duration) -> bool {
+        let taken = sending.0.taken.load(Ordering::Relaxed);
+        self.look(taken, sending.is_waiting(), passed)
+    }
+
+    fn look(&mut self, taken: u64, is_waiting: bool, passed: Duration) -> bool {
+        let earned = Duration::from_millis(taken.saturating_sub(self.taken).saturating_mul(1000) / RATE);
+        self.taken = taken;
+        self.left = self.left.saturating_add(earned).min(STALLED_AFTER);
+        self.left = if is_waiting { self.left.saturating_sub(passed) } else { (self.left + passed).min(STALLED_AFTER) };
+        self.left.is_zero()
+    }
+}
+
+/// A stream whose writes are counted.
+struct Metered {
+    stream: Box<dyn Stream>,
+    sending: Sending,
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.sending.note(&written, |written| *written);
+        written
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.sending.note(&written, |written| *written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// A body that is handed out in pieces, and counted as offered from each piece until the next one is asked for.
+struct Tracked<H> {
+    body: Body,
+    rest: Bytes,
+    offer: Offer,
+    _held: H,
+}
+
+struct Offer {
+    sending: Sending,
+    is_open: bool,
+}
+
+impl Offer {
+    fn set(&mut self, is_open: bool) {
+        let offered = &self.sending.0.offered;
+        match (std::mem::replace(&mut self.is_open, is_open), is_open) {
+            (false, true) => drop(offered.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(offered.fetch_sub(1, Ordering::Relaxed)),
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+impl<H: Send + Unpin + 'static> HttpBody for Tracked<H> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.offer.set(false);
+        if self.rest.is_empty() {
+            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?) else { return Poll::Ready(None) };
+            match frame.into_data() {
+                Ok(data) => self.rest = data,
+                Err(frame) => return Poll::Ready(Some(Ok(frame))),
+            }
+        }
+        self.offer.set(true);
+        let piece = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(piece);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (of_body, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(of_body.lower().saturating_add(rest));
+        if let Some(upper) = of_body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn patience() -> Patience {
+        Patience::new(&Sending::default())
+    }
+
+    #[test]
+    fn stalled_clients_are_given_up_after_the_limit() {
+        let mut patience = patience();
+        assert!((1..30).all(|_| !patience.look(0, true, SECOND)));
+        assert!(patience.look(0, true, SECOND), "one second past the edge");
+    }
+
+    #[test]
+    fn slow_clients_at_the_lowest_rate_are_served() {
+        let mut patience = patience();
+        // 64 KiB at a time, as the kernel makes room, at 4 KiB a second.
+        for second in 0..10_000 {
+            assert!(!patience.look(second / 16 * 64 * 1024, true, SECOND), "second {second}");
+        }
+    }
+
+    #[test]
+    fn clients_below_the_lowest_rate_are_given_up() {
+        let mut patience = patience();
+        let given_up = (1..).find(|second| patience.look(second * (RATE / 2), true, SECOND));
+        assert_eq!(given_up, Some(59), "each second but the first earns half of one");
+    }
+
+    #[test]
+    fn waiting_for_the_application_costs_the_client_nothing() {
+        let mut patience = patience();
+        assert!((0..1000).all(|_| !patience.look(0, false, SECOND)));
+    }
+
+    #[tokio::test]
+    async fn bodies_keep_their_bytes_and_length_in_pieces() {
+        let sending = Sending::default();
+        let bytes = Bytes::from(vec![7; 3 * PIECE + 1]);
+        let mut body = sending.track(Body::from(bytes.clone()), ());
+        assert_eq!(body.size_hint().exact(), Some(bytes.len() as u64));
+        let first = body.frame().await.expect("a frame").expect("data").into_data().expect("data");
+        assert_eq!((first.len(), body.size_hint().exact()), (PIECE, Some(bytes.len() as u64 - PIECE as u64)));
+        assert!(sending.is_waiting());
+        let rest = body.collect().await.expect("the rest").to_bytes();
+        assert_eq!([first, rest].concat(), bytes);
+        assert!(!sending.is_waiting());
+    }
+}
