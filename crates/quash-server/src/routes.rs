@@ -80,7 +80,9 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .route("/oauth2/introspect", only(WRITTEN, post(api::oauth::introspect::introspect)))
         .route("/livez", only(READ, get(api::health::livez)))
         .route("/readyz", only(READ, get(api::health::readyz)))
-        .route("/docs/errors/{code}", only(READ, get(api::docs::error_page)));
+        .route("/", only(READ, get(pages::home::show)))
+        .route("/docs/errors/", only(READ, get(pages::errors::index)))
+        .route("/docs/errors/{code}", only(READ, get(pages::errors::show)));
 
     let panicked = Arc::clone(&door);
     let on_panic = move |_: Box<dyn std::any::Any + Send>| Fault::internal().into_problem(&panicked.settings);

@@ -140,13 +140,17 @@ async fn the_process_says_that_it_lives_and_is_ready() {
 }
 
 #[tokio::test]
-async fn every_code_has_its_page() {
+async fn every_code_has_its_page_and_the_index_lists_it() {
     let world = World::open().await;
+    let index = world.send(Call::get("/docs/errors/")).await;
+    assert_eq!((index.status, index.header("content-type")), (200, Some("text/html; charset=utf-8")));
     for code in Code::ALL {
         let page = world.send(Call::get(&format!("/docs/errors/{}", code.as_str()))).await;
         assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
         assert!(page.header("content-security-policy").is_some_and(|policy| policy.contains("frame-ancestors 'none'")));
         assert!(page.text().contains(code.title()) && page.text().contains(code.as_str()), "{page}");
+        assert!(page.text().contains("name=\"viewport\"") && page.text().contains("href=\"../../pages.css\""), "{page}");
+        assert!(index.text().contains(&format!("<a href=\"{}\">", code.as_str())), "{index}");
     }
     insta::assert_snapshot!(world.send(Call::get("/docs/errors/nothing")).await, @r#"
     404
@@ -155,9 +159,20 @@ async fn every_code_has_its_page() {
 
     {"type":"/docs/errors/not_found","title":"Not found","status":404,"detail":"Not found.","code":"not_found"}
     "#);
-    for target in ["/docs/errors/%ff", "/docs/errors/%00", "/docs/errors/a%2fb", "/docs/errors/"] {
+    for target in ["/docs/errors/%ff", "/docs/errors/%00", "/docs/errors/a%2fb", "/docs/errors//"] {
         assert_eq!(world.send(Call::get(target)).await.status, 404, "{target}");
     }
+}
+
+#[tokio::test]
+async fn home_page_states_purpose_readiness_and_next_steps() {
+    let world = World::open().await;
+    let page = world.send(Call::get("/")).await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    for text in ["issues JSON Web Tokens", "It is ready.", "quash account add NAME", "POST /api/token/", "href=\"docs/errors/\""] {
+        assert!(page.text().contains(text), "{text}: {page}");
+    }
+    assert_eq!(world.send(Call::post("/")).await.status, 405);
 }
 
 #[tokio::test]
@@ -170,7 +185,7 @@ async fn what_is_not_there_is_a_problem_of_its_own() {
 
     {"type":"/docs/errors/not_found","title":"Not found","status":404,"detail":"Not found.","code":"not_found"}
     "#);
-    for target in ["/", "*", "/api", "/api/", "//api/token/", "/api//token/", "/API/token/", "/api/token//", "/v1/me/", "/v1"] {
+    for target in ["*", "/api", "/api/", "//api/token/", "/api//token/", "/API/token/", "/api/token//", "/v1/me/", "/v1"] {
         assert_eq!(world.send(Call::post(target)).await.status, 404, "{target}");
     }
 }

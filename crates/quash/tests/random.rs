@@ -36,7 +36,7 @@ cors_origins = "https://app.example"
 "#;
 
 /// Every path, and the member of a body that it reads first, if it reads any.
-const ENDPOINTS: [(&str, &str); 35] = [
+const ENDPOINTS: [(&str, &str); 37] = [
     ("/api/token/", "username"),
     ("/api/token/sliding/", "username"),
     ("/api/token/refresh/", "refresh"),
@@ -69,6 +69,8 @@ const ENDPOINTS: [(&str, &str); 35] = [
     ("/metrics", ""),
     ("/.well-known/oauth-authorization-server", ""),
     ("/.well-known/jwks.json", ""),
+    ("/", ""),
+    ("/docs/errors/", ""),
     ("/docs/errors/token_not_valid", ""),
     ("/readyz", ""),
     ("/livez", ""),

@@ -39,8 +39,6 @@ pub(crate) mod health;
 
 pub(crate) mod metrics;
 
-pub(crate) mod docs;
-
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;

@@ -1,7 +1,10 @@
-//! The pages that links in mails open: a button that sends, so that whoever only fetches a link uses nothing up. They need no
-//! script, load nothing from elsewhere, and lead nowhere.
+//! The pages for people: the home page, the pages about errors, and those that links in mails open. The latter have a
+//! button that sends, so that a mail scanner that fetches a link doesn't use it up. No page needs a script or loads
+//! anything from another origin.
 
 pub(crate) mod confirm;
+pub(crate) mod errors;
+pub(crate) mod home;
 pub(crate) mod reset;
 
 use askama::Template;
@@ -61,16 +64,28 @@ fn refused(fault: &Fault) -> Response {
     }
 }
 
+/// A page about one request, which no cache may keep.
 fn page(status: StatusCode, page: &impl Template) -> Response {
+    let mut answer = html(status, page);
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    answer
+}
+
+fn html(status: StatusCode, page: &impl Template) -> Response {
     // The templates are made of texts, which can always be written.
     let mut answer = Response::new(Body::from(page.render().unwrap_or_default()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     answer
+}
+
+/// The same answer for everyone, until the next release.
+fn cacheable(answer: Response) -> Response {
+    with_header(answer, CACHE_CONTROL, "public, max-age=3600")
 }
 
 /// The token in the address; of several, none.
@@ -84,6 +99,5 @@ fn token_in(query: Option<&str>) -> String {
 
 /// The stylesheet.
 pub(crate) async fn style() -> Response {
-    let answer = with_header(Response::new(Body::from(STYLESHEET)), CONTENT_TYPE, "text/css; charset=utf-8");
-    with_header(answer, CACHE_CONTROL, "public, max-age=3600")
+    cacheable(with_header(Response::new(Body::from(STYLESHEET)), CONTENT_TYPE, "text/css; charset=utf-8"))
 }

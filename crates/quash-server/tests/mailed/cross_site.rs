@@ -58,7 +58,7 @@ async fn a74_our_own_pages_named_origins_and_what_is_no_browser_may_send() {
         &[(SITE, "none")],
         &[(SITE, "cross-site"), (ORIGIN, "https://app.example.org")],
         &[(ORIGIN, "https://app.example.org")],
-        &[(SITE, "same-origin"), (ORIGIN, "http://127.0.0.1:8000"), (HOST, "127.0.0.1:8000")],
+        &[(SITE, "same-origin"), (ORIGIN, "http://127.0.0.1:7827"), (HOST, "127.0.0.1:7827")],
     ];
     for headers in friendly {
         let call = Call::post("/v1/password-reset").json(&json!({ "username": "nobody" }));

@@ -67,8 +67,8 @@ pub(crate) const MAIL_PATHS: [&str; 10] = [
 /// The paths that are for other services.
 pub(crate) const CLIENT_PATHS: [&str; 2] = ["/oauth2/introspect", "/oauth2/revoke"];
 /// The paths that are only read.
-pub(crate) const READ_PATHS: [&str; 6] =
-    ["/v1/me", "/v1/me/sessions", "/livez", "/readyz", "/.well-known/jwks.json", "/docs/errors/token_not_valid"];
+pub(crate) const READ_PATHS: [&str; 8] =
+    ["/v1/me", "/v1/me/sessions", "/livez", "/readyz", "/.well-known/jwks.json", "/docs/errors/token_not_valid", "/docs/errors/", "/"];
 
 /// The guarded paths that change something of one's own, each with its method and a body that it takes.
 pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [

@@ -23,7 +23,7 @@ use crate::settings::{Engine, Settings};
 /// What `quash serve` takes.
 #[derive(Args)]
 pub(super) struct ServeArgs {
-    /// Where to listen: an address and a port, 0 for a free one, or unix:/path [default: 127.0.0.1:8000; environment: QUASH_LISTEN]
+    /// Where to listen: an address and a port, 0 for a free one, or unix:/path [default: 127.0.0.1:7827; environment: QUASH_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<String>,
 }

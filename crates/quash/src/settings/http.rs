@@ -18,7 +18,7 @@ pub(super) const TABLE: Table = Table {
 const LISTEN: Key<Address> = Key {
     name: "listen",
     kind: Address,
-    unset: DefaultsTo("\"127.0.0.1:8000\""),
+    unset: DefaultsTo("\"127.0.0.1:7827\""),
     doc: "Port 0 takes a free one. An address that other machines reach is refused without TLS or `behind_proxy`: passwords would \
           travel in clear. A unix socket has mode 0660 and no addresses of clients; one that a dead server has left is replaced, \
           anything else that stands there stops the start.",

@@ -209,7 +209,7 @@ impl Kind for Address {
     type Value = Listen;
 
     fn read(&self, found: &Found) -> Result<Listen, Wrong> {
-        let remedy = "write it like \"127.0.0.1:8000\", \"[::1]:8000\" or \"unix:/run/quash.sock\"";
+        let remedy = "write it like \"127.0.0.1:7827\", \"[::1]:8000\" or \"unix:/run/quash.sock\"";
         let text = Text.read(found)?;
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Listen::Unix(PathBuf::from(path))),

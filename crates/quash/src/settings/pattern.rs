@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn every_address_matches() {
         let pattern = regex(ADDRESS);
-        for address in ["127.0.0.1:8000", "0.0.0.0:0", "[::1]:8000", "[::ffff:1.2.3.4]:65535", "[fe80::1%3]:80"] {
+        for address in ["127.0.0.1:7827", "0.0.0.0:0", "[::1]:8000", "[::ffff:1.2.3.4]:65535", "[fe80::1%3]:80"] {
             assert!(address.parse::<std::net::SocketAddr>().is_ok() && pattern.is_match(address), "{address}");
         }
         assert!(pattern.is_match("unix:/run/quash.sock"));

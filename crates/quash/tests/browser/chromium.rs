@@ -92,6 +92,11 @@ impl Browser {
         browser
     }
 
+    /// Makes pages see this as the user's choice: `light` or `dark`.
+    pub(crate) fn prefer_colour_scheme(&mut self, scheme: &str) {
+        self.ask("Emulation.setEmulatedMedia", &json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }));
+    }
+
     /// Opens an address, and waits until all of the page is there.
     pub(crate) fn open(&mut self, url: &str) {
         self.ask("Page.navigate", &json!({ "url": url }));

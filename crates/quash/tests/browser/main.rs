@@ -110,5 +110,14 @@ fn axe_finds_nothing_wrong_with_any_page() {
     browser.type_text("short");
     browser.press_and_wait("Enter");
     look(&mut browser, "Error: Choose a new password");
+    for scheme in ["light", "dark"] {
+        browser.prefer_colour_scheme(scheme);
+        for (path, title) in [("/", "It is ready."), ("/docs/errors/", "Errors"), ("/docs/errors/claim_missing", "quash account set")] {
+            browser.open(&format!("{}{path}", server.url));
+            look(&mut browser, title);
+        }
+        browser.open(&reset);
+        look(&mut browser, "Choose a new password");
+    }
     keeps_to_itself(&browser, &server);
 }

@@ -137,7 +137,7 @@ fn an_issuer_has_one_key_or_one_address() {
     for lines in [
         format!("{secret}\nalgorithm = \"HS256\""),
         format!("public_key = {public}\nalgorithm = \"EdDSA\"\nkid = \"one\""),
-        "jwks_url = \"http://127.0.0.1:8000/jwks\"".into(),
+        "jwks_url = \"http://127.0.0.1:7827/jwks\"".into(),
         "jwks_url = \"https://a.example/jwks\"".into(),
     ] {
         let settings = load_from(&foreign(&lines), &[], &[]).unwrap_or_else(|faults| panic!("{lines}: {faults:?}"));

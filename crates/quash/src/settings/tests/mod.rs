@@ -270,7 +270,7 @@ fn nothing_needs_to_be_set() {
     assert_eq!(settings.policy, Policy::default());
     assert_eq!(settings.door, DoorSettings::default());
     assert_eq!((settings.keys.algorithm, settings.engine), (Algorithm::EdDsa, Engine::Sqlite));
-    assert_eq!((settings.listen, settings.tls), (tcp("127.0.0.1:8000"), None));
+    assert_eq!((settings.listen, settings.tls), (tcp("127.0.0.1:7827"), None));
 }
 
 #[test]

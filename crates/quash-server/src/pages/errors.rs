@@ -1,0 +1,44 @@
+//! `GET /docs/errors/`: the index of error codes. `GET /docs/errors/<code>`: what an error means and what to do about it,
+//! the address in every problem's `type`.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+
+use super::{cacheable, html};
+use crate::code::Code;
+use crate::door::Door;
+use crate::error::Fault;
+
+#[derive(Template)]
+#[template(path = "errors.html")]
+struct Index {
+    codes: [Code; Code::ALL.len()],
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    title: &'static str,
+    status: u16,
+    name: &'static str,
+    text: &'static str,
+}
+
+pub(crate) async fn index() -> Response {
+    cacheable(html(StatusCode::OK, &Index { codes: Code::ALL }))
+}
+
+pub(crate) async fn show(State(door): State<Arc<Door>>, code: Result<Path<String>, PathRejection>) -> Response {
+    // A name that isn't UTF-8 is no code's.
+    let code = code.ok().and_then(|Path(code)| Code::ALL.into_iter().find(|known| known.as_str() == code));
+    let Some(code) = code else {
+        return Fault::not_found().into_problem(&door.settings);
+    };
+    let page = ErrorPage { title: code.title(), status: code.status().as_u16(), name: code.as_str(), text: code.page() };
+    cacheable(html(StatusCode::OK, &page))
+}
