@@ -150,6 +150,7 @@ async fn a86_naughty_names_are_kept_as_typed_and_shown_unchanged() {
             subject: None,
             password: Some(quash_service::NewPassword::Plain(zeroize::Zeroizing::new(PASSWORD.to_owned()))),
             state: quash_service::NewState::Active,
+            claims: None,
         };
         world.service.add_account(new).await.unwrap_or_else(|fault| panic!("{name:?}: {fault}"));
         let pair = world.sign_in(&name).await;

@@ -206,6 +206,7 @@ async fn what_cannot_be_compared_with_is_not_imported() {
             subject: None,
             password,
             state: quash_service::NewState::Active,
+            claims: None,
         };
         let refused = world.service.add_account(new).await.expect_err("no hash");
         assert_eq!(refused, AddFault::PasswordHash(fault), "{text}");

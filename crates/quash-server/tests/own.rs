@@ -92,6 +92,28 @@ async fn where_tokens_call_an_account_by_its_name_a_new_one_ends_all_sessions() 
 }
 
 #[tokio::test]
+async fn the_own_name_again_changes_nothing() {
+    let mut plan = Plan::default();
+    plan.policy.tokens.names.user_id_field = UserIdField::Username;
+    let world = World::planned(plan).await;
+    let pair = world.sign_in("dana").await;
+    let before = world.service.account("dana").await.expect("a store");
+    assert_eq!(rename(&world, &pair.access, "dana").await.status, 200);
+    world.assert_live(&pair).await;
+    assert_eq!(world.service.account("dana").await.expect("a store"), before);
+}
+
+#[tokio::test]
+async fn a_name_that_may_be_a_subject_is_refused() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    for name in ["17", "01a20af06b5c7a69b6b4905ed54a13a4"] {
+        let answer = rename(&world, &pair.access, name).await;
+        assert_eq!((answer.status, answer.json()["errors"]["username"].is_array()), (400, true), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a17_what_isnt_a_users_to_set_is_refused_by_its_name() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;

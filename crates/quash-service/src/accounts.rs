@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Account, AccountBy, AccountState, Actor, Change, Email, Jti, Name, NameFault, PasswordFault, PasswordHash, Subject, Timestamp, fold,
-    limits,
+    Account, AccountBy, AccountState, Actor, Change, CustomClaims, CustomClaimsFault, Email, Jti, NameFault, PasswordFault, PasswordHash,
+    Subject, Timestamp, fold, limits,
 };
 use quash_store::StoreError;
 use zeroize::Zeroizing;
 
-use crate::desk::Service;
+use crate::desk::{Desk, Service};
 use crate::failure::Failure;
 use crate::passwords::{FormatFault, check_new_password};
 
@@ -27,6 +27,8 @@ pub struct NewAccount {
     pub password: Option<NewPassword>,
     /// Whether it may sign in.
     pub state: NewState,
+    /// What its tokens say besides quash's own claims, as a JSON object.
+    pub claims: Option<String>,
 }
 
 /// Whether an account to be added may sign in.
@@ -63,10 +65,11 @@ pub enum AddFault {
     #[error("the password {0}")]
     Password(PasswordFault),
     /// The password's hash can't be compared with.
-    #[error(
-        "the password hash {0}; known formats are pbkdf2_sha256, pbkdf2_sha1, argon2, bcrypt_sha256, bcrypt and scrypt as Django writes them, and Argon2id in PHC format"
-    )]
+    #[error("the password hash {0}; {KNOWN_FORMATS}")]
     PasswordHash(FormatFault),
+    /// The claims can't be any.
+    #[error("{0}")]
+    Claims(ClaimsFault),
     /// Another account has the name, the address or the subject.
     #[error("an account with this name, e-mail address or subject exists already")]
     Taken,
@@ -74,6 +77,21 @@ pub enum AddFault {
     #[error("the account could not be added now")]
     Failed(Failure),
 }
+
+/// Why claims can't be an account's.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ClaimsFault {
+    /// They can't be any.
+    #[error("the claims are {0}")]
+    Form(#[from] CustomClaimsFault),
+    /// A claim of this name says something of quash's own.
+    #[error("the claim \"{0}\" says something of quash's own")]
+    Reserved(String),
+}
+
+/// The formats of hashes that can be compared with, in words.
+pub(crate) const KNOWN_FORMATS: &str = "known formats are pbkdf2_sha256, pbkdf2_sha1, argon2, bcrypt_sha256, bcrypt and scrypt as \
+                                        Django writes them, and Argon2id in PHC format";
 
 impl Service {
     /// Adds an account.
@@ -83,7 +101,7 @@ impl Service {
     pub async fn add_account(&self, new: NewAccount) -> Result<Account, AddFault> {
         let desk = &*self.desk;
         let now = desk.clock.now();
-        let username = Name::parse(&new.name).map_err(AddFault::Name)?;
+        let username = desk.new_name(&new.name, None).map_err(AddFault::Name)?;
         let mut email = new.email.as_deref().map(Email::parse).transpose().map_err(AddFault::Email)?;
         if let Some(email) = email.as_mut().filter(|_| new.verified) {
             email.verified_at = Some(now);
@@ -92,13 +110,23 @@ impl Service {
             Some(text) => Subject::parse(text).map_err(|_| AddFault::Subject)?,
             None => Subject::new(now, &*desk.entropy),
         };
+        let is_name =
+            desk.store.account(&AccountBy::Name(fold(subject.as_str())), now).await.map_err(|error| AddFault::Failed(error.into()))?;
+        // A name that is another account's subject would stand for that account in a command.
+        if is_name.account.is_some() || desk.is_subject_of_another(&username, Some(&subject), now).await.map_err(AddFault::Failed)? {
+            return Err(AddFault::Taken);
+        }
         let own: Vec<&str> = [Some(username.shown()), email.as_ref().map(|email| email.shown.as_str())].into_iter().flatten().collect();
         let password = self.hash_of(new.password, &own).await?;
+        let claims = match new.claims.as_deref() {
+            Some(json) => desk.custom_claims(json).map_err(AddFault::Claims)?,
+            None => CustomClaims::default(),
+        };
         let state = match new.state {
             NewState::Active => AccountState::Active,
             NewState::Deactivated => AccountState::Deactivated { at: now },
         };
-        let account = Account { email, password, state, ..Account::new(subject, username, now) };
+        let account = Account { email, password, state, claims, ..Account::new(subject, username, now) };
         match desk.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
             Ok(_) => {
                 let class = account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
@@ -118,11 +146,7 @@ impl Service {
                 check_new_password(&password, own).map_err(AddFault::Password)?;
                 desk.passwords.hash(password, &*desk.entropy).await.map(Some).map_err(AddFault::Failed)
             }
-            Some(NewPassword::Encoded(mut text)) => {
-                let hash = PasswordHash::new(std::mem::take(&mut text));
-                let class = desk.passwords.class_of(&hash).map_err(AddFault::PasswordHash)?;
-                Ok(class.map(|_| desk.passwords.classed(hash)))
-            }
+            Some(NewPassword::Encoded(text)) => desk.encoded(text).map_err(AddFault::PasswordHash),
         }
     }
 
@@ -138,6 +162,14 @@ impl Service {
             (None, Ok(subject)) => Ok(desk.store.account(&AccountBy::Subject(subject), now).await?.account),
             (found, _) => Ok(found),
         }
+    }
+
+    /// The account that is looked for.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn account_by(&self, by: &AccountBy) -> Result<Option<Account>, Failure> {
+        Ok(self.desk.store.account(by, self.desk.clock.now()).await?.account)
     }
 
     /// A page of accounts in the order of their names, after the folded name `after`.
@@ -161,5 +193,30 @@ impl Service {
     /// The time as this service sees it.
     pub fn now(&self) -> Timestamp {
         self.desk.clock.now()
+    }
+}
+
+impl Desk {
+    /// The hash that a text is; `None`: it says that no password is usable.
+    ///
+    /// # Errors
+    /// It can't be compared with.
+    pub(crate) fn encoded(&self, mut text: Zeroizing<String>) -> Result<Option<PasswordHash>, FormatFault> {
+        let hash = PasswordHash::new(std::mem::take(&mut text));
+        let class = self.passwords.class_of(&hash)?;
+        Ok(class.map(|_| self.passwords.classed(hash)))
+    }
+
+    /// Claims of an account from JSON.
+    ///
+    /// # Errors
+    /// They are too long, or one of them has a name of quash's own.
+    pub(crate) fn custom_claims(&self, json: &str) -> Result<CustomClaims, ClaimsFault> {
+        let claims = CustomClaims::read(json)?;
+        let names = &self.policy.tokens.names;
+        match claims.as_slice().iter().find(|(name, _)| names.reserves(name)) {
+            Some((name, _)) => Err(ClaimsFault::Reserved(name.clone())),
+            None => Ok(claims),
+        }
     }
 }

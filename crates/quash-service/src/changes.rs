@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use quash_core::decide::{By, change_account, delete_account, edit_account, unlocked};
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, CustomClaims, CustomClaimsFault, Devices, Email, Entropy, Event,
-    Name, NameFault, PasswordFault, Road, Seq, Subject, Timestamp, draw,
+    Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, Devices, Email, Entropy, Event, NameFault, PasswordFault, Road,
+    Seq, Subject, Timestamp, draw,
 };
 use zeroize::Zeroizing;
 
+use crate::accounts::{ClaimsFault, KNOWN_FORMATS, NewPassword};
 use crate::desk::{Desk, Service};
 use crate::end::Ended;
 use crate::failure::{Conflicts, Failure};
 use crate::own::own_words;
-use crate::passwords::check_new_password;
+use crate::passwords::{FormatFault, check_new_password};
 
 /// What became of an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,12 +64,12 @@ pub enum ChangeFault {
     /// The password isn't taken.
     #[error("the password {0}")]
     Password(PasswordFault),
+    /// The password's hash can't be compared with.
+    #[error("the password hash {0}; {KNOWN_FORMATS}")]
+    PasswordHash(FormatFault),
     /// The claims can't be any.
-    #[error("the claims are {0}")]
-    Claims(CustomClaimsFault),
-    /// A claim of this name says something of quash's own.
-    #[error("the claim \"{0}\" says something of quash's own")]
-    Reserved(String),
+    #[error("{0}")]
+    Claims(ClaimsFault),
     /// Another account has the name or the address.
     #[error("another account has this name or e-mail address")]
     Taken,
@@ -104,14 +105,15 @@ impl Service {
         self.desk
             .change(subject, |account, now| match account.state {
                 AccountState::Deactivated { .. } => {
-                    Ok(change_account(account, Event::Reactivated, in_state(AccountState::Active), by.clone(), now))
+                    Ok(Some(change_account(account, Event::Reactivated, in_state(AccountState::Active), by.clone(), now)))
                 }
                 AccountState::Active | AccountState::Locked { .. } => Err(ChangeFault::Already("active")),
             })
             .await
     }
 
-    /// Locks an account for this long, as failed attempts would.
+    /// Locks an account for this long, as failed attempts would. One that is locked by hand already stays locked for at least
+    /// this long, and nothing else changes.
     ///
     /// # Errors
     /// It is deactivated, isn't there, or the store is away.
@@ -119,6 +121,11 @@ impl Service {
         self.desk
             .change(subject, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
+                // No known device gets past this lock: there is no session that would have to end again.
+                AccountState::Locked { until } if now < until && account.devices == Devices::default() => {
+                    let fields = in_state(AccountState::Locked { until: until.max(now + span) });
+                    Ok(fields.differ_from(account).then(|| change_account(account, Event::Locked, fields, by.clone(), now)))
+                }
                 AccountState::Active | AccountState::Locked { .. } => {
                     // Whoever locks an account by hand means everybody: a known device would be let past.
                     let forgotten =
@@ -138,7 +145,7 @@ impl Service {
             AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
             AccountState::Active | AccountState::Locked { .. } => {
                 let fields = unlocked(account, AccountFields::default());
-                Ok(change_account(account, Event::Unlocked, fields, by.clone(), now))
+                Ok(fields.differ_from(account).then(|| change_account(account, Event::Unlocked, fields, by.clone(), now)))
             }
         });
         let changed = change.await?;
@@ -151,12 +158,17 @@ impl Service {
     /// # Errors
     /// The name can't be one or is taken; or as the others.
     pub async fn rename(&self, subject: &Subject, name: &str, by: By) -> Result<Changed, ChangeFault> {
-        let name = Name::parse(name).map_err(ChangeFault::Name)?;
+        let desk = &*self.desk;
+        let name = desk.new_name(name, Some(&desk.loaded(subject).await?)).map_err(ChangeFault::Name)?;
+        if desk.is_subject_of_another(&name, Some(subject), desk.clock.now()).await.map_err(ChangeFault::Failed)? {
+            return Err(ChangeFault::Taken);
+        }
         let fields = AccountFields { username: Some(name), ..AccountFields::default() };
-        self.desk.change(subject, |account, now| Ok(self.desk.edit(account, Road::NameChanged, fields.clone(), &by, now))).await
+        desk.change(subject, |account, now| Ok(desk.edit(account, Road::NameChanged, fields.clone(), &by, now))).await
     }
 
-    /// Gives an account another address: its sessions end.
+    /// Gives an account another address: its sessions end. The address that it has stays as it is, but for being confirmed
+    /// where it wasn't.
     ///
     /// # Errors
     /// The address can't be one or is taken; or as the others.
@@ -165,21 +177,39 @@ impl Service {
         self.desk
             .change(subject, |account, now| {
                 let verified_at = (address == Address::Confirmed).then_some(now);
+                if let Some(before) = account.email.as_ref().filter(|before| before.shown == email.shown) {
+                    let email = Email { verified_at: before.verified_at.or(verified_at), ..before.clone() };
+                    let fields = AccountFields { email: Some(Some(email)), ..AccountFields::default() };
+                    let is_another = fields.differ_from(account);
+                    return Ok(is_another.then(|| change_account(account, Event::EmailVerified, fields, by.clone(), now)));
+                }
                 let fields = AccountFields { email: Some(Some(Email { verified_at, ..email.clone() })), ..AccountFields::default() };
                 Ok(self.desk.edit(account, Road::EmailChanged, fields, &by, now))
             })
             .await
     }
 
-    /// Gives an account another password: its sessions end.
+    /// Gives an account another password, or none: its sessions end. The hash that it has already changes nothing.
     ///
     /// # Errors
-    /// The password isn't taken; or as the others.
-    pub async fn set_password(&self, subject: &Subject, password: Zeroizing<String>, by: By) -> Result<Changed, ChangeFault> {
+    /// The password isn't taken, its hash isn't of a known format; or as the others.
+    pub async fn set_password(&self, subject: &Subject, password: NewPassword, by: By) -> Result<Changed, ChangeFault> {
         let account = self.desk.loaded(subject).await?;
-        check_new_password(&password, &own_words(&account)).map_err(ChangeFault::Password)?;
-        let fields = self.desk.hashed(password).await?;
-        self.desk.change(subject, |account, now| Ok(self.desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))).await
+        let fields = match password {
+            NewPassword::Plain(password) => {
+                check_new_password(&password, &own_words(&account)).map_err(ChangeFault::Password)?;
+                self.desk.hashed(password).await?
+            }
+            NewPassword::Encoded(text) => {
+                let hash = self.desk.encoded(text).map_err(ChangeFault::PasswordHash)?;
+                AccountFields { password: Some(hash), must_change: Some(None), ..AccountFields::default() }
+            }
+        };
+        let changed =
+            self.desk.change(subject, |account, now| Ok(self.desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))).await?;
+        let class = changed.account.password.as_ref().and_then(|hash| self.desk.passwords.class_of(hash).ok().flatten());
+        class.into_iter().for_each(|class| self.desk.passwords.know(class));
+        Ok(changed)
     }
 
     /// Gives an account a random password that is good for a day, and for nothing but being changed: its sessions end.
@@ -211,11 +241,7 @@ impl Service {
     /// # Errors
     /// They are too long, or one of them has a name of quash's own; or as the others.
     pub async fn set_claims(&self, subject: &Subject, json: &str, by: By) -> Result<Changed, ChangeFault> {
-        let claims = CustomClaims::read(json).map_err(ChangeFault::Claims)?;
-        let names = &self.desk.policy.tokens.names;
-        if let Some((name, _)) = claims.as_slice().iter().find(|(name, _)| names.reserves(name)) {
-            return Err(ChangeFault::Reserved(name.clone()));
-        }
+        let claims = self.desk.custom_claims(json).map_err(ChangeFault::Claims)?;
         let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
         self.desk.change(subject, |account, now| Ok(self.desk.edit(account, Road::ClaimsChanged, fields.clone(), &by, now))).await
     }
@@ -238,11 +264,12 @@ impl Service {
 }
 
 impl Desk {
-    /// Loads, decides and commits. A conflict over a row that hasn't changed is one over a name or an address.
+    /// Loads, decides and commits. `None` from `decide`: the account is as it is to be, and nothing is written. A conflict over
+    /// a row that hasn't changed is one over a name or an address.
     async fn change(
         &self,
         subject: &Subject,
-        decide: impl Fn(&Account, Timestamp) -> Result<AccountEdit, ChangeFault>,
+        decide: impl Fn(&Account, Timestamp) -> Result<Option<AccountEdit>, ChangeFault>,
     ) -> Result<Changed, ChangeFault> {
         let mut conflicts = Conflicts::default();
         let mut tried = None;
@@ -252,7 +279,7 @@ impl Desk {
                 return Err(ChangeFault::Taken);
             }
             tried = Some(account.version);
-            let edit = decide(&account, self.clock.now())?;
+            let Some(edit) = decide(&account, self.clock.now())? else { return Ok(Changed { account, seq: None }) };
             let ended = self.end(Change::EditAccount(Box::new(edit)), &mut conflicts).await.map_err(ChangeFault::Failed)?;
             if let Some(Ended { seq }) = ended {
                 return Ok(Changed { account: self.loaded(subject).await?, seq });
@@ -260,8 +287,10 @@ impl Desk {
         }
     }
 
-    fn edit(&self, account: &Account, road: Road, fields: AccountFields, by: &By, now: Timestamp) -> AccountEdit {
-        edit_account(account, road, fields, by.clone(), &self.policy, self.guard.scopes(), now)
+    /// A change by a road; `None`: the account has these values already, and repeating them ends nothing.
+    fn edit(&self, account: &Account, road: Road, fields: AccountFields, by: &By, now: Timestamp) -> Option<AccountEdit> {
+        let edited = || edit_account(account, road, fields.clone(), by.clone(), &self.policy, self.guard.scopes(), now);
+        fields.differ_from(account).then(edited)
     }
 
     async fn loaded(&self, subject: &Subject) -> Result<Account, ChangeFault> {

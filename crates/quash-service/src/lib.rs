@@ -62,7 +62,7 @@ mod upkeep;
 
 mod metrics;
 
-pub use accounts::{AddFault, NewAccount, NewPassword, NewState};
+pub use accounts::{AddFault, ClaimsFault, NewAccount, NewPassword, NewState};
 pub use audit::{AuditRefused, AuditVerified};
 pub use backup::{BackedUp, BackupFault};
 pub use changes::{Address, ChangeFault, Changed, OneTimePassword};

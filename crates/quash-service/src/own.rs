@@ -7,8 +7,8 @@ use quash_core::decide::{
     Cause, LivesOn, Survival, change_password, delete_account, edit_account, end_others, end_session, judge_again, judge_one_time_password,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountState, Actor, Change, MailKind, Name, NameChanges, PasswordHash, Reason, Refusal, Road,
-    SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountFields, AccountState, Actor, Change, MailKind, Name, NameChanges, NameFault, PasswordHash, Reason, Refusal,
+    Road, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_core::token::{Issued, Origin};
 use quash_core::watch::Live;
@@ -107,8 +107,8 @@ impl Service {
         if desk.policy.accounts.names == NameChanges::Refused {
             return Err(Refusal::ChangeNotAllowed.into());
         }
-        let name = Name::parse(name).map_err(Refusal::NameRefused)?;
         let me = desk.me(live).await?;
+        let name = desk.new_name(name, Some(&me.account)).map_err(Refusal::NameRefused)?;
         let mut proof = again(&me.account, reproof);
         let mut conflicts = Conflicts::default();
         loop {
@@ -117,6 +117,9 @@ impl Service {
                 return Err(Refusal::NameTaken.into());
             }
             let fields = AccountFields { username: Some(name.clone()), ..AccountFields::default() };
+            if !fields.differ_from(&proven.account) {
+                return Ok(Me { account: proven.account, ..me });
+            }
             if desk.edit_proven(&proven, Road::NameChanged, fields, &mut conflicts).await?.is_some() {
                 return Ok(Me { account: Account { username: name, ..proven.account }, ..me });
             }
@@ -289,10 +292,30 @@ impl Desk {
         self.end(change, conflicts).await
     }
 
-    /// Whether another account has the name.
+    /// A name from what was typed. The name that an account has already is taken in any form.
+    pub(crate) fn new_name(&self, text: &str, account: Option<&Account>) -> Result<Name, NameFault> {
+        match Name::parse(text) {
+            Ok(name) if account.is_some_and(|account| account.username.folded() == name.folded()) => Ok(name),
+            _ => Name::parse_new(text, self.policy.accounts.numeric_names),
+        }
+    }
+
+    /// Whether another account has the name, as its name or as its subject.
     pub(crate) async fn is_taken(&self, name: &Name, subject: &Subject, now: Timestamp) -> Result<bool, Failure> {
         let found = self.store.account(&AccountBy::Name(name.folded().to_owned()), now).await?.account;
-        Ok(found.is_some_and(|found| found.subject != *subject))
+        let is_name = found.is_some_and(|found| found.subject != *subject);
+        Ok(is_name || self.is_subject_of_another(name, Some(subject), now).await?)
+    }
+
+    /// Whether a name is the subject of another account than `own`: a command with that name would seem to mean the other.
+    pub(crate) async fn is_subject_of_another(&self, name: &Name, own: Option<&Subject>, now: Timestamp) -> Result<bool, Failure> {
+        for text in [name.shown(), name.folded()] {
+            let Ok(subject) = Subject::parse(text) else { continue };
+            if Some(&subject) != own && self.store.account(&AccountBy::Subject(subject), now).await?.account.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -128,7 +128,8 @@ pub fn verify_by_mail(flow: &Flow, account: &Account, now: Timestamp) -> Result<
     Ok(Change::Together(vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))]))
 }
 
-/// Gives an account the address that the mail went to. All sessions end, and the address before is told.
+/// Gives an account the address that the mail went to. All sessions end, and the address before is told. Nothing ends where
+/// the account has the address already: then it is confirmed, if it wasn't.
 ///
 /// # Errors
 /// The flow has no address.
@@ -142,6 +143,9 @@ pub fn change_email_by_mail(
     entropy: &dyn Entropy,
 ) -> Result<Change, Refusal> {
     let email = flow.address.as_deref().and_then(|address| Email::parse(address).ok()).ok_or(Refusal::LinkInvalid)?;
+    if account.email.as_ref().is_some_and(|before| before.shown == email.shown) {
+        return Ok(verify_by_mail(flow, account, now).unwrap_or(Change::UseFlow(flow.id)));
+    }
     let fields = AccountFields { email: Some(Some(Email { verified_at: Some(now), ..email })), ..AccountFields::default() };
     let edit = edit_account(account, Road::EmailChanged, fields, Actor::Owner.into(), policy, scopes, now);
     let mut changes = vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))];

@@ -124,6 +124,12 @@ pub enum NameFault {
     /// Not of the form `local@domain`.
     #[error("is not an e-mail address")]
     NotAnAddress,
+    /// A UUID, as subjects are.
+    #[error("has the form of an account's id")]
+    Uuid,
+    /// A whole number, as subjects may be.
+    #[error("is a number, which may be an account's id")]
+    Number,
 }
 
 impl Account {

@@ -293,6 +293,23 @@ pub struct AccountFields {
     pub devices: Option<Devices>,
 }
 
+impl AccountFields {
+    /// Whether the account's row would be another. Claims in another order are the same.
+    pub fn differ_from(&self, account: &Account) -> bool {
+        fn differs<T: PartialEq>(field: Option<&T>, now: &T) -> bool {
+            field.is_some_and(|field| field != now)
+        }
+        differs(self.username.as_ref(), &account.username)
+            || differs(self.email.as_ref(), &account.email)
+            || differs(self.password.as_ref(), &account.password)
+            || differs(self.must_change.as_ref(), &account.must_change)
+            || differs(self.state.as_ref(), &account.state)
+            || differs(self.locks.as_ref(), &account.locks)
+            || self.claims.as_ref().is_some_and(|claims| !claims.same_as(&account.claims))
+            || differs(self.devices.as_ref(), &account.devices)
+    }
+}
+
 /// What dies with an account's row as it was.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ends {

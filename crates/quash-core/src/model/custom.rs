@@ -70,6 +70,11 @@ impl CustomClaims {
         Self::new(&all).unwrap_or_else(|_| self.clone())
     }
 
+    /// Whether both say the same, in whatever order.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().all(|claim| other.0.contains(claim))
+    }
+
     /// Each of them.
     pub fn as_slice(&self) -> &[(String, Value)] {
         &self.0

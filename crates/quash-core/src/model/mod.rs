@@ -13,6 +13,7 @@ mod id;
 mod key;
 mod loaded;
 mod mail;
+mod new_name;
 mod policy;
 mod refusal;
 mod revocation;
@@ -35,7 +36,8 @@ pub use loaded::{AccountLoaded, ForeignLoaded, Forgotten, Head, SessionLoaded};
 pub use mail::{Mail, MailKind, MailOutcome};
 pub use policy::{
     AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, FollowPolicy, ForeignTokens, InactiveAccounts, LastLogin, LockEnds,
-    LockoutPolicy, LoginFields, NameChanges, Policy, RotationPolicy, SessionPolicy, TokenPolicy, UserIdField, UserIdType, limits,
+    LockoutPolicy, LoginFields, NameChanges, NumericNames, Policy, RotationPolicy, SessionPolicy, TokenPolicy, UserIdField, UserIdType,
+    limits,
 };
 pub use refusal::{Invalid, PasswordFault, Refusal};
 pub use revocation::{Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq};

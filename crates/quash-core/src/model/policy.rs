@@ -199,6 +199,18 @@ pub struct AccountPolicy {
     pub login_fields: LoginFields,
     /// Whether users give their account another name.
     pub names: NameChanges,
+    /// Whether new names may be whole numbers.
+    pub numeric_names: NumericNames,
+}
+
+/// Whether new names may be whole numbers, as subjects may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NumericNames {
+    /// They may not.
+    #[default]
+    Refused,
+    /// They may: telephone numbers, or numbers of students.
+    Allowed,
 }
 
 /// What accounts sign in with, besides their password.

@@ -38,6 +38,22 @@ async fn an_address_counts_once_it_is_confirmed_and_then_all_sessions_end() {
 }
 
 #[tokio::test]
+async fn the_own_address_again_ends_nothing() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let before = world.service.account("dana").await.expect("a store");
+    let answer = change(&world, &pair, "dana@example.org", PASSWORD).await;
+    assert_eq!(answer.status, 202);
+    let letter = world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
+    let body = json!({ "flow": flow(&answer), "code": code(&letter) });
+    assert_eq!(confirm(&world, &pair, &body).await.status, 200);
+    world.assert_live(&pair).await;
+    assert_eq!(world.service.account("dana").await.expect("a store"), before);
+    assert!(world.mails().await.is_empty(), "no owner is told of a change");
+    assert_eq!(confirm(&world, &pair, &body).await.status, 400, "it is used up");
+}
+
+#[tokio::test]
 async fn a69_an_address_is_changed_with_the_password_alone() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;

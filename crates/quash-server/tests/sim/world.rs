@@ -110,6 +110,7 @@ impl World {
                 subject: Some(name.into()),
                 password: None,
                 state: NewState::Active,
+                claims: None,
             };
             service.add_account(new).await.expect("an account");
         }

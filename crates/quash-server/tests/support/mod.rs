@@ -224,8 +224,15 @@ impl World {
     pub(crate) async fn add_with(&self, name: &str, email: Option<&str>, verified: bool, password: Option<&str>) -> Account {
         let password = password.map(|password| NewPassword::Plain(Zeroizing::new(password.to_owned())));
         let subject = Some(name.to_owned());
-        let new =
-            NewAccount { name: name.to_owned(), email: email.map(str::to_owned), verified, subject, password, state: NewState::Active };
+        let new = NewAccount {
+            name: name.to_owned(),
+            email: email.map(str::to_owned),
+            verified,
+            subject,
+            password,
+            state: NewState::Active,
+            claims: None,
+        };
         self.service.add_account(new).await.expect("an account")
     }
 
@@ -233,7 +240,7 @@ impl World {
     pub(crate) async fn import(&self, name: &str, hash: &str) -> Account {
         let password = Some(NewPassword::Encoded(Zeroizing::new(hash.to_owned())));
         let (name, subject, state) = (name.to_owned(), Some(name.to_owned()), NewState::Active);
-        let new = NewAccount { name, email: None, verified: false, subject, password, state };
+        let new = NewAccount { name, email: None, verified: false, subject, password, state, claims: None };
         self.service.add_account(new).await.expect("an account")
     }
 

@@ -187,7 +187,9 @@ async fn operate(way: Way, world: &World, pair: &Pair) {
             service.end_session(sid(pair).parse().expect("an id"), Reason::Ended, Actor::Operator).await.expect("an end");
         }
         Way::EndAllSessions(_) => drop(service.end_account(&dana, Road::LogOutEverywhere, Actor::Operator).await.expect("an end")),
-        Way::SetPassword => drop(service.set_password(&dana, Zeroizing::new(NEW.into()), by).await.expect("a password")),
+        Way::SetPassword => {
+            drop(service.set_password(&dana, NewPassword::Plain(Zeroizing::new(NEW.into())), by).await.expect("a password"))
+        }
         Way::OneTimePassword => drop(service.give_one_time_password(&dana, by).await.expect("a password")),
         Way::RequireReset => drop(service.require_reset(&dana, by).await.expect("no password")),
         Way::SetEmail => drop(service.set_email(&dana, "new@example.org", Address::Confirmed, by).await.expect("an address")),

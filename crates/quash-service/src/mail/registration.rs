@@ -61,7 +61,7 @@ impl Service {
     /// What it is given can't be an account, or it can't be done now.
     pub async fn register(&self, new: NewRegistration) -> Result<FlowId, RegisterFault> {
         let desk = &*self.desk;
-        let (name, email) = match (Name::parse(&new.name), Email::parse_own(&new.email)) {
+        let (name, email) = match (desk.new_name(&new.name, None), Email::parse_own(&new.email)) {
             (Ok(name), Ok(email)) => (name, email),
             (name, email) => return Err(RegisterFault::Fields { name: name.err(), email: email.err() }),
         };
@@ -107,10 +107,12 @@ impl Service {
     async fn fate(&self, name: &Name, email: &Email, now: Timestamp) -> Result<Fate, Failure> {
         let desk = &*self.desk;
         let named = desk.store.account(&AccountBy::Name(name.folded().to_owned()), now).await?.account;
+        let is_subject = desk.is_subject_of_another(name, None, now).await?;
         let addressed = desk.store.account(&AccountBy::Email(email.folded()), now).await?.account;
         Ok(match (named, addressed) {
             (_, Some(owner)) => Fate::AddressTaken(owner.email.map_or_else(|| email.shown.clone(), |email| email.shown)),
             (Some(_), None) => Fate::NameTaken,
+            (None, None) if is_subject => Fate::NameTaken,
             (None, None) => {
                 let new = Account::new(Subject::new(now, &*desk.entropy), name.clone(), now);
                 Fate::Account(Box::new(Account { email: Some(email.clone()), ..new }))

@@ -82,6 +82,7 @@ impl World {
             subject: Some("dana".into()),
             password,
             state: NewState::Active,
+            claims: None,
         };
         service.add_account(new).await.expect("an account");
         Self { service, store, clock, rounds: Rounds::default() }

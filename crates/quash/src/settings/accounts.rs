@@ -1,6 +1,6 @@
 //! `[accounts]`: what accounts sign in with, and what users change themselves.
 
-use quash_core::model::{LoginFields, NameChanges};
+use quash_core::model::{LoginFields, NameChanges, NumericNames};
 
 use super::fault::Told;
 use super::key::{DefaultsTo, Key};
@@ -8,8 +8,12 @@ use super::kind::{List, Switch};
 use super::section::Section;
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table =
-    Table { name: "accounts", doc: "what accounts sign in with", naming: Naming::One, keys: &[&LOGIN_FIELDS, &CHANGE_USERNAME] };
+pub(super) const TABLE: Table = Table {
+    name: "accounts",
+    doc: "what accounts sign in with",
+    naming: Naming::One,
+    keys: &[&LOGIN_FIELDS, &CHANGE_USERNAME, &NUMERIC_NAMES],
+};
 
 const LOGIN_FIELDS: Key<List> = Key {
     name: "login_fields",
@@ -25,17 +29,28 @@ const CHANGE_USERNAME: Key<Switch> = Key {
     unset: DefaultsTo("true"),
     doc: "Users may change their name with `PATCH /v1/me`. With `false` only an operator does.",
 };
+const NUMERIC_NAMES: Key<Switch> = Key {
+    name: "numeric_names",
+    kind: Switch,
+    unset: DefaultsTo("false"),
+    doc: "New names may be whole numbers, such as telephone numbers or numbers of students. With `false` they are refused, because the \
+          subject of an imported account may be a number, too, and a name must never look like another account's subject. Accounts \
+          that have such a name keep it.",
+};
 
 /// The section, read.
 pub(super) struct Accounts {
     pub(super) login_fields: LoginFields,
     pub(super) names: NameChanges,
+    pub(super) numeric_names: NumericNames,
 }
 
 pub(super) fn read(mut section: Section<'_>) -> Result<Accounts, Told> {
     let (login_fields, change_username) = (login_fields(&mut section), section.read(&CHANGE_USERNAME));
+    let numeric_names = section.read(&NUMERIC_NAMES);
     let names = if change_username? { NameChanges::Allowed } else { NameChanges::Refused };
-    Ok(Accounts { login_fields: login_fields?, names })
+    let numeric_names = if numeric_names? { NumericNames::Allowed } else { NumericNames::Refused };
+    Ok(Accounts { login_fields: login_fields?, names, numeric_names })
 }
 
 /// Their order says nothing.

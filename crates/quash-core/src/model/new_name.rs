@@ -1,0 +1,70 @@
+//! Names that accounts are given from now on: none of them is, or could become, the subject of another account.
+
+use super::{Name, NameFault, NumericNames};
+
+impl Name {
+    /// A name that an account is to be given from now on: as [`Name::parse`], but no text that is or may become a subject. A
+    /// command or a log line with such a name would seem to mean another account.
+    ///
+    /// ```
+    /// use quash_core::model::{Name, NumericNames};
+    /// assert!(Name::parse_new("17", NumericNames::Refused).is_err());
+    /// assert!(Name::parse_new("01a20af0-6b5c-7a69-b6b4-905ed54a13a4", NumericNames::Allowed).is_err());
+    /// ```
+    pub fn parse_new(text: &str, numbers: NumericNames) -> Result<Self, NameFault> {
+        let name = Self::parse(text)?;
+        if is_uuid(name.folded()) {
+            return Err(NameFault::Uuid);
+        }
+        if numbers == NumericNames::Refused && is_whole_number(name.folded()) {
+            return Err(NameFault::Number);
+        }
+        Ok(name)
+    }
+}
+
+/// A UUID in whatever form: with or without hyphens, in braces, as a URN.
+fn is_uuid(text: &str) -> bool {
+    let digits = text.strip_prefix("urn:uuid:").unwrap_or(text).trim_matches(['{', '}', '(', ')', '<', '>']);
+    let mut count = 0_usize;
+    let are_digits = digits.bytes().filter(|byte| *byte != b'-').all(|byte| {
+        count += 1;
+        byte.is_ascii_hexdigit()
+    });
+    are_digits && count == 32
+}
+
+fn is_whole_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_names_are_never_subjects() {
+        for uuid in [
+            "01a20af0-6b5c-7a69-b6b4-905ed54a13a4",
+            "01A20AF0-6B5C-7A69-B6B4-905ED54A13A4",
+            "01a20af06b5c7a69b6b4905ed54a13a4",
+            " {01a20af0-6b5c-7a69-b6b4-905ed54a13a4} ",
+            "urn:uuid:01a20af0-6b5c-7a69-b6b4-905ed54a13a4",
+            "\u{ff10}1a20af0-6b5c-7a69-b6b4-905ed54a13a4",
+            "{01a20af06b5c7a69b6b4905ed54a13a4}",
+            "01a2-0af0-6b5c-7a69-b6b4-905e-d54a-13a4",
+            "00000000-0000-0000-0000-000000000000",
+        ] {
+            assert_eq!(Name::parse_new(uuid, NumericNames::Allowed), Err(NameFault::Uuid), "{uuid}");
+            assert!(Name::parse(uuid).is_ok(), "an account that has it keeps it");
+        }
+        for number in ["17", " 0017 ", "\u{ff11}\u{ff17}", "\u{00b9}\u{2077}", "-17", "+17", "99999999999999999999999999"] {
+            assert_eq!(Name::parse_new(number, NumericNames::Refused), Err(NameFault::Number), "{number}");
+            assert!(Name::parse_new(number, NumericNames::Allowed).is_ok(), "{number}");
+        }
+        for name in ["dana", "17a", "1.7", "1 7", "-", "+", "01a20af0-6b5c-7a69-b6b4-905ed54a13a", "01a20af0-6b5c-7a69-b6b4-905ed54a13ag"] {
+            assert!(Name::parse_new(name, NumericNames::Refused).is_ok(), "{name}");
+        }
+    }
+}
