@@ -3,19 +3,32 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use quash_core::model::Entropy;
 use quash_service::MasterKey;
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
+use crate::control::user_name;
 use crate::error::{CommandError, Exit};
 
 /// A directory that holds everything a quash must not lose.
 #[derive(Clone, Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
+    group: GroupAccess,
+}
+
+/// Whether the group of the data directory may have access to it, by `storage.group_access`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum GroupAccess {
+    /// Only the owner has access.
+    #[default]
+    Refused,
+    /// The group may read and write the directory and the files in it.
+    Allowed,
 }
 
 /// Shows that this process is the one server of its data directory, for as long as it is kept.
@@ -40,25 +53,32 @@ impl DataDir {
     /// The directory at `path`; `true` beside it where it was made just now, with mode 0700.
     ///
     /// # Errors
-    /// It isn't there and shouldn't be made, can't be made, or others may write into it.
-    pub(crate) fn open(path: PathBuf, absent: Absent) -> Result<(Self, bool), CommandError> {
+    /// It isn't there and shouldn't be made, can't be made, or users without permission may write into it.
+    pub(crate) fn open(path: PathBuf, absent: Absent, group: GroupAccess) -> Result<(Self, bool), CommandError> {
         let shown = path.display().to_string();
         let cannot = |error: &io::Error| CommandError::failure(format!("the data directory {shown} cannot be used: {error}"));
         match fs::metadata(&path) {
             Ok(metadata) if !metadata.is_dir() => {
                 Err(CommandError::failure(format!("{shown} is not a directory")).hint("name another with --data-dir"))
             }
-            Ok(metadata) if metadata.permissions().mode() & 0o022 != 0 => {
+            Ok(metadata) if metadata.permissions().mode() & 0o002 != 0 => {
                 let message = format!("the data directory {shown} can be written by other users");
                 Err(CommandError::failure(message).hint(format!("chmod 700 {shown}, or name a directory of its own inside it")))
             }
-            Ok(_) => Ok((Self { path }, false)),
+            Ok(metadata) if metadata.permissions().mode() & group.forbidden(0o020) != 0 => {
+                let message = format!("the data directory {shown} can be written by its group");
+                Err(CommandError::failure(message).hint(format!(
+                    "chmod 700 {shown}, or name a directory of its own inside it; on a volume that a group must have access to, \
+                     such as one with fsGroup in Kubernetes, set storage.group_access = true"
+                )))
+            }
+            Ok(_) => Ok((Self { path, group }, false)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => match absent {
                 Absent::Refuse => Err(CommandError::new(Exit::NotFound, format!("there is no data directory at {shown}"))
                     .hint("name it with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` make a new one")),
                 Absent::Make => {
                     DirBuilder::new().mode(0o700).recursive(true).create(&path).map_err(|error| cannot(&error))?;
-                    Ok((Self { path }, true))
+                    Ok((Self { path, group }, true))
                 }
             },
             Err(error) => Err(cannot(&error)),
@@ -75,11 +95,31 @@ impl DataDir {
         self.path.join("quash.db")
     }
 
+    /// Refuses to work as root on files of another user: the server, which runs as that user, could not read the files
+    /// that root makes or replaces. A root process that followed links in that user's directory would be unsafe, too.
+    ///
+    /// # Errors
+    /// This process runs as root, and the database or, where there is none, the directory belongs to another user.
+    pub(crate) fn check_owner(&self) -> Result<(), CommandError> {
+        let owned = fs::metadata(self.database()).or_else(|_| fs::metadata(&self.path));
+        // Whatever keeps this from being looked at is reported when the files are opened.
+        let owner = owned.map_or(0, |metadata| metadata.uid());
+        if !geteuid().is_root() || owner == 0 {
+            return Ok(());
+        }
+        let user = user_name(owner).unwrap_or_else(|| format!("'#{owner}'"));
+        let shown = self.path.display();
+        let message =
+            format!("root must not work on the data directory {shown}: it belongs to {user}, who could not read new files of root");
+        Err(CommandError::failure(message).hint(format!("run the command as that user: sudo -u {user} quash ...")))
+    }
+
     /// Makes this process the one server of the directory.
     ///
     /// # Errors
-    /// Another one is.
+    /// Another one is, or this process must not make files there.
     pub(crate) fn lock_for_server(&self) -> Result<ServerLock, CommandError> {
+        self.check_owner()?;
         let path = self.path.join("control.lock");
         let unusable = |error: io::Error| CommandError::failure(format!("{} cannot be used: {error}", path.display()));
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(unusable)?;
@@ -112,10 +152,12 @@ impl DataDir {
             Err(error) => return Err(unreadable(error)),
         };
         let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-        if mode & 0o077 != 0 {
+        if mode & (0o007 | self.group.forbidden(0o070)) != 0 {
             let message = format!("the master key {shown} can be read by other users (mode {:04o})", mode & 0o7777);
-            return Err(CommandError::failure(message)
-                .hint(format!("chmod 600 {shown}; and if others may have read it, what it protects is no secret any more")));
+            return Err(CommandError::failure(message).hint(format!(
+                "chmod 600 {shown}; and if others may have read it, what it protects is no secret any more; on a volume that a \
+                     group must have access to, set storage.group_access = true"
+            )));
         }
         let mut text = Zeroizing::new(String::new());
         file.take(MASTER_KEY_BYTES).read_to_string(&mut text).map_err(unreadable)?;
@@ -149,6 +191,16 @@ impl DataDir {
     }
 }
 
+impl GroupAccess {
+    /// These bits of a mode, if a file or directory must not have them.
+    const fn forbidden(self, bits: u32) -> u32 {
+        match self {
+            Self::Refused => bits,
+            Self::Allowed => 0,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use quash_core::model::Seeded;
@@ -157,7 +209,7 @@ mod tests {
 
     fn fresh() -> (tempfile::TempDir, DataDir) {
         let room = tempfile::tempdir().expect("a temporary directory");
-        let (data_dir, made) = DataDir::open(room.path().join("a/b"), Absent::Make).expect("a new directory");
+        let (data_dir, made) = DataDir::open(room.path().join("a/b"), Absent::Make, GroupAccess::Refused).expect("a new directory");
         assert!(made);
         (room, data_dir)
     }
@@ -166,11 +218,31 @@ mod tests {
     fn a_new_directory_is_private_and_a_missing_one_can_be_refused() {
         let (room, data_dir) = fresh();
         assert_eq!(fs::metadata(data_dir.path()).expect("it is there").permissions().mode() & 0o7777, 0o700);
-        let refused = DataDir::open(room.path().join("c"), Absent::Refuse).expect_err("it isn't there");
+        let refused = DataDir::open(room.path().join("c"), Absent::Refuse, GroupAccess::Refused).expect_err("it isn't there");
         assert_eq!(refused.exit, Exit::NotFound);
-        fs::set_permissions(data_dir.path(), fs::Permissions::from_mode(0o770)).expect("it is ours");
-        let refused = DataDir::open(data_dir.path().to_owned(), Absent::Make).expect_err("others may write");
-        assert!(refused.hint.is_some_and(|hint| hint.starts_with("chmod 700 ")));
+        fs::set_permissions(data_dir.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+        for group in [GroupAccess::Refused, GroupAccess::Allowed] {
+            let refused = DataDir::open(data_dir.path().to_owned(), Absent::Make, group).expect_err("others may write");
+            assert!(refused.hint.is_some_and(|hint| hint.starts_with("chmod 700 ")));
+        }
+    }
+
+    #[test]
+    fn group_access_needs_its_setting() {
+        let (_room, data_dir) = fresh();
+        data_dir.make_master_key(&Seeded::new(1)).expect("it can be written");
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+        let open = |group| DataDir::open(data_dir.path().to_owned(), Absent::Refuse, group).map(|(data_dir, _)| data_dir);
+        set(&data_dir.master_key_path(), 0o660);
+        let refused = open(GroupAccess::Refused).expect("only the key is open").master_key().expect_err("the group may read it");
+        assert!(refused.hint.is_some_and(|hint| hint.contains("storage.group_access")));
+        set(data_dir.path(), 0o2770);
+        let refused = open(GroupAccess::Refused).expect_err("the group may write");
+        assert!(refused.hint.is_some_and(|hint| hint.contains("storage.group_access")));
+        let allowed = open(GroupAccess::Allowed).expect("as Kubernetes leaves it");
+        assert!(allowed.master_key().expect("no fault").is_some());
+        set(&data_dir.master_key_path(), 0o664);
+        assert!(allowed.master_key().is_err(), "never for everybody");
     }
 
     #[test]

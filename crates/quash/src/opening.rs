@@ -61,6 +61,7 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
 }
 
 async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<Kept, CommandError> {
+    data_dir.check_owner()?;
     let database = data_dir.database();
     let mut made = Vec::new();
     if !database.exists() {

@@ -18,8 +18,12 @@ pub(super) fn at_the_other_end_of(stream: &UnixStream) -> Option<String> {
 }
 
 fn named(uid: u32) -> String {
-    let name = std::fs::read_to_string(PASSWD).ok().and_then(|users| name_in(&users, uid));
-    name.unwrap_or_else(|| format!("uid {uid}"))
+    user_name(uid).unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// The name of a user of the system, if it has one.
+pub(crate) fn user_name(uid: u32) -> Option<String> {
+    std::fs::read_to_string(PASSWD).ok().and_then(|users| name_in(&users, uid))
 }
 
 /// The name of a user in a text such as `/etc/passwd`.

@@ -14,8 +14,15 @@ pub(crate) enum Extent {
 }
 
 /// What a first deployment decides on: who it is, and how it is reached.
-pub(super) const MINIMAL: [(&str, &str); 5] =
-    [("tokens", "issuer"), ("http", "listen"), ("http", "tls_cert"), ("http", "tls_key"), ("http", "behind_proxy")];
+pub(super) const MINIMAL: [(&str, &str); 7] = [
+    ("tokens", "issuer"),
+    ("http", "listen"),
+    ("http", "tls_cert"),
+    ("http", "tls_key"),
+    ("http", "behind_proxy"),
+    ("http", "trusted_proxies"),
+    ("http", "public_url"),
+];
 
 const WHOLE_HEAD: &str = "\
 # Settings of quash. What stands behind a `#` without a blank is a key with its default, or with an
@@ -61,7 +68,8 @@ pub(super) fn sections(tables: &[Table], is_in: impl Fn(&Table, &Description) ->
 
 fn commented(key: &Description) -> String {
     if key.shape.may_be_in_a_file() {
-        return format!("\n{}\n# {}; a file of its own is a better place for it:\n", wrapped(&key.doc), key.shape);
+        let where_to = format!("{}: {}; a file of its own is a better place for it", key.name, key.shape);
+        return format!("\n{}\n{}\n", wrapped(&key.doc), wrapped(&where_to));
     }
     let without = match key.unset {
         Unset::DefaultsTo(_) => "",
@@ -72,14 +80,25 @@ fn commented(key: &Description) -> String {
     format!("\n{}\n{shape}\n#{} = {}\n", wrapped(&key.doc), key.name, key.unset.written())
 }
 
-/// A text in lines of comment.
+/// A text in lines of comment. Of a Markdown link only its words are left: its target leads nowhere from here.
 fn wrapped(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
+    for word in without_links(text).split(' ') {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => line.extend([" ", word]),
             _ => lines.push(format!("# {word}")),
         }
     }
     lines.join("\n")
+}
+
+fn without_links(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("](") {
+        let (head, words) = before.rsplit_once('[').unwrap_or((before, ""));
+        plain.extend([head, words]);
+        rest = after.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    plain + rest
 }

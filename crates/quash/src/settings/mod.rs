@@ -42,21 +42,24 @@ mod fault;
 mod feed;
 mod nearest;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use quash_core::model::{AccountPolicy, ForeignTokens, Policy, RotationPolicy};
 use quash_server::{DoorSettings, MailWay, TlsFiles};
 use quash_service::{KeySetup, Rehash};
 
+use crate::data_dir::GroupAccess;
 use accounts::Accounts;
 use fault::{Faults, Origin, Told};
 use layers::Layers;
 use section::Reader;
+use storage::Storage;
 use table::Table;
 use value::{Found, Raw, Values};
 
 pub(crate) use draft::{Extent, draft};
-pub(crate) use environment::Environment;
+pub(crate) use environment::{Environment, arguments};
 pub(crate) use fault::Wrong;
 pub(crate) use kind::Listen;
 pub(crate) use log::{LogFormat, LogSettings};
@@ -112,6 +115,8 @@ pub(crate) struct Settings {
     pub(crate) smtp: Option<SmtpSettings>,
     /// Where what must not be forgotten is kept.
     pub(crate) engine: Engine,
+    /// Whether the data directory's group may have access to it.
+    pub(crate) group_access: GroupAccess,
     /// What is told about the work.
     pub(crate) log: LogSettings,
     /// What is allowed and yet unwise, to be said at each start.
@@ -139,7 +144,13 @@ pub(crate) struct Flags {
 /// The settings file to read, if there is one: the one that was named, or `quash.toml` in the data directory.
 fn file(flags: &Flags, environment: &Environment, data_dir: &Path) -> Option<PathBuf> {
     let named = flags.config.clone().or_else(|| environment.config.clone());
-    named.or_else(|| Some(data_dir.join("quash.toml")).filter(|path| path.exists()))
+    named.or_else(|| Some(data_dir.join("quash.toml")).filter(|path| is_there(path)))
+}
+
+/// Whether there is something to read. What is there and can't be read is an error, and not the same as no file.
+fn is_there(path: &Path) -> bool {
+    let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    !path.symlink_metadata().is_err_and(|error| absent.contains(&error.kind()))
 }
 
 /// Reads all layers.
@@ -153,7 +164,10 @@ pub(crate) fn load(flags: &Flags, environment: &Environment, data_dir: &Path) ->
     // Without the file nobody can say what is missing, or what goes with what.
     let settings = known.and_then(|()| read(&values, &mut faults));
     match settings {
-        Ok(settings) if faults.is_empty() => Ok(Loaded { settings, file, values }),
+        Ok(mut settings) if faults.is_empty() => {
+            settings.warnings.extend(environment.ignored());
+            Ok(Loaded { settings, file, values })
+        }
         _ => Err(faults.in_order()),
     }
 }
@@ -195,13 +209,15 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let http = http::read(reader.section(&http::TABLE));
     let public_url = http.as_ref().map(|http| http.public_url.as_ref()).map_err(|told| *told);
     let mail = mail::read(reader.section(&mail::TABLE), public_url);
-    let engine = storage::read(reader.section(&storage::TABLE));
+    let storage = storage::read(reader.section(&storage::TABLE));
     let log = log::read(reader.section(&log::TABLE));
     // Only now, so that all faults are told.
     let (tokens, foreign, grace, sessions) = (tokens?, foreign?, grace?, sessions?);
     let (passwords, lockout, http, mail) = (passwords?, lockout?, http?, mail?);
-    let Accounts { login_fields, names } = accounts?;
-    let accounts = AccountPolicy { login_fields, names, claims_change: claims_change?, lock_ends: lockout.ends, ..tokens.accounts };
+    let Storage { engine, group_access } = storage?;
+    let Accounts { login_fields, names, numeric_names } = accounts?;
+    let accounts =
+        AccountPolicy { login_fields, names, numeric_names, claims_change: claims_change?, lock_ends: lockout.ends, ..tokens.accounts };
     let rotation = RotationPolicy { rotate: tokens.rotate, blacklist: tokens.blacklist, grace };
     let mut warnings = tokens.signing.warnings;
     warnings.extend(foreign.warnings);
@@ -233,7 +249,8 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
         listen: http.listen,
         tls: http.tls,
         smtp: mail.smtp,
-        engine: engine?,
+        engine,
+        group_access,
         log: log?,
         warnings,
     })

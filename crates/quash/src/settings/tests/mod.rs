@@ -14,8 +14,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use quash_core::model::{
-    AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LockEnds, LockoutPolicy, LoginFields, NameChanges, Timestamp, UserIdField,
-    UserIdType,
+    AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LockEnds, LockoutPolicy, LoginFields, NameChanges, NumericNames, Timestamp,
+    UserIdField, UserIdType,
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::{Compat, ForwardingHeader, Proxies, RefreshCookie, Registration, SchemeCase};
@@ -73,6 +73,7 @@ max_per_account = 5
 [accounts]
 login_fields = ["username", "email"]
 change_username = false
+numeric_names = true
 [claims]
 on_change = "wait"
 [passwords]
@@ -114,6 +115,7 @@ password = "a password"
 from = "Example <no-reply@mail.example>"
 [storage]
 engine = "memory"
+group_access = true
 [log]
 level = "trace"
 format = "json"
@@ -270,6 +272,7 @@ fn nothing_needs_to_be_set() {
     assert_eq!(settings.policy, Policy::default());
     assert_eq!(settings.door, DoorSettings::default());
     assert_eq!((settings.keys.algorithm, settings.engine), (Algorithm::EdDsa, Engine::Sqlite));
+    assert_eq!(settings.group_access, GroupAccess::Refused);
     assert_eq!((settings.listen, settings.tls), (tcp("127.0.0.1:7827"), None));
 }
 
@@ -299,6 +302,7 @@ fn every_key_is_read() {
         claims_change: ClaimsChange::Wait,
         login_fields: LoginFields::NameOrEmail,
         names: NameChanges::Refused,
+        numeric_names: NumericNames::Allowed,
     };
     assert_eq!(accounts, expected);
     let (first_lock, longest_lock) = (Duration::from_secs(30), Duration::from_secs(7200));
@@ -322,6 +326,7 @@ fn every_key_is_read() {
     assert_eq!((header.name.as_str(), header.schemes, header.case), ("x-access-token", vec!["JWT".to_owned()], SchemeCase::Exact));
     assert_eq!((settings.door.compat, settings.door.prefix.as_str(), settings.door.behind_proxy), (Compat::Strict, "/auth/v2", true));
     assert_eq!((algorithm, settings.engine), (Algorithm::Hs256, Engine::Memory));
+    assert_eq!(settings.group_access, GroupAccess::Allowed);
     assert_eq!((settings.listen, settings.log.format), (tcp("0.0.0.0:80"), LogFormat::Json));
     let tls = settings.tls.expect("both files");
     assert!(tls.certificates.is_absolute() && tls.certificates.ends_with("certificate.pem"), "beside the settings file");

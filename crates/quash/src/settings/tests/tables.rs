@@ -91,6 +91,11 @@ fn a_draft_sets_nothing_and_its_examples_are_valid() {
         let line = format!("#{} = {}", key.name, key.unset.written());
         assert!(draft(Extent::Whole).lines().any(|found| found == line), "{line}");
     }
+    let whole = draft(Extent::Whole);
+    assert!(!whole.contains("]("), "links of Markdown lead nowhere here");
+    for (table, key) in keys().filter(|(_, key)| key.shape.may_be_in_a_file()) {
+        assert!(whole.contains(&format!("# {}: ", key.name)), "{}.{}", table.name, key.name);
+    }
     let minimal = draft(Extent::Minimal);
     let keys = minimal.lines().filter(|line| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1);
     assert_eq!(keys.count(), MINIMAL.len(), "{minimal}");
