@@ -27,12 +27,15 @@ mod entropy;
 
 mod handles;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::commands::Cli;
-use crate::error::CommandError;
+use crate::error::{CommandError, Exit};
+use crate::output::Form;
 
 #[cfg(fuzzing)]
 pub use settings::fuzz as fuzz_settings;
@@ -41,15 +44,37 @@ pub use settings::fuzz as fuzz_settings;
 pub fn main() -> ExitCode {
     // Whatever quash makes is for its owner only, from the first moment on.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let cli = Cli::parse();
+    let arguments = settings::arguments();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(answer) => return answered(&answer, &arguments),
+    };
     let form = cli.form();
     match run(cli) {
         Ok(code) => code,
-        Err(error) => {
-            output::error(form, &error);
-            ExitCode::from(error.exit.code())
-        }
+        Err(error) => failed(form, &error),
     }
+}
+
+fn failed(form: Form, error: &CommandError) -> ExitCode {
+    output::error(form, error);
+    ExitCode::from(error.exit.code())
+}
+
+/// Prints help, the version, or what is wrong with the command line.
+fn answered(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if let Err(error) = output::of_clap(answer) {
+        return failed(Form::Text, &error);
+    }
+    const PLACE: [&str; 4] = ["--data-dir", "--config", "--set", "--json"];
+    let is_own_flag = |text: &str| text.starts_with('-') && !PLACE.iter().any(|flag| text.starts_with(flag));
+    let is_flag = |argument: &OsString| argument.to_str().is_some_and(is_own_flag);
+    if answer.kind() == ErrorKind::DisplayHelp && arguments.iter().filter(|argument| is_flag(argument)).count() > 1 {
+        // In a script a user called --help has probably been taken for the flag.
+        let error = CommandError::new(Exit::Usage, "nothing was done: this command line asks for help");
+        return failed(Form::Text, &error.hint("a name that begins with - stands after --, such as in `quash account add -- --help`"));
+    }
+    ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(1))
 }
 
 fn run(cli: Cli) -> Result<ExitCode, CommandError> {

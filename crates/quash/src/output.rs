@@ -1,5 +1,5 @@
-//! What commands print: tables and pairs for people, JSON for programs. Results go to stdout, everything else to
-//! stderr. Text that others have chosen can't steer a terminal.
+//! Output of commands: tables and pairs for people, JSON for programs. Results go to stdout, everything else to
+//! stderr. A result that can't be written fails the command. Text that others have chosen can't steer a terminal.
 
 use std::io::{self, Write};
 
@@ -17,22 +17,46 @@ pub(crate) enum Form {
     Json,
 }
 
+/// Whether a result still has a reader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reader {
+    /// It was written.
+    Reading,
+    /// The reader closed the pipe, as in `quash ... | head -1`: further output is useless.
+    Gone,
+}
+
 /// Prints a result: `value` for programs, `text` for people.
-pub(crate) fn result(form: Form, value: &impl Serialize, text: impl FnOnce() -> String) {
+///
+/// # Errors
+/// Standard output can't be written. A closed pipe is no error.
+pub(crate) fn result(form: Form, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<Reader, CommandError> {
     match form {
         Form::Text => line(&text()),
-        Form::Json => line(&serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))),
+        Form::Json => line(&serde_json::to_string(value).map_err(|error| CommandError::failure(error.to_string()))?),
     }
 }
 
 /// Prints a line of the result at once.
-pub(crate) fn line(text: &str) {
-    write_to(io::stdout().lock(), text);
+///
+/// # Errors
+/// As with [`result`].
+pub(crate) fn line(text: &str) -> Result<Reader, CommandError> {
+    written(write_to(io::stdout().lock(), text))
 }
 
-/// Tells something that isn't the result.
+/// Prints what clap answers instead of a command: help and version as results, everything else as errors.
+///
+/// # Errors
+/// As with [`result`].
+pub(crate) fn of_clap(answer: &clap::Error) -> Result<Reader, CommandError> {
+    let printed = answer.print().and_then(|()| io::stdout().flush());
+    if answer.use_stderr() { Ok(Reader::Reading) } else { written(printed) }
+}
+
+/// Prints something that isn't the result. Stderr that can't be written is ignored: there is no other place to tell it.
 pub(crate) fn note(text: &str) {
-    write_to(io::stderr().lock(), &clean(text));
+    let _ = write_to(io::stderr().lock(), &clean(text));
 }
 
 /// Tells why the command ends without success.
@@ -56,7 +80,7 @@ pub(crate) fn error(form: Form, error: &CommandError) {
             format!("error: {}{hint}{lines}", clean(&error.message))
         }
     };
-    write_to(io::stderr().lock(), &text);
+    let _ = write_to(io::stderr().lock(), &text);
 }
 
 /// A table without lines; the head row in capitals.
@@ -88,9 +112,16 @@ pub(crate) fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// A reader that has gone away, as in `quash … | head -1`, is no fault.
-fn write_to(mut stream: impl Write, text: &str) {
-    let _gone = writeln!(stream, "{text}").and_then(|()| stream.flush());
+fn write_to(mut stream: impl Write, text: &str) -> io::Result<()> {
+    writeln!(stream, "{text}").and_then(|()| stream.flush())
+}
+
+fn written(outcome: io::Result<()>) -> Result<Reader, CommandError> {
+    match outcome {
+        Ok(()) => Ok(Reader::Reading),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(CommandError::failure(format!("standard output can't be written: {error}"))),
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +134,14 @@ mod tests {
         assert_eq!(clean("Zoë ✓"), "Zoë ✓");
         assert_eq!(pairs(&[("a", "1".into()), ("long", "\u{7}".into())]), "a     1\nlong  \\u{7}");
         assert_eq!(pairs(&[("a\n\u{1b}", "1".into())]), "a\\n\\u{1b}  1");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+        assert_eq!(written(Ok(())), Ok(Reader::Reading));
+        assert_eq!(written(Err(io::ErrorKind::BrokenPipe.into())), Ok(Reader::Gone));
+        let full = written(Err(io::ErrorKind::StorageFull.into())).expect_err("the output is lost");
+        assert_eq!((full.exit.code(), full.message.contains("standard output")), (1, true));
     }
 
     #[test]

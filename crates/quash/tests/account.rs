@@ -176,6 +176,50 @@ fn claims_are_set_and_the_next_refresh_brings_them() {
 }
 
 #[test]
+fn repeating_a_value_ends_nothing_and_is_no_event() {
+    let world = World::start(&[]);
+    let hash = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
+    let set = |args: &[&str], stdin: &str| world.account(&[&["set", "dana"], args].concat(), stdin);
+    assert_eq!(set(&["--password-hash-stdin"], hash)["password_usable"], true);
+    set(&["--email", "dana@example.org", "--verified"], "");
+    set(&["--claims-stdin"], "{\"role\":\"editor\",\"team\":1}");
+    let newest = || world.server.run(&["audit", "list", "--json", "--limit", "200"], "").json()["entries"].as_array().map(Vec::len);
+    let confirmed = world.account(&["show", "dana"], "")["email_verified_at"].clone();
+    let before = newest();
+    // Before the sign-in, which makes a hash of its own and an entry.
+    assert_eq!(set(&["--password-hash-stdin"], hash)["seq"], Value::Null);
+    assert_eq!(newest(), before, "the same hash");
+    let pair = world.pair();
+    let before = newest();
+    for (args, stdin) in [
+        (&["--claims-stdin"][..], "{\"team\": 1, \"role\": \"editor\"}"),
+        (&["--email", "dana@example.org"], ""),
+        (&["--email", "dana@example.org", "--verified"], ""),
+        (&["--username", "dana"], ""),
+    ] {
+        let told = set(args, stdin);
+        assert_eq!((&told["seq"], &told["email_verified_at"], &told["state"]), (&Value::Null, &confirmed, &json!("active")), "{args:?}");
+        assert_eq!((world.me(&pair), newest()), (200, before), "{args:?}");
+    }
+    assert_eq!(world.account(&["unlock", "dana"], "")["state"], "active");
+    assert_eq!((world.me(&pair), newest()), (200, before), "it wasn't locked");
+    // What another value would do, it does.
+    assert!(set(&["--claims-stdin"], "{\"role\":\"reader\"}")["seq"].is_u64());
+    let until = world.account(&["lock", "dana", "--for", "2d"], "")["locked_until"].clone();
+    let before = newest();
+    let again = world.account(&["lock", "dana", "--for", "1h"], "");
+    assert_eq!((&again["locked_until"], &again["seq"], newest()), (&until, &Value::Null, before), "it is locked for longer");
+    let longer = world.account(&["lock", "dana", "--for", "3d"], "");
+    assert_eq!((longer["locked_until"] == until, &longer["seq"]), (false, &Value::Null), "nothing is left to end");
+    world.account(&["require-reset", "dana"], "");
+    let before = newest();
+    assert_eq!((&world.account(&["require-reset", "dana"], "")["seq"], newest()), (&Value::Null, before));
+    world.account(&["deactivate", "dana"], "");
+    let before = newest();
+    assert_eq!((world.server.run(&["account", "deactivate", "dana"], "").code(), newest()), (5, before));
+}
+
+#[test]
 fn a_deleted_account_is_gone() {
     let world = World::start(&[]);
     let pair = world.pair();

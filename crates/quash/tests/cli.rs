@@ -262,6 +262,7 @@ fn help_names_the_exit_codes() {
     command.arg("--help");
     let help = run(command, "");
     assert_eq!(help.code(), 0);
+    assert!(help.stdout.contains("   7  it is done, and not every verifier has confirmed it"), "{}", help.stdout);
     assert!(help.stdout.contains("Exit codes:") && help.stdout.contains("75  it can't be done now"), "{}", help.stdout);
     let mut command = quash();
     command.arg("srve");

@@ -15,6 +15,16 @@ fn introspect(server: &Server, secret: &str, token: &str) -> (u16, Value) {
 }
 
 #[test]
+fn a_client_without_a_right_is_told_all_three() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let refused = on(&room.path().join("data"), &["client", "add", "shop"], "");
+    assert_eq!(refused.code(), 2);
+    for flag in ["--introspect", "--revoke", "--public"] {
+        assert!(refused.stderr.contains(flag), "{flag}: {}", refused.stderr);
+    }
+}
+
+#[test]
 fn a_secret_is_printed_once_alone_on_stdout_and_opens_the_doors_until_its_client_is_removed() {
     let server = Server::start(&[]);
     server.add_account("dana", "correct horse battery staple");

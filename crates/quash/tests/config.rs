@@ -85,6 +85,24 @@ fn show_prints_what_holds() {
 }
 
 #[test]
+fn check_refuses_what_serve_refuses() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let settings = room.path().join("quash.toml");
+    fs::write(&settings, "[http]\ntls_cert = \"none.pem\"\ntls_key = \"none.pem\"\n").expect("it is ours");
+    for command in [&["config", "check"][..], &["serve"]] {
+        let refused = on(room.path(), command, "");
+        assert_eq!((refused.code(), refused.stderr.contains("none.pem")), (1, true), "{command:?}: {}", refused.stderr);
+    }
+    // What can't be read is not the same as none; a link to itself can't be read by root either.
+    fs::remove_file(&settings).expect("it is ours");
+    std::os::unix::fs::symlink("quash.toml", &settings).expect("it is ours");
+    let refused = on(room.path(), &["config", "check"], "");
+    assert_eq!((refused.code(), refused.stderr.contains("can't be read")), (2, true), "{}", refused.stderr);
+    fs::remove_file(&settings).expect("it is ours");
+    assert_eq!(on(room.path(), &["config", "check"], "").stdout, "ok: there is no settings file\n");
+}
+
+#[test]
 fn init_and_schema_print_whatever_the_settings_are() {
     let room = room("this is no TOML");
     for args in [&["init"][..], &["init", "--minimal"], &["schema"]] {

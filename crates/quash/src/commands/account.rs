@@ -1,5 +1,6 @@
 //! `quash account`: adding accounts and looking at them. What is done with them is in `changes`.
 
+mod batch;
 mod changes;
 
 use std::io::Read;
@@ -9,6 +10,7 @@ use quash_core::model::{Clock, Timestamp, limits};
 use zeroize::Zeroizing;
 
 use super::place::{Place, unexpected};
+use super::which::WhichArgs;
 use crate::control::{AccountChange, AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
@@ -23,8 +25,8 @@ pub(super) enum AccountCommand {
     List(PageArgs),
     /// Show one account
     Show {
-        /// Its name or subject
-        name: String,
+        #[command(flatten)]
+        which: WhichArgs,
     },
     /// Change one account: its name, address, password or claims
     Set(changes::SetArgs),
@@ -47,7 +49,8 @@ pub(super) enum AccountCommand {
 #[derive(Args)]
 pub(super) struct AddArgs {
     /// What it signs in with
-    name: String,
+    #[arg(required_unless_present = "batch_stdin")]
+    name: Option<String>,
     /// Where it gets mail; it can't sign in before the address is confirmed
     #[arg(long)]
     email: Option<String>,
@@ -66,6 +69,9 @@ pub(super) struct AddArgs {
     /// Read the password's hash from the first line of standard input, as Django or quash writes it
     #[arg(long, conflicts_with = "password_stdin")]
     password_hash_stdin: bool,
+    /// Read many accounts from standard input, one JSON object on each line; those that are there already stay as they are
+    #[arg(long, conflicts_with_all = ["name", "email", "subject", "deactivated", "password_stdin", "password_hash_stdin"])]
+    batch_stdin: bool,
 }
 
 /// What is read from standard input.
@@ -74,6 +80,7 @@ enum Given {
     Password,
     Hash,
     NewPassword,
+    NewHash,
 }
 
 /// Which page of a list.
@@ -91,13 +98,12 @@ pub(super) async fn run(command: AccountCommand, place: &Place) -> Result<(), Co
     match command {
         AccountCommand::Add(args) => add(args, place).await,
         AccountCommand::List(PageArgs { limit, after }) => match place.ask(Absent::Refuse, Request::Accounts { after, limit }).await? {
-            Reply::Accounts(page) => {
-                place.print(&page, || listed(&page));
-                Ok(())
-            }
+            Reply::Accounts(page) => place.print(&page, || listed(&page)),
             _ => Err(unexpected()),
         },
-        AccountCommand::Show { name } => print_one(place.ask(Absent::Refuse, Request::Account { name }).await?, place),
+        AccountCommand::Show { which } => {
+            print_one(place.ask(Absent::Refuse, Request::Account { which: which.into_which() }).await?, place)
+        }
         AccountCommand::Set(args) => changes::set(args, place).await,
         AccountCommand::Deactivate(whose) => changes::run(whose, AccountChange::Deactivate, place).await,
         AccountCommand::Reactivate(whose) => changes::run(whose, AccountChange::Reactivate, place).await,
@@ -110,27 +116,37 @@ pub(super) async fn run(command: AccountCommand, place: &Place) -> Result<(), Co
 }
 
 async fn add(args: AddArgs, place: &Place) -> Result<(), CommandError> {
+    let AddArgs { name: Some(name), .. } = &args else { return batch::add(place).await };
+    let name = name.clone();
     let password = match (args.password_stdin, args.password_hash_stdin) {
         (true, _) => Some(GivenPassword::Plain(from_stdin(Given::Password)?)),
         (false, true) => Some(GivenPassword::Encoded(from_stdin(Given::Hash)?)),
         (false, false) => None,
     };
-    let AddArgs { name, email, verified, subject, deactivated, .. } = args;
-    let request = Request::AddAccount(AddAccount { name, email, verified, subject, password, deactivated });
-    print_one(place.ask(Absent::Make, request).await?, place)
+    let AddArgs { email, verified, subject, deactivated, .. } = args;
+    let is_without = password.is_none();
+    let request = Request::AddAccount(AddAccount { name, email, verified, subject, password, deactivated, claims: None });
+    let reply = place.ask(Absent::Make, request).await?;
+    if is_without && let Reply::Account(account) = &reply {
+        let name = &account.name;
+        output::note(&format!(
+            "{name} has no password yet: `quash account set --password-stdin -- {name}` sets one, and \
+             `quash account one-time-password -- {name}` makes a temporary one"
+        ));
+    }
+    print_one(reply, place)
 }
 
 fn print_one(reply: Reply, place: &Place) -> Result<(), CommandError> {
     let Reply::Account(account) = reply else { return Err(unexpected()) };
-    place.print(&account, || shown(&account, SystemClock.now()));
-    Ok(())
+    place.print(&account, || shown(&account, SystemClock.now()))
 }
 
 impl Given {
     const fn name(self) -> &'static str {
         match self {
             Self::Password | Self::NewPassword => "password",
-            Self::Hash => "password hash",
+            Self::Hash | Self::NewHash => "password hash",
         }
     }
 
@@ -139,6 +155,7 @@ impl Given {
             Self::Password => "for example: printf '%s' \"$PASSWORD\" | quash account add dana --password-stdin",
             Self::NewPassword => "for example: printf '%s' \"$PASSWORD\" | quash account set dana --password-stdin",
             Self::Hash => "for example: printf '%s' \"$HASH\" | quash account add dana --password-hash-stdin",
+            Self::NewHash => "for example: printf '%s' \"$HASH\" | quash account set dana --password-hash-stdin",
         }
     }
 }

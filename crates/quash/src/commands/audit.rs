@@ -5,18 +5,20 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::place::{Asked, Place, unexpected};
-use crate::control::{AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace, Reply, Request};
+use super::which::ListedWhich;
+use crate::control::{
+    AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace, Reply, Request, Which,
+};
 use crate::data_dir::Absent;
-use crate::error::CommandError;
-use crate::output::{self, Form};
+use crate::error::{CommandError, Exit};
+use crate::output::{self, Form, Reader};
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
     /// List what has happened, oldest first
     List {
-        /// Only what concerns this account: its name or subject
-        #[arg(long, value_name = "NAME")]
-        account: Option<String>,
+        #[command(flatten)]
+        which: ListedWhich,
         /// Entries of one page
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         limit: u32,
@@ -55,18 +57,16 @@ const PAGE: u32 = 200;
 pub(super) async fn run(command: AuditCommand, place: &Place) -> Result<(), CommandError> {
     let asked = place.asked(Absent::Refuse)?;
     match command {
-        AuditCommand::List { account, limit, after } => {
-            let page = entries(&asked, after, account, limit).await?;
-            place.print(&page, || listed(&page));
-            Ok(())
+        AuditCommand::List { which, limit, after } => {
+            let page = entries(&asked, after, which.into_which(), limit).await?;
+            place.print(&page, || listed(&page))
         }
         AuditCommand::Tail { entries, follow } => tail(&asked, u64::from(entries), follow, place.form).await,
         AuditCommand::Verify { head } => {
             let AuditReply::Verified(verified) = ask(&asked, AuditRequest::Verify { noted: head }).await? else {
                 return Err(unexpected());
             };
-            place.print(&verified, || told(&verified));
-            Ok(())
+            place.print(&verified, || told(&verified))
         }
         AuditCommand::Export { after } => export(&asked, after).await,
     }
@@ -77,7 +77,9 @@ async fn tail(asked: &Asked, count: u64, follow: bool, form: Form) -> Result<(),
     loop {
         let page = entries(asked, after, None, PAGE).await?;
         for entry in &page.entries {
-            output::result(form, entry, || line(entry));
+            if output::result(form, entry, || line(entry))? == Reader::Gone {
+                return Ok(());
+            }
             after = entry.id;
         }
         if page.next.is_some() {
@@ -85,6 +87,11 @@ async fn tail(asked: &Asked, count: u64, follow: bool, form: Form) -> Result<(),
         }
         if !follow {
             return Ok(());
+        }
+        // The store must not be held open while nothing happens: a server that starts needs it.
+        if asked.ask_running(&Request::Audit(AuditRequest::Head)).await?.is_none() {
+            return Err(CommandError::new(Exit::Unavailable, "no server runs on this data directory, so nothing more happens")
+                .hint("start `quash serve`, then follow the audit"));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -94,17 +101,19 @@ async fn export(asked: &Asked, mut after: u64) -> Result<(), CommandError> {
     loop {
         let page = entries(asked, after, None, PAGE).await?;
         for entry in &page.entries {
-            output::result(Form::Json, entry, String::new);
+            if output::result(Form::Json, entry, String::new)? == Reader::Gone {
+                return Ok(());
+            }
             after = entry.id;
         }
         if page.next.is_none() {
-            output::result(Form::Json, &serde_json::json!({ "seal": head(asked).await? }), String::new);
-            return Ok(());
+            let seal = serde_json::json!({ "seal": head(asked).await? });
+            return output::result(Form::Json, &seal, String::new).map(drop);
         }
     }
 }
 
-async fn entries(asked: &Asked, after: u64, of: Option<String>, limit: u32) -> Result<AuditPage, CommandError> {
+async fn entries(asked: &Asked, after: u64, of: Option<Which>, limit: u32) -> Result<AuditPage, CommandError> {
     match ask(asked, AuditRequest::Entries { after, of, limit }).await? {
         AuditReply::Entries(page) => Ok(page),
         _ => Err(unexpected()),

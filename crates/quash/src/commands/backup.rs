@@ -7,7 +7,7 @@ use quash_core::model::{Clock, Epoch, KeyRecord, Kid, OldSessions, Seq};
 use quash_service::{Beyond, MasterKey, StruckAgain, begin_after_restore, strike_after_restore};
 use quash_store::{Replaced, SqliteStore, StagedRestore};
 
-use super::place::{Place, start_log, unexpected};
+use super::place::{Place, unexpected};
 use crate::control::{Reply, Request, RestoredShown};
 use crate::data_dir::{Absent, DataDir};
 use crate::entropy::SystemEntropy;
@@ -42,9 +42,10 @@ pub(super) struct RestoreArgs {
 pub(super) async fn back_up(args: BackupArgs, place: &Place) -> Result<(), CommandError> {
     let absolute = std::path::absolute(&args.path).ok().and_then(|path| path.to_str().map(str::to_owned));
     let to = absolute.ok_or_else(|| CommandError::new(Exit::Usage, "the path of the backup can't be used: it isn't UTF-8"))?;
-    let Reply::BackedUp(written) = place.ask(Absent::Refuse, Request::BackUp { to }).await? else { return Err(unexpected()) };
-    place.print(&written, || format!("wrote {}, which knows the log up to seq {}", output::clean(&written.path), written.seq));
-    let master = place.data_dir(Absent::Refuse)?.0.master_key_path();
+    let asked = place.asked(Absent::Refuse)?;
+    let Reply::BackedUp(written) = asked.ask(Request::BackUp { to }).await? else { return Err(unexpected()) };
+    place.print(&written, || format!("wrote {}, which knows the log up to seq {}", output::clean(&written.path), written.seq))?;
+    let master = asked.data_dir().master_key_path();
     output::note(&format!(
         "the master key is not in it: keep a copy of {} apart from it, without which nobody can use the backup; \
          with both, anybody can make tokens",
@@ -55,11 +56,11 @@ pub(super) async fn back_up(args: BackupArgs, place: &Place) -> Result<(), Comma
 
 pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), CommandError> {
     let settings = place.settings()?;
-    start_log(LogSettings { level: settings.log.level.min(tracing::level_filters::LevelFilter::WARN), format: LogFormat::Text });
+    place.start_log(LogSettings { level: settings.log.level.min(tracing::level_filters::LevelFilter::WARN), format: LogFormat::Text });
     if settings.engine == Engine::Memory {
         return Err(CommandError::new(Exit::Usage, "with storage.engine = \"memory\" there is nothing to restore into"));
     }
-    let (data_dir, _) = place.data_dir(Absent::Refuse)?;
+    let (data_dir, _) = place.data_dir(Absent::Refuse, &settings)?;
     let _lock = data_dir.lock_for_server()?;
     let sessions = if args.keep_sessions { OldSessions::Keep } else { OldSessions::End };
     let restored = put_back(&args.path, args.epoch_above, sessions, &data_dir).await?;
@@ -72,8 +73,7 @@ pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), Comm
             OldSessions::Keep => "sessions go on, those too that were ended since the backup",
         };
         output::clean(&format!("restored: the log goes on with seq {} in epoch {}; {then}{struck}{kept}", restored.seq, restored.epoch))
-    });
-    Ok(())
+    })
 }
 
 /// Puts a backup in the database's place. Until the last step but one, nothing is changed that anybody looks at; what

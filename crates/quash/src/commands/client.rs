@@ -1,6 +1,6 @@
 //! `quash client` and `quash verifier`: other services, and the secrets that they speak to quash with.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use quash_core::model::{Right, Rights};
 
 use super::account::PageArgs;
@@ -40,17 +40,18 @@ pub(super) enum VerifierCommand {
 }
 
 #[derive(Args)]
+#[command(group = ArgGroup::new("rights").required(true).multiple(true))]
 pub(super) struct AddArgs {
     /// Its name: 1 to 64 characters from a to z, 0 to 9, '.', '_' and '-'
     name: String,
     /// It may ask whether a token holds
-    #[arg(long, required_unless_present_any = ["revoke", "public"])]
+    #[arg(long, group = "rights")]
     introspect: bool,
     /// It may end what a token stands for
-    #[arg(long)]
+    #[arg(long, group = "rights")]
     revoke: bool,
     /// It has no secret, and may end what a token stands for: an app on people's devices, which can't keep one
-    #[arg(long, conflicts_with_all = ["introspect", "revoke"])]
+    #[arg(long, group = "rights", conflicts_with_all = ["introspect", "revoke"])]
     public: bool,
 }
 
@@ -75,26 +76,31 @@ pub(super) async fn run_verifier(command: VerifierCommand, place: &Place) -> Res
 
 /// The secret alone goes to stdout, so that it can be piped to where it is kept.
 async fn add(name: String, rights: Rights, place: &Place) -> Result<(), CommandError> {
+    let word = if rights.has(Right::Feed) { "verifier" } else { "client" };
     let request = ClientRequest::Add { name, rights: rights.to_string() };
     let ClientReply::Added(added) = ask(request, place).await? else { return Err(unexpected()) };
     let ClientAddedShown { client, secret } = &added;
     let about_secret = if secret.is_some() { "the secret is shown this once" } else { "it has no secret: its client_id is its name" };
     output::note(&format!("added {} ({}); {about_secret}", client.name, client.rights.join(", ")));
-    place.print(&added, || secret.as_ref().map_or(&*client.name, Secret::expose).to_owned());
-    Ok(())
+    let printed = place.print(&added, || secret.as_ref().map_or(&*client.name, Secret::expose).to_owned());
+    printed.map_err(|error| match secret {
+        Some(_) => error.hint(format!(
+            "{0} was added, and its secret is lost: make another with `quash {word} remove {0}` and `quash {word} add {0}`",
+            client.name
+        )),
+        None => error.hint(format!("{} was added", client.name)),
+    })
 }
 
 async fn list(kind: Kind, page: PageArgs, place: &Place) -> Result<(), CommandError> {
     let PageArgs { limit, after } = page;
     let ClientReply::Listed(page) = ask(ClientRequest::List { kind, after, limit }, place).await? else { return Err(unexpected()) };
-    place.print(&page, || listed(&page, kind));
-    Ok(())
+    place.print(&page, || listed(&page, kind))
 }
 
 async fn remove(kind: Kind, name: String, place: &Place) -> Result<(), CommandError> {
     let ClientReply::Removed(removed) = ask(ClientRequest::Remove { kind, name }, place).await? else { return Err(unexpected()) };
-    place.print(&removed, || format!("removed {}: its secret opens nothing any more", removed.name));
-    Ok(())
+    place.print(&removed, || format!("removed {}: its secret opens nothing any more", removed.name))
 }
 
 async fn ask(request: ClientRequest, place: &Place) -> Result<ClientReply, CommandError> {

@@ -7,10 +7,11 @@ use serde_json::json;
 
 use super::Cli;
 use super::place::Place;
+use crate::error::CommandError;
 
-pub(super) fn run(shell: Shell, place: &Place) {
+pub(super) fn run(shell: Shell, place: &Place) -> Result<(), CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "quash", &mut script);
     let script = String::from_utf8_lossy(&script);
-    place.print(&json!({ "script": script }), || script.trim_end().to_owned());
+    place.print(&json!({ "script": script }), || script.trim_end().to_owned())
 }

@@ -3,9 +3,10 @@
 use clap::Subcommand;
 use serde_json::json;
 
+use super::listen;
 use super::place::Place;
 use crate::error::CommandError;
-use crate::settings::{Extent, Origins, draft, schema};
+use crate::settings::{Extent, Loaded, Origins, draft, schema};
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
@@ -29,29 +30,30 @@ pub(super) enum ConfigCommand {
 
 pub(super) fn run(command: &ConfigCommand, place: &Place) -> Result<(), CommandError> {
     match command {
-        ConfigCommand::Check => check(place)?,
+        ConfigCommand::Check => check(place),
         ConfigCommand::Show { origin } => {
             let origins = if *origin { Origins::Shown } else { Origins::Hidden };
             let loaded = place.loaded()?;
-            place.print(&loaded.to_json(), || loaded.to_toml(origins));
+            place.print(&loaded.to_json(), || loaded.to_toml(origins))
         }
         ConfigCommand::Init { minimal } => {
             let draft = draft(if *minimal { Extent::Minimal } else { Extent::Whole });
-            place.print(&json!({ "toml": draft }), || draft.clone());
+            place.print(&json!({ "toml": draft }), || draft.clone())
         }
         ConfigCommand::Schema => {
             let schema = schema();
-            place.print(&schema, || format!("{schema:#}"));
+            place.print(&schema, || format!("{schema:#}"))
         }
     }
-    Ok(())
 }
 
 fn check(place: &Place) -> Result<(), CommandError> {
-    let file = place.loaded()?.file.map(|path| path.display().to_string());
+    let Loaded { settings, file, .. } = place.loaded()?;
+    // What `serve` would refuse when it reads them.
+    settings.tls.as_ref().map(listen::load).transpose()?;
+    let file = file.map(|path| path.display().to_string());
     place.print(&json!({ "ok": true, "file": file }), || match &file {
         Some(path) => format!("ok: the settings file is {path}"),
         None => "ok: there is no settings file".into(),
-    });
-    Ok(())
+    })
 }

@@ -42,9 +42,8 @@ pub(super) async fn run(command: KeyCommand, place: &Place) -> Result<(), Comman
     match place.ask(Absent::Refuse, request).await? {
         Reply::Keys(keys) => place.print(&keys, || listed(&keys, SystemClock.now())),
         Reply::TurnedKey(key) => place.print(&key, || turned(&key)),
-        _ => return Err(unexpected()),
+        _ => Err(unexpected()),
     }
-    Ok(())
 }
 
 fn turned(key: &TurnedKeyShown) -> String {

@@ -19,8 +19,7 @@ pub(super) fn run(out: Option<&Path>, place: &Place) -> Result<(), CommandError>
         Some(directory) => write_all(directory, place),
         None => {
             let page = page(definition::top()).map_err(|error| cannot_be_made(&error))?;
-            place.print(&json!({ "page": page }), || page.trim_end().to_owned());
-            Ok(())
+            place.print(&json!({ "page": page }), || page.trim_end().to_owned())
         }
     }
 }
@@ -40,8 +39,7 @@ fn write_all(directory: &Path, place: &Place) -> Result<(), CommandError> {
         kept.map_err(|error| CommandError::failure(format!("{} can't be written: {error}", path.display())))?;
         written.push(name);
     }
-    place.print(&json!({ "written": written }), || format!("wrote {} pages into {shown}", written.len()));
-    Ok(())
+    place.print(&json!({ "written": written }), || format!("wrote {} pages into {shown}", written.len()))
 }
 
 /// A page in roff, for section 1 of the manual.

@@ -19,6 +19,7 @@ mod revoke;
 mod serve;
 mod session;
 mod token;
+mod which;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ Exit codes:
    4  what was asked for isn't there
    5  what was asked for is taken, or has happened already
    6  a token was verified and is refused, or the audit is not what was sealed
+   7  it is done, and not every verifier has confirmed it
   75  it can't be done now; try again
 
 Settings come from quash.toml in the data directory (or --config), from the environment as
@@ -163,10 +165,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Token(command) => return token::run(command, &place).await,
         Command::Config(command) => config::run(&command, &place),
         Command::PasswordCost { target } => password_cost::run(&target, &SystemClock, &SystemEntropy, &place),
-        Command::Completions { shell } => {
-            completions::run(shell, &place);
-            Ok(())
-        }
+        Command::Completions { shell } => completions::run(shell, &place),
         Command::Man { out } => man::run(out.as_deref(), &place),
         Command::Demo => demo::run(&place).await,
     }?;

@@ -35,8 +35,7 @@ pub(super) fn run(target: &str, clock: &dyn Clock, entropy: &dyn Entropy, place:
         "measured": measured.iter().copied().map(Measured::json).collect::<Vec<_>>(),
         "proposed": proposed.map(|measured| measured.json()),
     });
-    place.print(&shown, || text(&measured, proposed, target));
-    Ok(())
+    place.print(&shown, || text(&measured, proposed, target))
 }
 
 fn candidates() -> impl Iterator<Item = Argon2> {

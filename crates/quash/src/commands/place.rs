@@ -1,12 +1,13 @@
 //! Where a command works: the data directory, the settings that hold there, and how it prints.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use tracing::level_filters::LevelFilter;
 
 use super::PlaceArgs;
-use crate::control::{self, Reply, Request};
+use crate::control::{self, Local, Reply, Request};
 use crate::data_dir::{Absent, DataDir};
 use crate::error::CommandError;
 use crate::output::{self, Form};
@@ -36,8 +37,8 @@ impl Place {
     }
 
     /// The data directory.
-    pub(super) fn data_dir(&self, absent: Absent) -> Result<(DataDir, bool), CommandError> {
-        DataDir::open(self.data_dir_path(), absent)
+    pub(super) fn data_dir(&self, absent: Absent, settings: &Settings) -> Result<(DataDir, bool), CommandError> {
+        DataDir::open(self.data_dir_path(), absent, settings.group_access)
     }
 
     /// Has a request executed, by the running server or here.
@@ -48,17 +49,25 @@ impl Place {
     /// Whom several requests can be put to.
     pub(super) fn asked(&self, absent: Absent) -> Result<Asked, CommandError> {
         let settings = self.settings()?;
-        start_log(LogSettings { level: settings.log.level.min(LevelFilter::WARN), format: LogFormat::Text });
-        let (data_dir, made) = self.data_dir(absent)?;
+        self.start_log(LogSettings { level: settings.log.level.min(LevelFilter::WARN), format: LogFormat::Text });
+        let (data_dir, made) = self.data_dir(absent, &settings)?;
         if made {
             output::note(&format!("made the data directory {}", data_dir.path().display()));
         }
-        Ok(Asked { settings, data_dir, absent })
+        Ok(Asked { settings, data_dir, absent, local: Local::new() })
     }
 
     /// Prints a result.
-    pub(super) fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
-        output::result(self.form, value, text);
+    ///
+    /// # Errors
+    /// Standard output can't be written.
+    pub(super) fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), CommandError> {
+        output::result(self.form, value, text).map(drop)
+    }
+
+    /// Begins to write the log to stderr.
+    pub(super) fn start_log(&self, log: LogSettings) {
+        start_log(log, !self.environment.no_color && std::io::stderr().is_terminal());
     }
 
     fn data_dir_path(&self) -> PathBuf {
@@ -72,19 +81,28 @@ pub(super) struct Asked {
     settings: Settings,
     data_dir: DataDir,
     absent: Absent,
+    local: Local,
 }
 
 impl Asked {
+    /// The data directory that is worked on.
+    pub(super) fn data_dir(&self) -> &DataDir {
+        &self.data_dir
+    }
+
     /// Has a request executed.
     pub(super) async fn ask(&self, request: Request) -> Result<Reply, CommandError> {
-        control::ask(request, &self.settings, &self.data_dir, self.absent).await
+        control::ask(request, &self.settings, &self.data_dir, self.absent, &self.local).await
+    }
+
+    /// Has a request executed by the running server; `None` where none runs.
+    pub(super) async fn ask_running(&self, request: &Request) -> Result<Option<Reply>, CommandError> {
+        control::ask_running(request, &self.data_dir).await
     }
 }
 
-/// Begins to write the log to stderr.
-pub(super) fn start_log(log: LogSettings) {
-    use std::io::IsTerminal;
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(log.level).with_ansi(std::io::stderr().is_terminal());
+fn start_log(log: LogSettings, coloured: bool) {
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(log.level).with_ansi(coloured);
     let started = match log.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -17,7 +17,7 @@ pub(super) enum PolicyCommand {
 pub(super) async fn run(command: PolicyCommand, place: &Place) -> Result<(), CommandError> {
     let PolicyCommand::Show = command;
     let settings = place.settings()?;
-    let running = match place.data_dir(Absent::Refuse) {
+    let running = match place.data_dir(Absent::Refuse, &settings) {
         Ok((data_dir, _)) => ask_running(&Request::Policy, &data_dir).await?,
         Err(error) if error.exit == Exit::NotFound => None,
         Err(error) => return Err(error),
@@ -33,6 +33,5 @@ pub(super) async fn run(command: PolicyCommand, place: &Place) -> Result<(), Com
             [road.when.clone(), road.ends.clone(), or_dash(&road.entry), road.reason.clone(), or_dash(&road.setting)]
         };
         output::table(["when", "ends", "entry", "reason", "setting"], policy.roads.iter().map(row))
-    });
-    Ok(())
+    })
 }

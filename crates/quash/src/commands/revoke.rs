@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::place::{Asked, Place, unexpected};
+use super::which::WhichArgs;
 use crate::control::{EffectiveShown, EndedShown, Reply, Request, StruckKeyShown, VerifierShown};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
@@ -19,8 +20,8 @@ pub(super) enum RevokeCommand {
     },
     /// All tokens of an account; its sessions end
     Account {
-        /// Its name or subject
-        name: String,
+        #[command(flatten)]
+        which: WhichArgs,
         #[command(flatten)]
         wait: WaitArgs,
     },
@@ -55,7 +56,7 @@ pub(super) struct WaitArgs {
 pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), CommandError> {
     let (request, WaitArgs { wait }) = match command {
         RevokeCommand::Session { sid, wait } => (Request::RevokeSession { sid }, wait),
-        RevokeCommand::Account { name, wait } => (Request::RevokeAccount { name }, wait),
+        RevokeCommand::Account { which, wait } => (Request::RevokeAccount { which: which.into_which() }, wait),
         RevokeCommand::Key { kid, end_sessions, wait } => (Request::RevokeKey { kid, end_sessions }, wait),
         RevokeCommand::Everything { yes: true, wait } => (Request::RevokeEverything, wait),
         RevokeCommand::Everything { yes: false, .. } => {
@@ -76,15 +77,14 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
     }
     match reply {
         Reply::StruckKey(struck) => place.print(&struck, || words),
-        reply => print_end(reply, place)?,
+        reply => print_end(reply, place),
     }
-    Ok(())
 }
 
 /// Waits until every verifier knows of an entry, and prints what became of each.
 async fn wait_for(seq: u64, asked: &Asked, place: &Place) -> Result<(), CommandError> {
     let Reply::Effective(effective) = asked.ask(Request::Effective { seq }).await? else { return Err(unexpected()) };
-    place.print(&effective, || in_words(&effective));
+    place.print(&effective, || in_words(&effective))?;
     let open = effective.verifiers.iter().filter(|verifier| verifier.state != "confirmed").count();
     if open == 0 {
         return Ok(());
@@ -121,6 +121,5 @@ fn struck_in_words(struck: &StruckKeyShown) -> String {
 /// Prints what was ended, and since when.
 pub(super) fn print_end(reply: Reply, place: &Place) -> Result<(), CommandError> {
     let Reply::Ended(ended) = reply else { return Err(unexpected()) };
-    place.print(&ended, || ended_in_words(&ended));
-    Ok(())
+    place.print(&ended, || ended_in_words(&ended))
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::listen::{self, Reachable};
-use super::place::{Place, start_log};
+use super::place::Place;
 use crate::control::ControlServer;
 use crate::data_dir::{Absent, DataDir};
 use crate::epoch_file::EpochNotes;
@@ -41,17 +41,17 @@ pub(super) struct Ready {
 
 pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
     let settings = place.settings()?;
-    start_log(settings.log);
+    place.start_log(settings.log);
     let mut signals = Signals::start()?;
     let mut hangup = hear(SignalKind::hangup())?;
     let tls = settings.tls.as_ref().map(listen::load).transpose()?;
-    let (data_dir, made) = place.data_dir(Absent::Make)?;
+    let (data_dir, made) = place.data_dir(Absent::Make, &settings)?;
     if made {
         tracing::info!("made the data directory {}", data_dir.path().display());
     }
     let ready = prepare(&settings, &data_dir, tls.as_ref()).await?;
     let url = ready.reachable.to_string();
-    place.print(&json!({ "listening": url }), || format!("quash is listening on {url}"));
+    place.print(&json!({ "listening": url }), || format!("quash is listening on {url}"))?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             listen::reload(tls.as_ref());

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::account::PageArgs;
 use super::place::{Place, unexpected};
 use super::revoke::print_end;
+use super::which::WhichArgs;
 use crate::control::{Reply, Request, SessionPage, SessionShown};
 use crate::data_dir::Absent;
 use crate::error::CommandError;
@@ -14,8 +15,8 @@ use crate::output;
 pub(super) enum SessionCommand {
     /// List an account's sessions, oldest first
     List {
-        /// The account's name or subject
-        name: String,
+        #[command(flatten)]
+        which: WhichArgs,
         #[command(flatten)]
         page: PageArgs,
     },
@@ -28,12 +29,10 @@ pub(super) enum SessionCommand {
 
 pub(super) async fn run(command: SessionCommand, place: &Place) -> Result<(), CommandError> {
     match command {
-        SessionCommand::List { name, page: PageArgs { limit, after } } => {
-            match place.ask(Absent::Refuse, Request::Sessions { name, after, limit }).await? {
-                Reply::Sessions(page) => {
-                    place.print(&page, || listed(&page));
-                    Ok(())
-                }
+        SessionCommand::List { which, page: PageArgs { limit, after } } => {
+            let which = which.into_which();
+            match place.ask(Absent::Refuse, Request::Sessions { which, after, limit }).await? {
+                Reply::Sessions(page) => place.print(&page, || listed(&page)),
                 _ => Err(unexpected()),
             }
         }

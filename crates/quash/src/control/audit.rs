@@ -4,6 +4,7 @@ use quash_core::model::{Audit, AuditPlace, NewAudit, Person, Subject};
 use quash_service::{AuditRefused, AuditVerified, Service};
 use serde::{Deserialize, Serialize};
 
+use super::Which;
 use super::found::{account, failed, is_full};
 use super::hex::hex;
 use crate::error::{CommandError, Exit};
@@ -17,8 +18,8 @@ pub(crate) enum AuditRequest {
     Entries {
         /// After which number.
         after: u64,
-        /// Of which account, by name or subject.
-        of: Option<String>,
+        /// Of which account.
+        of: Option<Which>,
         /// At most so many.
         limit: u32,
     },
@@ -152,12 +153,15 @@ pub(super) async fn execute(service: &Service, request: AuditRequest) -> Result<
     }
 }
 
-async fn entries(service: &Service, after: u64, of: Option<String>, limit: u32) -> Result<AuditPage, CommandError> {
+async fn entries(service: &Service, after: u64, of: Option<Which>, limit: u32) -> Result<AuditPage, CommandError> {
     let subject = match of {
         // What is left of a deleted account is found by its subject.
-        Some(name) => match account(service, &name).await {
-            Ok(account) => Some(account.subject),
-            Err(error) => Some(Subject::parse(&name).map_err(|_| error)?),
+        Some(which) => match (account(service, &which).await, which) {
+            (Ok(account), _) => Some(account.subject),
+            (Err(error), Which::Any(text) | Which::Subject(text)) if error.exit == Exit::NotFound => {
+                Some(Subject::parse(&text).map_err(|_| error)?)
+            }
+            (Err(error), _) => return Err(error),
         },
         None => None,
     };

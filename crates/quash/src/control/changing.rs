@@ -8,7 +8,7 @@ use quash_service::{Address, Changed, OneTimePassword, Service};
 
 use super::found::{account, shown_end};
 use super::shown::{AccountShown, ChangedShown, OneTimeShown};
-use super::{AccountChange, Reply, Secret, words};
+use super::{AccountChange, Reply, Secret, Which, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -18,13 +18,13 @@ use crate::moment::Moment;
 /// It can't be changed, or isn't there.
 pub(super) async fn change(
     service: &Service,
-    name: &str,
+    which: &Which,
     change: AccountChange,
     reason: Option<String>,
     author: Option<String>,
 ) -> Result<Reply, CommandError> {
     let by = By { actor: Actor::Operator, note: note(reason, author)? };
-    let subject = account(service, name).await?.subject;
+    let subject = account(service, which).await?.subject;
     let changed = match change {
         AccountChange::Deactivate => service.deactivate(&subject, by).await,
         AccountChange::Reactivate => service.reactivate(&subject, by).await,
@@ -35,7 +35,7 @@ pub(super) async fn change(
             let address = if verified { Address::Confirmed } else { Address::Unconfirmed };
             service.set_email(&subject, &email, address, by).await
         }
-        AccountChange::Password { password } => service.set_password(&subject, password.into_text(), by).await,
+        AccountChange::Password { password } => service.set_password(&subject, password.into_new(), by).await,
         AccountChange::Claims { claims } => service.set_claims(&subject, &claims, by).await,
         AccountChange::RequireReset => service.require_reset(&subject, by).await,
         AccountChange::OneTimePassword => {

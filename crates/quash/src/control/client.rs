@@ -4,21 +4,35 @@ use std::io;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::{ANSWER_BYTES, Answer, Reply, Request, author, execute, socket};
 use crate::data_dir::{Absent, DataDir};
 use crate::epoch_file::EpochNotes;
 use crate::error::{CommandError, Exit};
-use crate::opening;
+use crate::opening::{self, Opened};
 use crate::output;
 use crate::settings::{Engine, Settings};
+
+/// The store as this process has it open, where no server runs: opened for the first request, and kept for those that
+/// follow. A second opening in one process would meet the first one's lock.
+pub(crate) type Local = OnceCell<Opened>;
 
 /// Has a request executed.
 ///
 /// # Errors
 /// It can't be executed, or fails.
-pub(crate) async fn ask(request: Request, settings: &Settings, data_dir: &DataDir, absent: Absent) -> Result<Reply, CommandError> {
+pub(crate) async fn ask(
+    request: Request,
+    settings: &Settings,
+    data_dir: &DataDir,
+    absent: Absent,
+    local: &Local,
+) -> Result<Reply, CommandError> {
+    if let Some(opened) = local.get() {
+        return here(opened, request).await;
+    }
     if let Some(server) = connect(data_dir).await? {
         return ask_server(server, &request).await;
     }
@@ -36,9 +50,7 @@ pub(crate) async fn ask(request: Request, settings: &Settings, data_dir: &DataDi
     match opening::open(settings, data_dir).await {
         Ok(opened) => {
             opened.made.iter().for_each(|made| output::note(&format!("made {made}")));
-            let done = execute(&opened.service, request, Some(author::here())).await;
-            opened.notes.iter().for_each(EpochNotes::note);
-            done
+            here(local.get_or_init(async || opened).await, request).await
         }
         Err(error) if error.exit == Exit::InUse => {
             // A server that is just starting takes the store first and opens its socket a moment later.
@@ -50,6 +62,13 @@ pub(crate) async fn ask(request: Request, settings: &Settings, data_dir: &DataDi
         }
         Err(error) => Err(error),
     }
+}
+
+/// Executes a request in this process.
+async fn here(opened: &Opened, request: Request) -> Result<Reply, CommandError> {
+    let done = execute(&opened.service, request, Some(author::here())).await;
+    opened.notes.iter().for_each(EpochNotes::note);
+    done
 }
 
 /// Has a request executed by the running server; `None` where none runs.

@@ -5,15 +5,15 @@ use std::path::Path;
 use quash_core::decide::StruckSessions;
 use quash_core::model::{Actor, Reason, Road, Seq, SessionId, fold};
 use quash_core::token::{Duplicates, Unverified, parse_json};
-use quash_service::{Inspection, Listed, NewAccount, NewPassword, NewState, Service, Standing, Takeover};
+use quash_service::{AddFault, Inspection, Listed, NewAccount, NewState, Service, Standing, Takeover};
 use serde_json::{Map, Value};
 
-use super::found::{account, failed, is_full, shown_end};
+use super::found::{self, account, failed, is_full, shown_end};
 use super::shown::{
-    AccountPage, AccountShown, BackedUpShown, EffectiveShown, EndedShown, InspectionShown, KeysShown, PolicyShown, RevokedShown,
-    SessionPage, SessionShown,
+    AccountPage, AccountShown, AddedShown, BackedUpShown, EffectiveShown, EndedShown, InspectionShown, KeysShown, PolicyShown,
+    RevokedShown, SessionPage, SessionShown,
 };
-use super::{AddAccount, GivenPassword, Reply, Request, audit, changing, clients, keys, words};
+use super::{AddAccount, GivenPassword, Reply, Request, Which, audit, changing, clients, keys, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -24,18 +24,19 @@ use crate::moment::Moment;
 pub(crate) async fn execute(service: &Service, request: Request, author: Option<String>) -> Result<Reply, CommandError> {
     match request {
         Request::AddAccount(new) => add_account(service, new).await.map(Reply::Account),
+        Request::AddAccounts { accounts } => add_accounts(service, accounts).await.map(Reply::AddedAccounts),
         Request::Accounts { after, limit } => accounts(service, after, limit).await.map(Reply::Accounts),
-        Request::Account { name } => {
-            let account = account(service, &name).await?;
+        Request::Account { which } => {
+            let account = account(service, &which).await?;
             Ok(Reply::Account(AccountShown::new(&account, service.now())))
         }
-        Request::ChangeAccount { name, change, reason } => changing::change(service, &name, change, reason, author).await,
+        Request::ChangeAccount { which, change, reason } => changing::change(service, &which, change, reason, author).await,
         Request::Policy => Ok(Reply::Policy(PolicyShown::new(service.policy()))),
-        Request::Sessions { name, after, limit } => sessions(service, &name, after.as_deref(), limit).await.map(Reply::Sessions),
+        Request::Sessions { which, after, limit } => sessions(service, &which, after.as_deref(), limit).await.map(Reply::Sessions),
         Request::EndSession { sid } => end_session(service, &sid, Reason::Ended).await.map(Reply::Ended),
         Request::RevokeSession { sid } => end_session(service, &sid, Reason::Revoked).await.map(Reply::Ended),
-        Request::RevokeAccount { name } => {
-            let account = account(service, &name).await?;
+        Request::RevokeAccount { which } => {
+            let account = account(service, &which).await?;
             let ended = service.end_account(&account.subject, Road::AccountRevoked, Actor::Operator).await;
             let ended = ended.map_err(|failure| words::not_ended("account", &failure))?;
             Ok(Reply::Ended(shown_end(service, "account", Some(account.subject.to_string()), ended)))
@@ -63,15 +64,51 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
 }
 
 async fn add_account(service: &Service, new: AddAccount) -> Result<AccountShown, CommandError> {
-    let AddAccount { name, email, verified, subject, password, deactivated } = new;
-    let state = if deactivated { NewState::Deactivated } else { NewState::Active };
-    let password = password.map(|given| match given {
-        GivenPassword::Plain(password) => NewPassword::Plain(password.into_text()),
-        GivenPassword::Encoded(hash) => NewPassword::Encoded(hash.into_text()),
-    });
-    let added = service.add_account(NewAccount { name, email, verified, subject, password, state }).await;
-    let account = added.map_err(|fault| words::not_added(&fault))?;
+    let account = service.add_account(as_new(new)).await.map_err(|fault| words::not_added(&fault))?;
     Ok(AccountShown::new(&account, service.now()))
+}
+
+fn as_new(new: AddAccount) -> NewAccount {
+    let AddAccount { name, email, verified, subject, password, deactivated, claims } = new;
+    let state = if deactivated { NewState::Deactivated } else { NewState::Active };
+    NewAccount { name, email, verified, subject, password: password.map(GivenPassword::into_new), state, claims }
+}
+
+/// Adds all at the same time, so that the store writes them in one transaction.
+async fn add_accounts(service: &Service, accounts: Vec<AddAccount>) -> Result<Vec<AddedShown>, CommandError> {
+    let adding: Vec<_> = accounts
+        .into_iter()
+        .map(|new| {
+            let service = service.clone();
+            tokio::spawn(async move { add_one_of_many(&service, new).await })
+        })
+        .collect();
+    let mut added = Vec::with_capacity(adding.len());
+    for task in adding {
+        added.push(task.await.map_err(|error| CommandError::failure(format!("an account could not be added: {error}")))?);
+    }
+    added.into_iter().collect()
+}
+
+async fn add_one_of_many(service: &Service, new: AddAccount) -> Result<AddedShown, CommandError> {
+    let (name, subject) = (fold(&new.name), new.subject.clone());
+    match service.add_account(as_new(new)).await {
+        Ok(_) => Ok(AddedShown::Added),
+        Err(AddFault::Failed(failure)) => Err(failed(&failure)),
+        Err(fault @ AddFault::Taken) => {
+            let there = match subject {
+                Some(subject) => found::by_subject(service, &subject).await?,
+                None => None,
+            };
+            let is_present = there.is_some_and(|account| account.username.folded() == name);
+            Ok(if is_present { AddedShown::Present } else { AddedShown::Refused(fault.to_string()) })
+        }
+        Err(fault) => {
+            let error = words::not_added(&fault);
+            let hint = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            Ok(AddedShown::Refused(format!("{}{hint}", error.message)))
+        }
+    }
 }
 
 async fn back_up(service: &Service, to: String) -> Result<BackedUpShown, CommandError> {
@@ -88,9 +125,9 @@ async fn accounts(service: &Service, after: Option<String>, limit: u32) -> Resul
     Ok(AccountPage { accounts, next })
 }
 
-async fn sessions(service: &Service, name: &str, after: Option<&str>, limit: u32) -> Result<SessionPage, CommandError> {
+async fn sessions(service: &Service, which: &Which, after: Option<&str>, limit: u32) -> Result<SessionPage, CommandError> {
     let after = after.map(session_id).transpose()?;
-    let account = account(service, name).await?;
+    let account = account(service, which).await?;
     let seen = service.sessions(&account, Listed::All, after, limit).await.map_err(|failure| failed(&failure))?;
     let sessions = seen.sessions.iter().map(SessionShown::new).collect();
     let next = seen.next.map(|sid| sid.to_string());

@@ -1,19 +1,54 @@
 //! What requests of all kinds need: the account that is meant, whether there is a next page, what was ended, and what a
 //! failure is in words.
 
-use quash_core::model::{Account, limits};
+use quash_core::model::{Account, AccountBy, Subject, fold, limits};
 use quash_service::{Ended, Failure, Service};
 
 use super::shown::EndedShown;
-use super::words;
+use super::{Which, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
-/// The account of a name or a subject.
-pub(super) async fn account(service: &Service, name: &str) -> Result<Account, CommandError> {
-    let found = service.account(name).await.map_err(|failure| failed(&failure))?;
-    found
-        .ok_or_else(|| CommandError::new(Exit::NotFound, format!("there is no account \"{name}\"")).hint("`quash account list` shows them"))
+/// The account that an operator names.
+///
+/// # Errors
+/// There is none, or a bare argument is the name of one account and the subject of another.
+pub(super) async fn account(service: &Service, which: &Which) -> Result<Account, CommandError> {
+    let found = match which {
+        Which::Subject(subject) => by_subject(service, subject).await?,
+        Which::Name(name) => find(service, &AccountBy::Name(fold(name))).await?,
+        Which::Email(email) => find(service, &AccountBy::Email(fold(email))).await?,
+        Which::Any(text) => {
+            let (named, identified) = (find(service, &AccountBy::Name(fold(text))).await?, by_subject(service, text).await?);
+            if let (Some(named), Some(identified)) = (&named, &identified)
+                && named.subject != identified.subject
+            {
+                return Err(CommandError::new(Exit::Usage, format!("\"{text}\" is the name of one account and the subject of another"))
+                    .hint(format!("say which is meant: --name {text} or --subject {text}")));
+            }
+            named.or(identified)
+        }
+    };
+    found.ok_or_else(|| match which {
+        Which::Email(email) => CommandError::new(Exit::NotFound, format!("no single account has the e-mail address \"{email}\""))
+            .hint("`quash account list` shows them; one that several accounts share, unconfirmed, finds none"),
+        Which::Any(text) | Which::Subject(text) | Which::Name(text) => {
+            CommandError::new(Exit::NotFound, format!("there is no account \"{text}\"")).hint("`quash account list` shows them")
+        }
+    })
+}
+
+/// The account with a subject.
+pub(super) async fn by_subject(service: &Service, text: &str) -> Result<Option<Account>, CommandError> {
+    match Subject::parse(text) {
+        Ok(subject) => find(service, &AccountBy::Subject(subject)).await,
+        // It can't be anybody's.
+        Err(_) => Ok(None),
+    }
+}
+
+async fn find(service: &Service, by: &AccountBy) -> Result<Option<Account>, CommandError> {
+    service.account_by(by).await.map_err(|failure| failed(&failure))
 }
 
 /// The service answers once its own guard knows: that is the moment from which on it refuses.

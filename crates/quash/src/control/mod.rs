@@ -16,21 +16,23 @@ mod shown;
 mod socket;
 mod words;
 
+use quash_service::NewPassword;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::CommandError;
 
 pub(crate) use audit::{AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace};
+pub(crate) use author::user_name;
 pub(crate) use changing::reason_of;
-pub(crate) use client::{ask, ask_running};
+pub(crate) use client::{Local, ask, ask_running};
 pub(crate) use clients::{ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind};
 pub(crate) use execute::execute;
 pub(crate) use keys::{StruckKeyShown, TurnedKeyShown};
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{
-    AccountPage, AccountShown, BackedUpShown, ChangedShown, EffectiveShown, EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown,
-    OneTimeShown, PolicyShown, RestoredShown, RevokedShown, RoadShown, SessionPage, SessionShown, VerifierShown,
+    AccountPage, AccountShown, AddedShown, BackedUpShown, ChangedShown, EffectiveShown, EndedShown, InspectionShown, IssuerShown, KeyShown,
+    KeysShown, OneTimeShown, PolicyShown, RestoredShown, RevokedShown, RoadShown, SessionPage, SessionShown, VerifierShown,
 };
 pub(crate) use words::refusal as refusal_in_words;
 
@@ -45,6 +47,11 @@ const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) enum Request {
     /// Add an account.
     AddAccount(AddAccount),
+    /// Add several accounts, none of which depends on another.
+    AddAccounts {
+        /// The accounts.
+        accounts: Vec<AddAccount>,
+    },
     /// A page of accounts.
     Accounts {
         /// After which name.
@@ -54,13 +61,13 @@ pub(crate) enum Request {
     },
     /// One account.
     Account {
-        /// Its name or subject.
-        name: String,
+        /// Which.
+        which: Which,
     },
     /// Change an account.
     ChangeAccount {
-        /// Its name or subject.
-        name: String,
+        /// Which.
+        which: Which,
         /// What to change.
         change: AccountChange,
         /// Why.
@@ -70,8 +77,8 @@ pub(crate) enum Request {
     Policy,
     /// A page of an account's sessions.
     Sessions {
-        /// The account's name or subject.
-        name: String,
+        /// The account.
+        which: Which,
         /// After which session.
         after: Option<String>,
         /// At most so many.
@@ -89,8 +96,8 @@ pub(crate) enum Request {
     },
     /// Revoke all tokens of an account.
     RevokeAccount {
-        /// Its name or subject.
-        name: String,
+        /// Which.
+        which: Which,
     },
     /// Revoke every token issued before.
     RevokeEverything,
@@ -134,6 +141,20 @@ pub(crate) enum Request {
     },
 }
 
+/// How an operator names an account.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Which {
+    /// By its name or its subject.
+    Any(String),
+    /// By its subject.
+    Subject(String),
+    /// By its name.
+    Name(String),
+    /// By its address.
+    Email(String),
+}
+
 /// An account to be added.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -144,6 +165,8 @@ pub(crate) struct AddAccount {
     pub(crate) subject: Option<String>,
     pub(crate) password: Option<GivenPassword>,
     pub(crate) deactivated: bool,
+    /// A JSON object.
+    pub(crate) claims: Option<String>,
 }
 
 /// What is done with an account.
@@ -163,7 +186,7 @@ pub(crate) enum AccountChange {
     /// It has another address.
     Email { email: String, verified: bool },
     /// It has another password.
-    Password { password: Secret },
+    Password { password: GivenPassword },
     /// Its tokens say something else.
     Claims { claims: String },
     /// It has a random password that must be changed.
@@ -195,6 +218,8 @@ pub(crate) struct Secret(String);
 pub(crate) enum Reply {
     /// One account.
     Account(AccountShown),
+    /// What became of several accounts, in their order.
+    AddedAccounts(Vec<AddedShown>),
     /// A page of accounts.
     Accounts(AccountPage),
     /// A page of sessions.
@@ -231,6 +256,22 @@ pub(crate) enum Reply {
 enum Answer {
     Done(Box<Reply>),
     Failed(CommandError),
+}
+
+impl GivenPassword {
+    fn into_new(self) -> NewPassword {
+        match self {
+            Self::Plain(password) => NewPassword::Plain(password.into_text()),
+            Self::Encoded(hash) => NewPassword::Encoded(hash.into_text()),
+        }
+    }
+}
+
+impl Default for Which {
+    /// No account has it.
+    fn default() -> Self {
+        Self::Any(String::new())
+    }
 }
 
 impl Secret {

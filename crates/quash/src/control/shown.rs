@@ -36,6 +36,18 @@ pub(crate) struct AccountShown {
     pub(crate) claims: Map<String, Value>,
 }
 
+/// What became of one of several accounts to be added.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AddedShown {
+    /// It was added.
+    Added,
+    /// It was there already, with this subject and name.
+    Present,
+    /// It was not added, for this reason.
+    Refused(String),
+}
+
 /// What became of an account.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct ChangedShown {

@@ -1,9 +1,12 @@
 //! Words for operators: refusals and failures of the service as a command says them.
 
-use quash_core::model::{Refusal, ScopeKind};
-use quash_service::{AddFault, BackupFault, ChangeFault, Failure, Unavailable};
+use quash_core::model::{NameFault, Refusal, ScopeKind};
+use quash_service::{AddFault, BackupFault, ChangeFault, ClaimsFault, Failure, Unavailable};
 
 use crate::error::{CommandError, Exit};
+
+/// What to do about names that are numbers.
+const NUMERIC_NAMES: &str = "if names here are numbers, such as telephone numbers, set accounts.numeric_names = true";
 
 /// A scope's kind.
 pub(super) fn scope(kind: ScopeKind) -> &'static str {
@@ -79,10 +82,11 @@ pub(super) fn not_changed(fault: &ChangeFault) -> CommandError {
         ChangeFault::Deactivated => {
             CommandError::new(Exit::Conflict, fault.to_string()).hint("`quash account reactivate` lets it sign in again")
         }
-        ChangeFault::Reserved(_) => {
+        ChangeFault::Claims(ClaimsFault::Reserved(_)) => {
             CommandError::new(Exit::Usage, fault.to_string()).hint("choose another name; docs/reference/http.md lists quash's own")
         }
-        ChangeFault::Name(_) | ChangeFault::Email(_) | ChangeFault::Password(_) | ChangeFault::Claims(_) => {
+        ChangeFault::Name(NameFault::Number) => CommandError::new(Exit::Usage, fault.to_string()).hint(NUMERIC_NAMES),
+        ChangeFault::Name(_) | ChangeFault::Email(_) | ChangeFault::Password(_) | ChangeFault::PasswordHash(_) | ChangeFault::Claims(_) => {
             CommandError::new(Exit::Usage, fault.to_string())
         }
     }
@@ -107,8 +111,12 @@ pub(super) fn not_added(fault: &AddFault) -> CommandError {
         AddFault::Failed(Failure::Unavailable(fault)) => unavailable(fault),
         AddFault::Failed(Failure::Refused(_)) => CommandError::failure(fault.to_string()),
         AddFault::Taken => CommandError::new(Exit::Conflict, fault.to_string()),
-        AddFault::Name(_) | AddFault::Email(_) | AddFault::Subject | AddFault::Password(_) | AddFault::PasswordHash(_) => {
-            CommandError::new(Exit::Usage, fault.to_string())
-        }
+        AddFault::Name(NameFault::Number) => CommandError::new(Exit::Usage, fault.to_string()).hint(NUMERIC_NAMES),
+        AddFault::Name(_)
+        | AddFault::Email(_)
+        | AddFault::Subject
+        | AddFault::Password(_)
+        | AddFault::PasswordHash(_)
+        | AddFault::Claims(_) => CommandError::new(Exit::Usage, fault.to_string()),
     }
 }

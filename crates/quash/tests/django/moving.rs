@@ -15,7 +15,10 @@ fn a_site_moves_as_the_guide_says() {
     let site = Site::new(&python, &room);
     site.shell(
         "from django.contrib.auth.models import User; User.objects.create_user('kim', password=None); \
-         User.objects.create_user('gone', password='x', is_active=False)",
+         User.objects.create_user('gone', password='x', is_active=False, email='gone@example.org'); \
+         User.objects.create_user('-ldap', email='Both@example.org'); \
+         User.objects.filter(username='-ldap').update(password=''); \
+         User.objects.create_user('other', email='both@example.org')",
     );
     let node = site.start();
     let (kept, blacklisted) = (node.sign_in(), node.sign_in());
@@ -26,7 +29,11 @@ fn a_site_moves_as_the_guide_says() {
     import_accounts(&site, &quash, &python);
     let usable = |name: &str| quash.run(&["account", "show", name, "--json"], "").json()["password_usable"].clone();
     assert_eq!((usable("dana"), usable("kim")), (json!(true), json!(false)));
-    assert_eq!(quash.run(&["account", "show", "gone"], "").code(), 4, "who may not sign in there isn't here");
+    let show = |name: &str| quash.run(&["account", "show", "--name", name, "--json"], "").json();
+    let (gone, ldap) = (show("gone"), show("-ldap"));
+    assert_eq!((&gone["state"], gone["email_verified_at"].is_string()), (&json!("deactivated"), true));
+    assert_eq!((&ldap["password_usable"], &ldap["email"]), (&json!(false), &json!(null)), "an address that two share is left out");
+    import_accounts(&site, &quash, &python);
 
     let refresh = |token: &str| quash.post_json("/api/token/refresh/", &json!({ "refresh": token }), None);
     let verify = |token: &str| quash.post_json("/api/token/verify/", &json!({ "token": token }), None).status;

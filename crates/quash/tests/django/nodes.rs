@@ -191,8 +191,9 @@ fn a_user_id_that_is_a_number_can_only_be_called_otherwise_than_sub() {
 pub(crate) fn import_accounts(site: &Site, quash: &Server, python: &Path) {
     let programs = [python.parent(), Path::new(env!("CARGO_BIN_EXE_quash")).parent()].map(|folder| folder.expect("a folder"));
     let path = std::env::join_paths(programs.into_iter().chain([Path::new("/usr/bin"), Path::new("/bin")])).expect("paths");
+    site.write("export_users.py", &guide::block("# export_users.py"));
     let mut command = Command::new("sh");
-    command.arg("-c").arg(guide::block("# every active user, with id and hash")).current_dir(site.folder());
+    command.arg("-c").arg(guide::block("# every user, in one process on each side")).current_dir(site.folder());
     command.env_clear().env("PATH", path).env("QUASH_DATA_DIR", &quash.data_dir);
     let ended = run(command, "");
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);

@@ -8,8 +8,9 @@ use quash_core::model::Clock;
 
 use super::super::place::{Place, unexpected};
 use super::super::revoke::print_end;
+use super::super::which::{WhichArgs, WhichToSet};
 use super::{Given, from_stdin, pairs_of};
-use crate::control::{AccountChange, ChangedShown, OneTimeShown, Reply, Request, reason_of};
+use crate::control::{AccountChange, ChangedShown, GivenPassword, OneTimeShown, Reply, Request, Which, reason_of};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
@@ -19,8 +20,8 @@ use quash_server::SystemClock;
 /// Whose, and why.
 #[derive(Args)]
 pub(in crate::commands) struct Whose {
-    /// Its name or subject
-    name: String,
+    #[command(flatten)]
+    which: WhichArgs,
     /// Why, in a line; it stands in the audit beside the system's user who runs this
     #[arg(long, value_name = "TEXT", value_parser = reason_of)]
     reason: Option<String>,
@@ -48,9 +49,12 @@ pub(in crate::commands) struct DeleteArgs {
 #[command(group = ArgGroup::new("what").required(true))]
 pub(in crate::commands) struct SetArgs {
     #[command(flatten)]
-    whose: Whose,
+    which: WhichToSet,
+    /// Why, in a line; it stands in the audit beside the system's user who runs this
+    #[arg(long, value_name = "TEXT", value_parser = reason_of)]
+    reason: Option<String>,
     /// Another name to sign in with
-    #[arg(long, group = "what", value_name = "N")]
+    #[arg(long, group = "what", value_name = "N", allow_hyphen_values = true)]
     username: Option<String>,
     /// Another address; it can't sign in before that is confirmed. All sessions end
     #[arg(long, group = "what", value_name = "E")]
@@ -61,6 +65,9 @@ pub(in crate::commands) struct SetArgs {
     /// Read another password from the first line of standard input. All sessions end
     #[arg(long, group = "what")]
     password_stdin: bool,
+    /// Read another password's hash from the first line of standard input, as Django or quash writes it. All sessions end
+    #[arg(long, group = "what")]
+    password_hash_stdin: bool,
     /// Read what its tokens say, besides quash's own claims, as a JSON object from standard input; {} takes all away
     #[arg(long, group = "what")]
     claims_stdin: bool,
@@ -70,14 +77,19 @@ pub(in crate::commands) struct SetArgs {
 const CLAIMS_BYTES: u64 = 16 * 1024;
 
 pub(super) async fn run(whose: Whose, change: AccountChange, place: &Place) -> Result<(), CommandError> {
-    let Whose { name, reason } = whose;
-    match place.ask(Absent::Refuse, Request::ChangeAccount { name, change, reason }).await? {
+    change_one(whose.which.into_which(), whose.reason, change, place).await
+}
+
+async fn change_one(which: Which, reason: Option<String>, change: AccountChange, place: &Place) -> Result<(), CommandError> {
+    match place.ask(Absent::Refuse, Request::ChangeAccount { which, change, reason }).await? {
         Reply::Changed(changed) => place.print(&changed, || told(&changed)),
-        Reply::OneTimePassword(given) => place.print(&given, || given_in_words(&given)),
-        ended @ Reply::Ended(_) => print_end(ended, place)?,
-        _ => return Err(unexpected()),
+        Reply::OneTimePassword(given) => {
+            let lost = "the temporary password is set and lost: run the command again, which sets another";
+            place.print(&given, || given_in_words(&given)).map_err(|error| error.hint(lost))
+        }
+        ended @ Reply::Ended(_) => print_end(ended, place),
+        _ => Err(unexpected()),
     }
-    Ok(())
 }
 
 pub(super) async fn lock(args: LockArgs, place: &Place) -> Result<(), CommandError> {
@@ -94,15 +106,16 @@ pub(super) async fn delete(args: DeleteArgs, place: &Place) -> Result<(), Comman
 }
 
 pub(super) async fn set(args: SetArgs, place: &Place) -> Result<(), CommandError> {
-    let SetArgs { whose, username, email, verified, password_stdin, claims_stdin: _ } = args;
-    let change = match (username, email, password_stdin) {
+    let SetArgs { which, reason, username, email, verified, password_stdin, password_hash_stdin, claims_stdin: _ } = args;
+    let change = match (username, email, password_stdin, password_hash_stdin) {
         (Some(name), ..) => AccountChange::Rename { name },
-        (_, Some(email), _) => AccountChange::Email { email, verified },
-        (_, _, true) => AccountChange::Password { password: from_stdin(Given::NewPassword)? },
+        (_, Some(email), ..) => AccountChange::Email { email, verified },
+        (_, _, true, _) => AccountChange::Password { password: GivenPassword::Plain(from_stdin(Given::NewPassword)?) },
+        (.., true) => AccountChange::Password { password: GivenPassword::Encoded(from_stdin(Given::NewHash)?) },
         // clap wants one of them.
-        (None, None, false) => AccountChange::Claims { claims: claims_from_stdin()? },
+        (None, None, false, false) => AccountChange::Claims { claims: claims_from_stdin()? },
     };
-    run(whose, change, place).await
+    change_one(which.into_which(), reason, change, place).await
 }
 
 fn claims_from_stdin() -> Result<String, CommandError> {

@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 use super::listen::Reachable;
 use super::place::Place;
 use super::serve;
-use crate::control::{self, AddAccount, GivenPassword, Request, Secret};
-use crate::data_dir::{Absent, DataDir};
+use crate::control::{self, AddAccount, GivenPassword, Local, Request, Secret};
+use crate::data_dir::{Absent, DataDir, GroupAccess};
 use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
 use crate::output::{self, Form};
@@ -45,7 +45,7 @@ pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
 
 async fn demonstrate(place: &Place) -> Result<(), CommandError> {
     let room = Temporary::make()?;
-    let (data_dir, _) = DataDir::open(room.0.clone(), Absent::Make)?;
+    let (data_dir, _) = DataDir::open(room.0.clone(), Absent::Make, GroupAccess::Refused)?;
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let settings = Settings { listen: Listen::Tcp(free), ..settings::defaults()? };
     let ready = serve::prepare(&settings, &data_dir, None).await?;
@@ -54,8 +54,11 @@ async fn demonstrate(place: &Place) -> Result<(), CommandError> {
     };
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(serve::serve(ready, stopping));
-    tell(place, &format!("a server of its own is listening on http://{address}"));
-    let delay = play(place, &settings, &data_dir, address).await;
+    let told = tell(place, &format!("a server of its own is listening on http://{address}"));
+    let delay = match told {
+        Ok(()) => play(place, &settings, &data_dir, address).await,
+        Err(error) => Err(error),
+    };
     stop.send_replace(true);
     let served = serving.await.map_err(|error| CommandError::failure(format!("the server ended badly: {error}")))?;
     let delay = delay?;
@@ -63,17 +66,17 @@ async fn demonstrate(place: &Place) -> Result<(), CommandError> {
     let millis = delay.as_secs_f64() * 1000.0;
     place.print(&json!({ "ok": true, "delay_ms": millis }), || {
         format!("from log-out's answer to the access token's refusal: {millis:.2} ms (its exp was 5 minutes away)")
-    });
-    Ok(())
+    })
 }
 
 /// Signs in, calls, logs out, calls again. Returns the time from log-out's answer to the refusal.
 async fn play(place: &Place, settings: &Settings, data_dir: &DataDir, address: SocketAddr) -> Result<Duration, CommandError> {
     let password: Zeroizing<String> = Zeroizing::new(draw::<16>(&SystemEntropy).iter().map(|byte| format!("{byte:02x}")).collect());
     let given = Some(GivenPassword::Plain(Secret::new(password.clone())));
-    let new = AddAccount { name: "dana".into(), email: None, verified: false, subject: None, password: given, deactivated: false };
-    control::ask(Request::AddAccount(new), settings, data_dir, Absent::Make).await?;
-    tell(place, "account dana: added, with a random password");
+    let new =
+        AddAccount { name: "dana".into(), email: None, verified: false, subject: None, password: given, deactivated: false, claims: None };
+    control::ask(Request::AddAccount(new), settings, data_dir, Absent::Make, &Local::new()).await?;
+    tell(place, "account dana: added, with a random password")?;
     let sign_in = Step { what: "sign in", call: "POST /api/token/", wanted: 200 };
     let pair = sign_in.take(place, address, None, Some(&json!({ "username": "dana", "password": *password }))).await?;
     let token = |name: &str| pair.get(name).and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
@@ -92,7 +95,7 @@ impl Step {
         let Self { what, call, wanted } = self;
         let answer = client::call(address, call, bearer, body).await;
         let answer = answer.map_err(|error| CommandError::failure(format!("{call} got no answer: {error}")))?;
-        tell(place, &format!("{what}: {call} -> {}", answer.status));
+        tell(place, &format!("{what}: {call} -> {}", answer.status))?;
         if answer.status == *wanted {
             Ok(answer.body)
         } else {
@@ -101,9 +104,10 @@ impl Step {
     }
 }
 
-fn tell(place: &Place, text: &str) {
-    if place.form == Form::Text {
-        output::line(text);
+fn tell(place: &Place, text: &str) -> Result<(), CommandError> {
+    match place.form {
+        Form::Text => output::line(text).map(drop),
+        Form::Json => Ok(()),
     }
 }
 

@@ -16,10 +16,7 @@ pub(super) async fn run(source: &str, place: &Place) -> Result<(), CommandError>
     let text = read_stdin(EXAMPLE)?;
     // Whoever wants to look at a token has copied it from somewhere, white space and all.
     match place.ask(Absent::Refuse, Request::InspectToken { token: text.trim().to_owned() }).await? {
-        Reply::Inspection(inspection) => {
-            place.print(&inspection, || shown(&inspection));
-            Ok(())
-        }
+        Reply::Inspection(inspection) => place.print(&inspection, || shown(&inspection)),
         _ => Err(unexpected()),
     }
 }

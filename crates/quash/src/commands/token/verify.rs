@@ -110,7 +110,7 @@ pub(super) fn run(args: &VerifyArgs, place: &Place) -> Result<ExitCode, CommandE
     let token = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     let now = SystemClock.now();
     let verdict = Verdict::new(judge(token, &keys, &expected, now), Moment(now));
-    place.print(&verdict, || verdict.to_text());
+    place.print(&verdict, || verdict.to_text())?;
     Ok(if verdict.accepted { ExitCode::SUCCESS } else { ExitCode::from(Exit::Refused.code()) })
 }
 
