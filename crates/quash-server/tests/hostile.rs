@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, Method};
-use quash_core::model::{Entropy, Right, Seeded, draw};
+use quash_core::model::{Entropy, Name, NumericNames, Right, Seeded, draw};
 use quash_server::{DoorSettings, Registration};
 use serde_json::{Value, json};
 
@@ -142,7 +142,7 @@ async fn a84_a86_naughty_strings_are_compared_and_nothing_else() {
 #[tokio::test]
 async fn a86_naughty_names_are_kept_as_typed_and_shown_unchanged() {
     let world = World::open().await;
-    for name in naughty().into_iter().filter(|name| quash_core::model::Name::parse(name).is_ok() && name != ".") {
+    for name in naughty().into_iter().filter(|name| Name::parse_new(name, NumericNames::Refused).is_ok() && name != ".") {
         let new = quash_service::NewAccount {
             name: name.clone(),
             email: None,

@@ -85,10 +85,11 @@ async fn where_tokens_call_an_account_by_its_name_a_new_one_ends_all_sessions() 
     assert_eq!(world.refresh(&other.refresh).await.reason().as_deref(), Some("name_changed"));
     let kim = world.sign_in("kim").await;
     assert_eq!(claims(&kim.access)["user_id"], "kim");
-    // Somebody else gets the name, and none of its tokens.
-    assert_eq!(rename(&world, &world.sign_in("noor").await.access, "dana").await.status, 200);
-    world.assert_dead(&other).await;
-    world.assert_live(&kim).await;
+    // Another account gets the name, and none of its tokens.
+    assert_eq!(rename(&world, &kim.access, "max").await.status, 200);
+    assert_eq!(rename(&world, &world.sign_in("noor").await.access, "kim").await.status, 200);
+    world.assert_dead(&kim).await;
+    world.assert_live(&world.sign_in("max").await).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use quash_core::decide::{By, StruckSessions};
 use quash_core::model::{Actor, Generation, KeyState, MailKind, Reason, Right, Road, Seeded, SessionId, SessionPolicy, UserIdField, draw};
 use quash_core::token::RefreshKey;
-use quash_service::Address;
+use quash_service::{Address, NewPassword};
 use quash_store::Store;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
