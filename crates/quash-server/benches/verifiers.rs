@@ -94,6 +94,7 @@ impl World {
             subject: Some("dana".into()),
             password: None,
             state: NewState::Active,
+            claims: None,
         };
         service.add_account(new).await.expect("an account");
         let (_, secret) = service.add_client("bench", Rights::VERIFIER, None).await.expect("a verifier");

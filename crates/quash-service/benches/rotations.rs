@@ -87,8 +87,15 @@ impl Desk {
         let service = service.await.expect("a service");
         let password = || Zeroizing::new("correct horse".to_owned());
         let known = Some(NewPassword::Plain(password()));
-        let account =
-            NewAccount { name: "dana".into(), email: None, verified: false, subject: None, password: known, state: NewState::Active };
+        let account = NewAccount {
+            name: "dana".into(),
+            email: None,
+            verified: false,
+            subject: None,
+            password: known,
+            state: NewState::Active,
+            claims: None,
+        };
         service.add_account(account).await.expect("an account");
         let mut tokens = Vec::new();
         for _ in 0..CLIENTS {
