@@ -16,6 +16,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 struct Mint {
     key: SigningKey,
+    refresh_key: SigningKey,
     ring: KeyRing,
     policy: TokenPolicy,
 }
@@ -23,8 +24,9 @@ struct Mint {
 impl Mint {
     fn new(algorithm: Algorithm) -> Self {
         let key = SigningKey::new(algorithm, &[9; 32], Kid::parse("k1").ok()).expect("a key");
-        let ring = KeyRing::new(1, vec![key.verifying().clone()]);
-        Self { key, ring, policy: TokenPolicy::default() }
+        let refresh_key = SigningKey::new(Algorithm::Hs256, &[8; 32], Kid::parse("r1").ok()).expect("a key");
+        let ring = KeyRing::new(1, vec![key.verifying().clone()]).with_refresh_key(refresh_key.verifying().clone());
+        Self { key, refresh_key, ring, policy: TokenPolicy::default() }
     }
 
     fn grant(&self) -> Grant {
@@ -40,7 +42,7 @@ impl Mint {
     }
 
     fn both(&self, grant: &Grant) -> (String, String) {
-        let minting = Minting { policy: &self.policy, key: &self.key, secret: &RefreshKey::new(&[1; 32]) };
+        let minting = Minting { policy: &self.policy, key: &self.key, refresh_key: &self.refresh_key, secret: &RefreshKey::new(&[1; 32]) };
         match mint(grant, minting, NOW, &Seeded::new(1)) {
             Ok(Issued::Both { access, refresh }) => (access, refresh),
             other => panic!("a pair: {other:?}"),
@@ -50,11 +52,15 @@ impl Mint {
     fn sliding(&self, grant: Grant) -> String {
         let stamp = SlidingStamp { generation: Generation(0), seed: [5; 16], refresh_until: NOW + Duration::from_secs(86_400) };
         let grant = Grant { tokens: Tokens::Sliding(stamp), ..grant };
-        let minting = Minting { policy: &self.policy, key: &self.key, secret: &RefreshKey::new(&[1; 32]) };
+        let minting = Minting { policy: &self.policy, key: &self.key, refresh_key: &self.refresh_key, secret: &RefreshKey::new(&[1; 32]) };
         match mint(&grant, minting, NOW, &Seeded::new(1)) {
             Ok(Issued::Sliding { token }) => token,
             other => panic!("a sliding token: {other:?}"),
         }
+    }
+
+    fn sliding_payload(&self) -> String {
+        payload(&self.sliding(self.grant()))
     }
 
     fn access(&self) -> String {
@@ -304,4 +310,27 @@ fn issuer_and_audience_are_compared_exactly() {
     let bare = Mint::new(Algorithm::EdDsa);
     let bare = bare.read(&bare.access()).expect("a token of ours");
     assert_eq!(bare.check(&[TokenType::Access], &mint.policy, NOW), Err(Invalid::Issuer.into()));
+}
+
+#[test]
+fn the_refresh_key_verifies_refresh_tokens_alone() {
+    let mint = Mint::new(Algorithm::EdDsa);
+    let (access, refresh) = mint.both(&mint.grant());
+    let token = mint.read(&refresh).expect("a refresh token");
+    assert_eq!(token.kid().as_str(), "r1");
+    assert_eq!(token.check(&[TokenType::Access], &mint.policy, NOW), Err(Refusal::TokenOfWrongType));
+    assert!(mint.read(&access).is_ok());
+    // The published keys know neither the key nor its name.
+    let published = KeyRing::new(1, vec![mint.key.verifying().clone()]);
+    let by_published = authenticate(&refresh, &published, &mint.policy.names, &ScopeHasher::ours([0; 16]));
+    assert_eq!(by_published.err(), Some(Invalid::Key));
+    let jwks = serde_json::to_string(&mint.ring.jwks()).expect("JSON");
+    assert!(!jwks.contains("r1"), "{jwks}");
+    // A token of another type, or of none, under this key is refused; a refresh token in the old form is not.
+    for payload in [payload(&access), mint.sliding_payload(), payload(&refresh).replace("\"refresh\"", "\"other\"")] {
+        let forged = mint.refresh_key.sign(payload.as_bytes()).expect("a signature");
+        assert_eq!(mint.read(&forged).err(), Some(Invalid::Key), "{payload}");
+    }
+    let old = mint.key.sign(payload(&refresh).as_bytes()).expect("a signature");
+    assert_eq!(mint.read(&old).map(|token| token.check(&[TokenType::Refresh], &mint.policy, NOW)).ok(), Some(Ok(())));
 }

@@ -15,7 +15,8 @@ use quash_core::model::{Actor, Change, Clock, ForeignTokens, Keep, NewEntry, Pol
 use quash_core::token::{Algorithm, Expected, Issued};
 use quash_server::DoorSettings;
 use quash_service::{
-    Argon2Hasher, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash, Service, Setup,
+    Argon2Hasher, DeviceSaid, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash,
+    Service, Setup,
 };
 use quash_store::{SqliteOptions, SqliteStore, Store};
 use quash_verify::{SystemClock, Verifier, WhenStale};
@@ -178,7 +179,7 @@ impl World {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#), URL_SAFE_NO_PAD.encode(claims.to_string()));
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
         let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())));
-        match self.service.refresh(&token, &Device::default()).await.expect("a session") {
+        match self.service.refresh(&token, &Device::default(), &DeviceSaid::Nothing).await.expect("a session") {
             Issued::Both { access, refresh } => (access, refresh),
             other => panic!("a pair: {other:?}"),
         }

@@ -4,9 +4,9 @@
 mod support;
 
 use quash_core::decide::{KeyRefusal, StruckSessions};
-use quash_core::model::{Actor, ForeignTokens, KeyState, Kid};
-use quash_core::token::{Algorithm, Expected, TokenType};
-use quash_service::{ForeignKeys, ForeignSetup, KeyTurnFault, StartError, Takeover};
+use quash_core::model::{Actor, ForeignTokens, Invalid, KeyState, Kid};
+use quash_core::token::{Algorithm, Expected, KeyRing, TokenType, Unverified};
+use quash_service::{ForeignKeys, ForeignSetup, KeyTurnFault, RefreshSigning, StartError, Takeover};
 use serde_json::{Value, json};
 use support::{Brittle, Call, PASSWORD, Part, Plan, START, World, secs};
 use zeroize::Zeroizing;
@@ -176,7 +176,8 @@ async fn only_a_key_that_nobody_needs_is_retired() {
 
 #[tokio::test]
 async fn what_a_struck_key_has_signed_is_refused_and_sessions_go_on() {
-    let world = World::open().await;
+    // With refresh tokens in the old form, which the struck key has signed, too.
+    let world = World::planned(Plan { refresh_tokens: RefreshSigning::LikeAccess, ..Plan::default() }).await;
     let (pair, ended) = (world.sign_in("dana").await, world.sign_in("dana").await);
     let before = kid_of(&pair.access);
     let signs = strike(&world, &before).await.expect("another one signs");
@@ -331,4 +332,62 @@ async fn nothing_is_signed_while_nobody_knows_what_the_store_has() {
     let renewed = world.refresh(&pair.refresh).await.pair();
     assert_ne!(kid_of(&renewed.access), kid_of(&pair.access));
     world.assert_live(&renewed).await;
+}
+
+/// The kids of an access token and a refresh token.
+async fn kids(world: &World) -> (Kid, Kid) {
+    let pair = world.sign_in("dana").await;
+    (kid_of(&pair.access), kid_of(&pair.refresh))
+}
+
+#[tokio::test]
+async fn published_keys_verify_no_refresh_token() {
+    let world = World::open().await;
+    let (access, refresh) = kids(&world).await;
+    assert_eq!(published(&world).await, [access.as_str()]);
+    assert_ne!(access, refresh);
+    let pair = world.sign_in("dana").await;
+    let ring = KeyRing::new(1, world.service.guard().ring().own().cloned().collect());
+    let judged = |token: &str| Unverified::parse(token).expect("a JWS").verify(&ring).map(drop);
+    assert_eq!((judged(&pair.access), judged(&pair.refresh)), (Ok(()), Err(Invalid::Key)));
+    assert_eq!(world.me(&pair.refresh).await.status, 401);
+    // Sliding tokens are access tokens, too.
+    let sliding = world.send(Call::post("/api/token/sliding/").json(&json!({ "username": "dana", "password": PASSWORD }))).await;
+    assert_eq!(kid_of(sliding.json()["token"].as_str().expect("a token")), access);
+    // The key stays through a restart, and through the rotation of the other.
+    let world = world.reopened(Plan::default()).await;
+    world.service.rotate_key(Takeover::Now, Actor::Operator).await.expect("a key");
+    let (next, same) = kids(&world).await;
+    assert!(next != access && same == refresh);
+    let next = world.refresh(&pair.refresh).await.pair();
+    world.assert_live(&next).await;
+}
+
+#[tokio::test]
+async fn refresh_tokens_of_both_forms_are_accepted() {
+    let like_access = || Plan { refresh_tokens: RefreshSigning::LikeAccess, ..Plan::default() };
+    let shared = || Plan { algorithm: Algorithm::Hs256, ..Plan::default() };
+    let plans: [(&dyn Fn() -> Plan, bool); 5] =
+        [(&like_access, true), (&Plan::default, false), (&shared, true), (&Plan::default, false), (&like_access, true)];
+    let mut world = World::planned(like_access()).await;
+    let mut pair = world.sign_in("dana").await;
+    for (n, (plan, same)) in plans.into_iter().enumerate() {
+        world = world.reopened(plan()).await;
+        assert_eq!(world.verify(&pair.refresh).await.status, 200, "{n}");
+        pair = world.refresh(&pair.refresh).await.pair();
+        world.assert_live(&pair).await;
+        assert_eq!(kid_of(&pair.access) == kid_of(&pair.refresh), same, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_struck_signing_key_leaves_refresh_tokens() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    world.service.strike_key(&kid_of(&pair.access), StruckSessions::GoOn, Actor::Operator).await.expect("a strike");
+    assert_eq!(world.me(&pair.access).await.status, 401);
+    let refused = world.service.strike_key(&kid_of(&pair.refresh), StruckSessions::GoOn, Actor::Operator).await;
+    assert!(matches!(refused, Err(KeyTurnFault::Refused(KeyRefusal::Unknown))));
+    let next = world.refresh(&pair.refresh).await.pair();
+    world.assert_live(&next).await;
 }

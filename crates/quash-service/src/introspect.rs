@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use quash_core::decide::recheck_access;
-use quash_core::model::{Account, Client, ClientName, Invalid, Refusal, Scope};
+use quash_core::model::{Account, Client, ClientName, Invalid, Refusal, Right, Scope};
 use quash_core::token::{Authentic, Claims, Origin, TokenType};
 use quash_core::watch::{Revoked, Verdict, admit};
 use quash_verify::Denied;
@@ -27,7 +27,8 @@ pub struct Introspected {
 }
 
 impl Service {
-    /// What a token says that holds now, or nothing: it doesn't, or the session is another client's (RFC 7662 2.2).
+    /// What a token says that holds now, or nothing (RFC 7662 2.2): it doesn't hold, its session is another client's, or it
+    /// is a refresh token and the client may not revoke. Resource servers accept each token that is reported as active.
     ///
     /// # Errors
     /// It can't be judged now.
@@ -38,6 +39,10 @@ impl Service {
             Err(Denied::Refused(_)) => return Ok(None),
             Err(denied) => return Err(denied.into()),
         };
+        let is_refresh = token.claims().token_type == Some(TokenType::Refresh);
+        if is_refresh && !client.may(Right::Revoke) {
+            return Ok(None);
+        }
         let held = match desk.judge_by_store(&token).await {
             Ok(held) => held,
             Err(Failure::Refused(_)) => return Ok(None),

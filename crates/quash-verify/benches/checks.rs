@@ -148,7 +148,7 @@ fn tokens(key: &SigningKey, count: usize) -> Vec<String> {
         ends_at: None,
         tokens: Tokens::Access,
     };
-    let minting = Minting { policy: &policy, key, secret: &RefreshKey::new(&[1; 32]) };
+    let minting = Minting { policy: &policy, key, refresh_key: key, secret: &RefreshKey::new(&[1; 32]) };
     let access = |grant: Grant| match mint(&grant, minting, NOW, &entropy) {
         Ok(Issued::Access { access }) => access,
         other => panic!("an access token: {other:?}"),

@@ -203,7 +203,7 @@ impl TokenDraft<'_> {
         let bearer = Bearer { user_id: subject, password_mark: None, claims };
         let grant = Grant { session, bearer, rsq: issuer.log().seq, ends_at: None, tokens: Tokens::Access };
         let policy = TokenPolicy { access_lifetime: lifetime, ..issuer.policy.clone() };
-        let minting = Minting { policy: &policy, key: &issuer.key, secret: &RefreshKey::new(&[0; 32]) };
+        let minting = Minting { policy: &policy, key: &issuer.key, refresh_key: &issuer.key, secret: &RefreshKey::new(&[0; 32]) };
         match mint(&grant, minting, issuer.clock.now(), &issuer.entropy) {
             Ok(Issued::Access { access }) => TestToken { text: access, session },
             _ => unreachable!("an access token was asked for, and EdDSA signs every text"),

@@ -70,8 +70,10 @@ pub struct SlidingStamp {
 pub struct Minting<'a> {
     /// What they say and how long they hold.
     pub policy: &'a TokenPolicy,
-    /// What signs them.
+    /// The key that signs access and sliding tokens.
     pub key: &'a SigningKey,
+    /// The key that signs refresh tokens: one that is never published, or the same as `key`.
+    pub refresh_key: &'a SigningKey,
     /// What the ids of refresh and sliding tokens are derived from.
     pub secret: &'a RefreshKey,
 }
@@ -139,8 +141,9 @@ impl Grant {
 /// # Errors
 /// The crypto library fails.
 pub fn mint(grant: &Grant, minting: Minting<'_>, now: Timestamp, entropy: &dyn Entropy) -> Result<Issued, Unsigned> {
-    let Minting { policy, key, secret } = minting;
-    let sign = |claims: &Claims| key.sign(&claims.to_json(&policy.names));
+    let Minting { policy, key, refresh_key, secret } = minting;
+    let sign_with = |key: &SigningKey, claims: &Claims| key.sign(&claims.to_json(&policy.names));
+    let sign = |claims: &Claims| sign_with(key, claims);
     let access = || {
         let exp = bounded(now + policy.access_lifetime, grant);
         sign(&claims(grant, TokenType::Access, Jti::random(entropy), now, exp, policy))
@@ -151,7 +154,7 @@ pub fn mint(grant: &Grant, minting: Minting<'_>, now: Timestamp, entropy: &dyn E
             let jti = secret.jti(grant.session, &stamp.seed, stamp.generation);
             let mut claims = claims(grant, TokenType::Refresh, jti, stamp.minted_at, stamp.expires_at, policy);
             claims.generation = Some(stamp.generation);
-            Ok(Issued::Both { access: access()?, refresh: sign(&claims)? })
+            Ok(Issued::Both { access: access()?, refresh: sign_with(refresh_key, &claims)? })
         }
         Tokens::Sliding(stamp) => {
             let jti = secret.sliding_jti(grant.session, &stamp.seed, stamp.generation);

@@ -49,6 +49,10 @@ pub enum Minted {
 pub fn authenticate(text: &str, ring: &KeyRing, names: &ClaimNames, hasher: &ScopeHasher) -> Result<Authentic, Invalid> {
     let (payload, found) = Unverified::parse(text)?.find(ring)?;
     let claims = Claims::parse(&payload, names)?;
+    // quash signs nothing else with this key, and must not be made to accept anything else that it signed.
+    if found.refresh_only && claims.token_type != Some(TokenType::Refresh) {
+        return Err(Invalid::Key);
+    }
     let of_a_session = claims.sid.is_some() || claims.rsq.is_some() || claims.generation.is_some();
     let origin = match found.issuer {
         _ if found.ours && of_a_session => Origin::Ours,

@@ -12,8 +12,8 @@ use quash_core::decide::{
     reset_password,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, ForeignLoaded, Generation, Head, Name,
-    PasswordHash, Policy, Reason, Receipt, Refusal, Road, ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, ForeignLoaded, Generation, Head, Kid,
+    Name, PasswordHash, Policy, Reason, Receipt, Refusal, Road, ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_core::token::{
     Algorithm, Authentic, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, TokenType, Tokens, authenticate, mint,
@@ -30,6 +30,7 @@ pub(crate) struct World {
     now: Timestamp,
     entropy: Seeded,
     key: SigningKey,
+    refresh_key: SigningKey,
     ring: KeyRing,
     secret: RefreshKey,
     scopes: ScopeHasher,
@@ -58,6 +59,7 @@ type Said = Result<String, String>;
 impl World {
     pub(crate) fn new() -> Self {
         let key = SigningKey::new(Algorithm::EdDsa, &[1; 32], None).expect("a key");
+        let refresh_key = SigningKey::new(Algorithm::Hs256, &[4; 32], Kid::parse("r1").ok()).expect("a key");
         let scopes = ScopeHasher::ours([3; 16]);
         let elsewhere = Elsewhere::new(&scopes);
         Self {
@@ -65,8 +67,10 @@ impl World {
             policy: Policy::default(),
             now: elsewhere::START,
             entropy: Seeded::new(7),
-            ring: KeyRing::with_foreign(1, vec![key.verifying().clone()], vec![elsewhere.key()]),
+            ring: KeyRing::with_foreign(1, vec![key.verifying().clone()], vec![elsewhere.key()])
+                .with_refresh_key(refresh_key.verifying().clone()),
             key,
+            refresh_key,
             secret: RefreshKey::new(&[2; 32]),
             scopes,
             elsewhere,
@@ -198,8 +202,9 @@ impl World {
             Request::SignIn { name, kind, loaded } => {
                 let account = judge_sign_in(&loaded, Tried::Right, self.now).map_err(refused)?;
                 let device = Device::default();
-                let opened = open_session(kind, &loaded, account, None, &device, None, &self.policy, &self.scopes, self.now, &self.entropy)
-                    .map_err(refused)?;
+                let opened =
+                    open_session(kind, &loaded, account, None, &device, None, None, &self.policy, &self.scopes, self.now, &self.entropy)
+                        .map_err(refused)?;
                 self.write(opened.change).await?;
                 self.sessions.insert(name.clone(), opened.grant.session);
                 Ok(format!("opened: {}", self.give(&name, &opened.grant)))
@@ -348,7 +353,7 @@ impl World {
     /// Mints what was granted. The token before the newest of its generation is kept under a name of its own.
     fn give(&mut self, name: &str, grant: &Grant) -> String {
         self.granted.insert(name.into(), grant.clone());
-        let minting = Minting { policy: &self.policy.tokens, key: &self.key, secret: &self.secret };
+        let minting = Minting { policy: &self.policy.tokens, key: &self.key, refresh_key: &self.refresh_key, secret: &self.secret };
         match (mint(grant, minting, self.now, &self.entropy).expect("signatures"), grant.tokens) {
             (Issued::Access { access }, _) => {
                 self.access.insert(name.into(), access);

@@ -1,6 +1,6 @@
 //! What a client is told of a token (RFC 7662): what the store knows, and nothing of what doesn't hold.
 
-use quash_core::model::Actor;
+use quash_core::model::{Actor, Right};
 use serde_json::json;
 
 use crate::support::{self, Brittle, Part, World, kinds, secs};
@@ -119,5 +119,18 @@ async fn a56_what_the_store_cannot_say_is_not_guessed() {
         assert_eq!(answer.json().get("active"), None);
         world.store.mend();
         shop.assert_active(&pair.access).await;
+    }
+}
+
+#[tokio::test]
+async fn refresh_tokens_are_inactive_without_the_right_revoke() {
+    let world = World::open().await;
+    let asks = Service::with(&world, "asks", &[Right::Introspect]).await;
+    let ends = Service::full(&world, "ends").await;
+    let pair = world.sign_in("dana").await;
+    asks.assert_active(&pair.access).await;
+    for refresh in [pair.refresh.clone(), world.forge(&pair.refresh, &json!({}))] {
+        asks.assert_inactive(&refresh).await;
+        ends.assert_active(&refresh).await;
     }
 }

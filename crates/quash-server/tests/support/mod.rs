@@ -23,7 +23,7 @@ use quash_core::token::{Algorithm, SigningKey, Unverified};
 use quash_server::{DoorSettings, router};
 use quash_service::{
     Argon2Hasher, FetchKeys, FetchNothing, ForeignSetup, HashSettings, KeySetup, Letter, MasterKey, NewAccount, NewPassword, NewState,
-    PasswordHasher, Post, Rehash, Service, Setup, StartError,
+    PasswordHasher, Post, RefreshSigning, Rehash, Service, Setup, StartError,
 };
 use quash_store::Store;
 use serde_json::{Value, json};
@@ -96,6 +96,7 @@ pub(crate) struct Plan {
     /// How old the key that signs becomes.
     pub(crate) rotate_every: Option<Duration>,
     pub(crate) foreign: Vec<ForeignSetup>,
+    pub(crate) refresh_tokens: RefreshSigning,
     pub(crate) fetch: Arc<dyn FetchKeys>,
     pub(crate) hasher: Arc<dyn PasswordHasher>,
     pub(crate) hashing: HashSettings,
@@ -126,6 +127,7 @@ impl Default for Plan {
             signing: None,
             rotate_every: None,
             foreign: Vec::new(),
+            refresh_tokens: RefreshSigning::default(),
             fetch: Arc::new(FetchNothing),
             hasher: Arc::new(hasher::Cheap),
             hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(3600), places_per_network: 4 },
@@ -201,6 +203,7 @@ impl World {
                 signing: plan.signing.map(Zeroizing::new),
                 rotate_every: plan.rotate_every,
                 foreign: plan.foreign,
+                refresh_tokens: plan.refresh_tokens,
             },
             fetch: plan.fetch,
             master: MasterKey::new(&Seeded::new(plan.secret)),

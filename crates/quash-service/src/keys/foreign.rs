@@ -162,7 +162,8 @@ impl Foreign {
                 }
             }
         }
-        let (rings, first) = Rings::new(own, fixed.clone(), turn);
+        let refresh = super::refresh_signing_key(master).map_err(StartError::SigningKey)?;
+        let (rings, first) = Rings::new(own, refresh.verifying().clone(), fixed.clone(), turn);
         let published = Mutex::new(Published { sets, looked: None });
         Ok((Self { fixed, fetch, clock, rings: Arc::new(rings), published }, first))
     }

@@ -56,6 +56,11 @@ pub(super) fn record(
 
 /// A random id, for a secret: it has no public half to take a thumbprint of.
 pub(super) fn random_kid(entropy: &dyn Entropy) -> Option<Kid> {
-    let text: String = draw::<16>(entropy).iter().map(|byte| format!("{byte:02x}")).collect();
+    kid(&draw::<16>(entropy))
+}
+
+/// The id that these bytes make, in hex.
+pub(super) fn kid(bytes: &[u8; 16]) -> Option<Kid> {
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     Kid::parse(&text).ok()
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::model::{Actor, Change, Clock, Entropy, KeyRecord, KeySource, KeyState, Kid, draw};
-use quash_core::token::{Algorithm, Family, RefreshKey, SigningKey};
+use quash_core::token::{Algorithm, Family, KeyFault, RefreshKey, SigningKey};
 use quash_store::{Store, StoreError};
 use tokio::sync::{Mutex, RwLock, RwLockReadGuard};
 use zeroize::Zeroizing;
@@ -43,11 +43,26 @@ pub struct KeySetup {
     pub rotate_every: Option<Duration>,
     /// Other issuers, whose tokens are taken.
     pub foreign: Vec<ForeignSetup>,
+    /// The key that signs refresh tokens.
+    pub refresh_tokens: RefreshSigning,
+}
+
+/// The key that signs refresh tokens. Tokens of both forms are accepted in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RefreshSigning {
+    /// A key that is never published, so that no verifier accepts a refresh token as an access token. With a shared secret
+    /// this is the same as [`RefreshSigning::LikeAccess`].
+    #[default]
+    Unpublished,
+    /// The key that signs access tokens, as Simple JWT does.
+    LikeAccess,
 }
 
 /// What a process signs and derives with.
 pub(crate) struct Keys {
     pub(crate) refresh: RefreshKey,
+    /// The key that signs refresh tokens; `None`: the one that signs access tokens.
+    pub(crate) refresh_signing: Option<SigningKey>,
     /// Who turns the keys locks it for as long as nobody may sign. `None`: a key of the settings was struck.
     signing: RwLock<Option<SigningKey>>,
     turning: Mutex<Turning>,
@@ -55,6 +70,18 @@ pub(crate) struct Keys {
     master: MasterKey,
     algorithm: Algorithm,
     rotate_every: Option<Duration>,
+}
+
+/// The keys of a store, opened.
+pub(crate) struct Opened {
+    /// What derives the ids of refresh tokens.
+    pub(crate) refresh: RefreshKey,
+    /// The key of [`RefreshSigning::Unpublished`].
+    pub(crate) refresh_signing: SigningKey,
+    /// The key that signs access tokens.
+    pub(crate) signing: SigningKey,
+    /// The keys that verify.
+    pub(crate) own: OwnKeys,
 }
 
 /// What opening the keys hangs on.
@@ -71,9 +98,10 @@ impl fmt::Debug for KeySetup {
     /// Without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let signing = if self.signing.is_some() { "of the settings" } else { "made here" };
-        let Self { algorithm, rotate_every, foreign, .. } = self;
+        let Self { algorithm, rotate_every, foreign, refresh_tokens, .. } = self;
         let mut shown = f.debug_struct("KeySetup");
         shown.field("algorithm", algorithm).field("signing", &signing).field("rotate_every", rotate_every).field("foreign", foreign);
+        shown.field("refresh_tokens", refresh_tokens);
         shown.finish()
     }
 }
@@ -81,16 +109,20 @@ impl fmt::Debug for KeySetup {
 impl KeySetup {
     /// Keys of our own alone, made here.
     pub fn of(algorithm: Algorithm) -> Self {
-        Self { algorithm, signing: None, rotate_every: None, foreign: Vec::new() }
+        Self { algorithm, signing: None, rotate_every: None, foreign: Vec::new(), refresh_tokens: RefreshSigning::default() }
     }
 }
 
 impl Keys {
     /// What a process signs with that begins with these.
-    pub(crate) fn new(setup: &KeySetup, refresh: RefreshKey, signing: SigningKey, rings: Arc<Rings>, master: MasterKey) -> Self {
+    pub(crate) fn new(setup: &KeySetup, opened: Opened, rings: Arc<Rings>, master: MasterKey) -> Self {
+        let Opened { refresh, refresh_signing, signing, .. } = opened;
         let signing = RwLock::new(Some(signing));
-        let KeySetup { algorithm, rotate_every, .. } = *setup;
-        Self { refresh, signing, turning: Mutex::default(), rings, master, algorithm, rotate_every }
+        let KeySetup { algorithm, rotate_every, refresh_tokens, .. } = *setup;
+        // Whoever verifies with a shared secret expects refresh tokens that it verifies, too.
+        let unpublished = refresh_tokens == RefreshSigning::Unpublished && algorithm.family() != Family::Hmac;
+        let refresh_signing = unpublished.then_some(refresh_signing);
+        Self { refresh, refresh_signing, signing, turning: Mutex::default(), rings, master, algorithm, rotate_every }
     }
 
     /// The key that signs. While somebody holds it, none takes its place.
@@ -111,7 +143,7 @@ pub(crate) async fn open(
     master: &MasterKey,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
-) -> Result<(RefreshKey, SigningKey, OwnKeys), StartError> {
+) -> Result<Opened, StartError> {
     let opening = Opening { store, master, clock, entropy };
     let refresh = opening.refresh().await?;
     let records = store.keys().await?;
@@ -120,7 +152,17 @@ pub(crate) async fn open(
         Some(secret) => opening.take_current(&records, setup.algorithm, secret).await?,
     }
     let OpenedKeys { signing, own } = opened(&store.keys().await?, master)?;
-    Ok((refresh, signing.ok_or(StartError::NoSigningKey)?, own))
+    let signing = signing.ok_or(StartError::NoSigningKey)?;
+    let refresh_signing = refresh_signing_key(master).map_err(StartError::SigningKey)?;
+    Ok(Opened { refresh, refresh_signing, signing, own })
+}
+
+/// The key of [`RefreshSigning::Unpublished`]. It follows from the master key, like its kid: it doesn't rotate, because
+/// only this process has it and a refresh token must be genuine by its id besides.
+fn refresh_signing_key(master: &MasterKey) -> Result<SigningKey, KeyFault> {
+    let kid: [u8; 16] = master.derive("the kid of refresh tokens");
+    let secret: Zeroizing<[u8; 32]> = Zeroizing::new(master.derive("refresh tokens"));
+    SigningKey::new(Algorithm::Hs256, &*secret, make::kid(&kid))
 }
 
 fn current(records: &[KeyRecord]) -> Option<&KeyRecord> {

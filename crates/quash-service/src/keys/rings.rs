@@ -35,6 +35,8 @@ pub(crate) struct Rings {
 struct Halves {
     version: u64,
     own: OwnKeys,
+    /// The key that verifies refresh tokens alone. It never changes.
+    refresh: VerifyingKey,
     foreign: Vec<ForeignKey>,
 }
 
@@ -43,8 +45,8 @@ const SEEN_WITHIN: Duration = Duration::from_secs(5);
 
 impl Rings {
     /// What makes rings, and the first of them.
-    pub(crate) fn new(own: OwnKeys, foreign: Vec<ForeignKey>, turn: mpsc::Sender<TurnRing>) -> (Self, KeyRing) {
-        let halves = Halves { version: 1, own, foreign };
+    pub(crate) fn new(own: OwnKeys, refresh: VerifyingKey, foreign: Vec<ForeignKey>, turn: mpsc::Sender<TurnRing>) -> (Self, KeyRing) {
+        let halves = Halves { version: 1, own, refresh, foreign };
         let first = halves.ring();
         (Self { halves: Mutex::new(halves), turn }, first)
     }
@@ -84,6 +86,7 @@ impl Rings {
 
 impl Halves {
     fn ring(&self) -> KeyRing {
-        KeyRing::with_foreign(self.version, self.own.keys.clone(), self.foreign.clone()).with_struck(&self.own.struck)
+        let ring = KeyRing::with_foreign(self.version, self.own.keys.clone(), self.foreign.clone());
+        ring.with_refresh_key(self.refresh.clone()).with_struck(&self.own.struck)
     }
 }

@@ -150,7 +150,7 @@ impl Issuer {
         let bearer = Bearer { user_id: "dana".into(), password_mark: None, claims: CustomClaims::default() };
         let grant = Grant { session, bearer, rsq: desk.seq, ends_at: None, tokens: Tokens::Access };
         let key = desk.keys.last().expect("a key");
-        let minting = Minting { policy: &TokenPolicy::default(), key, secret: &RefreshKey::new(&[0; 32]) };
+        let minting = Minting { policy: &TokenPolicy::default(), key, refresh_key: key, secret: &RefreshKey::new(&[0; 32]) };
         match mint(&grant, minting, self.clock.now(), &desk.entropy) {
             Ok(Issued::Access { access }) => (access, session),
             other => panic!("an access token: {other:?}"),

@@ -46,8 +46,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use quash_core::model::{AccountPolicy, ForeignTokens, Policy, RotationPolicy};
-use quash_server::{DoorSettings, MailWay, TlsFiles};
-use quash_service::{KeySetup, Rehash};
+use quash_server::{Compat, DoorSettings, MailWay, TlsFiles};
+use quash_service::{KeySetup, RefreshSigning, Rehash};
 
 use crate::data_dir::GroupAccess;
 use accounts::Accounts;
@@ -230,6 +230,10 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
             signing: tokens.signing.key,
             rotate_every: rotate_every?,
             foreign: foreign.setups,
+            refresh_tokens: match tokens.compat {
+                Compat::Standard => RefreshSigning::Unpublished,
+                Compat::Strict => RefreshSigning::LikeAccess,
+            },
         },
         rehash: passwords.rehash,
         argon2: passwords.argon2,

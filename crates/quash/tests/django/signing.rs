@@ -44,12 +44,26 @@ fn pyjwt_verifies_every_algorithm_that_quash_signs() {
     assert_eq!(published.body["keys"].as_array().map(Vec::len), Some(ASYMMETRIC.len()), "{}", published.text);
     for (algorithm, token) in &signed {
         assert_eq!(verify(&quash, token).status, 200, "{algorithm}: quash itself");
-        if WITH_SECRETS.contains(algorithm) {
+        // With a key pair, refresh tokens have a key of their own.
+        if WITH_SECRETS.contains(algorithm) || claims(token)["token_type"] == "refresh" {
             assert_eq!(pyjwt.verify_by(&jwks_url, token, algorithm), Err("PyJWKClientError".into()), "{algorithm}");
         } else {
             assert_eq!(pyjwt.verify_by(&jwks_url, token, algorithm), Ok(claims(token)), "{algorithm}");
             assert_eq!(pyjwt.verify_by(&jwks_url, &altered(token), algorithm), Err("InvalidSignatureError".into()), "{algorithm}");
         }
+    }
+}
+
+#[test]
+fn pyjwt_refuses_refresh_tokens() {
+    let Some(python) = python() else { return };
+    let (room, mut pyjwt) = (Room::new(), PyJwt::start(&python));
+    let quash = room.quash("");
+    let jwks_url = format!("{}/.well-known/jwks.json", quash.url);
+    let [access, refresh] = sign_in(&quash);
+    assert_eq!(pyjwt.verify_by(&jwks_url, &access, "EdDSA"), Ok(claims(&access)));
+    for algorithm in ["EdDSA", "HS256"] {
+        assert_eq!(pyjwt.verify_by(&jwks_url, &refresh, algorithm), Err("PyJWKClientError".into()), "{algorithm}");
     }
 }
 

@@ -17,6 +17,8 @@ pub struct KeyRing {
     own: Vec<OwnKey>,
     foreign: Vec<TheirKey>,
     struck: Vec<Kid>,
+    /// The key that signs our refresh tokens and nothing else. It is never published.
+    refresh: Option<VerifyingKey>,
 }
 
 /// Another issuer, whose tokens are taken as they are.
@@ -77,6 +79,8 @@ pub(in crate::token) struct Candidate<'a> {
     pub(in crate::token) ours: bool,
     /// Or one of this issuer's.
     pub(in crate::token) issuer: Option<&'a Arc<Issuer>>,
+    /// The key verifies refresh tokens and no others.
+    pub(in crate::token) refresh_only: bool,
 }
 
 impl KeyRing {
@@ -97,7 +101,13 @@ impl KeyRing {
         let shared_with =
             |key: &VerifyingKey| foreign.iter().find(|theirs| theirs.key.is_same_key(key)).map(|theirs| &theirs.issuer).cloned();
         let own = keys.into_iter().map(|key| OwnKey { shared_with: shared_with(&key), key }).collect();
-        Self { version, own, foreign, struck: Vec::new() }
+        Self { version, own, foreign, struck: Vec::new(), refresh: None }
+    }
+
+    /// The same ring with the key that verifies refresh tokens and no others. It isn't in the published set.
+    #[must_use]
+    pub fn with_refresh_key(self, key: VerifyingKey) -> Self {
+        Self { refresh: Some(key), ..self }
     }
 
     /// The same ring, in which these keys were struck. They still verify: whether a refresh token of theirs is genuine is
@@ -120,7 +130,7 @@ impl KeyRing {
         self.version
     }
 
-    /// All its keys.
+    /// All its keys, without the one for refresh tokens.
     pub fn keys(&self) -> impl Iterator<Item = &VerifyingKey> {
         self.own.iter().map(|own| &own.key).chain(self.foreign.iter().map(|foreign| &foreign.key))
     }
@@ -143,7 +153,13 @@ impl KeyRing {
 
     /// The key of ours that writes exactly this header.
     pub(in crate::token) fn by_header(&self, header: &str) -> Option<Candidate<'_>> {
-        self.own.iter().find(|own| own.key.header() == header).map(OwnKey::candidate)
+        let own = self.own.iter().find(|own| own.key.header() == header).map(OwnKey::candidate);
+        own.or_else(|| self.refresh_candidate(|key| key.header() == header))
+    }
+
+    fn refresh_candidate(&self, is_it: impl Fn(&VerifyingKey) -> bool) -> Option<Candidate<'_>> {
+        let key = self.refresh.as_ref().filter(|key| is_it(key))?;
+        Some(Candidate { key, ours: true, issuer: None, refresh_only: true })
     }
 
     /// The keys that could have signed a token with this header. The header only chooses among keys: each key's own
@@ -153,8 +169,9 @@ impl KeyRing {
         let candidates: Vec<_> = match &header.kid {
             Some(kid) => {
                 let is_it = |called: &Kid| called.as_str() == kid;
-                match self.own.iter().find(|own| is_it(own.key.kid())) {
-                    Some(own) => vec![own.candidate()],
+                let own = self.own.iter().find(|own| is_it(own.key.kid())).map(OwnKey::candidate);
+                match own.or_else(|| self.refresh_candidate(|key| is_it(key.kid()))) {
+                    Some(own) => vec![own],
                     None => {
                         self.foreign.iter().filter(|theirs| theirs.called.as_ref().is_some_and(is_it)).map(TheirKey::candidate).collect()
                     }
@@ -177,14 +194,14 @@ impl KeyRing {
 
 impl OwnKey {
     fn candidate(&self) -> Candidate<'_> {
-        Candidate { key: &self.key, ours: true, issuer: self.shared_with.as_ref() }
+        Candidate { key: &self.key, ours: true, issuer: self.shared_with.as_ref(), refresh_only: false }
     }
 }
 
 impl TheirKey {
     /// A token without `kid`, or under a name that isn't ours, is none of ours, whoever else signs with the key.
     fn candidate(&self) -> Candidate<'_> {
-        Candidate { key: &self.key, ours: false, issuer: Some(&self.issuer) }
+        Candidate { key: &self.key, ours: false, issuer: Some(&self.issuer), refresh_only: false }
     }
 }
 

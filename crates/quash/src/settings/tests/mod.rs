@@ -19,7 +19,7 @@ use quash_core::model::{
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::{Compat, ForwardingHeader, Proxies, RefreshCookie, Registration, SchemeCase};
-use quash_service::ForeignKeys;
+use quash_service::{ForeignKeys, RefreshSigning};
 
 use super::*;
 use crate::error::CommandError;
@@ -85,7 +85,7 @@ argon2_lanes = 4
 failures = 10
 first_lock = "30s"
 longest_lock = "2h"
-end_sessions = "unbound"
+end_sessions = "all"
 network_failures = 100
 network_window = "1h"
 [audit]
@@ -298,7 +298,7 @@ fn every_key_is_read() {
     let expected = AccountPolicy {
         inactive: InactiveAccounts::Allowed,
         last_login: LastLogin::Recorded,
-        lock_ends: LockEnds::Unbound,
+        lock_ends: LockEnds::All,
         claims_change: ClaimsChange::Wait,
         login_fields: LoginFields::NameOrEmail,
         names: NameChanges::Refused,
@@ -312,7 +312,8 @@ fn every_key_is_read() {
     );
     assert_eq!((settings.rehash, settings.door.refresh_cookie), (Rehash::Never, RefreshCookie::On));
     assert_eq!(settings.argon2, Argon2 { memory_mib: 64, passes: 3, lanes: 4 });
-    let KeySetup { algorithm, signing, rotate_every, foreign } = settings.keys;
+    let KeySetup { algorithm, signing, rotate_every, foreign, refresh_tokens } = settings.keys;
+    assert_eq!(refresh_tokens, RefreshSigning::LikeAccess);
     assert_eq!(rotate_every, Some(Duration::from_secs(30 * 86_400)));
     assert_eq!((algorithm, signing.map(|key| key.len()), foreign.len()), (Algorithm::Hs256, Some(64), 1));
     let django = &foreign[0];

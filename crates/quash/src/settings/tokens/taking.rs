@@ -60,7 +60,8 @@ pub(super) const COMPAT: Key<Words<Compat>> = Key {
     name: "compat",
     kind: Words(&[("standard", Compat::Standard), ("strict", Compat::Strict)]),
     unset: DefaultsTo("\"standard\""),
-    doc: "`strict` leaves the member `reason` out of a 401 on the Simple JWT paths, and compares schemes of the header to the letter.",
+    doc: "`strict` leaves the member `reason` out of a 401 on the Simple JWT paths, and compares schemes of the header to the \
+          letter, and signs refresh tokens with the key of access tokens.",
 };
 
 /// Which tokens are taken, and where requests carry them.
