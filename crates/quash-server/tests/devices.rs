@@ -49,12 +49,6 @@ async fn is_known(world: &World, name: &str, token: &str) -> bool {
     answer.status == 200
 }
 
-fn unbound() -> Plan {
-    let mut plan = Plan::default();
-    plan.policy.accounts.lock_ends = LockEnds::Unbound;
-    plan
-}
-
 #[tokio::test]
 async fn a_token_goes_the_way_that_it_came_and_is_in_no_body() {
     let world = World::open().await;
@@ -322,19 +316,20 @@ async fn what_is_done_against_somebody_else_drops_the_devices_and_nothing_else_d
 }
 
 #[tokio::test]
-async fn a31_with_unbound_a_lock_spares_the_sessions_of_known_devices() {
-    let world = World::planned(unbound()).await;
+async fn a31_a_lock_spares_sessions_whose_client_presented_a_device_token() {
+    let world = World::open().await;
     let first = from_device(&world, "dana", PASSWORD, "").await;
     let device = token(&first).expect("a token");
     let second = from_device(&world, "dana", PASSWORD, &device).await.pair();
     let strange = world.sign_in("dana").await;
     world.guess("dana", 5).await;
     world.locked("dana").await;
-    assert_eq!(support::kinds(&*world.store).await, [ScopeKind::Session]);
-    world.assert_live(&first.pair()).await;
+    assert_eq!(support::kinds(&*world.store).await, [ScopeKind::Session; 2]);
     world.assert_live(&second).await;
     insta::assert_snapshot!(world.refresh(&strange.refresh).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"locked"}"#);
     world.assert_dead(&strange).await;
+    // Being given a token proves nothing.
+    world.assert_dead(&first.pair()).await;
     // They go on being spared after a refresh.
     let second = world.refresh(&second.refresh).await.pair();
     world.wait(secs(60));
@@ -345,25 +340,89 @@ async fn a31_with_unbound_a_lock_spares_the_sessions_of_known_devices() {
 }
 
 #[tokio::test]
-async fn a31_with_unbound_a_device_that_is_known_no_more_spares_nothing() {
-    let world = World::planned(unbound()).await;
-    let early = from_device(&world, "dana", PASSWORD, "").await.pair();
+async fn a31_a_lock_ends_all_sessions_if_none_is_bound() {
+    let world = World::open().await;
+    let (one, other) = (world.sign_in("dana").await, from_device(&world, "dana", PASSWORD, "").await.pair());
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    assert_eq!(support::kinds(&*world.store).await, [ScopeKind::Subject], "one watermark");
+    world.assert_dead(&one).await;
+    world.assert_dead(&other).await;
+}
+
+#[tokio::test]
+async fn a31_a_refresh_with_the_cookie_binds_the_session() {
+    let world = World::open().await;
+    let browser = world.send(call("dana", PASSWORD).header(SITE, "same-origin")).await;
+    let (cookie, _) = browser.header("set-cookie").expect("a cookie").split_once(';').expect("attributes");
+    let refresh = |token: &str| Call::post("/api/token/refresh/").json(&json!({ "refresh": token }));
+    let [bound, unbound, forged] = [world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("dana").await];
+    let bound = world.send(refresh(&bound.refresh).header(COOKIE, cookie)).await.pair();
+    let unbound = world.send(refresh(&unbound.refresh).header(DEVICE, "")).await.pair();
+    let forged = world.send(refresh(&forged.refresh).header(COOKIE, "__Host-quash-device=x")).await.pair();
+    let noors = new_device(&world, "noor").await;
+    let forged = world.send(refresh(&forged.refresh).header(DEVICE, &noors)).await.pair();
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    world.assert_live(&bound).await;
+    for ended in [&unbound, &forged, &browser.pair()] {
+        world.assert_dead(ended).await;
+    }
+}
+
+#[tokio::test]
+async fn a31_a_refresh_that_writes_nothing_else_binds_too() {
+    let mut plan = Plan::default();
+    plan.policy.rotation.rotate = false;
+    let world = World::planned(plan).await;
+    let device = new_device(&world, "dana").await;
+    let bound = world.sign_in("dana").await;
+    let refresh = Call::post("/api/token/refresh/").json(&json!({ "refresh": bound.refresh })).header(DEVICE, &device);
+    assert_eq!(world.send(refresh).await.status, 200);
+    let sliding = Call { target: "/api/token/sliding/".into(), ..call("dana", PASSWORD) };
+    let token = world.send(sliding).await.json()["token"].as_str().expect("a token").to_owned();
+    let exchange = Call::post("/api/token/sliding/refresh/").json(&json!({ "token": token })).header(DEVICE, &device);
+    assert_eq!(world.send(exchange.clone()).await.status, 200);
+    let unbound = world.sign_in("dana").await;
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    world.assert_live(&bound).await;
+    assert_eq!(world.send(exchange).await.status, 200);
+    world.assert_dead(&unbound).await;
+}
+
+#[tokio::test]
+async fn a31_a_device_that_is_known_no_more_spares_nothing() {
+    let world = World::open().await;
+    let device = new_device(&world, "dana").await;
+    let early = from_device(&world, "dana", PASSWORD, &device).await.pair();
     for _ in 0..limits::DEVICES {
         new_device(&world, "dana").await;
     }
     world.guess("dana", 5).await;
     world.locked("dana").await;
     world.assert_dead(&early).await;
-    assert_eq!(support::kinds(&*world.store).await, [ScopeKind::Session], "the twenty others live");
 }
 
 #[tokio::test]
-async fn a31_without_unbound_a_lock_ends_the_sessions_of_known_devices_too_and_they_sign_in_again() {
-    let world = World::open().await;
-    let first = from_device(&world, "dana", PASSWORD, "").await;
+async fn a31_with_all_a_lock_ends_bound_sessions_too_and_they_sign_in_again() {
+    let mut plan = Plan::default();
+    plan.policy.accounts.lock_ends = LockEnds::All;
+    let world = World::planned(plan).await;
+    let device = new_device(&world, "dana").await;
+    let bound = from_device(&world, "dana", PASSWORD, &device).await.pair();
     world.guess("dana", 5).await;
     world.locked("dana").await;
-    world.assert_dead(&first.pair()).await;
-    let again = from_device(&world, "dana", PASSWORD, &token(&first).expect("a token")).await.pair();
+    world.assert_dead(&bound).await;
+    let again = from_device(&world, "dana", PASSWORD, &device).await.pair();
     world.assert_live(&again).await;
+}
+
+#[tokio::test]
+async fn a_lock_by_hand_ends_bound_sessions_too() {
+    let world = World::open().await;
+    let device = new_device(&world, "dana").await;
+    let bound = from_device(&world, "dana", PASSWORD, &device).await.pair();
+    world.service.lock(&subject("dana"), secs(600), Actor::Operator.into()).await.expect("a lock");
+    world.assert_dead(&bound).await;
 }

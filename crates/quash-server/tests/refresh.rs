@@ -9,6 +9,7 @@ use std::time::Duration;
 use quash_core::decide::Device;
 use quash_core::model::{Generation, ScopeKind, Timestamp};
 use quash_core::token::{Algorithm, Issued};
+use quash_service::DeviceSaid;
 use serde_json::json;
 
 use support::{Plan, World, claims, kinds, millis, secs};
@@ -254,7 +255,7 @@ async fn a41_ten_thousand_rotations_move_no_end_and_add_no_row() {
     let end = Timestamp::from_secs(support::START) + lifetime;
     for _ in 0..10_000 {
         world.wait(step);
-        let next = world.service.refresh(&pair.refresh, &Device::default()).await.expect("a pair");
+        let next = world.service.refresh(&pair.refresh, &Device::default(), &DeviceSaid::Nothing).await.expect("a pair");
         let Issued::Both { access, refresh } = next else { panic!("a pair: {next:?}") };
         pair = support::Pair { access, refresh };
     }

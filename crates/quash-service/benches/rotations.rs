@@ -13,8 +13,8 @@ use quash_core::decide::{Device, Kind};
 use quash_core::model::{Clock, Entropy, PasswordHash, Policy, Seeded, Timestamp, draw};
 use quash_core::token::{Algorithm, Issued};
 use quash_service::{
-    Arena, Argon2Hasher, Attempt, CostClass, FetchNothing, FormatFault, HashSettings, KeySetup, MasterKey, NewAccount, NewPassword,
-    NewState, PasswordHasher, Rehash, Service, Setup,
+    Arena, Argon2Hasher, Attempt, CostClass, DeviceSaid, FetchNothing, FormatFault, HashSettings, KeySetup, MasterKey, NewAccount,
+    NewPassword, NewState, PasswordHasher, Rehash, Service, Setup,
 };
 use quash_store::{SqliteOptions, SqliteStore};
 use rusqlite::{Connection, params};
@@ -119,7 +119,7 @@ impl Desk {
             async move {
                 let mut token = token.lock().await;
                 while Instant::now() < until {
-                    *token = refresh_of(service.refresh(&token, &Device::default()).await.expect("a rotation"));
+                    *token = refresh_of(service.refresh(&token, &Device::default(), &DeviceSaid::Nothing).await.expect("a rotation"));
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             }

@@ -127,7 +127,7 @@ impl Service {
                     Ok(fields.differ_from(account).then(|| change_account(account, Event::Locked, fields, by.clone(), now)))
                 }
                 AccountState::Active | AccountState::Locked { .. } => {
-                    // Whoever locks an account by hand means everybody: a known device would be let past.
+                    // The operator means every client: the account forgets its devices, so that no session is bound.
                     let forgotten =
                         AccountFields { devices: Some(Devices::default()), ..in_state(AccountState::Locked { until: now + span }) };
                     Ok(self.desk.edit(account, Road::Locked, forgotten, &by, now))

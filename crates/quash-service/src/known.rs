@@ -4,8 +4,10 @@
 use std::fmt;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
-use quash_core::model::{DeviceId, Subject};
+use quash_core::model::{Account, DeviceId, Subject};
 use zeroize::Zeroizing;
+
+use crate::desk::Desk;
 
 /// A device token: the device's id, and what vouches for it. It signs nobody in; it only says from where somebody tries.
 #[derive(Clone)]
@@ -65,6 +67,14 @@ impl DeviceKey {
         let (id, mac) = token.0.split_at_checked(ID)?;
         let device: DeviceId = id.parse().ok()?;
         hmac::verify(&self.0, &message(device, subject), &bytes(mac)?).ok().map(|()| device)
+    }
+}
+
+impl Desk {
+    /// The device whose token a client presents, if the account is known on it. One that it was told to forget isn't.
+    pub(crate) fn presented_device(&self, said: &DeviceSaid, account: &Account) -> Option<DeviceId> {
+        let DeviceSaid::Brings(token) = said else { return None };
+        self.device_key.device(token, &account.subject).filter(|device| account.devices.contains(*device))
     }
 }
 

@@ -146,8 +146,7 @@ impl Desk {
 
     /// The device that the attempt comes from, if the account is known on it. One that it was told to forget isn't.
     fn known_device(&self, proof: &Proof, account: Option<&Account>) -> Option<DeviceId> {
-        let (DeviceSaid::Brings(token), Some(account)) = (&proof.device, account) else { return None };
-        self.device_key.device(token, &account.subject).filter(|device| account.devices.contains(*device))
+        account.and_then(|account| self.presented_device(&proof.device, account))
     }
 
     async fn compare(&self, loaded: &AccountLoaded, proof: &Proof, counted: Counted) -> Result<Judged, Failure> {

@@ -2,14 +2,15 @@
 //! tokens of ours.
 
 use quash_core::decide::{
-    Device, Presented, PresentedForeign, PresentedRefresh, PresentedSliding, Refreshed, refresh, refresh_foreign, refresh_foreign_sliding,
-    refresh_sliding,
+    Device, Presented, PresentedForeign, PresentedRefresh, PresentedSliding, Refreshed, bind_exchanged, refresh, refresh_foreign,
+    refresh_foreign_sliding, refresh_sliding,
 };
-use quash_core::model::Timestamp;
+use quash_core::model::{Account, Change, Refusal, Session, Timestamp};
 use quash_core::token::{Issued, TokenType};
 
 use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure};
+use crate::known::DeviceSaid;
 use crate::metrics::Exchanged;
 
 impl Service {
@@ -18,19 +19,19 @@ impl Service {
     ///
     /// # Errors
     /// The token is refused, or can't be judged now.
-    pub async fn refresh(&self, token: &str, device: &Device) -> Result<Issued, Failure> {
-        self.exchange(token, TokenType::Refresh, device).await
+    pub async fn refresh(&self, token: &str, device: &Device, said: &DeviceSaid) -> Result<Issued, Failure> {
+        self.exchange(token, TokenType::Refresh, device, said).await
     }
 
     /// Exchanges a sliding token for one that holds longer.
     ///
     /// # Errors
     /// The token is refused, or can't be judged now.
-    pub async fn refresh_sliding(&self, token: &str, device: &Device) -> Result<Issued, Failure> {
-        self.exchange(token, TokenType::Sliding, device).await
+    pub async fn refresh_sliding(&self, token: &str, device: &Device, said: &DeviceSaid) -> Result<Issued, Failure> {
+        self.exchange(token, TokenType::Sliding, device, said).await
     }
 
-    async fn exchange(&self, text: &str, purpose: TokenType, device: &Device) -> Result<Issued, Failure> {
+    async fn exchange(&self, text: &str, purpose: TokenType, device: &Device, said: &DeviceSaid) -> Result<Issued, Failure> {
         let desk = &*self.desk;
         desk.can_sign().await?;
         let token = desk.guard.authenticate(text).await?;
@@ -38,9 +39,9 @@ impl Service {
         loop {
             let now = desk.clock.now();
             let decided = match Presented::new(&token, purpose, &desk.policy.tokens, now)? {
-                Presented::Refresh(presented) => desk.decide_refresh(&presented, now).await?,
-                Presented::Sliding(presented) => desk.decide_sliding(&presented, now).await?,
-                Presented::Foreign(presented) => desk.decide_foreign(&presented, purpose, device, now).await?,
+                Presented::Refresh(presented) => desk.decide_refresh(&presented, said, now).await?,
+                Presented::Sliding(presented) => desk.decide_sliding(&presented, said, now).await?,
+                Presented::Foreign(presented) => desk.decide_foreign(&presented, purpose, device, said, now).await?,
             };
             let (change, outcome) = match decided {
                 Refreshed::Answer { grant } => {
@@ -50,9 +51,10 @@ impl Service {
                 Refreshed::Write { change, grant } => (change, Ok(grant)),
                 Refreshed::End { change, refusal } => (change, Err(refusal)),
             };
+            let exchanged = if matches!(change, Change::BindSession { .. }) { Exchanged::answered } else { Exchanged::rotated };
             match (desk.commit_and_announce(change).await, outcome) {
                 (Ok(_), Ok(grant)) => {
-                    desk.metrics.exchanged(Exchanged::rotated);
+                    desk.metrics.exchanged(exchanged);
                     return desk.issue(grant, now).await;
                 }
                 (Ok(_), Err(refusal)) => {
@@ -67,16 +69,18 @@ impl Service {
 }
 
 impl Desk {
-    async fn decide_refresh(&self, presented: &PresentedRefresh, now: Timestamp) -> Result<Refreshed, Failure> {
+    async fn decide_refresh(&self, presented: &PresentedRefresh, said: &DeviceSaid, now: Timestamp) -> Result<Refreshed, Failure> {
         let loaded = self.store.session(presented.session).await?;
         let decided = refresh(presented, &loaded, &self.policy, &self.keys.refresh, self.guard.scopes(), now);
+        let decided = self.bound(decided, loaded.found.as_ref(), said);
         self.explained(decided, loaded.found.as_ref(), &loaded.head).await
     }
 
-    async fn decide_sliding(&self, presented: &PresentedSliding, now: Timestamp) -> Result<Refreshed, Failure> {
+    async fn decide_sliding(&self, presented: &PresentedSliding, said: &DeviceSaid, now: Timestamp) -> Result<Refreshed, Failure> {
         let loaded = self.store.session(presented.session).await?;
         let decided = refresh_sliding(presented, &loaded, &self.policy, &self.keys.refresh, now);
-        self.explained(decided.map(|grant| Refreshed::Answer { grant }), loaded.found.as_ref(), &loaded.head).await
+        let decided = self.bound(decided.map(|grant| Refreshed::Answer { grant }), loaded.found.as_ref(), said);
+        self.explained(decided, loaded.found.as_ref(), &loaded.head).await
     }
 
     async fn decide_foreign(
@@ -84,11 +88,24 @@ impl Desk {
         presented: &PresentedForeign,
         purpose: TokenType,
         device: &Device,
+        said: &DeviceSaid,
         now: Timestamp,
     ) -> Result<Refreshed, Failure> {
         let loaded = self.foreign(presented, now).await?;
         let decide = if purpose == TokenType::Sliding { refresh_foreign_sliding } else { refresh_foreign };
         let decided = decide(presented, &loaded, device, &self.policy, self.guard.scopes(), now, &*self.entropy);
+        let decided = self.bound(decided, loaded.adopted.as_ref(), said);
         self.explained(decided, loaded.adopted.as_ref(), &loaded.account.head).await
+    }
+
+    /// Binds the session to the device whose token the client presents: a lock spares it from then on.
+    fn bound(
+        &self,
+        decided: Result<Refreshed, Refusal>,
+        found: Option<&(Session, Account)>,
+        said: &DeviceSaid,
+    ) -> Result<Refreshed, Refusal> {
+        let Some((session, account)) = found else { return decided };
+        decided.map(|refreshed| bind_exchanged(refreshed, session, self.presented_device(said, account)))
     }
 }

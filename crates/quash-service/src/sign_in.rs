@@ -63,17 +63,17 @@ impl Service {
                 desk.remind(&by).await;
             }
             let Proven { started, loaded, account, rehash, known_device } = proven?;
-            let known_device = known_device.or_else(|| wants_one.then(|| DeviceId::random(&*desk.entropy)));
+            let knows = known_device.or_else(|| wants_one.then(|| DeviceId::random(&*desk.entropy)));
             let scopes = desk.guard.scopes();
             let opened =
-                open_session(kind, &loaded, &account, rehash, &device, known_device, &desk.policy, scopes, started, &*desk.entropy);
+                open_session(kind, &loaded, &account, rehash, &device, known_device, knows, &desk.policy, scopes, started, &*desk.entropy);
             let opened = opened.inspect_err(|_| {
                 tracing::warn!(subject = %account.subject, "an account lacks the field that tokens call it by, and can't sign in");
             })?;
             match desk.commit_and_announce(opened.change).await {
                 Ok(_) => {
                     let tokens = desk.issue(opened.grant, started).await?;
-                    let device_token = known_device.map(|device| desk.device_key.token(device, &account.subject));
+                    let device_token = knows.map(|device| desk.device_key.token(device, &account.subject));
                     return Ok(SignedIn { tokens, device_token });
                 }
                 Err(error) => conflicts.again(error)?,

@@ -26,6 +26,7 @@ enum Wish {
     AddAccount { who: usize, email: usize },
     Open { who: usize, n: u8, stale: bool, rehash: bool, evict: Option<u8> },
     Rotate { n: u8, stale: bool },
+    Bind { n: u8 },
     Adopt { who: usize, n: u8, token: u8, secs: i64 },
     EndSessions { ns: Vec<u8>, tokens: Vec<u8> },
     EndAccount { who: usize, stale: bool, survivor: Option<u8>, password: bool, state: Option<AccountState> },
@@ -78,6 +79,7 @@ fn single() -> impl Strategy<Value = Wish> {
         6 => (who.clone(), n.clone(), stale, any::<bool>(), prop::option::weighted(0.3, n.clone()))
             .prop_map(|(who, n, stale, rehash, evict)| Wish::Open { who, n, stale, rehash, evict }),
         6 => (n.clone(), stale).prop_map(|(n, stale)| Wish::Rotate { n, stale }),
+        2 => n.clone().prop_map(|n| Wish::Bind { n }),
         3 => (who.clone(), n.clone(), 1..5_u8, 0..300_i64).prop_map(|(who, n, token, secs)| Wish::Adopt { who, n, token, secs }),
         3 => (prop::collection::vec(n.clone(), 0..3), prop::collection::vec(1..5_u8, 0..2))
             .prop_map(|(ns, tokens)| Wish::EndSessions { ns, tokens }),
@@ -146,6 +148,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             rehash: rehash.then(|| PasswordHash::new(format!("rehash {n}")).of_class(format!("class {}", n % 3))),
             evict: evict.map(end),
             last_login: rehash.then(|| at(i64::from(n))),
+            knows: (n % 3 > 1).then(|| DeviceId::from_bytes([n; 16])),
             locks: (n % 3 == 0).then_some(u32::from(n)),
             adopts: None,
         })),
@@ -155,6 +158,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             adopt(opened, version(model, who).await, secs)
         }
         Wish::Rotate { n, stale } => rotate(n, generation(model, n).await + u32::from(stale)),
+        Wish::Bind { n } => bind(n, n),
         Wish::EndSessions { ns, tokens } => Change::EndSessions {
             sessions: ns.into_iter().map(|n| if n % 2 == 0 { end_adopted(n) } else { end(n) }).collect(),
             tokens: tokens.into_iter().map(|n| entry(ScopeKind::Token, 100 + n)).collect(),

@@ -21,8 +21,8 @@ impl From<Actor> for By {
     }
 }
 
-/// Changes an account by a road. What the table says ends with it, as far as one entry over the account can end it: the
-/// sessions that no known device has opened are ended one by one, beside this change.
+/// Changes an account by a road. What the table says ends with it. Where that is the unbound sessions, all end: which
+/// are bound is asked in [`super::lock_account`].
 pub fn edit_account(
     account: &Account,
     road: Road,
@@ -32,11 +32,28 @@ pub fn edit_account(
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> AccountEdit {
+    let extent = match road.ends(policy) {
+        Extent::Unbound => Extent::Sessions,
+        extent => extent,
+    };
+    edit_ending(extent, account, road, fields, by, scopes, now)
+}
+
+/// As [`edit_account`], ending this much.
+pub(super) fn edit_ending(
+    extent: Extent,
+    account: &Account,
+    road: Road,
+    fields: AccountFields,
+    by: By,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> AccountEdit {
     let row = road.row();
     let forgotten = road.forgets_devices().then(Devices::default);
     let fields = AccountFields { devices: forgotten.or(fields.devices), ..fields };
     let entry = entry(account, road, &by, scopes, now);
-    let ends = match road.ends(policy) {
+    let ends = match extent {
         Extent::Sessions | Extent::Others => Ends::Sessions { entry, survivor: None },
         Extent::Access => Ends::Access(entry),
         Extent::Nothing | Extent::Session | Extent::Unbound | Extent::Key | Extent::Everything => Ends::Nothing,

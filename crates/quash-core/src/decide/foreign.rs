@@ -150,6 +150,7 @@ fn adopt(
         rehash: None,
         evict: evicted(&loaded.account, policy, scopes, now),
         last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
+        knows: None,
         locks: None,
         adopts: Some(Adoption { minted_at: presented.minted_at, scopes: presented.scopes.to_vec() }),
     };

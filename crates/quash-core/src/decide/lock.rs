@@ -7,7 +7,7 @@ use crate::model::{
     Account, AccountFields, AccountState, Actor, Change, Extent, LockoutPolicy, Policy, Road, ScopeHasher, Session, Standing, Timestamp,
 };
 
-use super::account::edit_account;
+use super::account::edit_ending;
 use super::cause::{Cause, session_end};
 
 /// How long the next lock holds, after `locks` others since the last good sign-in: each twice as long as the one before.
@@ -16,9 +16,11 @@ pub fn lock_span(locks: u32, policy: &LockoutPolicy) -> Duration {
     doubled.unwrap_or(policy.longest_lock).min(policy.longest_lock)
 }
 
-/// Locks an account, and ends what the table says; `unbound` are those of its sessions that no known device has opened.
+/// Locks an account, and ends what the table says; `live` are its live sessions, needed where only unbound ones end.
 /// `None`: it is locked already, or deactivated.
-pub fn lock_account(account: &Account, unbound: &[Session], policy: &Policy, scopes: &ScopeHasher, now: Timestamp) -> Option<Change> {
+///
+/// If no session is bound, one watermark ends all of them, and the tokens that other issuers have signed for the account.
+pub fn lock_account(account: &Account, live: &[Session], policy: &Policy, scopes: &ScopeHasher, now: Timestamp) -> Option<Change> {
     if matches!(account.standing(now), Standing::Locked | Standing::Deactivated) {
         return None;
     }
@@ -28,19 +30,23 @@ pub fn lock_account(account: &Account, unbound: &[Session], policy: &Policy, sco
         locks: Some(account.locks.saturating_add(1)),
         ..AccountFields::default()
     };
-    let edit = edit_account(account, Road::Locked, fields, Actor::Rule.into(), policy, scopes, now);
+    let (unbound, bound): (Vec<_>, Vec<_>) = live.iter().partition(|session| is_unbound(session, account));
+    let extent = match Road::Locked.ends(policy) {
+        Extent::Unbound if bound.is_empty() => Extent::Sessions,
+        extent => extent,
+    };
+    let edit = edit_ending(extent, account, Road::Locked, fields, Actor::Rule.into(), scopes, now);
     let edit = Change::EditAccount(Box::new(edit));
-    let ends_unbound = Road::Locked.ends(policy) == Extent::Unbound && !unbound.is_empty();
-    if !ends_unbound {
+    if extent != Extent::Unbound || unbound.is_empty() {
         return Some(edit);
     }
     let locked = Cause { reason: Road::Locked.row().reason, actor: Actor::Rule };
-    let sessions = unbound.iter().map(|session| session_end(session, &locked, scopes, now)).collect();
+    let sessions = unbound.into_iter().map(|session| session_end(session, &locked, scopes, now)).collect();
     Some(Change::Together(vec![edit, Change::EndSessions { sessions, tokens: Vec::new() }]))
 }
 
-/// Whether no device that the account is still known on has opened a session.
-pub fn is_unbound(session: &Session, account: &Account) -> bool {
+/// Whether the session's client has presented no token of a device that the account is still known on.
+fn is_unbound(session: &Session, account: &Account) -> bool {
     session.known_device.is_none_or(|device| !account.devices.contains(device))
 }
 

@@ -39,10 +39,10 @@ pub use key::{
     KeyDue, KeyRefusal, Rotation, StruckSessions, Successor, key_due, promote_key, replace_key, retire_key, rotate_keys, strike_again,
     strike_keys, succeed, successor,
 };
-pub use lock::{is_unbound, lock_account, lock_span, unlocked};
+pub use lock::{lock_account, lock_span, unlocked};
 pub use presented::{Presented, PresentedForeign, PresentedRefresh, PresentedSliding, recheck_access};
 pub use recover::{LivesOn, Survival, change_password, end_others, reset_password};
-pub use refresh::{Refreshed, recheck_presented, refresh, renew_grant};
+pub use refresh::{Refreshed, bind_exchanged, recheck_presented, refresh, renew_grant};
 pub use seal::{AuditFault, AuditWalk, seal_audit};
 pub use sign_in::{Device, Kind, Opened, Tried, judge_again, judge_one_time_password, judge_sign_in, open_session};
 pub use sliding::{recheck_sliding, refresh_sliding};

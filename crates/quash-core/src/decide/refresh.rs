@@ -1,7 +1,8 @@
 //! Rotation: what a refresh token gets that is presented again, for the first time, late, or out of place.
 
 use crate::model::{
-    Account, Actor, Change, Generation, Head, Invalid, Policy, Reason, Refusal, ScopeHasher, Session, SessionEnd, SessionLoaded, Timestamp,
+    Account, Actor, Change, DeviceId, Generation, Head, Invalid, Policy, Reason, Refusal, ScopeHasher, Session, SessionEnd, SessionLoaded,
+    Timestamp,
 };
 use crate::token::{Bearer, Grant, RefreshKey};
 
@@ -75,6 +76,19 @@ pub fn renew_grant(grant: &Grant, loaded: &SessionLoaded, policy: &Policy) -> Re
     check_active(account, policy)?;
     let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
     Ok(Grant { bearer, rsq: loaded.head.seq, ..grant.clone() })
+}
+
+/// Binds the exchanged session to the known device whose token the client has presented, in the same transaction as the
+/// exchange if that writes.
+#[must_use]
+pub fn bind_exchanged(refreshed: Refreshed, session: &Session, presented: Option<DeviceId>) -> Refreshed {
+    let Some(device) = presented.filter(|device| session.known_device != Some(*device)) else { return refreshed };
+    let bind = Change::BindSession { session: session.id, device };
+    match refreshed {
+        Refreshed::Write { change, grant } => Refreshed::Write { change: Change::Together(vec![change, bind]), grant },
+        Refreshed::Answer { grant } => Refreshed::Write { change: bind, grant },
+        Refreshed::End { .. } => refreshed,
+    }
 }
 
 pub(super) fn recheck_generation(presented: Generation, session: &Session, policy: &Policy) -> Result<(), Refusal> {

@@ -102,8 +102,9 @@ impl Tried {
     }
 }
 
-/// Opens a session for an account that may sign in, from a device that it is or becomes known on, if any. One over the
-/// limit ends the session idle longest.
+/// Opens a session for an account that may sign in. One over the limit ends the session idle longest. `presented` is the
+/// known device whose token the client has presented: the session is bound to it. `knows` is the device that the account
+/// is known on from then on: that one, or a new one.
 ///
 /// What a known device was let past says nothing against those that it was to keep out: locks in a row go on being counted.
 ///
@@ -116,13 +117,14 @@ pub fn open_session(
     account: &Account,
     rehash: Option<PasswordHash>,
     device: &Device,
-    known_device: Option<DeviceId>,
+    presented: Option<DeviceId>,
+    knows: Option<DeviceId>,
     policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<Opened, Refusal> {
-    let session = Session { known_device, ..new_session(loaded, account, device, policy, now, entropy) };
+    let session = Session { known_device: presented, ..new_session(loaded, account, device, policy, now, entropy) };
     let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
     let rsq = loaded.head.seq;
     let (session, grant) = match kind {
@@ -142,6 +144,7 @@ pub fn open_session(
         version: account.version,
         rehash,
         evict: evicted(loaded, policy, scopes, now),
+        knows,
         last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
         locks: (account.locks > 0 && account.standing(now) != Standing::Locked).then_some(0),
         adopts: None,

@@ -198,6 +198,7 @@ impl NewAudit {
             // Each of those together leaves its own.
             Change::Together(_)
             | Change::Rotate { .. }
+            | Change::BindSession { .. }
             | Change::AddSecret { .. }
             | Change::Remember { .. }
             | Change::RaiseLongestLifetime(_)

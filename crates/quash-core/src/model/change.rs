@@ -4,9 +4,9 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, Devices, Email, Ending, Epoch, Event, Flow, FlowId,
-    Generation, KeyRecord, KeyState, Kid, Mail, MailId, MailOutcome, Name, NewEntry, OldSessions, PasswordHash, ScopeKey, SealedEntry,
-    SecretDigest, Seq, Session, SessionId, Subject, Timestamp,
+    Account, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, DeviceId, Devices, Email, Ending, Epoch, Event, Flow,
+    FlowId, Generation, KeyRecord, KeyState, Kid, Mail, MailId, MailOutcome, Name, NewEntry, OldSessions, PasswordHash, ScopeKey,
+    SealedEntry, SecretDigest, Seq, Session, SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -27,6 +27,14 @@ pub enum Change {
         rotated_at: Timestamp,
         /// Its `exp`.
         idle_until: Timestamp,
+    },
+    /// The known device of a session whose client has presented its device token after the sign-in. Only while the session
+    /// is live and no watermark covers it.
+    BindSession {
+        /// The session.
+        session: SessionId,
+        /// The device.
+        device: DeviceId,
     },
     /// The end of one or two sessions, and of tokens of other issuers. Only while each row is live, no token has opened
     /// a session, and none has an entry in the log.
@@ -329,7 +337,7 @@ pub enum Ends {
 /// What opens a session.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opening {
-    /// The session, live. The known device that opens it is from then on the one of its account that has last signed in.
+    /// The session, live.
     pub session: Session,
     /// The account's version as loaded.
     pub version: u64,
@@ -339,6 +347,8 @@ pub struct Opening {
     pub evict: Option<SessionEnd>,
     /// When the account has signed in, if that is to be kept.
     pub last_login: Option<Timestamp>,
+    /// The device that the account is known on from then on, as the one with the latest sign-in.
+    pub knows: Option<DeviceId>,
     /// How often the account was locked since it has last signed in, where that changes.
     pub locks: Option<u32>,
     /// The token of another issuer that opens it, whose key stands in the session.

@@ -254,9 +254,9 @@ pub struct LockoutPolicy {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LockEnds {
     /// All its sessions.
-    #[default]
     All,
-    /// Its sessions that no known device has opened.
+    /// Its sessions whose client has presented no device token, at the sign-in or at a refresh.
+    #[default]
     Unbound,
     /// Nothing.
     None,

@@ -59,7 +59,7 @@ pub enum Extent {
     Others,
     /// All sessions of an account.
     Sessions,
-    /// Those sessions of an account that no known device has opened.
+    /// Those sessions of an account whose client has presented no device token.
     Unbound,
     /// The access tokens of an account. Its sessions go on.
     Access,
@@ -129,7 +129,7 @@ impl Road {
             Self::NameChanged => row("name_changed", "a name changes that tokens call an account by", Reason::NameChanged, Some(Event::NameChanged), Extent::Nothing, Some("tokens.user_id_field")),
             Self::Deactivated => row("deactivated", "an account is deactivated", Reason::Deactivated, Some(Event::Deactivated), Extent::Sessions, None),
             Self::Deleted => row("deleted", "an account is deleted", Reason::Deleted, Some(Event::AccountDeleted), Extent::Sessions, None),
-            Self::Locked => row("locked", "an account is locked after failed sign-ins", Reason::Locked, Some(Event::Locked), Extent::Sessions, Some("lockout.end_sessions")),
+            Self::Locked => row("locked", "an account is locked after failed sign-ins", Reason::Locked, Some(Event::Locked), Extent::Unbound, Some("lockout.end_sessions")),
             Self::ClaimsChanged => row("claims_changed", "a custom claim changes", Reason::ClaimsChanged, Some(Event::ClaimsChanged), Extent::Access, Some("claims.on_change")),
             Self::KeyRemoved => row("key_removed", "a key is removed in an emergency", Reason::KeyRemoved, Some(Event::KeyStruck), Extent::Key, None),
             Self::AccountRevoked => row("account_revoked", "an operator revokes all tokens of an account", Reason::Revoked, Some(Event::SessionsEnded), Extent::Sessions, None),
@@ -173,7 +173,7 @@ impl Extent {
             Self::Session => "this session",
             Self::Others => "all other sessions; this one gets new tokens",
             Self::Sessions => "all sessions",
-            Self::Unbound => "all sessions that no known device has opened",
+            Self::Unbound => "all sessions whose client has presented no device token",
             Self::Access => "access tokens; sessions go on",
             Self::Key => "every access, sliding and foreign token that it signed; sessions go on",
             Self::Everything => "everything issued before",

@@ -34,7 +34,7 @@ pub struct Session {
     pub claims: CustomClaims,
     /// The token of another issuer that opened it.
     pub adopted: Option<Adopted>,
-    /// The known device that opened it.
+    /// The known device whose token the client has presented, at the sign-in or at a refresh.
     pub known_device: Option<DeviceId>,
     /// The client that opened it; `None`: it was opened at a door that needs no client.
     pub client: Option<ClientName>,

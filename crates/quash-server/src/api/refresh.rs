@@ -16,7 +16,7 @@ pub(crate) async fn refresh(State(door): State<Arc<Door>>, client: Client, reque
         Ok(token) => token,
         Err(fault) => return door.answer(fault),
     };
-    match door.service.refresh(&token, &client.device).await {
+    match door.service.refresh(&token, &client.device, &client.device_token).await {
         Ok(tokens) => issued(&door, tokens, Order::AccessFirst),
         Err(failure @ Failure::Refused(_)) => door.without_cookie(door.answer(door.fault(&failure).of_exchange())),
         Err(failure) => door.answer(door.fault(&failure).of_exchange()),
@@ -28,7 +28,7 @@ pub(crate) async fn refresh_sliding(State(door): State<Arc<Door>>, client: Clien
         Ok(token) => token,
         Err(fault) => return door.answer(fault.into()),
     };
-    match door.service.refresh_sliding(&token, &client.device).await {
+    match door.service.refresh_sliding(&token, &client.device, &client.device_token).await {
         Ok(tokens) => issued(&door, tokens, Order::AccessFirst),
         Err(failure) => door.answer(door.fault(&failure).of_exchange()),
     }

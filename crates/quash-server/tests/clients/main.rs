@@ -75,7 +75,7 @@ async fn opened_by(world: &World, client: &str) -> Pair {
     let session = Session { id: other, client: Some(ClientName::parse(client).expect("a name")), ..row };
     let jti = RefreshKey::new(&draw(&Seeded::new(support::SEED))).jti(other, &session.seed, Generation(0)).to_string();
     let version = account.version;
-    let opening = Opening { session, version, rehash: None, evict: None, last_login: None, locks: None, adopts: None };
+    let opening = Opening { session, version, rehash: None, evict: None, last_login: None, knows: None, locks: None, adopts: None };
     world.store.commit(Change::OpenSession(Box::new(opening))).await.expect("a session");
     let sid = other.to_string();
     Pair {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::decide::{Device, StruckSessions};
 use quash_core::model::{Actor, Clock, Reason, Road, Seq, SessionId, Subject};
 use quash_core::token::Issued;
-use quash_service::{Service, Takeover};
+use quash_service::{DeviceSaid, Service, Takeover};
 use serde_json::json;
 
 use crate::chance::Chance;
@@ -48,7 +48,7 @@ impl World {
             0..=5 => {
                 let refresh = if chance.once_in(3) { sessions.pop().map(|(_, refresh)| refresh) } else { None };
                 let refresh = refresh.unwrap_or_else(|| self.token_of_another_issuer(name, chance));
-                if let Ok(Issued::Both { access, refresh }) = service.refresh(&refresh, &Device::default()).await {
+                if let Ok(Issued::Both { access, refresh }) = service.refresh(&refresh, &Device::default(), &DeviceSaid::Nothing).await {
                     sessions.extend(self.gives(service, &access).map(|session| (session, refresh)));
                 }
                 return None;

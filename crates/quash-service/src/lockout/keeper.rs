@@ -3,7 +3,7 @@
 
 use std::sync::Weak;
 
-use quash_core::decide::{is_unbound, lock_account};
+use quash_core::decide::lock_account;
 use quash_core::model::{AccountBy, Extent, Road, Session, SessionId, Subject, limits};
 use tokio::sync::mpsc;
 
@@ -29,12 +29,12 @@ impl Desk {
         loop {
             let loaded = self.store.account(&AccountBy::Subject(order.subject.clone()), order.at).await?;
             let Some(account) = loaded.account else { return Ok(()) };
-            let mut unbound = Vec::new();
+            let mut live = Vec::new();
             if Road::Locked.ends(&self.policy) == Extent::Unbound {
-                unbound = self.sessions_of(&order.subject).await?;
-                unbound.retain(|session| session.is_live(&account, &loaded.head) && is_unbound(session, &account));
+                live = self.sessions_of(&order.subject).await?;
+                live.retain(|session| session.is_live(&account, &loaded.head));
             }
-            let Some(change) = lock_account(&account, &unbound, &self.policy, self.guard.scopes(), order.at) else { return Ok(()) };
+            let Some(change) = lock_account(&account, &live, &self.policy, self.guard.scopes(), order.at) else { return Ok(()) };
             if self.end(change, &mut conflicts).await?.is_some() {
                 self.tell_of_lock(&account).await;
                 return Ok(());

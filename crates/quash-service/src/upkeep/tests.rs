@@ -228,7 +228,7 @@ async fn a_clock_that_is_ahead_for_less_than_an_hour_changes_nothing() {
         world.pass(2 * HOUR).await;
         assert!(world.is_revoked(&ended.0).await);
         assert_eq!(world.check(&live.0).await, Ok(()));
-        world.service.refresh(&live.1, &Device::default()).await.expect("its session is there");
+        world.service.refresh(&live.1, &Device::default(), &DeviceSaid::Nothing).await.expect("its session is there");
         assert_eq!(world.entries().await, 1);
     }
 }
@@ -249,7 +249,7 @@ async fn a_process_that_starts_with_a_clock_that_is_ahead_forgets_nothing_for_an
         world.pass(HOUR).await;
         assert!(world.is_revoked(&ended.0).await);
         assert_eq!(world.check(&live.0).await, Ok(()));
-        world.service.refresh(&live.1, &Device::default()).await.expect("its session is there");
+        world.service.refresh(&live.1, &Device::default(), &DeviceSaid::Nothing).await.expect("its session is there");
         assert_eq!(world.service.audit(0, None, 1).await.expect("the audit")[0].id, 1);
     }
 }
@@ -313,7 +313,7 @@ async fn a_session_outlives_what_a_clock_that_was_ahead_has_forgotten() {
         let (ended, live) = (world.sign_in().await, world.sign_in().await);
         world.log_out(&ended).await;
         world.pass(2 * HOUR).await;
-        let next = pair(world.service.refresh(&live.1, &Device::default()).await.expect("a pair"));
+        let next = pair(world.service.refresh(&live.1, &Device::default(), &DeviceSaid::Nothing).await.expect("a pair"));
         // The entry is past its time by then, and the session isn't.
         world.clock.set((22 * 60 + 30) * A_MINUTE);
         assert_eq!(world.pass(2 * HOUR).await.deleted, 1);
@@ -321,7 +321,7 @@ async fn a_session_outlives_what_a_clock_that_was_ahead_has_forgotten() {
         // Nobody can tell any more whether it wasn't ended: a refresh helps.
         assert!(world.is_revoked(&live.0).await);
         assert_eq!(world.check(&next.0).await, Ok(()));
-        let newest = pair(world.service.refresh(&next.1, &Device::default()).await.expect("its session is there"));
+        let newest = pair(world.service.refresh(&next.1, &Device::default(), &DeviceSaid::Nothing).await.expect("its session is there"));
         assert_eq!(world.check(&newest.0).await, Ok(()));
     }
 }
@@ -342,13 +342,13 @@ async fn tokens_of_another_issuer_stay_revoked_too() {
         assert_eq!(world.service.guard().check(&access, &[TokenType::Access]).await.map(drop), Err(Denied::Refused(revoked)));
         let token = world.service.guard().authenticate(&access).await.expect("a token of the other issuer");
         assert_eq!(world.service.desk.judge_by_store(&token).await, Err(Failure::Refused(revoked)));
-        let refused = world.service.refresh(&refresh, &Device::default()).await.err();
+        let refused = world.service.refresh(&refresh, &Device::default(), &DeviceSaid::Nothing).await.err();
         assert_eq!(refused, Some(Failure::Refused(revoked)));
         assert!(world.service.blacklist(&refresh).await.is_err(), "a second time it is refused, as ever");
         // Others hold.
         let (access, refresh) = (world.of_another("access", "three"), world.of_another("refresh", "four"));
         assert_eq!(world.service.guard().check(&access, &[TokenType::Access]).await.map(drop), Ok(()));
-        world.service.refresh(&refresh, &Device::default()).await.expect("a session");
+        world.service.refresh(&refresh, &Device::default(), &DeviceSaid::Nothing).await.expect("a session");
     }
 }
 

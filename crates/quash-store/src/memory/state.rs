@@ -6,9 +6,9 @@ mod reads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, Email, Ends, Entry, Epoch, Forgotten, Generation,
-    Name, NewAudit, NewEntry, OldSessions, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
-    SessionState, Subject, Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, DeviceId, Email, Ends, Entry, Epoch, Forgotten,
+    Generation, Name, NewAudit, NewEntry, OldSessions, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd,
+    SessionId, SessionState, Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -85,6 +85,7 @@ impl State {
             Change::AddAccount(account, _) => self.add_account(account),
             Change::OpenSession(opening) => self.open_session(opening),
             Change::Rotate { session, from, rotated_at, idle_until } => self.rotate(*session, *from, *rotated_at, *idle_until),
+            Change::BindSession { session, device } => self.bind_session(*session, *device),
             Change::EndSessions { sessions, tokens } => self.end_sessions(sessions, tokens),
             Change::EditAccount(edit) => self.edit_account(edit),
             Change::DeleteAccount { subject, version, entry, .. } => self.delete_account(subject, *version, entry),
@@ -137,7 +138,7 @@ impl State {
     }
 
     fn open_session(&mut self, opening: &Opening) -> Result<Receipt, StoreError> {
-        let Opening { session, version, rehash, evict, last_login, locks, adopts } = opening;
+        let Opening { session, version, rehash, evict, last_login, knows, locks, adopts } = opening;
         guard(self.account_at(&session.subject, *version).is_some())?;
         guard(session.opened_seq >= self.watermark(&session.subject))?;
         guard(!self.sessions.contains_key(&session.id))?;
@@ -157,8 +158,8 @@ impl State {
             account.password = rehash.clone().or(account.password.take());
             account.last_login_at = last_login.or(account.last_login_at);
             account.locks = locks.unwrap_or(account.locks);
-            if let Some(device) = session.known_device {
-                account.devices = std::mem::take(&mut account.devices).with(device);
+            if let Some(device) = knows {
+                account.devices = std::mem::take(&mut account.devices).with(*device);
             }
         }
         Ok(Receipt { seq, pruned: 0 })
@@ -170,6 +171,14 @@ impl State {
             session.generation = from.next();
             session.rotated_at = rotated_at;
             session.idle_until = idle_until;
+        }
+        Ok(WRITTEN)
+    }
+
+    fn bind_session(&mut self, id: SessionId, device: DeviceId) -> Result<Receipt, StoreError> {
+        guard(self.live(id).is_some_and(|session| session.opened_seq >= self.watermark(&session.subject)))?;
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.known_device = Some(device);
         }
         Ok(WRITTEN)
     }

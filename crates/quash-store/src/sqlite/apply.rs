@@ -27,6 +27,9 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::AddAccount(account, _) => add_account(conn, account),
         Change::OpenSession(opening) => open(conn, opening),
         Change::Rotate { session, from, rotated_at, idle_until } => rotate(conn, *session, *from, *rotated_at, *idle_until),
+        Change::BindSession { session, device } => {
+            write_one(conn, statements::BIND_SESSION, params![session.as_bytes(), device.as_bytes()])
+        }
         Change::EndSessions { sessions, tokens } => end_sessions(conn, sessions, tokens),
         Change::EditAccount(edit) => edit_account(conn, edit),
         Change::DeleteAccount { subject, version, entry, .. } => delete_account(conn, subject, *version, entry),
@@ -110,7 +113,7 @@ fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
 }
 
 fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
-    let Opening { session, version, rehash, evict, last_login, locks, adopts } = opening;
+    let Opening { session, version, rehash, evict, last_login, knows, locks, adopts } = opening;
     let seq = evict.as_ref().map(|end| end_session(conn, end)).transpose()?;
     open_session(conn, session, *version, adopts.as_ref())?;
     let version = rows::stored(*version)?;
@@ -123,8 +126,8 @@ fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
     if let Some(locks) = locks {
         write_one(conn, statements::COUNT_LOCKS, params![locks, session.subject.as_str(), version])?;
     }
-    if let Some(device) = session.known_device {
-        know_device(conn, device, &session.subject, version)?;
+    if let Some(device) = knows {
+        know_device(conn, *device, &session.subject, version)?;
     }
     Ok(Receipt { seq, pruned: 0 })
 }

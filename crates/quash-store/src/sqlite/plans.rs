@@ -49,6 +49,7 @@ const STATEMENTS: &[&str] = &[
     COUNT_LOCKS,
     KNOW_DEVICE,
     ROTATE,
+    BIND_SESSION,
     SURVIVE,
     END_SESSION,
     EDIT_ACCOUNT,

@@ -158,6 +158,8 @@ pub(super) const ROTATE: &str = concat!(
      WHERE sid = ?1 AND generation = ?2 AND ended_reason IS NULL AND ",
     uncovered!()
 );
+pub(super) const BIND_SESSION: &str =
+    concat!("UPDATE session SET known_device = ?2 WHERE sid = ?1 AND ended_reason IS NULL AND ", uncovered!());
 pub(super) const SURVIVE: &str = concat!(
     "UPDATE session SET generation = ?3, rotated_at = ?4, idle_until = ?5, opened_seq = ?6 \
      WHERE sid = ?1 AND generation = ?2 AND subject = ?7 AND ended_reason IS NULL AND ",

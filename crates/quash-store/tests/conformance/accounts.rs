@@ -113,24 +113,27 @@ pub(crate) async fn a_sign_in_may_say_how_often_the_account_was_locked(store: &d
 pub(crate) async fn a_known_device_is_the_last_that_has_signed_in_and_there_are_so_many(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let head = head(store).await;
-    let from = |n, device| Session { known_device: Some(DeviceId::from_bytes([device; 16])), ..session(n, "dana", head) };
+    let from = |n, device| {
+        let device = Some(DeviceId::from_bytes([device; 16]));
+        Opening { knows: device, ..opening(Session { known_device: device, ..session(n, "dana", head) }, 1) }
+    };
     let devices = |all: &[u8]| all.iter().map(|n| DeviceId::from_bytes([*n; 16])).fold(Devices::default(), Devices::with);
-    conflict(store, Change::OpenSession(Box::new(opening(from(1, 1), 2)))).await;
+    conflict(store, Change::OpenSession(Box::new(Opening { version: 2, ..from(1, 1) }))).await;
     commit(store, Change::OpenSession(Box::new(opening(session(50, "dana", head), 1)))).await;
     assert_eq!(read(store, "dana").await, account("dana"));
     let most = u8::try_from(limits::DEVICES).expect("few");
     // One past the edge, and one that is known already.
     for (n, device) in (1..=most + 1).chain([5]).enumerate() {
-        commit(store, Change::OpenSession(Box::new(opening(from(n as u8, device), 1)))).await;
+        commit(store, Change::OpenSession(Box::new(from(n as u8, device)))).await;
     }
     let known: Vec<u8> = (2..=most + 1).filter(|n| *n != 5).chain([5]).collect();
     assert_eq!(read(store, "dana").await, Account { devices: devices(&known), ..account("dana") }, "and that is no new version");
     let sessions = store.sessions_of(&subject("dana"), None, 99).await.expect("sessions");
-    assert_eq!(sessions[0], from(0, 1), "sessions keep theirs");
+    assert_eq!(sessions[0], from(0, 1).session, "sessions keep theirs");
     let fields = |known: &[u8]| AccountFields { devices: Some(devices(known)), ..AccountFields::default() };
     commit(store, edit("dana", 1, fields(&[]), Ends::Nothing)).await;
     assert_eq!(read(store, "dana").await, Account { version: 2, ..account("dana") });
-    conflict(store, Change::OpenSession(Box::new(opening(from(60, 1), 1)))).await;
+    conflict(store, Change::OpenSession(Box::new(from(60, 1)))).await;
     commit(store, edit("dana", 2, fields(&[7, 8]), Ends::Nothing)).await;
     commit(store, edit("dana", 3, AccountFields::default(), Ends::Nothing)).await;
     assert_eq!(read(store, "dana").await, Account { version: 4, devices: devices(&[7, 8]), ..account("dana") });

@@ -74,6 +74,7 @@ for_each_store! {
         one_rotation_wins
         an_ended_session_does_not_rotate
         a_rotated_session_still_ends
+        a_live_session_is_bound_to_a_device
         sessions_end_together_or_not_at_all
         a_session_ends_once
         sessions_come_in_pages

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use quash_core::model::{Actor, Change, Ending, Generation, Reason, Receipt, ScopeKey, ScopeKind, Seq, SessionEnd, SessionState, limits};
+use quash_core::model::{
+    Actor, Change, DeviceId, Ending, Generation, Reason, Receipt, ScopeKey, ScopeKind, Seq, Session, SessionEnd, SessionState, limits,
+};
 use quash_store::Store;
 
 use crate::support::*;
@@ -143,4 +145,21 @@ pub(crate) async fn changes_handed_in_at_once_keep_their_order(store: &dyn Store
     let held: Vec<_> = commit_all(store, changes).await.iter().map(Result::is_ok).collect();
     assert_eq!(held, [[true; 22].as_slice(), &[false, false, true, false]].concat());
     assert_eq!(head(store).await, Seq::start_of(1).next());
+}
+
+pub(crate) async fn a_live_session_is_bound_to_a_device(store: &dyn Store) {
+    two_sessions(store).await;
+    let head = head(store).await;
+    commit(store, bind(1, 7)).await;
+    let bound = store.session(sid(1)).await.expect("a look").found.expect("a session").0;
+    assert_eq!(bound, Session { known_device: Some(DeviceId::from_bytes([7; 16])), ..session(1, "dana", head) });
+    commit(store, Change::Together(vec![rotate(1, 0), bind(1, 8)])).await;
+    commit(store, ends(vec![end(2)])).await;
+    conflict(store, bind(2, 7)).await;
+    conflict(store, bind(9, 7)).await;
+    conflict(store, Change::Together(vec![rotate(1, 1), bind(2, 9)])).await;
+    let bound = store.session(sid(1)).await.expect("a look").found.expect("a session").0;
+    assert_eq!((bound.known_device, bound.generation), (Some(DeviceId::from_bytes([8; 16])), Generation(1)));
+    commit(store, end_account("dana", 1, None)).await;
+    conflict(store, bind(1, 7)).await;
 }

@@ -8,10 +8,10 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, Change, Client, ClientName, CustomClaims, Digest, Email,
-    Ends, Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, Name, NewEntry, Opening,
-    PasswordHash, Purpose, Reason, Receipt, Rights, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
-    SessionState, Subject, Survivor, Timestamp,
+    Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, Change, Client, ClientName, CustomClaims, DeviceId, Digest,
+    Email, Ends, Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, Name, NewEntry,
+    Opening, PasswordHash, Purpose, Reason, Receipt, Rights, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd,
+    SessionId, SessionState, Subject, Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -104,7 +104,7 @@ pub(crate) fn ends(sessions: Vec<SessionEnd>) -> Change {
 }
 
 pub(crate) fn opening(session: Session, version: u64) -> Opening {
-    Opening { session, version, rehash: None, evict: None, last_login: None, locks: None, adopts: None }
+    Opening { session, version, rehash: None, evict: None, last_login: None, knows: None, locks: None, adopts: None }
 }
 
 pub(crate) fn open(session: Session, version: u64) -> Change {
@@ -122,6 +122,10 @@ pub(crate) fn open_rehashing(session: Session, version: u64, rehash: Option<Pass
 pub(crate) fn rotate(n: u8, from: u32) -> Change {
     let later = i64::from(from) + 1000;
     Change::Rotate { session: sid(n), from: Generation(from), rotated_at: at(later), idle_until: at(86_400 + later) }
+}
+
+pub(crate) fn bind(n: u8, device: u8) -> Change {
+    Change::BindSession { session: sid(n), device: DeviceId::from_bytes([device; 16]) }
 }
 
 pub(crate) fn end_account(name: &str, version: u64, survivor: Option<Survivor>) -> Change {

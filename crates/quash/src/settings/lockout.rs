@@ -43,8 +43,9 @@ const LONGEST_LOCK: Key<Span> = Key {
 const END_SESSIONS: Key<Words<LockEnds>> = Key {
     name: "end_sessions",
     kind: Words(&[("all", LockEnds::All), ("unbound", LockEnds::Unbound), ("none", LockEnds::None)]),
-    unset: DefaultsTo("\"all\""),
-    doc: "Which sessions of an account end when it is locked: all, those that no known device has opened, or none.",
+    unset: DefaultsTo("\"unbound\""),
+    doc: "Which sessions of an account end when it is locked: all; those whose client has presented no device token, neither at the \
+          sign-in nor at a refresh; or none.",
 };
 
 const NETWORK_FAILURES: Key<Whole> = Key {
