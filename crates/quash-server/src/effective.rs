@@ -32,7 +32,9 @@ pub(crate) async fn effective(State(door): State<Arc<Door>>, request: Request, n
     }
     // The guard of this process has what the request has ended: that is awaited before anything is answered.
     let shown = shown(&door.service.effective(door.service.guard().cursor()).await);
-    with_member(answer, shown).await.unwrap_or_else(|| Fault::internal().into_problem(&door.settings))
+    with_member(answer, shown)
+        .await
+        .unwrap_or_else(|| Fault::internal("an answer could not be read to add the member effective").into_problem(&door.settings))
 }
 
 fn prefers(headers: &HeaderMap) -> bool {

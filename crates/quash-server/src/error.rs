@@ -32,12 +32,18 @@ pub(crate) struct Fault {
     code_is_told: bool,
     /// The whole body, where Simple JWT has one that isn't `{"detail", "code"}`.
     body: Option<Box<Value>>,
+    /// The cause, for the log alone.
+    cause: Option<String>,
 }
+
+/// The cause of a 5xx, for the log: an extension of the response that never leaves the process.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause(pub(crate) String);
 
 impl Fault {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let code_is_told = code.is_told_by_simple_jwt();
-        Self { code, detail: detail.into(), reason: None, retry_after: None, allow: None, code_is_told, body: None }
+        Self { code, detail: detail.into(), reason: None, retry_after: None, allow: None, code_is_told, body: None, cause: None }
     }
 
     /// With a whole body of its own.
@@ -49,7 +55,7 @@ impl Fault {
     pub(crate) fn of(failure: &Failure, names: &ClaimNames) -> Self {
         match failure {
             Failure::Refused(refusal) => Self::refused(*refusal, names),
-            Failure::Unavailable(unavailable) => Self::unavailable(unavailable),
+            Failure::Unavailable(unavailable) => Self::unavailable(unavailable).with_cause(unavailable.to_string()),
         }
     }
 
@@ -128,8 +134,13 @@ impl Fault {
     }
 
     /// A fault in the program.
-    pub(crate) fn internal() -> Self {
-        Self::as_the_guard(Code::InternalError, Problem::INTERNAL_ERROR)
+    pub(crate) fn internal(cause: impl Into<String>) -> Self {
+        Self::as_the_guard(Code::InternalError, Problem::INTERNAL_ERROR).with_cause(cause)
+    }
+
+    /// With the cause, for the log.
+    pub(crate) fn with_cause(self, cause: impl Into<String>) -> Self {
+        Self { cause: Some(cause.into()), ..self }
     }
 
     /// The request took too long.
@@ -160,6 +171,12 @@ impl Fault {
     /// When to try again, in whole seconds.
     pub(crate) fn retry_after_secs(&self) -> Option<u64> {
         self.retry_after.map(whole_seconds)
+    }
+
+    /// The cause, where the client is told that the service failed; else the client's own fault needs none.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        let cause = || self.cause.clone().unwrap_or_else(|| self.detail.clone());
+        self.status().is_server_error().then(|| Cause(cause()))
     }
 
     /// The answer on a path that follows Simple JWT.
@@ -210,6 +227,9 @@ impl Fault {
     }
 
     fn with_headers(&self, mut answer: Response, settings: &DoorSettings) -> Response {
+        if let Some(cause) = self.cause() {
+            answer.extensions_mut().insert(cause);
+        }
         if self.code.status() == StatusCode::UNAUTHORIZED {
             answer = with_header(answer, WWW_AUTHENTICATE, &settings.challenge());
         }

@@ -11,7 +11,7 @@ use http::header::{HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CON
 
 use crate::connection::Secured;
 use crate::door::Door;
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 
 /// How long a request may take altogether.
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
@@ -22,8 +22,8 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives the request an id, and tells the log what became of it: method, route, status and id,
-/// never an address, a header or a body.
+/// Gives the request an id, which the response carries, and logs the outcome: method, route, status and id, for a 5xx its
+/// cause, never an address, a header or a body.
 pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let id = door.service.new_request_id();
     let method = request.method().clone();
@@ -35,7 +35,8 @@ pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, ne
     let route = route.as_deref().unwrap_or("-");
     door.metrics.answered(route, answer.status(), door.service.uptime().saturating_sub(began));
     if status >= 500 {
-        tracing::warn!(%method, route, status, id, "answered");
+        let cause = answer.extensions_mut().remove::<Cause>().map_or_else(|| "unknown".to_owned(), |Cause(cause)| cause);
+        tracing::warn!(%method, route, status, id, cause, "answered");
     } else {
         tracing::debug!(%method, route, status, id, "answered");
     }

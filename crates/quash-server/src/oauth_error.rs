@@ -11,15 +11,17 @@ use serde::Serialize;
 use crate::answer::{json, with_header};
 use crate::body::BodyFault;
 use crate::door::Door;
-use crate::error::Fault;
+use crate::error::{Cause, Fault};
 
 /// An error on its way to another service.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OAuthFault {
     status: StatusCode,
     error: Word,
     description: String,
     retry_after_secs: Option<u64>,
+    /// The cause of a 5xx, for the log alone.
+    cause: Option<Cause>,
 }
 
 /// OAuth's words for what went wrong.
@@ -69,6 +71,9 @@ impl OAuthFault {
     pub(crate) fn into_answer(self) -> Response {
         let body = Body { error: self.error.as_str(), error_description: &self.description };
         let mut answer = json(self.status, &body);
+        if let Some(cause) = self.cause {
+            answer.extensions_mut().insert(cause);
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             answer.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"api\", charset=\"UTF-8\""));
             answer.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"api\""));
@@ -80,13 +85,13 @@ impl OAuthFault {
     }
 
     fn new(status: StatusCode, error: Word, description: impl Into<String>) -> Self {
-        Self { status, error, description: description.into(), retry_after_secs: None }
+        Self { status, error, description: description.into(), retry_after_secs: None, cause: None }
     }
 
     /// An error that other doors have, too.
     fn like(fault: &Fault) -> Self {
         let error = if fault.status().is_server_error() { Word::TemporarilyUnavailable } else { Word::InvalidRequest };
-        Self { retry_after_secs: fault.retry_after_secs(), ..Self::new(fault.status(), error, fault.detail()) }
+        Self { retry_after_secs: fault.retry_after_secs(), cause: fault.cause(), ..Self::new(fault.status(), error, fault.detail()) }
     }
 }
 

@@ -85,7 +85,10 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .route("/docs/errors/{code}", only(READ, get(pages::errors::show)));
 
     let panicked = Arc::clone(&door);
-    let on_panic = move |_: Box<dyn std::any::Any + Send>| Fault::internal().into_problem(&panicked.settings);
+    let on_panic = move |payload: Box<dyn std::any::Any + Send>| {
+        let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+        Fault::internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_problem(&panicked.settings)
+    };
     routes
         .fallback(any(not_found))
         .layer(CatchPanicLayer::custom(on_panic))

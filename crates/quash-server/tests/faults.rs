@@ -3,10 +3,15 @@
 
 mod support;
 
-use quash_core::model::{Seq, SessionState};
-use quash_store::{Store, StoreError};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 
-use support::{Answer, Brittle, Call, PASSWORD, Part, World, claims, kinds, secs};
+use quash_core::model::{Rights, Seq, SessionState};
+use quash_server::{DoorSettings, Registration};
+use quash_store::{Store, StoreError};
+use serde_json::json;
+
+use support::{Answer, Brittle, Call, PASSWORD, Part, Plan, World, claims, kinds, secs};
 
 /// A 503 that tells nothing.
 fn assert_generic(answer: &Answer) {
@@ -189,4 +194,77 @@ async fn a47_the_secrets_in_a_store_are_sealed() {
     assert_eq!(world.sessions("dana").await[0].state, SessionState::Live);
     assert_eq!(kinds(&*world.store).await, []);
     world.assert_live(&pair).await;
+}
+
+#[tokio::test]
+async fn readyz_fails_while_the_store_cannot_be_written() {
+    for error in [Brittle::away(), StoreError::Full] {
+        let world = World::open().await;
+        let ready = async || world.send(Call::get("/readyz")).await;
+        assert_eq!(ready().await.status, 200);
+        world.store.break_part(Part::Writes, error);
+        assert_eq!(ready().await.status, 200, "one check a second, however often it is asked for");
+        world.wait(secs(1));
+        let refused = ready().await;
+        assert_generic(&refused);
+        assert_eq!(refused.brief(), r#"503 {"status":"unavailable"}"#);
+        world.store.mend();
+        world.wait(secs(1));
+        assert_eq!(ready().await.status, 200);
+    }
+}
+
+/// The lines of a log.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("lines").write(text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_states_cause_and_request_id_of_each_5xx() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let _default = tracing::subscriber::set_default(subscriber);
+    let mut settings = DoorSettings::default();
+    settings.registration = Registration::Open;
+    let world = World::planned(Plan { settings, ..Plan::default() }).await;
+    let pair = world.sign_in("dana").await;
+    let (_, secret) = world.service.add_client("shop", Rights::VERIFIER, None).await.expect("a client");
+    let secret = secret.into_text().to_string();
+    let form = |path: &str| Call::post(path).body("application/x-www-form-urlencoded", format!("token={}", pair.access)).bearer(&secret);
+    let register = json!({ "username": "lee", "email": "lee@example.org", "password": PASSWORD });
+    let read = [
+        Call::post("/api/token/").json(&json!({ "username": "dana", "password": PASSWORD })),
+        Call::post("/api/token/refresh/").json(&json!({ "refresh": pair.refresh })),
+        Call::get("/v1/me").bearer(&pair.access),
+        Call::post("/v1/registration").json(&register),
+        form("/oauth2/introspect"),
+        Call::get("/readyz"),
+    ];
+    let pages = Call::post("/verify").body("application/x-www-form-urlencoded", "token=x");
+    for (part, calls) in [(Part::Rows, read.to_vec()), (Part::Writes, read[..2].to_vec()), (Part::Rows, vec![pages])] {
+        world.store.break_part(part, Brittle::away());
+        for call in calls {
+            let target = call.target.clone();
+            let answer = world.send(call).await;
+            if target == "/verify" && answer.status < 500 {
+                continue;
+            }
+            assert_eq!(answer.status, 503, "{target}: {answer}");
+            let id = answer.header("x-request-id").expect("an id");
+            let log = String::from_utf8(lines.0.lock().expect("lines").clone()).expect("text");
+            let line = log.lines().find(|line| line.contains(id)).unwrap_or_else(|| panic!("{target}: {log}"));
+            assert!(line.contains("SQLITE_IOERR") && line.contains("cause="), "{target}: {line}");
+        }
+        world.wait(secs(1));
+    }
 }

@@ -21,6 +21,7 @@ use crate::lockout::{Allowance, Lockout};
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
+use crate::ready::Readiness;
 
 /// All use cases of one process. Cloning it is cheap.
 #[derive(Clone)]
@@ -46,6 +47,7 @@ pub(crate) struct Desk {
     pub(crate) device_key: DeviceKey,
     pub(crate) outbox: Outbox,
     pub(crate) metrics: Metrics,
+    pub(crate) readiness: Readiness,
 }
 
 /// How long an answer waits for this process's own guard to know what was committed.
@@ -70,18 +72,6 @@ impl Service {
     /// What a network may still fail. It says nothing of any account.
     pub fn allowance(&self, network: IpAddr) -> Allowance {
         self.desk.lockout.allowance(network)
-    }
-
-    /// Whether the store answers.
-    ///
-    /// # Errors
-    /// It doesn't.
-    pub async fn ready(&self) -> Result<(), Failure> {
-        self.desk.store.head().await?;
-        if *self.desk.store.broken().borrow() {
-            return Err(Failure::Unavailable(Unavailable::StoreAway("the disk refused to keep what it was given".into())));
-        }
-        Ok(())
     }
 
     /// Becomes `true` when the process must end, because the disk refused to keep what it was given.
@@ -120,7 +110,8 @@ impl Desk {
             grant = self.explained(renewed, loaded.found.as_ref(), &loaded.head).await?;
         }
         let signing = self.keys.signing().await?;
-        let minting = Minting { policy: &self.policy.tokens, key: &signing, secret: &self.keys.refresh };
+        let refresh_key = self.keys.refresh_signing.as_ref().unwrap_or(&signing);
+        let minting = Minting { policy: &self.policy.tokens, key: &signing, refresh_key, secret: &self.keys.refresh };
         mint(&grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
     }
 

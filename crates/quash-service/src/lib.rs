@@ -28,6 +28,8 @@ mod prove;
 
 mod sign_in;
 
+mod ready;
+
 mod refresh;
 
 mod verify;
@@ -76,7 +78,7 @@ pub use inspect::{Inspection, RevokedBy, Standing};
 pub use introspect::Introspected;
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeyTurnFault, KeysFrom,
-    KeysSeen, Struck, StruckAgain, Takeover, TurnedKey, strike_after_restore,
+    KeysSeen, RefreshSigning, Struck, StruckAgain, Takeover, TurnedKey, strike_after_restore,
 };
 pub use known::{DeviceSaid, DeviceToken};
 pub use lockout::Allowance;

@@ -20,6 +20,7 @@ use crate::lockout::{Lockout, keeper};
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::passwords::{MAX_CLASSES, Passwords};
+use crate::ready::Readiness;
 use crate::vault::MasterKey;
 use crate::{HashSettings, PasswordHasher, Rehash};
 
@@ -57,12 +58,13 @@ impl Service {
         let longest = longest_lifetime(&policy, &key_setup);
         store.commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))).await?;
         policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
-        let (refresh, signing, own) = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
+        let opened = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
         let scope_key = master.derive("scopes");
         let scopes = ScopeHasher::ours(scope_key).of_user_ids(policy.tokens.names.user_id_field);
         rename_bearers(&*store, &policy, &scopes, &*clock).await?;
         let (turn, rings) = mpsc::channel(1);
-        let (foreign, first_ring) = Foreign::new(&key_setup.foreign, own, &master, &scopes, fetch, Arc::clone(&clock), turn)?;
+        let (foreign, first_ring) =
+            Foreign::new(&key_setup.foreign, opened.own.clone(), &master, &scopes, fetch, Arc::clone(&clock), turn)?;
         let issuers = Arc::new(foreign);
         let asked = if issuers.has_addresses().await { Some(Arc::clone(&issuers)) } else { None };
         let guard_setup = GuardSetup {
@@ -88,7 +90,7 @@ impl Service {
         let (lockout, orders) = Lockout::new(policy.lockout, &master.derive("lockout"), Arc::clone(&clock));
         let (flow_key, outbox) = (FlowKey::new(&master.derive("flows")), Outbox::default());
         let device_key = DeviceKey::new(&master.derive("devices"));
-        let keys = Keys::new(&key_setup, refresh, signing, Arc::clone(issuers.rings()), master);
+        let keys = Keys::new(&key_setup, opened, Arc::clone(issuers.rings()), master);
         let desk = Arc::new(Desk {
             store,
             policy,
@@ -106,6 +108,7 @@ impl Service {
             device_key,
             outbox,
             metrics: Metrics::new(),
+            readiness: Readiness::default(),
         });
         tokio::spawn(keeper::follow(Arc::downgrade(&desk), orders));
         Ok(Self { desk })

@@ -115,6 +115,11 @@ pub trait Store: Send + Sync {
     /// Becomes `true` when the store can't promise durability any more, because the disk refused to keep what it was
     /// given. The process must end; what was acknowledged is safe.
     fn broken(&self) -> watch::Receiver<bool>;
+
+    /// The first damage that was found in what is kept, since the store was opened. It doesn't heal.
+    fn damage(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why the store did not do what it was asked.
@@ -168,6 +173,14 @@ pub enum OpenError {
         /// The file.
         path: String,
         /// What the operating system or SQLite says.
+        detail: String,
+    },
+    /// The file is damaged.
+    #[error("the database {path} is damaged: {detail}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What SQLite says.
         detail: String,
     },
     /// A newer quash has written it.

@@ -115,6 +115,9 @@ pub(crate) fn open_error(error: OpenError) -> CommandError {
             CommandError::new(Exit::InUse, message).hint("another server or command is at work there: try again when it is done")
         }
         OpenError::Unusable { .. } => CommandError::failure(message),
+        OpenError::Damaged { .. } => {
+            CommandError::failure(message).hint("keep a copy of the file, and restore the newest backup: quash restore FILE")
+        }
         OpenError::Newer { .. } | OpenError::Altered { .. } => {
             CommandError::failure(message).hint("use the version of quash that wrote it, or another data directory")
         }

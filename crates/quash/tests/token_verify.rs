@@ -105,9 +105,12 @@ fn a_token_of_a_running_server_is_accepted_by_its_published_keys_until_somebody_
     assert_eq!((&accepted["algorithm"], &accepted["type"]), (&json!("EdDSA"), &json!("access")));
     assert_eq!((&accepted["claims"], &accepted["signature_good"]), (&support::claims(&pair.access), &json!(true)));
     assert!(accepted["kid"].as_str().is_some_and(|kid| kid.len() == 43), "{accepted}");
-    let refused = verdict(&["--jwks", &jwks], &pair.refresh);
-    assert_eq!((&refused["reason"], &refused["signature_good"]), (&json!("of another type"), &json!(true)));
-    verdict_is("accepted", &["--jwks", &jwks, "--type", "refresh"], &pair.refresh);
+    for kind in ["access", "refresh"] {
+        let refused = verify(&["--jwks", &jwks, "--type", kind], &pair.refresh);
+        assert_eq!((refused.code(), refused.stderr.contains("not published")), (6, true), "{}{}", refused.stdout, refused.stderr);
+        assert!(refused.stdout.contains("NOT good"), "{}", refused.stdout);
+    }
+    assert_eq!(server.run(&["token", "inspect", "-", "--json"], &pair.refresh).json()["standing"], json!("live"));
     verdict_is("refused: another issuer", &["--jwks", &jwks, "--issuer", "https://auth.example"], &pair.access);
     assert_eq!(server.run(&["revoke", "everything", "--yes"], "").code(), 0);
     verdict_is("accepted", &["--jwks", &jwks], &pair.access);

@@ -20,7 +20,8 @@ pub(crate) async fn livez() -> Response {
 }
 
 pub(crate) async fn readyz(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
-    let store_is_ready = door.service.ready().await.is_ok();
+    let ready = door.service.ready().await;
+    let store_is_ready = ready.is_ok();
     let word = if store_is_ready { "ok" } else { "unavailable" };
     let verbose = query.as_deref().is_some_and(|query| query.split('&').any(|part| part == "verbose=1"));
     let body = if verbose {
@@ -36,5 +37,9 @@ pub(crate) async fn readyz(State(door): State<Arc<Door>>, RawQuery(query): RawQu
     if store_is_ready {
         return json(StatusCode::OK, &body);
     }
-    with_header(json(StatusCode::SERVICE_UNAVAILABLE, &body), RETRY_AFTER, READY_AFTER_SECS)
+    let mut answer = with_header(json(StatusCode::SERVICE_UNAVAILABLE, &body), RETRY_AFTER, READY_AFTER_SECS);
+    if let Some(cause) = ready.err().and_then(|failure| door.fault(&failure).cause()) {
+        answer.extensions_mut().insert(cause);
+    }
+    answer
 }

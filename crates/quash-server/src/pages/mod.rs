@@ -57,7 +57,10 @@ fn refused(fault: &Fault) -> Response {
         }
         _ => ("That did not work", "The request could not be understood. Open the link in the mail once more."),
     };
-    let answer = message(fault.status(), title, text);
+    let mut answer = message(fault.status(), title, text);
+    if let Some(cause) = fault.cause() {
+        answer.extensions_mut().insert(cause);
+    }
     match fault.retry_after_secs() {
         Some(secs) => with_header(answer, RETRY_AFTER, &secs.to_string()),
         None => answer,

@@ -1,11 +1,14 @@
 //! What can go wrong inside the SQLite store, and what the outside is told about it. Which faults a change provokes
 //! on purpose is in `apply`.
 
+use std::sync::OnceLock;
+
 use quash_core::model::Seq;
 use rusqlite::ErrorCode;
 use rusqlite::ffi;
 use tokio::sync::watch;
 
+use super::check;
 use crate::StoreError;
 
 /// Why something inside a transaction didn't work.
@@ -26,6 +29,8 @@ pub(super) struct Signals {
     pub(super) newest: watch::Sender<Seq>,
     /// Whether the disk has refused to keep what it was given.
     pub(super) broken: watch::Sender<bool>,
+    /// The first damage that SQLite has found in the file.
+    pub(super) damage: OnceLock<String>,
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -36,7 +41,7 @@ impl From<rusqlite::Error> for Fault {
 
 impl Signals {
     pub(super) fn new(newest: Seq) -> Self {
-        Self { newest: watch::Sender::new(newest), broken: watch::Sender::new(false) }
+        Self { newest: watch::Sender::new(newest), broken: watch::Sender::new(false), damage: OnceLock::new() }
     }
 
     /// Fails once the store is broken: after a failed fsync nobody knows what the disk holds.
@@ -50,6 +55,9 @@ impl Signals {
             Fault::Conflict => StoreError::Conflict,
             Fault::Value(what) => StoreError::Unavailable(format!("the database holds something unreadable: {what}")),
             Fault::Sqlite(error) => {
+                if check::is_damage(&error) {
+                    let _ = self.damage.set(error.to_string());
+                }
                 if is_failed_fsync(&error) {
                     self.broken.send_replace(true);
                 }
@@ -89,6 +97,17 @@ mod tests {
             assert!(matches!(signals.told(failure(code)), StoreError::Unavailable(_)));
             assert!(signals.unbroken().is_err() && *signals.broken.borrow());
         }
+    }
+
+    #[test]
+    fn the_first_damage_is_remembered() {
+        let signals = Signals::new(Seq::ZERO);
+        signals.told(failure(ffi::SQLITE_IOERR_READ));
+        assert_eq!(signals.damage.get(), None);
+        signals.told(failure(ffi::SQLITE_CORRUPT_INDEX));
+        let first = signals.damage.get().cloned().expect("damage");
+        signals.told(failure(ffi::SQLITE_NOTADB));
+        assert_eq!(signals.damage.get(), Some(&first));
     }
 
     #[test]

@@ -36,7 +36,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
 /// Checks, without writing, that what was applied to this database is what this program knows; says how many
 /// migrations that are.
 pub(super) fn applied(conn: &Connection, path: &Path) -> Result<usize, OpenError> {
-    let found = recorded(conn).map_err(|error| super::unusable(path, &error))?;
+    let found = recorded(conn).map_err(|error| super::check::refused(path, &error))?;
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     if let Some((newest, _)) = found.last()
         && *newest > known

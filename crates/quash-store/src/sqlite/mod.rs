@@ -4,6 +4,7 @@
 mod apply;
 mod audit;
 mod backup;
+mod check;
 mod checkpoint;
 mod fault;
 mod lock;
@@ -296,11 +297,15 @@ impl Store for SqliteStore {
     fn broken(&self) -> watch::Receiver<bool> {
         self.signals.broken.subscribe()
     }
+
+    fn damage(&self) -> Option<String> {
+        self.signals.damage.get().cloned()
+    }
 }
 
 /// The connection that writes, to a database that is up to date.
 fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
-    let sqlite = |error: rusqlite::Error| unusable(path, &error);
+    let sqlite = |error: rusqlite::Error| check::refused(path, &error);
     let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
     // Before anything is written: a database of somebody else stays as it is.
     let applied = migrate::applied(&conn, path)?;
@@ -309,6 +314,7 @@ fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenE
         return Err(unusable(path, &"the file system does not allow a write-ahead log"));
     }
     migrate::apply(&mut conn, applied).map_err(sqlite)?;
+    check::quick(&conn, path)?;
     if let Some(pages) = options.max_pages {
         conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).map_err(sqlite)?;
     }

@@ -57,8 +57,12 @@ async fn a_batch_is_written_as_far_as_it_fits(large: fn(usize) -> Change) {
     assert_eq!(found(&store).await.as_slice(), written);
     assert!(!*store.broken().borrow());
 
-    // What needs no new page still works.
+    // What needs no new page still works. A value that takes pages and gives them back needs them all the same.
     commit(&store, Change::RaiseLongestLifetime(1)).await;
+    let remember = |length| Change::Remember { name: "readiness", value: "x".repeat(length) };
+    for _ in 0..3 {
+        assert_eq!(store.commit(Change::Together(vec![remember(12_288), remember(0)])).await, Err(StoreError::Full));
+    }
     drop((store, other));
     let store = sqlite(directory.path());
     assert_eq!(found(&store).await.as_slice(), written);

@@ -167,7 +167,7 @@ fn what_is_no_database_of_ours_is_refused_and_left_alone() {
     fs::write(&text, "This is no database at all, but it is long enough to be taken for one. ".repeat(100)).expect("a file");
     for path in [&other, &text] {
         let before = fs::read(path).expect("a file");
-        assert!(matches!(refusal(path), OpenError::Unusable { .. }), "{}", path.display());
+        assert!(matches!(refusal(path), OpenError::Unusable { .. } | OpenError::Damaged { .. }), "{}", path.display());
         assert_eq!(fs::read(path).expect("a file"), before);
     }
     assert!(matches!(refusal(directory.path()), OpenError::Unusable { .. }));
@@ -216,5 +216,31 @@ fn migrate(path: &Path, migrations: &[(&str, &str)]) {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, sql.as_bytes());
         let checksum: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         change(path, &format!("INSERT INTO schema_migration VALUES ({number}, '{name}', x'{checksum}')"));
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_refused() {
+    let damages: [(&str, fn(&mut Vec<u8>)); 3] = [
+        ("the header", |file| file[..16].fill(0)),
+        ("the end", |file| file.truncate(file.len() / 2)),
+        ("a page", |file| {
+            // The first page after the schema's that holds cells.
+            let page = (1..file.len() / 4096).find(|page| [10, 13].contains(&file[page * 4096])).expect("a page");
+            file[page * 4096..][..64].fill(0xff);
+        }),
+    ];
+    for (what, damage) in damages {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("quash.db");
+        let store = sqlite(directory.path());
+        fill(&store).await;
+        drop(store);
+        let mut file = fs::read(&path).expect("a file");
+        damage(&mut file);
+        fs::write(&path, file).expect("a file");
+        let refused = refusal(&path);
+        assert!(matches!(&refused, OpenError::Damaged { .. }), "{what}: {refused}");
+        assert!(refused.to_string().contains("is damaged: "), "{what}: {refused}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use quash_core::model::{ClaimNames, Clock, limits};
-use quash_core::token::{Algorithm, TokenType};
+use quash_core::token::{Algorithm, Claims, TokenType, Unverified};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -111,7 +111,16 @@ pub(super) fn run(args: &VerifyArgs, place: &Place) -> Result<ExitCode, CommandE
     let now = SystemClock.now();
     let verdict = Verdict::new(judge(token, &keys, &expected, now), Moment(now));
     place.print(&verdict, || verdict.to_text())?;
+    if !verdict.signature_good && says_refresh(token, &expected.names) {
+        output::note("quash signs refresh tokens with a key that is not published: ask the server with `quash token inspect -`");
+    }
     Ok(if verdict.accepted { ExitCode::SUCCESS } else { ExitCode::from(Exit::Refused.code()) })
+}
+
+/// Whether a token that no key has signed says that it is a refresh token.
+fn says_refresh(token: &str, names: &ClaimNames) -> bool {
+    let payload = Unverified::parse(token).and_then(|unverified| unverified.payload_unverified());
+    payload.and_then(|payload| Claims::parse(&payload, names)).is_ok_and(|claims| claims.token_type == Some(TokenType::Refresh))
 }
 
 impl VerifyArgs {
