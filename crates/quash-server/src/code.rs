@@ -45,6 +45,8 @@ pub enum Code {
     TwoTokens,
     /// A link or a code from a mail isn't good.
     LinkNotValid,
+    /// An account has taken a registration's name or address.
+    RegistrationTaken,
     /// A page of another site has sent the request.
     CrossSite,
     /// The body can't be read, or a field in it is wrong.
@@ -84,7 +86,7 @@ type Row = (&'static str, StatusCode, &'static str, &'static str);
 
 impl Code {
     /// All codes.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -103,6 +105,7 @@ impl Code {
         Self::ChangeNotAllowed,
         Self::TwoTokens,
         Self::LinkNotValid,
+        Self::RegistrationTaken,
         Self::CrossSite,
         Self::InvalidRequest,
         Self::UnsupportedMediaType,
@@ -162,6 +165,7 @@ impl Code {
             | Self::TokensOfTwoAccounts
             | Self::PasswordRefused
             | Self::LinkNotValid
+            | Self::RegistrationTaken
             | Self::BodyTooLarge
             | Self::BodyTimeout
             | Self::Unavailable
@@ -219,7 +223,9 @@ impl Code {
             Self::TwoTokens => ("two_tokens", StatusCode::BAD_REQUEST, "Two refresh tokens",
                 "There is a refresh token in the cookie and another in the body, or the cookie came twice. Which one is meant is not guessed; send one."),
             Self::LinkNotValid => ("link_not_valid", StatusCode::BAD_REQUEST, "Link or code not valid",
-                "The link or the code from the mail is not one of ours, is for something else, has been used, is too old, or a newer one was asked for. A code is good for 10 minutes and 5 tries, with the flow of the request that asked for it; a link for 60 minutes. Ask for another mail."),
+                "The link or the code from the mail is not one of ours, is for something else, has been used, is too old, or a newer one was asked for. A code is good for 10 minutes and 5 tries, with the flow of the request that asked for it; a link for 60 minutes, or as long as `registration.link_lifetime` says where it completes a registration. Ask for another mail."),
+            Self::RegistrationTaken => ("registration_taken", StatusCode::CONFLICT, "Registration taken",
+                "The link or the code is good, but another account has taken the name or the address since the registration. A registration reserves neither. Register again with another name; if the address has an account, sign in with that."),
             Self::CrossSite => ("cross_site", StatusCode::FORBIDDEN, "Request from another site",
                 "A page of another site has made the browser send the request. Pages of origins that `http.cors_origins` names may; so may whatever is no browser."),
             Self::InvalidRequest => ("invalid_request", StatusCode::BAD_REQUEST, "Invalid request",

@@ -281,6 +281,9 @@ impl Fault {
                 Self::new(Code::TokensOfTwoAccounts, "The access token and the refresh token belong to two accounts.")
             }
             Refusal::LinkInvalid => Self::new(Code::LinkNotValid, "The link or the code is not valid, or is not valid any more."),
+            Refusal::RegistrationTaken => {
+                Self::new(Code::RegistrationTaken, "Another account has taken the name or the address since. Register again.")
+            }
             Refusal::PasswordRefused(fault) => Self::new(Code::PasswordRefused, format!("The new password {fault}.")),
         }
     }

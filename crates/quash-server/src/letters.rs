@@ -1,4 +1,7 @@
-//! What mails say: a subject, and the same as text and as HTML. They name no account and repeat nothing that somebody typed.
+//! What mails say: a subject, and the same as text and as HTML. They repeat nothing that somebody typed, but for the user name
+//! of an account that has confirmed the recipient's address.
+
+use std::time::Duration;
 
 use askama::Template;
 use quash_core::model::{MailKind, limits};
@@ -33,8 +36,9 @@ struct AsText<'a> {
     site: &'a str,
     link: Option<&'a str>,
     code: &'a str,
-    link_minutes: u64,
-    code_minutes: u64,
+    username: Option<&'a str>,
+    link_lifetime: &'a str,
+    code_lifetime: &'a str,
 }
 
 #[derive(Template)]
@@ -44,8 +48,9 @@ struct AsHtml<'a> {
     site: &'a str,
     link: Option<&'a str>,
     code: &'a str,
-    link_minutes: u64,
-    code_minutes: u64,
+    username: Option<&'a str>,
+    link_lifetime: &'a str,
+    code_lifetime: &'a str,
     style: &'a str,
 }
 
@@ -55,15 +60,42 @@ pub fn write(letter: &Letter, url: &PublicUrl) -> Written {
     let link = words.button.zip(letter.proof.as_ref()).map(|((_, path), proof)| format!("{url}{path}?token={}", *proof.link));
     let (link, site) = (link.as_deref(), url.site());
     let code = letter.proof.as_ref().map_or("", |proof| proof.code.as_str());
-    let (link_minutes, code_minutes) = (limits::LINK_LIFETIME.as_secs() / 60, limits::CODE_LIFETIME.as_secs() / 60);
-    let text = AsText { words: &words, site, link, code, link_minutes, code_minutes };
-    let html = AsHtml { words: &words, site, link, code, link_minutes, code_minutes, style: pages::STYLESHEET };
+    let username = letter.username.as_deref().filter(|_| names_its_account(letter.kind));
+    let link_lifetime = span(letter.proof.as_ref().map_or(limits::LINK_LIFETIME, |proof| proof.lifetime));
+    let (link_lifetime, code_lifetime) = (link_lifetime.as_str(), span(limits::CODE_LIFETIME));
+    let code_lifetime = code_lifetime.as_str();
+    let text = AsText { words: &words, site, link, code, username, link_lifetime, code_lifetime };
+    let html = AsHtml { words: &words, site, link, code, username, link_lifetime, code_lifetime, style: pages::STYLESHEET };
     // The templates are made of texts, which can always be written.
     Written {
         subject: format!("{} ({site})", words.subject),
         text: text.render().unwrap_or_default(),
         html: html.render().unwrap_or_default(),
     }
+}
+
+/// Whether a mail tells its recipient the user name to sign in with.
+const fn names_its_account(kind: MailKind) -> bool {
+    match kind {
+        MailKind::Reset | MailKind::Locked | MailKind::AddressTaken | MailKind::PasswordWasReset => true,
+        MailKind::Verification
+        | MailKind::EmailChange
+        | MailKind::EmailChangeAsked
+        | MailKind::EmailWasChanged
+        | MailKind::NameTaken
+        | MailKind::PasswordWasChanged => false,
+    }
+}
+
+/// A span of time in the largest unit that divides it.
+fn span(span: Duration) -> String {
+    let minutes = span.as_secs() / 60;
+    let (count, unit) = match minutes {
+        _ if minutes >= 2880 && minutes % 1440 == 0 => (minutes / 1440, "days"),
+        _ if minutes >= 120 && minutes % 60 == 0 => (minutes / 60, "hours"),
+        _ => (minutes, "minutes"),
+    };
+    format!("{count} {unit}")
 }
 
 const fn words(kind: MailKind) -> Words {
@@ -142,10 +174,15 @@ mod tests {
     #[test]
     fn each_mail_says_the_same_twice_and_fetches_nothing() {
         let url = PublicUrl::parse("https://id.example.org/auth").expect("an address");
+        let proof = |secs| LetterProof {
+            link: "LINK".to_owned().into(),
+            code: "CODE1-CODE2".to_owned().into(),
+            lifetime: Duration::from_secs(secs),
+        };
         for kind in MailKind::ALL {
-            let proof = LetterProof { link: "LINK".to_owned().into(), code: "CODE1-CODE2".to_owned().into() };
-            let proof = kind.purpose().map(|_| proof);
-            let letter = Letter { kind, to: "dana@example.org".into(), id: "1".into(), at: Timestamp::default(), proof };
+            let proof = kind.purpose().map(|_| proof(3600));
+            let (to, username) = ("dana@example.org".into(), Some("<i>dee</i>".to_owned()));
+            let letter = Letter { kind, to, id: "1".into(), at: Timestamp::default(), username, proof };
             let Written { subject, text, html } = write(&letter, &url);
             assert!(subject.ends_with("(id.example.org)") && !subject.contains('\n'), "{subject}");
             for body in [&text, &html] {
@@ -153,13 +190,25 @@ mod tests {
                 assert_eq!(body.contains("token=LINK"), kind.purpose().is_some(), "{body}");
                 assert_eq!(body.contains("CODE1-CODE2"), kind.purpose().is_some(), "{body}");
                 assert!(!body.contains("dana"), "{body}");
+                assert_eq!(body.contains("Your user name is"), names_its_account(kind), "{body}");
+                assert_eq!(body.contains("60 minutes"), kind.purpose().is_some(), "{body}");
                 let others = body.matches("://").count() - body.matches("https://id.example.org/auth/").count();
                 assert_eq!(others, 0, "{body}");
             }
+            assert!(!html.contains("<i>"), "{html}");
             assert!(!html.contains("src=") && !html.contains("url(") && !html.contains("<link") && !html.contains("<script"), "{html}");
         }
-        let letter = Letter { kind: MailKind::NameTaken, to: String::new(), id: String::new(), at: Timestamp::default(), proof: None };
-        insta::assert_snapshot!(write(&letter, &url).text, @r"
+        let plain = Letter {
+            kind: MailKind::NameTaken,
+            to: String::new(),
+            id: String::new(),
+            at: Timestamp::default(),
+            username: None,
+            proof: None,
+        };
+        let letter = Letter { kind: MailKind::Verification, proof: Some(proof(3 * 86_400)), ..plain.clone() };
+        assert!(write(&letter, &url).text.contains("open this link within 3 days."));
+        insta::assert_snapshot!(write(&plain, &url).text, @r"
         Somebody, hopefully you, has tried to register with this address. The name is somebody else's, and no account was made.
 
         If it was you, register again with another name.

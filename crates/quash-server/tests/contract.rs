@@ -398,6 +398,7 @@ fn codes_are_a_closed_list() {
     403 change_not_allowed
     400 two_tokens
     400 link_not_valid
+    409 registration_taken
     403 cross_site
     400 invalid_request
     415 unsupported_media_type

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Account, AccountBy, AccountState, Actor, Change, CustomClaims, CustomClaimsFault, Email, Jti, NameFault, PasswordFault, PasswordHash,
-    Subject, Timestamp, fold, limits,
+    Account, AccountBy, AccountState, Actor, Change, CustomClaims, CustomClaimsFault, Jti, NameFault, PasswordFault, PasswordHash, Subject,
+    Timestamp, fold, limits,
 };
 use quash_store::StoreError;
 use zeroize::Zeroizing;
 
 use crate::desk::{Desk, Service};
 use crate::failure::Failure;
+use crate::mail::operators_address;
 use crate::passwords::{FormatFault, check_new_password};
 
 /// An account to be added.
@@ -102,7 +103,8 @@ impl Service {
         let desk = &*self.desk;
         let now = desk.clock.now();
         let username = desk.new_name(&new.name, None).map_err(AddFault::Name)?;
-        let mut email = new.email.as_deref().map(Email::parse).transpose().map_err(AddFault::Email)?;
+        let address = |text| operators_address(text, desk.policy.accounts.local_parts);
+        let mut email = new.email.as_deref().map(address).transpose().map_err(AddFault::Email)?;
         if let Some(email) = email.as_mut().filter(|_| new.verified) {
             email.verified_at = Some(now);
         }

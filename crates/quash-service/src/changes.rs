@@ -14,6 +14,7 @@ use crate::accounts::{ClaimsFault, KNOWN_FORMATS, NewPassword};
 use crate::desk::{Desk, Service};
 use crate::end::Ended;
 use crate::failure::{Conflicts, Failure};
+use crate::mail::operators_address;
 use crate::own::own_words;
 use crate::passwords::{FormatFault, check_new_password};
 
@@ -173,7 +174,7 @@ impl Service {
     /// # Errors
     /// The address can't be one or is taken; or as the others.
     pub async fn set_email(&self, subject: &Subject, email: &str, address: Address, by: By) -> Result<Changed, ChangeFault> {
-        let email = Email::parse(email).map_err(ChangeFault::Email)?;
+        let email = operators_address(email, self.desk.policy.accounts.local_parts).map_err(ChangeFault::Email)?;
         self.desk
             .change(subject, |account, now| {
                 let verified_at = (address == Address::Confirmed).then_some(now);

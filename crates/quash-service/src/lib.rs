@@ -82,7 +82,7 @@ pub use keys::{
 };
 pub use known::{DeviceSaid, DeviceToken};
 pub use lockout::Allowance;
-pub use mail::{Letter, LetterProof, MailProof, NewRegistration, Post, PostFault, RegisterFault, Whom};
+pub use mail::{Letter, LetterProof, MailProof, NewRegistration, Post, PostFault, RegisterFault, Whom, mailbox};
 pub use own::{Me, Reproof};
 pub use passwords::{Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash};
 pub use revoke::TokenRevoked;

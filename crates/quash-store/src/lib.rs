@@ -12,9 +12,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, FlowId, FlowLoaded,
-    ForeignLoaded, Head, KeyRecord, Mail, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, Flow, FlowId,
+    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -77,8 +77,15 @@ pub trait Store: Send + Sync {
     /// The flows about some matters, and how many mails there have been for somebody after `since`.
     async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError>;
 
-    /// Up to `limit` mails that weren't sent and are due by `until`, those first that are due first.
+    /// The flow of the newest registration under a name or for an address that hasn't expired by `now`.
+    async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError>;
+
+    /// Up to `limit` mails that weren't sent and are due by `until`, in the order of their priorities, then of the moments
+    /// when they are due.
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError>;
+
+    /// When the next mail is due after `after`.
+    async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// For each of these numbers, the first entry of the audit after it that raised a watermark over an account or over
     /// everything, as the end that it was for the sessions which had been opened at that number.

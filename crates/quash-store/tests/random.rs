@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quash_core::decide::seal_audit;
 use quash_core::model::{
-    AccountBy, AccountFields, AccountState, Actor, AuditPlace, Change, CustomClaims, DeviceId, Devices, Digest, Email, Ends, Epoch, Keep,
-    KeyState, Kid, MailId, MailOutcome, Name, NewEntry, OldSessions, Opening, PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
+    AccountBy, AccountFields, AccountState, Actor, AuditPlace, Change, CustomClaims, DeviceId, Devices, Digest, Email, Ends, Epoch, Flow,
+    Keep, KeyState, Kid, Mail, MailId, MailOutcome, MailPriority, Name, NewEntry, OldSessions, Opening, PasswordHash, ScopeKind, Sealed,
+    Seeded, Seq, Survivor,
 };
 use quash_core::token::{Algorithm, SigningKey};
 use quash_store::{MemoryStore, Store};
@@ -251,11 +252,20 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             let asked = model.asked(&[Digest([matter; 16])], Digest([0; 16]), NOW).await.expect("a look");
             let replaces = asked.flows[0].map(|(id, _)| id).filter(|_| !stale);
             let of = (n % 3 != 0).then_some(NAMES[who]);
-            Change::StartFlow { flow: Box::new(flow(n, matter, of, i64::from(n))), replaces }
+            let started = if of.is_none() && matter == 3 {
+                let email = format!("{}@example.org", NAMES[(who + 1) % NAMES.len()]);
+                Flow { matter: Digest([matter; 16]), ..registration(n, NAMES[who], &email, i64::from(n)) }
+            } else {
+                flow(n, matter, of, i64::from(n))
+            };
+            Change::StartFlow { flow: Box::new(started), replaces }
         }
         Wish::SpendTry { n } => Change::SpendTry(flow_id(n)),
         Wish::UseFlow { n } => Change::UseFlow(flow_id(n)),
-        Wish::AddMail { n, whom, secs } => Change::AddMail(Box::new(mail(n, whom, secs))),
+        Wish::AddMail { n, whom, secs } => {
+            let priority = MailPriority::ALL[usize::from(n % 3)];
+            Change::AddMail(Box::new(Mail { priority, ..mail(n, whom, secs) }))
+        }
         Wish::TryMail { n, attempts } => Change::TryMail { mail: MailId::from_bytes([n; 16]), attempts, due_at: at(i64::from(n)) },
         Wish::SettleMail { n, attempts, sent } => {
             let outcome = if sent { MailOutcome::Sent(at(i64::from(n))) } else { MailOutcome::NotSent };

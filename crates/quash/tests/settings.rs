@@ -47,6 +47,7 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("http.behind_proxy", "true", "true", "which addresses are those of the proxy"),
     ("http.trusted_proxies", "\"::/0\"", "::/0", "everybody's word"),
     ("http.behind_proxy", "\"yes\"", "yes", "neither true nor false"),
+    ("registration.link_lifetime", "\"1m\"", "1m", "is shorter than 10m"),
     ("storage.engine", "\"postgres\"", "postgres", "isn't one that is known"),
     ("storage.group_access", "\"quash\"", "quash", "neither true nor false"),
     ("log.level", "\"loud\"", "loud", "isn't one that is known"),

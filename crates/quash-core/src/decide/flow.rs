@@ -1,93 +1,185 @@
 //! What mails let their readers do: whether a link or a code is good, and what it does. That is used up in the transaction
 //! in which it has its effect.
 
+use std::time::Duration;
+
 use crate::model::{
     Account, AccountFields, AccountState, Actor, Asked, Change, Digest, Email, Entropy, Event, Flow, FlowId, FlowLoaded, Mail, MailId,
-    MailKind, PasswordHash, Policy, Purpose, Refusal, Road, ScopeHasher, Timestamp, limits,
+    MailKind, MailPriority, PasswordHash, PendingRegistration, Policy, Purpose, Refusal, Road, ScopeHasher, Subject, Timestamp, limits,
 };
 use crate::token::FlowKey;
 
 use super::account::{change_account, edit_account};
 
-/// Something that somebody asks to be mailed.
+/// A request for a mail.
 #[derive(Clone, Debug)]
 pub struct Asking<'a> {
-    /// What it lets one do.
+    /// What the mail lets its reader do.
     pub purpose: Purpose,
-    /// Whose account it is about; `None`: nobody's.
-    pub account: Option<&'a Account>,
-    /// What was typed, folded: what it is about where it is nobody's.
+    /// What it is about.
+    pub about: About<'a>,
+    /// What was typed, folded: what is looked up where the request means no account.
     pub typed: &'a str,
     /// What the mail says.
     pub kind: MailKind,
-    /// Where it goes; `None`: nowhere.
+    /// The recipient's address; `None`: no mail is sent.
     pub to: Option<&'a str>,
+    /// The recipient's account, if it isn't the one that the request is about.
+    pub recipient: Option<&'a Subject>,
+    /// The mail's priority.
+    pub priority: MailPriority,
 }
 
-impl Asking<'_> {
-    /// What it is about.
+/// What a request for a mail is about.
+#[derive(Clone, Debug)]
+pub enum About<'a> {
+    /// An account.
+    Account(&'a Account),
+    /// A registration that waits for its address to be confirmed.
+    Registration {
+        /// The registration.
+        pending: &'a PendingRegistration,
+        /// Its own matter, which stays the same when its mail is sent again.
+        matter: Digest,
+        /// How long its link is good.
+        lifetime: Duration,
+    },
+    /// Neither. The request is answered with the id of a decoy.
+    Nobody,
+}
+
+/// A good flow's account or registration.
+#[derive(Clone, Copy, Debug)]
+pub enum FlowOwner<'a> {
+    /// An account.
+    Account(&'a Account),
+    /// A registration that becomes an account.
+    Registration(&'a PendingRegistration),
+}
+
+impl<'a> Asking<'a> {
+    /// The digest of what it is about.
     pub fn matter(&self, key: &FlowKey) -> Digest {
-        match self.account {
-            Some(account) => key.matter(self.purpose, &account.subject),
-            None => key.matter_of_nobody(self.purpose, self.typed),
+        match self.about {
+            About::Account(account) => key.matter(self.purpose, &account.subject),
+            About::Registration { matter, .. } => matter,
+            About::Nobody => key.matter_of_nobody(self.purpose, self.typed),
         }
     }
 
-    /// Whom the mail goes to.
+    /// The digest of the recipient.
     pub fn whom(&self, key: &FlowKey) -> Digest {
         key.whom(self.to.unwrap_or(self.typed))
     }
 
-    /// The matters to be looked up: its own, and the one that stands for it where there were too many mails.
-    pub fn matters(&self, key: &FlowKey) -> [Digest; 2] {
-        let matter = self.matter(key);
-        [matter, key.matter_beyond(matter)]
+    fn account(&self) -> Option<&'a Account> {
+        match self.about {
+            About::Account(account) => Some(account),
+            About::Registration { .. } | About::Nobody => None,
+        }
     }
 }
 
-/// A flow and its mail. Whoever has had too many mails gets none, and the flow is nobody's: the one before stays good. What
-/// is written has the same form in any case.
-pub fn start_flow(asking: &Asking<'_>, asked: &Asked, key: &FlowKey, now: Timestamp, entropy: &dyn Entropy) -> (FlowId, [Change; 2]) {
+impl<'a> FlowOwner<'a> {
+    /// The account.
+    ///
+    /// # Errors
+    /// [`Refusal::LinkInvalid`]: it isn't one yet.
+    pub fn account(self) -> Result<&'a Account, Refusal> {
+        match self {
+            Self::Account(account) => Ok(account),
+            Self::Registration(_) => Err(Refusal::LinkInvalid),
+        }
+    }
+}
+
+/// Starts a flow and adds its mail. A request that means no account gets the id of a decoy, as does one whose recipient has
+/// had too many mails: then the flow before stays good. A decoy's rows are deleted in the transaction that writes them, so
+/// that its answer costs as much as another and leaves no row.
+pub fn start_flow(asking: &Asking<'_>, asked: &Asked, key: &FlowKey, now: Timestamp, entropy: &dyn Entropy) -> (FlowId, Vec<Change>) {
     let is_beyond = asked.mails >= limits::MAILS;
-    let [matter, beyond] = asking.matters(key);
-    let account = asking.account.filter(|_| !is_beyond);
+    let about = if is_beyond { &About::Nobody } else { &asking.about };
     let to = asking.to.filter(|_| !is_beyond).map(str::to_owned);
+    let id = FlowId::random(entropy);
+    let (matter, lifetime) = match about {
+        About::Account(_) => (asking.matter(key), limits::LINK_LIFETIME),
+        About::Registration { matter, lifetime, .. } => (*matter, *lifetime),
+        About::Nobody => (key.matter_of_decoy(id), limits::LINK_LIFETIME),
+    };
+    let account = asking.account().filter(|_| !is_beyond);
     let flow = Flow {
-        id: FlowId::random(entropy),
+        id,
         purpose: asking.purpose,
-        matter: if is_beyond { beyond } else { matter },
+        matter,
         subject: account.map(|account| account.subject.clone()),
+        registration: match about {
+            About::Registration { pending, .. } => Some((*pending).clone()),
+            About::Account(_) | About::Nobody => None,
+        },
         address: to.clone(),
         binding: account.map_or(matter, |account| key.binding(account)),
         tries: limits::CODE_TRIES,
         created_at: now,
-        expires_at: now + limits::LINK_LIFETIME,
+        expires_at: now + lifetime,
     };
     let mail = Mail {
-        // What goes nowhere counts for nobody.
-        whom: if to.is_some() { asking.whom(key) } else { flow.matter },
-        flow: asking.kind.purpose().map(|_| flow.id),
+        flow: asking.kind.purpose().map(|_| id),
         keep_until: flow.expires_at,
+        subject: asking.recipient.or(account.map(|account| &account.subject)).cloned(),
+        priority: asking.priority,
         ..new_mail(asking.kind, to, key, now, entropy)
     };
-    let replaces = asked.flows.get(usize::from(is_beyond)).copied().flatten().map(|(id, _)| id);
-    (flow.id, [Change::StartFlow { flow: Box::new(flow), replaces }, Change::AddMail(Box::new(mail))])
+    let (mail_id, is_sent, is_decoy) = (mail.id, mail.to.is_some(), matches!(about, About::Nobody));
+    let replaces = asked.flows.first().copied().flatten().map(|(id, _)| id).filter(|_| !is_decoy);
+    let mut changes = vec![Change::StartFlow { flow: Box::new(flow), replaces }, Change::AddMail(Box::new(mail))];
+    changes.extend(is_decoy.then_some(Change::UseFlow(id)));
+    changes.extend((!is_sent).then_some(Change::DropMail(mail_id)));
+    (id, changes)
 }
 
-/// A mail that tells somebody what has happened.
-pub fn notice(kind: MailKind, to: &str, key: &FlowKey, now: Timestamp, entropy: &dyn Entropy) -> Change {
-    Change::AddMail(Box::new(new_mail(kind, Some(to.to_owned()), key, now, entropy)))
+/// A change that costs a transaction and leaves nothing: a code that is tried against a flow that isn't there must cost as
+/// much as one that is tried against a flow.
+pub fn empty_transaction(now: Timestamp, key: &FlowKey, entropy: &dyn Entropy) -> Change {
+    let id = FlowId::random(entropy);
+    let matter = key.matter_of_decoy(id);
+    let flow = Flow {
+        id,
+        purpose: Purpose::Reset,
+        matter,
+        subject: None,
+        registration: None,
+        address: None,
+        binding: matter,
+        tries: 0,
+        created_at: now,
+        expires_at: now,
+    };
+    Change::Together(vec![Change::StartFlow { flow: Box::new(flow), replaces: None }, Change::UseFlow(id)])
 }
 
-/// Whether a flow is good for a purpose, and whose it is.
+/// A mail that tells the owner of an account what has happened.
+pub fn notice(kind: MailKind, to: &str, account: &Account, key: &FlowKey, now: Timestamp, entropy: &dyn Entropy) -> Change {
+    let mail = new_mail(kind, Some(to.to_owned()), key, now, entropy);
+    Change::AddMail(Box::new(Mail { subject: Some(account.subject.clone()), ..mail }))
+}
+
+/// Returns a flow that is good for a purpose, and its owner.
 ///
 /// # Errors
 /// [`Refusal::LinkInvalid`], whatever is wrong.
-pub fn judge_flow<'a>(loaded: &'a FlowLoaded, purpose: Purpose, key: &FlowKey, now: Timestamp) -> Result<(&'a Flow, &'a Account), Refusal> {
+pub fn judge_flow<'a>(
+    loaded: &'a FlowLoaded,
+    purpose: Purpose,
+    key: &FlowKey,
+    now: Timestamp,
+) -> Result<(&'a Flow, FlowOwner<'a>), Refusal> {
     let flow = loaded.flow.as_ref().filter(|flow| flow.purpose == purpose && now < flow.expires_at).ok_or(Refusal::LinkInvalid)?;
+    if let Some(pending) = &flow.registration {
+        return Ok((flow, FlowOwner::Registration(pending)));
+    }
     let is_good = |account: &&Account| key.binding(account) == flow.binding && !matches!(account.state, AccountState::Deactivated { .. });
     let account = loaded.account.as_ref().filter(is_good).ok_or(Refusal::LinkInvalid)?;
-    Ok((flow, account))
+    Ok((flow, FlowOwner::Account(account)))
 }
 
 /// Sets another password. All sessions end, a lock and what else stood against signing in is gone, and the address that
@@ -113,7 +205,7 @@ pub fn reset_by_mail(
     };
     let edit = edit_account(account, Road::PasswordReset, fields, Actor::Owner.into(), policy, scopes, now);
     let mut changes = vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))];
-    changes.extend(flow.address.as_deref().map(|to| notice(MailKind::PasswordWasReset, to, key, now, entropy)));
+    changes.extend(flow.address.as_deref().map(|to| notice(MailKind::PasswordWasReset, to, account, key, now, entropy)));
     Change::Together(changes)
 }
 
@@ -126,6 +218,20 @@ pub fn verify_by_mail(flow: &Flow, account: &Account, now: Timestamp) -> Result<
     let fields = AccountFields { email: Some(Some(email)), ..AccountFields::default() };
     let edit = change_account(account, Event::EmailVerified, fields, Actor::Owner.into(), now);
     Ok(Change::Together(vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))]))
+}
+
+/// Adds the account of a registration whose address is confirmed.
+///
+/// # Errors
+/// [`Refusal::LinkInvalid`]: the flow has no address.
+pub fn register_by_mail(flow: &Flow, pending: &PendingRegistration, subject: Subject, now: Timestamp) -> Result<Change, Refusal> {
+    let email = flow.address.as_deref().and_then(|address| Email::parse(address).ok()).ok_or(Refusal::LinkInvalid)?;
+    let account = Account {
+        email: Some(Email { verified_at: Some(now), ..email }),
+        password: Some(pending.password.clone()),
+        ..Account::new(subject, pending.username.clone(), now)
+    };
+    Ok(Change::Together(vec![Change::UseFlow(flow.id), Change::AddAccount(account, Actor::Owner)]))
 }
 
 /// Gives an account the address that the mail went to. All sessions end, and the address before is told. Nothing ends where
@@ -150,7 +256,7 @@ pub fn change_email_by_mail(
     let edit = edit_account(account, Road::EmailChanged, fields, Actor::Owner.into(), policy, scopes, now);
     let mut changes = vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))];
     let before = account.email.as_ref().map(|email| email.shown.as_str());
-    changes.extend(before.map(|to| notice(MailKind::EmailWasChanged, to, key, now, entropy)));
+    changes.extend(before.map(|to| notice(MailKind::EmailWasChanged, to, account, key, now, entropy)));
     Ok(Change::Together(changes))
 }
 
@@ -166,6 +272,8 @@ fn new_mail(kind: MailKind, to: Option<String>, key: &FlowKey, now: Timestamp, e
         kind,
         whom: key.whom(to.as_deref().unwrap_or_default()),
         to,
+        subject: None,
+        priority: kind.priority(),
         flow: None,
         created_at: now,
         due_at: now,

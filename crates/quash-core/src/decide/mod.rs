@@ -33,7 +33,10 @@ pub use account::{By, change_account, delete_account, edit_account};
 pub use cause::Cause;
 pub use end::{ForeignEnd, end_everything, end_foreign, end_presented, end_session, end_token_session, log_out_entry, renew_everything};
 pub use epoch::{NoEpochLeft, begin_epoch, went_back};
-pub use flow::{Asking, change_email_by_mail, judge_flow, notice, reset_by_mail, start_flow, verify_by_mail};
+pub use flow::{
+    About, Asking, FlowOwner, change_email_by_mail, empty_transaction, judge_flow, notice, register_by_mail, reset_by_mail, start_flow,
+    verify_by_mail,
+};
 pub use foreign::{recheck_foreign, refresh_foreign, refresh_foreign_sliding};
 pub use key::{
     KeyDue, KeyRefusal, Rotation, StruckSessions, Successor, key_due, promote_key, replace_key, retire_key, rotate_keys, strike_again,

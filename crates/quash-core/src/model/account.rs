@@ -130,6 +130,9 @@ pub enum NameFault {
     /// A whole number, as subjects may be.
     #[error("is a number, which may be an account's id")]
     Number,
+    /// A local part beyond ASCII, where the SMTP server isn't known to take one.
+    #[error("has other than ASCII characters before the @, and no mail can be sent to it")]
+    LocalPart,
 }
 
 impl Account {
@@ -250,8 +253,8 @@ impl Email {
     }
 
     /// An address that somebody gives as their own, to be mailed to: as [`Email::parse`], and in the form in which addresses
-    /// are handed out. What only the syntax of mail allows (quoted names, comments, addresses of machines) isn't taken, nor
-    /// is what needs more than ASCII.
+    /// are handed out. What only the syntax of mail allows (quoted names, comments, addresses of machines) isn't taken. An
+    /// address beyond ASCII is taken in the ASCII form in which mail is sent to it (`quash-service/src/mail/address.rs`).
     ///
     /// ```
     /// use quash_core::model::Email;

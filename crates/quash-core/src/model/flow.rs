@@ -1,7 +1,7 @@
 //! Flows: what a mail lets its reader do, once. What a link and a code look like is in `token/keys/flow.rs`, what one
 //! is good for in `decide/flow.rs`.
 
-use super::{Account, FlowId, Head, Subject, Timestamp, limits};
+use super::{Account, FlowId, Head, Name, PasswordHash, Subject, Timestamp, limits};
 
 /// Something that a mail lets its reader do. Neither the link nor the code is kept: both are derived.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,8 +12,10 @@ pub struct Flow {
     pub purpose: Purpose,
     /// What it is about: its purpose, and whose it is or what was typed. Of each there is one flow, the newest.
     pub matter: Digest,
-    /// Whose it is; nobody's where no account was meant, so that nobody can tell.
+    /// The account that it belongs to; `None` for a registration.
     pub subject: Option<Subject>,
+    /// The registration that it completes.
+    pub registration: Option<PendingRegistration>,
     /// Where its mail goes.
     pub address: Option<String>,
     /// The account's password and address as they were.
@@ -24,6 +26,25 @@ pub struct Flow {
     pub created_at: Timestamp,
     /// From when on it is good for nothing.
     pub expires_at: Timestamp,
+}
+
+/// A registration whose address isn't confirmed yet. It is no account and reserves neither its name nor its address; it
+/// expires with its flow. Its address is the flow's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PendingRegistration {
+    /// The name of the account to be added.
+    pub username: Name,
+    /// The hash of its password, as accounts keep it.
+    pub password: PasswordHash,
+}
+
+/// The key by which a pending registration is looked up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RegistrationBy {
+    /// The folded name.
+    Name(String),
+    /// The folded address.
+    Email(String),
 }
 
 /// What a flow lets one do.

@@ -1,6 +1,6 @@
 //! Mails that are to be sent. What one says is made when it is sent; no link and no code is kept.
 
-use super::{Digest, FlowId, MailId, Purpose, Timestamp, limits};
+use super::{Digest, FlowId, MailId, Purpose, Subject, Timestamp, limits};
 
 /// A mail that is to be sent, or was sent a while ago.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -9,8 +9,12 @@ pub struct Mail {
     pub id: MailId,
     /// What it says.
     pub kind: MailKind,
-    /// Where it goes; nowhere where a request meant nobody, and nobody may be able to tell.
+    /// The recipient's address. `None` in rows of earlier versions, whose requests meant no account.
     pub to: Option<String>,
+    /// The recipient's account, if it is one's.
+    pub subject: Option<Subject>,
+    /// Its place before or behind other mails that are due.
+    pub priority: MailPriority,
     /// Whom it goes to, so that it can be counted.
     pub whom: Digest,
     /// What its link is for.
@@ -52,6 +56,17 @@ pub enum MailKind {
     PasswordWasChanged,
     /// That the account is locked after failed attempts, and how to come back.
     Locked,
+}
+
+/// The order in which mails that are due are sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum MailPriority {
+    /// A link that its recipient has asked for and waits for.
+    Requested,
+    /// A notice of something that has happened to an account.
+    Notice,
+    /// A mail that other people's requests can cause: reminders, taken names and addresses, locks.
+    Unrequested,
 }
 
 /// What has become of an attempt to send a mail.
@@ -99,6 +114,15 @@ impl MailKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
+    /// The priority of a mail of this kind, unless it is a reminder.
+    pub const fn priority(self) -> MailPriority {
+        match self {
+            Self::Reset | Self::Verification | Self::EmailChange => MailPriority::Requested,
+            Self::PasswordWasReset | Self::PasswordWasChanged | Self::EmailChangeAsked | Self::EmailWasChanged => MailPriority::Notice,
+            Self::AddressTaken | Self::NameTaken | Self::Locked => MailPriority::Unrequested,
+        }
+    }
+
     /// What its link is for.
     pub const fn purpose(self) -> Option<Purpose> {
         match self {
@@ -112,6 +136,25 @@ impl MailKind {
             | Self::AddressTaken
             | Self::NameTaken => None,
         }
+    }
+}
+
+impl MailPriority {
+    /// All of them, the first to be sent first.
+    pub const ALL: [Self; 3] = [Self::Requested, Self::Notice, Self::Unrequested];
+
+    /// The number that the store keeps.
+    pub const fn as_u8(self) -> u8 {
+        match self {
+            Self::Requested => 0,
+            Self::Notice => 1,
+            Self::Unrequested => 2,
+        }
+    }
+
+    /// The priority of a number.
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|priority| priority.as_u8() == number)
     }
 }
 
@@ -145,6 +188,9 @@ mod tests {
         for purpose in Purpose::ALL {
             assert_eq!(Purpose::parse(purpose.as_str()), Some(purpose));
         }
-        assert_eq!((MailKind::parse("Reset"), Purpose::parse("")), (None, None));
+        for priority in MailPriority::ALL {
+            assert_eq!(MailPriority::from_u8(priority.as_u8()), Some(priority));
+        }
+        assert_eq!((MailKind::parse("Reset"), Purpose::parse(""), MailPriority::from_u8(3)), (None, None, None));
     }
 }

@@ -29,15 +29,15 @@ pub use custom::{CustomClaims, CustomClaimsFault};
 pub use device::Devices;
 pub use entropy::{Entropy, Seeded, draw};
 pub use epoch::{Epoch, OldSessions};
-pub use flow::{Asked, Digest, Flow, FlowLoaded, Purpose};
+pub use flow::{Asked, Digest, Flow, FlowLoaded, PendingRegistration, Purpose, RegistrationBy};
 pub use id::{DeviceId, FlowId, Generation, IdFault, Jti, Kid, MailId, SessionId, Subject};
 pub use key::{KeyRecord, KeySource, KeyState, Sealed};
 pub use loaded::{AccountLoaded, ForeignLoaded, Forgotten, Head, SessionLoaded};
-pub use mail::{Mail, MailKind, MailOutcome};
+pub use mail::{Mail, MailKind, MailOutcome, MailPriority};
 pub use policy::{
-    AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, FollowPolicy, ForeignTokens, InactiveAccounts, LastLogin, LockEnds,
-    LockoutPolicy, LoginFields, NameChanges, NumericNames, Policy, RotationPolicy, SessionPolicy, TokenPolicy, UserIdField, UserIdType,
-    limits,
+    AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, FollowPolicy, ForeignTokens, InactiveAccounts, LastLogin, LocalParts, LockEnds,
+    LockoutPolicy, LoginFields, NameChanges, NumericNames, Policy, RegistrationPolicy, RotationPolicy, SessionPolicy, TokenPolicy,
+    UserIdField, UserIdType, limits,
 };
 pub use refusal::{Invalid, PasswordFault, Refusal};
 pub use revocation::{Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq};

@@ -62,8 +62,10 @@ pub mod limits {
     pub const CODE_TRIES: u32 = 5;
     /// How many mails somebody can be made to get within [`MAIL_COUNTED`].
     pub const MAILS: u32 = 5;
-    /// How many mails the requests of one network can cause within [`MAIL_COUNTED`].
+    /// How many requests for a mail one network may send within [`MAIL_COUNTED`], whether a mail is sent or not.
     pub const MAILS_PER_NETWORK: u32 = 50;
+    /// How many such requests all peers together may send whose network is unknown.
+    pub const MAILS_WITHOUT_NETWORK: u32 = 1000;
     /// How long a mail counts.
     pub const MAIL_COUNTED: Duration = Duration::from_secs(3600);
     /// How often at most the owner of an account is told that it is locked.
@@ -93,8 +95,23 @@ pub struct Policy {
     pub audit: AuditPolicy,
     /// How often a password may be guessed.
     pub lockout: LockoutPolicy,
+    /// How registrations are confirmed.
+    pub registration: RegistrationPolicy,
     /// How verifiers follow the log.
     pub feed: FollowPolicy,
+}
+
+/// How registrations are confirmed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RegistrationPolicy {
+    /// How long the link is good that completes a registration. The registration expires with it.
+    pub link_lifetime: Duration,
+}
+
+impl Default for RegistrationPolicy {
+    fn default() -> Self {
+        Self { link_lifetime: limits::LINK_LIFETIME }
+    }
 }
 
 /// How verifiers follow the log.
@@ -201,6 +218,8 @@ pub struct AccountPolicy {
     pub names: NameChanges,
     /// Whether new names may be whole numbers.
     pub numeric_names: NumericNames,
+    /// Which local parts their addresses may have.
+    pub local_parts: LocalParts,
 }
 
 /// Whether new names may be whole numbers, as subjects may be.
@@ -211,6 +230,16 @@ pub enum NumericNames {
     Refused,
     /// They may: telephone numbers, or numbers of students.
     Allowed,
+}
+
+/// What may stand before the `@` of an account's address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LocalParts {
+    /// ASCII.
+    #[default]
+    Ascii,
+    /// Any script: the SMTP server offers SMTPUTF8.
+    Utf8,
 }
 
 /// What accounts sign in with, besides their password.

@@ -58,6 +58,8 @@ pub enum Refusal {
     WrongPassword,
     /// A link or a code that isn't ours, is for something else, was used, or is too old.
     LinkInvalid,
+    /// Another account has taken the name or the address of a registration before it was confirmed.
+    RegistrationTaken,
 }
 
 /// Why a new password isn't taken.

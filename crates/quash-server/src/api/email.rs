@@ -32,8 +32,8 @@ pub(crate) async fn request(State(door): State<Arc<Door>>, Extension(live): Exte
     }
 }
 
-pub(crate) async fn confirm(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, request: Request) -> Response {
-    match read(request, proof).await {
+pub(crate) async fn confirm(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, client: Client, request: Request) -> Response {
+    match read(request, |fields| proof(fields, client.network)).await {
         Ok(proof) => confirming(&door, door.service.confirm_email_change(&proof, Some(&live)).await),
         Err(fault) => door.problem(fault),
     }

@@ -17,8 +17,8 @@ pub(crate) async fn request(State(door): State<Arc<Door>>, client: Client, reque
     }
 }
 
-pub(crate) async fn confirm(State(door): State<Arc<Door>>, request: Request) -> Response {
-    match read(request, proof).await {
+pub(crate) async fn confirm(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
+    match read(request, |fields| proof(fields, client.network)).await {
         Ok(proof) => confirming(&door, door.service.confirm_verification(&proof).await),
         Err(fault) => door.problem(fault),
     }

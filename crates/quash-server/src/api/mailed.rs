@@ -1,6 +1,8 @@
 //! What the doors have in common that ask for a mail or take what is in one: `{"flow"}` is what a request gets, `{"token"}`
 //! or `{"flow","code"}` what a confirmation brings.
 
+use std::net::IpAddr;
+
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
@@ -44,11 +46,11 @@ pub(crate) fn whom(fields: &mut Fields) -> Whom {
     }
 }
 
-/// What somebody has from a mail: `token` or, without it, `flow` and `code`.
-pub(crate) fn proof(fields: &mut Fields) -> MailProof {
+/// The proof that a mail was read: `token` or, without it, `flow` and `code`. Wrong codes count for `network`.
+pub(crate) fn proof(fields: &mut Fields, network: Option<IpAddr>) -> MailProof {
     if fields.has("token") || !fields.has("code") {
         return MailProof::Link(Zeroizing::new(fields.text("token", Take::Trimmed, usize::MAX)));
     }
     let flow = fields.text("flow", Take::Trimmed, usize::MAX);
-    MailProof::Code { flow, code: Zeroizing::new(fields.text("code", Take::Trimmed, usize::MAX)) }
+    MailProof::Code { flow, code: Zeroizing::new(fields.text("code", Take::Trimmed, usize::MAX)), network }
 }

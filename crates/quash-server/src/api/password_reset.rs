@@ -20,8 +20,10 @@ pub(crate) async fn request(State(door): State<Arc<Door>>, client: Client, reque
     }
 }
 
-pub(crate) async fn confirm(State(door): State<Arc<Door>>, request: Request) -> Response {
-    let body = read(request, |fields| (proof(fields), Zeroizing::new(fields.text("new_password", Take::AsSent, limits::PASSWORD_CHARS))));
+pub(crate) async fn confirm(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
+    let body = read(request, |fields| {
+        (proof(fields, client.network), Zeroizing::new(fields.text("new_password", Take::AsSent, limits::PASSWORD_CHARS)))
+    });
     match body.await {
         Ok((proof, password)) => confirming(&door, door.service.confirm_reset(&proof, password).await),
         Err(fault) => door.problem(fault),

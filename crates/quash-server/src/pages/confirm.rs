@@ -19,30 +19,40 @@ use crate::door::Door;
 struct Form<'a> {
     title: &'a str,
     text: &'a str,
+    /// The name of the account that a registration adds.
+    username: Option<&'a str>,
     action: &'a str,
     button: &'a str,
     token: &'a str,
 }
 
 pub(crate) async fn show_verification(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
-    let (title, text) = ("Confirm your e-mail address", "You can sign in once your address is confirmed.");
     let token = token_in(query.as_deref());
-    let form = Form { title, text, action: "verify", button: "Confirm this address", token: &token };
-    show(&door, Purpose::Verification, &form).await
+    let username = match door.service.look_at_verification(&token).await {
+        Ok(username) => username,
+        Err(failure) => return refused(&door.fault(&failure)),
+    };
+    let form = Form {
+        title: "Confirm your e-mail address",
+        text: match username {
+            Some(_) => "This adds an account with the following user name. If you did not choose it, close this page.",
+            None => "You can sign in once your address is confirmed.",
+        },
+        username: username.as_deref(),
+        action: "verify",
+        button: "Confirm this address",
+        token: &token,
+    };
+    page(StatusCode::OK, &form)
 }
 
 pub(crate) async fn show_email(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
     let title = "Use this e-mail address for your account";
     let text = "Your account will have this address instead of the one before. All devices that are signed in will be signed out.";
     let token = token_in(query.as_deref());
-    let form = Form { title, text, action: "email", button: "Use this address", token: &token };
-    show(&door, Purpose::EmailChange, &form).await
-}
-
-/// Shows the button. Nothing is used up.
-async fn show(door: &Door, purpose: Purpose, form: &Form<'_>) -> Response {
-    match door.service.look_at_link(form.token, purpose).await {
-        Ok(()) => page(StatusCode::OK, form),
+    let form = Form { title, text, username: None, action: "email", button: "Use this address", token: &token };
+    match door.service.look_at_link(&token, Purpose::EmailChange).await {
+        Ok(()) => page(StatusCode::OK, &form),
         Err(failure) => refused(&door.fault(&failure)),
     }
 }

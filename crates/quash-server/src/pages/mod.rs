@@ -52,6 +52,10 @@ fn refused(fault: &Fault) -> Response {
             "This link is not valid any more",
             "It may have been used already, be too old, or a newer mail may have been sent. Ask for another mail, and use the link in that one.",
         ),
+        Code::RegistrationTaken => (
+            "This name or address has been taken",
+            "Another account has taken the user name or the address since you registered. Register again with another name; if your address has an account, sign in with that one.",
+        ),
         Code::Unavailable | Code::Throttled => {
             ("Please try again in a moment", "It could not be done just now. Nothing was changed, and the link is still good.")
         }

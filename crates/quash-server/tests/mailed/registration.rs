@@ -5,7 +5,7 @@ use quash_server::{DoorSettings, Registration};
 use serde_json::{Value, json};
 
 use crate::flow;
-use crate::support::{PASSWORD, Plan, World, code, kinds_and_places, link};
+use crate::support::{Answer, Call, PASSWORD, Plan, World, code, kinds_and_places, link, millis, secs};
 
 async fn open() -> World {
     let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
@@ -23,10 +23,14 @@ async fn whoever_registers_may_sign_in_once_the_address_is_confirmed() {
     insta::assert_snapshot!(answer.brief(), @r#"202 {"flow":"<id>"}"#);
     let mails = world.mails().await;
     assert_eq!(kinds_and_places(&mails), [(MailKind::Verification, "Max@example.org")]);
-    assert_eq!(world.attempt("max", PASSWORD).await.json()["code"], "email_not_verified");
+    assert!(world.service.account("max").await.expect("a store").is_none(), "no account before that");
     let confirm = json!({ "flow": flow(&answer), "code": code(&mails[0]) });
     assert_eq!(world.post("/v1/email-verification/confirm", &confirm).await.status, 200);
+    assert_eq!(world.post("/v1/email-verification/confirm", &confirm).await.status, 400, "once");
     world.assert_live(&world.sign_in("max").await).await;
+    let account = world.service.account("max").await.expect("a store").expect("an account");
+    assert_eq!(account.username.shown(), "Max");
+    assert_eq!(account.email.and_then(|email| email.verified_at), Some(world.service.now()));
 }
 
 #[tokio::test]
@@ -46,7 +50,7 @@ async fn a08_a_taken_name_or_address_is_answered_like_a_free_one_and_a_mail_says
     let cases = [
         ("dana", "dana@example.org", MailKind::AddressTaken, "dana@example.org"),
         ("other", "DANA@example.org", MailKind::AddressTaken, "dana@example.org"),
-        ("max", "other@example.org", MailKind::NameTaken, "other@example.org"),
+        ("Dana", "other@example.org", MailKind::NameTaken, "other@example.org"),
         ("NOOR", "third@example.org", MailKind::NameTaken, "third@example.org"),
     ];
     for (name, email, kind, told) in cases {
@@ -59,12 +63,128 @@ async fn a08_a_taken_name_or_address_is_answered_like_a_free_one_and_a_mail_says
     world.assert_live(&world.sign_in("dana").await).await;
 }
 
+/// Registers, and gives the link that completes it.
+async fn registered(world: &World, name: &str, email: &str) -> String {
+    assert_eq!(world.post("/v1/registration", &body(name, email)).await.status, 202);
+    let mails = world.mails().await;
+    assert_eq!(kinds_and_places(&mails), [(MailKind::Verification, email)]);
+    link(&mails[0])
+}
+
+async fn confirm(world: &World, link: &str) -> Answer {
+    world.post("/v1/email-verification/confirm", &json!({ "token": link })).await
+}
+
+#[tokio::test]
+async fn a08_signing_in_does_not_tell_a_free_name_from_a_taken_one() {
+    let world = open().await;
+    for (name, email) in [("free", "free@example.org"), ("dana", "taken@example.org")] {
+        assert_eq!(world.post("/v1/registration", &body(name, email)).await.status, 202);
+    }
+    world.mails().await;
+    world.hashes();
+    let mut answers = Vec::new();
+    for (name, password) in [("free", PASSWORD), ("free", "wrong"), ("dana", "wrong"), ("nobody", PASSWORD), ("free@example.org", PASSWORD)]
+    {
+        answers.push(world.attempt(name, password).await.to_string());
+        assert_eq!(world.hashes(), 1, "{name}");
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    assert!(world.mails().await.is_empty(), "signing in reminds nobody of a registration");
+    let asked = world.post("/v1/password-reset", &json!({ "email": "free@example.org" })).await;
+    assert_eq!((asked.status, world.mails().await.len()), (202, 0), "nor is there a password to reset");
+}
+
+#[tokio::test]
+async fn a_mistyped_address_locks_neither_name_nor_address() {
+    let world = open().await;
+    let mistyped = registered(&world, "max", "max@exmaple.org").await;
+    let corrected = registered(&world, "max", "max@example.org").await;
+    assert_eq!(confirm(&world, &corrected).await.status, 200);
+    world.assert_live(&world.sign_in("max").await).await;
+    insta::assert_snapshot!(confirm(&world, &mistyped).await, @r#"
+    409
+    content-type: application/problem+json
+    cache-control: no-store
+
+    {"type":"/docs/errors/registration_taken","title":"Registration taken","status":409,"detail":"Another account has taken the name or the address since. Register again.","code":"registration_taken"}
+    "#);
+    // The other address is as free as before.
+    let other = registered(&world, "maxine", "max@exmaple.org").await;
+    assert_eq!(confirm(&world, &other).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_strangers_registration_does_not_lock_the_owner_out() {
+    let world = open().await;
+    let strangers = registered(&world, "stranger", "max@example.org").await;
+    let owners = registered(&world, "max", "max@example.org").await;
+    let again = registered(&world, "stranger2", "max@example.org").await;
+    assert_eq!(confirm(&world, &owners).await.status, 200, "a later registration leaves the link as it is");
+    for link in [strangers, again] {
+        assert_eq!(confirm(&world, &link).await.json()["code"], "registration_taken");
+    }
+    world.assert_live(&world.sign_in("max").await).await;
+    assert_eq!(world.attempt("stranger", PASSWORD).await.status, 401);
+}
+
+#[tokio::test]
+async fn registrations_expire_with_their_link() {
+    let mut plan = Plan { settings: DoorSettings { registration: Registration::Open, ..DoorSettings::default() }, ..Plan::default() };
+    plan.policy.registration.link_lifetime = secs(2 * 3600);
+    let world = World::planned(plan).await;
+    let (first, second) = (registered(&world, "max", "max@example.org").await, registered(&world, "lee", "lee@example.org").await);
+    world.wait(millis(2 * 3_600_000 - 1));
+    assert_eq!(confirm(&world, &first).await.status, 200);
+    world.wait(millis(1));
+    assert_eq!(confirm(&world, &second).await.json()["code"], "link_not_valid");
+    world.post("/v1/email-verification", &json!({ "email": "lee@example.org" })).await;
+    assert!(world.mails().await.is_empty(), "there is nothing left to confirm");
+}
+
+#[tokio::test]
+async fn the_mail_of_a_registration_is_sent_again_when_asked_for() {
+    let world = open().await;
+    let mut link = registered(&world, "max", "max@example.org").await;
+    for (asked, is_last) in [(json!({ "username": "MAX" }), false), (json!({ "email": "max@example.org" }), true)] {
+        world.wait(secs(3000));
+        let answer = world.post("/v1/email-verification", &asked).await;
+        let nothing = world.post("/v1/email-verification", &json!({ "username": "nobody" })).await;
+        assert_eq!(answer.to_string(), nothing.to_string());
+        let mails = world.mails().await;
+        assert_eq!(kinds_and_places(&mails), [(MailKind::Verification, "max@example.org")]);
+        assert_eq!(confirm(&world, &link).await.status, 400, "the link before is replaced");
+        link = crate::support::link(&mails[0]);
+        if is_last {
+            let proof = json!({ "flow": flow(&answer), "code": code(&mails[0]) });
+            assert_eq!(world.post("/v1/email-verification/confirm", &proof).await.status, 200);
+        }
+    }
+    world.assert_live(&world.sign_in("max").await).await;
+    world.post("/v1/email-verification", &json!({ "username": "max" })).await;
+    assert!(world.mails().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_page_shows_the_name_that_is_added() {
+    let world = open().await;
+    let link = registered(&world, "<b>Max</b>", "max@example.org").await;
+    let page = world.send(Call::get(&format!("/verify?token={link}"))).await;
+    assert!(page.status == 200 && page.text().contains("<strong>&#60;b&#62;Max&#60;/b&#62;</strong>"), "{page}");
+    let other = registered(&world, "<b>max</b>", "lee@example.org").await;
+    assert_eq!(confirm(&world, &other).await.status, 200);
+    let sent = Call::post("/verify").body("application/x-www-form-urlencoded", format!("token={link}"));
+    let page = world.send(sent).await;
+    assert!(page.status == 409 && page.text().contains("This name or address has been taken"), "{page}");
+}
+
 #[tokio::test]
 async fn a15_names_that_look_alike_register_once() {
     let world = open().await;
-    world.post("/v1/registration", &body("admin", "admin@example.org")).await;
-    world.post("/v1/registration", &body("kim", "kim@example.org")).await;
-    world.mails().await;
+    for name in ["admin", "kim"] {
+        let link = registered(&world, name, &format!("{name}@example.org")).await;
+        assert_eq!(confirm(&world, &link).await.status, 200);
+    }
     for (n, name) in ["ADMIN", "\u{ff41}dmin", " admin ", "\u{212a}im"].into_iter().enumerate() {
         let email = format!("second{n}@example.org");
         assert_eq!(world.post("/v1/registration", &body(name, &email)).await.status, 202);
@@ -121,11 +241,11 @@ async fn a17_nobody_says_of_themselves_what_they_may() {
         wished[name] = value;
     }
     assert_eq!(world.post("/v1/registration", &wished).await.status, 202);
+    assert_eq!(world.attempt("max", PASSWORD).await.status, 401);
+    assert_eq!(confirm(&world, &link(&world.mails().await[0])).await.status, 200);
     let account = world.service.account("max").await.expect("a store").expect("an account");
     assert_ne!(account.subject.as_str(), "admin");
-    assert!(account.email.is_some_and(|email| email.verified_at.is_none()));
     assert_eq!((account.state, account.version, account.claims), (AccountState::Active, 1, Default::default()));
-    assert_eq!(world.attempt("max", PASSWORD).await.json()["code"], "email_not_verified");
 }
 
 #[tokio::test]
@@ -138,23 +258,23 @@ async fn a71_registering_sends_one_address_no_more_mails_than_others_do() {
 }
 
 #[tokio::test]
-async fn who_has_registered_anothers_address_loses_it_to_a_reset() {
-    let world = open().await;
-    world.post("/v1/registration", &body("squatter", "max@example.org")).await;
-    world.mails().await;
-    crate::ask(&world, json!({ "email": "max@example.org" })).await;
-    assert_eq!(crate::reset(&world, &link(&world.mails().await[0])).await.status, 200);
-    assert_eq!(world.attempt("squatter", PASSWORD).await.status, 401);
-    world.assert_live(&world.attempt("squatter", crate::NEW_PASSWORD).await.pair()).await;
-}
-
-#[tokio::test]
 async fn two_at_once_make_one_account() {
     let world = open().await;
     let (left, right) = (body("max", "one@example.org"), body("MAX", "two@example.org"));
     let (one, other) = tokio::join!(world.post("/v1/registration", &left), world.post("/v1/registration", &right));
     assert_eq!((one.status, other.status), (202, 202));
-    let mut kinds: Vec<_> = world.mails().await.iter().map(|letter| letter.kind).collect();
-    kinds.sort_by_key(|kind| kind.as_str());
-    assert_eq!(kinds, [MailKind::NameTaken, MailKind::Verification]);
+    let links: Vec<String> = world.mails().await.iter().map(link).collect();
+    let (one, other) = tokio::join!(confirm(&world, &links[0]), confirm(&world, &links[1]));
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+}
+
+#[tokio::test]
+async fn an_address_taken_meanwhile_refuses_the_registration() {
+    let world = open().await;
+    let link = registered(&world, "max", "max@example.org").await;
+    world.add("lee", Some("MAX@example.org"), false).await;
+    assert_eq!(confirm(&world, &link).await.json()["code"], "registration_taken");
+    assert!(world.service.account("max").await.expect("a store").is_none());
 }

@@ -1,6 +1,8 @@
 //! Resetting a password.
 
-use quash_core::model::{AccountState, MailKind};
+use quash_core::model::{AccountState, MailKind, Timestamp};
+use quash_service::Letter;
+use quash_store::Store;
 use serde_json::json;
 
 use crate::support::{Call, Part, World, claims, code, kinds_and_places, link, millis, secs};
@@ -95,6 +97,90 @@ async fn a07_confirming_tells_nobody_whether_a_flow_is_anybodys() {
 }
 
 #[tokio::test]
+async fn requests_that_mean_no_account_leave_no_row() {
+    let world = World::open().await;
+    let mut flows = Vec::new();
+    for n in 0..20 {
+        let mut call = Call::post("/v1/password-reset").json(&json!({ "username": format!("nobody{n}") }));
+        call.peer = Some(([203, 0, 113, n], 1).into());
+        flows.push(flow(&world.send(call).await));
+    }
+    let due = world.store.mails_due(Timestamp::from_millis(i64::MAX), 100).await;
+    assert_eq!(due, Ok(Vec::new()));
+    for flow in flows {
+        assert_eq!(world.store.flow(flow.parse().expect("an id")).await.expect("a look").flow, None);
+    }
+}
+
+#[tokio::test]
+async fn a_code_costs_the_same_writes_whether_its_flow_exists_or_not() {
+    let world = World::open().await;
+    let known = ask(&world, json!({ "username": "dana" })).await;
+    let unknown = ask(&world, json!({ "username": "nobody" })).await;
+    let mut writes = Vec::new();
+    for _ in 0..7 {
+        for flow in [&known, &unknown] {
+            let before = world.store.written();
+            let body = json!({ "flow": flow, "code": "00000-00000", "new_password": NEW_PASSWORD });
+            assert_eq!(world.post("/v1/password-reset/confirm", &body).await.status, 400);
+            writes.push(world.store.written() - before);
+        }
+    }
+    assert_eq!(writes, [1; 14]);
+}
+
+#[tokio::test]
+async fn wrong_codes_are_failures_of_their_network() {
+    let world = World::open().await;
+    let asked = ask(&world, json!({ "username": "dana" })).await;
+    let code = code(&world.mails().await[0]);
+    let confirm = async |peer: [u8; 4], code: &str| {
+        let body = json!({ "flow": asked, "code": code, "new_password": NEW_PASSWORD });
+        let call = Call { peer: Some((peer, 1).into()), ..Call::post("/v1/password-reset/confirm").json(&body) };
+        world.send(call).await
+    };
+    for _ in 0..50 {
+        assert_eq!(confirm([203, 0, 113, 7], "00000-00000").await.status, 400);
+    }
+    let throttled = confirm([203, 0, 113, 7], &code).await;
+    assert!(throttled.status == 429 && throttled.header("retry-after").is_some(), "{throttled}");
+    assert_eq!(confirm([203, 0, 113, 8], &code).await.status, 400, "five tries were spent");
+}
+
+#[tokio::test]
+async fn a_network_past_its_allowance_writes_nothing() {
+    let world = World::open().await;
+    for n in 0..50 {
+        assert_eq!(world.post("/v1/password-reset", &json!({ "username": format!("nobody{n}") })).await.status, 202);
+    }
+    // Whether the requests before meant accounts can't be told from what follows.
+    let before = world.store.written();
+    let known = world.post("/v1/password-reset", &json!({ "username": "dana" })).await;
+    let unknown = world.post("/v1/password-reset", &json!({ "username": "nobody" })).await;
+    assert_eq!((known.status, known.to_string()), (202, unknown.to_string()));
+    assert_eq!((world.store.written(), world.mails().await.len()), (before, 0));
+}
+
+#[tokio::test]
+async fn the_mail_to_a_confirmed_address_names_the_account() {
+    let world = World::open().await;
+    world.add("Max Mustermann", Some("max@example.org"), false).await;
+    for email in ["dana@example.org", "max@example.org"] {
+        let asked = world.post("/v1/password-reset", &json!({ "email": email })).await;
+        assert!(!asked.text().contains("dana") && !asked.text().contains("max"), "{asked}");
+    }
+    let mails = world.mails().await;
+    let name_of = |to: &str| mails.iter().find(|letter| letter.to == to).expect("a mail").username.clone();
+    assert_eq!((name_of("dana@example.org").as_deref(), name_of("max@example.org")), (Some("dana"), None));
+    let link = link(mails.iter().find(|letter| letter.to == "dana@example.org").expect("a mail"));
+    let page = world.send(Call::get(&format!("/reset?token={link}"))).await;
+    assert!(page.status == 200 && !page.text().contains("dana"), "{page}");
+    let sent = Call::post("/reset").body("application/x-www-form-urlencoded", format!("token={link}&new_password=another+horse+staple"));
+    let page = world.send(sent).await;
+    assert!(page.status == 200 && !page.text().contains("dana"), "{page}");
+}
+
+#[tokio::test]
 async fn a63_a_link_is_used_once_and_of_twenty_at_once_one_succeeds() {
     let world = World::open().await;
     let link = danas_link(&world).await;
@@ -123,7 +209,7 @@ async fn a63_a_code_is_used_once_within_ten_minutes_and_five_tries() {
     assert_eq!(confirm(&first, &code(&letter)).await, 400);
     // After five wrong ones the right one is none; the link still is one.
     let second = ask(&world, json!({ "email": "dana@example.org" })).await;
-    let letter = world.mails().await.pop().expect("a mail");
+    let letter = newest_link(&world).await;
     for _ in 0..5 {
         assert_eq!(confirm(&second, "AAAAA-AAAAA").await, 400);
     }
@@ -131,13 +217,18 @@ async fn a63_a_code_is_used_once_within_ten_minutes_and_five_tries() {
     assert_eq!(reset(&world, &link(&letter)).await.status, 200);
     // A code is no good a moment later, nor with the flow of another request.
     let third = ask(&world, json!({ "email": "dana@example.org" })).await;
-    let letter = world.mails().await.pop().expect("a mail");
+    let letter = newest_link(&world).await;
     let other = ask(&world, json!({ "email": "nobody@example.org" })).await;
     assert_eq!(confirm(&other, &code(&letter)).await, 400);
     assert_eq!(confirm("0", &code(&letter)).await, 400);
     world.wait(secs(600));
     assert_eq!(confirm(&third, &code(&letter)).await, 400);
     assert_eq!(reset(&world, &link(&letter)).await.status, 200);
+}
+
+/// The mail with a link, beside notices of what was done before.
+async fn newest_link(world: &World) -> Letter {
+    world.mails().await.into_iter().find(|letter| letter.proof.is_some()).expect("a mail with a link")
 }
 
 #[tokio::test]
@@ -178,7 +269,6 @@ async fn a64_older_links_are_dead_after_a_newer_request() {
 async fn a64_links_are_dead_once_the_password_or_the_address_is_another() {
     use quash_core::decide::edit_account;
     use quash_core::model::{AccountBy, AccountFields, Actor, Change, Email, PasswordHash, Road};
-    use quash_store::Store;
     let changed = [
         (
             Road::PasswordChanged,

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, FlowId, FlowLoaded,
-    ForeignLoaded, Head, KeyRecord, Mail, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, Flow, FlowId,
+    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{BackupError, MemoryStore, Store, StoreError};
 use tokio::sync::watch;
@@ -132,8 +132,16 @@ impl Store for Disk {
         self.store.asked(matters, whom, since).await
     }
 
+    async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError> {
+        self.store.registration(by, now).await
+    }
+
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
         self.store.mails_due(until, limit).await
+    }
+
+    async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.store.next_mail(after).await
     }
 
     async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Ends, Entry, FlowId,
-    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, NewEntry, Receipt, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session,
-    SessionEnd, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Ends, Entry, Flow, FlowId,
+    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, NewEntry, Receipt, RegistrationBy, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq,
+    Session, SessionEnd, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{BackupError, MemoryStore, Store, StoreError};
 use quash_verify::Guard;
@@ -29,6 +30,7 @@ pub(crate) enum Part {
 #[derive(Default)]
 pub(crate) struct Brittle {
     inner: MemoryStore,
+    written: AtomicUsize,
     broken: Mutex<Option<(Part, StoreError)>>,
     meanwhile: Mutex<Option<(Change, Guard)>>,
     /// Whether it can't be read any more once the next change is written.
@@ -51,6 +53,11 @@ impl Brittle {
     /// Breaks what is read of rows right after the next change is written.
     pub(crate) fn break_after_write(&self) {
         *self.breaks_after_write.lock().expect("a switch") = true;
+    }
+
+    /// The number of changes written so far.
+    pub(crate) fn written(&self) -> usize {
+        self.written.load(Ordering::SeqCst)
     }
 
     /// Makes it whole again.
@@ -146,8 +153,16 @@ impl Store for Brittle {
         self.whole(Part::Rows)?.asked(matters, whom, since).await
     }
 
+    async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError> {
+        self.whole(Part::Rows)?.registration(by, now).await
+    }
+
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
         self.whole(Part::Rows)?.mails_due(until, limit).await
+    }
+
+    async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.whole(Part::Rows)?.next_mail(after).await
     }
 
     async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {
@@ -186,6 +201,7 @@ impl Store for Brittle {
             }
         }
         let receipt = self.whole(Part::Writes)?.commit(change).await?;
+        self.written.fetch_add(1, Ordering::SeqCst);
         if std::mem::take(&mut *self.breaks_after_write.lock().expect("a switch")) {
             self.break_part(Part::Rows, Self::away());
         }

@@ -1,9 +1,10 @@
 //! Giving an account another address: asked for with the password, and done once the new address is confirmed.
 
-use quash_core::decide::{Asking, Tried, change_email_by_mail, notice};
+use quash_core::decide::{About, Asking, Tried, change_email_by_mail, notice};
 use quash_core::model::{Account, AccountBy, AccountLoaded, Email, FlowId, MailKind, NameFault, Purpose, Refusal, Timestamp};
 use quash_core::watch::Live;
 
+use super::address::own_address;
 use super::flows::{MailProof, Pace};
 use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure, Unavailable};
@@ -18,7 +19,7 @@ impl Service {
     /// The password is wrong, the token's account can't be used, or it can't be done now.
     pub async fn request_email_change(&self, live: &Live, email: &str, reproof: Reproof) -> Result<Result<FlowId, NameFault>, Failure> {
         let desk = &*self.desk;
-        let email = match Email::parse_own(email) {
+        let email = match own_address(email, desk.policy.accounts.local_parts) {
             Ok(email) => email,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -33,22 +34,28 @@ impl Service {
             let asking = match taken {
                 Some(theirs) => Asking {
                     purpose: Purpose::EmailChange,
-                    account: None,
+                    about: About::Nobody,
                     typed: &typed,
                     kind: MailKind::AddressTaken,
                     to: Some(&theirs.shown),
+                    recipient: owner.as_ref().map(|owner| &owner.subject),
+                    priority: MailKind::AddressTaken.priority(),
                 },
                 None => Asking {
                     purpose: Purpose::EmailChange,
-                    account: Some(&account),
+                    about: About::Account(&account),
                     typed: &typed,
                     kind: MailKind::EmailChange,
                     to: Some(&email.shown),
+                    recipient: None,
+                    priority: MailKind::EmailChange.priority(),
                 },
             };
             let now = desk.clock.now();
-            let told =
-                account.email.as_ref().map(|before| notice(MailKind::EmailChangeAsked, &before.shown, &desk.flow_key, now, &*desk.entropy));
+            let told = account
+                .email
+                .as_ref()
+                .map(|before| notice(MailKind::EmailChangeAsked, &before.shown, &account, &desk.flow_key, now, &*desk.entropy));
             match desk.ask(&asking, told.as_slice(), Pace::AtOnce).await {
                 Ok(Some(id)) => return Ok(Ok(id)),
                 Ok(None) => {}
@@ -70,7 +77,8 @@ impl Service {
         let id = desk.flow_of(proof, Purpose::EmailChange).await?;
         desk.is_still_free(id).await?;
         let scopes = desk.guard.scopes();
-        let used = desk.use_flow(id, Purpose::EmailChange, |flow, account, now| {
+        let used = desk.use_flow(id, Purpose::EmailChange, |flow, owner, now| {
+            let account = owner.account()?;
             if bearer.as_ref().is_some_and(|subject| *subject != account.subject) {
                 return Err(Refusal::LinkInvalid.into());
             }

@@ -2,13 +2,16 @@
 
 use std::net::IpAddr;
 
-use quash_core::decide::{Asking, judge_flow, notice, start_flow};
-use quash_core::model::{Account, AccountBy, Change, Flow, FlowId, FlowLoaded, MailKind, Purpose, Refusal, Timestamp, fold, limits};
+use quash_core::decide::{About, Asking, FlowOwner, empty_transaction, judge_flow, notice, start_flow};
+use quash_core::model::{
+    Account, AccountBy, Change, Flow, FlowId, FlowLoaded, MailKind, MailPriority, Purpose, Refusal, RegistrationBy, Timestamp, fold, limits,
+};
 use quash_store::StoreError;
 use zeroize::Zeroizing;
 
 use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure};
+use crate::lockout::Passage;
 
 /// Whom somebody asks a mail for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +33,8 @@ pub enum MailProof {
         flow: String,
         /// The code, as typed.
         code: Zeroizing<String>,
+        /// The network that tries it, if its failures are to be counted.
+        network: Option<IpAddr>,
     },
 }
 
@@ -42,11 +47,25 @@ pub(crate) enum Pace {
     Reminding,
 }
 
+/// What a request for a mail looks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finds {
+    Accounts,
+    AccountsAndRegistrations,
+}
+
 impl Whom {
     pub(crate) fn by(&self) -> AccountBy {
         match self {
             Self::Name(name) => AccountBy::Name(fold(name)),
             Self::Email(email) => AccountBy::Email(fold(email)),
+        }
+    }
+
+    pub(crate) fn registration_by(&self) -> RegistrationBy {
+        match self {
+            Self::Name(name) => RegistrationBy::Name(fold(name)),
+            Self::Email(email) => RegistrationBy::Email(fold(email)),
         }
     }
 
@@ -72,8 +91,8 @@ impl Service {
 }
 
 impl Desk {
-    /// Writes what was asked for, with what is to be written beside it, and gives the flow's id. Whoever it is about, the
-    /// same is read and the same is written.
+    /// Writes a flow and its mail, with the changes beside them, and returns the flow's id. A request that means no account
+    /// costs the same reads and a transaction of the same size, and leaves no row.
     ///
     /// # Errors
     /// The store is away, or what is written beside it doesn't hold.
@@ -82,7 +101,7 @@ impl Desk {
         let _turn = self.outbox.turn(asking.whom(&self.flow_key)).await;
         let now = self.clock.now();
         let since = now - limits::MAIL_COUNTED;
-        let asked = self.store.asked(&asking.matters(&self.flow_key), asking.whom(&self.flow_key), since).await?;
+        let asked = self.store.asked(&[asking.matter(&self.flow_key)], asking.whom(&self.flow_key), since).await?;
         if pace == Pace::Reminding && asked.flows.iter().flatten().any(|(_, at)| now.since(*at) < limits::REMIND_AFTER) {
             return Ok(None);
         }
@@ -92,24 +111,42 @@ impl Desk {
         Ok(Some(id))
     }
 
-    /// As [`Desk::ask`], for what is asked by whoever doesn't say who they are, from a network whose mails are counted.
+    /// As [`Desk::ask`], for a client that isn't signed in. Its network is counted before anything is looked up: past its
+    /// allowance each request gets the id of a decoy. `finds` also looks for a registration that waits for its address.
     pub(crate) async fn ask_for(
         &self,
         whom: &Whom,
         network: Option<IpAddr>,
-        purpose: Purpose,
         kind: MailKind,
+        finds: Finds,
         wanted: fn(&Account) -> bool,
     ) -> Result<FlowId, Failure> {
+        if !self.outbox.networks.may_ask(network, self.clock.uptime()) {
+            return Ok(FlowId::random(&*self.entropy));
+        }
+        let purpose = kind.purpose().unwrap_or(Purpose::Reset);
         let typed = whom.folded();
         let mut conflicts = Conflicts::default();
-        let mut may = None;
         loop {
-            let account = self.store.account(&whom.by(), self.clock.now()).await?.account;
-            let account = account.as_ref().filter(|account| account.email.is_some() && wanted(account));
-            let account = account.filter(|_| *may.get_or_insert_with(|| self.outbox.networks.may_cause(network, self.clock.uptime())));
-            let to = account.and_then(|account| account.email.as_ref()).map(|email| email.shown.as_str());
-            let asking = Asking { purpose, account, typed: &typed, kind, to };
+            let now = self.clock.now();
+            let account = self.store.account(&whom.by(), now).await?.account;
+            let registration = match finds {
+                Finds::Accounts => None,
+                Finds::AccountsAndRegistrations => self.store.registration(&whom.registration_by(), now).await?,
+            };
+            let about = match (&account, &registration) {
+                (Some(account), _) if account.email.is_some() && wanted(account) => About::Account(account),
+                (None, Some(Flow { registration: Some(pending), matter, .. })) => {
+                    About::Registration { pending, matter: *matter, lifetime: self.policy.registration.link_lifetime }
+                }
+                _ => About::Nobody,
+            };
+            let to = match about {
+                About::Account(account) => account.email.as_ref().map(|email| email.shown.as_str()),
+                About::Registration { .. } => registration.as_ref().and_then(|flow| flow.address.as_deref()),
+                About::Nobody => None,
+            };
+            let asking = Asking { purpose, about, typed: &typed, kind, to, recipient: None, priority: kind.priority() };
             match self.ask(&asking, &[], Pace::AtOnce).await {
                 Ok(Some(id)) => return Ok(id),
                 Ok(None) => {}
@@ -118,23 +155,31 @@ impl Desk {
         }
     }
 
-    /// What a proof stands for. A code costs a try, whether it is right or not, and whether the flow is anybody's or not.
+    /// The flow of a proof. A wrong code costs the same whether there is such a flow or not, and is a failure of its network.
     ///
     /// # Errors
-    /// It stands for nothing, or the store is away.
+    /// The proof is wrong, its network has failed too often, or the store is away.
     pub(crate) async fn flow_of(&self, proof: &MailProof, purpose: Purpose) -> Result<FlowId, Failure> {
         match proof {
             MailProof::Link(link) => Ok(self.flow_key.flow_of(link, purpose).ok_or(Refusal::LinkInvalid)?),
-            MailProof::Code { flow, code } => {
+            MailProof::Code { flow, code, network } => {
                 let id: FlowId = flow.parse().map_err(|_| Refusal::LinkInvalid)?;
-                match self.store.commit(Change::SpendTry(id)).await {
-                    Ok(_) => {}
-                    Err(StoreError::Conflict) => return Err(Refusal::LinkInvalid.into()),
+                let passage = self.lockout.pass(*network).map_err(Failure::Unavailable)?;
+                let had_tries = match self.store.commit(Change::SpendTry(id)).await {
+                    Ok(_) => true,
+                    Err(StoreError::Conflict) => {
+                        self.store.commit(empty_transaction(self.clock.now(), &self.flow_key, &*self.entropy)).await?;
+                        false
+                    }
                     Err(error) => return Err(error.into()),
-                }
+                };
                 let loaded = self.store.flow(id).await?;
                 let is_in_time = loaded.flow.is_some_and(|flow| self.clock.now() < flow.code_until());
-                if is_in_time && self.flow_key.is_code(code, id, purpose) { Ok(id) } else { Err(Refusal::LinkInvalid.into()) }
+                if self.flow_key.is_code(code, id, purpose) && had_tries && is_in_time {
+                    return Ok(id);
+                }
+                passage.into_iter().for_each(Passage::failed);
+                Err(Refusal::LinkInvalid.into())
             }
         }
     }
@@ -147,14 +192,14 @@ impl Desk {
         &self,
         id: FlowId,
         purpose: Purpose,
-        decide: impl Fn(&Flow, &Account, Timestamp) -> Result<Change, Failure>,
+        decide: impl Fn(&Flow, FlowOwner<'_>, Timestamp) -> Result<Change, Failure>,
     ) -> Result<(), Failure> {
         let mut conflicts = Conflicts::default();
         loop {
             let loaded: FlowLoaded = self.store.flow(id).await?;
             let now = self.clock.now();
-            let (flow, account) = judge_flow(&loaded, purpose, &self.flow_key, now)?;
-            let change = decide(flow, account, now)?;
+            let (flow, owner) = judge_flow(&loaded, purpose, &self.flow_key, now)?;
+            let change = decide(flow, owner, now)?;
             match self.commit_and_announce(change).await {
                 Ok(_) => {
                     self.outbox.wake();
@@ -168,7 +213,7 @@ impl Desk {
     /// A change, and beside it a mail that tells the account's owner of it, if it has an address that is known to be theirs.
     pub(crate) fn with_notice(&self, change: Change, kind: MailKind, account: &Account, now: Timestamp) -> Change {
         match account.email.as_ref().filter(|email| email.verified_at.is_some()) {
-            Some(email) => Change::Together(vec![change, notice(kind, &email.shown, &self.flow_key, now, &*self.entropy)]),
+            Some(email) => Change::Together(vec![change, notice(kind, &email.shown, account, &self.flow_key, now, &*self.entropy)]),
             None => change,
         }
     }
@@ -180,8 +225,15 @@ impl Desk {
         if !self.outbox.told.may_tell(&account.subject, self.clock.uptime()) {
             return;
         }
-        let (purpose, kind, to) = (Purpose::Reset, MailKind::Locked, Some(email.shown.as_str()));
-        let asking = Asking { purpose, account: Some(account), typed: "", kind, to };
+        let asking = Asking {
+            purpose: Purpose::Reset,
+            about: About::Account(account),
+            typed: "",
+            kind: MailKind::Locked,
+            to: Some(&email.shown),
+            recipient: None,
+            priority: MailKind::Locked.priority(),
+        };
         if let Err(error) = self.ask(&asking, &[], Pace::AtOnce).await {
             tracing::warn!(%error, "the owner of a locked account could not be told");
         }
@@ -195,8 +247,15 @@ impl Desk {
             let Some((account, email)) = loaded.account.as_ref().and_then(|account| Some((account, account.email.as_ref()?))) else {
                 return Ok(());
             };
-            let to = Some(email.shown.as_str());
-            let asking = Asking { purpose: Purpose::Verification, account: Some(account), typed: "", kind: MailKind::Verification, to };
+            let asking = Asking {
+                purpose: Purpose::Verification,
+                about: About::Account(account),
+                typed: "",
+                kind: MailKind::Verification,
+                to: Some(&email.shown),
+                recipient: None,
+                priority: MailPriority::Unrequested,
+            };
             self.ask(&asking, &[], Pace::Reminding).await.map(drop)
         };
         // Who lost against another has been reminded by that one.

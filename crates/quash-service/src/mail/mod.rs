@@ -3,6 +3,8 @@
 
 mod flows;
 
+mod address;
+
 mod reset;
 mod told;
 
@@ -16,6 +18,8 @@ mod networks;
 
 mod outbox;
 
+pub use address::mailbox;
+pub(crate) use address::operators_address;
 pub use flows::{MailProof, Whom};
 pub(crate) use outbox::Outbox;
 pub use outbox::{Letter, LetterProof, Post, PostFault};

@@ -1,4 +1,5 @@
-//! How many mails each network causes. What is counted is bounded, whoever comes.
+//! Counts the requests for a mail of each network, before anything is looked up or written for them: a request whose mail is
+//! never sent counts as much as another.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,34 +10,36 @@ use quash_core::model::limits;
 
 use crate::network::Network;
 
-/// The mails that networks have caused, each since the first one within the hour.
+/// The requests of each network, each counted since the first one within the hour. Peers whose network is unknown share one
+/// count.
 #[derive(Default)]
-pub(crate) struct Networks(Mutex<HashMap<Network, Caused>>);
+pub(crate) struct Networks(Mutex<HashMap<Option<Network>, Requests>>);
 
-struct Caused {
+struct Requests {
     since: Duration,
-    mails: u32,
+    count: u32,
 }
 
 /// How many networks are counted. Of more, the one is forgotten that has been counted longest.
 const NETWORKS: usize = 10_000;
 
 impl Networks {
-    /// Whether a network may cause one more mail, which is counted then. Peers whose network says nothing always may.
-    pub(crate) fn may_cause(&self, network: Option<IpAddr>, uptime: Duration) -> bool {
-        let Some(network) = network.map(Network::from) else { return true };
+    /// Whether a network may ask for one more mail. The request is counted.
+    pub(crate) fn may_ask(&self, network: Option<IpAddr>, uptime: Duration) -> bool {
+        let network = network.map(Network::from);
+        let most = if network.is_some() { limits::MAILS_PER_NETWORK } else { limits::MAILS_WITHOUT_NETWORK };
         let mut networks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if networks.len() >= NETWORKS && !networks.contains_key(&network) {
-            networks.retain(|_, caused| uptime.saturating_sub(caused.since) < limits::MAIL_COUNTED);
-            let longest = networks.iter().min_by_key(|(_, caused)| caused.since).map(|(network, _)| *network);
+            networks.retain(|_, requests| uptime.saturating_sub(requests.since) < limits::MAIL_COUNTED);
+            let longest = networks.iter().min_by_key(|(_, requests)| requests.since).map(|(network, _)| *network);
             longest.filter(|_| networks.len() >= NETWORKS).and_then(|longest| networks.remove(&longest));
         }
-        let caused = networks.entry(network).or_insert(Caused { since: uptime, mails: 0 });
-        if uptime.saturating_sub(caused.since) >= limits::MAIL_COUNTED {
-            *caused = Caused { since: uptime, mails: 0 };
+        let requests = networks.entry(network).or_insert(Requests { since: uptime, count: 0 });
+        if uptime.saturating_sub(requests.since) >= limits::MAIL_COUNTED {
+            *requests = Requests { since: uptime, count: 0 };
         }
-        let may = caused.mails < limits::MAILS_PER_NETWORK;
-        caused.mails += u32::from(may);
+        let may = requests.count < most;
+        requests.count += u32::from(may);
         may
     }
 }
@@ -53,23 +56,33 @@ mod tests {
         Some(IpAddr::V4(Ipv4Addr::from(0x0800_0000 + n)))
     }
 
+    fn counted(networks: &Networks, network: Option<IpAddr>, at: Duration) -> usize {
+        (0..2000).filter(|_| networks.may_ask(network, at)).count()
+    }
+
     #[test]
-    fn a71_a_network_causes_so_many_mails_an_hour_and_others_have_theirs() {
+    fn a71_each_network_has_its_own_hourly_allowance() {
         let networks = Networks::default();
-        let caused = |n, at| (0..200).filter(|_| networks.may_cause(network(n), at)).count();
         let most = limits::MAILS_PER_NETWORK as usize;
-        assert_eq!(caused(1, HOUR), most);
-        assert_eq!(caused(2, HOUR), most);
-        assert_eq!(caused(1, HOUR * 2 - Duration::from_millis(1)), 0);
-        assert_eq!(caused(1, HOUR * 2), most);
-        assert!((0..200).all(|_| networks.may_cause(None, HOUR)));
+        assert_eq!(counted(&networks, network(1), HOUR), most);
+        assert_eq!(counted(&networks, network(2), HOUR), most);
+        assert_eq!(counted(&networks, network(1), HOUR * 2 - Duration::from_millis(1)), 0);
+        assert_eq!(counted(&networks, network(1), HOUR * 2), most);
+    }
+
+    #[test]
+    fn peers_without_a_network_share_an_allowance() {
+        let networks = Networks::default();
+        assert_eq!(counted(&networks, None, HOUR), limits::MAILS_WITHOUT_NETWORK as usize);
+        assert_eq!(counted(&networks, network(1), HOUR), limits::MAILS_PER_NETWORK as usize);
+        assert!(networks.may_ask(None, HOUR * 2));
     }
 
     #[test]
     fn as_many_networks_are_counted_as_there_is_room_for() {
         let networks = Networks::default();
         for n in 0..3 * u32::try_from(NETWORKS).expect("a small number") {
-            assert!(networks.may_cause(network(n), Duration::from_millis(u64::from(n))));
+            assert!(networks.may_ask(network(n), Duration::from_millis(u64::from(n))));
         }
         assert_eq!(networks.0.lock().expect("a count").len(), NETWORKS);
     }

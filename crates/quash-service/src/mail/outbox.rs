@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quash_core::model::{Change, Digest, Mail, MailKind, MailOutcome, Timestamp, limits};
+use quash_core::model::{Account, AccountBy, Change, Digest, Mail, MailKind, MailOutcome, Subject, Timestamp, limits};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
@@ -26,6 +26,8 @@ pub struct Letter {
     pub id: String,
     /// When it was asked for.
     pub at: Timestamp,
+    /// The name of the recipient's account, where the account has confirmed this address.
+    pub username: Option<String>,
     /// What its reader needs, if there is something to do.
     pub proof: Option<LetterProof>,
 }
@@ -37,6 +39,8 @@ pub struct LetterProof {
     pub link: Zeroizing<String>,
     /// The code.
     pub code: Zeroizing<String>,
+    /// How long the link is good.
+    pub lifetime: Duration,
 }
 
 /// What sends mails.
@@ -124,10 +128,11 @@ impl Service {
     /// # Errors
     /// The store is away.
     pub async fn deliver_due(&self, post: &Arc<dyn Post>) -> Result<Duration, Failure> {
-        loop {
-            let due = self.desk.store.mails_due(self.desk.clock.now(), AT_ONCE).await?;
+        let idle_since = loop {
+            let now = self.desk.clock.now();
+            let due = self.desk.store.mails_due(now, AT_ONCE).await?;
             if due.is_empty() {
-                break;
+                break now;
             }
             let mut sending = JoinSet::new();
             for mail in due {
@@ -137,9 +142,9 @@ impl Service {
             // All come to their end before the first failure is told: who is cut off has perhaps been sent.
             let sent = sending.join_all().await;
             sent.into_iter().collect::<Result<(), Failure>>()?;
-        }
-        let next = self.desk.store.mails_due(Timestamp::from_millis(i64::MAX), 1).await?;
-        Ok(next.first().map_or(LOOK_AGAIN, |mail| mail.due_at.since(self.desk.clock.now()).min(LOOK_AGAIN)))
+        };
+        let next = self.desk.store.next_mail(idle_since).await?;
+        Ok(next.map_or(LOOK_AGAIN, |due_at| due_at.since(self.desk.clock.now()).min(LOOK_AGAIN)))
     }
 }
 
@@ -147,12 +152,17 @@ impl Desk {
     /// Tries to send one mail. That it is tried is written before: a process that ends meanwhile has perhaps sent it.
     async fn send(&self, mail: &Mail, post: &dyn Post) -> Result<(), Failure> {
         let now = self.clock.now();
-        let Some(letter) = self.letter(mail).filter(|_| now < mail.keep_until && mail.doubts < limits::MAIL_DOUBTS) else {
+        let account = mail.subject.as_ref().map_or("none", Subject::as_str);
+        let is_live = now < mail.keep_until && mail.doubts < limits::MAIL_DOUBTS;
+        let letter = if is_live { self.letter(mail).await? } else { None };
+        let Some(letter) = letter else {
             if mail.to.is_some() {
                 tracing::warn!(
+                    mail = %mail.id,
                     kind = mail.kind.as_str(),
+                    account,
                     attempts = mail.attempts,
-                    "a mail was not sent in time, or may have been twice, and is dropped"
+                    "dropped a mail that was not sent in time, or may have been sent twice"
                 );
             }
             return self.settle(Change::DropMail(mail.id)).await;
@@ -164,7 +174,7 @@ impl Desk {
         match post.send(&letter).await {
             Ok(()) => self.settle(settled(MailOutcome::Sent(self.clock.now()))).await,
             Err(fault) => {
-                tracing::warn!(kind = mail.kind.as_str(), attempts, %fault, "a mail was not sent");
+                tracing::warn!(mail = %mail.id, kind = mail.kind.as_str(), account, attempts, %fault, "failed to send a mail");
                 match fault {
                     PostFault::NotNow(_) => self.settle(settled(MailOutcome::NotSent)).await,
                     PostFault::Never(_) => self.settle(Change::DropMail(mail.id)).await,
@@ -183,16 +193,30 @@ impl Desk {
         }
     }
 
-    /// What a mail says; nothing where it goes nowhere.
-    fn letter(&self, mail: &Mail) -> Option<Letter> {
-        let to = mail.to.clone()?;
+    /// The letter of a mail; `None` where it has no recipient.
+    async fn letter(&self, mail: &Mail) -> Result<Option<Letter>, Failure> {
+        let Some(to) = mail.to.clone() else { return Ok(None) };
         let proof = match (mail.flow, mail.kind.purpose()) {
-            (Some(flow), Some(purpose)) => {
-                Some(LetterProof { link: self.flow_key.link(flow, purpose), code: self.flow_key.code(flow, purpose) })
-            }
+            (Some(flow), Some(purpose)) => Some(LetterProof {
+                link: self.flow_key.link(flow, purpose),
+                code: self.flow_key.code(flow, purpose),
+                lifetime: mail.keep_until.since(mail.created_at),
+            }),
             _ => None,
         };
-        Some(Letter { kind: mail.kind, to, id: mail.id.to_string(), at: mail.created_at, proof })
+        let username = self.confirmed_name(mail).await?;
+        Ok(Some(Letter { kind: mail.kind, to, id: mail.id.to_string(), at: mail.created_at, username, proof }))
+    }
+
+    /// The name of the recipient's account, if the account has confirmed the address that the mail goes to. Anybody could
+    /// have chosen the name of another.
+    async fn confirmed_name(&self, mail: &Mail) -> Result<Option<String>, Failure> {
+        let Some(subject) = &mail.subject else { return Ok(None) };
+        let account = self.store.account(&AccountBy::Subject(subject.clone()), self.clock.now()).await?.account;
+        let is_confirmed = |account: &Account| {
+            account.email.as_ref().is_some_and(|email| email.verified_at.is_some() && Some(&email.shown) == mail.to.as_ref())
+        };
+        Ok(account.filter(is_confirmed).map(|account| account.username.shown().to_owned()))
     }
 }
 

@@ -1,15 +1,14 @@
-//! Registering: an account that somebody adds for themselves. Its address must be confirmed before it is of any use.
+//! Registering: users add an account for themselves. It is added once its address is confirmed (`verification.rs`).
 
 use std::net::IpAddr;
 
-use quash_core::decide::Asking;
-use quash_core::model::{
-    Account, AccountBy, Actor, Change, Email, FlowId, MailKind, Name, NameFault, PasswordFault, Purpose, Subject, Timestamp,
-};
+use quash_core::decide::{About, Asking};
+use quash_core::model::{Account, AccountBy, Digest, FlowId, MailKind, Name, NameFault, PasswordFault, PendingRegistration, Purpose, draw};
 use zeroize::Zeroizing;
 
+use super::address::own_address;
 use super::flows::Pace;
-use crate::desk::Service;
+use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure};
 use crate::passwords::check_new_password;
 
@@ -41,82 +40,75 @@ pub enum RegisterFault {
     Failed(Failure),
 }
 
-/// What becomes of a registration, which its answer doesn't tell.
-enum Fate {
-    /// An account.
-    Account(Box<Account>),
-    /// The address is somebody's, who is told at this address.
-    AddressTaken(String),
-    /// The name is somebody's, of which whoever registers is told.
+/// The outcome of a registration, which its answer doesn't tell.
+enum Outcome {
+    /// It waits for its address to be confirmed.
+    Pending,
+    /// An account has the address: its owner is told.
+    AddressTaken(Account),
+    /// An account has the name: the address that was typed is told.
     NameTaken,
-    /// Nothing, and nobody is told: the network has caused enough mails.
-    Nothing,
 }
 
 impl Service {
-    /// Registers, and mails what the address is confirmed with. Where name or address are somebody's, the answer is the same
-    /// and costs the same, and the mail says so.
+    /// Starts a registration and mails the link that completes it. No account is added before that, and neither the name nor
+    /// the address is reserved. Where an account has one of them, the answer and its cost are the same, and a mail says so.
     ///
     /// # Errors
     /// What it is given can't be an account, or it can't be done now.
     pub async fn register(&self, new: NewRegistration) -> Result<FlowId, RegisterFault> {
         let desk = &*self.desk;
-        let (name, email) = match (desk.new_name(&new.name, None), Email::parse_own(&new.email)) {
+        let (name, email) = match (desk.new_name(&new.name, None), own_address(&new.email, desk.policy.accounts.local_parts)) {
             (Ok(name), Ok(email)) => (name, email),
             (name, email) => return Err(RegisterFault::Fields { name: name.err(), email: email.err() }),
         };
         check_new_password(&new.password, &[name.shown(), &email.shown]).map_err(RegisterFault::Password)?;
+        if !desk.outbox.networks.may_ask(new.network, desk.clock.uptime()) {
+            return Ok(FlowId::random(&*desk.entropy));
+        }
         let failed = RegisterFault::Failed;
-        let hash = desk.passwords.hash(new.password, &*desk.entropy).await.map_err(failed)?;
+        let password = desk.passwords.hash(new.password, &*desk.entropy).await.map_err(failed)?;
+        let pending = PendingRegistration { username: name, password };
+        // A matter of its own: another registration, perhaps another person's, never invalidates its link.
+        let matter = Digest(draw(&*desk.entropy));
+        let typed = email.folded();
         let mut conflicts = Conflicts::default();
-        let mut was_taken = false;
-        let may = desk.outbox.networks.may_cause(new.network, desk.clock.uptime());
         loop {
-            let now = desk.clock.now();
-            let fate = match self.fate(&name, &email, now).await.map_err(failed)? {
-                _ if !may => Fate::Nothing,
-                // Several accounts that were imported share the address: none is found by it, and none can be added.
-                Fate::Account(_) if was_taken => Fate::AddressTaken(email.shown.clone()),
-                fate => fate,
+            let outcome = desk.outcome(&pending.username, &typed).await.map_err(failed)?;
+            let (about, kind, to, recipient) = match &outcome {
+                Outcome::Pending => {
+                    let lifetime = desk.policy.registration.link_lifetime;
+                    (About::Registration { pending: &pending, matter, lifetime }, MailKind::Verification, email.shown.as_str(), None)
+                }
+                Outcome::AddressTaken(owner) => {
+                    let to = owner.email.as_ref().map_or(email.shown.as_str(), |email| email.shown.as_str());
+                    (About::Nobody, MailKind::AddressTaken, to, Some(&owner.subject))
+                }
+                Outcome::NameTaken => (About::Nobody, MailKind::NameTaken, email.shown.as_str(), None),
             };
-            let account = match &fate {
-                Fate::Account(account) => Some(Account { password: Some(hash.clone()), ..(**account).clone() }),
-                Fate::AddressTaken(_) | Fate::NameTaken | Fate::Nothing => None,
-            };
-            let (kind, to) = match &fate {
-                Fate::Account(_) => (MailKind::Verification, Some(email.shown.as_str())),
-                Fate::AddressTaken(owner) => (MailKind::AddressTaken, Some(owner.as_str())),
-                Fate::NameTaken => (MailKind::NameTaken, Some(email.shown.as_str())),
-                Fate::Nothing => (MailKind::Verification, None),
-            };
-            let typed = email.folded();
-            let asking = Asking { purpose: Purpose::Verification, account: account.as_ref(), typed: &typed, kind, to };
-            let beside: Vec<Change> = account.iter().map(|account| Change::AddAccount(account.clone(), Actor::Owner)).collect();
-            match desk.ask(&asking, &beside, Pace::AtOnce).await {
+            let purpose = Purpose::Verification;
+            let asking = Asking { purpose, about, typed: &typed, kind, to: Some(to), recipient, priority: kind.priority() };
+            match desk.ask(&asking, &[], Pace::AtOnce).await {
                 Ok(Some(id)) => return Ok(id),
                 Ok(None) => {}
-                Err(error) => {
-                    conflicts.again(error).map_err(failed)?;
-                    was_taken = account.is_some();
-                }
+                Err(error) => conflicts.again(error).map_err(failed)?,
             }
         }
     }
+}
 
-    /// Looks at both, whatever the first look says.
-    async fn fate(&self, name: &Name, email: &Email, now: Timestamp) -> Result<Fate, Failure> {
-        let desk = &*self.desk;
-        let named = desk.store.account(&AccountBy::Name(name.folded().to_owned()), now).await?.account;
-        let is_subject = desk.is_subject_of_another(name, None, now).await?;
-        let addressed = desk.store.account(&AccountBy::Email(email.folded()), now).await?.account;
+impl Desk {
+    /// Looks up both the name and the address, whatever the first look finds.
+    async fn outcome(&self, name: &Name, email: &str) -> Result<Outcome, Failure> {
+        let now = self.clock.now();
+        let named = self.store.account(&AccountBy::Name(name.folded().to_owned()), now).await?.account;
+        let is_subject = self.is_subject_of_another(name, None, now).await?;
+        let addressed = self.store.account(&AccountBy::Email(email.to_owned()), now).await?.account;
         Ok(match (named, addressed) {
-            (_, Some(owner)) => Fate::AddressTaken(owner.email.map_or_else(|| email.shown.clone(), |email| email.shown)),
-            (Some(_), None) => Fate::NameTaken,
-            (None, None) if is_subject => Fate::NameTaken,
-            (None, None) => {
-                let new = Account::new(Subject::new(now, &*desk.entropy), name.clone(), now);
-                Fate::Account(Box::new(Account { email: Some(email.clone()), ..new }))
-            }
+            (_, Some(owner)) => Outcome::AddressTaken(owner),
+            (Some(_), None) => Outcome::NameTaken,
+            (None, None) if is_subject => Outcome::NameTaken,
+            (None, None) => Outcome::Pending,
         })
     }
 }

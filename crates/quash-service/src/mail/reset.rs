@@ -6,7 +6,7 @@ use quash_core::decide::{judge_flow, reset_by_mail};
 use quash_core::model::{Account, AccountState, Email, FlowId, MailKind, Purpose, Refusal};
 use zeroize::Zeroizing;
 
-use super::flows::{MailProof, Whom};
+use super::flows::{Finds, MailProof, Whom};
 use crate::desk::Service;
 use crate::failure::Failure;
 use crate::passwords::check_new_password;
@@ -19,7 +19,7 @@ impl Service {
     /// The store is away.
     pub async fn request_reset(&self, whom: &Whom, network: Option<IpAddr>) -> Result<FlowId, Failure> {
         let is_wanted = |account: &Account| !matches!(account.state, AccountState::Deactivated { .. });
-        self.desk.ask_for(whom, network, Purpose::Reset, MailKind::Reset, is_wanted).await
+        self.desk.ask_for(whom, network, MailKind::Reset, Finds::Accounts, is_wanted).await
     }
 
     /// Sets another password. All sessions end; nobody is signed in by that.
@@ -30,7 +30,8 @@ impl Service {
         let desk = &*self.desk;
         let id = desk.flow_of(proof, Purpose::Reset).await?;
         let loaded = desk.store.flow(id).await?;
-        let (_, account) = judge_flow(&loaded, Purpose::Reset, &desk.flow_key, desk.clock.now())?;
+        let (_, owner) = judge_flow(&loaded, Purpose::Reset, &desk.flow_key, desk.clock.now())?;
+        let account = owner.account()?;
         let own: Vec<&str> = [Some(account.username.shown()), account.email.as_ref().map(|email: &Email| email.shown.as_str())]
             .into_iter()
             .flatten()
@@ -38,7 +39,8 @@ impl Service {
         check_new_password(&password, &own).map_err(Refusal::PasswordRefused)?;
         let hash = desk.passwords.hash(password, &*desk.entropy).await?;
         let scopes = desk.guard.scopes();
-        let used = desk.use_flow(id, Purpose::Reset, |flow, account, now| {
+        let used = desk.use_flow(id, Purpose::Reset, |flow, owner, now| {
+            let account = owner.account()?;
             Ok(reset_by_mail(flow, account, hash.clone(), &desk.flow_key, &desk.policy, scopes, now, &*desk.entropy))
         });
         used.await?;

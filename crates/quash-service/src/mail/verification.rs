@@ -2,16 +2,16 @@
 
 use std::net::IpAddr;
 
-use quash_core::decide::verify_by_mail;
-use quash_core::model::{Account, AccountState, FlowId, MailKind, Purpose};
+use quash_core::decide::{FlowOwner, judge_flow, register_by_mail, verify_by_mail};
+use quash_core::model::{Account, AccountBy, AccountState, FlowId, MailKind, PendingRegistration, Purpose, Refusal, Subject, fold};
 
-use super::flows::{MailProof, Whom};
-use crate::desk::Service;
-use crate::failure::Failure;
+use super::flows::{Finds, MailProof, Whom};
+use crate::desk::{Desk, Service};
+use crate::failure::{Failure, Unavailable};
 
 impl Service {
-    /// Asks again for the mail with which an address is confirmed. The answer doesn't tell whether there is anything to
-    /// confirm.
+    /// Asks again for the mail with which the address of an account or of a registration is confirmed. The answer doesn't
+    /// tell whether there is anything to confirm. The link sent before is replaced.
     ///
     /// # Errors
     /// The store is away.
@@ -20,16 +20,67 @@ impl Service {
             let unverified = account.email.as_ref().is_some_and(|email| email.verified_at.is_none());
             unverified && !matches!(account.state, AccountState::Deactivated { .. })
         };
-        self.desk.ask_for(whom, network, Purpose::Verification, MailKind::Verification, is_wanted).await
+        self.desk.ask_for(whom, network, MailKind::Verification, Finds::AccountsAndRegistrations, is_wanted).await
     }
 
-    /// Confirms an address. Nothing ends, and nobody is signed in by that.
+    /// Confirms an address, of an account or of a registration, which becomes an account. Nothing ends, and no session is
+    /// opened.
     ///
     /// # Errors
-    /// The proof is none, or it can't be done now.
+    /// The proof is wrong, the name or the address of the registration has been taken since, or it can't be done now.
     pub async fn confirm_verification(&self, proof: &MailProof) -> Result<(), Failure> {
         let desk = &*self.desk;
         let id = desk.flow_of(proof, Purpose::Verification).await?;
-        desk.use_flow(id, Purpose::Verification, |flow, account, now| Ok(verify_by_mail(flow, account, now)?)).await
+        desk.check_registration(id).await?;
+        let confirmed = desk.use_flow(id, Purpose::Verification, |flow, owner, now| match owner {
+            FlowOwner::Account(account) => Ok(verify_by_mail(flow, account, now)?),
+            FlowOwner::Registration(pending) => Ok(register_by_mail(flow, pending, Subject::new(now, &*desk.entropy), now)?),
+        });
+        match confirmed.await {
+            // The store refused the account: its name or address was taken after the look, or several accounts share it.
+            Err(Failure::Unavailable(Unavailable::Contended)) if desk.check_registration(id).await? => {
+                Err(Refusal::RegistrationTaken.into())
+            }
+            confirmed => confirmed,
+        }
+    }
+
+    /// The name that a link's registration gives its account, to be shown before it is confirmed; `None` for the link of an
+    /// account.
+    ///
+    /// # Errors
+    /// The link isn't good, or the store is away.
+    pub async fn look_at_verification(&self, link: &str) -> Result<Option<String>, Failure> {
+        let desk = &*self.desk;
+        let id = desk.flow_key.flow_of(link, Purpose::Verification).ok_or(Refusal::LinkInvalid)?;
+        let loaded = desk.store.flow(id).await?;
+        match judge_flow(&loaded, Purpose::Verification, &desk.flow_key, desk.clock.now())? {
+            (_, FlowOwner::Registration(pending)) => Ok(Some(pending.username.shown().to_owned())),
+            (_, FlowOwner::Account(_)) => Ok(None),
+        }
+    }
+}
+
+impl Desk {
+    /// Checks that no account has the name or the address of a flow's registration, and returns whether the flow has one.
+    ///
+    /// # Errors
+    /// [`Refusal::RegistrationTaken`], the flow isn't good, or the store is away.
+    async fn check_registration(&self, id: FlowId) -> Result<bool, Failure> {
+        let loaded = self.store.flow(id).await?;
+        let now = self.clock.now();
+        let (flow, owner) = judge_flow(&loaded, Purpose::Verification, &self.flow_key, now)?;
+        let FlowOwner::Registration(PendingRegistration { username, .. }) = owner else { return Ok(false) };
+        let taken_by =
+            [Some(AccountBy::Name(username.folded().to_owned())), flow.address.as_deref().map(|address| AccountBy::Email(fold(address)))];
+        for by in taken_by.into_iter().flatten() {
+            if self.store.account(&by, now).await?.account.is_some() {
+                return Err(Refusal::RegistrationTaken.into());
+            }
+        }
+        if self.is_subject_of_another(username, None, now).await? {
+            return Err(Refusal::RegistrationTaken.into());
+        }
+        Ok(true)
     }
 }

@@ -12,9 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, FlowId, FlowLoaded,
-    ForeignLoaded, Head, KeyRecord, Mail, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, Flow, FlowId,
+    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -126,8 +126,16 @@ impl Store for MemoryStore {
         Ok(self.state().post().asked(matters, whom, since))
     }
 
+    async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError> {
+        Ok(self.state().post().registration(by, now))
+    }
+
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
         Ok(self.state().post().due(until, limit))
+    }
+
+    async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.state().post().next_due(after))
     }
 
     async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quash_core::model::{Asked, Digest, Flow, FlowId, Mail, MailId, MailOutcome, Receipt, Timestamp};
+use quash_core::model::{Asked, Digest, Flow, FlowId, Mail, MailId, MailOutcome, Receipt, RegistrationBy, Timestamp, fold};
 
 use super::outcome::{WRITTEN, guard};
 use crate::StoreError;
@@ -87,9 +87,25 @@ impl Post {
         Asked { flows: flows.collect(), mails: u32::try_from(mails).unwrap_or(u32::MAX) }
     }
 
+    /// The newest registration under a name or for an address.
+    pub(super) fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Option<Flow> {
+        let is_meant = |flow: &&Flow| {
+            flow.registration.as_ref().is_some_and(|pending| match by {
+                RegistrationBy::Name(folded) => pending.username.folded() == folded,
+                RegistrationBy::Email(folded) => flow.address.as_deref().map(fold).as_ref() == Some(folded),
+            })
+        };
+        let pending = self.flows.values().filter(is_meant).filter(|flow| flow.expires_at > now);
+        pending.max_by_key(|flow| (flow.created_at, flow.id)).cloned()
+    }
+
+    pub(super) fn next_due(&self, after: Timestamp) -> Option<Timestamp> {
+        self.mails.values().filter(|mail| mail.sent_at.is_none() && mail.due_at > after).map(|mail| mail.due_at).min()
+    }
+
     pub(super) fn due(&self, until: Timestamp, limit: u32) -> Vec<Mail> {
         let mut due: Vec<_> = self.mails.values().filter(|mail| mail.sent_at.is_none() && mail.due_at <= until).cloned().collect();
-        due.sort_by_key(|mail| (mail.due_at, mail.id));
+        due.sort_by_key(|mail| (mail.priority, mail.due_at, mail.id));
         due.truncate(limit as usize);
         due
     }

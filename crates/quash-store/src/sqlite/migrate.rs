@@ -25,6 +25,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "clients", sql: include_str!("../../migrations/sqlite/0008_clients.sql") },
     Migration { name: "keys", sql: include_str!("../../migrations/sqlite/0009_keys.sql") },
     Migration { name: "forgotten", sql: include_str!("../../migrations/sqlite/0010_forgotten.sql") },
+    Migration { name: "registrations", sql: include_str!("../../migrations/sqlite/0011_registrations.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

@@ -28,9 +28,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, FlowId, FlowLoaded,
-    ForeignLoaded, Head, KeyRecord, Mail, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, Flow, FlowId,
+    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -233,8 +233,17 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(move |conn, _| post::asked(conn, &matters, whom, since)).await
     }
 
+    async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError> {
+        let by = by.clone();
+        self.handles()?.reads.run(move |conn, _| post::registration(conn, &by, now)).await
+    }
+
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
         self.handles()?.reads.run(move |conn, _| post::mails_due(conn, until, limit)).await
+    }
+
+    async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.handles()?.reads.run(move |conn, _| post::next_mail(conn, after)).await
     }
 
     async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {

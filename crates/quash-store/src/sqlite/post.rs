@@ -1,7 +1,8 @@
 //! Flows and mails in SQLite: what each change writes, and what is read. The statements are in `statements`.
 
 use quash_core::model::{
-    Asked, Digest, Flow, FlowId, FlowLoaded, Head, Mail, MailId, MailKind, MailOutcome, Purpose, Receipt, Subject, Timestamp, limits,
+    Asked, Digest, Flow, FlowId, FlowLoaded, Head, Mail, MailId, MailKind, MailOutcome, MailPriority, Name, PasswordHash,
+    PendingRegistration, Purpose, Receipt, RegistrationBy, Subject, Timestamp, fold, limits,
 };
 use rusqlite::{Connection, params};
 
@@ -14,6 +15,7 @@ pub(super) fn start_flow(conn: &Connection, flow: &Flow, replaces: Option<FlowId
     if let Some(before) = replaces {
         write_one(conn, statements::END_FLOW_ABOUT, params![before.as_bytes(), flow.matter.0])?;
     }
+    let pending = flow.registration.as_ref();
     let values = params![
         flow.id.as_bytes(),
         flow.purpose.as_str(),
@@ -24,6 +26,11 @@ pub(super) fn start_flow(conn: &Connection, flow: &Flow, replaces: Option<FlowId
         flow.tries,
         flow.created_at.as_millis(),
         flow.expires_at.as_millis(),
+        pending.map(|pending| pending.username.shown()),
+        pending.map(|pending| pending.password.as_str()),
+        pending.and_then(|pending| pending.password.class()),
+        pending.map(|pending| pending.username.folded()),
+        pending.and(flow.address.as_deref()).map(fold),
     ];
     write_one(conn, statements::START_FLOW, values)
 }
@@ -49,6 +56,8 @@ pub(super) fn add_mail(conn: &Connection, mail: &Mail) -> Result<Receipt, Fault>
         mail.attempts,
         mail.doubts,
         mail.sent_at.map(Timestamp::as_millis),
+        mail.subject.as_ref().map(Subject::as_str),
+        mail.priority.as_u8(),
     ];
     write_one(conn, statements::ADD_MAIL, values)
 }
@@ -95,8 +104,25 @@ pub(super) fn asked(conn: &Connection, matters: &[Digest], whom: Digest, since: 
     Ok(Asked { flows: flows?, mails })
 }
 
+pub(super) fn registration(conn: &Connection, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, Fault> {
+    let (statement, folded) = match by {
+        RegistrationBy::Name(folded) => (statements::REGISTRATION_BY_NAME, folded),
+        RegistrationBy::Email(folded) => (statements::REGISTRATION_BY_EMAIL, folded),
+    };
+    rows::one(conn, statement, params![folded, now.as_millis()], read_flow)
+}
+
 pub(super) fn mails_due(conn: &Connection, until: Timestamp, limit: u32) -> Result<Vec<Mail>, Fault> {
-    rows::all(conn, statements::MAILS_DUE, params![until.as_millis(), limit], read_mail)
+    let mut due = Vec::new();
+    for priority in MailPriority::ALL {
+        let room = limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+        due.extend(rows::all(conn, statements::MAILS_DUE, params![until.as_millis(), room, priority.as_u8()], read_mail)?);
+    }
+    Ok(due)
+}
+
+pub(super) fn next_mail(conn: &Connection, after: Timestamp) -> Result<Option<Timestamp>, Fault> {
+    rows::one(conn, statements::NEXT_MAIL, [after.as_millis()], |columns| columns.moment())
 }
 
 fn read_flow(columns: &mut Columns<'_, '_>) -> Result<Flow, Fault> {
@@ -104,13 +130,26 @@ fn read_flow(columns: &mut Columns<'_, '_>) -> Result<Flow, Fault> {
         id: FlowId::from_bytes(columns.take()?),
         purpose: Purpose::parse(columns.text()?).ok_or(Fault::Value("a purpose"))?,
         matter: Digest(columns.take()?),
-        subject: columns.take::<Option<String>>()?.map(|text| Subject::parse(&text)).transpose().map_err(|_| Fault::Value("a subject"))?,
+        subject: read_subject(columns)?,
         address: columns.take()?,
         binding: Digest(columns.take()?),
         tries: columns.take()?,
         created_at: columns.moment()?,
         expires_at: columns.moment()?,
+        registration: read_registration(columns)?,
     })
+}
+
+fn read_registration(columns: &mut Columns<'_, '_>) -> Result<Option<PendingRegistration>, Fault> {
+    let (shown, hash, class): (Option<String>, Option<String>, Option<String>) = (columns.take()?, columns.take()?, columns.take()?);
+    let Some((shown, hash)) = shown.zip(hash) else { return Ok(None) };
+    let username = Name::parse(&shown).map_err(|_| Fault::Value("a name"))?;
+    let hash = PasswordHash::new(hash);
+    Ok(Some(PendingRegistration { username, password: class.into_iter().fold(hash, PasswordHash::of_class) }))
+}
+
+fn read_subject(columns: &mut Columns<'_, '_>) -> Result<Option<Subject>, Fault> {
+    columns.take::<Option<String>>()?.map(|text| Subject::parse(&text)).transpose().map_err(|_| Fault::Value("a subject"))
 }
 
 fn read_mail(columns: &mut Columns<'_, '_>) -> Result<Mail, Fault> {
@@ -126,5 +165,7 @@ fn read_mail(columns: &mut Columns<'_, '_>) -> Result<Mail, Fault> {
         attempts: columns.take()?,
         doubts: columns.take()?,
         sent_at: columns.perhaps_moment()?,
+        subject: read_subject(columns)?,
+        priority: MailPriority::from_u8(columns.take()?).ok_or(Fault::Value("a mail's priority"))?,
     })
 }

@@ -44,14 +44,15 @@ macro_rules! audit {
 /// The columns that `rows::flow` reads.
 macro_rules! flow {
     () => {
-        "w.id, w.purpose, w.matter, w.subject, w.address, w.binding, w.tries, w.created_at, w.expires_at"
+        "w.id, w.purpose, w.matter, w.subject, w.address, w.binding, w.tries, w.created_at, w.expires_at, \
+         w.username, w.password, w.password_class"
     };
 }
 
 /// The columns that `rows::mail` reads.
 macro_rules! mail {
     () => {
-        "id, kind, recipient, whom, flow, created_at, due_at, keep_until, attempts, doubts, sent_at"
+        "id, kind, recipient, whom, flow, created_at, due_at, keep_until, attempts, doubts, sent_at, subject, priority"
     };
 }
 
@@ -222,17 +223,34 @@ pub(super) const AUDIT_OF: &str = concat!("SELECT ", audit!(), " WHERE u.subject
 
 // Flows and mails.
 pub(super) const FLOW: &str = concat!("SELECT ", flow!(), " FROM flow w WHERE w.id = ?1");
+// The newest registration under a name or for an address.
+pub(super) const REGISTRATION_BY_NAME: &str = concat!(
+    "SELECT ",
+    flow!(),
+    " FROM flow w INDEXED BY flow_username WHERE w.username_folded = ?1 AND w.expires_at > ?2 ORDER BY w.created_at DESC, w.id DESC LIMIT 1"
+);
+pub(super) const REGISTRATION_BY_EMAIL: &str = concat!(
+    "SELECT ",
+    flow!(),
+    " FROM flow w INDEXED BY flow_email WHERE w.email_folded = ?1 AND w.expires_at > ?2 ORDER BY w.created_at DESC, w.id DESC LIMIT 1"
+);
 pub(super) const FLOW_ABOUT: &str = "SELECT id, created_at FROM flow WHERE matter = ?1";
 pub(super) const END_FLOW_ABOUT: &str = "DELETE FROM flow WHERE id = ?1 AND matter = ?2";
-pub(super) const START_FLOW: &str = "INSERT INTO flow (id, purpose, matter, subject, address, binding, tries, created_at, expires_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+pub(super) const START_FLOW: &str = "INSERT INTO flow (id, purpose, matter, subject, address, binding, tries, created_at, expires_at, \
+     username, password, password_class, username_folded, email_folded) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING";
 pub(super) const SPEND_TRY: &str = "UPDATE flow SET tries = tries - 1 WHERE id = ?1 AND tries > 0";
 pub(super) const USE_FLOW: &str = "DELETE FROM flow WHERE id = ?1";
 pub(super) const ADD_MAIL: &str =
-    concat!("INSERT INTO mail (", mail!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING");
+    concat!("INSERT INTO mail (", mail!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING");
 pub(super) const MAILS_COUNTED: &str = "SELECT count(*) FROM mail WHERE whom = ?1 AND created_at > ?2";
-pub(super) const MAILS_DUE: &str =
-    concat!("SELECT ", mail!(), " FROM mail INDEXED BY mail_due WHERE sent_at IS NULL AND due_at <= ?1 ORDER BY due_at, id LIMIT ?2");
+pub(super) const MAILS_DUE: &str = concat!(
+    "SELECT ",
+    mail!(),
+    " FROM mail INDEXED BY mail_waiting WHERE sent_at IS NULL AND priority = ?3 AND due_at <= ?1 ORDER BY due_at, id LIMIT ?2"
+);
+pub(super) const NEXT_MAIL: &str =
+    "SELECT due_at FROM mail INDEXED BY mail_due WHERE sent_at IS NULL AND due_at > ?1 ORDER BY due_at LIMIT 1";
 pub(super) const TRY_MAIL: &str =
     "UPDATE mail SET attempts = attempts + 1, doubts = doubts + 1, due_at = ?3 WHERE id = ?1 AND attempts = ?2 AND sent_at IS NULL";
 pub(super) const MAIL_SENT: &str =

@@ -130,6 +130,9 @@ for_each_store! {
         a_flow_is_used_once
         tries_are_spent_one_by_one
         mails_come_when_they_are_due
+        mails_come_in_the_order_of_their_priority
+        the_newest_live_registration_is_found
+        a_decoy_leaves_no_row
         a_mail_is_tried_until_it_is_sent
         mails_for_somebody_are_counted_after_they_were_sent
         flows_and_mails_are_forgotten_past_their_time

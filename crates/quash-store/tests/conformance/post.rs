@@ -1,6 +1,6 @@
 //! Flows and mails: of each matter the newest flow, used once; mails that are tried, counted and forgotten.
 
-use quash_core::model::{Asked, Change, Digest, Flow, Mail, MailId, MailOutcome, Timestamp};
+use quash_core::model::{Asked, Change, Digest, Flow, Mail, MailId, MailOutcome, MailPriority, RegistrationBy, Timestamp};
 use quash_store::{Store, StoreError};
 
 use crate::support::*;
@@ -78,6 +78,59 @@ pub(crate) async fn mails_come_when_they_are_due(store: &dyn Store) {
     assert_eq!(store.mails_due(at(99), 1).await.expect("a look"), [mail(2, 1, 10)]);
     let far = Timestamp::from_millis(i64::MAX);
     assert_eq!(store.mails_due(far, 9).await.expect("a look").len(), 3);
+    let mut next = Vec::new();
+    for secs in [0, 10, 29, 30] {
+        next.push(store.next_mail(at(secs)).await.expect("a look"));
+    }
+    assert_eq!(next, [Some(at(10)), Some(at(20)), Some(at(30)), None]);
+}
+
+pub(crate) async fn mails_come_in_the_order_of_their_priority(store: &dyn Store) {
+    let of = |n, priority, secs| Mail { priority, ..mail(n, 1, secs) };
+    let mails = [
+        of(1, MailPriority::Unrequested, 1),
+        of(2, MailPriority::Requested, 5),
+        of(3, MailPriority::Notice, 2),
+        of(5, MailPriority::Requested, 4),
+        of(6, MailPriority::Requested, 50),
+    ];
+    for mail in &mails {
+        commit(store, Change::AddMail(Box::new(mail.clone()))).await;
+    }
+    let [unrequested, requested, notice, earlier, _] = mails;
+    assert_eq!(due(store, 9).await, [earlier.clone(), requested, notice, unrequested]);
+    assert_eq!(store.mails_due(at(9), 1).await.expect("a look"), [earlier]);
+}
+
+pub(crate) async fn the_newest_live_registration_is_found(store: &dyn Store) {
+    let [first, second] = [registration(1, "Max", "Max@example.org", 0), registration(2, "MAX", "lee@example.org", 10)];
+    for flow in [&first, &second] {
+        commit(store, start(flow.clone(), None)).await;
+    }
+    commit(store, start(flow(3, 3, Some("max"), 20), None)).await;
+    let (by_name, by_email) = (RegistrationBy::Name("max".into()), RegistrationBy::Email("max@example.org".into()));
+    let found = async |by: &RegistrationBy, secs| store.registration(by, at(secs)).await.expect("a look").map(|flow| flow.id);
+    assert_eq!(store.registration(&by_email, at(0)).await.expect("a look"), Some(first.clone()));
+    assert_eq!((found(&by_name, 0).await, found(&by_name, 3609).await), (Some(second.id), Some(second.id)));
+    assert_eq!((found(&by_email, 3599).await, found(&by_email, 3600).await, found(&by_name, 3610).await), (Some(first.id), None, None));
+    assert_eq!(found(&RegistrationBy::Email("max".into()), 0).await, None);
+    let kept = store.flow(second.id).await.expect("a look").flow.and_then(|flow| flow.registration).expect("a registration");
+    assert_eq!((kept.password.as_str(), kept.password.class()), ("hash 2", Some("class")));
+    commit(store, Change::UseFlow(second.id)).await;
+    assert_eq!(found(&by_name, 0).await, Some(first.id));
+}
+
+pub(crate) async fn a_decoy_leaves_no_row(store: &dyn Store) {
+    let (decoy, waiting) = (flow(1, 1, None, 0), mail(1, 1, 0));
+    let changes = vec![
+        start(decoy.clone(), None),
+        Change::AddMail(Box::new(waiting.clone())),
+        Change::UseFlow(decoy.id),
+        Change::DropMail(waiting.id),
+    ];
+    commit(store, Change::Together(changes)).await;
+    assert_eq!((flow_of(store, 1).await, due(store, 99).await), (None, vec![]));
+    assert_eq!(store.asked(&[decoy.matter], waiting.whom, at(-1)).await.expect("a look"), Asked { flows: vec![None], mails: 0 });
 }
 
 pub(crate) async fn a_mail_is_tried_until_it_is_sent(store: &dyn Store) {

@@ -9,9 +9,9 @@ use std::task::Poll;
 
 use quash_core::model::{
     Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, Change, Client, ClientName, CustomClaims, DeviceId, Digest,
-    Email, Ends, Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, Name, NewEntry,
-    Opening, PasswordHash, Purpose, Reason, Receipt, Rights, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd,
-    SessionId, SessionState, Subject, Survivor, Timestamp,
+    Email, Ends, Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name,
+    NewEntry, Opening, PasswordHash, PendingRegistration, Purpose, Reason, Receipt, RegistrationBy, Rights, ScopeKey, ScopeKind, Sealed,
+    SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -178,12 +178,22 @@ pub(crate) fn flow(n: u8, matter: u8, of: Option<&str>, secs: i64) -> Flow {
         purpose: Purpose::ALL[usize::from(matter % 3)],
         matter: Digest([matter; 16]),
         subject: of.map(subject),
+        registration: None,
         address: of.map(|name| format!("{name}@example.org")),
         binding: Digest([n + 100; 16]),
         tries: 2,
         created_at: at(secs),
         expires_at: at(secs + 3600),
     }
+}
+
+/// A flow of a registration, about a matter of its own, that was asked for `secs` after [`NOW`].
+pub(crate) fn registration(n: u8, name: &str, email: &str, secs: i64) -> Flow {
+    let password = PasswordHash::new(format!("hash {n}"));
+    let password = if n.is_multiple_of(2) { password.of_class("class".into()) } else { password };
+    let username = Name::parse(name).expect("a name");
+    let registration = Some(PendingRegistration { username, password });
+    Flow { registration, subject: None, address: Some(email.into()), ..flow(n, 200 + n, None, secs) }
 }
 
 pub(crate) fn start(flow: Flow, replaces: Option<u8>) -> Change {
@@ -197,6 +207,8 @@ pub(crate) fn mail(n: u8, whom: u8, secs: i64) -> Mail {
         kind: MailKind::ALL[usize::from(n) % MailKind::ALL.len()],
         to: (!n.is_multiple_of(4)).then(|| format!("{whom}@example.org")),
         whom: Digest([whom; 16]),
+        subject: n.is_multiple_of(3).then(|| subject("dana")),
+        priority: MailPriority::Notice,
         flow: n.is_multiple_of(2).then(|| flow_id(n)),
         created_at: at(secs),
         due_at: at(secs),
@@ -241,6 +253,18 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
         told += &format!("{:?}\n", store.client(SecretDigest([secret; 32])).await);
     }
     told += &format!("{:#?}\n", store.mails_due(Timestamp::from_millis(i64::MAX), u32::MAX).await);
+    for secs in [0, 50, 200] {
+        told += &format!("{:?}\n", store.next_mail(at(secs)).await);
+    }
+    for (now, name) in [at(0), at(3605)].into_iter().flat_map(|now| ["dana", "kim", "lee", "max"].map(|name| (now, name))) {
+        for by in [RegistrationBy::Name(name.into()), RegistrationBy::Email(format!("{name}@example.org"))] {
+            let pending = store.registration(&by, now).await.expect("a look");
+            told += &format!(
+                "{pending:?} {:?}\n",
+                pending.as_ref().and_then(|flow| flow.registration.as_ref()).map(|kept| kept.password.as_str())
+            );
+        }
+    }
     let accounts = store.accounts(None, u32::MAX).await.expect("accounts");
     for account in accounts {
         told += &format!("{:?}\n", account.password.as_ref().map(PasswordHash::as_str));

@@ -50,6 +50,7 @@ pub(crate) fn refusal(refusal: Refusal) -> String {
         Refusal::NameTaken => "a name that another account has".into(),
         Refusal::ChangeNotAllowed => "a change that users may not make".into(),
         Refusal::PasswordRefused(fault) => format!("a new password that {fault}"),
+        Refusal::RegistrationTaken => "a registration whose name or address another account has taken".into(),
         Refusal::LinkInvalid => "a link or a code that isn't good".into(),
     }
 }

@@ -10,11 +10,11 @@ use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::{Address, Message};
 use quash_core::model::Clock;
 use quash_server::{PublicUrl, Written, write};
-use quash_service::{Letter, Post, PostFault};
+use quash_service::{Letter, Post, PostFault, mailbox};
 
 use crate::error::CommandError;
 use crate::settings::{Encryption, SmtpSettings};
@@ -52,10 +52,8 @@ impl Smtp {
 
     fn message(&self, letter: &Letter) -> Result<(Address, Vec<u8>), PostFault> {
         let never = |what: &str| PostFault::Never(what.to_owned());
-        let to: Address = letter.to.parse().map_err(|_| never("the address can't be mailed to"))?;
-        if !letter.to.is_ascii() {
-            return Err(never("the address needs more than ASCII"));
-        }
+        let to: Option<Address> = mailbox(&letter.to).and_then(|address| address.parse().ok());
+        let to = to.ok_or_else(|| never("the address can't be mailed to"))?;
         let Written { subject, text, html } = write(letter, &self.url);
         let message = Message::builder()
             .from(self.settings.from.clone())
@@ -97,7 +95,8 @@ impl Post for Smtp {
         let (to, message) = self.message(letter)?;
         let mut connection = self.connect().await?;
         let from = self.settings.from.email.clone();
-        step("MAIL", connection.command(Mail::new(Some(from), Vec::new()))).await?;
+        let parameters = if to.user().is_ascii() { Vec::new() } else { utf8_parameters(&connection)? };
+        step("MAIL", connection.command(Mail::new(Some(from), parameters))).await?;
         refusable("RCPT", connection.command(Rcpt::new(to, Vec::new()))).await?;
         refusable("DATA", connection.command(Data)).await?;
         // From here on it may have been taken though nobody says so.
@@ -110,6 +109,16 @@ impl Post for Smtp {
         }
         let _taken_already = tokio::time::timeout(GOODBYE, connection.quit()).await;
         Ok(())
+    }
+}
+
+/// The parameters of `MAIL` for a recipient whose local part isn't ASCII (RFC 6531 3.4): the header `To` isn't either.
+fn utf8_parameters(connection: &AsyncSmtpConnection) -> Result<Vec<MailParameter>, PostFault> {
+    let server = connection.server_info();
+    if server.supports_feature(Extension::SmtpUtfEight) && server.supports_feature(Extension::EightBitMime) {
+        Ok(vec![MailParameter::SmtpUtfEight, MailParameter::Body(MailBodyParameter::EightBitMime)])
+    } else {
+        Err(PostFault::Never("the SMTP server does not offer SMTPUTF8".to_owned()))
     }
 }
 

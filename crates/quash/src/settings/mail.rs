@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use lettre::message::Mailbox;
+use quash_core::model::LocalParts;
 use quash_server::PublicUrl;
+use quash_service::mailbox;
 
 use super::fault::Told;
 use super::key::{DefaultsTo, Key, Optional};
-use super::kind::{Secret, Text, Whole, Words};
+use super::kind::{Secret, Switch, Text, Whole, Words};
 use super::secret::SecretText;
 use super::section::Section;
 use super::table::{Naming, Table};
@@ -16,7 +18,7 @@ pub(super) const TABLE: Table = Table {
     name: "mail",
     doc: "how mails leave the house",
     naming: Naming::One,
-    keys: &[&HOST, &PORT, &ENCRYPTION, &USERNAME, &PASSWORD, &FROM],
+    keys: &[&HOST, &PORT, &ENCRYPTION, &USERNAME, &PASSWORD, &FROM, &SMTPUTF8],
 };
 
 const HOST: Key<Text, Optional> = Key {
@@ -53,6 +55,13 @@ const FROM: Key<Text, Optional> = Key {
     unset: Optional { example: "\"Example <no-reply@example.org>\"" },
     doc: "Whom mails come from: an address, with or without a name before it.",
 };
+const SMTPUTF8: Key<Switch> = Key {
+    name: "smtputf8",
+    kind: Switch,
+    unset: DefaultsTo("false"),
+    doc: "Says that the SMTP server offers SMTPUTF8 (RFC 6531), and so takes addresses with other than ASCII characters before the `@`. \
+          Without it they are refused when they are entered. Domains of any script are taken in either case.",
+};
 
 /// How a connection to the SMTP server is encrypted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +93,7 @@ pub(crate) struct SmtpSettings {
 #[derive(Default)]
 pub(super) struct Read {
     pub(super) smtp: Option<SmtpSettings>,
+    pub(super) local_parts: LocalParts,
     pub(super) warning: Option<String>,
 }
 
@@ -91,9 +101,10 @@ pub(super) struct Read {
 /// told already.
 pub(super) fn read(mut section: Section<'_>, public_url: Result<Option<&PublicUrl>, Told>) -> Result<Read, Told> {
     let (host, port, encryption) = (section.read(&HOST), section.read(&PORT), section.read(&ENCRYPTION));
-    let (credentials, from) = (credentials(&mut section), from(&mut section));
+    let (credentials, from, smtputf8) = (credentials(&mut section), from(&mut section), section.read(&SMTPUTF8));
     let (host, port, encryption, credentials, from) = (host?, port?, encryption?, credentials?, from?);
-    let Some(host) = host else { return Ok(Read::default()) };
+    let local_parts = if smtputf8? { LocalParts::Utf8 } else { LocalParts::Ascii };
+    let Some(host) = host else { return Ok(Read { local_parts, ..Read::default() }) };
     let Some(from) = from else {
         return Err(section.wrong(&HOST, "has no sender beside it", "set mail.from, such as \"no-reply@example.org\""));
     };
@@ -116,7 +127,7 @@ pub(super) fn read(mut section: Section<'_>, public_url: Result<Option<&PublicUr
         Encryption::StartTls => 587,
         Encryption::None => 25,
     });
-    Ok(Read { smtp: Some(SmtpSettings { host, port, encryption, credentials, from }), warning })
+    Ok(Read { local_parts, smtp: Some(SmtpSettings { host, port, encryption, credentials, from }), warning })
 }
 
 fn credentials(section: &mut Section<'_>) -> Result<Option<(String, SecretText)>, Told> {
@@ -132,7 +143,13 @@ fn credentials(section: &mut Section<'_>) -> Result<Option<(String, SecretText)>
 fn from(section: &mut Section<'_>) -> Result<Option<Mailbox>, Told> {
     let Some(text) = section.read(&FROM)? else { return Ok(None) };
     let remedy = "write it like \"no-reply@example.org\" or \"Example <no-reply@example.org>\"";
-    text.parse().map(Some).map_err(|_| section.wrong(&FROM, "is no address", remedy))
+    let from: Mailbox = text.parse().map_err(|_| section.wrong(&FROM, "is no address", remedy))?;
+    if !from.email.user().is_ascii() {
+        return Err(section.wrong(&FROM, "has other than ASCII characters before the @, which not every server takes", remedy));
+    }
+    let email = mailbox(from.email.as_ref()).and_then(|address| address.parse().ok());
+    let email = email.ok_or_else(|| section.wrong(&FROM, "has a domain that can't be one", remedy))?;
+    Ok(Some(Mailbox { email, ..from }))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -215,16 +215,32 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let (tokens, foreign, grace, sessions) = (tokens?, foreign?, grace?, sessions?);
     let (passwords, lockout, http, mail) = (passwords?, lockout?, http?, mail?);
     let Storage { engine, group_access } = storage?;
-    let Accounts { login_fields, names, numeric_names } = accounts?;
-    let accounts =
-        AccountPolicy { login_fields, names, numeric_names, claims_change: claims_change?, lock_ends: lockout.ends, ..tokens.accounts };
+    let (registration, Accounts { login_fields, names, numeric_names }) = (registration?, accounts?);
+    let accounts = AccountPolicy {
+        login_fields,
+        names,
+        numeric_names,
+        claims_change: claims_change?,
+        lock_ends: lockout.ends,
+        local_parts: mail.local_parts,
+        ..tokens.accounts
+    };
     let rotation = RotationPolicy { rotate: tokens.rotate, blacklist: tokens.blacklist, grace };
     let mut warnings = tokens.signing.warnings;
     warnings.extend(foreign.warnings);
     warnings.extend(mail.warning);
     warnings.extend(at_odds(tokens.policy.foreign, foreign.setups.len()));
     Ok(Settings {
-        policy: Policy { tokens: tokens.policy, rotation, sessions, accounts, audit: audit?, lockout: lockout.policy, feed: feed? },
+        policy: Policy {
+            tokens: tokens.policy,
+            rotation,
+            sessions,
+            accounts,
+            audit: audit?,
+            lockout: lockout.policy,
+            registration: registration.policy,
+            feed: feed?,
+        },
         keys: KeySetup {
             algorithm: tokens.signing.algorithm,
             signing: tokens.signing.key,
@@ -247,7 +263,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
             cors_origins: http.cors_origins,
             refresh_cookie: refresh_cookie?,
             public_url: http.public_url,
-            registration: registration?,
+            registration: registration.registration,
             mail: MailWay::default(),
         },
         listen: http.listen,

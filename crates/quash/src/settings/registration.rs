@@ -1,23 +1,42 @@
-//! `[registration]`: whether anybody may register.
+//! `[registration]`: whether users may register, and how long a registration waits for its address to be confirmed.
 
+use std::time::Duration;
+
+use quash_core::model::{RegistrationPolicy, limits};
 use quash_server::Registration;
 
 use super::fault::Told;
 use super::key::{DefaultsTo, Key};
 use super::kind::Switch;
 use super::section::Section;
+use super::span::{Span, Zero};
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table = Table { name: "registration", doc: "whether anybody may register", naming: Naming::One, keys: &[&ENABLED] };
+pub(super) const TABLE: Table =
+    Table { name: "registration", doc: "whether anybody may register", naming: Naming::One, keys: &[&ENABLED, &LINK_LIFETIME] };
 
 const ENABLED: Key<Switch> = Key {
     name: "enabled",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "Opens `POST /v1/registration`: anybody with an address may have an account. Its address must be confirmed with a mail \
-          before it signs in.",
+    doc: "Opens `POST /v1/registration`: anybody with an address may have an account. The account is added once a mail has confirmed \
+          its address.",
+};
+const LINK_LIFETIME: Key<Span> = Key {
+    name: "link_lifetime",
+    kind: Span { least: limits::CODE_LIFETIME, most: Duration::from_secs(7 * 24 * 3600), zero: Zero::Refused },
+    unset: DefaultsTo("\"1h\""),
+    doc: "How long the link in that mail is good. A registration that isn't confirmed by then is forgotten.",
 };
 
-pub(super) fn read(mut section: Section<'_>) -> Result<Registration, Told> {
-    Ok(if section.read(&ENABLED)? { Registration::Open } else { Registration::Closed })
+/// The section, read.
+pub(super) struct Read {
+    pub(super) registration: Registration,
+    pub(super) policy: RegistrationPolicy,
+}
+
+pub(super) fn read(mut section: Section<'_>) -> Result<Read, Told> {
+    let (enabled, link_lifetime) = (section.read(&ENABLED), section.read(&LINK_LIFETIME));
+    let registration = if enabled? { Registration::Open } else { Registration::Closed };
+    Ok(Read { registration, policy: RegistrationPolicy { link_lifetime: link_lifetime? } })
 }

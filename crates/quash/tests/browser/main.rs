@@ -22,6 +22,7 @@ fn start(smtp: &Smtp, more: &[&str]) -> Server {
         "mail.encryption=none".to_owned(),
         "mail.from=no-reply@id.example".to_owned(),
         "http.public_url=https://id.example".to_owned(),
+        "registration.enabled=true".to_owned(),
     ];
     let flags: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting.as_str()]).collect();
     let server = Server::start(&flags);
@@ -119,5 +120,20 @@ fn axe_finds_nothing_wrong_with_any_page() {
         browser.open(&reset);
         look(&mut browser, "Choose a new password");
     }
+    let register = |email: &str| {
+        let body = json!({ "username": "maximilian", "email": email, "password": PASSWORD });
+        assert_eq!(server.post_json("/v1/registration", &body, None).status, 202);
+        page(&server, &smtp, "/verify")
+    };
+    let (first, second) = (register("max@example.org"), register("lee@example.org"));
+    browser.open(&first);
+    look(&mut browser, "maximilian");
+    browser.press("Tab");
+    browser.press_and_wait("Enter");
+    look(&mut browser, "Your e-mail address is confirmed");
+    browser.open(&second);
+    browser.press("Tab");
+    browser.press_and_wait("Enter");
+    look(&mut browser, "This name or address has been taken");
     keeps_to_itself(&browser, &server);
 }

@@ -189,12 +189,63 @@ fn what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_not() 
     }
     let smtp = Smtp::start(Manner::NoSuchUser);
     let server = start(smtp.address, &[]);
+    let subject = subject_of(&server, "dana");
     ask(&server);
     smtp.wait_for_connections(1);
     assert!(smtp.rest().is_empty());
     assert_eq!(smtp.connections(), 1);
     let finished = server.terminate();
-    assert!(finished.stderr.contains("RCPT: 550") && !finished.stderr.contains("dana@"), "{}", finished.stderr);
+    let line = finished.stderr.lines().find(|line| line.contains("RCPT: 550")).expect("a line");
+    assert!(line.contains("failed to send a mail") && line.contains(&subject), "it names the account: {line}");
+    assert!(!finished.stderr.contains("dana@"), "{}", finished.stderr);
+}
+
+fn subject_of(server: &Server, name: &str) -> String {
+    let pair = server.sign_in(name, PASSWORD);
+    server.get("/v1/me", Some(&pair.access)).body["subject"].as_str().expect("a subject").to_owned()
+}
+
+#[test]
+fn mail_goes_to_the_ascii_form_of_a_domain() {
+    let smtp = Smtp::start(Manner::Kind);
+    let server = start(smtp.address, &["--set", "registration.enabled=true"]);
+    let register =
+        |email: &str| server.post_json("/v1/registration", &json!({ "username": "kim", "email": email, "password": PASSWORD }), None);
+    assert_eq!(register("kim@bücher.example").status, 202);
+    let mail = smtp.next();
+    assert_eq!((mail.to.as_str(), mail.parameters.as_str()), ("kim@xn--bcher-kva.example", ""));
+    assert!(mail.header("To").is_some_and(|to| to.contains("kim@xn--bcher-kva.example")), "{}", mail.data);
+    let confirmed = server.post_json("/v1/email-verification/confirm", &json!({ "token": mail.token() }), None);
+    assert_eq!(confirmed.status, 200, "{}", confirmed.text);
+    let pair = server.sign_in("kim", PASSWORD);
+    assert_eq!(server.get("/v1/me", Some(&pair.access)).body["email"], "kim@bücher.example");
+    let refused = register("jürgen@bücher.example");
+    assert_eq!((refused.status, refused.body["errors"]["email"].is_array()), (400, true), "{}", refused.text);
+    let refused = server.run(&["account", "add", "jürgen", "--email", "jürgen@example.org"], "");
+    assert!(!refused.status.success() && refused.stderr.contains("before the @"), "{}", refused.stderr);
+}
+
+#[test]
+fn local_parts_beyond_ascii_go_by_smtputf8_alone() {
+    let smtp = Smtp::start(Manner::Utf8);
+    let server = start(smtp.address, &["--set", "mail.smtputf8=true"]);
+    let add = ["account", "add", "jürgen", "--email", "jürgen@bücher.example", "--verified", "--password-stdin"];
+    let added = server.run(&add, PASSWORD);
+    assert!(added.status.success(), "{}", added.stderr);
+    let subject = subject_of(&server, "jürgen");
+    let asked = || server.post_json("/v1/password-reset", &json!({ "username": "jürgen" }), None).status;
+    assert_eq!(asked(), 202);
+    let mail = smtp.next();
+    assert_eq!((mail.to.as_str(), mail.parameters.as_str()), ("jürgen@xn--bcher-kva.example", "SMTPUTF8 BODY=8BITMIME"));
+    assert!(mail.header("To").is_some_and(|to| to.contains("jürgen@")), "{}", mail.data);
+    // A server that doesn't offer it is sent nothing.
+    smtp.turn(Manner::Kind);
+    assert_eq!(asked(), 202);
+    smtp.wait_for_connections(2);
+    assert!(smtp.rest().is_empty());
+    let finished = server.terminate();
+    let line = finished.stderr.lines().find(|line| line.contains("does not offer SMTPUTF8")).expect("a line");
+    assert!(line.contains(&subject) && !line.contains("bücher"), "{line}");
 }
 
 #[test]

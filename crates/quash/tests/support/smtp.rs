@@ -18,6 +18,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 pub(crate) enum Manner {
     /// It takes every mail.
     Kind,
+    /// It takes every mail, and offers SMTPUTF8.
+    Utf8,
     /// It says nothing before it is told to go on.
     Silent,
     /// It refuses everybody for now.
@@ -44,6 +46,8 @@ pub(crate) enum Wrapped {
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) from: String,
+    /// The parameters of `MAIL`.
+    pub(crate) parameters: String,
     pub(crate) to: String,
     /// What the client signed in with, as sent.
     pub(crate) signed_in: Option<String>,
@@ -176,8 +180,10 @@ trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
 /// What a client has said so far.
+#[derive(Clone)]
 struct Said {
     from: String,
+    parameters: String,
     to: String,
     signed_in: Option<String>,
     encrypted: Encrypted,
@@ -208,7 +214,7 @@ impl Shared {
 
     fn talk(&self, stream: Box<dyn Stream>, encrypted: Encrypted, greets: bool) -> Option<Next> {
         let mut stream = BufReader::new(stream);
-        let mut said = Said { from: String::new(), to: String::new(), signed_in: None, encrypted };
+        let mut said = Said { from: String::new(), parameters: String::new(), to: String::new(), signed_in: None, encrypted };
         if greets {
             let greeting = if self.manner() == Manner::Busy { "421 too busy" } else { "220 mail.example ESMTP" };
             say(&mut stream, greeting).ok()?;
@@ -220,6 +226,7 @@ impl Shared {
                 "EHLO" if matches!(self.wrapped, Wrapped::WhenAsked(_)) && encrypted == Encrypted::No => {
                     "250-mail.example\r\n250 STARTTLS".to_owned()
                 }
+                "EHLO" if self.manner() == Manner::Utf8 => "250-mail.example\r\n250-8BITMIME\r\n250 SMTPUTF8".to_owned(),
                 "EHLO" => "250-mail.example\r\n250 AUTH PLAIN LOGIN".to_owned(),
                 "STARTTLS" => {
                     say(&mut stream, "220 go on").ok()?;
@@ -231,6 +238,7 @@ impl Shared {
                 }
                 "MAIL" => {
                     said.from = between(&line);
+                    said.parameters = line.split_once('>').map_or("", |(_, rest)| rest.trim()).to_owned();
                     "250 ok".to_owned()
                 }
                 "RCPT" => {
@@ -270,8 +278,8 @@ impl Shared {
             data.push_str(line.strip_prefix('.').unwrap_or(&line));
             data.push('\n');
         }
-        let Said { from, to, signed_in, encrypted } = said;
-        let received = Received { from: from.clone(), to: to.clone(), signed_in: signed_in.clone(), encrypted: *encrypted, data };
+        let Said { from, parameters, to, signed_in, encrypted } = said.clone();
+        let received = Received { from, parameters, to, signed_in, encrypted, data };
         self.mails.lock().ok()?.send(received).ok()
     }
 

@@ -60,14 +60,14 @@ impl FlowKey {
         self.digest("matter", &[purpose.as_str().as_bytes(), b"account", subject.as_str().as_bytes()])
     }
 
-    /// What a flow of nobody's is about: what was typed, folded.
+    /// The matter that is looked up where a request means no account: what was typed, folded. No flow has it.
     pub fn matter_of_nobody(&self, purpose: Purpose, typed: &str) -> Digest {
         self.digest("matter", &[purpose.as_str().as_bytes(), b"nobody", typed.as_bytes()])
     }
 
-    /// What a flow is about that stands for one of another matter, whose reader gets no more mails for now.
-    pub fn matter_beyond(&self, matter: Digest) -> Digest {
-        self.digest("beyond", &[&matter.0])
+    /// The matter of a decoy: a flow that is deleted in the transaction that writes it.
+    pub fn matter_of_decoy(&self, flow: FlowId) -> Digest {
+        self.digest("decoy", &[flow.as_bytes()])
     }
 
     /// Whom a mail goes to.
@@ -181,7 +181,7 @@ mod tests {
             key.matter(Purpose::Reset, &subject),
             key.matter(Purpose::Verification, &subject),
             key.matter_of_nobody(Purpose::Reset, "dana"),
-            key.matter_beyond(key.matter(Purpose::Reset, &subject)),
+            key.matter_of_decoy(FLOW),
             key.whom("dana"),
         ];
         for (at, matter) in matters.iter().enumerate() {

@@ -14,8 +14,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use quash_core::model::{
-    AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LockEnds, LockoutPolicy, LoginFields, NameChanges, NumericNames, Timestamp,
-    UserIdField, UserIdType,
+    AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LocalParts, LockEnds, LockoutPolicy, LoginFields, NameChanges, NumericNames,
+    Timestamp, UserIdField, UserIdType,
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::{Compat, ForwardingHeader, Proxies, RefreshCookie, Registration, SchemeCase};
@@ -106,6 +106,7 @@ forwarding_header = "forwarded"
 public_url = "https://id.example/auth"
 [registration]
 enabled = true
+link_lifetime = "2d"
 [mail]
 host = "smtp.example"
 port = 2525
@@ -113,6 +114,7 @@ encryption = "starttls"
 username = "quash"
 password = "a password"
 from = "Example <no-reply@mail.example>"
+smtputf8 = true
 [storage]
 engine = "memory"
 group_access = true
@@ -150,6 +152,8 @@ const WRONG_KIND: &[(&str, &str)] = &[
     ("lockout.failures = 101", "whole number"),
     ("lockout.first_lock = \"0s\"", "is zero"),
     ("lockout.longest_lock = \"25h\"", "longer than 1d"),
+    ("registration.link_lifetime = \"9m\"", "is shorter than 10m"),
+    ("registration.link_lifetime = \"8d\"", "is longer than 7d"),
     ("lockout.end_sessions = \"some\"", "isn't one that is known"),
     ("tokens.leeway = \"301s\"", "longer than 5m"),
     ("http.listen = \"localhost\"", "isn't an IP address and a port"),
@@ -205,6 +209,7 @@ const WRONG_MEANING: &[(&str, &str)] = &[
     ("tokens.auth_header_name = \"Cookie\"", "says something else"),
     ("tokens.sliding_token_refresh_exp_claim = \"exp\"", "means something else"),
     ("tokens.revoke_token_claim = \"user_id\"", "tokens.user_id_claim has already"),
+    ("mail.from = \"jürgen@example.org\"", "other than ASCII"),
     ("lockout.longest_lock = \"59s\"", "is shorter than lockout.first_lock"),
     ("lockout.first_lock = \"2h\"", "is shorter than lockout.first_lock"),
     ("passwords.argon2_passes = 1", "too few for 19 MiB"),
@@ -279,7 +284,7 @@ fn nothing_needs_to_be_set() {
 #[test]
 fn every_key_is_read() {
     let settings = load_from(EVERY_KEY, &[], &[]).expect("all of it is valid");
-    let Policy { tokens, rotation, sessions, accounts, audit, lockout, feed } = settings.policy;
+    let Policy { tokens, rotation, sessions, accounts, audit, lockout, registration, feed } = settings.policy;
     assert_eq!((audit.keep, feed.term), (Duration::from_secs(30 * 86_400), Duration::from_secs(2)));
     assert_eq!((tokens.access_lifetime, tokens.refresh_lifetime), (Duration::from_secs(600), Duration::from_secs(14 * 86_400)));
     assert_eq!(
@@ -303,6 +308,7 @@ fn every_key_is_read() {
         login_fields: LoginFields::NameOrEmail,
         names: NameChanges::Refused,
         numeric_names: NumericNames::Allowed,
+        local_parts: LocalParts::Utf8,
     };
     assert_eq!(accounts, expected);
     let (first_lock, longest_lock) = (Duration::from_secs(30), Duration::from_secs(7200));
@@ -338,6 +344,7 @@ fn every_key_is_read() {
     assert_eq!(origins, ["https://app.example", "http://localhost:3000"]);
     assert_eq!(settings.door.public_url.map(|url| url.to_string()).as_deref(), Some("https://id.example/auth"));
     assert_eq!(settings.door.registration, Registration::Open);
+    assert_eq!(registration.link_lifetime, Duration::from_secs(2 * 86_400));
     let smtp = settings.smtp.expect("a server");
     assert_eq!((smtp.host.as_str(), smtp.port, smtp.encryption), ("smtp.example", 2525, Encryption::StartTls));
     assert_eq!(smtp.from.to_string(), "Example <no-reply@mail.example>");

@@ -1,0 +1,100 @@
+//! Which e-mail addresses are taken, and the form in which mail is sent to them: with the domain in ASCII, as DNS and SMTP
+//! need it (RFC 5891), and with a local part beyond ASCII only where the SMTP server offers SMTPUTF8 (RFC 6531).
+
+use quash_core::model::{Email, LocalParts, NameFault, limits};
+
+/// An address as it is written in SMTP: the domain in ASCII. `None` where it has no domain that DNS could know.
+pub fn mailbox(address: &str) -> Option<String> {
+    if address.is_ascii() {
+        return Some(address.to_owned());
+    }
+    let (local, domain) = address.rsplit_once('@')?;
+    if domain.is_ascii() {
+        return Some(address.to_owned());
+    }
+    Some(format!("{local}@{}", idna::domain_to_ascii_strict(domain).ok()?))
+}
+
+/// An address that users give as their own, in the form in which addresses are handed out.
+///
+/// # Errors
+/// It isn't one, or mail can't be sent to it.
+pub(crate) fn own_address(text: &str, local_parts: LocalParts) -> Result<Email, NameFault> {
+    let email = operators_address(text, local_parts)?;
+    let mailbox = mailbox(&email.shown).ok_or(NameFault::NotAnAddress)?;
+    let (local, domain) = mailbox.rsplit_once('@').ok_or(NameFault::NotAnAddress)?;
+    // Letters and digits of any script stand where ASCII ones may.
+    let local: String = local.chars().map(|c| if !c.is_ascii() && c.is_alphanumeric() { 'x' } else { c }).collect();
+    Email::parse_own(&format!("{local}@{domain}"))?;
+    Ok(email)
+}
+
+/// An address that an operator gives an account.
+///
+/// # Errors
+/// It isn't one, or mail can't be sent to it.
+pub(crate) fn operators_address(text: &str, local_parts: LocalParts) -> Result<Email, NameFault> {
+    let email = Email::parse(text)?;
+    let mailbox = mailbox(&email.shown).ok_or(NameFault::NotAnAddress)?;
+    let local = mailbox.rsplit_once('@').map_or("", |(local, _)| local);
+    if local_parts == LocalParts::Ascii && !local.is_ascii() {
+        return Err(NameFault::LocalPart);
+    }
+    if local.len() > limits::LOCAL_PART_BYTES && !local.is_ascii() {
+        return Err(NameFault::TooLong);
+    }
+    // An operator's address may be odd, but its ASCII form must fit into a command of SMTP, too.
+    Email::parse(&mailbox)?;
+    Ok(email)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_are_sent_to_in_ascii() {
+        for (address, expected) in [
+            ("dana@example.org", Some("dana@example.org")),
+            ("Dana@BÜCHER.example", Some("Dana@xn--bcher-kva.example")),
+            ("d.l@straße.example", Some("d.l@xn--strae-oqa.example")),
+            ("dana@例え.jp", Some("dana@xn--r8jz45g.jp")),
+            ("jürgen@bücher.example", Some("jürgen@xn--bcher-kva.example")),
+            ("jürgen@example.org", Some("jürgen@example.org")),
+            ("odd@[10.0.0.1]", Some("odd@[10.0.0.1]")),
+            ("dana@b\u{fc}cher_.example", None),
+            ("dana@-b\u{fc}cher.example", None),
+            ("dana@\u{fc}..example", None),
+        ] {
+            assert_eq!(mailbox(address).as_deref(), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn own_addresses_may_have_domains_of_any_script() {
+        for text in ["dana@bücher.example", "dana@例え.jp", "dana@xn--bcher-kva.example", "dana@example.org"] {
+            assert_eq!(own_address(text, LocalParts::Ascii).map(|email| email.shown).as_deref(), Ok(text));
+        }
+        let long = format!("dana@{}.example", "ü".repeat(60));
+        for text in ["dana@bücher", "dana@bü cher.example", "dana@bücher.1", "\"dana\"@bücher.example", "dana@b\u{200d}ü.example", &long]
+        {
+            assert!(own_address(text, LocalParts::Utf8).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn local_parts_beyond_ascii_need_smtputf8() {
+        for text in ["jürgen@example.org", "用户@例え.jp"] {
+            assert_eq!(own_address(text, LocalParts::Ascii), Err(NameFault::LocalPart), "{text}");
+            assert_eq!(operators_address(text, LocalParts::Ascii), Err(NameFault::LocalPart), "{text}");
+            assert_eq!(own_address(text, LocalParts::Utf8).map(|email| email.shown).as_deref(), Ok(text));
+        }
+        let longest = format!("{}@example.org", "ü".repeat(32));
+        let too_long = format!("{}@example.org", "ü".repeat(33));
+        assert!(own_address(&longest, LocalParts::Utf8).is_ok());
+        for text in [&too_long, "jürgen..m@example.org", "jü\u{ff20}rgen@example.org", "jü(r)gen@example.org", "j\u{202e}ü@example.org"]
+        {
+            assert!(own_address(text, LocalParts::Utf8).is_err(), "{text}");
+        }
+    }
+}
