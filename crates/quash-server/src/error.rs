@@ -292,6 +292,7 @@ impl Fault {
         let (retry_after, detail) = match unavailable {
             Unavailable::NetworkQueueFull { retry_after }
             | Unavailable::NetworkThrottled { retry_after }
+            | Unavailable::AccountThrottled { retry_after }
             | Unavailable::Crowded { retry_after } => {
                 let secs = whole_seconds(*retry_after);
                 let detail = format!("Request was throttled. Expected available in {secs} second{}.", if secs == 1 { "" } else { "s" });

@@ -3,7 +3,7 @@
 mod support;
 
 use http::header::{AUTHORIZATION, USER_AGENT};
-use quash_core::model::{AccountState, Reason, Road, SessionPolicy};
+use quash_core::model::{AccountState, Reason, Road, SessionPolicy, limits};
 use serde_json::{Value, json};
 
 use support::{Call, OWN_PATHS, PASSWORD, Plan, World, claims, secs};
@@ -200,6 +200,52 @@ async fn all_others_end_and_this_one_gets_a_new_pair() {
     assert_eq!(sid(&new.access), sid(&this.access));
     assert_eq!(world.refresh(&other.refresh).await.reason().as_deref(), Some("log_out_everywhere"));
     world.assert_live(&world.refresh(&new.refresh).await.pair()).await;
+}
+
+#[tokio::test]
+async fn ending_no_other_session_writes_nothing() {
+    let world = World::open().await;
+    let first = world.sign_in("dana").await;
+    let other = world.sign_in("dana").await;
+    assert_eq!(world.log_out(&other.access, &other.refresh).await.status, 200);
+    let written = async || (world.head().await, world.service.audit(0, None, limits::PAGE).await.expect("the audit").len());
+    let before = written().await;
+    let mut this = first.clone();
+    for _ in 0..3 {
+        this = world.own("POST", "/v1/me/sessions/end-others", &this.access, &Value::Null).await.pair();
+    }
+    assert_eq!(written().await, before);
+    world.assert_live(&this).await;
+    assert_eq!(world.me(&first.access).await.status, 200, "it isn't revoked");
+    world.wait(secs(31));
+    assert_eq!(world.refresh(&first.refresh).await.reason().as_deref(), Some("reuse"), "as after a refresh");
+    // A session whose refresh token has just expired may have a live access token.
+    let idle = world.sign_in("dana").await;
+    world.wait(secs(86_400));
+    let this = world.sign_in("dana").await;
+    let before = written().await;
+    world.own("POST", "/v1/me/sessions/end-others", &this.access, &Value::Null).await.pair();
+    assert_ne!(written().await, before, "{}", sid(&idle.access));
+}
+
+#[tokio::test]
+async fn one_account_causes_a_limited_number_of_entries() {
+    let world = World::open().await;
+    let kept = world.sign_in("dana").await;
+    let mut entries = 1;
+    while entries < limits::OWN_ENTRIES {
+        let pair = world.sign_in("dana").await;
+        assert_eq!(world.log_out(&pair.access, &pair.refresh).await.status, 200);
+        entries += 2;
+    }
+    let refused = world.attempt("dana", PASSWORD).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("2")), "{refused}");
+    world.sign_in("noor").await;
+    world.end_all("noor").await;
+    assert_eq!(world.log_out(&kept.access, &kept.refresh).await.status, 200, "never refused");
+    world.wait(secs(3));
+    world.sign_in("dana").await;
+    world.service.end_account(&support::subject("dana"), Road::AccountRevoked, quash_core::model::Actor::Operator).await.expect("an end");
 }
 
 #[tokio::test]

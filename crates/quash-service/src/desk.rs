@@ -21,6 +21,7 @@ use crate::lockout::{Allowance, Lockout};
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
+use crate::quota::{Quotas, caused_by_users};
 use crate::ready::Readiness;
 
 /// All use cases of one process. Cloning it is cheap.
@@ -37,6 +38,7 @@ pub(crate) struct Desk {
     pub(crate) guard: Guard,
     pub(crate) passwords: Passwords,
     pub(crate) lockout: Lockout,
+    pub(crate) quotas: Quotas,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) feed: Feed,
@@ -83,7 +85,9 @@ impl Service {
 impl Desk {
     /// Commits a change that ends something, and waits until this process's own guard knows.
     pub(crate) async fn commit_and_announce(&self, change: Change) -> Result<Receipt, StoreError> {
+        let caused = caused_by_users(&change);
         let receipt = self.store.commit(change).await?;
+        self.count_entries(&caused);
         if let Some(seq) = receipt.seq {
             self.announce(seq).await.map_err(|_| StoreError::Unavailable("the guard does not follow the log".into()))?;
         }

@@ -80,6 +80,12 @@ pub enum Unavailable {
         /// When it may try again.
         retry_after: Duration,
     },
+    /// The user of this account has caused too many entries of the log and of the audit.
+    #[error("too many sign-ins and log-outs of one account")]
+    AccountThrottled {
+        /// When there may be another one.
+        retry_after: Duration,
+    },
     /// Too many attempts wait for those on one account, or on one name, that are being evaluated.
     #[error("too many sign-ins at once for one name")]
     Crowded {

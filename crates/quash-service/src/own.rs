@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use quash_core::decide::{
-    Cause, LivesOn, Survival, change_password, delete_account, edit_account, end_others, end_session, judge_again, judge_one_time_password,
+    Cause, LivesOn, Survival, change_password, counted_from, delete_account, edit_account, end_others, end_session, judge_again,
+    judge_one_time_password,
 };
 use quash_core::model::{
     Account, AccountBy, AccountFields, AccountState, Actor, Change, MailKind, Name, NameChanges, NameFault, PasswordHash, Reason, Refusal,
@@ -65,6 +66,7 @@ impl Service {
                 return Err(Refusal::SessionNotFound.into());
             }
             let Ok(end) = end_session(&loaded, &cause, desk.guard.scopes(), desk.clock.now()) else { return Ok(()) };
+            desk.check_quota(&me.account.subject)?;
             let change = Change::EndSessions { sessions: vec![end], tokens: Vec::new() };
             if desk.end(change, &mut conflicts).await?.is_some() {
                 return Ok(());
@@ -72,17 +74,24 @@ impl Service {
         }
     }
 
-    /// Ends all sessions of a live token's account but its own, which gets new tokens.
+    /// Ends all sessions of a live token's account but its own, which gets new tokens. Where there is no other, nothing is
+    /// revoked: it is a refresh.
     ///
     /// # Errors
-    /// The token has no session that could go on, or the store is away.
+    /// The token has no session that could go on, the account has caused too many entries, or the store is away.
     pub async fn end_other_sessions(&self, live: &Live) -> Result<Issued, Failure> {
         let desk = &*self.desk;
         let mut conflicts = Conflicts::default();
         loop {
             let now = desk.clock.now();
             let (lives_on, loaded) = desk.own_session(live).await?;
-            let survival = end_others(lives_on, &loaded, &desk.policy, desk.guard.scopes(), now)?;
+            let subject = loaded.found.as_ref().map(|(_, account)| account.subject.clone()).ok_or(Refusal::AccountNotFound)?;
+            // After the session: another that is opened meanwhile is counted, too.
+            let counted = desk.store.account(&AccountBy::Subject(subject.clone()), counted_from(&desk.policy, now)).await?;
+            let survival = end_others(lives_on, &loaded, &counted, &desk.policy, desk.guard.scopes(), now)?;
+            if survival.ends_others() {
+                desk.check_quota(&subject)?;
+            }
             if let Some(issued) = desk.survive(survival, &mut conflicts, now).await? {
                 return Ok(issued);
             }
@@ -109,6 +118,7 @@ impl Service {
         }
         let me = desk.me(live).await?;
         let name = desk.new_name(name, Some(&me.account)).map_err(Refusal::NameRefused)?;
+        desk.check_quota(&me.account.subject)?;
         let mut proof = again(&me.account, reproof);
         let mut conflicts = Conflicts::default();
         loop {
@@ -134,6 +144,7 @@ impl Service {
         let desk = &*self.desk;
         let me = desk.me(live).await?;
         desk.own_session(live).await?;
+        desk.check_quota(&me.account.subject)?;
         check_new_password(&new, &own_words(&me.account)).map_err(Refusal::PasswordRefused)?;
         let mut proof = again(&me.account, reproof);
         let mut hash: Option<PasswordHash> = None;
@@ -267,9 +278,7 @@ impl Desk {
     async fn survive(&self, survival: Survival, conflicts: &mut Conflicts, now: Timestamp) -> Result<Option<Issued>, Failure> {
         self.can_sign().await?;
         match self.end(survival.change.clone(), conflicts).await? {
-            Some(Ended { seq: Some(seq) }) => self.issue(survival.grant(seq), now).await.map(Some),
-            // What ends others has an entry.
-            Some(Ended { seq: None }) => Err(Refusal::SessionRequired.into()),
+            Some(Ended { seq }) => self.issue(survival.grant(seq), now).await.map(Some),
             None => Ok(None),
         }
     }

@@ -51,6 +51,10 @@ impl Service {
                 Refreshed::Write { change, grant } => (change, Ok(grant)),
                 Refreshed::End { change, refusal } => (change, Err(refusal)),
             };
+            // A token of another issuer opens a session, as a sign-in does.
+            if let Change::OpenSession(opening) = &change {
+                desk.check_quota(&opening.session.subject)?;
+            }
             let exchanged = if matches!(change, Change::BindSession { .. }) { Exchanged::answered } else { Exchanged::rotated };
             match (desk.commit_and_announce(change).await, outcome) {
                 (Ok(_), Ok(grant)) => {

@@ -63,6 +63,7 @@ impl Service {
                 desk.remind(&by).await;
             }
             let Proven { started, loaded, account, rehash, known_device } = proven?;
+            desk.check_quota(&account.subject)?;
             let knows = known_device.or_else(|| wants_one.then(|| DeviceId::random(&*desk.entropy)));
             let scopes = desk.guard.scopes();
             let opened =

@@ -44,7 +44,7 @@ pub use key::{
 };
 pub use lock::{lock_account, lock_span, unlocked};
 pub use presented::{Presented, PresentedForeign, PresentedRefresh, PresentedSliding, recheck_access};
-pub use recover::{LivesOn, Survival, change_password, end_others, reset_password};
+pub use recover::{LivesOn, Survival, change_password, counted_from, end_others, reset_password};
 pub use refresh::{Refreshed, bind_exchanged, recheck_presented, refresh, renew_grant};
 pub use seal::{AuditFault, AuditWalk, seal_audit};
 pub use sign_in::{Device, Kind, Opened, Tried, judge_again, judge_one_time_password, judge_sign_in, open_session};

@@ -3,9 +3,11 @@
 //! The session that lives on is moved past the watermark in the same transaction: its `opened_seq`, and the `rsq` of
 //! its new tokens, become the number of the entry that ends the others.
 
+use std::time::Duration;
+
 use crate::model::{
     Account, AccountFields, AccountLoaded, Actor, Change, Ends, Invalid, PasswordHash, Policy, Refusal, Road, ScopeHasher, Seq, Session,
-    SessionLoaded, Survivor, Timestamp,
+    SessionLoaded, Survivor, Timestamp, limits,
 };
 use crate::token::{Authentic, Bearer, Grant, RefreshKey, TokenType};
 
@@ -34,12 +36,20 @@ pub struct Survival {
     lives_on: LivesOn,
     after: Session,
     bearer: Bearer,
+    /// The newest number that was known when it was decided.
+    known: Seq,
 }
 
 impl Survival {
-    /// What to mint for the session that lives on, once the change got the number `seq`.
-    pub fn grant(self, seq: Seq) -> Grant {
-        let session = Session { opened_seq: seq, ..self.after };
+    /// Whether there are others that end, so that the change has an entry in the log.
+    pub fn ends_others(&self) -> bool {
+        !matches!(self.change, Change::Rotate { .. })
+    }
+
+    /// What to mint for the session that lives on, once the change got the number `seq`, if it has one.
+    pub fn grant(self, seq: Option<Seq>) -> Grant {
+        let session = Session { opened_seq: seq.unwrap_or(self.after.opened_seq), ..self.after };
+        let seq = seq.unwrap_or(self.known);
         match self.lives_on {
             LivesOn::Pair => Grant::of_both(&session, self.bearer, seq),
             // Not a moment longer than the one before could have been exchanged for.
@@ -87,18 +97,43 @@ pub fn change_password(
     survive(lives_on, loaded, Some(password), Road::PasswordChanged, policy, scopes, now)
 }
 
-/// A user logs out everywhere else.
+/// A user logs out everywhere else. Where nothing else lives, this session's tokens are rotated, and nothing is revoked.
+/// `counted` has the account's sessions as of [`counted_from`].
 ///
 /// # Errors
 /// This session isn't live.
 pub fn end_others(
     lives_on: LivesOn,
     loaded: &SessionLoaded,
+    counted: &AccountLoaded,
     policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Result<Survival, Refusal> {
-    survive(lives_on, loaded, None, Road::LogOutElsewhere, policy, scopes, now)
+    let mut survival = survive(lives_on, loaded, None, Road::LogOutElsewhere, policy, scopes, now)?;
+    if let Some((session, _)) = loaded.found.as_ref().filter(|_| is_alone(counted, policy, now)) {
+        let Session { rotated_at, idle_until, .. } = survival.after;
+        survival.change = Change::Rotate { session: session.id, from: session.generation, rotated_at, idle_until };
+    }
+    Ok(survival)
+}
+
+/// Returns the moment as of which sessions are counted to know that an account has no other live token: a session's access
+/// token may outlive its refresh token, by its own lifetime at most.
+pub fn counted_from(policy: &Policy, now: Timestamp) -> Timestamp {
+    now - longest_at_doors(policy)
+}
+
+/// Returns whether an entry over all tokens of the account would cover none but those of the one session that lives on. In
+/// doubt it would: tokens of other issuers have no session here, and a session's row is forgotten [`limits::SESSION_KEPT`]
+/// after its last refresh token has expired, whatever access token it has.
+fn is_alone(counted: &AccountLoaded, policy: &Policy, now: Timestamp) -> bool {
+    counted.live_sessions <= 1 && !policy.tokens.foreign.are_taken(now) && longest_at_doors(policy) <= limits::SESSION_KEPT
+}
+
+/// The longest that a token holds which opens doors.
+fn longest_at_doors(policy: &Policy) -> Duration {
+    policy.tokens.access_lifetime.max(policy.tokens.sliding_lifetime) + policy.tokens.leeway
 }
 
 /// A password is reset: all sessions end, and so does a lock.
@@ -143,5 +178,34 @@ fn survive(
     }
     let change = Change::EditAccount(Box::new(edit));
     let after = Session { generation: session.generation.next(), rotated_at: now, idle_until, ..session.clone() };
-    Ok(Survival { change, lives_on, after, bearer })
+    Ok(Survival { change, lives_on, after, bearer, known: loaded.head.seq })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ForeignTokens, Forgotten, Head};
+
+    #[test]
+    fn sessions_are_alone_only_where_that_is_certain() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let (seq, chain, foreign_after, forgotten) = (Seq::ZERO, [0; 32], Timestamp::from_secs(0), Forgotten::NOTHING);
+        let counted = |live_sessions| {
+            let head = Head { seq, chain, sessions_before: seq, foreign_after, forgotten };
+            AccountLoaded { head, account: None, live_sessions, idlest: None }
+        };
+        let policy = Policy::default();
+        assert!(is_alone(&counted(1), &policy, now) && !is_alone(&counted(2), &policy, now));
+        assert_eq!(counted_from(&policy, now), now - Duration::from_secs(300), "an access token outlives its session");
+        let with = |change: fn(&mut Policy)| {
+            let mut policy = Policy::default();
+            change(&mut policy);
+            is_alone(&counted(1), &policy, now)
+        };
+        assert!(!with(|policy| policy.tokens.foreign = ForeignTokens::Accept), "they have no session here");
+        assert!(with(|policy| policy.tokens.foreign = ForeignTokens::Until(Timestamp::from_secs(1_800_000_000))));
+        assert!(with(|policy| policy.tokens.access_lifetime = limits::SESSION_KEPT));
+        assert!(!with(|policy| policy.tokens.access_lifetime = limits::SESSION_KEPT + Duration::from_millis(1)), "one past the edge");
+        assert!(!with(|policy| policy.tokens.sliding_lifetime = limits::SESSION_KEPT + Duration::from_millis(1)));
+    }
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::decide::{
-    Cause, Device, Kind, LivesOn, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, Tried, change_password, edit_account,
-    end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, renew_grant,
-    reset_password,
+    Cause, Device, Kind, LivesOn, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, Tried, change_password, counted_from,
+    edit_account, end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding,
+    renew_grant, reset_password,
 };
 use quash_core::model::{
     Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, ForeignLoaded, Generation, Head, Kid,
@@ -50,7 +50,7 @@ enum Request {
     Adopt { name: String, token: String, loaded: Box<ForeignLoaded> },
     Refresh { name: String, token: String, loaded: SessionLoaded },
     ChangePassword { name: String, loaded: SessionLoaded },
-    Others { name: String, loaded: SessionLoaded },
+    Others { name: String, loaded: SessionLoaded, counted: AccountLoaded },
     Reset { loaded: AccountLoaded },
 }
 
@@ -176,7 +176,12 @@ impl World {
                 Request::Refresh { name: name.into(), token: (*token).into(), loaded: self.session(name).await }
             }
             ["change", "password", "at", name] => Request::ChangePassword { name: (*name).into(), loaded: self.session(name).await },
-            ["log", "out", "everywhere", "else", "at", name] => Request::Others { name: (*name).into(), loaded: self.session(name).await },
+            ["log", "out", "everywhere", "else", "at", name] => {
+                let loaded = self.session(name).await;
+                let subject = loaded.found.as_ref().map(|(_, account)| account.subject.clone()).ok_or("there is no such session")?;
+                let counted = self.store.account(&AccountBy::Subject(subject), counted_from(&self.policy, self.now)).await.expect("a look");
+                Request::Others { name: (*name).into(), loaded, counted }
+            }
             ["reset", account] => Request::Reset { loaded: self.account(account).await },
             other => return Err(format!("nobody knows how to load: {}", other.join(" "))),
         };
@@ -216,9 +221,9 @@ impl World {
                     change_password(self.lives_on(&name, &loaded)?, &loaded, new, &self.policy, &self.scopes, self.now).map_err(refused)?;
                 self.survive(&name, survival).await
             }
-            Request::Others { name, loaded } => {
-                let survival =
-                    end_others(self.lives_on(&name, &loaded)?, &loaded, &self.policy, &self.scopes, self.now).map_err(refused)?;
+            Request::Others { name, loaded, counted } => {
+                let lives_on = self.lives_on(&name, &loaded)?;
+                let survival = end_others(lives_on, &loaded, &counted, &self.policy, &self.scopes, self.now).map_err(refused)?;
                 self.survive(&name, survival).await
             }
             Request::Reset { loaded } => {
@@ -256,8 +261,9 @@ impl World {
 
     async fn survive(&mut self, name: &str, survival: Survival) -> Said {
         let receipt = self.write(survival.change.clone()).await?;
-        let grant = survival.grant(receipt.seq.expect("an entry"));
-        Ok(format!("all others ended: {}", self.give(name, &grant)))
+        let grant = survival.grant(receipt.seq);
+        let what = if receipt.seq.is_some() { "all others ended" } else { "nothing to end" };
+        Ok(format!("{what}: {}", self.give(name, &grant)))
     }
 
     /// Logs out with a refresh token, a sliding one, or one of the other issuer.
