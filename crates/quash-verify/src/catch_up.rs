@@ -26,6 +26,11 @@ impl Shared {
         self.cursor.send_if_modified(|known| std::mem::replace(known, cursor) != cursor);
     }
 
+    /// Tells those that wait for a key that there are others.
+    pub(crate) fn turned(&self) {
+        self.ring.send_replace(());
+    }
+
     /// Tells whoever feeds this that the entry `seq` exists.
     pub(crate) fn prove(&self, seq: Seq) {
         self.proven.send_if_modified(|proven| {

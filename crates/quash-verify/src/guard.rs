@@ -46,7 +46,7 @@ impl Guard {
         let purposes = Purposes::These(purposes);
         match self.shared.judge(text, purposes) {
             Ok(accepted) => return Ok(accepted.into_live()),
-            Err(Doubt::Refused(Refusal::TokenInvalid(Invalid::Key))) => self.shared.look_for_keys().await?,
+            Err(Doubt::Refused(Refusal::TokenInvalid(Invalid::Key))) => self.shared.look_for_key_of(text).await?,
             Err(Doubt::Refused(refusal)) => return Err(Denied::Refused(refusal)),
             Err(Doubt::Behind { rsq }) => self.caught_up(rsq, CATCH_UP).await?,
             Err(Doubt::Stale | Doubt::Boot) => return Err(Denied::Stale),
@@ -72,7 +72,7 @@ impl Guard {
     /// No key of the ring signed it, nor one that could be had.
     pub async fn authenticate(&self, text: &str) -> Result<Authentic, Denied> {
         match self.authenticate_now(text) {
-            Err(Invalid::Key) => self.shared.look_for_keys().await?,
+            Err(Invalid::Key) => self.shared.look_for_key_of(text).await?,
             decided => return decided.map_err(|invalid| Denied::Refused(invalid.into())),
         }
         self.authenticate_now(text).map_err(|invalid| Denied::Refused(invalid.into()))

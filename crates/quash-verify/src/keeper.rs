@@ -54,7 +54,13 @@ impl Keeper {
     /// Replaces the key ring.
     pub fn turn_ring(&mut self, ring: KeyRing) {
         self.trust = Trust { ring: Arc::new(ring), version: self.trust.version + 1, ..self.trust.clone() };
+        self.publish_ring();
+    }
+
+    /// Publishes another ring, and tells those that wait for a key.
+    fn publish_ring(&self) {
         self.publish();
+        self.shared.turned();
     }
 
     fn publish(&self) {
@@ -116,7 +122,7 @@ impl Keeper {
     /// Replaces what tokens must say, and the keys that sign them.
     pub(crate) fn agree(&mut self, terms: Terms, ring: KeyRing) {
         self.trust = Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: self.trust.version + 1 };
-        self.publish();
+        self.publish_ring();
     }
 }
 

@@ -2,6 +2,7 @@
 //! value is told in `keeper.rs`.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use arc_swap::ArcSwap;
 use quash_core::model::{Clock, Invalid, Refusal, Seq, TokenPolicy};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) proven: watch::Sender<Seq>,
     /// Somebody waits for a number that isn't known here.
     pub(crate) poked: Notify,
+    /// Changes with the keys that are known here.
+    pub(crate) ring: watch::Sender<()>,
     known: Known,
     more_keys: Option<Arc<dyn MoreKeys>>,
 }
@@ -63,7 +66,8 @@ impl Shared {
     pub(crate) fn new(clock: Arc<dyn Clock>, cache_key: [u8; 16], more_keys: Option<Arc<dyn MoreKeys>>, state: State) -> Self {
         let (cursor, proven) = (watch::Sender::new(state.revoked.cursor()), watch::Sender::new(state.revoked.cursor()));
         let known = Known::new(cache_key);
-        Self { state: ArcSwap::from_pointee(state), clock, cursor, proven, poked: Notify::new(), known, more_keys }
+        let ring = watch::Sender::new(());
+        Self { state: ArcSwap::from_pointee(state), clock, cursor, proven, poked: Notify::new(), ring, known, more_keys }
     }
 
     /// Checks a token with what is known now. The state is loaded once, and the clocks are read afterwards, so that a
@@ -121,13 +125,23 @@ impl Shared {
         authenticate(text, ring, &terms.policy.names, &terms.scopes)
     }
 
-    pub(crate) async fn look_for_keys(&self) -> Result<(), Denied> {
-        match &self.more_keys {
-            None => Err(Denied::Refused(Invalid::Key.into())),
-            Some(more) => match more.look().await {
-                Looked::Done => Ok(()),
-                Looked::Away => Err(Denied::KeysAway),
-            },
+    /// Looks for the key of a token, and returns as soon as it is known, whoever's keys are still waited for.
+    pub(crate) async fn look_for_key_of(&self, text: &str) -> Result<(), Denied> {
+        let Some(more) = &self.more_keys else { return Err(Denied::Refused(Invalid::Key.into())) };
+        let mut ring = self.ring.subscribe();
+        let mut looking = more.look();
+        loop {
+            let mut turned = std::pin::pin!(ring.changed());
+            let looked = std::future::poll_fn(|context| match looking.as_mut().poll(context) {
+                Poll::Ready(looked) => Poll::Ready(Some(looked)),
+                Poll::Pending => turned.as_mut().poll(context).map(|_| None),
+            });
+            match looked.await {
+                Some(Looked::Done) => return Ok(()),
+                Some(Looked::Away) => return Err(Denied::KeysAway),
+                None if self.authenticate(text).err() != Some(Invalid::Key) => return Ok(()),
+                None => {}
+            }
         }
     }
 

@@ -128,7 +128,7 @@ impl Verifier {
         let shared = &self.inner.shared;
         let mut judged = shared.judge(token, Purposes::Accepted);
         if judged.as_ref().err() == Some(&Doubt::Refused(Refusal::TokenInvalid(Invalid::Key))) {
-            shared.look_for_keys().await?;
+            shared.look_for_key_of(token).await?;
             judged = shared.judge(token, Purposes::Accepted);
         }
         if let Err(Doubt::Behind { rsq }) = judged {

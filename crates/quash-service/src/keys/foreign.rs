@@ -13,6 +13,7 @@ use quash_core::model::{Clock, Kid, ScopeHasher, Timestamp};
 use quash_core::token::{Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, VerifyingKey};
 use quash_verify::{Looked, MoreKeys};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use super::list::{IssuerKeySeen, IssuerSeen, KeysFrom};
@@ -124,6 +125,8 @@ struct Set {
 const EVERY: Duration = Duration::from_secs(300);
 /// Whoever sends tokens with made-up kids can't have them asked more often than this.
 const AT_MOST_EVERY: Duration = Duration::from_secs(10);
+/// How long one address may take, whatever fetches it.
+const WITHIN: Duration = Duration::from_secs(6);
 
 impl Foreign {
     /// Sorts the issuers' keys, and gives the ring of what is known without asking anybody: of our own, and of theirs that
@@ -212,45 +215,24 @@ impl Foreign {
         let looked = published.looked.is_some_and(|looked| now.saturating_sub(looked) < recently);
         if !looked {
             published.looked = Some(now);
-            let mut changed = false;
-            for set in &mut published.sets {
-                changed |= self.renew(set).await;
+            let mut fetches = JoinSet::new();
+            for (place, set) in published.sets.iter_mut().enumerate() {
+                set.asked_at = Some(self.clock.now());
+                let (fetch, address) = (Arc::clone(&self.fetch), set.address.clone());
+                fetches.spawn(async move {
+                    let fetched = tokio::time::timeout(WITHIN, fetch.fetch(&address)).await;
+                    (place, fetched.unwrap_or_else(|_| Err(FetchFault("it does not answer".into()))))
+                });
             }
-            if changed {
-                self.turn(&published).await;
+            // Each answer counts when it comes: an issuer that doesn't answer delays no other one.
+            while let Some(fetched) = fetches.join_next().await {
+                let Ok((place, fetched)) = fetched else { continue };
+                if published.sets.get_mut(place).is_some_and(|set| set.take(fetched)) {
+                    self.turn(&published).await;
+                }
             }
         }
         if published.sets.iter().any(|set| set.keys.is_none()) { Looked::Away } else { Looked::Done }
-    }
-
-    /// Asks one address. What it published before holds until it publishes something else that can be read.
-    async fn renew(&self, set: &mut Set) -> bool {
-        let issuer = &set.issuer.name;
-        set.asked_at = Some(self.clock.now());
-        let read = match self.fetch.fetch(&set.address).await {
-            Ok(text) => KeySet::parse(&text).map_err(|fault| format!("it {fault}")),
-            Err(fault) => Err(fault.to_string()),
-        };
-        let found = match read {
-            Ok(found) => found,
-            Err(fault) => {
-                tracing::warn!(issuer, fault, "the key set of an issuer could not be had; what was known of it goes on");
-                return false;
-            }
-        };
-        set.answered_at = set.asked_at;
-        for (place, fault) in &found.skipped {
-            tracing::warn!(issuer, place, %fault, "a key in the set of an issuer is not used");
-        }
-        // A secret that stands at an address is none.
-        let keys = found.keys.into_iter().filter(|key| key.key.algorithm().family() != Family::Hmac);
-        let keys: Vec<_> = keys.map(|key| ForeignKey { key: key.key, named: key.named, issuer: Arc::clone(&set.issuer) }).collect();
-        let same = set.keys.as_ref().is_some_and(|known| is_same(known, &keys));
-        if !same {
-            tracing::info!(issuer, keys = keys.len(), "the key set of an issuer was read");
-            set.keys = Some(keys);
-        }
-        !same
     }
 
     /// Lets the guard see what is known, and waits until it does.
@@ -262,9 +244,47 @@ impl Foreign {
     }
 }
 
-impl MoreKeys for Foreign {
+impl Set {
+    /// Takes what was fetched, and returns whether the keys have changed. What was published before holds until something
+    /// else is published that can be read.
+    fn take(&mut self, fetched: Result<Vec<u8>, FetchFault>) -> bool {
+        let issuer = &self.issuer.name;
+        let read = match fetched {
+            Ok(text) => KeySet::parse(&text).map_err(|fault| format!("it {fault}")),
+            Err(fault) => Err(fault.to_string()),
+        };
+        let found = match read {
+            Ok(found) => found,
+            Err(fault) => {
+                tracing::warn!(issuer, fault, "failed to fetch the issuer's JWKS; keeping the cached keys");
+                return false;
+            }
+        };
+        self.answered_at = self.asked_at;
+        for (place, fault) in &found.skipped {
+            tracing::warn!(issuer, place, %fault, "a key in the set of an issuer is not used");
+        }
+        // A secret that stands at an address is none.
+        let keys = found.keys.into_iter().filter(|key| key.key.algorithm().family() != Family::Hmac);
+        let keys: Vec<_> = keys.map(|key| ForeignKey { key: key.key, named: key.named, issuer: Arc::clone(&self.issuer) }).collect();
+        let same = self.keys.as_ref().is_some_and(|known| is_same(known, &keys));
+        if !same {
+            tracing::info!(issuer, keys = keys.len(), "the key set of an issuer was read");
+            self.keys = Some(keys);
+        }
+        !same
+    }
+}
+
+/// What looks for keys when a token names one that isn't known.
+pub(crate) struct Looking(pub(crate) Arc<Foreign>);
+
+impl MoreKeys for Looking {
     fn look(&self) -> Pin<Box<dyn Future<Output = Looked> + Send + '_>> {
-        Box::pin(self.look_now(AT_MOST_EVERY))
+        let foreign = Arc::clone(&self.0);
+        // In a task: a client that hangs up, or whose key has been found, must not stop what others wait for.
+        let looking = tokio::spawn(async move { foreign.look_now(AT_MOST_EVERY).await });
+        Box::pin(async { looking.await.unwrap_or(Looked::Away) })
     }
 }
 
@@ -329,6 +349,51 @@ mod tests {
             }
             Ok(br#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#.to_vec())
         }
+    }
+
+    /// One address that never answers, and others that do.
+    struct Silent;
+
+    #[async_trait]
+    impl FetchKeys for Silent {
+        async fn fetch(&self, address: &str) -> Result<Vec<u8>, FetchFault> {
+            match address {
+                "silent" => std::future::pending().await,
+                _ => Scene::default().fetch(address).await,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_issuers_do_not_delay_others() {
+        let master = MasterKey::new(&Seeded::new(1));
+        let setup = |name: &str| ForeignSetup {
+            name: name.into(),
+            keys: ForeignKeys::Address(name.into()),
+            max_lifetime: Duration::from_secs(60),
+            namespace: String::new(),
+            iss: Expected::Anything,
+            aud: Expected::Anything,
+        };
+        let setups = [setup("silent"), setup("partner")];
+        let scopes = ScopeHasher::ours(master.derive("scopes"));
+        let (turn, mut rings) = mpsc::channel(1);
+        let (fetch, clock) = (Arc::new(Silent), Arc::new(Scene::default()));
+        let (foreign, _) = Foreign::new(&setups, OwnKeys::default(), &master, &scopes, fetch, clock, turn).expect("no key is wrong");
+        let foreign = Arc::new(foreign);
+        let looking = Looking(Arc::clone(&foreign));
+        let (mut looked, turned) = (looking.look(), async {
+            let TurnRing { ring, seen } = rings.recv().await.expect("a ring");
+            seen.send(()).expect("it is waited for");
+            ring.keys().count()
+        });
+        tokio::select! {
+            biased;
+            _ = &mut looked => panic!("one of them is silent"),
+            keys = turned => assert_eq!(keys, 1, "the partner's"),
+        }
+        assert_eq!(looked.await, Looked::Away);
+        assert!(foreign.published.lock().await.sets[1].keys.is_some());
     }
 
     #[tokio::test]

@@ -25,8 +25,8 @@ use opened::of_material;
 use turn::Turning;
 
 pub use again::{StruckAgain, strike_after_restore};
-pub(crate) use foreign::Foreign;
 pub use foreign::{FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup};
+pub(crate) use foreign::{Foreign, Looking};
 pub use list::{IssuerKeySeen, IssuerSeen, KeySeen, KeysFrom, KeysSeen};
 pub(crate) use opened::{OpenedKeys, opened};
 pub(crate) use rings::{OwnKeys, Rings, TurnRing};
