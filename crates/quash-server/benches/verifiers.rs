@@ -26,6 +26,8 @@ use zeroize::Zeroizing;
 
 /// How many sessions are ended, one after the other.
 const ENDS: usize = 1000;
+/// How many accounts these are of: one account can't cause so many entries at once.
+const ACCOUNTS: usize = 10;
 /// How many entries the log has before a snapshot is taken.
 const ENTRIES: u32 = 100_000;
 const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
@@ -88,16 +90,12 @@ impl World {
             entropy: Arc::new(Seeded::new(2)),
         };
         let service = Service::start(setup).await.expect("a service");
-        let new = NewAccount {
-            name: "dana".into(),
-            email: None,
-            verified: false,
-            subject: Some("dana".into()),
-            password: None,
-            state: NewState::Active,
-            claims: None,
-        };
-        service.add_account(new).await.expect("an account");
+        for number in 0..ACCOUNTS {
+            let name = format!("a{number}");
+            let (subject, state) = (Some(name.clone()), NewState::Active);
+            let new = NewAccount { name, email: None, verified: false, subject, password: None, state, claims: None };
+            service.add_account(new).await.expect("an account");
+        }
         let (_, secret) = service.add_client("bench", Rights::VERIFIER, None).await.expect("a verifier");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
@@ -174,8 +172,9 @@ impl World {
     /// A session is opened with the token of another issuer: that costs no hash.
     async fn session(&self, number: usize) -> (String, String) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let user_id = format!("a{}", number % ACCOUNTS);
         let claims =
-            json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": format!("{number:032x}"), "user_id": "dana" });
+            json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": format!("{number:032x}"), "user_id": user_id });
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#), URL_SAFE_NO_PAD.encode(claims.to_string()));
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
         let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())));

@@ -8,9 +8,10 @@ use axum::body::{Body, BodyDataStream};
 use futures_util::StreamExt;
 use http::header::ACCEPT;
 use http::{HeaderName, Method};
-use quash_core::model::{Actor, Reason, Right, Rights, Road, Scope, Seq};
-use quash_core::watch::frame::{Cursor, Frame, LeaseGrant, Snapshot, Wanted};
+use quash_core::model::{Actor, Change, Clock, Keep, NewEntry, Reason, Right, Rights, Road, Scope, ScopeKey, ScopeKind, Seq};
+use quash_core::watch::frame::{Cursor, Frame, LeaseGrant, Snapshot, SnapshotReader, Wanted};
 use quash_core::watch::{Astray, Follower, Freshness, Lease, Revoked};
+use quash_store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -27,9 +28,15 @@ async fn credential(world: &World, name: &str) -> String {
 }
 
 async fn snapshot(world: &World, secret: &str) -> Snapshot {
+    let mut reader = SnapshotReader::default();
+    reader.push(snapshot_text(world, secret).await.as_bytes()).expect("a snapshot");
+    reader.finish().expect("a whole snapshot")
+}
+
+async fn snapshot_text(world: &World, secret: &str) -> String {
     let answer = world.send(Call::get("/v1/feed/snapshot").bearer(secret)).await;
-    assert_eq!(answer.status, 200, "{answer}");
-    serde_json::from_value(answer.json()).expect("a snapshot")
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/x-ndjson")), "{answer}");
+    answer.text().to_owned()
 }
 
 fn lease_path(cursor: &Cursor, instance: u8, policy: &str) -> String {
@@ -115,7 +122,7 @@ async fn a99_the_feed_holds_no_token_and_nothing_about_a_person() {
     world.service.end_account(&subject("dana"), Road::AccountRevoked, Actor::Operator).await.expect("an end");
     events.next().await.expect("the policy");
     let frame = serde_json::to_string(&events.frame().await).expect("text");
-    let whole = serde_json::to_string(&snapshot(&world, &secret).await).expect("text");
+    let whole = snapshot_text(&world, &secret).await;
     for text in [&frame, &whole] {
         for personal in ["dana", "example.org", pair.access.split('.').next().expect("a header"), &secret] {
             assert!(!text.contains(personal), "{personal} in {text}");
@@ -133,7 +140,7 @@ async fn a_verifier_follows_from_a_snapshot_on_and_refuses_what_has_ended() {
     let (name, policy) = events.next().await.expect("the policy");
     assert_eq!((name.as_str(), policy["term_ms"].as_u64()), ("policy", Some(10_000)));
     let scopes = first.policy.scopes().expect("words that are known");
-    let mut follower = Follower::tenant(first.revoked().expect("a set"), first.policy.term());
+    let mut follower = Follower::tenant(first.revoked, first.policy.term());
     assert_eq!(world.log_out(&dana.access, &dana.refresh).await.status, 200);
     let frame = events.frame().await;
     follower.follow(&frame.entries().expect("entries")).expect("in order");
@@ -150,7 +157,7 @@ async fn a_verifier_follows_from_a_snapshot_on_and_refuses_what_has_ended() {
     follower.grant(asked).expect("of this log");
     assert_eq!(follower.freshness(), Freshness::Until(T + T));
     // And what a verifier learns by entries it would learn by a snapshot.
-    let again = snapshot(&world, &secret).await.revoked().expect("a set");
+    let again = snapshot(&world, &secret).await.revoked;
     assert_eq!((again.cursor(), again.chain(), again.len()), (follower.revoked().cursor(), follower.revoked().chain(), 1));
 }
 
@@ -164,7 +171,7 @@ async fn entries_at_once_share_a_frame_after_the_first_and_come_in_order() {
     for _ in 0..700 {
         world.end_all("noor").await;
     }
-    let mut follower = Follower::tenant(first.revoked().expect("a set"), T);
+    let mut follower = Follower::tenant(first.revoked, T);
     let mut frames = 0;
     while follower.revoked().cursor() < world.head().await {
         follower.follow(&events.frame().await.entries().expect("entries")).expect("in order");
@@ -298,6 +305,67 @@ async fn after_a_start_the_barrier_waits_for_leases_of_the_process_before() {
     assert!(early.is_err(), "somebody may hold a lease that this process knows nothing of");
     world.wait(T + Duration::from_millis(6));
     assert_eq!(waiting.await.verifiers, []);
+}
+
+#[tokio::test]
+async fn snapshots_hold_the_newest_watermark_of_each_scope() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let pair = world.sign_in("dana").await;
+    for _ in 0..1100 {
+        world.end_all("noor").await;
+    }
+    world.end_all("dana").await;
+    let text = snapshot_text(&world, &secret).await;
+    let rows: usize = text.lines().filter(|line| line.starts_with('[')).map(|line| line.matches(",\"").count()).sum();
+    assert_eq!(rows, 2, "of 1101 entries");
+    let snapshot = snapshot(&world, &secret).await;
+    let rsq = Seq::from_u64(support::claims(&pair.access)["rsq"].as_u64().expect("a number"));
+    for name in ["dana", "noor"] {
+        let scope = snapshot.policy.scopes().expect("known words").key(&Scope::Subject(subject(name)));
+        assert!(snapshot.revoked.covers(quash_core::token::Minted::At(rsq), &[scope]), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn snapshots_are_sent_in_bounded_parts() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    for number in 0..2500_u128 {
+        let (kind, key, keep, reason) = (ScopeKind::Token, ScopeKey(number.to_be_bytes()), Keep::Forever, Reason::LogOut);
+        let entry = NewEntry { kind, key, keep, reason, at: world.clock.now(), actor: Actor::Owner };
+        world.store.commit(Change::Revoke { entry }).await.expect("an entry");
+    }
+    let answer = world.router().oneshot(Call::get("/v1/feed/snapshot").bearer(&secret).into_request()).await.expect("an answer");
+    let mut body = Body::into_data_stream(answer.into_body());
+    let (mut reader, mut parts) = (SnapshotReader::default(), 0);
+    while let Some(part) = body.next().await {
+        let part = part.expect("a part");
+        assert!(part.len() < 128 * 1024, "{}", part.len());
+        reader.push(&part).expect("as it was sent");
+        parts += 1;
+    }
+    assert_eq!((reader.finish().expect("whole").revoked.len(), parts), (2500, 4));
+}
+
+#[tokio::test]
+async fn removing_a_credential_ends_what_it_has_open() {
+    let world = World::open().await;
+    let (secret, other) = (credential(&world, "api").await, credential(&world, "chat").await);
+    let after = world_cursor(&world, &secret).await;
+    let (mut events, mut others) = (Events::open(&world, &secret, &after).await, Events::open(&world, &other, &after).await);
+    events.next().await.expect("the policy");
+    others.next().await.expect("the policy");
+    let poll = Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
+    let remove = async {
+        tokio::task::yield_now().await;
+        world.service.remove_client("api", |client| client.is_verifier(), None).await.expect("it is there");
+    };
+    let (polled, (), ended) = tokio::join!(world.send(poll), remove, events.next());
+    assert_eq!((polled.status, polled.json()["code"].as_str()), (401, Some("credential_not_valid")));
+    assert!(ended.is_none());
+    world.end_all("dana").await;
+    others.frame().await;
 }
 
 #[tokio::test]

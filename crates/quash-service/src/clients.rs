@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::model::{Change, Client, ClientName, ClientNameFault, Entropy, Note, Rights, SecretDigest, draw, limits};
-use quash_store::StoreError;
+use quash_store::{Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::desk::Service;
@@ -24,6 +24,14 @@ const RANDOM_CHARS: usize = 43;
 
 /// A client's secret. It is told once, and not kept.
 pub struct ClientSecret(Zeroizing<String>);
+
+/// A client, and the digest of the secret that it has shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Credential {
+    /// The client.
+    pub client: Client,
+    digest: SecretDigest,
+}
 
 /// Why a client isn't added or removed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -48,10 +56,16 @@ impl Service {
     /// # Errors
     /// The store is away.
     pub async fn client(&self, secret: &str) -> Result<Option<Client>, Failure> {
-        match ClientSecret::digest_of(secret) {
-            Some(digest) => Ok(self.desk.store.client(digest).await?),
-            None => Ok(None),
-        }
+        Ok(self.credential(secret).await?.map(|credential| credential.client))
+    }
+
+    /// As [`Service::client`], for what goes on for longer than a request: it can be asked again whether the secret is good.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn credential(&self, secret: &str) -> Result<Option<Credential>, Failure> {
+        let Some(digest) = ClientSecret::digest_of(secret) else { return Ok(None) };
+        Ok(self.desk.store.client(digest).await?.map(|client| Credential { client, digest }))
     }
 
     /// The public client of this name. `None`: there is none, or one that has a secret and must bring it.
@@ -118,7 +132,10 @@ impl Service {
             let client = found.filter(meant).ok_or(ClientFault::Unknown)?;
             let change = Change::RemoveClient { client: client.clone(), at: desk.clock.now(), note: note.clone() };
             match desk.store.commit(change).await {
-                Ok(_) => return Ok(client),
+                Ok(_) => {
+                    desk.feed.outlet.doubt_credentials();
+                    return Ok(client);
+                }
                 Err(error) => conflicts.again(error).map_err(ClientFault::Failed)?,
             }
         }
@@ -134,6 +151,13 @@ impl Service {
             }
             after = Some(last);
         }
+    }
+}
+
+impl Credential {
+    /// Returns whether the secret still opens what it did. While the store is away nobody can tell, so it doesn't.
+    pub(crate) async fn is_good(&self, store: &dyn Store) -> bool {
+        store.client(self.digest).await.is_ok_and(|found| found.as_ref() == Some(&self.client))
     }
 }
 

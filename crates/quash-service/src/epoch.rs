@@ -2,8 +2,8 @@
 //! then is decided in `quash_core::decide`; where it is remembered how far it had come is the business of whoever starts.
 
 use quash_core::decide::{NoEpochLeft, begin_epoch, went_back};
-use quash_core::model::{Actor, Clock, Epoch, Head, OldSessions, ScopeHasher, Seq};
-use quash_store::Store;
+use quash_core::model::{Actor, Change, Clock, Entropy, Epoch, Head, OldSessions, ScopeHasher, Seq, draw};
+use quash_store::{Store, StoreError};
 
 use crate::desk::Service;
 use crate::failure::{Conflicts, Failure, StartError, Unavailable};
@@ -68,6 +68,24 @@ pub async fn begin_if_gone_back(
     let change = begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, &scopes(master), clock.now())?;
     let begun = store.commit(change).await?;
     Ok(Some(WentBack { found: head.seq, proven, seq: begun.seq.unwrap_or_default() }))
+}
+
+/// The name under which a store keeps what tells it from others under the same master key.
+const STORE_ID: &str = "store_id";
+
+/// The id of a store. One in memory has none: nothing can be a copy of it.
+pub(crate) async fn store_id(store: &dyn Store) -> Result<String, StoreError> {
+    Ok(store.remembered(STORE_ID).await?.unwrap_or_default())
+}
+
+/// Gives a copy of a store an id of its own. From then on neither takes the other's cursors for its own.
+///
+/// # Errors
+/// The store can't be used.
+pub async fn renew_store_id(store: &dyn Store, entropy: &dyn Entropy) -> Result<(), StartError> {
+    let value = draw::<16>(entropy).iter().map(|byte| format!("{byte:02x}")).collect();
+    store.commit(Change::Remember { name: STORE_ID, value }).await?;
+    Ok(())
 }
 
 impl Service {
@@ -150,8 +168,8 @@ impl From<NoEpochLeft> for StartError {
 
 #[cfg(test)]
 mod tests {
-    use quash_core::model::{Change, Sealed, Seeded, Timestamp};
     use quash_core::model::{KeyRecord, KeySource, KeyState, Kid};
+    use quash_core::model::{Sealed, Seeded, Timestamp};
     use quash_core::token::Algorithm;
     use quash_store::MemoryStore;
 

@@ -22,6 +22,8 @@ mod network;
 
 mod lockout;
 
+mod quota;
+
 mod known;
 
 mod prove;
@@ -68,12 +70,14 @@ pub use accounts::{AddFault, ClaimsFault, NewAccount, NewPassword, NewState};
 pub use audit::{AuditRefused, AuditVerified};
 pub use backup::{BackedUp, BackupFault};
 pub use changes::{Address, ChangeFault, Changed, OneTimePassword};
-pub use clients::{ClientFault, ClientSecret};
+pub use clients::{ClientFault, ClientSecret, Credential};
 pub use desk::Service;
 pub use end::{Ended, RefusedAccess};
-pub use epoch::{Beyond, WentBack, begin_after_restore, begin_if_gone_back};
+pub use epoch::{Beyond, WentBack, begin_after_restore, begin_if_gone_back, renew_store_id};
 pub use failure::{Failure, StartError, Unavailable};
-pub use feed::{Binding, Delivery, Effective, FeedReader, FeedRefused, InstanceId, LeaseAsked, VerifierNow, VerifierSeen, VerifierState};
+pub use feed::{
+    Binding, Delivery, Effective, FeedReader, FeedRefused, InstanceId, LeaseAsked, SnapshotFeed, VerifierNow, VerifierSeen, VerifierState,
+};
 pub use inspect::{Inspection, RevokedBy, Standing};
 pub use introspect::Introspected;
 pub use keys::{

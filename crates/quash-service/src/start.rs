@@ -9,17 +9,19 @@ use quash_core::token::{Algorithm, FlowKey, SigningKey};
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Store, StoreError};
 use quash_verify::{GuardSetup, MoreKeys};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 
 use crate::desk::{Desk, Service};
+use crate::epoch::store_id;
 use crate::failure::StartError;
-use crate::feed::{self, Feed, LONGEST_TERM, Leases, Outlet, SNAPSHOTS, remember_term};
-use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys};
+use crate::feed::{self, Feed, LONGEST_TERM, Leases, Outlet, Snapshots, remember_term};
+use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys, Looking};
 use crate::known::DeviceKey;
 use crate::lockout::{Lockout, keeper};
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::passwords::{MAX_CLASSES, Passwords};
+use crate::quota::Quotas;
 use crate::ready::Readiness;
 use crate::vault::MasterKey;
 use crate::{HashSettings, PasswordHasher, Rehash};
@@ -72,14 +74,14 @@ impl Service {
             scopes,
             clock: Arc::clone(&clock),
             cache_key: draw(&*entropy),
-            more_keys: asked.clone().map(|asked| asked as Arc<dyn MoreKeys>),
+            more_keys: asked.clone().map(|asked| Arc::new(Looking(asked)) as Arc<dyn MoreKeys>),
         };
         let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
         let renew = Arc::new(Notify::new());
         let outlet = Arc::new(Outlet::new(keeper.cursor()));
         let leases = Leases::new(policy.feed.term, term_before(&*store, policy.feed.term).await?, clock.uptime());
-        let cursors = CursorKey::new(&master.derive("cursors"));
-        let feed = Feed { outlet: Arc::clone(&outlet), leases, cursors, scope_key, snapshots: Semaphore::new(SNAPSHOTS) };
+        let cursors = CursorKey::new(&master.derive("cursors"), &store_id(&*store).await?);
+        let feed = Feed { outlet: Arc::clone(&outlet), leases, cursors, scope_key, snapshots: Snapshots::new() };
         tokio::spawn(feed::follow(Arc::clone(&store), keeper, outlet, Arc::clone(&renew), rings));
         if let Some(asked) = asked {
             tokio::spawn(async move { asked.follow().await });
@@ -99,6 +101,7 @@ impl Service {
             guard,
             passwords,
             lockout,
+            quotas: Quotas::default(),
             clock,
             entropy,
             feed,

@@ -59,6 +59,10 @@ pub trait Store: Send + Sync {
     /// Up to `limit` entries of the log in the order of their numbers, after the number `after`; marked ones too.
     async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError>;
 
+    /// Up to `limit` entries of the log in the order of their numbers, after the number `after` and up to `until`, each with
+    /// whether it is the newest of its scope up to there.
+    async fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, StoreError>;
+
     /// The entries of the log with one of these keys, in the order of their numbers.
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError>;
 

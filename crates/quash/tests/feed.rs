@@ -20,10 +20,16 @@ fn start() -> (Server, String) {
     (server, secret)
 }
 
+/// Where the log ends.
+fn cursor(server: &Server, secret: &str) -> String {
+    let snapshot = server.get("/v1/feed/snapshot", Some(secret)).text;
+    let head: Value = serde_json::from_str(snapshot.lines().next().expect("a head")).expect("JSON");
+    head["cursor"].as_str().expect("a cursor").to_owned()
+}
+
 /// Takes a snapshot, and asks for a lease as of its end.
 fn lease(server: &Server, secret: &str, instance: &str) {
-    let snapshot = server.get("/v1/feed/snapshot", Some(secret)).body;
-    let cursor = snapshot["cursor"].as_str().expect("a cursor");
+    let cursor = cursor(server, secret);
     let path = format!("/v1/feed/lease?cursor={cursor}&instance={}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny", instance.repeat(16));
     assert_eq!(server.get(&path, Some(secret)).status, 200);
 }
@@ -69,9 +75,8 @@ fn the_command_that_waits_says_who_knows_and_who_does_not() {
 #[test]
 fn a_stream_tells_what_ends_and_ends_with_the_server() {
     let (server, secret) = start();
-    let snapshot = server.get("/v1/feed/snapshot", Some(&secret)).body;
     let mut stream = TcpStream::connect(server.address).expect("a connection");
-    let path = format!("/v1/feed?after={}", snapshot["cursor"].as_str().expect("a cursor"));
+    let path = format!("/v1/feed?after={}", cursor(&server, &secret));
     write!(stream, "GET {path} HTTP/1.1\r\nHost: quash\r\nAuthorization: Bearer {secret}\r\n\r\n").expect("a request");
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok).filter(|line| line.starts_with("event: "));
     assert_eq!(lines.next().as_deref(), Some("event: policy"));
@@ -80,4 +85,16 @@ fn a_stream_tells_what_ends_and_ends_with_the_server() {
     server.ask_to_end();
     assert_eq!(lines.next(), None);
     assert!(server.ended().status.success());
+}
+
+#[test]
+fn removed_credentials_end_their_streams() {
+    let (server, secret) = start();
+    let mut stream = TcpStream::connect(server.address).expect("a connection");
+    let path = format!("/v1/feed?after={}", cursor(&server, &secret));
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: quash\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\n\r\n").expect("a request");
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok).filter(|line| line.starts_with("event: "));
+    assert_eq!(lines.next().as_deref(), Some("event: policy"));
+    assert_eq!(server.run(&["verifier", "remove", "api"], "").code(), 0);
+    assert_eq!(lines.next(), None, "without waiting for an entry");
 }

@@ -213,6 +213,49 @@ fn an_older_database_in_its_place_is_noticed_once() {
     assert!(!server.terminate().stderr.contains("went back"));
 }
 
+/// What a lease at this place is answered.
+fn lease(server: &Server, secret: &str, cursor: &str) -> u16 {
+    let instance = "01".repeat(16);
+    let path = format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny");
+    server.get(&path, Some(secret)).status
+}
+
+/// Where the log of a server ends, as its verifiers know it.
+fn cursor(server: &Server, secret: &str) -> String {
+    let snapshot = server.get("/v1/feed/snapshot", Some(secret)).text;
+    let head: Value = serde_json::from_str(snapshot.lines().next().expect("a head")).expect("JSON");
+    head["cursor"].as_str().expect("a cursor").to_owned()
+}
+
+#[test]
+fn copies_prove_nothing_to_the_original() {
+    let (site, copy) = (Site::new(), Site::new());
+    let server = site.first_start();
+    let secret = server.run(&["verifier", "add", "api"], "").stdout.trim().to_owned();
+    let pair = server.sign_in("dana", PASSWORD);
+    let here = cursor(&server, &secret);
+    site.back_up();
+    fs::create_dir(copy.data_dir()).expect("a directory");
+    fs::set_permissions(copy.data_dir(), fs::Permissions::from_mode(0o700)).expect("it is ours");
+    fs::copy(site.data_dir().join("master.key"), copy.data_dir().join("master.key")).expect("it is there");
+    let restored = on(&copy.data_dir(), &["restore", text(&site.backup()), "--as-copy"], "");
+    assert_eq!(restored.code(), 0, "{}", restored.stderr);
+    let staging = copy.start();
+    let there = cursor(&staging, &secret);
+    assert_ne!(here.split('.').next(), there.split('.').next(), "its log goes on elsewhere");
+    assert_eq!((lease(&staging, &secret, &there), lease(&server, &secret, &there)), (200, 409));
+    assert_live(&server, &pair);
+    assert_eq!((lease(&server, &secret, &here), restored_in_the_audit(&server).len()), (200, 0));
+    // The original's own backup is no copy: what a verifier knows beyond it proves that it went back.
+    end(&server, &pair);
+    let beyond = cursor(&server, &secret);
+    server.terminate();
+    site.restore(&[]);
+    let server = site.start();
+    assert_eq!(lease(&server, &secret, &beyond), 409);
+    assert_eq!(lease(&server, &secret, &cursor(&server, &secret)), 200);
+}
+
 #[test]
 fn kept_sessions_go_on_and_their_access_tokens_do_not() {
     let site = Site::new();

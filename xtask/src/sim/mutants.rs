@@ -62,12 +62,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "a lease is noted after its head was read",
         file: ISSUER,
         text: "let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, desk.clock.uptime());\n        \
-               entered.map_err(|TooMany| FeedRefused::TooMany)?;\n        \
+               entered.map_err(FeedRefused::from)?;\n        \
                let head = desk.store.head().await.map_err(Failure::from)?;",
         replacement: "let arrived = desk.clock.uptime();\n        \
                       let head = desk.store.head().await.map_err(Failure::from)?;\n        \
                       let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, arrived);\n        \
-                      entered.map_err(|TooMany| FeedRefused::TooMany)?;",
+                      entered.map_err(FeedRefused::from)?;",
     },
     Mutant {
         name: "a lease confirms its head instead of the asker's place",

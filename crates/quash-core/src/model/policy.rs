@@ -72,8 +72,18 @@ pub mod limits {
     pub const TOLD_OF_LOCKS: Duration = Duration::from_secs(24 * 3600);
     /// How long a mail without a link is kept while it can't be sent.
     pub const NOTICE_KEPT: Duration = Duration::from_secs(24 * 3600);
+    /// How many entries of the log and of the audit the user of one account may cause at once.
+    pub const OWN_ENTRIES: u32 = 600;
+    /// How often one more may be caused after these.
+    pub const OWN_ENTRY_EVERY: Duration = Duration::from_secs(1);
     /// How many verifiers may hold a lease at a time.
     pub const VERIFIERS: usize = 10_000;
+    /// How many of them may use one credential, so that no credential takes all leases.
+    pub const VERIFIERS_PER_CREDENTIAL: usize = 1_000;
+    /// How many snapshots are sent at a time.
+    pub const SNAPSHOTS: usize = 64;
+    /// How many of them with one credential.
+    pub const SNAPSHOTS_PER_CREDENTIAL: usize = 16;
     /// How often a mail may have been sent without anybody knowing.
     pub const MAIL_DOUBTS: u32 = 2;
     /// How long after a mail with a link signing in sends no other one.

@@ -5,23 +5,23 @@
 
 mod cursor;
 mod lease;
+mod snapshot;
 mod told;
 
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
 pub use self::cursor::{Cursor, CursorKey};
 pub use self::lease::{LeaseGrant, LeaseNonce};
-use self::told::{Bytes, Told, digest_of};
-use super::revoked::{Remembered, Revoked};
+pub use self::snapshot::{SNAPSHOT_ROWS, Snapshot, SnapshotReader, SnapshotWriter};
+use self::told::{Bytes, Told, digest_of, hash_of};
 use crate::model::{
-    Actor, Chain, ClaimNames, Entry, ForeignTokens, Forgotten, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy,
-    UserIdField, UserIdType,
+    Actor, ClaimNames, Entry, ForeignTokens, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy, UserIdField,
+    UserIdType,
 };
-use crate::token::{Algorithm, KeyFault, TokenType, VerifyingKey};
+use crate::token::{Algorithm, JwkSet, KeyFault, TokenType, VerifyingKey};
 
 /// The format that this program speaks.
 pub const VERSION: u32 = 1;
@@ -49,6 +49,8 @@ struct PolicySaid {
     user_id_form: UserIdForm,
     accepted: Vec<String>,
     secrets: Vec<SecretCheck>,
+    /// A hash over the text of the published key set.
+    keys: Bytes<32>,
 }
 
 /// How the claim is written that says whose a token is.
@@ -67,23 +69,6 @@ struct SecretCheck {
     alg: String,
     check: Bytes<32>,
 }
-
-/// Everything that the log still remembers.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// What the issuer's tokens say.
-    pub policy: FeedPolicy,
-    /// Where the log ended.
-    pub cursor: Cursor,
-    /// The hash over it.
-    chain: Bytes<32>,
-    /// Number, kind, scope, and the second in which it was committed.
-    entries: Vec<Row>,
-    /// A hash over what is revoked. The chain doesn't tell whether a snapshot is whole: what has been forgotten is in it, too.
-    digest: Bytes<32>,
-}
-
-type Row = (u64, u8, Bytes<16>, i64);
 
 /// The next entries of the log, and where it ends with them.
 #[derive(Clone, Serialize, Deserialize)]
@@ -133,8 +118,15 @@ pub enum FrameFault {
 
 impl FeedPolicy {
     /// What verifiers are told of an issuer whose leases hold for `term`. `scope_key` is what its scopes are hashed with,
-    /// and `keys` are those that verify its tokens: of secrets, only what recognises them is told.
-    pub fn of<'a>(policy: &TokenPolicy, scope_key: [u8; 16], term: Duration, keys: impl Iterator<Item = &'a VerifyingKey>) -> Self {
+    /// and `keys` are those that verify its tokens: of secrets, only what recognises them is told. `published` are its public
+    /// keys, of which verifiers are told a hash.
+    pub fn of<'a>(
+        policy: &TokenPolicy,
+        scope_key: [u8; 16],
+        term: Duration,
+        keys: impl Iterator<Item = &'a VerifyingKey>,
+        published: &JwkSet,
+    ) -> Self {
         let check = |key: &VerifyingKey| {
             let check = Bytes(key.check_value()?);
             Some(SecretCheck { kid: key.kid().as_str().into(), alg: key.algorithm().as_str().into(), check })
@@ -157,6 +149,7 @@ impl FeedPolicy {
             },
             accepted: policy.accepted.iter().map(|accepted| accepted.as_str().into()).collect(),
             secrets: keys.filter_map(check).collect(),
+            keys: digest_of(published),
         };
         Self { said }
     }
@@ -211,6 +204,16 @@ impl FeedPolicy {
         self.said.scope_key == other.said.scope_key && self.said.user_id_field == other.said.user_id_field
     }
 
+    /// Returns the hash over the key set that the issuer publishes, in base64url.
+    pub fn key_set(&self) -> String {
+        self.said.keys.to_string()
+    }
+
+    /// Returns whether a text is the key set that the issuer publishes.
+    pub fn publishes(&self, key_set: &[u8]) -> bool {
+        hash_of(key_set) == self.said.keys
+    }
+
     /// Whether tokens may be signed with a secret, so that a verifier needs it.
     pub fn names_secrets(&self) -> bool {
         !self.said.secrets.is_empty()
@@ -234,58 +237,6 @@ impl FeedPolicy {
     fn user_id_field(&self) -> Result<UserIdField, FrameFault> {
         UserIdField::parse(&self.said.user_id_field).ok_or(FrameFault::UnknownWord)
     }
-}
-
-impl Snapshot {
-    /// Everything that a log remembers which ends at `cursor` with the hash `chain`, and what it has forgotten: for a
-    /// verifier, which takes no tokens of other issuers, that is an end of everything before.
-    pub fn new(policy: FeedPolicy, cursor: Cursor, chain: &Chain, entries: &[Entry], forgotten: Forgotten) -> Self {
-        let row = |entry: &Entry| (entry.seq.as_u64(), entry.kind.as_u8(), Bytes(entry.key.0), entry.at.as_secs());
-        let mut entries: Vec<Row> = entries.iter().map(row).collect();
-        if forgotten.seq > Forgotten::NOTHING.seq {
-            // The key over everything isn't looked at.
-            entries.push((forgotten.seq.as_u64(), ScopeKind::Everything.as_u8(), Bytes([0; 16]), forgotten.at.as_secs()));
-        }
-        let digest = Bytes(digest(&policy, &cursor, chain, &entries));
-        Self { policy, cursor, chain: Bytes(*chain), entries, digest }
-    }
-
-    /// The set that it is.
-    ///
-    /// # Errors
-    /// It isn't what was sent, or an entry is of a kind that isn't known here.
-    pub fn revoked(&self) -> Result<Revoked, FrameFault> {
-        if digest(&self.policy, &self.cursor, &self.chain.0, &self.entries) != self.digest.0 {
-            return Err(FrameFault::Malformed);
-        }
-        let mut set = Revoked::empty(self.cursor.seq(), self.chain.0);
-        for &(seq, kind, key, at) in &self.entries {
-            let kind = ScopeKind::from_u8(kind).ok_or(FrameFault::UnknownKind(kind))?;
-            let seq = Seq::from_u64(seq);
-            if seq > self.cursor.seq() {
-                return Err(FrameFault::Malformed);
-            }
-            set.remember(Remembered { seq, kind, key: ScopeKey(key.0), at });
-        }
-        Ok(set)
-    }
-}
-
-/// The hash over a snapshot: what the policy says, what is revoked, and up to where.
-fn digest(policy: &FeedPolicy, cursor: &Cursor, chain: &Chain, entries: &[Row]) -> [u8; 32] {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    hash.update(&digest_of(&policy.said).0);
-    hash.update(cursor.to_string().as_bytes());
-    hash.update(chain);
-    for (seq, kind, key, at) in entries {
-        hash.update(&seq.to_be_bytes());
-        hash.update(&[*kind]);
-        hash.update(&key.0);
-        hash.update(&at.to_be_bytes());
-    }
-    let mut digest = [0; 32];
-    digest.copy_from_slice(hash.finish().as_ref());
-    digest
 }
 
 impl Frame {

@@ -1,23 +1,24 @@
-//! The feed, for verifiers. `GET /v1/feed/snapshot`: everything that the log remembers. `GET /v1/feed?after=`: what comes
+//! The feed, for verifiers. `GET /v1/feed/snapshot`: everything that the log remembers, in lines. `GET /v1/feed?after=`: what comes
 //! after, as server-sent events, or one at a time with `Accept: application/json`. `GET /v1/feed/lease?cursor=&instance=&nonce=`:
 //! how far the log reaches, as proof. All take a credential of `quash verifier add`, and nothing else.
 //!
 //! A reader has a place and no backlog: what it doesn't take from its socket isn't made.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, Stream, StreamExt};
 use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use quash_core::model::{Client, Right};
+use quash_core::model::Right;
 use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, LeaseNonce, Wanted};
-use quash_service::{Binding, Delivery, FeedReader, FeedRefused, InstanceId, LeaseAsked};
+use quash_service::{Binding, Credential, Delivery, FeedReader, FeedRefused, InstanceId, LeaseAsked, SnapshotFeed};
 use quash_verify::TokenHeader;
 use serde::Serialize;
 use serde_json::json as value;
@@ -29,6 +30,8 @@ use crate::error::Fault;
 
 /// The media type of server-sent events (HTML, 9.2).
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+/// Lines of JSON.
+const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 /// How long somebody waits for the next entry who asks for one answer.
 const POLL: Duration = Duration::from_secs(20);
 
@@ -41,27 +44,33 @@ struct Polled {
 }
 
 pub(crate) async fn snapshot(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
-    let made = async {
-        verifier(&door, &headers).await?;
-        let snapshot = door.service.feed_snapshot().await.map_err(|refused| refusal(&door, refused))?;
-        Ok::<_, Fault>(json(StatusCode::OK, &snapshot))
+    let begun = async {
+        let credential = verifier(&door, &headers).await?;
+        let snapshot = door.service.feed_snapshot(credential).await.map_err(|refused| refusal(&door, refused))?;
+        Ok::<_, Fault>(of_body(LINES, Body::from_stream(lines(snapshot))))
     };
-    made.await.unwrap_or_else(|fault| fault.into_problem(&door.settings))
+    begun.await.unwrap_or_else(|fault: Fault| fault.into_problem(&door.settings))
 }
 
 pub(crate) async fn stream(State(door): State<Arc<Door>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let opened = async {
-        verifier(&door, &headers).await?;
+        let credential = verifier(&door, &headers).await?;
         let after = cursor(&asked(query.as_deref(), "after")?, "after")?;
-        let reader = door.service.feed_stream(&after).await.map_err(|refused| refusal(&door, refused))?;
-        if takes_events(&headers) { Ok(events(door.service.feed_policy(), reader)) } else { polled(&door, reader).await }
+        let reader = door.service.feed_stream(&after, credential).await.map_err(|refused| refusal(&door, refused))?;
+        if takes_events(&headers) {
+            return Ok(events(Arc::clone(&door), reader));
+        }
+        let polled = polled(&door, reader).await?;
+        // The credential may have been removed while the answer was waited for.
+        verifier(&door, &headers).await?;
+        Ok(polled)
     };
-    opened.await.unwrap_or_else(|fault| fault.into_problem(&door.settings))
+    opened.await.unwrap_or_else(|fault: Fault| fault.into_problem(&door.settings))
 }
 
 pub(crate) async fn lease(State(door): State<Arc<Door>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let granted = async {
-        let client = verifier(&door, &headers).await?;
+        let Credential { client, .. } = verifier(&door, &headers).await?;
         let query = query.as_deref();
         let cursor = cursor(&asked(query, "cursor")?, "cursor")?;
         let number = instance(&asked(query, "instance")?)?;
@@ -80,14 +89,18 @@ pub(crate) async fn lease(State(door): State<Arc<Door>>, headers: HeaderMap, Raw
 }
 
 /// Whoever asks, if they may read the feed.
-async fn verifier(door: &Door, headers: &HeaderMap) -> Result<Client, Fault> {
+async fn verifier(door: &Door, headers: &HeaderMap) -> Result<Credential, Fault> {
     let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
     let secret = header.token(headers).map_err(Fault::from)?;
-    match door.service.client(secret).await.map_err(|failure| door.fault(&failure))? {
-        Some(client) if client.may(Right::Feed) => Ok(client),
+    match door.service.credential(secret).await.map_err(|failure| door.fault(&failure))? {
+        Some(credential) if credential.client.may(Right::Feed) => Ok(credential),
         Some(_) => Err(Fault::new(Code::RightRequired, "This credential may not read the feed. Make one with `quash verifier add`.")),
-        None => Err(Fault::new(Code::CredentialNotValid, "This is no credential for the feed. Make one with `quash verifier add`.")),
+        None => Err(not_valid()),
     }
+}
+
+fn not_valid() -> Fault {
+    Fault::new(Code::CredentialNotValid, "This is no credential for the feed. Make one with `quash verifier add`.")
 }
 
 fn refusal(door: &Door, refused: FeedRefused) -> Fault {
@@ -96,42 +109,57 @@ fn refusal(door: &Door, refused: FeedRefused) -> Fault {
             Fault::new(Code::SnapshotRequired, "The log does not go on from there. Take a snapshot, and follow from its cursor.")
         }
         FeedRefused::TooMany => Fault::busy("Too many verifiers, or too many snapshots at once."),
+        FeedRefused::TooManyWithCredential => Fault::busy("Too many verifiers use this credential. Make others with `quash verifier add`."),
+        FeedRefused::Removed => not_valid(),
         FeedRefused::Failed(failure) => door.fault(&failure),
     }
 }
 
+/// The lines of a snapshot, read as fast as the verifier takes them. After a fault the response breaks off, so that what
+/// was sent isn't taken for the whole.
+fn lines(snapshot: SnapshotFeed) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::unfold(snapshot, |mut snapshot| async move {
+        let next = snapshot.next().await?.map(Bytes::from).map_err(|refused| {
+            tracing::warn!(?refused, "a snapshot breaks off");
+            io::Error::other("the snapshot breaks off")
+        });
+        Some((next, snapshot))
+    })
+}
+
 /// Server-sent events, made as fast as the reader takes them.
-fn events(policy: FeedPolicy, reader: FeedReader) -> Response {
-    let first = event("policy", &policy);
-    let body = stream::unfold((Some(first), Some(reader)), |(first, reader)| async move {
-        let mut reader = reader?;
-        if let Some(first) = first {
-            return Some((Ok::<_, Infallible>(first), (None, Some(reader))));
-        }
-        Some(match reader.next().await? {
-            Delivery::Entries(frame) => (Ok(event("entries", &frame)), (None, Some(reader))),
-            Delivery::Wanted(wanted) => (Ok(event("wanted", &wanted)), (None, Some(reader))),
-            Delivery::Nothing => (Ok(Bytes::from_static(b":\n\n")), (None, Some(reader))),
+fn events(door: Arc<Door>, reader: FeedReader) -> Response {
+    let first = event("policy", &door.service.feed_policy());
+    let first = stream::once(async { Ok::<_, Infallible>(first) });
+    let later = stream::unfold(Some((door, reader)), |state| async move {
+        let (door, mut reader) = state?;
+        let told = match reader.next().await? {
+            Delivery::Policy => event("policy", &door.service.feed_policy()),
+            Delivery::Entries(frame) => event("entries", &frame),
+            Delivery::Wanted(wanted) => event("wanted", &wanted),
+            Delivery::Nothing => Bytes::from_static(b":\n\n"),
             // It is the last that there is to say.
-            Delivery::Resync => (Ok(event("resync", &value!({}))), (None, None)),
-        })
+            Delivery::Resync => return Some((Ok(event("resync", &value!({}))), None)),
+        };
+        Some((Ok(told), Some((door, reader))))
     });
-    let mut answer = Response::new(Body::from_stream(body));
-    answer.headers_mut().insert(CONTENT_TYPE, EVENTS);
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    of_body(EVENTS, Body::from_stream(first.chain(later)))
+}
+
+fn of_body(media_type: HeaderValue, body: Body) -> Response {
+    ([(CONTENT_TYPE, media_type), (CACHE_CONTROL, HeaderValue::from_static("no-store"))], body).into_response()
 }
 
 /// One answer: the next entries, or that nothing has come for a while.
 async fn polled(door: &Door, mut reader: FeedReader) -> Result<Response, Fault> {
-    let mut answer = Polled { policy: door.service.feed_policy(), frame: None, wanted: None };
+    let (mut frame, mut wanted) = (None, None);
     match tokio::time::timeout(POLL, reader.next()).await {
-        Ok(Some(Delivery::Entries(frame))) => answer.frame = Some(frame),
-        Ok(Some(Delivery::Wanted(wanted))) => answer.wanted = Some(wanted),
+        Ok(Some(Delivery::Entries(entries))) => frame = Some(entries),
+        Ok(Some(Delivery::Wanted(number))) => wanted = Some(number),
         Ok(Some(Delivery::Resync)) => return Err(refusal(door, FeedRefused::SnapshotRequired)),
-        Ok(Some(Delivery::Nothing) | None) | Err(_) => {}
+        Ok(Some(Delivery::Policy | Delivery::Nothing) | None) | Err(_) => {}
     }
-    Ok(json(StatusCode::OK, &answer))
+    Ok(json(StatusCode::OK, &Polled { policy: door.service.feed_policy(), frame, wanted }))
 }
 
 pub(crate) fn event(name: &str, data: &impl Serialize) -> Bytes {

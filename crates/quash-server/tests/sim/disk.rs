@@ -108,6 +108,12 @@ impl Store for Disk {
         found
     }
 
+    async fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, StoreError> {
+        let found = self.store.entries_between(after, until, limit).await;
+        self.turn(Act::Entries).await;
+        found
+    }
+
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
         self.store.entries_of(keys).await
     }

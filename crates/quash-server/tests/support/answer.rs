@@ -121,6 +121,10 @@ impl Answer {
                 assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{line}\n{self}");
             }
             Some(text) if text.starts_with("application/openmetrics-text;") => assert_eq!(self.status, 200, "{line}"),
+            Some("application/x-ndjson") => {
+                let is_json = |line: &str| serde_json::from_str::<Value>(line).is_ok();
+                assert!(self.status == 200 && self.text().lines().all(is_json), "{line}\n{self}");
+            }
             Some("text/css; charset=utf-8") => assert_eq!(self.status, 200, "{line}"),
             other => panic!("a content type of {other:?}: {line}\n{self}"),
         }

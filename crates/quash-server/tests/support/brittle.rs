@@ -129,6 +129,10 @@ impl Store for Brittle {
         self.whole(Part::Log)?.entries_after(after, limit).await
     }
 
+    async fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, StoreError> {
+        self.whole(Part::Log)?.entries_between(after, until, limit).await
+    }
+
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
         self.whole(Part::Log)?.entries_of(keys).await
     }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use quash_core::model::{Head, Seq};
-use quash_core::watch::frame::{Cursor, CursorKey, FeedPolicy, LeaseGrant, LeaseNonce, Snapshot};
-use tokio::sync::Semaphore;
+use quash_core::watch::frame::{Cursor, CursorKey, FeedPolicy, LeaseGrant, LeaseNonce};
 
+use super::barrier::VerifierState;
 use super::leases::{Binding, InstanceId, Leases, TooMany};
 use super::outlet::{FeedReader, Outlet};
-use super::{barrier::VerifierState, everything};
+use super::snapshot::{SnapshotFeed, Snapshots};
+use crate::clients::Credential;
 use crate::desk::Service;
 use crate::failure::Failure;
 
@@ -18,8 +19,7 @@ pub(crate) struct Feed {
     pub(crate) leases: Leases,
     pub(crate) cursors: CursorKey,
     pub(crate) scope_key: [u8; 16],
-    /// How many snapshots are made at a time: each holds the whole log.
-    pub(crate) snapshots: Semaphore,
+    pub(crate) snapshots: Snapshots,
 }
 
 /// A verifier asks for a lease.
@@ -42,6 +42,10 @@ pub enum FeedRefused {
     SnapshotRequired,
     /// There are as many verifiers as there may be.
     TooMany,
+    /// There are as many verifiers with this credential as there may be.
+    TooManyWithCredential,
+    /// The credential was removed meanwhile.
+    Removed,
     /// Ours.
     Failed(Failure),
 }
@@ -57,38 +61,36 @@ pub struct VerifierNow {
     pub confirmed: Seq,
 }
 
-/// How many snapshots are made at a time.
-pub(crate) const SNAPSHOTS: usize = 2;
-
 impl Service {
     /// What verifiers are told of this issuer.
     pub fn feed_policy(&self) -> FeedPolicy {
         let desk = &*self.desk;
-        FeedPolicy::of(&desk.policy.tokens, desk.feed.scope_key, desk.policy.feed.term, desk.guard.ring().own())
+        let ring = desk.guard.ring();
+        FeedPolicy::of(&desk.policy.tokens, desk.feed.scope_key, desk.policy.feed.term, ring.own(), &ring.jwks())
     }
 
-    /// Everything that the log still remembers.
+    /// Everything that the log still remembers, for the verifier with this credential.
     ///
     /// # Errors
     /// The store is away.
-    pub async fn feed_snapshot(&self) -> Result<Snapshot, FeedRefused> {
+    pub async fn feed_snapshot(&self, credential: Credential) -> Result<SnapshotFeed, FeedRefused> {
         let desk = &*self.desk;
-        let _turn = desk.feed.snapshots.acquire().await.map_err(|_| FeedRefused::TooMany)?;
-        let (head, entries) = everything(&*desk.store).await.map_err(Failure::from)?;
-        let cursor = desk.feed.cursors.cursor(head.seq, &head.chain);
-        Ok(Snapshot::new(self.feed_policy(), cursor, &head.chain, &entries, head.forgotten))
+        let turn = desk.feed.snapshots.turn(&credential.client.name).await.map_err(|_| FeedRefused::TooMany)?;
+        let watched = desk.feed.outlet.watch(Arc::clone(&desk.store), credential);
+        SnapshotFeed::begin(Arc::clone(&desk.store), &self.feed_policy(), &desk.feed.cursors, watched, turn).await
     }
 
-    /// The feed from a place on.
+    /// The feed from a place on, for the verifier with this credential.
     ///
     /// # Errors
     /// The place isn't one of this log, or the store is away.
-    pub async fn feed_stream(&self, after: &Cursor) -> Result<FeedReader, FeedRefused> {
+    pub async fn feed_stream(&self, after: &Cursor, credential: Credential) -> Result<FeedReader, FeedRefused> {
         let desk = &*self.desk;
         let head = desk.store.head().await.map_err(Failure::from)?;
         self.placed(after, &head).await?;
         let (outlet, store, clock) = (Arc::clone(&desk.feed.outlet), Arc::clone(&desk.store), Arc::clone(&desk.clock));
-        Ok(FeedReader::new(outlet, store, clock, desk.feed.cursors.clone(), after.seq()))
+        let watched = outlet.watch(Arc::clone(&store), credential);
+        Ok(FeedReader::new(outlet, store, clock, desk.feed.cursors.clone(), after.seq(), watched))
     }
 
     /// Grants a lease: whoever has everything up to its head had everything when the request arrived.
@@ -99,7 +101,7 @@ impl Service {
         let desk = &*self.desk;
         // Noted first: who asks whether everybody knows something waits for this one too, whatever head it is given.
         let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, desk.clock.uptime());
-        entered.map_err(|TooMany| FeedRefused::TooMany)?;
+        entered.map_err(FeedRefused::from)?;
         let head = desk.store.head().await.map_err(Failure::from)?;
         self.placed(&asked.cursor, &head).await?;
         desk.feed.leases.confirm(&asked.id, asked.cursor.seq());
@@ -155,6 +157,15 @@ impl Service {
         let before = Seq::from_u64(cursor.seq().as_u64().saturating_sub(1));
         let next = self.desk.store.entries_after(before, 1).await?;
         Ok(next.first().is_some_and(|entry| entry.seq == cursor.seq() && !cursor.is_of(&entry.chain)))
+    }
+}
+
+impl From<TooMany> for FeedRefused {
+    fn from(too_many: TooMany) -> Self {
+        match too_many {
+            TooMany::Altogether => Self::TooMany,
+            TooMany::WithCredential => Self::TooManyWithCredential,
+        }
     }
 }
 

@@ -51,7 +51,13 @@ pub(crate) struct Tenant {
 }
 
 /// There are as many verifiers as there may be.
-pub(crate) struct TooMany;
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TooMany {
+    /// With all credentials.
+    Altogether,
+    /// With this one.
+    WithCredential,
+}
 
 /// Under which name the store remembers the longest term of leases that may still hold.
 pub(crate) const LONGEST_TERM: &str = "feed_term";
@@ -76,11 +82,12 @@ impl Leases {
             *tenant = Tenant { until: until.max(tenant.until), binding, ..*tenant };
             return Ok(());
         }
-        if tenants.len() >= limits::VERIFIERS {
-            tenants.retain(|_, tenant| tenant.until > arrived);
+        if let Some(full) = full(&tenants, &id) {
+            let concerns = |other: &InstanceId| full == TooMany::Altogether || other.name == id.name;
+            tenants.retain(|other, tenant| tenant.until > arrived || !concerns(other));
         }
-        if tenants.len() >= limits::VERIFIERS {
-            return Err(TooMany);
+        if let Some(full) = full(&tenants, &id) {
+            return Err(full);
         }
         tenants.insert(id, Tenant { until, confirmed: Seq::ZERO, binding });
         Ok(())
@@ -126,6 +133,15 @@ impl Leases {
     }
 }
 
+/// Which limit keeps another verifier with the credential of this one from a lease.
+fn full(tenants: &BTreeMap<InstanceId, Tenant>, id: &InstanceId) -> Option<TooMany> {
+    let of_credential = |number| InstanceId { name: id.name.clone(), number };
+    if tenants.range(of_credential([0; 16])..=of_credential([0xFF; 16])).count() >= limits::VERIFIERS_PER_CREDENTIAL {
+        return Some(TooMany::WithCredential);
+    }
+    (tenants.len() >= limits::VERIFIERS).then_some(TooMany::Altogether)
+}
+
 /// The longest term of leases that may still hold, to be remembered beyond this process.
 pub(crate) fn remember_term(term: Duration) -> Change {
     Change::Remember { name: LONGEST_TERM, value: term.as_millis().to_string() }
@@ -156,19 +172,35 @@ mod tests {
         assert_eq!(leases.alone_from(), T + Duration::from_millis(6));
     }
 
+    fn numbered(name: usize, number: usize) -> InstanceId {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&number.to_be_bytes());
+        InstanceId { name: format!("api-{name:02}"), number: bytes }
+    }
+
     #[test]
-    fn who_has_gone_makes_room_and_who_hasn_t_keeps_it() {
+    fn expired_leases_make_room_and_held_ones_do_not() {
         let leases = Leases::new(T, T, Duration::ZERO);
-        let enter = |number: usize, at: Duration| {
-            let mut bytes = [0; 16];
-            bytes[..8].copy_from_slice(&number.to_be_bytes());
-            leases.enter(InstanceId { name: "api".into(), number: bytes }, Binding::Bound, at).is_ok()
-        };
-        assert!((0..limits::VERIFIERS).all(|number| enter(number, Duration::ZERO)));
-        assert!(!enter(limits::VERIFIERS, Duration::from_secs(1)), "one past the edge");
-        assert!(enter(0, Duration::from_secs(1)), "renewing needs no room");
-        assert!(enter(limits::VERIFIERS, Duration::from_secs(11)));
+        let enter =
+            |number: usize, at: Duration| leases.enter(numbered(number / limits::VERIFIERS_PER_CREDENTIAL, number), Binding::Bound, at);
+        assert!((0..limits::VERIFIERS).all(|number| enter(number, Duration::ZERO).is_ok()));
+        assert_eq!(enter(limits::VERIFIERS, Duration::from_secs(1)), Err(TooMany::Altogether), "one past the edge");
+        assert!(enter(0, Duration::from_secs(1)).is_ok(), "renewing needs no room");
+        assert!(enter(limits::VERIFIERS, Duration::from_secs(11)).is_ok());
         assert_eq!(leases.seen(Duration::from_secs(11)).len(), 2, "only those that hold one");
+    }
+
+    #[test]
+    fn one_credential_leaves_leases_to_others() {
+        let leases = Leases::new(T, T, Duration::ZERO);
+        let enter = |name, number, at| leases.enter(numbered(name, number), Binding::Bound, at);
+        assert!((0..limits::VERIFIERS_PER_CREDENTIAL).all(|number| enter(1, number, Duration::ZERO).is_ok()));
+        let past_the_edge = enter(1, limits::VERIFIERS_PER_CREDENTIAL, Duration::ZERO);
+        assert_eq!(past_the_edge, Err(TooMany::WithCredential), "one past the edge");
+        assert!(enter(0, 0, Duration::ZERO).is_ok() && enter(2, 0, Duration::ZERO).is_ok());
+        assert!(enter(1, 0, Duration::from_secs(1)).is_ok(), "renewing needs no room");
+        assert!(enter(1, limits::VERIFIERS_PER_CREDENTIAL, Duration::from_secs(11)).is_ok());
+        assert_eq!(leases.seen(Duration::from_secs(11)).len(), 4, "two that are gone are still shown");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod barrier;
 mod issuer;
 mod leases;
 mod outlet;
+mod snapshot;
 
 use std::sync::Arc;
 
@@ -15,12 +16,14 @@ use quash_verify::Keeper;
 use tokio::sync::{Notify, mpsc};
 
 pub use self::barrier::{Effective, VerifierSeen, VerifierState};
-pub(crate) use self::issuer::{Feed, SNAPSHOTS};
+pub(crate) use self::issuer::Feed;
 pub use self::issuer::{FeedRefused, LeaseAsked, VerifierNow};
 pub use self::leases::{Binding, InstanceId};
 pub(crate) use self::leases::{LONGEST_TERM, Leases, remember_term};
 pub(crate) use self::outlet::Outlet;
 pub use self::outlet::{Delivery, FeedReader};
+pub use self::snapshot::SnapshotFeed;
+pub(crate) use self::snapshot::Snapshots;
 use crate::keys::TurnRing;
 
 /// How many entries are read at a time.
@@ -71,6 +74,7 @@ pub(crate) async fn follow(
             changed = newest.changed() => if changed.is_err() { return },
             Some(TurnRing { ring, seen }) = rings.recv() => {
                 keeper.turn_ring(ring);
+                outlet.renew_policy();
                 // Whoever waited may have gone.
                 let _ = seen.send(());
             }

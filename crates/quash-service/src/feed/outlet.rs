@@ -11,12 +11,25 @@ use quash_core::watch::frame::{CursorKey, Frame, FrameEntry, Wanted};
 use quash_store::Store;
 use tokio::sync::watch;
 
+use crate::clients::Credential;
+
 /// Where entries are handed to readers.
 pub(crate) struct Outlet {
     recent: Mutex<VecDeque<Arc<Entry>>>,
     newest: watch::Sender<Seq>,
     wanted: watch::Sender<Seq>,
     closed: watch::Sender<bool>,
+    /// Changes with what verifiers are told of the issuer.
+    policy: watch::Sender<()>,
+    /// Changes when a credential is removed.
+    credentials: watch::Sender<()>,
+}
+
+/// Whether the credential that something is sent with is still good.
+pub(super) struct Watched {
+    store: Arc<dyn Store>,
+    credential: Credential,
+    removals: watch::Receiver<()>,
 }
 
 /// One reader's place in the feed. It keeps no entries.
@@ -32,11 +45,15 @@ pub struct FeedReader {
     newest: watch::Receiver<Seq>,
     wanted: watch::Receiver<Seq>,
     closed: watch::Receiver<bool>,
+    policy: watch::Receiver<()>,
+    watched: Watched,
 }
 
 /// What a reader is told next.
 #[derive(Clone)]
 pub enum Delivery {
+    /// What is said of the issuer has changed.
+    Policy,
     /// The log goes on.
     Entries(Frame),
     /// Somebody waits until a number is known everywhere.
@@ -59,7 +76,8 @@ const QUIET: Duration = Duration::from_secs(15);
 impl Outlet {
     pub(crate) fn new(cursor: Seq) -> Self {
         let (newest, wanted, closed) = (watch::Sender::new(cursor), watch::Sender::new(Seq::ZERO), watch::Sender::new(false));
-        Self { recent: Mutex::default(), newest, wanted, closed }
+        let (policy, credentials) = (watch::Sender::new(()), watch::Sender::new(()));
+        Self { recent: Mutex::default(), newest, wanted, closed, policy, credentials }
     }
 
     /// Takes the next entries of the log.
@@ -84,6 +102,23 @@ impl Outlet {
         self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, seq.max(*wanted)) < seq);
     }
 
+    /// Tells all readers that what is said of the issuer has changed.
+    pub(crate) fn renew_policy(&self) {
+        self.policy.send_replace(());
+    }
+
+    /// Has all readers ask whether their credential is still good.
+    pub(crate) fn doubt_credentials(&self) {
+        self.credentials.send_replace(());
+    }
+
+    /// Watches a credential from now on. It is asked once in any case: it may have been removed just before.
+    pub(super) fn watch(&self, store: Arc<dyn Store>, credential: Credential) -> Watched {
+        let mut removals = self.credentials.subscribe();
+        removals.mark_changed();
+        Watched { store, credential, removals }
+    }
+
     /// All readers come to their end.
     pub(crate) fn close(&self) {
         self.closed.send_replace(true);
@@ -103,17 +138,29 @@ impl Outlet {
 }
 
 impl FeedReader {
-    pub(crate) fn new(outlet: Arc<Outlet>, store: Arc<dyn Store>, clock: Arc<dyn Clock>, cursors: CursorKey, cursor: Seq) -> Self {
+    pub(super) fn new(
+        outlet: Arc<Outlet>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        cursors: CursorKey,
+        cursor: Seq,
+        watched: Watched,
+    ) -> Self {
         let (newest, wanted, closed) = (outlet.newest.subscribe(), outlet.wanted.subscribe(), outlet.closed.subscribe());
-        Self { outlet, store, clock, cursors, cursor, told: Seq::ZERO, sent_at: None, newest, wanted, closed }
+        let policy = outlet.policy.subscribe();
+        Self { outlet, store, clock, cursors, cursor, told: Seq::ZERO, sent_at: None, newest, wanted, closed, policy, watched }
     }
 
-    /// What comes next; `None`: the feed has ended, and goes on elsewhere or later. The first entry comes at once, those
+    /// What comes next; `None`: the feed has ended, and goes on elsewhere or later, or the credential was removed. The first entry comes at once, those
     /// that follow it within moments together.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
-            if *self.closed.borrow_and_update() {
+            if *self.closed.borrow_and_update() || !self.watched.is_open().await {
                 return None;
+            }
+            if self.policy.has_changed().ok()? {
+                self.policy.mark_unchanged();
+                return Some(Delivery::Policy);
             }
             self.newest.mark_unchanged();
             let wanted = *self.wanted.borrow_and_update();
@@ -131,6 +178,11 @@ impl FeedReader {
                 changed = self.newest.changed() => changed.ok()?,
                 changed = self.wanted.changed() => changed.ok()?,
                 changed = self.closed.changed() => changed.ok()?,
+                changed = self.policy.changed() => {
+                    changed.ok()?;
+                    return Some(Delivery::Policy);
+                }
+                () = self.watched.doubted() => {}
                 () = tokio::time::sleep(QUIET) => return Some(Delivery::Nothing),
             }
         }
@@ -161,6 +213,28 @@ impl FeedReader {
         match self.outlet.after(self.cursor) {
             Some(entries) => Some(entries),
             None => Some(self.store.entries_after(self.cursor, FRAME).await.ok()?.into_iter().map(Arc::new).collect()),
+        }
+    }
+}
+
+impl Watched {
+    /// Returns whether the credential is good, which is asked again only after one was removed.
+    pub(super) async fn is_open(&mut self) -> bool {
+        if !self.removals.has_changed().unwrap_or(true) {
+            return true;
+        }
+        self.removals.mark_unchanged();
+        if self.credential.is_good(&*self.store).await {
+            return true;
+        }
+        self.removals.mark_changed();
+        false
+    }
+
+    /// Returns once a credential was removed, until [`Watched::is_open`] has asked about this one.
+    async fn doubted(&mut self) {
+        if self.removals.changed().await.is_ok() {
+            self.removals.mark_changed();
         }
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use quash_core::decide::{Device, Kind};
-use quash_core::model::{Actor, Clock, ForeignTokens, Kid, Policy, Refusal, Road, Seeded, Seq, Subject};
+use quash_core::model::{Actor, Clock, ForeignTokens, Kid, Policy, Refusal, Rights, Road, Seeded, Seq, Subject};
 use quash_core::token::{Algorithm, Expected, Issued, SigningKey, TokenType};
+use quash_core::watch::frame::{Snapshot, SnapshotReader};
 use quash_store::{MemoryStore, SqliteOptions, SqliteStore, Store};
 use quash_verify::Denied;
 use zeroize::Zeroizing;
@@ -66,6 +67,8 @@ struct World {
     service: Service,
     store: Arc<dyn Store>,
     clock: Arc<TwoHands>,
+    /// A verifier's.
+    secret: Zeroizing<String>,
     rounds: Rounds,
 }
 
@@ -85,7 +88,8 @@ impl World {
             claims: None,
         };
         service.add_account(new).await.expect("an account");
-        Self { service, store, clock, rounds: Rounds::default() }
+        let (_, secret) = service.add_client("api", Rights::VERIFIER, None).await.expect("a verifier");
+        Self { service, store, clock, secret: secret.into_text(), rounds: Rounds::default() }
     }
 
     async fn start(store: &Arc<dyn Store>, clock: &Arc<TwoHands>, seed: u64) -> Service {
@@ -167,11 +171,21 @@ impl World {
         }
         let said = self.service.guard().check(access, &[TokenType::Access]).await.map(drop);
         let token = self.service.guard().authenticate(access).await.expect("a token of ours");
-        let snapshot = self.service.feed_snapshot().await.expect("a snapshot").revoked().expect("as it was sent");
-        let covered = snapshot.covers(token.minted().expect("a number"), token.scopes());
+        let covered = self.snapshot().await.revoked.covers(token.minted().expect("a number"), token.scopes());
         assert_eq!(covered, said == Err(Denied::Refused(Refusal::TokenRevoked(None))), "{said:?}");
         assert_eq!(self.service.verify(access).await.is_ok(), said.is_ok());
         said
+    }
+
+    /// What a verifier is sent.
+    async fn snapshot(&self) -> Snapshot {
+        let credential = self.service.credential(&self.secret).await.expect("a store").expect("it is good");
+        let mut sent = self.service.feed_snapshot(credential).await.expect("a snapshot");
+        let mut reader = SnapshotReader::default();
+        while let Some(lines) = sent.next().await {
+            reader.push(lines.expect("lines").as_bytes()).expect("as they were sent");
+        }
+        reader.finish().expect("a whole snapshot")
     }
 
     /// How many entries the log still has.

@@ -102,6 +102,10 @@ impl Store for MemoryStore {
         Ok(self.state().entries_after(after, limit))
     }
 
+    async fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, StoreError> {
+        Ok(self.state().entries_between(after, until, limit))
+    }
+
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
         Ok(self.state().entries_of(keys))
     }

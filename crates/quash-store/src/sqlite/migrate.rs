@@ -26,6 +26,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "keys", sql: include_str!("../../migrations/sqlite/0009_keys.sql") },
     Migration { name: "forgotten", sql: include_str!("../../migrations/sqlite/0010_forgotten.sql") },
     Migration { name: "registrations", sql: include_str!("../../migrations/sqlite/0011_registrations.sql") },
+    Migration { name: "store_id", sql: include_str!("../../migrations/sqlite/0012_store_id.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

@@ -206,6 +206,10 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(move |conn, _| reader::entries_after(conn, after, limit)).await
     }
 
+    async fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, StoreError> {
+        self.handles()?.reads.run(move |conn, _| reader::entries_between(conn, after, until, limit)).await
+    }
+
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
         let keys = keys.to_vec();
         self.handles()?.reads.run(move |conn, _| reader::entries_of(conn, &keys)).await

@@ -171,6 +171,12 @@ pub(super) fn entries_after(conn: &Connection, after: Seq, limit: u32) -> Result
     rows::all(conn, statements::ENTRIES_AFTER, params![after, limit], rows::entry)
 }
 
+pub(super) fn entries_between(conn: &Connection, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, Fault> {
+    let bound = |seq: Seq| i64::try_from(seq.as_u64()).unwrap_or(i64::MAX);
+    let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::entry(columns)?, columns.take()?));
+    rows::all(conn, statements::ENTRIES_BETWEEN, params![bound(after), bound(until), limit], read)
+}
+
 pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Entry>, Fault> {
     let mut found = BTreeMap::new();
     for key in keys {

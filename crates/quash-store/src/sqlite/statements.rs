@@ -125,6 +125,13 @@ pub(super) const ADOPTED: &str =
 pub(super) const SESSIONS_OF: &str =
     concat!("SELECT ", session!(), " FROM session s INDEXED BY session_of WHERE s.subject = ?1 AND s.sid > ?2 ORDER BY s.sid LIMIT ?3");
 pub(super) const ENTRIES_AFTER: &str = concat!("SELECT ", entry!(), " FROM revocation_log WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+// Looks at no more rows than it returns, however many of them a newer one of the scope supersedes.
+pub(super) const ENTRIES_BETWEEN: &str = concat!(
+    "SELECT ",
+    entry!(),
+    ", NOT EXISTS (SELECT 1 FROM revocation_log n WHERE n.key = revocation_log.key AND n.seq > revocation_log.seq AND n.seq <= ?2) \
+     FROM revocation_log WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
+);
 pub(super) const ENTRIES_OF: &str = concat!("SELECT ", entry!(), " FROM revocation_log WHERE key = ?1 ORDER BY seq");
 pub(super) const REVOKED_ALREADY: &str = "SELECT 1 FROM revocation_log WHERE key = ?1 LIMIT 1";
 pub(super) const ADOPTED_ALREADY: &str = "SELECT 1 FROM session WHERE foreign_key = ?1 LIMIT 1";

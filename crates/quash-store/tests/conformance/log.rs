@@ -77,6 +77,21 @@ pub(crate) async fn entries_come_in_pages(store: &dyn Store) {
     assert_eq!(store.entries_after(Seq::MAX, 2).await, Ok(vec![]));
 }
 
+pub(crate) async fn entries_tell_whether_they_are_newest(store: &dyn Store) {
+    for n in [1, 2, 1, 3, 1] {
+        commit(store, Change::Revoke { entry: entry(ScopeKind::Subject, n) }).await;
+    }
+    let all = store.entries_after(Seq::ZERO, 10).await.expect("entries");
+    let found = async |after, until, limit| {
+        let found = store.entries_between(after, until, limit).await.expect("entries");
+        found.into_iter().map(|(entry, is_newest)| (entry.key.0[0], is_newest)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Seq::ZERO, Seq::MAX, 10).await, [(1, false), (2, true), (1, false), (3, true), (1, true)]);
+    assert_eq!(found(Seq::ZERO, all[3].seq, 10).await, [(1, false), (2, true), (1, true), (3, true)], "up to there");
+    assert_eq!(found(all[0].seq, all[3].seq, 2).await, [(2, true), (1, true)]);
+    assert_eq!(found(all[4].seq, Seq::MAX, 2).await, []);
+}
+
 pub(crate) async fn newest_follows_the_log(store: &dyn Store) {
     let mut newest = store.newest();
     assert_eq!(*newest.borrow_and_update(), Seq::start_of(1));

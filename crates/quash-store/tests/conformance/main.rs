@@ -111,6 +111,7 @@ for_each_store! {
         the_longest_lifetime_only_grows
         entries_are_found_by_key
         entries_come_in_pages
+        entries_tell_whether_they_are_newest
         newest_follows_the_log
         marking_comes_before_deleting
         deleting_leaves_what_is_due_again

@@ -24,6 +24,9 @@ pub enum Fault {
     /// The answer can't be read.
     #[error("its answer cannot be read")]
     Unreadable,
+    /// The key set isn't the one whose hash its feed tells: it was damaged on its way, or is an old copy.
+    #[error("its key set is not the one that its feed names")]
+    OtherKeys,
 }
 
 /// Why a verifier doesn't start.

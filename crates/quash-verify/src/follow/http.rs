@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::request::Builder;
 use http::{HeaderValue, Request};
-use quash_core::watch::frame::{Cursor, LeaseGrant, LeaseNonce, Snapshot};
+use quash_core::watch::frame::{Cursor, FeedPolicy, FrameFault, LeaseGrant, LeaseNonce, Snapshot, SnapshotReader};
 use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -29,8 +29,8 @@ pub(crate) struct Http {
 /// A connection on which entries arrive.
 pub(crate) struct Stream(Box<dyn Pieces>);
 
-/// A whole snapshot: a million entries are about 60 MiB.
-const SNAPSHOT_BYTES: usize = 256 * 1024 * 1024;
+/// A whole snapshot: a million entries are about 60 MiB. It is read line by line, and never held as text.
+const SNAPSHOT_BYTES: usize = 1024 * 1024 * 1024;
 /// Any other answer.
 const ANSWER_BYTES: usize = 256 * 1024;
 /// How long an issuer may be silent: to the head of an answer, and between two pieces of it. Who asks may be less patient.
@@ -46,10 +46,23 @@ impl Http {
         Ok(Self { carrier, addresses, credential, turn: AtomicUsize::new(0) })
     }
 
-    /// Everything that the log remembers. The issuer, which makes it when it is asked, is silent for no longer than `within`.
-    pub(crate) async fn snapshot(&self, turn: usize, within: Duration) -> Result<Snapshot, Fault> {
-        let answer = self.send(self.get(turn, "/v1/feed/snapshot"), String::new(), Connection::New, within).await?;
-        json(&body(answer, SNAPSHOT_BYTES, within).await?)
+    /// Everything that the log remembers, or why that is not understood. The issuer, which makes it when it is asked, is
+    /// silent for no longer than `within`.
+    pub(crate) async fn snapshot(&self, turn: usize, within: Duration) -> Result<Result<Snapshot, FrameFault>, Fault> {
+        let mut answer = self.send(self.get(turn, "/v1/feed/snapshot"), String::new(), Connection::New, within).await?;
+        let (mut reader, mut length) = (SnapshotReader::default(), 0);
+        while let Some(piece) = next_piece(&mut *answer, within).await? {
+            length += piece.len();
+            if length > SNAPSHOT_BYTES {
+                return Err(Fault::TooLong);
+            }
+            match reader.push(&piece) {
+                Err(FrameFault::Malformed) => return Err(Fault::Unreadable),
+                Err(fault) => return Ok(Err(fault)),
+                Ok(()) => {}
+            }
+        }
+        reader.finish().map(Ok).map_err(|_| Fault::Unreadable)
     }
 
     /// What comes after a place in the log. The issuer begins to answer within this time.
@@ -71,20 +84,25 @@ impl Http {
         json(&body(self.send(request, String::new(), Connection::Kept, SILENT).await?, ANSWER_BYTES, SILENT).await?)
     }
 
-    /// The set of keys that is published, from the first address that isn't silent for longer than `within`.
-    pub(crate) async fn keys(&self, within: Duration) -> Result<Vec<u8>, Fault> {
-        let mut fault = Fault::Unreachable;
+    /// The set of keys that is published, from the first address that isn't silent for longer than `within` and answers with
+    /// the set that is named; if all answer with another one, that of the last.
+    pub(crate) async fn keys(&self, within: Duration, named: Option<&FeedPolicy>) -> Result<Vec<u8>, Fault> {
+        // A cache between here and the issuer keeps an old set under another address.
+        let query = named.map(|policy| format!("?sha256={}", policy.key_set())).unwrap_or_default();
+        let path = format!("/.well-known/jwks.json{query}");
+        let mut outcome = Err(Fault::Unreachable);
         for _ in &self.addresses {
             let turn = self.turn.load(Ordering::Relaxed);
-            let request = self.get(turn, "/.well-known/jwks.json");
+            let request = self.get(turn, &path);
             let asked = async { body(self.send(request, String::new(), Connection::New, within).await?, ANSWER_BYTES, within).await };
             match asked.await {
-                Ok(text) => return Ok(text),
-                Err(found) => fault = found,
+                Ok(text) if named.is_none_or(|policy| policy.publishes(&text)) => return Ok(text),
+                Ok(text) => outcome = Ok(text),
+                Err(fault) => outcome = outcome.or(Err(fault)),
             }
             self.turn.fetch_add(1, Ordering::Relaxed);
         }
-        Err(fault)
+        outcome
     }
 
     /// Whether the issuer would let a token in. If it can't be told, another address is asked next.
@@ -151,9 +169,13 @@ pub(crate) fn address(text: &str, may_be_insecure: bool) -> Result<String, Start
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+async fn next_piece(answer: &mut dyn Pieces, within: Duration) -> Result<Option<Bytes>, Fault> {
+    tokio::time::timeout(within, answer.next()).await.map_err(|_| Fault::Silent)?
+}
+
 async fn body(mut answer: Box<dyn Pieces>, most: usize, within: Duration) -> Result<Vec<u8>, Fault> {
     let mut text = Vec::new();
-    while let Some(piece) = tokio::time::timeout(within, answer.next()).await.map_err(|_| Fault::Silent)?? {
+    while let Some(piece) = next_piece(&mut *answer, within).await? {
         if text.len() + piece.len() > most {
             return Err(Fault::TooLong);
         }

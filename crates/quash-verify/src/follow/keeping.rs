@@ -21,6 +21,8 @@ use crate::verifier::VerifierState;
 pub(crate) enum Message {
     /// Everything that the log remembers.
     Snapshot(Box<Snapshot>, Taken),
+    /// A snapshot that can't be understood.
+    NotUnderstood(FrameFault, Taken),
     /// What the issuer's tokens say from now on.
     Policy(Box<FeedPolicy>, Taken),
     /// The next entries.
@@ -113,7 +115,8 @@ impl Keeping {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Snapshot(snapshot, taken) => self.answer(taken, |keeping| keeping.begin_anew(&snapshot)),
+            Message::Snapshot(snapshot, taken) => self.answer(taken, |keeping| keeping.begin_anew(*snapshot)),
+            Message::NotUnderstood(fault, taken) => self.answer(taken, |_| Err(fault.into())),
             Message::Policy(policy, taken) => self.answer(taken, |keeping| keeping.agree(&policy)),
             Message::Frame(frame, taken) => self.answer(taken, |keeping| keeping.follow(frame)),
             Message::Wanted(seq) => {
@@ -156,20 +159,20 @@ impl Keeping {
         let _ = taken.send(outcome);
     }
 
-    fn begin_anew(&mut self, snapshot: &Snapshot) -> Result<(), Untaken> {
-        let revoked = snapshot.revoked()?;
-        let terms = self.read(&snapshot.policy)?;
+    fn begin_anew(&mut self, snapshot: Snapshot) -> Result<(), Untaken> {
+        let Snapshot { policy, cursor, revoked } = snapshot;
+        let terms = self.read(&policy)?;
         let ring = self.ring();
         match &mut self.keeper {
             Some(keeper) => keeper.take(revoked, terms, ring)?,
             None if ring.keys().next().is_none() => return Err(Untaken::Secret(StartError::SecretNeeded)),
             None => {
-                let (shared, term) = (Arc::clone(&self.shared), snapshot.policy.term());
+                let (shared, term) = (Arc::clone(&self.shared), policy.term());
                 self.keeper = Some(Keeper::tenant(shared, revoked, term, terms, ring));
             }
         }
-        self.policy = Some(snapshot.policy.clone());
-        self.arrive(snapshot.cursor.clone());
+        self.policy = Some(policy);
+        self.arrive(cursor);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::model::Seq;
-use quash_core::watch::frame::Wanted;
+use quash_core::watch::frame::{FeedPolicy, Wanted};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -16,6 +16,7 @@ use super::keeping::{Message, Signals, Started, Taken, Untaken};
 use super::keys::Keys;
 use super::sse::{Event, Parser};
 use crate::shared::Shared;
+use crate::verifier::VerifierState;
 
 pub(crate) struct Streaming {
     pub(crate) http: Arc<Http>,
@@ -43,6 +44,9 @@ enum Over {
     /// An entry that exists hasn't come: the connection may be dead without anybody knowing.
     #[error("an entry that exists has not come")]
     Overdue,
+    /// A key set was read that isn't the one that is named: another connection begins with its name.
+    #[error("the issuer's keys are not those that it has named")]
+    OtherKeys,
     /// The issuer was away and has answered about a lease: what was asked before may never be answered.
     #[error("the issuer is back")]
     Back,
@@ -80,13 +84,17 @@ impl Streaming {
             let began = self.shared.clock.uptime();
             let mut back = self.signals.back.subscribe();
             let over = self.follow(turn, &mut is_complete, patience, &mut back).await;
+            if self.shared.standing() == VerifierState::Stale {
+                // The issuer's keys may have changed, and nothing has named them here for a while.
+                self.keys.name(None);
+            }
             is_complete &= !over.asks_for_a_snapshot();
             if over == Over::Back {
                 self.within = WITHIN;
             }
             patience = if over == Over::Back { Patience::Much } else { Patience::Little };
             self.report(over);
-            if over == Over::Overdue {
+            if matches!(over, Over::Overdue | Over::OtherKeys) {
                 continue;
             }
             turn += 1;
@@ -133,10 +141,19 @@ impl Streaming {
     }
 
     async fn begin_anew(&mut self, turn: usize) -> Result<(), Over> {
-        let keys = self.keys.read(self.within.min(SILENT)).await;
-        self.heed(keys, SILENT)?;
+        // Before the snapshot, which may be large: without keys it is of no use.
+        let keys = self.http.keys(self.within.min(SILENT), None).await;
+        let mut keys = self.heed(keys, SILENT)?;
         let snapshot = self.http.snapshot(turn, self.within).await;
-        let snapshot = Box::new(self.heed(snapshot, SNAPSHOT_WITHIN)?);
+        let snapshot = match self.heed(snapshot, SNAPSHOT_WITHIN)? {
+            Ok(snapshot) => Box::new(snapshot),
+            Err(fault) => return self.hand_over(|taken| Message::NotUnderstood(fault, taken)).await,
+        };
+        if !snapshot.policy.publishes(&keys) {
+            let named = self.http.keys(self.within.min(SILENT), Some(&snapshot.policy)).await;
+            keys = self.heed(named, SILENT)?;
+        }
+        self.keys.take(keys, &snapshot.policy).await?;
         self.hand_over(|taken| Message::Snapshot(snapshot, taken)).await?;
         self.signals.lease.notify_one();
         tracing::info!(entries = self.shared.state.load().revoked.len(), "a snapshot of the issuer's log was taken");
@@ -171,6 +188,7 @@ impl Streaming {
             let bytes = tokio::select! {
                 biased;
                 () = self.signals.snapshot.notified() => return Err(Over::Resync),
+                () = self.keys.unnamed.notified() => return Err(Over::OtherKeys),
                 bytes = stream.next() => bytes?,
                 () = self.shared.poked.notified() => {
                     self.wait_for_overdue(&mut stream, &mut parser, connected_at).await?;
@@ -209,8 +227,10 @@ impl Streaming {
     async fn take(&self, event: &Event) -> Result<(), Over> {
         match event.name.as_str() {
             "policy" => {
-                let policy = Box::new(read(event)?);
+                let policy: Box<FeedPolicy> = Box::new(read(event)?);
+                let named = policy.clone();
                 self.hand_over(|taken| Message::Policy(policy, taken)).await?;
+                self.keys.name(Some(&named));
                 // The connection stands: what was missed meanwhile comes next, and a lease proves it.
                 self.signals.lease.notify_one();
             }
@@ -261,7 +281,9 @@ impl Over {
             Self::Fault(fault) => Started::NotYet(Some(StartError::Away(fault))),
             Self::Untaken(Untaken::NotUnderstood(fault)) => Started::Never(StartError::NotUnderstood(fault)),
             Self::Untaken(Untaken::Secret(error)) => Started::Never(error),
-            Self::Untaken(Untaken::Astray(_) | Untaken::OtherEnd) | Self::Resync | Self::Overdue | Self::Back => Started::NotYet(before),
+            Self::Untaken(Untaken::Astray(_) | Untaken::OtherEnd) | Self::Resync | Self::Overdue | Self::OtherKeys | Self::Back => {
+                Started::NotYet(before)
+            }
         }
     }
 }

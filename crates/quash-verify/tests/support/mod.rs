@@ -11,9 +11,9 @@ use quash_core::model::{
     Actor, Chain, Clock, CustomClaims, Entry, Forgotten, Keep, NewEntry, Reason, Scope, ScopeHasher, Seeded, Seq, SessionId, Timestamp,
     TokenPolicy,
 };
-use quash_core::token::{Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, VerifyingKey, mint};
+use quash_core::token::{Algorithm, Bearer, Grant, Issued, JwkSet, KeyRing, Minting, RefreshKey, SigningKey, Tokens, VerifyingKey, mint};
 use quash_core::watch::feed;
-use quash_core::watch::frame::{CursorKey, FeedPolicy, Frame, FrameEntry, LeaseGrant, LeaseNonce, Snapshot, Wanted};
+use quash_core::watch::frame::{CursorKey, FeedPolicy, Frame, FrameEntry, LeaseGrant, LeaseNonce, SnapshotWriter, Wanted};
 use quash_verify::{Verifier, VerifierBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,6 +58,8 @@ pub(crate) enum Instead {
     DeafStream,
     /// What is answered else, so much later.
     Late(Duration),
+    /// Another text.
+    Text(&'static str),
 }
 
 /// A clock that begins with the machine's start of time, and that a test moves.
@@ -206,6 +208,12 @@ impl Issuer {
         self.say("wanted", &serde_json::to_string(&wanted).expect("text"));
     }
 
+    /// Signs with another key from now on, and tells every stream that it is published.
+    pub(crate) fn publish(&self, key: SigningKey) {
+        self.desk().keys.push(key);
+        self.say("policy", &serde_json::to_string(&self.policy()).expect("text"));
+    }
+
     /// Cuts every stream.
     pub(crate) fn cut(&self) {
         self.desk().streams.clear();
@@ -213,7 +221,7 @@ impl Issuer {
 
     fn policy(&self) -> FeedPolicy {
         let desk = self.desk();
-        FeedPolicy::of(&TokenPolicy::default(), [1; 16], TERM, desk.keys.iter().map(SigningKey::verifying))
+        FeedPolicy::of(&TokenPolicy::default(), [1; 16], TERM, desk.keys.iter().map(SigningKey::verifying), &desk.published())
     }
 
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
@@ -246,6 +254,7 @@ impl Issuer {
                 std::future::pending().await
             }
             Some(Instead::Late(by)) => wait::pass(by).await,
+            Some(Instead::Text(text)) => return whole(stream, 200, text).await,
             None if !is_public && !request.to_lowercase().contains("authorization: bearer qv_test\r\n") => {
                 return whole(stream, 401, "{}").await;
             }
@@ -266,13 +275,12 @@ impl Issuer {
         let cursor = cursors().cursor(desk.seq, &desk.chain);
         Ok(match path {
             "/v1/feed/snapshot" => {
-                (200, serde_json::to_string(&Snapshot::new(policy, cursor, &desk.chain, &desk.entries, Forgotten::NOTHING))?)
+                let (mut writer, head) = SnapshotWriter::begin(&policy, &cursor, &desk.chain);
+                let rows = writer.rows(&desk.entries);
+                (200, [head, rows, writer.finish(Forgotten::NOTHING)].concat())
             }
             "/v1/feed/lease" => (200, serde_json::to_string(&LeaseGrant::new(nonce(target), cursor, &desk.chain, TERM, self.clock.now()))?),
-            "/.well-known/jwks.json" => {
-                let keys: Vec<VerifyingKey> = desk.keys.iter().map(|key| key.verifying().clone()).collect();
-                (200, serde_json::to_string(&KeyRing::new(0, keys).jwks())?)
-            }
+            "/.well-known/jwks.json" => (200, serde_json::to_string(&desk.published())?),
             "/oauth2/introspect" => (200, format!("{{\"active\":{}}}", desk.introspected)),
             _ => (404, "{}".into()),
         })
@@ -303,6 +311,13 @@ impl Issuer {
     }
 }
 
+impl Desk {
+    fn published(&self) -> JwkSet {
+        let keys: Vec<VerifyingKey> = self.keys.iter().map(|key| key.verifying().clone()).collect();
+        KeyRing::new(0, keys).jwks()
+    }
+}
+
 const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n:\n\n";
 
 fn hasher() -> ScopeHasher {
@@ -310,7 +325,7 @@ fn hasher() -> ScopeHasher {
 }
 
 fn cursors() -> CursorKey {
-    CursorKey::new(&[5; 32])
+    CursorKey::new(&[5; 32], "a")
 }
 
 fn event(name: &str, data: &str) -> Vec<u8> {

@@ -1,10 +1,10 @@
 //! `quash backup` and `quash restore`: a copy of all that quash keeps, and the way back.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use quash_core::model::{Clock, Epoch, KeyRecord, Kid, OldSessions, Seq};
-use quash_service::{Beyond, MasterKey, StruckAgain, begin_after_restore, strike_after_restore};
+use quash_service::{Beyond, MasterKey, StruckAgain, begin_after_restore, renew_store_id, strike_after_restore};
 use quash_store::{Replaced, SqliteStore, StagedRestore};
 
 use super::place::{Place, unexpected};
@@ -37,6 +37,9 @@ pub(super) struct RestoreArgs {
     /// Dangerous: let sessions go on that the backup knows, those too that were ended since
     #[arg(long)]
     keep_sessions: bool,
+    /// Make another installation of it, beside the one that the backup is of: a staging system, for example
+    #[arg(long)]
+    as_copy: bool,
 }
 
 pub(super) async fn back_up(args: BackupArgs, place: &Place) -> Result<(), CommandError> {
@@ -63,7 +66,7 @@ pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), Comm
     let (data_dir, _) = place.data_dir(Absent::Refuse, &settings)?;
     let _lock = data_dir.lock_for_server()?;
     let sessions = if args.keep_sessions { OldSessions::Keep } else { OldSessions::End };
-    let restored = put_back(&args.path, args.epoch_above, sessions, &data_dir).await?;
+    let restored = put_back(&args, sessions, &data_dir).await?;
     place.print(&restored, || {
         let kids = restored.struck.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
         let struck = if kids.is_empty() { kids } else { format!("; struck again, as in the database from before: {kids}") };
@@ -78,23 +81,21 @@ pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), Comm
 
 /// Puts a backup in the database's place. Until the last step but one, nothing is changed that anybody looks at; what
 /// then stands there has its new epoch already.
-async fn put_back(
-    backup: &Path,
-    epoch_above: Option<u64>,
-    sessions: OldSessions,
-    data_dir: &DataDir,
-) -> Result<RestoredShown, CommandError> {
-    let above = epoch_above.map(with_one_above).transpose()?;
+async fn put_back(args: &RestoreArgs, sessions: OldSessions, data_dir: &DataDir) -> Result<RestoredShown, CommandError> {
+    let above = args.epoch_above.map(with_one_above).transpose()?;
     let master = data_dir.master_key()?.ok_or_else(|| {
         CommandError::failure(format!("the master key {} is missing", data_dir.master_key_path().display()))
             .hint("put the file there that belongs to the backup: only that opens what is in it")
     })?;
     let noted = EpochFile::in_directory(data_dir.path());
     let beyond = Beyond { seq: noted.read()?, epoch: above };
-    let staged = StagedRestore::new(backup, &data_dir.database()).map_err(opening::open_error)?;
+    let staged = StagedRestore::new(&args.path, &data_dir.database()).map_err(opening::open_error)?;
     let store = staged.open().map_err(opening::open_error)?;
     let begun = begin_after_restore(&store, &master, beyond, sessions, &SystemClock).await;
     let seq = begun.map_err(|error| opening::start_error(error, data_dir))?;
+    if args.as_copy {
+        renew_store_id(&store, &SystemEntropy).await.map_err(|error| opening::start_error(error, data_dir))?;
+    }
     let again = match known_keys(&staged, beyond.seq) {
         Some(keys) => Some(strike_again(&keys, &store, &master, data_dir).await?),
         None => None,

@@ -42,6 +42,10 @@ pub(crate) fn request_in_bytes(to: SocketAddr, method: &str, path: &str, headers
 }
 
 impl Answer {
+    fn is_chunked(&self) -> bool {
+        self.header("transfer-encoding") == Some("chunked")
+    }
+
     /// The value of a header, by its name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
@@ -81,6 +85,18 @@ impl Connection {
         while read.len() < head_end + length {
             self.read_more(&mut read)?;
         }
+        if head.is_chunked() && !no_body(&head) {
+            let (body, length) = loop {
+                match dechunked(&read[head_end..]) {
+                    Some(whole) => break whole,
+                    None => self.read_more(&mut read)?,
+                }
+            };
+            if read.len() > head_end + length {
+                return Err(io::Error::other("more than one answer"));
+            }
+            return Ok(Answer { text: String::from_utf8_lossy(&body).into_owned(), ..head });
+        }
         if head.header("connection") == Some("close") {
             self.stream = connect(self.to)?;
         } else if read.len() > head_end + length {
@@ -115,11 +131,31 @@ fn parse_head(head: &[u8]) -> Option<Answer> {
     Some(Answer { status, headers: headers.collect(), body: Value::Null, text: String::new() })
 }
 
+/// The body that chunks make up, and how many bytes they take; `None`: the last one isn't there yet.
+fn dechunked(mut chunks: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (mut body, mut taken) = (Vec::new(), 0);
+    loop {
+        let end = chunks.windows(2).position(|window| window == b"\r\n")?;
+        let length = usize::from_str_radix(std::str::from_utf8(&chunks[..end]).ok()?, 16).ok()?;
+        let whole = end + 2 + length + 2;
+        body.extend_from_slice(chunks.get(end + 2..end + 2 + length)?);
+        chunks = chunks.get(whole..)?;
+        taken += whole;
+        if length == 0 {
+            return Some((body, taken));
+        }
+    }
+}
+
 fn parse(answer: &[u8], method: &str) -> Option<Answer> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = parse_head(&answer[..end])?;
     let length = head.header("content-length").and_then(|value| value.parse::<usize>().ok());
     let body = &answer[end + 4..];
+    if head.is_chunked() && method != "HEAD" {
+        let (body, _) = dechunked(body)?;
+        return Some(Answer { text: String::from_utf8_lossy(&body).into_owned(), ..head });
+    }
     // An answer that was cut off must not pass for a whole one. One to HEAD has the length of a body, and none.
     if method != "HEAD" && length.is_some_and(|length| body.len() < length) {
         return None;

@@ -22,7 +22,8 @@ pub struct Cursor {
     mac: [u8; 8],
 }
 
-/// What makes and recognises cursors: the issuer's alone.
+/// The key of the MAC in cursors. Only the issuer has it, and only for one store: a copy of the store with another id has
+/// another key, so that a place in the copy proves nothing to the original.
 #[derive(Clone)]
 pub struct CursorKey(hmac::Key);
 
@@ -54,9 +55,10 @@ impl Cursor {
 }
 
 impl CursorKey {
-    /// A key from 32 random bytes.
-    pub fn new(secret: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    /// The key of the store with this id, from 32 random bytes.
+    pub fn new(secret: &[u8; 32], store_id: &str) -> Self {
+        let of_store = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), store_id.as_bytes());
+        Self(hmac::Key::new(hmac::HMAC_SHA256, of_store.as_ref()))
     }
 
     /// The cursor of a number, in the log that has this hash up to there.

@@ -1,7 +1,7 @@
 //! What is written is read back, and what isn't understood isn't guessed.
 
 use super::*;
-use crate::model::{Keep, NewEntry};
+use crate::model::{Forgotten, Keep, NewEntry};
 use crate::token::Minted;
 use crate::watch::feed;
 
@@ -16,20 +16,36 @@ fn entry() -> Entry {
 
 fn policy() -> FeedPolicy {
     let secret = VerifyingKey::hmac(Algorithm::Hs256, &[7; 32], Kid::parse("one").expect("a kid")).expect("a secret");
-    FeedPolicy::of(&TokenPolicy::default(), [1; 16], Duration::from_secs(10), std::iter::once(&secret))
+    FeedPolicy::of(&TokenPolicy::default(), [1; 16], Duration::from_secs(10), std::iter::once(&secret), &JwkSet::default())
+}
+
+/// The text of a snapshot of the log that has these entries.
+fn text_of(entries: &[Entry], forgotten: Forgotten) -> String {
+    let (seq, chain) = entries.last().map_or((Seq::from_u64(Seq::start_of(1).as_u64() + 9), feed::EMPTY), |last| (last.seq, last.chain));
+    let cursor = CursorKey::new(&[5; 32], "a").cursor(seq, &chain);
+    let (mut writer, mut text) = SnapshotWriter::begin(&policy(), &cursor, &chain);
+    for entry in entries {
+        text.push_str(&writer.rows(std::slice::from_ref(entry)));
+    }
+    text.push_str(&writer.finish(forgotten));
+    text
+}
+
+fn read(text: &[u8]) -> Result<Snapshot, FrameFault> {
+    let mut reader = SnapshotReader::default();
+    reader.push(text)?;
+    reader.finish()
 }
 
 #[test]
 fn what_is_written_is_read_back() {
-    let (entry, key) = (entry(), CursorKey::new(&[5; 32]));
+    let (entry, key) = (entry(), CursorKey::new(&[5; 32], "a"));
     let frame = Frame { cursor: key.cursor(entry.seq, &entry.chain), entries: vec![FrameEntry::from(&entry)] };
     let text = serde_json::to_string(&frame).expect("text");
     let read: Frame = serde_json::from_str(&text).expect("its own text");
     assert_eq!(read.entries(), Ok(vec![entry.clone()]));
-    let snapshot =
-        Snapshot::new(policy(), key.cursor(entry.seq, &entry.chain), &entry.chain, std::slice::from_ref(&entry), Forgotten::NOTHING);
-    let read: Snapshot = serde_json::from_str(&serde_json::to_string(&snapshot).expect("text")).expect("its own text");
-    let set = read.revoked().expect("a set");
+    let read = super::tests::read(text_of(std::slice::from_ref(&entry), Forgotten::NOTHING).as_bytes()).expect("its own text");
+    let set = &read.revoked;
     assert_eq!((set.cursor(), set.chain(), set.len()), (entry.seq, entry.chain, 1));
     assert!(key.has_given(&read.cursor));
     assert!(read.policy == policy());
@@ -37,41 +53,72 @@ fn what_is_written_is_read_back() {
 
 #[test]
 fn a_snapshot_tells_what_its_log_has_forgotten() {
-    let (key, newest) = (CursorKey::new(&[5; 32]), Seq::from_u64(Seq::start_of(1).as_u64() + 9));
-    let that_forgot = |forgotten| Snapshot::new(policy(), key.cursor(newest, &feed::EMPTY), &feed::EMPTY, &[], forgotten);
-    let covers = |snapshot: &Snapshot, rsq| {
-        let read: Snapshot = serde_json::from_str(&serde_json::to_string(snapshot).expect("text")).expect("its own text");
-        read.revoked().expect("a set").covers(Minted::At(rsq), &[])
-    };
+    let newest = Seq::from_u64(Seq::start_of(1).as_u64() + 9);
+    let covers =
+        |forgotten: Forgotten, rsq| read(text_of(&[], forgotten).as_bytes()).expect("its own text").revoked.covers(Minted::At(rsq), &[]);
     let (before, forgotten) = (Seq::from_u64(newest.as_u64() - 3), Seq::from_u64(newest.as_u64() - 2));
-    assert!(!covers(&that_forgot(Forgotten::NOTHING), Seq::start_of(1)));
-    let snapshot = that_forgot(Forgotten { seq: forgotten, ..Forgotten::NOTHING });
-    assert!(covers(&snapshot, before));
-    assert!(!covers(&snapshot, forgotten));
+    assert!(!covers(Forgotten::NOTHING, Seq::start_of(1)));
+    let forgotten_until = Forgotten { seq: forgotten, ..Forgotten::NOTHING };
+    assert!(covers(forgotten_until, before));
+    assert!(!covers(forgotten_until, forgotten));
 }
 
 #[test]
-fn a_snapshot_that_is_not_what_was_sent_is_not_taken() {
-    let (entry, key) = (entry(), CursorKey::new(&[5; 32]));
-    let snapshot =
-        Snapshot::new(policy(), key.cursor(entry.seq, &entry.chain), &entry.chain, std::slice::from_ref(&entry), Forgotten::NOTHING);
-    let mut bent = snapshot.clone();
-    bent.entries[0].2.0[0] ^= 1;
-    let mut short = snapshot.clone();
-    short.entries.clear();
-    let mut hashed_otherwise = snapshot.clone();
-    hashed_otherwise.policy.said.scope_key.0[0] ^= 1;
-    for odd in [bent, short, hashed_otherwise] {
-        assert_eq!(odd.revoked().map(|set| set.len()), Err(FrameFault::Malformed));
+fn snapshots_are_read_in_pieces_of_any_size() {
+    let text = text_of(&[entry()], Forgotten { seq: entry().seq, ..Forgotten::NOTHING });
+    for size in [1, 2, 7, 64, text.len()] {
+        let mut reader = SnapshotReader::default();
+        for piece in text.as_bytes().chunks(size) {
+            assert_eq!(reader.push(piece), Ok(()), "pieces of {size}");
+        }
+        assert_eq!(reader.finish().map(|snapshot| snapshot.revoked.len()), Ok(1), "pieces of {size}");
     }
-    assert_eq!(snapshot.revoked().map(|set| set.len()), Ok(1));
+}
+
+#[test]
+fn damaged_snapshots_are_refused_at_every_byte() {
+    let text = text_of(&[entry()], Forgotten { seq: entry().seq, ..Forgotten::NOTHING });
+    for place in 0..text.len() {
+        assert!(read(&text.as_bytes()[..place]).is_err(), "cut at {place}");
+        let mut bent = text.clone().into_bytes();
+        bent[place] ^= 1;
+        // A field that is left out where its default was sent says the same.
+        let is_as_sent = |read: Snapshot| read.policy == policy() && read.revoked.len() == 1;
+        assert!(read(&bent).map_or(true, is_as_sent), "bent at {place}");
+    }
+    let without_a_line: Vec<_> = text.lines().enumerate().filter(|(line, _)| *line != 1).map(|(_, line)| format!("{line}\n")).collect();
+    assert!(read(without_a_line.concat().as_bytes()).is_err());
+    assert!(read(format!("{text}{text}").as_bytes()).is_err());
+    assert!(read(text.as_bytes()).is_ok());
+}
+
+#[test]
+fn snapshot_lines_without_end_are_refused() {
+    let mut reader = SnapshotReader::default();
+    let half = [b' '; 64 * 1024];
+    assert_eq!((reader.push(&half), reader.push(&half)), (Ok(()), Ok(())));
+    assert_eq!(reader.push(b" "), Err(FrameFault::Malformed), "one byte past the edge");
+}
+
+#[test]
+fn policies_recognise_the_published_key_set() {
+    let published = serde_json::to_vec(&JwkSet::default()).expect("text");
+    assert!(policy().publishes(&published));
+    assert!(!policy().publishes(b"") && !policy().publishes(b"{\"keys\":[{}]}"));
+}
+
+#[test]
+fn cursors_of_another_store_prove_nothing() {
+    let (one, other) = (CursorKey::new(&[5; 32], "a"), CursorKey::new(&[5; 32], "b"));
+    let cursor = one.cursor(Seq::start_of(1).next(), &[1; 32]);
+    assert!(one.has_given(&cursor) && !other.has_given(&cursor));
 }
 
 #[test]
 fn a_policy_and_a_lease_come_as_they_were_sent_or_not_at_all() {
     let grant = LeaseGrant::new(
         LeaseNonce([2; 16]),
-        CursorKey::new(&[5; 32]).cursor(Seq::from_u64(90), &[1; 32]),
+        CursorKey::new(&[5; 32], "a").cursor(Seq::from_u64(90), &[1; 32]),
         &[1; 32],
         Duration::from_secs(10),
         Timestamp::from_secs(1),
@@ -119,10 +166,10 @@ fn what_a_newer_issuer_says_is_not_guessed() {
 
 #[test]
 fn only_cursors_that_were_given_out_prove_anything() {
-    let key = CursorKey::new(&[5; 32]);
+    let key = CursorKey::new(&[5; 32], "a");
     let text = key.cursor(Seq::start_of(1).next(), &[1; 32]).to_string();
     assert!(key.has_given(&Cursor::parse(&text).expect("its own text")));
-    assert!(!CursorKey::new(&[6; 32]).has_given(&Cursor::parse(&text).expect("its own text")));
+    assert!(!CursorKey::new(&[6; 32], "a").has_given(&Cursor::parse(&text).expect("its own text")));
     let further = text.replacen("17179869185", "17179869186", 1);
     assert_ne!(text, further);
     let here = Cursor::parse(&text).expect("its own text");

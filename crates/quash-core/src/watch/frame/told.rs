@@ -31,15 +31,25 @@ impl<T: Serialize> Told<T> {
 /// The hash over something's JSON.
 pub(super) fn digest_of(said: &impl Serialize) -> Bytes<32> {
     // Texts, numbers and lists of them: writing them as JSON doesn't fail.
-    let text = serde_json::to_vec(said).unwrap_or_default();
+    hash_of(&serde_json::to_vec(said).unwrap_or_default())
+}
+
+/// The hash over a text.
+pub(super) fn hash_of(text: &[u8]) -> Bytes<32> {
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest::digest(&digest::SHA256, &text).as_ref());
+    bytes.copy_from_slice(digest::digest(&digest::SHA256, text).as_ref());
     Bytes(bytes)
+}
+
+impl<const N: usize> fmt::Display for Bytes<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
 }
 
 impl<const N: usize> Serialize for Bytes<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&URL_SAFE_NO_PAD.encode(self.0))
+        serializer.collect_str(self)
     }
 }
 

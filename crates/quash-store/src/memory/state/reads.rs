@@ -79,6 +79,12 @@ impl State {
         self.log.values().map(|logged| &logged.entry).filter(|entry| entry.seq > after).take(limit as usize).cloned().collect()
     }
 
+    pub(in crate::memory) fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Vec<(Entry, bool)> {
+        let log: Vec<&Entry> = self.log.values().map(|logged| &logged.entry).filter(|entry| entry.seq <= until).collect();
+        let is_newest = |entry: &Entry| !log.iter().any(|newer| newer.key == entry.key && newer.seq > entry.seq);
+        log.iter().filter(|entry| entry.seq > after).take(limit as usize).map(|&entry| (entry.clone(), is_newest(entry))).collect()
+    }
+
     pub(in crate::memory) fn entries_of(&self, keys: &[ScopeKey]) -> Vec<Entry> {
         self.log.values().map(|logged| &logged.entry).filter(|entry| keys.contains(&entry.key)).cloned().collect()
     }
