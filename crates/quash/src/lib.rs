@@ -66,7 +66,7 @@ fn answered(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if let Err(error) = output::of_clap(answer) {
         return failed(Form::Text, &error);
     }
-    const PLACE: [&str; 4] = ["--data-dir", "--config", "--set", "--json"];
+    const PLACE: [&str; 6] = ["--data-dir", "--config", "--set", "--json", "--verbose", "-v"];
     let is_own_flag = |text: &str| text.starts_with('-') && !PLACE.iter().any(|flag| text.starts_with(flag));
     let is_flag = |argument: &OsString| argument.to_str().is_some_and(is_own_flag);
     if answer.kind() == ErrorKind::DisplayHelp && arguments.iter().filter(|argument| is_flag(argument)).count() > 1 {

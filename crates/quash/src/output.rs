@@ -3,7 +3,8 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use crate::error::{CommandError, Finding};
@@ -83,13 +84,29 @@ pub(crate) fn error(form: Form, error: &CommandError) {
     let _ = write_to(io::stderr().lock(), &text);
 }
 
-/// A table without lines; the head row in capitals.
+/// A table without lines; the head row in capitals. On a terminal it is no wider than that.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    // What isn't a terminal has no width.
+    let columns = tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
+    table_within(columns, head, rows)
+}
+
+/// A table that fits into so many columns: long cells take several lines, ids stay whole.
+fn table_within<const N: usize>(columns: Option<u16>, head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    const WHOLE: [&str; 4] = ["sid", "subject", "kid", "id"];
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
+    if let Some(columns) = columns {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
+    }
     table.set_header(head.map(str::to_uppercase));
     for row in rows {
         table.add_row(row.map(|cell| clean(&cell)));
+    }
+    for (at, _) in head.iter().enumerate().filter(|(_, name)| columns.is_some() && WHOLE.contains(name)) {
+        if let Some(column) = table.column_mut(at) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     let indented = table.trim_fmt();
     indented.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect::<Vec<_>>().join("\n")
@@ -142,6 +159,16 @@ mod tests {
         assert_eq!(written(Err(io::ErrorKind::BrokenPipe.into())), Ok(Reader::Gone));
         let full = written(Err(io::ErrorKind::StorageFull.into())).expect_err("the output is lost");
         assert_eq!((full.exit.code(), full.message.contains("standard output")), (1, true));
+    }
+
+    #[test]
+    fn a_table_fits_its_terminal_and_ids_stay_whole() {
+        let id = "01a20af0-6b5c-7a69-b6b4-905ed54a13a4";
+        let row = || std::iter::once(["dana".to_owned(), id.to_owned(), "a cell that is much too long for one line ".repeat(3)]);
+        let table = table_within(Some(80), ["name", "subject", "details"], row());
+        assert!(table.lines().all(|line| line.chars().count() <= 80) && table.contains(id), "{table}");
+        assert!(table.lines().count() > 2, "{table}");
+        assert_eq!(table_within(None, ["name", "subject", "details"], row()).lines().count(), 2, "a pipe has no width");
     }
 
     #[test]

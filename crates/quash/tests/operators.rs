@@ -367,3 +367,24 @@ fn many_accounts_are_added_and_each_skipped_one_is_named() {
     assert_eq!((long.code(), long.stderr.contains("longer than 16384")), (2, true), "{}", long.stderr);
     assert_eq!(server.run(&["account", "add"], "").code(), 2);
 }
+
+#[test]
+fn messages_say_who_and_how_many_sessions() {
+    let server = Server::start(&[]);
+    server.add_account("dana", PASSWORD);
+    let three_times = || (0..3).for_each(|_| drop(server.sign_in("dana", PASSWORD)));
+    three_times();
+    let said = server.run(&["revoke", "account", "dana"], "").stdout;
+    assert!(said.starts_with("account dana (") && said.contains("): 3 sessions ended, effective since "), "{said}");
+    assert!(!said.contains("seq"), "{said}");
+    three_times();
+    let said = server.run(&["account", "deactivate", "dana"], "").stdout;
+    assert!(said.contains("3 sessions ended, effective since ") && !said.contains("seq"), "{said}");
+    let again = server.run(&["revoke", "account", "dana", "--verbose"], "").stdout;
+    assert!(again.contains("no live session") && again.contains(", seq "), "{again}");
+    let table = server.run(&["audit", "list"], "").stdout;
+    assert!(table.lines().next().is_some_and(|head| head.contains("ACCOUNT") && head.contains("SUBJECT")), "{table}");
+    assert!(table.lines().skip(1).any(|line| line.contains("signed_in") && line.contains("dana")), "{table}");
+    let tail = server.run(&["audit", "tail", "--entries", "1"], "").stdout;
+    assert!(tail.contains("  dana ("), "{tail}");
+}

@@ -10,6 +10,7 @@ use quash_core::model::{Clock, Timestamp, limits};
 use zeroize::Zeroizing;
 
 use super::place::{Place, unexpected};
+use super::prompt;
 use super::which::WhichArgs;
 use crate::control::{AccountChange, AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret};
 use crate::data_dir::Absent;
@@ -63,7 +64,7 @@ pub(super) struct AddArgs {
     /// It can't be used yet: signing in is refused
     #[arg(long)]
     deactivated: bool,
-    /// Read the password from the first line of standard input; without this or a hash no password is usable
+    /// Read the password from the first line of standard input, or ask for it at a terminal; without this or a hash none is usable
     #[arg(long)]
     password_stdin: bool,
     /// Read the password's hash from the first line of standard input, as Django or quash writes it
@@ -160,16 +161,40 @@ impl Given {
     }
 }
 
-/// The first line without its line end; nothing else is taken away from it.
+/// More bytes than any password or hash has.
+const BYTES: u64 = 4 * limits::PASSWORD_CHARS as u64 + 2;
+
+/// The first line of standard input. At a terminal it is asked for without an echo, a password twice.
 fn from_stdin(given: Given) -> Result<Secret, CommandError> {
-    /// More than any password or hash has.
-    const BYTES: u64 = 4 * limits::PASSWORD_CHARS as u64 + 2;
+    if prompt::is_typed() {
+        return typed(given);
+    }
     let what = given.name();
     let fault = |message: String| CommandError::new(Exit::Usage, message).hint(given.example());
     // The buffer never grows, so that no copy of the password is left behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES as usize + 1));
     let read = std::io::stdin().lock().take(BYTES).read_to_end(&mut bytes);
     read.map_err(|error| fault(format!("the {what} can't be read from standard input: {error}")))?;
+    first_line(&bytes, given)
+}
+
+fn typed(given: Given) -> Result<Secret, CommandError> {
+    let what = given.name();
+    let asked = |text: &str| {
+        let line = prompt::line(text, BYTES).map_err(|error| CommandError::failure(format!("the {what} can't be read: {error}")))?;
+        first_line(&line, given)
+    };
+    let first = asked(what)?;
+    if matches!(given, Given::Password | Given::NewPassword) && asked(&format!("the same {what} again"))? != first {
+        return Err(CommandError::new(Exit::Usage, "the two passwords differ: nothing was done").hint("try again"));
+    }
+    Ok(first)
+}
+
+/// The first line without its line end; nothing else is taken away from it.
+fn first_line(bytes: &[u8], given: Given) -> Result<Secret, CommandError> {
+    let what = given.name();
+    let fault = |message: String| CommandError::new(Exit::Usage, message).hint(given.example());
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").filter(|_| bytes.len() > line.len()).unwrap_or(line);
     let text = std::str::from_utf8(line).map_err(|_| fault(format!("the {what} on standard input isn't UTF-8")))?;

@@ -149,11 +149,12 @@ fn listed(page: &AuditPage) -> String {
             entry.at.to_the_second(),
             what(entry),
             entry.actor.clone(),
+            entry.username.clone().unwrap_or_else(|| "-".into()),
             entry.subject.clone().unwrap_or_else(|| "-".into()),
             details(entry),
         ]
     });
-    let table = output::table(["id", "at", "event", "by", "account", "details"], rows);
+    let table = output::table(["id", "at", "event", "by", "account", "subject", "details"], rows);
     match page.next {
         Some(next) => format!("{table}\nthere may be more: --after {next}"),
         None => table,
@@ -162,7 +163,8 @@ fn listed(page: &AuditPage) -> String {
 
 /// One entry on one line.
 fn line(entry: &AuditShown) -> String {
-    let account = entry.subject.as_deref().unwrap_or("-");
+    let subject = entry.subject.as_deref().unwrap_or("-");
+    let account = entry.username.as_ref().map_or_else(|| subject.to_owned(), |name| format!("{name} ({subject})"));
     output::clean(
         format!("{}  {}  {}  {}  {account}  {}", entry.id, entry.at.to_the_second(), what(entry), entry.actor, details(entry)).trim_end(),
     )

@@ -47,7 +47,10 @@ pub(super) async fn back_up(args: BackupArgs, place: &Place) -> Result<(), Comma
     let to = absolute.ok_or_else(|| CommandError::new(Exit::Usage, "the path of the backup can't be used: it isn't UTF-8"))?;
     let asked = place.asked(Absent::Refuse)?;
     let Reply::BackedUp(written) = asked.ask(Request::BackUp { to }).await? else { return Err(unexpected()) };
-    place.print(&written, || format!("wrote {}, which knows the log up to seq {}", output::clean(&written.path), written.seq))?;
+    place.print(&written, || {
+        let seq = if place.verbose { format!(", which knows the log up to seq {}", written.seq) } else { String::new() };
+        format!("wrote {}{seq}", output::clean(&written.path))
+    })?;
     let master = asked.data_dir().master_key_path();
     output::note(&format!(
         "the master key is not in it: keep a copy of {} apart from it, without which nobody can use the backup; \
@@ -75,7 +78,9 @@ pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), Comm
             OldSessions::End => "everybody must sign in again",
             OldSessions::Keep => "sessions go on, those too that were ended since the backup",
         };
-        output::clean(&format!("restored: the log goes on with seq {} in epoch {}; {then}{struck}{kept}", restored.seq, restored.epoch))
+        let seq =
+            if place.verbose { format!("the log goes on with seq {} in epoch {}; ", restored.seq, restored.epoch) } else { String::new() };
+        output::clean(&format!("restored: {seq}{then}{struck}{kept}"))
     })
 }
 

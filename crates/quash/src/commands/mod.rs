@@ -15,6 +15,7 @@ mod policy;
 
 mod definition;
 mod place;
+mod prompt;
 mod revoke;
 mod serve;
 mod session;
@@ -71,6 +72,9 @@ struct PlaceArgs {
     /// Print JSON instead of text
     #[arg(long, global = true, help_heading = "Place and form")]
     json: bool,
+    /// Print the numbers of the log, too; JSON always does
+    #[arg(long, short, global = true, help_heading = "Place and form")]
+    verbose: bool,
 }
 
 #[derive(Subcommand)]

@@ -18,12 +18,14 @@ pub(super) struct Place {
     flags: Flags,
     environment: Environment,
     pub(super) form: Form,
+    /// Texts for people say the numbers of the log, too.
+    pub(super) verbose: bool,
 }
 
 impl Place {
     pub(super) fn new(args: PlaceArgs, listen: Option<String>, form: Form) -> Self {
         let flags = Flags { data_dir: args.data_dir, config: args.config, listen, set: args.set };
-        Self { flags, environment: Environment::read(), form }
+        Self { flags, environment: Environment::read(), form, verbose: args.verbose }
     }
 
     /// The settings that hold here. They are read before anything is made.

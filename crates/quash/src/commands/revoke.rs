@@ -66,8 +66,8 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
     let asked = place.asked(Absent::Refuse)?;
     let reply = asked.ask(request).await?;
     let (words, seq) = match &reply {
-        Reply::Ended(ended) => (ended_in_words(ended), ended.seq),
-        Reply::StruckKey(struck) => (struck_in_words(struck), struck.ended.seq),
+        Reply::Ended(ended) => (ended_in_words(ended, place), ended.seq),
+        Reply::StruckKey(struck) => (struck_in_words(struck, place), struck.ended.seq),
         _ => return Err(unexpected()),
     };
     if let (true, Some(seq)) = (wait, seq) {
@@ -84,7 +84,7 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
 /// Waits until every verifier knows of an entry, and prints what became of each.
 async fn wait_for(seq: u64, asked: &Asked, place: &Place) -> Result<(), CommandError> {
     let Reply::Effective(effective) = asked.ask(Request::Effective { seq }).await? else { return Err(unexpected()) };
-    place.print(&effective, || in_words(&effective))?;
+    place.print(&effective, || in_words(&effective, place))?;
     let open = effective.verifiers.iter().filter(|verifier| verifier.state != "confirmed").count();
     if open == 0 {
         return Ok(());
@@ -94,8 +94,9 @@ async fn wait_for(seq: u64, asked: &Asked, place: &Place) -> Result<(), CommandE
     Err(CommandError::new(Exit::NotConfirmed, message).hint(hint))
 }
 
-fn in_words(effective: &EffectiveShown) -> String {
-    let everywhere = format!("effective everywhere since {}, seq {}", effective.effective_at.to_the_second(), effective.seq);
+fn in_words(effective: &EffectiveShown, place: &Place) -> String {
+    let seq = if place.verbose { format!(", seq {}", effective.seq) } else { String::new() };
+    let everywhere = format!("effective everywhere since {}{seq}", effective.effective_at.to_the_second());
     if effective.verifiers.is_empty() {
         return format!("{everywhere}; nobody else follows the feed");
     }
@@ -106,20 +107,34 @@ fn in_words(effective: &EffectiveShown) -> String {
     format!("{everywhere}\n{table}")
 }
 
-fn ended_in_words(ended: &EndedShown) -> String {
-    let target = ended.target.as_deref().map(|target| format!(" {target}")).unwrap_or_default();
-    let seq = ended.seq.map(|seq| format!(", seq {seq}")).unwrap_or_default();
-    output::clean(&format!("{}{target}: effective since {}{seq}", ended.scope, ended.effective_at.to_the_second()))
+fn ended_in_words(ended: &EndedShown, place: &Place) -> String {
+    let target = match (&ended.name, &ended.target) {
+        (Some(name), Some(subject)) => format!(" {name} ({subject})"),
+        (_, Some(target)) => format!(" {target}"),
+        (_, None) => String::new(),
+    };
+    let count = ended.ended_sessions.map(|count| format!("{}, ", in_sessions(count))).unwrap_or_default();
+    let seq = ended.seq.filter(|_| place.verbose).map(|seq| format!(", seq {seq}")).unwrap_or_default();
+    output::clean(&format!("{}{target}: {count}effective since {}{seq}", ended.scope, ended.effective_at.to_the_second()))
 }
 
-fn struck_in_words(struck: &StruckKeyShown) -> String {
+/// How many sessions have ended, in words.
+pub(super) fn in_sessions(count: u64) -> String {
+    match count {
+        0 => "no live session".to_owned(),
+        1 => "1 session ended".to_owned(),
+        count => format!("{count} sessions ended"),
+    }
+}
+
+fn struck_in_words(struck: &StruckKeyShown, place: &Place) -> String {
     let sessions = if struck.sessions_ended { "sessions of before have ended" } else { "sessions go on" };
     let signs = struck.signs.as_deref().map_or("nothing signs until tokens.signing_key names another".into(), |kid| format!("{kid} signs"));
-    output::clean(&format!("{}; {sessions}; {signs}", ended_in_words(&struck.ended)))
+    output::clean(&format!("{}; {sessions}; {signs}", ended_in_words(&struck.ended, place)))
 }
 
 /// Prints what was ended, and since when.
 pub(super) fn print_end(reply: Reply, place: &Place) -> Result<(), CommandError> {
     let Reply::Ended(ended) = reply else { return Err(unexpected()) };
-    place.print(&ended, || ended_in_words(&ended))
+    place.print(&ended, || ended_in_words(&ended, place))
 }

@@ -1,11 +1,13 @@
 //! Requests about the audit, and how its entries are shown.
 
+use std::collections::BTreeMap;
+
 use quash_core::model::{Audit, AuditPlace, NewAudit, Person, Subject};
 use quash_service::{AuditRefused, AuditVerified, Service};
 use serde::{Deserialize, Serialize};
 
 use super::Which;
-use super::found::{account, failed, is_full};
+use super::found::{account, by_subject, failed, is_full};
 use super::hex::hex;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
@@ -54,6 +56,9 @@ pub(crate) struct AuditShown {
     pub(crate) reason: Option<String>,
     /// Whose account.
     pub(crate) subject: Option<String>,
+    /// What that account is called now; `null` where it is gone.
+    #[serde(default)]
+    pub(crate) username: Option<String>,
     /// Which session.
     pub(crate) sid: Option<String>,
     /// Which key.
@@ -166,7 +171,16 @@ async fn entries(service: &Service, after: u64, of: Option<Which>, limit: u32) -
         None => None,
     };
     let read = service.audit(after, subject.as_ref(), limit).await.map_err(|failure| failed(&failure))?;
-    let entries: Vec<_> = read.into_iter().map(AuditShown::new).collect();
+    let mut entries: Vec<_> = read.into_iter().map(AuditShown::new).collect();
+    let mut names = BTreeMap::new();
+    for entry in &mut entries {
+        let Some(subject) = &entry.subject else { continue };
+        if !names.contains_key(subject) {
+            let account = by_subject(service, subject).await?;
+            names.insert(subject.clone(), account.map(|account| account.username.shown().to_owned()));
+        }
+        entry.username = names.get(subject).cloned().flatten();
+    }
     let next = entries.last().filter(|_| is_full(entries.len(), limit)).map(|entry| entry.id);
     Ok(AuditPage { entries, next })
 }
@@ -193,6 +207,7 @@ impl AuditShown {
             actor: actor.as_str().into(),
             reason: reason.map(|reason| reason.as_str().into()),
             subject: subject.map(|subject| subject.to_string()),
+            username: None,
             sid: session.map(|session| session.to_string()),
             kid,
             seq: seq.map(|seq| seq.as_u64()),

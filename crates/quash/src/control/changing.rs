@@ -6,7 +6,7 @@ use quash_core::decide::By;
 use quash_core::model::{Actor, Note, limits};
 use quash_service::{Address, Changed, OneTimePassword, Service};
 
-use super::found::{account, shown_end};
+use super::found::{self, account};
 use super::shown::{AccountShown, ChangedShown, OneTimeShown};
 use super::{AccountChange, Reply, Secret, Which, words};
 use crate::error::{CommandError, Exit};
@@ -24,7 +24,9 @@ pub(super) async fn change(
     author: Option<String>,
 ) -> Result<Reply, CommandError> {
     let by = By { actor: Actor::Operator, note: note(reason, author)? };
-    let subject = account(service, which).await?.subject;
+    let account = account(service, which).await?;
+    let subject = account.subject.clone();
+    let before = found::live_sessions(service, &subject).await?;
     let changed = match change {
         AccountChange::Deactivate => service.deactivate(&subject, by).await,
         AccountChange::Reactivate => service.reactivate(&subject, by).await,
@@ -42,23 +44,27 @@ pub(super) async fn change(
             let given = service.give_one_time_password(&subject, by).await;
             let (changed, OneTimePassword { password, until }) = given.map_err(|fault| words::not_changed(&fault))?;
             let (password, until) = (Secret::new(password), Moment(until));
-            return Ok(Reply::OneTimePassword(OneTimeShown { changed: shown(service, &changed), password, until }));
+            return Ok(Reply::OneTimePassword(OneTimeShown { changed: shown(service, &changed, before).await?, password, until }));
         }
         AccountChange::Delete => {
             let ended = service.delete(&subject, by).await.map_err(|fault| words::not_changed(&fault))?;
-            return Ok(Reply::Ended(shown_end(service, "account", Some(subject.to_string()), ended)));
+            return found::shown_end_of(service, &account, before, ended).await.map(Reply::Ended);
         }
     };
-    changed.map(|changed| Reply::Changed(Box::new(shown(service, &changed)))).map_err(|fault| words::not_changed(&fault))
+    let changed = changed.map_err(|fault| words::not_changed(&fault))?;
+    shown(service, &changed, before).await.map(|shown| Reply::Changed(Box::new(shown)))
 }
 
-fn shown(service: &Service, changed: &Changed) -> ChangedShown {
+/// An account that was changed, of whose sessions `before` were live.
+async fn shown(service: &Service, changed: &Changed, before: u64) -> Result<ChangedShown, CommandError> {
     let now = service.now();
-    ChangedShown {
+    let left = found::live_sessions(service, &changed.account.subject).await?;
+    Ok(ChangedShown {
         account: AccountShown::new(&changed.account, now),
         seq: changed.seq.map(|seq| seq.as_u64()),
         effective_at: changed.seq.map(|_| Moment(now)),
-    }
+        ended_sessions: before.saturating_sub(left),
+    })
 }
 
 /// The command says it before; whoever speaks to the socket without it is held to the same.

@@ -37,9 +37,10 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
         Request::RevokeSession { sid } => end_session(service, &sid, Reason::Revoked).await.map(Reply::Ended),
         Request::RevokeAccount { which } => {
             let account = account(service, &which).await?;
+            let before = found::live_sessions(service, &account.subject).await?;
             let ended = service.end_account(&account.subject, Road::AccountRevoked, Actor::Operator).await;
             let ended = ended.map_err(|failure| words::not_ended("account", &failure))?;
-            Ok(Reply::Ended(shown_end(service, "account", Some(account.subject.to_string()), ended)))
+            found::shown_end_of(service, &account, before, ended).await.map(Reply::Ended)
         }
         Request::RevokeEverything => {
             let ended = service.end_everything(Reason::Revoked, Actor::Operator).await;
@@ -138,7 +139,7 @@ async fn end_session(service: &Service, sid: &str, reason: Reason) -> Result<End
     let session = session_id(sid)?;
     let ended = service.end_session(session, reason, Actor::Operator).await;
     let ended = ended.map_err(|failure| words::not_ended(&format!("session {session}"), &failure))?;
-    Ok(shown_end(service, "session", Some(session.to_string()), ended))
+    Ok(EndedShown { ended_sessions: Some(1), ..shown_end(service, "session", Some(session.to_string()), ended) })
 }
 
 async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, CommandError> {

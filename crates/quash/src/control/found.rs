@@ -2,7 +2,7 @@
 //! failure is in words.
 
 use quash_core::model::{Account, AccountBy, Subject, fold, limits};
-use quash_service::{Ended, Failure, Service};
+use quash_service::{Ended, Failure, Listed, Service};
 
 use super::shown::EndedShown;
 use super::{Which, words};
@@ -54,7 +54,28 @@ async fn find(service: &Service, by: &AccountBy) -> Result<Option<Account>, Comm
 /// The service answers once its own guard knows: that is the moment from which on it refuses.
 pub(super) fn shown_end(service: &Service, scope: &str, target: Option<String>, ended: Ended) -> EndedShown {
     let seq = ended.seq.map(|seq| seq.as_u64());
-    EndedShown { scope: scope.into(), target, seq, effective_at: Moment(service.now()) }
+    EndedShown { scope: scope.into(), target, seq, effective_at: Moment(service.now()), name: None, ended_sessions: None }
+}
+
+/// The end of an account's sessions, of which `before` were live.
+pub(super) async fn shown_end_of(service: &Service, account: &Account, before: u64, ended: Ended) -> Result<EndedShown, CommandError> {
+    let shown = shown_end(service, "account", Some(account.subject.to_string()), ended);
+    let left = live_sessions(service, &account.subject).await?;
+    Ok(EndedShown { name: Some(account.username.shown().to_owned()), ended_sessions: Some(before.saturating_sub(left)), ..shown })
+}
+
+/// How many sessions of an account are live; none where there is no such account.
+pub(super) async fn live_sessions(service: &Service, subject: &Subject) -> Result<u64, CommandError> {
+    let Some(account) = find(service, &AccountBy::Subject(subject.clone())).await? else { return Ok(0) };
+    let (mut count, mut after) = (0, None);
+    loop {
+        let seen = service.sessions(&account, Listed::Live, after, limits::PAGE).await.map_err(|failure| failed(&failure))?;
+        count += seen.sessions.len() as u64;
+        match seen.next {
+            Some(next) if after != Some(next) => after = Some(next),
+            _ => return Ok(count),
+        }
+    }
 }
 
 /// Whether a page is full, so that there may be a next one.

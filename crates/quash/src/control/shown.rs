@@ -58,6 +58,8 @@ pub(crate) struct ChangedShown {
     pub(crate) seq: Option<u64>,
     /// When the server itself refused what that covers.
     pub(crate) effective_at: Option<Moment>,
+    /// How many live sessions have ended with it.
+    pub(crate) ended_sessions: u64,
 }
 
 /// A password that is good for once.
@@ -154,6 +156,10 @@ pub(crate) struct EndedShown {
     pub(crate) seq: Option<u64>,
     /// When the server itself refused what it covers.
     pub(crate) effective_at: Moment,
+    /// The account's name, where an account was ended.
+    pub(crate) name: Option<String>,
+    /// How many live sessions have ended; `null` where that isn't counted.
+    pub(crate) ended_sessions: Option<u64>,
 }
 
 /// What waiting for all verifiers has shown.

@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use quash_core::model::Clock;
 
 use super::super::place::{Place, unexpected};
-use super::super::revoke::print_end;
+use super::super::revoke::{in_sessions, print_end};
 use super::super::which::{WhichArgs, WhichToSet};
 use super::{Given, from_stdin, pairs_of};
 use crate::control::{AccountChange, ChangedShown, GivenPassword, OneTimeShown, Reply, Request, Which, reason_of};
@@ -62,7 +62,7 @@ pub(in crate::commands) struct SetArgs {
     /// The address is confirmed already
     #[arg(long, requires = "email")]
     verified: bool,
-    /// Read another password from the first line of standard input. All sessions end
+    /// Read another password from the first line of standard input, or ask for it at a terminal. All sessions end
     #[arg(long, group = "what")]
     password_stdin: bool,
     /// Read another password's hash from the first line of standard input, as Django or quash writes it. All sessions end
@@ -82,7 +82,7 @@ pub(super) async fn run(whose: Whose, change: AccountChange, place: &Place) -> R
 
 async fn change_one(which: Which, reason: Option<String>, change: AccountChange, place: &Place) -> Result<(), CommandError> {
     match place.ask(Absent::Refuse, Request::ChangeAccount { which, change, reason }).await? {
-        Reply::Changed(changed) => place.print(&changed, || told(&changed)),
+        Reply::Changed(changed) => place.print(&changed, || told(&changed, place)),
         Reply::OneTimePassword(given) => {
             let lost = "the temporary password is set and lost: run the command again, which sets another";
             place.print(&given, || given_in_words(&given)).map_err(|error| error.hint(lost))
@@ -136,9 +136,11 @@ fn span(text: &str) -> Result<Duration, String> {
     Span { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused }.of_flag(text)
 }
 
-fn told(changed: &ChangedShown) -> String {
+fn told(changed: &ChangedShown, place: &Place) -> String {
     let mut pairs = pairs_of(&changed.account, SystemClock.now());
-    pairs.extend(changed.effective_at.map(|at| ("ended", format!("effective since {}", at.to_the_second()))));
+    let seq = changed.seq.filter(|_| place.verbose).map(|seq| format!(", seq {seq}")).unwrap_or_default();
+    let ended = in_sessions(changed.ended_sessions);
+    pairs.extend(changed.effective_at.map(|at| ("ended", format!("{ended}, effective since {}{seq}", at.to_the_second()))));
     output::pairs(&pairs)
 }
 

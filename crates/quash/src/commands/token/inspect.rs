@@ -16,19 +16,19 @@ pub(super) async fn run(source: &str, place: &Place) -> Result<(), CommandError>
     let text = read_stdin(EXAMPLE)?;
     // Whoever wants to look at a token has copied it from somewhere, white space and all.
     match place.ask(Absent::Refuse, Request::InspectToken { token: text.trim().to_owned() }).await? {
-        Reply::Inspection(inspection) => place.print(&inspection, || shown(&inspection)),
+        Reply::Inspection(inspection) => place.print(&inspection, || shown(&inspection, place.verbose)),
         _ => Err(unexpected()),
     }
 }
 
-fn shown(inspection: &InspectionShown) -> String {
+fn shown(inspection: &InspectionShown, verbose: bool) -> String {
     let now = inspection.inspected_at.0;
     let signature = match &inspection.signature_fault {
         None => "good: a key of this quash made it".to_owned(),
         Some(fault) => format!("NOT good: {fault}"),
     };
     let standing = match (&inspection.refusal, &inspection.revoked) {
-        (_, Some(revoked)) => revoked_in_words(revoked, now),
+        (_, Some(revoked)) => revoked_in_words(revoked, now, verbose),
         (Some(refusal), None) => format!("refused: {refusal}"),
         (None, None) => inspection.standing.clone(),
     };
@@ -37,7 +37,7 @@ fn shown(inspection: &InspectionShown) -> String {
     [part("header", header, now), part("claims", claims, now), verdict].join("\n")
 }
 
-fn revoked_in_words(revoked: &RevokedShown, now: Timestamp) -> String {
+fn revoked_in_words(revoked: &RevokedShown, now: Timestamp, verbose: bool) -> String {
     let mut words = String::from("revoked");
     if let Some(scope) = &revoked.scope {
         words.push_str(&format!(" with its {scope}").replace("its everything", "everything issued before"));
@@ -51,7 +51,7 @@ fn revoked_in_words(revoked: &RevokedShown, now: Timestamp) -> String {
     if let Some(at) = revoked.at {
         words.push_str(&format!(", at {}", at.seen_from(now)));
     }
-    if let Some(seq) = revoked.seq {
+    if let Some(seq) = revoked.seq.filter(|_| verbose) {
         words.push_str(&format!(", seq {seq}"));
     }
     words
