@@ -233,9 +233,10 @@ async fn the_log_states_cause_and_request_id_of_each_5xx() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    // While there is one subscriber alone, tracing lets the thread that first reaches an event decide for all threads.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _default = tracing::subscriber::set_default(subscriber);
-    let mut settings = DoorSettings::default();
-    settings.registration = Registration::Open;
+    let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let pair = world.sign_in("dana").await;
     let (_, secret) = world.service.add_client("shop", Rights::VERIFIER, None).await.expect("a client");

@@ -124,7 +124,11 @@ pub(crate) fn moment(at: Timestamp) -> String {
 
 /// The refresh token of a request whose only field it is.
 pub(crate) async fn presented_refresh(door: &Door, request: Request) -> Result<String, Fault> {
-    let headers = request.headers().clone();
+    // Only a cookie is looked for in them.
+    let headers = match door.settings.refresh_cookie {
+        RefreshCookie::On => request.headers().clone(),
+        RefreshCookie::Off => HeaderMap::new(),
+    };
     let mut fields = Fields::read(request).await?;
     let token = refresh_token(door, &headers, &mut fields)?;
     fields.done()?;
