@@ -16,6 +16,7 @@ use crate::control::{AccountChange, AccountPage, AccountShown, AddAccount, Given
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
+use crate::settings::without_mark;
 use quash_server::SystemClock;
 
 #[derive(Subcommand)]
@@ -175,14 +176,14 @@ fn from_stdin(given: Given) -> Result<Secret, CommandError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES as usize + 1));
     let read = std::io::stdin().lock().take(BYTES).read_to_end(&mut bytes);
     read.map_err(|error| fault(format!("the {what} can't be read from standard input: {error}")))?;
-    first_line(&bytes, given)
+    said(&bytes, given)
 }
 
 fn typed(given: Given) -> Result<Secret, CommandError> {
     let what = given.name();
     let asked = |text: &str| {
         let line = prompt::line(text, BYTES).map_err(|error| CommandError::failure(format!("the {what} can't be read: {error}")))?;
-        first_line(&line, given)
+        said(&line, given)
     };
     let first = asked(what)?;
     if matches!(given, Given::Password | Given::NewPassword) && asked(&format!("the same {what} again"))? != first {
@@ -191,17 +192,22 @@ fn typed(given: Given) -> Result<Secret, CommandError> {
     Ok(first)
 }
 
-/// The first line without its line end; nothing else is taken away from it.
-fn first_line(bytes: &[u8], given: Given) -> Result<Secret, CommandError> {
+/// What a first line says, which is text and not empty.
+fn said(bytes: &[u8], given: Given) -> Result<Secret, CommandError> {
     let what = given.name();
     let fault = |message: String| CommandError::new(Exit::Usage, message).hint(given.example());
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_suffix(b"\r").filter(|_| bytes.len() > line.len()).unwrap_or(line);
-    let text = std::str::from_utf8(line).map_err(|_| fault(format!("the {what} on standard input isn't UTF-8")))?;
+    let text = std::str::from_utf8(first_line(bytes)).map_err(|_| fault(format!("the {what} on standard input isn't UTF-8")))?;
     if text.is_empty() {
         return Err(fault(format!("there is no {what} on standard input")));
     }
     Ok(Secret::new(Zeroizing::new(text.to_owned())))
+}
+
+/// The first line, without a byte order mark before it and its line end. Blanks are part of it.
+fn first_line(bytes: &[u8]) -> &[u8] {
+    let bytes = without_mark(bytes);
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    line.strip_suffix(b"\r").filter(|_| bytes.len() > line.len()).unwrap_or(line)
 }
 
 fn listed(page: &AccountPage) -> String {
@@ -253,4 +259,24 @@ fn pairs_of(account: &AccountShown, now: Timestamp) -> Vec<(&'static str, String
         pairs.push(("claims", serde_json::Value::from(account.claims.clone()).to_string()));
     }
     pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_line;
+
+    #[test]
+    fn a_password_is_the_first_line_without_its_mark() {
+        for (typed, password) in [
+            ("s", "s"),
+            ("s\r\nx", "s"),
+            (" s \n", " s "),
+            ("s\r", "s\r"),
+            ("\u{feff}s\n", "s"),
+            ("\u{feff}\n", ""),
+            ("s\u{feff}", "s\u{feff}"),
+        ] {
+            assert_eq!(first_line(typed.as_bytes()), password.as_bytes(), "{typed:?}");
+        }
+    }
 }

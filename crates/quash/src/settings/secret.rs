@@ -44,7 +44,7 @@ impl SecretText {
         }
     }
 
-    /// The secret in a file, without one line end after it.
+    /// The secret in a file, without a byte order mark before it and one line end after it.
     ///
     /// # Errors
     /// Others may read the file, or it holds no secret.
@@ -60,7 +60,12 @@ impl SecretText {
     }
 }
 
-/// The text of a file, without one line end after it.
+/// Text without the byte order mark that editors on Windows write before it. The mark is never part of a secret.
+pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
+}
+
+/// The text of a file, without a byte order mark before it and one line end after it.
 ///
 /// # Errors
 /// It can't be read, or holds none.
@@ -74,7 +79,7 @@ fn text_of(file: File) -> Result<Zeroizing<String>, Wrong> {
     if bytes.len() > BYTES {
         return Err(Wrong::new("is a file longer than 64 KiB", "name a file that holds the key and nothing else"));
     }
-    let text = str::from_utf8(&bytes).map_err(|_| Wrong::new("is a file that isn't UTF-8", "write the key as UTF-8"))?;
+    let text = str::from_utf8(without_mark(&bytes)).map_err(|_| Wrong::new("is a file that isn't UTF-8", "write the key as UTF-8"))?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.is_empty() {
         return Err(Wrong::new("is a file with nothing in it", "write the key into it"));

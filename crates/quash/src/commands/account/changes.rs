@@ -128,7 +128,7 @@ fn claims_from_stdin() -> Result<String, CommandError> {
     if text.len() as u64 > CLAIMS_BYTES {
         return Err(fault(format!("the claims on standard input are longer than {CLAIMS_BYTES} bytes")));
     }
-    Ok(text)
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 fn span(text: &str) -> Result<Duration, String> {

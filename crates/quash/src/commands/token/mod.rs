@@ -21,6 +21,7 @@ use super::place::Place;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 use crate::output;
+use crate::settings::without_mark;
 
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
@@ -49,7 +50,7 @@ fn check_source(source: &str, example: &str) -> Result<(), CommandError> {
         .hint(format!("give it on standard input: {example}")))
 }
 
-/// What stands on standard input, as it stands there. What isn't UTF-8 isn't a token, and isn't one afterwards.
+/// What stands on standard input, without a byte order mark before it. What isn't UTF-8 isn't a token, and isn't one afterwards.
 fn read_stdin(example: &str) -> Result<Zeroizing<String>, CommandError> {
     /// Room for white space; a longer token is recognised as too long all the same.
     const BYTES: u64 = limits::TOKEN_BYTES as u64 + 1024;
@@ -57,7 +58,7 @@ fn read_stdin(example: &str) -> Result<Zeroizing<String>, CommandError> {
     let fault = |message: String| CommandError::new(Exit::Usage, message).hint(format!("give the token on standard input: {example}"));
     let read = std::io::stdin().lock().take(BYTES).read_to_end(&mut bytes);
     read.map_err(|error| fault(format!("the token can't be read from standard input: {error}")))?;
-    let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+    let text = Zeroizing::new(String::from_utf8_lossy(without_mark(&bytes)).into_owned());
     if text.trim().is_empty() { Err(fault("there is no token on standard input".into())) } else { Ok(text) }
 }
 

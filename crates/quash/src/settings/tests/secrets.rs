@@ -35,6 +35,17 @@ fn one_line_end_belongs_to_the_file_and_not_to_the_secret() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_a_secret() {
+    for (content, secret) in [("\u{feff}s\r\n", "s"), ("\u{feff}\u{feff}s", "\u{feff}s"), ("s\u{feff}", "s\u{feff}")] {
+        let room = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content.as_bytes(), 0o600);
+        assert_eq!(room.trial().seal.expect("it is set").expose(), secret, "{content:?}");
+    }
+    let refused = |content: &[u8]| Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused();
+    assert!(refused("\u{feff}\r\n".as_bytes()).contains("with nothing in it"));
+    assert!(refused(b"\xff\xfes\0\n\0").contains("isn't UTF-8"), "UTF-16");
+}
+
+#[test]
 fn a_secrets_file_is_for_its_owner_and_group() {
     for mode in [0o600, 0o400, 0o640, 0o660] {
         assert!(Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", b"s", mode).read().is_ok(), "{mode:o}");
