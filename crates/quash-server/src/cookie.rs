@@ -9,6 +9,8 @@ use http::header::{COOKIE, HeaderMap, HeaderValue};
 pub(crate) const NAME: &str = "__Host-quash-refresh";
 /// What every browser keeps of a cookie at least, in bytes: name, value and attributes (RFC 6265 6.1).
 const BYTES: usize = 4096;
+/// Stands for a value with a byte beyond ASCII: no token of ours has one.
+const NO_TOKEN: &str = "?";
 
 /// Whether refresh tokens travel in the cookie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,16 +26,23 @@ pub enum RefreshCookie {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Twice;
 
-/// The token in the cookie of a request.
+/// The token in the cookie of a request. A value with a byte beyond ASCII reads as a text that is no token.
 pub(crate) fn sent(headers: &HeaderMap) -> Result<Option<&str>, Twice> {
-    // A header that isn't text holds no token of ours.
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut ours = pairs.filter(|(name, value)| *name == NAME && !value.is_empty()).map(|(_, value)| value);
+    let mut ours = values(headers, NAME).filter(|value| !value.is_empty());
     match (ours.next(), ours.next()) {
         (token, None) => Ok(token),
         (_, Some(_)) => Err(Twice),
     }
+}
+
+/// The values of all cookies of a name. Headers are read as bytes: another cookie with a byte beyond ASCII, which servers
+/// of the same host set and browsers send, must not hide ours.
+pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(str::from_utf8(value).ok().filter(|text| text.is_ascii()).unwrap_or(NO_TOKEN))
+    })
 }
 
 /// What sets it; `None` where the token doesn't fit.
@@ -51,7 +60,7 @@ pub(crate) fn cleared() -> HeaderValue {
 mod tests {
     use super::*;
 
-    fn read(lines: &[&'static [u8]]) -> Result<Option<String>, Twice> {
+    fn read(lines: &[&[u8]]) -> Result<Option<String>, Twice> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(COOKIE, HeaderValue::from_bytes(line).expect("a header"));
@@ -64,11 +73,22 @@ mod tests {
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&[b"a=b; __Host-quash-refresh=x.y.z;c=d"]), Ok(Some("x.y.z".into())));
         assert_eq!(read(&[b"a=b", b"__Host-quash-refresh=x"]), Ok(Some("x".into())));
-        for other in
-            [&b"__host-quash-refresh=x"[..], b"__Host-quash-refresh", b"__Host-quash-refresh=", b"x__Host-quash-refresh=x", b"\xff=x"]
-        {
+        for other in [
+            &b"__host-quash-refresh=x"[..],
+            b"__Host-quash-refresh",
+            b"__Host-quash-refresh=",
+            b"x__Host-quash-refresh=x",
+            b"\xff=x",
+            b"__Host-quash-refresh =x",
+        ] {
             assert_eq!(read(&[other]), Ok(None), "{other:?}");
         }
+        for line in
+            [&b"a=\xff; __Host-quash-refresh=x"[..], b"__Host-quash-refresh=x; \xe9=1", "na\u{ef}ve=1; __Host-quash-refresh=x".as_bytes()]
+        {
+            assert_eq!(read(&[line]), Ok(Some("x".into())), "{line:?}");
+        }
+        assert_eq!(read(&[b"__Host-quash-refresh=\xff"]), Ok(Some(NO_TOKEN.into())));
         assert_eq!(read(&[b"__Host-quash-refresh=x; __Host-quash-refresh=y"]), Err(Twice));
         assert_eq!(read(&[b"__Host-quash-refresh=x", b"__Host-quash-refresh=x"]), Err(Twice));
     }

@@ -9,9 +9,12 @@ use axum::response::Response;
 use http::HeaderMap;
 use http::header::{HOST, HeaderName, ORIGIN};
 
+use crate::connection::Secured;
 use crate::cookie::RefreshCookie;
 use crate::door::Door;
 use crate::error::Fault;
+use crate::paths::Endpoint;
+use crate::public_url::{PublicUrl, is_loopback};
 use crate::settings::DoorSettings;
 
 pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -30,8 +33,7 @@ pub(crate) async fn same_site_with_cookies(State(door): State<Arc<Door>>, reques
         return next.run(request).await;
     }
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let ours = path.strip_prefix(&settings.prefix).unwrap_or_default();
-    if ours.starts_with("/token") || ours.starts_with("/logout") {
+    if settings.endpoint_at(path).is_some_and(Endpoint::follows_simple_jwt) {
         return door.answer(Fault::cross_site());
     }
     Fault::cross_site().into_problem(settings)
@@ -58,8 +60,9 @@ fn is_named(settings: &DoorSettings, origin: &[u8]) -> bool {
     settings.cors_origins.iter().any(|ours| ours.as_str().as_bytes() == origin)
 }
 
-/// Whether an origin is the one that clients reach quash at: as the settings say, or as the request itself does, which no
-/// page of another site can choose.
+/// Returns whether an origin is the one that clients reach quash at: as the settings name it, or as the request itself does,
+/// which no page of another site can choose. Where clients reach quash over TLS, a page of the same host over plain HTTP is
+/// another site: anybody on the network can write it.
 fn is_own(settings: &DoorSettings, request: &Request, origin: &[u8]) -> bool {
     if settings.public_url.as_ref().is_some_and(|url| url.origin().as_str().as_bytes() == origin) {
         return true;
@@ -68,8 +71,23 @@ fn is_own(settings: &DoorSettings, request: &Request, origin: &[u8]) -> bool {
         Some(authority) => Said::Once(authority.as_str().as_bytes()),
         None => said(request.headers(), &HOST),
     };
-    let place = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
-    matches!((host, place), (Said::Once(host), Some(place)) if host.eq_ignore_ascii_case(place))
+    let Said::Once(host) = host else { return false };
+    let place = match origin.strip_prefix(b"https://") {
+        Some(place) => Some(place),
+        None => origin.strip_prefix(b"http://").filter(|_| !is_reached_over_tls(settings, request) || is_this_machine(host)),
+    };
+    place.is_some_and(|place| host.eq_ignore_ascii_case(place))
+}
+
+/// Returns whether a host is a loopback one: a developer's browser reaches quash there without TLS, whatever the settings say.
+fn is_this_machine(host: &[u8]) -> bool {
+    str::from_utf8(host).is_ok_and(is_loopback)
+}
+
+/// Returns whether clients reach quash over TLS: quash's own, or that of the proxy or address that the settings name.
+fn is_reached_over_tls(settings: &DoorSettings, request: &Request) -> bool {
+    let is_https = |url: &PublicUrl| url.origin().as_str().starts_with("https://");
+    request.extensions().get::<Secured>().is_some() || settings.behind_proxy || settings.public_url.as_ref().is_some_and(is_https)
 }
 
 /// What a request says in a header.
@@ -136,5 +154,31 @@ mod tests {
             assert!(judged("DELETE", other), "{other:?}");
             assert!(!judged("GET", other), "{other:?}");
         }
+    }
+
+    #[test]
+    fn plain_http_is_another_site_under_tls() {
+        let sent_by = |settings: &DoorSettings, secured: bool, origin: &str| {
+            let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+            let mut request = http::Request::builder().method("POST").uri("/reset").header(HOST, host).header(ORIGIN, origin);
+            if secured {
+                request = request.extension(Secured);
+            }
+            is_ours(settings, &request.body(Body::empty()).expect("a request"))
+        };
+        let with_url = |url: &str| DoorSettings { public_url: PublicUrl::parse(url).ok(), ..DoorSettings::default() };
+        let behind_proxy = DoorSettings { behind_proxy: true, ..DoorSettings::default() };
+        for (settings, secured) in [
+            (with_url("https://id.example"), false),
+            (with_url("https://other.example"), false),
+            (behind_proxy, false),
+            (DoorSettings::default(), true),
+        ] {
+            assert!(sent_by(&settings, secured, "https://id.example"), "{settings:?}");
+            assert!(!sent_by(&settings, secured, "http://id.example"), "{settings:?}");
+        }
+        assert!(sent_by(&DoorSettings::default(), false, "http://id.example"));
+        assert!(sent_by(&with_url("http://localhost:8000"), false, "http://localhost:8000"));
+        assert!(sent_by(&with_url("https://id.example"), false, "http://127.0.0.1:8000"), "a developer's browser");
     }
 }

@@ -7,10 +7,11 @@
 //! out that do.
 
 use axum::response::Response;
-use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use quash_service::{DeviceSaid, DeviceToken};
 
 use crate::answer::with_header;
+use crate::cookie;
 use crate::cross_site::SEC_FETCH_SITE;
 
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("quash-device");
@@ -38,9 +39,7 @@ pub(crate) fn said(headers: &HeaderMap) -> (DeviceSaid, Carrier) {
         let token = first.to_str().ok().map(str::trim).filter(|token| !token.is_empty() && sent.next().is_none());
         return (brought(token), Carrier::Header);
     }
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut cookies = pairs.filter(|(name, _)| *name == NAME).map(|(_, token)| token);
+    let mut cookies = cookie::values(headers, NAME);
     if let Some(first) = cookies.next() {
         return (brought(Some(first).filter(|_| cookies.next().is_none())), Carrier::Cookie);
     }
@@ -75,10 +74,10 @@ fn brought(token: Option<&str>) -> DeviceSaid {
 mod tests {
     use super::*;
 
-    fn read(sent: &[(&'static str, &'static str)]) -> (Option<String>, Carrier) {
+    fn read(sent: &[(&'static str, &str)]) -> (Option<String>, Carrier) {
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
-            headers.append(*name, HeaderValue::from_static(value));
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a header"));
         }
         match said(&headers) {
             (DeviceSaid::Nothing, carrier) => {
@@ -99,6 +98,7 @@ mod tests {
         assert_eq!(read(&[("quash-device", "")]), (some(""), Carrier::Header));
         assert_eq!(read(&[("quash-device", "y"), ("quash-device", "y")]), (some(""), Carrier::Header));
         assert_eq!(read(&[("cookie", ours)]), (some("x"), Carrier::Cookie));
+        assert_eq!(read(&[("cookie", "na\u{ef}ve=1; __Host-quash-device=x")]), (some("x"), Carrier::Cookie));
         assert_eq!(read(&[("cookie", ours), ("quash-device", "y")]), (some("y"), Carrier::Header));
         assert_eq!(read(&[("cookie", ours), ("quash-device", "")]), (some(""), Carrier::Header));
         assert_eq!(read(&[("cookie", twice)]), (some(""), Carrier::Cookie));

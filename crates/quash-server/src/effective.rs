@@ -38,8 +38,9 @@ pub(crate) async fn effective(State(door): State<Arc<Door>>, request: Request, n
 }
 
 fn prefers(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split([',', ';'])).any(|part| part.trim().eq_ignore_ascii_case(WAIT))
+    // As bytes: another preference with a byte beyond ASCII must not hide this one.
+    let mut parts = headers.get_all(PREFER).iter().flat_map(|value| value.as_bytes().split(|byte| b",;".contains(byte)));
+    parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(WAIT.as_bytes()))
 }
 
 /// How many verifiers there are, and what became of them. Their names are for operators.
@@ -70,4 +71,18 @@ async fn with_member(answer: Response, effective: Value) -> Option<Response> {
     head.headers.entry(CONTENT_TYPE).or_insert(JSON);
     head.headers.insert(APPLIED, HeaderValue::from_static(WAIT));
     Some(Response::from_parts(head, Body::from(Value::Object(members).to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_preferences_hide_nothing() {
+        for line in [&b"wait=effective"[..], b"respond-async, Wait=Effective", b"a=\xff; wait=effective", b"\xe9, wait=effective"] {
+            let headers = HeaderMap::from_iter([(PREFER, HeaderValue::from_bytes(line).expect("a header"))]);
+            assert!(prefers(&headers), "{line:?}");
+        }
+        assert!(!prefers(&HeaderMap::from_iter([(PREFER, HeaderValue::from_static("wait=10"))])));
+    }
 }

@@ -81,7 +81,7 @@ impl fmt::Display for PublicUrlFault {
 impl std::error::Error for PublicUrlFault {}
 
 /// Whether a host, with or without a port, is this machine's own.
-fn is_loopback(place: &str) -> bool {
+pub(crate) fn is_loopback(place: &str) -> bool {
     let host = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,
         None => place.split(':').next().unwrap_or_default(),

@@ -170,8 +170,9 @@ pub(crate) fn event(name: &str, data: &impl Serialize) -> Bytes {
 
 fn takes_events(headers: &HeaderMap) -> bool {
     let accepts = |media: &str| {
-        let mut values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        values.any(|value| value.split(',').any(|part| part.split(';').next().is_some_and(|part| part.trim().eq_ignore_ascii_case(media))))
+        let mut parts = headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let media = media.as_bytes();
+        parts.any(|part| part.split(|byte| *byte == b';').next().is_some_and(|part| part.trim_ascii().eq_ignore_ascii_case(media)))
     };
     accepts("text/event-stream") || !accepts("application/json")
 }
