@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::response::Response;
 use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderName};
-use quash_core::model::Invalid;
+use http::{HeaderMap, HeaderName, StatusCode};
+use quash_core::model::{Invalid, LoginFields};
 use quash_core::token::{Issued, TokenType};
 use quash_service::{Allowance, Failure, Service};
 use quash_verify::HeaderFault;
 
 use crate::answer::with_header;
-use crate::body::BodyFault;
+use crate::body::{BodyFault, Fields, Take};
 use crate::cookie::{self, RefreshCookie};
 use crate::error::{Fault, whole_seconds};
 use crate::metrics::Metrics;
@@ -41,7 +41,7 @@ impl Door {
     pub(crate) fn tell_of_forwarding(&self) {
         if !self.told_of_forwarding.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "requests come with forwarding headers from a loopback or private address that isn't believed: failed sign-ins aren't \
+                "requests come with forwarding headers from a loopback, private or shared address that isn't believed: failed sign-ins aren't \
                  limited by network; name the proxy in http.trusted_proxies, and its header in http.forwarding_header"
             );
         }
@@ -55,6 +55,18 @@ impl Door {
         let policy = format!("\"network\";q={most};w={}", window.as_secs());
         let now = format!("\"network\";r={left};t={}", whole_seconds(more_after));
         with_header(with_header(answer, RATE_LIMIT_POLICY, &policy), RATE_LIMIT, &now)
+    }
+
+    /// Takes what a user signs in with, from the field that the settings name. Where accounts sign in with their addresses
+    /// alone, `email` and `username` stand for it too.
+    pub(crate) fn login_name(&self, fields: &mut Fields) -> String {
+        let also: &[&str] = match self.service.policy().accounts.login_fields {
+            LoginFields::Email => &["email", "username"],
+            LoginFields::Name | LoginFields::NameOrEmail => &[],
+        };
+        let own = self.settings.username_field.as_str();
+        let sent = std::iter::once(own).chain(also.iter().copied()).find(|name| fields.has(name)).unwrap_or(own);
+        fields.text(sent, Take::Trimmed, usize::MAX)
     }
 
     /// What a use case failed with.
@@ -113,5 +125,11 @@ impl Door {
             answer.headers_mut().append(SET_COOKIE, cookie::cleared());
         }
         answer
+    }
+
+    /// An answer about the refresh token that a request has brought. A 401 means that it is of no use any more: the cookie
+    /// goes with it, else browsers send it for as long as it would have lived.
+    pub(crate) fn without_dead_cookie(&self, answer: Response) -> Response {
+        if answer.status() == StatusCode::UNAUTHORIZED { self.without_cookie(answer) } else { answer }
     }
 }

@@ -111,6 +111,27 @@ async fn refreshing_and_logging_out_read_the_cookie() {
 }
 
 #[tokio::test]
+async fn dead_cookies_are_cleared_with_the_401() {
+    let world = open().await;
+    let dana = sign_in(&world, "dana").await;
+    assert!(is_cleared(&world.send(sent(Call::post("/api/logout/").bearer(&dana.access), &dana.refresh)).await));
+    let live = sign_in(&world, "dana").await;
+    for (path, access) in [("/api/token/blacklist/", ""), ("/api/logout/", &dana.access), ("/api/logout/", "x.y.z")] {
+        let answer = world.send(sent(Call::post(path).bearer(access), &dana.refresh)).await;
+        assert!(answer.status == 401 && is_cleared(&answer), "{path} {access}: {answer}");
+        let odd = world.send(sent(Call::post(path).bearer(access), "\u{e9}")).await;
+        assert!(odd.status == 401 && is_cleared(&odd), "{path} {access}: {odd}");
+    }
+    let answer = world.send(sent(Call::post("/api/logout/").bearer("x.y.z"), &live.refresh)).await;
+    assert!(answer.status == 401 && !is_cleared(&answer), "its session goes on: {answer}");
+    let noor = sign_in(&world, "noor").await;
+    let answer = world.send(sent(Call::post("/api/logout/").bearer(&noor.access), &live.refresh)).await;
+    assert!(answer.status == 400 && !is_cleared(&answer), "two accounts: {answer}");
+    let other = sent(Call::post("/api/token/refresh/").header(COOKIE, "na\u{ef}ve=1"), &live.refresh);
+    assert_eq!(world.send(other).await.status, 200, "another cookie hides nothing");
+}
+
+#[tokio::test]
 async fn a_token_from_before_moves_from_the_body_into_the_cookie() {
     let world = open().await;
     let first = sign_in(&world, "dana").await;

@@ -15,6 +15,6 @@ pub(crate) async fn blacklist(State(door): State<Arc<Door>>, request: Request) -
     };
     match door.service.blacklist(&token).await {
         Ok(_) => door.without_cookie(done()),
-        Err(failure) => door.answer(door.fault(&failure)),
+        Err(failure) => door.without_dead_cookie(door.answer(door.fault(&failure))),
     }
 }

@@ -34,7 +34,11 @@ pub(crate) async fn request(State(door): State<Arc<Door>>, Extension(live): Exte
 
 pub(crate) async fn confirm(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, client: Client, request: Request) -> Response {
     match read(request, |fields| proof(fields, client.network)).await {
-        Ok(proof) => confirming(&door, door.service.confirm_email_change(&proof, Some(&live)).await),
+        Ok(proof) => match door.service.confirm_email_change(&proof, Some(&live)).await {
+            // All sessions of the account have ended.
+            Ok(()) => door.without_cookie(confirming(&door, Ok(()))),
+            Err(failure) => confirming(&door, Err(failure)),
+        },
         Err(fault) => door.problem(fault),
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::HeaderMap;
 use quash_core::token::TokenType;
+use quash_service::Failure;
 
 use super::{done, refresh_token};
 use crate::body::Fields;
@@ -19,7 +21,10 @@ pub(crate) async fn log_out(State(door): State<Arc<Door>>, request: Request) -> 
     };
     let access = match access {
         Ok(access) => access,
-        Err(refused) => return door.answer(door.access_fault(&refused.failure, refused.token_type)),
+        Err(refused) => {
+            let answer = door.answer(door.access_fault(&refused.failure, refused.token_type));
+            return if has_dead_cookie(&door, request.headers()).await { door.without_dead_cookie(answer) } else { answer };
+        }
     };
     let token_type = access.claims().token_type;
     let refresh = match refresh_field(&door, request, token_type).await {
@@ -28,7 +33,7 @@ pub(crate) async fn log_out(State(door): State<Arc<Door>>, request: Request) -> 
     };
     match (door.service.log_out(&access, refresh.as_deref()).await, refresh) {
         (Ok(_), _) => door.without_cookie(done()),
-        (Err(failure), Some(_)) => door.answer(door.fault(&failure)),
+        (Err(failure), Some(_)) => door.without_dead_cookie(door.answer(door.fault(&failure))),
         (Err(failure), None) => door.answer(door.access_fault(&failure, token_type)),
     }
 }
@@ -43,4 +48,12 @@ async fn refresh_field(door: &Door, request: Request, token_type: Option<TokenTy
     let token = refresh_token(door, &headers, &mut fields)?;
     fields.done()?;
     Ok(Some(token))
+}
+
+/// Returns whether the refresh token in the cookie is refused, whatever the access token is refused for.
+async fn has_dead_cookie(door: &Door, headers: &HeaderMap) -> bool {
+    match door.sent_cookie(headers) {
+        Ok(Some(token)) => matches!(door.service.verify(token).await, Err(Failure::Refused(_))),
+        _ => false,
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use quash_core::model::limits;
+use quash_core::model::{UserIdField, limits};
 use quash_core::watch::Live;
 use quash_service::{Failure, Reproof};
 use zeroize::Zeroizing;
@@ -29,6 +29,10 @@ pub(crate) async fn rename(State(door): State<Arc<Door>>, Extension(live): Exten
         Err(fault) => return problem(&door, fault),
     };
     match door.service.rename_own(&live, &name, client.reproof(password)).await {
+        // Where tokens call accounts by their names, all sessions have ended.
+        Ok(renamed) if door.service.policy().tokens.names.user_id_field == UserIdField::Username => {
+            door.without_cookie(me::shown(&renamed))
+        }
         Ok(renamed) => me::shown(&renamed),
         Err(failure) => refused(&door, &failure),
     }
@@ -58,7 +62,7 @@ pub(crate) async fn change_password(
 pub(crate) async fn change_one_time_password(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
     let read = async {
         let mut fields = Fields::read_json(request).await?;
-        let name = fields.text("username", Take::Trimmed, usize::MAX);
+        let name = door.login_name(&mut fields);
         let (current, new) = (secret(&mut fields, "password"), secret(&mut fields, "new_password"));
         fields.done_with_all().map(|()| (name, current, new))
     };
