@@ -2,7 +2,7 @@
 //! in the queue for passwords are counted.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use quash_core::decide::Device;
-use quash_service::DeviceSaid;
+use quash_service::{DeviceSaid, subscriber};
 
 use crate::device::{self, Carrier};
 use crate::door::Door;
@@ -51,11 +51,62 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// Whether an address tells networks apart. A proxy on a loopback or private address that nobody told us to trust
-/// stands for everybody behind it.
+/// Returns whether an address tells networks apart. A proxy or a translator on a loopback, private or shared address that
+/// no setting names stands for all clients behind it.
 fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => !(address.is_loopback() || address.is_private() || address.is_link_local()),
+    match subscriber(address) {
+        IpAddr::V4(address) => {
+            !(address.is_loopback() || address.is_private() || address.is_link_local() || address.is_unspecified() || is_shared(address))
+        }
         IpAddr::V6(address) => !(address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()),
+    }
+}
+
+/// Returns whether many clients share an address: carrier-grade NAT (RFC 6598: 100.64.0.0/10), which clouds and overlay
+/// networks use too, and the range for benchmarks (RFC 2544: 198.18.0.0/15), which local proxies use.
+fn is_shared(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    (first == 100 && second & 0xc0 == 64) || (first == 198 && second & 0xfe == 18)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_addresses_are_no_networks() {
+        let is_public = |text: &str| is_public(text.parse().expect("an address"));
+        for shared in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.31.255.255",
+            "192.168.0.1",
+            "169.254.0.1",
+            "100.64.0.0",
+            "100.127.255.255",
+            "198.18.0.0",
+            "198.19.255.255",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:100.64.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::100.64.0.1",
+            "2002:a00:1::1",
+        ] {
+            assert!(!is_public(shared), "{shared}");
+        }
+        for public in [
+            "100.63.255.255",
+            "100.128.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "192.0.2.1",
+            "2001:db8::1",
+            "64:ff9b::192.0.2.1",
+            "2002:c000:201::1",
+        ] {
+            assert!(is_public(public), "{public}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::embedded::subscriber;
+
 /// An IPv4 address, or the /64 of an IPv6 address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Network(IpAddr);
@@ -18,7 +20,7 @@ impl Network {
 
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
+        match subscriber(address) {
             IpAddr::V4(address) => Self(IpAddr::V4(address)),
             IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();
@@ -43,5 +45,7 @@ mod tests {
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
         assert_eq!(network("::ffff:192.0.2.1").bytes(), network("192.0.2.1").bytes());
+        assert_eq!(network("64:ff9b::192.0.2.1"), network("192.0.2.1"));
+        assert_ne!(network("64:ff9b::192.0.2.1"), network("64:ff9b::192.0.2.2"));
     }
 }
