@@ -1,5 +1,6 @@
 //! Request bodies: JSON, form or multipart, under limits, with the faults that clients of Simple JWT know.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use quash_core::model::limits;
 use quash_core::token::{Duplicates, parse_json};
 use serde_json::{Map, Value};
 
+use crate::charset::{Charset, NotText};
 use crate::surrogates::{Mark, marked};
 
 /// The largest body, in bytes.
@@ -32,9 +34,11 @@ pub(crate) enum BodyFault {
     MediaType(String),
     Json(String),
     Multipart,
+    /// The body isn't text in the charset that it declares.
+    Charset(NotText),
     NotAnObject(&'static str),
     Nothing,
-    Fields(Vec<(&'static str, FieldFault)>),
+    Fields(Vec<(String, FieldFault)>),
     /// Fields that nobody sets here, by their names as far as these are told.
     Unknown(Vec<String>),
     /// A parameter of a form that stands there twice.
@@ -59,7 +63,7 @@ pub(crate) struct Fields {
     values: Map<String, Value>,
     /// What stands for lone surrogates in the values, where there were any.
     mark: Option<Mark>,
-    faults: Vec<(&'static str, FieldFault)>,
+    faults: Vec<(String, FieldFault)>,
 }
 
 /// The parameters of a form, each of which may stand there once (RFC 6749 3.1).
@@ -81,12 +85,13 @@ impl Fields {
     pub(crate) async fn read(request: Request) -> Result<Self, BodyFault> {
         let (parts, body) = request.into_parts();
         let bytes = read_whole(body).await?;
-        let values = match media_type(&parts.headers, &bytes).as_str() {
-            "application/json" => return of_json(&bytes),
+        let ContentType { media_type, charset } = ContentType::of(&parts.headers, &bytes);
+        let values = match media_type.as_str() {
+            "application/json" => return of_json(&bytes, &charset),
             "application/x-www-form-urlencoded" => {
-                form_urlencoded::parse(&bytes).map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect()
+                charset.decode_form(&bytes)?.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
             }
-            "multipart/form-data" => of_multipart(Request::from_parts(parts, Body::from(bytes))).await?,
+            "multipart/form-data" => of_multipart(Request::from_parts(parts, Body::from(bytes)), &charset).await?,
             other => return Err(BodyFault::MediaType(other.chars().take(100).collect())),
         };
         Ok(Self { values, ..Self::default() })
@@ -96,14 +101,15 @@ impl Fields {
     pub(crate) async fn read_json(request: Request) -> Result<Self, BodyFault> {
         let (parts, body) = request.into_parts();
         let bytes = read_whole(body).await?;
-        match media_type(&parts.headers, &bytes).as_str() {
-            "application/json" => of_json(&bytes),
+        let ContentType { media_type, charset } = ContentType::of(&parts.headers, &bytes);
+        match media_type.as_str() {
+            "application/json" => of_json(&bytes, &charset),
             other => Err(BodyFault::MediaType(other.chars().take(100).collect())),
         }
     }
 
     /// Takes a text; a missing or wrong one is remembered, so that all faults can be told at once.
-    pub(crate) fn text(&mut self, name: &'static str, take: Take, longest: usize) -> String {
+    pub(crate) fn text(&mut self, name: &str, take: Take, longest: usize) -> String {
         let taken = match self.values.remove(name) {
             None => Err(FieldFault::Required),
             Some(Value::Null) => Err(FieldFault::Null),
@@ -116,7 +122,7 @@ impl Fields {
             Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(FieldFault::NotText),
         };
         taken.unwrap_or_else(|fault| {
-            self.faults.push((name, fault));
+            self.faults.push((name.to_owned(), fault));
             String::new()
         })
     }
@@ -146,10 +152,9 @@ impl Form {
     pub(crate) async fn read(request: Request) -> Result<Self, BodyFault> {
         let (parts, body) = request.into_parts();
         let bytes = read_whole(body).await?;
-        match media_type(&parts.headers, &bytes).as_str() {
-            "application/x-www-form-urlencoded" => {
-                Ok(Self { pairs: form_urlencoded::parse(&bytes).map(|(name, value)| (name.into_owned(), value.into_owned())).collect() })
-            }
+        let ContentType { media_type, charset } = ContentType::of(&parts.headers, &bytes);
+        match media_type.as_str() {
+            "application/x-www-form-urlencoded" => Ok(Self { pairs: charset.decode_form(&bytes)? }),
             other => Err(BodyFault::MediaType(other.chars().take(100).collect())),
         }
     }
@@ -161,6 +166,12 @@ impl Form {
             (_, Some(_)) => Err(BodyFault::Twice(name)),
             (value, None) => Ok(value.filter(|value| !value.is_empty())),
         }
+    }
+}
+
+impl From<NotText> for BodyFault {
+    fn from(fault: NotText) -> Self {
+        Self::Charset(fault)
     }
 }
 
@@ -205,21 +216,36 @@ async fn read_whole(body: Body) -> Result<Bytes, BodyFault> {
     })
 }
 
-/// The media type without parameters, in lower case. A request without body and type counts as empty JSON, one with a
-/// body and no type as text.
-fn media_type(headers: &HeaderMap, body: &[u8]) -> String {
-    let sent = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-    match sent {
-        Some(sent) => sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase(),
-        None if body.is_empty() => "application/json".into(),
-        None => "text/plain".into(),
+/// What the header says of a body.
+struct ContentType {
+    /// Without parameters, in lower case.
+    media_type: String,
+    charset: Charset,
+}
+
+impl ContentType {
+    /// A request without body and type counts as empty JSON, one with a body and no type as text.
+    fn of(headers: &HeaderMap, body: &[u8]) -> Self {
+        let sent = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let sent = sent.as_deref().unwrap_or(if body.is_empty() { "application/json" } else { "text/plain" });
+        let media_type = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        Self { media_type, charset: Charset::of(sent) }
     }
 }
 
-fn of_json(bytes: &[u8]) -> Result<Fields, BodyFault> {
+fn of_json(bytes: &[u8], charset: &Charset) -> Result<Fields, BodyFault> {
     if bytes.is_empty() {
         return Ok(Fields::default());
     }
+    let decoded = match charset {
+        // The parser tells where a byte is wrong.
+        Charset::Utf8 => Cow::Borrowed(bytes),
+        charset => match charset.decode(bytes)? {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        },
+    };
+    let bytes = &*decoded;
     let (value, mark) = match parse_json(bytes, Duplicates::LastWins) {
         Ok(value) => (value, None),
         Err(error) => read_marked(bytes).ok_or_else(|| {
@@ -245,13 +271,16 @@ fn read_marked(bytes: &[u8]) -> Option<(Value, Option<Mark>)> {
     parse_json(repaired.as_bytes(), Duplicates::LastWins).ok().map(|value| (value, Some(mark)))
 }
 
-async fn of_multipart(request: Request) -> Result<Map<String, Value>, BodyFault> {
+/// A part may declare a charset of its own.
+async fn of_multipart(request: Request, charset: &Charset) -> Result<Map<String, Value>, BodyFault> {
     let mut multipart = Multipart::from_request(request, &()).await.map_err(|_| BodyFault::Multipart)?;
     let mut values = Map::new();
     while let Some(field) = multipart.next_field().await.map_err(|_| BodyFault::Multipart)? {
         let Some(name) = field.name().map(str::to_owned) else { continue };
-        let text = field.text().await.map_err(|_| BodyFault::Multipart)?;
-        values.insert(name, Value::String(text));
+        let own = field.content_type().filter(|content_type| content_type.to_ascii_lowercase().contains("charset")).map(Charset::of);
+        let bytes = field.bytes().await.map_err(|_| BodyFault::Multipart)?;
+        let text = own.as_ref().unwrap_or(charset).decode(&bytes)?;
+        values.insert(name, Value::String(text.into_owned()));
     }
     Ok(values)
 }
@@ -331,13 +360,44 @@ mod tests {
 
     #[tokio::test]
     async fn forms_are_read() {
-        let mut form = read(Some("application/x-www-form-urlencoded"), "a=1+2%26&b=%ff").await.expect("a form");
+        let mut form = read(Some("application/x-www-form-urlencoded"), "a=1+2%26&b=2").await.expect("a form");
         assert_eq!(form.text("a", Take::AsSent, 9), "1 2&");
         let body = "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n b \r\n--X--\r\n";
         let mut multipart = read(Some("multipart/form-data; boundary=X"), body).await.expect("a multipart form");
         assert_eq!(multipart.text("a", Take::AsSent, 9), " b ");
         for (media_type, body) in [("multipart/form-data", body), ("multipart/form-data; boundary=X", "--X\r\nhalf")] {
             assert_eq!(read(Some(media_type), body).await.err(), Some(BodyFault::Multipart));
+        }
+    }
+
+    #[tokio::test]
+    async fn bodies_are_read_in_their_charset() {
+        let part = |header: &str, value: &[u8]| {
+            [format!("--X\r\nContent-Disposition: form-data; name=\"a\"{header}\r\n\r\n").as_bytes(), value, b"\r\n--X--\r\n"].concat()
+        };
+        let utf_16: Vec<u8> = "\u{feff}{\"a\":\"\u{e9}\"}".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for (content_type, body) in [
+            ("application/json; charset=iso-8859-1", b"{\"a\":\"\xe9\"}".to_vec()),
+            ("application/json; charset=\"UTF-16\"", utf_16),
+            ("application/x-www-form-urlencoded; charset=iso-8859-1", b"a=%e9".to_vec()),
+            ("multipart/form-data; boundary=X; charset=iso-8859-1", part("", b"\xe9")),
+            ("multipart/form-data; boundary=X", part("\r\nContent-Type: text/plain; charset=iso-8859-1", b"\xe9")),
+            (
+                "multipart/form-data; boundary=X; charset=iso-8859-1",
+                part("\r\nContent-Type: text/plain; charset=utf-8", "\u{e9}".as_bytes()),
+            ),
+        ] {
+            let mut fields = read(Some(content_type), body).await.unwrap_or_else(|fault| panic!("{content_type}: {fault:?}"));
+            assert_eq!(fields.text("a", Take::AsSent, 9), "\u{e9}", "{content_type}");
+        }
+        for (content_type, body) in [
+            ("application/json; charset=utf-16", b"{}x".to_vec()),
+            ("application/json; charset=us-ascii", "{\"a\":\"\u{e9}\"}".into()),
+            ("application/x-www-form-urlencoded", b"a=%e9".to_vec()),
+            ("application/x-www-form-urlencoded", b"a=1&other=%ff".to_vec()),
+            ("multipart/form-data; boundary=X", part("", b"\xe9")),
+        ] {
+            assert!(matches!(read(Some(content_type), body).await, Err(BodyFault::Charset(_))), "{content_type}");
         }
     }
 

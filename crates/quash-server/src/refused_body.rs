@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::body::BodyFault;
+use crate::charset::NotText;
 use crate::code::Code;
 use crate::error::Fault;
 
@@ -17,13 +18,16 @@ impl From<BodyFault> for Fault {
             }
             BodyFault::Json(what) => Self::new(Code::InvalidRequest, format!("JSON parse error - {what}")),
             BodyFault::Multipart => Self::new(Code::InvalidRequest, "Multipart form parse error - Invalid boundary or body"),
+            BodyFault::Charset(NotText { charset }) => {
+                Self::new(Code::InvalidRequest, format!("The request body is not text in the charset {charset}."))
+            }
             BodyFault::NotAnObject(kind) => {
                 let message = format!("Invalid data. Expected a dictionary, but got {kind}.");
                 Self::of_fields(json!({ "non_field_errors": [message] }))
             }
             BodyFault::Nothing => Self::of_fields(json!({ "non_field_errors": ["No data provided"] })),
             BodyFault::Fields(fields) => {
-                let body: Map<_, _> = fields.into_iter().map(|(name, fault)| (name.to_owned(), json!([fault.to_string()]))).collect();
+                let body: Map<_, _> = fields.into_iter().map(|(name, fault)| (name, json!([fault.to_string()]))).collect();
                 Self::of_fields(body.into())
             }
             BodyFault::Twice(name) => Self::new(Code::InvalidRequest, format!("The parameter {name} stands in the form twice.")),

@@ -4,12 +4,14 @@ use std::sync::LazyLock;
 
 use tokio::runtime::{Builder, Runtime};
 
-const MEDIA_TYPES: [&str; 6] = [
+const MEDIA_TYPES: [&str; 8] = [
     "application/json",
     "application/x-www-form-urlencoded",
     "multipart/form-data; boundary=X",
     "multipart/form-data; boundary=\"a b\"",
     "application/json; charset=utf-16",
+    "application/x-www-form-urlencoded; charset=shift_jis",
+    "multipart/form-data; boundary=X; charset=iso-8859-1",
     "",
 ];
 

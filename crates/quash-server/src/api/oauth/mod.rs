@@ -15,6 +15,7 @@ use http::header::AUTHORIZATION;
 use quash_core::model::{Client, Right};
 
 use crate::body::Form;
+use crate::charset::Charset;
 use crate::door::Door;
 use crate::oauth_error::OAuthFault;
 
@@ -81,12 +82,13 @@ fn read_header(value: &str) -> Option<Credentials> {
     }
     let pair = String::from_utf8(STANDARD.decode(rest).ok()?).ok()?;
     let (name, secret) = pair.split_once(':')?;
-    Some(Credentials { name: Some(decoded(name)), secret: Some(decoded(secret)) })
+    Some(Credentials { name: Some(decoded(name)?), secret: Some(decoded(secret)?) })
 }
 
-/// As a form encodes it (RFC 6749 2.3.1).
-fn decoded(text: &str) -> String {
-    form_urlencoded::parse(format!("a={}", text.replace('&', "%26")).as_bytes()).map(|(_, value)| value.into_owned()).collect()
+/// As a form encodes it (RFC 6749 2.3.1). `None`: it isn't UTF-8.
+fn decoded(text: &str) -> Option<String> {
+    let form = Charset::Utf8.decode_form(format!("a={}", text.replace('&', "%26")).as_bytes()).ok()?;
+    form.into_iter().next().map(|(_, value)| value)
 }
 
 #[cfg(test)]
@@ -103,7 +105,7 @@ mod tests {
         assert_eq!(of(&basic("shop:")), named("shop", ""));
         assert_eq!(of(&basic(":x:y")), named("", "x:y"));
         assert_eq!(of("bearer  qc_a "), Some((None, "qc_a".to_owned())));
-        for none in ["", "Basic", "Basic ?", &basic("shop"), "Digest x", "Bearer", "Basic /w=="] {
+        for none in ["", "Basic", "Basic ?", &basic("shop"), "Digest x", "Bearer", "Basic /w==", &basic("shop:%ff")] {
             assert_eq!(of(none), None, "{none}");
         }
     }
