@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use quash_core::model::{Account, AccountState, Actor, Change, Name, PasswordHash, Timestamp};
+use quash_core::model::{Account, AccountState, Actor, Change, Name, PasswordHash, Subjects, Timestamp};
 use quash_service::{AddFault, CostClass, FormatFault, NewAccount, NewPassword, PasswordHasher, Rehash};
 use quash_store::Store;
 use zeroize::Zeroizing;
@@ -216,4 +216,50 @@ async fn what_cannot_be_compared_with_is_not_imported() {
     }
     assert!(world.service.account("odd").await.expect("a store").is_none());
     assert!(world.import("later", "!lQYRNI4t2L3HkKuLrMGnna9lyDYzvVuVfWc3Pm22").await.password.is_none());
+}
+
+async fn added(world: &World, name: &str, subject: Option<&str>) -> Result<String, AddFault> {
+    let (name, subject, state) = (name.to_owned(), subject.map(str::to_owned), quash_service::NewState::Active);
+    let new = NewAccount { name, email: None, verified: false, subject, password: None, state, claims: None };
+    world.service.add_account(new).await.map(|account| account.subject.to_string())
+}
+
+#[tokio::test]
+async fn subjects_are_numbers_that_no_account_has_or_had() {
+    let mut plan = Plan::default();
+    plan.policy.accounts.subjects = Subjects::Integer;
+    let world = World::planned(plan).await;
+    let dana = world.service.account("dana").await.expect("a store").expect("dana");
+    assert_eq!((dana.subject.as_str(), support::claims(&world.sign_in("dana").await.access)["user_id"].as_str()), ("1", Some("1")));
+    assert_eq!(added(&world, "kim", Some("17")).await.as_deref(), Ok("17"));
+    assert_eq!(added(&world, "lee", None).await.as_deref(), Ok("18"));
+    for subject in ["a", "017", "0", "-1", "1000000000000000"] {
+        assert_eq!(added(&world, "max", Some(subject)).await, Err(AddFault::SubjectNotANumber), "{subject}");
+    }
+    assert_eq!(added(&world, "LEE", None).await, Err(AddFault::Taken));
+    world.service.delete(&quash_core::model::Subject::parse("18").expect("a subject"), Actor::Operator.into()).await.expect("it is there");
+    assert_eq!(added(&world, "max", None).await.as_deref(), Ok("19"), "a number is never given twice");
+    assert_eq!(added(&world, "pia", Some("18")).await, Err(AddFault::Taken));
+    assert_eq!(added(&world, "pia", Some("999999999999999")).await.as_deref(), Ok("999999999999999"));
+    assert!(matches!(added(&world, "rui", None).await, Err(AddFault::Failed(_))), "none is left");
+}
+
+#[tokio::test]
+async fn numbers_never_collide_under_concurrent_additions() {
+    let mut plan = Plan::default();
+    plan.policy.accounts.subjects = Subjects::Integer;
+    let world = std::sync::Arc::new(World::planned(plan).await);
+    let before = world.store.largest_number().await.expect("a store");
+    let tasks: Vec<_> = (0..40)
+        .map(|n| {
+            let world = std::sync::Arc::clone(&world);
+            tokio::spawn(async move { added(&world, &format!("user {n}"), None).await })
+        })
+        .collect();
+    let mut numbers = Vec::new();
+    for task in tasks {
+        numbers.push(task.await.expect("no panic").expect("an account").parse::<u64>().expect("a number"));
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (before + 1..=before + 40).collect::<Vec<_>>());
 }

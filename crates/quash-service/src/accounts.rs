@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use quash_core::model::{
     Account, AccountBy, AccountState, Actor, Change, CustomClaims, CustomClaimsFault, Jti, NameFault, PasswordFault, PasswordHash, Subject,
-    Timestamp, fold, limits,
+    Subjects, Timestamp, fold, limits,
 };
 use quash_store::StoreError;
 use zeroize::Zeroizing;
 
 use crate::desk::{Desk, Service};
-use crate::failure::Failure;
+use crate::failure::{Conflicts, Failure};
 use crate::mail::operators_address;
 use crate::passwords::{FormatFault, check_new_password};
+use crate::subjects::NewSubject;
 
 /// An account to be added.
 pub struct NewAccount {
@@ -62,6 +63,9 @@ pub enum AddFault {
     /// The subject can't be one.
     #[error("the subject is empty, longer than {} bytes or holds control characters", Subject::MAX)]
     Subject,
+    /// The subject isn't a number, and all are to be.
+    #[error("the subject isn't a positive whole number of at most 15 digits, and accounts.subjects is \"integer\"")]
+    SubjectNotANumber,
     /// The password isn't taken.
     #[error("the password {0}")]
     Password(PasswordFault),
@@ -108,14 +112,17 @@ impl Service {
         if let Some(email) = email.as_mut().filter(|_| new.verified) {
             email.verified_at = Some(now);
         }
-        let subject = match new.subject.as_deref() {
-            Some(text) => Subject::parse(text).map_err(|_| AddFault::Subject)?,
-            None => Subject::new(now, &*desk.entropy),
-        };
-        let is_name =
-            desk.store.account(&AccountBy::Name(fold(subject.as_str())), now).await.map_err(|error| AddFault::Failed(error.into()))?;
+        let given = new.subject.as_deref().map(Subject::parse).transpose().map_err(|_| AddFault::Subject)?;
+        if let Some(subject) = &given {
+            if desk.policy.accounts.subjects == Subjects::Integer && subject.number().is_none() {
+                return Err(AddFault::SubjectNotANumber);
+            }
+            if desk.is_name(subject, now).await.map_err(AddFault::Failed)? {
+                return Err(AddFault::Taken);
+            }
+        }
         // A name that is another account's subject would stand for that account in a command.
-        if is_name.account.is_some() || desk.is_subject_of_another(&username, Some(&subject), now).await.map_err(AddFault::Failed)? {
+        if desk.is_subject_of_another(&username, given.as_ref(), now).await.map_err(AddFault::Failed)? {
             return Err(AddFault::Taken);
         }
         let own: Vec<&str> = [Some(username.shown()), email.as_ref().map(|email| email.shown.as_str())].into_iter().flatten().collect();
@@ -128,15 +135,28 @@ impl Service {
             NewState::Active => AccountState::Active,
             NewState::Deactivated => AccountState::Deactivated { at: now },
         };
-        let account = Account { email, password, state, claims, ..Account::new(subject, username, now) };
-        match desk.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
-            Ok(_) => {
-                let class = account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
-                class.into_iter().for_each(|class| desk.passwords.know(class));
-                Ok(account)
+        let mut conflicts = Conflicts::default();
+        loop {
+            let NewSubject { subject, _turn } = desk.subject(given.as_ref(), now).await.map_err(AddFault::Failed)?;
+            let account = Account {
+                email: email.clone(),
+                password: password.clone(),
+                state,
+                claims: claims.clone(),
+                ..Account::new(subject, username.clone(), now)
+            };
+            match desk.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
+                Ok(_) => {
+                    let class = account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
+                    class.into_iter().for_each(|class| desk.passwords.know(class));
+                    return Ok(account);
+                }
+                Err(StoreError::Conflict) if given.is_none() && desk.was_given_out(&account.subject).await.map_err(AddFault::Failed)? => {
+                    conflicts.again(StoreError::Conflict).map_err(AddFault::Failed)?;
+                }
+                Err(StoreError::Conflict) => return Err(AddFault::Taken),
+                Err(error) => return Err(AddFault::Failed(error.into())),
             }
-            Err(StoreError::Conflict) => Err(AddFault::Taken),
-            Err(error) => Err(AddFault::Failed(error.into())),
         }
     }
 

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::quota::{Quotas, caused_by_users};
 use crate::ready::Readiness;
+use crate::subjects::Numbering;
 
 /// All use cases of one process. Cloning it is cheap.
 #[derive(Clone)]
@@ -48,6 +49,7 @@ pub(crate) struct Desk {
     pub(crate) flow_key: FlowKey,
     pub(crate) device_key: DeviceKey,
     pub(crate) outbox: Outbox,
+    pub(crate) numbering: Numbering,
     pub(crate) metrics: Metrics,
     pub(crate) readiness: Readiness,
 }

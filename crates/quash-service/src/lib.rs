@@ -18,6 +18,8 @@ mod feed;
 
 mod passwords;
 
+mod embedded;
+
 mod network;
 
 mod lockout;
@@ -39,6 +41,8 @@ mod verify;
 mod end;
 
 mod accounts;
+
+mod subjects;
 
 mod audit;
 
@@ -72,6 +76,7 @@ pub use backup::{BackedUp, BackupFault};
 pub use changes::{Address, ChangeFault, Changed, OneTimePassword};
 pub use clients::{ClientFault, ClientSecret, Credential};
 pub use desk::Service;
+pub use embedded::subscriber;
 pub use end::{Ended, RefusedAccess};
 pub use epoch::{Beyond, WentBack, begin_after_restore, begin_if_gone_back, renew_store_id};
 pub use failure::{Failure, StartError, Unavailable};

@@ -8,8 +8,8 @@ use quash_core::decide::{
     judge_one_time_password,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountState, Actor, Change, MailKind, Name, NameChanges, NameFault, PasswordHash, Reason, Refusal,
-    Road, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountFields, AccountState, Actor, Change, MailKind, Name, NameChanges, NameFault, NumericNames, PasswordHash,
+    Reason, Refusal, Road, SessionId, SessionLoaded, Subject, Subjects, Timestamp,
 };
 use quash_core::token::{Issued, Origin};
 use quash_core::watch::Live;
@@ -305,6 +305,7 @@ impl Desk {
     pub(crate) fn new_name(&self, text: &str, account: Option<&Account>) -> Result<Name, NameFault> {
         match Name::parse(text) {
             Ok(name) if account.is_some_and(|account| account.username.folded() == name.folded()) => Ok(name),
+            _ if self.policy.accounts.subjects == Subjects::Integer => Name::parse_new(text, NumericNames::Refused),
             _ => Name::parse_new(text, self.policy.accounts.numeric_names),
         }
     }

@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::passwords::{MAX_CLASSES, Passwords};
 use crate::quota::Quotas;
 use crate::ready::Readiness;
+use crate::subjects::Numbering;
 use crate::vault::MasterKey;
 use crate::{HashSettings, PasswordHasher, Rehash};
 
@@ -110,6 +111,7 @@ impl Service {
             flow_key,
             device_key,
             outbox,
+            numbering: Numbering::default(),
             metrics: Metrics::new(),
             readiness: Readiness::default(),
         });

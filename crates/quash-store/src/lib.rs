@@ -46,6 +46,10 @@ pub trait Store: Send + Sync {
     /// Up to `limit` accounts in the order of their folded names, after the name `after`.
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError>;
 
+    /// The largest subject that is a number ([`Subject::number`]), of accounts that are there or were deleted; 0 where there
+    /// is none.
+    async fn largest_number(&self) -> Result<u64, StoreError>;
+
     /// Up to `limit` of the classes that are kept beside passwords' hashes, each once, in order.
     async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError>;
 

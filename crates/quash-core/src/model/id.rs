@@ -131,6 +131,8 @@ impl DeviceId {
 impl Subject {
     /// The longest subject, in bytes.
     pub const MAX: usize = 255;
+    /// The largest number that counts as one: 15 digits, which every JSON parser and every 64-bit key can hold.
+    pub const MAX_NUMBER: u64 = 999_999_999_999_999;
 
     /// A subject from text: 1 to [`Subject::MAX`] bytes without control characters.
     pub fn parse(text: &str) -> Result<Self, IdFault> {
@@ -142,6 +144,24 @@ impl Subject {
     pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Self {
         let millis = u64::try_from(now.as_millis()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &draw(entropy)).into_uuid().to_string())
+    }
+
+    /// The subject after the largest number that an account has or had; `None` where that is [`Subject::MAX_NUMBER`].
+    ///
+    /// ```
+    /// use quash_core::model::Subject;
+    /// assert_eq!(Subject::after(17).and_then(|subject| subject.number()), Some(18));
+    /// assert_eq!(Subject::parse("017").map(|subject| subject.number()), Ok(None));
+    /// ```
+    pub fn after(largest: u64) -> Option<Self> {
+        (largest < Self::MAX_NUMBER).then(|| Self((largest + 1).to_string()))
+    }
+
+    /// The subject as a number, where it is one in decimal digits: positive, without leading zeros, and no larger than
+    /// [`Subject::MAX_NUMBER`].
+    pub fn number(&self) -> Option<u64> {
+        let is_decimal = self.0.bytes().all(|byte| byte.is_ascii_digit()) && !self.0.starts_with('0');
+        self.0.parse().ok().filter(|number| is_decimal && *number <= Self::MAX_NUMBER)
     }
 
     /// The subject as text.
@@ -315,5 +335,17 @@ mod tests {
         assert_eq!(Subject::parse(&"x".repeat(Subject::MAX + 1)), Err(IdFault));
         assert_eq!(Subject::parse(""), Err(IdFault));
         assert_eq!(Subject::parse("a\nb"), Err(IdFault));
+    }
+
+    #[test]
+    fn a_number_is_decimal_and_bounded() {
+        let number = |text: &str| Subject::parse(text).expect("a subject").number();
+        assert_eq!((number("1"), number("17"), number("999999999999999")), (Some(1), Some(17), Some(Subject::MAX_NUMBER)));
+        for text in ["0", "017", "-1", "+1", "1.0", " 1", "1 ", "\u{661}", "1000000000000000", "18446744073709551617", "a"] {
+            assert_eq!(number(text), None, "{text}");
+        }
+        assert_eq!(Subject::after(0), Subject::parse("1").ok());
+        assert_eq!(Subject::after(Subject::MAX_NUMBER - 1).and_then(|subject| subject.number()), Some(Subject::MAX_NUMBER));
+        assert_eq!(Subject::after(Subject::MAX_NUMBER), None);
     }
 }

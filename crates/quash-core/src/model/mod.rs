@@ -36,8 +36,8 @@ pub use loaded::{AccountLoaded, ForeignLoaded, Forgotten, Head, SessionLoaded};
 pub use mail::{Mail, MailKind, MailOutcome, MailPriority};
 pub use policy::{
     AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, FollowPolicy, ForeignTokens, InactiveAccounts, LastLogin, LocalParts, LockEnds,
-    LockoutPolicy, LoginFields, NameChanges, NumericNames, Policy, RegistrationPolicy, RotationPolicy, SessionPolicy, TokenPolicy,
-    UserIdField, UserIdType, limits,
+    LockoutPolicy, LoginFields, NameChanges, NumericNames, Policy, RegistrationPolicy, RotationPolicy, SessionPolicy, Subjects,
+    TokenPolicy, UserIdField, UserIdType, limits,
 };
 pub use refusal::{Invalid, PasswordFault, Refusal};
 pub use revocation::{Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq};

@@ -230,6 +230,8 @@ pub struct AccountPolicy {
     pub numeric_names: NumericNames,
     /// Which local parts their addresses may have.
     pub local_parts: LocalParts,
+    /// The subjects of new accounts.
+    pub subjects: Subjects,
 }
 
 /// Whether new names may be whole numbers, as subjects may be.
@@ -250,6 +252,16 @@ pub enum LocalParts {
     Ascii,
     /// Any script: the SMTP server offers SMTPUTF8.
     Utf8,
+}
+
+/// The subjects of new accounts that name none themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Subjects {
+    /// A UUIDv7.
+    #[default]
+    Uuid,
+    /// The next positive integer that no account has or had.
+    Integer,
 }
 
 /// What accounts sign in with, besides their password.

@@ -126,6 +126,10 @@ impl Store for Disk {
         self.store.audit_head().await
     }
 
+    async fn largest_number(&self) -> Result<u64, StoreError> {
+        self.store.largest_number().await
+    }
+
     async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
         self.store.unblanked().await
     }

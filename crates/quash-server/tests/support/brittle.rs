@@ -145,6 +145,10 @@ impl Store for Brittle {
         self.whole(Part::Rows)?.audit_head().await
     }
 
+    async fn largest_number(&self) -> Result<u64, StoreError> {
+        self.whole(Part::Rows)?.largest_number().await
+    }
+
     async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
         self.whole(Part::Rows)?.unblanked().await
     }

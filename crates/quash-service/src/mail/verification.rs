@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use quash_core::decide::{FlowOwner, judge_flow, register_by_mail, verify_by_mail};
-use quash_core::model::{Account, AccountBy, AccountState, FlowId, MailKind, PendingRegistration, Purpose, Refusal, Subject, fold};
+use quash_core::model::{Account, AccountBy, AccountState, FlowId, MailKind, PendingRegistration, Purpose, Refusal, fold};
 
 use super::flows::{Finds, MailProof, Whom};
 use crate::desk::{Desk, Service};
@@ -32,9 +32,14 @@ impl Service {
         let desk = &*self.desk;
         let id = desk.flow_of(proof, Purpose::Verification).await?;
         desk.check_registration(id).await?;
+        // Kept until the account is written: no other addition gets the same number.
+        let new = desk.subject(None, desk.clock.now()).await;
         let confirmed = desk.use_flow(id, Purpose::Verification, |flow, owner, now| match owner {
             FlowOwner::Account(account) => Ok(verify_by_mail(flow, account, now)?),
-            FlowOwner::Registration(pending) => Ok(register_by_mail(flow, pending, Subject::new(now, &*desk.entropy), now)?),
+            FlowOwner::Registration(pending) => {
+                let subject = new.as_ref().map_err(Clone::clone)?.subject.clone();
+                Ok(register_by_mail(flow, pending, subject, now)?)
+            }
         });
         match confirmed.await {
             // The store refused the account: its name or address was taken after the look, or several accounts share it.

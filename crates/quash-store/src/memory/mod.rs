@@ -118,6 +118,10 @@ impl Store for MemoryStore {
         Ok(self.state().audit.head())
     }
 
+    async fn largest_number(&self) -> Result<u64, StoreError> {
+        Ok(self.state().largest_number())
+    }
+
     async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
         Ok(self.state().audit.unblanked())
     }

@@ -224,6 +224,10 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(|conn, _| audit::head(conn)).await
     }
 
+    async fn largest_number(&self) -> Result<u64, StoreError> {
+        self.handles()?.reads.run(|conn, _| reader::largest_number(conn)).await
+    }
+
     async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
         self.handles()?.reads.run(|conn, _| audit::unblanked(conn)).await
     }

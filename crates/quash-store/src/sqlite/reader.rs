@@ -116,6 +116,10 @@ fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<O
     }
 }
 
+pub(super) fn largest_number(conn: &Connection) -> Result<u64, Fault> {
+    Ok(rows::one(conn, statements::LARGEST_NUMBER, [], |columns| columns.count())?.unwrap_or(0))
+}
+
 pub(super) fn foreign(
     conn: &Connection,
     head: Head,

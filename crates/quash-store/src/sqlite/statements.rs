@@ -113,6 +113,12 @@ pub(super) const ACCOUNT_BY_SUBJECT: &str = concat!("SELECT ", account!(), " FRO
 pub(super) const ACCOUNT_BY_EMAIL: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.email_folded = ?1 LIMIT 2");
 pub(super) const ACCOUNT_BY_CONFIRMED_EMAIL: &str =
     concat!("SELECT ", account!(), " FROM account a WHERE a.email_folded = ?1 AND a.email_verified_at IS NOT NULL LIMIT 2");
+// The conditions are those of the partial indexes over subjects that are numbers.
+pub(super) const LARGEST_NUMBER: &str = "SELECT max(\
+     coalesce((SELECT max(CAST(subject AS INTEGER)) FROM account INDEXED BY account_number \
+     WHERE length(subject) <= 15 AND subject GLOB '[1-9]*' AND subject NOT GLOB '*[^0-9]*'), 0), \
+     coalesce((SELECT max(CAST(subject AS INTEGER)) FROM gone INDEXED BY gone_number \
+     WHERE length(subject) <= 15 AND subject GLOB '[1-9]*' AND subject NOT GLOB '*[^0-9]*'), 0))";
 pub(super) const ACCOUNTS: &str =
     concat!("SELECT ", account!(), " FROM account a WHERE a.username_folded > ?1 ORDER BY a.username_folded LIMIT ?2");
 pub(super) const PASSWORD_CLASS_AFTER: &str = "SELECT min(password_class) FROM account WHERE password_class > ?1";

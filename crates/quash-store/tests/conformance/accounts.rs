@@ -2,7 +2,7 @@
 
 use quash_core::model::{
     Account, AccountBy, AccountFields, AccountState, Change, CustomClaims, DeviceId, Devices, Email, Ends, Name, Opening, PasswordHash,
-    Receipt, ScopeKind, Seq, Session, limits,
+    Receipt, ScopeKind, Seq, Session, Subject, limits,
 };
 use quash_core::watch::feed;
 use quash_store::Store;
@@ -74,6 +74,31 @@ pub(crate) async fn an_account_needs_an_unused_subject_name_and_address(store: &
     commit(store, add(renamed("other"))).await;
     // No address is nobody's address.
     commit(store, add(account("third"))).await;
+}
+
+pub(crate) async fn the_largest_number_counts_deleted_accounts(store: &dyn Store) {
+    let numbered = |number: &str, name: &str| add(Account { subject: subject(number), ..account(name) });
+    assert_eq!(store.largest_number().await, Ok(0));
+    for (number, name, largest) in [
+        ("9", "dana", 9),
+        ("10", "kim", 10),
+        ("017", "lee", 10),
+        ("0", "max", 10),
+        ("-20", "noor", 10),
+        ("20 ", "ola", 10),
+        ("1000000000000000", "pia", 10),
+        ("12", "quinn", 12),
+    ] {
+        commit(store, numbered(number, name)).await;
+        assert_eq!(store.largest_number().await, Ok(largest), "{number}");
+    }
+    let entry = entry(ScopeKind::Subject, 5);
+    commit(store, Change::DeleteAccount { subject: subject("12"), version: 1, entry, note: None }).await;
+    assert_eq!(store.largest_number().await, Ok(12), "a deleted account's number is never given again");
+    conflict(store, numbered("12", "rui")).await;
+    conflict(store, numbered("10", "rui")).await;
+    commit(store, numbered("999999999999999", "rui")).await;
+    assert_eq!(store.largest_number().await, Ok(Subject::MAX_NUMBER));
 }
 
 pub(crate) async fn accounts_come_in_the_order_of_their_names(store: &dyn Store) {

@@ -44,6 +44,7 @@ for_each_store! {
         a_confirmed_address_goes_before_a_name_and_a_name_before_another_address
         an_account_needs_an_unused_subject_name_and_address
         accounts_come_in_the_order_of_their_names
+        the_largest_number_counts_deleted_accounts
         a_better_hash_is_no_new_version
         a_sign_in_may_say_how_often_the_account_was_locked
         a_known_device_is_the_last_that_has_signed_in_and_there_are_so_many

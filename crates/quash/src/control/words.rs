@@ -116,6 +116,7 @@ pub(super) fn not_added(fault: &AddFault) -> CommandError {
         AddFault::Name(_)
         | AddFault::Email(_)
         | AddFault::Subject
+        | AddFault::SubjectNotANumber
         | AddFault::Password(_)
         | AddFault::PasswordHash(_)
         | AddFault::Claims(_) => CommandError::new(Exit::Usage, fault.to_string()),

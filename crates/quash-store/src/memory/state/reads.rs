@@ -59,6 +59,10 @@ impl State {
         accounts
     }
 
+    pub(in crate::memory) fn largest_number(&self) -> u64 {
+        self.accounts.keys().chain(&self.gone).filter_map(Subject::number).max().unwrap_or(0)
+    }
+
     pub(in crate::memory) fn password_classes(&self, limit: u32) -> Vec<String> {
         let classes: BTreeSet<_> = self.accounts.values().filter_map(|account| account.password.as_ref()?.class()).collect();
         classes.into_iter().take(limit as usize).map(str::to_owned).collect()
