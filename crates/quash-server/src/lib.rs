@@ -13,6 +13,10 @@ mod error;
 
 mod body;
 
+mod charset;
+
+mod paths;
+
 mod client;
 
 mod forwarding;
@@ -74,6 +78,7 @@ pub use forwarding::{ForwardingHeader, Proxies, ProxiesFault};
 pub use letters::{Written, write};
 pub use listen::{Listener, SocketFault};
 pub use origin::{Origin, OriginFault};
+pub use paths::{Endpoint, Paths, PathsFault, is_path, is_reserved};
 pub use public_url::{PublicUrl, PublicUrlFault};
 pub use routes::router;
 pub use settings::{Compat, DoorSettings, MailWay, Registration};

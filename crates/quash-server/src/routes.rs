@@ -21,6 +21,7 @@ use crate::error::Fault;
 use crate::layers::{bound, surround};
 use crate::negotiation::negotiate;
 use crate::pages;
+use crate::paths::Endpoint;
 use crate::settings::{DoorSettings, Registration};
 use crate::unread::read_out;
 
@@ -33,21 +34,19 @@ const SHOWN: &str = "GET, HEAD, POST";
 
 /// All endpoints over one service.
 pub fn router(service: Service, settings: DoorSettings) -> Router {
-    let prefix = settings.prefix.clone();
     let door = Arc::new(Door::new(service, settings));
 
-    let token = |path: &str| format!("{prefix}{path}");
     let ending = Router::new()
-        .merge(simple_jwt(&door, &token("/token/blacklist"), post(api::blacklist::blacklist)))
-        .merge(simple_jwt(&door, &token("/logout"), post(api::logout::log_out)))
-        .merge(guarded(&door, "/v1/me", "GET, HEAD, PATCH, DELETE", get(api::me::me).patch(api::own::rename).delete(api::own::delete)))
-        .merge(guarded(&door, "/v1/me/password", "POST", post(api::own::change_password)))
+        .merge(simple_jwt(&door, Endpoint::TokenBlacklist, post(api::blacklist::blacklist)))
+        .merge(simple_jwt(&door, Endpoint::Logout, post(api::logout::log_out)))
+        .merge(guarded(&door, Endpoint::Me, "GET, HEAD, PATCH, DELETE", get(api::me::me).patch(api::own::rename).delete(api::own::delete)))
+        .merge(guarded(&door, Endpoint::MePassword, "POST", post(api::own::change_password)))
         .merge(guarded(&door, "/v1/me/deactivate", "POST", post(api::own::deactivate)))
         .merge(guarded(&door, "/v1/me/sessions/end-others", "POST", post(api::sessions::end_others)))
         .merge(guarded(&door, "/v1/me/sessions/end-all", "POST", post(api::sessions::end_all)))
         .merge(guarded(&door, "/v1/me/sessions/{sid}", "DELETE", delete(api::sessions::end_one)))
         .route("/v1/password", only("POST", post(api::own::change_one_time_password)))
-        .merge(own(&door, "/v1/password-reset/confirm", WRITTEN, post(api::password_reset::confirm)))
+        .merge(own(&door, Endpoint::PasswordResetConfirm, WRITTEN, post(api::password_reset::confirm)))
         .merge(
             guarded(&door, "/v1/me/email/confirm", WRITTEN, post(api::email::confirm))
                 .layer(from_fn_with_state(Arc::clone(&door), same_site)),
@@ -56,15 +55,16 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .layer(from_fn_with_state(Arc::clone(&door), effective));
     let routes = Router::new()
         .merge(ending)
-        .merge(simple_jwt(&door, &token("/token"), post(api::token::obtain)))
-        .merge(simple_jwt(&door, &token("/token/refresh"), post(api::refresh::refresh)))
-        .merge(simple_jwt(&door, &token("/token/sliding"), post(api::token::obtain_sliding)))
-        .merge(simple_jwt(&door, &token("/token/sliding/refresh"), post(api::refresh::refresh_sliding)))
-        .merge(simple_jwt(&door, &token("/token/verify"), post(api::verify::verify)))
+        .merge(simple_jwt(&door, Endpoint::Token, post(api::token::obtain)))
+        .merge(simple_jwt(&door, Endpoint::TokenRefresh, post(api::refresh::refresh)))
+        .merge(simple_jwt(&door, Endpoint::TokenSliding, post(api::token::obtain_sliding)))
+        .merge(simple_jwt(&door, Endpoint::TokenSlidingRefresh, post(api::refresh::refresh_sliding)))
+        .merge(simple_jwt(&door, Endpoint::TokenVerify, post(api::verify::verify)))
+        .merge(guarded(&door, "/v1/forward-auth", READ, get(api::forward_auth::forward_auth)))
         .merge(guarded(&door, "/v1/me/sessions", READ, get(api::sessions::list)))
-        .merge(own(&door, "/v1/password-reset", WRITTEN, post(api::password_reset::request)))
-        .merge(own(&door, "/v1/email-verification", WRITTEN, post(api::email_verification::request)))
-        .merge(own(&door, "/v1/email-verification/confirm", WRITTEN, post(api::email_verification::confirm)))
+        .merge(own(&door, Endpoint::PasswordReset, WRITTEN, post(api::password_reset::request)))
+        .merge(own(&door, Endpoint::EmailVerification, WRITTEN, post(api::email_verification::request)))
+        .merge(own(&door, Endpoint::EmailVerificationConfirm, WRITTEN, post(api::email_verification::confirm)))
         .merge(registration(&door))
         .merge(guarded(&door, "/v1/me/email", WRITTEN, post(api::email::request)).layer(from_fn_with_state(Arc::clone(&door), same_site)))
         .merge(own(&door, pages::RESET, SHOWN, get(pages::reset::show).post(pages::reset::send)))
@@ -102,32 +102,60 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
 
 /// A path that follows Simple JWT: with and without its last slash, POST alone, OPTIONS tells about it, and what the
 /// client accepts is asked first.
-fn simple_jwt(door: &Arc<Door>, path: &str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+fn simple_jwt(door: &Arc<Door>, endpoint: Endpoint, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
     let methods = methods.merge(options(describe)).fallback(token_method_not_allowed);
     let methods = methods.layer(from_fn_with_state(Arc::clone(door), negotiate));
-    Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
+    at(door, endpoint, &methods)
 }
 
 /// A path that only a live access token opens.
-fn guarded(door: &Arc<Door>, path: &str, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+fn guarded(door: &Arc<Door>, place: impl Into<Place>, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
     let at_the_gate = Arc::clone(door);
     let header = Arc::new(door.settings.token_header.clone());
     let guard = GuardLayer::new(door.service.guard().clone(), header, move |barred, _: &http::HeaderMap| {
         Fault::of_barred(barred, &at_the_gate.service.policy().tokens.names).into_problem(&at_the_gate.settings)
     });
-    Router::new().route(path, only(allow, methods).layer(guard))
+    at(door, place, &only(allow, methods).layer(guard))
 }
 
 /// A path that needs no token, and that no page of another site may send to.
-fn own(door: &Arc<Door>, path: &str, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
-    Router::new().route(path, only(allow, methods)).layer(from_fn_with_state(Arc::clone(door), same_site))
+fn own(door: &Arc<Door>, place: impl Into<Place>, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+    at(door, place, &only(allow, methods)).layer(from_fn_with_state(Arc::clone(door), same_site))
 }
 
 /// The door for registering, where the settings open it. Else there is nothing at its path.
 fn registration(door: &Arc<Door>) -> Router<Arc<Door>> {
     match door.settings.registration {
-        Registration::Open => own(door, "/v1/registration", WRITTEN, post(api::registration::register)),
+        Registration::Open => own(door, Endpoint::Registration, WRITTEN, post(api::registration::register)),
         Registration::Closed => Router::new(),
+    }
+}
+
+/// Where something is served: at a path of quash's own, or where the settings say.
+enum Place {
+    Path(&'static str),
+    Chosen(Endpoint),
+}
+
+impl From<&'static str> for Place {
+    fn from(path: &'static str) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl From<Endpoint> for Place {
+    fn from(endpoint: Endpoint) -> Self {
+        Self::Chosen(endpoint)
+    }
+}
+
+fn at(door: &Arc<Door>, place: impl Into<Place>, methods: &MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+    match place.into() {
+        Place::Path(path) => Router::new().route(path, methods.clone()),
+        Place::Chosen(endpoint) => {
+            let paths = door.settings.paths_of(endpoint);
+            paths.iter().fold(Router::new(), |router, path| router.route(path, methods.clone()))
+        }
     }
 }
 

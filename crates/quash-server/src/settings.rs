@@ -5,6 +5,7 @@ use quash_verify::TokenHeader;
 use crate::cookie::RefreshCookie;
 use crate::forwarding::{ForwardingHeader, Proxies};
 use crate::origin::Origin;
+use crate::paths::Paths;
 use crate::public_url::PublicUrl;
 
 /// What an operator may choose about the door.
@@ -12,6 +13,10 @@ use crate::public_url::PublicUrl;
 pub struct DoorSettings {
     /// What stands before `/token/` and `/logout/`: `/api` by default.
     pub prefix: String,
+    /// Where endpoints are served that aren't at their own paths.
+    pub paths: Paths,
+    /// The field of a sign-in that holds the name or address, Simple JWT's `USERNAME_FIELD`: `username` by default.
+    pub username_field: String,
     /// Where requests carry their token.
     pub token_header: TokenHeader,
     /// How closely answers follow Simple JWT's.
@@ -70,6 +75,8 @@ impl Default for DoorSettings {
     fn default() -> Self {
         Self {
             prefix: "/api".into(),
+            paths: Paths::default(),
+            username_field: "username".into(),
             token_header: TokenHeader::default(),
             compat: Compat::default(),
             behind_proxy: false,

@@ -6,7 +6,7 @@ mod support;
 use http::header::{ACCEPT, HOST};
 use http::{HeaderName, Method};
 use quash_core::token::Algorithm;
-use quash_server::{Code, Compat, DoorSettings};
+use quash_server::{Code, Compat, DoorSettings, Paths};
 use quash_verify::TokenHeader;
 use serde_json::json;
 
@@ -359,6 +359,54 @@ async fn the_prefix_and_the_schemes_can_be_chosen() {
         assert_eq!(world.send(call).await.status, 200, "{scheme}");
     }
     insta::assert_snapshot!(world.send(Call::get("/v1/me")).await.header("www-authenticate").unwrap_or_default(), @r#"JWT realm="api""#);
+}
+
+#[tokio::test]
+async fn endpoints_are_served_at_chosen_paths() {
+    let chosen = [
+        ("token", "/auth/jwt/create/"),
+        ("logout", "/auth/logout"),
+        ("me", "/auth/users/me/"),
+        ("me_password", "/auth/users/set_password/"),
+    ];
+    let chosen = chosen.map(|(name, path)| (name.to_owned(), path.to_owned()));
+    let settings = DoorSettings { paths: Paths::parse(&chosen, "/api").expect("paths"), ..DoorSettings::default() };
+    let world = World::planned(Plan { settings, ..Plan::default() }).await;
+    let body = json!({ "username": "dana", "password": PASSWORD });
+    let mut told = Vec::new();
+    for (method, path) in [
+        ("POST", "/auth/jwt/create"),
+        ("POST", "/auth/jwt/create/"),
+        ("POST", "/api/token/"),
+        ("OPTIONS", "/auth/jwt/create/"),
+        ("GET", "/auth/jwt/create/"),
+        ("GET", "/auth/users/me"),
+        ("GET", "/auth/users/me/"),
+        ("GET", "/v1/me"),
+        ("GET", "/auth/users/set_password/"),
+    ] {
+        let answer = world.send(Call::of(method.parse().expect("a method"), path).json(&body)).await;
+        told.push(format!("{method} {path}: {}", answer.status));
+    }
+    insta::assert_snapshot!(told.join("\n"), @r"
+    POST /auth/jwt/create: 200
+    POST /auth/jwt/create/: 200
+    POST /api/token/: 404
+    OPTIONS /auth/jwt/create/: 200
+    GET /auth/jwt/create/: 405
+    GET /auth/users/me: 401
+    GET /auth/users/me/: 401
+    GET /v1/me: 404
+    GET /auth/users/set_password/: 401
+    ");
+    let pair = world.send(Call::post("/auth/jwt/create/").json(&body)).await.pair();
+    let pair = world.refresh(&pair.refresh).await.pair();
+    let change = json!({ "current_password": PASSWORD, "new_password": "another horse battery staple" });
+    let pair = world.send(Call::post("/auth/users/set_password/").bearer(&pair.access).json(&change)).await.pair();
+    assert_eq!(world.send(Call::get("/auth/users/me/").bearer(&pair.access)).await.json()["username"], "dana");
+    let out = world.send(Call::post("/auth/logout/").bearer(&pair.access).json(&json!({ "refresh": pair.refresh }))).await;
+    assert_eq!((out.status, out.text()), (200, "{}"));
+    assert_eq!(world.send(Call::get("/auth/users/me/").bearer(&pair.access)).await.status, 401);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod support;
 
 use quash_core::model::{AccountBy, AccountFields, Actor, Change, Clock, Email, Event, LoginFields, Name};
+use quash_server::DoorSettings;
 use quash_store::Store;
 use serde_json::json;
 
@@ -104,4 +105,73 @@ async fn a_password_for_once_is_changed_under_each_of_them() {
     assert_eq!(code(&world, "dana@example.org", PASSWORD).await, "401 password_change_required");
     let body = json!({ "username": "dana@example.org", "password": PASSWORD, "new_password": "another horse battery staple" });
     assert_eq!(world.send(Call::post("/v1/password").json(&body)).await.status, 204);
+}
+
+/// What signing in with each body is answered, and what `OPTIONS` says of its first field.
+async fn posted(username_field: &str, login_fields: LoginFields, bodies: &[serde_json::Value]) -> String {
+    let settings = DoorSettings { username_field: username_field.into(), ..DoorSettings::default() };
+    let mut plan = Plan { settings, ..Plan::default() };
+    plan.policy.accounts.login_fields = login_fields;
+    let world = World::planned(plan).await;
+    let mut told = Vec::new();
+    for path in ["/api/token/", "/api/token/sliding/"] {
+        for body in bodies {
+            let answer = world.send(Call::post(path).json(body)).await;
+            told.push(if answer.status == 200 { "200".to_owned() } else { answer.brief() });
+        }
+    }
+    let options = world.send(Call::of(http::Method::OPTIONS, "/api/token/")).await.json();
+    let (name, field) = options["actions"]["POST"].as_object().and_then(|fields| fields.iter().next()).expect("a field");
+    told.push(format!("{name}: {}", field["label"]));
+    told.join("\n")
+}
+
+#[tokio::test]
+async fn the_field_of_a_sign_in_has_the_sites_name() {
+    let bodies = [
+        json!({ "email": "dana@example.org", "password": PASSWORD }),
+        json!({ "username": "dana@example.org", "password": PASSWORD }),
+        json!({ "email": " ", "password": PASSWORD }),
+        json!({ "email": "dana@example.org", "username": "noor", "password": PASSWORD }),
+    ];
+    insta::assert_snapshot!(posted("email", LoginFields::NameOrEmail, &bodies).await, @r#"
+    200
+    400 {"email":["This field is required."]}
+    400 {"email":["This field may not be blank."]}
+    200
+    200
+    400 {"email":["This field is required."]}
+    400 {"email":["This field may not be blank."]}
+    200
+    email: "Email"
+    "#);
+    insta::assert_snapshot!(posted("username", LoginFields::Email, &bodies).await, @r#"
+    200
+    200
+    400 {"email":["This field may not be blank."]}
+    401 {"detail":"No active account found with the given credentials"}
+    200
+    200
+    400 {"email":["This field may not be blank."]}
+    401 {"detail":"No active account found with the given credentials"}
+    username: "Username"
+    "#);
+    insta::assert_snapshot!(posted("phone_number", LoginFields::Name, &[json!({ "phone_number": "dana", "password": PASSWORD }), json!({})]).await, @r#"
+    200
+    400 {"phone_number":["This field is required."],"password":["This field is required."]}
+    200
+    400 {"phone_number":["This field is required."],"password":["This field is required."]}
+    phone_number: "Phone number"
+    "#);
+}
+
+#[tokio::test]
+async fn a_one_time_password_is_changed_under_the_same_field() {
+    let settings = DoorSettings { username_field: "email".into(), ..DoorSettings::default() };
+    let world = World::planned(Plan { settings, ..Plan::default() }).await;
+    let body = json!({ "email": "dana", "password": PASSWORD, "new_password": "another horse battery staple" });
+    let answer = world.send(Call::post("/v1/password").json(&body)).await;
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (401, Some("bad_credentials")), "its password isn't one for once");
+    let answer = world.send(Call::post("/v1/password").json(&json!({ "password": "a", "new_password": "b" }))).await;
+    assert_eq!((answer.status, answer.json()["errors"]["email"][0].as_str()), (400, Some("This field is required.")));
 }

@@ -365,3 +365,38 @@ async fn other_methods_are_refused() {
     }
     assert_eq!(world.send(Call::of(Method::DELETE, "/v1/me")).await.status, 401, "who isn't let in isn't told");
 }
+
+/// Status and identity of an answer to a proxy.
+fn identity(answer: &Answer) -> String {
+    let said =
+        ["quash-subject", "quash-username", "quash-session", "quash-email"].map(|name| answer.header(name).unwrap_or("-").to_owned());
+    format!("{} {}", answer.status, said.join(" "))
+}
+
+#[tokio::test]
+async fn a_proxy_is_told_whose_request_it_is() {
+    let world = World::open().await;
+    let ask = async |token: &str| world.send(Call::get("/v1/forward-auth").bearer(token)).await;
+    let dana = world.sign_in("dana").await;
+    let session = claims(&dana.access)["sid"].as_str().expect("a session").to_owned();
+    let answer = ask(&dana.access).await;
+    assert_eq!(identity(&answer), format!("204 dana dana {session} dana@example.org"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let noor = world.sign_in("noor").await;
+    assert!(identity(&ask(&noor.access).await).ends_with(' '), "an empty header is there");
+    let name = "Zo\u{eb} x%0d, \"a\";b=c\u{1f980}";
+    world.add(name, None, false).await;
+    let odd = ask(&world.sign_in(name).await.access).await;
+    assert_eq!(odd.header("quash-username"), Some("Zo%C3%AB%20x%250d%2C%20%22a%22%3Bb%3Dc%F0%9F%A6%80"));
+    assert_eq!(odd.header("quash-subject"), odd.header("quash-username"));
+    world.log_out(&dana.access, &dana.refresh).await;
+    for (token, why) in [(dana.access.as_str(), "it has ended"), (&noor.refresh, "it is a refresh token"), ("x.y.z", "it is none")] {
+        let refused = ask(token).await;
+        assert_eq!((refused.status, refused.header("quash-subject")), (401, None), "{why}: {refused}");
+    }
+    assert_eq!(world.send(Call::get("/v1/forward-auth")).await.header("www-authenticate"), Some("Bearer realm=\"api\""));
+    assert_eq!(world.send(Call::post("/v1/forward-auth").bearer(&noor.access)).await.status, 405);
+    world.store.break_part(support::Part::Rows, support::Brittle::away());
+    let away = ask(&noor.access).await;
+    assert_eq!((away.status, away.header("retry-after")), (503, Some("5")), "{away}");
+}

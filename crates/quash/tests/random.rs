@@ -36,7 +36,7 @@ cors_origins = "https://app.example"
 "#;
 
 /// Every path, and the member of a body that it reads first, if it reads any.
-const ENDPOINTS: [(&str, &str); 37] = [
+const ENDPOINTS: [(&str, &str); 38] = [
     ("/api/token/", "username"),
     ("/api/token/sliding/", "username"),
     ("/api/token/refresh/", "refresh"),
@@ -45,6 +45,7 @@ const ENDPOINTS: [(&str, &str); 37] = [
     ("/api/token/blacklist/", "refresh"),
     ("/api/logout/", "refresh"),
     ("/v1/me", ""),
+    ("/v1/forward-auth", ""),
     ("/v1/me/password", "current_password"),
     ("/v1/me/deactivate", "password"),
     ("/v1/me/sessions", ""),

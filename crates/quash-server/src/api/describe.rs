@@ -12,11 +12,11 @@ use serde_json::{Map, Value, json};
 use crate::answer::token_json;
 use crate::door::Door;
 use crate::error::Fault;
+use crate::paths::Endpoint;
 
 /// What is told about a path.
 struct Description {
-    /// What stands between the prefix and the last slash.
-    path: &'static str,
+    endpoint: Endpoint,
     name: &'static str,
     text: &'static str,
     fields: &'static [Field],
@@ -25,7 +25,6 @@ struct Description {
 /// A field of a body.
 struct Field {
     name: &'static str,
-    label: &'static str,
     way: Way,
 }
 
@@ -36,46 +35,52 @@ enum Way {
     Out,
 }
 
-const USERNAME: Field = Field { name: "username", label: "Username", way: Way::In };
-const PASSWORD: Field = Field { name: "password", label: "Password", way: Way::In };
-const TOKEN: Field = Field { name: "token", label: "Token", way: Way::In };
-const REFRESH: Field = Field { name: "refresh", label: "Refresh", way: Way::In };
-const ACCESS: Field = Field { name: "access", label: "Access", way: Way::Out };
+/// The field whose name is a setting.
+const USERNAME: Field = Field { name: "username", way: Way::In };
+const PASSWORD: Field = Field { name: "password", way: Way::In };
+const TOKEN: Field = Field { name: "token", way: Way::In };
+const REFRESH: Field = Field { name: "refresh", way: Way::In };
+const ACCESS: Field = Field { name: "access", way: Way::Out };
 
 const DESCRIPTIONS: [Description; 7] = [
     Description {
-        path: "/token",
+        endpoint: Endpoint::Token,
         name: "Token Obtain Pair",
         text: "Takes a set of user credentials and returns an access and refresh JSON web\ntoken pair to prove the authentication of those credentials.",
         fields: &[USERNAME, PASSWORD],
     },
     Description {
-        path: "/token/refresh",
+        endpoint: Endpoint::TokenRefresh,
         name: "Token Refresh",
         text: "Takes a refresh type JSON web token and returns an access type JSON web\ntoken if the refresh token is valid.",
         fields: &[REFRESH, ACCESS],
     },
     Description {
-        path: "/token/verify",
+        endpoint: Endpoint::TokenVerify,
         name: "Token Verify",
         text: "Takes a token and indicates if it is valid.  This view provides no\ninformation about a token's fitness for a particular use.",
         fields: &[TOKEN],
     },
-    Description { path: "/token/blacklist", name: "Token Blacklist", text: "Takes a token and blacklists it.", fields: &[REFRESH] },
     Description {
-        path: "/token/sliding",
+        endpoint: Endpoint::TokenBlacklist,
+        name: "Token Blacklist",
+        text: "Takes a token and blacklists it.",
+        fields: &[REFRESH],
+    },
+    Description {
+        endpoint: Endpoint::TokenSliding,
         name: "Token Obtain Sliding",
         text: "Takes a set of user credentials and returns a sliding JSON web token to\nprove the authentication of those credentials.",
         fields: &[USERNAME, PASSWORD],
     },
     Description {
-        path: "/token/sliding/refresh",
+        endpoint: Endpoint::TokenSlidingRefresh,
         name: "Token Refresh Sliding",
         text: "Takes a sliding JSON web token and returns a new, refreshed version if the\ntoken's refresh period has not expired.",
         fields: &[TOKEN],
     },
     Description {
-        path: "/logout",
+        endpoint: Endpoint::Logout,
         name: "Logout",
         text: "Takes an access token in the Authorization header and a refresh token in the\nbody, and ends their session.",
         fields: &[REFRESH],
@@ -83,16 +88,17 @@ const DESCRIPTIONS: [Description; 7] = [
 ];
 
 pub(crate) async fn describe(State(door): State<Arc<Door>>, path: MatchedPath) -> Response {
-    let ours = path.as_str().strip_prefix(&door.settings.prefix).unwrap_or_default().trim_end_matches('/');
-    match DESCRIPTIONS.iter().find(|description| description.path == ours) {
-        Some(description) => token_json(StatusCode::OK, &description.seen()),
+    let endpoint = door.settings.endpoint_at(path.as_str());
+    match DESCRIPTIONS.iter().find(|description| Some(description.endpoint) == endpoint) {
+        Some(description) => token_json(StatusCode::OK, &description.seen(&door.settings.username_field)),
         None => door.answer(Fault::not_found()),
     }
 }
 
 impl Description {
-    fn seen(&self) -> Value {
-        let fields: Map<_, _> = self.fields.iter().map(|field| (field.name.to_owned(), field.seen())).collect();
+    fn seen(&self, username_field: &str) -> Value {
+        let name = |field: &Field| if field.name == USERNAME.name { username_field } else { field.name };
+        let fields: Map<_, _> = self.fields.iter().map(|field| (name(field).to_owned(), field.seen(name(field)))).collect();
         json!({
             "name": self.name,
             "description": self.text,
@@ -104,9 +110,16 @@ impl Description {
 }
 
 impl Field {
-    fn seen(&self) -> Value {
-        json!({ "type": "string", "required": self.way == Way::In, "read_only": self.way == Way::Out, "label": self.label })
+    fn seen(&self, name: &str) -> Value {
+        json!({ "type": "string", "required": self.way == Way::In, "read_only": self.way == Way::Out, "label": label(name) })
     }
+}
+
+/// The label that Django REST framework gives a field: `phone_number` is "Phone number".
+fn label(name: &str) -> String {
+    let words = name.replace('_', " ").to_lowercase();
+    let mut chars = words.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -115,18 +128,27 @@ mod tests {
 
     #[test]
     fn sliding_tokens_have_their_descriptions() {
-        let seen = |path: &str| DESCRIPTIONS.iter().find(|description| description.path == path).map(|found| found.seen().to_string());
+        let seen = |endpoint| {
+            DESCRIPTIONS.iter().find(|description| description.endpoint == endpoint).map(|found| found.seen("username").to_string())
+        };
         assert_eq!(
-            seen("/token/sliding").as_deref(),
+            seen(Endpoint::TokenSliding).as_deref(),
             Some(
                 r#"{"name":"Token Obtain Sliding","description":"Takes a set of user credentials and returns a sliding JSON web token to\nprove the authentication of those credentials.","renders":["application/json"],"parses":["application/json","application/x-www-form-urlencoded","multipart/form-data"],"actions":{"POST":{"username":{"type":"string","required":true,"read_only":false,"label":"Username"},"password":{"type":"string","required":true,"read_only":false,"label":"Password"}}}}"#
             )
         );
         assert_eq!(
-            seen("/token/sliding/refresh").as_deref(),
+            seen(Endpoint::TokenSlidingRefresh).as_deref(),
             Some(
                 r#"{"name":"Token Refresh Sliding","description":"Takes a sliding JSON web token and returns a new, refreshed version if the\ntoken's refresh period has not expired.","renders":["application/json"],"parses":["application/json","application/x-www-form-urlencoded","multipart/form-data"],"actions":{"POST":{"token":{"type":"string","required":true,"read_only":false,"label":"Token"}}}}"#
             )
         );
+    }
+
+    #[test]
+    fn labels_are_those_of_the_framework() {
+        for (name, shown) in [("username", "Username"), ("phone_number", "Phone number"), ("_x", " x"), ("userID", "Userid")] {
+            assert_eq!(label(name), shown);
+        }
     }
 }

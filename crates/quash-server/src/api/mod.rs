@@ -15,6 +15,8 @@ pub(crate) mod describe;
 
 pub(crate) mod me;
 
+pub(crate) mod forward_auth;
+
 pub(crate) mod own;
 
 pub(crate) mod sessions;

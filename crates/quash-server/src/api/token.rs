@@ -1,4 +1,4 @@
-//! Signing in: `{"username","password"}`. `POST /api/token/` gives `{"refresh","access"}`, `POST /api/token/sliding/`
+//! Signing in: `{"username","password"}`, or another name for the first field (`accounts.username_field`). `POST /api/token/` gives `{"refresh","access"}`, `POST /api/token/sliding/`
 //! gives `{"token"}`.
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(crate) async fn obtain_sliding(State(door): State<Arc<Door>>, client: Client
 }
 
 async fn sign_in(door: &Door, kind: Kind, client: Client, request: Request) -> Response {
-    let (name, password) = match credentials(request).await {
+    let (name, password) = match credentials(door, request).await {
         Ok(credentials) => credentials,
         Err(fault) => return door.answer(fault.into()),
     };
@@ -40,9 +40,9 @@ async fn sign_in(door: &Door, kind: Kind, client: Client, request: Request) -> R
     door.with_allowance(answer, network)
 }
 
-async fn credentials(request: Request) -> Result<(String, Zeroizing<String>), BodyFault> {
+async fn credentials(door: &Door, request: Request) -> Result<(String, Zeroizing<String>), BodyFault> {
     let mut fields = Fields::read(request).await?;
-    let name = fields.text("username", Take::Trimmed, usize::MAX);
+    let name = door.login_name(&mut fields);
     let password = Zeroizing::new(fields.text("password", Take::AsSent, limits::PASSWORD_CHARS));
     fields.done().map(|()| (name, password))
 }

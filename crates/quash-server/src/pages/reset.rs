@@ -42,7 +42,7 @@ pub(crate) async fn send(State(door): State<Arc<Door>>, request: Request) -> Res
     let token = fields.text("token", Take::Trimmed, usize::MAX);
     let password = Zeroizing::new(fields.text("new_password", Take::AsSent, limits::PASSWORD_CHARS));
     if let Err(BodyFault::Fields(faults)) = fields.done() {
-        return match faults.iter().find(|(name, _)| *name == "new_password") {
+        return match faults.iter().find(|(name, _)| name == "new_password") {
             Some((_, fault)) if faults.len() == 1 => form(StatusCode::BAD_REQUEST, &token, Some(&fault.to_string())),
             _ => refused(&Fault::of(&quash_core::model::Refusal::LinkInvalid.into(), &door.service.policy().tokens.names)),
         };

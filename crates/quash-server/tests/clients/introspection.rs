@@ -134,3 +134,18 @@ async fn refresh_tokens_are_inactive_without_the_right_revoke() {
         ends.assert_active(&refresh).await;
     }
 }
+
+#[tokio::test]
+async fn custom_claims_are_members_and_replace_none() {
+    let world = World::open().await;
+    let shop = Service::full(&world, "shop").await;
+    let account = world.service.account("dana").await.expect("a store").expect("dana");
+    let claims =
+        json!({ "role": "editor", "groups": [1, { "a": null }], "username": "root", "active": false, "client_id": "x", "scope": "a b" });
+    world.service.set_claims(&account.subject, &claims.to_string(), Actor::Operator.into()).await.expect("claims");
+    let pair = world.sign_in("dana").await;
+    let told = shop.assert_active(&pair.access).await;
+    assert_eq!((&told["role"], &told["groups"], &told["scope"]), (&json!("editor"), &json!([1, { "a": null }]), &json!("a b")));
+    assert_eq!((&told["username"], told.get("client_id"), &told["token_use"]), (&json!("dana"), None, &json!("access")));
+    assert_eq!(shop.introspect(&pair.access).await.text().matches("\"active\"").count(), 1);
+}

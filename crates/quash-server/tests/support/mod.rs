@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::Router;
 use quash_core::model::{
     Account, AccountBy, AccountFields, AccountState, Actor, Change, Clock, Entropy, Policy, Reason, Road, RotationPolicy, ScopeKind,
-    Seeded, Seq, Session, Standing, Subject, Timestamp,
+    Seeded, Seq, Session, Standing, Subject, Subjects, Timestamp,
 };
 use quash_core::token::{Algorithm, SigningKey, Unverified};
 use quash_server::{DoorSettings, router};
@@ -67,8 +67,17 @@ pub(crate) const MAIL_PATHS: [&str; 10] = [
 /// The paths that are for other services.
 pub(crate) const CLIENT_PATHS: [&str; 2] = ["/oauth2/introspect", "/oauth2/revoke"];
 /// The paths that are only read.
-pub(crate) const READ_PATHS: [&str; 8] =
-    ["/v1/me", "/v1/me/sessions", "/livez", "/readyz", "/.well-known/jwks.json", "/docs/errors/token_not_valid", "/docs/errors/", "/"];
+pub(crate) const READ_PATHS: [&str; 9] = [
+    "/v1/me",
+    "/v1/forward-auth",
+    "/v1/me/sessions",
+    "/livez",
+    "/readyz",
+    "/.well-known/jwks.json",
+    "/docs/errors/token_not_valid",
+    "/docs/errors/",
+    "/",
+];
 
 /// The guarded paths that change something of one's own, each with its method and a body that it takes.
 pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [
@@ -226,7 +235,7 @@ impl World {
     /// Adds an account with a password of its own, or without any.
     pub(crate) async fn add_with(&self, name: &str, email: Option<&str>, verified: bool, password: Option<&str>) -> Account {
         let password = password.map(|password| NewPassword::Plain(Zeroizing::new(password.to_owned())));
-        let subject = Some(name.to_owned());
+        let subject = Some(name.to_owned()).filter(|_| self.service.policy().accounts.subjects == Subjects::Uuid);
         let new = NewAccount {
             name: name.to_owned(),
             email: email.map(str::to_owned),

@@ -1,10 +1,10 @@
 //! `[accounts]`: what accounts sign in with, and what users change themselves.
 
-use quash_core::model::{LoginFields, NameChanges, NumericNames};
+use quash_core::model::{LoginFields, NameChanges, NumericNames, Subjects};
 
 use super::fault::Told;
 use super::key::{DefaultsTo, Key};
-use super::kind::{List, Switch};
+use super::kind::{List, Switch, Text, Words};
 use super::section::Section;
 use super::table::{Naming, Table};
 
@@ -12,16 +12,26 @@ pub(super) const TABLE: Table = Table {
     name: "accounts",
     doc: "what accounts sign in with",
     naming: Naming::One,
-    keys: &[&LOGIN_FIELDS, &CHANGE_USERNAME, &NUMERIC_NAMES],
+    keys: &[&LOGIN_FIELDS, &USERNAME_FIELD, &CHANGE_USERNAME, &NUMERIC_NAMES, &SUBJECTS],
 };
+
+/// The longest name of a field, in bytes.
+const FIELD_BYTES: usize = 64;
 
 const LOGIN_FIELDS: Key<List> = Key {
     name: "login_fields",
     kind: List,
     unset: DefaultsTo("[\"username\"]"),
-    doc: "What stands in the field `username` of a sign-in: `username`, `email` or both. An address signs in where one account alone has \
+    doc: "What users sign in with: `username`, `email` or both. An address signs in where one account alone has \
           confirmed it; before that it is answered `email_not_verified` to who knows the password. With both, a confirmed address goes \
           before a name that looks like it.",
+};
+const USERNAME_FIELD: Key<Text> = Key {
+    name: "username_field",
+    kind: Text,
+    unset: DefaultsTo("\"username\""),
+    doc: "The field of a sign-in that holds it, and the key in errors about it: the `USERNAME_FIELD` of the site's user model, or the \
+          `username_field` of its serializer. With `login_fields = [\"email\"]` the fields `email` and `username` are read as well.",
 };
 const CHANGE_USERNAME: Key<Switch> = Key {
     name: "change_username",
@@ -35,22 +45,34 @@ const NUMERIC_NAMES: Key<Switch> = Key {
     unset: DefaultsTo("false"),
     doc: "New names may be whole numbers, such as telephone numbers or numbers of students. With `false` they are refused, because the \
           subject of an imported account may be a number, too, and a name must never look like another account's subject. Accounts \
-          that have such a name keep it.",
+          that have such a name keep it. With `subjects = \"integer\"` they are refused all the same.",
+};
+
+const SUBJECTS: Key<Words<Subjects>> = Key {
+    name: "subjects",
+    kind: Words(&[("uuid", Subjects::Uuid), ("integer", Subjects::Integer)]),
+    unset: DefaultsTo("\"uuid\""),
+    doc: "The subjects of new accounts, which tokens carry in `user_id`: UUIDs, or with `integer` the next positive whole number that \
+          no account has or had. Django user models with integer keys need `integer`, before the first account is added; a `--subject` \
+          must then be a number too.",
 };
 
 /// The section, read.
 pub(super) struct Accounts {
     pub(super) login_fields: LoginFields,
+    pub(super) username_field: String,
     pub(super) names: NameChanges,
     pub(super) numeric_names: NumericNames,
+    pub(super) subjects: Subjects,
 }
 
 pub(super) fn read(mut section: Section<'_>) -> Result<Accounts, Told> {
-    let (login_fields, change_username) = (login_fields(&mut section), section.read(&CHANGE_USERNAME));
-    let numeric_names = section.read(&NUMERIC_NAMES);
+    let (login_fields, username_field) = (login_fields(&mut section), username_field(&mut section));
+    let (change_username, numeric_names) = (section.read(&CHANGE_USERNAME), section.read(&NUMERIC_NAMES));
+    let subjects = section.read(&SUBJECTS);
     let names = if change_username? { NameChanges::Allowed } else { NameChanges::Refused };
     let numeric_names = if numeric_names? { NumericNames::Allowed } else { NumericNames::Refused };
-    Ok(Accounts { login_fields: login_fields?, names, numeric_names })
+    Ok(Accounts { login_fields: login_fields?, username_field: username_field?, names, numeric_names, subjects: subjects? })
 }
 
 /// Their order says nothing.
@@ -61,5 +83,17 @@ fn login_fields(section: &mut Section<'_>) -> Result<LoginFields, Told> {
         ["email"] => Ok(LoginFields::Email),
         ["username", "email"] | ["email", "username"] => Ok(LoginFields::NameOrEmail),
         _ => Err(section.wrong(&LOGIN_FIELDS, "has a member that nobody signs in with", "write [\"username\"], [\"email\"] or both")),
+    }
+}
+
+fn username_field(section: &mut Section<'_>) -> Result<String, Told> {
+    let name = section.read(&USERNAME_FIELD)?;
+    let is_name = name.len() <= FIELD_BYTES
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !name.starts_with(|first: char| first.is_ascii_digit());
+    match name.as_str() {
+        "password" => Err(section.wrong(&USERNAME_FIELD, "is the field of the password", "name another field, such as \"email\"")),
+        _ if !is_name => Err(section.wrong(&USERNAME_FIELD, "isn't the name of a field", "write letters, digits and _, such as \"email\"")),
+        _ => Ok(name),
     }
 }

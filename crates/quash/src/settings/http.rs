@@ -1,10 +1,10 @@
 //! `[http]`: where quash listens, how, whose pages may read answers, and what stands before it.
 
-use quash_server::{ForwardingHeader, Origin, Proxies, PublicUrl, TlsFiles};
+use quash_server::{ForwardingHeader, Origin, Paths, Proxies, PublicUrl, TlsFiles, is_path, is_reserved};
 
 use super::fault::Told;
 use super::key::{DefaultsTo, Description, Entry, Key, Optional};
-use super::kind::{Address, File, List, Listen, Switch, Text, Words};
+use super::kind::{Address, File, List, Listen, Pairs, Switch, Text, Words};
 use super::section::Section;
 use super::table::{Naming, Table};
 
@@ -12,7 +12,7 @@ pub(super) const TABLE: Table = Table {
     name: "http",
     doc: "where quash listens",
     naming: Naming::One,
-    keys: &[&LISTEN, &TLS_CERT, &TLS_KEY, &PREFIX, &CORS_ORIGINS, &BEHIND_PROXY, &TRUSTED_PROXIES, &FORWARDING_HEADER, &PUBLIC_URL],
+    keys: &[&LISTEN, &TLS_CERT, &TLS_KEY, &PREFIX, &PATHS, &CORS_ORIGINS, &BEHIND_PROXY, &TRUSTED_PROXIES, &FORWARDING_HEADER, &PUBLIC_URL],
 };
 
 const LISTEN: Key<Address> = Key {
@@ -43,6 +43,28 @@ const PREFIX: Key<Text> = Key {
     unset: DefaultsTo("\"/api\""),
     doc: "What stands before `/token/` and `/logout/`. It can't begin with a path of quash's own, such as `/v1`.",
 };
+const PATHS: Key<Pairs, Optional> = Key {
+    name: "paths",
+    kind: Pairs(&[
+        "token",
+        "token_refresh",
+        "token_verify",
+        "token_blacklist",
+        "token_sliding",
+        "token_sliding_refresh",
+        "logout",
+        "me",
+        "me_password",
+        "registration",
+        "password_reset",
+        "password_reset_confirm",
+        "email_verification",
+        "email_verification_confirm",
+    ]),
+    unset: Optional { example: "{ token = \"/auth/jwt/create/\", token_refresh = \"/auth/jwt/refresh/\" }" },
+    doc: "Other paths for endpoints, each with and without its last slash, and then not at their own: those of djoser, dj-rest-auth or \
+          another framework. [Names, and which bodies fit](http.md#paths-of-other-frameworks).",
+};
 const CORS_ORIGINS: Key<List, Optional> = Key {
     name: "cors_origins",
     kind: List,
@@ -61,8 +83,8 @@ const TRUSTED_PROXIES: Key<List, Optional> = Key {
     kind: List,
     unset: Optional { example: "[\"10.0.0.5\", \"fd00::/8\"]" },
     doc: "Addresses and networks of proxies whose word about a client's address is taken; `\"unix\"` means whoever connects to the \
-          unix socket. Nobody's by default. A loopback or private peer that isn't named here stands for everybody behind it: \
-          failures aren't counted for it.",
+          unix socket. Nobody's by default. A loopback, private or shared (100.64.0.0/10, 198.18.0.0/15) peer that isn't named \
+          here stands for all clients behind it: failures aren't counted for it.",
 };
 const FORWARDING_HEADER: Key<Words<ForwardingHeader>> = Key {
     name: "forwarding_header",
@@ -84,6 +106,7 @@ pub(super) struct Http {
     pub(super) listen: Listen,
     pub(super) tls: Option<TlsFiles>,
     pub(super) prefix: String,
+    pub(super) paths: Paths,
     pub(super) cors_origins: Vec<Origin>,
     pub(super) behind_proxy: bool,
     pub(super) trusted_proxies: Vec<Proxies>,
@@ -96,20 +119,18 @@ pub(super) fn listen_key() -> Description {
     LISTEN.describe()
 }
 
-/// First segments that have a meaning of their own.
-const TAKEN: [&str; 13] =
-    ["v1", "admin", "oauth2", ".well-known", "forward-auth", "livez", "readyz", "metrics", "docs", "reset", "verify", "email", "pages.css"];
-
 pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
     let (behind_proxy, tls) = (section.read(&BEHIND_PROXY), tls(&mut section));
     let clear = behind_proxy == Ok(false) && tls == Ok(None);
     let (listen, prefix, cors_origins) = (listen(&mut section, clear), prefix(&mut section), cors_origins(&mut section));
     let (trusted_proxies, forwarding_header) = (trusted_proxies(&mut section, behind_proxy), section.read(&FORWARDING_HEADER));
+    let paths = paths(&mut section, prefix.as_deref().unwrap_or_default());
     let public_url = public_url(&mut section);
     Ok(Http {
         listen: listen?,
         tls: tls?,
         prefix: prefix?,
+        paths: paths?,
         cors_origins: cors_origins?,
         behind_proxy: behind_proxy?,
         trusted_proxies: trusted_proxies?,
@@ -178,15 +199,17 @@ fn trusted_proxies(section: &mut Section<'_>, behind_proxy: Result<bool, Told>) 
 
 fn prefix(section: &mut Section<'_>) -> Result<String, Told> {
     let prefix = section.read(&PREFIX)?;
-    let segments: Vec<&str> = prefix.strip_prefix('/').unwrap_or_default().split('/').collect();
-    let is_segment = |segment: &&str| {
-        !matches!(*segment, "" | "." | "..") && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
-    };
-    if !segments.iter().all(is_segment) {
+    if !is_path(&prefix) {
         return Err(section.wrong(&PREFIX, "isn't a path", "write it like \"/api\": with a slash before each part and none at the end"));
     }
-    if segments.first().is_some_and(|first| TAKEN.contains(first)) {
+    if is_reserved(&prefix) {
         return Err(section.wrong(&PREFIX, "begins with a path that quash uses itself", "choose another, such as \"/api\""));
     }
     Ok(prefix)
+}
+
+fn paths(section: &mut Section<'_>, prefix: &str) -> Result<Paths, Told> {
+    let chosen = section.read(&PATHS)?.unwrap_or_default();
+    let remedy = "write paths like \"/auth/jwt/create/\" under the names that the reference lists, each endpoint at a path of its own";
+    Paths::parse(&chosen, prefix).map_err(|fault| section.wrong(&PATHS, fault.to_string(), remedy))
 }

@@ -30,6 +30,10 @@ pub(super) struct Text;
 #[derive(Clone, Copy)]
 pub(super) struct List;
 
+/// A table of texts under given names, none of them empty; `name=text`, separated by commas, where it is plain.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs(pub(super) &'static [&'static str]);
+
 /// `true` or `false`.
 #[derive(Clone, Copy)]
 pub(super) struct Switch;
@@ -121,6 +125,34 @@ impl Kind for List {
         match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
             Some(twice) => Err(Wrong::new(format!("has \"{}\" twice", twice[0]), "write each text once")),
             None => Ok(texts),
+        }
+    }
+}
+
+impl Describe for Pairs {
+    fn shape(&self) -> Shape {
+        Shape::Pairs(self.0)
+    }
+}
+
+impl Kind for Pairs {
+    type Value = Vec<(String, String)>;
+
+    fn read(&self, found: &Found) -> Result<Self::Value, Wrong> {
+        let remedy = || format!("write it like {{ {} = \"…\" }}", self.0.first().unwrap_or(&"name"));
+        let pair = |text: &str| text.split_once('=').map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let pairs = match &found.raw {
+            Raw::Plain(text) => text.split(',').map(pair).collect(),
+            Raw::Pairs(pairs) => Some(pairs.clone()),
+            _ => None,
+        };
+        let pairs: Vec<(String, String)> = pairs.ok_or_else(|| Wrong::new("isn't a table of texts", remedy()))?;
+        if pairs.is_empty() || pairs.iter().any(|(name, text)| name.is_empty() || text.is_empty()) {
+            return Err(Wrong::new("is empty or has an empty member", remedy()));
+        }
+        match pairs.iter().enumerate().find(|(at, (name, _))| pairs[..*at].iter().any(|(before, _)| before == name)) {
+            Some((_, (name, _))) => Err(Wrong::new(format!("has \"{name}\" twice"), "write each name once")),
+            None => Ok(pairs),
         }
     }
 }

@@ -66,7 +66,7 @@ pub(crate) use log::{LogFormat, LogSettings};
 pub(crate) use mail::{Encryption, SmtpSettings};
 pub(crate) use passwords::{Argon2, LEAST_COSTS, MOST_PASSES};
 pub(crate) use schema::schema;
-pub(crate) use secret::{SecretText, read_text};
+pub(crate) use secret::{SecretText, read_text, without_mark};
 pub(crate) use show::Origins;
 pub(crate) use span::{Span, Zero};
 pub(crate) use storage::Engine;
@@ -215,11 +215,13 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let (tokens, foreign, grace, sessions) = (tokens?, foreign?, grace?, sessions?);
     let (passwords, lockout, http, mail) = (passwords?, lockout?, http?, mail?);
     let Storage { engine, group_access } = storage?;
-    let (registration, Accounts { login_fields, names, numeric_names }) = (registration?, accounts?);
+    let (registration, accounts) = (registration?, accounts?);
+    let Accounts { login_fields, username_field, names, numeric_names, subjects } = accounts;
     let accounts = AccountPolicy {
         login_fields,
         names,
         numeric_names,
+        subjects,
         claims_change: claims_change?,
         lock_ends: lockout.ends,
         local_parts: mail.local_parts,
@@ -255,6 +257,8 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
         argon2: passwords.argon2,
         door: DoorSettings {
             prefix: http.prefix,
+            paths: http.paths,
+            username_field,
             token_header: tokens.header,
             compat: tokens.compat,
             behind_proxy: http.behind_proxy,

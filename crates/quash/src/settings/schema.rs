@@ -70,6 +70,10 @@ fn of_shape(shape: &Shape) -> Value {
         Shape::List => {
             json!({ "anyOf": [{ "type": "array", "items": text, "minItems": 1, "uniqueItems": true }, text] })
         }
+        Shape::Pairs(names) => {
+            let properties: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
+            json!({ "type": "object", "additionalProperties": false, "properties": properties, "minProperties": 1 })
+        }
         Shape::Switch => json!({ "type": "boolean" }),
         Shape::Whole { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Shape::Words(words) => json!({ "enum": words }),

@@ -15,6 +15,8 @@ pub(super) enum Shape {
     Span(Span),
     Text,
     List,
+    /// A table of texts under these names.
+    Pairs(&'static [&'static str]),
     Switch,
     Whole {
         least: u32,
@@ -42,6 +44,7 @@ impl fmt::Display for Shape {
             Self::Span(span) => write!(f, "{span}"),
             Self::Text => f.write_str("text"),
             Self::List => f.write_str("list"),
+            Self::Pairs(_) => f.write_str("table of texts"),
             Self::Switch => f.write_str("switch"),
             Self::Whole { least, most } => write!(f, "whole number, {least} to {most}"),
             Self::Words(words) => f.write_str(&either(words)),

@@ -75,12 +75,16 @@ pub(super) fn value(shape: &Shape, raw: &Raw) -> Value {
         (Shape::Secret, _) | (_, Raw::Secret(_)) => HIDDEN.into(),
         (Shape::Switch, Raw::Plain(text)) => (text == "true").into(),
         (Shape::Whole { .. }, Raw::Plain(text)) => text.parse::<u32>().map_or(Value::Null, Value::from),
+        (Shape::Pairs(_), Raw::Plain(text)) => {
+            text.split(',').filter_map(|pair| pair.split_once('=')).map(|(name, text)| (name.to_owned(), Value::from(text))).collect()
+        }
         (Shape::List, Raw::Plain(text)) => text.split(',').collect(),
         (Shape::List, Raw::Text(text)) => json!([text]),
         (_, Raw::Plain(text) | Raw::Text(text)) => text.as_str().into(),
         (_, Raw::Bool(switch)) => (*switch).into(),
         (_, Raw::Whole(number)) => (*number).into(),
         (_, Raw::List(texts)) => texts.iter().map(String::as_str).collect(),
+        (_, Raw::Pairs(pairs)) => pairs.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))).collect(),
         (_, Raw::Other(_)) => Value::Null,
     }
 }
@@ -128,6 +132,10 @@ fn toml_of(value: &Value) -> String {
     match value {
         Value::String(text) => basic_string(text),
         Value::Array(members) => format!("[{}]", members.iter().map(toml_of).collect::<Vec<_>>().join(", ")),
+        Value::Object(members) => {
+            let members: Vec<String> = members.iter().map(|(name, value)| format!("{name} = {}", toml_of(value))).collect();
+            format!("{{ {} }}", members.join(", "))
+        }
         other => other.to_string(),
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Raw {
     Bool(bool),
     Whole(i64),
     List(Vec<String>),
+    /// A table of texts, in its order.
+    Pairs(Vec<(String, String)>),
     /// The text of a key that holds a secret, wherever it stands.
     Secret(SecretText),
     /// Something that no setting is, in words.
@@ -67,7 +69,13 @@ impl Raw {
             }
             DeValue::Float(_) => Self::Other("a fraction"),
             DeValue::Datetime(_) => Self::Other("a date"),
-            DeValue::Table(_) => Self::Other("a table"),
+            DeValue::Table(members) => {
+                let pairs = members.iter().map(|(name, value)| match value.get_ref() {
+                    DeValue::String(text) => Some((name.get_ref().to_string(), text.to_string())),
+                    _ => None,
+                });
+                pairs.collect::<Option<Vec<_>>>().map_or(Self::Other("a table"), Self::Pairs)
+            }
         }
     }
 
@@ -89,7 +97,7 @@ impl Raw {
         match self {
             Self::Plain(text) | Self::Text(text) => Self::Secret(SecretText::new(text)),
             Self::Secret(secret) => Self::Secret(secret),
-            Self::Bool(_) | Self::Whole(_) | Self::List(_) | Self::Other(_) => Self::Other("something else than a text"),
+            Self::Bool(_) | Self::Whole(_) | Self::List(_) | Self::Pairs(_) | Self::Other(_) => Self::Other("something else than a text"),
         }
     }
 }
@@ -147,6 +155,11 @@ impl fmt::Display for Raw {
             Self::Bool(value) => value.to_string(),
             Self::Whole(number) => number.to_string(),
             Self::List(texts) => format!("{texts:?}"),
+            Self::Pairs(pairs) if pairs.is_empty() => "a table".to_owned(),
+            Self::Pairs(pairs) => {
+                let pairs: Vec<String> = pairs.iter().map(|(name, text)| format!("{name} = {text:?}")).collect();
+                format!("{{ {} }}", pairs.join(", "))
+            }
             Self::Secret(_) => HIDDEN.to_owned(),
             Self::Other(words) => (*words).to_owned(),
         }))

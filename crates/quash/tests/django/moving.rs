@@ -46,6 +46,15 @@ fn a_site_moves_as_the_guide_says() {
     assert_eq!(again.lines().last(), Some("0 carried over"), "{again}");
     assert!(again.contains("Token is blacklisted"), "{again}");
 
+    // A view of Django's that blacklists one of quash's tokens ends nothing; what the guide has instead does.
+    let theirs = quash.sign_in("dana", PASSWORD).refresh;
+    let blacklist = format!("from rest_framework_simplejwt.tokens import RefreshToken; RefreshToken('{theirs}').blacklist()");
+    site.shell(&blacklist);
+    assert_eq!(verify(&theirs), 200, "Django's table is its own");
+    let instead = guide::block_for("# instead of RefreshToken(t).blacklist()", &quash.url);
+    site.shell(&format!("t = '{theirs}'\n{instead}"));
+    assert_eq!(verify(&theirs), 401);
+
     // Nobody has to sign in again, and whoever does needs no other password.
     let adopted = refresh(&kept.refresh);
     assert_eq!(adopted.status, 200, "{}", adopted.text);

@@ -1,6 +1,7 @@
 //! `POST /oauth2/introspect`: what a token says that holds now, or `{"active":false}` (RFC 7662). Of what doesn't hold
 //! nothing is told, not even why (RFC 7662 2.2).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -10,6 +11,7 @@ use quash_core::model::Right;
 use quash_core::token::{Audience, TokenType};
 use quash_service::Introspected;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Asked, asked};
 use crate::answer::json;
@@ -47,7 +49,29 @@ struct Active<'a> {
     aud: Option<AudienceShown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a str>,
+    /// The token's custom claims, but for those that have the name of a member above.
+    #[serde(flatten)]
+    custom: BTreeMap<&'a str, &'a Value>,
 }
+
+/// The members that no custom claim takes the place of, whether they are there or not.
+const MEMBERS: [&str; 15] = [
+    "active",
+    "token_type",
+    "token_use",
+    "exp",
+    "iat",
+    "nbf",
+    "sub",
+    "user_id",
+    "username",
+    "jti",
+    "sid",
+    "rsq",
+    "iss",
+    "aud",
+    "client_id",
+];
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -96,6 +120,12 @@ impl<'a> Active<'a> {
                 Audience::Any(_) => AudienceShown::Any(audience.each().collect()),
             }),
             client_id: client.as_ref().map(|name| name.as_str()),
+            custom: claims
+                .custom
+                .iter()
+                .filter(|(name, _)| !MEMBERS.contains(&name.as_str()))
+                .map(|(name, value)| (name.as_str(), value))
+                .collect(),
         }
     }
 }

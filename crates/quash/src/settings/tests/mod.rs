@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use quash_core::model::{
     AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LocalParts, LockEnds, LockoutPolicy, LoginFields, NameChanges, NumericNames,
-    Timestamp, UserIdField, UserIdType,
+    Subjects, Timestamp, UserIdField, UserIdType,
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::{Compat, ForwardingHeader, Proxies, RefreshCookie, Registration, SchemeCase};
@@ -72,8 +72,10 @@ absolute_lifetime = "none"
 max_per_account = 5
 [accounts]
 login_fields = ["username", "email"]
+username_field = "phone_number"
 change_username = false
 numeric_names = true
+subjects = "integer"
 [claims]
 on_change = "wait"
 [passwords]
@@ -99,6 +101,7 @@ listen = "0.0.0.0:80"
 tls_cert = "certificate.pem"
 tls_key = "/etc/quash/key.pem"
 prefix = "/auth/v2"
+paths = { token = "/auth/jwt/create/", me = "/auth/users/me/" }
 cors_origins = ["https://app.example", "http://localhost:3000"]
 behind_proxy = true
 trusted_proxies = ["10.0.0.0/8", "unix"]
@@ -190,12 +193,18 @@ const WRONG_KIND: &[(&str, &str)] = &[
     ("cookies.refresh = true", "isn't a text"),
     ("cookies.refresh = \"yes\"", "isn't one that is known"),
     ("accounts.login_fields = []", "is empty"),
+    ("accounts.subjects = \"number\"", "isn't one that is known"),
+    ("http.paths = {}", "is empty"),
+    ("http.paths = { token = 1 }", "isn't a table of texts"),
+    ("http.paths = { login = \"/login\" }", "no endpoint's name"),
     ("accounts.change_username = \"no\"", "neither true nor false"),
 ];
 /// Lines that only quash knows to be wrong.
 const WRONG_MEANING: &[(&str, &str)] = &[
     ("accounts.login_fields = [\"phone\"]", "nobody signs in with"),
     ("accounts.login_fields = [\"username\", \"phone\"]", "nobody signs in with"),
+    ("accounts.username_field = \"password\"", "is the field of the password"),
+    ("accounts.username_field = \"e-mail\"", "isn't the name of a field"),
     ("tokens.auth_header_types = [\"Bearer token\"]", "isn't the scheme"),
     ("http.listen = \"[::]:80\"", "other machines"),
     ("http.tls_cert = \"c.pem\"", "has no key beside it"),
@@ -231,6 +240,9 @@ const WRONG_MEANING: &[(&str, &str)] = &[
         "in clear",
     ),
     ("http.prefix = \"api\"", "isn't a path"),
+    ("http.paths = { token = \"login\" }", "isn't a path"),
+    ("http.paths = { token = \"/v1/me\" }", "quash uses itself"),
+    ("http.paths = { token = \"/login\", logout = \"/login/\" }", "both token and logout"),
     ("http.prefix = \"/api/\"", "isn't a path"),
     ("http.prefix = \"/a//b\"", "isn't a path"),
     ("http.prefix = \"/a{b}\"", "isn't a path"),
@@ -309,6 +321,7 @@ fn every_key_is_read() {
         names: NameChanges::Refused,
         numeric_names: NumericNames::Allowed,
         local_parts: LocalParts::Utf8,
+        subjects: Subjects::Integer,
     };
     assert_eq!(accounts, expected);
     let (first_lock, longest_lock) = (Duration::from_secs(30), Duration::from_secs(7200));
@@ -332,8 +345,8 @@ fn every_key_is_read() {
     let header = settings.door.token_header;
     assert_eq!((header.name.as_str(), header.schemes, header.case), ("x-access-token", vec!["JWT".to_owned()], SchemeCase::Exact));
     assert_eq!((settings.door.compat, settings.door.prefix.as_str(), settings.door.behind_proxy), (Compat::Strict, "/auth/v2", true));
-    assert_eq!((algorithm, settings.engine), (Algorithm::Hs256, Engine::Memory));
-    assert_eq!(settings.group_access, GroupAccess::Allowed);
+    assert_eq!((algorithm, settings.engine, settings.group_access), (Algorithm::Hs256, Engine::Memory, GroupAccess::Allowed));
+    assert!(settings.door.username_field == "phone_number" && settings.door.paths != quash_server::Paths::default());
     assert_eq!((settings.listen, settings.log.format), (tcp("0.0.0.0:80"), LogFormat::Json));
     let tls = settings.tls.expect("both files");
     assert!(tls.certificates.is_absolute() && tls.certificates.ends_with("certificate.pem"), "beside the settings file");

@@ -41,6 +41,7 @@ fn holds(keyword: &str, rule: &Value, schema: &Value, value: &Value) -> bool {
         "minLength" => text.is_none_or(|text| text.chars().count() as u64 >= rule.as_u64().expect("a number")),
         "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().expect("a number")),
         "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().expect("a number")),
+        "minProperties" => value.as_object().is_none_or(|members| members.len() as u64 >= rule.as_u64().expect("a number")),
         "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().expect("a number")),
         "uniqueItems" => value.as_array().is_none_or(|items| items.iter().enumerate().all(|(at, item)| !items[..at].contains(item))),
         "items" => value.as_array().is_none_or(|items| items.iter().all(|item| is_valid(rule, item))),
