@@ -9,6 +9,7 @@ mod secrets;
 mod show;
 mod tables;
 mod trial;
+mod wrong;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::{Compat, ForwardingHeader, Proxies, RefreshCookie, Registration, SchemeCase};
 use quash_service::{ForeignKeys, RefreshSigning};
 
+use self::wrong::{WRONG_KIND, WRONG_MEANING};
 use super::*;
 use crate::error::CommandError;
 
@@ -125,136 +127,6 @@ group_access = true
 level = "trace"
 format = "json"
 "#;
-
-/// Lines of another form than their key's, or out of its bounds, and what is said about each. The schema knows them, too.
-const WRONG_KIND: &[(&str, &str)] = &[
-    ("tokens.issuer = 5", "isn't a text"),
-    ("tokens.issuer = \"\"", "is empty"),
-    ("tokens.audience = []", "is empty"),
-    ("tokens.audience = [\"a\", 5]", "neither a text nor a list"),
-    ("tokens.audience = [\"a\", \"a\"]", "has \"a\" twice"),
-    ("tokens.access_token_lifetime = 300", "has no unit"),
-    ("tokens.access_token_lifetime = 1.5", "isn't a span"),
-    ("tokens.rotate_refresh_tokens = \"yes\"", "neither true nor false"),
-    ("tokens.rotate_refresh_tokens = 1", "neither true nor false"),
-    ("sessions.max_per_account = 0", "whole number"),
-    ("sessions.max_per_account = 1001", "whole number"),
-    ("sessions.max_per_account = -1", "whole number"),
-    ("sessions.absolute_lifetime = \"never\"", "whole number"),
-    ("rotation.grace = \"6m\"", "longer than 5m"),
-    ("keys.rotate_every = \"59m\"", "shorter than 1h"),
-    ("passwords.argon2_memory_mib = 6", "whole number"),
-    ("passwords.argon2_memory_mib = 129", "whole number"),
-    ("passwords.argon2_passes = 17", "whole number"),
-    ("passwords.argon2_lanes = 17", "whole number"),
-    ("lockout.network_failures = 4", "whole number"),
-    ("lockout.network_window = \"0s\"", "is zero"),
-    ("http.forwarding_header = \"x-real-ip\"", "isn't one that is known"),
-    ("http.trusted_proxies = [5]", "neither a text nor a list"),
-    ("lockout.failures = 2", "whole number"),
-    ("lockout.failures = 101", "whole number"),
-    ("lockout.first_lock = \"0s\"", "is zero"),
-    ("lockout.longest_lock = \"25h\"", "longer than 1d"),
-    ("registration.link_lifetime = \"9m\"", "is shorter than 10m"),
-    ("registration.link_lifetime = \"8d\"", "is longer than 7d"),
-    ("lockout.end_sessions = \"some\"", "isn't one that is known"),
-    ("tokens.leeway = \"301s\"", "longer than 5m"),
-    ("http.listen = \"localhost\"", "isn't an IP address and a port"),
-    ("http.listen = \"unix:quash.sock\"", "isn't an absolute path"),
-    ("http.listen = \"unix:\"", "isn't an absolute path"),
-    ("http.cors_origins = []", "is empty"),
-    ("tokens.issuer = true", "isn't a text"),
-    ("tokens.algorithm = \"none\"", "isn't one that is known"),
-    ("tokens.algorithm = 1", "isn't a text"),
-    ("tokens.audience = [\"a\", \"\"]", "has an empty member"),
-    ("tokens.access_token_lifetime = \"0s\"", "is zero"),
-    ("tokens.access_token_lifetime = \"999ms\"", "shorter than 1s"),
-    ("tokens.access_token_lifetime = \"5\"", "has no unit"),
-    ("tokens.access_token_lifetime = \"1h30m\"", "more than one number"),
-    ("tokens.refresh_token_lifetime = \"3654d\"", "longer than 3653d"),
-    ("tokens.rotate_refresh_tokens = \"true\"", "neither true nor false"),
-    ("sessions.max_per_account = \"5\"", "whole number"),
-    ("sessions.max_per_account = 5.0", "whole number"),
-    ("http.listen = 8000", "isn't a text"),
-    ("mail.port = 0", "whole number"),
-    ("mail.port = 65536", "whole number"),
-    ("mail.encryption = \"ssl\"", "isn't one that is known"),
-    ("log.level = \"INFO\"", "isn't one that is known"),
-    ("tokens.issuer.x = \"a\"", "isn't a text"),
-    ("tokens.isuer = \"a\"", "isn't a setting"),
-    ("token.issuer = \"a\"", "isn't a setting"),
-    ("issuer = \"a\"", "outside of any section"),
-    ("tokens = \"a\"", "isn't written as a section"),
-    ("tokens.foreign_tokens = \"until\"", "isn't one that is known"),
-    ("tokens.foreign_tokens = \"until 2027\"", "isn't one that is known"),
-    ("tokens.foreign_tokens = \"until 2027-13-01\"", "isn't one that is known"),
-    ("tokens.foreign_tokens = \"Accept\"", "isn't one that is known"),
-    ("claims.on_change = \"never\"", "isn't one that is known"),
-    ("cookies.refresh = true", "isn't a text"),
-    ("cookies.refresh = \"yes\"", "isn't one that is known"),
-    ("accounts.login_fields = []", "is empty"),
-    ("accounts.subjects = \"number\"", "isn't one that is known"),
-    ("http.paths = {}", "is empty"),
-    ("http.paths = { token = 1 }", "isn't a table of texts"),
-    ("http.paths = { login = \"/login\" }", "no endpoint's name"),
-    ("accounts.change_username = \"no\"", "neither true nor false"),
-];
-/// Lines that only quash knows to be wrong.
-const WRONG_MEANING: &[(&str, &str)] = &[
-    ("accounts.login_fields = [\"phone\"]", "nobody signs in with"),
-    ("accounts.login_fields = [\"username\", \"phone\"]", "nobody signs in with"),
-    ("accounts.username_field = \"password\"", "is the field of the password"),
-    ("accounts.username_field = \"e-mail\"", "isn't the name of a field"),
-    ("tokens.auth_header_types = [\"Bearer token\"]", "isn't the scheme"),
-    ("http.listen = \"[::]:80\"", "other machines"),
-    ("http.tls_cert = \"c.pem\"", "has no key beside it"),
-    ("http.tls_key = \"k.pem\"", "has no certificate beside it"),
-    ("http.cors_origins = \"*\"", "has \"*\", which has a *"),
-    ("http.cors_origins = [\"https://app.example\", \"https://app.example/\"]", "more than scheme, host and port"),
-    ("http.cors_origins = \"https://App.example\"", "isn't in lower case"),
-    ("http.cors_origins = \"null\"", "any page"),
-    ("tokens.auth_token_classes = [\"refresh\"]", "no type of token for guarded paths"),
-    ("tokens.auth_header_name = \"X Access\"", "isn't the name of a header"),
-    ("tokens.auth_header_name = \"Cookie\"", "says something else"),
-    ("tokens.sliding_token_refresh_exp_claim = \"exp\"", "means something else"),
-    ("tokens.revoke_token_claim = \"user_id\"", "tokens.user_id_claim has already"),
-    ("mail.from = \"jürgen@example.org\"", "other than ASCII"),
-    ("lockout.longest_lock = \"59s\"", "is shorter than lockout.first_lock"),
-    ("lockout.first_lock = \"2h\"", "is shorter than lockout.first_lock"),
-    ("passwords.argon2_passes = 1", "too few for 19 MiB"),
-    ("passwords.argon2_memory_mib = 18", "too little for 2 passes"),
-    ("http.behind_proxy = true", "leaves open which addresses"),
-    ("http.trusted_proxies = \"0.0.0.0/0\"", "everybody's word"),
-    ("http.trusted_proxies = \"10.0.0.1/8\"", "bits beyond"),
-    ("http.trusted_proxies = \"nginx\"", "neither an IP address nor a network"),
-    ("http.public_url = \"http://id.example\"", "is http"),
-    ("http.public_url = \"https://id.example?a\"", "more than scheme, host and port"),
-    ("http.prefix = \"/reset\"", "quash uses itself"),
-    ("mail.host = \"smtp.example\"", "has no sender"),
-    ("mail.host = \"smtp.example\"\nmail.from = \"a@b.example\"", "lead nowhere"),
-    ("mail.from = \"nobody\"", "is no address"),
-    ("mail.username = \"quash\"", "has no password"),
-    ("mail.password = \"quash\"", "has no user name"),
-    (
-        "mail.encryption = \"none\"\nmail.host = \"smtp.example\"\nmail.from = \"a@b.example\"\nmail.username = \"a\"\nmail.password = \"b\"\nhttp.public_url = \"https://id.example\"",
-        "in clear",
-    ),
-    ("http.prefix = \"api\"", "isn't a path"),
-    ("http.paths = { token = \"login\" }", "isn't a path"),
-    ("http.paths = { token = \"/v1/me\" }", "quash uses itself"),
-    ("http.paths = { token = \"/login\", logout = \"/login/\" }", "both token and logout"),
-    ("http.prefix = \"/api/\"", "isn't a path"),
-    ("http.prefix = \"/a//b\"", "isn't a path"),
-    ("http.prefix = \"/a{b}\"", "isn't a path"),
-    ("http.prefix = \"/v1/x\"", "quash uses itself"),
-    ("tokens.issuer = \"HTTP://auth.example\"", "http address"),
-    ("tokens.issuer = \"http://localhost.example\"", "http address"),
-    ("tokens.foreign_tokens = \"until 2027-02-29\"", "isn't one that is known"),
-    ("tokens.user_id_claim = \"exp\"", "means something else"),
-    ("tokens.user_id_claim = \"jti\"", "tokens.jti_claim has already"),
-    ("tokens.jti_claim = \"a b\"", "isn't a name"),
-    ("tokens.user_id_type = \"int\"\ntokens.user_id_claim = \"sub\"", "makes a number of sub"),
-];
 
 /// Settings from a file's text, variables and `--set` flags.
 fn load_from(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Result<Settings, Faults> {

@@ -1,0 +1,51 @@
+//! The paths of the router, by who may use them: tests walk over them.
+
+/// The paths that take POST alone, each with the field that holds its token.
+pub(crate) const TOKEN_PATHS: [(&str, &str); 7] = [
+    ("/api/token", "password"),
+    ("/api/token/sliding", "password"),
+    ("/api/token/sliding/refresh", "token"),
+    ("/api/token/refresh", "refresh"),
+    ("/api/token/verify", "token"),
+    ("/api/token/blacklist", "refresh"),
+    ("/api/logout", "refresh"),
+];
+/// The paths that have to do with mails, their pages among them.
+pub(crate) const MAIL_PATHS: [&str; 10] = [
+    "/v1/password-reset",
+    "/v1/password-reset/confirm",
+    "/v1/email-verification",
+    "/v1/email-verification/confirm",
+    "/v1/registration",
+    "/v1/me/email",
+    "/v1/me/email/confirm",
+    "/reset",
+    "/verify",
+    "/email",
+];
+/// The paths that are for other services.
+pub(crate) const CLIENT_PATHS: [&str; 2] = ["/oauth2/introspect", "/oauth2/revoke"];
+/// The paths that are only read.
+pub(crate) const READ_PATHS: [&str; 9] = [
+    "/v1/me",
+    "/v1/forward-auth",
+    "/v1/me/sessions",
+    "/livez",
+    "/readyz",
+    "/.well-known/jwks.json",
+    "/docs/errors/token_not_valid",
+    "/docs/errors/",
+    "/",
+];
+
+/// The guarded paths that change something of one's own, each with its method and a body that it takes.
+pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [
+    ("PATCH", "/v1/me", r#"{"username":"dana2","password":"correct horse battery staple"}"#),
+    ("POST", "/v1/me/password", r#"{"current_password":"correct horse battery staple","new_password":"another horse battery staple"}"#),
+    ("GET", "/v1/me/sessions", ""),
+    ("POST", "/v1/me/sessions/end-others", ""),
+    ("POST", "/v1/me/sessions/end-all", ""),
+    ("DELETE", "/v1/me/sessions/00000000000000000000000000000000", ""),
+    ("POST", "/v1/me/deactivate", r#"{"password":"correct horse battery staple"}"#),
+    ("DELETE", "/v1/me", r#"{"password":"correct horse battery staple"}"#),
+];
