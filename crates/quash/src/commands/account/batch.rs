@@ -14,6 +14,7 @@ use crate::control::{AddAccount, AddedShown, GivenPassword, Reply, Request, Secr
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
+use crate::settings::without_mark;
 
 /// The longest line, in bytes: more than an account with the longest of everything.
 const LINE_BYTES: u64 = 16 * 1024;
@@ -85,10 +86,11 @@ pub(super) async fn add(place: &Place) -> Result<(), CommandError> {
             return Err(CommandError::new(Exit::Usage, format!("line {line} is longer than {LINE_BYTES} bytes"))
                 .hint("write one JSON object on each line; lines before this one are done, and can be given again"));
         }
-        if bytes.trim_ascii().is_empty() {
+        let text = if line == 1 { without_mark(&bytes) } else { &bytes[..] };
+        if text.trim_ascii().is_empty() {
             continue;
         }
-        let account = match parsed(&bytes) {
+        let account = match parsed(text) {
             Ok(account) => account,
             Err(reason) => {
                 outcome.skip(line, None, reason);
