@@ -24,7 +24,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// None today: a system that gives no more connections may do so later.
 pub async fn serve(listener: Listener, router: Router, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let (stop, stopping) = watch::channel(false);
-    let attendant = Attendant::new(router, stopping);
+    let attendant = Attendant::new(router, stopping).at(&listener);
     let mut connections = JoinSet::new();
     // Told once each time: connections that come and go at the edge mustn't fill the log.
     let mut told_full = false;

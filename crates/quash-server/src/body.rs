@@ -9,16 +9,20 @@ use axum::extract::{FromRequest, Multipart, Request};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use quash_core::model::limits;
 use quash_core::token::{Duplicates, parse_json};
 use serde_json::{Map, Value};
 
 use crate::charset::{Charset, NotText};
+use crate::memory::{Account, Full};
 use crate::surrogates::{Mark, marked};
 
-/// The largest body, in bytes.
-const BODY_BYTES: usize = 64 * 1024;
+/// The largest body, in bytes. Two passwords of the greatest length fit, with each character written as `\uXXXX\uXXXX`.
+const BODY_BYTES: usize = 32 * 1024;
+/// What is allocated for a body that arrives in parts, at first. In bytes.
+const FIRST_BYTES: usize = 1024;
 /// How many unknown fields are told, and how much of their names, in characters.
 const UNKNOWN: usize = 10;
 const UNKNOWN_CHARS: usize = 50;
@@ -30,6 +34,7 @@ const BODY_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) enum BodyFault {
     TooLarge,
     TooSlow,
+    NoMemory,
     Cut,
     MediaType(String),
     Json(String),
@@ -84,7 +89,7 @@ impl Fields {
     /// Reads the fields of a request.
     pub(crate) async fn read(request: Request) -> Result<Self, BodyFault> {
         let (parts, body) = request.into_parts();
-        let bytes = read_whole(body).await?;
+        let bytes = read_whole(body, parts.extensions.get()).await?;
         let ContentType { media_type, charset } = ContentType::of(&parts.headers, &bytes);
         let values = match media_type.as_str() {
             "application/json" => return of_json(&bytes, &charset),
@@ -100,7 +105,7 @@ impl Fields {
     /// Reads the fields of a request to one of our own paths: JSON alone, which no form of another site can send.
     pub(crate) async fn read_json(request: Request) -> Result<Self, BodyFault> {
         let (parts, body) = request.into_parts();
-        let bytes = read_whole(body).await?;
+        let bytes = read_whole(body, parts.extensions.get()).await?;
         let ContentType { media_type, charset } = ContentType::of(&parts.headers, &bytes);
         match media_type.as_str() {
             "application/json" => of_json(&bytes, &charset),
@@ -151,7 +156,7 @@ impl Form {
     /// Reads a form of a request, and nothing else.
     pub(crate) async fn read(request: Request) -> Result<Self, BodyFault> {
         let (parts, body) = request.into_parts();
-        let bytes = read_whole(body).await?;
+        let bytes = read_whole(body, parts.extensions.get()).await?;
         let ContentType { media_type, charset } = ContentType::of(&parts.headers, &bytes);
         match media_type.as_str() {
             "application/x-www-form-urlencoded" => Ok(Self { pairs: charset.decode_form(&bytes)? }),
@@ -208,12 +213,60 @@ fn check(text: String, take: Take, longest: usize) -> Result<String, FieldFault>
     })
 }
 
-async fn read_whole(body: Body) -> Result<Bytes, BodyFault> {
-    let whole = tokio::time::timeout(BODY_WITHIN, Limited::new(body, BODY_BYTES).collect()).await.map_err(|_| BodyFault::TooSlow)?;
-    whole.map(http_body_util::Collected::to_bytes).map_err(|error| match error.downcast::<http_body_util::LengthLimitError>() {
-        Ok(_) => BodyFault::TooLarge,
-        Err(_) => BodyFault::Cut,
-    })
+/// Reads a whole body, on the account of its connection if it has one.
+async fn read_whole(body: Body, account: Option<&Account>) -> Result<Bytes, BodyFault> {
+    let closing = async {
+        match account {
+            Some(account) => account.closing().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        whole = tokio::time::timeout(BODY_WITHIN, gather(Limited::new(body, BODY_BYTES), account)) => whole.map_err(|_| BodyFault::TooSlow)?,
+        () = closing => Err(BodyFault::NoMemory),
+    }
+}
+
+/// Copies the parts together: each would keep the buffer alive that it was read into, however short it is.
+async fn gather(mut body: Limited<Body>, account: Option<&Account>) -> Result<Bytes, BodyFault> {
+    let mut charge = account.map(Account::body);
+    let Some(first) = next_part(&mut body).await? else { return Ok(Bytes::new()) };
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let mut whole = Vec::new();
+    let mut part = Some(first);
+    while let Some(bytes) = part {
+        let length = whole.len() + bytes.len();
+        if length > whole.capacity() {
+            let capacity = length.next_power_of_two().max(FIRST_BYTES);
+            charge.as_mut().map(|charge| charge.grow_to(capacity)).transpose()?;
+            whole.reserve_exact(capacity - whole.len());
+        }
+        whole.extend_from_slice(&bytes);
+        part = next_part(&mut body).await?;
+    }
+    Ok(whole.into())
+}
+
+async fn next_part(body: &mut Limited<Body>) -> Result<Option<Bytes>, BodyFault> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error.downcast::<LengthLimitError>() {
+            Ok(_) => BodyFault::TooLarge,
+            Err(_) => BodyFault::Cut,
+        })?;
+        // Trailers are no part of a body.
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+impl From<Full> for BodyFault {
+    fn from(Full: Full) -> Self {
+        Self::NoMemory
+    }
 }
 
 /// What the header says of a body.
@@ -288,6 +341,7 @@ async fn of_multipart(request: Request, charset: &Charset) -> Result<Map<String,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
 
     async fn read(media_type: Option<&str>, body: impl Into<Body>) -> Result<Fields, BodyFault> {
         let mut request = Request::new(body.into());
@@ -345,7 +399,7 @@ mod tests {
         }
         assert_eq!(read(Some("application/json"), "null").await.err(), Some(BodyFault::Nothing));
         assert!(matches!(read(Some("application/json"), "{\"a\":").await, Err(BodyFault::Json(_))));
-        assert!(matches!(read(Some("application/json"), "[".repeat(60_000)).await, Err(BodyFault::Json(_))));
+        assert!(matches!(read(Some("application/json"), "[".repeat(30_000)).await, Err(BodyFault::Json(_))));
         assert!(matches!(read(Some("application/json"), vec![b'"', 0xff, b'"']).await, Err(BodyFault::Json(_))));
         assert_eq!(read(None, "x").await.err(), Some(BodyFault::MediaType("text/plain".into())));
         assert!(read(None, "").await.is_ok());
@@ -356,6 +410,32 @@ mod tests {
         let of = |length: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8));
         assert!(read(Some("application/json"), of(BODY_BYTES)).await.is_ok());
         assert_eq!(read(Some("application/json"), of(BODY_BYTES + 1)).await.err(), Some(BodyFault::TooLarge));
+    }
+
+    /// A body that arrives one byte at a time, each in a buffer of its own.
+    fn in_parts(bytes: &'static [u8]) -> Body {
+        Body::from_stream(futures_util::stream::iter(bytes.chunks(1).map(|part| Ok::<_, std::io::Error>(Bytes::from(part)))))
+    }
+
+    #[tokio::test]
+    async fn bodies_in_parts_are_gathered_and_limited() {
+        let mut fields = read(Some("application/json"), in_parts(br#"{"username":"dana"}"#)).await.expect("an object");
+        assert_eq!(fields.text("username", Take::AsSent, 9), "dana");
+        static LONG: [u8; BODY_BYTES + 1] = [b' '; BODY_BYTES + 1];
+        assert_eq!(read_whole(in_parts(&LONG[1..]), None).await.map(|whole| whole.len()), Ok(BODY_BYTES));
+        assert_eq!(read_whole(in_parts(&LONG), None).await, Err(BodyFault::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn a_body_ends_when_its_connection_must_close() {
+        let memory = Memory::new(64 * 1024);
+        let account = memory.open(false);
+        let endless = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let reading = async { read_whole(endless, Some(&account)).await };
+        let flood = async { (0..8).map(|_| memory.open(false)).collect::<Vec<_>>() };
+        let (read, _others) = tokio::join!(reading, flood);
+        assert_eq!(read, Err(BodyFault::NoMemory));
+        assert_eq!(read_whole(in_parts(b"ab"), Some(&account)).await, Err(BodyFault::NoMemory));
     }
 
     #[tokio::test]

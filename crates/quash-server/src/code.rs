@@ -233,7 +233,7 @@ impl Code {
             Self::UnsupportedMediaType => ("unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type",
                 "Send the body as application/json, application/x-www-form-urlencoded or multipart/form-data, and say so in Content-Type."),
             Self::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large",
-                "The body is larger than 64 KiB."),
+                "The body is larger than 32 KiB."),
             Self::BodyTimeout => ("body_timeout", StatusCode::REQUEST_TIMEOUT, "Body did not arrive",
                 "The body did not arrive within 20 seconds."),
             Self::NotFound => ("not_found", StatusCode::NOT_FOUND, "Not found",

@@ -1,5 +1,6 @@
 //! One connection, from its handshake to its end: what it may cost, and how long it may keep us waiting. What a request
-//! may take once its head has arrived is bounded in `body.rs` and `layers.rs`; how long a response may take, in `sending.rs`.
+//! may take once its head has arrived is bounded in `body.rs` and `layers.rs`; how long a response may take, in `sending.rs`;
+//! its memory is counted in `memory.rs`.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
@@ -20,7 +21,10 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use crate::listen::Stream;
+use crate::keep_alive::KeepAlive;
+use crate::listen::{Listener, Stream};
+use crate::memory::{Account, Full, Memory, Ongoing};
+use crate::metered::Metered;
 use crate::sending::{Patience, Sending};
 use crate::tls::H2;
 
@@ -30,23 +34,29 @@ const HEADER_BYTES: u32 = 16 * 1024;
 const HEADERS: usize = 100;
 /// How long a TLS handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// How long a connection is kept on which no request is under way: one whose head hasn't arrived isn't.
-const IDLE_WITHIN: Duration = Duration::from_secs(10);
+/// How long the head of a request may take to arrive, from its first byte.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How often a connection is looked at before it is known to rest.
 const LOOKS: u32 = 10;
 /// How long a connection may take to close once it has been told to.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// The same for a connection whose memory is needed, whatever it still has under way: a 503 has left by then.
+const YIELD_WITHIN: Duration = Duration::from_millis(100);
 /// How long a peer may be silent, and how long it may take to answer a ping, while its HTTP/2 requests are under way.
 const PING_AFTER: Duration = Duration::from_secs(10);
-/// Streams that one HTTP/2 connection may have open.
-const STREAMS: u32 = 128;
+/// Streams that one HTTP/2 connection may have open: no fewer than RFC 9113 6.5.2 recommends.
+const STREAMS: u32 = 100;
 /// Streams that a peer may have reset before we took them up, and that were reset because of its errors.
 const RESET_STREAMS: usize = 32;
 /// What a peer may send on a stream, and on all of a connection's, before we have read it; and what we keep of an
 /// answer that it doesn't take. In bytes.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 256 * 1024;
+const STREAM_WINDOW: u32 = 32 * 1024;
+const CONNECTION_WINDOW: u32 = 128 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
+
+/// The longest response that counts towards the memory budget, in bytes. Only snapshots are longer; their clients have proven
+/// who they are.
+const CHARGED: u64 = 512 * 1024;
 
 /// In the extensions of requests that came over TLS.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +67,8 @@ pub(crate) struct Secured;
 pub(crate) struct Attendant {
     http: Builder<TokioExecutor>,
     router: Router,
+    memory: Memory,
+    idle: Duration,
     stopping: watch::Receiver<bool>,
 }
 
@@ -75,27 +87,35 @@ impl Attendant {
             .max_send_buf_size(SEND_BUFFER)
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(PING_AFTER);
-        Self { http, router, stopping }
+        Self { http, router, memory: Memory::new(Listener::MEMORY), idle: Listener::IDLE, stopping }
+    }
+
+    /// With the memory and the idle time of a listener.
+    pub(crate) fn at(self, listener: &Listener) -> Self {
+        Self { memory: Memory::new(listener.memory), idle: listener.idle, ..self }
     }
 
     /// Attends to a connection until it ends.
     pub(crate) async fn attend(mut self, stream: Box<dyn Stream>, peer: Option<SocketAddr>, tls: Option<TlsAcceptor>) {
         // Beneath TLS, so that only bytes that left count.
         let sending = Sending::default();
-        let stream = sending.metered(stream);
+        let account = self.memory.open(tls.is_some());
+        let stream: Box<dyn Stream> = Box::new(Metered::new(sending.metered(stream), account.clone()));
         let Some(acceptor) = tls else {
-            return self.serve(stream, sending, Arrival { peer, secured: None }).await;
+            return self.serve(stream, sending, Arrival { peer, secured: None, account }).await;
         };
         let shaken = tokio::select! {
+            () = account.closing() => return,
             shaken = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)) => shaken,
             _ = self.stopping.wait_for(|stopping| *stopping) => return,
         };
         match shaken {
             Ok(Ok(stream)) => {
+                account.shaken();
                 // What was agreed on is what is spoken: without an agreement HTTP/1.1 (RFC 9113 3.2).
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
                 self.http = if is_h2 { self.http.http2_only() } else { self.http.http1_only() };
-                self.serve(Box::new(stream), sending, Arrival { peer, secured: Some(Secured) }).await;
+                self.serve(Box::new(stream), sending, Arrival { peer, secured: Some(Secured), account }).await;
             }
             Ok(Err(error)) => tracing::trace!(%error, "a TLS handshake failed"),
             Err(_) => tracing::trace!("a TLS handshake took too long"),
@@ -103,30 +123,46 @@ impl Attendant {
     }
 
     async fn serve(self, stream: Box<dyn Stream>, sending: Sending, arrival: Arrival) {
-        let Self { http, router, mut stopping } = self;
-        let work = Work { counts: Arc::default(), sending };
-        let begun = work.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let under_way = begun.begin();
-            let answer = router.clone().oneshot(arrival.mark(request.map(Body::new)));
-            async move { answer.await.map(|answer| under_way.held_by(answer)) }
+        let Self { http, router, idle, mut stopping, .. } = self;
+        let account = arrival.account.clone();
+        let work = Work { counts: Arc::default(), sending, account: account.clone() };
+        let (begun, stops) = (work.clone(), stopping.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let keeps = KeepAlive::of(&request, idle);
+            let (under_way, has_memory) = begun.begin(&request);
+            if has_memory == Err(Full) {
+                request.extensions_mut().insert(Full);
+            }
+            let answer = router.clone().oneshot(arrival.clone().mark(request.map(Body::new)));
+            let stops = stops.clone();
+            async move {
+                let answer = answer.await.map(|answer| under_way.held_by(answer));
+                answer.map(|answer| if *stops.borrow() { answer } else { keeps.announce(answer) })
+            }
         });
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            pause = work.pause(IDLE_WITHIN) => match pause {
+            pause = work.pause(idle) => match pause {
                 Pause::Rested => None,
                 Pause::Stalled => return tracing::trace!("a client takes its response too slowly"),
             },
+            () = account.closing() => None,
             _ = stopping.wait_for(|stopping| *stopping) => None,
         };
         let ended = match ended {
             Some(ended) => ended,
+            None if account.is_closed() && !work.is_under_way() => return,
             None => {
                 connection.as_mut().graceful_shutdown();
+                let too_long = async {
+                    account.closing().await;
+                    sleep(YIELD_WITHIN).await;
+                };
                 tokio::select! {
                     ended = connection => ended,
                     _ = work.pause(CLOSE_WITHIN) => return,
+                    () = too_long => return,
                 }
             }
         };
@@ -137,10 +173,11 @@ impl Attendant {
 }
 
 /// What the requests of a connection have in common.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Arrival {
     peer: Option<SocketAddr>,
     secured: Option<Secured>,
+    account: Account,
 }
 
 impl Arrival {
@@ -151,6 +188,7 @@ impl Arrival {
         if let Some(secured) = self.secured {
             request.extensions_mut().insert(secured);
         }
+        request.extensions_mut().insert(self.account);
         request
     }
 }
@@ -161,6 +199,7 @@ impl Arrival {
 struct Work {
     counts: Arc<Counts>,
     sending: Sending,
+    account: Account,
 }
 
 #[derive(Default)]
@@ -170,7 +209,10 @@ struct Counts {
 }
 
 /// A request that is under way until this is dropped.
-struct UnderWay(Work);
+struct UnderWay {
+    work: Work,
+    ongoing: Option<Ongoing>,
+}
 
 /// Why a connection needn't be kept.
 enum Pause {
@@ -181,39 +223,60 @@ enum Pause {
 }
 
 impl Work {
-    fn begin(&self) -> UnderWay {
+    fn begin(&self, request: &Request<Incoming>) -> (UnderWay, Result<(), Full>) {
         self.counts.begun.fetch_add(1, Ordering::Relaxed);
-        UnderWay(self.clone())
+        let ongoing = self.account.begin(head_bytes(request), request.version());
+        let has_memory = ongoing.as_ref().map(|_| ()).map_err(|full| *full);
+        (UnderWay { work: self.clone(), ongoing: ongoing.ok() }, has_memory)
     }
 
-    /// Returns once no request has been under way for this long, or a tenth longer, or once the client has stalled.
-    async fn pause(&self, span: Duration) -> Pause {
-        let (mut seen, mut quiet, mut patience) = (0, 0, Patience::new(&self.sending));
-        while quiet < LOOKS {
-            sleep(span / LOOKS).await;
-            if patience.is_over(&self.sending, span / LOOKS) {
+    fn is_under_way(&self) -> bool {
+        self.counts.begun.load(Ordering::Relaxed) != self.counts.ended.load(Ordering::Relaxed)
+    }
+
+    /// Returns once no request has been under way for `idle`, or a tenth longer; once a head has taken too long; or once the
+    /// client has stalled.
+    async fn pause(&self, idle: Duration) -> Pause {
+        let look = idle.min(HEAD_WITHIN) / LOOKS;
+        let (mut seen, mut quiet, mut in_a_head) = (0, Duration::ZERO, Duration::ZERO);
+        let mut patience = Patience::new(&self.sending);
+        while quiet < idle && in_a_head < HEAD_WITHIN {
+            sleep(look).await;
+            if patience.is_over(&self.sending, look) {
                 return Pause::Stalled;
             }
             let (ended, begun) = (self.counts.ended.load(Ordering::Relaxed), self.counts.begun.load(Ordering::Relaxed));
-            quiet = if begun == ended && begun == seen && !self.sending.is_blocked() { quiet + 1 } else { 0 };
+            let rests = begun == ended && begun == seen && !self.sending.is_blocked() && !self.account.must_wait();
+            let is_in_a_head = rests && self.account.is_in_a_head();
+            quiet = if rests { quiet + look } else { Duration::ZERO };
+            in_a_head = if is_in_a_head { in_a_head + look } else { Duration::ZERO };
             seen = begun;
         }
         Pause::Rested
     }
 }
 
+/// Bytes of a request's head, counted as HTTP/2 does (RFC 9113 6.5.2).
+fn head_bytes(request: &Request<Incoming>) -> usize {
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+    request.uri().path().len() + request.uri().query().map_or(0, str::len) + headers.sum::<usize>()
+}
+
 impl UnderWay {
     /// Keeps the request under way until its body has been sent. A short body of known length is done with when it is
     /// handed over.
-    fn held_by(self, answer: Response) -> Response {
-        let sending = self.0.sending.clone();
+    fn held_by(mut self, answer: Response) -> Response {
+        if let Some(ongoing) = &mut self.ongoing {
+            ongoing.answered(answer.body().size_hint().exact().filter(|length| *length <= CHARGED));
+        }
+        let sending = self.work.sending.clone();
         answer.map(|body| sending.track(body, self))
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.counts.ended.fetch_add(1, Ordering::Relaxed);
+        self.work.counts.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 

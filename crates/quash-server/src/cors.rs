@@ -4,7 +4,8 @@
 //! Origins are compared byte by byte, and named one at a time, never with `*`. Only where refresh tokens travel in a cookie
 //! may a page send cookies, with `Access-Control-Allow-Credentials`.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -17,33 +18,93 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::cookie::RefreshCookie;
+use crate::cross_site::{SEC_FETCH_SITE, is_own};
 use crate::door::Door;
 use crate::origin::Origin;
+use crate::settings::DoorSettings;
 
-/// What a page may do; a path takes what it takes all the same.
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
+/// Methods that a page may use; each path still accepts only its own.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-/// What a page may send beyond what any page may, and the header of the token where that is another.
-const HEADERS: HeaderValue = HeaderValue::from_static("Authorization, Content-Type, Quash-Device, Prefer, X-Requested-With");
-/// What a page may read beyond what any page may.
-const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "X-Request-Id, Retry-After, WWW-Authenticate, Quash-Device, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset",
-);
-/// How long a browser needn't ask again, in seconds: an origin that is taken out of the settings is out by then.
-const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+/// Request headers that a page may send: the defaults of django-cors-headers, and quash's own.
+const HEADERS: &str = "Accept, Authorization, Content-Type, User-Agent, X-CSRFToken, X-Requested-With, Quash-Device, Prefer";
+/// Response headers that a page may read beyond those that every page may read.
+const EXPOSED: &str = "X-Request-Id, Retry-After, WWW-Authenticate, Quash-Device, RateLimit, RateLimit-Policy, RateLimit-Limit, \
+                       RateLimit-Remaining, RateLimit-Reset";
+/// Refused origins that are logged, each once, and the longest that is.
+const REFUSED: usize = 100;
+const REFUSED_BYTES: usize = 300;
+
+/// The values of the response headers, which are the same for every request, and the origins that were refused.
+pub(crate) struct Cors {
+    allowed: HeaderValue,
+    exposed: HeaderValue,
+    max_age: HeaderValue,
+    refused: Mutex<HashSet<Box<str>>>,
+}
+
+impl Cors {
+    pub(crate) fn new(settings: &DoorSettings) -> Self {
+        let cors = &settings.cors;
+        let token = Some(&settings.token_header.name).filter(|name| **name != AUTHORIZATION);
+        Self {
+            allowed: list(HEADERS, token.into_iter().chain(&cors.allow_headers)),
+            exposed: list(EXPOSED, cors.expose_headers.iter()),
+            max_age: cors.max_age.as_secs().into(),
+            refused: Mutex::default(),
+        }
+    }
+
+    /// Logs, once for each origin, that its pages may not read responses.
+    fn tell_of_refusal(&self, settings: &DoorSettings, request: &Request) {
+        let Some(origin) = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()) else { return };
+        if origin.len() > REFUSED_BYTES || !is_cors(request.headers()) || is_own(settings, request, origin.as_bytes()) {
+            return;
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() == REFUSED || !refused.insert(origin.into()) {
+            return;
+        }
+        let is_last = refused.len() == REFUSED;
+        drop(refused);
+        tracing::warn!("CORS: pages of {origin} cannot read responses; if they should, add the origin to http.cors_origins");
+        if is_last {
+            tracing::warn!("CORS: {REFUSED} origins were refused; further ones are not logged");
+        }
+    }
+}
+
+/// A list of header names.
+fn list<'a>(ours: &str, further: impl Iterator<Item = &'a HeaderName>) -> HeaderValue {
+    let names = further.fold(ours.to_owned(), |names, name| format!("{names}, {name}"));
+    // Names of headers are always valid in a value.
+    HeaderValue::from_str(&names).unwrap_or(METHODS)
+}
+
+/// Whether a page's script sends the request to another origin, as far as the browser says. A form that is sent, or a link
+/// that is followed, needs no permission.
+fn is_cors(headers: &HeaderMap) -> bool {
+    let says = |name: &HeaderName, values: &[&str]| headers.get(name).is_none_or(|value| values.iter().any(|known| value == known));
+    says(&SEC_FETCH_MODE, &["cors"]) && says(&SEC_FETCH_SITE, &["cross-site", "same-site"])
+}
 
 /// Answers the preflight requests of named origins, and lets their pages read the other answers.
 pub(crate) async fn across_origins(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let origins = &door.settings.cors_origins;
+    let origin = named(origins, request.headers());
+    if origin.is_none() && request.headers().contains_key(ORIGIN) {
+        door.cors.tell_of_refusal(&door.settings, &request);
+    }
     if origins.is_empty() {
         return next.run(request).await;
     }
-    let origin = named(origins, request.headers());
     let mut answer = match &origin {
-        Some(_) if is_preflight(&request) => preflight(&door.settings.token_header.name),
+        Some(_) if is_preflight(&request) => preflight(&door.cors),
         _ => next.run(request).await,
     };
     if let Some(origin) = origin {
-        permit(answer.headers_mut(), origin, door.settings.refresh_cookie);
+        permit(answer.headers_mut(), origin, door.settings.refresh_cookie, &door.cors);
     }
     // What is answered depends on the origin, also where the origin is none of those named.
     answer.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
@@ -64,23 +125,20 @@ fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn preflight(token: &HeaderName) -> Response {
+fn preflight(cors: &Cors) -> Response {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     let headers = answer.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
-    if *token != AUTHORIZATION {
-        headers.append(ACCESS_CONTROL_ALLOW_HEADERS, token.clone().into());
-    }
-    headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, cors.allowed.clone());
+    headers.insert(ACCESS_CONTROL_MAX_AGE, cors.max_age.clone());
     answer
 }
 
-fn permit(headers: &mut HeaderMap, origin: HeaderValue, cookie: RefreshCookie) {
+fn permit(headers: &mut HeaderMap, origin: HeaderValue, cookie: RefreshCookie, cors: &Cors) {
     if cookie == RefreshCookie::On {
         headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     }
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, cors.exposed.clone());
 }

@@ -63,7 +63,7 @@ fn is_named(settings: &DoorSettings, origin: &[u8]) -> bool {
 /// Returns whether an origin is the one that clients reach quash at: as the settings name it, or as the request itself does,
 /// which no page of another site can choose. Where clients reach quash over TLS, a page of the same host over plain HTTP is
 /// another site: anybody on the network can write it.
-fn is_own(settings: &DoorSettings, request: &Request, origin: &[u8]) -> bool {
+pub(crate) fn is_own(settings: &DoorSettings, request: &Request, origin: &[u8]) -> bool {
     if settings.public_url.as_ref().is_some_and(|url| url.origin().as_str().as_bytes() == origin) {
         return true;
     }

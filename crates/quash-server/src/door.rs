@@ -14,8 +14,9 @@ use quash_verify::HeaderFault;
 use crate::answer::with_header;
 use crate::body::{BodyFault, Fields, Take};
 use crate::cookie::{self, RefreshCookie};
+use crate::cors::Cors;
 use crate::error::{Fault, whole_seconds};
-use crate::metrics::Metrics;
+use crate::metrics::{DroppedLines, Metrics};
 use crate::settings::DoorSettings;
 
 // draft-ietf-httpapi-ratelimit-headers-10.
@@ -27,14 +28,16 @@ pub(crate) struct Door {
     pub(crate) service: Service,
     pub(crate) settings: DoorSettings,
     pub(crate) metrics: Metrics,
+    pub(crate) cors: Cors,
     /// Whether it was said that forwarding headers aren't believed.
     told_of_forwarding: AtomicBool,
 }
 
 impl Door {
-    pub(crate) fn new(service: Service, settings: DoorSettings) -> Self {
-        let metrics = Metrics::new(&service);
-        Self { service, settings, metrics, told_of_forwarding: AtomicBool::new(false) }
+    pub(crate) fn new(service: Service, settings: DoorSettings, dropped: &DroppedLines) -> Self {
+        let metrics = Metrics::new(&service, dropped);
+        let cors = Cors::new(&settings);
+        Self { service, settings, metrics, cors, told_of_forwarding: AtomicBool::new(false) }
     }
 
     /// Warns, once, that whoever forwards requests isn't believed.

@@ -9,9 +9,13 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::{HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
 
+use crate::body::BodyFault;
+use crate::code::Code;
 use crate::connection::Secured;
 use crate::door::Door;
 use crate::error::{Cause, Fault};
+use crate::host;
+use crate::memory::{Account, Full};
 
 /// How long a request may take altogether.
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
@@ -56,4 +60,16 @@ pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, ne
 pub(crate) async fn bound(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let answered = tokio::time::timeout(REQUEST_WITHIN, next.run(request)).await;
     answered.unwrap_or_else(|_| Fault::too_slow().into_problem(&door.settings))
+}
+
+/// Refuses a request that came over a connection and for which there is no memory, or that has no valid `Host`.
+pub(crate) async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    if extensions.get::<Full>().is_some() {
+        return door.problem(BodyFault::NoMemory);
+    }
+    match host::fault(request.version(), request.headers()) {
+        Some(detail) if extensions.get::<Account>().is_some() => Fault::new(Code::InvalidRequest, detail).into_problem(&door.settings),
+        _ => next.run(request).await,
+    }
 }

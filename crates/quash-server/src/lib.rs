@@ -69,6 +69,14 @@ mod tls;
 
 mod unread;
 
+mod memory;
+
+mod metered;
+
+mod keep_alive;
+
+mod host;
+
 mod certificate;
 
 pub use accept::serve;
@@ -77,11 +85,12 @@ pub use cookie::RefreshCookie;
 pub use forwarding::{ForwardingHeader, Proxies, ProxiesFault};
 pub use letters::{Written, write};
 pub use listen::{Listener, SocketFault};
+pub use metrics::DroppedLines;
 pub use origin::{Origin, OriginFault};
 pub use paths::{Endpoint, Paths, PathsFault, is_path, is_reserved};
 pub use public_url::{PublicUrl, PublicUrlFault};
-pub use routes::router;
-pub use settings::{Compat, DoorSettings, MailWay, Registration};
+pub use routes::{router, router_counting};
+pub use settings::{Compat, CorsSettings, DoorSettings, MailWay, Registration};
 pub use tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
 // A part of `DoorSettings`.
 pub use quash_verify::{SchemeCase, TokenHeader};

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -25,6 +26,8 @@ pub struct Listener {
     socket: Socket,
     pub(crate) tls: Option<Tls>,
     pub(crate) connections: usize,
+    pub(crate) memory: usize,
+    pub(crate) idle: Duration,
 }
 
 /// Why a unix socket can't be listened at.
@@ -53,6 +56,11 @@ impl Listener {
     /// Connections that may be open at once. Each costs a handle of the process, and tens of kilobytes at worst.
     pub const CONNECTIONS: usize = 16_384;
 
+    /// The memory of connections and of unfinished requests, in bytes, where nobody chooses another.
+    pub const MEMORY: usize = 512 * 1024 * 1024;
+    /// How long an idle connection is kept, where nobody chooses another time.
+    pub const IDLE: Duration = Duration::from_secs(10);
+
     /// At a TCP address.
     pub fn tcp(listener: TcpListener) -> Self {
         Self::at(Socket::Tcp(listener))
@@ -75,7 +83,7 @@ impl Listener {
     }
 
     fn at(socket: Socket) -> Self {
-        Self { socket, tls: None, connections: Self::CONNECTIONS }
+        Self { socket, tls: None, connections: Self::CONNECTIONS, memory: Self::MEMORY, idle: Self::IDLE }
     }
 
     /// With TLS.
@@ -89,6 +97,18 @@ impl Listener {
     #[must_use]
     pub fn at_most(self, connections: usize) -> Self {
         Self { connections: connections.clamp(1, Self::CONNECTIONS), ..self }
+    }
+
+    /// With another budget for the memory of connections and of unfinished requests, in bytes.
+    #[must_use]
+    pub fn with_memory(self, memory: usize) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// With another time for which an idle connection is kept.
+    #[must_use]
+    pub fn keeping_idle(self, idle: Duration) -> Self {
+        Self { idle, ..self }
     }
 
     /// The next connection, and the address that it comes from, if it has one.

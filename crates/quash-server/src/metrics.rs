@@ -24,6 +24,22 @@ pub(crate) struct Metrics {
     lag: Gauge,
 }
 
+/// Counts the log lines that were dropped because standard error did not take them. Clones share the count.
+#[derive(Clone, Debug, Default)]
+pub struct DroppedLines(Counter);
+
+impl DroppedLines {
+    /// Counts one.
+    pub fn count(&self) {
+        self.0.inc();
+    }
+
+    /// The number so far.
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct Answered {
     route: String,
@@ -39,7 +55,7 @@ struct State {
 const LATENCY: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 30.0];
 
 impl Metrics {
-    pub(crate) fn new(service: &Service) -> Self {
+    pub(crate) fn new(service: &Service, dropped: &DroppedLines) -> Self {
         let mut registry = Registry::with_prefix("quash");
         let (requests, verifiers) = (Family::default(), Family::default());
         let (head, entries, lag) = (Gauge::default(), Gauge::default(), Gauge::default());
@@ -50,6 +66,7 @@ impl Metrics {
         registry.register("revocations", "Scopes that this process knows to be revoked", entries.clone());
         registry.register("verifiers", "Verifiers that have asked for a lease within the hour, by their state", verifiers.clone());
         registry.register("verifier_lag", "Entries that the furthest behind of those that hold a lease had not confirmed", lag.clone());
+        registry.register("log_lines_dropped", "Log lines that standard error did not take in time", dropped.0.clone());
         service.register_metrics(&mut registry);
         Self { registry, requests, latency, head, entries, verifiers, lag }
     }

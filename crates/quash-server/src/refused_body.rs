@@ -10,7 +10,8 @@ use crate::error::Fault;
 impl From<BodyFault> for Fault {
     fn from(fault: BodyFault) -> Self {
         match fault {
-            BodyFault::TooLarge => Self::new(Code::BodyTooLarge, "The request body is larger than 64 KiB."),
+            BodyFault::TooLarge => Self::new(Code::BodyTooLarge, "The request body is larger than 32 KiB."),
+            BodyFault::NoMemory => Self::busy("Too many requests are unfinished."),
             BodyFault::TooSlow => Self::new(Code::BodyTimeout, "The request body did not arrive in time."),
             BodyFault::Cut => Self::new(Code::InvalidRequest, "The request body is incomplete."),
             BodyFault::MediaType(media_type) => {

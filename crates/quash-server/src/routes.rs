@@ -18,7 +18,8 @@ use crate::cross_site::{same_site, same_site_with_cookies};
 use crate::door::Door;
 use crate::effective::effective;
 use crate::error::Fault;
-use crate::layers::{bound, surround};
+use crate::layers::{admit, bound, surround};
+use crate::metrics::DroppedLines;
 use crate::negotiation::negotiate;
 use crate::pages;
 use crate::paths::Endpoint;
@@ -34,7 +35,12 @@ const SHOWN: &str = "GET, HEAD, POST";
 
 /// All endpoints over one service.
 pub fn router(service: Service, settings: DoorSettings) -> Router {
-    let door = Arc::new(Door::new(service, settings));
+    router_counting(service, settings, &DroppedLines::default())
+}
+
+/// As [`router`], with the count of the server's dropped log lines among the metrics.
+pub fn router_counting(service: Service, settings: DoorSettings, dropped: &DroppedLines) -> Router {
+    let door = Arc::new(Door::new(service, settings, dropped));
 
     let ending = Router::new()
         .merge(simple_jwt(&door, Endpoint::TokenBlacklist, post(api::blacklist::blacklist)))
@@ -95,6 +101,7 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
         .layer(from_fn_with_state(Arc::clone(&door), bound))
         .layer(from_fn_with_state(Arc::clone(&door), same_site_with_cookies))
         .layer(from_fn_with_state(Arc::clone(&door), across_origins))
+        .layer(from_fn_with_state(Arc::clone(&door), admit))
         .layer(from_fn_with_state(Arc::clone(&door), surround))
         .layer(from_fn(read_out))
         .with_state(door)

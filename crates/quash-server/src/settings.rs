@@ -1,5 +1,8 @@
 //! What an operator may choose about the door.
 
+use std::time::Duration;
+
+use http::HeaderName;
 use quash_verify::TokenHeader;
 
 use crate::cookie::RefreshCookie;
@@ -29,6 +32,8 @@ pub struct DoorSettings {
     pub forwarding_header: ForwardingHeader,
     /// Whose pages may read answers. Nobody's by default.
     pub cors_origins: Vec<Origin>,
+    /// What else their pages may send and read.
+    pub cors: CorsSettings,
     /// Whether refresh tokens travel in a cookie.
     pub refresh_cookie: RefreshCookie,
     /// Where clients reach quash, if that is said.
@@ -37,6 +42,17 @@ pub struct DoorSettings {
     pub registration: Registration,
     /// What becomes of mails.
     pub mail: MailWay,
+}
+
+/// Permissions of pages of named origins, beyond the defaults.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CorsSettings {
+    /// Further request headers that they may send.
+    pub allow_headers: Vec<HeaderName>,
+    /// Further response headers that they may read.
+    pub expose_headers: Vec<HeaderName>,
+    /// How long a browser may keep the answer to a preflight.
+    pub max_age: Duration,
 }
 
 /// Whether anybody may register.
@@ -71,6 +87,12 @@ pub enum Compat {
     Strict,
 }
 
+impl Default for CorsSettings {
+    fn default() -> Self {
+        Self { allow_headers: Vec::new(), expose_headers: Vec::new(), max_age: Duration::from_secs(600) }
+    }
+}
+
 impl Default for DoorSettings {
     fn default() -> Self {
         Self {
@@ -83,6 +105,7 @@ impl Default for DoorSettings {
             trusted_proxies: Vec::new(),
             forwarding_header: ForwardingHeader::default(),
             cors_origins: Vec::new(),
+            cors: CorsSettings::default(),
             refresh_cookie: RefreshCookie::default(),
             public_url: None,
             registration: Registration::default(),

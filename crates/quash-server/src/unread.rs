@@ -15,6 +15,8 @@ use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Version};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
+use crate::memory::Account;
+
 /// How much is read of what nobody asked for, in bytes.
 const BYTES: u64 = 1024 * 1024;
 /// How long it may take to come.
@@ -32,10 +34,13 @@ pub(crate) async fn read_out(request: Request, next: Next) -> Response {
     }
     // Who waits for a `100 Continue` has sent nothing yet, and needn't.
     let waits = request.headers().contains_key(EXPECT);
+    let account = request.extensions().get::<Account>().cloned();
     let (parts, body) = request.into_parts();
     let shared = Shared(Arc::new(Mutex::new(body)));
     let mut answer = next.run(Request::from_parts(parts, Body::new(shared.clone()))).await;
-    if !shared.is_read() && (waits || !shared.read().await) {
+    // A connection that has to close, because its memory is needed, isn't waited for either.
+    let must_close = account.is_some_and(|account| account.is_closed());
+    if !shared.is_read() && (waits || must_close || !shared.read().await) {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer

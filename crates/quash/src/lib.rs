@@ -19,6 +19,8 @@ mod settings;
 
 mod output;
 
+mod stderr;
+
 mod moment;
 
 mod error;
@@ -26,6 +28,8 @@ mod error;
 mod entropy;
 
 mod handles;
+
+mod machine;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -49,9 +53,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(answer) => return answered(&answer, &arguments),
     };
-    let form = cli.form();
+    let (form, is_server) = (cli.form(), cli.is_server());
     match run(cli) {
         Ok(code) => code,
+        Err(error) if is_server => {
+            let code = ExitCode::from(error.exit.code());
+            output::without_waiting(move || output::error(form, &error));
+            code
+        }
         Err(error) => failed(form, &error),
     }
 }

@@ -2,12 +2,17 @@
 //! stderr. A result that can't be written fails the command. Text that others have chosen can't steer a terminal.
 
 use std::io::{self, Write};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
 
 use crate::error::{CommandError, Finding};
+
+/// How long a server waits for a stream to take what it writes there.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +87,14 @@ pub(crate) fn error(form: Form, error: &CommandError) {
         }
     };
     let _ = write_to(io::stderr().lock(), &text);
+}
+
+/// Writes in a thread of its own, for a server: a stream that nobody reads must not block it. Waits a second at most; the
+/// result is `None` where that was not enough.
+pub(crate) fn without_waiting<T: Send + 'static>(write: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (done, written) = mpsc::channel();
+    let writer = std::thread::Builder::new().name("quash-output".into()).spawn(move || done.send(write()));
+    writer.ok().and_then(|_| written.recv_timeout(WRITTEN_WITHIN).ok())
 }
 
 /// A table without lines; the head row in capitals. On a terminal it is no wider than that.

@@ -169,4 +169,16 @@ fn pages_of_named_origins_may_read_answers() {
         let answer = support::request(server.address, "GET", "/livez", &[("Origin", origin)], b"").expect("an answer");
         assert_eq!(answer.header("access-control-allow-origin"), Some(origin).filter(|_| seen));
     }
+    let evil = |headers: &[(&str, &str)]| {
+        let headers = [&[("Origin", "https://evil.example")], headers].concat();
+        support::request(server.address, "GET", "/livez", &headers, b"").expect("an answer");
+    };
+    evil(&[("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Site", "cross-site")]);
+    let form = [("Origin", "https://form.example"), ("Sec-Fetch-Mode", "navigate")];
+    support::request(server.address, "GET", "/livez", &form, b"").expect("an answer");
+    let own = format!("http://{}", server.address);
+    support::request(server.address, "GET", "/livez", &[("Origin", &own)], b"").expect("an answer");
+    let stderr = server.terminate().stderr;
+    let refusals: Vec<_> = stderr.lines().filter(|line| line.contains("CORS")).collect();
+    assert!(matches!(refusals[..], [line] if line.contains("https://evil.example cannot read responses")), "{stderr}");
 }

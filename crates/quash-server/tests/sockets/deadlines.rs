@@ -67,6 +67,35 @@ async fn a_connection_that_has_been_used_is_closed_when_it_rests() {
 }
 
 #[tokio::test]
+async fn idle_connections_are_kept_as_long_as_announced() {
+    let idle = Duration::from_secs(40);
+    let served = Served::start(hello(), |listener| listener.keeping_idle(idle)).await;
+    let mut stream = TcpStream::connect(served.address).await.expect("it listens");
+    let answer = ask(&mut stream, &get("/")).await;
+    assert!(answer.contains("\r\nkeep-alive: timeout=40\r\n"), "{answer}");
+    let (answer, passed) = jumping(ask_to_the_end(&mut stream, b"")).await;
+    assert!(answer.is_empty() && (idle..Duration::from_secs(43)).contains(&passed), "{passed:?}");
+
+    // A head that has begun must still come soon.
+    let mut stream = TcpStream::connect(served.address).await.expect("it listens");
+    ask(&mut stream, &get("/")).await;
+    let (answer, passed) = jumping(ask_to_the_end(&mut stream, b"GET / HTTP/1.1\r\n")).await;
+    assert!(answer.is_empty() && passed < IDLE, "{passed:?}");
+
+    for (request, version) in [("GET / HTTP/1.1\r\nHost: x\r\nConnection: TE, Close\r\n\r\n", 1), ("GET / HTTP/1.0\r\nHost: x\r\n\r\n", 0)]
+    {
+        let mut stream = TcpStream::connect(served.address).await.expect("it listens");
+        let answer = String::from_utf8(ask_to_the_end(&mut stream, request.as_bytes()).await).expect("text");
+        assert!(answer.starts_with(&format!("HTTP/1.{version} 200 ")) && !answer.contains("keep-alive:"), "{answer}");
+    }
+    let (mut sender, open) = http2(TcpStream::connect(served.address).await.expect("it listens")).await;
+    let (_, headers, _) = get2(&mut sender, "/").await;
+    assert!(!headers.contains_key("keep-alive"));
+    let (ended, passed) = jumping(open).await;
+    assert!(ended.is_ok() && (idle..Duration::from_secs(43)).contains(&passed), "{passed:?}");
+}
+
+#[tokio::test]
 async fn a81_an_idle_http2_connection_is_closed_although_it_answers_pings() {
     let served = Served::start(hello(), |listener| listener).await;
     let (mut sender, open) = http2(TcpStream::connect(served.address).await.expect("it listens")).await;

@@ -15,6 +15,8 @@ mod deadlines;
 
 mod framing;
 
+mod memory;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;

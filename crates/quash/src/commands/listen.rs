@@ -11,8 +11,9 @@ use tokio::net::TcpListener;
 
 use crate::error::{CommandError, Exit};
 use crate::handles;
+use crate::machine;
 use crate::moment::Moment;
-use crate::settings::Listen;
+use crate::settings::{Listen, Settings};
 use quash_server::SystemClock;
 
 /// Where a server can be reached.
@@ -25,8 +26,8 @@ pub(super) enum Reachable {
 }
 
 /// Opens the socket. From here on the kernel takes connections, and they wait.
-pub(super) async fn open(listen: &Listen, tls: Option<&Tls>) -> Result<(Listener, Reachable), CommandError> {
-    let (listener, reachable) = match listen {
+pub(super) async fn open(settings: &Settings, tls: Option<&Tls>) -> Result<(Listener, Reachable), CommandError> {
+    let (listener, reachable) = match &settings.listen {
         Listen::Tcp(address) => {
             let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(*address, &error))?;
             let address = listener.local_addr().map_err(|error| cannot_listen(*address, &error))?;
@@ -38,7 +39,10 @@ pub(super) async fn open(listen: &Listen, tls: Option<&Tls>) -> Result<(Listener
             (listener, Reachable::Through(path.clone()))
         }
     };
-    let listener = listener.at_most(handles::for_connections());
+    let listener = listener
+        .at_most(handles::for_connections())
+        .with_memory(settings.memory.unwrap_or_else(machine::for_connections))
+        .keeping_idle(settings.idle_timeout);
     Ok((tls.cloned().into_iter().fold(listener, Listener::with_tls), reachable))
 }
 

@@ -141,6 +141,11 @@ impl Cli {
     pub(crate) fn form(&self) -> Form {
         if self.place.json { Form::Json } else { Form::Text }
     }
+
+    /// Whether the command runs until it is stopped, so that a blocked stream must not hold it up.
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self.command, Command::Serve(_))
+    }
 }
 
 /// Does what was typed. What ends without an error may still have another exit code than 0.

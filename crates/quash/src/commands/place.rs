@@ -1,10 +1,11 @@
 //! Where a command works: the data directory, the settings that hold there, and how it prints.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use serde::Serialize;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::PlaceArgs;
 use crate::control::{self, Local, Reply, Request};
@@ -12,6 +13,7 @@ use crate::data_dir::{Absent, DataDir};
 use crate::error::CommandError;
 use crate::output::{self, Form};
 use crate::settings::{self, Environment, Flags, Loaded, LogFormat, LogSettings, Settings};
+use crate::stderr::Stderr;
 
 /// Where a command works.
 pub(super) struct Place {
@@ -69,7 +71,20 @@ impl Place {
 
     /// Begins to write the log to stderr.
     pub(super) fn start_log(&self, log: LogSettings) {
-        start_log(log, !self.environment.no_color && std::io::stderr().is_terminal());
+        start_log(log, io::stderr, self.is_coloured());
+    }
+
+    /// Starts a server's log, which waits for nothing. Panics go there, too: Rust's own hook would wait for standard error.
+    pub(super) fn start_server_log(&self, log: LogSettings, stderr: &Stderr) {
+        start_log(log, stderr.clone(), self.is_coloured());
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!("panicked at {place}: {}", panic.payload_as_str().unwrap_or("no message"));
+        }));
+    }
+
+    fn is_coloured(&self) -> bool {
+        !self.environment.no_color && io::stderr().is_terminal()
     }
 
     fn data_dir_path(&self) -> PathBuf {
@@ -103,8 +118,8 @@ impl Asked {
     }
 }
 
-fn start_log(log: LogSettings, coloured: bool) {
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(log.level).with_ansi(coloured);
+fn start_log(log: LogSettings, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static, coloured: bool) {
+    let lines = tracing_subscriber::fmt().with_writer(writer).with_max_level(log.level).with_ansi(coloured);
     let started = match log.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use quash_server::{DoorSettings, Listener, MailWay, Tls};
+use quash_server::{DoorSettings, DroppedLines, Listener, MailWay, Tls};
 use quash_service::{Post, Service};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,7 +18,9 @@ use crate::epoch_file::EpochNotes;
 use crate::error::{CommandError, Exit};
 use crate::mail::{self, Way};
 use crate::opening;
+use crate::output;
 use crate::settings::{Engine, Settings};
+use crate::stderr::Stderr;
 
 /// What `quash serve` takes.
 #[derive(Args)]
@@ -37,11 +39,21 @@ pub(super) struct Ready {
     door: DoorSettings,
     post: Option<Arc<dyn Post>>,
     control: ControlServer,
+    stderr: Stderr,
 }
 
 pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
     let settings = place.settings()?;
-    place.start_log(settings.log);
+    let dropped = DroppedLines::default();
+    let stderr = Stderr::start(dropped.clone())
+        .map_err(|error| CommandError::failure(format!("the thread that writes the log cannot be started: {error}")))?;
+    place.start_server_log(settings.log, &stderr);
+    let served = run_with_log(place, &settings, &stderr, &dropped).await;
+    stderr.drain();
+    served
+}
+
+async fn run_with_log(place: &Place, settings: &Settings, stderr: &Stderr, dropped: &DroppedLines) -> Result<(), CommandError> {
     let mut signals = Signals::start()?;
     let mut hangup = hear(SignalKind::hangup())?;
     let tls = settings.tls.as_ref().map(listen::load).transpose()?;
@@ -49,30 +61,33 @@ pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
     if made {
         tracing::info!("made the data directory {}", data_dir.path().display());
     }
-    let ready = prepare(&settings, &data_dir, tls.as_ref()).await?;
-    let url = ready.reachable.to_string();
-    place.print(&json!({ "listening": url }), || format!("quash is listening on {url}"))?;
+    let ready = prepare(settings, &data_dir, tls.as_ref(), stderr).await?;
+    let (form, url) = (place.form, ready.reachable.to_string());
+    let print = move || output::result(form, &json!({ "listening": url }), || format!("quash is listening on {url}"));
+    output::without_waiting(print).transpose()?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
             listen::reload(tls.as_ref());
         }
     });
     let (stop, stopping) = watch::channel(false);
+    let leaving = stderr.clone();
     tokio::spawn(async move {
         let name = signals.next().await;
         tracing::info!("{name}: no new connections; requests under way are finished");
         stop.send_replace(true);
         let name = signals.next().await;
         tracing::warn!("{name} again: stopping at once");
+        leaving.drain();
         std::process::exit(i32::from(Exit::Failure.code()));
     });
-    serve(ready, stopping).await?;
+    serve(ready, stopping, dropped).await?;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Opens the store and the sockets. From here on the kernel takes connections, and they wait.
-pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option<&Tls>) -> Result<Ready, CommandError> {
+pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option<&Tls>, stderr: &Stderr) -> Result<Ready, CommandError> {
     if settings.engine == Engine::Memory {
         tracing::warn!("storage.engine = \"memory\": accounts, sessions and revocations end with this process; never for real users");
     }
@@ -81,21 +96,22 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option
     let opened = opening::open(settings, data_dir).await?;
     opened.made.iter().for_each(|made| tracing::info!("made {made}"));
     let (service, notes) = (opened.service, opened.notes);
-    let (listener, reachable) = listen::open(&settings.listen, tls).await?;
+    let (listener, reachable) = listen::open(settings, tls).await?;
     let control = ControlServer::start(service.clone(), data_dir, lock)?;
-    let Way { way, post } = mail::way(settings, &reachable.to_string())?;
+    let Way { way, post } = mail::way(settings, &reachable.to_string(), stderr)?;
     match way {
         MailWay::Sent => {}
         MailWay::Written => tracing::info!("mails are written to standard error, for development: mail.host is not set"),
         MailWay::Waiting(setting) => tracing::warn!("mails wait and none is sent: {setting} is not set"),
     }
-    Ok(Ready { reachable, service, notes, listener, door: DoorSettings { mail: way, ..settings.door.clone() }, post, control })
+    let door = DoorSettings { mail: way, ..settings.door.clone() };
+    Ok(Ready { reachable, service, notes, listener, door, post, control, stderr: stderr.clone() })
 }
 
 /// Serves until `stopping` turns true, then drains.
-pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> Result<(), CommandError> {
-    let Ready { service, notes, listener, door, post, control, .. } = ready;
-    let router = quash_server::router(service.clone(), door);
+pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>, dropped: &DroppedLines) -> Result<(), CommandError> {
+    let Ready { service, notes, listener, door, post, control, stderr, .. } = ready;
+    let router = quash_server::router_counting(service.clone(), door, dropped);
     let (upkept, sealed, fed, watched) = (service.clone(), service.clone(), service.clone(), service);
     let upkeep = tokio::spawn(async move { upkept.upkeep().await });
     let sealing = tokio::spawn(async move { sealed.seal_audit().await });
@@ -104,7 +120,7 @@ pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> 
         tokio::spawn(async move { service.deliver(post).await })
     });
     let noting = notes.clone().map(|notes| tokio::spawn(notes.follow()));
-    let watch = tokio::spawn(async move { end_when_broken(&watched).await });
+    let watch = tokio::spawn(async move { end_when_broken(&watched, &stderr).await });
     let stopped = async move {
         // A sender that is gone can't ask for anything any more: that is the end, too.
         let _asked = stopping.wait_for(|stopping| *stopping).await;
@@ -123,10 +139,11 @@ pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>) -> 
 }
 
 /// Once the disk has refused to keep what it was given, nothing may be acknowledged any more.
-async fn end_when_broken(service: &Service) {
+async fn end_when_broken(service: &Service, stderr: &Stderr) {
     let mut broken = service.broken();
     if broken.wait_for(|broken| *broken).await.is_ok() {
         tracing::error!("the disk refused to keep what it was given: quash ends here, so that nothing is promised that isn't kept");
+        stderr.drain();
         std::process::exit(i32::from(Exit::Failure.code()));
     }
 }

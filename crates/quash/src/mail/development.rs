@@ -6,15 +6,17 @@ use quash_server::{PublicUrl, write};
 use quash_service::{Letter, Post, PostFault};
 
 use crate::output;
+use crate::stderr::Stderr;
 
 /// Writes mails to standard error.
 pub(super) struct StandardError {
     url: PublicUrl,
+    stderr: Stderr,
 }
 
 impl StandardError {
-    pub(super) fn new(url: PublicUrl) -> Self {
-        Self { url }
+    pub(super) fn new(url: PublicUrl, stderr: Stderr) -> Self {
+        Self { url, stderr }
     }
 }
 
@@ -28,7 +30,7 @@ impl Post for StandardError {
             let link = written.text.lines().find(|line| line.contains("?token=")).unwrap_or_default();
             line.push_str(&format!(": {link} (code {})", *proof.code));
         }
-        output::note(&line);
+        self.stderr.line(&output::clean(&line));
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use quash_service::Post;
 
 use crate::error::CommandError;
 use crate::settings::{Listen, Settings};
+use crate::stderr::Stderr;
 
 use development::StandardError;
 use smtp::Smtp;
@@ -27,7 +28,7 @@ pub(crate) struct Way {
 ///
 /// # Errors
 /// Certificates that this machine trusts can't be had.
-pub(crate) fn way(settings: &Settings, reachable: &str) -> Result<Way, CommandError> {
+pub(crate) fn way(settings: &Settings, reachable: &str, stderr: &Stderr) -> Result<Way, CommandError> {
     let public_url = settings.door.public_url.clone();
     if let (Some(smtp), Some(url)) = (&settings.smtp, &public_url) {
         let post = Smtp::new(smtp.clone(), url.clone())?;
@@ -35,7 +36,7 @@ pub(crate) fn way(settings: &Settings, reachable: &str) -> Result<Way, CommandEr
     }
     let url = public_url.or_else(|| PublicUrl::parse(reachable).ok());
     match url.filter(|_| is_for_development(settings)) {
-        Some(url) => Ok(Way { way: MailWay::Written, post: Some(Arc::new(StandardError::new(url))) }),
+        Some(url) => Ok(Way { way: MailWay::Written, post: Some(Arc::new(StandardError::new(url, stderr.clone()))) }),
         None => Ok(Way { way: MailWay::Waiting("mail.host"), post: None }),
     }
 }

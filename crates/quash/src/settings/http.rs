@@ -1,18 +1,38 @@
 //! `[http]`: where quash listens, how, whose pages may read answers, and what stands before it.
 
-use quash_server::{ForwardingHeader, Origin, Paths, Proxies, PublicUrl, TlsFiles, is_path, is_reserved};
+use std::time::Duration;
+
+use http::HeaderName;
+use quash_server::{CorsSettings, ForwardingHeader, Listener, Origin, Paths, Proxies, PublicUrl, TlsFiles, is_path, is_reserved};
 
 use super::fault::Told;
 use super::key::{DefaultsTo, Description, Entry, Key, Optional};
-use super::kind::{Address, File, List, Listen, Pairs, Switch, Text, Words};
+use super::kind::{Address, File, List, Listen, Pairs, Switch, Text, Whole, Words};
 use super::section::Section;
+use super::span::{Span, Zero};
 use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table = Table {
     name: "http",
     doc: "where quash listens",
     naming: Naming::One,
-    keys: &[&LISTEN, &TLS_CERT, &TLS_KEY, &PREFIX, &PATHS, &CORS_ORIGINS, &BEHIND_PROXY, &TRUSTED_PROXIES, &FORWARDING_HEADER, &PUBLIC_URL],
+    keys: &[
+        &LISTEN,
+        &TLS_CERT,
+        &TLS_KEY,
+        &PREFIX,
+        &PATHS,
+        &CORS_ORIGINS,
+        &CORS_ALLOW_HEADERS,
+        &CORS_EXPOSE_HEADERS,
+        &CORS_MAX_AGE,
+        &BEHIND_PROXY,
+        &TRUSTED_PROXIES,
+        &FORWARDING_HEADER,
+        &PUBLIC_URL,
+        &IDLE_TIMEOUT,
+        &MEMORY_MIB,
+    ],
 };
 
 const LISTEN: Key<Address> = Key {
@@ -72,6 +92,25 @@ const CORS_ORIGINS: Key<List, Optional> = Key {
     doc: "Whose pages may read answers, exactly as browsers send it. No `*`, no path, no port that goes without saying. \
           [What they get](http.md#pages-of-other-origins).",
 };
+const CORS_ALLOW_HEADERS: Key<List, Optional> = Key {
+    name: "cors_allow_headers",
+    kind: List,
+    unset: Optional { example: "[\"traceparent\", \"sentry-trace\", \"baggage\"]" },
+    doc: "Request headers that these pages may send besides those that are always allowed. At most 50.",
+};
+const CORS_EXPOSE_HEADERS: Key<List, Optional> = Key {
+    name: "cors_expose_headers",
+    kind: List,
+    unset: Optional { example: "[\"Server-Timing\"]" },
+    doc: "Response headers that these pages may read besides those that are always exposed. At most 50.",
+};
+const CORS_MAX_AGE: Key<Span> = Key {
+    name: "cors_max_age",
+    kind: Span { least: Duration::from_secs(1), most: Duration::from_secs(24 * 3600), zero: Zero::Allowed },
+    unset: DefaultsTo("\"10m\""),
+    doc: "How long browsers may keep the answer to a preflight. An origin that you remove may go on for that long. Fractions of a \
+          second are cut off.",
+};
 const BEHIND_PROXY: Key<Switch> = Key {
     name: "behind_proxy",
     kind: Switch,
@@ -101,6 +140,23 @@ const PUBLIC_URL: Key<Text, Optional> = Key {
           a path where a proxy puts quash under one.",
 };
 
+const IDLE_TIMEOUT: Key<Span, Optional> = Key {
+    name: "idle_timeout",
+    kind: Span { least: Duration::from_secs(1), most: Duration::from_secs(3600), zero: Zero::Refused },
+    unset: Optional { example: "\"75s\"" },
+    doc: "How long an idle connection is kept; HTTP/1.1 responses announce it as `Keep-Alive: timeout=`. By default 10 seconds, or 75 \
+          where `trusted_proxies` names a proxy: set it above the idle time of your proxy, which must close first. \
+          [Proxies](../guides/proxies.md).",
+};
+const MEMORY_MIB: Key<Whole, Optional> = Key {
+    name: "memory_mib",
+    kind: Whole { least: 8, most: 65_536 },
+    unset: Optional { example: "256" },
+    doc: "The memory of connections and of requests that have not been read or answered to their end, in MiB. When it is used up, \
+          those that have waited longest are closed. A used connection counts as 26 KiB. By default a quarter of the memory that \
+          the process may use, from 24 to 512 MiB.",
+};
+
 /// The section, read.
 pub(super) struct Http {
     pub(super) listen: Listen,
@@ -108,11 +164,19 @@ pub(super) struct Http {
     pub(super) prefix: String,
     pub(super) paths: Paths,
     pub(super) cors_origins: Vec<Origin>,
+    pub(super) cors: CorsSettings,
     pub(super) behind_proxy: bool,
     pub(super) trusted_proxies: Vec<Proxies>,
     pub(super) forwarding_header: ForwardingHeader,
     pub(super) public_url: Option<PublicUrl>,
+    pub(super) idle_timeout: Duration,
+    pub(super) memory: Option<usize>,
 }
+
+/// How long an idle connection is kept where a proxy is named: longer than the 60 seconds of nginx and AWS's balancers.
+const IDLE_BEHIND_PROXY: Duration = Duration::from_secs(75);
+/// Headers that one list may name.
+const HEADERS: usize = 50;
 
 /// What `QUASH_LISTEN` and `--listen` stand for.
 pub(super) fn listen_key() -> Description {
@@ -126,16 +190,24 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
     let (trusted_proxies, forwarding_header) = (trusted_proxies(&mut section, behind_proxy), section.read(&FORWARDING_HEADER));
     let paths = paths(&mut section, prefix.as_deref().unwrap_or_default());
     let public_url = public_url(&mut section);
+    let (allow_headers, expose_headers) = (headers(&mut section, &CORS_ALLOW_HEADERS), headers(&mut section, &CORS_EXPOSE_HEADERS));
+    let (max_age, idle_timeout, memory_mib) = (section.read(&CORS_MAX_AGE), section.read(&IDLE_TIMEOUT), section.read(&MEMORY_MIB));
+    let trusted_proxies = trusted_proxies?;
+    // A proxy keeps connections for a minute, most often.
+    let idle_by_default = if trusted_proxies.is_empty() { Listener::IDLE } else { IDLE_BEHIND_PROXY };
     Ok(Http {
         listen: listen?,
         tls: tls?,
         prefix: prefix?,
         paths: paths?,
         cors_origins: cors_origins?,
+        cors: CorsSettings { allow_headers: allow_headers?, expose_headers: expose_headers?, max_age: max_age? },
         behind_proxy: behind_proxy?,
-        trusted_proxies: trusted_proxies?,
+        trusted_proxies,
         forwarding_header: forwarding_header?,
         public_url: public_url?,
+        idle_timeout: idle_timeout?.unwrap_or(idle_by_default),
+        memory: memory_mib?.map(|mebibytes| mebibytes as usize * 1024 * 1024),
     })
 }
 
@@ -176,6 +248,20 @@ fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Told> {
         Origin::parse(&text).map_err(|fault| {
             let remedy = "write each as browsers send it, like \"https://app.example\" or \"http://localhost:3000\"";
             section.wrong(&CORS_ORIGINS, format!("has \"{text}\", which {fault}"), remedy)
+        })
+    };
+    texts.into_iter().map(read).collect()
+}
+
+fn headers(section: &mut Section<'_>, key: &Key<List, Optional>) -> Result<Vec<HeaderName>, Told> {
+    let texts = section.read(key)?.unwrap_or_default();
+    if texts.len() > HEADERS {
+        return Err(section.wrong(key, format!("names {} headers", texts.len()), format!("name at most {HEADERS}")));
+    }
+    let read = |text: String| {
+        // In a list of headers `*` means all of them (Fetch standard), though it is a valid name.
+        HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| text != "*").ok_or_else(|| {
+            section.wrong(key, format!("has \"{text}\", which is no header's name"), "write names of headers, such as \"traceparent\"")
         })
     };
     texts.into_iter().map(read).collect()

@@ -44,6 +44,7 @@ mod nearest;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use quash_core::model::{AccountPolicy, ForeignTokens, Policy, RotationPolicy};
 use quash_server::{Compat, DoorSettings, MailWay, TlsFiles};
@@ -109,6 +110,10 @@ pub(crate) struct Settings {
     pub(crate) door: DoorSettings,
     /// Where to listen.
     pub(crate) listen: Listen,
+    /// How long an idle connection is kept.
+    pub(crate) idle_timeout: Duration,
+    /// The memory of connections and of unfinished requests, in bytes, if that is said.
+    pub(crate) memory: Option<usize>,
     /// Certificate and key, where quash speaks TLS itself.
     pub(crate) tls: Option<TlsFiles>,
     /// How mails leave the house, if that is said.
@@ -265,12 +270,15 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
             trusted_proxies: http.trusted_proxies,
             forwarding_header: http.forwarding_header,
             cors_origins: http.cors_origins,
+            cors: http.cors,
             refresh_cookie: refresh_cookie?,
             public_url: http.public_url,
             registration: registration.registration,
             mail: MailWay::default(),
         },
         listen: http.listen,
+        idle_timeout: http.idle_timeout,
+        memory: http.memory,
         tls: http.tls,
         smtp: mail.smtp,
         engine,

@@ -112,13 +112,18 @@ impl Server {
     }
 
     /// Starts a server with a command that ends in running the binary with the arguments that are added to it.
-    pub(crate) fn start_with(mut command: Command, data_dir: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start_with(command: Command, data_dir: &Path, args: &[&str]) -> Self {
+        Self::start_with_stderr(command, data_dir, args, Stdio::piped())
+    }
+
+    /// As [`Server::start_with`], with a standard error of the test's own.
+    pub(crate) fn start_with_stderr(mut command: Command, data_dir: &Path, args: &[&str], stderr: Stdio) -> Self {
         command.arg("serve").arg("--data-dir").arg(data_dir).args(args);
         if !args.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-        let stderr = collect(child.stderr.take());
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary starts");
+        let stderr = child.stderr.take().map(|stream| collect(Some(stream)));
         let mut reader = BufReader::new(child.stdout.take().expect("it is piped"));
         let (send, ready) = mpsc::channel();
         let stdout = std::thread::spawn(move || {
@@ -132,12 +137,12 @@ impl Server {
         let url = line.trim().strip_prefix("quash is listening on ").unwrap_or_default().to_owned();
         if url.is_empty() {
             let _ = child.kill();
-            panic!("the server said {line:?}, and on stderr: {}", stderr.join().unwrap_or_default());
+            panic!("the server said {line:?}, and on stderr: {}", stderr.and_then(|stderr| stderr.join().ok()).unwrap_or_default());
         }
         let place = url.trim_start_matches("http://").trim_start_matches("https://");
         // A unix socket has none.
         let address = if url.starts_with("unix:") { ([0, 0, 0, 0], 0).into() } else { place.parse().expect("an address") };
-        Self { url, address, data_dir: data_dir.to_owned(), child, stdout: Some(stdout), stderr: Some(stderr), _room: None }
+        Self { url, address, data_dir: data_dir.to_owned(), child, stdout: Some(stdout), stderr, _room: None }
     }
 
     /// The process.

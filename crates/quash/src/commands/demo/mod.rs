@@ -23,7 +23,8 @@ use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
 use crate::output::{self, Form};
 use crate::settings::{self, Listen, Settings};
-use quash_server::SystemClock;
+use crate::stderr::Stderr;
+use quash_server::{DroppedLines, SystemClock};
 
 /// A directory that is removed when this is dropped.
 struct Temporary(PathBuf);
@@ -48,12 +49,14 @@ async fn demonstrate(place: &Place) -> Result<(), CommandError> {
     let (data_dir, _) = DataDir::open(room.0.clone(), Absent::Make, GroupAccess::Refused)?;
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let settings = Settings { listen: Listen::Tcp(free), ..settings::defaults()? };
-    let ready = serve::prepare(&settings, &data_dir, None).await?;
+    let dropped = DroppedLines::default();
+    let stderr = Stderr::start(dropped.clone()).map_err(|error| CommandError::failure(format!("no thread can be started: {error}")))?;
+    let ready = serve::prepare(&settings, &data_dir, None, &stderr).await?;
     let Reachable::At { address, .. } = ready.reachable else {
         return Err(CommandError::failure("the server listens at another place than it was told"));
     };
     let (stop, stopping) = watch::channel(false);
-    let serving = tokio::spawn(serve::serve(ready, stopping));
+    let serving = tokio::spawn(async move { serve::serve(ready, stopping, &dropped).await });
     let told = tell(place, &format!("a server of its own is listening on http://{address}"));
     let delay = match told {
         Ok(()) => play(place, &settings, &data_dir, address).await,

@@ -2,6 +2,7 @@
 
 mod documents;
 mod hostile;
+mod http_keys;
 mod keys;
 mod named;
 mod schema;
@@ -19,7 +20,7 @@ use quash_core::model::{
     Subjects, Timestamp, UserIdField, UserIdType,
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
-use quash_server::{Compat, ForwardingHeader, Proxies, RefreshCookie, Registration, SchemeCase};
+use quash_server::{Compat, RefreshCookie, Registration, SchemeCase};
 use quash_service::{ForeignKeys, RefreshSigning};
 
 use self::wrong::{WRONG_KIND, WRONG_MEANING};
@@ -105,10 +106,15 @@ tls_key = "/etc/quash/key.pem"
 prefix = "/auth/v2"
 paths = { token = "/auth/jwt/create/", me = "/auth/users/me/" }
 cors_origins = ["https://app.example", "http://localhost:3000"]
+cors_allow_headers = ["traceparent", "Sentry-Trace"]
+cors_expose_headers = "server-timing"
+cors_max_age = "1h"
 behind_proxy = true
 trusted_proxies = ["10.0.0.0/8", "unix"]
 forwarding_header = "forwarded"
 public_url = "https://id.example/auth"
+idle_timeout = "2m"
+memory_mib = 64
 [registration]
 enabled = true
 link_lifetime = "2d"
@@ -223,11 +229,6 @@ fn every_key_is_read() {
     let tls = settings.tls.expect("both files");
     assert!(tls.certificates.is_absolute() && tls.certificates.ends_with("certificate.pem"), "beside the settings file");
     assert_eq!(tls.key, Path::new("/etc/quash/key.pem"));
-    let trusted = ["10.0.0.0/8", "unix"].map(|text| Proxies::parse(text).expect("proxies"));
-    assert_eq!((settings.door.trusted_proxies, settings.door.forwarding_header), (trusted.to_vec(), ForwardingHeader::Forwarded));
-    let origins: Vec<_> = settings.door.cors_origins.iter().map(|origin| origin.as_str()).collect();
-    assert_eq!(origins, ["https://app.example", "http://localhost:3000"]);
-    assert_eq!(settings.door.public_url.map(|url| url.to_string()).as_deref(), Some("https://id.example/auth"));
     assert_eq!(settings.door.registration, Registration::Open);
     assert_eq!(registration.link_lifetime, Duration::from_secs(2 * 86_400));
     let smtp = settings.smtp.expect("a server");

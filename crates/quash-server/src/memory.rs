@@ -1,0 +1,437 @@
+//! Memory of connections and of the requests that they have not finished: one budget for the process, and a share of it for
+//! each connection. When the budget is used up, the connections that have been unfinished longest are closed: a client that
+//! sends its request at once is served, however many others never finish theirs.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::Version;
+use tokio::sync::Notify;
+
+// The flat sums are measured (docs/decisions/0034-memory-is-given-back-by-the-oldest.md).
+/// What a connection costs that has sent nothing: its task. In bytes.
+const CONNECTION_BYTES: usize = 8 * 1024;
+/// What TLS costs besides, in bytes.
+const TLS_BYTES: usize = 16 * 1024;
+/// What HTTP costs besides, from the first byte on: its buffers. In bytes.
+const HTTP_BYTES: usize = 18 * 1024;
+/// What a request under way costs besides its head and its body: its task and what it waits for. In bytes.
+const REQUEST_BYTES: usize = 20 * 1024;
+/// The most that one connection may hold, its requests included. In bytes.
+const SHARE_BYTES: usize = 3 * 1024 * 1024;
+/// What a connection with one request holds at most while its body is short. In bytes.
+const MODEST_BYTES: usize = 64 * 1024;
+/// The most of unread input that is buffered for one connection, by TLS and HTTP together. In bytes.
+const INPUT_BYTES: usize = 32 * 1024;
+/// What a client may send before a TLS handshake is done. In bytes.
+const HANDSHAKE_BYTES: usize = 16 * 1024;
+
+/// The budget of a server. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Memory(Arc<Budget>);
+
+struct Budget {
+    most: usize,
+    used: AtomicUsize,
+    /// What connections still hold that have to close.
+    lingering: AtomicUsize,
+    /// Counts requests, to tell which connection has been unfinished longest.
+    events: AtomicU64,
+    connections: Mutex<HashMap<u64, Arc<Connection>>>,
+    /// Whether it was logged that the budget is used up.
+    is_told: AtomicBool,
+}
+
+/// The account of one connection. Clones share it; the last one gives everything back.
+#[derive(Clone)]
+pub(crate) struct Account(Arc<Owner>);
+
+struct Owner {
+    id: u64,
+    budget: Arc<Budget>,
+    connection: Arc<Connection>,
+}
+
+struct Connection {
+    state: Mutex<State>,
+    closing: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    held: usize,
+    /// What was held when the connection had to close.
+    lingering: usize,
+    /// Of it, input that belongs to no request yet, or that a request has not read.
+    input: usize,
+    /// Of it, responses that the client has not taken.
+    unsent: usize,
+    under_way: usize,
+    /// Of the requests under way, those whose body has not come to its end.
+    bodies: usize,
+    /// The event since which the client has something unfinished.
+    since: u64,
+    /// Responses of unknown length under way. Their clients have proven who they are, so the connection is outside the budget.
+    streaming: usize,
+    /// The event at which a request last began or ended.
+    last: u64,
+    is_handshake: bool,
+    /// Whether a byte of HTTP has come.
+    is_http: bool,
+    /// Whether a request came by HTTP/2, where what comes between two requests needn't be a head.
+    is_h2: bool,
+    is_closed: bool,
+}
+
+/// There is no memory for this.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Full;
+
+/// Bytes that are held until this is dropped.
+pub(crate) struct Charge {
+    account: Account,
+    bytes: usize,
+    is_body: bool,
+}
+
+/// A request under way, until this is dropped.
+pub(crate) struct Ongoing {
+    charge: Charge,
+    is_streaming: bool,
+}
+
+impl Memory {
+    pub(crate) fn new(most: usize) -> Self {
+        Self(Arc::new(Budget {
+            most,
+            used: AtomicUsize::new(0),
+            lingering: AtomicUsize::new(0),
+            events: AtomicU64::new(0),
+            connections: Mutex::default(),
+            is_told: AtomicBool::new(false),
+        }))
+    }
+
+    /// Opens the account of a new connection.
+    pub(crate) fn open(&self, is_handshake: bool) -> Account {
+        let budget = Arc::clone(&self.0);
+        let id = budget.events.fetch_add(1, Ordering::Relaxed);
+        let held = CONNECTION_BYTES + if is_handshake { TLS_BYTES } else { 0 };
+        let state = State { held, last: id, is_handshake, ..State::default() };
+        let connection = Arc::new(Connection { state: Mutex::new(state), closing: Notify::new() });
+        lock(&budget.connections).insert(id, Arc::clone(&connection));
+        budget.used.fetch_add(held, Ordering::Relaxed);
+        let account = Account(Arc::new(Owner { id, budget, connection }));
+        account.0.budget.make_room();
+        account
+    }
+
+    #[cfg(test)]
+    fn used(&self) -> usize {
+        self.0.used.load(Ordering::Relaxed)
+    }
+}
+
+impl Budget {
+    /// Closes connections until the budget is kept: first those whose client has something unfinished, longest first; then
+    /// idle ones; last those that wait for us. Frees a sixteenth more than needed, so that a flood does not look for victims
+    /// at each byte.
+    fn make_room(&self) {
+        if self.used.load(Ordering::Relaxed) <= self.most {
+            return;
+        }
+        if !self.is_told.swap(true, Ordering::Relaxed) {
+            let mebibytes = self.most / (1024 * 1024);
+            tracing::warn!("connections and unfinished requests use up their {mebibytes} MiB: closing those that wait longest");
+        }
+        let connections = lock(&self.connections);
+        let mut victims: Vec<_> = connections
+            .values()
+            .filter_map(|connection| {
+                let state = lock(&connection.state);
+                (state.streaming == 0 && !state.is_closed).then(|| (state.rank(), connection))
+            })
+            .collect();
+        victims.sort_unstable_by_key(|(rank, _)| *rank);
+        for (_, victim) in victims {
+            if self.used.load(Ordering::Relaxed) <= self.most - self.most / 16 {
+                break;
+            }
+            self.close(victim);
+        }
+    }
+
+    /// Has a connection closed. Its tasks are woken; until they have ended its memory counts as lingering.
+    fn close(&self, connection: &Connection) {
+        let mut state = lock(&connection.state);
+        state.is_closed = true;
+        state.lingering = std::mem::take(&mut state.held);
+        self.lingering.fetch_add(state.lingering, Ordering::Relaxed);
+        self.free(state.lingering);
+        drop(state);
+        connection.closing.notify_waiters();
+    }
+
+    /// What is held altogether, connections that have to close included.
+    fn total(&self) -> usize {
+        self.used.load(Ordering::Relaxed) + self.lingering.load(Ordering::Relaxed)
+    }
+
+    fn free(&self, bytes: usize) {
+        let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if before - bytes < self.most / 2 && self.is_told.load(Ordering::Relaxed) {
+            self.is_told.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl State {
+    /// The place in the order in which connections are closed.
+    fn rank(&self) -> (u8, u64) {
+        match (self.is_unfinished(), self.under_way) {
+            (true, _) => (0, self.since),
+            (false, 0) => (1, self.last),
+            (false, _) => (2, self.last),
+        }
+    }
+
+    /// Whether the client has a request to send to its end, or a response to take.
+    fn is_unfinished(&self) -> bool {
+        self.bodies > 0 || self.unsent > 0 || self.is_in_a_head()
+    }
+
+    /// Whether a request has begun to arrive, and its head has not ended.
+    fn is_in_a_head(&self) -> bool {
+        self.under_way == 0 && self.input > 0 && !self.is_h2
+    }
+
+    /// Does something after which the client may have something unfinished.
+    fn noting<T>(&mut self, budget: &Budget, act: impl FnOnce(&mut Self) -> T) -> T {
+        let was_unfinished = self.is_unfinished();
+        let done = act(self);
+        if !was_unfinished && self.is_unfinished() {
+            self.since = budget.events.fetch_add(1, Ordering::Relaxed);
+        }
+        done
+    }
+
+    fn take(&mut self, budget: &Budget, bytes: usize) {
+        self.held += bytes;
+        if self.streaming == 0 {
+            budget.used.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives bytes back, unless closing the connection has done so.
+    fn give(&mut self, budget: &Budget, bytes: usize) {
+        if !self.is_closed {
+            self.held -= bytes;
+            if self.streaming == 0 {
+                budget.free(bytes);
+            }
+        }
+    }
+
+    /// A response of unknown length begins: the connection leaves the budget for as long as it goes on.
+    fn begin_streaming(&mut self, budget: &Budget) {
+        if self.streaming == 0 {
+            budget.free(self.held);
+        }
+        self.streaming += 1;
+    }
+
+    fn end_streaming(&mut self, budget: &Budget) {
+        self.streaming -= 1;
+        if self.streaming == 0 {
+            budget.used.fetch_add(self.held, Ordering::Relaxed);
+        }
+    }
+
+    fn give_input(&mut self, budget: &Budget) {
+        let input = std::mem::take(&mut self.input);
+        self.give(budget, input);
+    }
+}
+
+impl Account {
+    /// Charges bytes that a request needs.
+    ///
+    /// # Errors
+    /// The connection has used up its share, or has to close.
+    pub(crate) fn charge(&self, bytes: usize) -> Result<Charge, Full> {
+        let mut charge = Charge { account: self.clone(), bytes: 0, is_body: false };
+        charge.grow_to(bytes)?;
+        Ok(charge)
+    }
+
+    /// Opens the charge of a body that has not come to its end.
+    pub(crate) fn body(&self) -> Charge {
+        self.state().noting(&self.0.budget, |state| state.bodies += 1);
+        Charge { account: self.clone(), bytes: 0, is_body: true }
+    }
+
+    /// A request begins, with a head of so many bytes.
+    ///
+    /// # Errors
+    /// The connection has used up its share, or has to close.
+    pub(crate) fn begin(&self, head: usize, version: Version) -> Result<Ongoing, Full> {
+        let charge = self.charge(REQUEST_BYTES + head)?;
+        let mut state = self.state();
+        state.give_input(&self.0.budget);
+        state.under_way += 1;
+        state.is_h2 = version == Version::HTTP_2;
+        state.last = self.0.budget.events.fetch_add(1, Ordering::Relaxed);
+        drop(state);
+        Ok(Ongoing { charge, is_streaming: false })
+    }
+
+    /// Waits until the connection has to close.
+    pub(crate) async fn closing(&self) {
+        loop {
+            let closing = self.0.connection.closing.notified();
+            if self.is_closed() {
+                return;
+            }
+            closing.await;
+        }
+    }
+
+    /// Whether the connection has to close.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().is_closed
+    }
+
+    /// Whether a request has begun to arrive, and its head has not ended.
+    pub(crate) fn is_in_a_head(&self) -> bool {
+        self.state().is_in_a_head()
+    }
+
+    /// The TLS handshake is done.
+    pub(crate) fn shaken(&self) {
+        let mut state = self.state();
+        state.is_handshake = false;
+        state.give_input(&self.0.budget);
+    }
+
+    /// Whether nothing may be read before other connections have closed. One that holds little waits only if they hold much.
+    pub(crate) fn must_wait(&self) -> bool {
+        let (total, most) = (self.0.budget.total(), self.0.budget.most);
+        total > most && (total > most + most / 4 || self.state().held > MODEST_BYTES)
+    }
+
+    /// Charges bytes that were read.
+    ///
+    /// # Errors
+    /// The TLS handshake is too long.
+    pub(crate) fn read(&self, bytes: usize) -> io::Result<()> {
+        let mut state = self.state();
+        if state.is_closed {
+            return Ok(());
+        }
+        if !state.is_handshake && !std::mem::replace(&mut state.is_http, true) {
+            state.take(&self.0.budget, HTTP_BYTES);
+        }
+        let more = bytes.min(INPUT_BYTES - state.input);
+        if state.is_handshake && state.input + more > HANDSHAKE_BYTES {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        state.noting(&self.0.budget, |state| state.input += more);
+        state.take(&self.0.budget, more);
+        drop(state);
+        self.0.budget.make_room();
+        Ok(())
+    }
+
+    /// Gives back what the client has taken of responses.
+    pub(crate) fn wrote(&self, bytes: usize) {
+        let mut state = self.state();
+        let taken = bytes.min(state.unsent);
+        state.unsent -= taken;
+        state.give(&self.0.budget, taken);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.connection.state)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        lock(&self.budget.connections).remove(&self.id);
+        let mut state = lock(&self.connection.state);
+        let held = state.held;
+        state.give(&self.budget, held);
+        self.budget.lingering.fetch_sub(state.lingering, Ordering::Relaxed);
+    }
+}
+
+impl Charge {
+    /// Charges so many bytes altogether.
+    ///
+    /// # Errors
+    /// The connection has used up its share, or has to close.
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Full> {
+        let more = bytes.saturating_sub(self.bytes);
+        let mut state = self.account.state();
+        if state.is_closed || state.held + more > SHARE_BYTES {
+            return Err(Full);
+        }
+        state.take(&self.account.0.budget, more);
+        drop(state);
+        self.bytes += more;
+        self.account.0.budget.make_room();
+        if self.account.is_closed() { Err(Full) } else { Ok(()) }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let mut state = self.account.state();
+        state.bodies -= usize::from(self.is_body);
+        state.give(&self.account.0.budget, self.bytes);
+    }
+}
+
+impl Ongoing {
+    /// The request has a response: of so many bytes, or of a length that isn't known.
+    pub(crate) fn answered(&mut self, length: Option<u64>) {
+        let budget = &self.charge.account.0.budget;
+        let mut state = self.charge.account.state();
+        match length {
+            None => {
+                self.is_streaming = true;
+                state.begin_streaming(budget);
+            }
+            Some(length) if !state.is_closed => {
+                let bytes = usize::try_from(length).unwrap_or(usize::MAX).min(SHARE_BYTES);
+                state.noting(budget, |state| state.unsent += bytes);
+                state.take(budget, bytes);
+            }
+            Some(_) => {}
+        }
+        drop(state);
+        budget.make_room();
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        let budget = &self.charge.account.0.budget;
+        let mut state = self.charge.account.state();
+        state.under_way -= 1;
+        if self.is_streaming {
+            state.end_streaming(budget);
+        }
+        state.last = budget.events.fetch_add(1, Ordering::Relaxed);
+        state.give_input(budget);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;
