@@ -45,7 +45,7 @@ enum Outcome {
     /// It waits for its address to be confirmed.
     Pending,
     /// An account has the address: its owner is told.
-    AddressTaken(Account),
+    AddressTaken(Box<Account>),
     /// An account has the name: the address that was typed is told.
     NameTaken,
 }
@@ -105,7 +105,7 @@ impl Desk {
         let is_subject = self.is_subject_of_another(name, None, now).await?;
         let addressed = self.store.account(&AccountBy::Email(email.to_owned()), now).await?.account;
         Ok(match (named, addressed) {
-            (_, Some(owner)) => Outcome::AddressTaken(owner),
+            (_, Some(owner)) => Outcome::AddressTaken(Box::new(owner)),
             (Some(_), None) => Outcome::NameTaken,
             (None, None) if is_subject => Outcome::NameTaken,
             (None, None) => Outcome::Pending,
