@@ -219,9 +219,12 @@ fn migrate(path: &Path, migrations: &[(&str, &str)]) {
     }
 }
 
+/// What happens to a file.
+type Damage = fn(&mut Vec<u8>);
+
 #[tokio::test]
 async fn a_damaged_database_is_refused() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 3] = [
+    let damages: [(&str, Damage); 3] = [
         ("the header", |file| file[..16].fill(0)),
         ("the end", |file| file.truncate(file.len() / 2)),
         ("a page", |file| {
