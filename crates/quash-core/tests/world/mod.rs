@@ -50,7 +50,7 @@ enum Request {
     Adopt { name: String, token: String, loaded: Box<ForeignLoaded> },
     Refresh { name: String, token: String, loaded: SessionLoaded },
     ChangePassword { name: String, loaded: SessionLoaded },
-    Others { name: String, loaded: SessionLoaded, counted: AccountLoaded },
+    Others { name: String, loaded: SessionLoaded, counted: Box<AccountLoaded> },
     Reset { loaded: AccountLoaded },
 }
 
@@ -180,7 +180,7 @@ impl World {
                 let loaded = self.session(name).await;
                 let subject = loaded.found.as_ref().map(|(_, account)| account.subject.clone()).ok_or("there is no such session")?;
                 let counted = self.store.account(&AccountBy::Subject(subject), counted_from(&self.policy, self.now)).await.expect("a look");
-                Request::Others { name: (*name).into(), loaded, counted }
+                Request::Others { name: (*name).into(), loaded, counted: Box::new(counted) }
             }
             ["reset", account] => Request::Reset { loaded: self.account(account).await },
             other => return Err(format!("nobody knows how to load: {}", other.join(" "))),
