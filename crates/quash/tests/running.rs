@@ -126,12 +126,12 @@ fn the_control_socket_bears_nonsense() {
     };
     let failed = |answer: &Value| answer["failed"]["exit"] == "usage";
     for line in
-        ["", "\n", "null\n", "{}\n", "{\"ask\":\"everything\"}\n", "{\"ask\":\"account\",\"name\":\"dana\",\"more\":1}\n", "\u{0}\n"]
+        ["", "\n", "null\n", "{}\n", "{\"ask\":\"everything\"}\n", "{\"ask\":\"account\",\"which\":{\"any\":\"dana\"},\"more\":1}\n", "\u{0}\n"]
     {
         let answer = ask(line.as_bytes());
         assert!(failed(&answer), "{line:?}: {answer}");
     }
-    let asking = |padding: usize| format!("{{\"ask\":\"account\",\"name\":\"dana\"}}{}\n", " ".repeat(padding));
+    let asking = |padding: usize| format!("{{\"ask\":\"account\",\"which\":{{\"any\":\"dana\"}}}}{}\n", " ".repeat(padding));
     let shortest = asking(0).len();
     let answer = ask(asking(64 * 1024 - shortest).as_bytes());
     assert_eq!(answer["done"]["account"]["name"], "dana", "64 KiB: {answer}");
