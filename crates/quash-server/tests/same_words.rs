@@ -93,7 +93,7 @@ async fn a_token_that_is_not_let_in_is_answered_alike_here_and_in_an_application
     let mut answers = Vec::new();
     for (what, token) in [
         ("revoked", revoked.access.clone()),
-        ("of a wrong type", pair.refresh.clone()),
+        ("of a wrong type", forged(json!({ "token_type": "refresh" }))),
         ("without exp", world.forge_without(&pair.access, "exp")),
         ("without an id", world.forge_without(&pair.access, "jti")),
         ("without a type", world.forge_without(&pair.access, "token_type")),
