@@ -91,8 +91,8 @@ const fn names_its_account(kind: MailKind) -> bool {
 fn span(span: Duration) -> String {
     let minutes = span.as_secs() / 60;
     let (count, unit) = match minutes {
-        _ if minutes >= 2880 && minutes % 1440 == 0 => (minutes / 1440, "days"),
-        _ if minutes >= 120 && minutes % 60 == 0 => (minutes / 60, "hours"),
+        _ if minutes >= 2880 && minutes.is_multiple_of(1440) => (minutes / 1440, "days"),
+        _ if minutes >= 120 && minutes.is_multiple_of(60) => (minutes / 60, "hours"),
         _ => (minutes, "minutes"),
     };
     format!("{count} {unit}")

@@ -57,7 +57,7 @@ async fn run_with_log(place: &Place, settings: &Settings, stderr: &Stderr, dropp
     let mut signals = Signals::start()?;
     let mut hangup = hear(SignalKind::hangup())?;
     let tls = settings.tls.as_ref().map(listen::load).transpose()?;
-    let (data_dir, made) = place.data_dir(Absent::Make, &settings)?;
+    let (data_dir, made) = place.data_dir(Absent::Make, settings)?;
     if made {
         tracing::info!("made the data directory {}", data_dir.path().display());
     }
