@@ -79,6 +79,7 @@ impl World {
         };
         let setup = Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            audit_seal: None,
             policy,
             keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },
             fetch: Arc::new(FetchNothing),

@@ -11,6 +11,8 @@ mod code;
 
 mod error;
 
+mod barred;
+
 mod body;
 
 mod charset;

@@ -13,6 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api;
 use crate::api::describe::describe;
+use crate::barred;
 use crate::cors::across_origins;
 use crate::cross_site::{same_site, same_site_with_cookies};
 use crate::door::Door;
@@ -83,6 +84,7 @@ pub fn router_counting(service: Service, settings: DoorSettings, dropped: &Dropp
         .route("/.well-known/jwks.json", only(READ, get(api::jwks::jwks)))
         .route("/metrics", only(READ, get(api::metrics::metrics)))
         .route("/.well-known/oauth-authorization-server", only(READ, get(api::oauth::metadata::metadata)))
+        .route("/.well-known/oauth-authorization-server/{*path}", only(READ, get(api::oauth::metadata::metadata_of_path)))
         .route("/oauth2/introspect", only(WRITTEN, post(api::oauth::introspect::introspect)))
         .route("/livez", only(READ, get(api::health::livez)))
         .route("/readyz", only(READ, get(api::health::readyz)))
@@ -120,9 +122,9 @@ fn guarded(door: &Arc<Door>, place: impl Into<Place>, allow: &'static str, metho
     let at_the_gate = Arc::clone(door);
     let header = Arc::new(door.settings.token_header.clone());
     let guard = GuardLayer::new(door.service.guard().clone(), header, move |barred, _: &http::HeaderMap| {
-        Fault::of_barred(barred, &at_the_gate.service.policy().tokens.names).into_problem(&at_the_gate.settings)
+        barred::marked(barred, Fault::of_barred(barred, &at_the_gate.service.policy().tokens.names).into_problem(&at_the_gate.settings))
     });
-    at(door, place, &only(allow, methods).layer(guard))
+    at(door, place, &only(allow, methods).layer(guard).layer(from_fn_with_state(Arc::clone(door), barred::explain)))
 }
 
 /// A path that needs no token, and that no page of another site may send to.

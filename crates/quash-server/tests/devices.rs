@@ -107,7 +107,7 @@ async fn a27_a_victim_under_attack_gets_in_from_a_known_device_and_by_a_reset_ma
         let rename = Call::of(http::Method::PATCH, "/v1/me").bearer(&pair.access).json(&body);
         assert_eq!(world.send(rename.clone()).await.status, 403);
         assert_eq!(world.send(rename.header(DEVICE, &device)).await.status, 200);
-        let AccountState::Locked { until } = world.account("dana").await.state else { panic!("still locked") };
+        let AccountState::Locked { until, .. } = world.account("dana").await.state else { panic!("still locked") };
         world.wait(until.since(quash_core::model::Clock::now(&*world.clock)));
     }
     world.guess("dana", 5).await;

@@ -45,7 +45,12 @@ async fn a06_an_attempt_costs_one_comparison_of_its_own_class() {
     world.import("former", PBKDF2).await;
     world.deactivate("former").await;
     world.import("locked", PBKDF2).await;
-    world.put("locked", AccountState::Locked { until: Timestamp::from_secs(support::START + 60) }).await;
+    world
+        .put(
+            "locked",
+            AccountState::Locked { since: Timestamp::from_secs(support::START), until: Timestamp::from_secs(support::START + 60) },
+        )
+        .await;
     for (name, password) in [("django", "wrong password"), ("former", PASSWORD), ("former", "x"), ("locked", PASSWORD), ("locked", "x")] {
         let (answer, spent) = cost(&world, name, password).await;
         assert_eq!(told(&answer), told(&unknown), "{name} {password}");

@@ -65,16 +65,16 @@ async fn each_lock_in_a_row_holds_twice_as_long_and_a_good_sign_in_ends_the_row(
     for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
         world.guess("dana", 5).await;
         let account = world.locked("dana").await;
-        let until = quash_core::model::Clock::now(&*world.clock) + secs(60 * minutes);
-        assert_eq!(account.state, AccountState::Locked { until });
+        let since = quash_core::model::Clock::now(&*world.clock);
+        assert_eq!(account.state, AccountState::Locked { since, until: since + secs(60 * minutes) });
         world.wait(secs(60 * minutes));
     }
     assert_eq!(world.account("dana").await.locks, 8);
     world.sign_in("dana").await;
     assert_eq!(world.account("dana").await.locks, 0);
     world.guess("dana", 5).await;
-    let until = quash_core::model::Clock::now(&*world.clock) + secs(60);
-    assert_eq!(world.locked("dana").await.state, AccountState::Locked { until });
+    let since = quash_core::model::Clock::now(&*world.clock);
+    assert_eq!(world.locked("dana").await.state, AccountState::Locked { since, until: since + secs(60) });
 }
 
 #[tokio::test]
@@ -343,4 +343,16 @@ async fn a_lock_holds_even_where_the_store_cannot_keep_it() {
     world.store.mend();
     world.wait(secs(60));
     world.sign_in("dana").await;
+}
+
+#[tokio::test]
+async fn a_lock_of_a_clock_that_was_ahead_does_not_hold() {
+    let world = World::open().await;
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
+    world.clock.set_back(secs(365 * 86_400));
+    // This process has counted the minute itself.
+    world.wait(secs(60));
+    assert_eq!(world.attempt("dana", PASSWORD).await.status, 200);
 }

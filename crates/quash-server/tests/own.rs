@@ -255,7 +255,10 @@ async fn a39_no_refresh_for_deleted_deactivated_and_locked_accounts() {
         &world,
         "dana",
         Road::Locked,
-        AccountFields { state: Some(AccountState::Locked { until: world.clock.now() + secs(60) }), ..AccountFields::default() },
+        AccountFields {
+            state: Some(AccountState::Locked { since: world.clock.now(), until: world.clock.now() + secs(60) }),
+            ..AccountFields::default()
+        },
     )
     .await;
     assert_eq!(refused(&pair).await, "locked");
@@ -278,7 +281,7 @@ async fn a_lock_that_ends_nothing_is_about_signing_in_alone() {
     plan.policy.accounts.lock_ends = LockEnds::None;
     let world = World::planned(plan).await;
     let pair = world.sign_in("dana").await;
-    let state = Some(AccountState::Locked { until: world.clock.now() + secs(60) });
+    let state = Some(AccountState::Locked { since: world.clock.now(), until: world.clock.now() + secs(60) });
     edit(&world, "dana", Road::Locked, AccountFields { state, ..AccountFields::default() }).await;
     world.assert_live(&world.refresh(&pair.refresh).await.pair()).await;
     assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);

@@ -87,7 +87,7 @@ async fn a18_a_locked_account_is_refused_with_its_right_password() {
     let unknown = world.attempt("nobody", PASSWORD).await;
     world.add("unverified", Some("u@example.org"), false).await;
     for name in ["dana", "unverified"] {
-        world.put(name, AccountState::Locked { until: quash_core::model::Timestamp::from_secs(support::START + 60) }).await;
+        world.put(name, locked_until(support::START + 60)).await;
         assert_eq!(told(&world.attempt(name, PASSWORD).await), told(&unknown), "{name}");
     }
     world.wait(millis(59_999));
@@ -414,4 +414,9 @@ async fn argon2_goes_the_same_ways() {
     assert_eq!(world.hashes(), 1);
     world.assert_live(&pair).await;
     assert_eq!(world.hashes(), 0, "only signing in costs a hash");
+}
+
+fn locked_until(secs: i64) -> AccountState {
+    let at = quash_core::model::Timestamp::from_secs;
+    AccountState::Locked { since: at(support::START), until: at(secs) }
 }

@@ -74,6 +74,7 @@ impl Desk {
         let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(1));
         let service = Service::start(Setup {
             store,
+            audit_seal: None,
             policy: Policy::default(),
             keys: KeySetup::of(algorithm),
             fetch: Arc::new(FetchNothing),

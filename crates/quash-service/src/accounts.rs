@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Account, AccountBy, AccountState, Actor, Change, CustomClaims, CustomClaimsFault, Jti, NameFault, PasswordFault, PasswordHash, Subject,
-    Subjects, Timestamp, fold, limits,
+    Account, AccountBy, AccountClaims, AccountState, Actor, Change, CustomClaims, CustomClaimsFault, Jti, NameFault, PasswordFault,
+    PasswordHash, Subject, Subjects, Timestamp, fold, limits,
 };
 use quash_store::StoreError;
 use zeroize::Zeroizing;
@@ -128,8 +128,8 @@ impl Service {
         let own: Vec<&str> = [Some(username.shown()), email.as_ref().map(|email| email.shown.as_str())].into_iter().flatten().collect();
         let password = self.hash_of(new.password, &own).await?;
         let claims = match new.claims.as_deref() {
-            Some(json) => desk.custom_claims(json).map_err(AddFault::Claims)?,
-            None => CustomClaims::default(),
+            Some(json) => AccountClaims::Set(desk.custom_claims(json).map_err(AddFault::Claims)?),
+            None => AccountClaims::Unset,
         };
         let state = match new.state {
             NewState::Active => AccountState::Active,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quash_core::decide::{By, change_account, delete_account, edit_account, unlocked};
 use quash_core::model::{
     Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, Devices, Email, Entropy, Event, NameFault, PasswordFault, Road,
-    Seq, Subject, Timestamp, draw,
+    Seq, Subject, Timestamp, draw, limits,
 };
 use zeroize::Zeroizing;
 
@@ -79,9 +79,6 @@ pub enum ChangeFault {
     Failed(Failure),
 }
 
-/// How long a password for once is good.
-const ONE_TIME: Duration = Duration::from_secs(24 * 3600);
-
 impl Service {
     /// Deactivates an account: its sessions end, and it can't sign in.
     ///
@@ -123,14 +120,16 @@ impl Service {
             .change(subject, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
                 // No known device gets past this lock: there is no session that would have to end again.
-                AccountState::Locked { until } if now < until && account.devices == Devices::default() => {
-                    let fields = in_state(AccountState::Locked { until: until.max(now + span) });
+                AccountState::Locked { since, until } if since <= now && now < until && account.devices == Devices::default() => {
+                    let fields = in_state(AccountState::Locked { since, until: until.max(now + span) });
                     Ok(fields.differ_from(account).then(|| change_account(account, Event::Locked, fields, by.clone(), now)))
                 }
                 AccountState::Active | AccountState::Locked { .. } => {
                     // The operator means every client: the account forgets its devices, so that no session is bound.
-                    let forgotten =
-                        AccountFields { devices: Some(Devices::default()), ..in_state(AccountState::Locked { until: now + span }) };
+                    let forgotten = AccountFields {
+                        devices: Some(Devices::default()),
+                        ..in_state(AccountState::Locked { since: now, until: now + span })
+                    };
                     Ok(self.desk.edit(account, Road::Locked, forgotten, &by, now))
                 }
             })
@@ -203,7 +202,8 @@ impl Service {
             }
             NewPassword::Encoded(text) => {
                 let hash = self.desk.encoded(text).map_err(ChangeFault::PasswordHash)?;
-                AccountFields { password: Some(hash), must_change: Some(None), ..AccountFields::default() }
+                // It is the one that Django nodes have.
+                AccountFields { password: Some(hash), must_change: Some(None), mark: Some(None), ..AccountFields::default() }
             }
         };
         let changed =
@@ -222,7 +222,7 @@ impl Service {
         desk.loaded(subject).await?;
         let password = random_password(&*desk.entropy);
         let fields = desk.hashed(password.clone()).await?;
-        let until = desk.clock.now() + ONE_TIME;
+        let until = desk.clock.now() + limits::ONE_TIME_PASSWORD;
         let fields = AccountFields { must_change: Some(Some(until)), ..fields };
         let changed = desk.change(subject, |account, now| Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))).await?;
         Ok((changed, OneTimePassword { password, until }))

@@ -8,11 +8,12 @@ use quash_core::decide::{PresentedForeign, renew_grant};
 use quash_core::model::{
     Account, AccountBy, Change, Clock, Entropy, ForeignLoaded, Head, Policy, Receipt, Refusal, Seq, Session, SessionState, Timestamp, fold,
 };
-use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, SigningKey, mint};
+use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, mint};
 use quash_store::{Store, StoreError};
 use quash_verify::Guard;
 use tokio::sync::{Notify, watch};
 
+use crate::audit::Sealer;
 use crate::failure::{Conflicts, Failure, Unavailable};
 use crate::feed::Feed;
 use crate::keys::{Foreign, Keys};
@@ -44,8 +45,7 @@ pub(crate) struct Desk {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) feed: Feed,
     pub(crate) renew: Arc<Notify>,
-    /// What the audit is sealed with.
-    pub(crate) audit_key: SigningKey,
+    pub(crate) sealer: Sealer,
     pub(crate) flow_key: FlowKey,
     pub(crate) device_key: DeviceKey,
     pub(crate) outbox: Outbox,
@@ -136,7 +136,7 @@ impl Desk {
 
     /// What there is about a token of another issuer.
     pub(crate) async fn foreign(&self, presented: &PresentedForeign, now: Timestamp) -> Result<ForeignLoaded, Failure> {
-        Ok(self.store.foreign(presented.key, &presented.scopes, presented.account.as_ref(), now).await?)
+        Ok(self.store.foreign(presented.key, &presented.scopes, presented.user, presented.account.as_ref(), now).await?)
     }
 
     /// What was decided, with the reason of a refusal where only the fact is known.

@@ -190,7 +190,7 @@ impl Desk {
     pub(crate) async fn end_exchangeable(&self, presented: &PresentedForeign, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
         let now = self.clock.now();
         let loaded = self.foreign(presented, now).await?;
-        let end = end_foreign(presented, &loaded, self.guard.scopes(), now);
+        let end = end_foreign(presented, &loaded, &self.policy, self.guard.scopes(), now);
         match self.explained(end, loaded.adopted.as_ref(), &loaded.account.head).await? {
             ForeignEnd::Session(end) => ends.sessions.push(end),
             ForeignEnd::Token(entry) => ends.tokens.push(entry),

@@ -18,6 +18,9 @@ pub enum StartError {
     /// The log can't go on in another epoch.
     #[error("there is no epoch left for the log to go on in")]
     NoEpochLeft,
+    /// The crypto library didn't sign.
+    #[error("the crypto library did not sign")]
+    Unsigned,
     /// There is no key to sign with.
     #[error("there is no key to sign with")]
     NoSigningKey,

@@ -56,7 +56,10 @@ impl Service {
         let unverified = Unverified::parse(text);
         let header = unverified.and_then(|unverified| unverified.header());
         let payload = unverified.and_then(|unverified| unverified.payload_unverified());
-        let claims = payload.and_then(|payload| Claims::parse(&payload, &desk.policy.tokens.names));
+        let claims = payload.and_then(|payload| {
+            let names = &desk.policy.tokens.names;
+            Claims::parse(&payload, names).or_else(|_| Claims::parse_foreign(&payload, names))
+        });
         let (signature, standing) = match desk.guard.authenticate(text).await {
             Ok(token) => (Ok(()), self.standing(&token).await?),
             Err(Denied::Refused(Refusal::TokenInvalid(invalid))) => (Err(invalid), Standing::Refused(invalid.into())),

@@ -69,6 +69,7 @@ impl Desk {
         }
         match (token.origin(), purpose) {
             (_, TokenType::Refresh) | (Origin::Ours, TokenType::Sliding) => self.recheck(token, purpose).await,
+            (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(Held::of(None)),
             (Origin::Foreign(_), _) => Ok(Held { session: None, account: Some(self.foreign_account(token).await?) }),
             (Origin::Ours, TokenType::Access) => {
                 let (session, _) = token.place()?;

@@ -71,7 +71,7 @@ mod upkeep;
 mod metrics;
 
 pub use accounts::{AddFault, ClaimsFault, NewAccount, NewPassword, NewState};
-pub use audit::{AuditRefused, AuditVerified};
+pub use audit::{AuditRefused, AuditVerified, NotAccepted, audit_seal_of};
 pub use backup::{BackedUp, BackupFault};
 pub use changes::{Address, ChangeFault, Changed, OneTimePassword};
 pub use clients::{ClientFault, ClientSecret, Credential};

@@ -102,7 +102,7 @@ impl Desk {
                 proof.better = Some(self.passwords.rehash(proof.password.clone(), &*self.entropy).await);
                 continue;
             }
-            if self.clock.now().since(started) > limits::SIGN_WITHIN {
+            if !self.clock.now().is_within(limits::SIGN_WITHIN, started) {
                 continue;
             }
             (proof.passage, proof.by_device) = (None, None);

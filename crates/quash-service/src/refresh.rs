@@ -37,11 +37,10 @@ impl Service {
         let token = desk.guard.authenticate(text).await?;
         let mut conflicts = Conflicts::default();
         loop {
-            let now = desk.clock.now();
-            let decided = match Presented::new(&token, purpose, &desk.policy.tokens, now)? {
-                Presented::Refresh(presented) => desk.decide_refresh(&presented, said, now).await?,
-                Presented::Sliding(presented) => desk.decide_sliding(&presented, said, now).await?,
-                Presented::Foreign(presented) => desk.decide_foreign(&presented, purpose, device, said, now).await?,
+            let (decided, now) = match Presented::new(&token, purpose, &desk.policy.tokens, desk.clock.now())? {
+                Presented::Refresh(presented) => desk.decide_refresh(&presented, said).await?,
+                Presented::Sliding(presented) => desk.decide_sliding(&presented, said).await?,
+                Presented::Foreign(presented) => desk.decide_foreign(&presented, purpose, device, said).await?,
             };
             let (change, outcome) = match decided {
                 Refreshed::Answer { grant } => {
@@ -72,19 +71,23 @@ impl Service {
     }
 }
 
+/// Each reads the clock after the store: a row that a request at the same time has written would else be of the future, which
+/// counts as a clock that was set back.
 impl Desk {
-    async fn decide_refresh(&self, presented: &PresentedRefresh, said: &DeviceSaid, now: Timestamp) -> Result<Refreshed, Failure> {
+    async fn decide_refresh(&self, presented: &PresentedRefresh, said: &DeviceSaid) -> Result<(Refreshed, Timestamp), Failure> {
         let loaded = self.store.session(presented.session).await?;
+        let now = self.clock.now();
         let decided = refresh(presented, &loaded, &self.policy, &self.keys.refresh, self.guard.scopes(), now);
         let decided = self.bound(decided, loaded.found.as_ref(), said);
-        self.explained(decided, loaded.found.as_ref(), &loaded.head).await
+        Ok((self.explained(decided, loaded.found.as_ref(), &loaded.head).await?, now))
     }
 
-    async fn decide_sliding(&self, presented: &PresentedSliding, said: &DeviceSaid, now: Timestamp) -> Result<Refreshed, Failure> {
+    async fn decide_sliding(&self, presented: &PresentedSliding, said: &DeviceSaid) -> Result<(Refreshed, Timestamp), Failure> {
         let loaded = self.store.session(presented.session).await?;
+        let now = self.clock.now();
         let decided = refresh_sliding(presented, &loaded, &self.policy, &self.keys.refresh, now);
         let decided = self.bound(decided.map(|grant| Refreshed::Answer { grant }), loaded.found.as_ref(), said);
-        self.explained(decided, loaded.found.as_ref(), &loaded.head).await
+        Ok((self.explained(decided, loaded.found.as_ref(), &loaded.head).await?, now))
     }
 
     async fn decide_foreign(
@@ -93,13 +96,13 @@ impl Desk {
         purpose: TokenType,
         device: &Device,
         said: &DeviceSaid,
-        now: Timestamp,
-    ) -> Result<Refreshed, Failure> {
-        let loaded = self.foreign(presented, now).await?;
+    ) -> Result<(Refreshed, Timestamp), Failure> {
+        let loaded = self.foreign(presented, self.clock.now()).await?;
+        let now = self.clock.now();
         let decide = if purpose == TokenType::Sliding { refresh_foreign_sliding } else { refresh_foreign };
         let decided = decide(presented, &loaded, device, &self.policy, self.guard.scopes(), now, &*self.entropy);
         let decided = self.bound(decided, loaded.adopted.as_ref(), said);
-        self.explained(decided, loaded.adopted.as_ref(), &loaded.account.head).await
+        Ok((self.explained(decided, loaded.adopted.as_ref(), &loaded.account.head).await?, now))
     }
 
     /// Binds the session to the device whose token the client presents: a lock spares it from then on.

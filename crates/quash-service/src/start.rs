@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::decide::{Cause, renew_everything};
-use quash_core::model::{Actor, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, UserIdField, draw};
-use quash_core::token::{Algorithm, FlowKey, SigningKey};
+use quash_core::model::{Actor, AuditSeal, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, UserIdField, draw};
+use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Store, StoreError};
 use quash_verify::{GuardSetup, MoreKeys};
 use tokio::sync::{Notify, mpsc};
 
+use crate::audit::Sealer;
 use crate::desk::{Desk, Service};
 use crate::epoch::store_id;
 use crate::failure::StartError;
@@ -31,6 +32,8 @@ use crate::{HashSettings, PasswordHasher, Rehash};
 pub struct Setup {
     /// Where it keeps what it must not forget.
     pub store: Arc<dyn Store>,
+    /// The newest seal of the audit that is remembered outside of the store.
+    pub audit_seal: Option<AuditSeal>,
     /// What an operator has chosen.
     pub policy: Policy,
     /// What tokens are signed and verified with.
@@ -57,7 +60,8 @@ impl Service {
     /// # Errors
     /// The store or a key in it can't be used.
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { store, mut policy, keys: key_setup, fetch, master, hasher, hashing, rehash, clock, entropy } = setup;
+        let Setup { store, audit_seal, mut policy, keys: key_setup, fetch, master, hasher, hashing, rehash, clock, entropy } = setup;
+        let sealer = Sealer::open(&master, audit_seal, &*store, &*clock, &*entropy).await?;
         let longest = longest_lifetime(&policy, &key_setup);
         store.commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))).await?;
         policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
@@ -87,7 +91,6 @@ impl Service {
         if let Some(asked) = asked {
             tokio::spawn(async move { asked.follow().await });
         }
-        let audit_key = SigningKey::new(Algorithm::EdDsa, &master.derive::<32>("audit"), None).map_err(StartError::SigningKey)?;
         let classes: Vec<_> = store.password_classes(MAX_CLASSES).await?.iter().filter_map(|class| class.parse().ok()).collect();
         let passwords = Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
         let (lockout, orders) = Lockout::new(policy.lockout, &master.derive("lockout"), Arc::clone(&clock));
@@ -107,7 +110,7 @@ impl Service {
             entropy,
             feed,
             renew,
-            audit_key,
+            sealer,
             flow_key,
             device_key,
             outbox,

@@ -1,6 +1,6 @@
 //! Verifying: whether a token would be taken, without consequences.
 
-use quash_core::decide::{Presented, PresentedForeign, recheck_foreign, recheck_presented, recheck_sliding};
+use quash_core::decide::{Presented, PresentedForeign, is_of_another_password, recheck_foreign, recheck_presented, recheck_sliding};
 use quash_core::model::{Account, InactiveAccounts, Reason, Refusal, Session, Standing};
 use quash_core::token::{Authentic, Origin, TokenType};
 use quash_verify::Denied;
@@ -27,6 +27,18 @@ impl Service {
                 token.check_for_any_purpose(&desk.policy.tokens, desk.clock.now())?;
                 Err(Failure::Refused(Refusal::TokenOfWrongType))
             }
+        }
+    }
+}
+
+impl Service {
+    /// Whether a token is another issuer's, and of another password than its account has: for words alone.
+    pub async fn is_of_another_password(&self, text: &str) -> bool {
+        match self.desk.guard.authenticate(text).await {
+            Ok(token) if matches!(token.origin(), Origin::Foreign(_)) => {
+                matches!(self.desk.foreign_account(&token).await, Err(Failure::Refused(Refusal::PasswordChanged)))
+            }
+            _ => false,
         }
     }
 }
@@ -83,6 +95,8 @@ impl Desk {
     /// our own, the session ends with the account), and whether a sliding token's id is genuine.
     pub(crate) async fn check_bearer(&self, token: &Authentic) -> Result<(), Failure> {
         match (token.origin(), token.claims().token_type) {
+            // The users of another namespace are none of our accounts.
+            (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(()),
             (Origin::Foreign(_), _) => self.foreign_account(token).await.map(|_| ()),
             (Origin::Ours, Some(TokenType::Sliding)) => self.recheck(token, TokenType::Sliding).await.map(drop),
             (Origin::Ours, _) => Ok(()),
@@ -98,8 +112,7 @@ impl Desk {
         if account.standing(now) == Standing::Deactivated && self.policy.accounts.inactive == InactiveAccounts::Refused {
             return Err(Refusal::AccountInactive.into());
         }
-        let marked = self.policy.tokens.names.password_mark.is_some();
-        if marked && token.claims().password_mark.as_deref() != Some(&account.password_mark()) {
+        if is_of_another_password(token.claims().password_mark.as_deref(), &account, &self.policy) {
             return Err(Refusal::PasswordChanged.into());
         }
         Ok(account)
@@ -110,7 +123,12 @@ impl Desk {
         if self.guard.ring().is_struck(token.kid()) {
             return Ok(Failure::Refused(Refusal::TokenRevoked(Some(Reason::KeyRemoved))));
         }
-        let Ok((session, _)) = token.place() else { return Ok(Failure::Refused(refusal)) };
+        let Ok((session, _)) = token.place() else {
+            return Ok(match self.foreign_account(token).await {
+                Err(Failure::Refused(Refusal::PasswordChanged)) => Failure::Refused(Refusal::PasswordChanged),
+                _ => Failure::Refused(refusal),
+            });
+        };
         let loaded = self.store.session(session).await?;
         Ok(self.explain(refusal, loaded.found.as_ref(), &loaded.head).await)
     }

@@ -34,11 +34,13 @@ pub trait Store: Send + Sync {
     async fn account(&self, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, StoreError>;
 
     /// What there is about the token of another issuer whose scope is `key`: the session that it has opened, whether
-    /// the log has an entry with one of `scopes`, and the account that it names.
+    /// the log has an entry with one of `scopes`, when an account last lost the name or address whose scope is `user`, and the
+    /// account that it names.
     async fn foreign(
         &self,
         key: ScopeKey,
         scopes: &[ScopeKey],
+        user: ScopeKey,
         account: Option<&AccountBy>,
         now: Timestamp,
     ) -> Result<ForeignLoaded, StoreError>;

@@ -71,7 +71,7 @@ fn single() -> impl Strategy<Value = Wish> {
     let moment = 0..400_000_i64;
     let state = prop_oneof![
         Just(AccountState::Active),
-        moment.clone().prop_map(|secs| AccountState::Locked { until: at(secs) }),
+        moment.clone().prop_map(|secs| AccountState::Locked { since: at(secs - 60), until: at(secs) }),
         moment.clone().prop_map(|secs| AccountState::Deactivated { at: at(secs) }),
     ];
     let keep = prop_oneof![Just(Keep::Longest), Just(Keep::Forever), moment.clone().prop_map(|secs| Keep::Until(at(secs)))];
@@ -152,6 +152,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             knows: (n % 3 > 1).then(|| DeviceId::from_bytes([n; 16])),
             locks: (n % 3 == 0).then_some(u32::from(n)),
             adopts: None,
+            claims: (n % 4 == 1).then(|| CustomClaims::parse("{\"b\":2}").expect("claims")),
         })),
         Wish::Adopt { who, n, token, secs } => {
             let adopted = adopting(token, NAMES[who], head).adopted;
@@ -182,6 +183,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
                 must_change: claims.then(|| Some(at(i64::from(stale)))),
                 locks: Some(u32::from(stale)),
                 claims: CustomClaims::parse(if claims { "{\"a\":1}" } else { "{}" }).ok(),
+                mark: stale.then(|| claims.then(|| "a mark".to_owned())),
                 ..AccountFields::default()
             };
             let ends = if claims { Ends::Access(entry(ScopeKind::Subject, 102)) } else { Ends::Nothing };

@@ -13,6 +13,8 @@ mod mail;
 
 mod data_dir;
 
+mod audit_file;
+
 mod epoch_file;
 
 mod settings;

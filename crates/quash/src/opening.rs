@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use quash_core::model::AuditSeal;
 use quash_service::{HashSettings, MasterKey, Service, Setup, StartError, begin_if_gone_back};
 use quash_store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
 
+use crate::audit_file::{AuditFile, AuditNotes};
 use crate::data_dir::DataDir;
 use crate::entropy::SystemEntropy;
 use crate::epoch_file::{EpochFile, EpochNotes};
@@ -17,16 +19,37 @@ use quash_server::SystemClock;
 pub(crate) struct Opened {
     pub(crate) service: Service,
     /// What notes how far the log comes; `None`: it ends with this process.
-    pub(crate) notes: Option<EpochNotes>,
+    pub(crate) notes: Option<Notes>,
     /// What was made, each in a few words and without secrets.
     pub(crate) made: Vec<String>,
+}
+
+/// What is noted in files beside the database, so that a database that was replaced or changed by somebody else is noticed.
+#[derive(Clone, Debug)]
+pub(crate) struct Notes {
+    epoch: EpochNotes,
+    audit: AuditNotes,
+}
+
+impl Notes {
+    /// Brings the files up to date.
+    pub(crate) fn note(&self) {
+        self.epoch.note();
+        self.audit.note();
+    }
+
+    /// Keeps the files up to date for as long as the store is open.
+    pub(crate) async fn follow(self) {
+        tokio::join!(self.epoch.follow(), self.audit.follow());
+    }
 }
 
 /// What a service works on.
 struct Kept {
     store: Arc<dyn Store>,
     master: MasterKey,
-    notes: Option<EpochNotes>,
+    audit_seal: Option<AuditSeal>,
+    notes: Option<(EpochNotes, AuditFile)>,
     made: Vec<String>,
 }
 
@@ -35,16 +58,18 @@ struct Kept {
 /// # Errors
 /// The store or a key can't be used.
 pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Opened, CommandError> {
-    let Kept { store, master, notes, made } = match settings.engine {
+    let Kept { store, master, audit_seal, notes, made } = match settings.engine {
         Engine::Sqlite => open_sqlite(settings, data_dir).await?,
         Engine::Memory => {
-            Kept { store: Arc::new(MemoryStore::new()), master: MasterKey::new(&SystemEntropy), notes: None, made: Vec::new() }
+            let (store, master) = (Arc::new(MemoryStore::new()), MasterKey::new(&SystemEntropy));
+            Kept { store, master, audit_seal: None, notes: None, made: Vec::new() }
         }
     };
     let hasher =
         settings.argon2.hasher().map_err(|fault| CommandError::failure(format!("{} can't be used: it {fault}", settings.argon2)))?;
     let service = Service::start(Setup {
         store,
+        audit_seal: audit_seal.clone(),
         policy: settings.policy.clone(),
         keys: settings.keys.clone(),
         fetch: Arc::new(HttpsFetch::new()?),
@@ -57,6 +82,9 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
     })
     .await
     .map_err(|error| start_error(error, data_dir))?;
+    let notes = notes.map(|(epoch, file)| Notes { epoch, audit: AuditNotes::new(file, audit_seal, service.audit_seals()) });
+    // The first seal is noted before anything else is done.
+    notes.iter().for_each(|notes| notes.audit.note());
     Ok(Opened { service, notes, made })
 }
 
@@ -91,7 +119,9 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<Kept, Co
         }
     };
     let notes = notice(&store, &master, data_dir).await?;
-    Ok(Kept { store: Arc::new(store), master, notes: Some(notes), made })
+    let file = AuditFile::in_directory(data_dir.path());
+    let audit_seal = file.read()?;
+    Ok(Kept { store: Arc::new(store), master, audit_seal, notes: Some((notes, file)), made })
 }
 
 /// Sees to it that a database from before what this directory's servers have answered doesn't go on as if nothing had been.
@@ -136,6 +166,7 @@ pub(crate) fn start_error(error: StartError, data_dir: &DataDir) -> CommandError
         StartError::StruckKey => CommandError::failure(message)
             .hint("name another in tokens.signing_key or tokens.signing_key_file, or none, and quash makes one"),
         StartError::Store(_)
+        | StartError::Unsigned
         | StartError::NoEpochLeft
         | StartError::StruckHalf(_)
         | StartError::NoSigningKey

@@ -79,6 +79,17 @@ fn who_changes_the_record_is_found_out() {
         "UPDATE audit_person SET address = '192.0.2.1' WHERE address IS NOT NULL",
         "UPDATE audit_seal SET last_id = last_id - 1",
         "UPDATE audit SET id = 1000 WHERE event = 'session_ended'",
+        "UPDATE audit SET event = 'unlocked' WHERE event = 'session_ended'",
+        "UPDATE audit SET reason = 'reuse' WHERE event = 'session_ended'",
+        "UPDATE audit SET event = 'nonsense' WHERE event = 'session_ended'",
+        "UPDATE audit SET actor = 'nonsense' WHERE event = 'session_ended'",
+        "UPDATE audit SET reason = 'nonsense' WHERE event = 'session_ended'",
+        "UPDATE audit SET chain = NULL WHERE event = 'session_ended'",
+        "INSERT INTO audit (id, at, event, actor) VALUES (1000, 0, 'revoked', 'rule')",
+        "DELETE FROM audit_person WHERE address IS NOT NULL",
+        "DELETE FROM audit_seal",
+        "UPDATE audit_head SET last = last + 1",
+        "UPDATE audit_head SET last = 1",
     ];
     for (number, way) in ways.into_iter().enumerate() {
         let tampered = room.path().join(number.to_string());
@@ -93,4 +104,68 @@ fn who_changes_the_record_is_found_out() {
         let refused = on(&tampered, &["audit", "verify"], "");
         assert_eq!(refused.code(), 6, "{way}: {} {}", refused.stdout, refused.stderr);
     }
+}
+
+#[test]
+fn removed_seals_are_not_written_anew_until_an_operator_accepts() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let (server, _) = with_a_past(&data_dir);
+    assert_eq!(server.terminate().code(), 0);
+    let forge = |statement: &str| {
+        let conn = Connection::open(data_dir.join("quash.db")).expect("a database");
+        conn.execute_batch(statement).expect("it is written");
+    };
+    forge("DELETE FROM audit_seal; DELETE FROM remembered WHERE name = 'audit_sealed'");
+    forge("UPDATE audit SET actor = 'rule', person = NULL, chain = NULL; UPDATE audit_person SET salt = NULL");
+
+    let server = Server::start_in(&data_dir, &[]);
+    server.sign_in("dana", PASSWORD);
+    let refused = server.run(&["audit", "verify"], "");
+    assert!(refused.code() == 6 && refused.stderr.contains("the seal is missing"), "{} {}", refused.code(), refused.stderr);
+    let stopped = server.terminate();
+    assert!(stopped.stderr.contains("the audit is not what was sealed"), "{}", stopped.stderr);
+    assert_eq!(on(&data_dir, &["audit", "verify"], "").code(), 6, "nothing was sealed at the end either");
+
+    let server = Server::start_in(&data_dir, &[]);
+    let accepted = server.run(&["audit", "accept", "--reason", "compared with the export", "--json"], "").json();
+    let verified = server.run(&["audit", "verify", "--json"], "").json();
+    assert_eq!(verified["accepted"], accepted["accepted"]);
+    assert_ne!(server.run(&["audit", "accept"], "").code(), 0, "there is nothing to accept any more");
+    let page = server.run(&["audit", "list", "--json"], "").json();
+    let last = page["entries"].as_array().expect("entries").last().expect("an entry");
+    assert_eq!((&last["event"], &last["note"]), (&json!("audit_accepted"), &json!("compared with the export")));
+    assert_eq!(server.terminate().code(), 0);
+    let verified = on(&data_dir, &["audit", "verify", "--json"], "").json();
+    assert_eq!((&verified["entries"], &verified["unsealed"]), (&json!(1), &json!(0)));
+    tamper(&data_dir, "DELETE FROM audit_seal");
+    assert_eq!(on(&data_dir, &["audit", "verify"], "").code(), 6);
+}
+
+#[test]
+fn older_seals_are_noticed() {
+    let room = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = room.path().join("data");
+    let (server, _) = with_a_past(&data_dir);
+    assert_eq!(server.terminate().code(), 0);
+    let sealed = Connection::open(data_dir.join("quash.db")).expect("a database");
+    let read = "SELECT last_id, last_chain, at, signed FROM audit_seal";
+    let seal =
+        |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?, row.get::<_, String>(3)?));
+    let (id, chain, at, signed) = sealed.query_row(read, [], seal).expect("a seal");
+    drop(sealed);
+    let server = Server::start_in(&data_dir, &[]);
+    server.sign_in("dana", PASSWORD);
+    assert_eq!(server.terminate().code(), 0);
+    assert_eq!(on(&data_dir, &["audit", "verify"], "").code(), 0);
+
+    // The audit as it was, with the genuine seal of then.
+    let conn = Connection::open(data_dir.join("quash.db")).expect("a database");
+    conn.execute("DELETE FROM audit WHERE id > ?1", [id]).expect("it is written");
+    conn.execute("UPDATE audit_head SET last = ?1", [id]).expect("it is written");
+    conn.execute("UPDATE audit_seal SET last_id = ?1, last_chain = ?2, at = ?3, signed = ?4", (id, chain, at, signed))
+        .expect("it is written");
+    drop(conn);
+    let refused = on(&data_dir, &["audit", "verify"], "");
+    assert!(refused.code() == 6 && refused.stderr.contains("older"), "{} {}", refused.code(), refused.stderr);
 }

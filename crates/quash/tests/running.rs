@@ -125,9 +125,15 @@ fn the_control_socket_bears_nonsense() {
         serde_json::from_slice::<Value>(&answer).unwrap_or(Value::Null)
     };
     let failed = |answer: &Value| answer["failed"]["exit"] == "usage";
-    for line in
-        ["", "\n", "null\n", "{}\n", "{\"ask\":\"everything\"}\n", "{\"ask\":\"account\",\"which\":{\"any\":\"dana\"},\"more\":1}\n", "\u{0}\n"]
-    {
+    for line in [
+        "",
+        "\n",
+        "null\n",
+        "{}\n",
+        "{\"ask\":\"everything\"}\n",
+        "{\"ask\":\"account\",\"which\":{\"any\":\"dana\"},\"more\":1}\n",
+        "\u{0}\n",
+    ] {
         let answer = ask(line.as_bytes());
         assert!(failed(&answer), "{line:?}: {answer}");
     }

@@ -36,6 +36,10 @@ pub fn edit_account(
         Extent::Unbound => Extent::Sessions,
         extent => extent,
     };
+    // Nothing tells Django nodes of another password: they compare tokens with the hash that they have.
+    let is_marked = policy.tokens.names.password_mark.is_some();
+    let kept = fields.password.as_ref().filter(|_| is_marked).map(|_| Some(account.node_mark()));
+    let fields = AccountFields { mark: fields.mark.clone().or(kept), ..fields };
     edit_ending(extent, account, road, fields, by, scopes, now)
 }
 

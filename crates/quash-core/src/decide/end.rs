@@ -1,11 +1,13 @@
 //! Ending: of a session by its token or by its id, of everything. What becomes of accounts is decided next door; what
 //! ends what is the table of `model/road.rs`.
 
-use crate::model::{Actor, Change, ForeignLoaded, Invalid, NewEntry, Reason, Refusal, ScopeHasher, SessionEnd, SessionLoaded, Timestamp};
+use crate::model::{
+    Actor, Change, ForeignLoaded, Invalid, NewEntry, Policy, Reason, Refusal, ScopeHasher, SessionEnd, SessionLoaded, Timestamp,
+};
 use crate::token::{Authentic, RefreshKey, TokenType};
 
 use super::cause::{Cause, everything_entry, session_end, token_entry};
-use super::foreign::{adopted, is_current};
+use super::foreign::{adopted, check_current, why_dead};
 use super::presented::{PresentedForeign, PresentedRefresh, check_live, check_sliding_id};
 
 /// The end of what a token of another issuer stands for.
@@ -39,15 +41,16 @@ pub fn end_presented(
 pub fn end_foreign(
     presented: &PresentedForeign,
     loaded: &ForeignLoaded,
+    policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Result<ForeignEnd, Refusal> {
-    match adopted(loaded)? {
+    match adopted(presented, loaded, policy)? {
         Some((session, _)) => Ok(ForeignEnd::Session(session_end(session, &log_out(), scopes, now))),
-        None if is_current(presented, loaded.account.account.as_ref(), &loaded.account.head) => {
-            Ok(ForeignEnd::Token(token_entry(presented.key, presented.expires_at, &log_out(), now)))
-        }
-        None => Err(Refusal::TokenRevoked(None)),
+        None => match check_current(presented, loaded) {
+            Ok(()) => Ok(ForeignEnd::Token(token_entry(presented.key, presented.expires_at, &log_out(), now))),
+            Err(_) => Err(why_dead(presented, loaded, policy)),
+        },
     }
 }
 

@@ -173,7 +173,7 @@ pub fn judge_flow<'a>(
     key: &FlowKey,
     now: Timestamp,
 ) -> Result<(&'a Flow, FlowOwner<'a>), Refusal> {
-    let flow = loaded.flow.as_ref().filter(|flow| flow.purpose == purpose && now < flow.expires_at).ok_or(Refusal::LinkInvalid)?;
+    let flow = loaded.flow.as_ref().filter(|flow| flow.purpose == purpose && flow.is_good(now)).ok_or(Refusal::LinkInvalid)?;
     if let Some(pending) = &flow.registration {
         return Ok((flow, FlowOwner::Registration(pending)));
     }

@@ -5,8 +5,8 @@
 //! the parent, and then spent, like any other.
 
 use crate::model::{
-    Account, Actor, Adopted, Adoption, Change, Entropy, ForeignLoaded, Generation, Head, LastLogin, Opening, Policy, Reason, Refusal,
-    ScopeHasher, Session, SessionLoaded, Timestamp,
+    Account, AccountClaims, Actor, Adopted, Adoption, Change, CustomClaims, Entropy, ForeignLoaded, Generation, LastLogin, Opening, Policy,
+    Reason, Refusal, ScopeHasher, Session, SessionLoaded, Timestamp, limits,
 };
 use crate::token::{Bearer, Grant};
 
@@ -29,7 +29,7 @@ pub fn refresh_foreign(
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<Refreshed, Refusal> {
-    match adopted(loaded)? {
+    match adopted(presented, loaded, policy)? {
         Some((session, account)) => {
             check_active(account, policy)?;
             spend(Generation(0), session, account, &loaded.account.head, policy, scopes, now)
@@ -51,7 +51,7 @@ pub fn refresh_foreign_sliding(
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<Refreshed, Refusal> {
-    match adopted(loaded)? {
+    match adopted(presented, loaded, policy)? {
         Some((session, account)) => {
             check_active(account, policy)?;
             let refresh_until = exchangeable(presented.refresh_until, session, policy, now)?;
@@ -67,16 +67,22 @@ pub fn refresh_foreign_sliding(
 /// # Errors
 /// What exchanging it would refuse it with; a spent one counts as revoked.
 pub fn recheck_foreign(presented: &PresentedForeign, loaded: &ForeignLoaded, policy: &Policy) -> Result<(), Refusal> {
-    match adopted(loaded)? {
+    match adopted(presented, loaded, policy)? {
         Some((session, _)) => recheck_generation(Generation(0), session, policy),
+        // It opens no session, and holds all the same.
+        None if !presented.is_ours => check_current(presented, loaded),
         None => adoptable(presented, loaded, policy).map(|_| ()),
     }
 }
 
 /// The session that the token has opened, live, with its account.
-pub(super) fn adopted(loaded: &ForeignLoaded) -> Result<Option<(&Session, &Account)>, Refusal> {
+pub(super) fn adopted<'a>(
+    presented: &PresentedForeign,
+    loaded: &'a ForeignLoaded,
+    policy: &Policy,
+) -> Result<Option<(&'a Session, &'a Account)>, Refusal> {
     let Some((session, account)) = &loaded.adopted else {
-        return if loaded.revoked { Err(Refusal::TokenRevoked(None)) } else { Ok(None) };
+        return if loaded.revoked { Err(why_dead(presented, loaded, policy)) } else { Ok(None) };
     };
     let as_loaded = SessionLoaded { head: loaded.account.head, found: None };
     check_live(session, account, &as_loaded)?;
@@ -85,23 +91,42 @@ pub(super) fn adopted(loaded: &ForeignLoaded) -> Result<Option<(&Session, &Accou
 }
 
 /// Whether it was minted after the sessions of its account, and of all, were last ended, and was never revoked by an entry that
-/// is forgotten. Its clock counts seconds: what was minted in the same one counts as before.
-pub(super) fn is_current(presented: &PresentedForeign, account: Option<&Account>, head: &Head) -> bool {
+/// is forgotten. Its clock counts seconds: what was minted in the same one counts as before. It must also be of the account that
+/// has its name or address now, and not of one that had it before: there its clock may be ahead by as much as it may at the
+/// doors.
+pub(super) fn check_current(presented: &PresentedForeign, loaded: &ForeignLoaded) -> Result<(), Refusal> {
+    let (head, account) = (&loaded.account.head, loaded.account.account.as_ref());
     let ended = account.map_or(head.foreign_after, |account| account.foreign_after.max(head.foreign_after));
-    presented.minted_at.as_secs() > ended.as_secs() && !head.forgotten.reaches(presented.minted_at, presented.expires_at)
+    let is_after_end = presented.minted_at.as_secs() > ended.as_secs();
+    let is_of_another = loaded.freed_at.is_some_and(|freed_at| presented.minted_at <= freed_at + limits::LEEWAY);
+    if is_after_end && !is_of_another && !head.forgotten.reaches(presented.minted_at, presented.expires_at) {
+        Ok(())
+    } else {
+        Err(Refusal::TokenRevoked(None))
+    }
+}
+
+/// Why a token is dead, in Simple JWT's words: one of another password says so, whatever else has ended it.
+pub(super) fn why_dead(presented: &PresentedForeign, loaded: &ForeignLoaded, policy: &Policy) -> Refusal {
+    match &loaded.account.account {
+        Some(account) if is_of_another_password(presented.password_mark.as_deref(), account, policy) => Refusal::PasswordChanged,
+        _ => Refusal::TokenRevoked(None),
+    }
+}
+
+/// Whether a token of another issuer has the mark of another password than the account's, where the site asks for marks.
+pub fn is_of_another_password(mark: Option<&str>, account: &Account, policy: &Policy) -> bool {
+    policy.tokens.names.password_mark.is_some() && mark != Some(&account.password_mark())
 }
 
 /// The account that the token can open a session for.
 fn adoptable<'a>(presented: &PresentedForeign, loaded: &'a ForeignLoaded, policy: &Policy) -> Result<&'a Account, Refusal> {
     let account = loaded.account.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
     check_active(account, policy)?;
-    if !is_current(presented, Some(account), &loaded.account.head) {
-        return Err(Refusal::TokenRevoked(None));
+    if is_of_another_password(presented.password_mark.as_deref(), account, policy) {
+        return Err(Refusal::PasswordChanged);
     }
-    match &policy.tokens.names.password_mark {
-        Some(_) if presented.password_mark.as_deref() != Some(&account.password_mark()) => Err(Refusal::PasswordChanged),
-        _ => Ok(account),
-    }
+    check_current(presented, loaded).map(|()| account)
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is one of what a decision may depend on; a bundle would only hide them")]
@@ -153,6 +178,7 @@ fn adopt(
         knows: None,
         locks: None,
         adopts: Some(Adoption { minted_at: presented.minted_at, scopes: presented.scopes.to_vec() }),
+        claims: (account.claims == AccountClaims::Unset && presented.claims != CustomClaims::default()).then(|| presented.claims.clone()),
     };
     Ok(Refreshed::Write { change: Change::OpenSession(Box::new(opening)), grant })
 }

@@ -26,7 +26,7 @@ pub fn lock_account(account: &Account, live: &[Session], policy: &Policy, scopes
     }
     let until = now + lock_span(account.locks, &policy.lockout);
     let fields = AccountFields {
-        state: Some(AccountState::Locked { until }),
+        state: Some(AccountState::Locked { since: now, until }),
         locks: Some(account.locks.saturating_add(1)),
         ..AccountFields::default()
     };

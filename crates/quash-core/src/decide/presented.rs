@@ -5,7 +5,7 @@ use crate::model::{
     Account, AccountBy, AccountState, CustomClaims, Generation, InactiveAccounts, Invalid, Policy, Refusal, ScopeKey, ScopeKind, Seq,
     Session, SessionId, SessionLoaded, SessionState, Timestamp, TokenPolicy,
 };
-use crate::token::{Authentic, Origin, RefreshKey, TokenType};
+use crate::token::{Authentic, Claims, Origin, RefreshKey, TokenType};
 
 /// A refresh or sliding token that holds as far as it tells itself. Whether it is genuine only the store can tell.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +51,10 @@ pub struct PresentedForeign {
     pub scopes: [ScopeKey; 2],
     /// Whom it names; `None` where that is none of our accounts.
     pub account: Option<AccountBy>,
+    /// The scope of the account, as the token calls it.
+    pub user: ScopeKey,
+    /// Whether its issuer's users are our accounts.
+    pub is_ours: bool,
     /// When it was minted.
     pub minted_at: Timestamp,
     /// Its `exp`.
@@ -116,13 +120,21 @@ impl PresentedForeign {
             key,
             scopes: [key, of_its_key],
             account,
+            user: issuer.scopes.user_id(user_id),
+            is_ours: issuer.scopes.is_ours(),
             minted_at: Timestamp::from_secs(iat),
             expires_at: Timestamp::from_secs(exp),
             refresh_until: claims.refresh_exp.map(Timestamp::from_secs),
             password_mark: claims.password_mark.clone(),
-            claims: CustomClaims::new(&claims.custom).map_err(|_| Invalid::Claim)?,
+            claims: custom(claims, policy)?,
         })
     }
+}
+
+/// The custom claims that the tokens of the session will have. `sid`, `rsq` and `gen` are not among them: quash writes its own.
+fn custom(claims: &Claims, policy: &TokenPolicy) -> Result<CustomClaims, Invalid> {
+    let kept: Vec<_> = claims.custom.iter().filter(|(name, _)| !policy.names.reserves(name)).cloned().collect();
+    CustomClaims::new(&kept).map_err(|_| Invalid::Claim)
 }
 
 /// Whether the session of an access token of ours goes on, by the store alone: for whoever asks on behalf of others, and

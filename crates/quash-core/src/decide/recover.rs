@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::model::{
-    Account, AccountFields, AccountLoaded, Actor, Change, Ends, Invalid, PasswordHash, Policy, Refusal, Road, ScopeHasher, Seq, Session,
+    AccountFields, AccountLoaded, Actor, Change, Ends, Invalid, PasswordHash, Policy, Refusal, Road, ScopeHasher, Seq, Session,
     SessionLoaded, Survivor, Timestamp, limits,
 };
 use crate::token::{Authentic, Bearer, Grant, RefreshKey, TokenType};
@@ -169,8 +169,7 @@ fn survive(
         LivesOn::Sliding { refresh_until } => sliding_until(bounded(refresh_until, session.ends_at), session.ends_at, policy),
     };
     let survivor = Survivor { session: session.id, generation: session.generation, rotated_at: now, idle_until };
-    let with_password = Account { password: password.clone().or(account.password.clone()), ..account.clone() };
-    let bearer = Bearer::of(&with_password, &session.claims, &policy.tokens.names)?;
+    let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
     let fields = AccountFields { password: password.map(Some), ..AccountFields::default() };
     let mut edit = edit_account(account, road, fields, Actor::Owner.into(), policy, scopes, now);
     if let Ends::Sessions { survivor: lives_on, .. } = &mut edit.ends {

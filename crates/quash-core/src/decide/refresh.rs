@@ -128,7 +128,7 @@ pub(super) fn spend(
 /// immediate parent, within the grace of the rotation that spent it.
 fn forgiven(presented: Generation, session: &Session, policy: &Policy, now: Timestamp) -> bool {
     let parent = presented.next() == session.generation;
-    !policy.rotation.blacklist || (parent && now.since(session.rotated_at) < policy.rotation.grace)
+    !policy.rotation.blacklist || (parent && now.is_within(policy.rotation.grace, session.rotated_at))
 }
 
 fn end(session: &Session, reason: Reason, scopes: &ScopeHasher, now: Timestamp) -> Refreshed {

@@ -2,19 +2,31 @@
 //! store but hasn't the master key can't change, add, drop or move what was sealed without being seen. What is personal
 //! enters as a hash of its own, so that it can be blanked and the rest still stands.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, Chain, Change, Entropy, NewAudit, Person, SealedEntry, Sealing, Timestamp, draw,
+    Audit, AuditHead, AuditPlace, AuditSeal, Chain, Change, Entropy, Event, NewAudit, Note, Person, SealedEntry, Sealing, Subject,
+    Timestamp, draw,
 };
 use crate::token::{SigningKey, Unsigned};
 
 /// Why the audit isn't what was sealed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AuditFault {
+    /// The store has no seal. The first one is written when the database is created.
+    #[error("the seal is missing")]
+    Unsealed,
     /// The signature isn't ours, or is over something else than what stands beside it.
     #[error("the seal was not signed with this master key")]
     Seal,
+    /// The seal that was remembered outside of the store isn't ours.
+    #[error("the seal that is noted beside the database was not signed with this master key")]
+    Note,
+    /// The seal was replaced by an earlier one.
+    #[error("the seal is older than the one that was noted")]
+    Older,
     /// An entry isn't there.
     #[error("entry {0} is missing")]
     Missing(u64),
@@ -24,9 +36,21 @@ pub enum AuditFault {
     /// What is personal in an entry isn't what was sealed, and wasn't blanked either.
     #[error("what is personal in entry {0} is not what was sealed")]
     Person(u64),
-    /// The audit ends elsewhere than the seal says.
-    #[error("the audit ends before entry {0}, which was sealed")]
+    /// The audit ends before an entry that was written.
+    #[error("the audit ends before entry {0}, which was written")]
     Cut(u64),
+    /// An entry has a number that was not given yet.
+    #[error("entry {0} is beyond the newest number that was given")]
+    Beyond(u64),
+    /// An entry stands before the audit's beginning.
+    #[error("entry {0} is before the beginning of the audit")]
+    Before(u64),
+    /// The personal part of an entry was removed, and its account was not deleted afterwards.
+    #[error("the personal part of entry {0} was removed, and no deletion of its account follows")]
+    Blanked(u64),
+    /// The row of an entry holds something that no entry holds.
+    #[error("entry {0} cannot be read")]
+    Unreadable(u64),
 }
 
 /// Walks along the audit and compares it with its seal.
@@ -34,8 +58,12 @@ pub enum AuditFault {
 pub struct AuditWalk {
     last: AuditPlace,
     at: AuditPlace,
+    /// Sealed entries seen so far.
+    pub entries: u64,
     /// Entries of which what is personal has been blanked.
     pub blanked: u64,
+    /// Accounts with a blanked entry and no deletion yet, with the number of that entry.
+    undeleted: BTreeMap<Subject, u64>,
 }
 
 /// Seals entries that follow the last place of a seal, and forgets those up to the place `first`.
@@ -65,17 +93,69 @@ pub fn seal_audit(
     Ok(Change::SealAudit { from, entries: sealed, seal: AuditSeal { first, last, at: now, signed } })
 }
 
+/// Returns the seal in the store if it is ours and goes on from the one that is remembered outside of the store. Nothing may
+/// be sealed after a seal that fails this check: the new signature would vouch for the forgery.
+///
+/// # Errors
+/// The seal is missing, forged, or older than the remembered one.
+pub fn check_seal<'a>(head: &'a AuditHead, noted: Option<&AuditSeal>, key: &SigningKey) -> Result<&'a AuditSeal, AuditFault> {
+    if noted.is_some_and(|noted| !is_ours(noted, key)) {
+        return Err(AuditFault::Note);
+    }
+    let seal = head.seal.as_ref().ok_or(AuditFault::Unsealed)?;
+    if !is_ours(seal, key) {
+        return Err(AuditFault::Seal);
+    }
+    match noted {
+        Some(noted) if seal.last.id < noted.last.id || seal.first.id < noted.first.id => return Err(AuditFault::Older),
+        Some(noted) if seal.last.id == noted.last.id && seal.last != noted.last => return Err(AuditFault::Changed(seal.last.id)),
+        _ => {}
+    }
+    let (lowest, highest) = head.present.unwrap_or((u64::MAX, 0));
+    let written = head.newest.max(seal.last.id);
+    if head.newest < seal.last.id || highest.max(seal.first.id) < written {
+        return Err(AuditFault::Cut(written));
+    }
+    if highest > head.newest {
+        return Err(AuditFault::Beyond(highest));
+    }
+    // Entries before an acceptance are kept, and vouched for by nothing.
+    if lowest <= seal.first.id && !seal.is_acceptance() {
+        return Err(AuditFault::Before(lowest));
+    }
+    Ok(seal)
+}
+
+/// Begins the audit anew after a fault: what is there stays, and is vouched for no more; what follows is sealed.
+///
+/// # Errors
+/// The crypto library fails.
+pub fn accept_audit(
+    head: &AuditHead,
+    noted: Option<&AuditSeal>,
+    key: &SigningKey,
+    note: Option<Note>,
+    now: Timestamp,
+) -> Result<Change, Unsigned> {
+    let known = [head.present.map(|present| present.1), head.seal.as_ref().map(|seal| seal.last.id), noted.map(|noted| noted.last.id)];
+    // Above all that is known, so that no seal from before can contradict this one.
+    let id = known.into_iter().flatten().fold(head.newest, u64::max).saturating_add(1);
+    let place = AuditPlace { id, chain: Chain::default() };
+    let signed = sign(place, place, now, key)?;
+    let from = head.seal.as_ref().map(|seal| seal.last).unwrap_or_default();
+    Ok(Change::AcceptAudit { from, seal: AuditSeal { first: place, last: place, at: now, signed }, note })
+}
+
+/// Returns whether a seal was signed with this key. Ed25519 gives one signature for one text: what we would sign is what must
+/// stand there.
+pub fn is_ours(seal: &AuditSeal, key: &SigningKey) -> bool {
+    sign(seal.first, seal.last, seal.at, key).is_ok_and(|signed| signed == seal.signed)
+}
+
 impl AuditWalk {
-    /// Begins a walk at a seal's first place.
-    ///
-    /// # Errors
-    /// The seal isn't ours.
-    pub fn new(seal: &AuditSeal, key: &SigningKey) -> Result<Self, AuditFault> {
-        // Ed25519 gives one signature for one text: what we would sign is what must stand there.
-        match sign(seal.first, seal.last, seal.at, key) {
-            Ok(signed) if signed == seal.signed => Ok(Self { last: seal.last, at: seal.first, blanked: 0 }),
-            Ok(_) | Err(Unsigned) => Err(AuditFault::Seal),
-        }
+    /// Begins a walk at the first place of a seal that [`check_seal`] has returned.
+    pub const fn new(seal: &AuditSeal) -> Self {
+        Self { last: seal.last, at: seal.first, entries: 0, blanked: 0, undeleted: BTreeMap::new() }
     }
 
     /// Takes the next entry.
@@ -94,12 +174,50 @@ impl AuditWalk {
         }
         match (&audit.new.person, sealing.salt, sealing.person) {
             (Some(person), Some(salt), Some(hash)) if hash_person(&salt, person) == hash => {}
-            (None, _, Some(_)) => self.blanked += 1,
+            (None, None, Some(_)) => self.blank(audit)?,
             (None, None, None) => {}
             _ => return Err(AuditFault::Person(id)),
         }
+        self.see_deletion(audit);
+        self.entries += 1;
         self.at = AuditPlace { id, chain };
         Ok(())
+    }
+
+    /// Takes the next entry after the sealed part.
+    ///
+    /// # Errors
+    /// One is missing before it.
+    pub fn step_unsealed(&mut self, audit: &Audit) -> Result<(), AuditFault> {
+        if audit.id != self.at.id + 1 {
+            return Err(AuditFault::Missing(self.at.id + 1));
+        }
+        self.see_deletion(audit);
+        self.at.id = audit.id;
+        Ok(())
+    }
+
+    /// Only a deletion of the account removes the personal part, and never that of the deletion itself.
+    fn blank(&mut self, audit: &Audit) -> Result<(), AuditFault> {
+        let subject = audit.new.subject.as_ref().filter(|_| audit.new.event != Event::AccountDeleted);
+        let subject = subject.ok_or(AuditFault::Blanked(audit.id))?;
+        self.undeleted.entry(subject.clone()).or_insert(audit.id);
+        self.blanked += 1;
+        Ok(())
+    }
+
+    fn see_deletion(&mut self, audit: &Audit) {
+        if let (Event::AccountDeleted, Some(subject)) = (audit.new.event, &audit.new.subject) {
+            self.undeleted.remove(subject);
+        }
+    }
+
+    /// Ends the whole walk, after the entries that aren't sealed yet.
+    ///
+    /// # Errors
+    /// The personal part of an entry was removed without a deletion of its account.
+    pub fn finish(self) -> Result<(), AuditFault> {
+        self.undeleted.into_values().min().map_or(Ok(()), |id| Err(AuditFault::Blanked(id)))
     }
 
     /// Where the walk stands.
@@ -112,7 +230,7 @@ impl AuditWalk {
         self.last.id.saturating_sub(self.at.id)
     }
 
-    /// Ends the walk.
+    /// Ends the walk along the sealed part.
     ///
     /// # Errors
     /// It isn't at the seal's last place.
@@ -205,7 +323,7 @@ mod tests {
             assert_eq!(entry.id, sealed.id);
             entry.sealing = Some(sealed.sealing);
         }
-        AuditHead { newest: seal.last.id, seal: Some(seal) }
+        AuditHead { newest: seal.last.id, present: Some((1, seal.last.id)), seal: Some(seal) }
     }
 
     fn sealed() -> (Vec<Audit>, AuditSeal) {
@@ -216,10 +334,18 @@ mod tests {
         (entries, head.seal.expect("a seal"))
     }
 
+    fn head(entries: &[Audit], seal: &AuditSeal) -> AuditHead {
+        let present = entries.first().zip(entries.last()).map(|(first, last)| (first.id, last.id));
+        AuditHead { newest: 5, present, seal: Some(seal.clone()) }
+    }
+
     fn walked(entries: &[Audit], seal: &AuditSeal) -> Result<u64, AuditFault> {
-        let mut walk = AuditWalk::new(seal, &key(1))?;
+        let head = head(entries, seal);
+        let mut walk = AuditWalk::new(check_seal(&head, None, &key(1))?);
         entries.iter().try_for_each(|entry| walk.step(entry))?;
-        walk.end().map(|()| walk.blanked)
+        walk.end()?;
+        let blanked = walk.blanked;
+        walk.finish().map(|()| blanked)
     }
 
     #[test]
@@ -259,19 +385,86 @@ mod tests {
         assert_eq!(walked(&entries, &AuditSeal { last: forged.last, ..ours }), Err(AuditFault::Seal));
     }
 
+    fn blank(entry: &mut Audit) {
+        entry.new.person = None;
+        entry.sealing.iter_mut().for_each(|sealing| sealing.salt = None);
+    }
+
     #[test]
-    fn what_is_personal_can_be_blanked() {
-        let (mut entries, seal) = sealed();
-        entries[1].new.person = None;
-        entries[1].sealing.iter_mut().for_each(|sealing| sealing.salt = None);
+    fn blanked_entries_require_a_deletion() {
+        let (mut blanked, seal) = sealed();
+        blank(&mut blanked[1]);
+        assert_eq!(walked(&blanked, &seal), Err(AuditFault::Blanked(2)));
+
+        let mut entries = entries();
+        entries[4].new.event = Event::AccountDeleted;
+        entries[3].new.subject = None;
+        let seal = seal_all(&mut entries);
+        blank(&mut entries[1]);
         assert_eq!(walked(&entries, &seal), Ok(1));
+        blank(&mut entries[3]);
+        assert_eq!(walked(&entries, &seal), Err(AuditFault::Blanked(4)), "a client's name is never blanked");
+    }
+
+    fn seal_all(entries: &mut [Audit]) -> AuditSeal {
+        seal(entries, &AuditHead::default(), &key(1)).seal.expect("a seal")
+    }
+
+    #[test]
+    fn missing_and_older_seals_are_faults() {
+        let mut entries = entries();
+        let (first, second) = entries.split_at_mut(3);
+        let early = seal(first, &AuditHead::default(), &key(1));
+        let late = seal(second, &early, &key(1));
+        let checked = |head: &AuditHead, noted: &AuditHead| check_seal(head, noted.seal.as_ref(), &key(1)).map(|_| ());
+        assert_eq!(checked(&late, &early), Ok(()));
+        assert_eq!(checked(&late, &late), Ok(()));
+        assert_eq!(checked(&early, &late), Err(AuditFault::Older));
+        assert_eq!(checked(&AuditHead { seal: None, ..late.clone() }, &late), Err(AuditFault::Unsealed));
+        assert_eq!(checked(&AuditHead::default(), &AuditHead::default()), Err(AuditFault::Unsealed));
+        let mut others = self::entries();
+        let forged = seal(&mut others, &AuditHead::default(), &key(2));
+        assert_eq!(checked(&late, &forged), Err(AuditFault::Note));
+        assert_eq!(checked(&forged, &late), Err(AuditFault::Seal));
+        others.iter_mut().for_each(|entry| (entry.sealing, entry.new.actor) = (None, Actor::Rule));
+        let forked = seal(&mut others, &AuditHead::default(), &key(1));
+        assert_eq!(checked(&forked, &late), Err(AuditFault::Changed(5)));
+    }
+
+    #[test]
+    fn entries_outside_of_the_audit_are_faults() {
+        let (entries, seal) = sealed();
+        let head = head(&entries, &seal);
+        let checked = |head: &AuditHead| check_seal(head, None, &key(1)).map(|_| ());
+        assert_eq!(checked(&head), Ok(()));
+        assert_eq!(checked(&AuditHead { present: Some((1, 6)), ..head.clone() }), Err(AuditFault::Beyond(6)));
+        assert_eq!(checked(&AuditHead { present: Some((0, 5)), ..head.clone() }), Err(AuditFault::Before(0)));
+        assert_eq!(checked(&AuditHead { newest: 6, ..head.clone() }), Err(AuditFault::Cut(6)), "one that was not sealed yet is gone");
+        assert_eq!(checked(&AuditHead { newest: 4, ..head.clone() }), Err(AuditFault::Cut(5)));
+        assert_eq!(checked(&AuditHead { present: None, ..head }), Err(AuditFault::Cut(5)));
+    }
+
+    #[test]
+    fn accepted_audits_begin_anew() {
+        let (mut entries, seal) = sealed();
+        entries[2].new.event = Event::Unlocked;
+        let broken = head(&entries, &seal);
+        let accepted = accept_audit(&broken, Some(&seal), &key(1), None, Timestamp::from_secs(11)).expect("a seal");
+        let Change::AcceptAudit { from, seal: accepted, .. } = accepted else { panic!("another change") };
+        assert_eq!((from, accepted.first, accepted.last), (seal.last, accepted.last, AuditPlace { id: 6, chain: Chain::default() }));
+        let begun = AuditHead { newest: 6, seal: Some(accepted), ..broken };
+        assert!(check_seal(&begun, Some(&seal), &key(1)).is_ok(), "entries before it stay");
+        let mut next = [Audit { id: 7, sealing: None, ..entries[4].clone() }];
+        let sealed = self::seal(&mut next, &begun, &key(1));
+        let mut walk = AuditWalk::new(check_seal(&sealed, begun.seal.as_ref(), &key(1)).expect("ours"));
+        assert_eq!(walk.step(&next[0]).and_then(|()| walk.end()), Ok(()));
     }
 
     #[test]
     fn the_beginning_can_be_forgotten() {
         let (entries, seal) = sealed();
         let first = AuditPlace { id: 2, chain: entries[1].sealing.expect("it is sealed").chain };
-        let head = AuditHead { newest: 5, seal: Some(seal) };
+        let head = AuditHead { newest: 5, present: Some((1, 5)), seal: Some(seal) };
         let change = seal_audit(&head, &[], Some(first), &key(1), Timestamp::from_secs(10), &Seeded::new(1)).expect("a seal");
         let Change::SealAudit { seal, .. } = change else { panic!("another change") };
         assert_eq!(walked(&entries[2..], &seal), Ok(0));

@@ -55,9 +55,7 @@ pub struct Opened {
 pub fn judge_sign_in(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Result<&Account, Refusal> {
     let account = loaded.account.as_ref().filter(|_| tried.is_right()).ok_or(Refusal::BadCredentials)?;
     match tried.standing(account, now) {
-        Standing::Active | Standing::Unverified if account.must_change.is_some_and(|until| now < until) => {
-            Err(Refusal::PasswordChangeRequired)
-        }
+        Standing::Active | Standing::Unverified if account.is_good_for_once(now) => Err(Refusal::PasswordChangeRequired),
         Standing::Active | Standing::Unverified if account.must_change.is_some() => Err(Refusal::BadCredentials),
         Standing::Active => Ok(account),
         Standing::Unverified => Err(Refusal::EmailNotVerified),
@@ -80,7 +78,7 @@ pub fn judge_again(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Resu
 /// # Errors
 /// [`Refusal::BadCredentials`].
 pub fn judge_one_time_password(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Result<&Account, Refusal> {
-    let account = loaded.account.as_ref().filter(|account| tried.is_right() && account.must_change.is_some_and(|until| now < until));
+    let account = loaded.account.as_ref().filter(|account| tried.is_right() && account.is_good_for_once(now));
     account.filter(|account| tried.may_try(account, now)).ok_or(Refusal::BadCredentials)
 }
 
@@ -148,6 +146,7 @@ pub fn open_session(
         last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
         locks: (account.locks > 0 && account.standing(now) != Standing::Locked).then_some(0),
         adopts: None,
+        claims: None,
     };
     Ok(Opened { change: Change::OpenSession(Box::new(opening)), grant })
 }

@@ -6,7 +6,7 @@ use md5::{Digest, Md5};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroize;
 
-use super::{CustomClaims, Devices, Seq, Subject, Timestamp, UserIdField, limits};
+use super::{AccountClaims, Devices, Seq, Subject, Timestamp, UserIdField, limits};
 
 /// An account as the store keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,9 +36,11 @@ pub struct Account {
     /// How often it was locked since it has last signed in.
     pub locks: u32,
     /// What its tokens say besides our own claims.
-    pub claims: CustomClaims,
+    pub claims: AccountClaims,
     /// The devices that a lock doesn't keep out.
     pub devices: Devices,
+    /// The mark of the hash that Django nodes have, where quash has set another password since.
+    pub mark: Option<String>,
 }
 
 /// How an account is looked for.
@@ -60,8 +62,10 @@ pub enum AccountBy {
 pub enum AccountState {
     /// Nothing stands against signing in.
     Active,
-    /// Signing in is refused until a moment, after failed attempts.
+    /// Signing in is refused for a span, after failed attempts.
     Locked {
+        /// When the lock was set. Before this moment it doesn't hold: the clock was ahead when it was set.
+        since: Timestamp,
         /// When the lock ends by itself.
         until: Timestamp,
     },
@@ -151,15 +155,16 @@ impl Account {
             last_login_at: None,
             must_change: None,
             locks: 0,
-            claims: CustomClaims::default(),
+            claims: AccountClaims::default(),
             devices: Devices::default(),
+            mark: None,
         }
     }
 
     /// What the account's state and address mean for signing in at `now`.
     pub fn standing(&self, now: Timestamp) -> Standing {
         match self.state {
-            AccountState::Locked { until } if now < until => Standing::Locked,
+            AccountState::Locked { since, until } if since <= now && now < until => Standing::Locked,
             _ => self.standing_past_lock(),
         }
     }
@@ -173,9 +178,21 @@ impl Account {
         }
     }
 
-    /// What tokens say about its password, where the site asks for it: the mark of the hash, or of an empty one.
+    /// The mark of the password's hash, or of an empty one. Tokens of another issuer must have it, where the site asks for
+    /// marks.
     pub fn password_mark(&self) -> String {
         self.password.as_ref().map_or_else(|| PasswordHash::new(String::new()).mark(), PasswordHash::mark)
+    }
+
+    /// The mark that new tokens get, where the site asks for marks: that of the hash that Django nodes have.
+    pub fn node_mark(&self) -> String {
+        self.mark.clone().unwrap_or_else(|| self.password_mark())
+    }
+
+    /// Whether its password is for once, and still good at `now`. One that is good for longer than any was given while the
+    /// clock was ahead.
+    pub fn is_good_for_once(&self, now: Timestamp) -> bool {
+        self.must_change.is_some_and(|until| now < until && until <= now + limits::ONE_TIME_PASSWORD)
     }
 
     /// What tokens call it; `None` where it has no such field.
@@ -443,6 +460,17 @@ mod tests {
     }
 
     #[test]
+    fn passwords_for_once_end_with_their_day_and_with_a_clock_that_was_ahead() {
+        let mut account = Account::new(Subject::parse("s").expect("a subject"), Name::parse("dana").expect("a name"), Timestamp::default());
+        let given = Timestamp::from_secs(1_000_000);
+        assert!(!account.is_good_for_once(given));
+        account.must_change = Some(given + limits::ONE_TIME_PASSWORD);
+        assert!(account.is_good_for_once(given));
+        assert!(!account.is_good_for_once(given + limits::ONE_TIME_PASSWORD));
+        assert!(!account.is_good_for_once(given - std::time::Duration::from_millis(1)));
+    }
+
+    #[test]
     fn the_mark_of_a_password_is_simple_jwts() {
         let mark = |hash: &str| PasswordHash::new(hash.into()).mark();
         assert_eq!(mark(""), "D41D8CD98F00B204E9800998ECF8427E");
@@ -459,8 +487,9 @@ mod tests {
         assert_eq!(account.standing(now), Standing::Unverified);
         account.email.iter_mut().for_each(|email| email.verified_at = Some(now));
         assert_eq!(account.standing(now), Standing::Active);
-        account.state = AccountState::Locked { until: Timestamp::from_secs(101) };
+        account.state = AccountState::Locked { since: now, until: Timestamp::from_secs(101) };
         assert_eq!(account.standing(now), Standing::Locked);
+        assert_eq!(account.standing(Timestamp::from_millis(99_999)), Standing::Active, "the clock was ahead when it was locked");
         assert_eq!(account.standing(Timestamp::from_secs(101)), Standing::Active);
         account.state = AccountState::Deactivated { at: now };
         assert_eq!(account.standing(now), Standing::Deactivated);

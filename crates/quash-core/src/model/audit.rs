@@ -63,6 +63,8 @@ pub enum Event {
     ClientRemoved,
     /// A key was removed in an emergency, and with it what it had signed.
     KeyStruck,
+    /// An operator accepted the audit after a fault. Earlier entries are not vouched for.
+    AuditAccepted,
 }
 
 /// An entry that isn't in the audit yet.
@@ -150,7 +152,9 @@ pub struct AuditSeal {
 pub struct AuditHead {
     /// The newest number that was given.
     pub newest: u64,
-    /// The seal, once there is one.
+    /// The lowest and the highest number of an entry that is there; `None`: there is none.
+    pub present: Option<(u64, u64)>,
+    /// The seal. The first one is written when the store is created.
     pub seal: Option<AuditSeal>,
 }
 
@@ -161,6 +165,13 @@ pub struct SealedEntry {
     pub id: u64,
     /// What vouches for it from then on.
     pub sealing: Sealing,
+}
+
+impl AuditSeal {
+    /// Whether the sealed part begins where an operator has accepted the audit after a fault: a hash of zeros covers nothing.
+    pub fn is_acceptance(&self) -> bool {
+        self.first.id > 0 && self.first.chain == Chain::default()
+    }
 }
 
 impl NewAudit {
@@ -195,6 +206,9 @@ impl NewAudit {
             }
             Change::AddClient { client, note, .. } => vec![of_client(Event::ClientAdded, client, client.created_at, note.as_ref())],
             Change::RemoveClient { client, at, note } => vec![of_client(Event::ClientRemoved, client, *at, note.as_ref())],
+            Change::AcceptAudit { seal, note, .. } => {
+                vec![Self::new(Event::AuditAccepted, seal.at, &Actor::Operator).noted(note.as_ref())]
+            }
             // Each of those together leaves its own.
             Change::Together(_)
             | Change::Rotate { .. }
@@ -282,7 +296,7 @@ fn edited(edit: &AccountEdit) -> NewAudit {
 
 impl Event {
     /// Each of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AccountAdded,
         Self::AccountDeleted,
         Self::Deactivated,
@@ -310,6 +324,7 @@ impl Event {
         Self::ClientAdded,
         Self::ClientRemoved,
         Self::KeyStruck,
+        Self::AuditAccepted,
     ];
 
     /// As it is kept and shown.
@@ -342,6 +357,7 @@ impl Event {
             Self::ClientAdded => "client_added",
             Self::ClientRemoved => "client_removed",
             Self::KeyStruck => "key_struck",
+            Self::AuditAccepted => "audit_accepted",
         }
     }
 
@@ -374,7 +390,8 @@ impl Event {
             | Self::KeyDropped
             | Self::ClientAdded
             | Self::ClientRemoved
-            | Self::KeyStruck => false,
+            | Self::KeyStruck
+            | Self::AuditAccepted => false,
         }
     }
 

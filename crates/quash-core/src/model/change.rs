@@ -4,9 +4,9 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, DeviceId, Devices, Email, Ending, Epoch, Event, Flow,
-    FlowId, Generation, KeyRecord, KeyState, Kid, Mail, MailId, MailOutcome, Name, NewEntry, OldSessions, PasswordHash, ScopeKey,
-    SealedEntry, SecretDigest, Seq, Session, SessionId, Subject, Timestamp,
+    Account, AccountClaims, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, DeviceId, Devices, Email, Ending, Epoch,
+    Event, Flow, FlowId, Generation, KeyRecord, KeyState, Kid, Mail, MailId, MailOutcome, Name, NewEntry, OldSessions, PasswordHash,
+    ScopeKey, SealedEntry, SecretDigest, Seq, Session, SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -68,6 +68,16 @@ pub enum Change {
         entries: Vec<SealedEntry>,
         /// The seal from then on.
         seal: AuditSeal,
+    },
+    /// A seal that begins the audit anew after a fault. Entries before it stay, and no number up to its last place is given
+    /// again. Only while the audit is sealed up to `from`.
+    AcceptAudit {
+        /// Up to where the audit was sealed, as loaded.
+        from: AuditPlace,
+        /// The seal from then on.
+        seal: AuditSeal,
+        /// The operator's note.
+        note: Option<Note>,
     },
     /// What is personal in the audit about a deleted account is blanked, but for what was said of its deletion; when
     /// nothing is left, the subject needn't be looked at again.
@@ -295,10 +305,12 @@ pub struct AccountFields {
     pub state: Option<AccountState>,
     /// How often it was locked since it has last signed in.
     pub locks: Option<u32>,
-    /// What its tokens say besides our own claims.
+    /// The claims that an operator sets, in place of all others.
     pub claims: Option<CustomClaims>,
     /// The devices that it is known on.
     pub devices: Option<Devices>,
+    /// The mark of the hash that Django nodes have; `Some(None)`: they have the account's own.
+    pub mark: Option<Option<String>>,
 }
 
 impl AccountFields {
@@ -313,8 +325,9 @@ impl AccountFields {
             || differs(self.must_change.as_ref(), &account.must_change)
             || differs(self.state.as_ref(), &account.state)
             || differs(self.locks.as_ref(), &account.locks)
-            || self.claims.as_ref().is_some_and(|claims| !claims.same_as(&account.claims))
+            || self.claims.as_ref().is_some_and(|claims| !matches!(&account.claims, AccountClaims::Set(own) if claims.same_as(own)))
             || differs(self.devices.as_ref(), &account.devices)
+            || differs(self.mark.as_ref(), &account.mark)
     }
 }
 
@@ -353,6 +366,8 @@ pub struct Opening {
     pub locks: Option<u32>,
     /// The token of another issuer that opens it, whose key stands in the session.
     pub adopts: Option<Adoption>,
+    /// The claims of that token, which become the account's if it never had any.
+    pub claims: Option<CustomClaims>,
 }
 
 /// One session's end, with the entry that tells it to the verifiers. Why, when and by whom stands in the entry.
@@ -368,8 +383,8 @@ pub struct SessionEnd {
     pub adopted: Option<NewEntry>,
 }
 
-/// What must hold where a token of another issuer opens a session: no session has been opened with it, the log has no
-/// entry over it, and it was minted after the sessions of its account, and of all, were last ended.
+/// What must hold where a token of another issuer opens a session: no session was opened with it, be that of a deleted
+/// account, the log has no entry over it, and it was minted after the sessions of its account, and of all, were last ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Adoption {
     /// When it was minted.

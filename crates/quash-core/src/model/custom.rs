@@ -9,6 +9,39 @@ use crate::token::{Duplicates, parse_json};
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CustomClaims(Vec<(String, Value)>);
 
+/// The custom claims of an account.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum AccountClaims {
+    /// It never had any.
+    #[default]
+    Unset,
+    /// Those of the first token of another issuer that it adopted.
+    Adopted(CustomClaims),
+    /// Those that an operator has set, which may be none.
+    Set(CustomClaims),
+}
+
+impl AccountClaims {
+    /// The claims of a session's tokens: exactly what an operator has set; else those of the token that the session has adopted,
+    /// over those of the account.
+    #[must_use]
+    pub fn in_session(&self, adopted: &CustomClaims) -> CustomClaims {
+        match self {
+            Self::Unset => adopted.clone(),
+            Self::Adopted(own) => adopted.over(own),
+            Self::Set(own) => own.clone(),
+        }
+    }
+
+    /// Each of them.
+    pub fn as_slice(&self) -> &[(String, Value)] {
+        match self {
+            Self::Unset => &[],
+            Self::Adopted(claims) | Self::Set(claims) => claims.as_slice(),
+        }
+    }
+}
+
 /// The claims are longer than the limit, or aren't a JSON object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("not a JSON object of at most {} bytes", limits::CLAIMS_BYTES)]
@@ -98,6 +131,16 @@ mod tests {
             assert_eq!(CustomClaims::read(none), Err(CustomClaimsFault), "{none}");
         }
         assert_eq!(CustomClaims::default().to_json(), None);
+    }
+
+    #[test]
+    fn operators_claims_replace_adopted_ones() {
+        let of = |json: &str| CustomClaims::parse(json).expect("claims");
+        let adopted = of(r#"{"a":1,"b":2}"#);
+        assert_eq!(AccountClaims::Unset.in_session(&adopted), adopted);
+        assert_eq!(AccountClaims::Adopted(of(r#"{"a":9,"c":3}"#)).in_session(&adopted), of(r#"{"a":1,"b":2,"c":3}"#));
+        assert_eq!(AccountClaims::Set(of(r#"{"c":3}"#)).in_session(&adopted), of(r#"{"c":3}"#));
+        assert_eq!(AccountClaims::Set(CustomClaims::default()).in_session(&adopted), CustomClaims::default());
     }
 
     #[test]

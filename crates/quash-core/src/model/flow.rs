@@ -83,9 +83,14 @@ pub struct Asked {
 }
 
 impl Flow {
-    /// Until when its code is taken.
-    pub fn code_until(&self) -> Timestamp {
-        self.expires_at.min(self.created_at + limits::CODE_LIFETIME)
+    /// Whether its link is good at `now`. One that is older than the clock says was made while the clock was ahead.
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.created_at <= now && now < self.expires_at
+    }
+
+    /// Whether its code is good at `now`.
+    pub fn is_code_good(&self, now: Timestamp) -> bool {
+        self.is_good(now) && now.is_within(limits::CODE_LIFETIME, self.created_at)
     }
 }
 

@@ -62,8 +62,10 @@ pub struct ForeignLoaded {
     pub account: AccountLoaded,
     /// The session that it has opened, and whose that is.
     pub adopted: Option<(Session, Account)>,
-    /// Whether the log has an entry over the token or over its key.
+    /// Whether the log has an entry over the token or over its key, or the token has opened a session of a deleted account.
     pub revoked: bool,
+    /// When an account was last deleted, or stopped to have the name or the address, that the token calls its account by.
+    pub freed_at: Option<Timestamp>,
 }
 
 /// A session with its account.

@@ -25,7 +25,7 @@ pub use account::{Account, AccountBy, AccountState, Email, Name, NameFault, Pass
 pub use audit::{Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Person, SealedEntry, Sealing};
 pub use change::{AccountEdit, AccountFields, Adoption, Change, Ends, Note, Opening, Receipt, SessionEnd, Survivor};
 pub use client::{Client, ClientName, ClientNameFault, Right, Rights, SecretDigest};
-pub use custom::{CustomClaims, CustomClaimsFault};
+pub use custom::{AccountClaims, CustomClaims, CustomClaimsFault};
 pub use device::Devices;
 pub use entropy::{Entropy, Seeded, draw};
 pub use epoch::{Epoch, OldSessions};

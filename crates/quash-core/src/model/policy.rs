@@ -70,6 +70,8 @@ pub mod limits {
     pub const MAIL_COUNTED: Duration = Duration::from_secs(3600);
     /// How often at most the owner of an account is told that it is locked.
     pub const TOLD_OF_LOCKS: Duration = Duration::from_secs(24 * 3600);
+    /// How long a password for once is good.
+    pub const ONE_TIME_PASSWORD: Duration = Duration::from_secs(24 * 3600);
     /// How long a mail without a link is kept while it can't be sent.
     pub const NOTICE_KEPT: Duration = Duration::from_secs(24 * 3600);
     /// How many entries of the log and of the audit the user of one account may cause at once.

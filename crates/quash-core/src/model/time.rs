@@ -40,7 +40,13 @@ impl Timestamp {
         Self::from_secs(self.as_secs())
     }
 
-    /// The time from `earlier` to this moment; zero if it isn't earlier.
+    /// Whether this moment lies within `span` after `start`. A moment before `start` does not: the clock was set back, and how
+    /// much time has passed is unknown.
+    pub fn is_within(self, span: Duration, start: Self) -> bool {
+        start <= self && self.since(start) < span
+    }
+
+    /// The time from `earlier` to this moment; zero if it isn't earlier. Decisions use [`Timestamp::is_within`].
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -57,5 +63,17 @@ impl std::ops::Sub<Duration> for Timestamp {
     type Output = Self;
     fn sub(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_before_the_start_are_not_within() {
+        let (start, span) = (Timestamp::from_secs(100), Duration::from_secs(30));
+        let is_within = |millis| Timestamp::from_millis(millis).is_within(span, start);
+        assert_eq!([99_999, 100_000, 129_999, 130_000].map(is_within), [false, true, true, false]);
     }
 }

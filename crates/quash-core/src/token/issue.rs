@@ -107,8 +107,8 @@ impl Bearer {
     /// The account has no such field as the site wants its tokens to name.
     pub fn of(account: &Account, claims: &CustomClaims, names: &ClaimNames) -> Result<Self, Refusal> {
         let user_id = account.user_id(names.user_id_field).ok_or(Refusal::NoActiveAccount)?.to_owned();
-        let password_mark = names.password_mark.as_ref().map(|_| account.password_mark());
-        Ok(Self { user_id, password_mark, claims: account.claims.over(claims) })
+        let password_mark = names.password_mark.as_ref().map(|_| account.node_mark());
+        Ok(Self { user_id, password_mark, claims: account.claims.in_session(claims) })
     }
 }
 

@@ -48,20 +48,17 @@ pub enum Minted {
 /// It isn't a token that a key of this ring signed, or its claims can't be read.
 pub fn authenticate(text: &str, ring: &KeyRing, names: &ClaimNames, hasher: &ScopeHasher) -> Result<Authentic, Invalid> {
     let (payload, found) = Unverified::parse(text)?.find(ring)?;
-    let claims = Claims::parse(&payload, names)?;
+    let own = if found.ours { Claims::parse(&payload, names) } else { Err(Invalid::Claim) };
+    let (claims, origin) = match (own, found.issuer) {
+        (own, None) => (own?, Origin::Ours),
+        // With a shared key, ours are those that name a session and a place in the log: each of ours does.
+        (Ok(claims), Some(_)) if claims.sid.is_some() && claims.rsq.is_some() => (claims, Origin::Ours),
+        (_, Some(issuer)) => (Claims::parse_foreign(&payload, names)?, Origin::Foreign(Arc::clone(issuer))),
+    };
     // quash signs nothing else with this key, and must not be made to accept anything else that it signed.
     if found.refresh_only && claims.token_type != Some(TokenType::Refresh) {
         return Err(Invalid::Key);
     }
-    let of_a_session = claims.sid.is_some() || claims.rsq.is_some() || claims.generation.is_some();
-    let origin = match found.issuer {
-        _ if found.ours && of_a_session => Origin::Ours,
-        // `sid`, `rsq` and `gen` mean something in our tokens only, and whoever writes them into others wants to be taken
-        // for us.
-        Some(_) if of_a_session => return Err(Invalid::Claim),
-        Some(issuer) => Origin::Foreign(Arc::clone(issuer)),
-        None => Origin::Ours,
-    };
     let theirs = match &origin {
         Origin::Ours => hasher,
         Origin::Foreign(issuer) => &issuer.scopes,

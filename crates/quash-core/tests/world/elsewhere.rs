@@ -72,7 +72,7 @@ impl World {
 
     pub(super) async fn foreign(&self, text: &str) -> Result<ForeignLoaded, String> {
         let presented = self.presented_foreign(text)?;
-        let loaded = self.store.foreign(presented.key, &presented.scopes, presented.account.as_ref(), self.now).await;
+        let loaded = self.store.foreign(presented.key, &presented.scopes, presented.user, presented.account.as_ref(), self.now).await;
         Ok(loaded.expect("the store"))
     }
 
@@ -89,7 +89,7 @@ impl World {
         let text = self.refresh[token].clone();
         let presented = self.presented_foreign(&text)?;
         let loaded = self.foreign(&text).await?;
-        let (sessions, tokens) = match end_foreign(&presented, &loaded, &self.scopes, self.now).map_err(refused)? {
+        let (sessions, tokens) = match end_foreign(&presented, &loaded, &self.policy, &self.scopes, self.now).map_err(refused)? {
             ForeignEnd::Session(end) => (vec![end], Vec::new()),
             ForeignEnd::Token(entry) => (Vec::new(), vec![entry]),
         };

@@ -98,6 +98,10 @@ impl World {
                 self.now = self.now + parse_span(span);
                 Ok("ok".into())
             }
+            ["set", "the", "clock", "back", "by", span] => {
+                self.now = self.now - parse_span(span);
+                Ok("ok".into())
+            }
             ["account", name] => self.add_account(name).await,
             ["foreign", "tokens", word] => self.take_foreign(word),
             ["sign", account, "in", "elsewhere", "as", token] => self.sign_elsewhere(TokenType::Refresh, account, token),

@@ -75,7 +75,8 @@ async fn opened_by(world: &World, client: &str) -> Pair {
     let session = Session { id: other, client: Some(ClientName::parse(client).expect("a name")), ..row };
     let jti = RefreshKey::new(&draw(&Seeded::new(support::SEED))).jti(other, &session.seed, Generation(0)).to_string();
     let version = account.version;
-    let opening = Opening { session, version, rehash: None, evict: None, last_login: None, knows: None, locks: None, adopts: None };
+    let opening =
+        Opening { session, version, rehash: None, evict: None, last_login: None, knows: None, locks: None, adopts: None, claims: None };
     world.store.commit(Change::OpenSession(Box::new(opening))).await.expect("a session");
     let sid = other.to_string();
     Pair {
@@ -265,9 +266,20 @@ async fn metadata_names_what_is_there_once_it_is_known_where() {
 
     {"issuer":"https://id.example.org/auth","jwks_uri":"https://id.example.org/auth/.well-known/jwks.json","response_types_supported":[],"grant_types_supported":[],"introspection_endpoint":"https://id.example.org/auth/oauth2/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"revocation_endpoint":"https://id.example.org/auth/oauth2/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","none"]}
     "#);
+    // RFC 8414 3.1: the path of the issuer comes after the well-known one.
+    let status =
+        async |world: &World, path: &str| world.send(Call::get(&format!("/.well-known/oauth-authorization-server{path}"))).await.status;
+    for (path, expected) in [("/auth", 200), ("/auth/", 404), ("/other", 404), ("/auth/more", 404), ("/", 404)] {
+        assert_eq!(status(&world, path).await, expected, "{path}");
+    }
+    let mut of_issuer = Plan { settings: settings.clone(), ..Plan::default() };
+    of_issuer.policy.tokens.issuer = Some("https://login.example.org/tenants/1/".into());
+    let world = World::planned(of_issuer).await;
+    assert_eq!((status(&world, "/tenants/1").await, status(&world, "/auth").await), (200, 404));
     plan = Plan { settings, ..Plan::default() };
     plan.policy.tokens.issuer = Some("https://id.example.org".into());
     let world = World::planned(plan).await;
+    assert_eq!(status(&world, "/auth").await, 404);
     let metadata = world.send(Call::get("/.well-known/oauth-authorization-server")).await.json();
     assert_eq!(metadata["issuer"], "https://id.example.org");
     for endpoint in ["jwks_uri", "introspection_endpoint", "revocation_endpoint"] {

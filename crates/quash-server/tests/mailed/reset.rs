@@ -293,7 +293,8 @@ async fn a64_links_are_dead_once_the_password_or_the_address_is_another() {
 async fn a_reset_lifts_a_lock_and_confirms_the_address_that_the_mail_went_to() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), false).await;
-    world.put("max", AccountState::Locked { until: quash_core::model::Timestamp::from_secs(crate::support::START + 3600) }).await;
+    let at = |secs| quash_core::model::Timestamp::from_secs(crate::support::START + secs);
+    world.put("max", AccountState::Locked { since: at(0), until: at(3600) }).await;
     ask(&world, json!({ "username": "max" })).await;
     assert_eq!(reset(&world, &link(&world.mails().await[0])).await.status, 200);
     let pair = world.attempt("max", NEW_PASSWORD).await.pair();

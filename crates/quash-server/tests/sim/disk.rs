@@ -76,10 +76,11 @@ impl Store for Disk {
         &self,
         key: ScopeKey,
         scopes: &[ScopeKey],
+        user: ScopeKey,
         account: Option<&AccountBy>,
         now: Timestamp,
     ) -> Result<ForeignLoaded, StoreError> {
-        let found = self.store.foreign(key, scopes, account, now).await;
+        let found = self.store.foreign(key, scopes, user, account, now).await;
         self.turn(Act::Load).await;
         found
     }

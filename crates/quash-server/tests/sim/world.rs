@@ -147,6 +147,7 @@ impl World {
         };
         let setup = Setup {
             store: Arc::new(disk) as Arc<dyn Store>,
+            audit_seal: None,
             policy,
             keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },
             fetch: Arc::new(FetchNothing),

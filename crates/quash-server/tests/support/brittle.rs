@@ -97,10 +97,11 @@ impl Store for Brittle {
         &self,
         key: ScopeKey,
         scopes: &[ScopeKey],
+        user: ScopeKey,
         account: Option<&AccountBy>,
         now: Timestamp,
     ) -> Result<ForeignLoaded, StoreError> {
-        self.whole(Part::Rows)?.foreign(key, scopes, account, now).await
+        self.whole(Part::Rows)?.foreign(key, scopes, user, account, now).await
     }
 
     async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError> {

@@ -9,11 +9,17 @@ use quash_core::model::{Clock, Timestamp};
 pub(crate) struct HandClock {
     start: Timestamp,
     gone: AtomicU64,
+    back: AtomicU64,
 }
 
 impl HandClock {
     pub(crate) fn at(start: Timestamp) -> Self {
-        Self { start, gone: AtomicU64::default() }
+        Self { start, gone: AtomicU64::default(), back: AtomicU64::default() }
+    }
+
+    /// Sets the wall clock back. The uptime goes on.
+    pub(crate) fn set_back(&self, span: Duration) {
+        self.back.fetch_add(u64::try_from(span.as_millis()).expect("a span"), Ordering::SeqCst);
     }
 
     /// Moves it on.
@@ -24,7 +30,7 @@ impl HandClock {
 
 impl Clock for HandClock {
     fn now(&self) -> Timestamp {
-        self.start + self.uptime()
+        self.start + self.uptime() - Duration::from_millis(self.back.load(Ordering::SeqCst))
     }
 
     fn uptime(&self) -> Duration {

@@ -159,6 +159,7 @@ impl World {
         let hasher = Arc::new(Counted::new(plan.hasher));
         let service = Service::start(Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            audit_seal: None,
             policy: plan.policy,
             keys: KeySetup {
                 algorithm: plan.algorithm,

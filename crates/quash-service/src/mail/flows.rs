@@ -102,7 +102,7 @@ impl Desk {
         let now = self.clock.now();
         let since = now - limits::MAIL_COUNTED;
         let asked = self.store.asked(&[asking.matter(&self.flow_key)], asking.whom(&self.flow_key), since).await?;
-        if pace == Pace::Reminding && asked.flows.iter().flatten().any(|(_, at)| now.since(*at) < limits::REMIND_AFTER) {
+        if pace == Pace::Reminding && asked.flows.iter().flatten().any(|(_, at)| now.is_within(limits::REMIND_AFTER, *at)) {
             return Ok(None);
         }
         let (id, changes) = start_flow(asking, &asked, &self.flow_key, now, &*self.entropy);
@@ -174,7 +174,7 @@ impl Desk {
                     Err(error) => return Err(error.into()),
                 };
                 let loaded = self.store.flow(id).await?;
-                let is_in_time = loaded.flow.is_some_and(|flow| self.clock.now() < flow.code_until());
+                let is_in_time = loaded.flow.is_some_and(|flow| flow.is_code_good(self.clock.now()));
                 if self.flow_key.is_code(code, id, purpose) && had_tries && is_in_time {
                     return Ok(id);
                 }

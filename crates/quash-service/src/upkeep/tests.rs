@@ -107,6 +107,7 @@ impl World {
         };
         let setup = Setup {
             store: Arc::clone(store),
+            audit_seal: None,
             policy,
             keys: KeySetup { foreign: vec![other], ..KeySetup::of(Algorithm::EdDsa) },
             fetch: Arc::new(FetchNothing),

@@ -43,6 +43,15 @@ impl AuditState {
         Ok(Receipt { seq: None, pruned: u32::try_from(forgotten.len()).unwrap_or(u32::MAX) })
     }
 
+    pub(super) fn accept(&mut self, from: &AuditPlace, seal: &AuditSeal) -> Result<Receipt, StoreError> {
+        if self.seal.as_ref().map(|seal| seal.last).unwrap_or_default() != *from {
+            return Err(StoreError::Conflict);
+        }
+        self.newest = self.newest.max(seal.last.id);
+        self.seal = Some(seal.clone());
+        Ok(Receipt::default())
+    }
+
     pub(super) fn blank(&mut self, subject: &Subject, limit: u32) -> Receipt {
         let theirs = self.entries.values_mut().filter(|audit| {
             audit.new.subject.as_ref() == Some(subject) && audit.new.person.is_some() && audit.new.event != Event::AccountDeleted
@@ -60,7 +69,9 @@ impl AuditState {
     }
 
     pub(super) fn head(&self) -> AuditHead {
-        AuditHead { newest: self.newest, seal: self.seal.clone() }
+        let present =
+            self.entries.first_key_value().zip(self.entries.last_key_value()).map(|((lowest, _), (highest, _))| (*lowest, *highest));
+        AuditHead { newest: self.newest, present, seal: self.seal.clone() }
     }
 
     pub(super) fn unblanked(&self) -> Option<Subject> {

@@ -76,10 +76,11 @@ impl Store for MemoryStore {
         &self,
         key: ScopeKey,
         scopes: &[ScopeKey],
+        user: ScopeKey,
         account: Option<&AccountBy>,
         now: Timestamp,
     ) -> Result<ForeignLoaded, StoreError> {
-        Ok(self.state().foreign(key, scopes, account, now))
+        Ok(self.state().foreign(key, scopes, user, account, now))
     }
 
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {

@@ -6,9 +6,9 @@ mod reads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, DeviceId, Email, Ends, Entry, Epoch, Forgotten,
-    Generation, Name, NewAudit, NewEntry, OldSessions, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd,
-    SessionId, SessionState, Subject, Timestamp, limits,
+    Account, AccountClaims, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, DeviceId, Email, Ends, Entry, Epoch,
+    Forgotten, Generation, Name, NewAudit, NewEntry, OldSessions, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session,
+    SessionEnd, SessionId, SessionState, Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -36,6 +36,8 @@ pub(super) struct State {
     secrets: BTreeMap<String, Sealed>,
     remembered: BTreeMap<String, String>,
     gone: BTreeSet<Subject>,
+    /// Tokens of other issuers that have opened sessions of deleted accounts, and until when they could be presented.
+    adopted: BTreeMap<[u8; 16], Timestamp>,
     pub(super) audit: AuditState,
     post: Post,
 }
@@ -64,6 +66,7 @@ impl Default for State {
             secrets: BTreeMap::new(),
             remembered: BTreeMap::new(),
             gone: BTreeSet::new(),
+            adopted: BTreeMap::new(),
             audit: AuditState::default(),
             post: Post::default(),
         }
@@ -114,6 +117,7 @@ impl State {
             }
             Change::RaiseLongestLifetime(millis) => Ok(self.raise_longest_lifetime(*millis)),
             Change::SealAudit { from, entries, seal } => self.audit.seal(from, entries, seal),
+            Change::AcceptAudit { from, seal, .. } => self.audit.accept(from, seal),
             Change::BlankPersons { subject, limit } => Ok(self.audit.blank(subject, *limit)),
             Change::StartFlow { flow, replaces } => self.post.start_flow(flow, *replaces),
             Change::SpendTry(flow) => self.post.spend_try(*flow),
@@ -138,7 +142,7 @@ impl State {
     }
 
     fn open_session(&mut self, opening: &Opening) -> Result<Receipt, StoreError> {
-        let Opening { session, version, rehash, evict, last_login, knows, locks, adopts } = opening;
+        let Opening { session, version, rehash, evict, last_login, knows, locks, adopts, claims } = opening;
         guard(self.account_at(&session.subject, *version).is_some())?;
         guard(session.opened_seq >= self.watermark(&session.subject))?;
         guard(!self.sessions.contains_key(&session.id))?;
@@ -148,6 +152,7 @@ impl State {
             // As the transaction sees it: what is evicted has its entries by then.
             let evicted: Vec<_> = evict.iter().flat_map(entries_of).map(|entry| entry.key).collect();
             guard(scopes.iter().all(|scope| !self.is_logged(*scope) && !evicted.contains(scope)))?;
+            guard(session.adopted.is_none_or(|adopted| !self.adopted.contains_key(&adopted.key.0)))?;
             let own = self.accounts.get(&session.subject).map_or(Timestamp::default(), |account| account.foreign_after);
             guard(*minted_at > own && *minted_at > self.foreign_after)?;
         }
@@ -158,6 +163,9 @@ impl State {
             account.password = rehash.clone().or(account.password.take());
             account.last_login_at = last_login.or(account.last_login_at);
             account.locks = locks.unwrap_or(account.locks);
+            if let (AccountClaims::Unset, Some(claims)) = (&account.claims, claims) {
+                account.claims = AccountClaims::Adopted(claims.clone());
+            }
             if let Some(device) = knows {
                 account.devices = std::mem::take(&mut account.devices).with(*device);
             }
@@ -189,6 +197,7 @@ impl State {
         let mut written: Vec<ScopeKey> = ends.iter().flat_map(entries_of).map(|entry| entry.key).collect();
         for entry in tokens {
             guard(!self.is_logged(entry.key) && self.adopted_by(entry.key).is_none() && !written.contains(&entry.key))?;
+            guard(!self.adopted.contains_key(&entry.key.0))?;
             written.push(entry.key);
         }
         let mut seq = ends.iter().map(|end| self.end(end)).last();
@@ -238,6 +247,9 @@ impl State {
 
     fn delete_account(&mut self, subject: &Subject, version: u64, entry: &NewEntry) -> Result<Receipt, StoreError> {
         guard(self.account_at(subject, version).is_some())?;
+        let theirs = self.sessions.values().filter(|session| session.subject == *subject);
+        let adopted = theirs.filter_map(|session| session.adopted).map(|adopted| (adopted.key.0, adopted.until)).collect::<Vec<_>>();
+        self.adopted.extend(adopted);
         self.sessions.retain(|_, session| session.subject != *subject);
         self.accounts.remove(subject);
         self.gone.insert(subject.clone());
@@ -319,7 +331,14 @@ impl State {
         for (_, id) in &forgotten {
             self.sessions.remove(id);
         }
-        pruned(forgotten.len() + self.post.forget_expired(now, limit))
+        let mut spent: Vec<_> =
+            self.adopted.iter().filter(|(_, until)| **until < now - limits::SESSION_KEPT).map(|(key, until)| (*until, *key)).collect();
+        spent.sort_unstable();
+        spent.truncate(limit as usize);
+        for (_, key) in &spent {
+            self.adopted.remove(key);
+        }
+        pruned(forgotten.len() + spent.len() + self.post.forget_expired(now, limit))
     }
 
     fn delete_marked(&mut self, now: Timestamp, marked_until: Timestamp, limit: u32) -> Receipt {
@@ -386,7 +405,7 @@ impl State {
 }
 
 fn write_fields(account: &mut Account, fields: &AccountFields) {
-    let AccountFields { username, email, password, must_change, state, locks, claims, devices } = fields.clone();
+    let AccountFields { username, email, password, must_change, state, locks, claims, devices, mark } = fields.clone();
     account.version += 1;
     account.username = username.unwrap_or_else(|| account.username.clone());
     account.email = email.unwrap_or_else(|| account.email.clone());
@@ -394,7 +413,8 @@ fn write_fields(account: &mut Account, fields: &AccountFields) {
     account.must_change = must_change.unwrap_or(account.must_change);
     account.state = state.unwrap_or(account.state);
     account.locks = locks.unwrap_or(account.locks);
-    account.claims = claims.unwrap_or_else(|| account.claims.clone());
+    account.claims = claims.map_or_else(|| account.claims.clone(), AccountClaims::Set);
+    account.mark = mark.unwrap_or_else(|| account.mark.clone());
     account.devices = devices.unwrap_or_else(|| account.devices.clone());
 }
 

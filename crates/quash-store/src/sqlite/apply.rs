@@ -2,9 +2,9 @@
 //! [`Fault::Conflict`] if it doesn't hold. What it has written by then is undone by whoever holds the transaction.
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Change, Client, ClientName, CustomClaims, DeviceId, Devices, Email, Ends, Epoch,
-    Generation, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, OldSessions, Opening, PasswordHash, Receipt, ScopeKey, Sealed,
-    SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Change, Client, ClientName, DeviceId, Devices, Email, Ends, Epoch, Generation,
+    KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, OldSessions, Opening, PasswordHash, Receipt, ScopeKey, Sealed, SecretDigest, Seq,
+    Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp, limits,
 };
 use rusqlite::{Connection, ToSql, params};
 
@@ -49,6 +49,7 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::Remember { name, value } => write_one(conn, statements::REMEMBER, params![name, value]),
         Change::RaiseLongestLifetime(millis) => write_one(conn, statements::RAISE_LONGEST_LIFETIME, [rows::stored(*millis)?]),
         Change::SealAudit { from, entries, seal } => audit::seal(conn, from, entries, seal),
+        Change::AcceptAudit { from, seal, .. } => audit::accept(conn, from, seal),
         Change::BlankPersons { subject, limit } => audit::blank(conn, subject, *limit),
         Change::StartFlow { flow, replaces } => post::start_flow(conn, flow, *replaces),
         Change::SpendTry(flow) => post::spend_try(conn, *flow),
@@ -87,7 +88,8 @@ fn together(conn: &Connection, changes: &[Change]) -> Result<Receipt, Fault> {
 }
 
 fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
-    let (state, state_at) = rows::stored_state(account.state);
+    let (state, state_at, locked_at) = rows::stored_state(account.state);
+    let (claims, claims_adopted) = rows::stored_claims(&account.claims);
     let values = params![
         account.subject.as_str(),
         account.username.shown(),
@@ -106,14 +108,17 @@ fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
         account.password.as_ref().and_then(PasswordHash::class),
         account.must_change.map(Timestamp::as_millis),
         account.locks,
-        account.claims.to_json(),
+        claims,
         account.devices.to_text(),
+        locked_at,
+        claims_adopted,
+        account.mark,
     ];
     write_one(conn, statements::ADD_ACCOUNT, values)
 }
 
 fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
-    let Opening { session, version, rehash, evict, last_login, knows, locks, adopts } = opening;
+    let Opening { session, version, rehash, evict, last_login, knows, locks, adopts, claims } = opening;
     let seq = evict.as_ref().map(|end| end_session(conn, end)).transpose()?;
     open_session(conn, session, *version, adopts.as_ref())?;
     let version = rows::stored(*version)?;
@@ -125,6 +130,10 @@ fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
     }
     if let Some(locks) = locks {
         write_one(conn, statements::COUNT_LOCKS, params![locks, session.subject.as_str(), version])?;
+    }
+    if let Some(claims) = claims {
+        // Another token may have brought some meanwhile.
+        write(conn, statements::ADOPT_CLAIMS, params![rows::object(claims), session.subject.as_str(), version])?;
     }
     if let Some(device) = knows {
         know_device(conn, *device, &session.subject, version)?;
@@ -184,6 +193,9 @@ fn open_session(conn: &Connection, session: &Session, version: u64, adopts: Opti
     for scope in scopes {
         none(conn, statements::REVOKED_ALREADY, *scope)?;
     }
+    if let Some(adopted) = session.adopted {
+        none(conn, statements::ADOPTED_BEFORE, adopted.key)?;
+    }
     let minted_at = minted_at.as_millis();
     let values: Vec<&dyn ToSql> = values.into_iter().chain(std::iter::once(&minted_at as &dyn ToSql)).collect();
     write_one(conn, statements::ADOPT, values.as_slice()).map(drop)
@@ -202,6 +214,7 @@ fn end_sessions(conn: &Connection, ends: &[SessionEnd], tokens: &[NewEntry]) -> 
     for entry in tokens {
         none(conn, statements::REVOKED_ALREADY, entry.key)?;
         none(conn, statements::ADOPTED_ALREADY, entry.key)?;
+        none(conn, statements::ADOPTED_BEFORE, entry.key)?;
         last = Some(append(conn, entry)?);
     }
     Ok(Receipt { seq: last, pruned: 0 })
@@ -248,10 +261,10 @@ fn write_fields(
     sessions_before: Option<i64>,
     foreign_after: Option<i64>,
 ) -> Result<(), Fault> {
-    let AccountFields { username, email, password, must_change, state, locks, claims, devices } = fields;
+    let AccountFields { username, email, password, must_change, state, locks, claims, devices, mark } = fields;
     let address = email.as_ref().and_then(Option::as_ref);
     let hash = password.as_ref().and_then(Option::as_ref);
-    let (state, state_at) = state.map(rows::stored_state).unzip();
+    let stored = state.map(rows::stored_state);
     let values = params![
         subject.as_str(),
         rows::stored(version)?,
@@ -268,20 +281,24 @@ fn write_fields(
         must_change.is_some(),
         must_change.flatten().map(Timestamp::as_millis),
         state.is_some(),
-        state,
-        state_at.flatten(),
+        stored.map(|(state, ..)| state),
+        stored.and_then(|(_, state_at, _)| state_at),
         locks,
         claims.is_some(),
-        claims.as_ref().and_then(CustomClaims::to_json),
+        claims.as_ref().map(rows::object),
         sessions_before,
         foreign_after,
         devices.as_ref().map(Devices::to_text),
+        stored.and_then(|(.., locked_at)| locked_at),
+        mark.is_some(),
+        mark.as_ref().and_then(Option::as_ref),
     ];
     write_one(conn, statements::EDIT_ACCOUNT, values).map(drop)
 }
 
 fn delete_account(conn: &Connection, subject: &Subject, version: u64, entry: &NewEntry) -> Result<Receipt, Fault> {
     let seq = append(conn, entry)?;
+    write(conn, statements::KEEP_ADOPTIONS, [subject.as_str()])?;
     write(conn, statements::FORGET_SESSIONS_OF, [subject.as_str()])?;
     write_one(conn, statements::DELETE_ACCOUNT, params![subject.as_str(), rows::stored(version)?])?;
     write_one(conn, statements::ADD_GONE, [subject.as_str()])?;
@@ -378,8 +395,10 @@ fn mark_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt
 }
 
 fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, Fault> {
-    let sessions = write(conn, statements::FORGET_SESSIONS, params![(now - limits::SESSION_KEPT).as_millis(), limit])?;
-    Ok(pruned(sessions + post::forget_expired(conn, now, limit)?))
+    let past = (now - limits::SESSION_KEPT).as_millis();
+    let sessions = write(conn, statements::FORGET_SESSIONS, params![past, limit])?;
+    let adopted = write(conn, statements::FORGET_ADOPTIONS, params![past, limit])?;
+    Ok(pruned(sessions + adopted + post::forget_expired(conn, now, limit)?))
 }
 
 fn delete_marked(conn: &Connection, now: Timestamp, marked_until: Timestamp, limit: u32) -> Result<Receipt, Fault> {

@@ -38,10 +38,7 @@ pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Res
 }
 
 pub(super) fn seal(conn: &Connection, from: &AuditPlace, entries: &[SealedEntry], seal: &AuditSeal) -> Result<Receipt, Fault> {
-    let sealed = head(conn)?.seal.map(|seal| seal.last).unwrap_or_default();
-    if sealed != *from {
-        return Err(Fault::Conflict);
-    }
+    check_sealed_up_to(conn, from)?;
     for SealedEntry { id, sealing: Sealing { salt, person, chain } } in entries {
         let id = rows::stored(*id)?;
         write_one(conn, statements::SEAL_ENTRY, params![id, person, chain])?;
@@ -50,10 +47,25 @@ pub(super) fn seal(conn: &Connection, from: &AuditPlace, entries: &[SealedEntry]
             write(conn, statements::SALT_PERSON, params![id, salt])?;
         }
     }
+    set_seal(conn, seal)?;
+    write(conn, statements::FORGET_AUDIT, [rows::stored(seal.first.id)?]).map(pruned)
+}
+
+pub(super) fn accept(conn: &Connection, from: &AuditPlace, seal: &AuditSeal) -> Result<Receipt, Fault> {
+    check_sealed_up_to(conn, from)?;
+    write_one(conn, statements::RAISE_AUDIT, [rows::stored(seal.last.id)?])?;
+    set_seal(conn, seal)
+}
+
+fn check_sealed_up_to(conn: &Connection, place: &AuditPlace) -> Result<(), Fault> {
+    let sealed = head(conn)?.seal.map(|seal| seal.last).unwrap_or_default();
+    if sealed == *place { Ok(()) } else { Err(Fault::Conflict) }
+}
+
+fn set_seal(conn: &Connection, seal: &AuditSeal) -> Result<Receipt, Fault> {
     let AuditSeal { first, last, at, signed } = seal;
     let values = params![rows::stored(first.id)?, first.chain, rows::stored(last.id)?, last.chain, at.as_millis(), signed];
-    write_one(conn, statements::SET_SEAL, values)?;
-    write(conn, statements::FORGET_AUDIT, [rows::stored(first.id)?]).map(pruned)
+    write_one(conn, statements::SET_SEAL, values)
 }
 
 pub(super) fn blank(conn: &Connection, subject: &Subject, limit: u32) -> Result<Receipt, Fault> {
@@ -67,13 +79,16 @@ pub(super) fn blank(conn: &Connection, subject: &Subject, limit: u32) -> Result<
 pub(super) fn head(conn: &Connection) -> Result<AuditHead, Fault> {
     let read = |columns: &mut Columns<'_, '_>| {
         let newest = columns.count()?;
+        let bounds = (columns.take::<Option<i64>>()?, columns.take::<Option<i64>>()?);
+        let number = |id: i64| u64::try_from(id).unwrap_or_default();
+        let present = bounds.0.zip(bounds.1).map(|(lowest, highest)| (number(lowest), number(highest)));
         let Some(first_id) = columns.take::<Option<i64>>()? else {
-            return Ok(AuditHead { newest, seal: None });
+            return Ok(AuditHead { newest, present, seal: None });
         };
         let first = AuditPlace { id: u64::try_from(first_id).map_err(|_| Fault::Value("a number below zero"))?, chain: columns.take()? };
         let last = AuditPlace { id: columns.count()?, chain: columns.take()? };
         let seal = AuditSeal { first, last, at: columns.moment()?, signed: columns.take()? };
-        Ok(AuditHead { newest, seal: Some(seal) })
+        Ok(AuditHead { newest, present, seal: Some(seal) })
     };
     rows::one(conn, statements::AUDIT_HEAD, [], read)?.ok_or(Fault::Value("no head of the audit"))
 }

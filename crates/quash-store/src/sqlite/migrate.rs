@@ -28,6 +28,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "registrations", sql: include_str!("../../migrations/sqlite/0011_registrations.sql") },
     Migration { name: "store_id", sql: include_str!("../../migrations/sqlite/0012_store_id.sql") },
     Migration { name: "subject_numbers", sql: include_str!("../../migrations/sqlite/0013_subject_numbers.sql") },
+    Migration { name: "removed_names", sql: include_str!("../../migrations/sqlite/0014_removed_names.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

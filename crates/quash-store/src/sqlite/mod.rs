@@ -177,11 +177,12 @@ impl Store for SqliteStore {
         &self,
         key: ScopeKey,
         scopes: &[ScopeKey],
+        user: ScopeKey,
         account: Option<&AccountBy>,
         now: Timestamp,
     ) -> Result<ForeignLoaded, StoreError> {
         let (scopes, account) = (scopes.to_vec(), account.cloned());
-        self.handles()?.reads.run(move |conn, head| reader::foreign(conn, head, key, &scopes, account.as_ref(), now)).await
+        self.handles()?.reads.run(move |conn, head| reader::foreign(conn, head, key, &scopes, user, account.as_ref(), now)).await
     }
 
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {

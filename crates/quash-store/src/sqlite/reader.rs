@@ -125,12 +125,13 @@ pub(super) fn foreign(
     head: Head,
     key: ScopeKey,
     scopes: &[ScopeKey],
+    user: ScopeKey,
     by: Option<&AccountBy>,
     now: Timestamp,
 ) -> Result<ForeignLoaded, Fault> {
     let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::session(columns)?, rows::account(columns)?));
     let adopted = rows::one(conn, statements::ADOPTED, [key.0], read)?;
-    let mut revoked = false;
+    let mut revoked = rows::exists(conn, statements::ADOPTED_BEFORE, [key.0])?;
     for scope in scopes {
         revoked |= rows::exists(conn, statements::REVOKED_ALREADY, [scope.0])?;
     }
@@ -138,7 +139,8 @@ pub(super) fn foreign(
         Some(by) => account(conn, head, by, now)?,
         None => loaded(conn, head, None, now)?,
     };
-    Ok(ForeignLoaded { account, adopted, revoked })
+    let freed_at = rows::one(conn, statements::FREED_AT, [user.0], |columns| columns.perhaps_moment())?.flatten();
+    Ok(ForeignLoaded { account, adopted, revoked, freed_at })
 }
 
 pub(super) fn accounts(conn: &Connection, after: Option<&str>, limit: u32) -> Result<Vec<Account>, Fault> {

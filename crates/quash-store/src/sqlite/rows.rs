@@ -2,9 +2,9 @@
 //! read is in `statements` and `reader`.
 
 use quash_core::model::{
-    Account, AccountState, Actor, Adopted, Client, ClientName, CustomClaims, DeviceId, Devices, Email, Ending, Entry, Forgotten,
-    Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name, PasswordHash, Reason, Rights, ScopeKey, ScopeKind, Sealed, Seq, Session,
-    SessionId, SessionState, Subject, Timestamp,
+    Account, AccountClaims, AccountState, Actor, Adopted, Client, ClientName, CustomClaims, DeviceId, Devices, Email, Ending, Entry,
+    Forgotten, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name, PasswordHash, Reason, Rights, ScopeKey, ScopeKind, Sealed, Seq,
+    Session, SessionId, SessionState, Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 use rusqlite::types::FromSql;
@@ -82,8 +82,9 @@ pub(super) fn account(columns: &mut Columns<'_, '_>) -> Result<Account, Fault> {
         last_login_at: columns.perhaps_moment()?,
         must_change: columns.perhaps_moment()?,
         locks: columns.take()?,
-        claims: claims(columns)?,
+        claims: account_claims(columns)?,
         devices: Devices::parse(columns.text()?).map_err(|_| Fault::Value("known devices"))?,
+        mark: columns.take()?,
     })
 }
 
@@ -157,13 +158,27 @@ pub(super) fn stored(number: u64) -> Result<i64, Fault> {
     i64::try_from(number).map_err(|_| Fault::Value("a number beyond 2^63"))
 }
 
-/// The two columns of an account's state.
-pub(super) fn stored_state(state: AccountState) -> (&'static str, Option<i64>) {
+/// The three columns of an account's state.
+pub(super) fn stored_state(state: AccountState) -> (&'static str, Option<i64>, Option<i64>) {
     match state {
-        AccountState::Active => ("active", None),
-        AccountState::Locked { until } => ("locked", Some(until.as_millis())),
-        AccountState::Deactivated { at } => ("deactivated", Some(at.as_millis())),
+        AccountState::Active => ("active", None, None),
+        AccountState::Locked { since, until } => ("locked", Some(until.as_millis()), Some(since.as_millis())),
+        AccountState::Deactivated { at } => ("deactivated", Some(at.as_millis()), None),
     }
+}
+
+/// The two columns of an account's claims.
+pub(super) fn stored_claims(claims: &AccountClaims) -> (Option<String>, bool) {
+    match claims {
+        AccountClaims::Unset => (None, false),
+        AccountClaims::Adopted(claims) => (Some(object(claims)), true),
+        AccountClaims::Set(claims) => (Some(object(claims)), false),
+    }
+}
+
+/// Claims as a JSON object, be it empty.
+pub(super) fn object(claims: &CustomClaims) -> String {
+    claims.to_json().unwrap_or_else(|| "{}".into())
 }
 
 /// The two columns of a key's state.
@@ -184,10 +199,11 @@ fn email(columns: &mut Columns<'_, '_>) -> Result<Option<Email>, Fault> {
 }
 
 fn account_state(columns: &mut Columns<'_, '_>) -> Result<AccountState, Fault> {
-    match (columns.text()?, columns.perhaps_moment()?) {
-        ("active", None) => Ok(AccountState::Active),
-        ("locked", Some(until)) => Ok(AccountState::Locked { until }),
-        ("deactivated", Some(at)) => Ok(AccountState::Deactivated { at }),
+    match (columns.text()?, columns.perhaps_moment()?, columns.perhaps_moment()?) {
+        ("active", None, None) => Ok(AccountState::Active),
+        // An older version has kept no beginning.
+        ("locked", Some(until), since) => Ok(AccountState::Locked { since: since.unwrap_or_default(), until }),
+        ("deactivated", Some(at), None) => Ok(AccountState::Deactivated { at }),
         _ => Err(Fault::Value("an account's state")),
     }
 }
@@ -199,6 +215,13 @@ fn session_state(columns: &mut Columns<'_, '_>) -> Result<SessionState, Fault> {
         (Some(why), Some(at), Some(who)) => Ok(SessionState::Ended(Ending { reason: reason(&why)?, at, actor: actor(&who)? })),
         _ => Err(Fault::Value("a session's end")),
     }
+}
+
+fn account_claims(columns: &mut Columns<'_, '_>) -> Result<AccountClaims, Fault> {
+    let (json, adopted): (Option<String>, bool) = (columns.take()?, columns.take()?);
+    let Some(json) = json else { return Ok(AccountClaims::Unset) };
+    let claims = CustomClaims::parse(&json).map_err(|_| Fault::Value("custom claims"))?;
+    Ok(if adopted { AccountClaims::Adopted(claims) } else { AccountClaims::Set(claims) })
 }
 
 fn claims(columns: &mut Columns<'_, '_>) -> Result<CustomClaims, Fault> {

@@ -4,8 +4,8 @@
 /// The columns that `rows::account` reads.
 macro_rules! account {
     () => {
-        "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.sessions_before, a.version, \
-         a.created_at, a.foreign_after, a.last_login_at, a.must_change, a.locks, a.claims, a.devices"
+        "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.locked_at, a.sessions_before, a.version, \
+         a.created_at, a.foreign_after, a.last_login_at, a.must_change, a.locks, a.claims, a.claims_adopted, a.devices, a.mark"
     };
 }
 
@@ -141,6 +141,10 @@ pub(super) const ENTRIES_BETWEEN: &str = concat!(
 pub(super) const ENTRIES_OF: &str = concat!("SELECT ", entry!(), " FROM revocation_log WHERE key = ?1 ORDER BY seq");
 pub(super) const REVOKED_ALREADY: &str = "SELECT 1 FROM revocation_log WHERE key = ?1 LIMIT 1";
 pub(super) const ADOPTED_ALREADY: &str = "SELECT 1 FROM session WHERE foreign_key = ?1 LIMIT 1";
+pub(super) const ADOPTED_BEFORE: &str = "SELECT 1 FROM adopted WHERE key = ?1";
+// When the name or address of a scope last stopped to be an account's.
+pub(super) const FREED_AT: &str =
+    "SELECT max(at) FROM revocation_log WHERE key = ?1 AND reason IN ('deleted', 'name_changed', 'email_changed')";
 pub(super) const KEYS: &str =
     "SELECT kid, algorithm, state, state_at, secret, created_at, source FROM signing_key ORDER BY created_at, kid";
 pub(super) const CLIENT_BY_SECRET: &str = concat!("SELECT ", client!(), " FROM client c WHERE c.digest = ?1");
@@ -156,13 +160,16 @@ pub(super) const MOVE_HEAD: &str = "UPDATE feed_head SET seq = ?1, chain = ?2 WH
 // Changes. Those that add a row write none where one is in the way.
 pub(super) const ADD_ACCOUNT: &str = "INSERT INTO account (subject, username, username_folded, email, email_folded, email_verified_at, \
      password, state, state_at, sessions_before, version, created_at, foreign_after, last_login_at, \
-     password_class, must_change, locks, claims, devices) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19 \
+     password_class, must_change, locks, claims, devices, locked_at, claims_adopted, mark) \
+     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22 \
      WHERE NOT EXISTS (SELECT 1 FROM account WHERE email_folded = ?5) AND NOT EXISTS (SELECT 1 FROM gone WHERE subject = ?1) \
      ON CONFLICT DO NOTHING";
 pub(super) const OPEN_SESSION: &str = concat!(open_session!(), " ON CONFLICT DO NOTHING");
 pub(super) const ADOPT: &str = concat!(open_session!(), " AND a.foreign_after < ?21 AND f.foreign_after < ?21 ON CONFLICT DO NOTHING");
 pub(super) const REHASH: &str = "UPDATE account SET password = ?1, password_class = ?4 WHERE subject = ?2 AND version = ?3";
 pub(super) const LAST_LOGIN: &str = "UPDATE account SET last_login_at = ?1 WHERE subject = ?2 AND version = ?3";
+pub(super) const ADOPT_CLAIMS: &str =
+    "UPDATE account SET claims = ?1, claims_adopted = 1 WHERE subject = ?2 AND version = ?3 AND claims IS NULL";
 pub(super) const COUNT_LOCKS: &str = "UPDATE account SET locks = ?1 WHERE subject = ?2 AND version = ?3";
 // The device `?1` moves to the end of the text; of the beginning goes what is more than `?4` characters.
 pub(super) const KNOW_DEVICE: &str =
@@ -187,9 +194,13 @@ pub(super) const EDIT_ACCOUNT: &str = "UPDATE OR IGNORE account SET version = ve
      email = iif(?6, ?7, email), email_folded = iif(?6, ?8, email_folded), email_verified_at = iif(?6, ?9, email_verified_at), \
      password = iif(?10, ?11, password), password_class = iif(?10, ?12, password_class), \
      must_change = iif(?13, ?14, must_change), state = iif(?15, ?16, state), state_at = iif(?15, ?17, state_at), \
-     locks = coalesce(?18, locks), claims = iif(?19, ?20, claims), devices = coalesce(?23, devices), \
+     locked_at = iif(?15, ?24, locked_at), mark = iif(?25, ?26, mark), \
+     locks = coalesce(?18, locks), claims = iif(?19, ?20, claims), claims_adopted = iif(?19, 0, claims_adopted), \
+     devices = coalesce(?23, devices), \
      sessions_before = coalesce(?21, sessions_before), foreign_after = max(foreign_after, coalesce(?22, 0)) \
      WHERE subject = ?1 AND version = ?2 AND NOT EXISTS (SELECT 1 FROM account o WHERE o.email_folded = ?8 AND o.subject <> ?1)";
+pub(super) const KEEP_ADOPTIONS: &str = "INSERT INTO adopted (key, until) \
+     SELECT foreign_key, foreign_until FROM session WHERE subject = ?1 AND foreign_key IS NOT NULL";
 pub(super) const FORGET_SESSIONS_OF: &str = "DELETE FROM session WHERE subject = ?1";
 pub(super) const DELETE_ACCOUNT: &str = "DELETE FROM account WHERE subject = ?1 AND version = ?2";
 pub(super) const ADD_GONE: &str = "INSERT INTO gone (subject) VALUES (?1)";
@@ -216,7 +227,8 @@ pub(super) const NEXT_AUDIT: &str = "UPDATE audit_head SET last = last + 1 WHERE
 pub(super) const ADD_AUDIT: &str = "INSERT INTO audit (id, at, event, actor, reason, subject, sid, kid, seq, watermark) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 pub(super) const ADD_PERSON: &str = "INSERT INTO audit_person (id, name, address, device, author, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-pub(super) const AUDIT_HEAD: &str = "SELECT h.last, s.first_id, s.first_chain, s.last_id, s.last_chain, s.at, s.signed \
+pub(super) const AUDIT_HEAD: &str = "SELECT h.last, (SELECT min(id) FROM audit), (SELECT max(id) FROM audit), \
+     s.first_id, s.first_chain, s.last_id, s.last_chain, s.at, s.signed \
      FROM audit_head h LEFT JOIN audit_seal s ON s.id = h.id WHERE h.id = 1";
 pub(super) const SEAL_ENTRY: &str = "UPDATE audit SET person = ?2, chain = ?3 WHERE id = ?1 AND chain IS NULL";
 pub(super) const SALT_PERSON: &str = "UPDATE audit_person SET salt = ?2 WHERE id = ?1";
@@ -224,6 +236,7 @@ pub(super) const SET_SEAL: &str = "INSERT INTO audit_seal (id, first_id, first_c
      VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET first_id = excluded.first_id, \
      first_chain = excluded.first_chain, last_id = excluded.last_id, last_chain = excluded.last_chain, at = excluded.at, \
      signed = excluded.signed";
+pub(super) const RAISE_AUDIT: &str = "UPDATE audit_head SET last = max(last, ?1) WHERE id = 1";
 pub(super) const FORGET_AUDIT: &str = "DELETE FROM audit WHERE id <= ?1";
 pub(super) const UNBLANKED: &str = "SELECT subject FROM gone WHERE blanked = 0 LIMIT 1";
 pub(super) const BLANK_PERSONS: &str = "DELETE FROM audit_person WHERE id IN (SELECT p.id FROM audit u JOIN audit_person p ON p.id = u.id \
@@ -282,6 +295,8 @@ pub(super) const FORGET_SESSIONS: &str = concat!(
     kept_until!(),
     ", sid LIMIT ?2)"
 );
+pub(super) const FORGET_ADOPTIONS: &str = "DELETE FROM adopted WHERE key IN \
+     (SELECT key FROM adopted INDEXED BY adopted_until WHERE until < ?1 ORDER BY until, key LIMIT ?2)";
 pub(super) const DELETE_ENTRIES: &str = "DELETE FROM revocation_log WHERE seq IN \
      (SELECT seq FROM revocation_log INDEXED BY revocation_log_marked \
       WHERE marked_at <= ?2 AND drop_after <= ?1 ORDER BY marked_at, seq LIMIT ?3) RETURNING seq, at, drop_after";

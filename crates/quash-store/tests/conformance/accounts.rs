@@ -1,8 +1,8 @@
 //! Accounts and reading them: what is unique, what is counted, and in which order they come.
 
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountState, Change, CustomClaims, DeviceId, Devices, Email, Ends, Name, Opening, PasswordHash,
-    Receipt, ScopeKind, Seq, Session, Subject, limits,
+    Account, AccountBy, AccountClaims, AccountFields, AccountState, Change, CustomClaims, DeviceId, Devices, Email, Ends, Name, Opening,
+    PasswordHash, Receipt, ScopeKind, Seq, Session, Subject, limits,
 };
 use quash_core::watch::feed;
 use quash_store::Store;
@@ -26,7 +26,10 @@ pub(crate) async fn a_new_store_is_empty(store: &dyn Store) {
 pub(crate) async fn an_account_is_read_back(store: &dyn Store) {
     let mut accounts = [with_email("Dana", "Dana@Example.org"), account("kim"), account("lee"), account("max")];
     accounts[0].email.as_mut().expect("an address").verified_at = Some(at(5));
-    accounts[1].state = AccountState::Locked { until: at(60) };
+    accounts[1].state = AccountState::Locked { since: at(-60), until: at(60) };
+    accounts[1].claims = AccountClaims::Adopted(CustomClaims::parse(r#"{"role":"admin"}"#).expect("claims"));
+    accounts[2].claims = AccountClaims::Set(CustomClaims::default());
+    accounts[2].mark = Some("a mark".into());
     accounts[2].state = AccountState::Deactivated { at: at(-60) };
     accounts[3].password = None;
     accounts[3].sessions_before = Seq::start_of(1);
@@ -228,6 +231,7 @@ pub(crate) async fn an_edit_changes_what_it_names_and_ends_what_it_says(store: &
         must_change: Some(Some(at(9))),
         locks: Some(3),
         claims: Some(claims.clone()),
+        mark: Some(Some("a mark".into())),
         ..none.clone()
     };
     commit(store, edit("dana", 2, fields.clone(), Ends::Access(entry(ScopeKind::Subject, 5)))).await;
@@ -237,17 +241,25 @@ pub(crate) async fn an_edit_changes_what_it_names_and_ends_what_it_says(store: &
         email: Email::parse("new@example.org").ok(),
         must_change: Some(at(9)),
         locks: 3,
-        claims,
+        claims: AccountClaims::Set(claims),
+        mark: Some("a mark".into()),
         version: 3,
         ..before.clone()
     };
     assert_eq!(after, wanted, "sessions before, and tokens of others, stay as they were");
     assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries").len(), 1);
     commit(store, rotate(1, 0)).await;
-    let empty =
-        AccountFields { email: Some(None), password: Some(None), must_change: Some(None), claims: Some(CustomClaims::default()), ..none };
+    let empty = AccountFields {
+        email: Some(None),
+        password: Some(None),
+        must_change: Some(None),
+        claims: Some(CustomClaims::default()),
+        mark: Some(None),
+        ..none
+    };
     commit(store, edit("dana", 3, empty, Ends::Nothing)).await;
-    let wanted = Account { email: None, password: None, must_change: None, claims: CustomClaims::default(), version: 4, ..wanted };
+    let claims = AccountClaims::Set(CustomClaims::default());
+    let wanted = Account { email: None, password: None, must_change: None, claims, mark: None, version: 4, ..wanted };
     assert_eq!(read(store, "dana").await, wanted);
     conflict(store, edit("dana", 3, fields, Ends::Nothing)).await;
 }

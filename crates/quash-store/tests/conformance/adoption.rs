@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use quash_core::model::{AccountBy, Adoption, Change, Keep, NewEntry, Opening, ScopeKey, ScopeKind, Seq, SessionState, limits};
+use quash_core::model::{
+    Account, AccountBy, AccountClaims, Adoption, Change, CustomClaims, Keep, NewEntry, Opening, Reason, ScopeKey, ScopeKind, Seq,
+    SessionState, limits,
+};
 use quash_store::Store;
 
 use crate::support::*;
@@ -12,6 +15,9 @@ fn token(n: u8) -> ScopeKey {
     ScopeKey([100 + n; 16])
 }
 
+/// The scope of an account, as tokens call it.
+const USER: ScopeKey = ScopeKey([42; 16]);
+
 fn revoke_token(n: u8) -> Change {
     Change::EndSessions { sessions: vec![], tokens: vec![entry(ScopeKind::Token, 100 + n)] }
 }
@@ -20,14 +26,14 @@ pub(crate) async fn an_adopted_session_is_read_back(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let opened = adopting(1, "dana", head(store).await);
     let dana = AccountBy::Subject(subject("dana"));
-    let before = store.foreign(token(1), &[token(1)], Some(&dana), NOW).await.expect("a look");
+    let before = store.foreign(token(1), &[token(1)], USER, Some(&dana), NOW).await.expect("a look");
     assert_eq!((before.adopted, before.revoked, before.account.live_sessions), (None, false, 0));
     commit(store, adopt(opened.clone(), 1, 5)).await;
-    let loaded = store.foreign(token(1), &[token(1)], Some(&dana), NOW).await.expect("a look");
+    let loaded = store.foreign(token(1), &[token(1)], USER, Some(&dana), NOW).await.expect("a look");
     assert_eq!(loaded.adopted, Some((opened, account("dana"))));
     assert_eq!((loaded.account.account, loaded.account.live_sessions, loaded.revoked), (Some(account("dana")), 1, false));
     assert_eq!(loaded.account.head, store.head().await.expect("a head"));
-    let of_nobody = store.foreign(token(2), &[], None, NOW).await.expect("a look");
+    let of_nobody = store.foreign(token(2), &[], USER, None, NOW).await.expect("a look");
     assert_eq!((of_nobody.account.account, of_nobody.adopted, of_nobody.revoked), (None, None, false));
 }
 
@@ -50,7 +56,7 @@ pub(crate) async fn a_revoked_token_opens_none(store: &dyn Store) {
     commit(store, revoke_token(1)).await;
     let opened = adopting(1, "dana", head(store).await);
     conflict(store, adopt(opened.clone(), 1, 5)).await;
-    assert!(store.foreign(token(1), &[token(9), token(1)], None, NOW).await.expect("a look").revoked);
+    assert!(store.foreign(token(1), &[token(9), token(1)], USER, None, NOW).await.expect("a look").revoked);
     // Its key may have been struck instead.
     let struck = ScopeKey([77; 16]);
     commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, 77) } }).await;
@@ -118,4 +124,56 @@ pub(crate) async fn a_row_is_kept_as_long_as_its_token_could_come_back(store: &d
     assert!(store.session(sid(1)).await.expect("a look").found.is_some());
     commit(store, forget(until + Duration::from_millis(1))).await;
     assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
+}
+
+fn delete(name: &str, version: u64) -> Change {
+    let entry = NewEntry { key: USER, reason: Reason::Deleted, ..entry(ScopeKind::Subject, 42) };
+    Change::DeleteAccount { subject: subject(name), version, entry, note: None }
+}
+
+pub(crate) async fn an_adoption_outlives_its_account(store: &dyn Store) {
+    commit(store, add(account("dana"))).await;
+    let opened = adopting(1, "dana", head(store).await);
+    let until = opened.adopted.expect("a token").until + limits::SESSION_KEPT;
+    commit(store, adopt(opened, 1, 5)).await;
+    commit(store, delete("dana", 1)).await;
+    commit(store, add(Account { subject: subject("dana 2"), ..account("dana") })).await;
+    conflict(store, adopt(adopting(1, "dana 2", head(store).await), 1, 100)).await;
+    conflict(store, revoke_token(1)).await;
+    let revoked = async || store.foreign(token(1), &[token(1)], USER, None, NOW).await.expect("a look").revoked;
+    assert!(revoked().await);
+    let forget = |now| Change::ForgetExpired { now, limit: 10 };
+    commit(store, forget(until)).await;
+    assert!(revoked().await);
+    assert_eq!(commit(store, forget(until + Duration::from_millis(1))).await.pruned, 1);
+    assert!(!revoked().await);
+}
+
+pub(crate) async fn a_freed_name_is_remembered(store: &dyn Store) {
+    let freed_at = async || store.foreign(token(1), &[], USER, None, NOW).await.expect("a look").freed_at;
+    commit(store, add(account("dana"))).await;
+    for reason in [Reason::LogOutEverywhere, Reason::ClaimsChanged, Reason::PasswordChanged] {
+        let entry = NewEntry { key: USER, reason, ..entry(ScopeKind::Subject, 42) };
+        commit(store, Change::Revoke { entry }).await;
+    }
+    assert_eq!(freed_at().await, None, "the account goes on to be called so");
+    for (n, reason) in [(50, Reason::NameChanged), (60, Reason::EmailChanged), (55, Reason::Deleted)] {
+        let entry = NewEntry { key: USER, reason, ..entry(ScopeKind::Subject, n) };
+        commit(store, Change::Revoke { entry }).await;
+    }
+    assert_eq!(freed_at().await, Some(at(60)));
+    assert_eq!(store.foreign(token(1), &[], token(9), None, NOW).await.expect("a look").freed_at, None);
+}
+
+pub(crate) async fn adopted_claims_become_the_accounts_once(store: &dyn Store) {
+    commit(store, add(account("dana"))).await;
+    let claims = |json: &str| CustomClaims::parse(json).expect("claims");
+    let opened = async |n: u8, json: &str| {
+        let opening = Opening { claims: Some(claims(json)), ..opening(session(n, "dana", head(store).await), 1) };
+        commit(store, Change::OpenSession(Box::new(opening))).await;
+        read(store, "dana").await
+    };
+    let first = opened(1, r#"{"plan":"gold"}"#).await;
+    assert_eq!((&first.claims, first.version), (&AccountClaims::Adopted(claims(r#"{"plan":"gold"}"#)), 1));
+    assert_eq!(opened(2, r#"{"plan":"tin"}"#).await.claims, first.claims);
 }

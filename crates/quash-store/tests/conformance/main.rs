@@ -91,6 +91,9 @@ for_each_store! {
         sessions_and_tokens_end_together_or_not_at_all
         the_token_dies_with_its_session
         a_row_is_kept_as_long_as_its_token_could_come_back
+        an_adoption_outlives_its_account
+        a_freed_name_is_remembered
+        adopted_claims_become_the_accounts_once
     }
     watermarks {
         a_session_inserted_during_a_reset_is_refused

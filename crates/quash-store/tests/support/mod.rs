@@ -104,7 +104,7 @@ pub(crate) fn ends(sessions: Vec<SessionEnd>) -> Change {
 }
 
 pub(crate) fn opening(session: Session, version: u64) -> Opening {
-    Opening { session, version, rehash: None, evict: None, last_login: None, knows: None, locks: None, adopts: None }
+    Opening { session, version, rehash: None, evict: None, last_login: None, knows: None, locks: None, adopts: None, claims: None }
 }
 
 pub(crate) fn open(session: Session, version: u64) -> Change {
@@ -281,7 +281,7 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
             let loaded = store.session(session.id).await.expect("a session");
             assert_eq!(loaded.found, Some((session.clone(), account.clone())));
             if let Some(adopted) = session.adopted {
-                let foreign = store.foreign(adopted.key, &[adopted.key], None, NOW).await.expect("a look");
+                let foreign = store.foreign(adopted.key, &[adopted.key], adopted.key, None, NOW).await.expect("a look");
                 assert_eq!(foreign.adopted, Some((session.clone(), account.clone())));
                 told += &format!("{:?}\n", foreign.revoked);
             }

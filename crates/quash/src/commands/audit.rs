@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::place::{Asked, Place, unexpected};
 use super::which::ListedWhich;
 use crate::control::{
-    AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace, Reply, Request, Which,
+    AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace, Reply, Request, Which, reason_of,
 };
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
@@ -41,6 +41,12 @@ pub(super) enum AuditCommand {
         #[arg(long, value_name = "ID:CHAIN", value_parser = noted)]
         head: Option<NotedPlace>,
     },
+    /// Accept the audit after a fault: entries so far stay but are no longer vouched for, and sealing begins anew
+    Accept {
+        /// The reason, in a line; it stands in the audit beside the system's user who runs this
+        #[arg(long, value_name = "TEXT", value_parser = reason_of)]
+        reason: Option<String>,
+    },
     /// Print all entries as JSON, one on each line, and the seal on the last
     Export {
         /// Entries after this number
@@ -67,6 +73,12 @@ pub(super) async fn run(command: AuditCommand, place: &Place) -> Result<(), Comm
                 return Err(unexpected());
             };
             place.print(&verified, || told(&verified))
+        }
+        AuditCommand::Accept { reason } => {
+            let AuditReply::Accepted(accepted) = ask(&asked, AuditRequest::Accept { reason }).await? else {
+                return Err(unexpected());
+            };
+            place.print(&accepted, || format!("the audit begins anew; entries up to {} are not vouched for", accepted.accepted))
         }
         AuditCommand::Export { after } => export(&asked, after).await,
     }
@@ -191,12 +203,14 @@ fn details(entry: &AuditShown) -> String {
 }
 
 fn told(verified: &AuditVerifiedShown) -> String {
-    let AuditVerifiedShown { entries, blanked, unsealed, head, sealed_at } = verified;
-    output::pairs(&[
+    let AuditVerifiedShown { entries, blanked, unsealed, head, sealed_at, accepted } = verified;
+    let mut pairs = vec![
         ("entries as sealed", entries.to_string()),
         ("blanked", blanked.to_string()),
         ("not sealed yet", unsealed.to_string()),
-        ("sealed at", sealed_at.map_or_else(|| "never".into(), |at| at.to_the_second())),
+        ("sealed at", sealed_at.to_the_second()),
         ("head", format!("{}:{}", head.id, head.chain)),
-    ])
+    ];
+    pairs.extend(accepted.map(|id| ("not vouched for", format!("entries up to {id}, accepted by an operator"))));
+    output::pairs(&pairs)
 }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use quash_core::model::{Clock, Epoch, KeyRecord, Kid, OldSessions, Seq};
-use quash_service::{Beyond, MasterKey, StruckAgain, begin_after_restore, renew_store_id, strike_after_restore};
+use quash_service::{Beyond, MasterKey, StruckAgain, audit_seal_of, begin_after_restore, renew_store_id, strike_after_restore};
 use quash_store::{Replaced, SqliteStore, StagedRestore};
 
 use super::place::{Place, unexpected};
+use crate::audit_file::AuditFile;
 use crate::control::{Reply, Request, RestoredShown};
 use crate::data_dir::{Absent, DataDir};
 use crate::entropy::SystemEntropy;
@@ -105,6 +106,7 @@ async fn put_back(args: &RestoreArgs, sessions: OldSessions, data_dir: &DataDir)
         Some(keys) => Some(strike_again(&keys, &store, &master, data_dir).await?),
         None => None,
     };
+    note_audit_seal(&store, &master, data_dir).await?;
     // Closing it brings all of it into one file.
     drop(store);
     let kept = staged.put_in_place(&Moment(SystemClock.now()).to_label()).map_err(opening::open_error)?;
@@ -114,6 +116,20 @@ async fn put_back(args: &RestoreArgs, sessions: OldSessions, data_dir: &DataDir)
     }
     let struck = again.map(|again| texts(&again.kids));
     Ok(RestoredShown { seq: seq.as_u64(), epoch: seq.epoch(), struck, kept: kept.map(|kept| kept.display().to_string()) })
+}
+
+/// Notes the seal of the backup, which may be older than the noted one. It is done before the backup is in its place: a
+/// database that is ahead of its note is none that somebody else has changed.
+async fn note_audit_seal(store: &SqliteStore, master: &MasterKey, data_dir: &DataDir) -> Result<(), CommandError> {
+    let seal = audit_seal_of(store, master).await.map_err(|error| opening::start_error(error, data_dir))?;
+    let Some(seal) = seal else {
+        output::note("the audit in the backup has no seal of this master key: see `quash audit verify` and `quash audit accept`");
+        return Ok(());
+    };
+    let noted = AuditFile::in_directory(data_dir.path()).write(&seal);
+    noted.map_err(|error| {
+        CommandError::failure(format!("the seal of the audit could not be noted in {}: {error}", data_dir.path().display()))
+    })
 }
 
 fn with_one_above(number: u64) -> Result<Epoch, CommandError> {

@@ -14,10 +14,9 @@ use super::listen::{self, Reachable};
 use super::place::Place;
 use crate::control::ControlServer;
 use crate::data_dir::{Absent, DataDir};
-use crate::epoch_file::EpochNotes;
 use crate::error::{CommandError, Exit};
 use crate::mail::{self, Way};
-use crate::opening;
+use crate::opening::{self, Notes};
 use crate::output;
 use crate::settings::{Engine, Settings};
 use crate::stderr::Stderr;
@@ -34,7 +33,7 @@ pub(super) struct ServeArgs {
 pub(super) struct Ready {
     pub(super) reachable: Reachable,
     service: Service,
-    notes: Option<EpochNotes>,
+    notes: Option<Notes>,
     listener: Listener,
     door: DoorSettings,
     post: Option<Arc<dyn Post>>,
@@ -112,7 +111,7 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option
 pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>, dropped: &DroppedLines) -> Result<(), CommandError> {
     let Ready { service, notes, listener, door, post, control, stderr, .. } = ready;
     let router = quash_server::router_counting(service.clone(), door, dropped);
-    let (upkept, sealed, fed, watched) = (service.clone(), service.clone(), service.clone(), service);
+    let (upkept, sealed, fed, closing, watched) = (service.clone(), service.clone(), service.clone(), service.clone(), service);
     let upkeep = tokio::spawn(async move { upkept.upkeep().await });
     let sealing = tokio::spawn(async move { sealed.seal_audit().await });
     let deliveries = post.map(|post| {
@@ -133,7 +132,8 @@ pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>, dro
     deliveries.iter().for_each(JoinHandle::abort);
     noting.iter().for_each(JoinHandle::abort);
     watch.abort();
-    notes.iter().for_each(EpochNotes::note);
+    closing.seal_audit_now().await;
+    notes.iter().for_each(Notes::note);
     drop(control);
     served.map_err(|error| CommandError::failure(format!("the server's socket can't be used any more: {error}")))
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use quash_core::model::{Audit, AuditPlace, NewAudit, Person, Subject};
-use quash_service::{AuditRefused, AuditVerified, Service};
+use quash_service::{AuditRefused, AuditVerified, NotAccepted, Service};
 use serde::{Deserialize, Serialize};
 
 use super::Which;
+use super::changing::note;
 use super::found::{account, by_subject, failed, is_full};
-use super::hex::hex;
+use super::{from_hex, hex};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -31,6 +32,11 @@ pub(crate) enum AuditRequest {
     Verify {
         /// A place that was noted before.
         noted: Option<NotedPlace>,
+    },
+    /// Begin it anew after a fault.
+    Accept {
+        /// The operator's reason.
+        reason: Option<String>,
     },
 }
 
@@ -114,8 +120,18 @@ pub(crate) struct AuditVerifiedShown {
     pub(crate) unsealed: u64,
     /// Where the sealed part ends.
     pub(crate) head: NotedPlace,
-    /// When it was sealed; `null`: never yet.
-    pub(crate) sealed_at: Option<Moment>,
+    /// When it was sealed.
+    pub(crate) sealed_at: Moment,
+    /// Entries up to this one are not vouched for: an operator has accepted them after a fault. `null`: there are none.
+    #[serde(default)]
+    pub(crate) accepted: Option<u64>,
+}
+
+/// An audit that was accepted.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(crate) struct AuditAcceptedShown {
+    /// Entries up to this one are not vouched for.
+    pub(crate) accepted: u64,
 }
 
 /// What a request about the audit gets.
@@ -128,13 +144,15 @@ pub(crate) enum AuditReply {
     Head(AuditHeadShown),
     /// It is what was sealed.
     Verified(AuditVerifiedShown),
+    /// It was accepted.
+    Accepted(AuditAcceptedShown),
 }
 
 /// Executes a request about the audit.
 ///
 /// # Errors
 /// It fails, with words for the operator.
-pub(super) async fn execute(service: &Service, request: AuditRequest) -> Result<AuditReply, CommandError> {
+pub(super) async fn execute(service: &Service, request: AuditRequest, author: Option<String>) -> Result<AuditReply, CommandError> {
     match request {
         AuditRequest::Entries { after, of, limit } => entries(service, after, of, limit).await.map(AuditReply::Entries),
         AuditRequest::Head => {
@@ -151,10 +169,15 @@ pub(super) async fn execute(service: &Service, request: AuditRequest) -> Result<
         AuditRequest::Verify { noted } => {
             let noted = noted.map(NotedPlace::into_place).transpose()?;
             let verified = service.verify_audit(noted).await.map_err(refused)?;
-            let AuditVerified { entries, blanked, unsealed, head, sealed_at } = verified;
-            let (head, sealed_at) = (NotedPlace::of(head), sealed_at.map(Moment));
-            Ok(AuditReply::Verified(AuditVerifiedShown { entries, blanked, unsealed, head, sealed_at }))
+            let AuditVerified { entries, blanked, unsealed, head, sealed_at, accepted } = verified;
+            let (head, sealed_at) = (NotedPlace::of(head), Moment(sealed_at));
+            Ok(AuditReply::Verified(AuditVerifiedShown { entries, blanked, unsealed, head, sealed_at, accepted }))
         }
+        AuditRequest::Accept { reason } => match service.accept_audit(note(reason, author)?).await {
+            Ok(accepted) => Ok(AuditReply::Accepted(AuditAcceptedShown { accepted })),
+            Err(NotAccepted::Failed(failure)) => Err(failed(&failure)),
+            Err(intact @ NotAccepted::Intact) => Err(CommandError::new(Exit::Conflict, format!("there is nothing to accept: {intact}"))),
+        },
     }
 }
 
@@ -189,7 +212,7 @@ fn refused(refused: AuditRefused) -> CommandError {
     match refused {
         AuditRefused::Failed(failure) => failed(&failure),
         AuditRefused::Fault(_) | AuditRefused::NotThrough(_) => CommandError::new(Exit::Refused, format!("the audit is not what was sealed: {refused}"))
-            .hint("somebody has written to the store beside quash, or it went back to an older state: compare it with a backup and with exported entries"),
+            .hint("somebody has written to the store beside quash, or it went back to an older state: compare it with a backup and with exported entries; nothing is sealed until `quash audit accept` begins the audit anew"),
         AuditRefused::Forgotten(_) => CommandError::new(Exit::NotFound, refused.to_string()).hint("audit.keep says for how long entries are kept"),
     }
 }
@@ -231,14 +254,6 @@ impl NotedPlace {
             CommandError::new(Exit::Usage, "that isn't a place in the audit")
                 .hint("write it as `quash audit verify` has shown it: the number of an entry, a colon and 64 hex characters")
         };
-        let mut chain = [0; 32];
-        if self.chain.len() != 64 || !self.chain.is_ascii() {
-            return Err(wrong());
-        }
-        for (byte, pair) in chain.iter_mut().zip(self.chain.as_bytes().chunks_exact(2)) {
-            let digits = std::str::from_utf8(pair).map_err(|_| wrong())?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
-        }
-        Ok(AuditPlace { id: self.id, chain })
+        from_hex(&self.chain).map(|chain| AuditPlace { id: self.id, chain }).ok_or_else(wrong)
     }
 }

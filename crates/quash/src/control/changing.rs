@@ -68,7 +68,7 @@ async fn shown(service: &Service, changed: &Changed, before: u64) -> Result<Chan
 }
 
 /// The command says it before; whoever speaks to the socket without it is held to the same.
-fn note(reason: Option<String>, author: Option<String>) -> Result<Option<Note>, CommandError> {
+pub(super) fn note(reason: Option<String>, author: Option<String>) -> Result<Option<Note>, CommandError> {
     let text =
         reason.map(|text| reason_of(&text)).transpose().map_err(|fault| CommandError::new(Exit::Usage, format!("the reason {fault}")))?;
     Ok(Some(Note { author, text }).filter(|note| *note != Note::default()))

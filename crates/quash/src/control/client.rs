@@ -9,9 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{ANSWER_BYTES, Answer, Reply, Request, author, execute, socket};
 use crate::data_dir::{Absent, DataDir};
-use crate::epoch_file::EpochNotes;
 use crate::error::{CommandError, Exit};
-use crate::opening::{self, Opened};
+use crate::opening::{self, Notes, Opened};
 use crate::output;
 use crate::settings::{Engine, Settings};
 
@@ -67,7 +66,8 @@ pub(crate) async fn ask(
 /// Executes a request in this process.
 async fn here(opened: &Opened, request: Request) -> Result<Reply, CommandError> {
     let done = execute(&opened.service, request, Some(author::here())).await;
-    opened.notes.iter().for_each(EpochNotes::note);
+    opened.service.seal_audit_now().await;
+    opened.notes.iter().for_each(Notes::note);
     done
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Secret;
 use super::found::{failed, is_full};
-use super::hex::hex;
+use super::hex;
 use super::words;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;

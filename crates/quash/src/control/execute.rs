@@ -59,7 +59,7 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
             let sessions = if end_sessions { StruckSessions::End } else { StruckSessions::GoOn };
             keys::strike(service, &kid, sessions).await.map(Reply::StruckKey)
         }
-        Request::Audit(request) => audit::execute(service, request).await.map(Reply::Audit),
+        Request::Audit(request) => audit::execute(service, request, author).await.map(Reply::Audit),
         Request::InspectToken { token } => inspect(service, &token).await.map(|inspection| Reply::Inspection(Box::new(inspection))),
     }
 }

@@ -28,6 +28,7 @@ pub(crate) use changing::reason_of;
 pub(crate) use client::{Local, ask, ask_running};
 pub(crate) use clients::{ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind};
 pub(crate) use execute::execute;
+pub(crate) use hex::{from_hex, hex};
 pub(crate) use keys::{StruckKeyShown, TurnedKeyShown};
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{

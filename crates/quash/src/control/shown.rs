@@ -326,7 +326,7 @@ impl AccountShown {
             Standing::Deactivated => "deactivated",
         };
         let locked_until = match account.state {
-            AccountState::Locked { until } if now < until => Some(Moment(until)),
+            AccountState::Locked { since, until } if since <= now && now < until => Some(Moment(until)),
             _ => None,
         };
         Self {

@@ -90,7 +90,8 @@ const NAMESPACE: Key<Text, Optional> = Key {
     name: "namespace",
     kind: Text,
     unset: Optional { example: "\"partner\"" },
-    doc: "For an issuer whose users aren't our accounts: its tokens are revoked apart from ours, can be verified, and open no session.",
+    doc: "For an issuer whose users aren't our accounts: its tokens are revoked apart from ours, can be verified \
+          and introspected, and open no session.",
 };
 const INSECURE_SHORT_SECRET: Key<Switch> = Key {
     name: "insecure_short_secret",

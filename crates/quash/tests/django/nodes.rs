@@ -135,8 +135,18 @@ fn a_node_that_checks_the_password_refuses_tokens_from_before_its_change() {
     let refused = node.orders(&silent.sign_in("dana", PASSWORD).access);
     assert_eq!((refused.status, refused.body["code"].as_str()), (401, Some("password_changed")), "{}", refused.text);
 
+    // A change of the password at quash: the node still has the hash from before, and takes what quash signs.
+    let new_password = json!({ "current_password": PASSWORD, "new_password": "a password that the node has never seen" });
+    let changed = quash.post_json("/v1/me/password", &new_password, Some(&access));
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    let changed = changed.body["access"].as_str().expect("a token").to_owned();
+    assert_eq!(node.orders(&changed).status, 200);
+    let later = quash.sign_in("dana", "a password that the node has never seen");
+    assert_eq!(node.orders(&later.access).status, 200);
+    assert_eq!(quash.get("/v1/me", Some(&pair.access)).status, 401, "quash itself has ended what was there before");
+
     site.shell("from django.contrib.auth.models import User; u = User.objects.get(pk=1); u.set_password('another one'); u.save()");
-    for old in [&pair.access, &access] {
+    for old in [&pair.access, &access, &changed, &later.access] {
         let refused = node.orders(old);
         assert_eq!((refused.status, refused.body["code"].as_str()), (401, Some("password_changed")), "{}", refused.text);
     }

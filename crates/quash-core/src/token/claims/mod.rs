@@ -119,7 +119,15 @@ impl Claims {
     /// # Errors
     /// The payload isn't a JSON object under the limits, has a member twice, or a claim of the wrong type.
     pub fn parse(payload: &[u8], names: &ClaimNames) -> Result<Self, Invalid> {
-        read::claims(payload, names)
+        read::claims(payload, names, true)
+    }
+
+    /// Reads the claims of a payload that another issuer has signed.
+    ///
+    /// # Errors
+    /// As [`Claims::parse`].
+    pub fn parse_foreign(payload: &[u8], names: &ClaimNames) -> Result<Self, Invalid> {
+        read::claims(payload, names, false)
     }
 
     /// The claims as compact JSON.

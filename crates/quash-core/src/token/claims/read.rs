@@ -13,19 +13,21 @@ use crate::token::json::{Duplicates, ValueSeed};
 /// More members than this no token has.
 const MEMBERS: usize = 128;
 
-/// The claims of a payload.
-pub(super) fn claims(payload: &[u8], names: &ClaimNames) -> Result<Claims, Invalid> {
+/// The claims of a payload. `sid`, `rsq` and `gen` are quash's own in quash's tokens alone; in those of another issuer they are
+/// custom claims.
+pub(super) fn claims(payload: &[u8], names: &ClaimNames, is_own: bool) -> Result<Claims, Invalid> {
     if payload.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Invalid::Malformed);
     }
     let broken = Cell::new(false);
     let mut parser = serde_json::Deserializer::from_slice(payload);
-    let read = ClaimsSeed { names, broken: &broken }.deserialize(&mut parser).and_then(|claims| parser.end().map(|()| claims));
+    let read = ClaimsSeed { names, is_own, broken: &broken }.deserialize(&mut parser).and_then(|claims| parser.end().map(|()| claims));
     read.map_err(|error| if error.is_data() && !broken.get() { Invalid::Claim } else { Invalid::Malformed })
 }
 
 struct ClaimsSeed<'a> {
     names: &'a ClaimNames,
+    is_own: bool,
     broken: &'a Cell<bool>,
 }
 
@@ -86,12 +88,12 @@ impl<'de> Visitor<'de> for ClaimsSeed<'_> {
                     "exp" => self.once(&mut claims.exp, map.next_value::<NumericDate>()?.0)?,
                     "iat" => self.once(&mut claims.iat, map.next_value::<NumericDate>()?.0)?,
                     "nbf" => self.once(&mut claims.nbf, map.next_value::<NumericDate>()?.0)?,
-                    "sid" => {
+                    "sid" if self.is_own => {
                         let sid = map.next_value::<NonEmpty>()?.0.parse().map_err(A::Error::custom)?;
                         self.once(&mut claims.sid, sid)?;
                     }
-                    "rsq" => self.once(&mut claims.rsq, Seq::from_u64(map.next_value::<Whole>()?.0))?,
-                    "gen" => self.once(&mut claims.generation, Generation(map.next_value()?))?,
+                    "rsq" if self.is_own => self.once(&mut claims.rsq, Seq::from_u64(map.next_value::<Whole>()?.0))?,
+                    "gen" if self.is_own => self.once(&mut claims.generation, Generation(map.next_value()?))?,
                     "aud" => self.once(&mut claims.aud, map.next_value()?)?,
                     "iss" => self.once(&mut claims.iss, map.next_value()?)?,
                     _ => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, Client, ClientName, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord,
-    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Reason, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 
 use super::State;
@@ -41,14 +41,28 @@ impl State {
         only(self.accounts.values().filter(|account| account.email.as_ref().is_some_and(|email| email.folded() == folded)))
     }
 
-    pub(in crate::memory) fn foreign(&self, key: ScopeKey, scopes: &[ScopeKey], by: Option<&AccountBy>, now: Timestamp) -> ForeignLoaded {
+    pub(in crate::memory) fn foreign(
+        &self,
+        key: ScopeKey,
+        scopes: &[ScopeKey],
+        user: ScopeKey,
+        by: Option<&AccountBy>,
+        now: Timestamp,
+    ) -> ForeignLoaded {
         let session = self.adopted_by(key);
         let adopted = session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
         ForeignLoaded {
             account: by.map_or_else(|| self.loaded(None, now), |by| self.account(by, now)),
             adopted,
-            revoked: scopes.iter().any(|scope| self.is_logged(*scope)),
+            revoked: self.adopted.contains_key(&key.0) || scopes.iter().any(|scope| self.is_logged(*scope)),
+            freed_at: self.freed_at(user),
         }
+    }
+
+    /// When the name or address of a scope last stopped to be an account's.
+    fn freed_at(&self, user: ScopeKey) -> Option<Timestamp> {
+        let freed = |entry: &&Entry| matches!(entry.reason, Reason::Deleted | Reason::NameChanged | Reason::EmailChanged);
+        self.log.values().map(|logged| &logged.entry).filter(|entry| entry.key == user).filter(freed).map(|entry| entry.at).max()
     }
 
     pub(in crate::memory) fn accounts(&self, after: Option<&str>, limit: u32) -> Vec<Account> {

@@ -55,8 +55,9 @@ pub(super) const CHECK_REVOKE_TOKEN: Key<Switch> = Key {
     name: "check_revoke_token",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "Writes a hash of the password's hash into each token, for Django nodes with this setting: they refuse tokens from before a \
-          change of the password. quash itself ends the sessions then. Needs `passwords.rehash = false`.",
+    doc: "Writes a hash of the password's hash into each token, for Django nodes with this setting, which compare it with the hash \
+          in their own table. After a change of the password at quash, tokens keep the hash from before, which the nodes still have; \
+          quash itself ends the sessions then. Needs `passwords.rehash = false`.",
 };
 pub(super) const REVOKE_TOKEN_CLAIM: Key<Text> =
     Key { name: "revoke_token_claim", kind: Text, unset: DefaultsTo("\"hash_password\""), doc: "The claim with that hash." };

@@ -9,7 +9,7 @@ use crate::settings::kind::{Public, Secret, Switch, Words};
 use crate::settings::section::Section;
 use crate::settings::strength::{Checked, ShortSecrets, check, remedy};
 
-/// All of them, by their names in RFC 7518 3.1 and RFC 8037 3.1.
+/// All of them, by their names in RFC 7518 3.1 and RFC 8037 3.1; EdDSA with Ed25519 has its own name in RFC 9864 2.2.
 pub(in crate::settings) const ALGORITHMS: Words<Algorithm> = {
     const fn named(algorithm: Algorithm) -> (&'static str, Algorithm) {
         (algorithm.as_str(), algorithm)
@@ -27,6 +27,7 @@ pub(in crate::settings) const ALGORITHMS: Words<Algorithm> = {
         named(Algorithm::Hs256),
         named(Algorithm::Hs384),
         named(Algorithm::Hs512),
+        ("Ed25519", Algorithm::EdDsa),
     ])
 };
 
@@ -34,8 +35,10 @@ pub(super) const ALGORITHM: Key<Words<Algorithm>> = Key {
     name: "algorithm",
     kind: ALGORITHMS,
     unset: DefaultsTo("\"EdDSA\""),
-    doc: "What new tokens are signed with. Simple JWT's default is HS256; ours is EdDSA, because verifiers then need no secret. \
-          Changing it makes a new key; the old one goes on verifying until its last token has expired.",
+    doc: "What new tokens are signed with. Simple JWT's default is HS256; ours is EdDSA (Ed25519), because verifiers then need no \
+          secret. Some libraries lack it: jsonwebtoken for Node.js with express-jwt and passport-jwt, and HAProxy. Choose ES256 \
+          where services in several languages verify. Changing it makes a new key; the old one goes on verifying until its last \
+          token has expired.",
 };
 pub(super) const SIGNING_KEY: Key<Secret, Optional> = Key {
     name: "signing_key",

@@ -1,6 +1,8 @@
 //! Tokens of other issuers at the doors: those of a Django that the users come from, by a shared secret and by keys at
 //! an address.
 
+mod accounts;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -249,7 +251,15 @@ async fn users_of_another_namespace_are_none_of_ours() {
     let partner = ForeignSetup { namespace: "partner".into(), ..django(shared()) };
     let world = World::planned(plan(partner)).await;
     let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
-    assert_eq!(world.verify(&old).await.status, 401);
+    let (_, secret) = world.service.add_client("shop", [Right::Introspect].into_iter().collect(), None).await.expect("a client");
+    let secret = secret.into_text();
+    for token in [&old, &access] {
+        assert_eq!(world.verify(token).await.brief(), "200 {}");
+        let active = ask(&world, &secret, "introspect", token).await;
+        assert!(active.starts_with(r#"200 {"active":true"#) && !active.contains("\"sub\""), "{active}");
+    }
+    assert_eq!(world.blacklist(&refresh_of("dana", "three")).await.status, 200);
+    assert_eq!(world.verify(&refresh_of("dana", "three")).await.status, 401, "it is revoked apart from ours");
     insta::assert_snapshot!(world.refresh(&old).await.brief(), @r#"401 {"detail":"No active account found for the given token."}"#);
     insta::assert_snapshot!(world.me(&access).await.brief(), @r#"401 {"type":"/docs/errors/user_not_found","title":"User not found","status":401,"detail":"User not found","code":"user_not_found"}"#);
     assert!(world.sessions("dana").await.is_empty());
@@ -259,10 +269,23 @@ async fn users_of_another_namespace_are_none_of_ours() {
 async fn it_cannot_pass_for_one_of_ours_nor_hold_for_longer_than_agreed() {
     let world = world().await;
     let ours = world.sign_in("dana").await;
-    for (name, value) in [("sid", claims(&ours.access)["sid"].clone()), ("rsq", json!(1)), ("gen", json!(0))] {
-        let mut claimed = said("refresh", "dana", "one");
-        claimed[name] = value;
-        assert_eq!(world.refresh(&minted(&claimed)).await.status, 401, "{name}");
+    let (sid, school) = (claims(&ours.access)["sid"].clone(), json!("school 7"));
+    for (number, said_too) in [
+        json!({ "sid": sid }),
+        json!({ "sid": sid, "rsq": claims(&ours.access)["rsq"], "gen": 0 }),
+        json!({ "sid": school, "rsq": [1], "gen": { "a": null } }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // Custom claims of theirs. What it becomes is a session of its own.
+        let mut claimed = said("refresh", "dana", &format!("theirs {number}"));
+        claimed.as_object_mut().expect("claims").extend(said_too.as_object().expect("claims").clone());
+        let adopted = world.refresh(&minted(&claimed)).await.pair();
+        assert_ne!(claims(&adopted.access)["sid"], sid, "{said_too}");
+        assert_eq!(claims(&adopted.refresh)["gen"], json!(1), "{said_too}");
+        assert_eq!(world.blacklist(&adopted.refresh).await.status, 200);
+        world.assert_live(&ours).await;
     }
     for (name, value) in [
         ("exp", json!(START + 30 * 86_400 + 1)),

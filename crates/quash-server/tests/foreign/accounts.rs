@@ -1,0 +1,118 @@
+//! Tokens of other issuers and the accounts that they name: names that change hands, claims, and other passwords.
+
+use quash_core::decide::By;
+use quash_core::model::{Actor, UserIdField};
+use quash_service::{NewAccount, NewState};
+use serde_json::json;
+
+use crate::support::{self, Call, Plan, START, World, claims, secs};
+use crate::{django, minted, plan, refresh_of, said, shared, world};
+
+fn of_users(field: UserIdField) -> Plan {
+    let mut plan = plan(django(shared()));
+    plan.policy.tokens.names.user_id_field = field;
+    plan
+}
+
+#[tokio::test]
+async fn a_dead_token_opens_no_new_account_of_its_name() {
+    for (field, user, email) in
+        [(UserIdField::Username, "robin", None), (UserIdField::Email, "robin@example.org", Some("robin@example.org"))]
+    {
+        let world = World::planned(of_users(field)).await;
+        let robin = world.add("robin", email, true).await;
+        let (unused, used) = (refresh_of(user, "unused"), refresh_of(user, "used"));
+        world.wait(secs(10));
+        world.refresh(&used).await.pair();
+        world.service.delete(&robin.subject, By::from(Actor::Operator)).await.expect("it is deleted");
+        world.wait(secs(10));
+        let (name, email, subject) = ("robin".to_owned(), email.map(str::to_owned), Some("another robin".to_owned()));
+        let new = NewAccount { name, email, verified: true, subject, password: None, claims: None, state: NewState::Active };
+        world.service.add_account(new).await.expect("an account");
+        for dead in [&unused, &used] {
+            let refused = r#"401 {"detail":"Token is blacklisted","code":"token_not_valid"}"#;
+            assert_eq!(world.refresh(dead).await.brief(), refused);
+            assert_eq!(world.verify(dead).await.status, 401);
+        }
+        assert!(world.sessions("another robin").await.is_empty());
+        // The other issuer's clock may be ahead; a token of later is the new account's.
+        let minted_at = |iat: i64| {
+            let mut said = said("refresh", user, &format!("at {iat}"));
+            said["iat"] = json!(START + iat);
+            minted(&said)
+        };
+        world.wait(secs(300));
+        assert_eq!(world.refresh(&minted_at(310)).await.status, 401);
+        assert_eq!(world.refresh(&minted_at(311)).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_dead_token_opens_no_account_that_takes_a_name_over() {
+    let world = World::planned(of_users(UserIdField::Username)).await;
+    let robin = world.add("robin", None, true).await;
+    let old = refresh_of("Robin", "old");
+    world.wait(secs(10));
+    world.service.rename(&robin.subject, "sparrow", By::from(Actor::Operator)).await.expect("it is renamed");
+    let kim = world.add("kim", None, true).await;
+    world.service.rename(&kim.subject, "robin", By::from(Actor::Operator)).await.expect("it is renamed");
+    assert_eq!(world.refresh(&old).await.status, 401);
+}
+
+#[tokio::test]
+async fn adopted_claims_go_on_until_an_operator_sets_others() {
+    let world = world().await;
+    let mut claimed = said("refresh", "dana", "one");
+    claimed["plan"] = json!("gold");
+    let adopted = world.refresh(&minted(&claimed)).await.pair();
+    let plan_of = |token: &str| claims(token).get("plan").cloned();
+    assert_eq!(plan_of(&world.sign_in("dana").await.access), Some(json!("gold")), "a sign-in after the move");
+    claimed["jti"] = json!("two");
+    claimed["plan"] = json!("tin");
+    let other = world.refresh(&minted(&claimed)).await.pair();
+    assert_eq!(plan_of(&other.access), Some(json!("tin")), "another token keeps its own");
+    assert_eq!(plan_of(&world.sign_in("dana").await.access), Some(json!("gold")));
+    world.service.set_claims(&world.account("dana").await.subject, "{}", By::from(Actor::Operator)).await.expect("they are set");
+    for pair in [adopted, other] {
+        assert_eq!(plan_of(&world.refresh(&pair.refresh).await.pair().access), None);
+    }
+    assert_eq!(plan_of(&world.sign_in("dana").await.access), None);
+    world.wait(secs(1));
+    (claimed["jti"], claimed["iat"]) = (json!("three"), json!(START + 1));
+    assert_eq!(plan_of(&world.refresh(&minted(&claimed)).await.pair().access), None, "one that is adopted later");
+}
+
+#[tokio::test]
+async fn tokens_of_another_password_say_so_everywhere() {
+    let mut plan = plan(django(shared()));
+    plan.policy.tokens.names.password_mark = Some("hash_password".into());
+    let world = World::planned(plan).await;
+    let mark = claims(&world.sign_in("dana").await.access)["hash_password"].clone();
+    let marked = |token_type: &str, jti: &str| {
+        let mut said = said(token_type, "dana", jti);
+        said["hash_password"] = mark.clone();
+        minted(&said)
+    };
+    let (refresh, access) = (marked("refresh", "one"), marked("access", "two"));
+    assert_eq!((world.verify(&refresh).await.status, world.me(&access).await.status), (200, 200));
+    world.wait(secs(10));
+    let pair = world.sign_in("dana").await;
+    let body = json!({ "current_password": support::PASSWORD, "new_password": "another horse, another staple" });
+    let changed = world.send(Call::post("/v1/me/password").bearer(&pair.access).json(&body)).await;
+    assert_eq!(changed.status, 200, "{}", changed.brief());
+    assert_eq!(claims(changed.json()["access"].as_str().expect("a token"))["hash_password"], mark, "nodes still have the old hash");
+    let words = "The user's password has been changed.";
+    for answer in [
+        world.verify(&refresh).await,
+        world.refresh(&refresh).await,
+        world.refresh(&refresh).await,
+        world.verify(&refresh).await,
+        world.blacklist(&refresh).await,
+        world.verify(&access).await,
+        world.me(&access).await,
+        world.send(Call::post("/v1/me/sessions/end-all").bearer(&access)).await,
+    ] {
+        let said = answer.json();
+        assert_eq!((answer.status, said["detail"].as_str()), (401, Some(words)), "{said}");
+    }
+}
