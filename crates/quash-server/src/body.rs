@@ -11,7 +11,6 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use quash_core::model::limits;
 use quash_core::token::{Duplicates, parse_json};
 use serde_json::{Map, Value};
 
@@ -59,7 +58,8 @@ pub(crate) enum FieldFault {
     NotText,
     NulCharacter,
     Surrogate(u16),
-    TooLong,
+    /// Longer than so many characters.
+    TooLong(usize),
 }
 
 /// The fields of a body.
@@ -189,7 +189,7 @@ impl fmt::Display for FieldFault {
             Self::NotText => f.write_str("Not a valid string."),
             Self::NulCharacter => f.write_str("Null characters are not allowed."),
             Self::Surrogate(unit) => write!(f, "Surrogate characters are not allowed: U+{unit:04X}."),
-            Self::TooLong => write!(f, "Ensure this field has no more than {} characters.", limits::PASSWORD_CHARS),
+            Self::TooLong(longest) => write!(f, "Ensure this field has no more than {longest} characters."),
         }
     }
 }
@@ -203,14 +203,14 @@ fn check(text: String, take: Take, longest: usize) -> Result<String, FieldFault>
     if text.contains('\0') {
         return Err(FieldFault::NulCharacter);
     }
-    if text.len() > longest && text.chars().count() > longest {
-        return Err(FieldFault::TooLong);
+    let taken = match take {
+        Take::AsSent => &text,
+        Take::Trimmed => trimmed,
+    };
+    if taken.len() > longest && taken.chars().count() > longest {
+        return Err(FieldFault::TooLong(longest));
     }
-    Ok(match take {
-        Take::AsSent => text,
-        Take::Trimmed if trimmed.len() == text.len() => text,
-        Take::Trimmed => trimmed.to_owned(),
-    })
+    Ok(if taken.len() == text.len() { text } else { taken.to_owned() })
 }
 
 /// Reads a whole body, on the account of its connection if it has one.
@@ -340,6 +340,8 @@ async fn of_multipart(request: Request, charset: &Charset) -> Result<Map<String,
 
 #[cfg(test)]
 mod tests {
+    use quash_core::model::limits;
+
     use super::*;
     use crate::memory::Memory;
 
@@ -485,7 +487,9 @@ mod tests {
     fn a_password_is_limited_one_past_the_edge() {
         let longest = limits::PASSWORD_CHARS;
         assert!(check("é".repeat(longest), Take::AsSent, longest).is_ok());
-        assert_eq!(check("é".repeat(longest + 1), Take::AsSent, longest), Err(FieldFault::TooLong));
+        assert_eq!(check("é".repeat(longest + 1), Take::AsSent, longest), Err(FieldFault::TooLong(longest)));
         assert_eq!(check(" a ".into(), Take::AsSent, longest).as_deref(), Ok(" a "));
+        assert_eq!(check("  ab  ".into(), Take::Trimmed, 2).as_deref(), Ok("ab"));
+        assert_eq!(check("  ab  ".into(), Take::Trimmed, 1), Err(FieldFault::TooLong(1)));
     }
 }

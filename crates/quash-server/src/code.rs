@@ -251,7 +251,7 @@ impl Code {
             Self::ClaimMissing => of_the_guard(Problem::CLAIM_MISSING,
                 "The token is good, but does not say what this route of the application asks for: a role, say, or a claim of another form. Another token of the same account will not do either. Whoever runs the service gives the account the claim with `quash account set --claims-stdin`; the next refresh brings it."),
             Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Throttled",
-                "Too many failed sign-ins from one network, or too many at once from one network or for one name. Wait as long as Retry-After says."),
+                "Too many failed sign-ins from one network, or too many passwords at once from one network or for one name. Wait as long as Retry-After says."),
             Self::Unavailable => of_the_guard(Problem::of(Barred::Token(Denied::Stale)),
                 "The request may be good, but cannot be answered now: the store is full or away, or too many passwords are waiting. Whether it was done is seen by trying again after Retry-After: doing it twice does no harm."),
             Self::NoSigningKey => ("no_signing_key", StatusCode::SERVICE_UNAVAILABLE, "No signing key",

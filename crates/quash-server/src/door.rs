@@ -52,7 +52,7 @@ impl Door {
 
     /// Says in an answer what the network may still fail, where that is limited.
     pub(crate) fn with_allowance(&self, answer: Response, network: Option<IpAddr>) -> Response {
-        let Some(Allowance { most, window, left, more_after }) = network.map(|network| self.service.allowance(network)) else {
+        let Some(Allowance { most, window, left, more_after }) = network.and_then(|network| self.service.allowance(network)) else {
             return answer;
         };
         let policy = format!("\"network\";q={most};w={}", window.as_secs());

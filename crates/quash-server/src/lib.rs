@@ -3,6 +3,8 @@
 
 mod routes;
 
+mod listed;
+
 mod door;
 
 mod api;
@@ -91,7 +93,7 @@ pub use metrics::DroppedLines;
 pub use origin::{Origin, OriginFault};
 pub use paths::{Endpoint, Paths, PathsFault, is_path, is_reserved};
 pub use public_url::{PublicUrl, PublicUrlFault};
-pub use routes::{router, router_counting};
+pub use routes::{paths, router, router_counting};
 pub use settings::{Compat, CorsSettings, DoorSettings, MailWay, Registration};
 pub use tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
 // A part of `DoorSettings`.

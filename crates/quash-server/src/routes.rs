@@ -20,6 +20,7 @@ use crate::door::Door;
 use crate::effective::effective;
 use crate::error::Fault;
 use crate::layers::{admit, bound, surround};
+use crate::listed::Listed;
 use crate::metrics::DroppedLines;
 use crate::negotiation::negotiate;
 use crate::pages;
@@ -42,8 +43,32 @@ pub fn router(service: Service, settings: DoorSettings) -> Router {
 /// As [`router`], with the count of the server's dropped log lines among the metrics.
 pub fn router_counting(service: Service, settings: DoorSettings, dropped: &DroppedLines) -> Router {
     let door = Arc::new(Door::new(service, settings, dropped));
+    let panicked = Arc::clone(&door);
+    let on_panic = move |payload: Box<dyn std::any::Any + Send>| {
+        let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+        Fault::internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_problem(&panicked.settings)
+    };
+    endpoints(&door)
+        .into_router()
+        .fallback(any(not_found))
+        .layer(CatchPanicLayer::custom(on_panic))
+        .layer(from_fn_with_state(Arc::clone(&door), bound))
+        .layer(from_fn_with_state(Arc::clone(&door), same_site_with_cookies))
+        .layer(from_fn_with_state(Arc::clone(&door), across_origins))
+        .layer(from_fn_with_state(Arc::clone(&door), admit))
+        .layer(from_fn_with_state(Arc::clone(&door), surround))
+        .layer(from_fn(read_out))
+        .with_state(door)
+}
 
-    let ending = Router::new()
+/// The paths of all endpoints, with `{…}` for parameters, for tests that must reach each of them.
+pub fn paths(service: Service, settings: DoorSettings) -> Vec<String> {
+    endpoints(&Arc::new(Door::new(service, settings, &DroppedLines::default()))).into_paths()
+}
+
+fn endpoints(door: &Arc<Door>) -> Listed {
+    let door = Arc::clone(door);
+    let ending = Listed::new()
         .merge(simple_jwt(&door, Endpoint::TokenBlacklist, post(api::blacklist::blacklist)))
         .merge(simple_jwt(&door, Endpoint::Logout, post(api::logout::log_out)))
         .merge(guarded(&door, Endpoint::Me, "GET, HEAD, PATCH, DELETE", get(api::me::me).patch(api::own::rename).delete(api::own::delete)))
@@ -56,11 +81,11 @@ pub fn router_counting(service: Service, settings: DoorSettings, dropped: &Dropp
         .merge(own(&door, Endpoint::PasswordResetConfirm, WRITTEN, post(api::password_reset::confirm)))
         .merge(
             guarded(&door, "/v1/me/email/confirm", WRITTEN, post(api::email::confirm))
-                .layer(from_fn_with_state(Arc::clone(&door), same_site)),
+                .layered(|router| router.layer(from_fn_with_state(Arc::clone(&door), same_site))),
         )
         .route("/oauth2/revoke", only(WRITTEN, post(api::oauth::revoke::revoke)))
-        .layer(from_fn_with_state(Arc::clone(&door), effective));
-    let routes = Router::new()
+        .layered(|router| router.layer(from_fn_with_state(Arc::clone(&door), effective)));
+    Listed::new()
         .merge(ending)
         .merge(simple_jwt(&door, Endpoint::Token, post(api::token::obtain)))
         .merge(simple_jwt(&door, Endpoint::TokenRefresh, post(api::refresh::refresh)))
@@ -73,7 +98,10 @@ pub fn router_counting(service: Service, settings: DoorSettings, dropped: &Dropp
         .merge(own(&door, Endpoint::EmailVerification, WRITTEN, post(api::email_verification::request)))
         .merge(own(&door, Endpoint::EmailVerificationConfirm, WRITTEN, post(api::email_verification::confirm)))
         .merge(registration(&door))
-        .merge(guarded(&door, "/v1/me/email", WRITTEN, post(api::email::request)).layer(from_fn_with_state(Arc::clone(&door), same_site)))
+        .merge(
+            guarded(&door, "/v1/me/email", WRITTEN, post(api::email::request))
+                .layered(|router| router.layer(from_fn_with_state(Arc::clone(&door), same_site))),
+        )
         .merge(own(&door, pages::RESET, SHOWN, get(pages::reset::show).post(pages::reset::send)))
         .merge(own(&door, pages::VERIFY, SHOWN, get(pages::confirm::show_verification).post(pages::confirm::send_verification)))
         .merge(own(&door, pages::EMAIL, SHOWN, get(pages::confirm::show_email).post(pages::confirm::send_email)))
@@ -90,35 +118,19 @@ pub fn router_counting(service: Service, settings: DoorSettings, dropped: &Dropp
         .route("/readyz", only(READ, get(api::health::readyz)))
         .route("/", only(READ, get(pages::home::show)))
         .route("/docs/errors/", only(READ, get(pages::errors::index)))
-        .route("/docs/errors/{code}", only(READ, get(pages::errors::show)));
-
-    let panicked = Arc::clone(&door);
-    let on_panic = move |payload: Box<dyn std::any::Any + Send>| {
-        let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-        Fault::internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_problem(&panicked.settings)
-    };
-    routes
-        .fallback(any(not_found))
-        .layer(CatchPanicLayer::custom(on_panic))
-        .layer(from_fn_with_state(Arc::clone(&door), bound))
-        .layer(from_fn_with_state(Arc::clone(&door), same_site_with_cookies))
-        .layer(from_fn_with_state(Arc::clone(&door), across_origins))
-        .layer(from_fn_with_state(Arc::clone(&door), admit))
-        .layer(from_fn_with_state(Arc::clone(&door), surround))
-        .layer(from_fn(read_out))
-        .with_state(door)
+        .route("/docs/errors/{code}", only(READ, get(pages::errors::show)))
 }
 
 /// A path that follows Simple JWT: with and without its last slash, POST alone, OPTIONS tells about it, and what the
 /// client accepts is asked first.
-fn simple_jwt(door: &Arc<Door>, endpoint: Endpoint, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+fn simple_jwt(door: &Arc<Door>, endpoint: Endpoint, methods: MethodRouter<Arc<Door>>) -> Listed {
     let methods = methods.merge(options(describe)).fallback(token_method_not_allowed);
     let methods = methods.layer(from_fn_with_state(Arc::clone(door), negotiate));
     at(door, endpoint, &methods)
 }
 
 /// A path that only a live access token opens.
-fn guarded(door: &Arc<Door>, place: impl Into<Place>, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+fn guarded(door: &Arc<Door>, place: impl Into<Place>, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Listed {
     let at_the_gate = Arc::clone(door);
     let header = Arc::new(door.settings.token_header.clone());
     let guard = GuardLayer::new(door.service.guard().clone(), header, move |barred, _: &http::HeaderMap| {
@@ -128,15 +140,15 @@ fn guarded(door: &Arc<Door>, place: impl Into<Place>, allow: &'static str, metho
 }
 
 /// A path that needs no token, and that no page of another site may send to.
-fn own(door: &Arc<Door>, place: impl Into<Place>, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
-    at(door, place, &only(allow, methods)).layer(from_fn_with_state(Arc::clone(door), same_site))
+fn own(door: &Arc<Door>, place: impl Into<Place>, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Listed {
+    at(door, place, &only(allow, methods)).layered(|router| router.layer(from_fn_with_state(Arc::clone(door), same_site)))
 }
 
 /// The door for registering, where the settings open it. Else there is nothing at its path.
-fn registration(door: &Arc<Door>) -> Router<Arc<Door>> {
+fn registration(door: &Arc<Door>) -> Listed {
     match door.settings.registration {
         Registration::Open => own(door, Endpoint::Registration, WRITTEN, post(api::registration::register)),
-        Registration::Closed => Router::new(),
+        Registration::Closed => Listed::new(),
     }
 }
 
@@ -158,12 +170,12 @@ impl From<Endpoint> for Place {
     }
 }
 
-fn at(door: &Arc<Door>, place: impl Into<Place>, methods: &MethodRouter<Arc<Door>>) -> Router<Arc<Door>> {
+fn at(door: &Arc<Door>, place: impl Into<Place>, methods: &MethodRouter<Arc<Door>>) -> Listed {
     match place.into() {
-        Place::Path(path) => Router::new().route(path, methods.clone()),
+        Place::Path(path) => Listed::new().route(path, methods.clone()),
         Place::Chosen(endpoint) => {
             let paths = door.settings.paths_of(endpoint);
-            paths.iter().fold(Router::new(), |router, path| router.route(path, methods.clone()))
+            paths.iter().fold(Listed::new(), |router, path| router.route(path, methods.clone()))
         }
     }
 }

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use http::header::{COOKIE, HeaderName, SET_COOKIE};
 use quash_core::model::{AccountState, Actor, LockEnds, MailKind, ScopeKind, limits};
 use quash_server::{DoorSettings, RefreshCookie, Registration};
+use quash_service::HashSettings;
 use serde_json::{Value, json};
 
-use support::{Answer, Call, PASSWORD, Plan, World, link, secs, subject};
+use support::{Answer, Call, PASSWORD, Plan, World, link, millis, secs, subject};
 
 const DEVICE: HeaderName = HeaderName::from_static("quash-device");
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -77,6 +78,21 @@ async fn a_token_goes_the_way_that_it_came_and_is_in_no_body() {
     assert!(token(&world.send(sliding).await).is_some());
     let refused = from_device(&world, "dana", "wrong password", &by_header).await;
     assert!(refused.status == 401 && token(&refused).is_none());
+}
+
+#[tokio::test]
+async fn a_full_queue_has_places_for_known_devices() {
+    let (plan, valve) = Plan::valved();
+    // The time of four hashes at first: a quarter of it is reserved.
+    let hashing = HashSettings { longest_wait: millis(120), ..plan.hashing };
+    let world = Arc::new(World::planned(Plan { hashing, ..plan }).await);
+    let device = new_device(&world, "dana").await;
+    let strangers = (0..24).map(|n| call(&format!("name {n}"), "wrong password"));
+    let others = [call("noor", PASSWORD).header(DEVICE, &device), call("dana", PASSWORD).header(DEVICE, &device)];
+    let answers = world.at_once_as_they_are(&valve, strangers.chain(others).collect()).await;
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!((statuses[0], statuses[23]), (401, 503), "{statuses:?}");
+    assert_eq!(statuses[24..], [503, 200], "a token is good for its account alone");
 }
 
 #[tokio::test]

@@ -86,6 +86,38 @@ async fn a_64_of_ipv6_is_one_network() {
 }
 
 #[tokio::test]
+async fn a_56_and_a_48_of_ipv6_fail_twice_and_four_times_as_often() {
+    let world = World::open().await;
+    let mut statuses = Vec::new();
+    // Each time from another /64: those of a /56, then those of the others of its /48.
+    for n in 0..101 {
+        statuses.push(fail(&world, &format!("[2001:db8:1:{n:x}::]:1"), n..n + 1).await.status);
+    }
+    assert_eq!((&statuses[..100], statuses[100]), (&[401; 100][..], 429));
+    let told = fail(&world, "[2001:db8:1:fe::]:1", 0..1).await;
+    assert_eq!(left(&told), [Some("\"network\";q=100;w=600"), Some("\"network\";r=0;t=600")], "of the one that has the least left");
+    for n in 0x100..0x164 {
+        assert_eq!(fail(&world, &format!("[2001:db8:1:{n:x}::]:1"), n..n + 1).await.status, 401);
+    }
+    assert_eq!(world.send(from("[2001:db8:1:ffff::]:1", "dana", PASSWORD)).await.status, 429);
+    assert_eq!(world.send(from("[2001:db8:2::]:1", "dana", PASSWORD)).await.status, 200);
+}
+
+#[tokio::test]
+async fn throttled_networks_get_no_password_check() {
+    let world = World::open().await;
+    fail(&world, "198.51.100.7:1", 0..50).await;
+    let body = json!({ "username": "dana", "password": PASSWORD, "new_password": "password" });
+    let change = |peer: &str| Call { peer: Some(peer.parse().expect("an address")), ..Call::post("/v1/password").json(&body) };
+    world.store.break_part(support::Part::Rows, support::Brittle::away());
+    assert_eq!(world.send(change("198.51.100.7:1")).await.status, 429, "before the store is read");
+    world.store.mend();
+    world.hashes();
+    let answer = world.send(change("198.51.100.8:1")).await;
+    assert_eq!((answer.json()["code"].as_str(), world.hashes()), (Some("bad_credentials"), 1), "dana's isn't good for once");
+}
+
+#[tokio::test]
 async fn a30_what_is_no_failure_is_none_of_the_networks_either() {
     let world = World::open().await;
     world.add("new", Some("new@example.org"), false).await;

@@ -216,6 +216,9 @@ async fn a_new_password_needs_the_current_one_and_must_be_taken() {
     world.hashes();
     insta::assert_snapshot!(change(PASSWORD, "short").await.brief(), @r#"400 {"type":"/docs/errors/password_refused","title":"Password refused","status":400,"detail":"The new password has fewer than 8 characters.","code":"password_refused"}"#);
     assert_eq!(world.hashes(), 0, "before anything is hashed");
+    assert_eq!(change("wrong password", "password").await.status, 403, "what takes long is found out after the current one is proven");
+    assert_eq!(change(PASSWORD, "password").await.json()["code"], "password_refused");
+    assert_eq!(world.hashes(), 2, "compared twice, none made");
     insta::assert_snapshot!(world.own("POST", "/v1/me/password", &pair.access, &json!({ "password": PASSWORD })).await.brief(), @r#"400 {"type":"/docs/errors/invalid_request","title":"Invalid request","status":400,"detail":"A field is missing or wrong.","code":"invalid_request","errors":{"password":["This field can't be set here."]}}"#);
     world.assert_live(&pair).await;
     assert_eq!(world.attempt("dana", PASSWORD).await.status, 200);
@@ -345,6 +348,10 @@ async fn a_password_for_once_is_good_for_being_changed_alone() {
     insta::assert_snapshot!(change("wrong password", NEW).await.brief(), @r#"401 {"type":"/docs/errors/bad_credentials","title":"Bad credentials","status":401,"detail":"No active account found with the given credentials","code":"bad_credentials"}"#);
     assert_eq!(world.hashes(), 1);
     assert_eq!(change(PASSWORD, "short").await.json()["code"], "password_refused");
+    assert_eq!(change("wrong password", "password").await.status, 401);
+    assert_eq!(change(PASSWORD, "Dana1234").await.json()["code"], "password_refused");
+    let long = json!({ "username": "x".repeat(255), "password": PASSWORD, "new_password": NEW });
+    assert_eq!(world.post("/v1/password", &long).await.status, 400);
     let answer = change(PASSWORD, NEW).await;
     assert_eq!((answer.status, answer.header("cache-control")), (204, Some("no-store")));
     assert_eq!((world.attempt("dana", PASSWORD).await.status, world.attempt("dana", NEW).await.status), (401, 200));

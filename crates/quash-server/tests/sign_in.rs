@@ -283,6 +283,21 @@ async fn a21_right_attempts_at_once_all_succeed() {
 }
 
 #[tokio::test]
+async fn over_long_names_are_unknown_names() {
+    let world = World::open().await;
+    let expanding = "\u{df}".repeat(100);
+    world.add(&expanding, None, false).await;
+    assert_eq!(world.attempt(&expanding, PASSWORD).await.status, 200);
+    world.hashes();
+    let unknown = world.attempt("nobody", PASSWORD).await.to_string();
+    // The first is what the name is folded to, but longer than a name may be.
+    for name in ["ss".repeat(100), "\u{fdfa}".repeat(20_000), "x".repeat(60_000)] {
+        assert_eq!(world.attempt(&name, PASSWORD).await.to_string(), unknown);
+    }
+    assert_eq!(world.hashes(), 4);
+}
+
+#[tokio::test]
 async fn a83_a_network_has_four_places_and_the_queue_an_end() {
     let (gated, open) = Gated::new();
     let hashing = HashSettings { slots: 1, longest_wait: Duration::from_secs(3600), places_per_network: 4 };

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure};
 use crate::mail::operators_address;
-use crate::passwords::{FormatFault, check_new_password};
+use crate::passwords::{FormatFault, Requester};
 use crate::subjects::NewSubject;
 
 /// An account to be added.
@@ -165,8 +165,8 @@ impl Service {
         match password {
             None => Ok(None),
             Some(NewPassword::Plain(password)) => {
-                check_new_password(&password, own).map_err(AddFault::Password)?;
-                desk.passwords.hash(password, &*desk.entropy).await.map(Some).map_err(AddFault::Failed)
+                let hash = desk.passwords.hash_new(password, own, Requester::OPERATOR, &*desk.entropy).await.map_err(AddFault::Failed)?;
+                hash.map(Some).map_err(AddFault::Password)
             }
             Some(NewPassword::Encoded(text)) => desk.encoded(text).map_err(AddFault::PasswordHash),
         }

@@ -16,7 +16,7 @@ use crate::end::Ended;
 use crate::failure::{Conflicts, Failure};
 use crate::mail::operators_address;
 use crate::own::own_words;
-use crate::passwords::{FormatFault, check_new_password};
+use crate::passwords::{FormatFault, Requester};
 
 /// What became of an account.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -195,21 +195,22 @@ impl Service {
     /// The password isn't taken, its hash isn't of a known format; or as the others.
     pub async fn set_password(&self, subject: &Subject, password: NewPassword, by: By) -> Result<Changed, ChangeFault> {
         let account = self.desk.loaded(subject).await?;
+        let desk = &*self.desk;
         let fields = match password {
             NewPassword::Plain(password) => {
-                check_new_password(&password, &own_words(&account)).map_err(ChangeFault::Password)?;
-                self.desk.hashed(password).await?
+                let hash = desk.passwords.hash_new(password, &own_words(&account), Requester::OPERATOR, &*desk.entropy).await;
+                let hash = hash.map_err(ChangeFault::Failed)?.map_err(ChangeFault::Password)?;
+                AccountFields { password: Some(Some(hash)), ..AccountFields::default() }
             }
             NewPassword::Encoded(text) => {
-                let hash = self.desk.encoded(text).map_err(ChangeFault::PasswordHash)?;
+                let hash = desk.encoded(text).map_err(ChangeFault::PasswordHash)?;
                 // It is the one that Django nodes have.
                 AccountFields { password: Some(hash), must_change: Some(None), mark: Some(None), ..AccountFields::default() }
             }
         };
-        let changed =
-            self.desk.change(subject, |account, now| Ok(self.desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))).await?;
-        let class = changed.account.password.as_ref().and_then(|hash| self.desk.passwords.class_of(hash).ok().flatten());
-        class.into_iter().for_each(|class| self.desk.passwords.know(class));
+        let changed = desk.change(subject, |account, now| Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))).await?;
+        let class = changed.account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
+        class.into_iter().for_each(|class| desk.passwords.know(class));
         Ok(changed)
     }
 
@@ -221,9 +222,9 @@ impl Service {
         let desk = &*self.desk;
         desk.loaded(subject).await?;
         let password = random_password(&*desk.entropy);
-        let fields = desk.hashed(password.clone()).await?;
+        let hash = desk.passwords.hash(password.clone(), Requester::OPERATOR, &*desk.entropy).await.map_err(ChangeFault::Failed)?;
         let until = desk.clock.now() + limits::ONE_TIME_PASSWORD;
-        let fields = AccountFields { must_change: Some(Some(until)), ..fields };
+        let fields = AccountFields { password: Some(Some(hash)), must_change: Some(Some(until)), ..AccountFields::default() };
         let changed = desk.change(subject, |account, now| Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))).await?;
         Ok((changed, OneTimePassword { password, until }))
     }
@@ -297,11 +298,6 @@ impl Desk {
     async fn loaded(&self, subject: &Subject) -> Result<Account, ChangeFault> {
         let loaded = self.store.account(&AccountBy::Subject(subject.clone()), self.clock.now()).await;
         loaded.map_err(|error| ChangeFault::Failed(error.into()))?.account.ok_or(ChangeFault::Gone)
-    }
-
-    async fn hashed(&self, password: Zeroizing<String>) -> Result<AccountFields, ChangeFault> {
-        let hash = self.passwords.hash(password, &*self.entropy).await.map_err(ChangeFault::Failed)?;
-        Ok(AccountFields { password: Some(Some(hash)), ..AccountFields::default() })
     }
 }
 

@@ -73,9 +73,9 @@ impl Service {
         self.desk.guard.ring().jwks()
     }
 
-    /// What a network may still fail. It says nothing of any account.
-    pub fn allowance(&self, network: IpAddr) -> Allowance {
-        self.desk.lockout.allowance(network)
+    /// What the networks of an address may still fail. It says nothing of any account.
+    pub fn allowance(&self, address: IpAddr) -> Option<Allowance> {
+        self.desk.lockout.allowance(address)
     }
 
     /// Becomes `true` when the process must end, because the disk refused to keep what it was given.
@@ -129,9 +129,11 @@ impl Desk {
         self.keys.signing().await.map(drop)
     }
 
-    /// Whom somebody means who signs in with this, and what it is folded.
+    /// The account that a client means who signs in with this, and the folded text. A text longer than any name is treated
+    /// as a name that nobody has.
     pub(crate) fn called(&self, typed: &str) -> (AccountBy, String) {
-        (self.policy.accounts.login_fields.called(typed), fold(typed))
+        let by = self.policy.accounts.login_fields.called(typed).unwrap_or_else(|| AccountBy::Name(String::new()));
+        (by, fold(typed))
     }
 
     /// What there is about a token of another issuer.

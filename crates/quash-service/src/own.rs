@@ -20,7 +20,7 @@ use crate::desk::{Desk, Service};
 use crate::end::Ended;
 use crate::failure::{Conflicts, Failure};
 use crate::known::DeviceSaid;
-use crate::passwords::check_new_password;
+use crate::passwords::{Requester, check_length};
 use crate::prove::{Proof, Proven};
 
 /// An account as its owner sees it.
@@ -145,16 +145,18 @@ impl Service {
         let me = desk.me(live).await?;
         desk.own_session(live).await?;
         desk.check_quota(&me.account.subject)?;
-        check_new_password(&new, &own_words(&me.account)).map_err(Refusal::PasswordRefused)?;
+        check_length(&new).map_err(Refusal::PasswordRefused)?;
+        let network = reproof.network;
         let mut proof = again(&me.account, reproof);
         let mut hash: Option<PasswordHash> = None;
         let mut conflicts = Conflicts::default();
         loop {
-            let Proven { account, .. } = desk.reprove(&mut proof).await?;
+            let proven = desk.reprove(&mut proof).await?;
             let password = match &hash {
                 Some(hash) => hash.clone(),
-                None => hash.insert(desk.passwords.hash(new.clone(), &*desk.entropy).await?).clone(),
+                None => hash.insert(desk.new_hash(new.clone(), &proven, network).await?).clone(),
             };
+            let account = proven.account;
             let now = desk.clock.now();
             let (lives_on, loaded) = desk.own_session(live).await?;
             // Between the proof and this look somebody else may have set another password.
@@ -176,18 +178,18 @@ impl Service {
     /// The password isn't such a one, or the new one isn't taken.
     pub async fn change_one_time_password(&self, name: &str, reproof: Reproof, new: Zeroizing<String>) -> Result<(), Failure> {
         let desk = &*self.desk;
-        // Before any hash: what else is wrong with it is found out once it is known whose it is.
-        check_new_password(&new, &[name]).map_err(Refusal::PasswordRefused)?;
+        // Anything else that may be wrong with it is found out in the pool, after the password that it replaces was proven.
+        check_length(&new).map_err(Refusal::PasswordRefused)?;
+        let network = reproof.network;
         let (by, folded) = desk.called(name);
         let mut proof = Proof::new(by, folded, reproof.password, reproof.network, reproof.device_token);
         let mut hash: Option<PasswordHash> = None;
         let mut conflicts = Conflicts::default();
         loop {
             let proven = desk.prove(&mut proof, judge_one_time_password).await?;
-            check_new_password(&new, &own_words(&proven.account)).map_err(Refusal::PasswordRefused)?;
             let password = match &hash {
                 Some(hash) => hash.clone(),
-                None => hash.insert(desk.passwords.hash(new.clone(), &*desk.entropy).await?).clone(),
+                None => hash.insert(desk.new_hash(new.clone(), &proven, network).await?).clone(),
             };
             let fields = AccountFields { password: Some(Some(password)), ..AccountFields::default() };
             if desk.edit_proven(&proven, Road::PasswordChanged, fields, &mut conflicts).await?.is_some() {
@@ -272,6 +274,13 @@ impl Desk {
             Failure::Refused(Refusal::BadCredentials) => Refusal::WrongPassword.into(),
             other => other,
         })
+    }
+
+    /// The hash of a new password of the account whose present one was proven.
+    async fn new_hash(&self, new: Zeroizing<String>, proven: &Proven, network: Option<IpAddr>) -> Result<PasswordHash, Failure> {
+        let requester = Requester::new(network, proven.known_device.is_some());
+        let hash = self.passwords.hash_new(new, &own_words(&proven.account), requester, &*self.entropy).await?;
+        Ok(hash.map_err(Refusal::PasswordRefused)?)
     }
 
     /// Commits what ends the others, and gives the session that lives on its tokens. `None`: load and decide again.

@@ -11,6 +11,7 @@ use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::known::DeviceSaid;
 use crate::lockout::{Counted, Got, Passage, Turn};
+use crate::passwords::Requester;
 
 /// A password that is being proven.
 pub(crate) struct Proof {
@@ -81,6 +82,9 @@ impl Desk {
         judge: impl Fn(&AccountLoaded, Tried, Timestamp) -> Result<&Account, Refusal>,
     ) -> Result<Proven, Failure> {
         loop {
+            if proof.judged.is_none() {
+                self.admit(proof)?;
+            }
             let started = self.clock.now();
             let loaded = self.store.account(&proof.by, started).await?;
             let Some(verdict) = proof.judged.as_ref().and_then(|judged| judged.still_holds(&loaded)) else {
@@ -99,7 +103,7 @@ impl Desk {
             };
             let outdated = account.password.as_ref().is_some_and(|hash| self.passwords.is_outdated(hash));
             if outdated && proof.better.is_none() {
-                proof.better = Some(self.passwords.rehash(proof.password.clone(), &*self.entropy).await);
+                proof.better = Some(self.passwords.rehash(proof.password.clone(), proof.requester(), &*self.entropy).await);
                 continue;
             }
             if !self.clock.now().is_within(limits::SIGN_WITHIN, started) {
@@ -114,11 +118,17 @@ impl Desk {
         }
     }
 
-    /// Sees to it that the attempt may be made from where it comes, and has its turn. What was loaded before one that it had to wait for may be old.
-    async fn take_turn(&self, proof: &mut Proof, account: Option<&Account>) -> Result<(Counted, Got), Failure> {
+    /// Takes one of the failures that the attempt's network has left, unless it has one already.
+    fn admit(&self, proof: &mut Proof) -> Result<(), Failure> {
         if proof.passage.is_none() {
             proof.passage = self.lockout.pass(proof.network).map_err(Failure::Unavailable)?;
         }
+        Ok(())
+    }
+
+    /// Waits for the attempt's turn. What was loaded before may be old afterwards.
+    async fn take_turn(&self, proof: &mut Proof, account: Option<&Account>) -> Result<(Counted, Got), Failure> {
+        self.admit(proof)?;
         let counted = self.counted(proof, account);
         if proof.turn.as_ref().is_some_and(|turn| turn.counted() == counted) {
             return Ok((counted, Got::AtOnce));
@@ -152,9 +162,9 @@ impl Desk {
     async fn compare(&self, loaded: &AccountLoaded, proof: &Proof, counted: Counted) -> Result<Judged, Failure> {
         let (row, hash) = (row(loaded), hash(loaded));
         let verdict = if self.lockout.is_locked(counted, loaded.account.as_ref(), self.clock.now()) {
-            self.passwords.spend(hash.as_ref(), &proof.folded, proof.password.clone(), proof.network).await?;
+            self.passwords.spend(hash.as_ref(), &proof.folded, proof.password.clone(), proof.requester()).await?;
             Verdict::Unasked
-        } else if self.passwords.verify(hash.clone(), &proof.folded, proof.password.clone(), proof.network).await? {
+        } else if self.passwords.verify(hash.clone(), &proof.folded, proof.password.clone(), proof.requester()).await? {
             Verdict::Right
         } else {
             Verdict::Wrong
@@ -178,6 +188,10 @@ impl Desk {
 }
 
 impl Proof {
+    fn requester(&self) -> Requester {
+        Requester::new(self.network, self.by_device.is_some())
+    }
+
     /// What was found out, as it is judged: a device that the account knows no more is none.
     fn tried(&self, verdict: Verdict, account: Option<&Account>) -> Tried {
         let is_known = |(device, _): &(DeviceId, Passage)| account.is_some_and(|account| account.devices.contains(*device));

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use md5::{Digest, Md5};
-use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroize;
 
+use super::fold::{FOLDED_BYTES, fold};
 use super::{AccountClaims, Devices, Seq, Subject, Timestamp, UserIdField, limits};
 
 /// An account as the store keeps it.
@@ -230,13 +230,20 @@ impl Name {
         if shown.is_empty() {
             return Err(NameFault::Empty);
         }
-        if shown.chars().count() > limits::NAME_CHARS {
+        if Self::is_too_long(shown) {
             return Err(NameFault::TooLong);
         }
         if shown.chars().any(invisible) {
             return Err(NameFault::Invisible);
         }
         Ok(Self { shown: shown.to_owned(), folded: fold(shown) })
+    }
+
+    /// Returns whether a text is longer than any name, without folding it.
+    pub fn is_too_long(text: &str) -> bool {
+        let text = text.trim();
+        // Bytes first: counting the characters of a long text takes its time.
+        text.len() > FOLDED_BYTES || text.chars().count() > limits::NAME_CHARS
     }
 
     /// As typed, trimmed.
@@ -251,11 +258,16 @@ impl Name {
 }
 
 impl Email {
+    /// Returns whether a text is longer than any address.
+    pub fn is_too_long(text: &str) -> bool {
+        text.trim().len() > limits::EMAIL_BYTES
+    }
+
     /// An address from what somebody typed: `local@domain`, without white space or invisible characters. Whether
     /// mail reaches it only a confirmation can tell.
     pub fn parse(text: &str) -> Result<Self, NameFault> {
         let shown = text.trim();
-        if shown.len() > limits::EMAIL_BYTES {
+        if Self::is_too_long(shown) {
             return Err(NameFault::TooLong);
         }
         if shown.chars().any(|c| invisible(c) || c.is_whitespace()) {
@@ -346,12 +358,6 @@ impl Drop for PasswordHash {
     }
 }
 
-/// The form in which names are compared: NFKC, case fold, trimmed.
-pub fn fold(text: &str) -> String {
-    let compatible: String = text.trim().nfkc().collect();
-    caseless::default_case_fold_str(&compatible).nfkc().collect::<String>().trim().to_owned()
-}
-
 /// Atoms with dots between them (RFC 5322 3.2.3), no longer than RFC 5321 4.5.3.1.1 allows.
 fn is_local_part(text: &str) -> bool {
     let is_atom =
@@ -390,6 +396,14 @@ mod tests {
         {
             assert_eq!(Name::parse(typed).map(|name| name.folded().to_owned()), Ok(folded.to_owned()), "{typed}");
         }
+    }
+
+    #[test]
+    fn lengths_are_checked_without_folding() {
+        let longest = "\u{1f375}".repeat(limits::NAME_CHARS);
+        assert!(!Name::is_too_long(&format!("  {longest}  ")) && Name::is_too_long(&format!("{longest}x")));
+        let longest = "x".repeat(limits::EMAIL_BYTES);
+        assert!(!Email::is_too_long(&format!("  {longest}  ")) && Email::is_too_long(&format!("{longest}x")));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{AccountBy, Timestamp, fold};
+use super::{AccountBy, Email, Name, Timestamp, fold};
 use crate::token::TokenType;
 
 /// Limits that nobody can change. Each is tested one past the edge.
@@ -427,13 +427,12 @@ impl Default for TokenPolicy {
 }
 
 impl LoginFields {
-    /// Whom somebody means who signs in with this.
-    pub fn called(self, typed: &str) -> AccountBy {
-        let folded = fold(typed);
+    /// The account that a client means who signs in with this; `None` for a text longer than any name or address.
+    pub fn called(self, typed: &str) -> Option<AccountBy> {
         match self {
-            Self::Name => AccountBy::Name(folded),
-            Self::NameOrEmail => AccountBy::NameOrEmail(folded),
-            Self::Email => AccountBy::Email(folded),
+            Self::Name => (!Name::is_too_long(typed)).then(|| AccountBy::Name(fold(typed))),
+            Self::NameOrEmail => (!Name::is_too_long(typed) || !Email::is_too_long(typed)).then(|| AccountBy::NameOrEmail(fold(typed))),
+            Self::Email => (!Email::is_too_long(typed)).then(|| AccountBy::Email(fold(typed))),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
-use quash_core::model::FlowId;
+use quash_core::model::{FlowId, limits};
 use quash_service::{Failure, MailProof, Whom};
 use serde_json::json as value;
 use zeroize::Zeroizing;
@@ -37,12 +37,12 @@ pub(crate) fn asked(flow: FlowId) -> Response {
     json(StatusCode::ACCEPTED, &value!({ "flow": flow.to_string() }))
 }
 
-/// Whom a mail is asked for: `email` or, without it, `username`.
+/// Whom a mail is asked for: `email` or, without it, `username`. None is longer than those of accounts.
 pub(crate) fn whom(fields: &mut Fields) -> Whom {
     if fields.has("email") || !fields.has("username") {
-        Whom::Email(fields.text("email", Take::Trimmed, usize::MAX))
+        Whom::Email(fields.text("email", Take::Trimmed, limits::EMAIL_BYTES))
     } else {
-        Whom::Name(fields.text("username", Take::Trimmed, usize::MAX))
+        Whom::Name(fields.text("username", Take::Trimmed, limits::NAME_CHARS))
     }
 }
 

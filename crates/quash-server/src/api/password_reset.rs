@@ -25,7 +25,7 @@ pub(crate) async fn confirm(State(door): State<Arc<Door>>, client: Client, reque
         (proof(fields, client.network), Zeroizing::new(fields.text("new_password", Take::AsSent, limits::PASSWORD_CHARS)))
     });
     match body.await {
-        Ok((proof, password)) => confirming(&door, door.service.confirm_reset(&proof, password).await),
+        Ok((proof, password)) => confirming(&door, door.service.confirm_reset(&proof, password, client.network).await),
         Err(fault) => door.problem(fault),
     }
 }

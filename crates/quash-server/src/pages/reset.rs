@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{message, page, refused, token_in};
 use crate::body::{BodyFault, Fields, Take};
+use crate::client::Client;
 use crate::code::Code;
 use crate::door::Door;
 use crate::error::Fault;
@@ -34,7 +35,7 @@ pub(crate) async fn show(State(door): State<Arc<Door>>, RawQuery(query): RawQuer
 }
 
 /// Sets the password, or shows the form again with what is wrong.
-pub(crate) async fn send(State(door): State<Arc<Door>>, request: Request) -> Response {
+pub(crate) async fn send(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
     let mut fields = match Fields::read(request).await {
         Ok(fields) => fields,
         Err(fault) => return refused(&fault.into()),
@@ -47,7 +48,7 @@ pub(crate) async fn send(State(door): State<Arc<Door>>, request: Request) -> Res
             _ => refused(&Fault::of(&quash_core::model::Refusal::LinkInvalid.into(), &door.service.policy().tokens.names)),
         };
     }
-    match door.service.confirm_reset(&MailProof::Link(Zeroizing::new(token.clone())), password).await {
+    match door.service.confirm_reset(&MailProof::Link(Zeroizing::new(token.clone())), password, client.network).await {
         Ok(()) => {
             let text = "Sign in with your new password. All devices that were signed in to your account have been signed out.";
             message(StatusCode::OK, "Your password has been changed", text)

@@ -1,6 +1,7 @@
 //! What is done with a mail: resetting a password, confirming an address, registering, changing an address; at the doors
 //! and on the pages that links open.
 
+mod costs;
 mod cross_site;
 mod email;
 mod outbox;

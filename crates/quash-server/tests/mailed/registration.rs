@@ -1,5 +1,7 @@
 //! Registering.
 
+use std::sync::Arc;
+
 use quash_core::model::{AccountState, MailKind};
 use quash_server::{DoorSettings, Registration};
 use serde_json::{Value, json};
@@ -277,4 +279,34 @@ async fn an_address_taken_meanwhile_refuses_the_registration() {
     world.add("lee", Some("MAX@example.org"), false).await;
     assert_eq!(confirm(&world, &link).await.json()["code"], "registration_taken");
     assert!(world.service.account("max").await.expect("a store").is_none());
+}
+
+#[tokio::test]
+async fn registrations_count_for_their_network_before_hashing() {
+    let world = open().await;
+    world.hashes();
+    for n in 0..50 {
+        assert_eq!(world.post("/v1/registration", &body(&format!("max{n}"), &format!("max{n}@example.org"))).await.status, 202);
+    }
+    assert_eq!(world.hashes(), 50);
+    assert_eq!(world.post("/v1/registration", &body("max50", "max50@example.org")).await.status, 202);
+    let common = json!({ "username": "max50", "email": "max50@example.org", "password": "password" });
+    assert_eq!(world.post("/v1/registration", &common).await.status, 202, "no password is checked either");
+    assert_eq!(world.hashes(), 0);
+    let elsewhere = Call { peer: Some(([198, 51, 100, 7], 1).into()), ..Call::post("/v1/registration").json(&common) };
+    assert_eq!(world.send(elsewhere).await.json()["code"], "password_refused");
+}
+
+#[tokio::test]
+async fn registrations_have_four_places_in_the_queue() {
+    let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
+    let (plan, valve) = Plan::valved();
+    let world = Arc::new(World::planned(Plan { settings, ..plan }).await);
+    let register = |n: usize| Call::post("/v1/registration").json(&body(&format!("max{n}"), &format!("max{n}@example.org")));
+    let sign_in = Call::post("/api/token/").json(&json!({ "username": "dana", "password": PASSWORD }));
+    let blocking = Call { peer: Some(([198, 51, 100, 7], 1).into()), ..sign_in.clone() };
+    let elsewhere = Call { peer: Some(([198, 51, 100, 8], 1).into()), ..sign_in };
+    let calls = [blocking].into_iter().chain((0..5).map(register)).chain([elsewhere]);
+    let answers = world.at_once_as_they_are(&valve, calls.collect()).await;
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 202, 202, 202, 202, 429, 200]);
 }

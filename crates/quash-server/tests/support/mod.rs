@@ -243,12 +243,17 @@ impl World {
     /// Sends requests at once, each from another network, and gives their answers in the order of the requests. No
     /// password is compared before all have come.
     pub(crate) async fn at_once(self: &Arc<Self>, valve: &Valved, calls: Vec<Call>) -> Vec<Answer> {
+        let from = |(call, n)| Call { peer: Some((Ipv4Addr::from_bits(0xCB00_0000 + n), 40_000).into()), ..call };
+        self.at_once_as_they_are(valve, calls.into_iter().zip(0_u32..).map(from).collect()).await
+    }
+
+    /// Like [`World::at_once`], with the peers that the requests have.
+    pub(crate) async fn at_once_as_they_are(self: &Arc<Self>, valve: &Valved, calls: Vec<Call>) -> Vec<Answer> {
         valve.close();
         let mut under_way = tokio::task::JoinSet::new();
         for (n, call) in calls.into_iter().enumerate() {
-            let (world, network) = (Arc::clone(self), u32::try_from(n).expect("few calls"));
-            let peer = SocketAddr::from((Ipv4Addr::from_bits(0xCB00_0000 + network), 40_000));
-            under_way.spawn(async move { (n, world.send(Call { peer: Some(peer), ..call }).await) });
+            let world = Arc::clone(self);
+            under_way.spawn(async move { (n, world.send(call).await) });
         }
         // Each goes as far as it comes without a hash.
         for _ in 0..100 {

@@ -17,7 +17,7 @@ use quash_core::model::{Account, Clock, DeviceId, LockoutPolicy, Standing, Subje
 use tokio::sync::mpsc;
 
 use crate::failure::Unavailable;
-use crate::network::Network;
+use crate::network::{Network, Width};
 pub(crate) use tallies::Counted;
 use tallies::{Key, Tallies, Whose};
 use turns::{AGAIN_AFTER, Asked, Turns};
@@ -49,7 +49,8 @@ struct Shared {
 struct Counts {
     tallies: Tallies,
     turns: Turns,
-    networks: Windows,
+    /// Those of IPv4 addresses and /64s, of /56s and of /48s.
+    networks: [Windows; Width::ALL.len()],
     devices: Windows,
 }
 
@@ -60,17 +61,17 @@ pub(crate) struct Turn {
     state: State,
 }
 
-/// An attempt of a network, or of an account's known devices. It ends when this is dropped, or when it is said that it failed.
+/// An attempt of an address, counted in each of its networks, or of an account's known devices. It ends when this is dropped,
+/// or when it is said that it failed.
 pub(crate) struct Passage {
     shared: Arc<Shared>,
-    through: Through,
-    key: Key,
+    counted_in: Vec<(Through, Key)>,
 }
 
 /// What passages are counted in.
 #[derive(Clone, Copy)]
 enum Through {
-    Networks,
+    Networks(Width),
     Devices,
 }
 
@@ -93,33 +94,37 @@ impl Lockout {
     /// Counts nothing yet. Accounts that must be locked come out of the channel.
     pub(crate) fn new(policy: LockoutPolicy, secret: &[u8; 32], clock: Arc<dyn Clock>) -> (Self, mpsc::Receiver<Order>) {
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let networks = Windows::new(policy.network_failures, policy.network_window);
+        let networks = Width::ALL.map(|width| Windows::new(policy.network_failures * width.times(), policy.network_window));
         let devices = Windows::new(limits::DEVICE_FAILURES, limits::DEVICE_WINDOW);
         let counts = Mutex::new(Counts { tallies: Tallies::new(policy), turns: Turns::default(), networks, devices });
         let secret = hmac::Key::new(HMAC_SHA256, secret);
         (Self { shared: Arc::new(Shared { secret, clock, counts, orders }) }, ordered)
     }
 
-    /// Lets an attempt of a network pass, if it is known where it comes from.
+    /// Lets an attempt from an address pass, if it is known where it comes from.
     ///
     /// # Errors
-    /// The network has failed too often.
-    pub(crate) fn pass(&self, network: Option<IpAddr>) -> Result<Option<Passage>, Unavailable> {
-        let Some(network) = network.map(Network::from) else { return Ok(None) };
-        let passage = self.begin(Through::Networks, Key(network.bytes()));
-        passage.map(Some).map_err(|retry_after| Unavailable::NetworkThrottled { retry_after })
+    /// One of its networks has failed too often.
+    pub(crate) fn pass(&self, address: Option<IpAddr>) -> Result<Option<Passage>, Unavailable> {
+        let Some(address) = address else { return Ok(None) };
+        let networks = Network::all_of(address).map(|network| (Through::Networks(network.width()), Key(network.bytes())));
+        self.begin(networks).map(Some).map_err(|retry_after| Unavailable::NetworkThrottled { retry_after })
     }
 
     /// Lets an attempt of one of an account's known devices pass. `None`: all of them together have failed too often, or as
     /// many as may still fail are under way.
     pub(crate) fn pass_device(&self, subject: &Subject) -> Option<Passage> {
-        self.begin(Through::Devices, self.shared.key("devices", subject.as_str())).ok()
+        self.begin([(Through::Devices, self.shared.key("devices", subject.as_str()))]).ok()
     }
 
-    fn begin(&self, through: Through, key: Key) -> Result<Passage, Duration> {
+    fn begin(&self, counted_in: impl IntoIterator<Item = (Through, Key)>) -> Result<Passage, Duration> {
         let uptime = self.shared.clock.uptime();
-        through.of(&mut self.shared.counts()).begin(key, uptime)?;
-        Ok(Passage { shared: Arc::clone(&self.shared), through, key })
+        let mut passage = Passage { shared: Arc::clone(&self.shared), counted_in: Vec::new() };
+        for (through, key) in counted_in {
+            through.of(&mut self.shared.counts()).begin(key, uptime)?;
+            passage.counted_in.push((through, key));
+        }
+        Ok(passage)
     }
 
     /// What an attempt is counted by: the account, whatever it is called at whatever door, else the folded name.
@@ -170,9 +175,11 @@ impl Lockout {
         self.shared.counts().tallies.clear(self.of_account(subject));
     }
 
-    /// What a network may still fail.
-    pub(crate) fn allowance(&self, network: IpAddr) -> Allowance {
-        self.shared.counts().networks.allowance(Key(Network::from(network).bytes()), self.shared.clock.uptime())
+    /// What an address may still fail: as much as that of its networks which has the least left.
+    pub(crate) fn allowance(&self, address: IpAddr) -> Option<Allowance> {
+        let (mut counts, uptime) = (self.shared.counts(), self.shared.clock.uptime());
+        let mut of = |network: Network| Through::Networks(network.width()).of(&mut counts).allowance(Key(network.bytes()), uptime);
+        Network::all_of(address).map(&mut of).min_by_key(|allowance| allowance.left)
     }
 
     fn of_account(&self, subject: &Subject) -> Counted {
@@ -209,14 +216,16 @@ impl Passage {
     /// The attempt was refused as one with a wrong password is.
     pub(crate) fn failed(self) {
         let uptime = self.shared.clock.uptime();
-        self.through.of(&mut self.shared.counts()).failed(self.key, uptime);
+        for (through, key) in &self.counted_in {
+            through.of(&mut self.shared.counts()).failed(*key, uptime);
+        }
     }
 }
 
 impl Through {
     fn of(self, counts: &mut Counts) -> &mut Windows {
         match self {
-            Self::Networks => &mut counts.networks,
+            Self::Networks(width) => &mut counts.networks[width as usize],
             Self::Devices => &mut counts.devices,
         }
     }
@@ -224,7 +233,9 @@ impl Through {
 
 impl Drop for Passage {
     fn drop(&mut self) {
-        self.through.of(&mut self.shared.counts()).end(self.key);
+        for (through, key) in &self.counted_in {
+            through.of(&mut self.shared.counts()).end(*key);
+        }
     }
 }
 

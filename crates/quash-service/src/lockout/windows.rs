@@ -1,5 +1,5 @@
-//! Failures within a window that ends now: those of each network, and those of each account's known devices together. An attempt takes one of what is left before it is judged, so
-//! that parallel ones can't fail more often than sequential ones.
+//! Failures within a window that ends now: those of each network, and those of each account's known devices together. An
+//! attempt takes one of what is left before it is judged, so that parallel ones can't fail more often than sequential ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub struct Allowance {
     pub more_after: Duration,
 }
 
-/// The failures of all networks, or of all accounts' known devices.
+/// The failures of all networks of one width, or of all accounts' known devices.
 pub(super) struct Windows {
     most: u32,
     window: Duration,

@@ -25,23 +25,44 @@ const NETWORKS: usize = 10_000;
 
 impl Networks {
     /// Whether a network may ask for one more mail. The request is counted.
-    pub(crate) fn may_ask(&self, network: Option<IpAddr>, uptime: Duration) -> bool {
-        let network = network.map(Network::from);
-        let most = if network.is_some() { limits::MAILS_PER_NETWORK } else { limits::MAILS_WITHOUT_NETWORK };
+    pub(crate) fn may_ask(&self, address: Option<IpAddr>, uptime: Duration) -> bool {
+        let counted: Vec<Option<Network>> = match address {
+            Some(address) => Network::all_of(address).map(Some).collect(),
+            None => vec![None],
+        };
         let mut networks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if networks.len() >= NETWORKS && !networks.contains_key(&network) {
-            networks.retain(|_, requests| uptime.saturating_sub(requests.since) < limits::MAIL_COUNTED);
-            let longest = networks.iter().min_by_key(|(_, requests)| requests.since).map(|(network, _)| *network);
-            longest.filter(|_| networks.len() >= NETWORKS).and_then(|longest| networks.remove(&longest));
+        let is_used_up = |network: &Option<Network>| {
+            let most = network.map_or(limits::MAILS_WITHOUT_NETWORK, |network| limits::MAILS_PER_NETWORK * network.width().times());
+            networks.get(network).is_some_and(|requests| requests.are_recent(uptime) && requests.count >= most)
+        };
+        if counted.iter().any(is_used_up) {
+            return false;
         }
-        let requests = networks.entry(network).or_insert(Requests { since: uptime, count: 0 });
-        if uptime.saturating_sub(requests.since) >= limits::MAIL_COUNTED {
-            *requests = Requests { since: uptime, count: 0 };
+        for network in counted {
+            make_room(&mut networks, network, uptime);
+            let requests = networks.entry(network).or_insert(Requests { since: uptime, count: 0 });
+            if !requests.are_recent(uptime) {
+                *requests = Requests { since: uptime, count: 0 };
+            }
+            requests.count += 1;
         }
-        let may = requests.count < most;
-        requests.count += u32::from(may);
-        may
+        true
     }
+}
+
+impl Requests {
+    fn are_recent(&self, uptime: Duration) -> bool {
+        uptime.saturating_sub(self.since) < limits::MAIL_COUNTED
+    }
+}
+
+fn make_room(networks: &mut HashMap<Option<Network>, Requests>, network: Option<Network>, uptime: Duration) {
+    if networks.len() < NETWORKS || networks.contains_key(&network) {
+        return;
+    }
+    networks.retain(|_, requests| requests.are_recent(uptime));
+    let longest = networks.iter().min_by_key(|(_, requests)| requests.since).map(|(network, _)| *network);
+    longest.filter(|_| networks.len() >= NETWORKS).and_then(|longest| networks.remove(&longest));
 }
 
 #[cfg(test)]
@@ -68,6 +89,18 @@ mod tests {
         assert_eq!(counted(&networks, network(2), HOUR), most);
         assert_eq!(counted(&networks, network(1), HOUR * 2 - Duration::from_millis(1)), 0);
         assert_eq!(counted(&networks, network(1), HOUR * 2), most);
+    }
+
+    #[test]
+    fn wider_networks_have_limits_of_their_own() {
+        let (networks, most) = (Networks::default(), limits::MAILS_PER_NETWORK as usize);
+        let counted = |subnets: std::ops::Range<u32>| -> usize {
+            subnets.map(|n| counted(&networks, format!("2001:db8:1:{n:x}::1").parse().ok(), HOUR)).sum()
+        };
+        assert_eq!(counted(0..1), most, "a /64");
+        assert_eq!(counted(1..9), most, "its /56 has as many again");
+        assert_eq!(counted(0x100..0x110), 2 * most, "another /56");
+        assert_eq!(counted(0x200..0x210), 0, "their /48 has no more");
     }
 
     #[test]

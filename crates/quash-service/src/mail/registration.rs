@@ -10,7 +10,7 @@ use super::address::own_address;
 use super::flows::Pace;
 use crate::desk::{Desk, Service};
 use crate::failure::{Conflicts, Failure};
-use crate::passwords::check_new_password;
+use crate::passwords::{Requester, check_length};
 
 /// What somebody wants to register.
 pub struct NewRegistration {
@@ -62,12 +62,14 @@ impl Service {
             (Ok(name), Ok(email)) => (name, email),
             (name, email) => return Err(RegisterFault::Fields { name: name.err(), email: email.err() }),
         };
-        check_new_password(&new.password, &[name.shown(), &email.shown]).map_err(RegisterFault::Password)?;
+        check_length(&new.password).map_err(RegisterFault::Password)?;
         if !desk.outbox.networks.may_ask(new.network, desk.clock.uptime()) {
             return Ok(FlowId::random(&*desk.entropy));
         }
         let failed = RegisterFault::Failed;
-        let password = desk.passwords.hash(new.password, &*desk.entropy).await.map_err(failed)?;
+        let requester = Requester::new(new.network, false);
+        let hash = desk.passwords.hash_new(new.password, &[name.shown(), &email.shown], requester, &*desk.entropy).await;
+        let password = hash.map_err(failed)?.map_err(RegisterFault::Password)?;
         let pending = PendingRegistration { username: name, password };
         // A matter of its own: another registration, perhaps another person's, never invalidates its link.
         let matter = Digest(draw(&*desk.entropy));

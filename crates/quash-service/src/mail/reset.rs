@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use quash_core::decide::{judge_flow, reset_by_mail};
-use quash_core::model::{Account, AccountState, Email, FlowId, MailKind, Purpose, Refusal};
+use quash_core::model::{Account, AccountState, FlowId, MailKind, Purpose, Refusal};
 use zeroize::Zeroizing;
 
 use super::flows::{Finds, MailProof, Whom};
 use crate::desk::Service;
 use crate::failure::Failure;
-use crate::passwords::check_new_password;
+use crate::own::own_words;
+use crate::passwords::{Requester, Reserve};
 
 impl Service {
     /// Asks for the mail with which a password is reset. Who it is about can't be told from the answer: there may be no such
@@ -26,18 +27,15 @@ impl Service {
     ///
     /// # Errors
     /// The proof is none, the password isn't taken, or it can't be done now.
-    pub async fn confirm_reset(&self, proof: &MailProof, password: Zeroizing<String>) -> Result<(), Failure> {
+    pub async fn confirm_reset(&self, proof: &MailProof, password: Zeroizing<String>, network: Option<IpAddr>) -> Result<(), Failure> {
         let desk = &*self.desk;
         let id = desk.flow_of(proof, Purpose::Reset).await?;
         let loaded = desk.store.flow(id).await?;
         let (_, owner) = judge_flow(&loaded, Purpose::Reset, &desk.flow_key, desk.clock.now())?;
         let account = owner.account()?;
-        let own: Vec<&str> = [Some(account.username.shown()), account.email.as_ref().map(|email: &Email| email.shown.as_str())]
-            .into_iter()
-            .flatten()
-            .collect();
-        check_new_password(&password, &own).map_err(Refusal::PasswordRefused)?;
-        let hash = desk.passwords.hash(password, &*desk.entropy).await?;
+        let requester = Requester { address: network, queue: Reserve::With };
+        let hash = desk.passwords.hash_new(password, &own_words(account), requester, &*desk.entropy).await?;
+        let hash = hash.map_err(Refusal::PasswordRefused)?;
         let scopes = desk.guard.scopes();
         let used = desk.use_flow(id, Purpose::Reset, |flow, owner, now| {
             let account = owner.account()?;

@@ -1,4 +1,4 @@
-//! Passwords: hashed and compared in a bounded pool, exactly once for each attempt to sign in.
+//! Passwords: checked, hashed and compared in a bounded pool; compared exactly once for each attempt to sign in.
 
 mod arena;
 mod decoys;
@@ -6,11 +6,11 @@ mod formats;
 mod hasher;
 mod policy;
 mod pool;
+mod priority;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use quash_core::model::{Clock, Entropy, PasswordHash, draw};
+use quash_core::model::{Clock, Entropy, PasswordFault, PasswordHash, draw};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Unavailable};
@@ -21,8 +21,10 @@ pub use arena::Arena;
 pub(crate) use decoys::MAX_CLASSES;
 pub use formats::{Cap, CostClass, FormatFault, FormatName};
 pub use hasher::{Argon2Hasher, PasswordHasher};
-pub(crate) use policy::check_new_password;
+pub(crate) use policy::check_length;
+use policy::check_new_password;
 pub use pool::HashSettings;
+pub(crate) use pool::{Requester, Reserve};
 
 /// What becomes of a hash that isn't what would be made today, once its password has been seen.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,6 +42,19 @@ pub(crate) struct Passwords {
     rehash: Rehash,
     pool: Pool,
     decoys: Decoys,
+}
+
+/// A hash to be made.
+struct HashJob {
+    hasher: Arc<dyn PasswordHasher>,
+    salt: [u8; 16],
+    password: Zeroizing<String>,
+}
+
+impl HashJob {
+    fn make(&self, arena: &mut Arena) -> PasswordHash {
+        self.hasher.hash(&self.password, self.salt, arena)
+    }
 }
 
 impl Passwords {
@@ -83,7 +98,7 @@ impl Passwords {
         hash: Option<PasswordHash>,
         name: &str,
         password: Zeroizing<String>,
-        network: Option<IpAddr>,
+        requester: Requester,
     ) -> Result<bool, Failure> {
         // Picked for every name, so that picking tells nothing either.
         let decoy = self.decoys.pick(name);
@@ -91,7 +106,7 @@ impl Passwords {
         class.into_iter().for_each(|class| self.know(class));
         let hash = hash.filter(|_| class.is_some()).unwrap_or(decoy);
         let hasher = Arc::clone(&self.hasher);
-        let right = self.pool.run(network, move |arena| hasher.verify(&password, &hash, arena)).await?;
+        let right = self.pool.run(requester, move |arena| hasher.verify(&password, &hash, arena)).await?;
         Ok(right && class.is_some())
     }
 
@@ -102,22 +117,54 @@ impl Passwords {
         hash: Option<&PasswordHash>,
         name: &str,
         password: Zeroizing<String>,
-        network: Option<IpAddr>,
+        requester: Requester,
     ) -> Result<(), Failure> {
         let picked = self.decoys.pick(name);
         let class = hash.and_then(|hash| self.hasher.class_of(hash).ok().flatten());
         let decoy = class.and_then(|class| self.decoys.of(class)).unwrap_or(picked);
         let hasher = Arc::clone(&self.hasher);
-        self.pool.run(network, move |arena| hasher.verify(&password, &decoy, arena)).await?;
+        self.pool.run(requester, move |arena| hasher.verify(&password, &decoy, arena)).await?;
         Ok(())
     }
 
-    /// The hash of a new password.
-    pub(crate) async fn hash(&self, password: Zeroizing<String>, entropy: &dyn Entropy) -> Result<PasswordHash, Failure> {
-        let salt = draw(entropy);
-        let hasher = Arc::clone(&self.hasher);
-        let hash = self.pool.run(None, move |arena| hasher.hash(&password, salt, arena)).await?;
+    /// Checks a new password, and hashes it: both in one job, because checking may take as long as hashing. `own` holds the
+    /// account's names.
+    ///
+    /// # Errors
+    /// There is no place in the queue. The inner one: the password isn't taken.
+    pub(crate) async fn hash_new(
+        &self,
+        password: Zeroizing<String>,
+        own: &[&str],
+        requester: Requester,
+        entropy: &dyn Entropy,
+    ) -> Result<Result<PasswordHash, PasswordFault>, Failure> {
+        if let Err(fault) = check_length(&password) {
+            return Ok(Err(fault));
+        }
+        let own: Vec<String> = own.iter().map(|name| (*name).to_owned()).collect();
+        let hash = self.hash_job(password, entropy);
+        let checked = self.pool.run(requester, move |arena| -> Result<PasswordHash, PasswordFault> {
+            check_new_password(&hash.password, &own)?;
+            Ok(hash.make(arena))
+        });
+        Ok(checked.await?.map(|hash| self.classed(hash)))
+    }
+
+    /// The hash of a password that needs no check.
+    pub(crate) async fn hash(
+        &self,
+        password: Zeroizing<String>,
+        requester: Requester,
+        entropy: &dyn Entropy,
+    ) -> Result<PasswordHash, Failure> {
+        let hash = self.hash_job(password, entropy);
+        let hash = self.pool.run(requester, move |arena| hash.make(arena)).await?;
         Ok(self.classed(hash))
+    }
+
+    fn hash_job(&self, password: Zeroizing<String>, entropy: &dyn Entropy) -> HashJob {
+        HashJob { hasher: Arc::clone(&self.hasher), salt: draw(entropy), password }
     }
 
     /// A hash with its class, to be kept beside it.
@@ -129,8 +176,8 @@ impl Passwords {
     }
 
     /// A hash to replace an outdated one with; `None` where there is no place to make it now.
-    pub(crate) async fn rehash(&self, password: Zeroizing<String>, entropy: &dyn Entropy) -> Option<PasswordHash> {
-        let made = self.hash(password, entropy).await.ok()?;
+    pub(crate) async fn rehash(&self, password: Zeroizing<String>, requester: Requester, entropy: &dyn Entropy) -> Option<PasswordHash> {
+        let made = self.hash(password, requester, entropy).await.ok()?;
         self.hasher.is_current(&made).then_some(made)
     }
 
@@ -175,9 +222,9 @@ mod tests {
         let hasher = Arc::new(Argon2Hasher::new());
         let passwords = Passwords::start(hasher, Rehash::OnSuccess, settings, &[], &[1; 32], Arc::new(Stopped));
         let (open, gate) = mpsc::channel::<()>();
-        let before = passwords.pool.run(None, move |_| gate.recv().is_ok());
+        let before = passwords.pool.run(Requester::default(), move |_| gate.recv().is_ok());
         let meanwhile = async {
-            let made = passwords.rehash(Zeroizing::new("x".to_owned()), &Seeded::new(1)).await;
+            let made = passwords.rehash(Zeroizing::new("x".to_owned()), Requester::default(), &Seeded::new(1)).await;
             open.send(()).expect("the first job waits");
             made
         };

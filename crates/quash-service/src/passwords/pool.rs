@@ -1,5 +1,5 @@
-//! The bounded pool: as many hashes at a time as there are slots, a queue of so many as can be hashed in two seconds,
-//! and no more than a few places in it for one network.
+//! The bounded pool: one thread for each slot, a queue of as much work as is done in two seconds, a few places in it for
+//! each network, and a part of it for requesters who have shown that they aren't strangers.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -10,6 +10,7 @@ use quash_core::model::Clock;
 use tokio::sync::oneshot;
 
 use super::arena::Arena;
+use super::priority;
 use crate::network::Network;
 
 /// How many passwords may be hashed at a time, and how many may wait.
@@ -17,10 +18,30 @@ use crate::network::Network;
 pub struct HashSettings {
     /// Hashes at a time: one for each core.
     pub slots: usize,
-    /// The longest wait that may be expected of whoever joins the queue.
+    /// The longest wait that may be expected of a job that joins the queue.
     pub longest_wait: Duration,
-    /// Places in the queue that one network may have.
+    /// Places in the queue that one network may have: an IPv4 address or an IPv6 /64. A /56 has twice as many, a /48 four
+    /// times.
     pub places_per_network: usize,
+}
+
+/// Where a job comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Requester {
+    /// Its address, if its networks' places are to be counted.
+    pub(crate) address: Option<IpAddr>,
+    /// Which part of the queue it may use.
+    pub(crate) queue: Reserve,
+}
+
+/// Which part of the queue a job may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Reserve {
+    /// All but the reserve.
+    #[default]
+    Without,
+    /// All of it, and every second turn: for known devices, proofs from mails, and operators.
+    With,
 }
 
 /// Why there is no place.
@@ -41,21 +62,35 @@ struct Shared {
 }
 
 struct Queue {
-    jobs: VecDeque<Job>,
+    /// Jobs that may not use the reserve.
+    common: VecDeque<Job>,
+    /// Jobs that may.
+    favoured: VecDeque<Job>,
+    /// Whether the last job that was begun was one of the latter.
+    favoured_last: bool,
     busy: usize,
     places: HashMap<Network, usize>,
-    /// What one hash takes, smoothed over the last few.
+    /// The time that one hash takes, smoothed over the last few.
     typical: Duration,
     closed: bool,
 }
 
 struct Job {
-    network: Option<Network>,
-    run: Box<dyn FnOnce(&mut Arena) + Send>,
+    networks: Vec<Network>,
+    queue: Reserve,
+    run: Box<Run>,
 }
 
-/// How long a slot keeps its memory when nobody signs in.
+/// Does the work, and returns what tells the requester; `None` if the requester has gone, and nothing was done.
+type Run = dyn FnOnce(&mut Arena) -> Option<Tell> + Send;
+type Tell = Box<dyn FnOnce()>;
+
+/// How long a slot keeps its memory while there is no job.
 const ARENA_KEPT: Duration = Duration::from_secs(10);
+/// The part of the queue that is reserved: a quarter of the longest wait.
+const RESERVED: u32 = 4;
+/// The least that a hash is expected to take. It bounds the queue's length whatever was measured.
+const LEAST: Duration = Duration::from_millis(5);
 
 impl Default for HashSettings {
     fn default() -> Self {
@@ -64,13 +99,31 @@ impl Default for HashSettings {
     }
 }
 
+impl Requester {
+    /// A requester without a network that is counted, who may use the whole queue: an operator.
+    pub(crate) const OPERATOR: Self = Self { address: None, queue: Reserve::With };
+
+    /// A requester at this address, on a device that the account is known on or on another one.
+    pub(crate) fn new(address: Option<IpAddr>, is_known: bool) -> Self {
+        Self { address, queue: if is_known { Reserve::With } else { Reserve::Without } }
+    }
+}
+
 impl Pool {
     pub(crate) fn start(settings: HashSettings, clock: Arc<dyn Clock>) -> Self {
-        let queue = Queue { jobs: VecDeque::new(), busy: 0, places: HashMap::new(), typical: Duration::from_millis(30), closed: false };
-        let shared = Arc::new(Shared { settings, clock, queue: Mutex::new(queue), work: Condvar::new() });
+        let shared = Arc::new(Shared { settings, clock, queue: Mutex::new(Queue::new()), work: Condvar::new() });
         for slot in 0..settings.slots.max(1) {
             let shared = Arc::clone(&shared);
-            let started = std::thread::Builder::new().name(format!("hash-{slot}")).spawn(move || shared.work());
+            let work = move || {
+                let lowered = priority::lower();
+                if let Err(error) = lowered.as_ref()
+                    && slot == 0
+                {
+                    tracing::info!(%error, "passwords are hashed at the same priority as everything else");
+                }
+                shared.work();
+            };
+            let started = std::thread::Builder::new().name(format!("hash-{slot}")).spawn(work);
             if let Err(error) = started {
                 tracing::error!(%error, slot, "a slot for hashing passwords could not be started");
             }
@@ -81,18 +134,20 @@ impl Pool {
     /// Runs a job in a slot, or says that there is no place for it.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        network: Option<IpAddr>,
+        requester: Requester,
         job: impl FnOnce(&mut Arena) -> T + Send + 'static,
     ) -> Result<T, Full> {
         let (answer, answered) = oneshot::channel();
-        let network = network.map(Network::from);
+        let Requester { address, queue } = requester;
         self.shared.join(Job {
-            network,
+            networks: address.into_iter().flat_map(Network::all_of).collect(),
+            queue,
             run: Box::new(move |arena| {
-                // Whoever asked may have gone: then nobody waits for the hash, and it needn't be made.
-                if !answer.is_closed() {
-                    let _ = answer.send(job(arena));
+                if answer.is_closed() {
+                    return None;
                 }
+                let result = job(arena);
+                Some(Box::new(move || drop(answer.send(result))))
             }),
         })?;
         answered.await.map_err(|_| Full::Queue { retry_after: self.shared.settings.longest_wait })
@@ -106,26 +161,68 @@ impl Drop for Pool {
     }
 }
 
+impl Queue {
+    fn new() -> Self {
+        Self {
+            common: VecDeque::new(),
+            favoured: VecDeque::new(),
+            favoured_last: false,
+            busy: 0,
+            places: HashMap::new(),
+            typical: Duration::from_millis(30),
+            closed: false,
+        }
+    }
+
+    /// The wait that is expected of a job that joins now.
+    fn wait(&self, slots: usize) -> Duration {
+        let ahead = u32::try_from(self.common.len() + self.favoured.len() + self.busy).unwrap_or(u32::MAX);
+        self.typical.max(LEAST).saturating_mul(ahead) / u32::try_from(slots.max(1)).unwrap_or(1)
+    }
+
+    fn has_place(&self, network: Network, per_network: usize) -> bool {
+        self.places.get(&network).is_none_or(|taken| *taken < per_network * network.width().times() as usize)
+    }
+
+    /// The next job. While both kinds wait, they take turns.
+    fn next(&mut self) -> Option<Job> {
+        let (first, second) = match self.favoured_last {
+            true => (&mut self.common, &mut self.favoured),
+            false => (&mut self.favoured, &mut self.common),
+        };
+        let job = first.pop_front().or_else(|| second.pop_front())?;
+        self.favoured_last = job.queue == Reserve::With;
+        self.busy += 1;
+        Some(job)
+    }
+}
+
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn join(&self, job: Job) -> Result<(), Full> {
+        let HashSettings { slots, longest_wait, places_per_network } = self.settings;
         let mut queue = self.queue();
-        let ahead = u32::try_from(queue.jobs.len() + queue.busy).unwrap_or(u32::MAX);
-        let wait = queue.typical.saturating_mul(ahead) / u32::try_from(self.settings.slots.max(1)).unwrap_or(1);
-        if wait > self.settings.longest_wait {
+        let wait = queue.wait(slots);
+        let longest = match job.queue {
+            Reserve::Without => longest_wait - longest_wait / RESERVED,
+            Reserve::With => longest_wait,
+        };
+        if wait > longest {
             return Err(Full::Queue { retry_after: wait });
         }
-        if let Some(network) = job.network {
-            let places = queue.places.entry(network).or_default();
-            if *places >= self.settings.places_per_network {
-                return Err(Full::Network { retry_after: wait.max(Duration::from_secs(1)) });
-            }
-            *places += 1;
+        if !job.networks.iter().all(|network| queue.has_place(*network, places_per_network)) {
+            return Err(Full::Network { retry_after: wait.max(Duration::from_secs(1)) });
         }
-        queue.jobs.push_back(job);
+        for network in &job.networks {
+            *queue.places.entry(*network).or_default() += 1;
+        }
+        match job.queue {
+            Reserve::Without => queue.common.push_back(job),
+            Reserve::With => queue.favoured.push_back(job),
+        }
         drop(queue);
         self.work.notify_one();
         Ok(())
@@ -133,23 +230,25 @@ impl Shared {
 
     fn work(&self) {
         let mut arena = Arena::default();
-        while let Some(job) = self.next(&mut arena) {
+        while let Some(Job { networks, run, .. }) = self.next(&mut arena) {
             let started = self.clock.uptime();
-            let network = job.network;
-            // A panic in a hash must not cost the slot: the job's answer is dropped, and its asker told to come again.
-            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (job.run)(&mut arena))).is_err();
-            if panicked {
+            // A panic in a hash must not cost the slot: the job's answer is dropped, and its requester told to come again.
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&mut arena)));
+            if done.is_err() {
                 arena = Arena::default();
             }
-            self.leave(network, self.clock.uptime().saturating_sub(started));
+            let took = self.clock.uptime().saturating_sub(started);
+            let tell = done.unwrap_or_default();
+            // Its places are free before the requester knows, so that its next request finds them.
+            self.leave(&networks, tell.is_some().then_some(took));
+            tell.into_iter().for_each(|tell| tell());
         }
     }
 
     fn next(&self, arena: &mut Arena) -> Option<Job> {
         let mut queue = self.queue();
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
-                queue.busy += 1;
+            if let Some(job) = queue.next() {
                 return Some(job);
             }
             if queue.closed {
@@ -163,16 +262,19 @@ impl Shared {
         }
     }
 
-    fn leave(&self, network: Option<Network>, took: Duration) {
+    /// Gives back the places of a job. Only the time of work that was done says how long a hash takes.
+    fn leave(&self, networks: &[Network], took: Option<Duration>) {
         let mut queue = self.queue();
         queue.busy -= 1;
-        queue.typical = (queue.typical * 7 + took) / 8;
-        if let Some(network) = network
-            && let Some(places) = queue.places.get_mut(&network)
-        {
-            *places -= 1;
-            if *places == 0 {
-                queue.places.remove(&network);
+        if let Some(took) = took {
+            queue.typical = (queue.typical * 7 + took) / 8;
+        }
+        for network in networks {
+            if let Some(places) = queue.places.get_mut(network) {
+                *places -= 1;
+                if *places == 0 {
+                    queue.places.remove(network);
+                }
             }
         }
     }
@@ -201,47 +303,136 @@ mod tests {
         Pool::start(HashSettings { slots: 1, longest_wait, places_per_network: 2 }, Arc::new(Stopped))
     }
 
-    #[tokio::test]
-    async fn one_network_has_so_many_places_and_others_have_theirs() {
-        let pool = pool(Duration::from_secs(3600));
-        let (open, gate) = mpsc::channel::<()>();
-        let one: IpAddr = "2001:db8::1".parse().expect("an address");
-        let same: IpAddr = "2001:db8::2".parse().expect("an address");
-        let other: IpAddr = "2001:db8:1::1".parse().expect("an address");
-        let first = pool.run(Some(one), move |_| gate.recv().is_ok());
-        let second = pool.run(Some(same), |_| true);
-        let third = pool.run(Some(one), |_| true);
-        let elsewhere = pool.run(Some(other), |_| true);
-        let open_after = async {
-            tokio::task::yield_now().await;
-            open.send(()).expect("the first job waits");
-        };
-        let (first, second, third, elsewhere, ()) = tokio::join!(first, second, third, elsewhere, open_after);
-        assert!(first.is_ok() && second.is_ok() && elsewhere.is_ok());
-        assert!(matches!(third, Err(Full::Network { .. })));
-        assert!(pool.run(Some(one), |_| true).await.is_ok(), "places are given back");
+    fn at(address: &str) -> Requester {
+        Requester::new(Some(address.parse().expect("an address")), false)
+    }
+
+    impl Pool {
+        fn waiting(&self) -> usize {
+            let queue = self.shared.queue();
+            queue.common.len() + queue.favoured.len()
+        }
+    }
+
+    /// Jobs that are queued behind one that waits for a gate.
+    struct Blocked {
+        pool: Arc<Pool>,
+        gate: mpsc::Sender<()>,
+        jobs: tokio::task::JoinSet<(usize, Result<(), Full>)>,
+        begun: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl Blocked {
+        async fn new(pool: Pool) -> Self {
+            let (gate, opened) = mpsc::channel::<()>();
+            let (pool, begun) = (Arc::new(pool), Arc::default());
+            let mut jobs = tokio::task::JoinSet::new();
+            let first = Arc::clone(&pool);
+            jobs.spawn(async move { (0, first.run(Requester::default(), move |_| opened.recv().unwrap_or_default()).await) });
+            let blocked = Self { pool, gate, jobs, begun };
+            while blocked.pool.shared.queue().busy == 0 {
+                tokio::task::yield_now().await;
+            }
+            blocked
+        }
+
+        /// Queues a job, and returns whether there was a place for it.
+        async fn queue(&mut self, requester: Requester) -> bool {
+            let (pool, begun, number) = (Arc::clone(&self.pool), Arc::clone(&self.begun), self.jobs.len());
+            let before = self.pool.waiting();
+            let job = move |_: &mut Arena| begun.lock().expect("a list").push(number);
+            let running = self.jobs.spawn(async move { (number, pool.run(requester, job).await) });
+            while !running.is_finished() && self.pool.waiting() == before {
+                tokio::task::yield_now().await;
+            }
+            !running.is_finished()
+        }
+
+        /// Opens the gate, and returns the order in which the jobs were begun.
+        async fn open(self) -> Vec<usize> {
+            drop(self.gate);
+            self.jobs.join_all().await;
+            self.begun.lock().expect("a list").clone()
+        }
     }
 
     #[tokio::test]
-    async fn who_would_wait_too_long_is_sent_away() {
-        let pool = pool(Duration::from_millis(30));
-        let (open, gate) = mpsc::channel::<()>();
-        let first = pool.run(None, move |_| gate.recv().is_ok());
-        let second = pool.run(None, |_| true);
-        let third = pool.run(None, |_| true);
-        let open_after = async {
+    async fn a_network_has_two_places_and_others_have_theirs() {
+        let mut blocked = Blocked::new(pool(Duration::from_secs(3600))).await;
+        let mut queued = Vec::new();
+        for address in ["2001:db8::1", "2001:db8::2", "2001:db8::1", "2001:db8:1::1", "192.0.2.1", "192.0.2.1", "192.0.2.1"] {
+            queued.push(blocked.queue(at(address)).await);
+        }
+        assert_eq!(queued, [true, true, false, true, true, true, false]);
+        let pool = Arc::clone(&blocked.pool);
+        blocked.open().await;
+        assert!(pool.run(at("192.0.2.1"), |_| true).await.is_ok(), "places are given back");
+        assert!(pool.shared.queue().places.is_empty());
+    }
+
+    #[tokio::test]
+    async fn wider_networks_have_places_of_their_own() {
+        let mut blocked = Blocked::new(pool(Duration::from_secs(3600))).await;
+        let mut queued = Vec::new();
+        // A /56 has four places, the /48 has eight.
+        for subnet in [0x000, 0x001, 0x002, 0x003, 0x004, 0x100, 0x101, 0x200, 0x201, 0x300] {
+            queued.push(blocked.queue(at(&format!("2001:db8:1:{subnet:x}::1"))).await);
+        }
+        assert_eq!(queued, [true, true, true, true, false, true, true, true, true, false]);
+        assert!(blocked.queue(at("2001:db8:2::1")).await, "another /48");
+        blocked.open().await;
+    }
+
+    #[tokio::test]
+    async fn a_quarter_of_the_queue_is_reserved() {
+        // Four hashes' time.
+        let mut blocked = Blocked::new(pool(Duration::from_millis(120))).await;
+        let favoured = Requester { queue: Reserve::With, ..Requester::default() };
+        let mut queued = Vec::new();
+        for requester in [Requester::default(); 4].into_iter().chain([favoured; 2]) {
+            queued.push(blocked.queue(requester).await);
+        }
+        assert_eq!(queued, [true, true, true, false, true, false]);
+        assert_eq!(blocked.open().await, [5, 1, 2, 3], "the favoured one goes first");
+    }
+
+    #[tokio::test]
+    async fn both_parts_of_the_queue_take_turns() {
+        let mut blocked = Blocked::new(pool(Duration::from_secs(3600))).await;
+        for queue in [Reserve::Without, Reserve::Without, Reserve::With, Reserve::With, Reserve::With] {
+            assert!(blocked.queue(Requester { queue, ..Requester::default() }).await);
+        }
+        assert_eq!(blocked.open().await, [3, 1, 4, 2, 5]);
+    }
+
+    #[tokio::test]
+    async fn abandoned_jobs_do_not_make_hashes_look_cheap() {
+        let mut blocked = Blocked::new(pool(Duration::from_secs(3600))).await;
+        for _ in 0..100 {
+            assert!(blocked.queue(Requester::default()).await);
+        }
+        blocked.jobs.shutdown().await;
+        let pool = Arc::clone(&blocked.pool);
+        let before = pool.shared.queue().typical;
+        drop(blocked.gate);
+        while pool.waiting() > 0 || pool.shared.queue().busy > 0 {
             tokio::task::yield_now().await;
-            open.send(()).expect("the first job waits");
-        };
-        let (first, second, third, ()) = tokio::join!(first, second, third, open_after);
-        assert!(first.is_ok() && second.is_ok());
-        assert!(matches!(third, Err(Full::Queue { .. })));
+        }
+        assert_eq!(pool.shared.queue().typical, before * 7 / 8, "of the first job alone");
+    }
+
+    #[test]
+    fn the_queue_is_bounded_whatever_was_measured() {
+        let mut queue = Queue { typical: Duration::ZERO, ..Queue::new() };
+        queue.busy = 400;
+        assert_eq!(queue.wait(1), Duration::from_secs(2));
     }
 
     #[tokio::test]
     async fn a_panic_costs_one_answer_and_no_slot() {
         let pool = pool(Duration::from_secs(3600));
-        assert!(pool.run(None, |_| panic!("a hash that fails")).await.map(|never: ()| never).is_err());
-        assert!(pool.run(None, |_| true).await.is_ok());
+        let stranger = Requester::default();
+        assert!(pool.run(stranger, |_| panic!("a hash that fails")).await.map(|never: ()| never).is_err());
+        assert!(pool.run(stranger, |_| true).await.is_ok());
     }
 }

@@ -53,7 +53,7 @@ const NETWORK_FAILURES: Key<Whole> = Key {
     kind: Whole { least: 5, most: 1000 },
     unset: DefaultsTo("50"),
     doc: "Failed attempts of one network, on whatever accounts, after which it gets 429 for a while: an IPv4 address, or the /64 of \
-          an IPv6 address.",
+          an IPv6 address. A /56 may fail twice as often, a /48 four times.",
 };
 const NETWORK_WINDOW: Key<Span> = Key {
     name: "network_window",

@@ -9,3 +9,8 @@ const LATER: Duration = Duration::from_secs(1);
 pub(crate) fn later() {
     std::thread::sleep(LATER);
 }
+
+/// Lets a span pass: the time until the next request of a flood of so many a second.
+pub(crate) fn pause(span: Duration) {
+    std::thread::sleep(span);
+}

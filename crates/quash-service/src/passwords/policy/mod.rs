@@ -19,11 +19,25 @@ const ESTIMATED_CHARS: usize = 32;
 /// The most bytes that a character takes.
 const UTF8_BYTES: usize = 4;
 
-/// Whether a new password is taken for an account with these names of its own: its user name and its address.
+/// Checks a new password for an account with these names of its own: its user name and its address. May take more than
+/// 100 ms: call it in the pool alone.
 ///
 /// # Errors
-/// It isn't.
-pub(crate) fn check_new_password(password: &str, own: &[&str]) -> Result<(), PasswordFault> {
+/// It isn't taken.
+pub(super) fn check_new_password(password: &str, own: &[impl AsRef<str>]) -> Result<(), PasswordFault> {
+    let count = check_length(password)?;
+    let own: Vec<&str> = own.iter().map(AsRef::as_ref).collect();
+    if own_names::are_most_of(password, &own) {
+        return Err(PasswordFault::OwnName);
+    }
+    if count <= ESTIMATED_CHARS && is_common(password, count, &own) { Err(PasswordFault::Common) } else { Ok(()) }
+}
+
+/// Checks the length of a new password, which takes no time, and returns it in characters.
+///
+/// # Errors
+/// It is too short or too long.
+pub(crate) fn check_length(password: &str) -> Result<usize, PasswordFault> {
     // Bytes first: counting the characters of what is far too long would take its time.
     if password.len() > limits::PASSWORD_CHARS * UTF8_BYTES {
         return Err(PasswordFault::TooLong);
@@ -31,9 +45,7 @@ pub(crate) fn check_new_password(password: &str, own: &[&str]) -> Result<(), Pas
     match password.chars().count() {
         count if count < limits::PASSWORD_MIN_CHARS => Err(PasswordFault::TooShort),
         count if count > limits::PASSWORD_CHARS => Err(PasswordFault::TooLong),
-        _ if own_names::are_most_of(password, own) => Err(PasswordFault::OwnName),
-        count if count <= ESTIMATED_CHARS && is_common(password, count, own) => Err(PasswordFault::Common),
-        _ => Ok(()),
+        count => Ok(count),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The account's own names, and simple variations of them: as the password, forwards or backwards, in other letters, with
 //! figures and signs in between, before or behind.
 
-use quash_core::model::{fold, limits};
+use quash_core::model::{fold_unbounded, limits};
 
 /// A shorter name is found in words that have nothing to do with it.
 const TELLING_CHARS: usize = 4;
@@ -41,7 +41,8 @@ fn plain(text: &str) -> String {
         '9' => Some('g'),
         c => c.is_alphanumeric().then_some(c),
     };
-    fold(text).chars().filter_map(alike).collect()
+    // A password may be longer than any name, and is checked in the pool.
+    fold_unbounded(text).chars().filter_map(alike).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,44 @@
+//! A router that lists its paths, so that a test can reach every endpoint.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::MethodRouter;
+
+use crate::door::Door;
+
+/// A router and its paths. `routes.rs` builds the router with this alone, so that no endpoint is left out of the list.
+pub(crate) struct Listed {
+    router: Router<Arc<Door>>,
+    paths: Vec<String>,
+}
+
+impl Listed {
+    pub(crate) fn new() -> Self {
+        Self { router: Router::new(), paths: Vec::new() }
+    }
+
+    /// Adds a path, with `{…}` for parameters.
+    pub(crate) fn route(mut self, path: &str, methods: MethodRouter<Arc<Door>>) -> Self {
+        self.paths.push(path.to_owned());
+        Self { router: self.router.route(path, methods), ..self }
+    }
+
+    pub(crate) fn merge(mut self, other: Self) -> Self {
+        self.paths.extend(other.paths);
+        Self { router: self.router.merge(other.router), ..self }
+    }
+
+    /// Puts a layer around all paths so far.
+    pub(crate) fn layered(self, layer: impl FnOnce(Router<Arc<Door>>) -> Router<Arc<Door>>) -> Self {
+        Self { router: layer(self.router), ..self }
+    }
+
+    pub(crate) fn into_router(self) -> Router<Arc<Door>> {
+        self.router
+    }
+
+    pub(crate) fn into_paths(self) -> Vec<String> {
+        self.paths
+    }
+}

@@ -1,0 +1,186 @@
+//! Floods of every endpoint of the router, without a token and with one user's token, from one address. Other users' requests
+//! must stay quick, and memory and the database small. The short form checks everything but times.
+
+mod endpoints;
+mod measure;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use quash_core::model::{Policy, Seeded};
+use quash_core::token::Algorithm;
+use quash_server::{DoorSettings, Registration, SystemClock, paths};
+use quash_service::{Argon2Hasher, FetchNothing, HashSettings, KeySetup, MasterKey, Rehash, Service, Setup};
+use quash_store::MemoryStore;
+use serde_json::json;
+
+use endpoints::{Attacker, Flood};
+use measure::{Latencies, Rates, resident, rows};
+use support::http::Connection;
+use support::{Server, rounds};
+
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// The address of the flood, and that of the users who must not notice it.
+pub(crate) const ATTACKER: &str = "198.51.100.7";
+const BYSTANDER: &str = "203.0.113.9";
+
+/// The connections of a flood, and their requests per second, all together.
+const CONNECTIONS: usize = 8;
+const RATE: usize = 1000;
+/// The time of one flood and of the calm before it, in the long form.
+const SPAN: Duration = Duration::from_secs(5);
+/// The requests of each connection in the short form: all together more than any limit of one network lets pass.
+const FEW: usize = 8;
+
+/// Latencies below this are noise: other processes run on the same cores, the flood's client among them.
+const FLOOR: Duration = Duration::from_millis(10);
+/// The most rows that a flood may add: for each second, and in any case. Passwords that are hashed bound the first, limits
+/// for a network and an hour the second.
+const ROWS_PER_SECOND: u64 = 200;
+const ROWS: u64 = 500;
+/// The memory that all floods together may add, in KiB: twice the memory of the hashing threads, and caches that fill.
+const GROWTH: u64 = 96 * 1024;
+
+fn settings() -> DoorSettings {
+    DoorSettings { registration: Registration::Open, ..DoorSettings::default() }
+}
+
+/// The paths of the router, from the router.
+fn router_paths() -> Vec<String> {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let service = Service::start(Setup {
+            store: Arc::new(MemoryStore::new()),
+            policy: Policy::default(),
+            keys: KeySetup::of(Algorithm::EdDsa),
+            fetch: Arc::new(FetchNothing),
+            master: MasterKey::new(&Seeded::new(1)),
+            hasher: Arc::new(Argon2Hasher::new()),
+            hashing: HashSettings::default(),
+            rehash: Rehash::Never,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(Seeded::new(2)),
+        });
+        paths(service.await.expect("a service"), settings())
+    })
+}
+
+/// The methods of a path, as the server tells them to a request with another one.
+fn methods(server: &Server, path: &str, access: &str) -> Vec<String> {
+    let bearer = format!("Bearer {access}");
+    let answer = support::request(server.address, "TRACE", path, &[("Authorization", &bearer)], b"").expect("an answer");
+    let allow = answer.header("allow").unwrap_or_else(|| panic!("{path} allows anything: {answer:?}"));
+    let mut methods: Vec<_> = allow.split(", ").map(str::to_owned).collect();
+    methods.push("OPTIONS".to_owned());
+    methods.sort_unstable();
+    methods.dedup();
+    methods
+}
+
+#[test]
+fn soak_flood_of_each_endpoint_leaves_others_in_peace() {
+    let is_long = rounds(0, 1) == 1;
+    let server = Server::start(&["--set", "registration.enabled=true", "--set", "http.trusted_proxies=127.0.0.1"]);
+    for bystander in ["reader", "refresher"] {
+        server.add_account(bystander, PASSWORD);
+    }
+    let mut attacker = Attacker::new(&server);
+    attacker.sign_in_again(&server, CONNECTIONS);
+    let floods: Vec<Flood> = router_paths()
+        .iter()
+        .flat_map(|path| Flood::all_of(path, &methods(&server, &endpoints::target(path), &attacker.access())))
+        .filter(|flood| flood.is_wanted())
+        .collect();
+    assert!(floods.len() > 1);
+    let memory = resident(&server);
+    for flood in floods {
+        attacker.sign_in_again(&server, CONNECTIONS);
+        let before = rows(&server);
+        let (rates, calm, flooded) =
+            if is_long { timed(&server, &attacker, &flood) } else { (short(&server, &attacker, &flood), None, None) };
+        let added = rows(&server).saturating_sub(before);
+        let grown = resident(&server).saturating_sub(memory);
+        println!("{flood}: {rates}, {added} rows, {grown} KiB");
+        rates.assert_bounded(&flood);
+        let seconds = if is_long { SPAN.as_secs() } else { 0 };
+        assert!(added <= ROWS + ROWS_PER_SECOND * seconds, "{flood}: {added} rows");
+        assert!(grown <= GROWTH, "{flood}: {grown} KiB more");
+        for (calm, flooded) in calm.into_iter().flatten().zip(flooded.into_iter().flatten()) {
+            println!("  {}: p99 {:?} in calm, {:?} under the flood", calm.what, calm.p99(), flooded.p99());
+            let most = (calm.p99() * 2).max(FLOOR);
+            assert!(flooded.p99() <= most, "{flood}: {} took {:?}, more than {most:?}", calm.what, flooded.p99());
+        }
+    }
+    let ended = server.terminate();
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    assert!(!ended.stderr.contains("panic"), "{}", ended.stderr);
+}
+
+/// A few requests on each connection.
+fn short(server: &Server, attacker: &Attacker, flood: &Flood) -> Rates {
+    std::thread::scope(|scope| {
+        let connections: Vec<_> = (0..CONNECTIONS)
+            .map(|place| scope.spawn(move || flood.run(server, attacker, place, |sent| (sent < FEW).then_some(Duration::ZERO))))
+            .collect();
+        connections.into_iter().map(|connection| connection.join().expect("answers")).sum()
+    })
+}
+
+/// The calm and the flood, each with the latencies of two other users.
+fn timed(server: &Server, attacker: &Attacker, flood: &Flood) -> (Rates, Option<[Latencies; 2]>, Option<[Latencies; 2]>) {
+    let (_, calm) = while_others_ask(server, |over| {
+        support::wait::pause(SPAN);
+        over.store(true, Ordering::Relaxed);
+        Rates::default()
+    });
+    let interval = Duration::from_secs(1) * u32::try_from(CONNECTIONS).expect("few") / u32::try_from(RATE).expect("few");
+    let (rates, flooded) = while_others_ask(server, |over| {
+        std::thread::scope(|scope| {
+            let connections: Vec<_> = (0..CONNECTIONS)
+                .map(|place| {
+                    let next = move |_| (!over.load(Ordering::Relaxed)).then_some(interval);
+                    scope.spawn(move || flood.run(server, attacker, place, next))
+                })
+                .collect();
+            support::wait::pause(SPAN);
+            over.store(true, Ordering::Relaxed);
+            connections.into_iter().map(|connection| connection.join().expect("answers")).sum()
+        })
+    });
+    (rates, Some(calm), Some(flooded))
+}
+
+/// Lets two users ask all the time: one for the account, one for new tokens.
+fn while_others_ask(server: &Server, meanwhile: impl FnOnce(&AtomicBool) -> Rates) -> (Rates, [Latencies; 2]) {
+    let over = AtomicBool::new(false);
+    let (reader, refresher) = (endpoints::sign_in(server, BYSTANDER, "reader"), endpoints::sign_in(server, BYSTANDER, "refresher"));
+    std::thread::scope(|scope| {
+        let over = &over;
+        let reader = scope.spawn(move || {
+            let (mut connection, bearer) = (Connection::open(server.address), format!("Bearer {}", reader.access));
+            Latencies::of("GET /v1/me", over, || {
+                let headers = [("Authorization", bearer.as_str()), ("X-Forwarded-For", BYSTANDER)];
+                assert_eq!(connection.send("GET", "/v1/me", &headers, b"").expect("an answer").status, 200);
+            })
+        });
+        let refresher = scope.spawn(move || {
+            let (mut connection, mut refresh) = (Connection::open(server.address), refresher.refresh);
+            Latencies::of("POST /api/token/refresh/", over, || {
+                let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", BYSTANDER)];
+                let body = json!({ "refresh": refresh }).to_string();
+                let answer = connection.send("POST", "/api/token/refresh/", &headers, body.as_bytes()).expect("an answer");
+                refresh = answer.body["refresh"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
+            })
+        });
+        let rates = meanwhile(over);
+        (rates, [reader, refresher].map(|asking| asking.join().expect("answers")))
+    })
+}
+
+/// How often each status was answered.
+type Statuses = BTreeMap<u16, usize>;
