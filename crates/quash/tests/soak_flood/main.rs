@@ -65,6 +65,7 @@ fn router_paths() -> Vec<String> {
             rehash: Rehash::Never,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(Seeded::new(2)),
+            audit_seal: None,
         });
         paths(service.await.expect("a service"), settings())
     })
