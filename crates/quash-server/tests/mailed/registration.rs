@@ -202,7 +202,7 @@ async fn a15_names_that_look_alike_register_once() {
 #[tokio::test]
 async fn a16_what_is_no_address_gets_no_mail() {
     let world = open().await;
-    let huge = format!("{}@example.org", "x".repeat(60_000));
+    let huge = format!("{}@example.org", "x".repeat(30_000));
     for email in [
         "a@b@c",
         "a\u{ff20}example.org",

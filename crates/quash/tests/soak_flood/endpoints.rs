@@ -45,7 +45,7 @@ enum Body {
 
 /// A path with its parameters filled in.
 pub(crate) fn target(path: &str) -> String {
-    path.replace("{sid}", "01a20af06c05771097b1318de6f7c85b").replace("{code}", "token_not_valid")
+    path.replace("{sid}", "01a20af06c05771097b1318de6f7c85b").replace("{code}", "token_not_valid").replace("{*path}", "x")
 }
 
 /// Signs in from an address, as often as it takes.
@@ -205,6 +205,7 @@ impl Flood {
                 | "/.well-known/jwks.json"
                 | "/metrics"
                 | "/.well-known/oauth-authorization-server"
+                | "/.well-known/oauth-authorization-server/{*path}"
                 | ""
                 | "/docs/errors"
                 | "/livez"
