@@ -50,7 +50,9 @@ async fn a_dead_token_opens_no_new_account_of_its_name() {
 #[tokio::test]
 async fn a_dead_token_opens_no_account_that_takes_a_name_over() {
     let world = World::planned(of_users(UserIdField::Username)).await;
-    let robin = world.add("robin", None, true).await;
+    let (name, subject) = ("robin".to_owned(), Some("a subject".to_owned()));
+    let new = NewAccount { name, email: None, verified: true, subject, password: None, claims: None, state: NewState::Active };
+    let robin = world.service.add_account(new).await.expect("an account");
     let old = refresh_of("Robin", "old");
     world.wait(secs(10));
     world.service.rename(&robin.subject, "sparrow", By::from(Actor::Operator)).await.expect("it is renamed");

@@ -251,7 +251,8 @@ async fn users_of_another_namespace_are_none_of_ours() {
     let partner = ForeignSetup { namespace: "partner".into(), ..django(shared()) };
     let world = World::planned(plan(partner)).await;
     let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
-    let (_, secret) = world.service.add_client("shop", [Right::Introspect].into_iter().collect(), None).await.expect("a client");
+    let (_, secret) =
+        world.service.add_client("shop", [Right::Introspect, Right::Revoke].into_iter().collect(), None).await.expect("a client");
     let secret = secret.into_text();
     for token in [&old, &access] {
         assert_eq!(world.verify(token).await.brief(), "200 {}");
