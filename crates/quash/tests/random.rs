@@ -376,7 +376,9 @@ fn beset(server: &Server, secrets: &[String; 2], (path, first): (&str, &str), pl
         let answer = connection.send(method, &target, &headers, &body);
         let said = || format!("{path} {round} (seed {seed}): {method} {target} {headers:?} and {} bytes; before: {before}", body.len());
         let answer = answer.unwrap_or_else(|error| panic!("{error}: {}", said()));
-        assert!(answer.status < 500, "{}: {}", answer.text, said());
+        // Hashing yields to everything else, so that a busy machine may have no place for one more password.
+        let is_busy = answer.status == 503 && answer.text.contains("Too many sign-ins are waiting.");
+        assert!(answer.status < 500 || is_busy, "{}: {}", answer.text, said());
         before = format!("{method} {target} and {} bytes: {}", body.len(), answer.status);
         *statuses.entry(answer.status).or_default() += 1;
     }

@@ -73,12 +73,14 @@ fn a_good_signature_isnt_enough() {
             (json!({ "exp": null }), "Token is invalid"),
             (json!({ "user_id": ["1"] }), "Token is invalid"),
             (json!({ "sub": 1 }), "Token is invalid"),
-            // Who writes these wants to be taken for quash.
-            (json!({ "sid": claims(&real)["sid"], "rsq": claims(&real)["rsq"] }), "Token is invalid"),
-            (json!({ "gen": 0 }), "Token is invalid"),
         ] {
             let token = stage.sign(&with(&good, &changes), &json!({}));
             assert_eq!(assert_refused(&stage.quash, &token), expected, "{changes}");
+        }
+        // Claims with the names of quash's own are another issuer's custom claims, and make its token none of quash's.
+        for changes in [json!({ "sid": claims(&real)["sid"], "rsq": claims(&real)["rsq"] }), json!({ "gen": 0 })] {
+            let token = stage.sign(&with(&good, &changes), &json!({}));
+            assert_eq!(verify(&stage.quash, &token).status, 200, "{changes}");
         }
         let mut without = good.clone();
         without.as_object_mut().expect("an object").remove("exp");

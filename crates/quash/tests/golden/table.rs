@@ -14,6 +14,7 @@ const WITHOUT_USER: &str = r#"{"detail":"Token contained no recognizable user id
 const USER_NOT_FOUND: &str = r#"{"detail":"User not found","code":"user_not_found"}"#;
 const USER_INACTIVE: &str = r#"{"detail":"User is inactive","code":"user_inactive"}"#;
 const PASSWORD_CHANGED: &str = r#"{"detail":"The user's password has been changed.","code":"password_changed"}"#;
+const ANOTHER_PASSWORD: &str = r#"{"detail":"The user's password has been changed."}"#;
 const REQUIRED: &str = r#"{"username":["This field is required."],"password":["This field is required."]}"#;
 const OPTIONS: &str = r#"{"name":"Token Obtain Pair","description":"Takes a set of user credentials and returns an access and refresh JSON web\ntoken pair to prove the authentication of those credentials.","renders":["application/json"],"parses":["application/json","application/x-www-form-urlencoded","multipart/form-data"],"actions":{"POST":{"username":{"type":"string","required":true,"read_only":false,"label":"Username"},"password":{"type":"string","required":true,"read_only":false,"label":"Password"}}}}"#;
 const OPTIONS_OF_REFRESH: &str = r#"{"name":"Token Refresh","description":"Takes a refresh type JSON web token and returns an access type JSON web\ntoken if the refresh token is valid.","renders":["application/json"],"parses":["application/json","application/x-www-form-urlencoded","multipart/form-data"],"actions":{"POST":{"refresh":{"type":"string","required":true,"read_only":false,"label":"Refresh"},"access":{"type":"string","required":false,"read_only":true,"label":"Access"}}}}"#;
@@ -96,6 +97,22 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
             Listed::claim(98, "refresh aud present unexpected", "T1", "aud", None),
             Listed::claim(99, "refresh iss present unexpected", "T1", "iss", None),
         ],
+    },
+    Deviation {
+        theirs: "custom claims of a token last as long as its successors",
+        ours: "those of the first adopted token become the account's, until an operator sets others",
+        why: "a site that moves keeps its claims after the next sign-in",
+        cases: &[
+            Listed::claim(172, "sliding ok", "T0", "role", Some("admin")),
+            Listed::claim(176, "sliding refresh ok", "T0", "role", Some("admin")),
+            Listed::claim(177, "sliding refresh old again", "T0", "role", Some("admin")),
+        ],
+    },
+    Deviation {
+        theirs: "a token of another password is blacklisted when it is refused, and the next refusal says so",
+        ours: "each refusal says that the password was changed",
+        why: "a client that tries again learns the cause",
+        cases: &[Listed::body(200, "refresh after pw change 2nd", 401, ANOTHER_PASSWORD)],
     },
     Deviation {
         theirs: "`verify` gives 200 or 400 for a blacklisted token, and 200 without a type, for users that are gone or deactivated, and \
