@@ -106,7 +106,7 @@ pub(crate) fn instead(listed: &Listed, case: &Case, site: &Site) -> Wanted {
             if let Wanted::Exactly { tokens, .. } = &mut wanted {
                 let claims = tokens.get_mut(place).and_then(|token| token.claims.as_object_mut()).expect("a recorded token");
                 match value {
-                    Some(value) => claims[claim] = value.into(),
+                    Some(value) => drop(claims.insert(claim.to_owned(), value.into())),
                     None => drop(claims.shift_remove(claim)),
                 }
             }
