@@ -31,12 +31,12 @@ const PAGES: usize = 12;
 
 #[test]
 fn every_recorded_case_is_answered_as_recorded_or_as_listed_in_standard() {
-    check(&replay(Run::Standard), Run::Standard, (36, 36));
+    check(&replay(Run::Standard), Run::Standard, (40, 36));
 }
 
 #[test]
 fn every_recorded_case_is_answered_as_recorded_or_as_listed_in_strict() {
-    check(&replay(Run::Strict), Run::Strict, (35, 37));
+    check(&replay(Run::Strict), Run::Strict, (39, 37));
 }
 
 fn check(tally: &Tally, run: Run, (listed, also_at_log_out): (usize, usize)) {
