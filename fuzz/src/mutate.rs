@@ -66,8 +66,20 @@ impl Dice {
     }
 
     fn mutate(&mut self, input: &mut Vec<u8>, others: &[Vec<u8>]) {
-        const WORDS: [&[u8]; 12] =
-            [b"{}", b"[]", b"\"", b"null", b"-1", b"9223372036854775808", b"1e400", b"\\ud800", b"\xff", b"\0", b"\r\n", b"."];
+        const WORDS: [&[u8]; 12] = [
+            b"{}",
+            b"[]",
+            b"\"",
+            b"null",
+            b"-1",
+            b"9223372036854775808",
+            b"1e400",
+            b"\\ud800",
+            b"\xff",
+            b"\0",
+            b"\r\n",
+            b".",
+        ];
         let place = self.below(input.len() + 1);
         match self.below(6) {
             0 if place < input.len() => input[place] = self.draw().to_le_bytes()[0],

@@ -37,9 +37,20 @@ pub(crate) fn ready() -> Result<std::result::Result<Browser, String>> {
         println!("installing axe-core {AXE} under target/browser (once)");
         std::fs::create_dir_all(&folder).context("making target/browser")?;
         let mut npm = Command::new("npm");
-        npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", "--prefix"]).arg(&folder);
+        npm.args([
+            "install",
+            "--no-save",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--silent",
+            "--prefix",
+        ])
+        .arg(&folder);
         if let Err(failure) = program::output(npm.arg(format!("axe-core@{AXE}"))) {
-            return Ok(Err(format!("npm couldn't install axe-core {AXE}: it needs npm, and the network once; it said:\n{failure}")));
+            return Ok(Err(format!(
+                "npm couldn't install axe-core {AXE}: it needs npm, and the network once; it said:\n{failure}"
+            )));
         }
     }
     Ok(Ok(Browser { chromium, axe }))

@@ -51,7 +51,11 @@ pub(crate) fn run() -> Result<()> {
         if let Err(failure) = outcome {
             report(&times);
             let minutes = minutes(began.elapsed());
-            return Err(failure.led_by(format!("ci FAILED at step {}/{count}, {}, after {minutes}", index + 1, step.name)));
+            return Err(failure.led_by(format!(
+                "ci FAILED at step {}/{count}, {}, after {minutes}",
+                index + 1,
+                step.name
+            )));
         }
     }
     report(&times);
@@ -80,7 +84,9 @@ fn steps() -> Result<Vec<Step>> {
         run("clippy", cargo("clippy --workspace --all-targets --quiet -- -D warnings")?),
         run("docs", docs),
         run("doctests", cargo("test --workspace --doc --quiet")?),
-        call("fuzz", "inputs that nobody would think of, a minute for each target", || fuzz::all(fuzz::MINUTE)),
+        call("fuzz", "inputs that nobody would think of, a minute for each target", || {
+            fuzz::all(fuzz::MINUTE)
+        }),
         Step { name: "tests", what: shown(&tests), action: Action::Tests(tests) },
     ])
 }
@@ -94,7 +100,9 @@ fn cargo(line: &str) -> Result<Command> {
 
 /// The command with the environment that it is given, as one would type it.
 fn shown(command: &Command) -> String {
-    let given = command.get_envs().filter_map(|(name, value)| Some(format!("{}='{}' ", name.to_string_lossy(), value?.to_string_lossy())));
+    let given = command.get_envs().filter_map(|(name, value)| {
+        Some(format!("{}='{}' ", name.to_string_lossy(), value?.to_string_lossy()))
+    });
     given.chain([program::shown(command)]).collect()
 }
 
@@ -104,8 +112,9 @@ fn tools() -> Result<()> {
         if !program::works(&mut program::cargo(&[tool, "--version"])) {
             println!("cargo {tool} is missing: rustup component add {component}");
             let mut rustup = Command::new("rustup");
-            program::run(rustup.args(["component", "add", component]))
-                .map_err(|failure| Failure::new(format!("cargo {tool} is missing and couldn't be installed ({failure})")))?;
+            program::run(rustup.args(["component", "add", component])).map_err(|failure| {
+                Failure::new(format!("cargo {tool} is missing and couldn't be installed ({failure})"))
+            })?;
         }
     }
     let nextest = program::works(&mut program::cargo(&["nextest", "--version"]));

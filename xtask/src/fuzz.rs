@@ -37,11 +37,16 @@ enum Engine {
 /// # Errors
 /// A target failed, or something can't be built.
 pub(crate) fn command(args: &[String]) -> Result<()> {
-    let usage = || Failure::usage(format!("fuzz takes a target ({}) and --seconds N at most", TARGETS.join(", ")));
+    let usage =
+        || Failure::usage(format!("fuzz takes a target ({}) and --seconds N at most", TARGETS.join(", ")));
     let (mut targets, mut time, mut args) = (TARGETS.to_vec(), MINUTE, args.iter());
     while let Some(arg) = args.next() {
         if arg == "--seconds" {
-            let seconds = args.next().and_then(|seconds| seconds.parse().ok()).filter(|seconds| *seconds > 0).ok_or_else(usage)?;
+            let seconds = args
+                .next()
+                .and_then(|seconds| seconds.parse().ok())
+                .filter(|seconds| *seconds > 0)
+                .ok_or_else(usage)?;
             time = Duration::from_secs(seconds);
         } else {
             targets.retain(|target| target == arg);
@@ -63,9 +68,11 @@ fn run(targets: &[&str], time: Duration) -> Result<()> {
     let home = workspace::target_directory()?.join("fuzz");
     let (engine, binary) = build(&home)?;
     for pair in targets.chunks(2) {
-        let running: Vec<Result<Running>> = pair.iter().map(|target| Running::start(target, engine, &binary, &home, time)).collect();
+        let running: Vec<Result<Running>> =
+            pair.iter().map(|target| Running::start(target, engine, &binary, &home, time)).collect();
         // Both are waited for, so that the second doesn't outlive us.
-        let ended: Vec<Result<()>> = running.into_iter().map(|running| running.and_then(Running::finish)).collect();
+        let ended: Vec<Result<()>> =
+            running.into_iter().map(|running| running.and_then(Running::finish)).collect();
         ended.into_iter().collect::<Result<()>>()?;
     }
     Ok(())
@@ -74,14 +81,30 @@ fn run(targets: &[&str], time: Duration) -> Result<()> {
 /// Builds with libFuzzer where there is a C++ compiler, and without where there is none; the stable toolchain will do.
 fn build(home: &Path) -> Result<(Engine, PathBuf)> {
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
-    let engine = if program::works(Command::new(&compiler).arg("--version")) { Engine::LibFuzzer } else { Engine::Blind };
+    let engine = if program::works(Command::new(&compiler).arg("--version")) {
+        Engine::LibFuzzer
+    } else {
+        Engine::Blind
+    };
     match engine {
         Engine::LibFuzzer => println!("fuzz: libFuzzer, guided by coverage"),
-        Engine::Blind => println!("fuzz: there is no C++ compiler ({}), so the corpus is mutated blindly", compiler.display()),
+        Engine::Blind => println!(
+            "fuzz: there is no C++ compiler ({}), so the corpus is mutated blindly",
+            compiler.display()
+        ),
     }
     // Named, so that what runs while building isn't built for fuzzing.
     let host = host()?;
-    let mut cargo = program::cargo(&["build", "--package", "quash-fuzz", "--profile", "fuzz", "--target", &host, "--quiet"]);
+    let mut cargo = program::cargo(&[
+        "build",
+        "--package",
+        "quash-fuzz",
+        "--profile",
+        "fuzz",
+        "--target",
+        &host,
+        "--quiet",
+    ]);
     let flags = match engine {
         Engine::LibFuzzer => {
             cargo.args(["--features", "libfuzzer"]);
@@ -118,11 +141,17 @@ impl Running {
         let log = home.join(format!("{target}.log"));
         let said = fs::File::create(&log).context(format!("making {}", log.display()))?;
         let mut command = Command::new(binary);
-        command.env("QUASH_FUZZ", target).stdin(Stdio::null()).stdout(said.try_clone().context("sharing the log")?).stderr(said);
+        command
+            .env("QUASH_FUZZ", target)
+            .stdin(Stdio::null())
+            .stdout(said.try_clone().context("sharing the log")?)
+            .stderr(said);
         match engine {
             Engine::LibFuzzer => {
                 command.arg(&corpus).arg(&seeds).arg(format!("-artifact_prefix={}/", artifacts.display()));
-                command.arg(format!("-max_total_time={}", time.as_secs())).arg(format!("-timeout={INPUT_SECONDS}"));
+                command
+                    .arg(format!("-max_total_time={}", time.as_secs()))
+                    .arg(format!("-timeout={INPUT_SECONDS}"));
                 command.args(["-print_final_stats=1", "-len_control=20", "-max_len=70000"]);
             }
             Engine::Blind => {
@@ -136,7 +165,9 @@ impl Running {
 
     fn finish(mut self) -> Result<()> {
         let status = self.child.wait().context("waiting for the fuzzer")?;
-        let log = String::from_utf8_lossy(&fs::read(&self.log).context(format!("reading {}", self.log.display()))?).into_owned();
+        let log =
+            String::from_utf8_lossy(&fs::read(&self.log).context(format!("reading {}", self.log.display()))?)
+                .into_owned();
         let Self { target, artifacts, .. } = &self;
         if status.success() {
             println!("fuzz: {target}: {}", summary(&log));

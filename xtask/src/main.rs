@@ -3,7 +3,10 @@
 
 #![expect(clippy::print_stdout, reason = "a program for a terminal: what it prints is its purpose")]
 #![expect(clippy::print_stderr, reason = "failures go to stderr, once, at the edge")]
-#![expect(clippy::disallowed_methods, reason = "it times its own steps and reads its own command line; the product does neither here")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it times its own steps and reads its own command line; the product does neither here"
+)]
 
 mod bench;
 mod browser;
@@ -57,7 +60,8 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(args: &[String]) -> Result<()> {
-    let (command, rest) = args.split_first().map_or(("help", args), |(command, rest)| (command.as_str(), rest));
+    let (command, rest) =
+        args.split_first().map_or(("help", args), |(command, rest)| (command.as_str(), rest));
     match command {
         "ci" => none_of(rest).and_then(|()| ci::run()),
         "test" => test::run(rest),
@@ -70,13 +74,17 @@ fn dispatch(args: &[String]) -> Result<()> {
             print!("{HELP}");
             Ok(())
         }
-        unknown => Err(Failure::usage(format!("there is no command '{unknown}'; `cargo xtask help` lists them"))),
+        unknown => {
+            Err(Failure::usage(format!("there is no command '{unknown}'; `cargo xtask help` lists them")))
+        }
     }
 }
 
 fn none_of(args: &[String]) -> Result<()> {
     match args.first() {
         None => Ok(()),
-        Some(unexpected) => Err(Failure::usage(format!("unexpected argument '{unexpected}'; `cargo xtask help` shows the usage"))),
+        Some(unexpected) => Err(Failure::usage(format!(
+            "unexpected argument '{unexpected}'; `cargo xtask help` shows the usage"
+        ))),
     }
 }

@@ -18,7 +18,11 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     let status = command.status().context(format!("couldn't start `{shown}`"))?;
-    if status.success() { Ok(()) } else { Err(Failure::with_code(format!("`{shown}` ended with {status}"), status.code())) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Failure::with_code(format!("`{shown}` ended with {status}"), status.code()))
+    }
 }
 
 /// Runs a program to its end and takes what it prints. Its complaints are shown only in the failure.
@@ -30,14 +34,22 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().context(format!("couldn't start `{shown}`"))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        return Err(Failure::with_code(format!("`{shown}` ended with {}\n{}", output.status, complaint.trim_end()), output.status.code()));
+        return Err(Failure::with_code(
+            format!("`{shown}` ended with {}\n{}", output.status, complaint.trim_end()),
+            output.status.code(),
+        ));
     }
     String::from_utf8(output.stdout).context(format!("`{shown}` printed something that isn't UTF-8"))
 }
 
 /// Whether a program starts and ends well with these arguments, such as `--version`.
 pub(crate) fn works(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// The command as one would type it, without its folder.

@@ -64,7 +64,9 @@ pub(crate) fn packages() -> Vec<&'static str> {
 
 fn make(folder: &Path, python: &Path) -> Result<Option<Missing>> {
     let ask = |code: &str| program::output(Command::new("python3").args(["-c", code]));
-    let Ok(version) = ask("import platform; print(platform.python_version())") else { return Ok(Some(Missing::Python)) };
+    let Ok(version) = ask("import platform; print(platform.python_version())") else {
+        return Ok(Some(Missing::Python));
+    };
     if ask(&format!("import sys; sys.exit(sys.version_info < {LEAST})")).is_err() {
         return Ok(Some(Missing::Old(version.trim().to_owned())));
     }
@@ -75,17 +77,27 @@ fn make(folder: &Path, python: &Path) -> Result<Option<Missing>> {
     std::fs::write(&requirements, REQUIREMENTS).context("writing requirements.txt")?;
     program::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder.join("venv")))?;
     let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&requirements);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+        .arg(&requirements);
     Ok(program::output(&mut pip).err().map(|failure| Missing::Packages(failure.to_string())))
 }
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Python => write!(f, "python3 is missing: install it (3.10 or newer) with its venv module, on Debian python3-venv"),
-            Self::Old(version) => write!(f, "python3 is {version}, and Django needs 3.10 or newer: put a newer one first in PATH"),
+            Self::Python => write!(
+                f,
+                "python3 is missing: install it (3.10 or newer) with its venv module, on Debian python3-venv"
+            ),
+            Self::Old(version) => write!(
+                f,
+                "python3 is {version}, and Django needs 3.10 or newer: put a newer one first in PATH"
+            ),
             Self::Venv => {
-                write!(f, "python3 makes no virtual environments: install its venv module, on Debian apt-get install python3-venv")
+                write!(
+                    f,
+                    "python3 makes no virtual environments: install its venv module, on Debian apt-get install python3-venv"
+                )
             }
             Self::Packages(printed) => write!(
                 f,
@@ -106,15 +118,25 @@ mod tests {
         assert!(packages.len() >= 5, "{packages:?}");
         for package in packages {
             let version = package.split_once("==").map_or("", |(_, version)| version);
-            assert!(version.split('.').count() >= 2 && version.split('.').all(|part| part.parse::<u32>().is_ok()), "{package}");
+            assert!(
+                version.split('.').count() >= 2 && version.split('.').all(|part| part.parse::<u32>().is_ok()),
+                "{package}"
+            );
         }
     }
 
     #[test]
     fn what_is_missing_comes_with_its_remedy() {
-        let all = [Missing::Python, Missing::Old("3.9.2".into()), Missing::Venv, Missing::Packages("no route".into())];
+        let all = [
+            Missing::Python,
+            Missing::Old("3.9.2".into()),
+            Missing::Venv,
+            Missing::Packages("no route".into()),
+        ];
         let words = all.map(|missing| missing.to_string());
-        for (words, remedy) in words.iter().zip(["python3-venv", "newer one first in PATH", "python3-venv", "PIP_INDEX_URL"]) {
+        for (words, remedy) in
+            words.iter().zip(["python3-venv", "newer one first in PATH", "python3-venv", "PIP_INDEX_URL"])
+        {
             assert!(words.contains(remedy), "{words}");
         }
     }

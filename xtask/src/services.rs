@@ -72,7 +72,9 @@ impl Services {
                 self.variables.extend([(CHROMIUM, browser.chromium.into()), (AXE, browser.axe.into())]);
             }
             Err(missing) => {
-                println!("There is no browser for the tests of the pages, and they will say that they were skipped.");
+                println!(
+                    "There is no browser for the tests of the pages, and they will say that they were skipped."
+                );
                 println!("{missing}");
                 self.left_out.push(format!("the tests of the pages in a browser, since {missing}"));
             }
@@ -83,11 +85,16 @@ impl Services {
     fn take(&mut self, python: Ready) {
         match python {
             Ready::Is(python) => {
-                println!("Python with {} is here: the tests against Django and PyJWT run", python::packages().join(", "));
+                println!(
+                    "Python with {} is here: the tests against Django and PyJWT run",
+                    python::packages().join(", ")
+                );
                 self.variables.push((PYTHON, python.into()));
             }
             Ready::Not(missing) => {
-                println!("There is no Python for the tests against Django and PyJWT, and they will say that they were skipped.");
+                println!(
+                    "There is no Python for the tests against Django and PyJWT, and they will say that they were skipped."
+                );
                 println!("{missing}");
                 self.left_out.push(format!("the tests against Django and PyJWT, since {missing}"));
             }
@@ -103,8 +110,12 @@ fn vectors() -> Result<std::result::Result<(), String>> {
         println!("vectors of other projects are here: the tests with them run");
         return Ok(Ok(()));
     }
-    println!("There are no vectors of other projects ({VECTORS} names their folder): the tests with them will say that they were skipped.");
-    Ok(Err(format!("the tests with vectors of other projects, since there are none: {VECTORS} names their folder")))
+    println!(
+        "There are no vectors of other projects ({VECTORS} names their folder): the tests with them will say that they were skipped."
+    );
+    Ok(Err(format!(
+        "the tests with vectors of other projects, since there are none: {VECTORS} names their folder"
+    )))
 }
 
 /// strace breaks system calls for the fault tests: a full disk, an fsync that fails.
@@ -112,7 +123,9 @@ fn strace() -> std::result::Result<(), String> {
     if program::works(Command::new("strace").arg("-V")) {
         println!("strace is here: the fault tests run");
     } else if let Err(reason) = install("strace") {
-        println!("strace is missing and couldn't be installed ({reason}): the fault tests that need it will say that they were skipped.");
+        println!(
+            "strace is missing and couldn't be installed ({reason}): the fault tests that need it will say that they were skipped."
+        );
         println!("To run them: install strace (Linux only), then start again.");
         return Err("the fault tests that need strace, since it is missing: install it (Linux only)".into());
     } else {
@@ -151,5 +164,11 @@ fn install(package: &str) -> std::result::Result<(), String> {
 }
 
 fn apt_get(args: &[&str]) -> Result<()> {
-    program::output(Command::new("apt-get").args(["--quiet", "--quiet"]).args(args).env("DEBIAN_FRONTEND", "noninteractive")).map(drop)
+    program::output(
+        Command::new("apt-get")
+            .args(["--quiet", "--quiet"])
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
+    .map(drop)
 }

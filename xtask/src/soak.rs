@@ -63,7 +63,11 @@ fn run_counted(command: &mut Command) -> Result<usize> {
         }
     }
     let status = child.wait().context(format!("waiting for `{shown}`"))?;
-    if status.success() { Ok(count) } else { Err(Failure::with_code(format!("`{shown}` ended with {status}"), status.code())) }
+    if status.success() {
+        Ok(count)
+    } else {
+        Err(Failure::with_code(format!("`{shown}` ended with {status}"), status.code()))
+    }
 }
 
 /// How many tests a test binary says that it is going to run.
@@ -78,7 +82,10 @@ mod tests {
 
     #[test]
     fn the_runner_says_how_many_tests_it_runs() {
-        assert_eq!(["running 0 tests", "running 1 test", "running 12 tests"].map(announced), [Some(0), Some(1), Some(12)]);
+        assert_eq!(
+            ["running 0 tests", "running 1 test", "running 12 tests"].map(announced),
+            [Some(0), Some(1), Some(12)]
+        );
         assert_eq!(["running out of tests", "running 3 rounds", "test a ... ok"].map(announced), [None; 3]);
     }
 }

@@ -21,7 +21,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// The workspace has no root.
 pub(crate) fn runner() -> Result<Command> {
     let nextest = program::works(&mut program::cargo(&["nextest", "--version"]));
-    let mut command = if nextest { program::cargo(&["nextest", "run"]) } else { program::cargo(&["test", "--tests"]) };
+    let mut command =
+        if nextest { program::cargo(&["nextest", "run"]) } else { program::cargo(&["test", "--tests"]) };
     command.arg("--workspace").current_dir(workspace::root()?);
     if !nextest {
         command.arg("--no-fail-fast");

@@ -32,7 +32,12 @@ pub(crate) fn guard_tree() -> Result<BTreeSet<String>> {
     let arguments = "tree --package quash-verify --no-default-features --edges normal --target all --prefix none --format {p}";
     let arguments: Vec<&str> = arguments.split(' ').collect();
     let text = program::output(program::cargo(&arguments).current_dir(root()?))?;
-    Ok(text.lines().filter_map(|line| line.split(' ').next()).filter(|name| !name.is_empty()).map(str::to_owned).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Where Cargo builds.
@@ -40,9 +45,14 @@ pub(crate) fn guard_tree() -> Result<BTreeSet<String>> {
 /// # Errors
 /// As [`metadata`].
 pub(crate) fn target_directory() -> Result<PathBuf> {
-    let text = program::output(program::cargo(&["metadata", "--format-version", "1", "--no-deps"]).current_dir(root()?))?;
+    let text = program::output(
+        program::cargo(&["metadata", "--format-version", "1", "--no-deps"]).current_dir(root()?),
+    )?;
     let metadata: Value = serde_json::from_str(&text).context("what cargo metadata printed isn't JSON")?;
-    metadata["target_directory"].as_str().map(PathBuf::from).ok_or_else(|| Failure::new("cargo metadata names no target directory"))
+    metadata["target_directory"]
+        .as_str()
+        .map(PathBuf::from)
+        .ok_or_else(|| Failure::new("cargo metadata names no target directory"))
 }
 
 /// Every file that is in git or would be added by `git add .`, relative to the root, in order.
@@ -54,8 +64,11 @@ pub(crate) fn files() -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(&root);
     let listed = program::output(&mut git)?;
-    let mut files: Vec<String> =
-        listed.split('\0').filter(|path| !path.is_empty() && root.join(path).is_file()).map(str::to_owned).collect();
+    let mut files: Vec<String> = listed
+        .split('\0')
+        .filter(|path| !path.is_empty() && root.join(path).is_file())
+        .map(str::to_owned)
+        .collect();
     files.sort();
     files.dedup();
     Ok(files)

@@ -8,7 +8,9 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::model::{ForeignTokens, Invalid, Kid, Refusal, ScopeHasher, Timestamp, TokenPolicy};
-use quash_core::token::{Algorithm, Expected, ForeignKey, Issuer, KeyRing, KeySet, TokenType, VerifyingKey, authenticate};
+use quash_core::token::{
+    Algorithm, Expected, ForeignKey, Issuer, KeyRing, KeySet, TokenType, VerifyingKey, authenticate,
+};
 use serde_json::Value;
 
 /// The longest life of a token of the list, which must hold until 2099.
@@ -25,13 +27,18 @@ fn ring(profile: &Value, iss: Expected<String>, aud: Expected<Vec<String>>) -> K
     let foreign = |key, named| ForeignKey { key, named, issuer: Arc::clone(&issuer) };
     let keys = match profile.get("keys") {
         Some(keys) => {
-            let set = KeySet::parse(serde_json::json!({ "keys": keys }).to_string().as_bytes()).expect("a set of keys");
+            let set = KeySet::parse(serde_json::json!({ "keys": keys }).to_string().as_bytes())
+                .expect("a set of keys");
             assert!(set.skipped.is_empty());
             set.keys.into_iter().map(|found| foreign(found.key, found.named)).collect()
         }
         None => {
-            let secret = profile["hs256_secret_base64url"].as_str().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).expect("a secret");
-            let key = VerifyingKey::hmac(Algorithm::Hs256, &secret, Kid::parse("secret").expect("a kid")).expect("a key");
+            let secret = profile["hs256_secret_base64url"]
+                .as_str()
+                .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+                .expect("a secret");
+            let key = VerifyingKey::hmac(Algorithm::Hs256, &secret, Kid::parse("secret").expect("a kid"))
+                .expect("a key");
             vec![foreign(key, false)]
         }
     };
@@ -41,7 +48,11 @@ fn ring(profile: &Value, iss: Expected<String>, aud: Expected<Vec<String>>) -> K
 fn ring_of(corpus: &Value, profile: &str) -> KeyRing {
     let described = &corpus["profiles"][profile];
     match profile {
-        "A" => ring(described, Expected::Exactly("https://auth.example".into()), Expected::Exactly(vec!["api".into()])),
+        "A" => ring(
+            described,
+            Expected::Exactly("https://auth.example".into()),
+            Expected::Exactly(vec!["api".into()]),
+        ),
         _ => ring(described, Expected::Anything, Expected::Anything),
     }
 }

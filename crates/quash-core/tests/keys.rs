@@ -4,15 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, EcPublicKeyUncompressedBin, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::encoding::{
+    AsBigEndian, AsDer, EcPrivateKeyBin, EcPublicKeyUncompressedBin, Pkcs8V1Der, PublicKeyX509Der,
+};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair, RsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use quash_core::model::{Kid, ScopeHasher};
 use quash_core::token::{
-    Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, KeySetFault, RefreshKey, SigningKey, Unverified,
-    VerifyingKey, read_secret,
+    Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, KeySetFault, RefreshKey,
+    SigningKey, Unverified, VerifyingKey, read_secret,
 };
 use serde_json::{Value, json};
 
@@ -36,7 +38,8 @@ fn rsa() -> Vec<u8> {
 
 fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("base64")).collect();
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).expect("base64")).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
@@ -77,7 +80,8 @@ fn every_algorithm_signs_and_verifies_and_no_other_agrees() {
 #[test]
 fn a_published_key_verifies_what_its_private_half_signs() {
     for key in all() {
-        let published = serde_json::to_value(KeyRing::new(1, vec![key.verifying().clone()]).jwks()).expect("JSON");
+        let published =
+            serde_json::to_value(KeyRing::new(1, vec![key.verifying().clone()]).jwks()).expect("JSON");
         let set = KeySet::parse(published.to_string().as_bytes()).expect("a set");
         if key.verifying().algorithm().family() == Family::Hmac {
             assert!(set.keys.is_empty(), "a secret is never published");
@@ -85,7 +89,10 @@ fn a_published_key_verifies_what_its_private_half_signs() {
         }
         let [read] = <[_; 1]>::try_from(set.keys).expect("one key");
         assert!(read.named && read.key.is_same_key(key.verifying()));
-        assert_eq!((read.key.kid(), read.key.algorithm()), (key.verifying().kid(), key.verifying().algorithm()));
+        assert_eq!(
+            (read.key.kid(), read.key.algorithm()),
+            (key.verifying().kid(), key.verifying().algorithm())
+        );
         let token = key.sign(b"{}").expect("a signature");
         assert!(Unverified::parse(&token).expect("a JWS").verify(&KeyRing::new(1, vec![read.key])).is_ok());
         let members = published["keys"][0].as_object().expect("a key");
@@ -95,7 +102,10 @@ fn a_published_key_verifies_what_its_private_half_signs() {
     }
     let ed25519 = KeyRing::new(1, vec![all()[0].verifying().clone()]).jwks();
     let ed25519 = serde_json::to_value(ed25519).expect("JSON");
-    assert_eq!(ed25519["keys"][0].as_object().expect("a key").keys().collect::<Vec<_>>(), ["kty", "use", "alg", "kid", "crv", "x"]);
+    assert_eq!(
+        ed25519["keys"][0].as_object().expect("a key").keys().collect::<Vec<_>>(),
+        ["kty", "use", "alg", "kid", "crv", "x"]
+    );
 }
 
 #[test]
@@ -103,7 +113,10 @@ fn nothing_secret_is_shown_by_accident() {
     let [first, .., last] = &all()[..] else { panic!("keys") };
     assert!(format!("{first:?}").starts_with("SigningKey { kid:"), "{first:?}");
     assert_eq!(format!("{last:?}"), r#"SigningKey { kid: Kid("secret"), .. }"#);
-    assert_eq!(format!("{:?}", last.verifying()), r#"VerifyingKey { kid: Kid("secret"), algorithm: Hs512, .. }"#);
+    assert_eq!(
+        format!("{:?}", last.verifying()),
+        r#"VerifyingKey { kid: Kid("secret"), algorithm: Hs512, .. }"#
+    );
     assert_eq!(format!("{:?}", RefreshKey::new(&[9; 32])), "RefreshKey(..)");
 }
 
@@ -129,16 +142,35 @@ fn weak_secrets_are_no_keys() {
         assert_eq!(of(least), Ok(()));
         assert_eq!(of(least - 1), Err(KeyFault::TooShort(algorithm)));
         assert_eq!(of(0), Err(KeyFault::Empty));
-        assert_eq!(SigningKey::new(algorithm, &vec![7; least - 1], Some(kid("k"))).map(|_| ()), Err(KeyFault::TooShort(algorithm)));
-        assert!(SigningKey::insecure_new(algorithm, &[7], Some(kid("k"))).is_ok(), "where an operator insists");
-        assert_eq!(SigningKey::insecure_new(algorithm, &[], Some(kid("k"))).map(|_| ()), Err(KeyFault::Empty));
+        assert_eq!(
+            SigningKey::new(algorithm, &vec![7; least - 1], Some(kid("k"))).map(|_| ()),
+            Err(KeyFault::TooShort(algorithm))
+        );
+        assert!(
+            SigningKey::insecure_new(algorithm, &[7], Some(kid("k"))).is_ok(),
+            "where an operator insists"
+        );
+        assert_eq!(
+            SigningKey::insecure_new(algorithm, &[], Some(kid("k"))).map(|_| ()),
+            Err(KeyFault::Empty)
+        );
     }
     let published = b"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7";
-    assert_eq!(VerifyingKey::hmac(Algorithm::Hs256, published, kid("k")).map(|_| ()), Err(KeyFault::Published));
-    assert_eq!(SigningKey::new(Algorithm::Hs256, &[7; 32], None).map(|_| ()), Err(KeyFault::Unusable(Algorithm::Hs256)), "no kid");
+    assert_eq!(
+        VerifyingKey::hmac(Algorithm::Hs256, published, kid("k")).map(|_| ()),
+        Err(KeyFault::Published)
+    );
+    assert_eq!(
+        SigningKey::new(Algorithm::Hs256, &[7; 32], None).map(|_| ()),
+        Err(KeyFault::Unusable(Algorithm::Hs256)),
+        "no kid"
+    );
     assert_eq!(VerifyingKey::ed25519(&[0; 31]).map(|_| ()), Err(KeyFault::Unusable(Algorithm::EdDsa)));
     assert_eq!(VerifyingKey::ed25519(&[0; 32]).map(|_| ()), Err(KeyFault::SmallOrder));
-    assert_eq!(SigningKey::new(Algorithm::EdDsa, &[0; 31], None).map(|_| ()), Err(KeyFault::Unusable(Algorithm::EdDsa)));
+    assert_eq!(
+        SigningKey::new(Algorithm::EdDsa, &[0; 31], None).map(|_| ()),
+        Err(KeyFault::Unusable(Algorithm::EdDsa))
+    );
 }
 
 #[test]
@@ -158,7 +190,11 @@ fn a_private_key_is_read_from_pem_and_from_jwk() {
         (Algorithm::Es256, jwk.to_string()),
         (Algorithm::Rs256, pem("PRIVATE KEY", &rsa)),
         (Algorithm::Ps512, pem("PRIVATE KEY", &rsa)),
-        (Algorithm::EdDsa, json!({ "kty": "OKP", "crv": "Ed25519", "x": "", "d": URL_SAFE_NO_PAD.encode([7; 32]) }).to_string()),
+        (
+            Algorithm::EdDsa,
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": "", "d": URL_SAFE_NO_PAD.encode([7; 32]) })
+                .to_string(),
+        ),
         (Algorithm::Hs256, json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 32]) }).to_string()),
         (Algorithm::Hs256, "a text of more than thirty-two bytes".into()),
         (Algorithm::Hs256, "{ a text that only begins like a JWK }".into()),
@@ -166,9 +202,17 @@ fn a_private_key_is_read_from_pem_and_from_jwk() {
         let secret = read_secret(algorithm, &text).unwrap_or_else(|fault| panic!("{algorithm:?}: {fault}"));
         let key = SigningKey::new(algorithm, &secret, Some(kid("k"))).expect("a key");
         let token = key.sign(b"{}").expect("a signature");
-        assert!(Unverified::parse(&token).expect("a JWS").verify(&KeyRing::new(1, vec![key.verifying().clone()])).is_ok());
+        assert!(
+            Unverified::parse(&token)
+                .expect("a JWS")
+                .verify(&KeyRing::new(1, vec![key.verifying().clone()]))
+                .is_ok()
+        );
     }
-    assert!(VerifyingKey::read(Algorithm::Es256, &jwk.to_string()).is_err(), "a private key is none that verifies");
+    assert!(
+        VerifyingKey::read(Algorithm::Es256, &jwk.to_string()).is_err(),
+        "a private key is none that verifies"
+    );
 }
 
 #[test]
@@ -189,7 +233,11 @@ fn what_is_no_private_key_is_refused_by_name() {
         (Algorithm::Rs256, pem("PRIVATE KEY", &ec), KeyFault::Unusable(Algorithm::Rs256)),
         (Algorithm::Es256, format!("{0}{0}", pem("PRIVATE KEY", &ec)), KeyFault::OtherPem),
         (Algorithm::Hs256, pem("PUBLIC KEY", &[1]), KeyFault::KeyTextAsSecret(Algorithm::Hs256)),
-        (Algorithm::Hs512, format!("  {}", pem("RSA PUBLIC KEY", &[1])), KeyFault::KeyTextAsSecret(Algorithm::Hs512)),
+        (
+            Algorithm::Hs512,
+            format!("  {}", pem("RSA PUBLIC KEY", &[1])),
+            KeyFault::KeyTextAsSecret(Algorithm::Hs512),
+        ),
         (Algorithm::Hs256, public, KeyFault::KeyTextAsSecret(Algorithm::Hs256)),
     ] {
         assert_eq!(read_secret(algorithm, &text), Err(fault), "{algorithm:?} {text}");
@@ -199,21 +247,30 @@ fn what_is_no_private_key_is_refused_by_name() {
 #[test]
 fn a_public_key_is_read_from_pem_and_from_jwk() {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
-    let key = VerifyingKey::read(Algorithm::Rs256, &pem("RSA PUBLIC KEY", pair.public_key().as_ref())).expect("a key");
+    let key = VerifyingKey::read(Algorithm::Rs256, &pem("RSA PUBLIC KEY", pair.public_key().as_ref()))
+        .expect("a key");
     let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("DER");
     let same = VerifyingKey::read(Algorithm::Rs256, &pem("PUBLIC KEY", spki.as_ref())).expect("a key");
     assert!(key.is_same_key(&same) && key.kid() == same.kid());
     let pair = ec_pair();
     let spki: EcPublicKeyUncompressedBin<'_> = pair.public_key().as_be_bytes().expect("a point");
-    let mut der = vec![0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48];
+    let mut der = vec![
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+        0x48,
+    ];
     der.extend([0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00]);
     der.extend(spki.as_ref());
     let ec = pem("PUBLIC KEY", &der);
     assert!(VerifyingKey::read(Algorithm::Es256, &ec).is_ok());
-    for (algorithm, text) in [(Algorithm::Es384, &ec), (Algorithm::Rs256, &ec), (Algorithm::EdDsa, &ec), (Algorithm::Hs256, &ec)] {
+    for (algorithm, text) in
+        [(Algorithm::Es384, &ec), (Algorithm::Rs256, &ec), (Algorithm::EdDsa, &ec), (Algorithm::Hs256, &ec)]
+    {
         assert!(VerifyingKey::read(algorithm, text).is_err(), "{algorithm:?}");
     }
-    assert_eq!(VerifyingKey::read(Algorithm::Es256, &pem("PRIVATE KEY", &[1])).map(|_| ()), Err(KeyFault::Private));
+    assert_eq!(
+        VerifyingKey::read(Algorithm::Es256, &pem("PRIVATE KEY", &[1])).map(|_| ()),
+        Err(KeyFault::Private)
+    );
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "kid": "theirs" });
     assert_eq!(VerifyingKey::read(Algorithm::EdDsa, &jwk.to_string()).expect("a key").kid(), &kid("theirs"));
 }
@@ -248,9 +305,11 @@ fn a_set_of_keys_is_read_strictly() {
         let set = read(json!([with(more.clone()), ed()])).expect("a set");
         assert_eq!((set.keys.len(), &set.skipped[..]), (1, &[(0, fault)][..]), "{more}");
     }
-    for more in
-        [json!({ "use": "sig", "key_ops": ["verify"], "kid": "a" }), json!({ "alg": "Ed25519" }), json!({ "x5c": ["never looked at"] })]
-    {
+    for more in [
+        json!({ "use": "sig", "key_ops": ["verify"], "kid": "a" }),
+        json!({ "alg": "Ed25519" }),
+        json!({ "x5c": ["never looked at"] }),
+    ] {
         assert!(read(json!([with(more.clone())])).expect("a set").skipped.is_empty(), "{more}");
     }
     let off_curve = json!({ "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode([1; 32]), "y": URL_SAFE_NO_PAD.encode([1; 32]) });
@@ -284,7 +343,8 @@ fn a_shared_secret_is_found_by_every_name_that_it_has() {
     let ring = KeyRing::with_foreign(1, vec![ours.verifying().clone()], vec![foreign]);
     for (name, found) in [("ours", true), ("theirs", true), ("nobody's", false)] {
         let token = named(name).sign(b"{}").expect("a signature");
-        let verified = Unverified::parse(&token).and_then(|token| token.verify(&ring).map(|(_, key)| key.kid().clone()));
+        let verified =
+            Unverified::parse(&token).and_then(|token| token.verify(&ring).map(|(_, key)| key.kid().clone()));
         assert_eq!(verified.ok(), found.then(|| kid("ours")), "{name}: striking it ends both uses");
     }
 }
@@ -311,9 +371,12 @@ fn a_struck_key_is_known_and_not_published() {
     let jwks = serde_json::to_value(ring.jwks()).expect("JSON");
     assert_eq!(jwks["keys"].as_array().map(Vec::len), Some(1));
     assert_eq!(jwks["keys"][0]["kid"], other.verifying().kid().as_str());
-    for (key, found) in [(&struck, struck.verifying().kid()), (&secret, &kid("ours")), (&theirs, &kid("ours"))] {
+    for (key, found) in
+        [(&struck, struck.verifying().kid()), (&secret, &kid("ours")), (&theirs, &kid("ours"))]
+    {
         let token = key.sign(b"{}").expect("a signature");
-        let verified = Unverified::parse(&token).and_then(|token| token.verify(&ring).map(|(_, key)| key.kid().clone()));
+        let verified =
+            Unverified::parse(&token).and_then(|token| token.verify(&ring).map(|(_, key)| key.kid().clone()));
         assert_eq!(verified.as_ref(), Ok(found));
     }
 }

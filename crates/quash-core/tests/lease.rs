@@ -187,7 +187,10 @@ impl Lease {
 
 impl State {
     fn head(&self) -> u8 {
-        (1..=REVOCATIONS).rev().find(|seq| self.issuer.committed[usize::from(*seq) - 1].is_some()).unwrap_or(0)
+        (1..=REVOCATIONS)
+            .rev()
+            .find(|seq| self.issuer.committed[usize::from(*seq) - 1].is_some())
+            .unwrap_or(0)
     }
 }
 
@@ -204,7 +207,12 @@ impl Model for Lease {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
-        vec![State { now: 0, issuer: Issuer::default(), network: Network::default(), verifier: Verifier::default() }]
+        vec![State {
+            now: 0,
+            issuer: Issuer::default(),
+            network: Network::default(),
+            verifier: Verifier::default(),
+        }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
@@ -215,7 +223,8 @@ impl Model for Lease {
         }
         for seq in 1..=REVOCATIONS {
             let committed = issuer.committed[usize::from(seq) - 1].is_some();
-            let next = if self.is(Mutant::UnorderedNumbers) { seq <= issuer.given } else { seq == state.head() + 1 };
+            let next =
+                if self.is(Mutant::UnorderedNumbers) { seq <= issuer.given } else { seq == state.head() + 1 };
             if !committed && next {
                 actions.push(Action::Commit(seq));
             }
@@ -323,23 +332,37 @@ impl Model for Lease {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("bound: past T after its commit, no fresh verifier lacks a revocation", |model: &Self, state: &State| {
-                let overdue = |seq: &u8| {
-                    let committed = state.issuer.committed[usize::from(*seq) - 1];
-                    committed.is_some_and(|at| state.now > at + T) && !state.verifier.applied.contains(seq)
-                };
-                !model.is_fresh(state) || !(1..=REVOCATIONS).any(|seq| overdue(&seq))
-            }),
-            Property::always("barrier: once told effective, no fresh verifier lacks it", |model: &Self, state: &State| {
-                let effective = state.issuer.barrier.filter(|(_, told)| *told == Told::Effective);
-                !model.is_fresh(state) || effective.is_none_or(|(seq, _)| state.verifier.applied.contains(&seq))
-            }),
-            Property::sometimes("a verifier is fresh and knows all revocations", |model: &Self, state: &State| {
-                model.is_fresh(state) && state.verifier.applied.len() == usize::from(REVOCATIONS)
-            }),
-            Property::sometimes("somebody is told that a revocation is effective", |_: &Self, state: &State| {
-                state.issuer.barrier.is_some_and(|(_, told)| told == Told::Effective)
-            }),
+            Property::always(
+                "bound: past T after its commit, no fresh verifier lacks a revocation",
+                |model: &Self, state: &State| {
+                    let overdue = |seq: &u8| {
+                        let committed = state.issuer.committed[usize::from(*seq) - 1];
+                        committed.is_some_and(|at| state.now > at + T)
+                            && !state.verifier.applied.contains(seq)
+                    };
+                    !model.is_fresh(state) || !(1..=REVOCATIONS).any(|seq| overdue(&seq))
+                },
+            ),
+            Property::always(
+                "barrier: once told effective, no fresh verifier lacks it",
+                |model: &Self, state: &State| {
+                    let effective = state.issuer.barrier.filter(|(_, told)| *told == Told::Effective);
+                    !model.is_fresh(state)
+                        || effective.is_none_or(|(seq, _)| state.verifier.applied.contains(&seq))
+                },
+            ),
+            Property::sometimes(
+                "a verifier is fresh and knows all revocations",
+                |model: &Self, state: &State| {
+                    model.is_fresh(state) && state.verifier.applied.len() == usize::from(REVOCATIONS)
+                },
+            ),
+            Property::sometimes(
+                "somebody is told that a revocation is effective",
+                |_: &Self, state: &State| {
+                    state.issuer.barrier.is_some_and(|(_, told)| told == Told::Effective)
+                },
+            ),
         ]
     }
 
@@ -359,8 +382,11 @@ fn the_lease_keeps_its_promises_in_every_state() {
 fn each_way_to_get_it_wrong_is_refuted() {
     for mutant in MUTANTS {
         let checker = Lease { mutant: Some(mutant) }.checker().threads(2).spawn_bfs().join();
-        let broken: Vec<_> =
-            checker.discoveries().into_keys().filter(|name| name.starts_with("bound") || name.starts_with("barrier")).collect();
+        let broken: Vec<_> = checker
+            .discoveries()
+            .into_keys()
+            .filter(|name| name.starts_with("bound") || name.starts_with("barrier"))
+            .collect();
         println!("{mutant:?}: {broken:?}, {} states", checker.unique_state_count());
         assert!(!broken.is_empty(), "{mutant:?} keeps every promise");
     }

@@ -11,10 +11,14 @@ use std::path::Path;
 use world::World;
 
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "a test is told by its environment to write the stories down anew")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test is told by its environment to write the stories down anew"
+)]
 async fn stories_are_as_they_are_told() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");
-    let mut paths: Vec<_> = std::fs::read_dir(&folder).expect("stories").map(|entry| entry.expect("an entry").path()).collect();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(&folder).expect("stories").map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     assert!(paths.len() >= 8, "some stories are missing");
     let mut faults = Vec::new();
@@ -36,7 +40,8 @@ async fn stories_are_as_they_are_told() {
 async fn run(told: &str) -> String {
     let mut world = World::new();
     let mut happened = Vec::new();
-    let mut paragraphs = told.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()).peekable();
+    let mut paragraphs =
+        told.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()).peekable();
     while let Some(paragraph) = paragraphs.next() {
         happened.push(paragraph.to_owned());
         if !paragraph.starts_with('#') {

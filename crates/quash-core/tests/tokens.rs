@@ -5,11 +5,12 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::model::{
-    CustomClaims, Generation, Invalid, Kid, Refusal, ScopeHasher, Seeded, Seq, SessionId, Timestamp, TokenPolicy, UserIdType,
+    CustomClaims, Generation, Invalid, Kid, Refusal, ScopeHasher, Seeded, Seq, SessionId, Timestamp,
+    TokenPolicy, UserIdType,
 };
 use quash_core::token::{
-    Algorithm, Authentic, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, RefreshStamp, SigningKey, SlidingStamp, TokenType, Tokens,
-    authenticate, mint,
+    Algorithm, Authentic, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, RefreshStamp, SigningKey,
+    SlidingStamp, TokenType, Tokens, authenticate, mint,
 };
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -25,13 +26,18 @@ impl Mint {
     fn new(algorithm: Algorithm) -> Self {
         let key = SigningKey::new(algorithm, &[9; 32], Kid::parse("k1").ok()).expect("a key");
         let refresh_key = SigningKey::new(Algorithm::Hs256, &[8; 32], Kid::parse("r1").ok()).expect("a key");
-        let ring = KeyRing::new(1, vec![key.verifying().clone()]).with_refresh_key(refresh_key.verifying().clone());
+        let ring =
+            KeyRing::new(1, vec![key.verifying().clone()]).with_refresh_key(refresh_key.verifying().clone());
         Self { key, refresh_key, ring, policy: TokenPolicy::default() }
     }
 
     fn grant(&self) -> Grant {
-        let stamp =
-            RefreshStamp { generation: Generation(3), seed: [5; 16], minted_at: NOW, expires_at: NOW + Duration::from_secs(86_400) };
+        let stamp = RefreshStamp {
+            generation: Generation(3),
+            seed: [5; 16],
+            minted_at: NOW,
+            expires_at: NOW + Duration::from_secs(86_400),
+        };
         Grant {
             session: SessionId::from_bytes([0xab; 16]),
             bearer: Bearer { user_id: "1".into(), password_mark: None, claims: CustomClaims::default() },
@@ -42,7 +48,12 @@ impl Mint {
     }
 
     fn both(&self, grant: &Grant) -> (String, String) {
-        let minting = Minting { policy: &self.policy, key: &self.key, refresh_key: &self.refresh_key, secret: &RefreshKey::new(&[1; 32]) };
+        let minting = Minting {
+            policy: &self.policy,
+            key: &self.key,
+            refresh_key: &self.refresh_key,
+            secret: &RefreshKey::new(&[1; 32]),
+        };
         match mint(grant, minting, NOW, &Seeded::new(1)) {
             Ok(Issued::Both { access, refresh }) => (access, refresh),
             other => panic!("a pair: {other:?}"),
@@ -50,9 +61,18 @@ impl Mint {
     }
 
     fn sliding(&self, grant: Grant) -> String {
-        let stamp = SlidingStamp { generation: Generation(0), seed: [5; 16], refresh_until: NOW + Duration::from_secs(86_400) };
+        let stamp = SlidingStamp {
+            generation: Generation(0),
+            seed: [5; 16],
+            refresh_until: NOW + Duration::from_secs(86_400),
+        };
         let grant = Grant { tokens: Tokens::Sliding(stamp), ..grant };
-        let minting = Minting { policy: &self.policy, key: &self.key, refresh_key: &self.refresh_key, secret: &RefreshKey::new(&[1; 32]) };
+        let minting = Minting {
+            policy: &self.policy,
+            key: &self.key,
+            refresh_key: &self.refresh_key,
+            secret: &RefreshKey::new(&[1; 32]),
+        };
         match mint(&grant, minting, NOW, &Seeded::new(1)) {
             Ok(Issued::Sliding { token }) => token,
             other => panic!("a sliding token: {other:?}"),
@@ -87,8 +107,9 @@ fn claims_stand_in_simple_jwts_order() {
     let mint = Mint::new(Algorithm::Hs256);
     let (_, refresh) = mint.both(&mint.grant());
     let sid = "ab".repeat(16);
-    let expected =
-        format!(r#"{{"token_type":"refresh","exp":1800086400,"iat":1800000000,"jti":"~","user_id":"1","sid":"{sid}","rsq":17,"gen":3}}"#);
+    let expected = format!(
+        r#"{{"token_type":"refresh","exp":1800086400,"iat":1800000000,"jti":"~","user_id":"1","sid":"{sid}","rsq":17,"gen":3}}"#
+    );
     let claims = payload(&refresh);
     let jti = mint.read(&refresh).expect("a token of ours").claims().jti.clone().expect("a jti");
     assert_eq!(jti.len(), 32);
@@ -99,7 +120,10 @@ fn claims_stand_in_simple_jwts_order() {
     mint.policy.audience = vec!["api".into()];
     mint.policy.names.user_id = "sub".into();
     let claims = payload(&mint.access());
-    assert!(claims.starts_with(r#"{"token_type":"access","exp":1800000300,"iat":1800000000,"jti":""#), "{claims}");
+    assert!(
+        claims.starts_with(r#"{"token_type":"access","exp":1800000300,"iat":1800000000,"jti":""#),
+        "{claims}"
+    );
     assert!(claims.ends_with(r#"","sub":"1","sid":"abababababababababababababababab","rsq":17,"aud":"api","iss":"https://auth.example"}"#));
 }
 
@@ -112,7 +136,10 @@ fn a_sliding_token_says_until_when_it_can_be_exchanged() {
     grant.bearer.password_mark = Some("E01E".into());
     grant.bearer.claims = CustomClaims::parse(r#"{"plan":"gold","sub":"x"}"#).expect("claims");
     let claims = payload(&mint.sliding(grant));
-    assert!(claims.starts_with(r#"{"token_type":"sliding","exp":1800000300,"iat":1800000000,"jti":""#), "{claims}");
+    assert!(
+        claims.starts_with(r#"{"token_type":"sliding","exp":1800000300,"iat":1800000000,"jti":""#),
+        "{claims}"
+    );
     let rest = r#"","refresh_exp":1800086400,"user_id":1,"hash_password":"E01E","sid":"abababababababababababababababab","rsq":17,"plan":"gold","sub":"x"}"#;
     assert!(claims.ends_with(rest), "{claims}");
 }
@@ -157,7 +184,10 @@ fn a_token_holds_until_the_second_it_expires() {
     assert_eq!(at(&mint, exp - Duration::from_millis(1)), Ok(()));
     assert_eq!(at(&mint, exp), Err(Refusal::TokenExpired));
     assert_eq!(at(&mint, NOW - Duration::from_secs(1)), Err(Invalid::NotYet.into()));
-    assert_eq!(token.check(&[TokenType::Refresh, TokenType::Sliding], &mint.policy, NOW), Err(Refusal::TokenOfWrongType));
+    assert_eq!(
+        token.check(&[TokenType::Refresh, TokenType::Sliding], &mint.policy, NOW),
+        Err(Refusal::TokenOfWrongType)
+    );
     assert_eq!(token.check_even_expired(&[TokenType::Access], &mint.policy, exp), Ok(()));
     mint.policy.leeway = Duration::from_secs(5);
     assert_eq!(at(&mint, exp + Duration::from_secs(4)), Ok(()));
@@ -170,7 +200,8 @@ fn every_other_spelling_of_a_token_is_refused() {
         let mint = Mint::new(algorithm);
         let token = mint.access();
         assert!(mint.read(&token).is_ok());
-        let [header, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().expect("three parts");
+        let [header, payload, signature] =
+            token.split('.').collect::<Vec<_>>().try_into().expect("three parts");
         let last = signature.chars().last().expect("a signature");
         let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let siblings = alphabet.chars().filter(|other| *other != last).map(|other| {
@@ -214,7 +245,11 @@ fn a_header_that_asks_for_more_is_refused() {
     };
     assert_eq!(with_header(r#"{"typ":"JWT","kid":"k1","alg":"HS256"}"#), Ok(()), "another order is fine");
     assert_eq!(with_header(r#"{"alg":"HS256","kid":"k1"}"#), Ok(()));
-    assert_eq!(with_header(r#"{"alg":"HS256","kid":"k1","jku":"http://127.0.0.1/","jwk":{}}"#), Ok(()), "never looked at");
+    assert_eq!(
+        with_header(r#"{"alg":"HS256","kid":"k1","jku":"http://127.0.0.1/","jwk":{}}"#),
+        Ok(()),
+        "never looked at"
+    );
     for (header, invalid) in [
         (r#"{"alg":"none","kid":"k1"}"#, Invalid::Algorithm),
         (r#"{"alg":"hs256","kid":"k1"}"#, Invalid::Algorithm),
@@ -248,8 +283,16 @@ fn claims_of_the_wrong_type_are_not_absent_claims() {
     };
     assert_eq!(mint.signed(&good("")), Ok(()));
     assert_eq!(mint.signed(&good(r#","plan":{"name":"gold"}"#)), Ok(()));
-    assert_eq!(mint.signed(&good("").replace("1800000300", "1800000300.9")), Ok(()), "RFC 7519 2 allows a fraction");
-    assert_eq!(mint.signed(&good("").replace("1800000300", "1800000000.9")), Err(Refusal::TokenExpired), "and it adds nothing");
+    assert_eq!(
+        mint.signed(&good("").replace("1800000300", "1800000300.9")),
+        Ok(()),
+        "RFC 7519 2 allows a fraction"
+    );
+    assert_eq!(
+        mint.signed(&good("").replace("1800000300", "1800000000.9")),
+        Err(Refusal::TokenExpired),
+        "and it adds nothing"
+    );
     for (from, to, refusal) in [
         (r#""exp":1800000300,"#, "", Refusal::TokenWithoutExp),
         (r#""jti":"a","#, "", Refusal::TokenWithoutId),
@@ -327,10 +370,15 @@ fn the_refresh_key_verifies_refresh_tokens_alone() {
     let jwks = serde_json::to_string(&mint.ring.jwks()).expect("JSON");
     assert!(!jwks.contains("r1"), "{jwks}");
     // A token of another type, or of none, under this key is refused; a refresh token in the old form is not.
-    for payload in [payload(&access), mint.sliding_payload(), payload(&refresh).replace("\"refresh\"", "\"other\"")] {
+    for payload in
+        [payload(&access), mint.sliding_payload(), payload(&refresh).replace("\"refresh\"", "\"other\"")]
+    {
         let forged = mint.refresh_key.sign(payload.as_bytes()).expect("a signature");
         assert_eq!(mint.read(&forged).err(), Some(Invalid::Key), "{payload}");
     }
     let old = mint.key.sign(payload(&refresh).as_bytes()).expect("a signature");
-    assert_eq!(mint.read(&old).map(|token| token.check(&[TokenType::Refresh], &mint.policy, NOW)).ok(), Some(Ok(())));
+    assert_eq!(
+        mint.read(&old).map(|token| token.check(&[TokenType::Refresh], &mint.policy, NOW)).ok(),
+        Some(Ok(()))
+    );
 }

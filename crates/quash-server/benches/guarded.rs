@@ -13,8 +13,12 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
-use quash_core::model::{Clock, CustomClaims, ScopeHasher, Seeded, Seq, SessionId, Subject, Timestamp, TokenPolicy};
-use quash_core::token::{Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, mint};
+use quash_core::model::{
+    Clock, CustomClaims, ScopeHasher, Seeded, Seq, SessionId, Subject, Timestamp, TokenPolicy,
+};
+use quash_core::token::{
+    Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, mint,
+};
 use quash_core::watch::{Revoked, feed};
 use quash_verify::{Guard, GuardLayer, GuardSetup, TokenHeader, guard};
 
@@ -27,14 +31,17 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let key = SigningKey::new(Algorithm::EdDsa, &[7; 32], None).expect("a key");
     let address = runtime.block_on(serve(guard_of(&key)));
-    let mut rounds: Vec<(f64, f64)> = (0..ROUNDS).map(|_| (round(address, "/guarded", &key), round(address, "/bare", &key))).collect();
+    let mut rounds: Vec<(f64, f64)> =
+        (0..ROUNDS).map(|_| (round(address, "/guarded", &key), round(address, "/bare", &key))).collect();
     rounds.sort_by(|one, other| (one.0 / one.1).total_cmp(&(other.0 / other.1)));
     let (ours, baseline) = rounds[ROUNDS / 2];
     println!("figure guarded route {ours:.1} {baseline:.1}");
 }
 
 async fn serve(guard: Guard) -> SocketAddr {
-    let barred = |_, _: &http::HeaderMap| Response::builder().status(401).body(axum::body::Body::empty()).expect("an answer");
+    let barred = |_, _: &http::HeaderMap| {
+        Response::builder().status(401).body(axum::body::Body::empty()).expect("an answer")
+    };
     let layer = GuardLayer::new(guard, Arc::new(TokenHeader::default()), barred);
     let guarded = Router::new().route("/guarded", get(hello)).layer(layer);
     let router = guarded.route("/bare", get(hello));
@@ -55,7 +62,8 @@ fn round(address: SocketAddr, path: &str, key: &SigningKey) -> f64 {
     let clients: Vec<_> = tokens(key)
         .into_iter()
         .map(|token| {
-            let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+            let request =
+                format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
             let done = Arc::clone(&done);
             std::thread::spawn(move || ask(address, request.as_bytes(), started + ROUND, &done))
         })
@@ -73,7 +81,10 @@ fn ask(address: SocketAddr, request: &[u8], until: Instant, done: &AtomicU64) {
     while Instant::now() < until {
         stream.write_all(request).expect("a request");
         let length = stream.read(&mut answer).expect("an answer");
-        assert!(answer[..length].starts_with(b"HTTP/1.1 200") && answer[..length].ends_with(b"hello"), "an answer in one piece");
+        assert!(
+            answer[..length].starts_with(b"HTTP/1.1 200") && answer[..length].ends_with(b"hello"),
+            "an answer in one piece"
+        );
         done.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -82,7 +93,11 @@ fn tokens(key: &SigningKey) -> Vec<String> {
     let (entropy, policy) = (Seeded::new(1), TokenPolicy::default());
     let grant = |_| Grant {
         session: SessionId::new(NOW, &entropy),
-        bearer: Bearer { user_id: Subject::new(NOW, &entropy).to_string(), password_mark: None, claims: CustomClaims::default() },
+        bearer: Bearer {
+            user_id: Subject::new(NOW, &entropy).to_string(),
+            password_mark: None,
+            claims: CustomClaims::default(),
+        },
         rsq: Seq::start_of(1),
         ends_at: None,
         tokens: Tokens::Access,
@@ -97,7 +112,13 @@ fn tokens(key: &SigningKey) -> Vec<String> {
 
 fn guard_of(key: &SigningKey) -> Guard {
     let scopes = ScopeHasher::ours([1; 16]);
-    let setup = GuardSetup { policy: TokenPolicy::default(), scopes, clock: Arc::new(Stopped), cache_key: [2; 16], more_keys: None };
+    let setup = GuardSetup {
+        policy: TokenPolicy::default(),
+        scopes,
+        clock: Arc::new(Stopped),
+        cache_key: [2; 16],
+        more_keys: None,
+    };
     let revoked = Revoked::empty(Seq::start_of(1), feed::EMPTY);
     guard(setup, revoked, KeyRing::new(1, vec![key.verifying().clone()])).0
 }

@@ -1,7 +1,10 @@
 //! Verifiers that follow one server over loopback: from the call that ends a session to its refusal at the slowest of
 //! them, what waiting for all of them costs, and how long a snapshot takes. Prints `figure <name> <p50> <p99>` in
 //! milliseconds for `cargo xtask bench`.
-#![expect(clippy::disallowed_methods, reason = "a bench measures time, and is asked for figures by its arguments")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a bench measures time, and is asked for figures by its arguments"
+)]
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
 use std::net::SocketAddr;
@@ -11,12 +14,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::decide::Device;
-use quash_core::model::{Actor, Change, Clock, ForeignTokens, Keep, NewEntry, Policy, Reason, Rights, ScopeKey, ScopeKind, Seeded};
+use quash_core::model::{
+    Actor, Change, Clock, ForeignTokens, Keep, NewEntry, Policy, Reason, Rights, ScopeKey, ScopeKind, Seeded,
+};
 use quash_core::token::{Algorithm, Expected, Issued};
 use quash_server::DoorSettings;
 use quash_service::{
-    Argon2Hasher, DeviceSaid, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash,
-    Service, Setup,
+    Argon2Hasher, DeviceSaid, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey,
+    NewAccount, NewState, Rehash, Service, Setup,
 };
 use quash_store::{SqliteOptions, SqliteStore, Store};
 use quash_verify::{SystemClock, Verifier, WhenStale};
@@ -71,7 +76,11 @@ impl World {
         policy.tokens.foreign = ForeignTokens::Accept;
         let foreign = ForeignSetup {
             name: "other".into(),
-            keys: ForeignKeys::Secret { algorithm: Algorithm::Hs256, secret: Zeroizing::new(SECRET.to_vec()), kid: None },
+            keys: ForeignKeys::Secret {
+                algorithm: Algorithm::Hs256,
+                secret: Zeroizing::new(SECRET.to_vec()),
+                kid: None,
+            },
             max_lifetime: Duration::from_secs(30 * 86_400),
             namespace: String::new(),
             iss: Expected::Anything,
@@ -94,20 +103,38 @@ impl World {
         for number in 0..ACCOUNTS {
             let name = format!("a{number}");
             let (subject, state) = (Some(name.clone()), NewState::Active);
-            let new = NewAccount { name, email: None, verified: false, subject, password: None, state, claims: None };
+            let new = NewAccount {
+                name,
+                email: None,
+                verified: false,
+                subject,
+                password: None,
+                state,
+                claims: None,
+            };
             service.add_account(new).await.expect("an account");
         }
         let (_, secret) = service.add_client("bench", Rights::VERIFIER, None).await.expect("a verifier");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
         let router = quash_server::router(service.clone(), DoorSettings::default());
-        tokio::spawn(quash_server::serve(quash_server::Listener::tcp(listener), router, std::future::pending()));
+        tokio::spawn(quash_server::serve(
+            quash_server::Listener::tcp(listener),
+            router,
+            std::future::pending(),
+        ));
         Self { service, store, address, credential: secret.into_text().to_string(), _directory: directory }
     }
 
     async fn verifier(&self) -> Verifier {
-        let builder = Verifier::builder(format!("http://{}", self.address)).credential(self.credential.clone());
-        builder.when_stale(WhenStale::Deny).start_within(Duration::from_secs(60)).start().await.expect("a verifier")
+        let builder =
+            Verifier::builder(format!("http://{}", self.address)).credential(self.credential.clone());
+        builder
+            .when_stale(WhenStale::Deny)
+            .start_within(Duration::from_secs(60))
+            .start()
+            .await
+            .expect("a verifier")
     }
 
     /// Ends sessions one at a time: first without waiting for the verifiers, and then with it.
@@ -148,7 +175,14 @@ impl World {
             key[..4].copy_from_slice(&number.wrapping_mul(2_654_435_761).to_be_bytes());
             key[12..].copy_from_slice(&number.to_le_bytes());
             let (at, keep) = (SystemClock.now(), Keep::Longest);
-            let entry = NewEntry { kind: ScopeKind::Session, key: ScopeKey(key), keep, reason: Reason::LogOut, at, actor: Actor::Owner };
+            let entry = NewEntry {
+                kind: ScopeKind::Session,
+                key: ScopeKey(key),
+                keep,
+                reason: Reason::LogOut,
+                at,
+                actor: Actor::Owner,
+            };
             Change::Revoke { entry }
         });
         let mut writes = JoinSet::new();
@@ -174,12 +208,17 @@ impl World {
     async fn session(&self, number: usize) -> (String, String) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let user_id = format!("a{}", number % ACCOUNTS);
-        let claims =
-            json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": format!("{number:032x}"), "user_id": user_id });
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let claims = json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": format!("{number:032x}"), "user_id": user_id });
+        let signed = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#),
+            URL_SAFE_NO_PAD.encode(claims.to_string())
+        );
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
-        let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())));
-        match self.service.refresh(&token, &Device::default(), &DeviceSaid::Nothing).await.expect("a session") {
+        let token =
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())));
+        match self.service.refresh(&token, &Device::default(), &DeviceSaid::Nothing).await.expect("a session")
+        {
             Issued::Both { access, refresh } => (access, refresh),
             other => panic!("a pair: {other:?}"),
         }

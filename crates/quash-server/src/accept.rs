@@ -22,7 +22,11 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 /// None today: a system that gives no more connections may do so later.
-pub async fn serve(listener: Listener, router: Router, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+pub async fn serve(
+    listener: Listener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let attendant = Attendant::new(router, stopping).at(&listener);
     let mut connections = JoinSet::new();
@@ -60,7 +64,9 @@ pub async fn serve(listener: Listener, router: Router, shutdown: impl Future<Out
 /// no handle left for it will be accepted later.
 async fn wait_out(error: &io::Error) {
     match error.kind() {
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused => {}
+        io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionRefused => {}
         _ => {
             tracing::warn!(%error, "a connection could not be accepted");
             tokio::time::sleep(ACCEPT_AGAIN).await;

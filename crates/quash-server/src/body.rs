@@ -93,10 +93,14 @@ impl Fields {
         let ContentType { media_type, charset } = ContentType::of(&parts.headers, &bytes);
         let values = match media_type.as_str() {
             "application/json" => return of_json(&bytes, &charset),
-            "application/x-www-form-urlencoded" => {
-                charset.decode_form(&bytes)?.into_iter().map(|(name, value)| (name, Value::String(value))).collect()
+            "application/x-www-form-urlencoded" => charset
+                .decode_form(&bytes)?
+                .into_iter()
+                .map(|(name, value)| (name, Value::String(value)))
+                .collect(),
+            "multipart/form-data" => {
+                of_multipart(Request::from_parts(parts, Body::from(bytes)), &charset).await?
             }
-            "multipart/form-data" => of_multipart(Request::from_parts(parts, Body::from(bytes)), &charset).await?,
             other => return Err(BodyFault::MediaType(other.chars().take(100).collect())),
         };
         Ok(Self { values, ..Self::default() })
@@ -330,7 +334,10 @@ async fn of_multipart(request: Request, charset: &Charset) -> Result<Map<String,
     let mut values = Map::new();
     while let Some(field) = multipart.next_field().await.map_err(|_| BodyFault::Multipart)? {
         let Some(name) = field.name().map(str::to_owned) else { continue };
-        let own = field.content_type().filter(|content_type| content_type.to_ascii_lowercase().contains("charset")).map(Charset::of);
+        let own = field
+            .content_type()
+            .filter(|content_type| content_type.to_ascii_lowercase().contains("charset"))
+            .map(Charset::of);
         let bytes = field.bytes().await.map_err(|_| BodyFault::Multipart)?;
         let text = own.as_ref().unwrap_or(charset).decode(&bytes)?;
         values.insert(name, Value::String(text.into_owned()));
@@ -377,32 +384,56 @@ mod tests {
 
     #[tokio::test]
     async fn a_lone_surrogate_is_a_fault_of_its_field_alone() {
-        assert_eq!(username(r#"{"username":"\ud800","password":"x"}"#).await, Err(FieldFault::Surrogate(0xd800)));
+        assert_eq!(
+            username(r#"{"username":"\ud800","password":"x"}"#).await,
+            Err(FieldFault::Surrogate(0xd800))
+        );
         assert_eq!(username(r#"{"username":"a\udFFFb\ud801"}"#).await, Err(FieldFault::Surrogate(0xdfff)));
         assert_eq!(username(r#"{"username":"\ud800\u0000"}"#).await, Err(FieldFault::NulCharacter));
         assert_eq!(username(r#"{"username":["\ud800"]}"#).await, Err(FieldFault::NotText));
         assert_eq!(username(r#"{"username":"\ud800","username":"dana"}"#).await, Ok("dana".into()));
-        assert_eq!(username(r#"{"username":"dana","\ud800":"\udc00","other":["\udc00"]}"#).await, Ok("dana".into()));
-        assert_eq!(username("{\"username\":\"\u{fdd0}\\ufdd1\",\"other\":\"\\ud800\"}").await, Ok("\u{fdd0}\u{fdd1}".into()));
-        assert_eq!(read(Some("application/json"), r#""\ud800""#).await.err(), Some(BodyFault::NotAnObject("str")));
+        assert_eq!(
+            username(r#"{"username":"dana","\ud800":"\udc00","other":["\udc00"]}"#).await,
+            Ok("dana".into())
+        );
+        assert_eq!(
+            username("{\"username\":\"\u{fdd0}\\ufdd1\",\"other\":\"\\ud800\"}").await,
+            Ok("\u{fdd0}\u{fdd1}".into())
+        );
+        assert_eq!(
+            read(Some("application/json"), r#""\ud800""#).await.err(),
+            Some(BodyFault::NotAnObject("str"))
+        );
         for (body, place) in [
             (r#"{"username":"\ud800","#, "Unexpected input: line 1 column 20"),
             (r#"{"username":"\ud80"#, "Unexpected end: line 1 column 18"),
             (r#"{"username":"\ud800"}}"#, "Unexpected input: line 1 column 20"),
         ] {
-            assert_eq!(read(Some("application/json"), body).await.err(), Some(BodyFault::Json(place.into())), "{body}");
+            assert_eq!(
+                read(Some("application/json"), body).await.err(),
+                Some(BodyFault::Json(place.into())),
+                "{body}"
+            );
         }
     }
 
     #[tokio::test]
     async fn bodies_that_are_no_objects_are_named() {
-        for (body, kind) in [("[]", "list"), ("\"x\"", "str"), ("1", "int"), ("1.5", "float"), ("true", "bool")] {
-            assert_eq!(read(Some("application/json; charset=utf-8"), body).await.err(), Some(BodyFault::NotAnObject(kind)));
+        for (body, kind) in
+            [("[]", "list"), ("\"x\"", "str"), ("1", "int"), ("1.5", "float"), ("true", "bool")]
+        {
+            assert_eq!(
+                read(Some("application/json; charset=utf-8"), body).await.err(),
+                Some(BodyFault::NotAnObject(kind))
+            );
         }
         assert_eq!(read(Some("application/json"), "null").await.err(), Some(BodyFault::Nothing));
         assert!(matches!(read(Some("application/json"), "{\"a\":").await, Err(BodyFault::Json(_))));
         assert!(matches!(read(Some("application/json"), "[".repeat(30_000)).await, Err(BodyFault::Json(_))));
-        assert!(matches!(read(Some("application/json"), vec![b'"', 0xff, b'"']).await, Err(BodyFault::Json(_))));
+        assert!(matches!(
+            read(Some("application/json"), vec![b'"', 0xff, b'"']).await,
+            Err(BodyFault::Json(_))
+        ));
         assert_eq!(read(None, "x").await.err(), Some(BodyFault::MediaType("text/plain".into())));
         assert!(read(None, "").await.is_ok());
     }
@@ -416,12 +447,15 @@ mod tests {
 
     /// A body that arrives one byte at a time, each in a buffer of its own.
     fn in_parts(bytes: &'static [u8]) -> Body {
-        Body::from_stream(futures_util::stream::iter(bytes.chunks(1).map(|part| Ok::<_, std::io::Error>(Bytes::from(part)))))
+        Body::from_stream(futures_util::stream::iter(
+            bytes.chunks(1).map(|part| Ok::<_, std::io::Error>(Bytes::from(part))),
+        ))
     }
 
     #[tokio::test]
     async fn bodies_in_parts_are_gathered_and_limited() {
-        let mut fields = read(Some("application/json"), in_parts(br#"{"username":"dana"}"#)).await.expect("an object");
+        let mut fields =
+            read(Some("application/json"), in_parts(br#"{"username":"dana"}"#)).await.expect("an object");
         assert_eq!(fields.text("username", Take::AsSent, 9), "dana");
         static LONG: [u8; BODY_BYTES + 1] = [b' '; BODY_BYTES + 1];
         assert_eq!(read_whole(in_parts(&LONG[1..]), None).await.map(|whole| whole.len()), Ok(BODY_BYTES));
@@ -445,9 +479,12 @@ mod tests {
         let mut form = read(Some("application/x-www-form-urlencoded"), "a=1+2%26&b=2").await.expect("a form");
         assert_eq!(form.text("a", Take::AsSent, 9), "1 2&");
         let body = "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n b \r\n--X--\r\n";
-        let mut multipart = read(Some("multipart/form-data; boundary=X"), body).await.expect("a multipart form");
+        let mut multipart =
+            read(Some("multipart/form-data; boundary=X"), body).await.expect("a multipart form");
         assert_eq!(multipart.text("a", Take::AsSent, 9), " b ");
-        for (media_type, body) in [("multipart/form-data", body), ("multipart/form-data; boundary=X", "--X\r\nhalf")] {
+        for (media_type, body) in
+            [("multipart/form-data", body), ("multipart/form-data; boundary=X", "--X\r\nhalf")]
+        {
             assert_eq!(read(Some(media_type), body).await.err(), Some(BodyFault::Multipart));
         }
     }
@@ -455,21 +492,32 @@ mod tests {
     #[tokio::test]
     async fn bodies_are_read_in_their_charset() {
         let part = |header: &str, value: &[u8]| {
-            [format!("--X\r\nContent-Disposition: form-data; name=\"a\"{header}\r\n\r\n").as_bytes(), value, b"\r\n--X--\r\n"].concat()
+            [
+                format!("--X\r\nContent-Disposition: form-data; name=\"a\"{header}\r\n\r\n").as_bytes(),
+                value,
+                b"\r\n--X--\r\n",
+            ]
+            .concat()
         };
-        let utf_16: Vec<u8> = "\u{feff}{\"a\":\"\u{e9}\"}".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let utf_16: Vec<u8> =
+            "\u{feff}{\"a\":\"\u{e9}\"}".encode_utf16().flat_map(u16::to_be_bytes).collect();
         for (content_type, body) in [
             ("application/json; charset=iso-8859-1", b"{\"a\":\"\xe9\"}".to_vec()),
             ("application/json; charset=\"UTF-16\"", utf_16),
             ("application/x-www-form-urlencoded; charset=iso-8859-1", b"a=%e9".to_vec()),
             ("multipart/form-data; boundary=X; charset=iso-8859-1", part("", b"\xe9")),
-            ("multipart/form-data; boundary=X", part("\r\nContent-Type: text/plain; charset=iso-8859-1", b"\xe9")),
+            (
+                "multipart/form-data; boundary=X",
+                part("\r\nContent-Type: text/plain; charset=iso-8859-1", b"\xe9"),
+            ),
             (
                 "multipart/form-data; boundary=X; charset=iso-8859-1",
                 part("\r\nContent-Type: text/plain; charset=utf-8", "\u{e9}".as_bytes()),
             ),
         ] {
-            let mut fields = read(Some(content_type), body).await.unwrap_or_else(|fault| panic!("{content_type}: {fault:?}"));
+            let mut fields = read(Some(content_type), body)
+                .await
+                .unwrap_or_else(|fault| panic!("{content_type}: {fault:?}"));
             assert_eq!(fields.text("a", Take::AsSent, 9), "\u{e9}", "{content_type}");
         }
         for (content_type, body) in [
@@ -479,7 +527,10 @@ mod tests {
             ("application/x-www-form-urlencoded", b"a=1&other=%ff".to_vec()),
             ("multipart/form-data; boundary=X", part("", b"\xe9")),
         ] {
-            assert!(matches!(read(Some(content_type), body).await, Err(BodyFault::Charset(_))), "{content_type}");
+            assert!(
+                matches!(read(Some(content_type), body).await, Err(BodyFault::Charset(_))),
+                "{content_type}"
+            );
         }
     }
 

@@ -48,7 +48,12 @@ impl<'a> Reader<'a> {
             // Four bytes of length are more than any file here has.
             0x81..=0x84 => {
                 let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-                (length.iter().try_fold(0_usize, |length, byte| length.checked_mul(256)?.checked_add(usize::from(*byte)))?, rest)
+                (
+                    length.iter().try_fold(0_usize, |length, byte| {
+                        length.checked_mul(256)?.checked_add(usize::from(*byte))
+                    })?,
+                    rest,
+                )
             }
             _ => return None,
         };
@@ -75,15 +80,21 @@ impl<'a> Reader<'a> {
         let (hour, rest) = number(rest, 2)?;
         let (minute, rest) = number(rest, 2)?;
         let (second, rest) = number(rest, 2)?;
-        let is_date = (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 60;
-        (is_date && rest.is_empty()).then(|| Timestamp::from_secs(days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second))
+        let is_date =
+            (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second < 60;
+        (is_date && rest.is_empty()).then(|| {
+            Timestamp::from_secs(days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+        })
     }
 }
 
 /// A number of so many digits, and what follows.
 fn number(text: &str, digits: usize) -> Option<(i64, &str)> {
     let (number, rest) = text.split_at_checked(digits)?;
-    number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse().ok().map(|number| (number, rest)))?
+    number
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| number.parse().ok().map(|number| (number, rest)))?
 }
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar. Years begin in March here, so that a leap day is the last.
@@ -125,7 +136,14 @@ mod tests {
         let whole = made((2026, 1, 1), (2027, 1, 1));
         let times_end = 120;
         assert!((0..times_end).all(|length| validity(&whole[..length]).is_none()), "a cut one");
-        for bytes in [&[][..], &[0x30], &[0x30, 0x80], &[0x30, 0x85, 1, 1, 1, 1, 1], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff], b"-----BEGIN"] {
+        for bytes in [
+            &[][..],
+            &[0x30],
+            &[0x30, 0x80],
+            &[0x30, 0x85, 1, 1, 1, 1, 1],
+            &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
+            b"-----BEGIN",
+        ] {
             assert_eq!(validity(bytes), None);
         }
         let time = |tag: u8, text: &str| {

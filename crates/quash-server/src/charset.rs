@@ -71,15 +71,19 @@ impl Charset {
             "utf-16" | "utf16" | "u16" => return Self::Utf16,
             "utf-16-le" | "utf-16le" => return Self::Other(UTF_16LE),
             "utf-16-be" | "utf-16be" => return Self::Other(UTF_16BE),
-            "iso-8859-1" | "iso8859-1" | "iso-ir-100" | "latin-1" | "latin1" | "latin" | "l1" | "8859" | "cp819" | "ibm819"
-            | "csisolatin1" => return Self::Latin1,
+            "iso-8859-1" | "iso8859-1" | "iso-ir-100" | "latin-1" | "latin1" | "latin" | "l1" | "8859"
+            | "cp819" | "ibm819" | "csisolatin1" => return Self::Latin1,
             "ascii" | "us-ascii" | "646" | "ansi-x3.4-1968" | "iso646-us" | "us" => return Self::Ascii,
             _ => {}
         }
-        let known = [label, &name, &name.replace('-', "")].into_iter().find_map(|name| Encoding::for_label_no_replacement(name.as_bytes()));
+        let known = [label, &name, &name.replace('-', "")]
+            .into_iter()
+            .find_map(|name| Encoding::for_label_no_replacement(name.as_bytes()));
         match known {
             Some(encoding) => Self::Other(encoding),
-            None if UNSUPPORTED.iter().any(|family| name.starts_with(family)) => Self::Unsupported(shown(&name)),
+            None if UNSUPPORTED.iter().any(|family| name.starts_with(family)) => {
+                Self::Unsupported(shown(&name))
+            }
             None => Self::Utf8,
         }
     }
@@ -193,11 +197,22 @@ mod tests {
         ] {
             assert_eq!(decoded(charset, bytes).as_deref(), Some("\u{e9}"), "{charset}");
         }
-        assert_eq!(decoded("shift_jis", b"\x83\x65\x83\x58\x83\x67").as_deref(), Some("\u{30c6}\u{30b9}\u{30c8}"));
+        assert_eq!(
+            decoded("shift_jis", b"\x83\x65\x83\x58\x83\x67").as_deref(),
+            Some("\u{30c6}\u{30b9}\u{30c8}")
+        );
         assert_eq!(decoded("koi8-r", b"\xc9").as_deref(), Some("\u{438}"));
-        assert_eq!(decoded("iso-8859-1", b"\x80\x9f").as_deref(), Some("\u{80}\u{9f}"), "as Python, not as browsers");
+        assert_eq!(
+            decoded("iso-8859-1", b"\x80\x9f").as_deref(),
+            Some("\u{80}\u{9f}"),
+            "as Python, not as browsers"
+        );
         assert_eq!(Charset::of("application/json"), Charset::Utf8);
-        assert_eq!(Charset::of("a/b; charset=latin1; x; CharSet = utf-16 "), Charset::Utf16, "the last one counts");
+        assert_eq!(
+            Charset::of("a/b; charset=latin1; x; CharSet = utf-16 "),
+            Charset::Utf16,
+            "the last one counts"
+        );
     }
 
     #[test]
@@ -225,7 +240,8 @@ mod tests {
 
     #[test]
     fn forms_are_decoded_as_django_does() {
-        let form = |charset: &str, body: &[u8]| Charset::of(&format!("a/b; charset={charset}")).decode_form(body);
+        let form =
+            |charset: &str, body: &[u8]| Charset::of(&format!("a/b; charset={charset}")).decode_form(body);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         for (charset, body) in [
             ("utf-8", &b"a=caf%C3%A9+1"[..]),
@@ -244,9 +260,13 @@ mod tests {
             form("utf-8", b"&&a&=b&c==d=&e=%2&f=%zz%"),
             Ok(vec![pair("a", ""), pair("", "b"), pair("c", "=d="), pair("e", "%2"), pair("f", "%zz%"),])
         );
-        for (charset, body) in
-            [("utf-8", &b"a=%e9"[..]), ("us-ascii", b"a=%e9"), ("shift_jis", b"a=%ff"), ("utf-7", b"a=b"), ("utf-8", b"%ff=a")]
-        {
+        for (charset, body) in [
+            ("utf-8", &b"a=%e9"[..]),
+            ("us-ascii", b"a=%e9"),
+            ("shift_jis", b"a=%ff"),
+            ("utf-7", b"a=b"),
+            ("utf-8", b"%ff=a"),
+        ] {
             assert!(form(charset, body).is_err(), "{charset} {body:?}");
         }
     }

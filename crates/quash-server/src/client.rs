@@ -32,16 +32,20 @@ impl FromRequestParts<Arc<Door>> for Client {
     async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<SocketAddr>().copied();
         let settings = &door.settings;
-        let (address, network) = match whence(peer, &parts.headers, &settings.trusted_proxies, settings.forwarding_header) {
-            Whence::Told(address) => (Some(address), Some(address)),
-            Whence::Peer(address) => (Some(address), Some(address).filter(|address| is_public(*address))),
-            Whence::Nowhere => (None, None),
-        };
+        let (address, network) =
+            match whence(peer, &parts.headers, &settings.trusted_proxies, settings.forwarding_header) {
+                Whence::Told(address) => (Some(address), Some(address)),
+                Whence::Peer(address) => (Some(address), Some(address).filter(|address| is_public(*address))),
+                Whence::Nowhere => (None, None),
+            };
         // A proxy that isn't named, or that doesn't write the header that is read: all behind it would be one client.
         if network.is_none() && is_forwarded(&parts.headers) {
             door.tell_of_forwarding();
         }
-        let device = Device { user_agent: user_agent(&parts.headers), address: address.map(|address| address.to_string()) };
+        let device = Device {
+            user_agent: user_agent(&parts.headers),
+            address: address.map(|address| address.to_string()),
+        };
         let (device_token, carrier) = device::said(&parts.headers);
         Ok(Self { device, network, device_token, carrier })
     }
@@ -56,9 +60,15 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 fn is_public(address: IpAddr) -> bool {
     match subscriber(address) {
         IpAddr::V4(address) => {
-            !(address.is_loopback() || address.is_private() || address.is_link_local() || address.is_unspecified() || is_shared(address))
+            !(address.is_loopback()
+                || address.is_private()
+                || address.is_link_local()
+                || address.is_unspecified()
+                || is_shared(address))
         }
-        IpAddr::V6(address) => !(address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local()),
+        IpAddr::V6(address) => {
+            !(address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local())
+        }
     }
 }
 

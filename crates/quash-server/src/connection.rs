@@ -96,7 +96,12 @@ impl Attendant {
     }
 
     /// Attends to a connection until it ends.
-    pub(crate) async fn attend(mut self, stream: Box<dyn Stream>, peer: Option<SocketAddr>, tls: Option<TlsAcceptor>) {
+    pub(crate) async fn attend(
+        mut self,
+        stream: Box<dyn Stream>,
+        peer: Option<SocketAddr>,
+        tls: Option<TlsAcceptor>,
+    ) {
         // Beneath TLS, so that only bytes that left count.
         let sending = Sending::default();
         let account = self.memory.open(tls.is_some());
@@ -115,7 +120,8 @@ impl Attendant {
                 // What was agreed on is what is spoken: without an agreement HTTP/1.1 (RFC 9113 3.2).
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
                 self.http = if is_h2 { self.http.http2_only() } else { self.http.http1_only() };
-                self.serve(Box::new(stream), sending, Arrival { peer, secured: Some(Secured), account }).await;
+                self.serve(Box::new(stream), sending, Arrival { peer, secured: Some(Secured), account })
+                    .await;
             }
             Ok(Err(error)) => tracing::trace!(%error, "a TLS handshake failed"),
             Err(_) => tracing::trace!("a TLS handshake took too long"),
@@ -245,8 +251,10 @@ impl Work {
             if patience.is_over(&self.sending, look) {
                 return Pause::Stalled;
             }
-            let (ended, begun) = (self.counts.ended.load(Ordering::Relaxed), self.counts.begun.load(Ordering::Relaxed));
-            let rests = begun == ended && begun == seen && !self.sending.is_blocked() && !self.account.must_wait();
+            let (ended, begun) =
+                (self.counts.ended.load(Ordering::Relaxed), self.counts.begun.load(Ordering::Relaxed));
+            let rests =
+                begun == ended && begun == seen && !self.sending.is_blocked() && !self.account.must_wait();
             let is_in_a_head = rests && self.account.is_in_a_head();
             quiet = if rests { quiet + look } else { Duration::ZERO };
             in_a_head = if is_in_a_head { in_a_head + look } else { Duration::ZERO };

@@ -47,7 +47,8 @@ pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Ite
 
 /// What sets it; `None` where the token doesn't fit.
 pub(crate) fn set(token: &str, lifetime: Duration) -> Option<HeaderValue> {
-    let cookie = format!("{NAME}={token}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Strict", lifetime.as_secs());
+    let cookie =
+        format!("{NAME}={token}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Strict", lifetime.as_secs());
     HeaderValue::try_from(cookie).ok().filter(|cookie| cookie.len() <= BYTES)
 }
 
@@ -83,9 +84,11 @@ mod tests {
         ] {
             assert_eq!(read(&[other]), Ok(None), "{other:?}");
         }
-        for line in
-            [&b"a=\xff; __Host-quash-refresh=x"[..], b"__Host-quash-refresh=x; \xe9=1", "na\u{ef}ve=1; __Host-quash-refresh=x".as_bytes()]
-        {
+        for line in [
+            &b"a=\xff; __Host-quash-refresh=x"[..],
+            b"__Host-quash-refresh=x; \xe9=1",
+            "na\u{ef}ve=1; __Host-quash-refresh=x".as_bytes(),
+        ] {
             assert_eq!(read(&[line]), Ok(Some("x".into())), "{line:?}");
         }
         assert_eq!(read(&[b"__Host-quash-refresh=\xff"]), Ok(Some(NO_TOKEN.into())));

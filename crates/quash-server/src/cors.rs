@@ -12,8 +12,9 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderName, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HeaderName, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
@@ -28,7 +29,8 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// Methods that a page may use; each path still accepts only its own.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 /// Request headers that a page may send: the defaults of django-cors-headers, and quash's own.
-const HEADERS: &str = "Accept, Authorization, Content-Type, User-Agent, X-CSRFToken, X-Requested-With, Quash-Device, Prefer";
+const HEADERS: &str =
+    "Accept, Authorization, Content-Type, User-Agent, X-CSRFToken, X-Requested-With, Quash-Device, Prefer";
 /// Response headers that a page may read beyond those that every page may read.
 const EXPOSED: &str = "X-Request-Id, Retry-After, WWW-Authenticate, Quash-Device, RateLimit, RateLimit-Policy, RateLimit-Limit, \
                        RateLimit-Remaining, RateLimit-Reset";
@@ -58,8 +60,13 @@ impl Cors {
 
     /// Logs, once for each origin, that its pages may not read responses.
     fn tell_of_refusal(&self, settings: &DoorSettings, request: &Request) {
-        let Some(origin) = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()) else { return };
-        if origin.len() > REFUSED_BYTES || !is_cors(request.headers()) || is_own(settings, request, origin.as_bytes()) {
+        let Some(origin) = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()) else {
+            return;
+        };
+        if origin.len() > REFUSED_BYTES
+            || !is_cors(request.headers())
+            || is_own(settings, request, origin.as_bytes())
+        {
             return;
         }
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +75,9 @@ impl Cors {
         }
         let is_last = refused.len() == REFUSED;
         drop(refused);
-        tracing::warn!("CORS: pages of {origin} cannot read responses; if they should, add the origin to http.cors_origins");
+        tracing::warn!(
+            "CORS: pages of {origin} cannot read responses; if they should, add the origin to http.cors_origins"
+        );
         if is_last {
             tracing::warn!("CORS: {REFUSED} origins were refused; further ones are not logged");
         }
@@ -85,7 +94,9 @@ fn list<'a>(ours: &str, further: impl Iterator<Item = &'a HeaderName>) -> Header
 /// Whether a page's script sends the request to another origin, as far as the browser says. A form that is sent, or a link
 /// that is followed, needs no permission.
 fn is_cors(headers: &HeaderMap) -> bool {
-    let says = |name: &HeaderName, values: &[&str]| headers.get(name).is_none_or(|value| values.iter().any(|known| value == known));
+    let says = |name: &HeaderName, values: &[&str]| {
+        headers.get(name).is_none_or(|value| values.iter().any(|known| value == known))
+    };
     says(&SEC_FETCH_MODE, &["cors"]) && says(&SEC_FETCH_SITE, &["cross-site", "same-site"])
 }
 

@@ -22,12 +22,20 @@ pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch
 /// Lets a request pass that changes nothing, that comes from our own pages or from those of a named origin, or that no page
 /// has sent.
 pub(crate) async fn same_site(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    if is_ours(&door.settings, &request) { next.run(request).await } else { Fault::cross_site().into_problem(&door.settings) }
+    if is_ours(&door.settings, &request) {
+        next.run(request).await
+    } else {
+        Fault::cross_site().into_problem(&door.settings)
+    }
 }
 
 /// The same at every door, where refresh tokens travel in a cookie: there it speaks for a user who doesn't know, and a
 /// sign-in would make them somebody else.
-pub(crate) async fn same_site_with_cookies(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+pub(crate) async fn same_site_with_cookies(
+    State(door): State<Arc<Door>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let settings = &door.settings;
     if settings.refresh_cookie == RefreshCookie::Off || is_ours(settings, &request) {
         return next.run(request).await;
@@ -50,7 +58,9 @@ fn is_ours(settings: &DoorSettings, request: &Request) -> bool {
         // What a form of a page sends that tells nobody where it stands, as ours do. The other header says it, and no page can.
         (Said::Once(b"same-origin"), Said::Once(b"null")) => true,
         (Said::Once(_) | Said::Nothing, Said::Once(origin)) if is_named(settings, origin) => true,
-        (Said::Once(b"same-origin" | b"none") | Said::Nothing, Said::Once(origin)) => is_own(settings, request, origin),
+        (Said::Once(b"same-origin" | b"none") | Said::Nothing, Said::Once(origin)) => {
+            is_own(settings, request, origin)
+        }
         _ => false,
     }
 }
@@ -74,7 +84,9 @@ pub(crate) fn is_own(settings: &DoorSettings, request: &Request, origin: &[u8]) 
     let Said::Once(host) = host else { return false };
     let place = match origin.strip_prefix(b"https://") {
         Some(place) => Some(place),
-        None => origin.strip_prefix(b"http://").filter(|_| !is_reached_over_tls(settings, request) || is_this_machine(host)),
+        None => origin
+            .strip_prefix(b"http://")
+            .filter(|_| !is_reached_over_tls(settings, request) || is_this_machine(host)),
     };
     place.is_some_and(|place| host.eq_ignore_ascii_case(place))
 }
@@ -87,7 +99,9 @@ fn is_this_machine(host: &[u8]) -> bool {
 /// Returns whether clients reach quash over TLS: quash's own, or that of the proxy or address that the settings name.
 fn is_reached_over_tls(settings: &DoorSettings, request: &Request) -> bool {
     let is_https = |url: &PublicUrl| url.origin().as_str().starts_with("https://");
-    request.extensions().get::<Secured>().is_some() || settings.behind_proxy || settings.public_url.as_ref().is_some_and(is_https)
+    request.extensions().get::<Secured>().is_some()
+        || settings.behind_proxy
+        || settings.public_url.as_ref().is_some_and(is_https)
 }
 
 /// What a request says in a header.
@@ -113,7 +127,8 @@ mod tests {
     use axum::body::Body;
 
     fn judged(method: &str, headers: &[(&str, &str)]) -> bool {
-        let mut request = http::Request::builder().method(method).uri("/api/token/").header(HOST, "auth.example:8443");
+        let mut request =
+            http::Request::builder().method(method).uri("/api/token/").header(HOST, "auth.example:8443");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -160,13 +175,18 @@ mod tests {
     fn plain_http_is_another_site_under_tls() {
         let sent_by = |settings: &DoorSettings, secured: bool, origin: &str| {
             let host = origin.split_once("://").map_or(origin, |(_, host)| host);
-            let mut request = http::Request::builder().method("POST").uri("/reset").header(HOST, host).header(ORIGIN, origin);
+            let mut request = http::Request::builder()
+                .method("POST")
+                .uri("/reset")
+                .header(HOST, host)
+                .header(ORIGIN, origin);
             if secured {
                 request = request.extension(Secured);
             }
             is_ours(settings, &request.body(Body::empty()).expect("a request"))
         };
-        let with_url = |url: &str| DoorSettings { public_url: PublicUrl::parse(url).ok(), ..DoorSettings::default() };
+        let with_url =
+            |url: &str| DoorSettings { public_url: PublicUrl::parse(url).ok(), ..DoorSettings::default() };
         let behind_proxy = DoorSettings { behind_proxy: true, ..DoorSettings::default() };
         for (settings, secured) in [
             (with_url("https://id.example"), false),
@@ -179,6 +199,9 @@ mod tests {
         }
         assert!(sent_by(&DoorSettings::default(), false, "http://id.example"));
         assert!(sent_by(&with_url("http://localhost:8000"), false, "http://localhost:8000"));
-        assert!(sent_by(&with_url("https://id.example"), false, "http://127.0.0.1:8000"), "a developer's browser");
+        assert!(
+            sent_by(&with_url("https://id.example"), false, "http://127.0.0.1:8000"),
+            "a developer's browser"
+        );
     }
 }

@@ -36,7 +36,8 @@ pub(crate) enum Carrier {
 pub(crate) fn said(headers: &HeaderMap) -> (DeviceSaid, Carrier) {
     let mut sent = headers.get_all(HEADER).iter();
     if let Some(first) = sent.next() {
-        let token = first.to_str().ok().map(str::trim).filter(|token| !token.is_empty() && sent.next().is_none());
+        let token =
+            first.to_str().ok().map(str::trim).filter(|token| !token.is_empty() && sent.next().is_none());
         return (brought(token), Carrier::Header);
     }
     let mut cookies = cookie::values(headers, NAME);
@@ -91,7 +92,8 @@ mod tests {
 
     #[test]
     fn the_header_goes_before_the_cookie_and_what_is_sent_twice_is_none() {
-        let (ours, twice) = ("a=b; __Host-quash-device=x;c=d", "__Host-quash-device=x; __Host-quash-device=x");
+        let (ours, twice) =
+            ("a=b; __Host-quash-device=x;c=d", "__Host-quash-device=x; __Host-quash-device=x");
         let some = |token: &str| Some(token.to_owned());
         assert_eq!(read(&[]), (None, Carrier::None));
         assert_eq!(read(&[("quash-device", " y ")]), (some("y"), Carrier::Header));
@@ -102,7 +104,10 @@ mod tests {
         assert_eq!(read(&[("cookie", ours), ("quash-device", "y")]), (some("y"), Carrier::Header));
         assert_eq!(read(&[("cookie", ours), ("quash-device", "")]), (some(""), Carrier::Header));
         assert_eq!(read(&[("cookie", twice)]), (some(""), Carrier::Cookie));
-        assert_eq!(read(&[("cookie", "x__Host-quash-device=x; __host-quash-device=x")]), (None, Carrier::None));
+        assert_eq!(
+            read(&[("cookie", "x__Host-quash-device=x; __host-quash-device=x")]),
+            (None, Carrier::None)
+        );
         assert_eq!(read(&[("sec-fetch-site", "same-origin")]), (some(""), Carrier::Cookie));
         for other in ["same-site", "cross-site", "none", ""] {
             assert_eq!(read(&[("sec-fetch-site", other)]), (None, Carrier::None), "{other}");

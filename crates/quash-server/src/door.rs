@@ -52,7 +52,9 @@ impl Door {
 
     /// Says in an answer what the network may still fail, where that is limited.
     pub(crate) fn with_allowance(&self, answer: Response, network: Option<IpAddr>) -> Response {
-        let Some(Allowance { most, window, left, more_after }) = network.and_then(|network| self.service.allowance(network)) else {
+        let Some(Allowance { most, window, left, more_after }) =
+            network.and_then(|network| self.service.allowance(network))
+        else {
             return answer;
         };
         let policy = format!("\"network\";q={most};w={}", window.as_secs());
@@ -68,7 +70,8 @@ impl Door {
             LoginFields::Name | LoginFields::NameOrEmail => &[],
         };
         let own = self.settings.username_field.as_str();
-        let sent = std::iter::once(own).chain(also.iter().copied()).find(|name| fields.has(name)).unwrap_or(own);
+        let sent =
+            std::iter::once(own).chain(also.iter().copied()).find(|name| fields.has(name)).unwrap_or(own);
         fields.text(sent, Take::Trimmed, usize::MAX)
     }
 
@@ -114,7 +117,9 @@ impl Door {
     pub(crate) fn with_cookie(&self, tokens: &Issued, answer: impl Fn(&Issued) -> Response) -> Response {
         let Issued::Both { access, refresh } = tokens else { return answer(tokens) };
         let Some(cookie) = cookie::set(refresh, self.service.policy().tokens.refresh_lifetime) else {
-            tracing::error!("a refresh token is too long for a cookie: the account's claims, or those of an adopted token, are too long");
+            tracing::error!(
+                "a refresh token is too long for a cookie: the account's claims, or those of an adopted token, are too long"
+            );
             return Fault::too_long_for_a_cookie().into_problem(&self.settings);
         };
         let mut answer = answer(&Issued::Access { access: access.clone() });

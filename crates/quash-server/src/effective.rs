@@ -32,14 +32,16 @@ pub(crate) async fn effective(State(door): State<Arc<Door>>, request: Request, n
     }
     // The guard of this process has what the request has ended: that is awaited before anything is answered.
     let shown = shown(&door.service.effective(door.service.guard().cursor()).await);
-    with_member(answer, shown)
-        .await
-        .unwrap_or_else(|| Fault::internal("an answer could not be read to add the member effective").into_problem(&door.settings))
+    with_member(answer, shown).await.unwrap_or_else(|| {
+        Fault::internal("an answer could not be read to add the member effective")
+            .into_problem(&door.settings)
+    })
 }
 
 fn prefers(headers: &HeaderMap) -> bool {
     // As bytes: another preference with a byte beyond ASCII must not hide this one.
-    let mut parts = headers.get_all(PREFER).iter().flat_map(|value| value.as_bytes().split(|byte| b",;".contains(byte)));
+    let mut parts =
+        headers.get_all(PREFER).iter().flat_map(|value| value.as_bytes().split(|byte| b",;".contains(byte)));
     parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(WAIT.as_bytes()))
 }
 
@@ -79,7 +81,12 @@ mod tests {
 
     #[test]
     fn other_preferences_hide_nothing() {
-        for line in [&b"wait=effective"[..], b"respond-async, Wait=Effective", b"a=\xff; wait=effective", b"\xe9, wait=effective"] {
+        for line in [
+            &b"wait=effective"[..],
+            b"respond-async, Wait=Effective",
+            b"a=\xff; wait=effective",
+            b"\xe9, wait=effective",
+        ] {
             let headers = HeaderMap::from_iter([(PREFER, HeaderValue::from_bytes(line).expect("a header"))]);
             assert!(prefers(&headers), "{line:?}");
         }

@@ -43,7 +43,16 @@ pub(crate) struct Cause(pub(crate) String);
 impl Fault {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let code_is_told = code.is_told_by_simple_jwt();
-        Self { code, detail: detail.into(), reason: None, retry_after: None, allow: None, code_is_told, body: None, cause: None }
+        Self {
+            code,
+            detail: detail.into(),
+            reason: None,
+            retry_after: None,
+            allow: None,
+            code_is_told,
+            body: None,
+            cause: None,
+        }
     }
 
     /// With a whole body of its own.
@@ -55,17 +64,28 @@ impl Fault {
     pub(crate) fn of(failure: &Failure, names: &ClaimNames) -> Self {
         match failure {
             Failure::Refused(refusal) => Self::refused(*refusal, names),
-            Failure::Unavailable(unavailable) => Self::unavailable(unavailable).with_cause(unavailable.to_string()),
+            Failure::Unavailable(unavailable) => {
+                Self::unavailable(unavailable).with_cause(unavailable.to_string())
+            }
         }
     }
 
     /// What a token in the header was refused with: as Simple JWT says it for the types of token that it tries.
-    pub(crate) fn of_access(mut self, failure: &Failure, tried: &[TokenType], token_type: Option<TokenType>) -> Self {
+    pub(crate) fn of_access(
+        mut self,
+        failure: &Failure,
+        tried: &[TokenType],
+        token_type: Option<TokenType>,
+    ) -> Self {
         if self.code == Code::TokenNotValid && *failure != Failure::Refused(Refusal::TokenWithoutUser) {
             // What a token of one type is revoked as, it never was as another.
             let wrong_type = "Token has wrong type".to_owned();
             let message = |class: TokenType| match failure {
-                Failure::Refused(Refusal::TokenRevoked(_)) if token_type.is_some_and(|found| found != class) => wrong_type.clone(),
+                Failure::Refused(Refusal::TokenRevoked(_))
+                    if token_type.is_some_and(|found| found != class) =>
+                {
+                    wrong_type.clone()
+                }
                 _ => self.detail.clone(),
             };
             let messages: Vec<_> = tried
@@ -109,7 +129,10 @@ impl Fault {
     pub(crate) fn method_not_allowed(method: &http::Method, allow: &'static str) -> Self {
         // A method is at most as long as the limit on the request's head; more of it than this nobody needs to read.
         let name: String = method.as_str().chars().take(32).collect();
-        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, format!("Method \"{name}\" not allowed.")) }
+        Self {
+            allow: Some(allow),
+            ..Self::new(Code::MethodNotAllowed, format!("Method \"{name}\" not allowed."))
+        }
     }
 
     /// The client takes no form that the answer could have.
@@ -119,7 +142,10 @@ impl Fault {
 
     /// A refresh token stands in two places.
     pub(crate) fn two_tokens() -> Self {
-        Self::new(Code::TwoTokens, "There are two refresh tokens: in the cookie and in the body, or twice in the cookie.")
+        Self::new(
+            Code::TwoTokens,
+            "There are two refresh tokens: in the cookie and in the body, or twice in the cookie.",
+        )
     }
 
     /// A refresh token doesn't fit into its cookie.
@@ -255,36 +281,58 @@ impl Fault {
             | Refusal::TokenWithoutId
             | Refusal::TokenWithoutType
             | Refusal::TokenOfWrongType
-            | Refusal::TokenWithoutUser => Self::as_the_guard(Code::TokenNotValid, Problem::of(Barred::Token(Denied::Refused(refusal)))),
-            Refusal::TokenWithoutRefreshExp => Self::new(Code::TokenNotValid, format!("Token has no '{}' claim", names.refresh_exp)),
-            Refusal::TokenRefreshExpired => Self::new(Code::TokenNotValid, format!("Token '{}' claim has expired", names.refresh_exp)),
+            | Refusal::TokenWithoutUser => {
+                Self::as_the_guard(Code::TokenNotValid, Problem::of(Barred::Token(Denied::Refused(refusal))))
+            }
+            Refusal::TokenWithoutRefreshExp => {
+                Self::new(Code::TokenNotValid, format!("Token has no '{}' claim", names.refresh_exp))
+            }
+            Refusal::TokenRefreshExpired => {
+                Self::new(Code::TokenNotValid, format!("Token '{}' claim has expired", names.refresh_exp))
+            }
             Refusal::AccountNotFound => Self::new(Code::UserNotFound, "User not found"),
             Refusal::AccountInactive => Self::new(Code::UserInactive, "User is inactive"),
-            Refusal::PasswordChanged => Self::new(Code::PasswordChanged, "The user's password has been changed."),
+            Refusal::PasswordChanged => {
+                Self::new(Code::PasswordChanged, "The user's password has been changed.")
+            }
             Refusal::TokenRevoked(reason) => {
                 let problem = Problem::of(Barred::Token(Denied::Refused(refusal)));
                 Self { reason, ..Self::as_the_guard(Code::TokenNotValid, problem) }
             }
-            Refusal::BadCredentials => Self::new(Code::BadCredentials, "No active account found with the given credentials"),
-            Refusal::EmailNotVerified => Self::new(Code::EmailNotVerified, "The e-mail address of this account is not verified."),
+            Refusal::BadCredentials => {
+                Self::new(Code::BadCredentials, "No active account found with the given credentials")
+            }
+            Refusal::EmailNotVerified => {
+                Self::new(Code::EmailNotVerified, "The e-mail address of this account is not verified.")
+            }
             Refusal::PasswordChangeRequired => {
                 Self::new(Code::PasswordChangeRequired, "The password of this account must be changed first.")
             }
             Refusal::WrongPassword => Self::new(Code::WrongPassword, "The password is wrong."),
             Refusal::SessionNotFound => Self::not_found(),
-            Refusal::SessionRequired => Self::new(Code::SessionRequired, "The token has no session of this service."),
+            Refusal::SessionRequired => {
+                Self::new(Code::SessionRequired, "The token has no session of this service.")
+            }
             Refusal::NameRefused(fault) => Self::of_field("username", &format!("The name {fault}.")),
             Refusal::NameTaken => Self::new(Code::NameTaken, "Another account has this name."),
             Refusal::ChangeNotAllowed => Self::new(Code::ChangeNotAllowed, "Users cannot change this here."),
-            Refusal::NoActiveAccount => Self::new(Code::NoActiveAccount, "No active account found for the given token."),
-            Refusal::TokensOfTwoAccounts => {
-                Self::new(Code::TokensOfTwoAccounts, "The access token and the refresh token belong to two accounts.")
+            Refusal::NoActiveAccount => {
+                Self::new(Code::NoActiveAccount, "No active account found for the given token.")
             }
-            Refusal::LinkInvalid => Self::new(Code::LinkNotValid, "The link or the code is not valid, or is not valid any more."),
-            Refusal::RegistrationTaken => {
-                Self::new(Code::RegistrationTaken, "Another account has taken the name or the address since. Register again.")
+            Refusal::TokensOfTwoAccounts => Self::new(
+                Code::TokensOfTwoAccounts,
+                "The access token and the refresh token belong to two accounts.",
+            ),
+            Refusal::LinkInvalid => {
+                Self::new(Code::LinkNotValid, "The link or the code is not valid, or is not valid any more.")
             }
-            Refusal::PasswordRefused(fault) => Self::new(Code::PasswordRefused, format!("The new password {fault}.")),
+            Refusal::RegistrationTaken => Self::new(
+                Code::RegistrationTaken,
+                "Another account has taken the name or the address since. Register again.",
+            ),
+            Refusal::PasswordRefused(fault) => {
+                Self::new(Code::PasswordRefused, format!("The new password {fault}."))
+            }
         }
     }
 
@@ -295,22 +343,32 @@ impl Fault {
             | Unavailable::AccountThrottled { retry_after }
             | Unavailable::Crowded { retry_after } => {
                 let secs = whole_seconds(*retry_after);
-                let detail = format!("Request was throttled. Expected available in {secs} second{}.", if secs == 1 { "" } else { "s" });
+                let detail = format!(
+                    "Request was throttled. Expected available in {secs} second{}.",
+                    if secs == 1 { "" } else { "s" }
+                );
                 return Self { retry_after: Some(*retry_after), ..Self::new(Code::Throttled, detail) };
             }
             Unavailable::HashQueueFull { retry_after } => (*retry_after, "Too many sign-ins are waiting."),
             Unavailable::Contended => (Duration::from_secs(1), "Too many requests for one session at once."),
-            Unavailable::StoreFull | Unavailable::StoreAway(_) => (Duration::from_secs(5), "The service cannot use its store now."),
+            Unavailable::StoreFull | Unavailable::StoreAway(_) => {
+                (Duration::from_secs(5), "The service cannot use its store now.")
+            }
             Unavailable::ForeignKeysAway => {
                 return Self::as_the_guard(Code::Unavailable, Problem::of(Barred::Token(Denied::KeysAway)));
             }
             // Somebody has to change a setting first.
             Unavailable::NoSigningKey => {
                 let detail = "The service has no key to sign with.";
-                return Self { retry_after: Some(Duration::from_secs(60)), ..Self::new(Code::NoSigningKey, detail) };
+                return Self {
+                    retry_after: Some(Duration::from_secs(60)),
+                    ..Self::new(Code::NoSigningKey, detail)
+                };
             }
             Unavailable::Unsigned => (Duration::from_secs(1), "The service cannot sign now."),
-            Unavailable::Stale => return Self::as_the_guard(Code::Unavailable, Problem::of(Barred::Token(Denied::Stale))),
+            Unavailable::Stale => {
+                return Self::as_the_guard(Code::Unavailable, Problem::of(Barred::Token(Denied::Stale)));
+            }
         };
         Self { retry_after: Some(retry_after), ..Self::new(Code::Unavailable, detail) }
     }

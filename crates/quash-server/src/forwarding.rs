@@ -122,7 +122,12 @@ impl fmt::Display for ProxiesFault {
 }
 
 /// Where a request comes from.
-pub(crate) fn whence(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[Proxies], header: ForwardingHeader) -> Whence {
+pub(crate) fn whence(
+    peer: Option<SocketAddr>,
+    headers: &HeaderMap,
+    trusted: &[Proxies],
+    header: ForwardingHeader,
+) -> Whence {
     let peer = peer.map(|peer| peer.ip().to_canonical());
     let is_trusted = |address: Option<IpAddr>| trusted.iter().any(|proxies| proxies.has(address));
     let itself = peer.map_or(Whence::Nowhere, Whence::Peer);
@@ -242,7 +247,8 @@ mod tests {
     }
 
     fn told(peer: Option<&str>, lines: &[(&'static str, &[u8])], header: ForwardingHeader) -> Whence {
-        let trusted = ["10.0.0.0/8", "2001:db8:1::/48", "unix"].map(|text| Proxies::parse(text).expect("proxies"));
+        let trusted =
+            ["10.0.0.0/8", "2001:db8:1::/48", "unix"].map(|text| Proxies::parse(text).expect("proxies"));
         whence(peer.map(|peer| peer.parse().expect("an address")), &headers(lines), &trusted, header)
     }
 
@@ -256,11 +262,18 @@ mod tests {
 
     #[test]
     fn a23_only_a_named_proxy_is_believed() {
-        let lines: [(&'static str, &[u8]); 3] =
-            [("x-forwarded-for", b"198.51.100.7"), ("forwarded", b"for=198.51.100.7"), ("x-real-ip", b"198.51.100.7")];
+        let lines: [(&'static str, &[u8]); 3] = [
+            ("x-forwarded-for", b"198.51.100.7"),
+            ("forwarded", b"for=198.51.100.7"),
+            ("x-real-ip", b"198.51.100.7"),
+        ];
         for header in [ForwardingHeader::XForwardedFor, ForwardingHeader::Forwarded] {
             for peer in ["203.0.113.9:1", "127.0.0.1:1", "192.168.0.1:1", "[::1]:1", "[2001:db8:2::1]:1"] {
-                assert_eq!(told(Some(peer), &lines, header), Whence::Peer(peer.parse::<SocketAddr>().expect("an address").ip()), "{peer}");
+                assert_eq!(
+                    told(Some(peer), &lines, header),
+                    Whence::Peer(peer.parse::<SocketAddr>().expect("an address").ip()),
+                    "{peer}"
+                );
             }
             for peer in [Some(PROXY), Some("[::ffff:10.0.0.2]:1"), Some("[2001:db8:1::5]:1"), None] {
                 assert_eq!(told(peer, &lines, header), Whence::Told(ip("198.51.100.7")), "{peer:?}");
@@ -275,24 +288,47 @@ mod tests {
         assert_eq!(x("1.1.1.1, 198.51.100.7"), Whence::Told(ip("198.51.100.7")));
         assert_eq!(x("1.1.1.1, 198.51.100.7, 10.1.1.1,10.0.0.9"), Whence::Told(ip("198.51.100.7")));
         assert_eq!(x("10.1.1.1, 10.0.0.9"), Whence::Told(ip("10.1.1.1")), "a proxy that asks for itself");
-        for spelled in ["198.51.100.7:80", " 198.51.100.7 ", "::ffff:198.51.100.7", "[::ffff:198.51.100.7]:443"] {
+        for spelled in
+            ["198.51.100.7:80", " 198.51.100.7 ", "::ffff:198.51.100.7", "[::ffff:198.51.100.7]:443"]
+        {
             assert_eq!(x(spelled), Whence::Told(ip("198.51.100.7")), "{spelled}");
         }
         for spelled in ["[2001:db8::7]", "2001:db8::7", "[2001:db8::7]:1", "2001:DB8::7%eth0"] {
             assert_eq!(x(spelled), Whence::Told(ip("2001:db8::7")), "{spelled}");
         }
-        let lines: [(&'static str, &[u8]); 2] = [("x-forwarded-for", b"1.1.1.1"), ("x-forwarded-for", b"198.51.100.7")];
-        assert_eq!(told(Some(PROXY), &lines, ForwardingHeader::XForwardedFor), Whence::Told(ip("198.51.100.7")));
+        let lines: [(&'static str, &[u8]); 2] =
+            [("x-forwarded-for", b"1.1.1.1"), ("x-forwarded-for", b"198.51.100.7")];
+        assert_eq!(
+            told(Some(PROXY), &lines, ForwardingHeader::XForwardedFor),
+            Whence::Told(ip("198.51.100.7"))
+        );
     }
 
     #[test]
     fn a24_what_cannot_be_read_leaves_the_proxy_that_wrote_it() {
         let proxy = Whence::Peer(ip("10.0.0.2"));
-        for value in ["", " ", ",", "unknown", "_hidden", "1.2.3", "1.2.3.4:", "1.2.3.4:x", "1.2.3.4:123456", "[::1", "]", "[]", "%", "é"]
-        {
+        for value in [
+            "",
+            " ",
+            ",",
+            "unknown",
+            "_hidden",
+            "1.2.3",
+            "1.2.3.4:",
+            "1.2.3.4:x",
+            "1.2.3.4:123456",
+            "[::1",
+            "]",
+            "[]",
+            "%",
+            "é",
+        ] {
             assert_eq!(x(value), proxy, "{value:?}");
         }
-        assert_eq!(told(Some(PROXY), &[("x-forwarded-for", b"\xff\xfe")], ForwardingHeader::XForwardedFor), proxy);
+        assert_eq!(
+            told(Some(PROXY), &[("x-forwarded-for", b"\xff\xfe")], ForwardingHeader::XForwardedFor),
+            proxy
+        );
         assert_eq!(told(Some(PROXY), &[], ForwardingHeader::XForwardedFor), proxy);
         assert_eq!(x("198.51.100.7, unknown"), proxy, "nothing before it is believed");
         assert_eq!(x("198.51.100.7, unknown, 10.0.0.3"), Whence::Told(ip("10.0.0.3")));
@@ -303,8 +339,14 @@ mod tests {
     fn a24_of_a_thousand_addresses_the_last_are_looked_at() {
         let many = vec!["10.0.0.1"; 1000].join(",");
         assert_eq!(x(&many), Whence::Told(ip("10.0.0.1")));
-        assert_eq!(x(&format!("198.51.100.7,{}", vec!["10.0.0.1"; HOPS].join(","))), Whence::Told(ip("10.0.0.1")));
-        assert_eq!(x(&format!("198.51.100.7,{}", vec!["10.0.0.1"; HOPS - 1].join(","))), Whence::Told(ip("198.51.100.7")));
+        assert_eq!(
+            x(&format!("198.51.100.7,{}", vec!["10.0.0.1"; HOPS].join(","))),
+            Whence::Told(ip("10.0.0.1"))
+        );
+        assert_eq!(
+            x(&format!("198.51.100.7,{}", vec!["10.0.0.1"; HOPS - 1].join(","))),
+            Whence::Told(ip("198.51.100.7"))
+        );
         assert_eq!(x(&format!("{many},198.51.100.7")), Whence::Told(ip("198.51.100.7")));
     }
 
@@ -323,29 +365,51 @@ mod tests {
             assert_eq!(f(value), Whence::Told(ip("198.51.100.7")), "{value}");
         }
         assert_eq!(f("for=\"[2001:db8::7]:4711\""), Whence::Told(ip("2001:db8::7")));
-        for value in
-            ["for=unknown", "for=_mystery", "by=198.51.100.7", "for", "for=1.1.1.1;for=2.2.2.2", "198.51.100.7", "for=\"1.1.1.1", ";"]
-        {
+        for value in [
+            "for=unknown",
+            "for=_mystery",
+            "by=198.51.100.7",
+            "for",
+            "for=1.1.1.1;for=2.2.2.2",
+            "198.51.100.7",
+            "for=\"1.1.1.1",
+            ";",
+        ] {
             assert_eq!(f(value), Whence::Peer(ip("10.0.0.2")), "{value}");
         }
     }
 
     #[test]
     fn the_other_header_is_not_read() {
-        let lines: [(&'static str, &[u8]); 2] = [("x-forwarded-for", b"198.51.100.7"), ("forwarded", b"for=203.0.113.1")];
-        assert_eq!(told(Some(PROXY), &lines, ForwardingHeader::XForwardedFor), Whence::Told(ip("198.51.100.7")));
+        let lines: [(&'static str, &[u8]); 2] =
+            [("x-forwarded-for", b"198.51.100.7"), ("forwarded", b"for=203.0.113.1")];
+        assert_eq!(
+            told(Some(PROXY), &lines, ForwardingHeader::XForwardedFor),
+            Whence::Told(ip("198.51.100.7"))
+        );
         assert_eq!(told(Some(PROXY), &lines, ForwardingHeader::Forwarded), Whence::Told(ip("203.0.113.1")));
         assert_eq!(told(Some(PROXY), &lines[..1], ForwardingHeader::Forwarded), Whence::Peer(ip("10.0.0.2")));
     }
 
     #[test]
     fn proxies_are_named_exactly() {
-        for text in ["10.0.0.0/8", "10.0.0.1", "10.0.0.1/32", "128.0.0.0/1", "::1", "fd00::/8", "8000::/1", "unix"] {
+        for text in
+            ["10.0.0.0/8", "10.0.0.1", "10.0.0.1/32", "128.0.0.0/1", "::1", "fd00::/8", "8000::/1", "unix"]
+        {
             assert!(Proxies::parse(text).is_ok(), "{text}");
         }
-        for text in
-            ["", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "10.0.0/8", "::/129", "localhost", "10.0.0.0/8/8", " 10.0.0.1", "fe80::1%eth0"]
-        {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "10.0.0/8",
+            "::/129",
+            "localhost",
+            "10.0.0.0/8/8",
+            " 10.0.0.1",
+            "fe80::1%eth0",
+        ] {
             assert_eq!(Proxies::parse(text), Err(ProxiesFault::NotANetwork), "{text}");
         }
         for text in ["10.0.0.1/31", "10.128.0.0/8", "fd00::1/127", "1.0.0.0/1"] {
@@ -362,7 +426,11 @@ mod tests {
         for (text, inside, outside) in [
             ("10.8.0.0/13", ["10.8.0.0", "10.15.255.255"], ["10.7.255.255", "10.16.0.0"]),
             ("10.0.0.4", ["10.0.0.4", "10.0.0.4"], ["10.0.0.3", "10.0.0.5"]),
-            ("2001:db8::/33", ["2001:db8::", "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff"], ["2001:db7:ffff::", "2001:db8:8000::"]),
+            (
+                "2001:db8::/33",
+                ["2001:db8::", "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff"],
+                ["2001:db7:ffff::", "2001:db8:8000::"],
+            ),
             ("128.0.0.0/1", ["128.0.0.0", "255.255.255.255"], ["127.255.255.255", "::8000:0"]),
         ] {
             assert!(inside.into_iter().all(|address| network(text).has(Some(ip(address)))), "{text}");

@@ -13,12 +13,22 @@ use crate::error::Fault;
 
 /// Reads a body as the endpoints do, and tells all that is wrong with it.
 pub async fn body(media_type: &str, body: Vec<u8>) {
-    let Ok(request) = Request::builder().header(CONTENT_TYPE, media_type).body(Body::from(body)) else { return };
+    let Ok(request) = Request::builder().header(CONTENT_TYPE, media_type).body(Body::from(body)) else {
+        return;
+    };
     let read = Fields::read(request).await.and_then(|mut fields| {
-        let texts = [("username", Take::Trimmed), ("password", Take::AsSent), ("refresh", Take::Trimmed), ("token", Take::Trimmed)];
+        let texts = [
+            ("username", Take::Trimmed),
+            ("password", Take::AsSent),
+            ("refresh", Take::Trimmed),
+            ("token", Take::Trimmed),
+        ];
         for (name, take) in texts {
             let text = fields.text(name, take, limits::PASSWORD_CHARS);
-            assert!(!text.contains('\0') && text.chars().count() <= limits::PASSWORD_CHARS, "{name}: {text:?}");
+            assert!(
+                !text.contains('\0') && text.chars().count() <= limits::PASSWORD_CHARS,
+                "{name}: {text:?}"
+            );
         }
         fields.done()
     });

@@ -35,7 +35,9 @@ fn is_host(bytes: &[u8]) -> bool {
 fn is_name(name: &[u8]) -> bool {
     let mut parts = name.split(|byte| *byte == b'%');
     let is_plain_text = |text: &[u8]| text.iter().all(|byte| is_plain(*byte));
-    let is_encoded = |part: &[u8]| part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit) && is_plain_text(&part[2..]);
+    let is_encoded = |part: &[u8]| {
+        part.len() >= 2 && part[..2].iter().all(u8::is_ascii_hexdigit) && is_plain_text(&part[2..])
+    };
     parts.next().is_some_and(is_plain_text) && parts.all(is_encoded)
 }
 

@@ -35,7 +35,9 @@ const CHARS: usize = 40;
 
 /// A short text for people; `None` where the user agent says nothing.
 pub(crate) fn label(user_agent: &str) -> Option<String> {
-    let known = |marks: &[(&str, &'static str)]| marks.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name);
+    let known = |marks: &[(&str, &'static str)]| {
+        marks.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
+    };
     let system = known(&SYSTEMS);
     let program = known(&BROWSERS).map_or_else(|| program(user_agent), |browser| Some(browser.to_owned()));
     match (program, system) {

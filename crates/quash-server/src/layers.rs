@@ -39,7 +39,10 @@ pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, ne
     let route = route.as_deref().unwrap_or("-");
     door.metrics.answered(route, answer.status(), door.service.uptime().saturating_sub(began));
     if status >= 500 {
-        let cause = answer.extensions_mut().remove::<Cause>().map_or_else(|| "unknown".to_owned(), |Cause(cause)| cause);
+        let cause = answer
+            .extensions_mut()
+            .remove::<Cause>()
+            .map_or_else(|| "unknown".to_owned(), |Cause(cause)| cause);
         tracing::warn!(%method, route, status, id, cause, "answered");
     } else {
         tracing::debug!(%method, route, status, id, "answered");
@@ -69,7 +72,9 @@ pub(crate) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
         return door.problem(BodyFault::NoMemory);
     }
     match host::fault(request.version(), request.headers()) {
-        Some(detail) if extensions.get::<Account>().is_some() => Fault::new(Code::InvalidRequest, detail).into_problem(&door.settings),
+        Some(detail) if extensions.get::<Account>().is_some() => {
+            Fault::new(Code::InvalidRequest, detail).into_problem(&door.settings)
+        }
         _ => next.run(request).await,
     }
 }

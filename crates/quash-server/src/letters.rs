@@ -57,7 +57,10 @@ struct AsHtml<'a> {
 /// Writes a mail whose links begin with `url`.
 pub fn write(letter: &Letter, url: &PublicUrl) -> Written {
     let words = words(letter.kind);
-    let link = words.button.zip(letter.proof.as_ref()).map(|((_, path), proof)| format!("{url}{path}?token={}", *proof.link));
+    let link = words
+        .button
+        .zip(letter.proof.as_ref())
+        .map(|((_, path), proof)| format!("{url}{path}?token={}", *proof.link));
     let (link, site) = (link.as_deref(), url.site());
     let code = letter.proof.as_ref().map_or("", |proof| proof.code.as_str());
     let username = letter.username.as_deref().filter(|_| names_its_account(letter.kind));
@@ -65,7 +68,16 @@ pub fn write(letter: &Letter, url: &PublicUrl) -> Written {
     let (link_lifetime, code_lifetime) = (link_lifetime.as_str(), span(limits::CODE_LIFETIME));
     let code_lifetime = code_lifetime.as_str();
     let text = AsText { words: &words, site, link, code, username, link_lifetime, code_lifetime };
-    let html = AsHtml { words: &words, site, link, code, username, link_lifetime, code_lifetime, style: pages::STYLESHEET };
+    let html = AsHtml {
+        words: &words,
+        site,
+        link,
+        code,
+        username,
+        link_lifetime,
+        code_lifetime,
+        style: pages::STYLESHEET,
+    };
     // The templates are made of texts, which can always be written.
     Written {
         subject: format!("{} ({site})", words.subject),
@@ -186,17 +198,28 @@ mod tests {
             let Written { subject, text, html } = write(&letter, &url);
             assert!(subject.ends_with("(id.example.org)") && !subject.contains('\n'), "{subject}");
             for body in [&text, &html] {
-                assert!(body.contains(&words(kind).first.replace('\'', "&#39;")) || body.contains(words(kind).first), "{body}");
+                assert!(
+                    body.contains(&words(kind).first.replace('\'', "&#39;"))
+                        || body.contains(words(kind).first),
+                    "{body}"
+                );
                 assert_eq!(body.contains("token=LINK"), kind.purpose().is_some(), "{body}");
                 assert_eq!(body.contains("CODE1-CODE2"), kind.purpose().is_some(), "{body}");
                 assert!(!body.contains("dana"), "{body}");
                 assert_eq!(body.contains("Your user name is"), names_its_account(kind), "{body}");
                 assert_eq!(body.contains("60 minutes"), kind.purpose().is_some(), "{body}");
-                let others = body.matches("://").count() - body.matches("https://id.example.org/auth/").count();
+                let others =
+                    body.matches("://").count() - body.matches("https://id.example.org/auth/").count();
                 assert_eq!(others, 0, "{body}");
             }
             assert!(!html.contains("<i>"), "{html}");
-            assert!(!html.contains("src=") && !html.contains("url(") && !html.contains("<link") && !html.contains("<script"), "{html}");
+            assert!(
+                !html.contains("src=")
+                    && !html.contains("url(")
+                    && !html.contains("<link")
+                    && !html.contains("<script"),
+                "{html}"
+            );
         }
         let plain = Letter {
             kind: MailKind::NameTaken,

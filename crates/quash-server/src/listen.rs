@@ -146,7 +146,9 @@ async fn remove_stale(path: &Path) -> Result<(), SocketFault> {
         Ok(_) => {}
     }
     match UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(SocketFault::Failed),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(SocketFault::Failed)
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         // One that is too busy, or that we may not ask, isn't dead.
         Ok(_) | Err(_) => Err(SocketFault::InUse),

@@ -144,7 +144,9 @@ impl Budget {
         }
         if !self.is_told.swap(true, Ordering::Relaxed) {
             let mebibytes = self.most / (1024 * 1024);
-            tracing::warn!("connections and unfinished requests use up their {mebibytes} MiB: closing those that wait longest");
+            tracing::warn!(
+                "connections and unfinished requests use up their {mebibytes} MiB: closing those that wait longest"
+            );
         }
         let connections = lock(&self.connections);
         let mut victims: Vec<_> = connections

@@ -61,12 +61,29 @@ impl Metrics {
         let (head, entries, lag) = (Gauge::default(), Gauge::default(), Gauge::default());
         let latency = Histogram::new(LATENCY);
         registry.register("requests", "Requests that were answered", requests.clone());
-        registry.register_with_unit("request_duration", "How long answering took", Unit::Seconds, latency.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "How long answering took",
+            Unit::Seconds,
+            latency.clone(),
+        );
         registry.register("log_head", "The newest number of the log that this process knows", head.clone());
         registry.register("revocations", "Scopes that this process knows to be revoked", entries.clone());
-        registry.register("verifiers", "Verifiers that have asked for a lease within the hour, by their state", verifiers.clone());
-        registry.register("verifier_lag", "Entries that the furthest behind of those that hold a lease had not confirmed", lag.clone());
-        registry.register("log_lines_dropped", "Log lines that standard error did not take in time", dropped.0.clone());
+        registry.register(
+            "verifiers",
+            "Verifiers that have asked for a lease within the hour, by their state",
+            verifiers.clone(),
+        );
+        registry.register(
+            "verifier_lag",
+            "Entries that the furthest behind of those that hold a lease had not confirmed",
+            lag.clone(),
+        );
+        registry.register(
+            "log_lines_dropped",
+            "Log lines that standard error did not take in time",
+            dropped.0.clone(),
+        );
         service.register_metrics(&mut registry);
         Self { registry, requests, latency, head, entries, verifiers, lag }
     }
@@ -84,13 +101,21 @@ impl Metrics {
         self.head.set(as_gauge(cursor));
         self.entries.set(as_gauge(service.guard().entries() as u64));
         let seen = service.verifiers();
-        for (state, name) in [(VerifierState::Confirmed, "leased"), (VerifierState::Stale, "stale"), (VerifierState::NotBound, "not_bound")]
-        {
+        for (state, name) in [
+            (VerifierState::Confirmed, "leased"),
+            (VerifierState::Stale, "stale"),
+            (VerifierState::NotBound, "not_bound"),
+        ] {
             let count = seen.iter().filter(|verifier| verifier.state == state).count();
             self.verifiers.get_or_create(&State { state: name }).set(as_gauge(count as u64));
         }
         let leased = seen.iter().filter(|verifier| verifier.state == VerifierState::Confirmed);
-        self.lag.set(as_gauge(leased.map(|verifier| cursor.saturating_sub(verifier.confirmed.as_u64())).max().unwrap_or_default()));
+        self.lag.set(as_gauge(
+            leased
+                .map(|verifier| cursor.saturating_sub(verifier.confirmed.as_u64()))
+                .max()
+                .unwrap_or_default(),
+        ));
         let mut text = String::new();
         // Writing to a text doesn't fail.
         let _ = encode(&mut text, &self.registry);

@@ -54,8 +54,10 @@ fn is_known(query: &str) -> bool {
 /// The form that `Accept` asks for, or none if it allows no JSON. Browsers that ask for HTML get JSON. A header that
 /// names nothing excludes nothing.
 fn accepted(headers: &HeaderMap) -> Option<Form> {
-    let lines: Vec<_> = headers.get_all(ACCEPT).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
-    let ranges: Vec<Range<'_>> = lines.iter().flat_map(|line| line.split(',')).filter_map(Range::read).collect();
+    let lines: Vec<_> =
+        headers.get_all(ACCEPT).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    let ranges: Vec<Range<'_>> =
+        lines.iter().flat_map(|line| line.split(',')).filter_map(Range::read).collect();
     if ranges.is_empty() {
         return Some(Form::Compact);
     }
@@ -94,8 +96,10 @@ impl<'a> Range<'a> {
     fn read(member: &'a str) -> Option<Self> {
         let mut parts = member.split(';').map(str::trim);
         let range = parts.next().unwrap_or_default();
-        let parameters: Vec<_> =
-            parts.filter_map(|part| part.split_once('=')).map(|(name, value)| (name.trim(), value.trim().trim_matches('"'))).collect();
+        let parameters: Vec<_> = parts
+            .filter_map(|part| part.split_once('='))
+            .map(|(name, value)| (name.trim(), value.trim().trim_matches('"')))
+            .collect();
         if range.is_empty() && parameters.is_empty() {
             return None;
         }
@@ -118,7 +122,9 @@ impl<'a> Range<'a> {
 
     /// Whether its weight is 0. A weight that is none counts as 1.
     fn is_refused(&self) -> bool {
-        self.parameter("q").is_some_and(|weight| weight.starts_with('0') && weight.bytes().all(|byte| matches!(byte, b'0' | b'.')))
+        self.parameter("q").is_some_and(|weight| {
+            weight.starts_with('0') && weight.bytes().all(|byte| matches!(byte, b'0' | b'.'))
+        })
     }
 
     /// What `indent` says, where it is a whole number: no less than nothing, and no more than [`INDENT`].
@@ -135,7 +141,11 @@ impl<'a> Range<'a> {
 
     /// The last parameter of a name.
     fn parameter(&self, wanted: &str) -> Option<&'a str> {
-        self.parameters.iter().rev().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| *value)
+        self.parameters
+            .iter()
+            .rev()
+            .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+            .map(|(_, value)| *value)
     }
 }
 
@@ -149,7 +159,10 @@ async fn indented(answer: Response, blanks: usize) -> Response {
     };
     let mut text = Vec::with_capacity(compact.len() * 2);
     let blanks = " ".repeat(blanks);
-    let written = value.serialize(&mut Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(blanks.as_bytes())));
+    let written = value.serialize(&mut Serializer::with_formatter(
+        &mut text,
+        PrettyFormatter::with_indent(blanks.as_bytes()),
+    ));
     parts.headers.remove(CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(if written.is_ok() { text.into() } else { compact }))
 }
@@ -243,10 +256,25 @@ mod tests {
 
     #[test]
     fn the_last_format_counts() {
-        for query in ["", "format=", "format=json", "format=api", "format=xml&format=json", "f%6frmat=%6Ason", "formats=xml"] {
+        for query in [
+            "",
+            "format=",
+            "format=json",
+            "format=api",
+            "format=xml&format=json",
+            "f%6frmat=%6Ason",
+            "formats=xml",
+        ] {
             assert!(is_known(query), "{query}");
         }
-        for query in ["format=xyz", "format=JSON", "format=json%20", "format=json&format=xml", "format=%00", "format=%ff"] {
+        for query in [
+            "format=xyz",
+            "format=JSON",
+            "format=json%20",
+            "format=json&format=xml",
+            "format=%00",
+            "format=%ff",
+        ] {
             assert!(!is_known(query), "{query}");
         }
     }

@@ -48,7 +48,11 @@ impl OAuthFault {
 
     /// Nobody says who they are, or it isn't true. Which of both isn't told.
     pub(crate) fn invalid_client() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, Word::InvalidClient, "The client is not known, or its secret is wrong.")
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            Word::InvalidClient,
+            "The client is not known, or its secret is wrong.",
+        )
     }
 
     /// The client is known, and may do other things.
@@ -75,7 +79,9 @@ impl OAuthFault {
             answer.extensions_mut().insert(cause);
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            answer.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"api\", charset=\"UTF-8\""));
+            answer
+                .headers_mut()
+                .append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"api\", charset=\"UTF-8\""));
             answer.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"api\""));
         }
         match self.retry_after_secs {
@@ -90,8 +96,16 @@ impl OAuthFault {
 
     /// An error that other doors have, too.
     fn like(fault: &Fault) -> Self {
-        let error = if fault.status().is_server_error() { Word::TemporarilyUnavailable } else { Word::InvalidRequest };
-        Self { retry_after_secs: fault.retry_after_secs(), cause: fault.cause(), ..Self::new(fault.status(), error, fault.detail()) }
+        let error = if fault.status().is_server_error() {
+            Word::TemporarilyUnavailable
+        } else {
+            Word::InvalidRequest
+        };
+        Self {
+            retry_after_secs: fault.retry_after_secs(),
+            cause: fault.cause(),
+            ..Self::new(fault.status(), error, fault.detail())
+        }
     }
 }
 
@@ -101,7 +115,10 @@ impl From<BodyFault> for OAuthFault {
         let told = Self::like(&fault.into());
         if is_another_type {
             // What the request says isn't repeated: a description has no quotes and no other letters (RFC 6749 5.2).
-            return Self { description: "The body must be application/x-www-form-urlencoded.".into(), ..told };
+            return Self {
+                description: "The body must be application/x-www-form-urlencoded.".into(),
+                ..told
+            };
         }
         told
     }

@@ -91,7 +91,8 @@ fn is_host(host: &str) -> bool {
         return address.parse::<Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address);
     }
     let is_label = |label: &str| {
-        (1..=LABEL_BYTES).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        (1..=LABEL_BYTES).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     let last = host.rsplit('.').next().unwrap_or_default();
     if last.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
@@ -133,7 +134,10 @@ mod tests {
 
     #[test]
     fn what_browsers_send_is_an_origin() {
-        let longest = format!("https://{}.example", ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(53)].join("."));
+        let longest = format!(
+            "https://{}.example",
+            ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(53)].join(".")
+        );
         for text in [
             "https://app.example",
             "http://app.example",
@@ -154,7 +158,10 @@ mod tests {
 
     #[test]
     fn what_no_browser_sends_is_none() {
-        let long = format!("https://{}.example", ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(54)].join("."));
+        let long = format!(
+            "https://{}.example",
+            ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(54)].join(".")
+        );
         let long_label = format!("https://{}.example", "a".repeat(64));
         for (text, fault) in [
             ("*", OriginFault::Wildcard),

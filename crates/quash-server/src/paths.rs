@@ -10,12 +10,24 @@ use crate::settings::DoorSettings;
 const PATH_BYTES: usize = 200;
 
 /// First segments of paths that have a meaning of their own.
-const RESERVED: [&str; 13] =
-    ["v1", "admin", "oauth2", ".well-known", "forward-auth", "livez", "readyz", "metrics", "docs", "reset", "verify", "email", "pages.css"];
+const RESERVED: [&str; 13] = [
+    "v1",
+    "admin",
+    "oauth2",
+    ".well-known",
+    "forward-auth",
+    "livez",
+    "readyz",
+    "metrics",
+    "docs",
+    "reset",
+    "verify",
+    "email",
+    "pages.css",
+];
 
 /// An endpoint whose path is a setting.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[expect(missing_docs, reason = "each is the endpoint of its path below")]
 pub enum Endpoint {
     Token,
     TokenRefresh,
@@ -179,14 +191,17 @@ impl DoorSettings {
 
     /// The endpoint that is served at a path, where that is a setting.
     pub(crate) fn endpoint_at(&self, path: &str) -> Option<Endpoint> {
-        Endpoint::ALL.into_iter().find(|endpoint| self.paths_of(*endpoint).iter().any(|served| served == path))
+        Endpoint::ALL
+            .into_iter()
+            .find(|endpoint| self.paths_of(*endpoint).iter().any(|served| served == path))
     }
 }
 
 /// Returns whether a text is a path as settings take one: a slash before each segment and none at the end.
 pub fn is_path(text: &str) -> bool {
     let is_segment = |segment: &str| {
-        !matches!(segment, "" | "." | "..") && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
     };
     text.strip_prefix('/').is_some_and(|text| text.split('/').all(is_segment))
 }
@@ -201,9 +216,15 @@ impl fmt::Display for PathsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(name) => write!(f, "has \"{name}\", which is no endpoint's name"),
-            Self::NotAPath(path) => write!(f, "has \"{path}\", which isn't a path of at most {PATH_BYTES} bytes"),
-            Self::Reserved(path) => write!(f, "has \"{path}\", which begins with a path that quash uses itself"),
-            Self::Shared(path, one, other) => write!(f, "would serve both {} and {} at \"{path}\"", one.name(), other.name()),
+            Self::NotAPath(path) => {
+                write!(f, "has \"{path}\", which isn't a path of at most {PATH_BYTES} bytes")
+            }
+            Self::Reserved(path) => {
+                write!(f, "has \"{path}\", which begins with a path that quash uses itself")
+            }
+            Self::Shared(path, one, other) => {
+                write!(f, "would serve both {} and {} at \"{path}\"", one.name(), other.name())
+            }
         }
     }
 }
@@ -213,7 +234,8 @@ mod tests {
     use super::*;
 
     fn read(chosen: &[(&str, &str)]) -> Result<Paths, PathsFault> {
-        let chosen: Vec<(String, String)> = chosen.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect();
+        let chosen: Vec<(String, String)> =
+            chosen.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect();
         Paths::parse(&chosen, "/api")
     }
 
@@ -233,9 +255,25 @@ mod tests {
     fn paths_are_plain_and_each_endpoints_own() {
         let longest = format!("/{}", "a".repeat(PATH_BYTES - 1));
         assert!(read(&[("token", &longest)]).is_ok());
-        assert!(read(&[("token", "/login/"), ("logout", "/api/token")]).is_ok(), "what another endpoint has left");
-        for path in ["", "/", "//", "login", "/a//b", "/a/../b", "/./a", "/a b", "/a?b", "/{a}", "/a%2e", "/\u{e9}", &format!("{longest}a")]
-        {
+        assert!(
+            read(&[("token", "/login/"), ("logout", "/api/token")]).is_ok(),
+            "what another endpoint has left"
+        );
+        for path in [
+            "",
+            "/",
+            "//",
+            "login",
+            "/a//b",
+            "/a/../b",
+            "/./a",
+            "/a b",
+            "/a?b",
+            "/{a}",
+            "/a%2e",
+            "/\u{e9}",
+            &format!("{longest}a"),
+        ] {
             assert_eq!(read(&[("token", path)]), Err(PathsFault::NotAPath(path.into())), "{path}");
         }
         for path in ["/v1/token", "/docs", "/reset/", "/oauth2/token"] {
@@ -243,7 +281,10 @@ mod tests {
         }
         assert_eq!(read(&[("sign_in", "/a")]), Err(PathsFault::Unknown("sign_in".into())));
         for chosen in [&[("token", "/a"), ("logout", "/a/")][..], &[("logout", "/api/token/")]] {
-            assert!(matches!(read(chosen), Err(PathsFault::Shared(_, Endpoint::Token, Endpoint::Logout))), "{chosen:?}");
+            assert!(
+                matches!(read(chosen), Err(PathsFault::Shared(_, Endpoint::Token, Endpoint::Logout))),
+                "{chosen:?}"
+            );
         }
     }
 }

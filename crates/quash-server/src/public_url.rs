@@ -43,7 +43,8 @@ impl PublicUrl {
         }
         let path = text[end..].strip_suffix('/').unwrap_or(&text[end..]);
         let is_segment = |segment: &str| {
-            !matches!(segment, "" | "." | "..") && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+            !matches!(segment, "" | "." | "..")
+                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
         };
         if !path.is_empty() && !path[1..].split('/').all(is_segment) {
             return Err(PublicUrlFault::Path);
@@ -72,7 +73,9 @@ impl fmt::Display for PublicUrlFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Origin(fault) => fault.fmt(f),
-            Self::Insecure => f.write_str("is http and not this machine's: whoever is on the way could read the links"),
+            Self::Insecure => {
+                f.write_str("is http and not this machine's: whoever is on the way could read the links")
+            }
             Self::Path => f.write_str("has a path with something else in it than letters, digits and -._~"),
         }
     }
@@ -97,7 +100,11 @@ mod tests {
     fn links_begin_with_an_encrypted_address_or_this_machines_own() {
         for (text, shown, site) in [
             ("https://id.example.org", "https://id.example.org", "id.example.org"),
-            ("https://id.example.org:8443/auth/v2/", "https://id.example.org:8443/auth/v2", "id.example.org:8443"),
+            (
+                "https://id.example.org:8443/auth/v2/",
+                "https://id.example.org:8443/auth/v2",
+                "id.example.org:8443",
+            ),
             ("http://localhost:8000", "http://localhost:8000", "localhost:8000"),
             ("http://127.0.0.1:8000/", "http://127.0.0.1:8000", "127.0.0.1:8000"),
             ("http://[::1]:8000", "http://[::1]:8000", "[::1]:8000"),

@@ -14,26 +14,34 @@ impl From<BodyFault> for Fault {
             BodyFault::NoMemory => Self::busy("Too many requests are unfinished."),
             BodyFault::TooSlow => Self::new(Code::BodyTimeout, "The request body did not arrive in time."),
             BodyFault::Cut => Self::new(Code::InvalidRequest, "The request body is incomplete."),
-            BodyFault::MediaType(media_type) => {
-                Self::new(Code::UnsupportedMediaType, format!("Unsupported media type \"{media_type}\" in request."))
-            }
+            BodyFault::MediaType(media_type) => Self::new(
+                Code::UnsupportedMediaType,
+                format!("Unsupported media type \"{media_type}\" in request."),
+            ),
             BodyFault::Json(what) => Self::new(Code::InvalidRequest, format!("JSON parse error - {what}")),
-            BodyFault::Multipart => Self::new(Code::InvalidRequest, "Multipart form parse error - Invalid boundary or body"),
-            BodyFault::Charset(NotText { charset }) => {
-                Self::new(Code::InvalidRequest, format!("The request body is not text in the charset {charset}."))
+            BodyFault::Multipart => {
+                Self::new(Code::InvalidRequest, "Multipart form parse error - Invalid boundary or body")
             }
+            BodyFault::Charset(NotText { charset }) => Self::new(
+                Code::InvalidRequest,
+                format!("The request body is not text in the charset {charset}."),
+            ),
             BodyFault::NotAnObject(kind) => {
                 let message = format!("Invalid data. Expected a dictionary, but got {kind}.");
                 Self::of_fields(json!({ "non_field_errors": [message] }))
             }
             BodyFault::Nothing => Self::of_fields(json!({ "non_field_errors": ["No data provided"] })),
             BodyFault::Fields(fields) => {
-                let body: Map<_, _> = fields.into_iter().map(|(name, fault)| (name, json!([fault.to_string()]))).collect();
+                let body: Map<_, _> =
+                    fields.into_iter().map(|(name, fault)| (name, json!([fault.to_string()]))).collect();
                 Self::of_fields(body.into())
             }
-            BodyFault::Twice(name) => Self::new(Code::InvalidRequest, format!("The parameter {name} stands in the form twice.")),
+            BodyFault::Twice(name) => {
+                Self::new(Code::InvalidRequest, format!("The parameter {name} stands in the form twice."))
+            }
             BodyFault::Unknown(names) => {
-                let body: Map<_, _> = names.into_iter().map(|name| (name, json!(["This field can't be set here."]))).collect();
+                let body: Map<_, _> =
+                    names.into_iter().map(|name| (name, json!(["This field can't be set here."]))).collect();
                 Self::of_fields(body.into())
             }
         }

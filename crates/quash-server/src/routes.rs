@@ -45,8 +45,12 @@ pub fn router_counting(service: Service, settings: DoorSettings, dropped: &Dropp
     let door = Arc::new(Door::new(service, settings, dropped));
     let panicked = Arc::clone(&door);
     let on_panic = move |payload: Box<dyn std::any::Any + Send>| {
-        let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-        Fault::internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_problem(&panicked.settings)
+        let text = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied());
+        Fault::internal(format!("a handler panicked: {}", text.unwrap_or_default()))
+            .into_problem(&panicked.settings)
     };
     endpoints(&door)
         .into_router()
@@ -71,7 +75,12 @@ fn endpoints(door: &Arc<Door>) -> Listed {
     let ending = Listed::new()
         .merge(simple_jwt(&door, Endpoint::TokenBlacklist, post(api::blacklist::blacklist)))
         .merge(simple_jwt(&door, Endpoint::Logout, post(api::logout::log_out)))
-        .merge(guarded(&door, Endpoint::Me, "GET, HEAD, PATCH, DELETE", get(api::me::me).patch(api::own::rename).delete(api::own::delete)))
+        .merge(guarded(
+            &door,
+            Endpoint::Me,
+            "GET, HEAD, PATCH, DELETE",
+            get(api::me::me).patch(api::own::rename).delete(api::own::delete),
+        ))
         .merge(guarded(&door, Endpoint::MePassword, "POST", post(api::own::change_password)))
         .merge(guarded(&door, "/v1/me/deactivate", "POST", post(api::own::deactivate)))
         .merge(guarded(&door, "/v1/me/sessions/end-others", "POST", post(api::sessions::end_others)))
@@ -96,15 +105,30 @@ fn endpoints(door: &Arc<Door>) -> Listed {
         .merge(guarded(&door, "/v1/me/sessions", READ, get(api::sessions::list)))
         .merge(own(&door, Endpoint::PasswordReset, WRITTEN, post(api::password_reset::request)))
         .merge(own(&door, Endpoint::EmailVerification, WRITTEN, post(api::email_verification::request)))
-        .merge(own(&door, Endpoint::EmailVerificationConfirm, WRITTEN, post(api::email_verification::confirm)))
+        .merge(own(
+            &door,
+            Endpoint::EmailVerificationConfirm,
+            WRITTEN,
+            post(api::email_verification::confirm),
+        ))
         .merge(registration(&door))
         .merge(
             guarded(&door, "/v1/me/email", WRITTEN, post(api::email::request))
                 .layered(|router| router.layer(from_fn_with_state(Arc::clone(&door), same_site))),
         )
         .merge(own(&door, pages::RESET, SHOWN, get(pages::reset::show).post(pages::reset::send)))
-        .merge(own(&door, pages::VERIFY, SHOWN, get(pages::confirm::show_verification).post(pages::confirm::send_verification)))
-        .merge(own(&door, pages::EMAIL, SHOWN, get(pages::confirm::show_email).post(pages::confirm::send_email)))
+        .merge(own(
+            &door,
+            pages::VERIFY,
+            SHOWN,
+            get(pages::confirm::show_verification).post(pages::confirm::send_verification),
+        ))
+        .merge(own(
+            &door,
+            pages::EMAIL,
+            SHOWN,
+            get(pages::confirm::show_email).post(pages::confirm::send_email),
+        ))
         .route(pages::STYLE, only(READ, get(pages::style)))
         .route("/v1/feed", only(READ, get(api::feed::stream)))
         .route("/v1/feed/snapshot", only(READ, get(api::feed::snapshot)))
@@ -112,7 +136,10 @@ fn endpoints(door: &Arc<Door>) -> Listed {
         .route("/.well-known/jwks.json", only(READ, get(api::jwks::jwks)))
         .route("/metrics", only(READ, get(api::metrics::metrics)))
         .route("/.well-known/oauth-authorization-server", only(READ, get(api::oauth::metadata::metadata)))
-        .route("/.well-known/oauth-authorization-server/{*path}", only(READ, get(api::oauth::metadata::metadata_of_path)))
+        .route(
+            "/.well-known/oauth-authorization-server/{*path}",
+            only(READ, get(api::oauth::metadata::metadata_of_path)),
+        )
         .route("/oauth2/introspect", only(WRITTEN, post(api::oauth::introspect::introspect)))
         .route("/livez", only(READ, get(api::health::livez)))
         .route("/readyz", only(READ, get(api::health::readyz)))
@@ -130,18 +157,37 @@ fn simple_jwt(door: &Arc<Door>, endpoint: Endpoint, methods: MethodRouter<Arc<Do
 }
 
 /// A path that only a live access token opens.
-fn guarded(door: &Arc<Door>, place: impl Into<Place>, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Listed {
+fn guarded(
+    door: &Arc<Door>,
+    place: impl Into<Place>,
+    allow: &'static str,
+    methods: MethodRouter<Arc<Door>>,
+) -> Listed {
     let at_the_gate = Arc::clone(door);
     let header = Arc::new(door.settings.token_header.clone());
     let guard = GuardLayer::new(door.service.guard().clone(), header, move |barred, _: &http::HeaderMap| {
-        barred::marked(barred, Fault::of_barred(barred, &at_the_gate.service.policy().tokens.names).into_problem(&at_the_gate.settings))
+        barred::marked(
+            barred,
+            Fault::of_barred(barred, &at_the_gate.service.policy().tokens.names)
+                .into_problem(&at_the_gate.settings),
+        )
     });
-    at(door, place, &only(allow, methods).layer(guard).layer(from_fn_with_state(Arc::clone(door), barred::explain)))
+    at(
+        door,
+        place,
+        &only(allow, methods).layer(guard).layer(from_fn_with_state(Arc::clone(door), barred::explain)),
+    )
 }
 
 /// A path that needs no token, and that no page of another site may send to.
-fn own(door: &Arc<Door>, place: impl Into<Place>, allow: &'static str, methods: MethodRouter<Arc<Door>>) -> Listed {
-    at(door, place, &only(allow, methods)).layered(|router| router.layer(from_fn_with_state(Arc::clone(door), same_site)))
+fn own(
+    door: &Arc<Door>,
+    place: impl Into<Place>,
+    allow: &'static str,
+    methods: MethodRouter<Arc<Door>>,
+) -> Listed {
+    at(door, place, &only(allow, methods))
+        .layered(|router| router.layer(from_fn_with_state(Arc::clone(door), same_site)))
 }
 
 /// The door for registering, where the settings open it. Else there is nothing at its path.

@@ -56,7 +56,12 @@ impl Sending {
         if body.size_hint().exact().is_some_and(|length| length <= PIECE as u64) {
             return body;
         }
-        Body::new(Tracked { body, rest: Bytes::new(), offer: Offer { sending: self.clone(), is_open: false }, _held: held })
+        Body::new(Tracked {
+            body,
+            rest: Bytes::new(),
+            offer: Offer { sending: self.clone(), is_open: false },
+            _held: held,
+        })
     }
 
     /// Whether the socket has refused the last write.
@@ -91,7 +96,11 @@ impl Patience {
         let earned = Duration::from_millis(taken.saturating_sub(self.taken).saturating_mul(1000) / RATE);
         self.taken = taken;
         self.left = self.left.saturating_add(earned).min(STALLED_AFTER);
-        self.left = if is_waiting { self.left.saturating_sub(passed) } else { (self.left + passed).min(STALLED_AFTER) };
+        self.left = if is_waiting {
+            self.left.saturating_sub(passed)
+        } else {
+            (self.left + passed).min(STALLED_AFTER)
+        };
         self.left.is_zero()
     }
 }
@@ -103,19 +112,31 @@ struct Metered {
 }
 
 impl AsyncRead for Metered {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Metered {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.sending.note(&written, |written| *written);
         written
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
         self.sending.note(&written, |written| *written);
         written
@@ -168,10 +189,15 @@ impl<H: Send + Unpin + 'static> HttpBody for Tracked<H> {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.offer.set(false);
         if self.rest.is_empty() {
-            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?) else { return Poll::Ready(None) };
+            let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(context)?) else {
+                return Poll::Ready(None);
+            };
             match frame.into_data() {
                 Ok(data) => self.rest = data,
                 Err(frame) => return Poll::Ready(Some(Ok(frame))),

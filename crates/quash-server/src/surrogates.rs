@@ -18,7 +18,8 @@ pub(crate) struct Mark(char);
 pub(crate) fn marked(json: &[u8]) -> Option<(Zeroizing<String>, Mark)> {
     let json = std::str::from_utf8(json).ok()?;
     let folded = Zeroizing::new(json.to_ascii_lowercase());
-    let is_free = |mark: &char| !json.contains(*mark) && !folded.contains(&format!("\\u{:04x}", u32::from(*mark)));
+    let is_free =
+        |mark: &char| !json.contains(*mark) && !folded.contains(&format!("\\u{:04x}", u32::from(*mark)));
     let mark = MARKS.into_iter().find(is_free)?;
     let mut repaired = Zeroizing::new(String::with_capacity(json.len()));
     let mut rest = json;
@@ -117,8 +118,18 @@ mod tests {
 
     #[test]
     fn broken_escapes_are_no_surrogates_and_break_nothing() {
-        for json in ["\\", "\"\\u", "\"\\ud8", "\"\\ud80", "\"\\ud80g\"", "\"\\u+d80\"", "\\é", "\"\\ud8é\"", "\"\\ud83d\\u\"", "\\\\\\"]
-        {
+        for json in [
+            "\\",
+            "\"\\u",
+            "\"\\ud8",
+            "\"\\ud80",
+            "\"\\ud80g\"",
+            "\"\\u+d80\"",
+            "\\é",
+            "\"\\ud8é\"",
+            "\"\\ud83d\\u\"",
+            "\\\\\\",
+        ] {
             let text = repaired(json);
             assert!(text.is_none_or(|text| text.contains("d83d")), "{json}");
         }

@@ -133,7 +133,9 @@ impl Loaded {
         // Never the process's default provider: what this server speaks is decided here.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => of(&files.key)(TlsFaultKind::AnothersKey),
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                of(&files.key)(TlsFaultKind::AnothersKey)
+            }
             rustls::Error::InvalidCertificate(_) => of(&files.certificates)(TlsFaultKind::BadCertificate),
             _ => of(&files.key)(TlsFaultKind::BadKey),
         })?;
@@ -147,9 +149,13 @@ impl Loaded {
 }
 
 /// The certificates of a file, and until when the first one holds.
-fn read_chain(file: &Path, now: Timestamp) -> Result<(Vec<CertificateDer<'static>>, Timestamp), TlsFaultKind> {
+fn read_chain(
+    file: &Path,
+    now: Timestamp,
+) -> Result<(Vec<CertificateDer<'static>>, Timestamp), TlsFaultKind> {
     let text = read(&mut open(file)?)?;
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|_| TlsFaultKind::NotPem)?;
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|_| TlsFaultKind::NotPem)?;
     let first = chain.first().ok_or(TlsFaultKind::NoCertificate)?;
     let validity = validity(first).ok_or(TlsFaultKind::BadCertificate)?;
     if now < validity.not_before {
@@ -163,7 +169,8 @@ fn read_chain(file: &Path, now: Timestamp) -> Result<(Vec<CertificateDer<'static
 
 fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsFaultKind> {
     let mut file = open(file)?;
-    let mode = file.metadata().map_err(|error| TlsFaultKind::Unreadable(error.kind()))?.permissions().mode() & 0o7777;
+    let mode = file.metadata().map_err(|error| TlsFaultKind::Unreadable(error.kind()))?.permissions().mode()
+        & 0o7777;
     if mode & KEY_FORBIDDEN != 0 {
         return Err(TlsFaultKind::OpenToOthers { mode });
     }
@@ -179,7 +186,9 @@ fn open(file: &Path) -> Result<File, TlsFaultKind> {
 
 fn read(file: &mut File) -> Result<Zeroizing<Vec<u8>>, TlsFaultKind> {
     let mut bytes = Zeroizing::new(Vec::new());
-    file.take(FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| TlsFaultKind::Unreadable(error.kind()))?;
+    file.take(FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| TlsFaultKind::Unreadable(error.kind()))?;
     if bytes.len() as u64 > FILE_BYTES {
         return Err(TlsFaultKind::TooLong);
     }

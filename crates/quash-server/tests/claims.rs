@@ -3,7 +3,10 @@
 mod support;
 
 use quash_core::decide::{By, edit_account};
-use quash_core::model::{AccountBy, AccountEdit, AccountFields, Actor, Change, ClaimsChange, Clock, CustomClaims, Road, RotationPolicy};
+use quash_core::model::{
+    AccountBy, AccountEdit, AccountFields, Actor, Change, ClaimsChange, Clock, CustomClaims, Road,
+    RotationPolicy,
+};
 use quash_store::Store;
 use serde_json::json;
 
@@ -11,11 +14,21 @@ use support::{Pair, Plan, World, claims, secs, subject};
 
 /// The change that gives dana this role, as an operator's command makes it.
 async fn role(world: &World, role: &str) -> AccountEdit {
-    let loaded = world.store.account(&AccountBy::Subject(subject("dana")), world.clock.now()).await.expect("a look");
+    let loaded =
+        world.store.account(&AccountBy::Subject(subject("dana")), world.clock.now()).await.expect("a look");
     let claims = CustomClaims::parse(&json!({ "role": role }).to_string()).expect("claims");
     let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
-    let (account, policy, scopes) = (loaded.account.expect("dana"), world.service.policy(), world.service.guard().scopes());
-    edit_account(&account, Road::ClaimsChanged, fields, By::from(Actor::Operator), policy, scopes, world.clock.now())
+    let (account, policy, scopes) =
+        (loaded.account.expect("dana"), world.service.policy(), world.service.guard().scopes());
+    edit_account(
+        &account,
+        Road::ClaimsChanged,
+        fields,
+        By::from(Actor::Operator),
+        policy,
+        scopes,
+        world.clock.now(),
+    )
 }
 
 async fn give(world: &World, name: &str) {
@@ -35,7 +48,8 @@ async fn a_new_role_ends_access_tokens_and_the_next_refresh_brings_it() {
     give(&world, "editor").await;
     let pair = world.sign_in("dana").await;
     assert_eq!(said(&pair), ["editor", "editor"]);
-    let names = claims(&pair.access).as_object().expect("claims").keys().cloned().collect::<Vec<_>>().join(" ");
+    let names =
+        claims(&pair.access).as_object().expect("claims").keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(names, "token_type exp iat jti user_id sid rsq role");
     give(&world, "reader").await;
     assert_eq!(world.me(&pair.access).await.status, 401);
@@ -105,10 +119,22 @@ async fn a_refresh_whose_session_ends_meanwhile_gives_nothing() {
     for (rotate, blacklist) in [(true, true), (false, false)] {
         let world = World::planned(Plan::rotating(rotate, blacklist)).await;
         let pair = world.sign_in("dana").await;
-        let loaded = world.store.account(&AccountBy::Subject(subject("dana")), world.clock.now()).await.expect("a look");
-        let (account, policy, scopes) = (loaded.account.expect("dana"), world.service.policy(), world.service.guard().scopes());
-        let ends =
-            edit_account(&account, Road::PasswordReset, AccountFields::default(), Actor::Owner.into(), policy, scopes, world.clock.now());
+        let loaded = world
+            .store
+            .account(&AccountBy::Subject(subject("dana")), world.clock.now())
+            .await
+            .expect("a look");
+        let (account, policy, scopes) =
+            (loaded.account.expect("dana"), world.service.policy(), world.service.guard().scopes());
+        let ends = edit_account(
+            &account,
+            Road::PasswordReset,
+            AccountFields::default(),
+            Actor::Owner.into(),
+            policy,
+            scopes,
+            world.clock.now(),
+        );
         world.store.meanwhile(Change::EditAccount(Box::new(ends)), world.service.guard().clone());
         let answer = world.refresh(&pair.refresh).await;
         assert_eq!((answer.status, answer.reason().as_deref()), (401, Some("password_reset")), "{answer}");

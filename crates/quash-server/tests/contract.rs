@@ -67,7 +67,9 @@ async fn tokens_say_what_the_design_says_in_its_order() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let rsq = world.head().await.as_u64();
-    let names = |token: &str| claims(token).as_object().expect("claims").keys().cloned().collect::<Vec<_>>().join(" ");
+    let names = |token: &str| {
+        claims(token).as_object().expect("claims").keys().cloned().collect::<Vec<_>>().join(" ")
+    };
     insta::assert_snapshot!(names(&pair.access), @"token_type exp iat jti user_id sid rsq");
     insta::assert_snapshot!(names(&pair.refresh), @"token_type exp iat jti user_id sid rsq gen");
     let (access, refresh) = (claims(&pair.access), claims(&pair.refresh));
@@ -124,7 +126,12 @@ async fn issuer_and_audience_are_written_and_required() {
     }
     world.assert_live(&pair).await;
     assert_eq!(world.me(&world.forge(&pair.access, &json!({ "aud": "api" }))).await.status, 200);
-    for wrong in [json!({ "iss": "https://id.example.org/" }), json!({ "iss": null }), json!({ "aud": "other" }), json!({ "aud": [] })] {
+    for wrong in [
+        json!({ "iss": "https://id.example.org/" }),
+        json!({ "iss": null }),
+        json!({ "aud": "other" }),
+        json!({ "aud": [] }),
+    ] {
         assert_eq!(world.me(&world.forge(&pair.access, &wrong)).await.status, 401, "{wrong}");
         assert_eq!(world.refresh(&world.forge(&pair.refresh, &wrong)).await.status, 401, "{wrong}");
     }
@@ -147,9 +154,15 @@ async fn every_code_has_its_page_and_the_index_lists_it() {
     for code in Code::ALL {
         let page = world.send(Call::get(&format!("/docs/errors/{}", code.as_str()))).await;
         assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-        assert!(page.header("content-security-policy").is_some_and(|policy| policy.contains("frame-ancestors 'none'")));
+        assert!(
+            page.header("content-security-policy")
+                .is_some_and(|policy| policy.contains("frame-ancestors 'none'"))
+        );
         assert!(page.text().contains(code.title()) && page.text().contains(code.as_str()), "{page}");
-        assert!(page.text().contains("name=\"viewport\"") && page.text().contains("href=\"../../pages.css\""), "{page}");
+        assert!(
+            page.text().contains("name=\"viewport\"") && page.text().contains("href=\"../../pages.css\""),
+            "{page}"
+        );
         assert!(index.text().contains(&format!("<a href=\"{}\">", code.as_str())), "{index}");
     }
     insta::assert_snapshot!(world.send(Call::get("/docs/errors/nothing")).await, @r#"
@@ -169,7 +182,13 @@ async fn home_page_states_purpose_readiness_and_next_steps() {
     let world = World::open().await;
     let page = world.send(Call::get("/")).await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    for text in ["issues JSON Web Tokens", "It is ready.", "quash account add NAME", "POST /api/token/", "href=\"docs/errors/\""] {
+    for text in [
+        "issues JSON Web Tokens",
+        "It is ready.",
+        "quash account add NAME",
+        "POST /api/token/",
+        "href=\"docs/errors/\"",
+    ] {
         assert!(page.text().contains(text), "{text}: {page}");
     }
     assert_eq!(world.send(Call::post("/")).await.status, 405);
@@ -185,7 +204,17 @@ async fn what_is_not_there_is_a_problem_of_its_own() {
 
     {"type":"/docs/errors/not_found","title":"Not found","status":404,"detail":"Not found.","code":"not_found"}
     "#);
-    for target in ["*", "/api", "/api/", "//api/token/", "/api//token/", "/API/token/", "/api/token//", "/v1/me/", "/v1"] {
+    for target in [
+        "*",
+        "/api",
+        "/api/",
+        "//api/token/",
+        "/api//token/",
+        "/API/token/",
+        "/api/token//",
+        "/v1/me/",
+        "/v1",
+    ] {
         assert_eq!(world.send(Call::post(target)).await.status, 404, "{target}");
     }
 }
@@ -206,11 +235,19 @@ async fn paths_are_the_same_with_and_without_their_last_slash() {
 async fn bodies_may_be_json_a_form_or_multipart() {
     let world = World::open().await;
     let boundary = "multipart/form-data; boundary=X";
-    let part = |name: &str, value: &str| format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+    let part = |name: &str, value: &str| {
+        format!("--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
     for (media_type, body) in [
-        ("application/json; charset=utf-8", json!({ "username": "dana", "password": PASSWORD, "other": [1] }).to_string()),
+        (
+            "application/json; charset=utf-8",
+            json!({ "username": "dana", "password": PASSWORD, "other": [1] }).to_string(),
+        ),
         ("Application/JSON", json!({ "username": " dana ", "password": PASSWORD }).to_string()),
-        ("application/x-www-form-urlencoded", format!("username=dana&password={}", PASSWORD.replace(' ', "+"))),
+        (
+            "application/x-www-form-urlencoded",
+            format!("username=dana&password={}", PASSWORD.replace(' ', "+")),
+        ),
         (boundary, format!("{}{}--X--\r\n", part("username", "dana"), part("password", PASSWORD))),
     ] {
         let answer = world.send(Call::post("/api/token/").body(media_type, body)).await;
@@ -232,8 +269,20 @@ async fn bodies_of_another_type_are_refused() {
     {"detail":"Unsupported media type \"text/plain\" in request."}
     "#);
     for (path, _) in TOKEN_PATHS.into_iter().filter(|(path, _)| *path != "/api/logout") {
-        for media_type in ["text/plain", "application/xml", "application/vnd.api+json", "application/jsonp", "", ";", "\u{e9}"] {
-            assert_eq!(world.send(Call::post(path).body(media_type, body.clone())).await.status, 415, "{path} {media_type:?}");
+        for media_type in [
+            "text/plain",
+            "application/xml",
+            "application/vnd.api+json",
+            "application/jsonp",
+            "",
+            ";",
+            "\u{e9}",
+        ] {
+            assert_eq!(
+                world.send(Call::post(path).body(media_type, body.clone())).await.status,
+                415,
+                "{path} {media_type:?}"
+            );
         }
     }
     assert_eq!(world.hashes(), 2, "only the two accounts were hashed");
@@ -242,7 +291,8 @@ async fn bodies_of_another_type_are_refused() {
 #[tokio::test]
 async fn a_body_is_limited_one_past_the_edge() {
     let world = World::open().await;
-    let of = |length: usize| format!("{}{}", json!({ "refresh": "x", "token": "x" }), " ".repeat(length - 27));
+    let of =
+        |length: usize| format!("{}{}", json!({ "refresh": "x", "token": "x" }), " ".repeat(length - 27));
     let pair = world.sign_in("dana").await;
     assert_eq!(of(32_768).len(), 32_768);
     // Signing in counts as a failed one, so the doors that do it come last.
@@ -303,7 +353,11 @@ async fn a76_no_answer_with_a_token_or_a_user_may_be_kept() {
     ];
     for answer in answers {
         assert_eq!(answer.status, 200);
-        assert_eq!((answer.header("cache-control"), answer.header("pragma")), (Some("no-store"), Some("no-cache")), "{answer}");
+        assert_eq!(
+            (answer.header("cache-control"), answer.header("pragma")),
+            (Some("no-store"), Some("no-cache")),
+            "{answer}"
+        );
     }
 }
 
@@ -326,7 +380,8 @@ async fn every_request_has_an_id_of_its_own() {
 #[tokio::test]
 async fn the_reason_is_told_unless_answers_must_be_exact() {
     let settings = DoorSettings { compat: Compat::Strict, ..DoorSettings::default() };
-    let (standard, strict) = (World::open().await, World::planned(Plan { settings, ..Plan::default() }).await);
+    let (standard, strict) =
+        (World::open().await, World::planned(Plan { settings, ..Plan::default() }).await);
     let mut told = Vec::new();
     for world in [&standard, &strict] {
         let first = world.sign_in("dana").await;
@@ -355,7 +410,8 @@ async fn the_prefix_and_the_schemes_can_be_chosen() {
     let body = json!({ "username": "dana", "password": PASSWORD });
     let pair = world.send(Call::post("/auth/jwt/token").json(&body)).await.pair();
     for scheme in ["JWT", "jwt", "Bearer"] {
-        let call = Call::get("/v1/me").header(http::header::AUTHORIZATION, format!("{scheme} {}", pair.access));
+        let call =
+            Call::get("/v1/me").header(http::header::AUTHORIZATION, format!("{scheme} {}", pair.access));
         assert_eq!(world.send(call).await.status, 200, "{scheme}");
     }
     insta::assert_snapshot!(world.send(Call::get("/v1/me")).await.header("www-authenticate").unwrap_or_default(), @r#"JWT realm="api""#);
@@ -370,7 +426,8 @@ async fn endpoints_are_served_at_chosen_paths() {
         ("me_password", "/auth/users/set_password/"),
     ];
     let chosen = chosen.map(|(name, path)| (name.to_owned(), path.to_owned()));
-    let settings = DoorSettings { paths: Paths::parse(&chosen, "/api").expect("paths"), ..DoorSettings::default() };
+    let settings =
+        DoorSettings { paths: Paths::parse(&chosen, "/api").expect("paths"), ..DoorSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let body = json!({ "username": "dana", "password": PASSWORD });
     let mut told = Vec::new();
@@ -402,9 +459,15 @@ async fn endpoints_are_served_at_chosen_paths() {
     let pair = world.send(Call::post("/auth/jwt/create/").json(&body)).await.pair();
     let pair = world.refresh(&pair.refresh).await.pair();
     let change = json!({ "current_password": PASSWORD, "new_password": "another horse battery staple" });
-    let pair = world.send(Call::post("/auth/users/set_password/").bearer(&pair.access).json(&change)).await.pair();
-    assert_eq!(world.send(Call::get("/auth/users/me/").bearer(&pair.access)).await.json()["username"], "dana");
-    let out = world.send(Call::post("/auth/logout/").bearer(&pair.access).json(&json!({ "refresh": pair.refresh }))).await;
+    let pair =
+        world.send(Call::post("/auth/users/set_password/").bearer(&pair.access).json(&change)).await.pair();
+    assert_eq!(
+        world.send(Call::get("/auth/users/me/").bearer(&pair.access)).await.json()["username"],
+        "dana"
+    );
+    let out = world
+        .send(Call::post("/auth/logout/").bearer(&pair.access).json(&json!({ "refresh": pair.refresh })))
+        .await;
     assert_eq!((out.status, out.text()), (200, "{}"));
     assert_eq!(world.send(Call::get("/auth/users/me/").bearer(&pair.access)).await.status, 401);
 }
@@ -420,13 +483,18 @@ async fn headers_that_ask_for_another_form_change_nothing() {
         (HeaderName::from_static("x-original-url"), "/v1/me"),
         (HeaderName::from_static("accept-language"), "de"),
     ] {
-        assert_eq!(world.send(Call::post("/api/token/").header(name.clone(), value)).await.to_string(), plain, "{name}: {value}");
+        assert_eq!(
+            world.send(Call::post("/api/token/").header(name.clone(), value)).await.to_string(),
+            plain,
+            "{name}: {value}"
+        );
     }
 }
 
 #[test]
 fn codes_are_a_closed_list() {
-    let told: Vec<_> = Code::ALL.iter().map(|code| format!("{} {}", code.status().as_u16(), code.as_str())).collect();
+    let told: Vec<_> =
+        Code::ALL.iter().map(|code| format!("{} {}", code.status().as_u16(), code.as_str())).collect();
     insta::assert_snapshot!(told.join("\n"), @r"
     401 token_not_valid
     401 not_authenticated
@@ -471,13 +539,15 @@ fn codes_are_a_closed_list() {
 fn every_code_stands_in_the_reference_once_and_no_other() {
     let reference = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/http.md");
     let reference = std::fs::read_to_string(reference).expect("the reference");
-    let codes = reference.split("## Codes").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("its codes");
+    let codes =
+        reference.split("## Codes").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("its codes");
     let row = |line: &str| {
         let mut cells = line.strip_prefix("| `")?.split('|').map(str::trim);
         Some(format!("{} {}", cells.nth(1)?, line.strip_prefix("| `")?.split('`').next()?))
     };
     let mut told: Vec<_> = codes.lines().filter_map(row).collect();
-    let mut known: Vec<_> = Code::ALL.iter().map(|code| format!("{} {}", code.status().as_u16(), code.as_str())).collect();
+    let mut known: Vec<_> =
+        Code::ALL.iter().map(|code| format!("{} {}", code.status().as_u16(), code.as_str())).collect();
     told.sort_unstable();
     known.sort_unstable();
     assert_eq!(told, known);

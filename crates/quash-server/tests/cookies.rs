@@ -28,13 +28,18 @@ fn browser(answer: &Answer) -> Browser {
     assert_eq!(answer.status, 200, "{answer}");
     let body = answer.json();
     assert_eq!(body.as_object().map(|body| body.len()), Some(1), "{answer}");
-    Browser { access: body["access"].as_str().expect("an access token").to_owned(), refresh: cookie(answer).expect("a cookie") }
+    Browser {
+        access: body["access"].as_str().expect("an access token").to_owned(),
+        refresh: cookie(answer).expect("a cookie"),
+    }
 }
 
 /// The token in the cookie that an answer sets; none where it takes it away.
 fn cookie(answer: &Answer) -> Option<String> {
     let mut all = answer.headers.get_all(SET_COOKIE).iter();
-    let (set, None) = (all.next()?.to_str().expect("ASCII"), all.next()) else { panic!("two cookies: {answer}") };
+    let (set, None) = (all.next()?.to_str().expect("ASCII"), all.next()) else {
+        panic!("two cookies: {answer}")
+    };
     let (pair, attributes) = set.split_once("; ").expect("attributes");
     let (name, token) = pair.split_once('=').expect("a pair");
     assert_eq!(name, "__Host-quash-refresh");
@@ -82,10 +87,16 @@ async fn without_the_cookie_nothing_changes() {
     let pair = world.sign_in("dana").await;
     let call = sent(Call::post("/api/token/refresh/"), &pair.refresh).header(SITE, "cross-site");
     let answer = world.send(call).await;
-    assert_eq!((answer.status, answer.headers.contains_key(SET_COOKIE)), (400, false), "the cookie isn't looked at: {answer}");
-    for answer in
-        [world.attempt("dana", PASSWORD).await, world.refresh(&pair.refresh).await, world.log_out(&pair.access, &pair.refresh).await]
-    {
+    assert_eq!(
+        (answer.status, answer.headers.contains_key(SET_COOKIE)),
+        (400, false),
+        "the cookie isn't looked at: {answer}"
+    );
+    for answer in [
+        world.attempt("dana", PASSWORD).await,
+        world.refresh(&pair.refresh).await,
+        world.log_out(&pair.access, &pair.refresh).await,
+    ] {
         assert!(answer.status == 200 && !answer.headers.contains_key(SET_COOKIE), "{answer}");
     }
 }
@@ -107,16 +118,23 @@ async fn refreshing_and_logging_out_read_the_cookie() {
     assert_eq!(world.me(&other.access).await.status, 401);
     let none = world.send(Call::post("/api/token/refresh/")).await;
     assert_eq!((none.status, none.headers.contains_key(SET_COOKIE)), (401, false), "{none}");
-    assert_eq!(world.send(Call::post("/api/logout/").bearer(&sign_in(&world, "dana").await.access)).await.status, 401);
+    assert_eq!(
+        world.send(Call::post("/api/logout/").bearer(&sign_in(&world, "dana").await.access)).await.status,
+        401
+    );
 }
 
 #[tokio::test]
 async fn dead_cookies_are_cleared_with_the_401() {
     let world = open().await;
     let dana = sign_in(&world, "dana").await;
-    assert!(is_cleared(&world.send(sent(Call::post("/api/logout/").bearer(&dana.access), &dana.refresh)).await));
+    assert!(is_cleared(
+        &world.send(sent(Call::post("/api/logout/").bearer(&dana.access), &dana.refresh)).await
+    ));
     let live = sign_in(&world, "dana").await;
-    for (path, access) in [("/api/token/blacklist/", ""), ("/api/logout/", &dana.access), ("/api/logout/", "x.y.z")] {
+    for (path, access) in
+        [("/api/token/blacklist/", ""), ("/api/logout/", &dana.access), ("/api/logout/", "x.y.z")]
+    {
         let answer = world.send(sent(Call::post(path).bearer(access), &dana.refresh)).await;
         assert!(answer.status == 401 && is_cleared(&answer), "{path} {access}: {answer}");
         let odd = world.send(sent(Call::post(path).bearer(access), "\u{e9}")).await;
@@ -151,11 +169,15 @@ async fn our_own_paths_set_it_and_take_it_away() {
     let again = async || browser(&world.attempt("dana", NEW).await);
     let (this, other) = (again().await, again().await);
     let sid = |browser: &Browser| claims(&browser.access)["sid"].as_str().expect("a session").to_owned();
-    let end = async |whose: &Browser| world.own("DELETE", &format!("/v1/me/sessions/{}", sid(whose)), &this.access, &Value::Null).await;
+    let end = async |whose: &Browser| {
+        world.own("DELETE", &format!("/v1/me/sessions/{}", sid(whose)), &this.access, &Value::Null).await
+    };
     assert!(!end(&other).await.headers.contains_key(SET_COOKIE), "another device's");
     assert!(is_cleared(&end(&this).await));
     let this = again().await;
-    assert!(is_cleared(&world.own("POST", "/v1/me/deactivate", &this.access, &json!({ "password": NEW })).await));
+    assert!(is_cleared(
+        &world.own("POST", "/v1/me/deactivate", &this.access, &json!({ "password": NEW })).await
+    ));
     let noor = sign_in(&world, "noor").await;
     assert!(is_cleared(&world.own("DELETE", "/v1/me", &noor.access, &json!({ "password": PASSWORD })).await));
 }
@@ -185,16 +207,30 @@ async fn a74_what_another_site_sends_is_refused_signing_in_too() {
             ];
             for call in calls {
                 let answer = world.send(from_there(call.bearer(&this.access))).await;
-                assert_eq!((answer.status, answer.json()["code"].as_str()), (403, Some("cross_site")), "{path}: {answer}");
+                assert_eq!(
+                    (answer.status, answer.json()["code"].as_str()),
+                    (403, Some("cross_site")),
+                    "{path}: {answer}"
+                );
                 assert!(!answer.headers.contains_key(SET_COOKIE), "{path}");
             }
         }
         for (method, path, body) in OWN_PATHS.into_iter().filter(|(method, ..)| *method != "GET") {
-            let call = Call::of(method.parse::<Method>().expect("a method"), path).bearer(&this.access).body("application/json", body);
+            let call = Call::of(method.parse::<Method>().expect("a method"), path)
+                .bearer(&this.access)
+                .body("application/json", body);
             let answer = world.send(from_there(call)).await;
-            assert_eq!((answer.status, answer.json()["code"].as_str()), (403, Some("cross_site")), "{path}: {answer}");
+            assert_eq!(
+                (answer.status, answer.json()["code"].as_str()),
+                (403, Some("cross_site")),
+                "{path}: {answer}"
+            );
         }
-        assert_eq!(world.send(from_there(Call::get("/v1/me").bearer(&this.access))).await.status, 200, "reading changes nothing");
+        assert_eq!(
+            world.send(from_there(Call::get("/v1/me").bearer(&this.access))).await.status,
+            200,
+            "reading changes nothing"
+        );
         assert_eq!(world.me(&this.access).await.status, 200);
         browser(&refresh(&world, &this.refresh).await);
     }
@@ -214,11 +250,19 @@ async fn a74_text_that_holds_json_is_no_json() {
 #[tokio::test]
 async fn a75_only_a_named_origin_may_send_cookies_and_read_answers() {
     let origin = Origin::parse("https://app.example").expect("an origin");
-    let settings = DoorSettings { refresh_cookie: RefreshCookie::On, cors_origins: vec![origin], ..DoorSettings::default() };
+    let settings = DoorSettings {
+        refresh_cookie: RefreshCookie::On,
+        cors_origins: vec![origin],
+        ..DoorSettings::default()
+    };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let credentials = json!({ "username": "dana", "password": PASSWORD });
     let from = async |origin: &str| {
-        world.send(Call::post("/api/token/").json(&credentials).header(ORIGIN, origin).header(SITE, "same-site")).await
+        world
+            .send(
+                Call::post("/api/token/").json(&credentials).header(ORIGIN, origin).header(SITE, "same-site"),
+            )
+            .await
     };
     let answer = from("https://app.example").await;
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.example"));
@@ -235,7 +279,9 @@ async fn a75_only_a_named_origin_may_send_cookies_and_read_answers() {
     ] {
         let answer = from(other).await;
         assert_eq!(answer.status, 403, "{other}");
-        for header in [header::ACCESS_CONTROL_ALLOW_ORIGIN, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, SET_COOKIE] {
+        for header in
+            [header::ACCESS_CONTROL_ALLOW_ORIGIN, header::ACCESS_CONTROL_ALLOW_CREDENTIALS, SET_COOKIE]
+        {
             assert!(!answer.headers.contains_key(&header), "{other}: {header}");
         }
     }
@@ -249,13 +295,20 @@ async fn a79_tokens_in_two_places_are_never_mixed() {
         for path in ["/api/token/refresh/", "/api/token/blacklist/", "/api/logout/"] {
             let call = Call::post(path).bearer(&dana.access).json(&json!({ "refresh": in_body.refresh }));
             let answer = world.send(sent(call, &in_cookie.refresh)).await;
-            assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("two_tokens")), "{path}: {answer}");
+            assert_eq!(
+                (answer.status, answer.json()["code"].as_str()),
+                (400, Some("two_tokens")),
+                "{path}: {answer}"
+            );
         }
     }
     let twice = sent(sent(Call::post("/api/token/refresh/"), &dana.refresh), &noor.refresh);
     assert_eq!(world.send(twice).await.json()["code"], "two_tokens");
     let two_accounts = world.send(sent(Call::post("/api/logout/").bearer(&dana.access), &noor.refresh)).await;
-    assert_eq!((two_accounts.status, two_accounts.json()["code"].as_str()), (400, Some("tokens_of_two_accounts")));
+    assert_eq!(
+        (two_accounts.status, two_accounts.json()["code"].as_str()),
+        (400, Some("tokens_of_two_accounts"))
+    );
     // The header alone says who acts on our own paths.
     let me = world.send(sent(Call::get("/v1/me").bearer(&dana.access), &noor.refresh)).await;
     assert_eq!(me.json()["username"], "dana");
@@ -269,9 +322,13 @@ async fn a79_tokens_in_two_places_are_never_mixed() {
 async fn a79_without_the_cookie_the_body_is_the_one_source() {
     let world = World::open().await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
-    let call = Call::post("/api/token/refresh/").bearer(&noor.access).json(&json!({ "refresh": dana.refresh }));
+    let call =
+        Call::post("/api/token/refresh/").bearer(&noor.access).json(&json!({ "refresh": dana.refresh }));
     let new = world.send(sent(call, &noor.refresh)).await.pair();
-    assert_eq!((claims(&new.access)["user_id"].as_str(), claims(&noor.access)["user_id"].as_str()), (Some("dana"), Some("noor")));
+    assert_eq!(
+        (claims(&new.access)["user_id"].as_str(), claims(&noor.access)["user_id"].as_str()),
+        (Some("dana"), Some("noor"))
+    );
     let call = Call::post("/api/logout/").bearer(&noor.access).json(&json!({ "refresh": new.refresh }));
     assert_eq!(world.send(sent(call, &noor.refresh)).await.json()["code"], "tokens_of_two_accounts");
     world.assert_live(&noor).await;
@@ -280,12 +337,24 @@ async fn a79_without_the_cookie_the_body_is_the_one_source() {
 #[tokio::test]
 async fn a_token_that_no_cookie_holds_is_not_given() {
     let world = open().await;
-    let long = quash_core::model::CustomClaims::new(&[("note".into(), Value::String("x".repeat(4000)))]).expect("claims");
-    let loaded = quash_store::Store::account(&*world.store, &quash_core::model::AccountBy::Name("dana".into()), Default::default()).await;
+    let long = quash_core::model::CustomClaims::new(&[("note".into(), Value::String("x".repeat(4000)))])
+        .expect("claims");
+    let loaded = quash_store::Store::account(
+        &*world.store,
+        &quash_core::model::AccountBy::Name("dana".into()),
+        Default::default(),
+    )
+    .await;
     let account = loaded.expect("a look").account.expect("dana");
     let fields = quash_core::model::AccountFields { claims: Some(long), ..Default::default() };
     let event = quash_core::model::Event::ClaimsChanged;
-    let edit = quash_core::decide::change_account(&account, event, fields, quash_core::model::Actor::Operator.into(), world.service.now());
+    let edit = quash_core::decide::change_account(
+        &account,
+        event,
+        fields,
+        quash_core::model::Actor::Operator.into(),
+        world.service.now(),
+    );
     let change = quash_core::model::Change::EditAccount(Box::new(edit));
     quash_store::Store::commit(&*world.store, change).await.expect("claims");
     let answer = world.attempt("dana", PASSWORD).await;

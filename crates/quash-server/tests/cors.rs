@@ -16,11 +16,17 @@ const LOCAL: &str = "http://localhost:3000";
 
 async fn world() -> World {
     let cors_origins = [APP, LOCAL].map(|origin| Origin::parse(origin).expect("an origin")).into();
-    World::planned(Plan { settings: DoorSettings { cors_origins, ..DoorSettings::default() }, ..Plan::default() }).await
+    World::planned(Plan {
+        settings: DoorSettings { cors_origins, ..DoorSettings::default() },
+        ..Plan::default()
+    })
+    .await
 }
 
 fn preflight(target: &str, origin: &str) -> Call {
-    let call = Call::of(Method::OPTIONS, target).header(ORIGIN, origin).header(ACCESS_CONTROL_REQUEST_METHOD, "POST");
+    let call = Call::of(Method::OPTIONS, target)
+        .header(ORIGIN, origin)
+        .header(ACCESS_CONTROL_REQUEST_METHOD, "POST");
     call.header(ACCESS_CONTROL_REQUEST_HEADERS, "authorization,content-type")
 }
 
@@ -56,7 +62,8 @@ async fn a_preflight_of_a_named_origin_is_answered_on_every_path() {
 
 #[tokio::test]
 async fn a_page_may_send_the_token_in_a_header_of_another_name() {
-    let token_header = TokenHeader { name: HeaderName::from_static("x-access-token"), ..TokenHeader::default() };
+    let token_header =
+        TokenHeader { name: HeaderName::from_static("x-access-token"), ..TokenHeader::default() };
     let cors_origins = vec![Origin::parse(APP).expect("an origin")];
     let settings = DoorSettings { cors_origins, token_header, ..DoorSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
@@ -76,7 +83,9 @@ async fn settings_add_headers_and_set_the_max_age() {
     let settings = DoorSettings { cors_origins, cors, ..DoorSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let answer = world.send(preflight("/api/token/", APP)).await;
-    let ends = |name: &str, end: &str| assert!(answer.header(name).is_some_and(|value| value.ends_with(end)), "{answer}");
+    let ends = |name: &str, end: &str| {
+        assert!(answer.header(name).is_some_and(|value| value.ends_with(end)), "{answer}")
+    };
     ends("access-control-allow-headers", ", Prefer, traceparent, sentry-trace, baggage");
     ends("access-control-expose-headers", ", RateLimit-Reset, server-timing");
     assert_eq!(answer.header("access-control-max-age"), Some("86400"));
@@ -91,7 +100,9 @@ async fn options_without_a_preflight_is_told_about_the_path() {
     let across = world.send(Call::of(Method::OPTIONS, "/api/token/").header(ORIGIN, APP)).await;
     assert_eq!((across.status, across.text()), (200, plain.text()));
     assert_eq!(across.header("access-control-allow-origin"), Some(APP));
-    let no_origin = world.send(Call::of(Method::OPTIONS, "/api/token/").header(ACCESS_CONTROL_REQUEST_METHOD, "POST")).await;
+    let no_origin = world
+        .send(Call::of(Method::OPTIONS, "/api/token/").header(ACCESS_CONTROL_REQUEST_METHOD, "POST"))
+        .await;
     assert_eq!(no_origin.to_string(), plain.to_string());
     assert_eq!(world.send(Call::of(Method::OPTIONS, "/livez").header(ORIGIN, APP)).await.status, 405);
 }
@@ -122,7 +133,11 @@ async fn pages_of_a_named_origin_read_every_answer() {
         (Call::of(Method::HEAD, "/livez"), 200),
     ] {
         let answer = world.send(call.header(ORIGIN, LOCAL)).await;
-        assert_eq!((answer.status, answer.header("access-control-allow-origin")), (status, Some(LOCAL)), "{answer}");
+        assert_eq!(
+            (answer.status, answer.header("access-control-allow-origin")),
+            (status, Some(LOCAL)),
+            "{answer}"
+        );
     }
 }
 
@@ -180,9 +195,18 @@ async fn a75_nobody_is_named_by_default() {
 #[tokio::test]
 async fn a75_credentials_and_wildcards_are_never_allowed() {
     let world = world().await;
-    for call in [preflight("/api/token/", APP), Call::get("/livez").header(ORIGIN, APP), Call::post("/api/token/").header(ORIGIN, APP)] {
+    for call in [
+        preflight("/api/token/", APP),
+        Call::get("/livez").header(ORIGIN, APP),
+        Call::post("/api/token/").header(ORIGIN, APP),
+    ] {
         let answer = world.send(call).await;
         assert_eq!(answer.header("access-control-allow-credentials"), None);
-        assert!(cors_headers(&answer).iter().all(|name| answer.header(name).is_some_and(|value| !value.contains('*'))), "{answer}");
+        assert!(
+            cors_headers(&answer)
+                .iter()
+                .all(|name| answer.header(name).is_some_and(|value| !value.contains('*'))),
+            "{answer}"
+        );
     }
 }

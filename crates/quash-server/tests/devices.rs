@@ -58,7 +58,10 @@ async fn a_token_goes_the_way_that_it_came_and_is_in_no_body() {
     let asked = from_device(&world, "dana", PASSWORD, "").await;
     let by_header = token(&asked).expect("a token");
     assert_eq!((by_header.len(), asked.headers.contains_key(SET_COOKIE)), (96, false));
-    assert_eq!(asked.json().as_object().map(|body| body.keys().cloned().collect()), Some(vec!["refresh".to_owned(), "access".to_owned()]));
+    assert_eq!(
+        asked.json().as_object().map(|body| body.keys().cloned().collect()),
+        Some(vec!["refresh".to_owned(), "access".to_owned()])
+    );
     let again = from_device(&world, "dana", PASSWORD, &by_header).await;
     assert_eq!(token(&again).as_deref(), Some(by_header.as_str()), "the same device");
 
@@ -88,7 +91,8 @@ async fn a_full_queue_has_places_for_known_devices() {
     let world = Arc::new(World::planned(Plan { hashing, ..plan }).await);
     let device = new_device(&world, "dana").await;
     let strangers = (0..24).map(|n| call(&format!("name {n}"), "wrong password"));
-    let others = [call("noor", PASSWORD).header(DEVICE, &device), call("dana", PASSWORD).header(DEVICE, &device)];
+    let others =
+        [call("noor", PASSWORD).header(DEVICE, &device), call("dana", PASSWORD).header(DEVICE, &device)];
     let answers = world.at_once_as_they_are(&valve, strangers.chain(others).collect()).await;
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     assert_eq!((statuses[0], statuses[23]), (401, 503), "{statuses:?}");
@@ -101,7 +105,8 @@ async fn it_travels_beside_the_cookie_with_the_refresh_token() {
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let answer = world.send(call("dana", PASSWORD).header(SITE, "same-origin")).await;
     let cookies = answer.headers.get_all(SET_COOKIE).iter().map(|cookie| cookie.to_str().expect("ASCII"));
-    let names: Vec<_> = cookies.filter_map(|cookie| cookie.split_once('=')).map(|(name, _)| name.to_owned()).collect();
+    let names: Vec<_> =
+        cookies.filter_map(|cookie| cookie.split_once('=')).map(|(name, _)| name.to_owned()).collect();
     assert_eq!(names, ["__Host-quash-refresh", "__Host-quash-device"]);
 }
 
@@ -116,20 +121,31 @@ async fn a27_a_victim_under_attack_gets_in_from_a_known_device_and_by_a_reset_ma
         let pair = from_device(&world, "dana", PASSWORD, &device).await.pair();
         world.assert_live(&pair).await;
         let after = world.account("dana").await;
-        assert_eq!((after.state, after.locks), (locked.state, locked.locks), "the lock goes on for everybody else");
+        assert_eq!(
+            (after.state, after.locks),
+            (locked.state, locked.locks),
+            "the lock goes on for everybody else"
+        );
         assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
         // Whoever is in may do what is asked for the password.
         let body = json!({ "username": "Dana", "password": PASSWORD });
         let rename = Call::of(http::Method::PATCH, "/v1/me").bearer(&pair.access).json(&body);
         assert_eq!(world.send(rename.clone()).await.status, 403);
         assert_eq!(world.send(rename.header(DEVICE, &device)).await.status, 200);
-        let AccountState::Locked { until, .. } = world.account("dana").await.state else { panic!("still locked") };
+        let AccountState::Locked { until, .. } = world.account("dana").await.state else {
+            panic!("still locked")
+        };
         world.wait(until.since(quash_core::model::Clock::now(&*world.clock)));
     }
     world.guess("dana", 5).await;
     world.locked("dana").await;
     assert_eq!(world.post("/v1/password-reset", &json!({ "username": "dana" })).await.status, 202);
-    let letter = world.mails().await.into_iter().find(|letter| letter.kind == MailKind::Reset).expect("a mail with a link");
+    let letter = world
+        .mails()
+        .await
+        .into_iter()
+        .find(|letter| letter.kind == MailKind::Reset)
+        .expect("a mail with a link");
     let reset = json!({ "token": link(&letter), "new_password": NEW_PASSWORD });
     assert_eq!(world.post("/v1/password-reset/confirm", &reset).await.status, 200);
     world.assert_live(&world.attempt("dana", NEW_PASSWORD).await.pair()).await;
@@ -139,7 +155,8 @@ async fn a27_a_victim_under_attack_gets_in_from_a_known_device_and_by_a_reset_ma
 async fn a27_who_registers_with_the_victims_address_as_a_name_does_not_lock_the_victim() {
     let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
-    let body = json!({ "username": "dana@example.org", "email": "mallory@example.org", "password": PASSWORD });
+    let body =
+        json!({ "username": "dana@example.org", "email": "mallory@example.org", "password": PASSWORD });
     assert_eq!(world.post("/v1/registration", &body).await.status, 202);
     for _ in 0..10 {
         let theirs = json!({ "username": "dana", "email": "dana@example.org", "password": "wrong password" });
@@ -168,7 +185,11 @@ async fn a_token_that_is_forged_dropped_or_another_accounts_is_as_none_at_all() 
         for token in &no_token[..4] {
             let answer = from_device(&world, "dana", "wrong password", token).await;
             assert_eq!(answer.to_string(), expected.to_string(), "{token}");
-            assert_eq!(answer.headers.keys().collect::<Vec<_>>(), expected.headers.keys().collect::<Vec<_>>(), "{token}");
+            assert_eq!(
+                answer.headers.keys().collect::<Vec<_>>(),
+                expected.headers.keys().collect::<Vec<_>>(),
+                "{token}"
+            );
         }
         world.locked("dana").await;
         world.evaluated();
@@ -182,7 +203,10 @@ async fn a_token_that_is_forged_dropped_or_another_accounts_is_as_none_at_all() 
         world.forgive("dana").await;
     }
     // Nobody's name has no devices.
-    assert_eq!(from_device(&world, "nobody", PASSWORD, &danas).await.to_string(), world.attempt("nobody", PASSWORD).await.to_string());
+    assert_eq!(
+        from_device(&world, "nobody", PASSWORD, &danas).await.to_string(),
+        world.attempt("nobody", PASSWORD).await.to_string()
+    );
     // A restart changes nothing in that.
     let world = world.reopened(Plan::default()).await;
     assert!(is_known(&world, "dana", &danas).await);
@@ -219,7 +243,8 @@ async fn a_device_has_turns_and_waiting_places_of_its_own() {
     let mut calls: Vec<_> = (0..40).map(|_| call("dana", "wrong password")).collect();
     calls.extend((0..22).map(|_| call("dana", PASSWORD).header(DEVICE, &device)));
     let answers = world.at_once(&valve, calls).await;
-    let count = |answers: &[Answer], status: u16| answers.iter().filter(|answer| answer.status == status).count();
+    let count =
+        |answers: &[Answer], status: u16| answers.iter().filter(|answer| answer.status == status).count();
     assert_eq!((count(&answers[..40], 401), count(&answers[..40], 429)), (17, 23));
     assert_eq!((count(&answers[40..], 200), count(&answers[40..], 429)), (21, 1), "one past the edge");
 }
@@ -311,8 +336,15 @@ async fn what_is_done_against_somebody_else_drops_the_devices_and_nothing_else_d
 
     let device = new_device(&world, "dana").await;
     world.post("/v1/password-reset", &json!({ "username": "dana" })).await;
-    let letter = world.mails().await.into_iter().find(|letter| letter.kind == MailKind::Reset).expect("a mail with a link");
-    world.post("/v1/password-reset/confirm", &json!({ "token": link(&letter), "new_password": PASSWORD })).await;
+    let letter = world
+        .mails()
+        .await
+        .into_iter()
+        .find(|letter| letter.kind == MailKind::Reset)
+        .expect("a mail with a link");
+    world
+        .post("/v1/password-reset/confirm", &json!({ "token": link(&letter), "new_password": PASSWORD }))
+        .await;
     assert!(!is_known(&world, "dana", &device).await);
 
     let device = new_device(&world, "dana").await;
@@ -328,7 +360,10 @@ async fn what_is_done_against_somebody_else_drops_the_devices_and_nothing_else_d
 
     let device = new_device(&world, "dana").await;
     own(&world, "DELETE", "/v1/me", json!({ "password": PASSWORD }), &device).await;
-    assert_eq!(from_device(&world, "dana", PASSWORD, &device).await.to_string(), world.attempt("dana", PASSWORD).await.to_string());
+    assert_eq!(
+        from_device(&world, "dana", PASSWORD, &device).await.to_string(),
+        world.attempt("dana", PASSWORD).await.to_string()
+    );
 }
 
 #[tokio::test]
@@ -372,7 +407,8 @@ async fn a31_a_refresh_with_the_cookie_binds_the_session() {
     let browser = world.send(call("dana", PASSWORD).header(SITE, "same-origin")).await;
     let (cookie, _) = browser.header("set-cookie").expect("a cookie").split_once(';').expect("attributes");
     let refresh = |token: &str| Call::post("/api/token/refresh/").json(&json!({ "refresh": token }));
-    let [bound, unbound, forged] = [world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("dana").await];
+    let [bound, unbound, forged] =
+        [world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("dana").await];
     let bound = world.send(refresh(&bound.refresh).header(COOKIE, cookie)).await.pair();
     let unbound = world.send(refresh(&unbound.refresh).header(DEVICE, "")).await.pair();
     let forged = world.send(refresh(&forged.refresh).header(COOKIE, "__Host-quash-device=x")).await.pair();
@@ -393,11 +429,13 @@ async fn a31_a_refresh_that_writes_nothing_else_binds_too() {
     let world = World::planned(plan).await;
     let device = new_device(&world, "dana").await;
     let bound = world.sign_in("dana").await;
-    let refresh = Call::post("/api/token/refresh/").json(&json!({ "refresh": bound.refresh })).header(DEVICE, &device);
+    let refresh =
+        Call::post("/api/token/refresh/").json(&json!({ "refresh": bound.refresh })).header(DEVICE, &device);
     assert_eq!(world.send(refresh).await.status, 200);
     let sliding = Call { target: "/api/token/sliding/".into(), ..call("dana", PASSWORD) };
     let token = world.send(sliding).await.json()["token"].as_str().expect("a token").to_owned();
-    let exchange = Call::post("/api/token/sliding/refresh/").json(&json!({ "token": token })).header(DEVICE, &device);
+    let exchange =
+        Call::post("/api/token/sliding/refresh/").json(&json!({ "token": token })).header(DEVICE, &device);
     assert_eq!(world.send(exchange.clone()).await.status, 200);
     let unbound = world.sign_in("dana").await;
     world.guess("dana", 5).await;

@@ -110,9 +110,11 @@ async fn a52_what_could_not_be_written_has_not_ended() {
         let current = world.refresh(&spent.refresh).await.pair();
         world.wait(secs(60));
         world.store.break_part(Part::Writes, error);
-        for answer in
-            [world.log_out(&pair.access, &pair.refresh).await, world.blacklist(&pair.refresh).await, world.refresh(&spent.refresh).await]
-        {
+        for answer in [
+            world.log_out(&pair.access, &pair.refresh).await,
+            world.blacklist(&pair.refresh).await,
+            world.refresh(&spent.refresh).await,
+        ] {
             assert_generic(&answer);
         }
         world.store.mend();
@@ -147,13 +149,16 @@ async fn a47_a_stolen_store_holds_no_token() {
     let ended = world.sign_in("noor").await;
     world.log_out(&ended.access, &ended.refresh).await;
     let dump = dump(&world).await;
-    for token in [&first.access, &first.refresh, &second.access, &second.refresh, &ended.access, &ended.refresh] {
+    for token in
+        [&first.access, &first.refresh, &second.access, &second.refresh, &ended.access, &ended.refresh]
+    {
         let parts: Vec<&str> = token.split('.').collect();
         let jti = claims(token)["jti"].as_str().expect("a jti").to_owned();
         for secret in [token.as_str(), parts[1], parts[2], &jti] {
             assert!(!holds(&dump, secret.as_bytes()), "{secret}");
         }
-        let bytes: Vec<u8> = (0..16).map(|n| u8::from_str_radix(&jti[2 * n..2 * n + 2], 16).expect("hex")).collect();
+        let bytes: Vec<u8> =
+            (0..16).map(|n| u8::from_str_radix(&jti[2 * n..2 * n + 2], 16).expect("hex")).collect();
         assert!(!holds(&dump, &bytes), "the bytes of a jti");
         assert!(!holds(&dump, format!("{bytes:?}").as_bytes()), "the bytes of a jti");
     }
@@ -162,7 +167,8 @@ async fn a47_a_stolen_store_holds_no_token() {
 /// Everything that the store keeps, as text and as bytes.
 async fn dump(world: &World) -> Vec<u8> {
     let store = &*world.store;
-    let mut dump = format!("{:?}{:?}", store.head().await, store.entries_after(Seq::ZERO, u32::MAX).await).into_bytes();
+    let mut dump =
+        format!("{:?}{:?}", store.head().await, store.entries_after(Seq::ZERO, u32::MAX).await).into_bytes();
     for account in store.accounts(None, u32::MAX).await.expect("accounts") {
         dump.extend(format!("{account:?}").into_bytes());
         dump.extend(account.password.iter().flat_map(|hash| hash.as_str().bytes()));
@@ -241,7 +247,11 @@ async fn the_log_states_cause_and_request_id_of_each_5xx() {
     let pair = world.sign_in("dana").await;
     let (_, secret) = world.service.add_client("shop", Rights::VERIFIER, None).await.expect("a client");
     let secret = secret.into_text().to_string();
-    let form = |path: &str| Call::post(path).body("application/x-www-form-urlencoded", format!("token={}", pair.access)).bearer(&secret);
+    let form = |path: &str| {
+        Call::post(path)
+            .body("application/x-www-form-urlencoded", format!("token={}", pair.access))
+            .bearer(&secret)
+    };
     let register = json!({ "username": "lee", "email": "lee@example.org", "password": PASSWORD });
     let read = [
         Call::post("/api/token/").json(&json!({ "username": "dana", "password": PASSWORD })),
@@ -252,7 +262,9 @@ async fn the_log_states_cause_and_request_id_of_each_5xx() {
         Call::get("/readyz"),
     ];
     let pages = Call::post("/verify").body("application/x-www-form-urlencoded", "token=x");
-    for (part, calls) in [(Part::Rows, read.to_vec()), (Part::Writes, read[..2].to_vec()), (Part::Rows, vec![pages])] {
+    for (part, calls) in
+        [(Part::Rows, read.to_vec()), (Part::Writes, read[..2].to_vec()), (Part::Rows, vec![pages])]
+    {
         world.store.break_part(part, Brittle::away());
         for call in calls {
             let target = call.target.clone();
@@ -263,7 +275,8 @@ async fn the_log_states_cause_and_request_id_of_each_5xx() {
             assert_eq!(answer.status, 503, "{target}: {answer}");
             let id = answer.header("x-request-id").expect("an id");
             let log = String::from_utf8(lines.0.lock().expect("lines").clone()).expect("text");
-            let line = log.lines().find(|line| line.contains(id)).unwrap_or_else(|| panic!("{target}: {log}"));
+            let line =
+                log.lines().find(|line| line.contains(id)).unwrap_or_else(|| panic!("{target}: {log}"));
             assert!(line.contains("SQLITE_IOERR") && line.contains("cause="), "{target}: {line}");
         }
         world.wait(secs(1));

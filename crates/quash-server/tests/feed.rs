@@ -8,7 +8,9 @@ use axum::body::{Body, BodyDataStream};
 use futures_util::StreamExt;
 use http::header::ACCEPT;
 use http::{HeaderName, Method};
-use quash_core::model::{Actor, Change, Clock, Keep, NewEntry, Reason, Right, Rights, Road, Scope, ScopeKey, ScopeKind, Seq};
+use quash_core::model::{
+    Actor, Change, Clock, Keep, NewEntry, Reason, Right, Rights, Road, Scope, ScopeKey, ScopeKind, Seq,
+};
 use quash_core::watch::frame::{Cursor, Frame, LeaseGrant, Snapshot, SnapshotReader, Wanted};
 use quash_core::watch::{Astray, Follower, Freshness, Lease, Revoked};
 use quash_store::Store;
@@ -35,12 +37,19 @@ async fn snapshot(world: &World, secret: &str) -> Snapshot {
 
 async fn snapshot_text(world: &World, secret: &str) -> String {
     let answer = world.send(Call::get("/v1/feed/snapshot").bearer(secret)).await;
-    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/x-ndjson")), "{answer}");
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, Some("application/x-ndjson")),
+        "{answer}"
+    );
     answer.text().to_owned()
 }
 
 fn lease_path(cursor: &Cursor, instance: u8, policy: &str) -> String {
-    format!("/v1/feed/lease?cursor={cursor}&instance={}&nonce={NONCE}&policy={policy}", format!("{instance:02x}").repeat(16))
+    format!(
+        "/v1/feed/lease?cursor={cursor}&instance={}&nonce={NONCE}&policy={policy}",
+        format!("{instance:02x}").repeat(16)
+    )
 }
 
 async fn lease(world: &World, secret: &str, cursor: &Cursor, instance: u8) -> LeaseGrant {
@@ -57,7 +66,10 @@ struct Events {
 
 impl Events {
     async fn open(world: &World, secret: &str, after: &Cursor) -> Self {
-        let request = Call::get(&format!("/v1/feed?after={after}")).bearer(secret).header(ACCEPT, "text/event-stream").into_request();
+        let request = Call::get(&format!("/v1/feed?after={after}"))
+            .bearer(secret)
+            .header(ACCEPT, "text/event-stream")
+            .into_request();
         let answer = world.router().oneshot(request).await.expect("an answer");
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
@@ -71,9 +83,13 @@ impl Events {
                 self.text = rest;
                 let Some((name, data)) = event.split_once('\n') else { continue };
                 let name = name.strip_prefix("event: ").expect("a name").to_owned();
-                return Some((name, serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON")));
+                return Some((
+                    name,
+                    serde_json::from_str(data.strip_prefix("data: ").expect("data")).expect("JSON"),
+                ));
             }
-            self.text.push_str(std::str::from_utf8(&self.body.next().await?.expect("a chunk")).expect("text"));
+            self.text
+                .push_str(std::str::from_utf8(&self.body.next().await?.expect("a chunk")).expect("text"));
         }
     }
 
@@ -88,24 +104,43 @@ impl Events {
 async fn a99_only_a_verifiers_credential_opens_the_feed() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
-    let (_, other) = world.service.add_client("reports", [Right::Introspect].into_iter().collect(), None).await.expect("a client");
+    let (_, other) = world
+        .service
+        .add_client("reports", [Right::Introspect].into_iter().collect(), None)
+        .await
+        .expect("a client");
     let other = other.into_text();
     let secret = credential(&world, "api").await;
     let after = world_cursor(&world, &secret).await;
-    let paths = ["/v1/feed/snapshot".to_owned(), format!("/v1/feed?after={after}"), lease_path(&after, 1, "deny")];
+    let paths =
+        ["/v1/feed/snapshot".to_owned(), format!("/v1/feed?after={after}"), lease_path(&after, 1, "deny")];
     for path in &paths {
         let anonymous = world.send(Call::get(path)).await;
         assert_eq!((anonymous.status, anonymous.json()["code"].as_str()), (401, Some("not_authenticated")));
-        for wrong in [pair.access.as_str(), pair.refresh.as_str(), "qv_", &format!("qv_{}", "A".repeat(43)), &secret[..secret.len() - 1]] {
+        for wrong in [
+            pair.access.as_str(),
+            pair.refresh.as_str(),
+            "qv_",
+            &format!("qv_{}", "A".repeat(43)),
+            &secret[..secret.len() - 1],
+        ] {
             let refused = world.send(Call::get(path).bearer(wrong)).await;
-            assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("credential_not_valid")), "{path}");
+            assert_eq!(
+                (refused.status, refused.json()["code"].as_str()),
+                (401, Some("credential_not_valid")),
+                "{path}"
+            );
         }
         let no_right = world.send(Call::get(path).bearer(&other)).await;
         assert_eq!((no_right.status, no_right.json()["code"].as_str()), (403, Some("right_required")));
     }
     world.service.remove_client("api", |client| client.is_verifier(), None).await.expect("it is there");
     for path in &paths {
-        assert_eq!(world.send(Call::get(path).bearer(&secret)).await.status, 401, "a credential that was removed");
+        assert_eq!(
+            world.send(Call::get(path).bearer(&secret)).await.status,
+            401,
+            "a credential that was removed"
+        );
     }
 }
 
@@ -153,12 +188,16 @@ async fn a_verifier_follows_from_a_snapshot_on_and_refuses_what_has_ended() {
     assert!(!covers(&follower, &noor.access));
     // A lease counts from when it was asked for.
     let grant = lease(&world, &secret, &frame.cursor, 1).await;
-    let asked = Lease { sent_at: T, cursor: frame.cursor.seq(), head: grant.cursor().seq(), chain: grant.chain() };
+    let asked =
+        Lease { sent_at: T, cursor: frame.cursor.seq(), head: grant.cursor().seq(), chain: grant.chain() };
     follower.grant(asked).expect("of this log");
     assert_eq!(follower.freshness(), Freshness::Until(T + T));
     // And what a verifier learns by entries it would learn by a snapshot.
     let again = snapshot(&world, &secret).await.revoked;
-    assert_eq!((again.cursor(), again.chain(), again.len()), (follower.revoked().cursor(), follower.revoked().chain(), 1));
+    assert_eq!(
+        (again.cursor(), again.chain(), again.len()),
+        (follower.revoked().cursor(), follower.revoked().chain(), 1)
+    );
 }
 
 #[tokio::test]
@@ -186,7 +225,9 @@ async fn one_answer_at_a_time_is_to_be_had_too() {
     let secret = credential(&world, "api").await;
     let after = world_cursor(&world, &secret).await;
     world.end_all("dana").await;
-    let poll = |after: &Cursor| Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
+    let poll = |after: &Cursor| {
+        Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json")
+    };
     let answer = world.send(poll(&after)).await.json();
     let frame: Frame = serde_json::from_value(answer["frame"].clone()).expect("a frame");
     assert_eq!((frame.entries.len(), frame.cursor.seq()), (1, world.head().await));
@@ -199,7 +240,8 @@ async fn who_waits_for_nothing_is_answered_after_a_while() {
     let secret = credential(&world, "api").await;
     let after = world_cursor(&world, &secret).await;
     tokio::time::pause();
-    let call = Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
+    let call =
+        Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
     let answer = world.send(call).await.json();
     assert_eq!((&answer["frame"], &answer["wanted"]), (&Value::Null, &Value::Null));
 }
@@ -211,17 +253,35 @@ async fn a_place_that_is_none_of_this_log_needs_a_snapshot() {
     let here = world_cursor(&world, &secret).await;
     let forged = here.to_string().replace(&here.seq().to_string(), &here.seq().next().to_string());
     for cursor in [forged.as_str(), "0.AAAAAAAAAAAAAAAAAAAAAA", "9007199254740991.AAAAAAAAAAAAAAAAAAAAAA"] {
-        for path in [format!("/v1/feed?after={cursor}"), lease_path(&Cursor::parse(cursor).expect("of the form"), 1, "deny")] {
+        for path in [
+            format!("/v1/feed?after={cursor}"),
+            lease_path(&Cursor::parse(cursor).expect("of the form"), 1, "deny"),
+        ] {
             let refused = world.send(Call::get(&path).bearer(&secret)).await;
-            assert_eq!((refused.status, refused.json()["code"].as_str()), (409, Some("snapshot_required")), "{path}");
+            assert_eq!(
+                (refused.status, refused.json()["code"].as_str()),
+                (409, Some("snapshot_required")),
+                "{path}"
+            );
         }
     }
-    for path in ["/v1/feed", "/v1/feed?after=", "/v1/feed?after=x", &format!("/v1/feed?after={here}&after={here}")] {
+    for path in
+        ["/v1/feed", "/v1/feed?after=", "/v1/feed?after=x", &format!("/v1/feed?after={here}&after={here}")]
+    {
         let wrong = world.send(Call::get(path).bearer(&secret)).await;
-        assert_eq!((wrong.status, wrong.json()["errors"]["after"].is_array()), (400, true), "{path}: {wrong}");
+        assert_eq!(
+            (wrong.status, wrong.json()["errors"]["after"].is_array()),
+            (400, true),
+            "{path}: {wrong}"
+        );
     }
-    for instance in ["", "0", &"0".repeat(31), &"0".repeat(33), &"G".repeat(32), &"A".repeat(32), &"\u{e9}".repeat(16)] {
-        let path = format!("/v1/feed/lease?cursor={here}&nonce={NONCE}&policy=deny&instance={}", form_urlencoded(instance));
+    for instance in
+        ["", "0", &"0".repeat(31), &"0".repeat(33), &"G".repeat(32), &"A".repeat(32), &"\u{e9}".repeat(16)]
+    {
+        let path = format!(
+            "/v1/feed/lease?cursor={here}&nonce={NONCE}&policy=deny&instance={}",
+            form_urlencoded(instance)
+        );
         assert_eq!(world.send(Call::get(&path).bearer(&secret)).await.status, 400, "{instance}");
     }
     let path = lease_path(&here, 1, "perhaps");
@@ -245,12 +305,19 @@ async fn the_barrier_waits_for_those_who_hold_a_lease_and_no_longer_than_it_hold
     tokio::time::pause();
     let mut events = Events::open(&world, &secret, &here).await;
     events.next().await.expect("the policy");
-    let call = Call::post("/api/logout/").bearer(&pair.access).header(PREFER, "wait=effective").json(&json!({ "refresh": pair.refresh }));
+    let call = Call::post("/api/logout/")
+        .bearer(&pair.access)
+        .header(PREFER, "wait=effective")
+        .json(&json!({ "refresh": pair.refresh }));
     let verifiers = async {
         let frame = events.frame().await;
         let (name, wanted) = events.next().await.expect("an event");
         let wanted: Wanted = serde_json::from_value(wanted).expect("a number");
-        assert_eq!((name.as_str(), wanted.seq), ("wanted", frame.cursor.seq().as_u64()), "whoever has it renews its lease at once");
+        assert_eq!(
+            (name.as_str(), wanted.seq),
+            ("wanted", frame.cursor.seq().as_u64()),
+            "whoever has it renews its lease at once"
+        );
         // One has it and says so; the other is cut off, until its lease has run out.
         lease(&world, &secret, &frame.cursor, 1).await;
         tokio::task::yield_now().await;
@@ -270,7 +337,11 @@ async fn without_verifiers_the_barrier_is_passed_at_once_and_without_the_prefere
     let pair = world.sign_in("dana").await;
     let call = Call::of(Method::POST, "/v1/me/sessions/end-all").bearer(&pair.access);
     let answer = world.send(call.clone().header(PREFER, "respond-async, wait=effective")).await;
-    assert_eq!((answer.status, answer.json()["effective"]["verifiers"]["confirmed"].as_u64()), (200, Some(0)), "{answer}");
+    assert_eq!(
+        (answer.status, answer.json()["effective"]["verifiers"]["confirmed"].as_u64()),
+        (200, Some(0)),
+        "{answer}"
+    );
     let pair = world.sign_in("dana").await;
     let plain = world.send(Call::of(Method::POST, "/v1/me/sessions/end-all").bearer(&pair.access)).await;
     assert_eq!((plain.status, plain.text()), (204, ""));
@@ -286,7 +357,11 @@ async fn a_verifier_that_does_not_refuse_is_listed_and_not_waited_for() {
     assert_eq!(world.send(Call::get(&lease_path(&here, 3, "allow")).bearer(&secret)).await.status, 200);
     let ended = world.service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end");
     let effective = world.service.effective(ended.seq.expect("an entry")).await;
-    let states: Vec<_> = effective.verifiers.iter().map(|verifier| (verifier.id.name.as_str(), verifier.state.as_str())).collect();
+    let states: Vec<_> = effective
+        .verifiers
+        .iter()
+        .map(|verifier| (verifier.id.name.as_str(), verifier.state.as_str()))
+        .collect();
     assert_eq!(states, [("api", "not_bound")]);
     assert!(!effective.is_confirmed_by_all());
 }
@@ -317,7 +392,8 @@ async fn snapshots_hold_the_newest_watermark_of_each_scope() {
     }
     world.end_all("dana").await;
     let text = snapshot_text(&world, &secret).await;
-    let rows: usize = text.lines().filter(|line| line.starts_with('[')).map(|line| line.matches(",\"").count()).sum();
+    let rows: usize =
+        text.lines().filter(|line| line.starts_with('[')).map(|line| line.matches(",\"").count()).sum();
     assert_eq!(rows, 2, "of 1101 entries");
     let snapshot = snapshot(&world, &secret).await;
     let rsq = Seq::from_u64(support::claims(&pair.access)["rsq"].as_u64().expect("a number"));
@@ -332,11 +408,16 @@ async fn snapshots_are_sent_in_bounded_parts() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     for number in 0..2500_u128 {
-        let (kind, key, keep, reason) = (ScopeKind::Token, ScopeKey(number.to_be_bytes()), Keep::Forever, Reason::LogOut);
+        let (kind, key, keep, reason) =
+            (ScopeKind::Token, ScopeKey(number.to_be_bytes()), Keep::Forever, Reason::LogOut);
         let entry = NewEntry { kind, key, keep, reason, at: world.clock.now(), actor: Actor::Owner };
         world.store.commit(Change::Revoke { entry }).await.expect("an entry");
     }
-    let answer = world.router().oneshot(Call::get("/v1/feed/snapshot").bearer(&secret).into_request()).await.expect("an answer");
+    let answer = world
+        .router()
+        .oneshot(Call::get("/v1/feed/snapshot").bearer(&secret).into_request())
+        .await
+        .expect("an answer");
     let mut body = Body::into_data_stream(answer.into_body());
     let (mut reader, mut parts) = (SnapshotReader::default(), 0);
     while let Some(part) = body.next().await {
@@ -353,10 +434,12 @@ async fn removing_a_credential_ends_what_it_has_open() {
     let world = World::open().await;
     let (secret, other) = (credential(&world, "api").await, credential(&world, "chat").await);
     let after = world_cursor(&world, &secret).await;
-    let (mut events, mut others) = (Events::open(&world, &secret, &after).await, Events::open(&world, &other, &after).await);
+    let (mut events, mut others) =
+        (Events::open(&world, &secret, &after).await, Events::open(&world, &other, &after).await);
     events.next().await.expect("the policy");
     others.next().await.expect("the policy");
-    let poll = Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
+    let poll =
+        Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
     let remove = async {
         tokio::task::yield_now().await;
         world.service.remove_client("api", |client| client.is_verifier(), None).await.expect("it is there");
@@ -402,7 +485,10 @@ async fn a90_metrics_are_for_who_has_a_credential_and_their_labels_are_words_of_
     world.send(Call::of("EVIL".parse().expect("a method"), "/v1/me/sessions/evil")).await;
     assert_eq!(world.attempt("evil", "evil").await.status, 401);
     let answer = world.send(Call::get("/metrics").bearer(&secret)).await;
-    assert_eq!(answer.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
     let text = answer.text();
     for line in [
         "quash_sign_ins_total{outcome=\"good\"} 1",
@@ -432,7 +518,9 @@ async fn a_place_in_another_log_proves_that_the_store_went_back() {
     let (here, there) = (world_cursor(&world, &secret).await, world_cursor(&other, &of_the_other).await);
     assert_eq!(here.seq(), there.seq());
     world.end_all("noor").await;
-    let status = async |cursor: &Cursor| world.send(Call::get(&lease_path(cursor, 1, "deny")).bearer(&secret)).await.status;
+    let status = async |cursor: &Cursor| {
+        world.send(Call::get(&lease_path(cursor, 1, "deny")).bearer(&secret)).await.status
+    };
     assert_eq!((status(&here).await, world.head().await.epoch()), (200, here.seq().epoch()));
     assert_eq!(status(&there).await, 409);
     let begun = world.head().await;

@@ -13,7 +13,9 @@ use quash_core::model::{Entropy, Name, NumericNames, Right, Seeded, draw};
 use quash_server::{DoorSettings, Registration};
 use serde_json::{Value, json};
 
-use support::{CLIENT_PATHS, Call, MAIL_PATHS, OWN_PATHS, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World, secs};
+use support::{
+    CLIENT_PATHS, Call, MAIL_PATHS, OWN_PATHS, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World, secs,
+};
 
 /// Tells of the doors for other services.
 const METADATA: &str = "/.well-known/oauth-authorization-server";
@@ -24,16 +26,30 @@ async fn a43_only_post_makes_or_ends_anything() {
     let pair = world.sign_in("dana").await;
     world.hashes();
     let before = world.sessions("dana").await;
-    let body = json!({ "username": "dana", "password": PASSWORD, "refresh": pair.refresh, "token": pair.access });
-    let overriding = ["x-http-method-override", "x-http-method", "x-method-override"].map(HeaderName::from_static);
+    let body =
+        json!({ "username": "dana", "password": PASSWORD, "refresh": pair.refresh, "token": pair.access });
+    let overriding =
+        ["x-http-method-override", "x-http-method", "x-method-override"].map(HeaderName::from_static);
     let own = Method::from_bytes(b"PROPFIND").expect("a method");
     for (path, _) in TOKEN_PATHS {
         for target in [path.to_owned(), format!("{path}/"), format!("{path}/?_method=POST")] {
-            for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::PATCH, Method::TRACE, own.clone()] {
+            for method in [
+                Method::GET,
+                Method::HEAD,
+                Method::PUT,
+                Method::DELETE,
+                Method::PATCH,
+                Method::TRACE,
+                own.clone(),
+            ] {
                 let call = Call::of(method.clone(), &target).bearer(&pair.access).json(&body);
                 let call = overriding.iter().fold(call, |call, name| call.header(name.clone(), "POST"));
                 let answer = world.send(call).await;
-                assert_eq!((answer.status, answer.header("allow")), (405, Some("POST, OPTIONS")), "{method} {target}");
+                assert_eq!(
+                    (answer.status, answer.header("allow")),
+                    (405, Some("POST, OPTIONS")),
+                    "{method} {target}"
+                );
                 assert!(!answer.holds_a_token());
             }
         }
@@ -66,7 +82,11 @@ async fn a44_tokens_and_passwords_in_the_address_are_not_looked_at() {
     let query = format!("refresh={0}&token={0}&username=dana&password=x", pair.refresh);
     for (path, field) in TOKEN_PATHS {
         let answer = world.send(Call::post(&format!("{path}/?{query}")).bearer(&pair.access)).await;
-        assert_eq!((answer.status, &answer.json()[field]), (400, &json!(["This field is required."])), "{path}");
+        assert_eq!(
+            (answer.status, &answer.json()[field]),
+            (400, &json!(["This field is required."])),
+            "{path}"
+        );
         assert_eq!(world.send(Call::post(&format!("{path}/{}", pair.refresh))).await.status, 404, "{path}");
     }
     assert_eq!(world.hashes(), 0);
@@ -142,7 +162,10 @@ async fn a84_a86_naughty_strings_are_compared_and_nothing_else() {
 #[tokio::test]
 async fn a86_naughty_names_are_kept_as_typed_and_shown_unchanged() {
     let world = World::open().await;
-    for name in naughty().into_iter().filter(|name| Name::parse_new(name, NumericNames::Refused).is_ok() && name != ".") {
+    for name in naughty()
+        .into_iter()
+        .filter(|name| Name::parse_new(name, NumericNames::Refused).is_ok() && name != ".")
+    {
         let new = quash_service::NewAccount {
             name: name.clone(),
             email: None,
@@ -195,7 +218,11 @@ async fn every_route_answers_every_kind_of_token() {
             let of_a_user = with(Call::post(path).body("application/x-www-form-urlencoded", "token=x"));
             assert_eq!(world.send(of_a_user).await.status, 401, "{kind}: {path}: users aren't clients");
         }
-        assert_eq!(world.send(with(Call::get(METADATA))).await.status, 404, "{kind}: nobody has said where clients reach quash");
+        assert_eq!(
+            world.send(with(Call::get(METADATA))).await.status,
+            404,
+            "{kind}: nobody has said where clients reach quash"
+        );
     }
 }
 
@@ -213,7 +240,8 @@ async fn headers_of_hostile_tokens_are_refused() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let (header, rest) = pair.access.split_once('.').expect("a token");
-    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).expect("base64url")).expect("JSON");
+    let header: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).expect("base64url")).expect("JSON");
     for (name, value) in [
         ("alg", json!("none")),
         ("alg", json!("HS256")),
@@ -246,7 +274,9 @@ async fn a_token_is_limited_one_past_the_edge() {
     let padded = |length: usize| {
         let bare = world.forge(&pair.access, &json!({ "pad": "" })).len();
         (0..)
-            .map(|n| world.forge(&pair.access, &json!({ "pad": "x".repeat((length - bare) * 3 / 4 - 2 + n) })))
+            .map(|n| {
+                world.forge(&pair.access, &json!({ "pad": "x".repeat((length - bare) * 3 / 4 - 2 + n) }))
+            })
             .find(|token| token.len() >= length)
     };
     let (longest, over) = (padded(8192).expect("a token"), padded(8193).expect("a token"));
@@ -276,7 +306,18 @@ impl Dice {
 
     /// Something like JSON: mostly well-formed, sometimes cut or with a byte changed.
     fn json_ish(&self, tokens: &[&str]) -> Vec<u8> {
-        let names = ["username", "password", "refresh", "token", "email", "flow", "code", "new_password", "\u{0}", ""];
+        let names = [
+            "username",
+            "password",
+            "refresh",
+            "token",
+            "email",
+            "flow",
+            "code",
+            "new_password",
+            "\u{0}",
+            "",
+        ];
         let mut members = serde_json::Map::new();
         for _ in 0..self.below(5) {
             members.insert(self.one_of(&names).to_owned(), self.value(tokens, 0));
@@ -307,10 +348,20 @@ impl Dice {
     }
 
     fn target(&self) -> String {
-        let paths = ["/api/token", "/api/token/refresh", "/api/token/verify", "/api/token/blacklist", "/api/logout"];
+        let paths =
+            ["/api/token", "/api/token/refresh", "/api/token/verify", "/api/token/blacklist", "/api/logout"];
         let own = OWN_PATHS.map(|(_, path, _)| path);
-        let path =
-            self.one_of(&[&paths[..], &READ_PATHS[..], &own[..], &["/v1/password", METADATA], &CLIENT_PATHS[..], &MAIL_PATHS[..]].concat());
+        let path = self.one_of(
+            &[
+                &paths[..],
+                &READ_PATHS[..],
+                &own[..],
+                &["/v1/password", METADATA],
+                &CLIENT_PATHS[..],
+                &MAIL_PATHS[..],
+            ]
+            .concat(),
+        );
         let tail: String = self.bytes(12).iter().map(|byte| format!("%{byte:02x}")).collect();
         match self.below(6) {
             0 => format!("{path}/{tail}"),
@@ -322,27 +373,52 @@ impl Dice {
     }
 
     fn call(&self, tokens: &[&str]) -> Call {
-        let methods = ["POST", "POST", "POST", "POST", "GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"];
+        let methods = [
+            "POST", "POST", "POST", "POST", "GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
+            "CONNECT", "BREW",
+        ];
         let method = Method::from_bytes(self.one_of(&methods).as_bytes()).expect("a method");
         let mut call = Call::of(method, &self.target());
-        let media_types =
-            ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=X", "text/plain", "\u{e9}"];
+        let media_types = [
+            "application/json",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=X",
+            "text/plain",
+            "\u{e9}",
+        ];
         if self.below(8) > 0 {
-            call = call.header(CONTENT_TYPE, if self.below(3) > 0 { media_types[0] } else { self.one_of(&media_types) });
+            call = call.header(
+                CONTENT_TYPE,
+                if self.below(3) > 0 { media_types[0] } else { self.one_of(&media_types) },
+            );
         }
         if self.below(4) == 0 {
-            let garbage: Vec<u8> = self.bytes(20).into_iter().filter(|byte| *byte >= 32 && *byte != 127).collect();
-            let ranges = [&b"application/json;indent=4"[..], b"*/*;q=0", b"text/html, image/png", b"image/png;,=/*;q=\"", &garbage];
+            let garbage: Vec<u8> =
+                self.bytes(20).into_iter().filter(|byte| *byte >= 32 && *byte != 127).collect();
+            let ranges = [
+                &b"application/json;indent=4"[..],
+                b"*/*;q=0",
+                b"text/html, image/png",
+                b"image/png;,=/*;q=\"",
+                &garbage,
+            ];
             call = call.header(ACCEPT, self.one_of(&ranges));
         }
         for _ in 0..self.below(3) {
-            let garbage = self.bytes(20).into_iter().filter(|byte| *byte >= 32 && *byte != 127).collect::<Vec<_>>();
-            let bearer = format!("{} {}", self.one_of(&["Bearer", "bearer", "Basic", ""]), self.one_of(tokens));
+            let garbage =
+                self.bytes(20).into_iter().filter(|byte| *byte >= 32 && *byte != 127).collect::<Vec<_>>();
+            let bearer =
+                format!("{} {}", self.one_of(&["Bearer", "bearer", "Basic", ""]), self.one_of(tokens));
             call = call.header(AUTHORIZATION, if self.below(3) > 0 { bearer.into_bytes() } else { garbage });
         }
         let body = match self.below(4) {
             0 => self.bytes(200),
-            1 => [&b"--X\r\nContent-Disposition: form-data; name=\"refresh\"\r\n"[..], &self.bytes(60), b"\r\n--X--\r\n"].concat(),
+            1 => [
+                &b"--X\r\nContent-Disposition: form-data; name=\"refresh\"\r\n"[..],
+                &self.bytes(60),
+                b"\r\n--X--\r\n",
+            ]
+            .concat(),
             _ => self.json_ish(tokens),
         };
         Call { body, ..call }
@@ -361,7 +437,16 @@ async fn random_requests_never_meet_a_fault_of_ours() {
     for round in 0..20 {
         let (pair, spent) = (world.sign_in("dana").await, world.sign_in("noor").await);
         world.refresh(&spent.refresh).await.pair();
-        let tokens = [&pair.access[..], &pair.refresh, &spent.access, &spent.refresh, "a.b.c", "dana", PASSWORD, &secret];
+        let tokens = [
+            &pair.access[..],
+            &pair.refresh,
+            &spent.access,
+            &spent.refresh,
+            "a.b.c",
+            "dana",
+            PASSWORD,
+            &secret,
+        ];
         for _ in 0..100 {
             let call = dice.call(&tokens);
             let answer = world.send(call.clone()).await;

@@ -48,10 +48,19 @@ async fn a06_an_attempt_costs_one_comparison_of_its_own_class() {
     world
         .put(
             "locked",
-            AccountState::Locked { since: Timestamp::from_secs(support::START), until: Timestamp::from_secs(support::START + 60) },
+            AccountState::Locked {
+                since: Timestamp::from_secs(support::START),
+                until: Timestamp::from_secs(support::START + 60),
+            },
         )
         .await;
-    for (name, password) in [("django", "wrong password"), ("former", PASSWORD), ("former", "x"), ("locked", PASSWORD), ("locked", "x")] {
+    for (name, password) in [
+        ("django", "wrong password"),
+        ("former", PASSWORD),
+        ("former", "x"),
+        ("locked", PASSWORD),
+        ("locked", "x"),
+    ] {
         let (answer, spent) = cost(&world, name, password).await;
         assert_eq!(told(&answer), told(&unknown), "{name} {password}");
         assert_eq!(spent, [Spent::Compared(class("pbkdf2_sha256$10"))], "{name} {password}");
@@ -178,14 +187,23 @@ async fn a02_which_class_a_name_is_charged_hangs_on_the_master_key() {
 async fn a_hash_in_the_store_that_nothing_can_be_compared_with_is_as_good_as_none() {
     let world = World::open().await;
     let unknown = world.attempt("nobody", PASSWORD).await;
-    for (n, text) in ["", "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99", "pbkdf2_sha256$4000000000$s$AAAA", "!x", PASSWORD].iter().enumerate()
+    for (n, text) in
+        ["", "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99", "pbkdf2_sha256$4000000000$s$AAAA", "!x", PASSWORD]
+            .iter()
+            .enumerate()
     {
         let name = format!("odd {n}");
         let (_, before) = cost(&world, &name, PASSWORD).await;
-        let new = Account::new(subject(&name), Name::parse(&name).expect("a name"), Timestamp::from_secs(support::START));
+        let new = Account::new(
+            subject(&name),
+            Name::parse(&name).expect("a name"),
+            Timestamp::from_secs(support::START),
+        );
         let account = Account { password: Some(PasswordHash::new((*text).to_owned())), ..new };
         world.store.commit(Change::AddAccount(account, Actor::Operator)).await.expect("an account");
-        for password in [PASSWORD, "decoy", *text, "wrong password"].into_iter().filter(|password| !password.is_empty()) {
+        for password in
+            [PASSWORD, "decoy", *text, "wrong password"].into_iter().filter(|password| !password.is_empty())
+        {
             let (answer, spent) = cost(&world, &name, password).await;
             assert_eq!((told(&answer), &spent), (told(&unknown), &before), "{text:?} {password:?}");
         }
@@ -224,7 +242,8 @@ async fn what_cannot_be_compared_with_is_not_imported() {
 }
 
 async fn added(world: &World, name: &str, subject: Option<&str>) -> Result<String, AddFault> {
-    let (name, subject, state) = (name.to_owned(), subject.map(str::to_owned), quash_service::NewState::Active);
+    let (name, subject, state) =
+        (name.to_owned(), subject.map(str::to_owned), quash_service::NewState::Active);
     let new = NewAccount { name, email: None, verified: false, subject, password: None, state, claims: None };
     world.service.add_account(new).await.map(|account| account.subject.to_string())
 }
@@ -235,14 +254,21 @@ async fn subjects_are_numbers_that_no_account_has_or_had() {
     plan.policy.accounts.subjects = Subjects::Integer;
     let world = World::planned(plan).await;
     let dana = world.service.account("dana").await.expect("a store").expect("dana");
-    assert_eq!((dana.subject.as_str(), support::claims(&world.sign_in("dana").await.access)["user_id"].as_str()), ("1", Some("1")));
+    assert_eq!(
+        (dana.subject.as_str(), support::claims(&world.sign_in("dana").await.access)["user_id"].as_str()),
+        ("1", Some("1"))
+    );
     assert_eq!(added(&world, "kim", Some("17")).await.as_deref(), Ok("17"));
     assert_eq!(added(&world, "lee", None).await.as_deref(), Ok("18"));
     for subject in ["a", "017", "0", "-1", "1000000000000000"] {
         assert_eq!(added(&world, "max", Some(subject)).await, Err(AddFault::SubjectNotANumber), "{subject}");
     }
     assert_eq!(added(&world, "LEE", None).await, Err(AddFault::Taken));
-    world.service.delete(&quash_core::model::Subject::parse("18").expect("a subject"), Actor::Operator.into()).await.expect("it is there");
+    world
+        .service
+        .delete(&quash_core::model::Subject::parse("18").expect("a subject"), Actor::Operator.into())
+        .await
+        .expect("it is there");
     assert_eq!(added(&world, "max", None).await.as_deref(), Ok("19"), "a number is never given twice");
     assert_eq!(added(&world, "pia", Some("18")).await, Err(AddFault::Taken));
     assert_eq!(added(&world, "pia", Some("999999999999999")).await.as_deref(), Ok("999999999999999"));

@@ -22,13 +22,22 @@ fn every_30_days() -> Plan {
 fn shared() -> Plan {
     let foreign = ForeignSetup {
         name: "django".into(),
-        keys: ForeignKeys::Secret { algorithm: Algorithm::Hs512, secret: Zeroizing::new(SECRET.to_vec()), kid: None },
+        keys: ForeignKeys::Secret {
+            algorithm: Algorithm::Hs512,
+            secret: Zeroizing::new(SECRET.to_vec()),
+            kid: None,
+        },
         max_lifetime: secs(30 * DAY),
         namespace: String::new(),
         iss: Expected::Anything,
         aud: Expected::Anything,
     };
-    let mut plan = Plan { algorithm: Algorithm::Hs256, signing: Some(SECRET.to_vec()), foreign: vec![foreign], ..Plan::default() };
+    let mut plan = Plan {
+        algorithm: Algorithm::Hs256,
+        signing: Some(SECRET.to_vec()),
+        foreign: vec![foreign],
+        ..Plan::default()
+    };
     plan.policy.tokens.foreign = ForeignTokens::Accept;
     plan
 }
@@ -37,10 +46,14 @@ fn shared() -> Plan {
 fn djangos() -> String {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    let said = json!({ "token_type": "access", "exp": START + 300, "iat": START, "jti": "one", "user_id": "dana" });
+    let said =
+        json!({ "token_type": "access", "exp": START + 300, "iat": START, "jti": "one", "user_id": "dana" });
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let signed = format!("{}.{}", part(r#"{"alg":"HS512","typ":"JWT"}"#), part(&said.to_string()));
-    let signature = aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA512, SECRET), signed.as_bytes());
+    let signature = aws_lc_rs::hmac::sign(
+        &aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA512, SECRET),
+        signed.as_bytes(),
+    );
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
@@ -54,8 +67,12 @@ fn kid_of(token: &str) -> Kid {
 
 async fn published(world: &World) -> Vec<String> {
     let jwks = world.send(Call::get("/.well-known/jwks.json")).await.json();
-    let mut kids: Vec<_> =
-        jwks["keys"].as_array().expect("keys").iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect();
+    let mut kids: Vec<_> = jwks["keys"]
+        .as_array()
+        .expect("keys")
+        .iter()
+        .map(|key| key["kid"].as_str().expect("a kid").to_owned())
+        .collect();
     kids.sort_unstable();
     kids
 }
@@ -87,7 +104,11 @@ async fn the_next_key_is_published_ten_minutes_before_it_signs_and_what_the_old_
     tend(&world).await;
     let old = world.sign_in("dana").await;
     let both = published(&world).await;
-    assert_eq!((both.len(), both.contains(&kid_of(&old.access).to_string())), (2, true), "published, and not signing");
+    assert_eq!(
+        (both.len(), both.contains(&kid_of(&old.access).to_string())),
+        (2, true),
+        "published, and not signing"
+    );
     world.wait(secs(599));
     tend(&world).await;
     assert_eq!(kid_of(&world.sign_in("dana").await.access), kid_of(&old.access));
@@ -109,7 +130,11 @@ async fn the_next_key_is_published_ten_minutes_before_it_signs_and_what_the_old_
     tend(&world).await;
     assert_eq!(published(&world).await, [kid_of(&new.access).to_string()]);
     let ring = world.service.guard().ring();
-    assert_eq!(ring.keys().map(|key| key.kid().clone()).collect::<Vec<_>>(), [kid_of(&new.access)], "the guard has lost it, too");
+    assert_eq!(
+        ring.keys().map(|key| key.kid().clone()).collect::<Vec<_>>(),
+        [kid_of(&new.access)],
+        "the guard has lost it, too"
+    );
 }
 
 #[tokio::test]
@@ -125,7 +150,11 @@ async fn a_restart_in_any_state_goes_on_from_there() {
     world.assert_live(&old).await;
     assert_eq!(published(&world).await.len(), 2);
     tend(&world).await;
-    assert_eq!(kid_of(&world.sign_in("dana").await.access), kid_of(&old.access), "it begins to be published now");
+    assert_eq!(
+        kid_of(&world.sign_in("dana").await.access),
+        kid_of(&old.access),
+        "it begins to be published now"
+    );
     world.wait(secs(600));
     tend(&world).await;
     let new = world.sign_in("dana").await;
@@ -162,7 +191,8 @@ async fn an_operator_lets_another_key_sign() {
 #[tokio::test]
 async fn only_a_key_that_nobody_needs_is_retired() {
     let world = World::open().await;
-    let retire = async |kid: &Kid| world.service.retire_key(kid, Actor::Operator).await.map(|turned| turned.state);
+    let retire =
+        async |kid: &Kid| world.service.retire_key(kid, Actor::Operator).await.map(|turned| turned.state);
     let old = kid_of(&world.sign_in("dana").await.access);
     assert_eq!(retire(&old).await, Err(KeyTurnFault::Refused(KeyRefusal::Signs)));
     let next = rotate(&world, Takeover::Announced).await;
@@ -216,7 +246,11 @@ async fn who_has_a_struck_key_can_neither_refresh_nor_log_anybody_out() {
 async fn a_strike_may_end_the_sessions_of_before() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
-    let struck = world.service.strike_key(&kid_of(&pair.access), StruckSessions::End, Actor::Operator).await.expect("a strike");
+    let struck = world
+        .service
+        .strike_key(&kid_of(&pair.access), StruckSessions::End, Actor::Operator)
+        .await
+        .expect("a strike");
     assert_eq!(struck.seq, Some(world.head().await));
     let refused = world.refresh(&pair.refresh).await;
     assert_eq!((refused.status, refused.reason().as_deref()), (401, Some("key_removed")));
@@ -251,11 +285,15 @@ async fn a_sliding_token_of_a_struck_key_opens_no_door_and_is_exchanged() {
     plan.policy.tokens.accepted = vec![TokenType::Sliding];
     let world = World::planned(plan).await;
     let body = json!({ "username": "dana", "password": PASSWORD });
-    let token = world.send(Call::post("/api/token/sliding/").json(&body)).await.json()["token"].as_str().expect("a token").to_owned();
+    let token = world.send(Call::post("/api/token/sliding/").json(&body)).await.json()["token"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
     assert_eq!(world.me(&token).await.status, 200);
     let signs = strike(&world, &kid_of(&token)).await.expect("another one signs");
     assert_eq!(world.me(&token).await.status, 401);
-    let renewed = world.send(Call::post("/api/token/sliding/refresh/").json(&json!({ "token": token }))).await.json();
+    let renewed =
+        world.send(Call::post("/api/token/sliding/refresh/").json(&json!({ "token": token }))).await.json();
     let renewed = renewed["token"].as_str().expect("a token").to_owned();
     assert_eq!((kid_of(&renewed), world.me(&renewed).await.status), (signs, 200));
 }
@@ -294,8 +332,12 @@ async fn a_start_with_a_struck_key_is_refused_and_one_with_another_goes_on() {
     let world = World::planned(shared()).await;
     let pair = world.sign_in("dana").await;
     strike(&world, &kid_of(&pair.access)).await;
-    let world =
-        world.reopened(Plan { signing: Some(b"another secret that nobody has seen, and of many bytes, too".to_vec()), ..shared() }).await;
+    let world = world
+        .reopened(Plan {
+            signing: Some(b"another secret that nobody has seen, and of many bytes, too".to_vec()),
+            ..shared()
+        })
+        .await;
     world.assert_live(&world.refresh(&pair.refresh).await.pair()).await;
     let world = world.reopened(Plan { algorithm: Algorithm::EdDsa, signing: None, ..shared() }).await;
     assert_eq!(world.me(&djangos()).await.status, 401);
@@ -352,7 +394,9 @@ async fn published_keys_verify_no_refresh_token() {
     assert_eq!((judged(&pair.access), judged(&pair.refresh)), (Ok(()), Err(Invalid::Key)));
     assert_eq!(world.me(&pair.refresh).await.status, 401);
     // Sliding tokens are access tokens, too.
-    let sliding = world.send(Call::post("/api/token/sliding/").json(&json!({ "username": "dana", "password": PASSWORD }))).await;
+    let sliding = world
+        .send(Call::post("/api/token/sliding/").json(&json!({ "username": "dana", "password": PASSWORD })))
+        .await;
     assert_eq!(kid_of(sliding.json()["token"].as_str().expect("a token")), access);
     // The key stays through a restart, and through the rotation of the other.
     let world = world.reopened(Plan::default()).await;
@@ -367,8 +411,13 @@ async fn published_keys_verify_no_refresh_token() {
 async fn refresh_tokens_of_both_forms_are_accepted() {
     let like_access = || Plan { refresh_tokens: RefreshSigning::LikeAccess, ..Plan::default() };
     let shared = || Plan { algorithm: Algorithm::Hs256, ..Plan::default() };
-    let plans: [(&dyn Fn() -> Plan, bool); 5] =
-        [(&like_access, true), (&Plan::default, false), (&shared, true), (&Plan::default, false), (&like_access, true)];
+    let plans: [(&dyn Fn() -> Plan, bool); 5] = [
+        (&like_access, true),
+        (&Plan::default, false),
+        (&shared, true),
+        (&Plan::default, false),
+        (&like_access, true),
+    ];
     let mut world = World::planned(like_access()).await;
     let mut pair = world.sign_in("dana").await;
     for (n, (plan, same)) in plans.into_iter().enumerate() {
@@ -384,9 +433,14 @@ async fn refresh_tokens_of_both_forms_are_accepted() {
 async fn a_struck_signing_key_leaves_refresh_tokens() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
-    world.service.strike_key(&kid_of(&pair.access), StruckSessions::GoOn, Actor::Operator).await.expect("a strike");
+    world
+        .service
+        .strike_key(&kid_of(&pair.access), StruckSessions::GoOn, Actor::Operator)
+        .await
+        .expect("a strike");
     assert_eq!(world.me(&pair.access).await.status, 401);
-    let refused = world.service.strike_key(&kid_of(&pair.refresh), StruckSessions::GoOn, Actor::Operator).await;
+    let refused =
+        world.service.strike_key(&kid_of(&pair.refresh), StruckSessions::GoOn, Actor::Operator).await;
     assert!(matches!(refused, Err(KeyTurnFault::Refused(KeyRefusal::Unknown))));
     let next = world.refresh(&pair.refresh).await.pair();
     world.assert_live(&next).await;

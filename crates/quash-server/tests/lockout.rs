@@ -83,7 +83,8 @@ async fn a19_there_is_one_counter_whatever_the_spelling_and_the_door() {
     for name in ["dana", "DANA", " Dana ", "ｄａｎａ"] {
         assert_eq!(world.attempt(name, "wrong password").await.status, 401, "{name}");
     }
-    let sliding = Call::post("/api/token/sliding/").json(&json!({ "username": "daNa", "password": "wrong password" }));
+    let sliding =
+        Call::post("/api/token/sliding/").json(&json!({ "username": "daNa", "password": "wrong password" }));
     assert_eq!(world.send(sliding).await.status, 401);
     world.locked("dana").await;
 }
@@ -93,7 +94,11 @@ async fn a29_every_door_that_asks_for_a_password_counts_into_the_one_counter_and
     let owns: [(&str, &str, &str); 5] = [
         ("PATCH", "/v1/me", r#"{"username":"kim","password":"wrong password"}"#),
         ("DELETE", "/v1/me", r#"{"password":"wrong password"}"#),
-        ("POST", "/v1/me/password", r#"{"current_password":"wrong password","new_password":"another horse battery staple"}"#),
+        (
+            "POST",
+            "/v1/me/password",
+            r#"{"current_password":"wrong password","new_password":"another horse battery staple"}"#,
+        ),
         ("POST", "/v1/me/email", r#"{"email":"new@example.org","password":"wrong password"}"#),
         ("POST", "/v1/me/deactivate", r#"{"password":"wrong password"}"#),
     ];
@@ -111,9 +116,14 @@ async fn a29_every_door_that_asks_for_a_password_counts_into_the_one_counter_and
     world.locked("dana").await;
     world.evaluated();
     for door in owns {
-        assert_eq!(send(door, PASSWORD).await, 403, "under a lock the right one is refused as well: {door:?}");
+        assert_eq!(
+            send(door, PASSWORD).await,
+            403,
+            "under a lock the right one is refused as well: {door:?}"
+        );
     }
-    let once = json!({ "username": "dana", "password": PASSWORD, "new_password": "another horse battery staple" });
+    let once =
+        json!({ "username": "dana", "password": PASSWORD, "new_password": "another horse battery staple" });
     assert_eq!(world.post("/v1/password", &once).await.status, 401);
     assert_eq!(world.evaluated(), 0);
     // The door of passwords for once counts, too.
@@ -129,7 +139,8 @@ async fn a20_of_200_parallel_guesses_five_are_evaluated_and_a_right_one_among_th
         let (plan, valve) = Plan::valved();
         let world = Arc::new(World::planned(plan).await);
         world.evaluated();
-        let guesses = (0..200).map(|n| attempt("dana", if n == right { PASSWORD } else { "wrong password" })).collect();
+        let guesses =
+            (0..200).map(|n| attempt("dana", if n == right { PASSWORD } else { "wrong password" })).collect();
         let answers = world.at_once(&valve, guesses).await;
         assert_eq!(world.evaluated(), 5);
         assert_eq!((count(&answers, 200), count(&answers, 401), count(&answers, 429)), (0, 21, 179));
@@ -190,7 +201,8 @@ async fn a20_names_that_nobody_has_wait_and_are_turned_away_as_others_are() {
             let (plan, valve) = Plan::valved();
             let world = Arc::new(World::planned(plan).await);
             world.guess(name, before).await;
-            let answers = world.at_once(&valve, (0..40).map(|_| attempt(name, "wrong password")).collect()).await;
+            let answers =
+                world.at_once(&valve, (0..40).map(|_| attempt(name, "wrong password")).collect()).await;
             let mut told: Vec<_> = answers.iter().map(Answer::to_string).collect();
             told.dedup();
             (told, count(&answers, 401), count(&answers, 429))
@@ -296,7 +308,8 @@ async fn a32_an_operator_unlocks_and_that_is_in_the_audit() {
     world.service.unlock(&subject("dana"), by.clone()).await.expect("an unlock");
     let account = world.account("dana").await;
     assert_eq!((account.state, account.locks), (AccountState::Active, 0));
-    let audit = quash_store::Store::audit(&*world.store, 0, Some(&subject("dana")), 99).await.expect("entries");
+    let audit =
+        quash_store::Store::audit(&*world.store, 0, Some(&subject("dana")), 99).await.expect("entries");
     let events: Vec<_> = audit.iter().map(|entry| entry.new.event).collect();
     assert_eq!(events, [Event::AccountAdded, Event::Locked, Event::Locked, Event::Locked, Event::Unlocked]);
     assert_eq!(audit[4].new.person.as_ref().and_then(|person| person.note.clone()), Some(note));

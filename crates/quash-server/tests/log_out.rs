@@ -101,7 +101,8 @@ async fn a53_tokens_of_two_accounts_end_nothing() {
 #[tokio::test]
 async fn a53_two_sessions_of_one_account_both_end() {
     let world = World::open().await;
-    let (one, two, three) = (world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("dana").await);
+    let (one, two, three) =
+        (world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("dana").await);
     assert_eq!(world.log_out(&one.access, &two.refresh).await.status, 200);
     assert_eq!(kinds(&*world.store).await, [ScopeKind::Session, ScopeKind::Session]);
     world.assert_dead(&one).await;
@@ -191,7 +192,9 @@ async fn a_sliding_token_that_has_logged_out_was_never_an_access_token() {
     let mut plan = Plan::default();
     plan.policy.tokens.accepted = vec![TokenType::Access, TokenType::Sliding];
     let world = World::planned(plan).await;
-    let signed_in = world.send(Call::post("/api/token/sliding/").json(&json!({ "username": "dana", "password": PASSWORD }))).await;
+    let signed_in = world
+        .send(Call::post("/api/token/sliding/").json(&json!({ "username": "dana", "password": PASSWORD })))
+        .await;
     let sliding = signed_in.json()["token"].as_str().expect("a token").to_owned();
     let log_out = Call::post("/api/logout/").bearer(&sliding);
     assert_eq!(world.send(log_out.clone()).await.brief(), "200 {}");
@@ -204,7 +207,9 @@ async fn a79_the_access_token_comes_from_the_header_alone() {
     let world = World::open().await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
     let body = json!({ "refresh": noor.refresh, "access": noor.access, "token": noor.access });
-    let call = Call::post("/api/logout/").json(&body).header(COOKIE, format!("access={0}; refresh={0}", noor.access));
+    let call = Call::post("/api/logout/")
+        .json(&body)
+        .header(COOKIE, format!("access={0}; refresh={0}", noor.access));
     assert_eq!(world.send(call.clone()).await.status, 401);
     assert_eq!(world.send(call.clone().bearer(&dana.access)).await.status, 400);
     assert_eq!(world.send(call.clone().bearer(&dana.access).bearer(&noor.access)).await.status, 401);
@@ -216,7 +221,8 @@ async fn a79_the_access_token_comes_from_the_header_alone() {
 async fn blacklisting_needs_no_header_and_ignores_a_bad_one() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
-    let call = Call::post("/api/token/blacklist/").json(&json!({ "refresh": pair.refresh })).bearer("garbage");
+    let call =
+        Call::post("/api/token/blacklist/").json(&json!({ "refresh": pair.refresh })).bearer("garbage");
     insta::assert_snapshot!(world.send(call).await, @r#"
     200
     content-type: application/json
@@ -277,7 +283,8 @@ async fn headers_that_rename_a_method_do_nothing() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     for name in ["x-http-method-override", "x-http-method", "x-method-override"] {
-        let call = Call::get("/api/logout/").header(HeaderName::from_static(name), "POST").bearer(&pair.access);
+        let call =
+            Call::get("/api/logout/").header(HeaderName::from_static(name), "POST").bearer(&pair.access);
         assert_eq!(world.send(call.json(&json!({ "refresh": pair.refresh }))).await.status, 405);
     }
     world.assert_live(&pair).await;

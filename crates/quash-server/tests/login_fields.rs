@@ -18,9 +18,16 @@ async fn open(login_fields: LoginFields) -> World {
 }
 
 async fn edit(world: &World, name: &str, fields: AccountFields) {
-    let loaded = world.store.account(&AccountBy::Subject(subject(name)), world.clock.now()).await.expect("a look");
+    let loaded =
+        world.store.account(&AccountBy::Subject(subject(name)), world.clock.now()).await.expect("a look");
     let account = loaded.account.expect("it is there");
-    let edit = quash_core::decide::change_account(&account, Event::NameChanged, fields, Actor::Operator.into(), world.clock.now());
+    let edit = quash_core::decide::change_account(
+        &account,
+        Event::NameChanged,
+        fields,
+        Actor::Operator.into(),
+        world.clock.now(),
+    );
     world.store.commit(Change::EditAccount(Box::new(edit))).await.expect("it is changed");
 }
 
@@ -33,11 +40,20 @@ async fn code(world: &World, name: &str, password: &str) -> String {
 #[tokio::test]
 async fn each_choice_finds_what_it_says() {
     let mut told = Vec::new();
-    for (word, fields) in [("name", LoginFields::Name), ("both", LoginFields::NameOrEmail), ("email", LoginFields::Email)] {
+    for (word, fields) in
+        [("name", LoginFields::Name), ("both", LoginFields::NameOrEmail), ("email", LoginFields::Email)]
+    {
         let world = open(fields).await;
-        for typed in
-            ["dana", "dana@example.org", "DANA@Example.ORG", " ｄana@example.org ", "noor", "kim", "kim@example.org", "nobody@example.org"]
-        {
+        for typed in [
+            "dana",
+            "dana@example.org",
+            "DANA@Example.ORG",
+            " ｄana@example.org ",
+            "noor",
+            "kim",
+            "kim@example.org",
+            "nobody@example.org",
+        ] {
             told.push(format!("{word}: {typed}: {}", code(&world, typed, PASSWORD).await));
         }
     }
@@ -92,7 +108,10 @@ async fn whoever_has_confirmed_an_address_goes_before_a_name_that_looks_like_it(
     let fields = AccountFields { username: Name::parse("kim@example.org").ok(), ..AccountFields::default() };
     edit(&world, "noor", fields).await;
     assert_eq!(claims(&world.sign_in("kim@example.org").await.access)["user_id"], "noor");
-    let email = Email { verified_at: Some(world.clock.now()), ..Email::parse("kim@example.org").expect("an address") };
+    let email = Email {
+        verified_at: Some(world.clock.now()),
+        ..Email::parse("kim@example.org").expect("an address")
+    };
     edit(&world, "kim", AccountFields { email: Some(Some(email)), ..AccountFields::default() }).await;
     assert_eq!(claims(&world.sign_in("kim@example.org").await.access)["user_id"], "kim");
 }
@@ -121,7 +140,8 @@ async fn posted(username_field: &str, login_fields: LoginFields, bodies: &[serde
         }
     }
     let options = world.send(Call::of(http::Method::OPTIONS, "/api/token/")).await.json();
-    let (name, field) = options["actions"]["POST"].as_object().and_then(|fields| fields.iter().next()).expect("a field");
+    let (name, field) =
+        options["actions"]["POST"].as_object().and_then(|fields| fields.iter().next()).expect("a field");
     told.push(format!("{name}: {}", field["label"]));
     told.join("\n")
 }
@@ -169,9 +189,18 @@ async fn the_field_of_a_sign_in_has_the_sites_name() {
 async fn a_one_time_password_is_changed_under_the_same_field() {
     let settings = DoorSettings { username_field: "email".into(), ..DoorSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
-    let body = json!({ "email": "dana", "password": PASSWORD, "new_password": "another horse battery staple" });
+    let body =
+        json!({ "email": "dana", "password": PASSWORD, "new_password": "another horse battery staple" });
     let answer = world.send(Call::post("/v1/password").json(&body)).await;
-    assert_eq!((answer.status, answer.json()["code"].as_str()), (401, Some("bad_credentials")), "its password isn't one for once");
-    let answer = world.send(Call::post("/v1/password").json(&json!({ "password": "a", "new_password": "b" }))).await;
-    assert_eq!((answer.status, answer.json()["errors"]["email"][0].as_str()), (400, Some("This field is required.")));
+    assert_eq!(
+        (answer.status, answer.json()["code"].as_str()),
+        (401, Some("bad_credentials")),
+        "its password isn't one for once"
+    );
+    let answer =
+        world.send(Call::post("/v1/password").json(&json!({ "password": "a", "new_password": "b" }))).await;
+    assert_eq!(
+        (answer.status, answer.json()["errors"]["email"][0].as_str()),
+        (400, Some("This field is required."))
+    );
 }

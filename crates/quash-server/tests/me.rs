@@ -25,7 +25,11 @@ async fn a92_an_account_is_shown_without_its_hash() {
     "#);
     let stored = world.service.account("dana").await.expect("a store").expect("an account");
     let hash = stored.password.expect("a hash");
-    assert!(!answer.text().contains(hash.as_str()) && !answer.text().contains("password") && !answer.text().contains("cheap$"));
+    assert!(
+        !answer.text().contains(hash.as_str())
+            && !answer.text().contains("password")
+            && !answer.text().contains("cheap$")
+    );
     insta::assert_snapshot!(world.me(&world.sign_in("noor").await.access).await.brief(), @r#"200 {"subject":"noor","username":"noor","email":null,"email_verified":false,"session":"<id>"}"#);
 }
 
@@ -137,7 +141,9 @@ fn spellings(token: &str) -> Vec<String> {
     let last = signature.chars().last().expect("a signature");
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let others = alphabet.chars().filter(|other| *other != last);
-    spellings.extend(others.map(|other| format!("{header}.{payload}.{}{other}", &signature[..signature.len() - 1])));
+    spellings.extend(
+        others.map(|other| format!("{header}.{payload}.{}{other}", &signature[..signature.len() - 1])),
+    );
     if let Ok(signature) = <[u8; 64]>::try_from(decoded(signature)) {
         spellings.push(format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode(with_order_added(signature))));
     }
@@ -148,8 +154,8 @@ fn spellings(token: &str) -> Vec<String> {
 /// check the range (RFC 8032 5.1.7).
 fn with_order_added(mut signature: [u8; 64]) -> [u8; 64] {
     const ORDER: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-        0, 0, 0, 0x10,
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
     let mut carry = 0_u16;
     for (byte, order) in signature[32..].iter_mut().zip(ORDER) {
@@ -234,11 +240,17 @@ async fn a44_a_token_in_the_address_is_not_looked_at() {
         assert_eq!((answer.status, answer.json()["code"].as_str()), (401, Some("not_authenticated")));
     }
     assert_eq!(world.send(Call::get(&format!("/v1/me/{}", pair.access))).await.status, 404);
-    assert_eq!(world.send(Call::get("/v1/me").header(COOKIE, format!("access={}", pair.access))).await.status, 401);
+    assert_eq!(
+        world.send(Call::get("/v1/me").header(COOKIE, format!("access={}", pair.access))).await.status,
+        401
+    );
     let other = HeaderName::from_static("x-access-token");
     assert_eq!(world.send(Call::get("/v1/me").header(other, &pair.access)).await.status, 401);
     let form = format!("access_token={}", pair.access);
-    assert_eq!(world.send(Call::get("/v1/me").body("application/x-www-form-urlencoded", form)).await.status, 401);
+    assert_eq!(
+        world.send(Call::get("/v1/me").body("application/x-www-form-urlencoded", form)).await.status,
+        401
+    );
 }
 
 #[tokio::test]
@@ -320,9 +332,14 @@ async fn a_claim_that_is_missing_is_named_as_simple_jwt_names_it() {
     let pair = world.sign_in("dana").await;
     let mut told = Vec::new();
     for name in ["exp", "jti", "token_type", "user_id", "iat", "sid", "rsq", "gen"] {
-        let (access, refresh) = (world.forge_without(&pair.access, name), world.forge_without(&pair.refresh, name));
+        let (access, refresh) =
+            (world.forge_without(&pair.access, name), world.forge_without(&pair.refresh, name));
         let detail = |answer: Answer| format!("{} {}", answer.status, answer.json()["detail"]);
-        told.push(format!("{name}: {}, {}", detail(world.verify(&access).await), detail(world.refresh(&refresh).await)));
+        told.push(format!(
+            "{name}: {}, {}",
+            detail(world.verify(&access).await),
+            detail(world.refresh(&refresh).await)
+        ));
     }
     insta::assert_snapshot!(told.join("\n"), @r#"
     exp: 401 "Token has no 'exp' claim", 401 "Token has no 'exp' claim"
@@ -340,7 +357,8 @@ async fn a_claim_that_is_missing_is_named_as_simple_jwt_names_it() {
 async fn a_token_from_ahead_of_the_log_cannot_be_judged() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
-    let ahead = world.forge(&pair.access, &json!({ "rsq": claims(&pair.access)["rsq"].as_u64().expect("a number") + 1 }));
+    let ahead = world
+        .forge(&pair.access, &json!({ "rsq": claims(&pair.access)["rsq"].as_u64().expect("a number") + 1 }));
     insta::assert_snapshot!(world.me(&ahead).await, @r#"
     503
     content-type: application/problem+json
@@ -361,15 +379,23 @@ async fn other_methods_are_refused() {
     assert_eq!(world.send(of(Method::HEAD)).await.status, 200);
     for method in [Method::POST, Method::PUT, Method::OPTIONS, Method::TRACE] {
         let answer = world.send(of(method.clone())).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, PATCH, DELETE")), "{method}");
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, Some("GET, HEAD, PATCH, DELETE")),
+            "{method}"
+        );
     }
-    assert_eq!(world.send(Call::of(Method::DELETE, "/v1/me")).await.status, 401, "who isn't let in isn't told");
+    assert_eq!(
+        world.send(Call::of(Method::DELETE, "/v1/me")).await.status,
+        401,
+        "who isn't let in isn't told"
+    );
 }
 
 /// Status and identity of an answer to a proxy.
 fn identity(answer: &Answer) -> String {
-    let said =
-        ["quash-subject", "quash-username", "quash-session", "quash-email"].map(|name| answer.header(name).unwrap_or("-").to_owned());
+    let said = ["quash-subject", "quash-username", "quash-session", "quash-email"]
+        .map(|name| answer.header(name).unwrap_or("-").to_owned());
     format!("{} {}", answer.status, said.join(" "))
 }
 
@@ -390,11 +416,18 @@ async fn a_proxy_is_told_whose_request_it_is() {
     assert_eq!(odd.header("quash-username"), Some("Zo%C3%AB%20x%250d%2C%20%22a%22%3Bb%3Dc%F0%9F%A6%80"));
     assert_eq!(odd.header("quash-subject"), odd.header("quash-username"));
     world.log_out(&dana.access, &dana.refresh).await;
-    for (token, why) in [(dana.access.as_str(), "it has ended"), (&noor.refresh, "it is a refresh token"), ("x.y.z", "it is none")] {
+    for (token, why) in [
+        (dana.access.as_str(), "it has ended"),
+        (&noor.refresh, "it is a refresh token"),
+        ("x.y.z", "it is none"),
+    ] {
         let refused = ask(token).await;
         assert_eq!((refused.status, refused.header("quash-subject")), (401, None), "{why}: {refused}");
     }
-    assert_eq!(world.send(Call::get("/v1/forward-auth")).await.header("www-authenticate"), Some("Bearer realm=\"api\""));
+    assert_eq!(
+        world.send(Call::get("/v1/forward-auth")).await.header("www-authenticate"),
+        Some("Bearer realm=\"api\"")
+    );
     assert_eq!(world.send(Call::post("/v1/forward-auth").bearer(&noor.access)).await.status, 405);
     world.store.break_part(support::Part::Rows, support::Brittle::away());
     let away = ask(&noor.access).await;

@@ -48,18 +48,33 @@ async fn an_answer_is_indented_as_far_as_asked() {
     for (indent, blanks) in [(1, 1), (8, 8), (9, 8), (2_000_000_000, 8)] {
         let answer = world.send(accepting(&format!("application/json; indent={indent}"))).await;
         let blanks = " ".repeat(blanks);
-        assert_eq!(answer.text(), format!("{{\n{blanks}\"detail\": \"No active account found with the given credentials\"\n}}"));
+        assert_eq!(
+            answer.text(),
+            format!("{{\n{blanks}\"detail\": \"No active account found with the given credentials\"\n}}")
+        );
         assert_eq!(answer.header("content-length"), Some(answer.text().len().to_string().as_str()));
     }
     let compact = world.send(bad_sign_in("/api/token/")).await.to_string();
     for indent in ["0", "-4", "four"] {
-        assert_eq!(world.send(accepting(&format!("application/json; indent={indent}"))).await.to_string(), compact, "{indent}");
+        assert_eq!(
+            world.send(accepting(&format!("application/json; indent={indent}"))).await.to_string(),
+            compact,
+            "{indent}"
+        );
     }
     let pair = world.sign_in("dana").await;
-    let call = Call::post("/api/token/verify/").header(ACCEPT, "application/json;indent=2").json(&json!({ "token": pair.access }));
+    let call = Call::post("/api/token/verify/")
+        .header(ACCEPT, "application/json;indent=2")
+        .json(&json!({ "token": pair.access }));
     assert_eq!(world.send(call).await.text(), "{}");
     let call = Call::of(Method::OPTIONS, "/api/token/refresh/").header(ACCEPT, "application/json;indent=1");
-    assert!(world.send(call).await.text().contains("\n \"actions\": {\n  \"POST\": {\n   \"refresh\": {\n    \"type\": \"string\",\n"));
+    assert!(
+        world
+            .send(call)
+            .await
+            .text()
+            .contains("\n \"actions\": {\n  \"POST\": {\n   \"refresh\": {\n    \"type\": \"string\",\n")
+    );
 }
 
 #[tokio::test]
@@ -67,7 +82,11 @@ async fn a_format_may_be_named_in_the_address() {
     let world = World::open().await;
     let plain = world.send(bad_sign_in("/api/token/")).await.to_string();
     for query in ["format=json", "format=api", "format=", "format=xyz&format=json", "other=xyz"] {
-        assert_eq!(world.send(bad_sign_in(&format!("/api/token/?{query}"))).await.to_string(), plain, "{query}");
+        assert_eq!(
+            world.send(bad_sign_in(&format!("/api/token/?{query}"))).await.to_string(),
+            plain,
+            "{query}"
+        );
     }
     insta::assert_snapshot!(world.send(bad_sign_in("/api/token/?format=xyz")).await, @r#"
     404
@@ -85,10 +104,22 @@ async fn a_format_may_be_named_in_the_address() {
 async fn browsers_and_careless_clients_get_json() {
     let world = World::open().await;
     let plain = world.send(bad_sign_in("/api/token/")).await.to_string();
-    for range in ["text/html", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "*/*", "application/*", "", ", ,"] {
-        assert_eq!(world.send(bad_sign_in("/api/token/").header(ACCEPT, range)).await.to_string(), plain, "{range:?}");
+    for range in [
+        "text/html",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        "*/*",
+        "application/*",
+        "",
+        ", ,",
+    ] {
+        assert_eq!(
+            world.send(bad_sign_in("/api/token/").header(ACCEPT, range)).await.to_string(),
+            plain,
+            "{range:?}"
+        );
     }
-    let both = bad_sign_in("/api/token/").header(ACCEPT, "application/xml").header(ACCEPT, "application/json");
+    let both =
+        bad_sign_in("/api/token/").header(ACCEPT, "application/xml").header(ACCEPT, "application/json");
     assert_eq!(world.send(both).await.to_string(), plain);
 }
 
@@ -98,8 +129,11 @@ async fn what_is_wrong_is_looked_at_in_the_order_of_the_framework() {
     let world = World::open().await;
     for (path, _) in TOKEN_PATHS {
         for method in [Method::POST, Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS] {
-            let call =
-                |query: &str| Call::of(method.clone(), &format!("{path}/{query}")).body("text/plain", "x").header(ACCEPT, "image/png");
+            let call = |query: &str| {
+                Call::of(method.clone(), &format!("{path}/{query}"))
+                    .body("text/plain", "x")
+                    .header(ACCEPT, "image/png")
+            };
             assert_eq!(world.send(call("?format=png")).await.status, 404, "{method} {path}");
             assert_eq!(world.send(call("")).await.status, 406, "{method} {path}");
         }
@@ -136,10 +170,28 @@ async fn accept_headers_of_every_form_have_their_answer() {
         "*/*;;q;=;\"",
         "a/b/c, text/html",
     ] {
-        assert_eq!(world.send(bad_sign_in("/api/token/").header(ACCEPT, range)).await.status, 401, "{:.60}", range);
+        assert_eq!(
+            world.send(bad_sign_in("/api/token/").header(ACCEPT, range)).await.status,
+            401,
+            "{:.60}",
+            range
+        );
     }
-    for range in ["*/*;q=0", "application/json;q=0", "application/json;q=0, */*", "json", "*", ";;;q=1", "\u{e9}", "application/jso"] {
-        assert_eq!(world.send(bad_sign_in("/api/token/").header(ACCEPT, range)).await.status, 406, "{range:?}");
+    for range in [
+        "*/*;q=0",
+        "application/json;q=0",
+        "application/json;q=0, */*",
+        "json",
+        "*",
+        ";;;q=1",
+        "\u{e9}",
+        "application/jso",
+    ] {
+        assert_eq!(
+            world.send(bad_sign_in("/api/token/").header(ACCEPT, range)).await.status,
+            406,
+            "{range:?}"
+        );
     }
 }
 
@@ -161,10 +213,12 @@ async fn options_tells_what_a_path_takes() {
     insta::assert_snapshot!(told("/api/token/blacklist/").await.brief(), @r#"200 {"name":"Token Blacklist","description":"Takes a token and blacklists it.","renders":["application/json"],"parses":["application/json","application/x-www-form-urlencoded","multipart/form-data"],"actions":{"POST":{"refresh":{"type":"string","required":true,"read_only":false,"label":"Refresh"}}}}"#);
     insta::assert_snapshot!(told("/api/logout/").await.brief(), @r#"200 {"name":"Logout","description":"Takes an access token in the Authorization header and a refresh token in the\nbody, and ends their session.","renders":["application/json"],"parses":["application/json","application/x-www-form-urlencoded","multipart/form-data"],"actions":{"POST":{"refresh":{"type":"string","required":true,"read_only":false,"label":"Refresh"}}}}"#);
     for (path, _) in TOKEN_PATHS {
-        let with_headers = Call::of(Method::OPTIONS, path).header(AUTHORIZATION, "Bearer a.b.c").body("text/plain", "x");
+        let with_headers =
+            Call::of(Method::OPTIONS, path).header(AUTHORIZATION, "Bearer a.b.c").body("text/plain", "x");
         let answer = world.send(with_headers).await;
         assert_eq!((answer.status, answer.to_string()), (200, told(path).await.to_string()), "{path}");
-        let named: Vec<_> = answer.json()["actions"]["POST"].as_object().expect("fields").keys().cloned().collect();
+        let named: Vec<_> =
+            answer.json()["actions"]["POST"].as_object().expect("fields").keys().cloned().collect();
         let required = world.send(Call::post(path).bearer(&world.sign_in("dana").await.access)).await.json();
         let missing: Vec<_> = required.as_object().expect("fields").keys().cloned().collect();
         assert!(named.starts_with(&missing), "{path}: {named:?} {missing:?}");
@@ -181,7 +235,8 @@ async fn options_tells_what_a_path_takes() {
 
 #[tokio::test]
 async fn a_prefix_of_ones_own_has_its_descriptions_too() {
-    let settings = quash_server::DoorSettings { prefix: "/auth/jwt".into(), ..quash_server::DoorSettings::default() };
+    let settings =
+        quash_server::DoorSettings { prefix: "/auth/jwt".into(), ..quash_server::DoorSettings::default() };
     let world = World::planned(support::Plan { settings, ..support::Plan::default() }).await;
     for path in ["/auth/jwt/token", "/auth/jwt/token/verify/", "/auth/jwt/logout/"] {
         assert_eq!(world.send(Call::of(Method::OPTIONS, path)).await.status, 200, "{path}");

@@ -15,7 +15,10 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// An attempt to sign in that comes from an address.
 fn from(peer: &str, name: &str, password: &str) -> Call {
     let peer: SocketAddr = peer.parse().expect("an address");
-    Call { peer: Some(peer), ..Call::post("/api/token/").json(&json!({ "username": name, "password": password })) }
+    Call {
+        peer: Some(peer),
+        ..Call::post("/api/token/").json(&json!({ "username": name, "password": password }))
+    }
 }
 
 fn behind(proxies: &[&str], header: ForwardingHeader) -> Plan {
@@ -95,7 +98,11 @@ async fn a_56_and_a_48_of_ipv6_fail_twice_and_four_times_as_often() {
     }
     assert_eq!((&statuses[..100], statuses[100]), (&[401; 100][..], 429));
     let told = fail(&world, "[2001:db8:1:fe::]:1", 0..1).await;
-    assert_eq!(left(&told), [Some("\"network\";q=100;w=600"), Some("\"network\";r=0;t=600")], "of the one that has the least left");
+    assert_eq!(
+        left(&told),
+        [Some("\"network\";q=100;w=600"), Some("\"network\";r=0;t=600")],
+        "of the one that has the least left"
+    );
     for n in 0x100..0x164 {
         assert_eq!(fail(&world, &format!("[2001:db8:1:{n:x}::]:1"), n..n + 1).await.status, 401);
     }
@@ -108,13 +115,20 @@ async fn throttled_networks_get_no_password_check() {
     let world = World::open().await;
     fail(&world, "198.51.100.7:1", 0..50).await;
     let body = json!({ "username": "dana", "password": PASSWORD, "new_password": "password" });
-    let change = |peer: &str| Call { peer: Some(peer.parse().expect("an address")), ..Call::post("/v1/password").json(&body) };
+    let change = |peer: &str| Call {
+        peer: Some(peer.parse().expect("an address")),
+        ..Call::post("/v1/password").json(&body)
+    };
     world.store.break_part(support::Part::Rows, support::Brittle::away());
     assert_eq!(world.send(change("198.51.100.7:1")).await.status, 429, "before the store is read");
     world.store.mend();
     world.hashes();
     let answer = world.send(change("198.51.100.8:1")).await;
-    assert_eq!((answer.json()["code"].as_str(), world.hashes()), (Some("bad_credentials"), 1), "dana's isn't good for once");
+    assert_eq!(
+        (answer.json()["code"].as_str(), world.hashes()),
+        (Some("bad_credentials"), 1),
+        "dana's isn't good for once"
+    );
 }
 
 #[tokio::test]
@@ -144,7 +158,11 @@ async fn nothing_that_is_told_of_a_network_tells_whether_an_account_exists() {
         let mut told = Vec::new();
         for _ in 0..55 {
             let answer = world.send(from("198.51.100.7:1", name, "wrong password")).await;
-            told.push((answer.status, left(&answer).map(|header| header.map(str::to_owned)), answer.text().to_owned()));
+            told.push((
+                answer.status,
+                left(&answer).map(|header| header.map(str::to_owned)),
+                answer.text().to_owned(),
+            ));
         }
         told
     };
@@ -153,7 +171,15 @@ async fn nothing_that_is_told_of_a_network_tells_whether_an_account_exists() {
 
 #[tokio::test]
 async fn a_loopback_or_private_peer_that_is_not_trusted_has_no_counter() {
-    for peer in ["127.0.0.1:1", "[::1]:1", "10.0.0.2:1", "192.168.1.1:1", "172.16.0.1:1", "[fd00::1]:1", "169.254.1.1:1"] {
+    for peer in [
+        "127.0.0.1:1",
+        "[::1]:1",
+        "10.0.0.2:1",
+        "192.168.1.1:1",
+        "172.16.0.1:1",
+        "[fd00::1]:1",
+        "169.254.1.1:1",
+    ] {
         let world = World::open().await;
         let last = fail(&world, peer, 0..60).await;
         assert_eq!((last.status, left(&last)), (401, [None, None]), "{peer}");
@@ -166,7 +192,9 @@ async fn a23_what_a_peer_says_of_itself_gives_it_no_other_counter() {
         let world = World::planned(behind(proxies, ForwardingHeader::XForwardedFor)).await;
         for n in 0..50 {
             let call = from("198.51.100.7:1", &format!("name {n}"), "wrong password");
-            let call = call.header(X_FORWARDED_FOR, format!("203.0.113.{n}")).header(HeaderName::from_static("x-real-ip"), "203.0.113.1");
+            let call = call
+                .header(X_FORWARDED_FOR, format!("203.0.113.{n}"))
+                .header(HeaderName::from_static("x-real-ip"), "203.0.113.1");
             assert_eq!(world.send(call).await.status, 401);
         }
         let call = from("198.51.100.7:1", "dana", PASSWORD).header(X_FORWARDED_FOR, "203.0.113.77");
@@ -200,7 +228,11 @@ async fn a24_behind_a_proxy_clients_are_told_apart_and_nothing_they_write_gives_
         let call = from("10.0.0.2:1", &format!("name {n}"), "wrong password").header(X_FORWARDED_FOR, value);
         let call = call.header(X_FORWARDED_FOR, "198.51.100.7, 10.0.0.3");
         let answer = world.send(call).await;
-        assert_eq!((answer.status, left(&answer)[1]), (401, Some(format!("\"network\";r={};t=600", 49 - n).as_str())), "{value:?}");
+        assert_eq!(
+            (answer.status, left(&answer)[1]),
+            (401, Some(format!("\"network\";r={};t=600", 49 - n).as_str())),
+            "{value:?}"
+        );
     }
     let of = |client: &str| from("10.0.0.2:1", "dana", PASSWORD).header(X_FORWARDED_FOR, client);
     assert_eq!(world.send(of("198.51.100.7")).await.status, 429);

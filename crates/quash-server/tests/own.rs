@@ -5,7 +5,8 @@ mod support;
 use http::header::AUTHORIZATION;
 use quash_core::decide::{By, edit_account};
 use quash_core::model::{
-    AccountBy, AccountFields, AccountState, Actor, Change, Clock, Event, LockEnds, NameChanges, Road, ScopeKind, UserIdField,
+    AccountBy, AccountFields, AccountState, Actor, Change, Clock, Event, LockEnds, NameChanges, Road,
+    ScopeKind, UserIdField,
 };
 use quash_store::Store;
 use serde_json::{Value, json};
@@ -20,9 +21,12 @@ async fn rename(world: &World, access: &str, name: &str) -> support::Answer {
 
 /// Changes an account as an operator's command does.
 async fn edit(world: &World, name: &str, road: Road, fields: AccountFields) {
-    let loaded = world.store.account(&AccountBy::Subject(subject(name)), world.clock.now()).await.expect("an account");
-    let (account, policy, scopes) = (loaded.account.expect("it is there"), world.service.policy(), world.service.guard().scopes());
-    let edit = edit_account(&account, road, fields, By::from(Actor::Operator), policy, scopes, world.clock.now());
+    let loaded =
+        world.store.account(&AccountBy::Subject(subject(name)), world.clock.now()).await.expect("an account");
+    let (account, policy, scopes) =
+        (loaded.account.expect("it is there"), world.service.policy(), world.service.guard().scopes());
+    let edit =
+        edit_account(&account, road, fields, By::from(Actor::Operator), policy, scopes, world.clock.now());
     let seq = world.store.commit(Change::EditAccount(Box::new(edit))).await.expect("a receipt").seq;
     if let Some(seq) = seq {
         world.service.guard().caught_up(seq, secs(5)).await.expect("a guard that follows");
@@ -44,9 +48,9 @@ async fn a_user_takes_another_name_with_the_password() {
     assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
     world.sign_in("DÁNA").await;
     let audit = world.store.audit(0, None, u32::MAX).await.expect("the audit");
-    assert!(
-        audit.iter().any(|entry| entry.new.event == Event::NameChanged && entry.new.actor == Actor::Owner && entry.new.reason.is_none())
-    );
+    assert!(audit.iter().any(|entry| entry.new.event == Event::NameChanged
+        && entry.new.actor == Actor::Owner
+        && entry.new.reason.is_none()));
 }
 
 #[tokio::test]
@@ -59,7 +63,9 @@ async fn a_name_that_is_none_or_taken_is_refused() {
     }
     insta::assert_snapshot!(rename(&world, &pair.access, "da\u{200b}na").await.brief(), @r#"400 {"type":"/docs/errors/invalid_request","title":"Invalid request","status":400,"detail":"A field is missing or wrong.","code":"invalid_request","errors":{"username":["The name holds an invisible character."]}}"#);
     assert_eq!(rename(&world, &pair.access, &"x".repeat(151)).await.status, 400);
-    let wrong = world.own("PATCH", "/v1/me", &pair.access, &json!({ "username": "kim", "password": "wrong password" })).await;
+    let wrong = world
+        .own("PATCH", "/v1/me", &pair.access, &json!({ "username": "kim", "password": "wrong password" }))
+        .await;
     insta::assert_snapshot!(wrong, @r#"
     403
     content-type: application/problem+json
@@ -145,10 +151,13 @@ async fn a17_what_isnt_a_users_to_set_is_refused_by_its_name() {
         assert_eq!(world.own("DELETE", "/v1/me", &pair.access, &body).await.status, 400, "{name}");
     }
     assert_eq!(world.service.account("dana").await.expect("a store"), before);
-    let many: serde_json::Map<_, _> = (0..100).map(|n| (format!("{n}{}", "x".repeat(100)), json!(1))).collect();
+    let many: serde_json::Map<_, _> =
+        (0..100).map(|n| (format!("{n}{}", "x".repeat(100)), json!(1))).collect();
     let answer = world.own("PATCH", "/v1/me", &pair.access, &many.into()).await;
     assert_eq!(
-        answer.json()["errors"].as_object().map(|errors| (errors.len(), errors.keys().all(|name| name.len() == 50))),
+        answer.json()["errors"]
+            .as_object()
+            .map(|errors| (errors.len(), errors.keys().all(|name| name.len() == 50))),
         Some((10, true))
     );
 }
@@ -199,10 +208,17 @@ async fn a61_a_new_password_ends_the_others_and_this_session_gets_a_new_pair() {
     let new = answer.pair();
     assert_eq!(world.refresh(&other.refresh).await.reason().as_deref(), Some("password_changed"));
     world.assert_dead(&other).await;
-    assert_eq!((world.me(&this.access).await.status, world.refresh(&this.refresh).await.status), (401, 401), "the old pair is dead");
+    assert_eq!(
+        (world.me(&this.access).await.status, world.refresh(&this.refresh).await.status),
+        (401, 401),
+        "the old pair is dead"
+    );
     world.assert_live(&new).await;
     world.assert_live(&world.refresh(&new.refresh).await.pair()).await;
-    assert_eq!((world.attempt("dana", PASSWORD).await.status, world.attempt("dana", NEW).await.status), (401, 200));
+    assert_eq!(
+        (world.attempt("dana", PASSWORD).await.status, world.attempt("dana", NEW).await.status),
+        (401, 200)
+    );
 }
 
 #[tokio::test]
@@ -210,13 +226,24 @@ async fn a_new_password_needs_the_current_one_and_must_be_taken() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let change = async |current: &str, new: &str| {
-        world.own("POST", "/v1/me/password", &pair.access, &json!({ "current_password": current, "new_password": new })).await
+        world
+            .own(
+                "POST",
+                "/v1/me/password",
+                &pair.access,
+                &json!({ "current_password": current, "new_password": new }),
+            )
+            .await
     };
     insta::assert_snapshot!(change("wrong password", NEW).await.brief(), @r#"403 {"type":"/docs/errors/wrong_password","title":"Wrong password","status":403,"detail":"The password is wrong.","code":"wrong_password"}"#);
     world.hashes();
     insta::assert_snapshot!(change(PASSWORD, "short").await.brief(), @r#"400 {"type":"/docs/errors/password_refused","title":"Password refused","status":400,"detail":"The new password has fewer than 8 characters.","code":"password_refused"}"#);
     assert_eq!(world.hashes(), 0, "before anything is hashed");
-    assert_eq!(change("wrong password", "password").await.status, 403, "what takes long is found out after the current one is proven");
+    assert_eq!(
+        change("wrong password", "password").await.status,
+        403,
+        "what takes long is found out after the current one is proven"
+    );
     assert_eq!(change(PASSWORD, "password").await.json()["code"], "password_refused");
     assert_eq!(world.hashes(), 2, "compared twice, none made");
     insta::assert_snapshot!(world.own("POST", "/v1/me/password", &pair.access, &json!({ "password": PASSWORD })).await.brief(), @r#"400 {"type":"/docs/errors/invalid_request","title":"Invalid request","status":400,"detail":"A field is missing or wrong.","code":"invalid_request","errors":{"password":["This field can't be set here."]}}"#);
@@ -259,7 +286,10 @@ async fn a39_no_refresh_for_deleted_deactivated_and_locked_accounts() {
         "dana",
         Road::Locked,
         AccountFields {
-            state: Some(AccountState::Locked { since: world.clock.now(), until: world.clock.now() + secs(60) }),
+            state: Some(AccountState::Locked {
+                since: world.clock.now(),
+                until: world.clock.now() + secs(60),
+            }),
             ..AccountFields::default()
         },
     )
@@ -272,7 +302,10 @@ async fn a39_no_refresh_for_deleted_deactivated_and_locked_accounts() {
     assert_eq!(refused(&pair).await, "deactivated");
     world.put("dana", AccountState::Active).await;
     let pair = world.sign_in("dana").await;
-    assert_eq!(world.own("DELETE", "/v1/me", &pair.access, &json!({ "password": PASSWORD })).await.status, 204);
+    assert_eq!(
+        world.own("DELETE", "/v1/me", &pair.access, &json!({ "password": PASSWORD })).await.status,
+        204
+    );
     refused(&pair).await;
     assert_eq!(world.blacklist(&pair.refresh).await.status, 401);
     assert_eq!(world.log_out(&pair.access, &pair.refresh).await.status, 401);
@@ -289,17 +322,25 @@ async fn a_lock_that_ends_nothing_is_about_signing_in_alone() {
     world.assert_live(&world.refresh(&pair.refresh).await.pair()).await;
     assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
     let again = world.own("POST", "/v1/me/deactivate", &pair.access, &json!({ "password": PASSWORD })).await;
-    assert_eq!((again.status, again.json()["code"].as_str()), (403, Some("wrong_password")), "nobody guesses at another door");
+    assert_eq!(
+        (again.status, again.json()["code"].as_str()),
+        (403, Some("wrong_password")),
+        "nobody guesses at another door"
+    );
 }
 
 #[tokio::test]
 async fn a57_who_deactivates_the_account_is_out_and_stays_out() {
     let world = World::open().await;
     let (this, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
-    let wrong = world.own("POST", "/v1/me/deactivate", &this.access, &json!({ "password": "wrong password" })).await;
+    let wrong =
+        world.own("POST", "/v1/me/deactivate", &this.access, &json!({ "password": "wrong password" })).await;
     assert_eq!((wrong.status, wrong.json()["code"].as_str()), (403, Some("wrong_password")));
     world.assert_live(&this).await;
-    assert_eq!(world.own("POST", "/v1/me/deactivate", &this.access, &json!({ "password": PASSWORD })).await.status, 204);
+    assert_eq!(
+        world.own("POST", "/v1/me/deactivate", &this.access, &json!({ "password": PASSWORD })).await.status,
+        204
+    );
     assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
     world.assert_dead(&this).await;
     world.put("dana", AccountState::Active).await;
@@ -314,8 +355,14 @@ async fn who_deletes_the_account_is_gone() {
     let world = World::open().await;
     let (this, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
     assert_eq!(world.own("DELETE", "/v1/me", &this.access, &Value::Null).await.status, 400);
-    assert_eq!(world.own("DELETE", "/v1/me", &this.access, &json!({ "password": "wrong password" })).await.status, 403);
-    assert_eq!(world.own("DELETE", "/v1/me", &this.access, &json!({ "password": PASSWORD })).await.status, 204);
+    assert_eq!(
+        world.own("DELETE", "/v1/me", &this.access, &json!({ "password": "wrong password" })).await.status,
+        403
+    );
+    assert_eq!(
+        world.own("DELETE", "/v1/me", &this.access, &json!({ "password": PASSWORD })).await.status,
+        204
+    );
     world.assert_dead(&this).await;
     world.assert_dead(&other).await;
     assert_eq!(world.service.account("dana").await, Ok(None));
@@ -328,7 +375,13 @@ async fn a_password_for_once_is_good_for_being_changed_alone() {
     let world = World::open().await;
     let before = world.sign_in("dana").await;
     let until = world.clock.now() + secs(86_400);
-    edit(&world, "dana", Road::PasswordSet, AccountFields { must_change: Some(Some(until)), ..AccountFields::default() }).await;
+    edit(
+        &world,
+        "dana",
+        Road::PasswordSet,
+        AccountFields { must_change: Some(Some(until)), ..AccountFields::default() },
+    )
+    .await;
     world.assert_dead(&before).await;
     insta::assert_snapshot!(world.attempt("dana", PASSWORD).await, @r#"
     401
@@ -342,7 +395,12 @@ async fn a_password_for_once_is_good_for_being_changed_alone() {
     "#);
     insta::assert_snapshot!(world.attempt("dana", "wrong password").await.brief(), @r#"401 {"detail":"No active account found with the given credentials"}"#);
     let change = async |password: &str, new: &str| {
-        world.send(Call::post("/v1/password").json(&json!({ "username": "Dana", "password": password, "new_password": new }))).await
+        world
+            .send(
+                Call::post("/v1/password")
+                    .json(&json!({ "username": "Dana", "password": password, "new_password": new })),
+            )
+            .await
     };
     world.hashes();
     insta::assert_snapshot!(change("wrong password", NEW).await.brief(), @r#"401 {"type":"/docs/errors/bad_credentials","title":"Bad credentials","status":401,"detail":"No active account found with the given credentials","code":"bad_credentials"}"#);
@@ -354,17 +412,32 @@ async fn a_password_for_once_is_good_for_being_changed_alone() {
     assert_eq!(world.post("/v1/password", &long).await.status, 401, "an unknown name");
     let answer = change(PASSWORD, NEW).await;
     assert_eq!((answer.status, answer.header("cache-control")), (204, Some("no-store")));
-    assert_eq!((world.attempt("dana", PASSWORD).await.status, world.attempt("dana", NEW).await.status), (401, 200));
-    assert_eq!(change(NEW, PASSWORD).await.json()["code"], "bad_credentials", "one for everything isn't changed here");
+    assert_eq!(
+        (world.attempt("dana", PASSWORD).await.status, world.attempt("dana", NEW).await.status),
+        (401, 200)
+    );
+    assert_eq!(
+        change(NEW, PASSWORD).await.json()["code"],
+        "bad_credentials",
+        "one for everything isn't changed here"
+    );
     let last = world.store.audit(0, Some(&subject("dana")), u32::MAX).await.expect("the audit");
-    assert!(last.iter().any(|entry| entry.new.event == Event::PasswordChanged && entry.new.actor == Actor::Owner));
+    assert!(
+        last.iter().any(|entry| entry.new.event == Event::PasswordChanged && entry.new.actor == Actor::Owner)
+    );
 }
 
 #[tokio::test]
 async fn a_password_for_once_is_none_after_its_time() {
     let world = World::open().await;
     let until = world.clock.now() + secs(60);
-    edit(&world, "dana", Road::PasswordSet, AccountFields { must_change: Some(Some(until)), ..AccountFields::default() }).await;
+    edit(
+        &world,
+        "dana",
+        Road::PasswordSet,
+        AccountFields { must_change: Some(Some(until)), ..AccountFields::default() },
+    )
+    .await;
     world.wait(secs(59));
     assert_eq!(world.attempt("dana", PASSWORD).await.json()["code"], "password_change_required");
     world.wait(secs(1));
@@ -381,7 +454,11 @@ async fn a60_a_token_that_is_cut_opens_nothing() {
         let short = |token: &str| token[..token.len() - cut].to_owned();
         let access = short(&pair.access);
         assert_eq!(world.me(&access).await.status, 401, "{cut}");
-        assert_eq!(world.own("POST", "/v1/me/sessions/end-all", &access, &Value::Null).await.status, 401, "{cut}");
+        assert_eq!(
+            world.own("POST", "/v1/me/sessions/end-all", &access, &Value::Null).await.status,
+            401,
+            "{cut}"
+        );
         assert_eq!(world.refresh(&short(&pair.refresh)).await.status, 401, "{cut}");
         assert_eq!(world.blacklist(&short(&pair.refresh)).await.status, 401, "{cut}");
         assert_eq!(world.log_out(&pair.access, &short(&pair.refresh)).await.status, 401, "{cut}");
@@ -393,9 +470,16 @@ async fn a60_a_token_that_is_cut_opens_nothing() {
 async fn a92_no_answer_about_an_account_holds_its_hash() {
     let world = World::open().await;
     let until = world.clock.now() + secs(60);
-    edit(&world, "noor", Road::PasswordSet, AccountFields { must_change: Some(Some(until)), ..AccountFields::default() }).await;
+    edit(
+        &world,
+        "noor",
+        Road::PasswordSet,
+        AccountFields { must_change: Some(Some(until)), ..AccountFields::default() },
+    )
+    .await;
     let pair = world.sign_in("dana").await;
-    let stored = world.service.account("dana").await.expect("a store").expect("an account").password.expect("a hash");
+    let stored =
+        world.service.account("dana").await.expect("a store").expect("an account").password.expect("a hash");
     let answers = [
         world.me(&pair.access).await,
         rename(&world, &pair.access, "dana").await,
@@ -443,8 +527,15 @@ async fn a78_headers_of_every_form_change_nothing() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let long = "x".repeat(64 * 1024);
-    for header in ["", "Bearer", "Bearer  x y", "Basic x", &format!("Bearer\t{}", pair.refresh), &format!("Bearer {long}"), "Bearer \u{e9}"]
-    {
+    for header in [
+        "",
+        "Bearer",
+        "Bearer  x y",
+        "Basic x",
+        &format!("Bearer\t{}", pair.refresh),
+        &format!("Bearer {long}"),
+        "Bearer \u{e9}",
+    ] {
         for path in ["/v1/me/sessions/end-all", "/v1/me/deactivate", "/v1/me/password"] {
             let call = Call::post(path).header(AUTHORIZATION, header).json(&json!({ "password": PASSWORD }));
             assert_eq!(world.send(call).await.status, 401, "{path}: {header:.20}");

@@ -37,7 +37,10 @@ async fn a_refresh_gives_a_new_pair_and_the_old_access_token_stays_good() {
     world.assert_live(&second).await;
     assert_eq!(world.me(&first.access).await.status, 200, "an access token outlives the rotation");
     let (before, after) = (claims(&first.refresh), claims(&second.refresh));
-    assert_eq!((&after["sid"], &after["gen"], &after["iat"]), (&before["sid"], &json!(1), &json!(support::START + 60)));
+    assert_eq!(
+        (&after["sid"], &after["gen"], &after["iat"]),
+        (&before["sid"], &json!(1), &json!(support::START + 60))
+    );
     assert_eq!(after["exp"], json!(support::START + 60 + 86_400));
     assert_ne!(before["jti"], after["jti"]);
     insta::assert_snapshot!(world.verify(&first.refresh).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid"}"#);
@@ -255,12 +258,19 @@ async fn a41_ten_thousand_rotations_move_no_end_and_add_no_row() {
     let end = Timestamp::from_secs(support::START) + lifetime;
     for _ in 0..10_000 {
         world.wait(step);
-        let next = world.service.refresh(&pair.refresh, &Device::default(), &DeviceSaid::Nothing).await.expect("a pair");
+        let next = world
+            .service
+            .refresh(&pair.refresh, &Device::default(), &DeviceSaid::Nothing)
+            .await
+            .expect("a pair");
         let Issued::Both { access, refresh } = next else { panic!("a pair: {next:?}") };
         pair = support::Pair { access, refresh };
     }
     let sessions = world.sessions("dana").await;
-    assert_eq!((sessions.len(), sessions[0].generation, sessions[0].ends_at), (1, Generation(10_000), Some(end)));
+    assert_eq!(
+        (sessions.len(), sessions[0].generation, sessions[0].ends_at),
+        (1, Generation(10_000), Some(end))
+    );
     assert_eq!(kinds(&*world.store).await, []);
     let mut left = lifetime - step * 10_000 - secs(1);
     while left > Duration::ZERO {

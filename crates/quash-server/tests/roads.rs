@@ -24,11 +24,18 @@ async fn every_way_of_every_road_leads_to_a_refused_access_token() {
             let pair = world.sign_in("dana").await;
             let taken = take(*way, &world, pair).await;
             let refused = world.me(&taken.pair().access).await;
-            assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("token_not_valid")), "{way:?}");
+            assert_eq!(
+                (refused.status, refused.json()["code"].as_str()),
+                (401, Some("token_not_valid")),
+                "{way:?}"
+            );
             let noted = world.store.audit(0, None, u32::MAX).await.expect("entries");
             let row = road.row();
             let entry = (row.event.unwrap_or(Event::SessionEnded), Some(row.reason));
-            assert!(noted.iter().any(|audit| (audit.new.event, audit.new.reason) == entry), "{way:?}: {noted:#?}");
+            assert!(
+                noted.iter().any(|audit| (audit.new.event, audit.new.reason) == entry),
+                "{way:?}: {noted:#?}"
+            );
             match taken {
                 Taken::Access(pair) => world.assert_live(&world.refresh(&pair.refresh).await.pair()).await,
                 Taken::Session(pair) => {
@@ -57,7 +64,11 @@ async fn without_its_entry_in_the_log_no_way_of_any_road_ends_an_access_token() 
             // The guard lets it in, and then nobody is found whom it would be about.
             let nobody = matches!(road, Road::Deleted | Road::NameChanged).then(|| json!("user_not_found"));
             let expected = if nobody.is_some() { 401 } else { 200 };
-            assert_eq!((answer.status, answer.json().get("code")), (expected, nobody.as_ref()), "{way:?}: {answer}");
+            assert_eq!(
+                (answer.status, answer.json().get("code")),
+                (expected, nobody.as_ref()),
+                "{way:?}: {answer}"
+            );
         }
     }
 }

@@ -33,18 +33,30 @@ impl Site {
         let world = World::planned(plan).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let serving = tokio::spawn(quash_server::serve(Listener::tcp(listener), world.router(), std::future::pending()));
-        let (_, secret) = world.service.add_client("orders", Rights::VERIFIER, None).await.expect("a verifier");
+        let serving = tokio::spawn(quash_server::serve(
+            Listener::tcp(listener),
+            world.router(),
+            std::future::pending(),
+        ));
+        let (_, secret) =
+            world.service.add_client("orders", Rights::VERIFIER, None).await.expect("a verifier");
         let builder = Verifier::builder(address).credential(secret.into_text().to_string());
-        let verifier = builder.clock(Arc::clone(&world.clock) as _).when_stale(WhenStale::Deny).start().await.expect("a verifier");
-        let application = Router::new().route("/v1/me", get(async || "let in")).layer(verifier.layer().header(header));
+        let verifier = builder
+            .clock(Arc::clone(&world.clock) as _)
+            .when_stale(WhenStale::Deny)
+            .start()
+            .await
+            .expect("a verifier");
+        let application =
+            Router::new().route("/v1/me", get(async || "let in")).layer(verifier.layer().header(header));
         Self { world, verifier, application, serving }
     }
 
     /// What both answer, which is the same.
     async fn answer(&self, what: &str, call: Call) -> Answer {
         let here = self.world.send(call.clone()).await;
-        let there = self.application.clone().oneshot(call.into_request()).await.expect("a router never fails");
+        let there =
+            self.application.clone().oneshot(call.into_request()).await.expect("a router never fails");
         let there = Answer::read(there).await;
         assert_eq!(told(&here), told(&there), "{what}");
         here
@@ -54,7 +66,12 @@ impl Site {
     async fn brief(&self, what: &str, call: Call) -> String {
         let answer = self.answer(what, call).await;
         let said = answer.json();
-        format!("{what}: {} {} {}", answer.status, said["code"].as_str().expect("a code"), said["detail"].as_str().expect("a detail"))
+        format!(
+            "{what}: {} {} {}",
+            answer.status,
+            said["code"].as_str().expect("a code"),
+            said["detail"].as_str().expect("a detail")
+        )
     }
 }
 
@@ -82,7 +99,8 @@ fn other_key() -> SigningKey {
 async fn a_token_that_is_not_let_in_is_answered_alike_here_and_in_an_application() {
     let site = Site::open(Plan::default()).await;
     let world = &site.world;
-    let (pair, revoked, old) = (world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("dana").await);
+    let (pair, revoked, old) =
+        (world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("dana").await);
     world.log_out(&revoked.access, &revoked.refresh).await;
     let head = world.head().await;
     // What is minted after the end is let in once the verifier knows of it.
@@ -145,7 +163,10 @@ async fn a_header_without_a_token_is_answered_alike_here_and_in_an_application()
         ("another scheme", vec![b"Basic abc".to_vec()]),
         ("no token", vec![b"Bearer".to_vec()]),
         ("two tokens", vec![format!("Bearer {access} {access}").into_bytes()]),
-        ("two headers", vec![format!("Bearer {access}").into_bytes(), format!("Bearer {access}").into_bytes()]),
+        (
+            "two headers",
+            vec![format!("Bearer {access}").into_bytes(), format!("Bearer {access}").into_bytes()],
+        ),
         ("not text", vec![b"Bearer \xff\xfe".to_vec()]),
     ] {
         let call = values.iter().fold(me(), |call, value| call.header(AUTHORIZATION, value));
@@ -166,9 +187,14 @@ async fn a_header_without_a_token_is_answered_alike_here_and_in_an_application()
 async fn the_challenge_is_that_of_the_header_which_a_site_has_chosen() {
     let name = HeaderName::from_static("x-access-token");
     let mut plan = Plan::default();
-    plan.settings.token_header = TokenHeader { name: name.clone(), schemes: vec!["JWT".into()], case: SchemeCase::Exact };
+    plan.settings.token_header =
+        TokenHeader { name: name.clone(), schemes: vec!["JWT".into()], case: SchemeCase::Exact };
     let site = Site::open(plan).await;
-    for (what, call) in [("none", me()), ("no token", me().header(name.clone(), "JWT")), ("garbage", me().header(name, "JWT a.b.c"))] {
+    for (what, call) in [
+        ("none", me()),
+        ("no token", me().header(name.clone(), "JWT")),
+        ("garbage", me().header(name, "JWT a.b.c")),
+    ] {
         let answer = site.answer(what, call).await;
         assert_eq!(answer.header("www-authenticate"), Some("JWT realm=\"api\""), "{what}");
     }
@@ -200,8 +226,11 @@ async fn a_token_that_may_be_of_keys_which_cannot_be_had_is_answered_alike() {
 async fn a_token_that_does_not_say_what_is_asked_for_leads_to_a_page_of_this_server() {
     let site = Site::open(Plan::default()).await;
     let access = site.world.sign_in("dana").await.access;
-    let application = Router::<()>::new().route("/v1/me", get(async || "let in")).layer(site.verifier.layer().require("role", "clerk"));
-    let barred = application.oneshot(me().bearer(&access).into_request()).await.expect("a router never fails");
+    let application = Router::<()>::new()
+        .route("/v1/me", get(async || "let in"))
+        .layer(site.verifier.layer().require("role", "clerk"));
+    let barred =
+        application.oneshot(me().bearer(&access).into_request()).await.expect("a router never fails");
     let barred = Answer::read(barred).await;
     insta::assert_snapshot!(barred, @r#"
     403

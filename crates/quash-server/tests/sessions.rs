@@ -51,7 +51,8 @@ async fn lists_come_in_pages() {
     }
     let (mut after, mut seen) = (String::new(), Vec::new());
     loop {
-        let page = world.own("GET", &format!("/v1/me/sessions?limit=2{after}"), &access, &Value::Null).await.json();
+        let page =
+            world.own("GET", &format!("/v1/me/sessions?limit=2{after}"), &access, &Value::Null).await.json();
         let sessions = page["sessions"].as_array().expect("a list");
         assert!(sessions.len() <= 2);
         seen.extend(sessions.iter().map(|session| session["sid"].as_str().expect("an id").to_owned()));
@@ -62,11 +63,22 @@ async fn lists_come_in_pages() {
     }
     let kept: Vec<_> = world.sessions("dana").await.iter().map(|session| session.id.to_string()).collect();
     assert_eq!(seen, kept);
-    for query in
-        ["limit=0", "limit=201", "limit=-1", "limit=x", "limit=9223372036854775808", "after=x", "ended=yes", "after=1%27%20OR%201=1"]
-    {
+    for query in [
+        "limit=0",
+        "limit=201",
+        "limit=-1",
+        "limit=x",
+        "limit=9223372036854775808",
+        "after=x",
+        "ended=yes",
+        "after=1%27%20OR%201=1",
+    ] {
         let refused = world.own("GET", &format!("/v1/me/sessions?{query}"), &access, &Value::Null).await;
-        assert_eq!((refused.status, refused.json()["code"].as_str()), (400, Some("invalid_request")), "{query}");
+        assert_eq!(
+            (refused.status, refused.json()["code"].as_str()),
+            (400, Some("invalid_request")),
+            "{query}"
+        );
     }
     assert_eq!(world.listed(&access, "?limit=200&other=1").await.len(), 5);
 }
@@ -102,10 +114,21 @@ async fn every_ended_session_knows_why_and_when() {
         world.wait(secs(1));
         world.sign_in("dana").await;
     }
-    let roads = [Road::LogOutEverywhere, Road::PasswordReset, Road::PasswordSet, Road::EmailChanged, Road::Locked, Road::AccountRevoked];
+    let roads = [
+        Road::LogOutEverywhere,
+        Road::PasswordReset,
+        Road::PasswordSet,
+        Road::EmailChanged,
+        Road::Locked,
+        Road::AccountRevoked,
+    ];
     for road in roads {
         world.wait(secs(1));
-        world.service.end_account(&support::subject("dana"), road, quash_core::model::Actor::Operator).await.expect("an end");
+        world
+            .service
+            .end_account(&support::subject("dana"), road, quash_core::model::Actor::Operator)
+            .await
+            .expect("an end");
         world.sign_in("dana").await;
     }
     world.wait(secs(1));
@@ -173,7 +196,9 @@ async fn a54_nobody_ends_a_session_of_somebody_else() {
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
     let theirs = sid(&noor.access);
     let next = format!("{:032x}", u128::from_str_radix(&theirs, 16).expect("an id") + 1);
-    for id in [&theirs[..], &next, &theirs.to_uppercase(), "1", "0", "..%2f1", "%ff", "end-other", &"0".repeat(32)] {
+    for id in
+        [&theirs[..], &next, &theirs.to_uppercase(), "1", "0", "..%2f1", "%ff", "end-other", &"0".repeat(32)]
+    {
         let answer = world.own("DELETE", &format!("/v1/me/sessions/{id}"), &dana.access, &Value::Null).await;
         assert_eq!((answer.status, answer.json()["code"].as_str()), (404, Some("not_found")), "{id}");
     }
@@ -195,7 +220,11 @@ async fn all_others_end_and_this_one_gets_a_new_pair() {
     "#);
     let new = answer.pair();
     world.assert_dead(&other).await;
-    assert_eq!((world.me(&this.access).await.status, world.refresh(&this.refresh).await.status), (401, 401), "the old pair is dead");
+    assert_eq!(
+        (world.me(&this.access).await.status, world.refresh(&this.refresh).await.status),
+        (401, 401),
+        "the old pair is dead"
+    );
     world.assert_live(&new).await;
     assert_eq!(sid(&new.access), sid(&this.access));
     assert_eq!(world.refresh(&other.refresh).await.reason().as_deref(), Some("log_out_everywhere"));
@@ -208,7 +237,9 @@ async fn ending_no_other_session_writes_nothing() {
     let first = world.sign_in("dana").await;
     let other = world.sign_in("dana").await;
     assert_eq!(world.log_out(&other.access, &other.refresh).await.status, 200);
-    let written = async || (world.head().await, world.service.audit(0, None, limits::PAGE).await.expect("the audit").len());
+    let written = async || {
+        (world.head().await, world.service.audit(0, None, limits::PAGE).await.expect("the audit").len())
+    };
     let before = written().await;
     let mut this = first.clone();
     for _ in 0..3 {
@@ -245,18 +276,26 @@ async fn one_account_causes_a_limited_number_of_entries() {
     assert_eq!(world.log_out(&kept.access, &kept.refresh).await.status, 200, "never refused");
     world.wait(secs(3));
     world.sign_in("dana").await;
-    world.service.end_account(&support::subject("dana"), Road::AccountRevoked, quash_core::model::Actor::Operator).await.expect("an end");
+    world
+        .service
+        .end_account(&support::subject("dana"), Road::AccountRevoked, quash_core::model::Actor::Operator)
+        .await
+        .expect("an end");
 }
 
 #[tokio::test]
 async fn all_end() {
     let world = World::open().await;
-    let (this, other, noor) = (world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("noor").await);
+    let (this, other, noor) =
+        (world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("noor").await);
     assert_eq!(world.own("POST", "/v1/me/sessions/end-all", &this.access, &Value::Null).await.status, 204);
     world.assert_dead(&this).await;
     world.assert_dead(&other).await;
     world.assert_live(&noor).await;
-    assert_eq!(world.own("POST", "/v1/me/sessions/end-all", &noor.access, &json!({ "all": true })).await.status, 400);
+    assert_eq!(
+        world.own("POST", "/v1/me/sessions/end-all", &noor.access, &json!({ "all": true })).await.status,
+        400
+    );
     world.assert_live(&noor).await;
 }
 
@@ -273,13 +312,26 @@ async fn a_sliding_token_lives_on_as_another_one() {
     let (this, other) = (sign_in().await, sign_in().await);
     world.wait(secs(60));
     let forged = world.forge(&this, &json!({ "jti": "0".repeat(32) }));
-    assert_eq!(world.own("POST", "/v1/me/sessions/end-others", &forged, &Value::Null).await.status, 401, "not its session's own");
+    assert_eq!(
+        world.own("POST", "/v1/me/sessions/end-others", &forged, &Value::Null).await.status,
+        401,
+        "not its session's own"
+    );
     let answer = world.own("POST", "/v1/me/sessions/end-others", &this, &Value::Null).await;
     let new = answer.json()["token"].as_str().expect("a sliding token").to_owned();
-    assert_eq!((world.me(&this).await.status, world.me(&other).await.status, world.me(&new).await.status), (401, 401, 200));
-    assert_eq!(claims(&new)["refresh_exp"], claims(&this)["refresh_exp"], "it can be exchanged no longer than before");
+    assert_eq!(
+        (world.me(&this).await.status, world.me(&other).await.status, world.me(&new).await.status),
+        (401, 401, 200)
+    );
+    assert_eq!(
+        claims(&new)["refresh_exp"],
+        claims(&this)["refresh_exp"],
+        "it can be exchanged no longer than before"
+    );
     assert_ne!(claims(&new)["jti"], claims(&this)["jti"]);
-    let exchange = async |token: &str| world.send(Call::post("/api/token/sliding/refresh/").json(&json!({ "token": token }))).await.status;
+    let exchange = async |token: &str| {
+        world.send(Call::post("/api/token/sliding/refresh/").json(&json!({ "token": token }))).await.status
+    };
     assert_eq!((exchange(&this).await, exchange(&new).await), (401, 200));
 }
 
@@ -304,7 +356,8 @@ async fn what_a_user_does_needs_a_live_token() {
         let answer = world.own(method, path, &live.access, &body).await;
         assert!(answer.status == wanted || answer.status == 204, "{method} {path}: {answer}");
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {path}");
-        let other = Call::of("PUT".parse().expect("a method"), path).bearer(&world.sign_in("noor").await.access);
+        let other =
+            Call::of("PUT".parse().expect("a method"), path).bearer(&world.sign_in("noor").await.access);
         assert_eq!(world.send(other).await.status, 405, "{method} {path}");
     }
 }

@@ -36,9 +36,13 @@ async fn a01_an_unknown_name_and_a_wrong_password_are_one_answer() {
 
     {"detail":"No active account found with the given credentials"}
     "#);
-    for (name, password) in
-        [("nobody", PASSWORD), ("nobody", "wrong password"), ("dan\u{e4}", PASSWORD), ("noor", "x"), ("dana", "Correct")]
-    {
+    for (name, password) in [
+        ("nobody", PASSWORD),
+        ("nobody", "wrong password"),
+        ("dan\u{e4}", PASSWORD),
+        ("noor", "x"),
+        ("dana", "Correct"),
+    ] {
         assert_eq!(told(&world.attempt(name, password).await), told(&wrong), "{name}");
     }
 }
@@ -197,7 +201,12 @@ async fn a09_bodies_of_any_shape_are_answered_in_the_words_that_clients_know() {
 #[tokio::test]
 async fn a09_bytes_that_are_no_text_are_refused() {
     let world = World::open().await;
-    for body in [&b"{\"username\":\"\xff\",\"password\":\"x\"}"[..], b"\xff\xfe{\0}\0", b"\x1f\x8b\x08\0", b"{\"\xed\xa0\x80\":1}"] {
+    for body in [
+        &b"{\"username\":\"\xff\",\"password\":\"x\"}"[..],
+        b"\xff\xfe{\0}\0",
+        b"\x1f\x8b\x08\0",
+        b"{\"\xed\xa0\x80\":1}",
+    ] {
         let answer = world.send(Call::post("/api/token/").body("application/json", body)).await;
         assert_eq!(answer.status, 400, "{body:?}: {answer}");
     }
@@ -213,7 +222,11 @@ async fn a09_bytes_that_are_no_text_are_refused() {
         ("application/x-www-form-urlencoded", "username=%00&password=%zz&&==&%"),
         ("application/x-www-form-urlencoded", ""),
     ] {
-        assert_eq!(world.send(Call::post("/api/token/").body(media_type, body)).await.status, 400, "{media_type}: {body}");
+        assert_eq!(
+            world.send(Call::post("/api/token/").body(media_type, body)).await.status,
+            400,
+            "{media_type}: {body}"
+        );
     }
 }
 
@@ -225,7 +238,13 @@ async fn a09_of_two_members_of_one_name_the_last_is_taken() {
         let body = format!(r#"{{"password":"{first}","username":"dana","password":"{last}"}}"#);
         assert_eq!(world.send(Call::post("/api/token/").body("application/json", body)).await.status, status);
         let form = format!("password={first}&username=dana&password={last}").replace(' ', "+");
-        assert_eq!(world.send(Call::post("/api/token/").body("application/x-www-form-urlencoded", form)).await.status, status);
+        assert_eq!(
+            world
+                .send(Call::post("/api/token/").body("application/x-www-form-urlencoded", form))
+                .await
+                .status,
+            status
+        );
     }
 }
 
@@ -249,7 +268,9 @@ async fn a11_passwords_are_compared_as_received() {
     world.add_with("umlaut", None, false, Some(composed)).await;
     assert_eq!(world.attempt("umlaut", composed).await.status, 200);
     let decomposed = " u\u{308}ni\u{308}code\u{1f511} ";
-    for other in [composed.trim(), decomposed, &composed.to_uppercase(), &composed[..composed.len() - 1], "\u{fc}"] {
+    for other in
+        [composed.trim(), decomposed, &composed.to_uppercase(), &composed[..composed.len() - 1], "\u{fc}"]
+    {
         assert_eq!(world.attempt("umlaut", other).await.status, 401, "{other:?}");
     }
     insta::assert_snapshot!(world.attempt("umlaut", &format!("{composed}\0")).await.brief(), @r#"400 {"password":["Null characters are not allowed."]}"#);
@@ -271,8 +292,11 @@ async fn a21_right_attempts_at_once_all_succeed() {
     let attempts: Vec<_> = (0..20)
         .map(|n| {
             let world = Arc::clone(&world);
-            let call = Call { peer: None, ..Call::post("/api/token/") }.header(USER_AGENT, format!("browser {n}"));
-            tokio::spawn(async move { world.send(call.json(&json!({ "username": "dana", "password": PASSWORD }))).await.pair() })
+            let call =
+                Call { peer: None, ..Call::post("/api/token/") }.header(USER_AGENT, format!("browser {n}"));
+            tokio::spawn(async move {
+                world.send(call.json(&json!({ "username": "dana", "password": PASSWORD }))).await.pair()
+            })
         })
         .collect();
     let mut sessions = BTreeSet::new();
@@ -367,8 +391,15 @@ async fn one_session_over_the_limit_ends_the_one_idle_longest() {
     world.assert_live(&third).await;
     insta::assert_snapshot!(world.refresh(&second.refresh).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"over_limit"}"#);
     world.assert_dead(&second).await;
-    let ended = world.sessions("dana").await.into_iter().filter(|session| session.state != SessionState::Live).collect::<Vec<_>>();
-    assert!(matches!(&ended[..], [one] if matches!(&one.state, SessionState::Ended(ending) if ending.reason == Reason::OverLimit)));
+    let ended = world
+        .sessions("dana")
+        .await
+        .into_iter()
+        .filter(|session| session.state != SessionState::Live)
+        .collect::<Vec<_>>();
+    assert!(
+        matches!(&ended[..], [one] if matches!(&one.state, SessionState::Ended(ending) if ending.reason == Reason::OverLimit))
+    );
     assert_eq!(world.attempt("noor", PASSWORD).await.status, 200, "another account has a limit of its own");
 }
 
@@ -395,22 +426,37 @@ async fn attempts_at_once_stay_within_the_limit() {
 async fn what_a_client_tells_about_itself_is_cut_to_its_limit() {
     let world = World::open().await;
     let body = json!({ "username": "dana", "password": PASSWORD });
-    for agent in ["é".repeat(200).into_bytes(), b"\xff\xfe\x80".to_vec(), vec![b'x'; 256], vec![b'x'; 5000], Vec::new()] {
+    for agent in [
+        "é".repeat(200).into_bytes(),
+        b"\xff\xfe\x80".to_vec(),
+        vec![b'x'; 256],
+        vec![b'x'; 5000],
+        Vec::new(),
+    ] {
         world.send(Call::post("/api/token/").header(USER_AGENT, agent).json(&body)).await.pair();
     }
     world.send(Call { peer: None, ..Call::post("/api/token/").json(&body) }).await.pair();
     let sessions = world.sessions("dana").await;
     assert_eq!(sessions.len(), 6);
     assert!(sessions.iter().all(|session| session.device.as_ref().is_none_or(|device| device.len() <= 256)));
-    assert_eq!(sessions.iter().filter(|session| session.address.as_deref() == Some("203.0.113.9")).count(), 5);
+    assert_eq!(
+        sessions.iter().filter(|session| session.address.as_deref() == Some("203.0.113.9")).count(),
+        5
+    );
 }
 
 #[tokio::test]
 async fn a23_forwarding_headers_of_a_peer_are_ignored() {
     let world = World::open().await;
-    let call = ["x-forwarded-for", "forwarded", "x-real-ip"].into_iter().fold(Call::post("/api/token/"), |call, name| {
-        call.header(http::HeaderName::from_static(name), "198.51.100.1, for=198.51.100.2, unknown, [::1]:80, \u{e9}")
-    });
+    let call = ["x-forwarded-for", "forwarded", "x-real-ip"].into_iter().fold(
+        Call::post("/api/token/"),
+        |call, name| {
+            call.header(
+                http::HeaderName::from_static(name),
+                "198.51.100.1, for=198.51.100.2, unknown, [::1]:80, \u{e9}",
+            )
+        },
+    );
     world.send(call.json(&json!({ "username": "dana", "password": PASSWORD }))).await.pair();
     assert_eq!(world.sessions("dana").await[0].address.as_deref(), Some("203.0.113.9"));
 }
@@ -421,7 +467,9 @@ async fn argon2_goes_the_same_ways() {
     world.add_with("invited", None, false, None).await;
     world.hashes();
     let wrong = world.attempt("dana", "wrong password").await;
-    for (name, password) in [("nobody", PASSWORD), ("invited", PASSWORD), ("dana", "correct horse battery staplf")] {
+    for (name, password) in
+        [("nobody", PASSWORD), ("invited", PASSWORD), ("dana", "correct horse battery staplf")]
+    {
         assert_eq!(told(&world.attempt(name, password).await), told(&wrong), "{name}");
     }
     assert_eq!(world.hashes(), 4);

@@ -96,19 +96,33 @@ async fn log_out_ends_it_with_the_token_in_the_header_and_no_body() {
     insta::assert_snapshot!(exchange(&world, &second).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"log_out"}"#);
     insta::assert_snapshot!(world.verify(&second).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"log_out"}"#);
     insta::assert_snapshot!(world.me(&second).await.brief(), @r#"401 {"type":"/docs/errors/token_not_valid","title":"Token not valid","status":401,"detail":"Token is blacklisted","code":"token_not_valid"}"#);
-    assert_eq!((exchange(&world, &first).await.status, world.verify(&first).await.status, world.me(&first).await.status), (401, 401, 401));
+    assert_eq!(
+        (
+            exchange(&world, &first).await.status,
+            world.verify(&first).await.status,
+            world.me(&first).await.status
+        ),
+        (401, 401, 401)
+    );
     insta::assert_snapshot!(log_out(&world, &second).await.brief(), @r#"401 {"detail":"Given token not valid for any token type","code":"token_not_valid","messages":[{"token_class":"SlidingToken","token_type":"sliding","message":"Token is blacklisted"},{"token_class":"AccessToken","token_type":"access","message":"Token has wrong type"}]}"#);
     assert_eq!((world.me(&other).await.status, exchange(&world, &other).await.status), (200, 200));
     // One that has expired still logs out.
     world.wait(secs(301));
     assert_eq!(log_out(&world, &other).await.brief(), "200 {}");
-    assert!(world.sessions("dana").await.iter().all(|session| !matches!(session.state, quash_core::model::SessionState::Live)));
+    assert!(
+        world
+            .sessions("dana")
+            .await
+            .iter()
+            .all(|session| !matches!(session.state, quash_core::model::SessionState::Live))
+    );
 }
 
 #[tokio::test]
 async fn a_body_with_a_refresh_token_is_asked_for_its_account() {
     let world = world().await;
-    let (sliding, pair, noors) = (obtain(&world, "dana").await, world.sign_in("dana").await, world.sign_in("noor").await);
+    let (sliding, pair, noors) =
+        (obtain(&world, "dana").await, world.sign_in("dana").await, world.sign_in("noor").await);
     insta::assert_snapshot!(world.log_out(&sliding, &noors.refresh).await.brief(), @r#"400 {"detail":"The access token and the refresh token belong to two accounts.","code":"tokens_of_two_accounts"}"#);
     world.assert_live(&noors).await;
     assert_eq!(world.me(&sliding).await.status, 200);
@@ -137,7 +151,10 @@ async fn a_stolen_signing_key_makes_none_that_is_believed() {
     let longer = world.forge(&sliding, &json!({ "refresh_exp": 4_000_000_000_i64 }));
     let exchanged = token(&exchange(&world, &longer).await);
     let session = &world.sessions("noor").await[0];
-    assert!(claims(&exchanged)["refresh_exp"].as_i64() <= session.ends_at.map(|end| end.as_secs()), "the session's end holds");
+    assert!(
+        claims(&exchanged)["refresh_exp"].as_i64() <= session.ends_at.map(|end| end.as_secs()),
+        "the session's end holds"
+    );
 }
 
 #[tokio::test]
@@ -164,6 +181,8 @@ async fn its_doors_have_the_forms_of_the_others() {
     insta::assert_snapshot!(missing.brief(), @r#"400 {"token":["This field is required."]}"#);
     let long = exchange(&world, &"x".repeat(limits::TOKEN_BYTES + 1)).await;
     insta::assert_snapshot!(long.brief(), @r#"401 {"detail":"Token is invalid","code":"token_not_valid"}"#);
-    let wrong = world.send(Call::post("/api/token/sliding/").json(&json!({ "username": "dana", "password": "wrong one" }))).await;
+    let wrong = world
+        .send(Call::post("/api/token/sliding/").json(&json!({ "username": "dana", "password": "wrong one" })))
+        .await;
     insta::assert_snapshot!(wrong.brief(), @r#"401 {"detail":"No active account found with the given credentials"}"#);
 }

@@ -1,7 +1,10 @@
 //! Durable rotations through the whole desk, beside a bare loop that commits groups and does nothing else. Prints
 //! `figure <name> <ours> <baseline>`, in rotations a second, each the median of rounds taken in turn, for
 //! `cargo xtask bench`.
-#![expect(clippy::disallowed_methods, reason = "a bench measures time, and is asked for figures by its arguments")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a bench measures time, and is asked for figures by its arguments"
+)]
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
 use std::path::Path;
@@ -13,8 +16,8 @@ use quash_core::decide::{Device, Kind};
 use quash_core::model::{Clock, Entropy, PasswordHash, Policy, Seeded, Timestamp, draw};
 use quash_core::token::{Algorithm, Issued};
 use quash_service::{
-    Arena, Argon2Hasher, Attempt, CostClass, DeviceSaid, FetchNothing, FormatFault, HashSettings, KeySetup, MasterKey, NewAccount,
-    NewPassword, NewState, PasswordHasher, Rehash, Service, Setup,
+    Arena, Argon2Hasher, Attempt, CostClass, DeviceSaid, FetchNothing, FormatFault, HashSettings, KeySetup,
+    MasterKey, NewAccount, NewPassword, NewState, PasswordHasher, Rehash, Service, Setup,
 };
 use quash_store::{SqliteOptions, SqliteStore};
 use rusqlite::{Connection, params};
@@ -120,7 +123,12 @@ impl Desk {
             async move {
                 let mut token = token.lock().await;
                 while Instant::now() < until {
-                    *token = refresh_of(service.refresh(&token, &Device::default(), &DeviceSaid::Nothing).await.expect("a rotation"));
+                    *token = refresh_of(
+                        service
+                            .refresh(&token, &Device::default(), &DeviceSaid::Nothing)
+                            .await
+                            .expect("a rotation"),
+                    );
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -173,13 +181,18 @@ fn bare_writer(conn: &Connection, mut waiting: mpsc::Receiver<(i64, oneshot::Sen
     let entropy = Seeded::new(2);
     let mut batch = Vec::new();
     let run = |statement: &str, values: &[&dyn rusqlite::ToSql]| {
-        conn.prepare_cached(statement).and_then(|mut statement| statement.execute(values)).expect("a statement")
+        conn.prepare_cached(statement)
+            .and_then(|mut statement| statement.execute(values))
+            .expect("a statement")
     };
     while waiting.blocking_recv_many(&mut batch, 512) > 0 {
         run("BEGIN IMMEDIATE", params![]);
         for (session, _) in &batch {
             let jti: [u8; 16] = draw(&entropy);
-            run("UPDATE token SET used = 1 WHERE jti = (SELECT jti FROM session WHERE id = ?1)", params![session]);
+            run(
+                "UPDATE token SET used = 1 WHERE jti = (SELECT jti FROM session WHERE id = ?1)",
+                params![session],
+            );
             run("INSERT INTO token VALUES (?1, ?2, 0)", params![jti, session]);
             run("UPDATE session SET jti = ?1, rotated_at = 1 WHERE id = ?2", params![jti, session]);
             run("INSERT INTO outbox (session, jti) VALUES (?1, ?2)", params![session, jti]);
@@ -192,11 +205,14 @@ fn bare_writer(conn: &Connection, mut waiting: mpsc::Receiver<(i64, oneshot::Sen
 }
 
 /// What all clients together get done in a second.
-async fn rate<F: Future<Output = ()> + Send + 'static>(work: impl Fn(usize, Arc<AtomicU64>, Instant) -> F) -> f64 {
+async fn rate<F: Future<Output = ()> + Send + 'static>(
+    work: impl Fn(usize, Arc<AtomicU64>, Instant) -> F,
+) -> f64 {
     let done = Arc::new(AtomicU64::new(0));
     let started = Instant::now();
     let until = started + ROUND;
-    let clients: Vec<_> = (0..CLIENTS).map(|client| tokio::spawn(work(client, Arc::clone(&done), until))).collect();
+    let clients: Vec<_> =
+        (0..CLIENTS).map(|client| tokio::spawn(work(client, Arc::clone(&done), until))).collect();
     for client in clients {
         client.await.expect("a client");
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Account, AccountBy, AccountClaims, AccountState, Actor, Change, CustomClaims, CustomClaimsFault, Jti, NameFault, PasswordFault,
-    PasswordHash, Subject, Subjects, Timestamp, fold, limits,
+    Account, AccountBy, AccountClaims, AccountState, Actor, Change, CustomClaims, CustomClaimsFault, Jti,
+    NameFault, PasswordFault, PasswordHash, Subject, Subjects, Timestamp, fold, limits,
 };
 use quash_store::StoreError;
 use zeroize::Zeroizing;
@@ -64,7 +64,9 @@ pub enum AddFault {
     #[error("the subject is empty, longer than {} bytes or holds control characters", Subject::MAX)]
     Subject,
     /// The subject isn't a number, and all are to be.
-    #[error("the subject isn't a positive whole number of at most 15 digits, and accounts.subjects is \"integer\"")]
+    #[error(
+        "the subject isn't a positive whole number of at most 15 digits, and accounts.subjects is \"integer\""
+    )]
     SubjectNotANumber,
     /// The password isn't taken.
     #[error("the password {0}")]
@@ -125,7 +127,10 @@ impl Service {
         if desk.is_subject_of_another(&username, given.as_ref(), now).await.map_err(AddFault::Failed)? {
             return Err(AddFault::Taken);
         }
-        let own: Vec<&str> = [Some(username.shown()), email.as_ref().map(|email| email.shown.as_str())].into_iter().flatten().collect();
+        let own: Vec<&str> = [Some(username.shown()), email.as_ref().map(|email| email.shown.as_str())]
+            .into_iter()
+            .flatten()
+            .collect();
         let password = self.hash_of(new.password, &own).await?;
         let claims = match new.claims.as_deref() {
             Some(json) => AccountClaims::Set(desk.custom_claims(json).map_err(AddFault::Claims)?),
@@ -137,7 +142,8 @@ impl Service {
         };
         let mut conflicts = Conflicts::default();
         loop {
-            let NewSubject { subject, _turn } = desk.subject(given.as_ref(), now).await.map_err(AddFault::Failed)?;
+            let NewSubject { subject, _turn } =
+                desk.subject(given.as_ref(), now).await.map_err(AddFault::Failed)?;
             let account = Account {
                 email: email.clone(),
                 password: password.clone(),
@@ -147,11 +153,17 @@ impl Service {
             };
             match desk.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
                 Ok(_) => {
-                    let class = account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
+                    let class = account
+                        .password
+                        .as_ref()
+                        .and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
                     class.into_iter().for_each(|class| desk.passwords.know(class));
                     return Ok(account);
                 }
-                Err(StoreError::Conflict) if given.is_none() && desk.was_given_out(&account.subject).await.map_err(AddFault::Failed)? => {
+                Err(StoreError::Conflict)
+                    if given.is_none()
+                        && desk.was_given_out(&account.subject).await.map_err(AddFault::Failed)? =>
+                {
                     conflicts.again(StoreError::Conflict).map_err(AddFault::Failed)?;
                 }
                 Err(StoreError::Conflict) => return Err(AddFault::Taken),
@@ -160,12 +172,20 @@ impl Service {
         }
     }
 
-    async fn hash_of(&self, password: Option<NewPassword>, own: &[&str]) -> Result<Option<PasswordHash>, AddFault> {
+    async fn hash_of(
+        &self,
+        password: Option<NewPassword>,
+        own: &[&str],
+    ) -> Result<Option<PasswordHash>, AddFault> {
         let desk = &*self.desk;
         match password {
             None => Ok(None),
             Some(NewPassword::Plain(password)) => {
-                let hash = desk.passwords.hash_new(password, own, Requester::OPERATOR, &*desk.entropy).await.map_err(AddFault::Failed)?;
+                let hash = desk
+                    .passwords
+                    .hash_new(password, own, Requester::OPERATOR, &*desk.entropy)
+                    .await
+                    .map_err(AddFault::Failed)?;
                 hash.map(Some).map_err(AddFault::Password)
             }
             Some(NewPassword::Encoded(text)) => desk.encoded(text).map_err(AddFault::PasswordHash),

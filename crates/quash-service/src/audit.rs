@@ -56,7 +56,9 @@ pub enum AuditRefused {
     #[error("{0}")]
     Fault(#[from] AuditFault),
     /// It doesn't go through a place that was noted before.
-    #[error("entry {0} has another hash than the one that was noted: the audit was replaced or the store went back")]
+    #[error(
+        "entry {0} has another hash than the one that was noted: the audit was replaced or the store went back"
+    )]
     NotThrough(u64),
     /// The place that was noted is before its beginning.
     #[error("entry {0} is no longer kept: a later place must be noted")]
@@ -122,7 +124,8 @@ impl Service {
             walks += 1;
             let beginning = self.desk.sealer.noted().map(|seal| seal.first);
             match self.desk.walk_audit(noted).await {
-                Err(AuditRefused::Fault(_)) if walks < WALKS && self.desk.sealer.noted().map(|seal| seal.first) != beginning => {}
+                Err(AuditRefused::Fault(_))
+                    if walks < WALKS && self.desk.sealer.noted().map(|seal| seal.first) != beginning => {}
                 walked => return walked,
             }
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quash_core::decide::{By, change_account, delete_account, edit_account, unlocked};
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, Devices, Email, Entropy, Event, NameFault, PasswordFault, Road,
-    Seq, Subject, Timestamp, draw, limits,
+    Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, Devices, Email, Entropy, Event,
+    NameFault, PasswordFault, Road, Seq, Subject, Timestamp, draw, limits,
 };
 use zeroize::Zeroizing;
 
@@ -88,9 +88,13 @@ impl Service {
         self.desk
             .change(subject, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Err(ChangeFault::Already("deactivated")),
-                AccountState::Active | AccountState::Locked { .. } => {
-                    Ok(self.desk.edit(account, Road::Deactivated, in_state(AccountState::Deactivated { at: now }), &by, now))
-                }
+                AccountState::Active | AccountState::Locked { .. } => Ok(self.desk.edit(
+                    account,
+                    Road::Deactivated,
+                    in_state(AccountState::Deactivated { at: now }),
+                    &by,
+                    now,
+                )),
             })
             .await
     }
@@ -102,9 +106,13 @@ impl Service {
     pub async fn reactivate(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
         self.desk
             .change(subject, |account, now| match account.state {
-                AccountState::Deactivated { .. } => {
-                    Ok(Some(change_account(account, Event::Reactivated, in_state(AccountState::Active), by.clone(), now)))
-                }
+                AccountState::Deactivated { .. } => Ok(Some(change_account(
+                    account,
+                    Event::Reactivated,
+                    in_state(AccountState::Active),
+                    by.clone(),
+                    now,
+                ))),
                 AccountState::Active | AccountState::Locked { .. } => Err(ChangeFault::Already("active")),
             })
             .await
@@ -120,9 +128,13 @@ impl Service {
             .change(subject, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
                 // No known device gets past this lock: there is no session that would have to end again.
-                AccountState::Locked { since, until } if since <= now && now < until && account.devices == Devices::default() => {
+                AccountState::Locked { since, until }
+                    if since <= now && now < until && account.devices == Devices::default() =>
+                {
                     let fields = in_state(AccountState::Locked { since, until: until.max(now + span) });
-                    Ok(fields.differ_from(account).then(|| change_account(account, Event::Locked, fields, by.clone(), now)))
+                    Ok(fields
+                        .differ_from(account)
+                        .then(|| change_account(account, Event::Locked, fields, by.clone(), now)))
                 }
                 AccountState::Active | AccountState::Locked { .. } => {
                     // The operator means every client: the account forgets its devices, so that no session is bound.
@@ -145,7 +157,9 @@ impl Service {
             AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
             AccountState::Active | AccountState::Locked { .. } => {
                 let fields = unlocked(account, AccountFields::default());
-                Ok(fields.differ_from(account).then(|| change_account(account, Event::Unlocked, fields, by.clone(), now)))
+                Ok(fields
+                    .differ_from(account)
+                    .then(|| change_account(account, Event::Unlocked, fields, by.clone(), now)))
             }
         });
         let changed = change.await?;
@@ -160,11 +174,18 @@ impl Service {
     pub async fn rename(&self, subject: &Subject, name: &str, by: By) -> Result<Changed, ChangeFault> {
         let desk = &*self.desk;
         let name = desk.new_name(name, Some(&desk.loaded(subject).await?)).map_err(ChangeFault::Name)?;
-        if desk.is_subject_of_another(&name, Some(subject), desk.clock.now()).await.map_err(ChangeFault::Failed)? {
+        if desk
+            .is_subject_of_another(&name, Some(subject), desk.clock.now())
+            .await
+            .map_err(ChangeFault::Failed)?
+        {
             return Err(ChangeFault::Taken);
         }
         let fields = AccountFields { username: Some(name), ..AccountFields::default() };
-        desk.change(subject, |account, now| Ok(desk.edit(account, Road::NameChanged, fields.clone(), &by, now))).await
+        desk.change(subject, |account, now| {
+            Ok(desk.edit(account, Road::NameChanged, fields.clone(), &by, now))
+        })
+        .await
     }
 
     /// Gives an account another address: its sessions end. The address that it has stays as it is, but for being confirmed
@@ -172,8 +193,15 @@ impl Service {
     ///
     /// # Errors
     /// The address can't be one or is taken; or as the others.
-    pub async fn set_email(&self, subject: &Subject, email: &str, address: Address, by: By) -> Result<Changed, ChangeFault> {
-        let email = operators_address(email, self.desk.policy.accounts.local_parts).map_err(ChangeFault::Email)?;
+    pub async fn set_email(
+        &self,
+        subject: &Subject,
+        email: &str,
+        address: Address,
+        by: By,
+    ) -> Result<Changed, ChangeFault> {
+        let email =
+            operators_address(email, self.desk.policy.accounts.local_parts).map_err(ChangeFault::Email)?;
         self.desk
             .change(subject, |account, now| {
                 let verified_at = (address == Address::Confirmed).then_some(now);
@@ -181,9 +209,13 @@ impl Service {
                     let email = Email { verified_at: before.verified_at.or(verified_at), ..before.clone() };
                     let fields = AccountFields { email: Some(Some(email)), ..AccountFields::default() };
                     let is_another = fields.differ_from(account);
-                    return Ok(is_another.then(|| change_account(account, Event::EmailVerified, fields, by.clone(), now)));
+                    return Ok(is_another
+                        .then(|| change_account(account, Event::EmailVerified, fields, by.clone(), now)));
                 }
-                let fields = AccountFields { email: Some(Some(Email { verified_at, ..email.clone() })), ..AccountFields::default() };
+                let fields = AccountFields {
+                    email: Some(Some(Email { verified_at, ..email.clone() })),
+                    ..AccountFields::default()
+                };
                 Ok(self.desk.edit(account, Road::EmailChanged, fields, &by, now))
             })
             .await
@@ -193,23 +225,41 @@ impl Service {
     ///
     /// # Errors
     /// The password isn't taken, its hash isn't of a known format; or as the others.
-    pub async fn set_password(&self, subject: &Subject, password: NewPassword, by: By) -> Result<Changed, ChangeFault> {
+    pub async fn set_password(
+        &self,
+        subject: &Subject,
+        password: NewPassword,
+        by: By,
+    ) -> Result<Changed, ChangeFault> {
         let account = self.desk.loaded(subject).await?;
         let desk = &*self.desk;
         let fields = match password {
             NewPassword::Plain(password) => {
-                let hash = desk.passwords.hash_new(password, &own_words(&account), Requester::OPERATOR, &*desk.entropy).await;
+                let hash = desk
+                    .passwords
+                    .hash_new(password, &own_words(&account), Requester::OPERATOR, &*desk.entropy)
+                    .await;
                 let hash = hash.map_err(ChangeFault::Failed)?.map_err(ChangeFault::Password)?;
                 AccountFields { password: Some(Some(hash)), ..AccountFields::default() }
             }
             NewPassword::Encoded(text) => {
                 let hash = desk.encoded(text).map_err(ChangeFault::PasswordHash)?;
                 // It is the one that Django nodes have.
-                AccountFields { password: Some(hash), must_change: Some(None), mark: Some(None), ..AccountFields::default() }
+                AccountFields {
+                    password: Some(hash),
+                    must_change: Some(None),
+                    mark: Some(None),
+                    ..AccountFields::default()
+                }
             }
         };
-        let changed = desk.change(subject, |account, now| Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))).await?;
-        let class = changed.account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
+        let changed = desk
+            .change(subject, |account, now| {
+                Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))
+            })
+            .await?;
+        let class =
+            changed.account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
         class.into_iter().for_each(|class| desk.passwords.know(class));
         Ok(changed)
     }
@@ -218,14 +268,30 @@ impl Service {
     ///
     /// # Errors
     /// It isn't there, or can't be changed now.
-    pub async fn give_one_time_password(&self, subject: &Subject, by: By) -> Result<(Changed, OneTimePassword), ChangeFault> {
+    pub async fn give_one_time_password(
+        &self,
+        subject: &Subject,
+        by: By,
+    ) -> Result<(Changed, OneTimePassword), ChangeFault> {
         let desk = &*self.desk;
         desk.loaded(subject).await?;
         let password = random_password(&*desk.entropy);
-        let hash = desk.passwords.hash(password.clone(), Requester::OPERATOR, &*desk.entropy).await.map_err(ChangeFault::Failed)?;
+        let hash = desk
+            .passwords
+            .hash(password.clone(), Requester::OPERATOR, &*desk.entropy)
+            .await
+            .map_err(ChangeFault::Failed)?;
         let until = desk.clock.now() + limits::ONE_TIME_PASSWORD;
-        let fields = AccountFields { password: Some(Some(hash)), must_change: Some(Some(until)), ..AccountFields::default() };
-        let changed = desk.change(subject, |account, now| Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))).await?;
+        let fields = AccountFields {
+            password: Some(Some(hash)),
+            must_change: Some(Some(until)),
+            ..AccountFields::default()
+        };
+        let changed = desk
+            .change(subject, |account, now| {
+                Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))
+            })
+            .await?;
         Ok((changed, OneTimePassword { password, until }))
     }
 
@@ -234,8 +300,13 @@ impl Service {
     /// # Errors
     /// It isn't there, or can't be changed now.
     pub async fn require_reset(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
-        let fields = AccountFields { password: Some(None), must_change: Some(None), ..AccountFields::default() };
-        self.desk.change(subject, |account, now| Ok(self.desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))).await
+        let fields =
+            AccountFields { password: Some(None), must_change: Some(None), ..AccountFields::default() };
+        self.desk
+            .change(subject, |account, now| {
+                Ok(self.desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))
+            })
+            .await
     }
 
     /// Replaces what an account's tokens say besides quash's own claims.
@@ -245,7 +316,11 @@ impl Service {
     pub async fn set_claims(&self, subject: &Subject, json: &str, by: By) -> Result<Changed, ChangeFault> {
         let claims = self.desk.custom_claims(json).map_err(ChangeFault::Claims)?;
         let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
-        self.desk.change(subject, |account, now| Ok(self.desk.edit(account, Road::ClaimsChanged, fields.clone(), &by, now))).await
+        self.desk
+            .change(subject, |account, now| {
+                Ok(self.desk.edit(account, Road::ClaimsChanged, fields.clone(), &by, now))
+            })
+            .await
     }
 
     /// Deletes an account with its sessions. Its subject is never given out again.
@@ -281,8 +356,13 @@ impl Desk {
                 return Err(ChangeFault::Taken);
             }
             tried = Some(account.version);
-            let Some(edit) = decide(&account, self.clock.now())? else { return Ok(Changed { account, seq: None }) };
-            let ended = self.end(Change::EditAccount(Box::new(edit)), &mut conflicts).await.map_err(ChangeFault::Failed)?;
+            let Some(edit) = decide(&account, self.clock.now())? else {
+                return Ok(Changed { account, seq: None });
+            };
+            let ended = self
+                .end(Change::EditAccount(Box::new(edit)), &mut conflicts)
+                .await
+                .map_err(ChangeFault::Failed)?;
             if let Some(Ended { seq }) = ended {
                 return Ok(Changed { account: self.loaded(subject).await?, seq });
             }
@@ -290,8 +370,17 @@ impl Desk {
     }
 
     /// A change by a road; `None`: the account has these values already, and repeating them ends nothing.
-    fn edit(&self, account: &Account, road: Road, fields: AccountFields, by: &By, now: Timestamp) -> Option<AccountEdit> {
-        let edited = || edit_account(account, road, fields.clone(), by.clone(), &self.policy, self.guard.scopes(), now);
+    fn edit(
+        &self,
+        account: &Account,
+        road: Road,
+        fields: AccountFields,
+        by: &By,
+        now: Timestamp,
+    ) -> Option<AccountEdit> {
+        let edited = || {
+            edit_account(account, road, fields.clone(), by.clone(), &self.policy, self.guard.scopes(), now)
+        };
         fields.differ_from(account).then(edited)
     }
 

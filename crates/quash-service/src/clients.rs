@@ -6,7 +6,9 @@ use std::fmt;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use quash_core::model::{Change, Client, ClientName, ClientNameFault, Entropy, Note, Rights, SecretDigest, draw, limits};
+use quash_core::model::{
+    Change, Client, ClientName, ClientNameFault, Entropy, Note, Rights, SecretDigest, draw, limits,
+};
 use quash_store::{Store, StoreError};
 use zeroize::Zeroizing;
 
@@ -91,7 +93,12 @@ impl Service {
     ///
     /// # Errors
     /// There is one of this name, the text is no name, or the store is away.
-    pub async fn add_client(&self, name: &str, rights: Rights, note: Option<Note>) -> Result<(Client, ClientSecret), ClientFault> {
+    pub async fn add_client(
+        &self,
+        name: &str,
+        rights: Rights,
+        note: Option<Note>,
+    ) -> Result<(Client, ClientSecret), ClientFault> {
         let client = self.new_client(name, rights)?;
         let secret = ClientSecret::new(&client, &*self.desk.entropy);
         self.write_client(client.clone(), secret.digest(), note).await?;
@@ -109,10 +116,19 @@ impl Service {
     }
 
     fn new_client(&self, name: &str, rights: Rights) -> Result<Client, ClientFault> {
-        Ok(Client { name: ClientName::parse(name).map_err(ClientFault::Name)?, rights, created_at: self.desk.clock.now() })
+        Ok(Client {
+            name: ClientName::parse(name).map_err(ClientFault::Name)?,
+            rights,
+            created_at: self.desk.clock.now(),
+        })
     }
 
-    async fn write_client(&self, client: Client, digest: SecretDigest, note: Option<Note>) -> Result<(), ClientFault> {
+    async fn write_client(
+        &self,
+        client: Client,
+        digest: SecretDigest,
+        note: Option<Note>,
+    ) -> Result<(), ClientFault> {
         let added = self.desk.store.commit(Change::AddClient { client, digest, note }).await;
         added.map(|_| ()).map_err(|error| match error {
             StoreError::Conflict => ClientFault::Taken,
@@ -124,13 +140,19 @@ impl Service {
     ///
     /// # Errors
     /// There is none of this name among those that are `meant`, or the store is away.
-    pub async fn remove_client(&self, name: &str, meant: fn(&Client) -> bool, note: Option<Note>) -> Result<Client, ClientFault> {
+    pub async fn remove_client(
+        &self,
+        name: &str,
+        meant: fn(&Client) -> bool,
+        note: Option<Note>,
+    ) -> Result<Client, ClientFault> {
         let desk = &*self.desk;
         let mut conflicts = Conflicts::default();
         loop {
             let found = self.client_named(name).await.map_err(ClientFault::Failed)?;
             let client = found.filter(meant).ok_or(ClientFault::Unknown)?;
-            let change = Change::RemoveClient { client: client.clone(), at: desk.clock.now(), note: note.clone() };
+            let change =
+                Change::RemoveClient { client: client.clone(), at: desk.clock.now(), note: note.clone() };
             match desk.store.commit(change).await {
                 Ok(_) => {
                     desk.feed.outlet.doubt_credentials();
@@ -210,13 +232,19 @@ mod tests {
     use super::*;
 
     fn secret(rights: Rights) -> Zeroizing<String> {
-        let client = Client { name: ClientName::parse("chat").expect("a name"), rights, created_at: Timestamp::default() };
+        let client = Client {
+            name: ClientName::parse("chat").expect("a name"),
+            rights,
+            created_at: Timestamp::default(),
+        };
         ClientSecret::new(&client, &Seeded::new(1)).into_text()
     }
 
     #[test]
     fn a_secret_says_whose_kind_it_is_and_has_256_bits() {
-        for (rights, prefix) in [(Rights::VERIFIER, VERIFIER), ([Right::Introspect].into_iter().collect(), CLIENT)] {
+        for (rights, prefix) in
+            [(Rights::VERIFIER, VERIFIER), ([Right::Introspect].into_iter().collect(), CLIENT)]
+        {
             let text = secret(rights);
             let random = text.strip_prefix(prefix).expect("a prefix");
             assert_eq!(URL_SAFE_NO_PAD.decode(random).map(|bytes| bytes.len()), Ok(32));
@@ -227,8 +255,15 @@ mod tests {
     #[test]
     fn what_does_not_look_like_a_secret_is_not_looked_up() {
         let good = secret(Rights::VERIFIER);
-        let others =
-            ["", "qv_", &good[1..], &good[..good.len() - 1], &format!("{}x", *good), &good.replace("qv_", "qx_"), &format!(" {}", *good)];
+        let others = [
+            "",
+            "qv_",
+            &good[1..],
+            &good[..good.len() - 1],
+            &format!("{}x", *good),
+            &good.replace("qv_", "qx_"),
+            &format!(" {}", *good),
+        ];
         for text in others {
             assert_eq!(ClientSecret::digest_of(text), None, "{text:?}");
         }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use quash_core::decide::{PresentedForeign, renew_grant};
 use quash_core::model::{
-    Account, AccountBy, Change, Clock, Entropy, ForeignLoaded, Head, Policy, Receipt, Refusal, Seq, Session, SessionState, Timestamp, fold,
+    Account, AccountBy, Change, Clock, Entropy, ForeignLoaded, Head, Policy, Receipt, Refusal, Seq, Session,
+    SessionState, Timestamp, fold,
 };
 use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, mint};
 use quash_store::{Store, StoreError};
@@ -91,7 +92,9 @@ impl Desk {
         let receipt = self.store.commit(change).await?;
         self.count_entries(&caused);
         if let Some(seq) = receipt.seq {
-            self.announce(seq).await.map_err(|_| StoreError::Unavailable("the guard does not follow the log".into()))?;
+            self.announce(seq)
+                .await
+                .map_err(|_| StoreError::Unavailable("the guard does not follow the log".into()))?;
         }
         Ok(receipt)
     }
@@ -117,7 +120,8 @@ impl Desk {
         }
         let signing = self.keys.signing().await?;
         let refresh_key = self.keys.refresh_signing.as_ref().unwrap_or(&signing);
-        let minting = Minting { policy: &self.policy.tokens, key: &signing, refresh_key, secret: &self.keys.refresh };
+        let minting =
+            Minting { policy: &self.policy.tokens, key: &signing, refresh_key, secret: &self.keys.refresh };
         mint(&grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
     }
 
@@ -132,13 +136,21 @@ impl Desk {
     /// The account that a client means who signs in with this, and the folded text. A text longer than any name is treated
     /// as a name that nobody has.
     pub(crate) fn called(&self, typed: &str) -> (AccountBy, String) {
-        let by = self.policy.accounts.login_fields.called(typed).unwrap_or_else(|| AccountBy::Name(String::new()));
+        let by =
+            self.policy.accounts.login_fields.called(typed).unwrap_or_else(|| AccountBy::Name(String::new()));
         (by, fold(typed))
     }
 
     /// What there is about a token of another issuer.
-    pub(crate) async fn foreign(&self, presented: &PresentedForeign, now: Timestamp) -> Result<ForeignLoaded, Failure> {
-        Ok(self.store.foreign(presented.key, &presented.scopes, presented.user, presented.account.as_ref(), now).await?)
+    pub(crate) async fn foreign(
+        &self,
+        presented: &PresentedForeign,
+        now: Timestamp,
+    ) -> Result<ForeignLoaded, Failure> {
+        Ok(self
+            .store
+            .foreign(presented.key, &presented.scopes, presented.user, presented.account.as_ref(), now)
+            .await?)
     }
 
     /// What was decided, with the reason of a refusal where only the fact is known.
@@ -156,7 +168,12 @@ impl Desk {
 
     /// Adds the reason to a refusal where only the fact is known: what the session's row says, or else the first entry of
     /// the audit that raised a watermark over the account or over everything since the session was opened.
-    pub(crate) async fn explain(&self, refusal: Refusal, found: Option<&(Session, Account)>, head: &Head) -> Failure {
+    pub(crate) async fn explain(
+        &self,
+        refusal: Refusal,
+        found: Option<&(Session, Account)>,
+        head: &Head,
+    ) -> Failure {
         let (Refusal::TokenRevoked(None), Some((session, account))) = (refusal, found) else {
             return Failure::Refused(refusal);
         };

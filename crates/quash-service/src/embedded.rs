@@ -57,9 +57,15 @@ mod tests {
             assert_eq!(of(address), "192.0.2.33", "{address}");
         }
         // One past each prefix.
-        for address in
-            ["64:ff9b::1:c000:221", "64:ff9b:2::c000:221", "64:ff9a::c000:221", "2001:1::1", "2003:c000:221::1", "2001:db8::1", "::1"]
-        {
+        for address in [
+            "64:ff9b::1:c000:221",
+            "64:ff9b:2::c000:221",
+            "64:ff9a::c000:221",
+            "2001:1::1",
+            "2003:c000:221::1",
+            "2001:db8::1",
+            "::1",
+        ] {
             assert_eq!(of(address), address);
         }
     }

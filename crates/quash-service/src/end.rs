@@ -1,11 +1,12 @@
 //! Ending: by log-out, by blacklisting, by an operator.
 
 use quash_core::decide::{
-    By, Cause, ForeignEnd, Presented, PresentedForeign, edit_account, end_everything, end_foreign, end_presented, end_session,
-    end_token_session, log_out_entry,
+    By, Cause, ForeignEnd, Presented, PresentedForeign, edit_account, end_everything, end_foreign,
+    end_presented, end_session, end_token_session, log_out_entry,
 };
 use quash_core::model::{
-    AccountBy, AccountFields, Actor, Change, NewEntry, Reason, Refusal, Road, Seq, SessionEnd, SessionId, SessionLoaded, Subject,
+    AccountBy, AccountFields, Actor, Change, NewEntry, Reason, Refusal, Road, Seq, SessionEnd, SessionId,
+    SessionLoaded, Subject,
 };
 use quash_core::token::{Authentic, Origin, TokenType};
 
@@ -111,7 +112,12 @@ impl Service {
     ///
     /// # Errors
     /// It isn't known or not live, or the store is away.
-    pub async fn end_session(&self, session: SessionId, reason: Reason, actor: Actor) -> Result<Ended, Failure> {
+    pub async fn end_session(
+        &self,
+        session: SessionId,
+        reason: Reason,
+        actor: Actor,
+    ) -> Result<Ended, Failure> {
         let desk = &*self.desk;
         let cause = Cause { reason, actor };
         let mut conflicts = Conflicts::default();
@@ -132,7 +138,14 @@ impl Service {
     /// # Errors
     /// There is no such account, or the store is away.
     pub async fn end_account(&self, subject: &Subject, road: Road, actor: Actor) -> Result<Ended, Failure> {
-        self.desk.edit_account(&AccountBy::Subject(subject.clone()), road, &AccountFields::default(), &actor.into()).await
+        self.desk
+            .edit_account(
+                &AccountBy::Subject(subject.clone()),
+                road,
+                &AccountFields::default(),
+                &actor.into(),
+            )
+            .await
     }
 
     /// Ends everything issued before.
@@ -157,13 +170,27 @@ impl Desk {
     ///
     /// # Errors
     /// There is no such account, or the store is away.
-    pub(crate) async fn edit_account(&self, which: &AccountBy, road: Road, fields: &AccountFields, by: &By) -> Result<Ended, Failure> {
+    pub(crate) async fn edit_account(
+        &self,
+        which: &AccountBy,
+        road: Road,
+        fields: &AccountFields,
+        by: &By,
+    ) -> Result<Ended, Failure> {
         let mut conflicts = Conflicts::default();
         loop {
             let now = self.clock.now();
             let loaded = self.store.account(which, now).await?;
             let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
-            let edit = edit_account(account, road, fields.clone(), by.clone(), &self.policy, self.guard.scopes(), now);
+            let edit = edit_account(
+                account,
+                road,
+                fields.clone(),
+                by.clone(),
+                &self.policy,
+                self.guard.scopes(),
+                now,
+            );
             if let Some(ended) = self.end(Change::EditAccount(Box::new(edit)), &mut conflicts).await? {
                 return Ok(ended);
             }
@@ -171,7 +198,11 @@ impl Desk {
     }
 
     /// Adds the end of what a refresh token stands for, and says whose that is, where the store knows.
-    pub(crate) async fn end_refresh(&self, token: &Authentic, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
+    pub(crate) async fn end_refresh(
+        &self,
+        token: &Authentic,
+        ends: &mut Ends,
+    ) -> Result<Option<Subject>, Failure> {
         let (now, scopes) = (self.clock.now(), self.guard.scopes());
         match Presented::new(token, TokenType::Refresh, &self.policy.tokens, now)? {
             Presented::Refresh(presented) => {
@@ -187,7 +218,11 @@ impl Desk {
 
     /// Adds the end of what another issuer's token stands for that could open a session, and says whose that is, where it
     /// has opened one.
-    pub(crate) async fn end_exchangeable(&self, presented: &PresentedForeign, ends: &mut Ends) -> Result<Option<Subject>, Failure> {
+    pub(crate) async fn end_exchangeable(
+        &self,
+        presented: &PresentedForeign,
+        ends: &mut Ends,
+    ) -> Result<Option<Subject>, Failure> {
         let now = self.clock.now();
         let loaded = self.foreign(presented, now).await?;
         let end = end_foreign(presented, &loaded, &self.policy, self.guard.scopes(), now);
@@ -200,7 +235,12 @@ impl Desk {
 
     /// Adds the end of an access token's session, where it is another than the refresh token's; of one of another issuer
     /// its own. What has ended already is where it should be.
-    async fn end_access_too(&self, access: &Authentic, owner_of_refresh: Option<&Subject>, ends: &mut Ends) -> Result<(), Failure> {
+    async fn end_access_too(
+        &self,
+        access: &Authentic,
+        owner_of_refresh: Option<&Subject>,
+        ends: &mut Ends,
+    ) -> Result<(), Failure> {
         let Ok((session, _)) = access.place() else {
             ends.tokens.extend(self.end_of_foreign(access).ok());
             return Ok(());
@@ -213,7 +253,13 @@ impl Desk {
         if owner(&loaded).zip(owner_of_refresh).is_some_and(|(one, other)| one != other) {
             return Err(Failure::Refused(Refusal::TokensOfTwoAccounts));
         }
-        ends.sessions.extend(end_token_session(access, &loaded, &self.keys.refresh, self.guard.scopes(), self.clock.now()));
+        ends.sessions.extend(end_token_session(
+            access,
+            &loaded,
+            &self.keys.refresh,
+            self.guard.scopes(),
+            self.clock.now(),
+        ));
         Ok(())
     }
 
@@ -223,7 +269,8 @@ impl Desk {
             return self.end_foreign_alone(access, ends).await;
         };
         let loaded = self.store.session(session).await?;
-        let end = end_token_session(access, &loaded, &self.keys.refresh, self.guard.scopes(), self.clock.now());
+        let end =
+            end_token_session(access, &loaded, &self.keys.refresh, self.guard.scopes(), self.clock.now());
         ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
         Ok(())
     }
@@ -249,12 +296,17 @@ impl Desk {
 
     fn is_of_one_account(&self, one: &Authentic, other: &Authentic) -> bool {
         let scopes = self.guard.scopes();
-        let called = |token: &Authentic| token.claims().user_id.as_deref().map(|user_id| scopes.user_id(user_id));
+        let called =
+            |token: &Authentic| token.claims().user_id.as_deref().map(|user_id| scopes.user_id(user_id));
         called(one) == called(other)
     }
 
     /// Commits and announces an end. `None`: what was read has changed meanwhile, load and decide again.
-    pub(crate) async fn end(&self, change: Change, conflicts: &mut Conflicts) -> Result<Option<Ended>, Failure> {
+    pub(crate) async fn end(
+        &self,
+        change: Change,
+        conflicts: &mut Conflicts,
+    ) -> Result<Option<Ended>, Failure> {
         // A mail about it may be among what is written.
         let may_mail = matches!(change, Change::Together(_));
         match self.commit_and_announce(change).await {
@@ -272,7 +324,8 @@ impl Desk {
 impl Ends {
     /// The same, at the word of somebody else than the tokens' bearer.
     pub(crate) fn by(mut self, actor: &Actor) -> Self {
-        let of_sessions = self.sessions.iter_mut().flat_map(|end| std::iter::once(&mut end.entry).chain(&mut end.adopted));
+        let of_sessions =
+            self.sessions.iter_mut().flat_map(|end| std::iter::once(&mut end.entry).chain(&mut end.adopted));
         for entry in of_sessions.chain(&mut self.tokens) {
             entry.actor = actor.clone();
         }

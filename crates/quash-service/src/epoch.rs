@@ -43,7 +43,8 @@ pub async fn begin_after_restore(
     check_master_key(store, master).await?;
     let noted = beyond.seq.map(|seq| Epoch::of(seq).ok_or(StartError::NoEpochLeft)).transpose()?;
     let known = noted.max(beyond.epoch);
-    let change = begin_epoch(&store.head().await?, known, sessions, Actor::Operator, &scopes(master), clock.now())?;
+    let change =
+        begin_epoch(&store.head().await?, known, sessions, Actor::Operator, &scopes(master), clock.now())?;
     let begun = store.commit(change).await?;
     Ok(begun.seq.unwrap_or_default())
 }
@@ -65,7 +66,8 @@ pub async fn begin_if_gone_back(
     }
     check_master_key(store, master).await?;
     let known = Epoch::of(proven).ok_or(StartError::NoEpochLeft)?;
-    let change = begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, &scopes(master), clock.now())?;
+    let change =
+        begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, &scopes(master), clock.now())?;
     let begun = store.commit(change).await?;
     Ok(Some(WentBack { found: head.seq, proven, seq: begun.seq.unwrap_or_default() }))
 }
@@ -110,7 +112,11 @@ impl Service {
         self.begin_epoch_where(|head| head.seq.epoch() == proven.epoch(), proven).await
     }
 
-    async fn begin_epoch_where(&self, is_lost: impl Fn(&Head) -> bool + Send, proven: Seq) -> Result<Option<WentBack>, Failure> {
+    async fn begin_epoch_where(
+        &self,
+        is_lost: impl Fn(&Head) -> bool + Send,
+        proven: Seq,
+    ) -> Result<Option<WentBack>, Failure> {
         let desk = &*self.desk;
         let mut conflicts = Conflicts::default();
         loop {
@@ -121,7 +127,8 @@ impl Service {
             let no_epoch_left = || Failure::Unavailable(Unavailable::StoreAway(NoEpochLeft.to_string()));
             let known = Epoch::of(proven).ok_or_else(no_epoch_left)?;
             let scopes = desk.guard.scopes();
-            let change = begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, scopes, desk.clock.now());
+            let change =
+                begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, scopes, desk.clock.now());
             match desk.commit_and_announce(change.map_err(|NoEpochLeft| no_epoch_left())?).await {
                 Ok(begun) => {
                     let went_back = WentBack { found: head.seq, proven, seq: begun.seq.unwrap_or_default() };
@@ -201,9 +208,12 @@ mod tests {
         assert_eq!(told, Some(WentBack { found: end, proven, seq: epoch(5).start().next() }));
         assert_eq!(begin_if_gone_back(&store, &master, proven, &At(0)).await.expect("no fault"), None);
         let beyond = Beyond { seq: Some(epoch(6).start()), epoch: Some(epoch(8)) };
-        let begun = begin_after_restore(&store, &master, beyond, OldSessions::End, &At(0)).await.expect("an epoch");
+        let begun =
+            begin_after_restore(&store, &master, beyond, OldSessions::End, &At(0)).await.expect("an epoch");
         assert_eq!(begun, epoch(9).start().next());
-        let nothing = begin_after_restore(&store, &master, Beyond::default(), OldSessions::End, &At(0)).await.expect("an epoch");
+        let nothing = begin_after_restore(&store, &master, Beyond::default(), OldSessions::End, &At(0))
+            .await
+            .expect("an epoch");
         assert_eq!(nothing, epoch(10).start().next());
         let last = Beyond { seq: None, epoch: Some(Epoch::LAST) };
         let refused = begin_after_restore(&store, &master, last, OldSessions::End, &At(0)).await;
@@ -220,7 +230,10 @@ mod tests {
         let secret: Sealed = master.seal("kid", b"secret", &chance);
         let (algorithm, state, source) = (Algorithm::Hs256, KeyState::Current, KeySource::Made);
         let key = KeyRecord { kid, algorithm, state, secret, created_at: Timestamp::default(), source };
-        store.commit(Change::AddKey { key, replaces: None, actor: Actor::Rule }).await.expect("it is written");
+        store
+            .commit(Change::AddKey { key, replaces: None, actor: Actor::Rule })
+            .await
+            .expect("it is written");
         let before = store.head().await.expect("a head");
         let begun = begin_after_restore(&store, &other, Beyond::default(), OldSessions::End, &At(0)).await;
         assert!(matches!(begun, Err(StartError::WrongMasterKey)));

@@ -62,7 +62,9 @@ impl Service {
         });
         let (signature, standing) = match desk.guard.authenticate(text).await {
             Ok(token) => (Ok(()), self.standing(&token).await?),
-            Err(Denied::Refused(Refusal::TokenInvalid(invalid))) => (Err(invalid), Standing::Refused(invalid.into())),
+            Err(Denied::Refused(Refusal::TokenInvalid(invalid))) => {
+                (Err(invalid), Standing::Refused(invalid.into()))
+            }
             Err(denied) => return Err(denied.into()),
         };
         Ok(Inspection { header, claims, signature, standing })
@@ -71,7 +73,9 @@ impl Service {
     async fn standing(&self, token: &Authentic) -> Result<Standing, Failure> {
         match self.desk.judge_by_store(token).await {
             Ok(_) => Ok(Standing::Live),
-            Err(Failure::Refused(Refusal::TokenRevoked(_))) => Ok(Standing::Revoked(self.revoked_by(token).await?)),
+            Err(Failure::Refused(Refusal::TokenRevoked(_))) => {
+                Ok(Standing::Revoked(self.revoked_by(token).await?))
+            }
             Err(Failure::Refused(refusal)) => Ok(Standing::Refused(refusal)),
             Err(failure) => Err(failure),
         }

@@ -53,7 +53,12 @@ impl Service {
             return Ok(None);
         }
         let claims = token.claims().clone();
-        Ok(claims.token_type.map(|token_type| Introspected { token_type, claims, account: held.account, client: opened_by }))
+        Ok(claims.token_type.map(|token_type| Introspected {
+            token_type,
+            claims,
+            account: held.account,
+            client: opened_by,
+        }))
     }
 }
 
@@ -68,9 +73,13 @@ impl Desk {
             self.pass_the_gate(token, purpose).await?;
         }
         match (token.origin(), purpose) {
-            (_, TokenType::Refresh) | (Origin::Ours, TokenType::Sliding) => self.recheck(token, purpose).await,
+            (_, TokenType::Refresh) | (Origin::Ours, TokenType::Sliding) => {
+                self.recheck(token, purpose).await
+            }
             (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(Held::of(None)),
-            (Origin::Foreign(_), _) => Ok(Held { session: None, account: Some(self.foreign_account(token).await?) }),
+            (Origin::Foreign(_), _) => {
+                Ok(Held { session: None, account: Some(self.foreign_account(token).await?) })
+            }
             (Origin::Ours, TokenType::Access) => {
                 let (session, _) = token.place()?;
                 let loaded = self.store.session(session).await?;

@@ -109,7 +109,10 @@ mod tests {
         assert_eq!(key.device(&token, &noor), None);
         assert_eq!(DeviceKey::new(&[2; 32]).device(&token, &dana), None);
         let mut others: Vec<String> = (0..96).map(|n| flipped(token.as_str(), n)).collect();
-        others.extend(["", "x", &token.as_str()[..95], &token.as_str().to_uppercase(), &"\u{e4}".repeat(48)].map(str::to_owned));
+        others.extend(
+            ["", "x", &token.as_str()[..95], &token.as_str().to_uppercase(), &"\u{e4}".repeat(48)]
+                .map(str::to_owned),
+        );
         others.push(format!("{}0", token.as_str()));
         for other in others {
             assert_eq!(key.device(&DeviceToken::new(&other), &dana), None, "{other}");

@@ -81,19 +81,25 @@ pub use end::{Ended, RefusedAccess};
 pub use epoch::{Beyond, WentBack, begin_after_restore, begin_if_gone_back, renew_store_id};
 pub use failure::{Failure, StartError, Unavailable};
 pub use feed::{
-    Binding, Delivery, Effective, FeedReader, FeedRefused, InstanceId, LeaseAsked, SnapshotFeed, VerifierNow, VerifierSeen, VerifierState,
+    Binding, Delivery, Effective, FeedReader, FeedRefused, InstanceId, LeaseAsked, SnapshotFeed, VerifierNow,
+    VerifierSeen, VerifierState,
 };
 pub use inspect::{Inspection, RevokedBy, Standing};
 pub use introspect::Introspected;
 pub use keys::{
-    FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen, KeySetup, KeyTurnFault, KeysFrom,
-    KeysSeen, RefreshSigning, Struck, StruckAgain, Takeover, TurnedKey, strike_after_restore,
+    FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen,
+    KeySetup, KeyTurnFault, KeysFrom, KeysSeen, RefreshSigning, Struck, StruckAgain, Takeover, TurnedKey,
+    strike_after_restore,
 };
 pub use known::{DeviceSaid, DeviceToken};
 pub use lockout::Allowance;
-pub use mail::{Letter, LetterProof, MailProof, NewRegistration, Post, PostFault, RegisterFault, Whom, mailbox};
+pub use mail::{
+    Letter, LetterProof, MailProof, NewRegistration, Post, PostFault, RegisterFault, Whom, mailbox,
+};
 pub use own::{Me, Reproof};
-pub use passwords::{Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash};
+pub use passwords::{
+    Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
+};
 pub use revoke::TokenRevoked;
 pub use sessions::{Listed, SessionSeen, SessionsSeen};
 pub use sign_in::{Attempt, SignedIn};

@@ -53,7 +53,11 @@ const PROPAGATION: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        Self { attempts: Family::default(), exchanges: Family::default(), propagation: Histogram::new(PROPAGATION) }
+        Self {
+            attempts: Family::default(),
+            exchanges: Family::default(),
+            propagation: Histogram::new(PROPAGATION),
+        }
     }
 
     /// Somebody has attempted to sign in.
@@ -82,7 +86,11 @@ impl Service {
     pub fn register_metrics(&self, registry: &mut Registry) {
         let Metrics { attempts, exchanges, propagation } = &self.desk.metrics;
         registry.register("sign_ins", "Attempts to sign in", attempts.clone());
-        registry.register("exchanges", "Refresh and sliding tokens that were exchanged, or ended something", exchanges.clone());
+        registry.register(
+            "exchanges",
+            "Refresh and sliding tokens that were exchanged, or ended something",
+            exchanges.clone(),
+        );
         let help = "From the beginning of waiting for all verifiers to the confirmation of each";
         registry.register_with_unit("propagation", help, Unit::Seconds, propagation.clone());
     }

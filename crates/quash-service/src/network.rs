@@ -56,7 +56,9 @@ impl Network {
     fn of(address: IpAddr, width: Width) -> Self {
         let first = match address {
             IpAddr::V4(_) => address,
-            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - width.prefix())))),
+            IpAddr::V6(address) => {
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - width.prefix()))))
+            }
         };
         Self { first, width }
     }

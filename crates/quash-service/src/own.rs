@@ -4,12 +4,13 @@
 use std::net::IpAddr;
 
 use quash_core::decide::{
-    Cause, LivesOn, Survival, change_password, counted_from, delete_account, edit_account, end_others, end_session, judge_again,
-    judge_one_time_password,
+    Cause, LivesOn, Survival, change_password, counted_from, delete_account, edit_account, end_others,
+    end_session, judge_again, judge_one_time_password,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountState, Actor, Change, MailKind, Name, NameChanges, NameFault, NumericNames, PasswordHash,
-    Reason, Refusal, Road, SessionId, SessionLoaded, Subject, Subjects, Timestamp,
+    Account, AccountBy, AccountFields, AccountState, Actor, Change, MailKind, Name, NameChanges, NameFault,
+    NumericNames, PasswordHash, Reason, Refusal, Road, SessionId, SessionLoaded, Subject, Subjects,
+    Timestamp,
 };
 use quash_core::token::{Issued, Origin};
 use quash_core::watch::Live;
@@ -65,7 +66,9 @@ impl Service {
             if loaded.found.as_ref().is_none_or(|(session, _)| session.subject != me.account.subject) {
                 return Err(Refusal::SessionNotFound.into());
             }
-            let Ok(end) = end_session(&loaded, &cause, desk.guard.scopes(), desk.clock.now()) else { return Ok(()) };
+            let Ok(end) = end_session(&loaded, &cause, desk.guard.scopes(), desk.clock.now()) else {
+                return Ok(());
+            };
             desk.check_quota(&me.account.subject)?;
             let change = Change::EndSessions { sessions: vec![end], tokens: Vec::new() };
             if desk.end(change, &mut conflicts).await?.is_some() {
@@ -85,9 +88,16 @@ impl Service {
         loop {
             let now = desk.clock.now();
             let (lives_on, loaded) = desk.own_session(live).await?;
-            let subject = loaded.found.as_ref().map(|(_, account)| account.subject.clone()).ok_or(Refusal::AccountNotFound)?;
+            let subject = loaded
+                .found
+                .as_ref()
+                .map(|(_, account)| account.subject.clone())
+                .ok_or(Refusal::AccountNotFound)?;
             // After the session: another that is opened meanwhile is counted, too.
-            let counted = desk.store.account(&AccountBy::Subject(subject.clone()), counted_from(&desk.policy, now)).await?;
+            let counted = desk
+                .store
+                .account(&AccountBy::Subject(subject.clone()), counted_from(&desk.policy, now))
+                .await?;
             let survival = end_others(lives_on, &loaded, &counted, &desk.policy, desk.guard.scopes(), now)?;
             if survival.ends_others() {
                 desk.check_quota(&subject)?;
@@ -140,7 +150,12 @@ impl Service {
     ///
     /// # Errors
     /// The current password is wrong, the new one isn't taken, or the token has no session that could go on.
-    pub async fn change_own_password(&self, live: &Live, reproof: Reproof, new: Zeroizing<String>) -> Result<Issued, Failure> {
+    pub async fn change_own_password(
+        &self,
+        live: &Live,
+        reproof: Reproof,
+        new: Zeroizing<String>,
+    ) -> Result<Issued, Failure> {
         let desk = &*self.desk;
         let me = desk.me(live).await?;
         desk.own_session(live).await?;
@@ -164,7 +179,8 @@ impl Service {
                 conflicts.again(StoreError::Conflict)?;
                 continue;
             }
-            let mut survival = change_password(lives_on, &loaded, password, &desk.policy, desk.guard.scopes(), now)?;
+            let mut survival =
+                change_password(lives_on, &loaded, password, &desk.policy, desk.guard.scopes(), now)?;
             survival.change = desk.with_notice(survival.change, MailKind::PasswordWasChanged, &account, now);
             if let Some(issued) = desk.survive(survival, &mut conflicts, now).await? {
                 return Ok(issued);
@@ -176,7 +192,12 @@ impl Service {
     ///
     /// # Errors
     /// The password isn't such a one, or the new one isn't taken.
-    pub async fn change_one_time_password(&self, name: &str, reproof: Reproof, new: Zeroizing<String>) -> Result<(), Failure> {
+    pub async fn change_one_time_password(
+        &self,
+        name: &str,
+        reproof: Reproof,
+        new: Zeroizing<String>,
+    ) -> Result<(), Failure> {
         let desk = &*self.desk;
         // Anything else that may be wrong with it is found out in the pool, after the password that it replaces was proven.
         check_length(&new).map_err(Refusal::PasswordRefused)?;
@@ -226,7 +247,8 @@ impl Service {
         let mut conflicts = Conflicts::default();
         loop {
             let proven = desk.reprove(&mut proof).await?;
-            let change = delete_account(&proven.account, Actor::Owner.into(), desk.guard.scopes(), desk.clock.now());
+            let change =
+                delete_account(&proven.account, Actor::Owner.into(), desk.guard.scopes(), desk.clock.now());
             if desk.end(change, &mut conflicts).await?.is_some() {
                 return Ok(());
             }
@@ -265,7 +287,11 @@ impl Desk {
     /// Who stole a signing key can write any name into a token, but no row.
     fn check_owner(&self, live: &Live, account: &Account) -> Result<(), Refusal> {
         let (scopes, user_id) = (self.guard.scopes(), live.claims().user_id.as_deref().unwrap_or_default());
-        if scopes.account(account) == scopes.user_id(user_id) { Ok(()) } else { Err(Refusal::AccountNotFound) }
+        if scopes.account(account) == scopes.user_id(user_id) {
+            Ok(())
+        } else {
+            Err(Refusal::AccountNotFound)
+        }
     }
 
     /// Proves the password of somebody who is signed in.
@@ -277,14 +303,25 @@ impl Desk {
     }
 
     /// The hash of a new password of the account whose present one was proven.
-    async fn new_hash(&self, new: Zeroizing<String>, proven: &Proven, network: Option<IpAddr>) -> Result<PasswordHash, Failure> {
+    async fn new_hash(
+        &self,
+        new: Zeroizing<String>,
+        proven: &Proven,
+        network: Option<IpAddr>,
+    ) -> Result<PasswordHash, Failure> {
         let requester = Requester::new(network, proven.known_device.is_some());
-        let hash = self.passwords.hash_new(new, &own_words(&proven.account), requester, &*self.entropy).await?;
+        let hash =
+            self.passwords.hash_new(new, &own_words(&proven.account), requester, &*self.entropy).await?;
         Ok(hash.map_err(Refusal::PasswordRefused)?)
     }
 
     /// Commits what ends the others, and gives the session that lives on its tokens. `None`: load and decide again.
-    async fn survive(&self, survival: Survival, conflicts: &mut Conflicts, now: Timestamp) -> Result<Option<Issued>, Failure> {
+    async fn survive(
+        &self,
+        survival: Survival,
+        conflicts: &mut Conflicts,
+        now: Timestamp,
+    ) -> Result<Option<Issued>, Failure> {
         self.can_sign().await?;
         match self.end(survival.change.clone(), conflicts).await? {
             Some(Ended { seq }) => self.issue(survival.grant(seq), now).await.map(Some),
@@ -301,10 +338,20 @@ impl Desk {
         conflicts: &mut Conflicts,
     ) -> Result<Option<Ended>, Failure> {
         let now = self.clock.now();
-        let edit = edit_account(&proven.account, road, fields, Actor::Owner.into(), &self.policy, self.guard.scopes(), now);
+        let edit = edit_account(
+            &proven.account,
+            road,
+            fields,
+            Actor::Owner.into(),
+            &self.policy,
+            self.guard.scopes(),
+            now,
+        );
         let change = Change::EditAccount(Box::new(edit));
         let change = match road {
-            Road::PasswordChanged => self.with_notice(change, MailKind::PasswordWasChanged, &proven.account, now),
+            Road::PasswordChanged => {
+                self.with_notice(change, MailKind::PasswordWasChanged, &proven.account, now)
+            }
             _ => change,
         };
         self.end(change, conflicts).await
@@ -314,23 +361,37 @@ impl Desk {
     pub(crate) fn new_name(&self, text: &str, account: Option<&Account>) -> Result<Name, NameFault> {
         match Name::parse(text) {
             Ok(name) if account.is_some_and(|account| account.username.folded() == name.folded()) => Ok(name),
-            _ if self.policy.accounts.subjects == Subjects::Integer => Name::parse_new(text, NumericNames::Refused),
+            _ if self.policy.accounts.subjects == Subjects::Integer => {
+                Name::parse_new(text, NumericNames::Refused)
+            }
             _ => Name::parse_new(text, self.policy.accounts.numeric_names),
         }
     }
 
     /// Whether another account has the name, as its name or as its subject.
-    pub(crate) async fn is_taken(&self, name: &Name, subject: &Subject, now: Timestamp) -> Result<bool, Failure> {
+    pub(crate) async fn is_taken(
+        &self,
+        name: &Name,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
         let found = self.store.account(&AccountBy::Name(name.folded().to_owned()), now).await?.account;
         let is_name = found.is_some_and(|found| found.subject != *subject);
         Ok(is_name || self.is_subject_of_another(name, Some(subject), now).await?)
     }
 
     /// Whether a name is the subject of another account than `own`: a command with that name would seem to mean the other.
-    pub(crate) async fn is_subject_of_another(&self, name: &Name, own: Option<&Subject>, now: Timestamp) -> Result<bool, Failure> {
+    pub(crate) async fn is_subject_of_another(
+        &self,
+        name: &Name,
+        own: Option<&Subject>,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
         for text in [name.shown(), name.folded()] {
             let Ok(subject) = Subject::parse(text) else { continue };
-            if Some(&subject) != own && self.store.account(&AccountBy::Subject(subject), now).await?.account.is_some() {
+            if Some(&subject) != own
+                && self.store.account(&AccountBy::Subject(subject), now).await?.account.is_some()
+            {
                 return Ok(true);
             }
         }
@@ -341,7 +402,13 @@ impl Desk {
 /// The proof of an account's password, asked for again: by its subject, whatever it is called meanwhile.
 pub(crate) fn again(account: &Account, reproof: Reproof) -> Proof {
     let Reproof { password, network, device_token } = reproof;
-    Proof::new(AccountBy::Subject(account.subject.clone()), account.username.folded().to_owned(), password, network, device_token)
+    Proof::new(
+        AccountBy::Subject(account.subject.clone()),
+        account.username.folded().to_owned(),
+        password,
+        network,
+        device_token,
+    )
 }
 
 /// What an account's password must not be.

@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 
 use quash_core::decide::Tried;
-use quash_core::model::{Account, AccountBy, AccountLoaded, DeviceId, PasswordHash, Refusal, Subject, Timestamp, limits};
+use quash_core::model::{
+    Account, AccountBy, AccountLoaded, DeviceId, PasswordHash, Refusal, Subject, Timestamp, limits,
+};
 use zeroize::Zeroizing;
 
 use crate::desk::Desk;
@@ -62,8 +64,25 @@ pub(crate) struct Proven {
 
 impl Proof {
     /// A password of the account that `by` finds; `folded` is what it is called there.
-    pub(crate) fn new(by: AccountBy, folded: String, password: Zeroizing<String>, network: Option<IpAddr>, device: DeviceSaid) -> Self {
-        Self { by, folded, password, network, device, passage: None, by_device: None, turn: None, judged: None, better: None }
+    pub(crate) fn new(
+        by: AccountBy,
+        folded: String,
+        password: Zeroizing<String>,
+        network: Option<IpAddr>,
+        device: DeviceSaid,
+    ) -> Self {
+        Self {
+            by,
+            folded,
+            password,
+            network,
+            device,
+            passage: None,
+            by_device: None,
+            turn: None,
+            judged: None,
+            better: None,
+        }
     }
 }
 
@@ -103,7 +122,9 @@ impl Desk {
             };
             let outdated = account.password.as_ref().is_some_and(|hash| self.passwords.is_outdated(hash));
             if outdated && proof.better.is_none() {
-                proof.better = Some(self.passwords.rehash(proof.password.clone(), proof.requester(), &*self.entropy).await);
+                proof.better = Some(
+                    self.passwords.rehash(proof.password.clone(), proof.requester(), &*self.entropy).await,
+                );
                 continue;
             }
             if !self.clock.now().is_within(limits::SIGN_WITHIN, started) {
@@ -127,7 +148,11 @@ impl Desk {
     }
 
     /// Waits for the attempt's turn. What was loaded before may be old afterwards.
-    async fn take_turn(&self, proof: &mut Proof, account: Option<&Account>) -> Result<(Counted, Got), Failure> {
+    async fn take_turn(
+        &self,
+        proof: &mut Proof,
+        account: Option<&Account>,
+    ) -> Result<(Counted, Got), Failure> {
         self.admit(proof)?;
         let counted = self.counted(proof, account);
         if proof.turn.as_ref().is_some_and(|turn| turn.counted() == counted) {
@@ -145,7 +170,9 @@ impl Desk {
     fn counted(&self, proof: &mut Proof, account: Option<&Account>) -> Counted {
         let known = self.known_device(proof, account);
         if proof.by_device.as_ref().map(|(device, _)| *device) != known {
-            let device = known.zip(account).and_then(|(device, account)| Some((device, self.lockout.pass_device(&account.subject)?)));
+            let device = known
+                .zip(account)
+                .and_then(|(device, account)| Some((device, self.lockout.pass_device(&account.subject)?)));
             proof.by_device = device;
         }
         match (&proof.by_device, account) {
@@ -159,12 +186,23 @@ impl Desk {
         account.and_then(|account| self.presented_device(&proof.device, account))
     }
 
-    async fn compare(&self, loaded: &AccountLoaded, proof: &Proof, counted: Counted) -> Result<Judged, Failure> {
+    async fn compare(
+        &self,
+        loaded: &AccountLoaded,
+        proof: &Proof,
+        counted: Counted,
+    ) -> Result<Judged, Failure> {
         let (row, hash) = (row(loaded), hash(loaded));
         let verdict = if self.lockout.is_locked(counted, loaded.account.as_ref(), self.clock.now()) {
-            self.passwords.spend(hash.as_ref(), &proof.folded, proof.password.clone(), proof.requester()).await?;
+            self.passwords
+                .spend(hash.as_ref(), &proof.folded, proof.password.clone(), proof.requester())
+                .await?;
             Verdict::Unasked
-        } else if self.passwords.verify(hash.clone(), &proof.folded, proof.password.clone(), proof.requester()).await? {
+        } else if self
+            .passwords
+            .verify(hash.clone(), &proof.folded, proof.password.clone(), proof.requester())
+            .await?
+        {
             Verdict::Right
         } else {
             Verdict::Wrong
@@ -194,7 +232,9 @@ impl Proof {
 
     /// What was found out, as it is judged: a device that the account knows no more is none.
     fn tried(&self, verdict: Verdict, account: Option<&Account>) -> Tried {
-        let is_known = |(device, _): &(DeviceId, Passage)| account.is_some_and(|account| account.devices.contains(*device));
+        let is_known = |(device, _): &(DeviceId, Passage)| {
+            account.is_some_and(|account| account.devices.contains(*device))
+        };
         match verdict {
             Verdict::Wrong | Verdict::Unasked => Tried::Wrong,
             Verdict::Right if self.by_device.as_ref().is_some_and(is_known) => Tried::RightFromKnownDevice,

@@ -50,7 +50,9 @@ impl Desk {
         self.store.session(SessionId::from_bytes([0; 16])).await?;
         let remember = |value: String| Change::Remember { name: NAME, value };
         // The pages that the first takes are given back by the second, in the same transaction.
-        self.store.commit(Change::Together(vec![remember("-".repeat(GROWTH_BYTES)), remember(String::new())])).await?;
+        self.store
+            .commit(Change::Together(vec![remember("-".repeat(GROWTH_BYTES)), remember(String::new())]))
+            .await?;
         match self.store.damage() {
             Some(damage) => Err(away(format!("the database is damaged: {damage}"))),
             None => Ok(()),

@@ -2,8 +2,8 @@
 //! tokens of ours.
 
 use quash_core::decide::{
-    Device, Presented, PresentedForeign, PresentedRefresh, PresentedSliding, Refreshed, bind_exchanged, refresh, refresh_foreign,
-    refresh_foreign_sliding, refresh_sliding,
+    Device, Presented, PresentedForeign, PresentedRefresh, PresentedSliding, Refreshed, bind_exchanged,
+    refresh, refresh_foreign, refresh_foreign_sliding, refresh_sliding,
 };
 use quash_core::model::{Account, Change, Refusal, Session, Timestamp};
 use quash_core::token::{Issued, TokenType};
@@ -27,20 +27,34 @@ impl Service {
     ///
     /// # Errors
     /// The token is refused, or can't be judged now.
-    pub async fn refresh_sliding(&self, token: &str, device: &Device, said: &DeviceSaid) -> Result<Issued, Failure> {
+    pub async fn refresh_sliding(
+        &self,
+        token: &str,
+        device: &Device,
+        said: &DeviceSaid,
+    ) -> Result<Issued, Failure> {
         self.exchange(token, TokenType::Sliding, device, said).await
     }
 
-    async fn exchange(&self, text: &str, purpose: TokenType, device: &Device, said: &DeviceSaid) -> Result<Issued, Failure> {
+    async fn exchange(
+        &self,
+        text: &str,
+        purpose: TokenType,
+        device: &Device,
+        said: &DeviceSaid,
+    ) -> Result<Issued, Failure> {
         let desk = &*self.desk;
         desk.can_sign().await?;
         let token = desk.guard.authenticate(text).await?;
         let mut conflicts = Conflicts::default();
         loop {
-            let (decided, now) = match Presented::new(&token, purpose, &desk.policy.tokens, desk.clock.now())? {
+            let (decided, now) = match Presented::new(&token, purpose, &desk.policy.tokens, desk.clock.now())?
+            {
                 Presented::Refresh(presented) => desk.decide_refresh(&presented, said).await?,
                 Presented::Sliding(presented) => desk.decide_sliding(&presented, said).await?,
-                Presented::Foreign(presented) => desk.decide_foreign(&presented, purpose, device, said).await?,
+                Presented::Foreign(presented) => {
+                    desk.decide_foreign(&presented, purpose, device, said).await?
+                }
             };
             let (change, outcome) = match decided {
                 Refreshed::Answer { grant } => {
@@ -54,7 +68,11 @@ impl Service {
             if let Change::OpenSession(opening) = &change {
                 desk.check_quota(&opening.session.subject)?;
             }
-            let exchanged = if matches!(change, Change::BindSession { .. }) { Exchanged::answered } else { Exchanged::rotated };
+            let exchanged = if matches!(change, Change::BindSession { .. }) {
+                Exchanged::answered
+            } else {
+                Exchanged::rotated
+            };
             match (desk.commit_and_announce(change).await, outcome) {
                 (Ok(_), Ok(grant)) => {
                     desk.metrics.exchanged(exchanged);
@@ -74,7 +92,11 @@ impl Service {
 /// Each reads the clock after the store: a row that a request at the same time has written would else be of the future, which
 /// counts as a clock that was set back.
 impl Desk {
-    async fn decide_refresh(&self, presented: &PresentedRefresh, said: &DeviceSaid) -> Result<(Refreshed, Timestamp), Failure> {
+    async fn decide_refresh(
+        &self,
+        presented: &PresentedRefresh,
+        said: &DeviceSaid,
+    ) -> Result<(Refreshed, Timestamp), Failure> {
         let loaded = self.store.session(presented.session).await?;
         let now = self.clock.now();
         let decided = refresh(presented, &loaded, &self.policy, &self.keys.refresh, self.guard.scopes(), now);
@@ -82,11 +104,16 @@ impl Desk {
         Ok((self.explained(decided, loaded.found.as_ref(), &loaded.head).await?, now))
     }
 
-    async fn decide_sliding(&self, presented: &PresentedSliding, said: &DeviceSaid) -> Result<(Refreshed, Timestamp), Failure> {
+    async fn decide_sliding(
+        &self,
+        presented: &PresentedSliding,
+        said: &DeviceSaid,
+    ) -> Result<(Refreshed, Timestamp), Failure> {
         let loaded = self.store.session(presented.session).await?;
         let now = self.clock.now();
         let decided = refresh_sliding(presented, &loaded, &self.policy, &self.keys.refresh, now);
-        let decided = self.bound(decided.map(|grant| Refreshed::Answer { grant }), loaded.found.as_ref(), said);
+        let decided =
+            self.bound(decided.map(|grant| Refreshed::Answer { grant }), loaded.found.as_ref(), said);
         Ok((self.explained(decided, loaded.found.as_ref(), &loaded.head).await?, now))
     }
 
@@ -100,7 +127,8 @@ impl Desk {
         let loaded = self.foreign(presented, self.clock.now()).await?;
         let now = self.clock.now();
         let decide = if purpose == TokenType::Sliding { refresh_foreign_sliding } else { refresh_foreign };
-        let decided = decide(presented, &loaded, device, &self.policy, self.guard.scopes(), now, &*self.entropy);
+        let decided =
+            decide(presented, &loaded, device, &self.policy, self.guard.scopes(), now, &*self.entropy);
         let decided = self.bound(decided, loaded.adopted.as_ref(), said);
         Ok((self.explained(decided, loaded.adopted.as_ref(), &loaded.account.head).await?, now))
     }

@@ -45,7 +45,13 @@ impl Service {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn sessions(&self, account: &Account, listed: Listed, after: Option<SessionId>, limit: u32) -> Result<SessionsSeen, Failure> {
+    pub async fn sessions(
+        &self,
+        account: &Account,
+        listed: Listed,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<SessionsSeen, Failure> {
         let desk = &*self.desk;
         let limit = limit.clamp(1, limits::PAGE);
         let (now, head) = (desk.clock.now(), desk.store.head().await?);
@@ -82,15 +88,30 @@ impl Listed {
 
 impl Desk {
     /// Sessions with why they were ended. What a watermark has ended knows it from the audit.
-    async fn seen(&self, account: &Account, head: &Head, sessions: Vec<Session>, now: Timestamp) -> Result<Vec<SessionSeen>, Failure> {
-        let is_covered = |session: &Session| session.state == SessionState::Live && !session.is_live(account, head);
-        let opened: Vec<_> = sessions.iter().filter(|session| is_covered(session)).map(|session| session.opened_seq).collect();
-        let mut covered = if opened.is_empty() { Vec::new() } else { self.store.endings(&account.subject, &opened).await? }.into_iter();
+    async fn seen(
+        &self,
+        account: &Account,
+        head: &Head,
+        sessions: Vec<Session>,
+        now: Timestamp,
+    ) -> Result<Vec<SessionSeen>, Failure> {
+        let is_covered =
+            |session: &Session| session.state == SessionState::Live && !session.is_live(account, head);
+        let opened: Vec<_> =
+            sessions.iter().filter(|session| is_covered(session)).map(|session| session.opened_seq).collect();
+        let mut covered = if opened.is_empty() {
+            Vec::new()
+        } else {
+            self.store.endings(&account.subject, &opened).await?
+        }
+        .into_iter();
         let seen = |session: Session| {
             let ending = match &session.state {
                 SessionState::Ended(ending) => Some(ending.clone()),
                 // What had expired before was ended no more.
-                SessionState::Live if is_covered(&session) => covered.next().flatten().filter(|ending| ending.at < session.idle_until),
+                SessionState::Live if is_covered(&session) => {
+                    covered.next().flatten().filter(|ending| ending.at < session.idle_until)
+                }
                 SessionState::Live => None,
             };
             let live = session.is_live(account, head) && now < session.idle_until;

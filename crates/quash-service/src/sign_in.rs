@@ -66,8 +66,19 @@ impl Service {
             desk.check_quota(&account.subject)?;
             let knows = known_device.or_else(|| wants_one.then(|| DeviceId::random(&*desk.entropy)));
             let scopes = desk.guard.scopes();
-            let opened =
-                open_session(kind, &loaded, &account, rehash, &device, known_device, knows, &desk.policy, scopes, started, &*desk.entropy);
+            let opened = open_session(
+                kind,
+                &loaded,
+                &account,
+                rehash,
+                &device,
+                known_device,
+                knows,
+                &desk.policy,
+                scopes,
+                started,
+                &*desk.entropy,
+            );
             let opened = opened.inspect_err(|_| {
                 tracing::warn!(subject = %account.subject, "an account lacks the field that tokens call it by, and can't sign in");
             })?;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::decide::{Cause, renew_everything};
-use quash_core::model::{Actor, AuditSeal, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, UserIdField, draw};
+use quash_core::model::{
+    Actor, AuditSeal, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, UserIdField, draw,
+};
 use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Store, StoreError};
@@ -60,18 +62,39 @@ impl Service {
     /// # Errors
     /// The store or a key in it can't be used.
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { store, audit_seal, mut policy, keys: key_setup, fetch, master, hasher, hashing, rehash, clock, entropy } = setup;
+        let Setup {
+            store,
+            audit_seal,
+            mut policy,
+            keys: key_setup,
+            fetch,
+            master,
+            hasher,
+            hashing,
+            rehash,
+            clock,
+            entropy,
+        } = setup;
         let sealer = Sealer::open(&master, audit_seal, &*store, &*clock, &*entropy).await?;
         let longest = longest_lifetime(&policy, &key_setup);
-        store.commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX))).await?;
+        store
+            .commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)))
+            .await?;
         policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
         let opened = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
         let scope_key = master.derive("scopes");
         let scopes = ScopeHasher::ours(scope_key).of_user_ids(policy.tokens.names.user_id_field);
         rename_bearers(&*store, &policy, &scopes, &*clock).await?;
         let (turn, rings) = mpsc::channel(1);
-        let (foreign, first_ring) =
-            Foreign::new(&key_setup.foreign, opened.own.clone(), &master, &scopes, fetch, Arc::clone(&clock), turn)?;
+        let (foreign, first_ring) = Foreign::new(
+            &key_setup.foreign,
+            opened.own.clone(),
+            &master,
+            &scopes,
+            fetch,
+            Arc::clone(&clock),
+            turn,
+        )?;
         let issuers = Arc::new(foreign);
         let asked = if issuers.has_addresses().await { Some(Arc::clone(&issuers)) } else { None };
         let guard_setup = GuardSetup {
@@ -84,15 +107,23 @@ impl Service {
         let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
         let renew = Arc::new(Notify::new());
         let outlet = Arc::new(Outlet::new(keeper.cursor()));
-        let leases = Leases::new(policy.feed.term, term_before(&*store, policy.feed.term).await?, clock.uptime());
+        let leases =
+            Leases::new(policy.feed.term, term_before(&*store, policy.feed.term).await?, clock.uptime());
         let cursors = CursorKey::new(&master.derive("cursors"), &store_id(&*store).await?);
-        let feed = Feed { outlet: Arc::clone(&outlet), leases, cursors, scope_key, snapshots: Snapshots::new() };
+        let feed =
+            Feed { outlet: Arc::clone(&outlet), leases, cursors, scope_key, snapshots: Snapshots::new() };
         tokio::spawn(feed::follow(Arc::clone(&store), keeper, outlet, Arc::clone(&renew), rings));
         if let Some(asked) = asked {
             tokio::spawn(async move { asked.follow().await });
         }
-        let classes: Vec<_> = store.password_classes(MAX_CLASSES).await?.iter().filter_map(|class| class.parse().ok()).collect();
-        let passwords = Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
+        let classes: Vec<_> = store
+            .password_classes(MAX_CLASSES)
+            .await?
+            .iter()
+            .filter_map(|class| class.parse().ok())
+            .collect();
+        let passwords =
+            Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
         let (lockout, orders) = Lockout::new(policy.lockout, &master.derive("lockout"), Arc::clone(&clock));
         let (flow_key, outbox) = (FlowKey::new(&master.derive("flows")), Outbox::default());
         let device_key = DeviceKey::new(&master.derive("devices"));
@@ -125,13 +156,21 @@ impl Service {
 
 /// The longest that any token which is taken here can hold.
 fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
-    let foreign = keys.foreign.iter().filter(|_| policy.tokens.foreign != ForeignTokens::Reject).map(|issuer| issuer.max_lifetime);
+    let foreign = keys
+        .foreign
+        .iter()
+        .filter(|_| policy.tokens.foreign != ForeignTokens::Reject)
+        .map(|issuer| issuer.max_lifetime);
     foreign.chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
 }
 
 /// For how long leases of a process before this one may still hold: their term may have been another.
 async fn term_before(store: &dyn Store, term: Duration) -> Result<Duration, StoreError> {
-    let before = store.remembered(LONGEST_TERM).await?.and_then(|millis| millis.parse().ok()).map(Duration::from_millis);
+    let before = store
+        .remembered(LONGEST_TERM)
+        .await?
+        .and_then(|millis| millis.parse().ok())
+        .map(Duration::from_millis);
     if before.is_none_or(|before| before < term) {
         store.commit(remember_term(term)).await?;
     }
@@ -140,7 +179,12 @@ async fn term_before(store: &dyn Store, term: Duration) -> Result<Duration, Stor
 
 /// Where tokens call accounts by another field than before, access tokens of before would be covered by nothing that is
 /// revoked from now on. They end here; sessions go on, and the next refresh brings tokens with the new field.
-async fn rename_bearers(store: &dyn Store, policy: &Policy, scopes: &ScopeHasher, clock: &dyn Clock) -> Result<(), StoreError> {
+async fn rename_bearers(
+    store: &dyn Store,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    clock: &dyn Clock,
+) -> Result<(), StoreError> {
     const NAME: &str = "user_id_field";
     let field = policy.tokens.names.user_id_field.as_str();
     let before = store.remembered(NAME).await?;

@@ -23,7 +23,11 @@ impl Desk {
     ///
     /// # Errors
     /// The store is away, or no number is left.
-    pub(crate) async fn subject(&self, given: Option<&Subject>, now: Timestamp) -> Result<NewSubject<'_>, Failure> {
+    pub(crate) async fn subject(
+        &self,
+        given: Option<&Subject>,
+        now: Timestamp,
+    ) -> Result<NewSubject<'_>, Failure> {
         if self.policy.accounts.subjects == Subjects::Uuid {
             let subject = given.cloned().unwrap_or_else(|| Subject::new(now, &*self.entropy));
             return Ok(NewSubject { subject, _turn: None });
@@ -32,7 +36,9 @@ impl Desk {
         let subject = match given {
             Some(given) => given.clone(),
             None => {
-                let used_up = || Unavailable::StoreAway("the largest number that a subject can be is an account's".into());
+                let used_up = || {
+                    Unavailable::StoreAway("the largest number that a subject can be is an account's".into())
+                };
                 let mut largest = self.store.largest_number().await?;
                 loop {
                     let next = Subject::after(largest).ok_or_else(|| Failure::Unavailable(used_up()))?;

@@ -50,7 +50,9 @@ impl Service {
         let desk = &*self.desk;
         let (now, uptime) = (desk.clock.now(), desk.clock.uptime());
         if rounds.clock_moved(now, uptime) {
-            tracing::error!("the wall clock has moved by more than five minutes: nothing is forgotten until it has been right for an hour");
+            tracing::error!(
+                "the wall clock has moved by more than five minutes: nothing is forgotten until it has been right for an hour"
+            );
             return Ok(Upkept::default());
         }
         let mut upkept = Upkept::default();
@@ -79,7 +81,8 @@ impl Service {
     async fn forget(&self, then: Timestamp, now: Timestamp, upkept: &mut Upkept) -> Result<(), Failure> {
         let desk = &*self.desk;
         loop {
-            let receipt = desk.store.commit(Change::DeleteMarked { now, marked_until: then, limit: BATCH }).await?;
+            let receipt =
+                desk.store.commit(Change::DeleteMarked { now, marked_until: then, limit: BATCH }).await?;
             upkept.deleted += receipt.pruned;
             if receipt.pruned > 0 {
                 desk.renew.notify_one();
@@ -132,7 +135,11 @@ impl Rounds {
 
     /// What time it was in the last round that is long enough ago.
     fn ripe(&self, uptime: Duration) -> Option<Timestamp> {
-        self.done.iter().filter(|(then, _)| uptime.saturating_sub(*then) >= RIPE_AFTER).map(|(_, at)| *at).max()
+        self.done
+            .iter()
+            .filter(|(then, _)| uptime.saturating_sub(*then) >= RIPE_AFTER)
+            .map(|(_, at)| *at)
+            .max()
     }
 
     fn drop_until(&mut self, until: Timestamp) {

@@ -42,7 +42,8 @@ impl MasterKey {
         let mut key = Zeroizing::new([0; 32]);
         for (byte, pair) in key.iter_mut().zip(text.chunks_exact(2)) {
             let digit = |c: u8| char::from(c).to_digit(16).ok_or(MasterKeyFault::Malformed);
-            *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).map_err(|_| MasterKeyFault::Malformed)?;
+            *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?)
+                .map_err(|_| MasterKeyFault::Malformed)?;
         }
         Ok(Self(key))
     }
@@ -56,8 +57,10 @@ impl MasterKey {
     pub(crate) fn derive<const N: usize>(&self, purpose: &str) -> [u8; N] {
         let mut derived = [0; N];
         let info = [purpose.as_bytes()];
-        let made =
-            hkdf::Salt::new(hkdf::HKDF_SHA256, b"quash").extract(&*self.0).expand(&info, Length(N)).and_then(|key| key.fill(&mut derived));
+        let made = hkdf::Salt::new(hkdf::HKDF_SHA256, b"quash")
+            .extract(&*self.0)
+            .expand(&info, Length(N))
+            .and_then(|key| key.fill(&mut derived));
         debug_assert!(made.is_ok(), "HKDF gives up to 8,160 bytes");
         derived
     }
@@ -68,7 +71,13 @@ impl MasterKey {
         let mut sealed = nonce.to_vec();
         let mut text = secret.to_vec();
         if let Some(key) = self.sealing_key()
-            && key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(name.as_bytes()), &mut text).is_ok()
+            && key
+                .seal_in_place_append_tag(
+                    Nonce::assume_unique_for_key(nonce),
+                    Aad::from(name.as_bytes()),
+                    &mut text,
+                )
+                .is_ok()
         {
             sealed.append(&mut text);
         }
@@ -81,7 +90,10 @@ impl MasterKey {
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| WrongMasterKey)?;
         let mut text = Zeroizing::new(text.to_vec());
         let key = self.sealing_key().ok_or(WrongMasterKey)?;
-        let length = key.open_in_place(nonce, Aad::from(name.as_bytes()), &mut text).map_err(|_| WrongMasterKey)?.len();
+        let length = key
+            .open_in_place(nonce, Aad::from(name.as_bytes()), &mut text)
+            .map_err(|_| WrongMasterKey)?
+            .len();
         text.truncate(length);
         Ok(text)
     }

@@ -1,6 +1,8 @@
 //! Verifying: whether a token would be taken, without consequences.
 
-use quash_core::decide::{Presented, PresentedForeign, is_of_another_password, recheck_foreign, recheck_presented, recheck_sliding};
+use quash_core::decide::{
+    Presented, PresentedForeign, is_of_another_password, recheck_foreign, recheck_presented, recheck_sliding,
+};
 use quash_core::model::{Account, InactiveAccounts, Reason, Refusal, Session, Standing};
 use quash_core::token::{Authentic, Origin, TokenType};
 use quash_verify::Denied;
@@ -18,11 +20,15 @@ impl Service {
         let token = desk.guard.authenticate(text).await?;
         match token.claims().token_type {
             Some(TokenType::Refresh) => desk.recheck(&token, TokenType::Refresh).await.map(drop),
-            Some(purpose @ (TokenType::Access | TokenType::Sliding)) => match desk.guard.check(text, &[purpose]).await {
-                Ok(_) => desk.check_bearer(&token).await,
-                Err(Denied::Refused(refusal @ Refusal::TokenRevoked(_))) => Err(desk.why_revoked(refusal, &token).await?),
-                Err(denied) => Err(denied.into()),
-            },
+            Some(purpose @ (TokenType::Access | TokenType::Sliding)) => {
+                match desk.guard.check(text, &[purpose]).await {
+                    Ok(_) => desk.check_bearer(&token).await,
+                    Err(Denied::Refused(refusal @ Refusal::TokenRevoked(_))) => {
+                        Err(desk.why_revoked(refusal, &token).await?)
+                    }
+                    Err(denied) => Err(denied.into()),
+                }
+            }
             None => {
                 token.check_for_any_purpose(&desk.policy.tokens, desk.clock.now())?;
                 Err(Failure::Refused(Refusal::TokenOfWrongType))
@@ -36,7 +42,10 @@ impl Service {
     pub async fn is_of_another_password(&self, text: &str) -> bool {
         match self.desk.guard.authenticate(text).await {
             Ok(token) if matches!(token.origin(), Origin::Foreign(_)) => {
-                matches!(self.desk.foreign_account(&token).await, Err(Failure::Refused(Refusal::PasswordChanged)))
+                matches!(
+                    self.desk.foreign_account(&token).await,
+                    Err(Failure::Refused(Refusal::PasswordChanged))
+                )
             }
             _ => false,
         }
@@ -98,7 +107,9 @@ impl Desk {
             // The users of another namespace are none of our accounts.
             (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(()),
             (Origin::Foreign(_), _) => self.foreign_account(token).await.map(|_| ()),
-            (Origin::Ours, Some(TokenType::Sliding)) => self.recheck(token, TokenType::Sliding).await.map(drop),
+            (Origin::Ours, Some(TokenType::Sliding)) => {
+                self.recheck(token, TokenType::Sliding).await.map(drop)
+            }
             (Origin::Ours, _) => Ok(()),
         }
     }
@@ -109,7 +120,9 @@ impl Desk {
         let presented = PresentedForeign::new(token, &self.policy.tokens)?;
         let by = presented.account.as_ref().ok_or(Refusal::AccountNotFound)?;
         let account = self.store.account(by, now).await?.account.ok_or(Refusal::AccountNotFound)?;
-        if account.standing(now) == Standing::Deactivated && self.policy.accounts.inactive == InactiveAccounts::Refused {
+        if account.standing(now) == Standing::Deactivated
+            && self.policy.accounts.inactive == InactiveAccounts::Refused
+        {
             return Err(Refusal::AccountInactive.into());
         }
         if is_of_another_password(token.claims().password_mark.as_deref(), &account, &self.policy) {

@@ -12,9 +12,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, Flow, FlowId,
-    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending,
+    Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey,
+    Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -60,14 +60,24 @@ pub trait Store: Send + Sync {
 
     /// Up to `limit` sessions of an account in the order of their ids (oldest first), after the id `after`: ended,
     /// watermarked and expired ones too.
-    async fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, StoreError>;
+    async fn sessions_of(
+        &self,
+        subject: &Subject,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError>;
 
     /// Up to `limit` entries of the log in the order of their numbers, after the number `after`; marked ones too.
     async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError>;
 
     /// Up to `limit` entries of the log in the order of their numbers, after the number `after` and up to `until`, each with
     /// whether it is the newest of its scope up to there.
-    async fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, StoreError>;
+    async fn entries_between(
+        &self,
+        after: Seq,
+        until: Seq,
+        limit: u32,
+    ) -> Result<Vec<(Entry, bool)>, StoreError>;
 
     /// The entries of the log with one of these keys, in the order of their numbers.
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError>;

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quash_core::decide::seal_audit;
 use quash_core::model::{
-    AccountBy, AccountFields, AccountState, Actor, AuditPlace, Change, CustomClaims, DeviceId, Devices, Digest, Email, Ends, Epoch, Flow,
-    Keep, KeyState, Kid, Mail, MailId, MailOutcome, MailPriority, Name, NewEntry, OldSessions, Opening, PasswordHash, ScopeKind, Sealed,
-    Seeded, Seq, Survivor,
+    AccountBy, AccountFields, AccountState, Actor, AuditPlace, Change, CustomClaims, DeviceId, Devices,
+    Digest, Email, Ends, Epoch, Flow, Keep, KeyState, Kid, Mail, MailId, MailOutcome, MailPriority, Name,
+    NewEntry, OldSessions, Opening, PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
 };
 use quash_core::token::{Algorithm, SigningKey};
 use quash_store::{MemoryStore, Store};
@@ -74,7 +74,11 @@ fn single() -> impl Strategy<Value = Wish> {
         moment.clone().prop_map(|secs| AccountState::Locked { since: at(secs - 60), until: at(secs) }),
         moment.clone().prop_map(|secs| AccountState::Deactivated { at: at(secs) }),
     ];
-    let keep = prop_oneof![Just(Keep::Longest), Just(Keep::Forever), moment.clone().prop_map(|secs| Keep::Until(at(secs)))];
+    let keep = prop_oneof![
+        Just(Keep::Longest),
+        Just(Keep::Forever),
+        moment.clone().prop_map(|secs| Keep::Until(at(secs)))
+    ];
     prop_oneof![
         3 => (who.clone(), 0..EMAILS.len()).prop_map(|(who, email)| Wish::AddAccount { who, email }),
         6 => (who.clone(), n.clone(), stale, any::<bool>(), prop::option::weighted(0.3, n.clone()))
@@ -146,7 +150,8 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
                 ..session(n, NAMES[who], if stale { Seq::start_of(1) } else { head })
             },
             version: version(model, who).await + u64::from(stale && n % 2 == 0),
-            rehash: rehash.then(|| PasswordHash::new(format!("rehash {n}")).of_class(format!("class {}", n % 3))),
+            rehash: rehash
+                .then(|| PasswordHash::new(format!("rehash {n}")).of_class(format!("class {}", n % 3))),
             evict: evict.map(end),
             last_login: rehash.then(|| at(i64::from(n))),
             knows: (n % 3 > 1).then(|| DeviceId::from_bytes([n; 16])),
@@ -198,10 +203,13 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
         Wish::Seal { stale, forget } => {
             let audit = model.audit_head().await.expect("a head");
             let unsealed = audit.seal.as_ref().map_or(0, |seal| seal.last.id);
-            let entries = model.audit(unsealed.saturating_sub(u64::from(stale)), None, 5).await.expect("a look");
+            let entries =
+                model.audit(unsealed.saturating_sub(u64::from(stale)), None, 5).await.expect("a look");
             let key = SigningKey::new(Algorithm::EdDsa, &[1; 32], None).expect("a key");
-            let first =
-                audit.seal.as_ref().map(|seal| AuditPlace { id: seal.first.id + forget.min(seal.last.id - seal.first.id), ..seal.last });
+            let first = audit.seal.as_ref().map(|seal| AuditPlace {
+                id: seal.first.id + forget.min(seal.last.id - seal.first.id),
+                ..seal.last
+            });
             seal_audit(&audit, &entries, first, &key, at(500), &Seeded::new(audit.newest)).expect("a seal")
         }
         Wish::Blank { who, limit } => Change::BlankPersons { subject: subject(NAMES[who]), limit },
@@ -219,18 +227,31 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             entry: entry(ScopeKind::Everything, 104),
             sessions: if keep { OldSessions::Keep } else { OldSessions::End },
         },
-        Wish::Revoke { kind, n, keep } => Change::Revoke { entry: NewEntry { keep, ..entry(KINDS[kind], n) } },
+        Wish::Revoke { kind, n, keep } => {
+            Change::Revoke { entry: NewEntry { keep, ..entry(KINDS[kind], n) } }
+        }
         Wish::AddKey { n, stale, next } => {
             let replaces = replaced(model, n).await.filter(|_| next == stale);
             let state = if next { KeyState::Next { since: at(i64::from(n)) } } else { KeyState::Current };
-            Change::AddKey { key: key(&format!("key{n}"), state, at(i64::from(n % 3))), replaces, actor: Actor::Rule }
+            Change::AddKey {
+                key: key(&format!("key{n}"), state, at(i64::from(n % 3))),
+                replaces,
+                actor: Actor::Rule,
+            }
         }
         Wish::PromoteKey { n, stale } => {
-            let next = model.keys().await.expect("keys").into_iter().find(|key| matches!(key.state, KeyState::Next { .. }));
+            let next = model
+                .keys()
+                .await
+                .expect("keys")
+                .into_iter()
+                .find(|key| matches!(key.state, KeyState::Next { .. }));
             let kid = next.filter(|_| !stale).map_or_else(|| key_id(n), |key| key.kid);
             Change::PromoteKey { kid, at: NOW, replaces: replaced(model, n).await, actor: Actor::Operator }
         }
-        Wish::ResumeKey { n } => Change::ResumeKey { kid: key_id(n), at: NOW, replaces: replaced(model, n).await },
+        Wish::ResumeKey { n } => {
+            Change::ResumeKey { kid: key_id(n), at: NOW, replaces: replaced(model, n).await }
+        }
         Wish::DropKey { n } => Change::DropKey { kid: key_id(n), at: NOW, actor: Actor::Rule },
         Wish::StrikeKey { n } => Change::StrikeKey {
             kid: key_id(n),
@@ -241,11 +262,14 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             key: key(&format!("key{n}"), KeyState::Struck { at: at(i64::from(n)) }, at(i64::from(n % 3))),
             entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, n) },
         },
-        Wish::AddSecret { name, byte } => Change::AddSecret { name: SECRETS[name], secret: Sealed(vec![byte]) },
+        Wish::AddSecret { name, byte } => {
+            Change::AddSecret { name: SECRETS[name], secret: Sealed(vec![byte]) }
+        }
         Wish::AddClient { who, n, secret } => add_client(client(NAMES[who], n), secret),
         Wish::RemoveClient { who, stale } => {
             let clients = model.clients(None, u32::MAX).await.expect("a look");
-            let kept = clients.into_iter().find(|client| client.name.as_str() == NAMES[who]).filter(|_| !stale);
+            let kept =
+                clients.into_iter().find(|client| client.name.as_str() == NAMES[who]).filter(|_| !stale);
             remove_client(kept.unwrap_or_else(|| client(NAMES[who], 10)))
         }
         Wish::Remember { name, byte } => Change::Remember { name: SECRETS[name], value: byte.to_string() },
@@ -268,7 +292,9 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             let priority = MailPriority::ALL[usize::from(n % 3)];
             Change::AddMail(Box::new(Mail { priority, ..mail(n, whom, secs) }))
         }
-        Wish::TryMail { n, attempts } => Change::TryMail { mail: MailId::from_bytes([n; 16]), attempts, due_at: at(i64::from(n)) },
+        Wish::TryMail { n, attempts } => {
+            Change::TryMail { mail: MailId::from_bytes([n; 16]), attempts, due_at: at(i64::from(n)) }
+        }
         Wish::SettleMail { n, attempts, sent } => {
             let outcome = if sent { MailOutcome::Sent(at(i64::from(n))) } else { MailOutcome::NotSent };
             Change::SettleMail { mail: MailId::from_bytes([n; 16]), attempts, outcome }
@@ -276,7 +302,9 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
         Wish::DropMail { n } => Change::DropMail(MailId::from_bytes([n; 16])),
         Wish::Forget { now, limit } => Change::ForgetExpired { now: at(now), limit },
         Wish::Mark { now, limit } => Change::MarkExpired { now: at(now), limit },
-        Wish::Delete { now, marked_until, limit } => Change::DeleteMarked { now: at(now), marked_until: at(marked_until), limit },
+        Wish::Delete { now, marked_until, limit } => {
+            Change::DeleteMarked { now: at(now), marked_until: at(marked_until), limit }
+        }
     }
 }
 
@@ -324,10 +352,14 @@ async fn agree(groups: Vec<Vec<Wish>>) {
 fn soak_random_changes_have_the_same_outcome_in_both_stores() {
     #[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of quash")]
     let soak = std::env::var_os("QUASH_SOAK").is_some();
-    let config = Config { cases: if soak { 200 * 25 } else { 200 }, failure_persistence: None, ..Config::default() };
+    let config =
+        Config { cases: if soak { 200 * 25 } else { 200 }, failure_persistence: None, ..Config::default() };
     // The short form is the same every time; the long one looks further each time.
-    let mut runner =
-        if soak { TestRunner::new(config) } else { TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)) };
+    let mut runner = if soak {
+        TestRunner::new(config)
+    } else {
+        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let compared = runner.run(&wishes(), |groups| {
         runtime.block_on(agree(groups));

@@ -1,6 +1,9 @@
 //! What a check costs, beside what it can't do without. Prints one line a figure for `cargo xtask bench`:
 //! `figure <name> <ours> <baseline>`, in nanoseconds, each the best of many short rounds taken in turn.
-#![expect(clippy::disallowed_methods, reason = "a bench measures time, and is asked for figures by its arguments")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a bench measures time, and is asked for figures by its arguments"
+)]
 #![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
 
 use std::hint::black_box;
@@ -10,16 +13,19 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RsaKeyPair, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, RsaPublicKeyComponents,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::model::{
-    Actor, Clock, CustomClaims, Entry, Keep, Kid, NewEntry, Reason, Scope, ScopeHasher, Seeded, Seq, SessionId, Subject, Timestamp,
-    TokenPolicy,
+    Actor, Clock, CustomClaims, Entry, Keep, Kid, NewEntry, Reason, Scope, ScopeHasher, Seeded, Seq,
+    SessionId, Subject, Timestamp, TokenPolicy,
 };
-use quash_core::token::{Algorithm, Bearer, Grant, Issued, KeyRing, Minted, Minting, RefreshKey, SigningKey, TokenType, Tokens, mint};
+use quash_core::token::{
+    Algorithm, Bearer, Grant, Issued, KeyRing, Minted, Minting, RefreshKey, SigningKey, TokenType, Tokens,
+    mint,
+};
 use quash_core::watch::{Revoked, feed};
 use quash_verify::{Guard, GuardSetup, guard};
 
@@ -57,7 +63,8 @@ fn main() {
     let guard = guard_of(&key, &revoked);
     let again = || each(&tokens, |token| guard.check_now(token, &[TokenType::Access]).is_ok());
     again();
-    let authentic: Vec<_> = tokens.iter().map(|token| guard.authenticate_now(token).expect("a token of ours")).collect();
+    let authentic: Vec<_> =
+        tokens.iter().map(|token| guard.authenticate_now(token).expect("a token of ours")).collect();
     let scopes: Vec<_> = authentic.iter().map(|token| token.scopes().to_vec()).collect();
     let (known, covers) = in_turn(again, || {
         let started = Instant::now();
@@ -112,7 +119,10 @@ fn bare_verification(algorithm: Algorithm, key: &SigningKey, tokens: &[String]) 
     let public = public_key(algorithm, key);
     let secret = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[7; 32]);
     let parts: Vec<_> = tokens.iter().map(|token| token.rsplit_once('.').expect("a signature")).collect();
-    let parts: Vec<_> = parts.iter().map(|(text, tag)| (text.as_bytes(), URL_SAFE_NO_PAD.decode(tag).expect("base64url"))).collect();
+    let parts: Vec<_> = parts
+        .iter()
+        .map(|(text, tag)| (text.as_bytes(), URL_SAFE_NO_PAD.decode(tag).expect("base64url")))
+        .collect();
     let started = Instant::now();
     for (text, tag) in &parts {
         let good = match &public {
@@ -127,10 +137,15 @@ fn bare_verification(algorithm: Algorithm, key: &SigningKey, tokens: &[String]) 
 /// The key as the library parses it, from what is published of it; none for a secret.
 fn public_key(algorithm: Algorithm, key: &SigningKey) -> Option<ParsedPublicKey> {
     let jwks = serde_json::to_value(KeyRing::new(1, vec![key.verifying().clone()]).jwks()).expect("JSON");
-    let member = |name: &str| URL_SAFE_NO_PAD.decode(jwks["keys"][0][name].as_str().expect("a member")).expect("base64url");
+    let member = |name: &str| {
+        URL_SAFE_NO_PAD.decode(jwks["keys"][0][name].as_str().expect("a member")).expect("base64url")
+    };
     match algorithm {
         Algorithm::EdDsa => ParsedPublicKey::new(&ED25519, member("x")).ok(),
-        Algorithm::Es256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [&[4][..], &member("x"), &member("y")].concat()).ok(),
+        Algorithm::Es256 => {
+            ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, [&[4][..], &member("x"), &member("y")].concat())
+                .ok()
+        }
         Algorithm::Rs256 => {
             let components = RsaPublicKeyComponents { n: member("n"), e: member("e") };
             components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).ok()
@@ -143,7 +158,11 @@ fn tokens(key: &SigningKey, count: usize) -> Vec<String> {
     let (entropy, policy) = (Seeded::new(1), TokenPolicy::default());
     let grant = |_| Grant {
         session: SessionId::new(NOW, &entropy),
-        bearer: Bearer { user_id: Subject::new(NOW, &entropy).to_string(), password_mark: None, claims: CustomClaims::default() },
+        bearer: Bearer {
+            user_id: Subject::new(NOW, &entropy).to_string(),
+            password_mark: None,
+            claims: CustomClaims::default(),
+        },
         rsq: Seq::start_of(1),
         ends_at: None,
         tokens: Tokens::Access,
@@ -158,7 +177,13 @@ fn tokens(key: &SigningKey, count: usize) -> Vec<String> {
 
 fn guard_of(key: &SigningKey, revoked: &Revoked) -> Guard {
     let scopes = ScopeHasher::ours([1; 16]);
-    let setup = GuardSetup { policy: TokenPolicy::default(), scopes, clock: Arc::new(Stopped), cache_key: [2; 16], more_keys: None };
+    let setup = GuardSetup {
+        policy: TokenPolicy::default(),
+        scopes,
+        clock: Arc::new(Stopped),
+        cache_key: [2; 16],
+        more_keys: None,
+    };
     guard(setup, revoked.clone(), KeyRing::new(1, vec![key.verifying().clone()])).0
 }
 
@@ -171,10 +196,13 @@ fn bytes_per_entry(entries: u32) -> f64 {
     for number in 0..entries {
         seq = seq.next();
         let scope = Scope::Token(number.to_string());
-        let (kind, key, reason, at, actor) = (scope.kind(), hasher.key(&scope), Reason::LogOut, NOW, Actor::Owner);
+        let (kind, key, reason, at, actor) =
+            (scope.kind(), hasher.key(&scope), Reason::LogOut, NOW, Actor::Owner);
         let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() };
         chain = feed::chain(&chain, seq, &new, None);
-        revoked.follow(&Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }).expect("in order");
+        revoked
+            .follow(&Entry { seq, kind, key, drop_after: None, reason, at, actor, chain })
+            .expect("in order");
     }
     let added = resident_bytes() - before;
     assert_eq!(black_box(&revoked).len(), entries as usize);
@@ -194,7 +222,8 @@ fn log_of(entries: usize) -> Revoked {
     for _ in 0..entries {
         seq = seq.next();
         let scope = Scope::Session(SessionId::new(NOW, &entropy));
-        let (kind, key, reason, at, actor) = (scope.kind(), hasher.key(&scope), Reason::LogOut, NOW, Actor::Owner);
+        let (kind, key, reason, at, actor) =
+            (scope.kind(), hasher.key(&scope), Reason::LogOut, NOW, Actor::Owner);
         let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() };
         chain = feed::chain(&chain, seq, &new, None);
         log.push(Entry { seq, kind, key, drop_after: None, reason, at, actor, chain });

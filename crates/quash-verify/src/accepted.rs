@@ -79,7 +79,11 @@ impl Accepted {
         let names = &self.terms.policy.names;
         let json = self.live.claims().to_json(names);
         let usual = ClaimNames::default();
-        let renamed = [(&usual.user_id, &names.user_id), (&usual.jti, &names.jti), (&usual.token_type, &names.token_type)];
+        let renamed = [
+            (&usual.user_id, &names.user_id),
+            (&usual.jti, &names.jti),
+            (&usual.token_type, &names.token_type),
+        ];
         if renamed.iter().all(|(usual, actual)| usual == actual) {
             return serde_json::from_slice(&json);
         }
@@ -100,10 +104,9 @@ impl Accepted {
             "iss" => is_text(claims.iss.as_deref()),
             "aud" => claims.aud.iter().flat_map(Audience::each).any(|audience| is_text(Some(audience))),
             _ if name == self.terms.policy.names.user_id => is_text(claims.user_id.as_deref()),
-            _ => claims
-                .custom
-                .iter()
-                .any(|(other, found)| other == name && (found == value || found.as_array().is_some_and(|list| list.contains(value)))),
+            _ => claims.custom.iter().any(|(other, found)| {
+                other == name && (found == value || found.as_array().is_some_and(|list| list.contains(value)))
+            }),
         }
     }
 }

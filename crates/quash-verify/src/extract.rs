@@ -66,7 +66,10 @@ fn claims<C: DeserializeOwned>(parts: &Parts) -> Result<Option<C>, AuthRejection
     let claims = guard.accepted().claims();
     // What a claim says may be somebody's: only where it doesn't fit is told.
     claims.map(Some).map_err(|error| {
-        tracing::debug!(column = error.column(), "a token was let in that does not say what the route asks for");
+        tracing::debug!(
+            column = error.column(),
+            "a token was let in that does not say what the route asks for"
+        );
         rejection(Problem::CLAIM_MISSING, parts)
     })
 }
@@ -75,7 +78,10 @@ fn guarded(parts: &Parts) -> Result<(), AuthRejection> {
     if parts.extensions.get::<Asked>().is_some() {
         return Ok(());
     }
-    tracing::error!(path = parts.uri.path(), "a route asks for a token, and no layer of a verifier guards it");
+    tracing::error!(
+        path = parts.uri.path(),
+        "a route asks for a token, and no layer of a verifier guards it"
+    );
     Err(rejection(Problem::INTERNAL_ERROR, parts))
 }
 

@@ -46,7 +46,9 @@ impl Guard {
         let purposes = Purposes::These(purposes);
         match self.shared.judge(text, purposes) {
             Ok(accepted) => return Ok(accepted.into_live()),
-            Err(Doubt::Refused(Refusal::TokenInvalid(Invalid::Key))) => self.shared.look_for_key_of(text).await?,
+            Err(Doubt::Refused(Refusal::TokenInvalid(Invalid::Key))) => {
+                self.shared.look_for_key_of(text).await?
+            }
             Err(Doubt::Refused(refusal)) => return Err(Denied::Refused(refusal)),
             Err(Doubt::Behind { rsq }) => self.caught_up(rsq, CATCH_UP).await?,
             Err(Doubt::Stale | Doubt::Boot) => return Err(Denied::Stale),

@@ -115,7 +115,10 @@ mod tests {
             case: SchemeCase::Exact,
         };
         let of = |name: &'static str, value: &'static str| {
-            let headers = HeaderMap::from_iter([(HeaderName::from_static(name), http::HeaderValue::from_static(value))]);
+            let headers = HeaderMap::from_iter([(
+                HeaderName::from_static(name),
+                http::HeaderValue::from_static(value),
+            )]);
             strict.token(&headers).map(str::to_owned)
         };
         assert_eq!(of("x-access-token", "JWT abc"), Ok("abc".to_owned()));

@@ -156,7 +156,11 @@ mod tests {
         for ask in asks {
             assert_eq!(ask.await.expect("an answer"), Answer::Active);
         }
-        assert_eq!(issuer.asked.load(Ordering::SeqCst), 2, "one for the first, one for all who came while it was under way");
+        assert_eq!(
+            issuer.asked.load(Ordering::SeqCst),
+            2,
+            "one for the first, one for all who came while it was under way"
+        );
         assert!(introspection.slots.lock().expect("slots").is_empty());
     }
 
@@ -164,7 +168,8 @@ mod tests {
     async fn an_issuer_that_does_not_answer_is_given_up_and_too_many_tokens_are_not_asked_about() {
         let (issuer, introspection) = introspection();
         assert_eq!(introspection.ask("token").await, Answer::Away);
-        let slots: Vec<_> = (0..TOKENS).map(|token| introspection.slot(token as u128).expect("room")).collect();
+        let slots: Vec<_> =
+            (0..TOKENS).map(|token| introspection.slot(token as u128).expect("room")).collect();
         assert_eq!(slots.len(), TOKENS);
         assert_eq!(introspection.ask("one more").await, Answer::Away);
         assert_eq!(issuer.asked.load(Ordering::SeqCst), 1);

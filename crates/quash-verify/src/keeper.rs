@@ -22,9 +22,16 @@ pub fn guard(setup: GuardSetup, revoked: Revoked, ring: KeyRing) -> (Guard, Keep
     let GuardSetup { policy, scopes, clock, cache_key, more_keys } = setup;
     let trust = Trust { ring: Arc::new(ring), terms: Arc::new(Terms { policy, scopes }), version: 0 };
     let follower = Follower::holder(revoked);
-    let state = State { revoked: follower.revoked().clone(), freshness: follower.freshness(), trust: Some(trust.clone()) };
+    let state = State {
+        revoked: follower.revoked().clone(),
+        freshness: follower.freshness(),
+        trust: Some(trust.clone()),
+    };
     let shared = Arc::new(Shared::new(clock, cache_key, more_keys, state));
-    (Guard { shared: Arc::clone(&shared), terms: Arc::clone(&trust.terms) }, Keeper { follower, trust, shared })
+    (
+        Guard { shared: Arc::clone(&shared), terms: Arc::clone(&trust.terms) },
+        Keeper { follower, trust, shared },
+    )
 }
 
 impl Keeper {
@@ -76,7 +83,13 @@ impl Keeper {
 #[cfg(any(feature = "follow", feature = "test"))]
 impl Keeper {
     /// The keeper of a verifier, which vouches for what it knows only with a lease. From now on something is known.
-    pub(crate) fn tenant(shared: Arc<Shared>, revoked: Revoked, term: std::time::Duration, terms: Terms, ring: KeyRing) -> Self {
+    pub(crate) fn tenant(
+        shared: Arc<Shared>,
+        revoked: Revoked,
+        term: std::time::Duration,
+        terms: Terms,
+        ring: KeyRing,
+    ) -> Self {
         let trust = Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: 0 };
         let keeper = Self { follower: Follower::tenant(revoked, term), trust, shared };
         keeper.publish();
@@ -87,7 +100,11 @@ impl Keeper {
     ///
     /// # Errors
     /// Whoever granted it has another log.
-    pub(crate) fn grant(&mut self, lease: quash_core::watch::Lease, term: std::time::Duration) -> Result<(), Astray> {
+    pub(crate) fn grant(
+        &mut self,
+        lease: quash_core::watch::Lease,
+        term: std::time::Duration,
+    ) -> Result<(), Astray> {
         self.shared.prove(lease.head);
         self.follower.hold_for(term);
         let granted = self.follower.grant(lease);
@@ -107,7 +124,8 @@ impl Keeper {
     pub(crate) fn take(&mut self, revoked: Revoked, terms: Terms, ring: KeyRing) -> Result<(), Astray> {
         let taken = self.follower.replace(revoked);
         if !matches!(taken, Err(Astray::WentBack { .. })) {
-            self.trust = Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: self.trust.version + 1 };
+            self.trust =
+                Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: self.trust.version + 1 };
         }
         self.publish();
         taken

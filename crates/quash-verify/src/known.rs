@@ -87,7 +87,8 @@ impl Known {
 
 impl Set {
     fn find(&self, hash: u128, version: u64) -> Option<Arc<Authentic>> {
-        let found = self.0.iter().flatten().find(|verified| verified.hash == hash && verified.version == version)?;
+        let found =
+            self.0.iter().flatten().find(|verified| verified.hash == hash && verified.version == version)?;
         Some(Arc::clone(&found.token))
     }
 

@@ -74,7 +74,9 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
             let checked = match layer.header.token(request.headers()) {
-                Ok(token) => layer.guard.check(token, &layer.guard.policy().accepted).await.map_err(Barred::Token),
+                Ok(token) => {
+                    layer.guard.check(token, &layer.guard.policy().accepted).await.map_err(Barred::Token)
+                }
                 Err(fault) => Err(Barred::Header(fault)),
             };
             match checked {

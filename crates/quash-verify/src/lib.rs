@@ -36,6 +36,8 @@
 //! Features: `follow` (on by default) brings `Verifier::builder` and with it an HTTP client; `axum` the extractors; `test`
 //! an issuer in memory for an application's tests.
 
+#![warn(missing_docs)]
+
 mod denied;
 
 mod guard;

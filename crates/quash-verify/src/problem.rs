@@ -48,8 +48,12 @@ const KEYLESS: Duration = Duration::from_secs(10);
 
 impl Problem {
     /// The token is good, but doesn't say what the route asks for.
-    pub const CLAIM_MISSING: Self =
-        Self::new(StatusCode::FORBIDDEN, "claim_missing", "Claim missing", "The token does not say what is asked for here.");
+    pub const CLAIM_MISSING: Self = Self::new(
+        StatusCode::FORBIDDEN,
+        "claim_missing",
+        "Claim missing",
+        "The token does not say what is asked for here.",
+    );
     /// A fault in the program.
     pub const INTERNAL_ERROR: Self = Self::new(
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -61,9 +65,11 @@ impl Problem {
     /// What a request is told that brings no token, or one that isn't let in.
     pub const fn of(barred: Barred) -> Self {
         match barred {
-            Barred::Header(HeaderFault::Missing) => {
-                Self::unauthorized("not_authenticated", "Not authenticated", "Authentication credentials were not provided.")
-            }
+            Barred::Header(HeaderFault::Missing) => Self::unauthorized(
+                "not_authenticated",
+                "Not authenticated",
+                "Authentication credentials were not provided.",
+            ),
             Barred::Header(HeaderFault::Malformed) => Self::unauthorized(
                 "bad_authorization_header",
                 "Bad Authorization header",
@@ -81,8 +87,12 @@ impl Problem {
                 // What exactly is wrong is for the log and the command line: it would help whoever forges tokens.
                 _ => "Token is invalid",
             }),
-            Barred::Token(Denied::Stale) => Self::unavailable("The service cannot tell now whether the token has been revoked.", BLIND),
-            Barred::Token(Denied::KeysAway) => Self::unavailable("The keys of the token's issuer cannot be had now.", KEYLESS),
+            Barred::Token(Denied::Stale) => {
+                Self::unavailable("The service cannot tell now whether the token has been revoked.", BLIND)
+            }
+            Barred::Token(Denied::KeysAway) => {
+                Self::unavailable("The keys of the token's issuer cannot be had now.", KEYLESS)
+            }
         }
     }
 
@@ -90,7 +100,8 @@ impl Problem {
     pub(crate) fn answer(self, header: &TokenHeader) -> Response<Vec<u8>> {
         let Self { status, code, title, detail, retry_after } = self;
         // The page is the issuer's, and this the reference that its own doors give.
-        let body = Body { r#type: format!("/docs/errors/{code}"), title, status: status.as_u16(), detail, code };
+        let body =
+            Body { r#type: format!("/docs/errors/{code}"), title, status: status.as_u16(), detail, code };
         // Texts and a number can't fail to be written.
         let mut answer = Response::new(serde_json::to_vec(&body).unwrap_or_default());
         *answer.status_mut() = status;

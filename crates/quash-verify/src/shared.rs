@@ -63,11 +63,26 @@ pub(crate) enum Doubt {
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>, cache_key: [u8; 16], more_keys: Option<Arc<dyn MoreKeys>>, state: State) -> Self {
-        let (cursor, proven) = (watch::Sender::new(state.revoked.cursor()), watch::Sender::new(state.revoked.cursor()));
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        cache_key: [u8; 16],
+        more_keys: Option<Arc<dyn MoreKeys>>,
+        state: State,
+    ) -> Self {
+        let (cursor, proven) =
+            (watch::Sender::new(state.revoked.cursor()), watch::Sender::new(state.revoked.cursor()));
         let known = Known::new(cache_key);
         let ring = watch::Sender::new(());
-        Self { state: ArcSwap::from_pointee(state), clock, cursor, proven, poked: Notify::new(), ring, known, more_keys }
+        Self {
+            state: ArcSwap::from_pointee(state),
+            clock,
+            cursor,
+            proven,
+            poked: Notify::new(),
+            ring,
+            known,
+            more_keys,
+        }
     }
 
     /// Checks a token with what is known now. The state is loaded once, and the clocks are read afterwards, so that a
@@ -75,7 +90,8 @@ impl Shared {
     pub(crate) fn judge(&self, text: &str, purposes: Purposes<'_>) -> Result<Accepted, Doubt> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Doubt::Boot)?;
-        let token = self.authenticate_or_recall(text, trust).map_err(|invalid| Doubt::Refused(invalid.into()))?;
+        let token =
+            self.authenticate_or_recall(text, trust).map_err(|invalid| Doubt::Refused(invalid.into()))?;
         self.admit(token, purposes, &state, trust)
     }
 
@@ -87,15 +103,25 @@ impl Shared {
     }
 
     /// What is known holds first, in every state; then it is asked whether that is all.
-    fn admit(&self, token: Arc<Authentic>, purposes: Purposes<'_>, state: &State, trust: &Trust) -> Result<Accepted, Doubt> {
+    fn admit(
+        &self,
+        token: Arc<Authentic>,
+        purposes: Purposes<'_>,
+        state: &State,
+        trust: &Trust,
+    ) -> Result<Accepted, Doubt> {
         let policy = &trust.terms.policy;
-        let live = admit(token, purposes.under(policy), policy, &state.revoked, self.clock.now()).map_err(|verdict| match verdict {
-            Verdict::Refused(refusal) => Doubt::Refused(refusal),
-            Verdict::Behind { rsq } => Doubt::Behind { rsq },
-        })?;
+        let live = admit(token, purposes.under(policy), policy, &state.revoked, self.clock.now()).map_err(
+            |verdict| match verdict {
+                Verdict::Refused(refusal) => Doubt::Refused(refusal),
+                Verdict::Behind { rsq } => Doubt::Behind { rsq },
+            },
+        )?;
         match state.freshness {
             Freshness::Always => Ok(Accepted::new(live, Arc::clone(&trust.terms))),
-            bounded if bounded.holds(self.clock.uptime()) => Ok(Accepted::new(live, Arc::clone(&trust.terms))),
+            bounded if bounded.holds(self.clock.uptime()) => {
+                Ok(Accepted::new(live, Arc::clone(&trust.terms)))
+            }
             Freshness::Until(_) | Freshness::Never => Err(Doubt::Stale),
         }
     }
@@ -104,9 +130,11 @@ impl Shared {
     pub(crate) fn judge_unvouched(&self, text: &str) -> Result<Accepted, Denied> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Denied::Stale)?;
-        let token = self.authenticate_or_recall(text, trust).map_err(|invalid| Denied::Refused(invalid.into()))?;
+        let token =
+            self.authenticate_or_recall(text, trust).map_err(|invalid| Denied::Refused(invalid.into()))?;
         let policy = &trust.terms.policy;
-        let live = admit_unvouched(token, &policy.accepted, policy, &state.revoked, self.clock.now()).map_err(Denied::Refused)?;
+        let live = admit_unvouched(token, &policy.accepted, policy, &state.revoked, self.clock.now())
+            .map_err(Denied::Refused)?;
         Ok(Accepted::new(live, Arc::clone(&trust.terms)))
     }
 
@@ -114,7 +142,8 @@ impl Shared {
     pub(crate) fn judge_known(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Verdict::Refused(Invalid::Key.into()))?;
-        let token = self.authenticate_or_recall(text, trust).map_err(|invalid| Verdict::Refused(invalid.into()))?;
+        let token =
+            self.authenticate_or_recall(text, trust).map_err(|invalid| Verdict::Refused(invalid.into()))?;
         admit(token, purposes, &trust.terms.policy, &state.revoked, self.clock.now())
     }
 
@@ -147,7 +176,8 @@ impl Shared {
 
     fn authenticate_or_recall(&self, text: &str, trust: &Trust) -> Result<Arc<Authentic>, Invalid> {
         let Trust { ring, terms, version } = trust;
-        self.known.get_or(text, ring, *version, || authenticate(text, ring, &terms.policy.names, &terms.scopes))
+        self.known
+            .get_or(text, ring, *version, || authenticate(text, ring, &terms.policy.names, &terms.scopes))
     }
 }
 

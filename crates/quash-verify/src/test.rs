@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quash_core::model::{
-    Actor, Chain, Clock, CustomClaims, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seeded, Seq, SessionId,
-    Timestamp, TokenPolicy, draw,
+    Actor, Chain, Clock, CustomClaims, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey,
+    ScopeKind, Seeded, Seq, SessionId, Timestamp, TokenPolicy, draw,
 };
-use quash_core::token::{Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, mint};
+use quash_core::token::{
+    Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, mint,
+};
 use quash_core::watch::{Freshness, Lease, Revoked, feed};
 use serde_json::Value;
 
@@ -74,7 +76,8 @@ impl TestIssuer {
     #[expect(clippy::expect_used, reason = "it is for tests, where a panic is what tells of a fault")]
     pub fn new() -> Self {
         let entropy = Seeded::new(1);
-        let key = SigningKey::new(Algorithm::EdDsa, &draw::<32>(&entropy), None).expect("an EdDSA key from 32 bytes");
+        let key = SigningKey::new(Algorithm::EdDsa, &draw::<32>(&entropy), None)
+            .expect("an EdDSA key from 32 bytes");
         let (policy, scopes) = (TokenPolicy::default(), ScopeHasher::ours(draw(&entropy)));
         let clock = Arc::new(TestClock::default());
         clock.millis.store(BEGINS.as_millis(), Ordering::SeqCst);
@@ -85,7 +88,15 @@ impl TestIssuer {
         let terms = Terms { policy: policy.clone(), scopes: scopes.clone() };
         let ring = KeyRing::new(1, vec![key.verifying().clone()]);
         let keeper = Keeper::tenant(Arc::clone(&shared), nothing, TERM, terms, ring);
-        let issuer = Self { key, policy, scopes, entropy, clock, shared, log: Mutex::new(Log { keeper, seq, chain: feed::EMPTY }) };
+        let issuer = Self {
+            key,
+            policy,
+            scopes,
+            entropy,
+            clock,
+            shared,
+            log: Mutex::new(Log { keeper, seq, chain: feed::EMPTY }),
+        };
         issuer.speak();
         issuer
     }
@@ -114,7 +125,13 @@ impl TestIssuer {
     /// A token for a subject, in a session of its own.
     pub fn token(&self, subject: &str) -> TokenDraft<'_> {
         let session = SessionId::new(self.clock.now(), &self.entropy);
-        TokenDraft { issuer: self, subject: subject.to_owned(), session, claims: Vec::new(), lifetime: LIFETIME }
+        TokenDraft {
+            issuer: self,
+            subject: subject.to_owned(),
+            session,
+            claims: Vec::new(),
+            lifetime: LIFETIME,
+        }
     }
 
     /// Ends a session: its tokens are refused from now on.
@@ -203,7 +220,12 @@ impl TokenDraft<'_> {
         let bearer = Bearer { user_id: subject, password_mark: None, claims };
         let grant = Grant { session, bearer, rsq: issuer.log().seq, ends_at: None, tokens: Tokens::Access };
         let policy = TokenPolicy { access_lifetime: lifetime, ..issuer.policy.clone() };
-        let minting = Minting { policy: &policy, key: &issuer.key, refresh_key: &issuer.key, secret: &RefreshKey::new(&[0; 32]) };
+        let minting = Minting {
+            policy: &policy,
+            key: &issuer.key,
+            refresh_key: &issuer.key,
+            secret: &RefreshKey::new(&[0; 32]),
+        };
         match mint(&grant, minting, issuer.clock.now(), &issuer.entropy) {
             Ok(Issued::Access { access }) => TestToken { text: access, session },
             _ => unreachable!("an access token was asked for, and EdDSA signs every text"),

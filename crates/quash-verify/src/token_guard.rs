@@ -72,13 +72,15 @@ impl TokenGuard {
         match shared.judge_again(self.accepted.live().to_authentic()) {
             Ok(_) => {
                 let now = shared.clock.now();
-                let expires_in = self.accepted.live().claims().exp.map(|exp| Timestamp::from_secs(exp).since(now));
+                let expires_in =
+                    self.accepted.live().claims().exp.map(|exp| Timestamp::from_secs(exp).since(now));
                 let fresh_for = match shared.state.load().freshness {
                     Freshness::Until(until) => until.saturating_sub(shared.clock.uptime()),
                     Freshness::Always | Freshness::Never => AT_LEAST_EVERY,
                 };
                 // A millisecond more: at the edge itself it would be asked again and again.
-                Ok(expires_in.unwrap_or_default().min(fresh_for).min(AT_LEAST_EVERY) + Duration::from_millis(1))
+                Ok(expires_in.unwrap_or_default().min(fresh_for).min(AT_LEAST_EVERY)
+                    + Duration::from_millis(1))
             }
             Err(Doubt::Refused(refusal)) => Err(Denied::Refused(refusal)),
             Err(Doubt::Behind { .. } | Doubt::Stale | Doubt::Boot) => {

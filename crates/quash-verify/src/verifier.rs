@@ -154,7 +154,11 @@ impl Verifier {
             WhenStale::Allow => Ok(accepted),
             WhenStale::AllowYoung(age) => {
                 let minted_at = accepted.live().claims().iat.map(Timestamp::from_secs);
-                if minted_at.is_some_and(|at| shared.clock.now() < at + age) { Ok(accepted) } else { Err(Denied::Stale) }
+                if minted_at.is_some_and(|at| shared.clock.now() < at + age) {
+                    Ok(accepted)
+                } else {
+                    Err(Denied::Stale)
+                }
             }
             WhenStale::IntrospectThenDeny => self.introspect(token).await,
         }

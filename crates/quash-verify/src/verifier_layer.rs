@@ -42,7 +42,8 @@ pub struct Verified<S> {
 /// What a layer leaves in the extensions of a request, whether it brings a token or not: how to ask for one.
 #[derive(Clone)]
 pub(crate) struct Asked(
-    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors read it"))] pub(crate) Arc<TokenHeader>,
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors read it"))]
+    pub(crate)  Arc<TokenHeader>,
 );
 
 impl Verifier {
@@ -133,7 +134,8 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
             // The request itself isn't held while it is waited for: its body needn't be shared between threads.
-            let token = layer.header.token(request.headers()).map(|token| zeroize::Zeroizing::new(token.to_owned()));
+            let token =
+                layer.header.token(request.headers()).map(|token| zeroize::Zeroizing::new(token.to_owned()));
             match layer.check(token.as_ref().map(|token| token.as_str()).map_err(|fault| *fault)).await {
                 Ok(guard) => {
                     request.extensions_mut().insert(Asked(Arc::clone(&layer.header)));

@@ -40,7 +40,8 @@ async fn an_ended_session_is_refused_without_asking() {
     assert!(is_let_in(&verifier, &other).await);
     assert_eq!((issuer.asked(SNAPSHOT), issuer.asked(INTROSPECT)), (1, 0));
     let target = issuer.last_target(LEASE);
-    let instance = target.split("instance=").nth(1).and_then(|rest| rest.split('&').next()).expect("an instance");
+    let instance =
+        target.split("instance=").nth(1).and_then(|rest| rest.split('&').next()).expect("an instance");
     assert!(instance.len() == 32 && instance.bytes().all(|byte| byte.is_ascii_hexdigit()), "{target}");
     assert!(target.ends_with("&policy=deny"), "{target}");
 }
@@ -98,7 +99,10 @@ async fn what_was_asked_while_the_issuer_was_away_is_not_waited_for_when_it_is_b
     issuer.answer_instead(STREAM, None);
     issuer.answer_instead(LEASE, None);
     let another = until("another stream is open", || issuer.streams() == 1);
-    assert!(tokio::time::timeout(Duration::from_secs(1), another).await.is_ok(), "it waits for what was asked before");
+    assert!(
+        tokio::time::timeout(Duration::from_secs(1), another).await.is_ok(),
+        "it waits for what was asked before"
+    );
     until("a lease was granted", || verifier.state() == VerifierState::Fresh).await;
 }
 
@@ -150,7 +154,8 @@ async fn an_issuer_may_ask_for_a_snapshot_on_every_way() {
     until("a snapshot after `resync`", || issuer.asked(SNAPSHOT) == 2 && issuer.streams() == 1).await;
     issuer.answer_instead(STREAM, Some(Instead::StatusOnce(409)));
     issuer.cut();
-    until("a snapshot after 409 to the stream", || issuer.asked(SNAPSHOT) == 3 && issuer.streams() == 1).await;
+    until("a snapshot after 409 to the stream", || issuer.asked(SNAPSHOT) == 3 && issuer.streams() == 1)
+        .await;
     issuer.answer_instead(LEASE, Some(Instead::StatusOnce(409)));
     issuer.want();
     until("a snapshot after 409 to a lease", || issuer.asked(SNAPSHOT) == 4 && issuer.streams() == 1).await;
@@ -187,7 +192,10 @@ async fn without_a_lease_the_issuer_is_asked_about_each_token_and_then_denied() 
     assert!(verifier.check_when_stale(&token, WhenStale::Allow).await.is_ok());
     issuer.end(session);
     until("the entry has come", || verifier.metrics().entries == 1).await;
-    assert!(matches!(verifier.check_when_stale(&token, WhenStale::Allow).await, Err(Denied::Refused(_))), "known is known");
+    assert!(
+        matches!(verifier.check_when_stale(&token, WhenStale::Allow).await, Err(Denied::Refused(_))),
+        "known is known"
+    );
     issuer.answer_instead(LEASE, None);
     until("a lease was granted", || verifier.state() == VerifierState::Fresh).await;
 }
@@ -265,7 +273,11 @@ async fn a_new_key_is_looked_for_and_made_up_ones_are_not_looked_for_again_and_a
     assert!(issuer.asked(KEYS) <= asked + 1);
     issuer.answer_instead(KEYS, Some(Instead::Status(503)));
     issuer.clock.go_on(Duration::from_secs(2));
-    assert_eq!(verifier.check(&stranger.token().0).await.err(), Some(Denied::KeysAway), "it may be one of the issuer's");
+    assert_eq!(
+        verifier.check(&stranger.token().0).await.err(),
+        Some(Denied::KeysAway),
+        "it may be one of the issuer's"
+    );
 }
 
 #[tokio::test]
@@ -318,7 +330,8 @@ async fn a_verifier_does_not_start_with_a_damaged_key_set() {
 #[tokio::test]
 async fn a_secret_must_be_the_issuers() {
     let secret = [3_u8; 32];
-    let key = SigningKey::new(Algorithm::Hs256, &secret, Some(Kid::parse("one").expect("a kid"))).expect("a key");
+    let key =
+        SigningKey::new(Algorithm::Hs256, &secret, Some(Kid::parse("one").expect("a kid"))).expect("a key");
     let issuer = Issuer::with_key(key).await;
     assert_eq!(issuer.builder().start().await.err(), Some(StartError::SecretNeeded));
     assert_eq!(issuer.builder().secret([4; 32]).start().await.err(), Some(StartError::SecretUnknown));
@@ -329,10 +342,16 @@ async fn a_secret_must_be_the_issuers() {
 #[tokio::test]
 async fn what_waiting_will_not_mend_is_told_at_once() {
     let issuer = Issuer::open().await;
-    assert_eq!(issuer.builder().credential("qv_other").start().await.err(), Some(StartError::CredentialRefused));
+    assert_eq!(
+        issuer.builder().credential("qv_other").start().await.err(),
+        Some(StartError::CredentialRefused)
+    );
     assert_eq!(issuer.builder().credential("").start().await.err(), Some(StartError::NoCredential));
     assert_eq!(issuer.builder().credential("a\nb").start().await.err(), Some(StartError::NoCredential));
-    assert_eq!(Verifier::builder("nowhere").credential("qv").start_in_background().err(), Some(StartError::Address));
+    assert_eq!(
+        Verifier::builder("nowhere").credential("qv").start_in_background().err(),
+        Some(StartError::Address)
+    );
     issuer.answer_instead(SNAPSHOT, Some(Instead::Status(500)));
     let patient = issuer.builder().start_within(Duration::from_millis(200));
     assert_eq!(patient.start().await.err(), Some(StartError::Away(Fault::Status(500))));

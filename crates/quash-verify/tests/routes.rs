@@ -28,7 +28,9 @@ async fn anybody(OptionalAuth(claims): OptionalAuth) -> String {
 }
 
 async fn all(Auth(claims): Auth<Claims>) -> Json<Value> {
-    Json(json!({ "user_id": claims.user_id.to_string(), "lives_for": claims.exp - claims.iat, "others": claims.others }))
+    Json(
+        json!({ "user_id": claims.user_id.to_string(), "lives_for": claims.exp - claims.iat, "others": claims.others }),
+    )
 }
 
 async fn ask(app: &Router, path: &str, authorization: Option<&str>) -> Response<Body> {
@@ -56,7 +58,10 @@ async fn shown(answer: Response<Body>) -> String {
 async fn a_live_token_passes_and_a_revoked_one_does_not() {
     let issuer = TestIssuer::new();
     let app = Router::new().route("/", get(clerk)).layer(issuer.verifier().layer());
-    let (dana, lee) = (issuer.token("dana").claim("role", "clerk").mint(), issuer.token("lee").claim("role", "cook").mint());
+    let (dana, lee) = (
+        issuer.token("dana").claim("role", "clerk").mint(),
+        issuer.token("lee").claim("role", "cook").mint(),
+    );
     insta::assert_snapshot!(shown(ask(&app, "/", Some(&dana.bearer())).await).await, @r"
     200
     content-type: text/plain; charset=utf-8
@@ -125,14 +130,37 @@ async fn a_token_that_does_not_say_what_is_asked_for_is_forbidden() {
         .route("/both", get(all).layer(layer.clone().require("role", "clerk").require("floor", 3)))
         .route("/self", get(all).layer(layer.clone().require("user_id", "dana")))
         .route("/type", get(clerk).layer(layer));
-    let status = async |path: &str, token: &quash_verify::test::TestToken| ask(&app, path, Some(&token.bearer())).await.status().as_u16();
-    let of =
-        |claims: &[(&str, Value)]| claims.iter().fold(issuer.token("dana"), |draft, (name, value)| draft.claim(name, value.clone())).mint();
-    let (plain, clerk, cook) = (of(&[]), of(&[("role", json!("clerk"))]), of(&[("role", json!(["cook", "clerk"])), ("floor", json!(3))]));
-    assert_eq!([status("/role", &plain).await, status("/role", &clerk).await, status("/role", &cook).await], [403, 200, 200]);
-    assert_eq!([status("/both", &plain).await, status("/both", &clerk).await, status("/both", &cook).await], [403, 403, 200]);
-    assert_eq!([status("/self", &plain).await, status("/self", &issuer.token("lee").mint()).await], [200, 403]);
-    assert_eq!([status("/type", &clerk).await, status("/type", &cook).await], [200, 403], "a list is no text");
+    let status = async |path: &str, token: &quash_verify::test::TestToken| {
+        ask(&app, path, Some(&token.bearer())).await.status().as_u16()
+    };
+    let of = |claims: &[(&str, Value)]| {
+        claims
+            .iter()
+            .fold(issuer.token("dana"), |draft, (name, value)| draft.claim(name, value.clone()))
+            .mint()
+    };
+    let (plain, clerk, cook) = (
+        of(&[]),
+        of(&[("role", json!("clerk"))]),
+        of(&[("role", json!(["cook", "clerk"])), ("floor", json!(3))]),
+    );
+    assert_eq!(
+        [status("/role", &plain).await, status("/role", &clerk).await, status("/role", &cook).await],
+        [403, 200, 200]
+    );
+    assert_eq!(
+        [status("/both", &plain).await, status("/both", &clerk).await, status("/both", &cook).await],
+        [403, 403, 200]
+    );
+    assert_eq!(
+        [status("/self", &plain).await, status("/self", &issuer.token("lee").mint()).await],
+        [200, 403]
+    );
+    assert_eq!(
+        [status("/type", &clerk).await, status("/type", &cook).await],
+        [200, 403],
+        "a list is no text"
+    );
     insta::assert_snapshot!(shown(ask(&app, "/role", Some(&plain.bearer())).await).await, @r#"
     403
     content-type: application/problem+json
@@ -146,7 +174,10 @@ async fn a_token_that_does_not_say_what_is_asked_for_is_forbidden() {
 #[tokio::test]
 async fn an_optional_token_may_be_missing_but_not_be_bad() {
     let issuer = TestIssuer::new();
-    let app = Router::new().route("/", get(anybody)).route("/clerk", get(clerk)).layer(issuer.verifier().layer().optional());
+    let app = Router::new()
+        .route("/", get(anybody))
+        .route("/clerk", get(clerk))
+        .layer(issuer.verifier().layer().optional());
     let token = issuer.token("dana").mint();
     assert!(shown(ask(&app, "/", None).await).await.ends_with("nobody"));
     assert!(shown(ask(&app, "/", Some(&token.bearer())).await).await.ends_with("dana"));
@@ -154,7 +185,10 @@ async fn an_optional_token_may_be_missing_but_not_be_bad() {
     assert_eq!(ask(&app, "/", Some(&token.bearer())).await.status(), 401);
     assert_eq!(ask(&app, "/", Some("Bearer")).await.status(), 401);
     let answer = shown(ask(&app, "/clerk", None).await).await;
-    assert!(answer.starts_with("401") && answer.contains("not_authenticated"), "what needs a token still does: {answer}");
+    assert!(
+        answer.starts_with("401") && answer.contains("not_authenticated"),
+        "what needs a token still does: {answer}"
+    );
 }
 
 #[tokio::test]
@@ -222,9 +256,14 @@ async fn while_nobody_can_vouch_each_route_goes_on_in_its_own_way() {
 async fn what_goes_on_is_cut_when_its_token_stops_to_hold() {
     let issuer = TestIssuer::new();
     let verifier = issuer.verifier();
-    let watch = async |token: &quash_verify::test::TestToken| -> TokenGuard { verifier.watch(token.as_str()).await.expect("a live token") };
-    let (ended, expiring, staling) =
-        (issuer.token("dana").mint(), issuer.token("dana").lifetime(Duration::from_secs(60)).mint(), issuer.token("lee").mint());
+    let watch = async |token: &quash_verify::test::TestToken| -> TokenGuard {
+        verifier.watch(token.as_str()).await.expect("a live token")
+    };
+    let (ended, expiring, staling) = (
+        issuer.token("dana").mint(),
+        issuer.token("dana").lifetime(Duration::from_secs(60)).mint(),
+        issuer.token("lee").mint(),
+    );
     let guards = [watch(&ended).await, watch(&expiring).await, watch(&staling).await];
     let [first, second, third] = guards.map(|guard| tokio::spawn(async move { guard.revoked().await }));
     tokio::task::yield_now().await;
@@ -233,7 +272,10 @@ async fn what_goes_on_is_cut_when_its_token_stops_to_hold() {
     issuer.advance(Duration::from_secs(60));
     // Somebody else's end wakes it; so does its own clock, ten seconds later at the latest.
     issuer.revoke_subject("nobody");
-    assert!(matches!(second.await.expect("an end"), Denied::Refused(quash_core::model::Refusal::TokenExpired)));
+    assert!(matches!(
+        second.await.expect("an end"),
+        Denied::Refused(quash_core::model::Refusal::TokenExpired)
+    ));
     assert!(!third.is_finished());
     issuer.fall_silent();
     issuer.revoke_subject("nobody");
@@ -244,13 +286,15 @@ async fn what_goes_on_is_cut_when_its_token_stops_to_hold() {
 async fn a_service_of_tower_alone_is_guarded() {
     let issuer = TestIssuer::new();
     let inner = tower::service_fn(async |request: Request<()>| {
-        let user = request.extensions().get::<TokenGuard>().map(|guard| guard.accepted().user_id().to_owned());
+        let user =
+            request.extensions().get::<TokenGuard>().map(|guard| guard.accepted().user_id().to_owned());
         Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::from(user.expect("a guard"))))
     });
     let service = tower::Layer::layer(&issuer.verifier().layer(), inner);
     let token = issuer.token("dana").mint();
     let request = || Request::get("/").header("Authorization", token.bearer()).body(()).expect("a request");
-    let body = async |answer: Response<Full<Bytes>>| answer.into_body().collect().await.expect("a body").to_bytes();
+    let body =
+        async |answer: Response<Full<Bytes>>| answer.into_body().collect().await.expect("a body").to_bytes();
     assert_eq!(body(service.clone().oneshot(request()).await.expect("an answer")).await, "dana");
     issuer.revoke_session(token.session());
     assert_eq!(service.oneshot(request()).await.expect("an answer").status(), 401);

@@ -78,17 +78,26 @@ impl AuditFile {
 
 impl AuditNotes {
     /// Notes for a file that holds `written`, about an audit whose newest seal `newest` tells.
-    pub(crate) fn new(file: AuditFile, written: Option<AuditSeal>, newest: watch::Receiver<Option<AuditSeal>>) -> Self {
+    pub(crate) fn new(
+        file: AuditFile,
+        written: Option<AuditSeal>,
+        newest: watch::Receiver<Option<AuditSeal>>,
+    ) -> Self {
         Self { file, newest, written: Arc::new(Mutex::new(written)) }
     }
 
     /// Brings the file up to date. A failed write is tried again with the next seal.
     pub(crate) fn note(&self) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(newest) = self.newest.borrow().clone().filter(|newest| written.as_ref() != Some(newest)) else { return };
+        let Some(newest) = self.newest.borrow().clone().filter(|newest| written.as_ref() != Some(newest))
+        else {
+            return;
+        };
         match self.file.write(&newest) {
             Ok(()) => *written = Some(newest),
-            Err(error) => tracing::warn!(%error, path = %self.file.path.display(), "failed to note the seal of the audit"),
+            Err(error) => {
+                tracing::warn!(%error, path = %self.file.path.display(), "failed to note the seal of the audit")
+            }
         }
     }
 

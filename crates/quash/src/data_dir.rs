@@ -54,9 +54,15 @@ impl DataDir {
     ///
     /// # Errors
     /// It isn't there and shouldn't be made, can't be made, or users without permission may write into it.
-    pub(crate) fn open(path: PathBuf, absent: Absent, group: GroupAccess) -> Result<(Self, bool), CommandError> {
+    pub(crate) fn open(
+        path: PathBuf,
+        absent: Absent,
+        group: GroupAccess,
+    ) -> Result<(Self, bool), CommandError> {
         let shown = path.display().to_string();
-        let cannot = |error: &io::Error| CommandError::failure(format!("the data directory {shown} cannot be used: {error}"));
+        let cannot = |error: &io::Error| {
+            CommandError::failure(format!("the data directory {shown} cannot be used: {error}"))
+        };
         match fs::metadata(&path) {
             Ok(metadata) if !metadata.is_dir() => {
                 Err(CommandError::failure(format!("{shown} is not a directory")).hint("name another with --data-dir"))
@@ -109,9 +115,11 @@ impl DataDir {
         }
         let user = user_name(owner).unwrap_or_else(|| format!("'#{owner}'"));
         let shown = self.path.display();
-        let message =
-            format!("root must not work on the data directory {shown}: it belongs to {user}, who could not read new files of root");
-        Err(CommandError::failure(message).hint(format!("run the command as that user: sudo -u {user} quash ...")))
+        let message = format!(
+            "root must not work on the data directory {shown}: it belongs to {user}, who could not read new files of root"
+        );
+        Err(CommandError::failure(message)
+            .hint(format!("run the command as that user: sudo -u {user} quash ...")))
     }
 
     /// Makes this process the one server of the directory.
@@ -121,14 +129,22 @@ impl DataDir {
     pub(crate) fn lock_for_server(&self) -> Result<ServerLock, CommandError> {
         self.check_owner()?;
         let path = self.path.join("control.lock");
-        let unusable = |error: io::Error| CommandError::failure(format!("{} cannot be used: {error}", path.display()));
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(unusable)?;
+        let unusable =
+            |error: io::Error| CommandError::failure(format!("{} cannot be used: {error}", path.display()));
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => Ok(ServerLock { _file: file }),
-            Err(TryLockError::WouldBlock) => {
-                Err(CommandError::new(Exit::InUse, format!("another quash serves the data directory {}", self.path.display()))
-                    .hint("stop it first, or give this one a directory of its own with --data-dir"))
-            }
+            Err(TryLockError::WouldBlock) => Err(CommandError::new(
+                Exit::InUse,
+                format!("another quash serves the data directory {}", self.path.display()),
+            )
+            .hint("stop it first, or give this one a directory of its own with --data-dir")),
             Err(TryLockError::Error(error)) => Err(unusable(error)),
         }
     }
@@ -145,7 +161,9 @@ impl DataDir {
     pub(crate) fn master_key(&self) -> Result<Option<MasterKey>, CommandError> {
         let path = self.master_key_path();
         let shown = path.display();
-        let unreadable = |error: io::Error| CommandError::failure(format!("the master key {shown} cannot be read: {error}"));
+        let unreadable = |error: io::Error| {
+            CommandError::failure(format!("the master key {shown} cannot be read: {error}"))
+        };
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -153,7 +171,8 @@ impl DataDir {
         };
         let mode = file.metadata().map_err(unreadable)?.permissions().mode();
         if mode & (0o007 | self.group.forbidden(0o070)) != 0 {
-            let message = format!("the master key {shown} can be read by other users (mode {:04o})", mode & 0o7777);
+            let message =
+                format!("the master key {shown} can be read by other users (mode {:04o})", mode & 0o7777);
             return Err(CommandError::failure(message).hint(format!(
                 "chmod 600 {shown}; and if others may have read it, what it protects is no secret any more; on a volume that a \
                      group must have access to, set storage.group_access = true"
@@ -161,7 +180,10 @@ impl DataDir {
         }
         let mut text = Zeroizing::new(String::new());
         file.take(MASTER_KEY_BYTES).read_to_string(&mut text).map_err(unreadable)?;
-        let fault = |fault| CommandError::failure(format!("the master key {shown} {fault}")).hint("put back the file that quash made");
+        let fault = |fault| {
+            CommandError::failure(format!("the master key {shown} {fault}"))
+                .hint("put back the file that quash made")
+        };
         MasterKey::parse(&text).map(Some).map_err(fault)
     }
 
@@ -173,9 +195,9 @@ impl DataDir {
     pub(crate) fn make_master_key(&self, entropy: &dyn Entropy) -> Result<MasterKey, CommandError> {
         let key = MasterKey::new(entropy);
         let path = self.master_key_path();
-        self.write_master_key(&key, &path)
-            .map(|()| key)
-            .map_err(|error| CommandError::failure(format!("the master key {} cannot be written: {error}", path.display())))
+        self.write_master_key(&key, &path).map(|()| key).map_err(|error| {
+            CommandError::failure(format!("the master key {} cannot be written: {error}", path.display()))
+        })
     }
 
     fn write_master_key(&self, key: &MasterKey, path: &Path) -> io::Result<()> {
@@ -209,7 +231,8 @@ mod tests {
 
     fn fresh() -> (tempfile::TempDir, DataDir) {
         let room = tempfile::tempdir().expect("a temporary directory");
-        let (data_dir, made) = DataDir::open(room.path().join("a/b"), Absent::Make, GroupAccess::Refused).expect("a new directory");
+        let (data_dir, made) = DataDir::open(room.path().join("a/b"), Absent::Make, GroupAccess::Refused)
+            .expect("a new directory");
         assert!(made);
         (room, data_dir)
     }
@@ -218,11 +241,13 @@ mod tests {
     fn a_new_directory_is_private_and_a_missing_one_can_be_refused() {
         let (room, data_dir) = fresh();
         assert_eq!(fs::metadata(data_dir.path()).expect("it is there").permissions().mode() & 0o7777, 0o700);
-        let refused = DataDir::open(room.path().join("c"), Absent::Refuse, GroupAccess::Refused).expect_err("it isn't there");
+        let refused = DataDir::open(room.path().join("c"), Absent::Refuse, GroupAccess::Refused)
+            .expect_err("it isn't there");
         assert_eq!(refused.exit, Exit::NotFound);
         fs::set_permissions(data_dir.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
         for group in [GroupAccess::Refused, GroupAccess::Allowed] {
-            let refused = DataDir::open(data_dir.path().to_owned(), Absent::Make, group).expect_err("others may write");
+            let refused =
+                DataDir::open(data_dir.path().to_owned(), Absent::Make, group).expect_err("others may write");
             assert!(refused.hint.is_some_and(|hint| hint.starts_with("chmod 700 ")));
         }
     }
@@ -231,10 +256,17 @@ mod tests {
     fn group_access_needs_its_setting() {
         let (_room, data_dir) = fresh();
         data_dir.make_master_key(&Seeded::new(1)).expect("it can be written");
-        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
-        let open = |group| DataDir::open(data_dir.path().to_owned(), Absent::Refuse, group).map(|(data_dir, _)| data_dir);
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours")
+        };
+        let open = |group| {
+            DataDir::open(data_dir.path().to_owned(), Absent::Refuse, group).map(|(data_dir, _)| data_dir)
+        };
         set(&data_dir.master_key_path(), 0o660);
-        let refused = open(GroupAccess::Refused).expect("only the key is open").master_key().expect_err("the group may read it");
+        let refused = open(GroupAccess::Refused)
+            .expect("only the key is open")
+            .master_key()
+            .expect_err("the group may read it");
         assert!(refused.hint.is_some_and(|hint| hint.contains("storage.group_access")));
         set(data_dir.path(), 0o2770);
         let refused = open(GroupAccess::Refused).expect_err("the group may write");
@@ -257,7 +289,10 @@ mod tests {
         assert!(data_dir.make_master_key(&Seeded::new(2)).is_err(), "never overwritten");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("it is ours");
         let refused = data_dir.master_key().expect_err("others may read it");
-        assert!(refused.message.contains("0640") && refused.hint.is_some_and(|hint| hint.starts_with("chmod 600 ")));
+        assert!(
+            refused.message.contains("0640")
+                && refused.hint.is_some_and(|hint| hint.starts_with("chmod 600 "))
+        );
     }
 
     #[test]

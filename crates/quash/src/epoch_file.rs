@@ -93,7 +93,9 @@ impl EpochNotes {
         }
         match self.file.write(newest) {
             Ok(()) => *written = Some(newest),
-            Err(error) => tracing::warn!(%error, path = %self.file.path.display(), "how far the log has come could not be noted"),
+            Err(error) => {
+                tracing::warn!(%error, path = %self.file.path.display(), "how far the log has come could not be noted")
+            }
         }
     }
 
@@ -135,7 +137,8 @@ mod tests {
         let room = tempfile::tempdir().expect("a temporary directory");
         let file = EpochFile::in_directory(room.path());
         let beyond = (1_u64 << 53).to_string();
-        for text in ["", "1 2", "-1", "one", "99999999999999999999", "18446744073709551615", beyond.as_str()] {
+        for text in ["", "1 2", "-1", "one", "99999999999999999999", "18446744073709551615", beyond.as_str()]
+        {
             fs::write(room.path().join("epoch"), text).expect("it is ours");
             assert!(file.read().expect_err("no number of a log").hint.is_some(), "{text:?}");
         }

@@ -24,8 +24,11 @@ impl HttpsFetch {
     /// # Errors
     /// The machine's certificates can't be used.
     pub(crate) fn new() -> Result<Self, CommandError> {
-        let client = Client::builder().redirect(Policy::none()).timeout(WITHIN).no_proxy().user_agent("quash").build();
-        client.map(Self).map_err(|error| CommandError::failure(format!("other issuers can't be asked for their keys: {}", in_full(&error))))
+        let client =
+            Client::builder().redirect(Policy::none()).timeout(WITHIN).no_proxy().user_agent("quash").build();
+        client.map(Self).map_err(|error| {
+            CommandError::failure(format!("other issuers can't be asked for their keys: {}", in_full(&error)))
+        })
     }
 }
 

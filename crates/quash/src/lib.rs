@@ -80,10 +80,16 @@ fn answered(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
     const PLACE: [&str; 6] = ["--data-dir", "--config", "--set", "--json", "--verbose", "-v"];
     let is_own_flag = |text: &str| text.starts_with('-') && !PLACE.iter().any(|flag| text.starts_with(flag));
     let is_flag = |argument: &OsString| argument.to_str().is_some_and(is_own_flag);
-    if answer.kind() == ErrorKind::DisplayHelp && arguments.iter().filter(|argument| is_flag(argument)).count() > 1 {
+    if answer.kind() == ErrorKind::DisplayHelp
+        && arguments.iter().filter(|argument| is_flag(argument)).count() > 1
+    {
         // In a script a user called --help has probably been taken for the flag.
         let error = CommandError::new(Exit::Usage, "nothing was done: this command line asks for help");
-        return failed(Form::Text, &error.hint("a name that begins with - stands after --, such as in `quash account add -- --help`"));
+        return failed(
+            Form::Text,
+            &error
+                .hint("a name that begins with - stands after --, such as in `quash account add -- --help`"),
+        );
     }
     ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(1))
 }

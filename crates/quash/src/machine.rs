@@ -14,7 +14,8 @@ pub(crate) fn for_connections() -> usize {
 }
 
 fn share(limit: Option<u64>) -> usize {
-    let quarter = limit.map_or(Listener::MEMORY, |limit| usize::try_from(limit / 4).unwrap_or(Listener::MEMORY));
+    let quarter =
+        limit.map_or(Listener::MEMORY, |limit| usize::try_from(limit / 4).unwrap_or(Listener::MEMORY));
     quarter.clamp(LEAST, Listener::MEMORY)
 }
 
@@ -22,7 +23,10 @@ fn share(limit: Option<u64>) -> usize {
 fn limit() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
-    let version_2 = own.lines().filter_map(|line| line.strip_prefix("0::/")).flat_map(|path| limits("/sys/fs/cgroup", path, "memory.max"));
+    let version_2 = own
+        .lines()
+        .filter_map(|line| line.strip_prefix("0::/"))
+        .flat_map(|path| limits("/sys/fs/cgroup", path, "memory.max"));
     let version_1 = own.lines().filter_map(|line| line.split_once(":memory:/")).map(|(_, path)| path);
     let version_1 = version_1.flat_map(|path| limits("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes"));
     version_2.chain(version_1).chain(machine).min()
@@ -30,7 +34,9 @@ fn limit() -> Option<u64> {
 
 /// The limits of a cgroup and of all above it. In a container its own may be mounted as the root.
 fn limits(root: &str, path: &str, file: &str) -> Vec<u64> {
-    let read = |directory: &Path| fs::read_to_string(Path::new(root).join(directory).join(file)).ok()?.trim().parse().ok();
+    let read = |directory: &Path| {
+        fs::read_to_string(Path::new(root).join(directory).join(file)).ok()?.trim().parse().ok()
+    };
     Path::new(path).ancestors().filter_map(read).collect()
 }
 
@@ -57,7 +63,8 @@ mod tests {
     fn limits_of_all_ancestors_are_read() {
         let room = tempfile::tempdir().expect("a temporary directory");
         fs::create_dir_all(room.path().join("a/b")).expect("it is ours");
-        for (path, text) in [("memory.max", "max\n"), ("a/memory.max", "200\n"), ("a/b/memory.max", "300\n")] {
+        for (path, text) in [("memory.max", "max\n"), ("a/memory.max", "200\n"), ("a/b/memory.max", "300\n")]
+        {
             fs::write(room.path().join(path), text).expect("it is ours");
         }
         let root = room.path().to_str().expect("text");

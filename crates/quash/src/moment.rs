@@ -47,7 +47,12 @@ fn in_words(secs: u64) -> String {
         (count, unit)
     });
     let first = counted.iter().position(|(count, _)| *count > 0).unwrap_or(units.len() - 1);
-    let words = counted.iter().skip(first).take(2).filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count} {unit}"));
+    let words = counted
+        .iter()
+        .skip(first)
+        .take(2)
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count} {unit}"));
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -87,6 +92,10 @@ mod tests {
         assert_eq!(seen(0), "2027-01-15 08:00:00Z (now)");
         assert_eq!(seen(299), "2027-01-15 08:04:59Z (in 4 min 59 s)");
         assert_eq!(seen(-86_400), "2027-01-14 08:00:00Z (1 d ago)");
-        assert!(Moment(Timestamp::from_secs((1 << 53) - 1)).seen_from(now).starts_with("9007199254740991 seconds after 1970 (in 28"));
+        assert!(
+            Moment(Timestamp::from_secs((1 << 53) - 1))
+                .seen_from(now)
+                .starts_with("9007199254740991 seconds after 1970 (in 28")
+        );
     }
 }

@@ -65,8 +65,10 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
             Kept { store, master, audit_seal: None, notes: None, made: Vec::new() }
         }
     };
-    let hasher =
-        settings.argon2.hasher().map_err(|fault| CommandError::failure(format!("{} can't be used: it {fault}", settings.argon2)))?;
+    let hasher = settings
+        .argon2
+        .hasher()
+        .map_err(|fault| CommandError::failure(format!("{} can't be used: it {fault}", settings.argon2)))?;
     let service = Service::start(Setup {
         store,
         audit_seal: audit_seal.clone(),
@@ -82,7 +84,10 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
     })
     .await
     .map_err(|error| start_error(error, data_dir))?;
-    let notes = notes.map(|(epoch, file)| Notes { epoch, audit: AuditNotes::new(file, audit_seal, service.audit_seals()) });
+    let notes = notes.map(|(epoch, file)| Notes {
+        epoch,
+        audit: AuditNotes::new(file, audit_seal, service.audit_seals()),
+    });
     // The first seal is noted before anything else is done.
     notes.iter().for_each(|notes| notes.audit.note());
     Ok(Opened { service, notes, made })
@@ -125,11 +130,17 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<Kept, Co
 }
 
 /// Sees to it that a database from before what this directory's servers have answered doesn't go on as if nothing had been.
-async fn notice(store: &SqliteStore, master: &MasterKey, data_dir: &DataDir) -> Result<EpochNotes, CommandError> {
+async fn notice(
+    store: &SqliteStore,
+    master: &MasterKey,
+    data_dir: &DataDir,
+) -> Result<EpochNotes, CommandError> {
     let file = EpochFile::in_directory(data_dir.path());
     let noted = file.read()?;
     if let Some(noted) = noted {
-        let went_back = begin_if_gone_back(store, master, noted, &SystemClock).await.map_err(|error| start_error(error, data_dir))?;
+        let went_back = begin_if_gone_back(store, master, noted, &SystemClock)
+            .await
+            .map_err(|error| start_error(error, data_dir))?;
         went_back.iter().for_each(|went_back| went_back.tell("the file epoch beside it says"));
     }
     let notes = EpochNotes::new(file, noted, store.newest());
@@ -141,16 +152,13 @@ async fn notice(store: &SqliteStore, master: &MasterKey, data_dir: &DataDir) -> 
 pub(crate) fn open_error(error: OpenError) -> CommandError {
     let message = error.to_string();
     match error {
-        OpenError::InUse { .. } => {
-            CommandError::new(Exit::InUse, message).hint("another server or command is at work there: try again when it is done")
-        }
+        OpenError::InUse { .. } => CommandError::new(Exit::InUse, message)
+            .hint("another server or command is at work there: try again when it is done"),
         OpenError::Unusable { .. } => CommandError::failure(message),
-        OpenError::Damaged { .. } => {
-            CommandError::failure(message).hint("keep a copy of the file, and restore the newest backup: quash restore FILE")
-        }
-        OpenError::Newer { .. } | OpenError::Altered { .. } => {
-            CommandError::failure(message).hint("use the version of quash that wrote it, or another data directory")
-        }
+        OpenError::Damaged { .. } => CommandError::failure(message)
+            .hint("keep a copy of the file, and restore the newest backup: quash restore FILE"),
+        OpenError::Newer { .. } | OpenError::Altered { .. } => CommandError::failure(message)
+            .hint("use the version of quash that wrote it, or another data directory"),
     }
 }
 

@@ -36,10 +36,16 @@ pub(crate) enum Reader {
 ///
 /// # Errors
 /// Standard output can't be written. A closed pipe is no error.
-pub(crate) fn result(form: Form, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<Reader, CommandError> {
+pub(crate) fn result(
+    form: Form,
+    value: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<Reader, CommandError> {
     match form {
         Form::Text => line(&text()),
-        Form::Json => line(&serde_json::to_string(value).map_err(|error| CommandError::failure(error.to_string()))?),
+        Form::Json => {
+            line(&serde_json::to_string(value).map_err(|error| CommandError::failure(error.to_string()))?)
+        }
     }
 }
 
@@ -78,10 +84,12 @@ pub(crate) fn error(form: Form, error: &CommandError) {
             serde_json::json!({ "error": told }).to_string()
         }
         Form::Text => {
-            let hint = error.hint.as_deref().map(|hint| format!("\n hint: {}", clean(hint))).unwrap_or_default();
+            let hint =
+                error.hint.as_deref().map(|hint| format!("\n hint: {}", clean(hint))).unwrap_or_default();
             // A single one is what the message says.
             let findings = error.findings.iter().filter(|_| error.findings.len() > 1);
-            let lines = findings.map(|Finding { place, message, hint }| clean(&format!("{place}: {message}; {hint}")));
+            let lines = findings
+                .map(|Finding { place, message, hint }| clean(&format!("{place}: {message}; {hint}")));
             let lines: String = lines.map(|line| format!("\n {line}")).collect();
             format!("error: {}{hint}{lines}", clean(&error.message))
         }
@@ -105,7 +113,11 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = 
 }
 
 /// A table that fits into so many columns: long cells take several lines, ids stay whole.
-fn table_within<const N: usize>(columns: Option<u16>, head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+fn table_within<const N: usize>(
+    columns: Option<u16>,
+    head: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
     const WHOLE: [&str; 4] = ["sid", "subject", "kid", "id"];
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -122,24 +134,35 @@ fn table_within<const N: usize>(columns: Option<u16>, head: [&str; N], rows: imp
         }
     }
     let indented = table.trim_fmt();
-    indented.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect::<Vec<_>>().join("\n")
+    indented
+        .lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Names and values, the values below each other.
 pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| (clean(name), clean(value))).collect();
     let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    pairs.iter().map(|(name, value)| format!("{name:width$}  {value}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    pairs
+        .iter()
+        .map(|(name, value)| format!("{name:width$}  {value}").trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Text in which nothing moves a cursor, changes a colour or turns the direction of writing.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().flat_map(|c| if steers(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| if steers(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
 }
 
 /// Whether a character moves a cursor, changes a colour or turns the direction of writing.
 pub(crate) fn steers(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn write_to(mut stream: impl Write, text: &str) -> io::Result<()> {
@@ -177,11 +200,21 @@ mod tests {
     #[test]
     fn a_table_fits_its_terminal_and_ids_stay_whole() {
         let id = "01a20af0-6b5c-7a69-b6b4-905ed54a13a4";
-        let row = || std::iter::once(["dana".to_owned(), id.to_owned(), "a cell that is much too long for one line ".repeat(3)]);
+        let row = || {
+            std::iter::once([
+                "dana".to_owned(),
+                id.to_owned(),
+                "a cell that is much too long for one line ".repeat(3),
+            ])
+        };
         let table = table_within(Some(80), ["name", "subject", "details"], row());
         assert!(table.lines().all(|line| line.chars().count() <= 80) && table.contains(id), "{table}");
         assert!(table.lines().count() > 2, "{table}");
-        assert_eq!(table_within(None, ["name", "subject", "details"], row()).lines().count(), 2, "a pipe has no width");
+        assert_eq!(
+            table_within(None, ["name", "subject", "details"], row()).lines().count(),
+            2,
+            "a pipe has no width"
+        );
     }
 
     #[test]

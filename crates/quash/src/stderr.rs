@@ -46,7 +46,11 @@ impl Stderr {
         })
     }
 
-    fn start_on(out: impl Write + Send + 'static, dropped: DroppedLines, report: impl Fn(u64) + Send + 'static) -> io::Result<Self> {
+    fn start_on(
+        out: impl Write + Send + 'static,
+        dropped: DroppedLines,
+        report: impl Fn(u64) + Send + 'static,
+    ) -> io::Result<Self> {
         let stderr = Self(Arc::new(Queue { state: Mutex::default(), changed: Condvar::new(), dropped }));
         let queue = Arc::clone(&stderr.0);
         std::thread::Builder::new().name("quash-stderr".into()).spawn(move || queue.write_to(out, report))?;
@@ -173,7 +177,8 @@ mod tests {
         let (report, reports) = mpsc::channel();
         let dropped = DroppedLines::default();
         let reporting = move |lines| report.send(lines).expect("the test waits");
-        let stderr = Stderr::start_on(Blocked { may_write, written }, dropped.clone(), reporting).expect("a thread");
+        let stderr =
+            Stderr::start_on(Blocked { may_write, written }, dropped.clone(), reporting).expect("a thread");
         stderr.line("first");
         while !stderr.0.lock().is_writing {}
         let line = "x".repeat(1023 - LINE_BYTES);

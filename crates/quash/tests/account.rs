@@ -92,7 +92,10 @@ fn a_password_for_once_is_printed_once_and_good_for_being_changed() {
     let pair = world.pair();
     let told = world.account(&["one-time-password", "dana"], "");
     let password = told["password"].as_str().expect("a password");
-    assert!(password.len() == 23 && told["until"].is_string() && told["must_change_until"] == told["until"], "{told}");
+    assert!(
+        password.len() == 23 && told["until"].is_string() && told["must_change_until"] == told["until"],
+        "{told}"
+    );
     world.assert_dead(&pair, "password_set");
     assert_eq!(world.attempt(PASSWORD).body.get("code"), None);
     assert_eq!(world.attempt(password).body["code"], "password_change_required");
@@ -129,7 +132,10 @@ fn names_and_addresses_are_set() {
     assert_eq!(world.me(&pair), 200, "tokens call it by its subject");
     assert_eq!(world.account(&["set", "kim", "--email", "kim@example.org"], "")["state"], "unverified");
     world.assert_dead(&pair, "email_changed");
-    assert_eq!(world.account(&["set", "kim", "--email", "kim@example.org", "--verified"], "")["state"], "active");
+    assert_eq!(
+        world.account(&["set", "kim", "--email", "kim@example.org", "--verified"], "")["state"],
+        "active"
+    );
     let by_address = json!({ "username": "kim@example.org", "password": PASSWORD });
     assert_eq!(world.server.post_json("/api/token/", &by_address, None).status, 200);
     for (args, code, says) in [
@@ -146,7 +152,12 @@ fn names_and_addresses_are_set() {
         (&["delete", "noor"], 2, "--yes"),
     ] {
         let refused = world.server.run(&[&["account"], args].concat(), "");
-        assert_eq!((refused.code(), refused.stderr.contains(says)), (code, true), "{args:?}: {}", refused.stderr);
+        assert_eq!(
+            (refused.code(), refused.stderr.contains(says)),
+            (code, true),
+            "{args:?}: {}",
+            refused.stderr
+        );
     }
 }
 
@@ -154,7 +165,8 @@ fn names_and_addresses_are_set() {
 fn claims_are_set_and_the_next_refresh_brings_them() {
     let world = World::start(&[]);
     let pair = world.pair();
-    let told = world.account(&["set", "dana", "--claims-stdin"], "{ \"role\": \"editor\",\n \"teams\": [1, 2] }\n");
+    let told =
+        world.account(&["set", "dana", "--claims-stdin"], "{ \"role\": \"editor\",\n \"teams\": [1, 2] }\n");
     assert_eq!(told["claims"], json!({ "role": "editor", "teams": [1, 2] }));
     assert_eq!(world.me(&pair), 401, "access tokens from before have ended");
     let next = world.refresh(&pair);
@@ -183,7 +195,11 @@ fn repeating_a_value_ends_nothing_and_is_no_event() {
     assert_eq!(set(&["--password-hash-stdin"], hash)["password_usable"], true);
     set(&["--email", "dana@example.org", "--verified"], "");
     set(&["--claims-stdin"], "{\"role\":\"editor\",\"team\":1}");
-    let newest = || world.server.run(&["audit", "list", "--json", "--limit", "200"], "").json()["entries"].as_array().map(Vec::len);
+    let newest = || {
+        world.server.run(&["audit", "list", "--json", "--limit", "200"], "").json()["entries"]
+            .as_array()
+            .map(Vec::len)
+    };
     let confirmed = world.account(&["show", "dana"], "")["email_verified_at"].clone();
     let before = newest();
     // Before the sign-in, which makes a hash of its own and an entry.
@@ -198,7 +214,11 @@ fn repeating_a_value_ends_nothing_and_is_no_event() {
         (&["--username", "dana"], ""),
     ] {
         let told = set(args, stdin);
-        assert_eq!((&told["seq"], &told["email_verified_at"], &told["state"]), (&Value::Null, &confirmed, &json!("active")), "{args:?}");
+        assert_eq!(
+            (&told["seq"], &told["email_verified_at"], &told["state"]),
+            (&Value::Null, &confirmed, &json!("active")),
+            "{args:?}"
+        );
         assert_eq!((world.me(&pair), newest()), (200, before), "{args:?}");
     }
     assert_eq!(world.account(&["unlock", "dana"], "")["state"], "active");
@@ -208,9 +228,17 @@ fn repeating_a_value_ends_nothing_and_is_no_event() {
     let until = world.account(&["lock", "dana", "--for", "2d"], "")["locked_until"].clone();
     let before = newest();
     let again = world.account(&["lock", "dana", "--for", "1h"], "");
-    assert_eq!((&again["locked_until"], &again["seq"], newest()), (&until, &Value::Null, before), "it is locked for longer");
+    assert_eq!(
+        (&again["locked_until"], &again["seq"], newest()),
+        (&until, &Value::Null, before),
+        "it is locked for longer"
+    );
     let longer = world.account(&["lock", "dana", "--for", "3d"], "");
-    assert_eq!((longer["locked_until"] == until, &longer["seq"]), (false, &Value::Null), "nothing is left to end");
+    assert_eq!(
+        (longer["locked_until"] == until, &longer["seq"]),
+        (false, &Value::Null),
+        "nothing is left to end"
+    );
     world.account(&["require-reset", "dana"], "");
     let before = newest();
     assert_eq!((&world.account(&["require-reset", "dana"], "")["seq"], newest()), (&Value::Null, before));
@@ -260,14 +288,18 @@ fn after_each_command_that_ends_something_a_live_access_token_is_refused() {
         let sid = claims(&pair.access)["sid"].as_str().expect("a session").to_owned();
         let me = |pair: &Pair| server.get("/v1/me", Some(&pair.access)).status;
         assert_eq!((me(&pair), me(&untouched)), (200, 200), "{command:?}");
-        let words: Vec<_> = command.iter().map(|word| word.replace("NAME", &name).replace("SESSION", &sid)).collect();
+        let words: Vec<_> =
+            command.iter().map(|word| word.replace("NAME", &name).replace("SESSION", &sid)).collect();
         let done = server.run(&words.iter().map(String::as_str).collect::<Vec<_>>(), stdin);
         assert_eq!((done.code(), me(&pair)), (0, 401), "{command:?}: {}", done.stderr);
         let refreshed = server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
         // New claims end access tokens alone; of a deleted account nothing is left that could say why.
         let told = (refreshed.status, refreshed.body["reason"].as_str());
-        let expected =
-            if command.contains(&"--claims-stdin") { (200, None) } else { (401, Some(reason).filter(|reason| !reason.is_empty())) };
+        let expected = if command.contains(&"--claims-stdin") {
+            (200, None)
+        } else {
+            (401, Some(reason).filter(|reason| !reason.is_empty()))
+        };
         assert_eq!(told, expected, "{command:?}");
     }
     assert_eq!(server.get("/v1/me", Some(&untouched.access)).status, 401, "everything is everybody's");
@@ -278,7 +310,10 @@ fn everything_works_without_a_server_too() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
-    assert_eq!(on(&data_dir, &["account", "deactivate", "dana", "--reason", "x", "--json"], "").json()["state"], "deactivated");
+    assert_eq!(
+        on(&data_dir, &["account", "deactivate", "dana", "--reason", "x", "--json"], "").json()["state"],
+        "deactivated"
+    );
     assert_eq!(on(&data_dir, &["account", "delete", "dana", "--yes"], "").code(), 0);
 }
 
@@ -293,7 +328,8 @@ async fn the_audit_keeps_who_did_it_and_why() {
     assert_eq!(lock.code(), 0, "{}", lock.stderr);
     assert!(server.terminate().status.success());
     assert_eq!(on(&data_dir, &["account", "unlock", "dana"], "").code(), 0);
-    let store = SqliteStore::open(&data_dir.join("quash.db"), SqliteOptions::default()).expect("the database");
+    let store =
+        SqliteStore::open(&data_dir.join("quash.db"), SqliteOptions::default()).expect("the database");
     let audit = store.audit(0, None, 100).await.expect("the audit");
     let note = |event: Event| audit.iter().find(|entry| entry.new.event == event)?.new.person.clone()?.note;
     let (locked, unlocked) = (note(Event::Locked).expect("a note"), note(Event::Unlocked).expect("a note"));
@@ -319,11 +355,21 @@ fn the_table_of_what_ends_what_is_shown_as_it_is_in_force() {
     assert_eq!(row(&shown, "name_changed")["ends"], "nothing");
     assert!(!room.path().join("nothing").exists(), "looking makes nothing");
     let shown = here(&["--set", "claims.on_change=wait", "--set", "tokens.user_id_field=username"]);
-    assert_eq!((&row(&shown, "claims_changed")["ends"], &row(&shown, "claims_changed")["entry"]), (&json!("nothing"), &Value::Null));
-    assert_eq!((&row(&shown, "name_changed")["ends"], &row(&shown, "name_changed")["entry"]), (&json!("all sessions"), &json!("account")));
+    assert_eq!(
+        (&row(&shown, "claims_changed")["ends"], &row(&shown, "claims_changed")["entry"]),
+        (&json!("nothing"), &Value::Null)
+    );
+    assert_eq!(
+        (&row(&shown, "name_changed")["ends"], &row(&shown, "name_changed")["entry"]),
+        (&json!("all sessions"), &json!("account"))
+    );
     let server = Server::start(&["--set", "claims.on_change=wait"]);
     let shown = server.run(&["policy", "show", "--json"], "").json();
     assert_eq!(row(&shown, "claims_changed")["ends"], "nothing", "as the running server has it");
     let text = server.run(&["policy", "show"], "");
-    assert!(text.stdout.contains("a spent refresh token is used again") && text.code() == 0, "{}", text.stdout);
+    assert!(
+        text.stdout.contains("a spent refresh token is used again") && text.code() == 0,
+        "{}",
+        text.stdout
+    );
 }

@@ -15,7 +15,10 @@ fn with_a_past(data_dir: &Path) -> (Server, Value) {
     let server = Server::start_in(data_dir, &[]);
     server.add_account("dana", PASSWORD);
     let pair = server.sign_in("dana", PASSWORD);
-    assert_eq!(server.post_json("/api/logout/", &json!({ "refresh": pair.refresh }), Some(&pair.access)).status, 200);
+    assert_eq!(
+        server.post_json("/api/logout/", &json!({ "refresh": pair.refresh }), Some(&pair.access)).status,
+        200
+    );
     // It is sealed within a second, and asking takes some milliseconds.
     let mut asked = (0..2000).map(|_| server.run(&["audit", "verify", "--json"], "").json());
     let verified = asked.find(|verified| verified["unsealed"] == 0).expect("it is sealed");
@@ -37,8 +40,12 @@ fn what_has_happened_is_listed_in_order() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let (server, verified) = with_a_past(&room.path().join("data"));
     let page = server.run(&["audit", "list", "--account", "dana", "--json"], "").json();
-    let seen: Vec<_> =
-        page["entries"].as_array().expect("entries").iter().map(|entry| (&entry["event"], &entry["actor"], &entry["reason"])).collect();
+    let seen: Vec<_> = page["entries"]
+        .as_array()
+        .expect("entries")
+        .iter()
+        .map(|entry| (&entry["event"], &entry["actor"], &entry["reason"]))
+        .collect();
     assert_eq!(
         seen,
         [
@@ -48,7 +55,10 @@ fn what_has_happened_is_listed_in_order() {
         ]
     );
     let signed_in = &page["entries"][1];
-    assert_eq!((signed_in["sid"].as_str().map(str::len), &signed_in["address"]), (Some(32), &json!("127.0.0.1")));
+    assert_eq!(
+        (signed_in["sid"].as_str().map(str::len), &signed_in["address"]),
+        (Some(32), &json!("127.0.0.1"))
+    );
     let table = server.run(&["audit", "list"], "").stdout;
     assert!(table.starts_with("ID  AT") && table.contains("session_ended (log_out)"), "{table}");
     let last = server.run(&["audit", "tail", "-n", "1"], "").stdout;
@@ -57,7 +67,10 @@ fn what_has_happened_is_listed_in_order() {
     let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let (seal, entries) = lines.split_last().expect("lines");
     assert_eq!(entries.len() as u64, verified["entries"].as_u64().expect("a count"));
-    assert_eq!((&seal["seal"]["head"], entries.last().map(|entry| &entry["chain"])), (&verified["head"], Some(&verified["head"]["chain"])));
+    assert_eq!(
+        (&seal["seal"]["head"], entries.last().map(|entry| &entry["chain"])),
+        (&verified["head"], Some(&verified["head"]["chain"]))
+    );
     assert!(seal["seal"]["signed"].as_str().is_some_and(|signed| signed.split('.').count() == 3));
 }
 
@@ -117,24 +130,35 @@ fn removed_seals_are_not_written_anew_until_an_operator_accepts() {
         conn.execute_batch(statement).expect("it is written");
     };
     forge("DELETE FROM audit_seal; DELETE FROM remembered WHERE name = 'audit_sealed'");
-    forge("UPDATE audit SET actor = 'rule', person = NULL, chain = NULL; UPDATE audit_person SET salt = NULL");
+    forge(
+        "UPDATE audit SET actor = 'rule', person = NULL, chain = NULL; UPDATE audit_person SET salt = NULL",
+    );
 
     let server = Server::start_in(&data_dir, &[]);
     server.sign_in("dana", PASSWORD);
     let refused = server.run(&["audit", "verify"], "");
-    assert!(refused.code() == 6 && refused.stderr.contains("the seal is missing"), "{} {}", refused.code(), refused.stderr);
+    assert!(
+        refused.code() == 6 && refused.stderr.contains("the seal is missing"),
+        "{} {}",
+        refused.code(),
+        refused.stderr
+    );
     let stopped = server.terminate();
     assert!(stopped.stderr.contains("the audit is not what was sealed"), "{}", stopped.stderr);
     assert_eq!(on(&data_dir, &["audit", "verify"], "").code(), 6, "nothing was sealed at the end either");
 
     let server = Server::start_in(&data_dir, &[]);
-    let accepted = server.run(&["audit", "accept", "--reason", "compared with the export", "--json"], "").json();
+    let accepted =
+        server.run(&["audit", "accept", "--reason", "compared with the export", "--json"], "").json();
     let verified = server.run(&["audit", "verify", "--json"], "").json();
     assert_eq!(verified["accepted"], accepted["accepted"]);
     assert_ne!(server.run(&["audit", "accept"], "").code(), 0, "there is nothing to accept any more");
     let page = server.run(&["audit", "list", "--json"], "").json();
     let last = page["entries"].as_array().expect("entries").last().expect("an entry");
-    assert_eq!((&last["event"], &last["note"]), (&json!("audit_accepted"), &json!("compared with the export")));
+    assert_eq!(
+        (&last["event"], &last["note"]),
+        (&json!("audit_accepted"), &json!("compared with the export"))
+    );
     assert_eq!(server.terminate().code(), 0);
     let verified = on(&data_dir, &["audit", "verify", "--json"], "").json();
     assert_eq!((&verified["entries"], &verified["unsealed"]), (&json!(1), &json!(0)));
@@ -150,8 +174,14 @@ fn older_seals_are_noticed() {
     assert_eq!(server.terminate().code(), 0);
     let sealed = Connection::open(data_dir.join("quash.db")).expect("a database");
     let read = "SELECT last_id, last_chain, at, signed FROM audit_seal";
-    let seal =
-        |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(2)?, row.get::<_, String>(3)?));
+    let seal = |row: &rusqlite::Row<'_>| {
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, Vec<u8>>(1)?,
+            row.get::<_, i64>(2)?,
+            row.get::<_, String>(3)?,
+        ))
+    };
     let (id, chain, at, signed) = sealed.query_row(read, [], seal).expect("a seal");
     drop(sealed);
     let server = Server::start_in(&data_dir, &[]);
@@ -163,8 +193,11 @@ fn older_seals_are_noticed() {
     let conn = Connection::open(data_dir.join("quash.db")).expect("a database");
     conn.execute("DELETE FROM audit WHERE id > ?1", [id]).expect("it is written");
     conn.execute("UPDATE audit_head SET last = ?1", [id]).expect("it is written");
-    conn.execute("UPDATE audit_seal SET last_id = ?1, last_chain = ?2, at = ?3, signed = ?4", (id, chain, at, signed))
-        .expect("it is written");
+    conn.execute(
+        "UPDATE audit_seal SET last_id = ?1, last_chain = ?2, at = ?3, signed = ?4",
+        (id, chain, at, signed),
+    )
+    .expect("it is written");
     drop(conn);
     let refused = on(&data_dir, &["audit", "verify"], "");
     assert!(refused.code() == 6 && refused.stderr.contains("older"), "{} {}", refused.code(), refused.stderr);

@@ -32,12 +32,15 @@ fn dropped(server: &Server, secret: &str) -> u64 {
 fn soak_blocked_stderr_stops_neither_requests_nor_shutdown() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let (reader, writer) = full_pipe();
-    let server = Server::start_with_stderr(quash(), &room.path().join("data"), &["--set", "log.level=trace"], writer);
+    let server =
+        Server::start_with_stderr(quash(), &room.path().join("data"), &["--set", "log.level=trace"], writer);
     let secret = server.run(&["client", "add", "shop", "--introspect"], "").stdout.trim().to_owned();
     let serve = || {
         let before = dropped(&server, &secret);
         let mut connection = Connection::open(server.address);
-        (0..rounds(1, 20_000)).for_each(|_| assert_eq!(connection.send("GET", "/livez", &[], b"").expect("an answer").status, 200));
+        (0..rounds(1, 20_000)).for_each(|_| {
+            assert_eq!(connection.send("GET", "/livez", &[], b"").expect("an answer").status, 200)
+        });
         while dropped(&server, &secret) == before {
             assert_eq!(connection.send("GET", "/livez", &[], b"").expect("an answer").status, 200);
         }
@@ -45,7 +48,9 @@ fn soak_blocked_stderr_stops_neither_requests_nor_shutdown() {
     serve();
 
     let mut lines = BufReader::new(reader).lines();
-    let report = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(" log lines were dropped: standard error")));
+    let report = lines.find(|line| {
+        line.as_ref().is_ok_and(|line| line.contains(" log lines were dropped: standard error"))
+    });
     assert!(report.is_some(), "the reader is told");
 
     serve();

@@ -11,7 +11,8 @@ use support::{Server, on, quash, run};
 
 const PASSWORD: &str = "a password of dana's";
 /// Of "correct horse battery staple", made by Django 5.2.19 at a low cost.
-const DJANGO_HASH: &str = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
+const DJANGO_HASH: &str =
+    "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("it is there").permissions().mode() & 0o7777
@@ -23,14 +24,29 @@ fn accounts_are_added_and_seen_without_a_server() {
     let data_dir = room.path().join("data");
     let added = on(
         &data_dir,
-        &["account", "add", "Dana", "--email", "d@example.org", "--verified", "--subject", "7", "--password-stdin", "--json"],
+        &[
+            "account",
+            "add",
+            "Dana",
+            "--email",
+            "d@example.org",
+            "--verified",
+            "--subject",
+            "7",
+            "--password-stdin",
+            "--json",
+        ],
         PASSWORD,
     );
     assert!(added.stderr.contains("made the master key"), "{}", added.stderr);
     let added = added.json();
-    assert_eq!((&added["name"], &added["subject"], &added["state"]), (&json!("Dana"), &json!("7"), &json!("active")));
+    assert_eq!(
+        (&added["name"], &added["subject"], &added["state"]),
+        (&json!("Dana"), &json!("7"), &json!("active"))
+    );
     assert_eq!((&added["password_usable"], &added["email"]), (&json!(true), &json!("d@example.org")));
-    let unverified = on(&data_dir, &["account", "add", "eve", "--email", "e@example.org", "--json"], "").json();
+    let unverified =
+        on(&data_dir, &["account", "add", "eve", "--email", "e@example.org", "--json"], "").json();
     assert_eq!((&unverified["state"], &unverified["password_usable"]), (&json!("unverified"), &json!(false)));
     let page = on(&data_dir, &["account", "list", "--limit", "1", "--json"], "").json();
     assert_eq!((page["accounts"].as_array().map(Vec::len), &page["next"]), (Some(1), &json!("Dana")));
@@ -40,7 +56,11 @@ fn accounts_are_added_and_seen_without_a_server() {
         assert_eq!(on(&data_dir, &["account", "show", name, "--json"], "").json(), added, "{name}");
     }
     let table = on(&data_dir, &["account", "list"], "");
-    assert!(table.stdout.starts_with("NAME  SUBJECT") && table.stdout.contains("unverified"), "{}", table.stdout);
+    assert!(
+        table.stdout.starts_with("NAME  SUBJECT") && table.stdout.contains("unverified"),
+        "{}",
+        table.stdout
+    );
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 5, "the name is taken");
     assert_eq!(on(&data_dir, &["account", "show", "nobody"], "").code(), 4);
     assert_eq!(on(&data_dir, &["session", "list", "nobody"], "").code(), 4);
@@ -69,16 +89,32 @@ fn what_cannot_be_an_account_is_wrong_usage() {
             PASSWORD,
             "the password hash is of no known format; known formats are pbkdf2",
         ),
-        (&["account", "add", "dana", "--password-hash-stdin"], "pbkdf2_sha256$10000001$salt$x", "more than 10000000 iterations"),
-        (&["account", "add", "dana", "--password-hash-stdin"], &DJANGO_HASH[..80], "is not written as pbkdf2_sha256 hashes are"),
+        (
+            &["account", "add", "dana", "--password-hash-stdin"],
+            "pbkdf2_sha256$10000001$salt$x",
+            "more than 10000000 iterations",
+        ),
+        (
+            &["account", "add", "dana", "--password-hash-stdin"],
+            &DJANGO_HASH[..80],
+            "is not written as pbkdf2_sha256 hashes are",
+        ),
         (&["account", "add", "dana", "--password-hash-stdin"], &"x".repeat(5000), "is longer than 512 bytes"),
-        (&["account", "add", "dana", "--password-hash-stdin", "--password-stdin"], DJANGO_HASH, "cannot be used with"),
+        (
+            &["account", "add", "dana", "--password-hash-stdin", "--password-stdin"],
+            DJANGO_HASH,
+            "cannot be used with",
+        ),
         (&["account", "list", "--limit", "201"], "", "--limit"),
     ] {
         let finished = on(&data_dir, args, stdin);
         assert_eq!(finished.code(), 2, "{args:?}: {}", finished.stderr);
         assert!(finished.stderr.contains(message), "{args:?}: {}", finished.stderr);
-        assert!(!finished.stderr.contains(PASSWORD) && !finished.stderr.contains("uqZlmSo"), "{args:?}: {}", finished.stderr);
+        assert!(
+            !finished.stderr.contains(PASSWORD) && !finished.stderr.contains("uqZlmSo"),
+            "{args:?}: {}",
+            finished.stderr
+        );
     }
     assert_eq!(on(&data_dir, &["account", "list", "--json"], "").json()["accounts"], json!([]));
 }
@@ -86,9 +122,11 @@ fn what_cannot_be_an_account_is_wrong_usage() {
 #[test]
 fn an_account_comes_with_the_hash_that_django_has_made() {
     let server = Server::start(&[]);
-    for (name, line) in
-        [("unix", format!("{DJANGO_HASH}\nnot this")), ("windows", format!("{DJANGO_HASH}\r\n")), ("bare", DJANGO_HASH.into())]
-    {
+    for (name, line) in [
+        ("unix", format!("{DJANGO_HASH}\nnot this")),
+        ("windows", format!("{DJANGO_HASH}\r\n")),
+        ("bare", DJANGO_HASH.into()),
+    ] {
         let added = server.run(&["account", "add", name, "--password-hash-stdin", "--json"], &line);
         assert_eq!(added.json()["password_usable"], json!(true), "{name}");
         // The second time the hash is our own.
@@ -96,8 +134,10 @@ fn an_account_comes_with_the_hash_that_django_has_made() {
             server.sign_in(name, "correct horse battery staple");
         }
     }
-    let unusable =
-        server.run(&["account", "add", "invited", "--password-hash-stdin", "--json"], "!lQYRNI4t2L3HkKuLrMGnna9lyDYzvVuVfWc3Pm22");
+    let unusable = server.run(
+        &["account", "add", "invited", "--password-hash-stdin", "--json"],
+        "!lQYRNI4t2L3HkKuLrMGnna9lyDYzvVuVfWc3Pm22",
+    );
     assert_eq!(unusable.json()["password_usable"], json!(false));
 }
 
@@ -113,16 +153,22 @@ fn a_password_is_taken_as_it_comes() {
         server.add_account(name, line);
         server.sign_in(name, password);
     }
-    let zeros = server.run(&["account", "add", "zeros", "--password-stdin", "--json"], "zeros \u{0} in \u{0} between");
+    let zeros = server
+        .run(&["account", "add", "zeros", "--password-stdin", "--json"], "zeros \u{0} in \u{0} between");
     assert_eq!(zeros.json()["password_usable"], json!(true));
 }
 
 #[test]
 fn looking_makes_nothing() {
     let room = tempfile::tempdir().expect("a temporary directory");
-    for (data_dir, message) in [(room.path().join("none"), "no data directory"), (room.path().to_owned(), "no quash in")] {
-        for args in [&["account", "list"][..], &["session", "end", "0192f0c1a2b3743394d5e6f708192a3b"], &["revoke", "everything", "--yes"]]
-        {
+    for (data_dir, message) in
+        [(room.path().join("none"), "no data directory"), (room.path().to_owned(), "no quash in")]
+    {
+        for args in [
+            &["account", "list"][..],
+            &["session", "end", "0192f0c1a2b3743394d5e6f708192a3b"],
+            &["revoke", "everything", "--yes"],
+        ] {
             let finished = on(&data_dir, args, "");
             assert_eq!(finished.code(), 4, "{args:?}: {}", finished.stderr);
             assert!(finished.stderr.contains(message), "{}", finished.stderr);
@@ -141,15 +187,24 @@ fn commands_reach_the_running_server() {
     let sid = sessions["sessions"][0]["sid"].as_str().expect("one session").to_owned();
     assert_eq!(sessions["sessions"][0]["state"], "live");
     let live = server.run(&["token", "inspect", "-", "--json"], &pair.access).json();
-    assert_eq!((&live["signature_good"], &live["standing"], &live["claims"]["sid"]), (&json!(true), &json!("live"), &json!(sid)));
+    assert_eq!(
+        (&live["signature_good"], &live["standing"], &live["claims"]["sid"]),
+        (&json!(true), &json!("live"), &json!(sid))
+    );
 
     let ended = server.run(&["session", "end", &sid, "--json"], "").json();
-    assert_eq!((&ended["scope"], &ended["target"], ended["seq"].is_u64()), (&json!("session"), &json!(sid), true));
+    assert_eq!(
+        (&ended["scope"], &ended["target"], ended["seq"].is_u64()),
+        (&json!("session"), &json!(sid), true)
+    );
     assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 401, "at the very next request");
     for token in [&pair.access, &pair.refresh] {
         let dead = server.run(&["token", "inspect", "-", "--json"], token).json();
         let revoked = &dead["revoked"];
-        assert_eq!((&dead["standing"], &revoked["scope"], &revoked["reason"]), (&json!("revoked"), &json!("session"), &json!("ended")));
+        assert_eq!(
+            (&dead["standing"], &revoked["scope"], &revoked["reason"]),
+            (&json!("revoked"), &json!("session"), &json!("ended"))
+        );
         assert_eq!((&revoked["by"], &revoked["seq"]), (&json!("operator"), &ended["seq"]));
         assert!(revoked["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{revoked}");
     }
@@ -262,8 +317,16 @@ fn help_names_the_exit_codes() {
     command.arg("--help");
     let help = run(command, "");
     assert_eq!(help.code(), 0);
-    assert!(help.stdout.contains("   7  it is done, and not every verifier has confirmed it"), "{}", help.stdout);
-    assert!(help.stdout.contains("Exit codes:") && help.stdout.contains("75  it can't be done now"), "{}", help.stdout);
+    assert!(
+        help.stdout.contains("   7  it is done, and not every verifier has confirmed it"),
+        "{}",
+        help.stdout
+    );
+    assert!(
+        help.stdout.contains("Exit codes:") && help.stdout.contains("75  it can't be done now"),
+        "{}",
+        help.stdout
+    );
     let mut command = quash();
     command.arg("srve");
     assert_eq!(run(command, "").code(), 2);

@@ -10,7 +10,8 @@ fn introspect(server: &Server, secret: &str, token: &str) -> (u16, Value) {
     let authorization = format!("Bearer {secret}");
     let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Authorization", &authorization)];
     let body = format!("token={token}");
-    let answer = request(server.address, "POST", "/oauth2/introspect", &headers, body.as_bytes()).expect("an answer");
+    let answer =
+        request(server.address, "POST", "/oauth2/introspect", &headers, body.as_bytes()).expect("an answer");
     (answer.status, answer.body["active"].clone())
 }
 
@@ -29,10 +30,17 @@ fn a_secret_is_printed_once_alone_on_stdout_and_opens_the_doors_until_its_client
     let server = Server::start(&[]);
     server.add_account("dana", "correct horse battery staple");
     let pair = server.sign_in("dana", "correct horse battery staple");
-    for (kind, flags, prefix, shown) in [("client", &["--introspect"][..], "qc_", "introspect"), ("verifier", &[], "qv_", "none")] {
+    for (kind, flags, prefix, shown) in
+        [("client", &["--introspect"][..], "qc_", "introspect"), ("verifier", &[], "qv_", "none")]
+    {
         let added = server.run(&[&[kind, "add", "shop"], flags].concat(), "");
         let secret = added.stdout.strip_suffix('\n').expect("a line").to_owned();
-        assert_eq!((added.code(), secret.len(), secret.starts_with(prefix)), (0, 46, true), "{}", added.stderr);
+        assert_eq!(
+            (added.code(), secret.len(), secret.starts_with(prefix)),
+            (0, 46, true),
+            "{}",
+            added.stderr
+        );
         assert!(!added.stderr.contains(&secret), "{}", added.stderr);
         assert_eq!(introspect(&server, &secret, &pair.access), (200, json!(true)));
         let listed = server.run(&[kind, "list"], "");
@@ -44,7 +52,12 @@ fn a_secret_is_printed_once_alone_on_stdout_and_opens_the_doors_until_its_client
         assert_eq!(introspect(&server, &secret, &pair.access), (401, Value::Null));
     }
     let audit = server.run(&["audit", "list", "--json"], "").json();
-    let told: Vec<_> = audit["entries"].as_array().expect("entries").iter().filter(|entry| entry["name"] == "shop").collect();
+    let told: Vec<_> = audit["entries"]
+        .as_array()
+        .expect("entries")
+        .iter()
+        .filter(|entry| entry["name"] == "shop")
+        .collect();
     let events: Vec<_> = told.iter().map(|entry| entry["event"].as_str().expect("an event")).collect();
     assert_eq!(events, ["client_added", "client_removed", "client_added", "client_removed"]);
     assert!(told.iter().all(|entry| entry["actor"] == "operator" && entry["author"].is_string()), "{told:?}");
@@ -71,7 +84,10 @@ fn clients_are_kept_in_the_store_and_each_list_has_its_kind() {
             .map(|client| client["name"].as_str().expect("a name").to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!((names("client", &[]), names("verifier", &[])), (vec!["shop".to_owned()], vec!["chat".to_owned()]));
+    assert_eq!(
+        (names("client", &[]), names("verifier", &[])),
+        (vec!["shop".to_owned()], vec!["chat".to_owned()])
+    );
     assert_eq!(names("client", &["--after", "shop"]), [""; 0]);
     let public = on(&data_dir, &["client", "add", "app", "--public"], "");
     assert_eq!((public.code(), public.stdout.trim()), (0, "app"), "{}", public.stderr);

@@ -44,11 +44,21 @@ fn check_tells_each_fault_in_a_line() {
     command.env("QUASH_LOG_FORMT", "json");
     let checked = run(command, "");
     let lines: Vec<&str> = checked.stderr.lines().collect();
-    assert_eq!((checked.code(), lines.len(), lines[0]), (2, 5, "error: the settings have 4 faults"), "{}", checked.stderr);
-    assert!(lines[1].contains("quash.toml:2: rotation.grace = \"6m\" is longer than 5m; write one whole number"), "{}", lines[1]);
+    assert_eq!(
+        (checked.code(), lines.len(), lines[0]),
+        (2, 5, "error: the settings have 4 faults"),
+        "{}",
+        checked.stderr
+    );
+    assert!(
+        lines[1].contains("quash.toml:2: rotation.grace = \"6m\" is longer than 5m; write one whole number"),
+        "{}",
+        lines[1]
+    );
     assert!(lines[2].contains("quash.toml:4: log.level = \"loud\""), "{}", lines[2]);
     assert!(
-        lines[3].starts_with(" environment variable QUASH_LOG_FORMT: ") && lines[3].ends_with("did you mean QUASH_LOG_FORMAT?"),
+        lines[3].starts_with(" environment variable QUASH_LOG_FORMT: ")
+            && lines[3].ends_with("did you mean QUASH_LOG_FORMAT?"),
         "{}",
         lines[3]
     );
@@ -58,7 +68,9 @@ fn check_tells_each_fault_in_a_line() {
     let error = &told["error"];
     assert_eq!((one.code(), &error["kind"], &error["exit_code"]), (2, &json!("usage"), &json!(2)));
     assert!(
-        error["message"].as_str().is_some_and(|message| message.contains("rotation.grace") && message.contains("quash.toml:2)")),
+        error["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("rotation.grace") && message.contains("quash.toml:2)")),
         "{told}"
     );
     assert_eq!(error["findings"].as_array().map(Vec::len), Some(1));
@@ -70,7 +82,11 @@ fn show_prints_what_holds() {
     let room = room("[tokens]\nissuer = \"https://auth.example\"\n");
     let path = room.path().join("quash.toml").display().to_string();
     let plain = run(config(&room, &["show"]), "");
-    assert!(plain.stdout.starts_with("[tokens]\nalgorithm = \"EdDSA\"\n") && !plain.stdout.contains("# default"), "{}", plain.stdout);
+    assert!(
+        plain.stdout.starts_with("[tokens]\nalgorithm = \"EdDSA\"\n") && !plain.stdout.contains("# default"),
+        "{}",
+        plain.stdout
+    );
     let shown = run(config(&room, &["show", "--origin", "--set", "tokens.leeway=1s"]), "");
     for line in [
         format!("issuer = \"https://auth.example\"  # file {path}:2"),
@@ -80,7 +96,10 @@ fn show_prints_what_holds() {
         assert!(shown.stdout.lines().any(|found| found == line), "{line} isn't in {}", shown.stdout);
     }
     let json = run(config(&room, &["show", "--json"]), "").json();
-    assert_eq!(json["tokens"]["issuer"], json!({ "value": "https://auth.example", "origin": format!("file {path}:2") }));
+    assert_eq!(
+        json["tokens"]["issuer"],
+        json!({ "value": "https://auth.example", "origin": format!("file {path}:2") })
+    );
     assert_eq!(run(config(&room, &["show", "--set", "tokens.leeway=6m"]), "").code(), 2);
 }
 
@@ -91,7 +110,12 @@ fn check_refuses_what_serve_refuses() {
     fs::write(&settings, "[http]\ntls_cert = \"none.pem\"\ntls_key = \"none.pem\"\n").expect("it is ours");
     for command in [&["config", "check"][..], &["serve"]] {
         let refused = on(room.path(), command, "");
-        assert_eq!((refused.code(), refused.stderr.contains("none.pem")), (1, true), "{command:?}: {}", refused.stderr);
+        assert_eq!(
+            (refused.code(), refused.stderr.contains("none.pem")),
+            (1, true),
+            "{command:?}: {}",
+            refused.stderr
+        );
     }
     // What can't be read is not the same as none; a link to itself can't be read by root either.
     fs::remove_file(&settings).expect("it is ours");

@@ -26,7 +26,8 @@ fn f01_soak_killed_at_random_moments() {
         let load = Load::new(&server, PASSWORD);
         let [after] = draw::<1>(&chance);
         let journal = std::thread::scope(|scope| {
-            let clients: Vec<ScopedJoinHandle<_>> = (0..CLIENTS).map(|_| scope.spawn(|| load.client())).collect();
+            let clients: Vec<ScopedJoinHandle<_>> =
+                (0..CLIENTS).map(|_| scope.spawn(|| load.client())).collect();
             // The kill meets whatever the other clients are at when this many answers have come.
             while load.acknowledged.load(Ordering::SeqCst) < 20 + usize::from(after) {
                 std::hint::spin_loop();
@@ -70,8 +71,11 @@ fn f02_a_retry_after_a_kill_finds_the_same_successor() {
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     let parent = server.sign_in("dana", PASSWORD);
-    let jti = |answer: &support::Answer| claims(answer.body["refresh"].as_str().expect("a token"))["jti"].clone();
-    let refresh = |server: &Server| server.post_json("/api/token/refresh/", &json!({ "refresh": parent.refresh }), None);
+    let jti =
+        |answer: &support::Answer| claims(answer.body["refresh"].as_str().expect("a token"))["jti"].clone();
+    let refresh = |server: &Server| {
+        server.post_json("/api/token/refresh/", &json!({ "refresh": parent.refresh }), None)
+    };
     let before = jti(&refresh(&server));
     server.kill();
     let server = Server::start_in(&data_dir, &[]);

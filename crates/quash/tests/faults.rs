@@ -23,7 +23,13 @@ fn f05_a_failed_fsync_ends_the_process() {
     let pair = server.sign_in("dana", PASSWORD);
     let strace = Strace::attach(&server, "fsync,fdatasync:error=EIO");
     let body = json!({ "refresh": pair.refresh }).to_string();
-    let said = support::request(server.address, "POST", "/api/token/refresh/", &[("Content-Type", "application/json")], body.as_bytes());
+    let said = support::request(
+        server.address,
+        "POST",
+        "/api/token/refresh/",
+        &[("Content-Type", "application/json")],
+        body.as_bytes(),
+    );
     assert!(!said.as_ref().is_ok_and(|answer| answer.status == 200), "acknowledged without a disk: {said:?}");
     let ended = server.wait();
     drop(strace);
@@ -82,7 +88,11 @@ fn f04_a_full_disk_refuses_what_must_be_kept_and_nothing_else() {
     let mut pair = server.sign_in("dana", PASSWORD);
 
     // The disk as the server sees it: its file system isn't mounted here.
-    let fill = Path::new("/proc").join(server.id().to_string()).join("root").join(disk.strip_prefix("/").expect("absolute")).join("fill");
+    let fill = Path::new("/proc")
+        .join(server.id().to_string())
+        .join("root")
+        .join(disk.strip_prefix("/").expect("absolute"))
+        .join("fill");
     let full = fill_up(&fill);
     // What the log has room for already may still succeed; then nothing does.
     let refused = (0..5000).find_map(|_| {
@@ -141,7 +151,12 @@ fn fill_up(path: &Path) -> std::fs::File {
 /// A folder for a test that needs root and a tool; `None`, and a word about it, where these aren't to be had.
 #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 fn room_for(tool: &str) -> Option<tempfile::TempDir> {
-    let has_tool = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|it| it.success());
+    let has_tool = Command::new(tool)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|it| it.success());
     if !rustix::process::geteuid().is_root() || !has_tool {
         eprintln!("skipped: this test needs root and {tool}");
         return None;
@@ -156,7 +171,16 @@ impl Strace {
     fn attach(server: &Server, inject: &str) -> Self {
         let calls = inject.split(':').next().expect("calls");
         let mut child = Command::new("strace")
-            .args(["--follow-forks", "--quiet=none", "--trace", calls, "--inject", inject, "--attach", &server.id().to_string()])
+            .args([
+                "--follow-forks",
+                "--quiet=none",
+                "--trace",
+                calls,
+                "--inject",
+                inject,
+                "--attach",
+                &server.id().to_string(),
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

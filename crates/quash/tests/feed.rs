@@ -30,7 +30,10 @@ fn cursor(server: &Server, secret: &str) -> String {
 /// Takes a snapshot, and asks for a lease as of its end.
 fn lease(server: &Server, secret: &str, instance: &str) {
     let cursor = cursor(server, secret);
-    let path = format!("/v1/feed/lease?cursor={cursor}&instance={}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny", instance.repeat(16));
+    let path = format!(
+        "/v1/feed/lease?cursor={cursor}&instance={}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny",
+        instance.repeat(16)
+    );
     assert_eq!(server.get(&path, Some(secret)).status, 200);
 }
 
@@ -47,7 +50,11 @@ fn the_command_that_waits_says_who_knows_and_who_does_not() {
     assert_eq!((code, effective["verifiers"].as_array().map(Vec::len)), (0, Some(0)), "nobody follows");
     lease(&server, &secret, "01");
     let (code, effective) = revoke(&server);
-    assert_eq!((code, effective["verifiers"][0]["state"].as_str()), (7, Some("stale")), "it was cut off, and its lease has run out");
+    assert_eq!(
+        (code, effective["verifiers"][0]["state"].as_str()),
+        (7, Some("stale")),
+        "it was cut off, and its lease has run out"
+    );
     // One that goes on asking confirms what is revoked meanwhile.
     let done = AtomicBool::new(false);
     let (code, effective) = std::thread::scope(|scope| {
@@ -62,12 +69,19 @@ fn the_command_that_waits_says_who_knows_and_who_does_not() {
         follower.join().expect("it follows");
         revoked
     });
-    let states: Vec<_> =
-        effective["verifiers"].as_array().expect("a list").iter().map(|seen| (&seen["instance"], &seen["state"])).collect();
+    let states: Vec<_> = effective["verifiers"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|seen| (&seen["instance"], &seen["state"]))
+        .collect();
     let (old, new) = (Value::from("01".repeat(16)), Value::from("02".repeat(16)));
     let listed = server.run(&["verifier", "list", "--json"], "").json();
     assert_eq!(listed["clients"][0]["instances"].as_array().map(Vec::len), Some(2), "{listed}");
-    assert!(server.run(&["verifier", "list"], "").stdout.contains("1 stale"), "the one whose lease has run out");
+    assert!(
+        server.run(&["verifier", "list"], "").stdout.contains("1 stale"),
+        "the one whose lease has run out"
+    );
     assert_eq!(states, [(&old, &Value::from("stale")), (&new, &Value::from("confirmed"))]);
     assert_eq!(code, 7);
 }
@@ -77,8 +91,10 @@ fn a_stream_tells_what_ends_and_ends_with_the_server() {
     let (server, secret) = start();
     let mut stream = TcpStream::connect(server.address).expect("a connection");
     let path = format!("/v1/feed?after={}", cursor(&server, &secret));
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: quash\r\nAuthorization: Bearer {secret}\r\n\r\n").expect("a request");
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok).filter(|line| line.starts_with("event: "));
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: quash\r\nAuthorization: Bearer {secret}\r\n\r\n")
+        .expect("a request");
+    let mut lines =
+        BufReader::new(stream).lines().map_while(Result::ok).filter(|line| line.starts_with("event: "));
     assert_eq!(lines.next().as_deref(), Some("event: policy"));
     server.run(&["revoke", "account", "dana"], "");
     assert_eq!(lines.next().as_deref(), Some("event: entries"));
@@ -92,8 +108,13 @@ fn removed_credentials_end_their_streams() {
     let (server, secret) = start();
     let mut stream = TcpStream::connect(server.address).expect("a connection");
     let path = format!("/v1/feed?after={}", cursor(&server, &secret));
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: quash\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\n\r\n").expect("a request");
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok).filter(|line| line.starts_with("event: "));
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: quash\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\n\r\n"
+    )
+    .expect("a request");
+    let mut lines =
+        BufReader::new(stream).lines().map_while(Result::ok).filter(|line| line.starts_with("event: "));
     assert_eq!(lines.next().as_deref(), Some("event: policy"));
     assert_eq!(server.run(&["verifier", "remove", "api"], "").code(), 0);
     assert_eq!(lines.next(), None, "without waiting for an entry");

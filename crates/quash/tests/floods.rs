@@ -17,7 +17,8 @@ fn a81_connections_that_do_nothing_are_closed_and_nobody_waits_for_them() {
     let server = Server::start(&[]);
     server.add_account("dana", PASSWORD);
     support::raise_limit_of_open_files();
-    let begins = [&b""[..], b"P", b"POST /api/token/ HTTP/1.1\r\nHost: x\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
+    let begins =
+        [&b""[..], b"P", b"POST /api/token/ HTTP/1.1\r\nHost: x\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"];
     let connections: Vec<TcpStream> = (0..2000)
         .map(|number| {
             let mut stream = TcpStream::connect(server.address).expect("it listens");
@@ -30,7 +31,9 @@ fn a81_connections_that_do_nothing_are_closed_and_nobody_waits_for_them() {
     assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200);
     for mut stream in connections {
         let closed = stream.read_to_end(&mut Vec::new());
-        let by_us = closed.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+        let by_us = closed
+            .as_ref()
+            .is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
         assert!(!by_us, "it was still open: {closed:?}");
     }
     assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200);
@@ -64,7 +67,9 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 impl Frames {
     fn open(server: &Server) -> Self {
         let mut stream = TcpStream::connect(server.address).expect("it listens");
-        stream.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, &[])[..]].concat()).expect("it is read");
+        stream
+            .write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, &[])[..]].concat())
+            .expect("it is read");
         stream.set_write_timeout(Some(CLOSED_WITHIN)).expect("a time");
         let mut reading = stream.try_clone().expect("a handle");
         // What is answered is taken, so that the flood isn't held up by its own answers.
@@ -127,13 +132,20 @@ fn a82_http2_floods_are_ended() {
     // Streams that are opened and reset at once.
     assert_ended(&server, 1000, &calm, |number| {
         let ids = (0..100).map(|n| u32::try_from(2 * (number * 100 + n) + 1).expect("a stream"));
-        ids.flat_map(|id| [frame(HEADERS, END_HEADERS | END_STREAM, id, REQUEST), frame(RST_STREAM, 0, id, &8_u32.to_be_bytes())].concat())
-            .collect()
+        ids.flat_map(|id| {
+            [
+                frame(HEADERS, END_HEADERS | END_STREAM, id, REQUEST),
+                frame(RST_STREAM, 0, id, &8_u32.to_be_bytes()),
+            ]
+            .concat()
+        })
+        .collect()
     });
     // Streams that we have to reset, because what comes on them is wrong: a window that is made larger by nothing.
     assert_ended(&server, 1000, &[calm[0], calm[1], Some(1)], |number| {
         let ids = (0..100).map(|n| u32::try_from(2 * (number * 100 + n) + 1).expect("a stream"));
-        ids.flat_map(|id| [frame(HEADERS, END_HEADERS, id, REQUEST), frame(8, 0, id, &[0; 4])].concat()).collect()
+        ids.flat_map(|id| [frame(HEADERS, END_HEADERS, id, REQUEST), frame(8, 0, id, &[0; 4])].concat())
+            .collect()
     });
     // A head without an end.
     assert_ended(&server, 10_000, &[Some(ENHANCE_YOUR_CALM), Some(1), None], |number| match number {
@@ -151,10 +163,15 @@ fn a82_http2_floods_are_ended() {
 fn a82_frames_that_carry_nothing_hold_nothing() {
     let server = Server::start(&[]);
     let empty = frame(DATA, 0, 1, &[]).repeat(1000);
-    assert_ended(&server, 100_000, &[Some(ENHANCE_YOUR_CALM), Some(0), Some(1), None], |number| match number {
-        0 => frame(HEADERS, END_HEADERS, 1, REQUEST),
-        _ => empty.clone(),
-    });
+    assert_ended(
+        &server,
+        100_000,
+        &[Some(ENHANCE_YOUR_CALM), Some(0), Some(1), None],
+        |number| match number {
+            0 => frame(HEADERS, END_HEADERS, 1, REQUEST),
+            _ => empty.clone(),
+        },
+    );
     let pings = frame(PING, 0, 0, &[7; 8]).repeat(1000);
     assert_ended(&server, 100_000, &[Some(ENHANCE_YOUR_CALM), Some(0), None], |_| pings.clone());
 }

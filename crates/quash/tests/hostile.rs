@@ -18,12 +18,20 @@ fn a87_what_a_client_sends_forges_no_line_of_the_log() {
     let server = Server::start_in(&room.path().join("data"), &settings);
     server.add_account("dana", PASSWORD);
     let long = "x".repeat(8000);
-    for text in ["a\r\n{\"level\":\"forged\"}", "\u{1b}[31mred\u{1b}[0m", "\u{202e}desrever", "\"},{\"forged\":\"", long.as_str()] {
-        let body = json!({ "username": text, "password": text.chars().take(20).collect::<String>() }).to_string();
+    for text in [
+        "a\r\n{\"level\":\"forged\"}",
+        "\u{1b}[31mred\u{1b}[0m",
+        "\u{202e}desrever",
+        "\"},{\"forged\":\"",
+        long.as_str(),
+    ] {
+        let body =
+            json!({ "username": text, "password": text.chars().take(20).collect::<String>() }).to_string();
         // What may stand in a header is sent in one, too.
         let agent: String = text.chars().filter(|c| !c.is_control()).collect();
         let headers = [("Content-Type", "application/json"), ("User-Agent", agent.as_str())];
-        let answer = request(server.address, "POST", "/api/token/", &headers, body.as_bytes()).expect("an answer");
+        let answer =
+            request(server.address, "POST", "/api/token/", &headers, body.as_bytes()).expect("an answer");
         assert_eq!(answer.status, 401, "{}", answer.text);
         assert!(!answer.text.contains("forged"), "{}", answer.text);
     }
@@ -46,7 +54,8 @@ fn a87_a_user_agent_is_harmless_on_a_terminal() {
     server.add_account("dana", PASSWORD);
     let body = json!({ "username": "dana", "password": PASSWORD }).to_string();
     let headers = [("Content-Type", "application/json"), ("User-Agent", "\u{9b}31mred \u{202e}desrever")];
-    let answer = request(server.address, "POST", "/api/token/", &headers, body.as_bytes()).expect("an answer");
+    let answer =
+        request(server.address, "POST", "/api/token/", &headers, body.as_bytes()).expect("an answer");
     assert_eq!(answer.status, 200, "{}", answer.text);
     let listed = server.run(&["session", "list", "dana"], "");
     assert!(listed.stdout.contains("red"), "{}", listed.stdout);
@@ -74,10 +83,14 @@ fn taking_all(room: &Path, corpus: &Value) -> Server {
     for key in corpus["profiles"]["A"]["keys"].as_array().expect("keys") {
         let (kid, algorithm) = (key["kid"].as_str().expect("a kid"), &key["alg"]);
         let named = format!("algorithm = {algorithm}\npublic_key = '{key}'\nkid = \"{kid}\"");
-        settings += &format!("[foreign.{kid}]\n{named}\nissuer = \"https://auth.example\"\naudience = \"api\"\n{a_century}\n");
+        settings += &format!(
+            "[foreign.{kid}]\n{named}\nissuer = \"https://auth.example\"\naudience = \"api\"\n{a_century}\n"
+        );
     }
     let secret = json!({ "kty": "oct", "k": corpus["profiles"]["B"]["hs256_secret_base64url"] });
-    settings += &format!("[foreign.b]\nalgorithm = \"HS256\"\nshared_secret = '{secret}'\nissuer = \"*\"\naudience = \"*\"\n{a_century}\n");
+    settings += &format!(
+        "[foreign.b]\nalgorithm = \"HS256\"\nshared_secret = '{secret}'\nissuer = \"*\"\naudience = \"*\"\n{a_century}\n"
+    );
     let data_dir = room.join("data");
     let make = std::fs::DirBuilder::new().mode(0o700).create(&data_dir);
     make.and_then(|()| std::fs::write(data_dir.join("quash.toml"), settings)).expect("it is ours");
@@ -89,7 +102,8 @@ fn taking_all(room: &Path, corpus: &Value) -> Server {
 /// What a server says of each token of the list, in a header and in a body; and that nothing else comes of it.
 #[test]
 fn every_token_of_the_list_gets_its_verdict_over_http() {
-    let corpus: Value = serde_json::from_str(include_str!("../../quash-core/tests/hostile/tokens.json")).expect("JSON");
+    let corpus: Value =
+        serde_json::from_str(include_str!("../../quash-core/tests/hostile/tokens.json")).expect("JSON");
     let room = tempfile::tempdir().expect("a temporary directory");
     let server = taking_all(room.path(), &corpus);
     let cases = corpus["cases"].as_array().expect("cases");
@@ -101,7 +115,12 @@ fn every_token_of_the_list_gets_its_verdict_over_http() {
         let trimmed = id == "T70";
         if !token.contains('\0') && token.is_ascii() {
             let answer = server.get("/v1/me", Some(token));
-            assert_eq!(answer.status, if accepted || trimmed { 200 } else { 401 }, "{id} in a header: {}", answer.text);
+            assert_eq!(
+                answer.status,
+                if accepted || trimmed { 200 } else { 401 },
+                "{id} in a header: {}",
+                answer.text
+            );
             assert!(accepted || trimmed || answer.body["code"] == "token_not_valid", "{id}: {}", answer.text);
         }
         let answer = server.post_json("/api/token/verify/", &json!({ "token": token }), None);
@@ -113,9 +132,15 @@ fn every_token_of_the_list_gets_its_verdict_over_http() {
             (false, "T71") => assert_eq!(answer.text, r#"{"token":["Null characters are not allowed."]}"#),
             (false, _) => {
                 let said = answer.body["detail"].as_str().unwrap_or_default();
-                assert_eq!((answer.status, &answer.body["code"]), (401, &json!("token_not_valid")), "{id}: {}", answer.text);
+                assert_eq!(
+                    (answer.status, &answer.body["code"]),
+                    (401, &json!("token_not_valid")),
+                    "{id}: {}",
+                    answer.text
+                );
                 assert!(
-                    ["Token is invalid", "Token is expired", "Token has no id", "Token has wrong type"].contains(&said)
+                    ["Token is invalid", "Token is expired", "Token has no id", "Token has wrong type"]
+                        .contains(&said)
                         || said == "Token has no type"
                         || said == "Token has no 'exp' claim",
                     "{id} tells more than it should: {said}"

@@ -34,7 +34,9 @@ impl Round {
         let body = json!({ "username": "dana", "password": PASSWORD });
         let mut pair = self.exchange("/api/token/", &body).ok()?;
         while !self.stop.load(Ordering::SeqCst) {
-            let Ok(next) = self.exchange("/api/token/refresh/", &json!({ "refresh": pair.refresh })) else { break };
+            let Ok(next) = self.exchange("/api/token/refresh/", &json!({ "refresh": pair.refresh })) else {
+                break;
+            };
             pair = next;
             let Ok(me) = self.me(&pair.access) else { break };
             // Its key may have been struck since, before anybody was told.
@@ -46,7 +48,13 @@ impl Round {
     /// What comes back was signed by no key that was known to be struck when it was asked for.
     fn exchange(&self, path: &str, body: &Value) -> io::Result<Pair> {
         let struck = self.struck.lock().expect("a set").clone();
-        let answer = request(self.address, "POST", path, &[("Content-Type", "application/json")], body.to_string().as_bytes())?;
+        let answer = request(
+            self.address,
+            "POST",
+            path,
+            &[("Content-Type", "application/json")],
+            body.to_string().as_bytes(),
+        )?;
         let pair = answer.pair();
         self.acknowledged.fetch_add(1, Ordering::SeqCst);
         for token in [&pair.access, &pair.refresh] {
@@ -56,7 +64,8 @@ impl Round {
     }
 
     fn me(&self, access: &str) -> io::Result<Answer> {
-        let me = request(self.address, "GET", "/v1/me", &[("Authorization", &format!("Bearer {access}"))], b"")?;
+        let me =
+            request(self.address, "GET", "/v1/me", &[("Authorization", &format!("Bearer {access}"))], b"")?;
         self.acknowledged.fetch_add(1, Ordering::SeqCst);
         Ok(me)
     }
@@ -160,7 +169,12 @@ fn kid(token: &str) -> String {
 }
 
 fn kids(set: &Value) -> BTreeSet<String> {
-    set["keys"].as_array().expect("keys").iter().map(|key| key["kid"].as_str().expect("a kid").to_owned()).collect()
+    set["keys"]
+        .as_array()
+        .expect("keys")
+        .iter()
+        .map(|key| key["kid"].as_str().expect("a kid").to_owned())
+        .collect()
 }
 
 fn in_state(keys: &Value, state: &str) -> BTreeSet<String> {

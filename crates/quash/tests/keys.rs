@@ -52,7 +52,8 @@ fn answer(mut stream: TcpStream) {
     let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": X, "kid": "k1" }] }).to_string();
     let head = BufReader::new(stream.try_clone().expect("a handle")).lines().map_while(Result::ok);
     assert!(head.take_while(|line| !line.is_empty()).count() > 0);
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{set}", set.len());
+    let answer =
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{set}", set.len());
     stream.write_all(answer.as_bytes()).expect("it reads the answer");
 }
 
@@ -70,7 +71,10 @@ fn keys_are_listed_without_a_server() {
     let keys = on(&data_dir, &["key", "list", "--json"], "").json();
     let first = &keys["keys"][0];
     assert_eq!((&keys["issuers"], keys["keys"].as_array().map(Vec::len)), (&json!([]), Some(1)));
-    assert_eq!((&first["algorithm"], &first["state"], &first["source"]), (&json!("EdDSA"), &json!("current"), &json!("made")));
+    assert_eq!(
+        (&first["algorithm"], &first["state"], &first["source"]),
+        (&json!("EdDSA"), &json!("current"), &json!("made"))
+    );
     assert_eq!((first["kid"].as_str().map(str::len), &first["retiring_until"]), (Some(43), &Value::Null));
     assert!(first["created_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{first}");
 
@@ -83,9 +87,15 @@ fn keys_are_listed_without_a_server() {
     let [old, new] = keys["keys"].as_array().expect("a list").as_slice() else { panic!("{keys}") };
     assert_eq!((&old["kid"], &old["state"]), (&first["kid"], &json!("retiring")));
     assert!(old["retiring_until"].as_str() > first["created_at"].as_str(), "{old}");
-    assert_eq!((&new["algorithm"], &new["state"], &new["source"]), (&json!("HS256"), &json!("current"), &json!("settings")));
+    assert_eq!(
+        (&new["algorithm"], &new["state"], &new["source"]),
+        (&json!("HS256"), &json!("current"), &json!("settings"))
+    );
     let table = on(&data_dir, &[&["key", "list"][..], &settings].concat(), "").stdout;
-    assert!(table.starts_with("KID ") && table.contains("retiring until ") && table.contains("made here"), "{table}");
+    assert!(
+        table.starts_with("KID ") && table.contains("retiring until ") && table.contains("made here"),
+        "{table}"
+    );
     assert!(!table.contains("fifty") && !keys.to_string().contains("fifty"), "{keys}{table}");
 }
 
@@ -96,8 +106,14 @@ fn a_key_pair_of_the_settings_is_for_one_algorithm() {
     let (data_dir, file) = (room.path().join("data"), room.path().join("key"));
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
     let der: Pkcs8V1Der<'_> = pair.as_der().expect("PKCS #8");
-    fs::write(&file, format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref())))
-        .expect("it is ours");
+    fs::write(
+        &file,
+        format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der.as_ref())
+        ),
+    )
+    .expect("it is ours");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let named = format!("tokens.signing_key_file={}", file.display());
     let with = |args: &[&str], algorithm: &str| {
@@ -107,7 +123,11 @@ fn a_key_pair_of_the_settings_is_for_one_algorithm() {
     assert_eq!(with(&["account", "add", "dana"], "RS256").code(), 0);
     let refused = with(&["account", "list"], "PS256");
     assert_eq!(refused.code(), 1, "{}", refused.stderr);
-    assert!(refused.stderr.contains("has signed with RS256, and a key is for one algorithm"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("has signed with RS256, and a key is for one algorithm"),
+        "{}",
+        refused.stderr
+    );
     assert!(refused.stderr.contains("name a new key for the new algorithm, or none"), "{}", refused.stderr);
     assert_eq!(on(&data_dir, &["key", "list", "--json"], "").json()["keys"][1]["algorithm"], "EdDSA");
     let resumed = with(&["key", "list", "--json"], "RS256").json()["keys"].clone();
@@ -127,18 +147,27 @@ fn a_secret_of_the_settings_is_a_key_for_each_algorithm() {
     let named = format!("tokens.signing_key_file={}", secret.display());
     let list = |algorithm: &str| {
         let algorithm = format!("tokens.algorithm={algorithm}");
-        on(&data_dir, &["key", "list", "--json", "--set", &algorithm, "--set", &named], "").json()["keys"].clone()
+        on(&data_dir, &["key", "list", "--json", "--set", &algorithm, "--set", &named], "").json()["keys"]
+            .clone()
     };
-    assert_eq!(on(&data_dir, &["account", "add", "dana", "--set", "tokens.algorithm=HS256", "--set", &named], "").code(), 0);
+    assert_eq!(
+        on(&data_dir, &["account", "add", "dana", "--set", "tokens.algorithm=HS256", "--set", &named], "")
+            .code(),
+        0
+    );
     let first = list("HS256");
     let second = list("HS384");
-    assert_eq!((&second[0]["kid"], &second[0]["state"], &second[1]["state"]), (&first[0]["kid"], &json!("retiring"), &json!("current")));
+    assert_eq!(
+        (&second[0]["kid"], &second[0]["state"], &second[1]["state"]),
+        (&first[0]["kid"], &json!("retiring"), &json!("current"))
+    );
     assert_ne!(second[0]["kid"], second[1]["kid"]);
 }
 
 #[test]
 fn a_running_server_tells_its_keys_and_those_of_other_issuers() {
-    let (room, publisher, away) = (tempfile::tempdir().expect("a temporary directory"), Publisher::start(), closed());
+    let (room, publisher, away) =
+        (tempfile::tempdir().expect("a temporary directory"), Publisher::start(), closed());
     let data_dir = room.path().join("data");
     fs::create_dir(&data_dir).expect("it is ours");
     fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o700)).expect("it is ours");
@@ -155,17 +184,28 @@ fn a_running_server_tells_its_keys_and_those_of_other_issuers() {
     let listed = server.run(&["key", "list", "--json"], "").json();
     let jwks = server.get("/.well-known/jwks.json", None).body;
     assert_eq!(listed["keys"][0]["kid"], jwks["keys"][0]["kid"]);
-    let [django, fixed, partner, silent] = listed["issuers"].as_array().expect("a list").as_slice() else { panic!("{listed}") };
+    let [django, fixed, partner, silent] = listed["issuers"].as_array().expect("a list").as_slice() else {
+        panic!("{listed}")
+    };
     assert_eq!(
         django,
         &json!({ "name": "django", "source": "settings", "address": null, "asked_at": null, "answered_at": null,
                  "keys": [{ "kid": null, "algorithm": "HS256" }] })
     );
-    assert_eq!((&fixed["name"], &fixed["keys"]), (&json!("fixed"), &json!([{ "kid": "2026-01", "algorithm": "EdDSA" }])));
-    assert_eq!((&partner["source"], &partner["keys"]), (&json!("address"), &json!([{ "kid": "k1", "algorithm": "EdDSA" }])));
+    assert_eq!(
+        (&fixed["name"], &fixed["keys"]),
+        (&json!("fixed"), &json!([{ "kid": "2026-01", "algorithm": "EdDSA" }]))
+    );
+    assert_eq!(
+        (&partner["source"], &partner["keys"]),
+        (&json!("address"), &json!([{ "kid": "k1", "algorithm": "EdDSA" }]))
+    );
     assert_eq!(partner["address"], json!(format!("http://{}/jwks", publisher.address)));
     assert_eq!((partner["asked_at"].is_string(), &partner["asked_at"]), (true, &partner["answered_at"]));
-    assert_eq!((silent["asked_at"].is_string(), &silent["answered_at"], &silent["keys"]), (true, &Value::Null, &json!([])));
+    assert_eq!(
+        (silent["asked_at"].is_string(), &silent["answered_at"], &silent["keys"]),
+        (true, &Value::Null, &json!([]))
+    );
 
     let table = server.run(&["key", "list"], "").stdout;
     assert_eq!(publisher.asked(), 1, "looking asks nobody again");
@@ -186,7 +226,11 @@ fn keys_are_rotated_retired_and_revoked_while_the_server_runs() {
     server.add_account("dana", PASSWORD);
     let states = || {
         let keys = server.run(&["key", "list", "--json"], "").json()["keys"].clone();
-        keys.as_array().expect("keys").iter().map(|key| key["state"].as_str().expect("a state").to_owned()).collect::<Vec<_>>()
+        keys.as_array()
+            .expect("keys")
+            .iter()
+            .map(|key| key["state"].as_str().expect("a state").to_owned())
+            .collect::<Vec<_>>()
     };
     let published = || server.get("/.well-known/jwks.json", None).body["keys"].as_array().map_or(0, Vec::len);
     let kid = |token: &str| header(token)["kid"].as_str().expect("a kid").to_owned();
@@ -200,7 +244,12 @@ fn keys_are_rotated_retired_and_revoked_while_the_server_runs() {
     assert!(server.run(&["key", "retire", &next], "").stdout.contains("gone"));
     assert_eq!(published(), 1);
     let refused = server.run(&["key", "retire", &kid(&first.access)], "");
-    assert_eq!((refused.code(), refused.stderr.contains("quash key rotate")), (5, true), "{}", refused.stderr);
+    assert_eq!(
+        (refused.code(), refused.stderr.contains("quash key rotate")),
+        (5, true),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(server.run(&["key", "retire", &next], "").code(), 4);
 
     let rotated = server.run(&["key", "rotate", "--now"], "");
@@ -212,7 +261,12 @@ fn keys_are_rotated_retired_and_revoked_while_the_server_runs() {
         assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200);
     }
     let refused = server.run(&["key", "retire", &kid(&first.access)], "");
-    assert_eq!((refused.code(), refused.stderr.contains("quash revoke key")), (5, true), "{}", refused.stderr);
+    assert_eq!(
+        (refused.code(), refused.stderr.contains("quash revoke key")),
+        (5, true),
+        "{}",
+        refused.stderr
+    );
 
     let struck = server.run(&["revoke", "key", &kid(&second.access), "--json"], "").json();
     assert_eq!((&struck["scope"], &struck["target"]), (&json!("key"), &json!(kid(&second.access))));
@@ -221,7 +275,10 @@ fn keys_are_rotated_retired_and_revoked_while_the_server_runs() {
     assert_eq!(server.get("/v1/me", Some(&first.access)).status, 200);
     let renewed = server.post_json("/api/token/refresh/", &json!({ "refresh": second.refresh }), None);
     let renewed = renewed.body["access"].as_str().expect("a token").to_owned();
-    assert_eq!((json!(kid(&renewed)), server.get("/v1/me", Some(&renewed)).status), (struck["signs"].clone(), 200));
+    assert_eq!(
+        (json!(kid(&renewed)), server.get("/v1/me", Some(&renewed)).status),
+        (struck["signs"].clone(), 200)
+    );
     assert_eq!(states().iter().filter(|state| *state == "struck").count(), 1);
     assert_eq!(server.run(&["revoke", "key", &kid(&second.access)], "").code(), 5);
     assert_eq!(server.run(&["revoke", "key", "nobodys"], "").code(), 4);
@@ -241,10 +298,18 @@ fn an_id_that_begins_with_a_dash_is_an_id() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
-    for args in [&["key", "retire", "-zA9"][..], &["revoke", "key", "-zA9", "--end-sessions"], &["revoke", "key", "--end-sessions", "-zA9"]]
-    {
+    for args in [
+        &["key", "retire", "-zA9"][..],
+        &["revoke", "key", "-zA9", "--end-sessions"],
+        &["revoke", "key", "--end-sessions", "-zA9"],
+    ] {
         let refused = on(&data_dir, args, "");
-        assert_eq!((refused.code(), refused.stderr.contains("no such key")), (4, true), "{args:?}: {}", refused.stderr);
+        assert_eq!(
+            (refused.code(), refused.stderr.contains("no such key")),
+            (4, true),
+            "{args:?}: {}",
+            refused.stderr
+        );
     }
 }
 
@@ -261,15 +326,30 @@ fn a_key_of_the_settings_is_struck_and_a_start_with_it_is_refused() {
     let pair = server.sign_in("dana", PASSWORD);
     let kid = header(&pair.access)["kid"].as_str().expect("a kid").to_owned();
     let refused = server.run(&["key", "rotate"], "");
-    assert_eq!((refused.code(), refused.stderr.contains("tokens.signing_key")), (5, true), "{}", refused.stderr);
+    assert_eq!(
+        (refused.code(), refused.stderr.contains("tokens.signing_key")),
+        (5, true),
+        "{}",
+        refused.stderr
+    );
     let struck = server.run(&["revoke", "key", &kid], "");
-    assert!(struck.stdout.contains("nothing signs until tokens.signing_key names another"), "{}{}", struck.stdout, struck.stderr);
+    assert!(
+        struck.stdout.contains("nothing signs until tokens.signing_key names another"),
+        "{}{}",
+        struck.stdout,
+        struck.stderr
+    );
     let refreshed = server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
     assert_eq!((refreshed.status, &refreshed.body["code"]), (503, &json!("no_signing_key")));
     assert_eq!(server.terminate().code(), 0);
     let refused = on(&data_dir, &[&["key", "list"][..], &settings].concat(), "");
     assert_eq!(refused.code(), 1);
-    assert!(refused.stderr.contains("removed in an emergency") && refused.stderr.contains("tokens.signing_key_file"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("removed in an emergency")
+            && refused.stderr.contains("tokens.signing_key_file"),
+        "{}",
+        refused.stderr
+    );
     let server = Server::start_in(&data_dir, &[]);
     let refreshed = server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
     assert_eq!(refreshed.status, 200, "{}", refreshed.text);

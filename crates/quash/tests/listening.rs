@@ -59,9 +59,12 @@ fn ask(server: &Server, trusted: &CertificateDer<'static>) -> std::io::Result<St
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).expect("a certificate");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions");
     let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
-    let client = ClientConnection::new(config, ServerName::try_from("localhost").expect("a name")).expect("a client");
+    let client =
+        ClientConnection::new(config, ServerName::try_from("localhost").expect("a name")).expect("a client");
     let stream = TcpStream::connect(("127.0.0.1", server.address.port()))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let mut stream = StreamOwned::new(client, stream);
@@ -80,7 +83,10 @@ fn tls_is_spoken_everywhere_and_its_files_are_read_again() {
     let server = Server::start(&args);
     assert!(server.url.starts_with("https://0.0.0.0:"), "{}", server.url);
     let answer = ask(&server, &first).expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("strict-transport-security: max-age=31536000"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("strict-transport-security: max-age=31536000"),
+        "{answer}"
+    );
 
     let second = files.renew();
     assert!(ask(&server, &second).is_err(), "not before it is told");
@@ -96,9 +102,17 @@ fn tls_is_spoken_everywhere_and_its_files_are_read_again() {
     }
     let finished = server.terminate();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
-    assert!(finished.stderr.contains("read the certificate again; it holds until 4096-01-01"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("read the certificate again; it holds until 4096-01-01"),
+        "{}",
+        finished.stderr
+    );
     let stays = "the certificate that was read before stays, because ";
-    assert!(finished.stderr.contains(stays) && finished.stderr.contains("certificate.pem holds no certificate"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains(stays) && finished.stderr.contains("certificate.pem holds no certificate"),
+        "{}",
+        finished.stderr
+    );
     assert!(!finished.stderr.contains("PRIVATE KEY"), "{}", finished.stderr);
 }
 
@@ -108,7 +122,10 @@ fn files_that_cannot_be_used_stop_the_start_before_anything_is_made() {
     let settings = files.settings();
     let data_dir = files.room.path().join("data");
     let start = || {
-        let args: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"].into_iter().chain(settings.iter().map(String::as_str)).collect();
+        let args: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"]
+            .into_iter()
+            .chain(settings.iter().map(String::as_str))
+            .collect();
         let finished = on(&data_dir, &args, "");
         assert_eq!(finished.code(), 1, "{}", finished.stderr);
         assert!(!data_dir.exists() && finished.stderr.contains("\n hint: "), "{}", finished.stderr);
@@ -116,7 +133,11 @@ fn files_that_cannot_be_used_stop_the_start_before_anything_is_made() {
     };
     fs::set_permissions(files.key(), fs::Permissions::from_mode(0o644)).expect("it is ours");
     let said = start();
-    assert!(said.contains("key.pem holds a key, and others can read it (mode 0644)") && said.contains("chmod 600"), "{said}");
+    assert!(
+        said.contains("key.pem holds a key, and others can read it (mode 0644)")
+            && said.contains("chmod 600"),
+        "{said}"
+    );
     let old = fs::read(files.certificate()).expect("it is there");
     files.renew();
     fs::write(files.certificate(), old).expect("it is ours");
@@ -159,14 +180,21 @@ fn a_unix_socket_belongs_to_one_live_server() {
     fs::write(&path, "keep me").expect("it is ours");
     let refused = on(&room.path().join("data"), &["serve", "--listen", &listen], "");
     assert_eq!(refused.code(), 1, "{}", refused.stderr);
-    assert!(refused.stderr.contains("isn't a socket") && fs::read(&path).is_ok_and(|text| text == b"keep me"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("isn't a socket") && fs::read(&path).is_ok_and(|text| text == b"keep me"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
 fn pages_of_named_origins_may_read_answers() {
     let server = Server::start(&["--set", "http.cors_origins=https://app.example,http://localhost:3000"]);
-    for (origin, seen) in [("https://app.example", true), ("http://localhost:3000", true), ("https://evil.example", false)] {
-        let answer = support::request(server.address, "GET", "/livez", &[("Origin", origin)], b"").expect("an answer");
+    for (origin, seen) in
+        [("https://app.example", true), ("http://localhost:3000", true), ("https://evil.example", false)]
+    {
+        let answer =
+            support::request(server.address, "GET", "/livez", &[("Origin", origin)], b"").expect("an answer");
         assert_eq!(answer.header("access-control-allow-origin"), Some(origin).filter(|_| seen));
     }
     let evil = |headers: &[(&str, &str)]| {
@@ -180,5 +208,8 @@ fn pages_of_named_origins_may_read_answers() {
     support::request(server.address, "GET", "/livez", &[("Origin", &own)], b"").expect("an answer");
     let stderr = server.terminate().stderr;
     let refusals: Vec<_> = stderr.lines().filter(|line| line.contains("CORS")).collect();
-    assert!(matches!(refusals[..], [line] if line.contains("https://evil.example cannot read responses")), "{stderr}");
+    assert!(
+        matches!(refusals[..], [line] if line.contains("https://evil.example cannot read responses")),
+        "{stderr}"
+    );
 }

@@ -81,7 +81,11 @@ fn bash_completes_what_is_typed() {
         ("completions z", "zsh"),
         ("account list --data", "--data-dir"),
     ] {
-        assert!(offers(&script, typed).lines().any(|offer| offer == offered), "{typed}: {}", offers(&script, typed));
+        assert!(
+            offers(&script, typed).lines().any(|offer| offer == offered),
+            "{typed}: {}",
+            offers(&script, typed)
+        );
     }
     assert_eq!(offers(&script, "token ver"), "verify\n", "and nothing else");
 }
@@ -109,28 +113,49 @@ fn has_bash() -> bool {
 fn pages_are_printed_and_written_for_everybody_to_read() {
     let main = printed(&["man"]);
     assert_eq!((main.code(), main.stderr.as_str()), (0, ""));
-    assert!(main.stdout.contains(".TH QUASH 1 ") && main.stdout.contains(r"quash\-token(1)"), "{}", main.stdout);
+    assert!(
+        main.stdout.contains(".TH QUASH 1 ") && main.stdout.contains(r"quash\-token(1)"),
+        "{}",
+        main.stdout
+    );
     let json = printed(&["man", "--json"]).json();
     assert_eq!(json["page"].as_str().map(str::trim_end), Some(main.stdout.trim_end()));
 
     let room = tempfile::tempdir().expect("a temporary directory");
     let path = room.path().display().to_string();
     let written = printed(&["man", "--out", &path, "--json"]).json();
-    let written: Vec<_> = written["written"].as_array().expect("a list").iter().map(|name| name.as_str().expect("a name")).collect();
-    assert!(["quash.1", "quash-serve.1", "quash-token.1", "quash-token-verify.1"].iter().all(|name| written.contains(name)), "{written:?}");
+    let written: Vec<_> = written["written"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|name| name.as_str().expect("a name"))
+        .collect();
+    assert!(
+        ["quash.1", "quash-serve.1", "quash-token.1", "quash-token-verify.1"]
+            .iter()
+            .all(|name| written.contains(name)),
+        "{written:?}"
+    );
     assert!(!written.iter().any(|name| name.contains("help")), "{written:?}");
     assert_eq!(fs::read_dir(room.path()).expect("it is ours").count(), written.len());
     for name in &written {
         let page = room.path().join(name);
         assert_eq!(fs::metadata(&page).expect("it is there").permissions().mode() & 0o7777, 0o644, "{name}");
     }
-    assert_eq!(fs::read_to_string(room.path().join("quash.1")).expect("it is there").trim_end(), main.stdout.trim_end());
+    assert_eq!(
+        fs::read_to_string(room.path().join("quash.1")).expect("it is there").trim_end(),
+        main.stdout.trim_end()
+    );
     let again = printed(&["man", "--out", &path]);
     assert_eq!(again.stdout, format!("wrote {} pages into {path}\n", written.len()));
 
     let nowhere = printed(&["man", "--out", &format!("{path}/none")]);
     assert_eq!(nowhere.code(), 4);
-    assert!(nowhere.stderr.contains("there is no directory") && nowhere.stderr.contains("hint: make it"), "{}", nowhere.stderr);
+    assert!(
+        nowhere.stderr.contains("there is no directory") && nowhere.stderr.contains("hint: make it"),
+        "{}",
+        nowhere.stderr
+    );
     let not_ours = printed(&["man", "--out", "/proc"]);
     assert_eq!(not_ours.code(), 1, "{}", not_ours.stderr);
 }

@@ -44,7 +44,9 @@ fn soak_a_refresh_among_many_costs_what_it_costs_among_few() {
     let sessions = server.run(&["session", "list", "a1", "--json"], "").json();
     assert_eq!(sessions["sessions"].as_array().map(Vec::len), Some(1));
     let resident = resident_kib(server.id());
-    let told = |percent| [percentile(&among, percent), percentile(&alone, percent)].map(|span| span.as_secs_f64() * 1000.0);
+    let told = |percent| {
+        [percentile(&among, percent), percentile(&alone, percent)].map(|span| span.as_secs_f64() * 1000.0)
+    };
     let ([median, median_alone], [worst, worst_alone]) = (told(50), told(99));
     let best = told(10).into();
     println!(
@@ -63,7 +65,8 @@ fn soak_a_refresh_among_many_costs_what_it_costs_among_few() {
 /// Exchanges each refresh token for the next, at both servers in turn, and tells what each exchange took.
 fn refresh_all(servers: &[Server; 2], pairs: &mut [Vec<Pair>; 2]) -> [Vec<Duration>; 2] {
     let [few, many] = pairs;
-    let both = few.iter_mut().zip(many).map(|(few, many)| (refresh(&servers[0], few), refresh(&servers[1], many)));
+    let both =
+        few.iter_mut().zip(many).map(|(few, many)| (refresh(&servers[0], few), refresh(&servers[1], many)));
     let (mut alone, mut among): (Vec<_>, Vec<_>) = both.unzip();
     alone.sort_unstable();
     among.sort_unstable();
@@ -79,7 +82,11 @@ fn percentile(spans: &[Duration], percent: usize) -> Duration {
 fn copy_files(from: &Path, to: &Path) {
     fs::create_dir(to).expect("a directory");
     fs::set_permissions(to, fs::Permissions::from_mode(0o700)).expect("it is ours");
-    for file in fs::read_dir(from).expect("a directory").flatten().filter(|file| file.file_type().is_ok_and(|kind| kind.is_file())) {
+    for file in fs::read_dir(from)
+        .expect("a directory")
+        .flatten()
+        .filter(|file| file.file_type().is_ok_and(|kind| kind.is_file()))
+    {
         fs::copy(file.path(), to.join(file.file_name())).expect("a copy");
     }
 }
@@ -97,7 +104,8 @@ fn refresh(server: &Server, pair: &mut Pair) -> Duration {
 /// Copies the account `a0` as `a<n>`.
 fn copy_accounts(data_dir: &Path, numbers: std::ops::Range<usize>) {
     let mut conn = Connection::open(data_dir.join("quash.db")).expect("a database");
-    let copied = copied(&conn, "account", &[("subject", "?1"), ("username", "?2"), ("username_folded", "?2")]);
+    let copied =
+        copied(&conn, "account", &[("subject", "?1"), ("username", "?2"), ("username_folded", "?2")]);
     let statement = format!("{copied} WHERE username_folded = 'a0'");
     let transaction = conn.transaction().expect("a transaction");
     {
@@ -113,7 +121,8 @@ fn copy_accounts(data_dir: &Path, numbers: std::ops::Range<usize>) {
 fn copy_sessions(data_dir: &Path, from: usize, to: usize) {
     let mut conn = Connection::open(data_dir.join("quash.db")).expect("a database");
     let ids = |order: &str| -> [u8; 16] {
-        conn.query_row(&format!("SELECT sid FROM session ORDER BY sid {order} LIMIT 1"), [], |row| row.get(0)).expect("a session")
+        conn.query_row(&format!("SELECT sid FROM session ORDER BY sid {order} LIMIT 1"), [], |row| row.get(0))
+            .expect("a session")
     };
     let when = |sid: [u8; 16]| sid[..6].iter().fold(0, |so_far, byte| so_far << 8 | u64::from(*byte));
     let (oldest, newest) = (ids("ASC"), ids("DESC"));
@@ -136,8 +145,11 @@ fn copy_sessions(data_dir: &Path, from: usize, to: usize) {
 /// A statement that copies rows of a table, whatever columns it has, but for those that are given another value.
 fn copied(conn: &Connection, table: &str, others: &[(&str, &str)]) -> String {
     let mut told = conn.prepare("SELECT name FROM pragma_table_info(?1)").expect("a statement");
-    let columns: Vec<String> = told.query_map([table], |row| row.get(0)).expect("columns").flatten().collect();
-    let value = |name: &String| others.iter().find(|(other, _)| other == name).map_or(name.clone(), |(_, value)| (*value).to_owned());
+    let columns: Vec<String> =
+        told.query_map([table], |row| row.get(0)).expect("columns").flatten().collect();
+    let value = |name: &String| {
+        others.iter().find(|(other, _)| other == name).map_or(name.clone(), |(_, value)| (*value).to_owned())
+    };
     let values: Vec<String> = columns.iter().map(value).collect();
     format!("INSERT INTO {table} ({}) SELECT {} FROM {table}", columns.join(", "), values.join(", "))
 }

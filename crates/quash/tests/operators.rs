@@ -40,7 +40,11 @@ fn for_everybody(room: &TempDir) -> std::process::Command {
 
 fn owners(data_dir: &Path) -> Vec<(String, u32)> {
     let entries = fs::read_dir(data_dir).expect("a directory").map(|entry| entry.expect("an entry"));
-    entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.metadata().expect("it is there").uid())).collect()
+    entries
+        .map(|entry| {
+            (entry.file_name().to_string_lossy().into_owned(), entry.metadata().expect("it is there").uid())
+        })
+        .collect()
 }
 
 #[test]
@@ -95,11 +99,17 @@ fn a_volume_of_a_group_is_used_where_the_setting_allows_it() {
     assert_eq!(on(&data_dir, &["account", "add", "dana", "--password-stdin"], PASSWORD).code(), 0);
     // As the kubelet leaves a volume with fsGroup, at each mount.
     for entry in fs::read_dir(&data_dir).expect("a directory") {
-        fs::set_permissions(entry.expect("an entry").path(), fs::Permissions::from_mode(0o660)).expect("it is ours");
+        fs::set_permissions(entry.expect("an entry").path(), fs::Permissions::from_mode(0o660))
+            .expect("it is ours");
     }
     fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o2770)).expect("it is ours");
     let refused = on(&data_dir, &["serve"], "");
-    assert_eq!((refused.code(), refused.stderr.contains("storage.group_access = true")), (1, true), "{}", refused.stderr);
+    assert_eq!(
+        (refused.code(), refused.stderr.contains("storage.group_access = true")),
+        (1, true),
+        "{}",
+        refused.stderr
+    );
     let server = Server::start_in(&data_dir, &["--set", "storage.group_access=true"]);
     server.sign_in("dana", PASSWORD);
 }
@@ -135,7 +145,8 @@ fn a_name_never_stands_for_another_account() {
     let patch = |name: &str| {
         let authorization = format!("Bearer {}", pair.access);
         let headers = [("Content-Type", "application/json"), ("Authorization", authorization.as_str())];
-        support::request(server.address, "PATCH", "/v1/me", &headers, body(name).to_string().as_bytes()).expect("an answer")
+        support::request(server.address, "PATCH", "/v1/me", &headers, body(name).to_string().as_bytes())
+            .expect("an answer")
     };
     for name in [uuid, "{01a20af06b5c7a69b6b4905ed54a13a4}"] {
         assert_eq!(patch(name).status, 400, "{name}");
@@ -145,7 +156,12 @@ fn a_name_never_stands_for_another_account() {
     // Both exist as subjects.
     for name in ["17", "school-4", "School-4"] {
         let answer = patch(name);
-        assert_eq!((answer.status, answer.body["code"].as_str()), (409, Some("name_taken")), "{name}: {}", answer.text);
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (409, Some("name_taken")),
+            "{name}: {}",
+            answer.text
+        );
         assert_eq!(server.run(&["account", "set", "mallory", "--username", name], "").code(), 5, "{name}");
         assert_eq!(add(&[name]).code(), 5, "{name}");
     }
@@ -158,7 +174,12 @@ fn a_name_never_stands_for_another_account() {
 fn numbers_are_no_names_unless_the_setting_allows_them() {
     let server = Server::start(&[]);
     let refused = server.run(&["account", "add", "17"], "");
-    assert_eq!((refused.code(), refused.stderr.contains("accounts.numeric_names")), (2, true), "{}", refused.stderr);
+    assert_eq!(
+        (refused.code(), refused.stderr.contains("accounts.numeric_names")),
+        (2, true),
+        "{}",
+        refused.stderr
+    );
     server.add_account("dana", PASSWORD);
     let refused = server.run(&["account", "set", "dana", "--username", "\u{ff11}\u{ff17}"], "");
     assert_eq!(refused.code(), 2, "{}", refused.stderr);
@@ -200,9 +221,19 @@ fn an_argument_that_means_two_accounts_stops_every_command() {
     }
     let show = |flag: &str| server.run(&["account", "show", flag, "17", "--json"], "").json();
     assert_eq!((&show("--name")["name"], &show("--subject")["name"]), (&json!("17"), &json!("victim")));
-    assert_eq!(server.run(&["account", "deactivate", "--subject", "17", "--json"], "").json()["name"], "victim");
-    assert_eq!(server.run(&["account", "set", "--name", "17", "--username", "dana", "--json"], "").json()["name"], "dana");
-    assert_eq!(server.run(&["account", "show", "17", "--json"], "").json()["name"], "victim", "now it means one");
+    assert_eq!(
+        server.run(&["account", "deactivate", "--subject", "17", "--json"], "").json()["name"],
+        "victim"
+    );
+    assert_eq!(
+        server.run(&["account", "set", "--name", "17", "--username", "dana", "--json"], "").json()["name"],
+        "dana"
+    );
+    assert_eq!(
+        server.run(&["account", "show", "17", "--json"], "").json()["name"],
+        "victim",
+        "now it means one"
+    );
     assert_eq!(server.run(&["account", "show", "17", "--name", "17"], "").code(), 2, "one of them");
     assert_eq!(server.run(&["account", "show"], "").code(), 2);
 }
@@ -212,11 +243,18 @@ fn an_account_is_found_by_its_address() {
     let server = Server::start(&[]);
     let added = server.run(&["account", "add", "dana", "--email", "Dana@example.org", "--verified"], "");
     assert_eq!(added.code(), 0, "{}", added.stderr);
-    assert_eq!(server.run(&["account", "show", "--email", "dana@example.org", "--json"], "").json()["name"], "dana");
+    assert_eq!(
+        server.run(&["account", "show", "--email", "dana@example.org", "--json"], "").json()["name"],
+        "dana"
+    );
     assert_eq!(server.run(&["revoke", "account", "--email", "dana@example.org"], "").code(), 0);
     assert_eq!(server.run(&["audit", "list", "--email", "dana@example.org"], "").code(), 0);
     assert_eq!(server.run(&["account", "show", "--email", "nobody@example.org"], "").code(), 4);
-    assert_eq!(server.run(&["account", "show", "dana@example.org"], "").code(), 4, "an address alone is no name");
+    assert_eq!(
+        server.run(&["account", "show", "dana@example.org"], "").code(),
+        4,
+        "an address alone is no name"
+    );
 }
 
 /// Runs a command whose output goes to a full disk.
@@ -225,9 +263,14 @@ fn into_full(server: &Server, args: &[&str], stdin: &str) -> Finished {
     command.stdin(Stdio::piped()).stderr(Stdio::piped());
     command.stdout(File::options().write(true).open("/dev/full").expect("a full device"));
     let mut child = command.spawn().expect("the binary starts");
-    std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), stdin.as_bytes()).expect("it reads");
+    std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), stdin.as_bytes())
+        .expect("it reads");
     let output = child.wait_with_output().expect("it ends");
-    Finished { status: output.status, stdout: String::new(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() }
+    Finished {
+        status: output.status,
+        stdout: String::new(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
 }
 
 #[test]
@@ -251,7 +294,11 @@ fn output_that_is_lost_fails_every_command() {
         (&["backup", backup.to_str().expect("UTF-8")], "", ""),
         (&["policy", "show"], "", ""),
         (&["key", "list"], "", ""),
-        (&["client", "add", "shop", "--introspect"], "", "`quash client remove shop` and `quash client add shop`"),
+        (
+            &["client", "add", "shop", "--introspect"],
+            "",
+            "`quash client remove shop` and `quash client add shop`",
+        ),
         (&["client", "list"], "", ""),
         (&["verifier", "add", "node"], "", "`quash verifier remove node` and `quash verifier add node`"),
         (&["token", "inspect", "-"], &pair.access, ""),
@@ -265,12 +312,20 @@ fn output_that_is_lost_fails_every_command() {
         (&["--version"], "", ""),
     ] {
         for json in [&[][..], &["--json"]] {
-            if !json.is_empty() && (!hint.is_empty() || ["add", "backup"].iter().any(|word| args.contains(word)) || args.len() < 2) {
+            if !json.is_empty()
+                && (!hint.is_empty()
+                    || ["add", "backup"].iter().any(|word| args.contains(word))
+                    || args.len() < 2)
+            {
                 continue;
             }
             let failed = into_full(&server, &[args, json].concat(), stdin);
             assert_eq!(failed.code(), 1, "{args:?}: {}", failed.stderr);
-            assert!(failed.stderr.contains("standard output can't be written"), "{args:?}: {}", failed.stderr);
+            assert!(
+                failed.stderr.contains("standard output can't be written"),
+                "{args:?}: {}",
+                failed.stderr
+            );
             assert!(failed.stderr.contains(hint), "{args:?}: {}", failed.stderr);
         }
     }
@@ -281,10 +336,20 @@ fn a_closed_pipe_is_no_fault() {
     let server = Server::start(&[]);
     server.add_account("dana", PASSWORD);
     for args in [&["audit", "tail", "--follow"][..], &["audit", "export"], &["policy", "show"], &["--help"]] {
-        let mut child = server.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut child = server
+            .command(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
         drop(child.stdout.take());
         let output = child.wait_with_output().expect("it ends");
-        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""), "{args:?}");
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()),
+            (Some(0), ""),
+            "{args:?}"
+        );
     }
 }
 
@@ -312,10 +377,17 @@ fn the_audit_is_read_to_its_seal_without_a_server() {
     assert_eq!(tail.json()["event"], "account_added", "{}", tail.stderr);
     let without = run(&mut server, &["audit", "export"]);
     assert_eq!((without.code(), without.stderr.as_str()), (0, ""), "{}", without.stderr);
-    let last = |finished: &Finished| serde_json::from_str::<Value>(finished.stdout.lines().last().unwrap_or_default()).expect("JSON");
+    let last = |finished: &Finished| {
+        serde_json::from_str::<Value>(finished.stdout.lines().last().unwrap_or_default()).expect("JSON")
+    };
     assert!(last(&without)["seal"].is_object() && last(&with)["seal"].is_object(), "{}", without.stdout);
     let follow = run(&mut server, &["audit", "tail", "--follow"]);
-    assert_eq!((follow.code(), follow.stdout.lines().count()), (75, without.stdout.lines().count() - 1), "{}", follow.stderr);
+    assert_eq!(
+        (follow.code(), follow.stdout.lines().count()),
+        (75, without.stdout.lines().count() - 1),
+        "{}",
+        follow.stderr
+    );
     // It asks twice, too.
     let waited = run(&mut server, &["revoke", "everything", "--yes", "--wait"]);
     assert_eq!(waited.code(), 0, "{}", waited.stderr);
@@ -331,7 +403,15 @@ fn a_user_called_help_is_not_lost_in_a_script() {
     help.args(["account", "add", "--help"]);
     assert_eq!(run(help, "").code(), 0);
     let mut add = quash();
-    add.arg("--data-dir").arg(&data_dir).args(["account", "add", "--subject", "17", "--json", "--", "--help"]);
+    add.arg("--data-dir").arg(&data_dir).args([
+        "account",
+        "add",
+        "--subject",
+        "17",
+        "--json",
+        "--",
+        "--help",
+    ]);
     assert_eq!(run(add, "").json()["name"], "--help");
 }
 
@@ -349,18 +429,36 @@ fn many_accounts_are_added_and_each_skipped_one_is_named() {
         json!({ "name": "old", "subject": "7", "password_hash": "md5$salt$0cc175b9c0f1b6a831c399e269772661" }),
         json!({ "name": "odd", "subject": "8", "claims": { "sid": "x" } }),
     ];
-    let many = (100..400).map(|n| json!({ "name": format!("user{n}"), "subject": n.to_string(), "password_hash": hash }));
+    let many = (100..400)
+        .map(|n| json!({ "name": format!("user{n}"), "subject": n.to_string(), "password_hash": hash }));
     let text: String = lines.into_iter().chain(many).map(|line| format!("{line}\n")).collect();
     let done = server.run(&["account", "add", "--batch-stdin", "--json"], &format!("{text}\n{{}}\n"));
     let outcome: Value = serde_json::from_str(&done.stdout).expect("JSON");
-    assert_eq!((done.code(), &outcome["added"], &outcome["present"]), (1, &json!(303), &json!(0)), "{}", done.stderr);
-    let skipped: Vec<_> = outcome["skipped"].as_array().expect("a list").iter().map(|skipped| skipped["line"].as_u64()).collect();
+    assert_eq!(
+        (done.code(), &outcome["added"], &outcome["present"]),
+        (1, &json!(303), &json!(0)),
+        "{}",
+        done.stderr
+    );
+    let skipped: Vec<_> = outcome["skipped"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|skipped| skipped["line"].as_u64())
+        .collect();
     assert_eq!(skipped, [4, 5, 6, 7, 8, 310].map(Some));
-    assert!(done.stderr.contains("skipped line 7 (old): the password hash") && !done.stderr.contains("0cc175"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("skipped line 7 (old): the password hash") && !done.stderr.contains("0cc175"),
+        "{}",
+        done.stderr
+    );
     server.sign_in("user399", PASSWORD);
     let show = |name: &str| server.run(&["account", "show", "--name", name, "--json"], "").json();
     assert_eq!((&show("dana")["claims"]["role"], &show("dana")["state"]), (&json!("x"), &json!("active")));
-    assert_eq!((&show("-rf")["password_usable"], &show("gone")["state"]), (&json!(false), &json!("deactivated")));
+    assert_eq!(
+        (&show("-rf")["password_usable"], &show("gone")["state"]),
+        (&json!(false), &json!("deactivated"))
+    );
     let again = server.run(&["account", "add", "--batch-stdin"], &text);
     assert_eq!(again.stdout, "0 accounts added, 303 there already, 5 skipped\n");
     let long = server.run(&["account", "add", "--batch-stdin"], &"x".repeat(16 * 1024 + 1));
@@ -375,7 +473,10 @@ fn messages_say_who_and_how_many_sessions() {
     let three_times = || (0..3).for_each(|_| drop(server.sign_in("dana", PASSWORD)));
     three_times();
     let said = server.run(&["revoke", "account", "dana"], "").stdout;
-    assert!(said.starts_with("account dana (") && said.contains("): 3 sessions ended, effective since "), "{said}");
+    assert!(
+        said.starts_with("account dana (") && said.contains("): 3 sessions ended, effective since "),
+        "{said}"
+    );
     assert!(!said.contains("seq"), "{said}");
     three_times();
     let said = server.run(&["account", "deactivate", "dana"], "").stdout;
@@ -383,7 +484,10 @@ fn messages_say_who_and_how_many_sessions() {
     let again = server.run(&["revoke", "account", "dana", "--verbose"], "").stdout;
     assert!(again.contains("no live session") && again.contains(", seq "), "{again}");
     let table = server.run(&["audit", "list"], "").stdout;
-    assert!(table.lines().next().is_some_and(|head| head.contains("ACCOUNT") && head.contains("SUBJECT")), "{table}");
+    assert!(
+        table.lines().next().is_some_and(|head| head.contains("ACCOUNT") && head.contains("SUBJECT")),
+        "{table}"
+    );
     assert!(table.lines().skip(1).any(|line| line.contains("signed_in") && line.contains("dana")), "{table}");
     let tail = server.run(&["audit", "tail", "--entries", "1"], "").stdout;
     assert!(tail.contains("  dana ("), "{tail}");

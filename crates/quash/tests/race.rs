@@ -40,12 +40,18 @@ fn with_grace(engine: &str) {
         let pairs: Vec<Pair> = answers.iter().map(Answer::pair).collect();
         let children: BTreeSet<String> = pairs.iter().map(|pair| jti(&pair.refresh)).collect();
         assert_eq!(children.len(), 1, "round {round}: one successor");
-        assert!(pairs.iter().all(|pair| me(&server, pair) == 200), "round {round}: every access token opens the door");
+        assert!(
+            pairs.iter().all(|pair| me(&server, pair) == 200),
+            "round {round}: every access token opens the door"
+        );
         assert_eq!(refresh(&server, &pairs[0].refresh).status, 200, "round {round}: the successor is good");
         // The parent of the parent is never forgiven, and takes everything with it.
         let reused = refresh(&server, &parent.refresh);
         assert_eq!((reused.status, reused.body["reason"].as_str()), (401, Some("reuse")), "round {round}");
-        assert!(pairs.iter().all(|pair| me(&server, pair) == 401), "round {round}: every access token is dead");
+        assert!(
+            pairs.iter().all(|pair| me(&server, pair) == 401),
+            "round {round}: every access token is dead"
+        );
     }
     drop(room);
 }
@@ -55,11 +61,20 @@ fn without_grace(engine: &str) {
     for round in 0..rounds(50, 200) {
         let parent = server.sign_in("dana", PASSWORD);
         let answers = all_at_once(&server, &parent.refresh);
-        let winners: Vec<Pair> = answers.iter().filter(|answer| answer.status == 200).map(Answer::pair).collect();
+        let winners: Vec<Pair> =
+            answers.iter().filter(|answer| answer.status == 200).map(Answer::pair).collect();
         let losers = answers.iter().filter(|answer| answer.status == 401).count();
         assert_eq!((winners.len(), losers), (1, AT_ONCE - 1), "round {round}");
-        assert_eq!(refresh(&server, &winners[0].refresh).status, 401, "round {round}: the others have ended the session");
-        assert_eq!((me(&server, &winners[0]), me(&server, &parent)), (401, 401), "round {round}: and its access tokens");
+        assert_eq!(
+            refresh(&server, &winners[0].refresh).status,
+            401,
+            "round {round}: the others have ended the session"
+        );
+        assert_eq!(
+            (me(&server, &winners[0]), me(&server, &parent)),
+            (401, 401),
+            "round {round}: and its access tokens"
+        );
     }
     drop(room);
 }
@@ -87,17 +102,26 @@ fn deactivated_while_it_refreshes(engine: &str) {
                 refresh_until_refused(&server, first.clone(), round)
             });
             begin.wait();
-            let deactivated = server.post_json("/v1/me/deactivate", &json!({ "password": PASSWORD }), Some(&owner.access));
+            let deactivated =
+                server.post_json("/v1/me/deactivate", &json!({ "password": PASSWORD }), Some(&owner.access));
             (refreshing.join().expect("pairs"), deactivated)
         });
         assert_eq!(deactivated.status, 204, "round {round}: {}", deactivated.text);
         let last = got.last().expect("the first");
         for old in [last, &first, &owner] {
-            assert_eq!((me(&server, old), refresh(&server, &old.refresh).status), (401, 401), "round {round}");
+            assert_eq!(
+                (me(&server, old), refresh(&server, &old.refresh).status),
+                (401, 401),
+                "round {round}"
+            );
         }
         let again = server.run(&["account", "reactivate", "dana"], "");
         assert!(again.status.success(), "{}", again.stderr);
-        assert_eq!((me(&server, last), refresh(&server, &last.refresh).status), (401, 401), "round {round}: and it stays so");
+        assert_eq!(
+            (me(&server, last), refresh(&server, &last.refresh).status),
+            (401, 401),
+            "round {round}: and it stays so"
+        );
     }
     drop(room);
 }
@@ -132,7 +156,8 @@ const PASSWORD: &str = "correct horse battery staple";
 fn start(engine: &str, grace: &str) -> (tempfile::TempDir, Server) {
     let room = tempfile::tempdir().expect("a temporary directory");
     let config = room.path().join("quash.toml");
-    std::fs::write(&config, format!("[storage]\nengine = \"{engine}\"\n[rotation]\ngrace = \"{grace}\"\n")).expect("it is written");
+    std::fs::write(&config, format!("[storage]\nengine = \"{engine}\"\n[rotation]\ngrace = \"{grace}\"\n"))
+        .expect("it is written");
     let server = serve(&room.path().join("data"), &config);
     server.add_account("dana", PASSWORD);
     (room, server)

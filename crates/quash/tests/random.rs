@@ -113,8 +113,8 @@ impl Dice {
     /// Any text, with what is odd in texts more often than not.
     fn text(&self) -> String {
         let odd = [
-            "", " ", "dana", "\u{0}", "\u{202e}", "\u{feff}", "ﬀ", "😀", "null", "-1", "1e999", "../..", "%00", "\"", "\\", "a.b.c",
-            PASSWORD,
+            "", " ", "dana", "\u{0}", "\u{202e}", "\u{feff}", "ﬀ", "😀", "null", "-1", "1e999", "../..",
+            "%00", "\"", "\\", "a.b.c", PASSWORD,
         ];
         match self.below(4) {
             0 => String::from_utf8_lossy(&self.bytes(40)).into_owned(),
@@ -155,8 +155,22 @@ impl Dice {
     }
 
     fn forged(&self, token: &str) -> String {
-        const CLAIMS: [&str; 14] =
-            ["token_type", "exp", "iat", "nbf", "jti", "user_id", "sid", "rsq", "gen", "aud", "iss", "refresh_exp", "hash_password", "x"];
+        const CLAIMS: [&str; 14] = [
+            "token_type",
+            "exp",
+            "iat",
+            "nbf",
+            "jti",
+            "user_id",
+            "sid",
+            "rsq",
+            "gen",
+            "aud",
+            "iss",
+            "refresh_exp",
+            "hash_password",
+            "x",
+        ];
         let mut said = claims(token);
         for _ in 0..=self.below(2) {
             let claim = CLAIMS[self.below(CLAIMS.len())];
@@ -166,7 +180,9 @@ impl Dice {
             } else {
                 let value = match claim {
                     "token_type" => json!(self.one_of(&["access", "refresh", "sliding", "Access", ""])),
-                    "sid" | "jti" if self.one_in(2) => claims(&self.tokens[self.below(self.tokens.len())])[claim].clone(),
+                    "sid" | "jti" if self.one_in(2) => {
+                        claims(&self.tokens[self.below(self.tokens.len())])[claim].clone()
+                    }
                     _ => self.value(2),
                 };
                 members.insert(claim.into(), value);
@@ -197,14 +213,19 @@ impl Dice {
     fn body(&self, first: &str) -> (&'static str, Vec<u8>) {
         let fields = self.fields(first);
         if self.one_in(40) {
-            return ("application/json", format!("{fields}{}", " ".repeat(60_000 + self.below(20_000))).into_bytes());
+            return (
+                "application/json",
+                format!("{fields}{}", " ".repeat(60_000 + self.below(20_000))).into_bytes(),
+            );
         }
         match self.below(8) {
             0 => ("application/json", self.bytes(300)),
             1 => ("application/json", self.damaged(fields.to_string().into_bytes())),
             2 => {
                 let pairs = fields.as_object().expect("fields").iter();
-                let pairs = pairs.map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+                let pairs = pairs.map(|(name, value)| {
+                    (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                });
                 ("application/x-www-form-urlencoded", form(pairs))
             }
             3 => ("multipart/form-data; boundary=X", multipart(&fields)),
@@ -234,15 +255,33 @@ impl Dice {
 
     /// A question for a lease in which most is of the form.
     fn lease(&self, path: &str) -> String {
-        let cursor = self.one_of(&["17179869184.AAAAAAAAAAAAAAAAAAAAAA", "0.AAAAAAAAAAAAAAAAAAAAAA", "9007199254740991.A", "x", ""]);
-        let instance = self.one_of(&["01010101010101010101010101010101", "0", "G1010101010101010101010101010101"]);
+        let cursor = self.one_of(&[
+            "17179869184.AAAAAAAAAAAAAAAAAAAAAA",
+            "0.AAAAAAAAAAAAAAAAAAAAAA",
+            "9007199254740991.A",
+            "x",
+            "",
+        ]);
+        let instance =
+            self.one_of(&["01010101010101010101010101010101", "0", "G1010101010101010101010101010101"]);
         let nonce = self.one_of(&["AAAAAAAAAAAAAAAAAAAAAA", "A", ""]);
-        format!("{path}?cursor={cursor}&instance={instance}&nonce={nonce}&policy={}", self.one_of(&["deny", "allow", "no"]))
+        format!(
+            "{path}?cursor={cursor}&instance={instance}&nonce={nonce}&policy={}",
+            self.one_of(&["deny", "allow", "no"])
+        )
     }
 
-    fn request(&self, path: &str, first: &str) -> (&'static str, String, Vec<(&'static str, String)>, Vec<u8>) {
-        let methods = ["POST", "POST", "POST", "POST", "POST", "GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"];
-        let method = if first.is_empty() && !self.one_in(4) { "GET" } else { methods[self.below(methods.len())] };
+    fn request(
+        &self,
+        path: &str,
+        first: &str,
+    ) -> (&'static str, String, Vec<(&'static str, String)>, Vec<u8>) {
+        let methods = [
+            "POST", "POST", "POST", "POST", "POST", "GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS",
+            "BREW",
+        ];
+        let method =
+            if first.is_empty() && !self.one_in(4) { "GET" } else { methods[self.below(methods.len())] };
         let tail: String = self.bytes(8).iter().map(|byte| format!("%{byte:02X}")).collect();
         let target = match self.below(12) {
             10 | 11 if path == "/v1/feed/lease" => self.lease(path),
@@ -256,13 +295,24 @@ impl Dice {
         let mut headers = vec![("Content-Type", media_type.to_owned())];
         if self.one_in(3) || path.starts_with("/v1/me") || path == "/api/logout/" {
             let scheme = self.one_of(&["Bearer", "Bearer", "Bearer", "bearer", "Basic", ""]);
-            headers.push(("Authorization", format!("{scheme} {}", self.token()).replace(|c: char| c.is_control(), "?")));
+            headers.push((
+                "Authorization",
+                format!("{scheme} {}", self.token()).replace(|c: char| c.is_control(), "?"),
+            ));
         }
         if is_for_services(path) && !self.one_in(4) {
             headers.retain(|(name, _)| *name != "Authorization");
             headers.push(("Authorization", format!("Bearer {}", self.secrets[self.below(2)])));
         }
-        for name in ["Accept", "Origin", "User-Agent", "Access-Control-Request-Method", "Quash-Device", "Cookie", "X-Request-Id"] {
+        for name in [
+            "Accept",
+            "Origin",
+            "User-Agent",
+            "Access-Control-Request-Method",
+            "Quash-Device",
+            "Cookie",
+            "X-Request-Id",
+        ] {
             if self.one_in(10) {
                 headers.push((name, self.header_value()));
             }
@@ -273,13 +323,20 @@ impl Dice {
 
 fn form(pairs: impl Iterator<Item = (String, String)>) -> Vec<u8> {
     let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
-    pairs.map(|(name, value)| format!("{}={}", escaped(&name), escaped(&value))).collect::<Vec<_>>().join("&").into_bytes()
+    pairs
+        .map(|(name, value)| format!("{}={}", escaped(&name), escaped(&value)))
+        .collect::<Vec<_>>()
+        .join("&")
+        .into_bytes()
 }
 
 fn multipart(fields: &Value) -> Vec<u8> {
     let part = |(name, value): (&String, &Value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        format!("--X\r\nContent-Disposition: form-data; name=\"{}\"\r\n\r\n{value}\r\n", name.replace(['"', '\r', '\n'], "?"))
+        format!(
+            "--X\r\nContent-Disposition: form-data; name=\"{}\"\r\n\r\n{value}\r\n",
+            name.replace(['"', '\r', '\n'], "?")
+        )
     };
     let parts: String = fields.as_object().expect("fields").iter().map(part).collect();
     format!("{parts}--X--\r\n").into_bytes()
@@ -342,7 +399,8 @@ impl Person {
     fn sign_in(&mut self, server: &Server) -> Pair {
         loop {
             let account = format!("{}.{}", self.name, self.accounts);
-            let answer = server.post_json("/api/token/", &json!({ "username": account, "password": PASSWORD }), None);
+            let answer =
+                server.post_json("/api/token/", &json!({ "username": account, "password": PASSWORD }), None);
             match answer.status {
                 401 => {
                     self.accounts += 1;
@@ -367,7 +425,13 @@ fn add(server: &Server, name: &str) -> Result<(), String> {
 }
 
 /// Sends requests to one endpoint, over one connection for as long as the server keeps it.
-fn beset(server: &Server, secrets: &[String; 2], (path, first): (&str, &str), place: usize, count: usize) -> BTreeMap<u16, usize> {
+fn beset(
+    server: &Server,
+    secrets: &[String; 2],
+    (path, first): (&str, &str),
+    place: usize,
+    count: usize,
+) -> BTreeMap<u16, usize> {
     let seed = 20_261_124 + u64::try_from(place).expect("a few");
     let [mut dana, mut noor] = ["dana", "noor"].map(|name| Person::new(name, place));
     let kid = header(&dana.sign_in(server).access)["kid"].as_str().and_then(|kid| Kid::parse(kid).ok());
@@ -384,9 +448,15 @@ fn beset(server: &Server, secrets: &[String; 2], (path, first): (&str, &str), pl
             connection = Connection::open(server.address);
         }
         let (method, target, headers, body) = dice.request(path, first);
-        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let answer = connection.send(method, &target, &headers, &body);
-        let said = || format!("{path} {round} (seed {seed}): {method} {target} {headers:?} and {} bytes; before: {before}", body.len());
+        let said = || {
+            format!(
+                "{path} {round} (seed {seed}): {method} {target} {headers:?} and {} bytes; before: {before}",
+                body.len()
+            )
+        };
         let answer = answer.unwrap_or_else(|error| panic!("{error}: {}", said()));
         // Hashing yields to everything else, so that a busy machine may have no place for one more password.
         let is_busy = answer.status == 503 && answer.text.contains("Too many sign-ins are waiting.");
@@ -395,6 +465,9 @@ fn beset(server: &Server, secrets: &[String; 2], (path, first): (&str, &str), pl
         *statuses.entry(answer.status).or_default() += 1;
     }
     let have_one_account = [dana, noor].iter().all(|person| person.accounts == 1);
-    assert!(have_one_account || path.starts_with("/v1/me/"), "{path} does nothing to an account whose password it isn't given");
+    assert!(
+        have_one_account || path.starts_with("/v1/me/"),
+        "{path} does nothing to an account whose password it isn't given"
+    );
     statuses
 }

@@ -71,7 +71,9 @@ impl Site {
 
     /// The databases that were set aside.
     fn kept(&self) -> usize {
-        let names = fs::read_dir(self.data_dir()).expect("a directory").map(|entry| entry.expect("an entry").file_name());
+        let names = fs::read_dir(self.data_dir())
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name());
         names.filter(|name| text(Path::new(name)).starts_with("quash.db.before-restore-")).count()
     }
 }
@@ -146,7 +148,10 @@ fn after_a_restore_everybody_signs_in_again_and_what_was_ended_stays_ended() {
     server.terminate();
 
     let restored = site.restore(&[]);
-    assert!(restored["epoch"].as_u64() > Some(1) && restored["seq"].as_u64() > told["seq"].as_u64(), "{restored}");
+    assert!(
+        restored["epoch"].as_u64() > Some(1) && restored["seq"].as_u64() > told["seq"].as_u64(),
+        "{restored}"
+    );
     assert!(Path::new(restored["kept"].as_str().expect("a path")).exists());
     let server = site.start();
     assert_dead(&server, &kept, Some("restored"));
@@ -216,7 +221,9 @@ fn an_older_database_in_its_place_is_noticed_once() {
 /// What a lease at this place is answered.
 fn lease(server: &Server, secret: &str, cursor: &str) -> u16 {
     let instance = "01".repeat(16);
-    let path = format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny");
+    let path = format!(
+        "/v1/feed/lease?cursor={cursor}&instance={instance}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny"
+    );
     server.get(&path, Some(secret)).status
 }
 
@@ -260,15 +267,24 @@ fn copies_prove_nothing_to_the_original() {
 fn kept_sessions_go_on_and_their_access_tokens_do_not() {
     let site = Site::new();
     let server = site.first_start();
-    let (kept, ended, rotated) = (server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD));
+    let (kept, ended, rotated) = (
+        server.sign_in("dana", PASSWORD),
+        server.sign_in("dana", PASSWORD),
+        server.sign_in("dana", PASSWORD),
+    );
     site.back_up();
     end(&server, &ended);
     let refreshed = refresh(&server, &rotated);
-    let next = Pair { access: String::new(), refresh: refreshed.body["refresh"].as_str().expect("a token").into() };
+    let next =
+        Pair { access: String::new(), refresh: refreshed.body["refresh"].as_str().expect("a token").into() };
     server.terminate();
     site.restore(&["--keep-sessions"]);
     let server = site.start();
-    assert_eq!((me(&server, &kept), me(&server, &ended)), (401, 401), "verifiers forget what they have accepted");
+    assert_eq!(
+        (me(&server, &kept), me(&server, &ended)),
+        (401, 401),
+        "verifiers forget what they have accepted"
+    );
     assert_eq!(refresh(&server, &kept).status, 200);
     // This is the danger: it had been ended.
     assert_eq!(refresh(&server, &ended).status, 200);
@@ -297,17 +313,29 @@ fn a_key_that_was_struck_since_the_backup_signs_no_more_after_a_restore() {
     assert!(signs != stolen && json!(signs) != struck["signs"], "{signs}");
     assert_eq!((me(&server, &pair), server.get("/v1/me", Some(access)).status), (401, 200));
     let published = server.get("/.well-known/jwks.json", None).body;
-    assert_eq!((published["keys"].as_array().map(Vec::len), &published["keys"][0]["kid"]), (Some(1), &json!(signs)));
+    assert_eq!(
+        (published["keys"].as_array().map(Vec::len), &published["keys"][0]["kid"]),
+        (Some(1), &json!(signs))
+    );
     let listed = server.run(&["audit", "list", "--json"], "").json();
-    let noted = listed["entries"].as_array().expect("entries").iter().find(|entry| entry["event"] == "key_struck").expect("an entry");
-    assert_eq!((&noted["kid"], &noted["actor"], &noted["reason"]), (&json!(stolen), &json!("operator"), &json!("key_removed")));
+    let noted = listed["entries"]
+        .as_array()
+        .expect("entries")
+        .iter()
+        .find(|entry| entry["event"] == "key_struck")
+        .expect("an entry");
+    assert_eq!(
+        (&noted["kid"], &noted["actor"], &noted["reason"]),
+        (&json!(stolen), &json!("operator"), &json!("key_removed"))
+    );
     assert!(noted["seq"].as_u64() > restored["seq"].as_u64(), "{noted}");
     server.terminate();
 
     // What was struck again is known by the next restore, too.
     let again = site.run(&["restore", text(&site.backup())]);
     assert!(
-        again.code() == 0 && again.stdout.contains(&format!("struck again, as in the database from before: {stolen};")),
+        again.code() == 0
+            && again.stdout.contains(&format!("struck again, as in the database from before: {stolen};")),
         "{}",
         again.stdout
     );
@@ -353,7 +381,11 @@ fn where_the_database_from_before_tells_nothing_the_operator_is_told_so() {
     let whole = fs::read(site.database()).expect("it is there");
     let told = |said: &str, struck: &Value| {
         let restored = site.run(&["restore", text(&site.backup()), "--json"]);
-        assert!(restored.stderr.contains(said) && restored.stderr.contains("quash revoke key KID"), "{}", restored.stderr);
+        assert!(
+            restored.stderr.contains(said) && restored.stderr.contains("quash revoke key KID"),
+            "{}",
+            restored.stderr
+        );
         assert_eq!(&restored.json()["struck"], struck);
     };
     fs::write(site.database(), "no database").expect("it is ours");
@@ -439,7 +471,12 @@ fn f08_soak_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
     for _ in 0..rounds(10, 100) {
         let mut command = quash();
         command.args(["restore", text(&site.backup()), "--data-dir"]).arg(site.data_dir());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
         let [high, low] = draw::<2>(&chance);
         // A moment of its life: so often is it asked whether it has ended.
         let mut left = 4 * usize::from(u16::from_be_bytes([high, low]));

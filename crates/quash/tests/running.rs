@@ -137,7 +137,9 @@ fn the_control_socket_bears_nonsense() {
         let answer = ask(line.as_bytes());
         assert!(failed(&answer), "{line:?}: {answer}");
     }
-    let asking = |padding: usize| format!("{{\"ask\":\"account\",\"which\":{{\"any\":\"dana\"}}}}{}\n", " ".repeat(padding));
+    let asking = |padding: usize| {
+        format!("{{\"ask\":\"account\",\"which\":{{\"any\":\"dana\"}}}}{}\n", " ".repeat(padding))
+    };
     let shortest = asking(0).len();
     let answer = ask(asking(64 * 1024 - shortest).as_bytes());
     assert_eq!(answer["done"]["account"]["name"], "dana", "64 KiB: {answer}");

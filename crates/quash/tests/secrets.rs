@@ -25,31 +25,47 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
     for format in ["text", "json"] {
         let room = tempfile::tempdir().expect("a temporary directory");
         let data_dir = room.path().join("data");
-        let server = Server::start_in(&data_dir, &["--set", "log.level=trace", "--set", &format!("log.format={format}")]);
+        let server = Server::start_in(
+            &data_dir,
+            &["--set", "log.level=trace", "--set", &format!("log.format={format}")],
+        );
         server.add_account("dana", PASSWORD);
-        let taken = server.run(&["account", "add", "dana", "--password-stdin", "--set", "log.level=trace"], NEW_PASSWORD);
+        let taken = server
+            .run(&["account", "add", "dana", "--password-stdin", "--set", "log.level=trace"], NEW_PASSWORD);
         assert_eq!(taken.code(), 5);
         let mut said = taken.stdout + &taken.stderr;
         // One hash is taken, one refused, and one replaced at sign-in: none is ever told.
         for (name, hash, code) in [("eve", HASH, 0), ("eve", HASH, 5), ("finn", &HASH[..80], 2)] {
-            let imported = server.run(&["account", "add", name, "--password-hash-stdin", "--set", "log.level=trace"], hash);
+            let imported = server
+                .run(&["account", "add", name, "--password-hash-stdin", "--set", "log.level=trace"], hash);
             assert_eq!(imported.code(), code, "{}", imported.stderr);
             said += &(imported.stdout + &imported.stderr);
         }
         server.sign_in("eve", PASSWORD_OF_HASH);
-        let mut secrets = vec![PASSWORD.to_owned(), WRONG_PASSWORD.to_owned(), NEW_PASSWORD.to_owned(), PASSWORD_OF_HASH.to_owned()];
+        let mut secrets = vec![
+            PASSWORD.to_owned(),
+            WRONG_PASSWORD.to_owned(),
+            NEW_PASSWORD.to_owned(),
+            PASSWORD_OF_HASH.to_owned(),
+        ];
         let key = fs::read_to_string(data_dir.join("master.key")).expect("it is ours");
         secrets.push(key.trim().to_owned());
 
         let first = server.sign_in("dana", PASSWORD);
         let rotated = server.post_json("/api/token/refresh/", &json!({ "refresh": first.refresh }), None);
-        let second = [&rotated.body["access"], &rotated.body["refresh"]].map(|token| token.as_str().expect("a token").to_owned());
+        let second = [&rotated.body["access"], &rotated.body["refresh"]]
+            .map(|token| token.as_str().expect("a token").to_owned());
         secrets.extend([first.access.clone(), first.refresh.clone()].into_iter().chain(second.clone()));
         let wrong = json!({ "username": "dana", "password": WRONG_PASSWORD });
         assert_eq!(server.post_json("/api/token/", &wrong, None).status, 401);
         let cut_off = format!("{{\"username\": \"dana\", \"password\": \"{PASSWORD}\"");
         let json_type = [("Content-Type", "application/json")];
-        assert_eq!(request(server.address, "POST", "/api/token/", &json_type, cut_off.as_bytes()).expect("an answer").status, 400);
+        assert_eq!(
+            request(server.address, "POST", "/api/token/", &json_type, cut_off.as_bytes())
+                .expect("an answer")
+                .status,
+            400
+        );
         let in_query = format!("/v1/me?access={}", first.access);
         assert_eq!(server.get(&in_query, None).status, 401);
         assert_eq!(server.get("/v1/me", Some(&second[0])).status, 200);
@@ -60,7 +76,10 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
             said += &inspected.stderr;
         }
         said += &ask_as_clients(&server, &second[0], &mut secrets);
-        assert_eq!(server.post_json("/api/logout/", &json!({ "refresh": second[1] }), Some(&second[0])).status, 200);
+        assert_eq!(
+            server.post_json("/api/logout/", &json!({ "refresh": second[1] }), Some(&second[0])).status,
+            200
+        );
         assert_eq!(server.get("/v1/me", Some(&second[0])).status, 401);
         // Reusing a spent token logs a warning.
         server.post_json("/api/token/refresh/", &json!({ "refresh": first.refresh }), None);
@@ -68,7 +87,10 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
         let finished = server.terminate();
         said += &finished.stdout;
         said += &finished.stderr;
-        assert!(said.contains("TRACE") || said.contains("DEBUG"), "the log is as talkative as it can be: {said}");
+        assert!(
+            said.contains("TRACE") || said.contains("DEBUG"),
+            "the log is as talkative as it can be: {said}"
+        );
         assert!(!said.contains(&HASH[20..70]), "the hash is in: {said}");
         assert_unsaid(&said, &secrets);
         assert_not_kept(&data_dir, &secrets);
@@ -86,13 +108,19 @@ fn ask_as_clients(server: &Server, token: &str, secrets: &mut Vec<String>) -> St
         said += &added.stderr;
         let basic = format!("Basic {}", STANDARD.encode(format!("{name}:{secret}")));
         let in_body = format!("client_id={name}&client_secret={secret}&token={token}");
-        for (authorization, body) in [(basic.clone(), format!("token={token}")), (format!("Bearer {secret}"), format!("token={token}"))] {
-            let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Authorization", &authorization)];
-            let answer = request(server.address, "POST", "/oauth2/introspect", &headers, body.as_bytes()).expect("an answer");
+        for (authorization, body) in [
+            (basic.clone(), format!("token={token}")),
+            (format!("Bearer {secret}"), format!("token={token}")),
+        ] {
+            let headers =
+                [("Content-Type", "application/x-www-form-urlencoded"), ("Authorization", &authorization)];
+            let answer = request(server.address, "POST", "/oauth2/introspect", &headers, body.as_bytes())
+                .expect("an answer");
             assert_eq!(answer.body["active"], true, "{}", answer.text);
         }
         let headers = [("Content-Type", "application/x-www-form-urlencoded")];
-        let answer = request(server.address, "POST", "/oauth2/introspect", &headers, in_body.as_bytes()).expect("an answer");
+        let answer = request(server.address, "POST", "/oauth2/introspect", &headers, in_body.as_bytes())
+            .expect("an answer");
         assert_eq!(answer.body["active"], true, "{}", answer.text);
         secrets.extend([secret, basic]);
     }
@@ -105,21 +133,34 @@ fn a88_nothing_of_mails_cookies_and_commands_is_logged_or_kept_in_clear() {
     for format in ["text", "json"] {
         let room = tempfile::tempdir().expect("a temporary directory");
         let data_dir = room.path().join("data");
-        let smtp = Smtp::start_at("127.0.0.1:0".parse().expect("an address"), Manner::Kind, Wrapped::AtOnce(certificate(room.path())));
+        let smtp = Smtp::start_at(
+            "127.0.0.1:0".parse().expect("an address"),
+            Manner::Kind,
+            Wrapped::AtOnce(certificate(room.path())),
+        );
         let mut command = quash();
         command.env("SSL_CERT_FILE", room.path().join("trusted.pem"));
         let file = settings(room.path(), smtp.address, "tls");
         let format = format!("log.format={format}");
         let sets = ["--set", "log.level=trace", "--set", &format, "--set", "cookies.refresh=on"];
-        let server = Server::start_with(command, &data_dir, &[&["--config", file.to_str().expect("UTF-8")][..], &sets].concat());
+        let server = Server::start_with(
+            command,
+            &data_dir,
+            &[&["--config", file.to_str().expect("UTF-8")][..], &sets].concat(),
+        );
         let mut heard = Heard { server, smtp, said: String::new(), secrets: vec![SMTP_PASSWORD.to_owned()] };
-        heard.run(&["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"], PASSWORD);
+        heard.run(
+            &["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"],
+            PASSWORD,
+        );
         heard.run(&["account", "add", "max", "--email", "max@example.org", "--password-stdin"], PASSWORD);
         let access = heard.signs_in_with_a_cookie_and_changes_the_password();
         heard.follows_mails();
         heard.is_given_a_password_for_once();
         let claims = format!("{{\"note\":\"{CLAIM}\"}}");
-        let set = heard.server.run(&["account", "set", "dana", "--claims-stdin", "--set", "log.level=trace"], &claims);
+        let set = heard
+            .server
+            .run(&["account", "set", "dana", "--claims-stdin", "--set", "log.level=trace"], &claims);
         assert_eq!(set.code(), 0, "{}", set.stderr);
         heard.said += &set.stderr;
         assert_eq!(heard.server.get("/v1/me", Some(&access)).status, 401);
@@ -127,7 +168,10 @@ fn a88_nothing_of_mails_cookies_and_commands_is_logged_or_kept_in_clear() {
         drop(smtp);
         let finished = server.terminate();
         let said = said + &finished.stdout + &finished.stderr;
-        assert!(said.contains("TRACE") || said.contains("DEBUG"), "the log is as talkative as it can be: {said}");
+        assert!(
+            said.contains("TRACE") || said.contains("DEBUG"),
+            "the log is as talkative as it can be: {said}"
+        );
         assert!(secrets.len() > 15, "{}", secrets.len());
         assert_unsaid(&said, &secrets);
         assert_not_kept(&data_dir, &secrets);
@@ -154,13 +198,15 @@ impl Heard {
 
     /// Posts JSON, with a cookie where there is one; the cookie and the device token that come back are secrets, too.
     fn post(&mut self, path: &str, body: &Value, access: Option<&str>, cookie: Option<&str>) -> Answer {
-        let (access, cookie) = (access.map(|token| format!("Bearer {token}")), cookie.map(|token| format!("{COOKIE}={token}")));
+        let (access, cookie) =
+            (access.map(|token| format!("Bearer {token}")), cookie.map(|token| format!("{COOKIE}={token}")));
         let mut headers = vec![("Content-Type", "application/json")];
         headers.extend(access.as_deref().map(|value| ("Authorization", value)));
         headers.extend(cookie.as_deref().map(|value| ("Cookie", value)));
         headers.push(("Quash-Device", ""));
         let body = if body.is_null() { String::new() } else { body.to_string() };
-        let answer = request(self.server.address, "POST", path, &headers, body.as_bytes()).expect("an answer");
+        let answer =
+            request(self.server.address, "POST", path, &headers, body.as_bytes()).expect("an answer");
         self.secrets.extend(refresh_cookie(&answer));
         self.secrets.extend(answer.header("quash-device").map(str::to_owned));
         self.secrets.extend(answer.body["access"].as_str().map(str::to_owned));
@@ -169,7 +215,8 @@ impl Heard {
 
     /// Gives an access token.
     fn signs_in_with_a_cookie_and_changes_the_password(&mut self) -> String {
-        let signed_in = self.post("/api/token/", &json!({ "username": "dana", "password": PASSWORD }), None, None);
+        let signed_in =
+            self.post("/api/token/", &json!({ "username": "dana", "password": PASSWORD }), None, None);
         assert!(signed_in.header("quash-device").is_some(), "and a device token");
         let cookie = refresh_cookie(&signed_in).expect("a cookie");
         let refreshed = self.post("/api/token/refresh/", &Value::Null, None, Some(&cookie));
@@ -210,7 +257,10 @@ impl Heard {
         let by_code = json!({ "flow": asked.body["flow"], "code": mail.code() });
         assert_eq!(self.post("/v1/email-verification/confirm", &by_code, None, None).status, 200);
         // A link that has been used is no secret any more, and yet nobody's business.
-        assert_eq!(self.post("/v1/email-verification/confirm", &json!({ "token": mail.token() }), None, None).status, 400);
+        assert_eq!(
+            self.post("/v1/email-verification/confirm", &json!({ "token": mail.token() }), None, None).status,
+            400
+        );
     }
 
     /// Printed once by the command, and nowhere else.
@@ -222,7 +272,10 @@ impl Heard {
         self.said += &(given.stdout.replace(password, "") + &given.stderr);
         self.secrets.push(password.to_owned());
         let used = json!({ "username": "max", "password": password, "new_password": NEW_PASSWORD });
-        assert_eq!(self.post("/api/token/", &json!({ "username": "max", "password": password }), None, None).status, 401);
+        assert_eq!(
+            self.post("/api/token/", &json!({ "username": "max", "password": password }), None, None).status,
+            401
+        );
         assert_eq!(self.post("/v1/password", &used, None, None).status, 204);
     }
 }
@@ -250,9 +303,15 @@ fn assert_not_kept(data_dir: &Path, secrets: &[String]) {
         .filter(|path| path.file_name().is_some_and(|name| name != "master.key"))
         .map(|path| fs::read(path).expect("it is ours"))
         .collect();
-    assert!(files.iter().any(|bytes| bytes.windows(4).any(|window| window == b"dana")), "the database is among them");
+    assert!(
+        files.iter().any(|bytes| bytes.windows(4).any(|window| window == b"dana")),
+        "the database is among them"
+    );
     for part in secrets.iter().map(|secret| part(secret)) {
-        assert!(!files.iter().any(|bytes| bytes.windows(part.len()).any(|window| window == part.as_bytes())), "{part} is in a file");
+        assert!(
+            !files.iter().any(|bytes| bytes.windows(part.len()).any(|window| window == part.as_bytes())),
+            "{part} is in a file"
+        );
     }
 }
 
@@ -263,7 +322,8 @@ fn a98_a_first_start_has_no_account_and_says_no_secret() {
     let server = Server::start_in(&data_dir, &[]);
     assert_eq!(server.run(&["account", "list", "--json"], "").json()["accounts"], json!([]));
     for (name, password) in [("admin", "admin"), ("quash", "quash"), ("root", ""), ("", "")] {
-        let answer = server.post_json("/api/token/", &json!({ "username": name, "password": password }), None);
+        let answer =
+            server.post_json("/api/token/", &json!({ "username": name, "password": password }), None);
         assert!(matches!(answer.status, 400 | 401), "{name}: {}", answer.status);
     }
     let key = fs::read_to_string(data_dir.join("master.key")).expect("it is ours");
@@ -278,7 +338,13 @@ fn a98_a_first_start_has_no_account_and_says_no_secret() {
 
 #[test]
 fn a87_one_event_is_one_line_whatever_a_client_calls_itself() {
-    let names = ["dana\r\n2027-01-01T00:00:00Z  INFO forged", "\u{1b}[31mred", "\u{202e}anad", "\"},{\"level\":\"ERROR\"", "{}{}%s%n"];
+    let names = [
+        "dana\r\n2027-01-01T00:00:00Z  INFO forged",
+        "\u{1b}[31mred",
+        "\u{202e}anad",
+        "\"},{\"level\":\"ERROR\"",
+        "{}{}%s%n",
+    ];
     for format in ["text", "json"] {
         let server = Server::start(&["--set", "log.level=trace", "--set", &format!("log.format={format}")]);
         server.add_account("dana", PASSWORD);
@@ -287,10 +353,12 @@ fn a87_one_event_is_one_line_whatever_a_client_calls_itself() {
             let agent = name.replace(['\r', '\n'], "\t");
             let headers = [("Content-Type", "application/json"), ("User-Agent", agent.as_str())];
             // A head with a control character is none.
-            let wrong = request(server.address, "POST", "/api/token/", &headers, body.as_bytes()).expect("an answer");
+            let wrong =
+                request(server.address, "POST", "/api/token/", &headers, body.as_bytes()).expect("an answer");
             assert!(matches!(wrong.status, 401 | 400), "{}", wrong.text);
             let right = json!({ "username": "dana", "password": PASSWORD }).to_string();
-            let answer = request(server.address, "POST", "/api/token/", &headers, right.as_bytes()).expect("an answer");
+            let answer = request(server.address, "POST", "/api/token/", &headers, right.as_bytes())
+                .expect("an answer");
             assert!(matches!(answer.status, 200 | 400), "{}", answer.text);
         }
         let tail = server.run(&["audit", "tail"], "");
@@ -298,11 +366,17 @@ fn a87_one_event_is_one_line_whatever_a_client_calls_itself() {
         assert_eq!(Some(tail.stdout.lines().count()), entries["entries"].as_array().map(Vec::len));
         let said = server.terminate().stderr;
         for text in [&said, &tail.stdout] {
-            assert!(!text.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}')), "something steers the terminal: {text:?}");
+            assert!(
+                !text.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}')),
+                "something steers the terminal: {text:?}"
+            );
         }
         for line in said.lines() {
             match format {
-                "json" => assert!(serde_json::from_str::<serde_json::Value>(line).is_ok_and(|event| event.is_object()), "{line}"),
+                "json" => assert!(
+                    serde_json::from_str::<serde_json::Value>(line).is_ok_and(|event| event.is_object()),
+                    "{line}"
+                ),
                 _ => assert!(line.starts_with("20") && line.as_bytes().get(10) == Some(&b'T'), "{line}"),
             }
         }

@@ -104,7 +104,11 @@ fn in_the_environment() {
 #[test]
 fn in_the_flags() {
     for (key, _, plain, fault) in WRONG {
-        assert_refused(&serve(None, None, &["--set", &format!("{key}={plain}")]), "(flag --set)", &[key, fault]);
+        assert_refused(
+            &serve(None, None, &["--set", &format!("{key}={plain}")]),
+            "(flag --set)",
+            &[key, fault],
+        );
     }
     let finished = serve(None, None, &["--listen", "0.0.0.0:0"]);
     assert_refused(&finished, "(flag --listen)", &["http.listen", "other machines", "behind_proxy"]);
@@ -136,7 +140,8 @@ fn a23_a_proxy_that_is_not_named_is_warned_of_once() {
     let body = br#"{"username":"dana","password":"x"}"#;
     for _ in 0..3 {
         let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", "198.51.100.7")];
-        let answer = support::request(server.address, "POST", "/api/token/", &headers, body).expect("an answer");
+        let answer =
+            support::request(server.address, "POST", "/api/token/", &headers, body).expect("an answer");
         assert_eq!(answer.status, 401);
     }
     let finished = server.terminate();
@@ -146,7 +151,13 @@ fn a23_a_proxy_that_is_not_named_is_warned_of_once() {
 
 #[test]
 fn a_proxy_lets_it_listen_everywhere() {
-    let server =
-        support::Server::start(&["--set", "http.behind_proxy=true", "--set", "http.trusted_proxies=10.0.0.5", "--listen", "0.0.0.0:0"]);
+    let server = support::Server::start(&[
+        "--set",
+        "http.behind_proxy=true",
+        "--set",
+        "http.trusted_proxies=10.0.0.5",
+        "--listen",
+        "0.0.0.0:0",
+    ]);
     assert_eq!(server.get("/livez", None).status, 200);
 }

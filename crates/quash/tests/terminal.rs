@@ -28,9 +28,11 @@ fn at_a_terminal(mut command: Command, lines: &[&str]) -> Shown {
     let size = Winsize { ws_row: 24, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&terminal, size).expect("it has a size");
     let name = ptsname(&terminal, Vec::new()).expect("a name");
-    let end = File::from(rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("it opens"));
+    let end =
+        File::from(rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("it opens"));
     let stdio = || Stdio::from(end.try_clone().expect("a handle"));
-    let mut child = command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().expect("the binary starts");
+    let mut child =
+        command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().expect("the binary starts");
     // The handles in the command and here would keep the terminal open.
     drop((command, end));
     let mut terminal = File::from(terminal);
@@ -57,15 +59,25 @@ fn command(data_dir: &Path, args: &[&str]) -> Command {
 #[test]
 fn a_password_is_typed_twice_and_never_shown() {
     let server = Server::start(&[]);
-    let add = |name: &str, lines: &[&str]| at_a_terminal(server.command(&["account", "add", name, "--password-stdin"]), lines);
+    let add = |name: &str, lines: &[&str]| {
+        at_a_terminal(server.command(&["account", "add", name, "--password-stdin"]), lines)
+    };
     let added = add("dana", &[PASSWORD, PASSWORD]);
     assert_eq!((added.code, added.screen.contains(PASSWORD)), (Some(0), false), "{}", added.screen);
     assert!(added.screen.starts_with("password: \nthe same password again: \n"), "{}", added.screen);
     server.sign_in("dana", PASSWORD);
     let slipped = add("eve", &[PASSWORD, "another horse battery staple"]);
-    assert_eq!((slipped.code, slipped.screen.contains("the two passwords differ")), (Some(2), true), "{}", slipped.screen);
+    assert_eq!(
+        (slipped.code, slipped.screen.contains("the two passwords differ")),
+        (Some(2), true),
+        "{}",
+        slipped.screen
+    );
     assert_eq!(server.run(&["account", "show", "eve"], "").code(), 4);
-    let set = at_a_terminal(server.command(&["account", "set", "dana", "--password-stdin"]), &["another horse", "another horse"]);
+    let set = at_a_terminal(
+        server.command(&["account", "set", "dana", "--password-stdin"]),
+        &["another horse", "another horse"],
+    );
     assert_eq!((set.code, set.screen.contains("another horse")), (Some(0), false), "{}", set.screen);
     server.sign_in("dana", "another horse");
 }
@@ -78,7 +90,11 @@ fn tables_fit_the_terminal() {
     assert_eq!(on(&data_dir, &["account", "add", &name, "--subject", "1"], "").code(), 0);
     let listed = at_a_terminal(command(&data_dir, &["account", "list"]), &[]);
     assert_eq!(listed.code, Some(0), "{}", listed.screen);
-    assert!(listed.screen.lines().all(|line| line.chars().count() <= usize::from(COLUMNS)), "{}", listed.screen);
+    assert!(
+        listed.screen.lines().all(|line| line.chars().count() <= usize::from(COLUMNS)),
+        "{}",
+        listed.screen
+    );
     assert!(on(&data_dir, &["account", "list"], "").stdout.contains(&name), "a pipe has no width");
 }
 

@@ -42,7 +42,11 @@ fn file(room: &TempDir, name: &str, content: &str) -> String {
 fn verify(args: &[&str], token: &str) -> Finished {
     let nowhere = room();
     let mut command = quash();
-    command.args(["token", "verify", "-"]).args(args).current_dir(nowhere.path()).env("QUASH_DATA_DIR", nowhere.path().join("data"));
+    command
+        .args(["token", "verify", "-"])
+        .args(args)
+        .current_dir(nowhere.path())
+        .env("QUASH_DATA_DIR", nowhere.path().join("data"));
     let finished = run(command, token);
     assert_eq!(fs::read_dir(nowhere.path()).expect("it is ours").count(), 0, "nothing is made");
     finished
@@ -51,7 +55,8 @@ fn verify(args: &[&str], token: &str) -> Finished {
 /// The verdict as a program sees it; anything but 0 and 6 fails the test.
 fn verdict(args: &[&str], token: &str) -> Value {
     let finished = verify(&[args, &["--json"]].concat(), token);
-    let verdict: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.stderr));
+    let verdict: Value =
+        serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.stderr));
     let code = if verdict["accepted"] == json!(true) { 0 } else { 6 };
     assert_eq!((finished.code(), finished.stderr.as_str()), (code, ""), "{verdict}");
     assert_eq!(verdict["accepted"], json!(verdict["reason"].is_null()), "{verdict}");
@@ -62,7 +67,10 @@ fn verdict(args: &[&str], token: &str) -> Value {
 fn flags(room: &TempDir, hostile: &Value, name: &str) -> Vec<String> {
     let profile = &hostile["profiles"][name];
     let mut flags = match &profile["hs256_secret_base64url"] {
-        Value::Null => vec!["--jwks".to_owned(), file(room, "jwks.json", &json!({ "keys": profile["keys"] }).to_string())],
+        Value::Null => vec![
+            "--jwks".to_owned(),
+            file(room, "jwks.json", &json!({ "keys": profile["keys"] }).to_string()),
+        ],
         // It isn't text, and so written as a JWK.
         secret => {
             let path = file(room, "secret.jwk", &format!("{}\n", json!({ "kty": "oct", "k": secret })));
@@ -70,7 +78,9 @@ fn flags(room: &TempDir, hostile: &Value, name: &str) -> Vec<String> {
         }
     };
     for (member, flag) in [("iss", "--issuer"), ("aud", "--audience")] {
-        flags.extend(profile[member].as_str().into_iter().flat_map(|value| [flag.to_owned(), value.to_owned()]));
+        flags.extend(
+            profile[member].as_str().into_iter().flat_map(|value| [flag.to_owned(), value.to_owned()]),
+        );
     }
     let longest = profile["max_life_seconds"].as_u64();
     flags.extend(longest.into_iter().flat_map(|secs| ["--max-lifetime".to_owned(), format!("{secs}s")]));
@@ -83,13 +93,16 @@ fn each_hostile_token_gets_its_verdict() {
     let profiles = ["A", "B"].map(|name| (name, flags(&room, &hostile, name)));
     let mut told = String::new();
     for case in hostile["cases"].as_array().expect("a list") {
-        let (_, flags) = profiles.iter().find(|(name, _)| case["profile"] == *name).expect("a profile of the list");
+        let (_, flags) =
+            profiles.iter().find(|(name, _)| case["profile"] == *name).expect("a profile of the list");
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         let verdict = verdict(&flags, case["token"].as_str().expect("a token"));
         let accepted = if verdict["accepted"] == json!(true) { "accept" } else { "reject" };
         assert_eq!(case["expect"], accepted, "{}, {}: {verdict}", case["id"], case["title"]);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let reason = verdict["reason"].as_str().map_or_else(|| "accepted".to_owned(), |reason| format!("refused: {reason}"));
+        let reason = verdict["reason"]
+            .as_str()
+            .map_or_else(|| "accepted".to_owned(), |reason| format!("refused: {reason}"));
         told.push_str(&format!("{}  {}\n  {reason}\n", text(&case["id"]), text(&case["title"])));
     }
     insta::assert_snapshot!("hostile", told);
@@ -103,15 +116,31 @@ fn a_token_of_a_running_server_is_accepted_by_its_published_keys_until_somebody_
     let jwks = file(&room, "jwks.json", &server.get("/.well-known/jwks.json", None).text);
     let accepted = verdict(&["--jwks", &jwks], &pair.access);
     assert_eq!((&accepted["algorithm"], &accepted["type"]), (&json!("EdDSA"), &json!("access")));
-    assert_eq!((&accepted["claims"], &accepted["signature_good"]), (&support::claims(&pair.access), &json!(true)));
+    assert_eq!(
+        (&accepted["claims"], &accepted["signature_good"]),
+        (&support::claims(&pair.access), &json!(true))
+    );
     assert!(accepted["kid"].as_str().is_some_and(|kid| kid.len() == 43), "{accepted}");
     for kind in ["access", "refresh"] {
         let refused = verify(&["--jwks", &jwks, "--type", kind], &pair.refresh);
-        assert_eq!((refused.code(), refused.stderr.contains("not published")), (6, true), "{}{}", refused.stdout, refused.stderr);
+        assert_eq!(
+            (refused.code(), refused.stderr.contains("not published")),
+            (6, true),
+            "{}{}",
+            refused.stdout,
+            refused.stderr
+        );
         assert!(refused.stdout.contains("NOT good"), "{}", refused.stdout);
     }
-    assert_eq!(server.run(&["token", "inspect", "-", "--json"], &pair.refresh).json()["standing"], json!("live"));
-    verdict_is("refused: another issuer", &["--jwks", &jwks, "--issuer", "https://auth.example"], &pair.access);
+    assert_eq!(
+        server.run(&["token", "inspect", "-", "--json"], &pair.refresh).json()["standing"],
+        json!("live")
+    );
+    verdict_is(
+        "refused: another issuer",
+        &["--jwks", &jwks, "--issuer", "https://auth.example"],
+        &pair.access,
+    );
     assert_eq!(server.run(&["revoke", "everything", "--yes"], "").code(), 0);
     verdict_is("accepted", &["--jwks", &jwks], &pair.access);
     let inspected = server.run(&["token", "inspect", "-", "--json"], &pair.access).json();
@@ -122,7 +151,12 @@ fn a_token_of_a_running_server_is_accepted_by_its_published_keys_until_somebody_
 fn verdict_is(expected: &str, args: &[&str], token: &str) {
     let finished = verify(args, token);
     let code = if expected == "accepted" { 0 } else { 6 };
-    assert_eq!((finished.stdout.lines().next(), finished.code()), (Some(expected), code), "{}", finished.stderr);
+    assert_eq!(
+        (finished.stdout.lines().next(), finished.code()),
+        (Some(expected), code),
+        "{}",
+        finished.stderr
+    );
 }
 
 #[test]
@@ -134,12 +168,21 @@ fn one_line_end_after_a_token_is_dropped_and_nothing_else() {
     for text in [token.to_owned(), format!("{token}\n"), format!("{token}\r\n")] {
         verdict_is("accepted", &flags, &text);
     }
-    for text in [format!("{token}\n\n"), format!("{token} \n"), format!(" {token}"), format!("Bearer {token}"), format!("{token}\r")] {
+    for text in [
+        format!("{token}\n\n"),
+        format!("{token} \n"),
+        format!(" {token}"),
+        format!("Bearer {token}"),
+        format!("{token}\r"),
+    ] {
         verdict_is("refused: not a well-formed compact JWS", &flags, &text);
     }
     verdict_is("refused: longer than 8192 bytes", &flags, &"x".repeat(20_000));
     for nothing in ["", "\n", " \r\n"] {
-        wrong(&verify(&flags, nothing), &["no token on standard input", "quash token verify - --jwks FILE < file"]);
+        wrong(
+            &verify(&flags, nothing),
+            &["no token on standard input", "quash token verify - --jwks FILE < file"],
+        );
     }
 }
 
@@ -161,10 +204,19 @@ fn what_cannot_be_asked_is_wrong_usage() {
         (&["--secret-file", &secret], &["--algorithm"]),
         (&["--public-key-file", &secret], &["--algorithm"]),
         (&["--jwks", "a", "--secret-file", &secret, "--algorithm", "HS256"], &["cannot be used with"]),
-        (&["--public-key-file", "a", "--secret-file", &secret, "--algorithm", "HS256"], &["cannot be used with"]),
+        (
+            &["--public-key-file", "a", "--secret-file", &secret, "--algorithm", "HS256"],
+            &["cannot be used with"],
+        ),
         (&["--secret-file", &secret, "--algorithm", "none"], &["invalid value 'none'", "EdDSA"]),
-        (&["--secret-file", &secret, "--algorithm", "ES256"], &["ES256 isn't an algorithm for a secret", "--public-key-file"]),
-        (&["--public-key-file", &secret, "--algorithm", "HS256"], &["HS256 isn't an algorithm for a public key", "--secret-file"]),
+        (
+            &["--secret-file", &secret, "--algorithm", "ES256"],
+            &["ES256 isn't an algorithm for a secret", "--public-key-file"],
+        ),
+        (
+            &["--public-key-file", &secret, "--algorithm", "HS256"],
+            &["HS256 isn't an algorithm for a public key", "--secret-file"],
+        ),
         (&["--insecure-short-secret"], &["--secret-file"]),
         (&["--jwks", "a", "--insecure-short-secret"], &["cannot be used with"]),
         (&["--jwks", "a", "--type", "id"], &["invalid value 'id'", "sliding"]),
@@ -173,7 +225,10 @@ fn what_cannot_be_asked_is_wrong_usage() {
         (&["--jwks", "a", "--leeway", "300"], &["it has no unit"]),
         (&["--jwks", "a", "--max-lifetime", "0s"], &["it is zero"]),
         (&["--jwks", "a", "--max-lifetime", "36526d"], &["it is longer than 36525d"]),
-        (&["--jwks", "a", "--user-id-claim", "exp"], &["it is the name of a claim that means something else"]),
+        (
+            &["--jwks", "a", "--user-id-claim", "exp"],
+            &["it is the name of a claim that means something else"],
+        ),
         (&["--jwks", "a", "--jti-claim", ""], &["it isn't a name for a claim"]),
     ] {
         wrong(&verify(args, "x"), parts);
@@ -202,21 +257,30 @@ fn a_key_file_that_cannot_be_used_is_told_with_its_fault_and_remedy() {
         (&set(json!([keys[0], secret_jwk])), "has a secret beside public keys", "whoever publishes it"),
         (&set(json!([secret_jwk])), "is a set of secrets", "--secret-file"),
         (&set(json!([])), "has no key that can be used", "whoever signs"),
-        (&set(json!([encryption])), "key 1 is not used: it is not meant for signatures", "has no key that can be used"),
+        (
+            &set(json!([encryption])),
+            "key 1 is not used: it is not meant for signatures",
+            "has no key that can be used",
+        ),
         (&"x".repeat(65 * 1024), "is a file longer than 64 KiB", "nothing else"),
     ] {
         let path = file(&room, "jwks.json", content);
         wrong(&verify(&["--jwks", &path], "x"), &[&path, fault, remedy]);
     }
-    let private =
-        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n-----END PRIVATE KEY-----\n";
-    for (content, fault) in
-        [("garbage", "is neither PEM nor a JWK"), (private, "is a private key"), (&keys[1].to_string(), "is not a key for EdDSA")]
-    {
+    let private = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n-----END PRIVATE KEY-----\n";
+    for (content, fault) in [
+        ("garbage", "is neither PEM nor a JWK"),
+        (private, "is a private key"),
+        (&keys[1].to_string(), "is not a key for EdDSA"),
+    ] {
         let path = file(&room, "key.pem", content);
         let finished = verify(&["--public-key-file", &path, "--algorithm", "EdDSA"], "x");
         wrong(&finished, &[&path, fault, "hint: "]);
-        assert!(!finished.stderr.contains("garbage") && !finished.stderr.contains("MC4C"), "{}", finished.stderr);
+        assert!(
+            !finished.stderr.contains("garbage") && !finished.stderr.contains("MC4C"),
+            "{}",
+            finished.stderr
+        );
     }
     let missing = room.path().join("none").display().to_string();
     for args in [&["--jwks", &missing][..], &["--secret-file", &missing, "--algorithm", "HS256"]] {
@@ -243,11 +307,21 @@ fn a_secret_is_read_as_the_settings_read_it() {
     wrong(&with(pem), &["is the text of a key file, which is no secret for HS256"]);
     wrong(&with("short"), &["is a secret of fewer than 32 bytes", "--insecure-short-secret"]);
     let path = file(&room, "secret", "short");
-    let short = verify(&["--secret-file", &path, "--algorithm", "HS256", "--insecure-short-secret"], &signed_with("short", &json!({})));
+    let short = verify(
+        &["--secret-file", &path, "--algorithm", "HS256", "--insecure-short-secret"],
+        &signed_with("short", &json!({})),
+    );
     assert_eq!(short.code(), 0, "{}", short.stderr);
-    assert!(short.stderr.starts_with(&format!("warning: the secret in {path} is a secret of fewer")), "{}", short.stderr);
+    assert!(
+        short.stderr.starts_with(&format!("warning: the secret in {path} is a secret of fewer")),
+        "{}",
+        short.stderr
+    );
     fs::set_permissions(Path::new(&path), fs::Permissions::from_mode(0o644)).expect("it is ours");
-    wrong(&verify(&["--secret-file", &path, "--algorithm", "HS256"], &token), &[&path, "other users may use", "chmod 640"]);
+    wrong(
+        &verify(&["--secret-file", &path, "--algorithm", "HS256"], &token),
+        &[&path, "other users may use", "chmod 640"],
+    );
 }
 
 /// A token that names its key, as a Simple JWT whose keys are named would sign it.
@@ -290,6 +364,10 @@ fn nothing_that_a_token_says_steers_the_terminal() {
     for (token, code) in [(in_its_header, 6), (in_its_claims, 0)] {
         let seen = verify(&key, &token);
         assert_eq!(seen.code(), code, "{}", seen.stdout);
-        assert!(seen.stdout.contains("red") && !seen.stdout.contains(['\u{1b}', '\u{202e}']), "{:?}", seen.stdout);
+        assert!(
+            seen.stdout.contains("red") && !seen.stdout.contains(['\u{1b}', '\u{202e}']),
+            "{:?}",
+            seen.stdout
+        );
     }
 }

@@ -107,21 +107,30 @@ fn frame(kind: u8, flags: u8, stream: usize, payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn soak_streams_without_an_end() {
-    let stream = |number: usize| [frame(1, 4, 2 * number + 1, REQUEST), frame(0, 0, 2 * number + 1, &[b' '; 300])].concat();
+    let stream = |number: usize| {
+        [frame(1, 4, 2 * number + 1, REQUEST), frame(0, 0, 2 * number + 1, &[b' '; 300])].concat()
+    };
     let streams: Vec<u8> = PREFACE.iter().copied().chain((0..STREAMS).flat_map(stream)).collect();
     assert_survives("HTTP/2 streams", &[], rounds(FEW, ALL).div_ceil(STREAMS), |_| streams.clone());
 }
 
 #[test]
 fn soak_full_http2_connections_without_an_end() {
-    let stream = |number: usize| [frame(1, 4, 2 * number + 1, REQUEST), frame(0, 0, 2 * number + 1, &[b' '; 500])].concat();
+    let stream = |number: usize| {
+        [frame(1, 4, 2 * number + 1, REQUEST), frame(0, 0, 2 * number + 1, &[b' '; 500])].concat()
+    };
     let streams: Vec<u8> = PREFACE.iter().copied().chain((0..STREAMS).flat_map(stream)).collect();
     assert_survives("full HTTP/2 connections", &[], rounds(FEW, ALL) / 10, |_| streams.clone());
 }
 
 #[test]
 fn soak_http2_heads_without_an_end() {
-    let head = [PREFACE, &frame(1, 0, 1, REQUEST), &frame(9, 0, 1, &[&b"\x00\x01a\x7f\xe1\x6f"[..], &[b'x'; 14_000]].concat())].concat();
+    let head = [
+        PREFACE,
+        &frame(1, 0, 1, REQUEST),
+        &frame(9, 0, 1, &[&b"\x00\x01a\x7f\xe1\x6f"[..], &[b'x'; 14_000]].concat()),
+    ]
+    .concat();
     assert_survives("HTTP/2 heads", &[], rounds(FEW, ALL), |_| head.clone());
 }
 
@@ -145,7 +154,11 @@ fn soak_handshakes_without_an_end() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let [certificate, key] = tls(room.path());
     // The beginning of a ClientHello of 60,000 bytes, in two records.
-    let record = |payload: &[u8]| [&[0x16, 3, 1][..], &u16::try_from(payload.len()).expect("a record").to_be_bytes(), payload].concat();
+    let record = |payload: &[u8]| {
+        [&[0x16, 3, 1][..], &u16::try_from(payload.len()).expect("a record").to_be_bytes(), payload].concat()
+    };
     let hello = [record(&[&[1, 0, 0xea, 0x60][..], &[3; 14_000]].concat()), record(&[3; 16_000])].concat();
-    assert_survives("handshakes", &["--set", &certificate, "--set", &key], rounds(FEW, ALL), |_| hello.clone());
+    assert_survives("handshakes", &["--set", &certificate, "--set", &key], rounds(FEW, ALL), |_| {
+        hello.clone()
+    });
 }

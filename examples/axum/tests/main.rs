@@ -45,7 +45,11 @@ async fn every_way_of_every_road_leads_to_a_refusal_at_a_verifier_in_another_pro
             let example = Example::beside(&world, AXUM).await;
             let pair = world.sign_in("dana").await;
             let before = pair.access.clone();
-            assert_eq!(example.ask(ORDERS, &before).await.status, 200, "{way:?}: it is good until the way is taken");
+            assert_eq!(
+                example.ask(ORDERS, &before).await.status,
+                200,
+                "{way:?}: it is good until the way is taken"
+            );
             let taken = take(*way, &world, pair).await;
             example.until_refused(ORDERS, &before).await;
             let refused = example.until_refused(ORDERS, &taken.pair().access).await;
@@ -55,7 +59,11 @@ async fn every_way_of_every_road_leads_to_a_refusal_at_a_verifier_in_another_pro
             }
             if let Taken::Access(pair) = &taken {
                 let next = world.refresh(&pair.refresh).await.pair();
-                assert_eq!(example.ask(ORDERS, &next.access).await.status, 200, "{way:?}: the session goes on");
+                assert_eq!(
+                    example.ask(ORDERS, &next.access).await.status,
+                    200,
+                    "{way:?}: the session goes on"
+                );
             }
             walked += 1;
         }

@@ -61,7 +61,9 @@ async fn talk(socket: &mut WebSocket, name: &str, room: &Room) {
 fn closing(why: Denied) -> CloseFrame {
     let (code, reason) = match why {
         Denied::Refused(_) => (close_code::POLICY, "the session has ended"),
-        Denied::Stale | Denied::KeysAway => (close_code::AGAIN, "nobody can tell whether the session goes on"),
+        Denied::Stale | Denied::KeysAway => {
+            (close_code::AGAIN, "nobody can tell whether the session goes on")
+        }
     };
     CloseFrame { code, reason: reason.into() }
 }

@@ -31,7 +31,9 @@ impl Guest {
     /// Joins with a token; or gives the status of the refusal.
     async fn join(example: &Example, token: &str) -> Result<Self, u16> {
         let mut request = format!("ws://{}/chat", example.address).into_client_request().expect("a request");
-        request.headers_mut().insert(AUTHORIZATION, format!("Bearer {token}").parse().expect("a header value"));
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, format!("Bearer {token}").parse().expect("a header value"));
         let stream = TcpStream::connect(example.address).await.expect("it listens");
         match tokio_tungstenite::client_async(request, stream).await {
             Ok((socket, _)) => Ok(Self(socket)),

@@ -44,7 +44,8 @@ impl Example {
         let issuer = format!("http://{}", listener.local_addr().expect("an address"));
         let mut server = JoinSet::new();
         server.spawn(quash_server::serve(Listener::tcp(listener), world.router(), std::future::pending()));
-        let (_, secret) = world.service.add_client("example", Rights::VERIFIER, None).await.expect("a verifier");
+        let (_, secret) =
+            world.service.add_client("example", Rights::VERIFIER, None).await.expect("a verifier");
         let credential = tempfile::tempdir().expect("a temporary directory");
         let file = credential.path().join("credential");
         std::fs::write(&file, format!("{}\n", *secret.into_text())).expect("a file");
@@ -58,17 +59,21 @@ impl Example {
     /// Asks for a path with a token.
     pub(crate) async fn ask(&self, path: &str, token: &str) -> Answer {
         let stream = TcpStream::connect(self.address).await.expect("it listens");
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
         tokio::spawn(connection);
-        let request = Request::get(path).header(HOST, "example").header(AUTHORIZATION, format!("Bearer {token}"));
-        let answer = sender.send_request(request.body(Body::empty()).expect("a request")).await.expect("an answer");
+        let request =
+            Request::get(path).header(HOST, "example").header(AUTHORIZATION, format!("Bearer {token}"));
+        let answer =
+            sender.send_request(request.body(Body::empty()).expect("a request")).await.expect("an answer");
         Answer::read(answer.map(Body::new)).await
     }
 }
 
 /// Starts an example, and reads where it listens: then it is fresh.
 fn start(mut command: Command) -> (Child, SocketAddr) {
-    let mut child = command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it can be run");
+    let mut child =
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it can be run");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("text");
     match line.trim().strip_prefix("listening on ").and_then(|address| address.parse().ok()) {
@@ -91,7 +96,12 @@ impl Drop for Example {
 pub(crate) fn assert_same_refusal(verifier: &Answer, server: &Answer) {
     let words = |answer: &Answer| {
         let body = answer.json();
-        (answer.status, body["code"].clone(), body["detail"].clone(), answer.header("www-authenticate").map(str::to_owned))
+        (
+            answer.status,
+            body["code"].clone(),
+            body["detail"].clone(),
+            answer.header("www-authenticate").map(str::to_owned),
+        )
     };
     assert_eq!((words(verifier), verifier.status), (words(server), 401), "{verifier}");
 }

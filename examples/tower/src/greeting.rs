@@ -15,7 +15,12 @@ pub(crate) async fn service<B: Send + 'static>(
     issuer: &str,
     credential: &str,
 ) -> Result<
-    Verified<impl tower::Service<Request<B>, Response = Answer, Error = Infallible, Future: Send> + Clone + Send + 'static>,
+    Verified<
+        impl tower::Service<Request<B>, Response = Answer, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    >,
     StartError,
 > {
     let verifier = Verifier::builder(issuer).credential(credential).start().await?;

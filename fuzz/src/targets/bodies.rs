@@ -16,7 +16,8 @@ const MEDIA_TYPES: [&str; 8] = [
 ];
 
 /// Only what waits for a body's time to end needs one.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
 
 pub(super) fn run(data: &[u8]) {
     let Some((choice, body)) = data.split_first() else { return };

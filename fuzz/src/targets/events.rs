@@ -20,7 +20,10 @@ pub(super) fn run(data: &[u8]) {
     assert_eq!(read(&each, limit), whole, "byte by byte");
     let (events, is_too_long) = &whole;
     let plainly = plainly(bytes);
-    assert!(plainly.starts_with(events) && (*is_too_long || plainly == *events), "{events:?} instead of {plainly:?}");
+    assert!(
+        plainly.starts_with(events) && (*is_too_long || plainly == *events),
+        "{events:?} instead of {plainly:?}"
+    );
     #[cfg(fuzzing)]
     as_the_server_writes(bytes, *cut);
 }
@@ -72,7 +75,10 @@ fn plainly(bytes: &[u8]) -> Vec<Event> {
         let Some((_, block)) = block.split_last().filter(|(last, _)| last.is_empty()) else { break };
         let said = |name: &str| {
             let values = block.iter().filter_map(move |line| {
-                let (field, value) = line.iter().position(|byte| *byte == b':').map_or((&line[..], &[][..]), |at| line.split_at(at));
+                let (field, value) = line
+                    .iter()
+                    .position(|byte| *byte == b':')
+                    .map_or((&line[..], &[][..]), |at| line.split_at(at));
                 let value = value.strip_prefix(b":").unwrap_or(value);
                 (field == name.as_bytes()).then(|| value.strip_prefix(b" ").unwrap_or(value).to_vec())
             });
@@ -80,7 +86,8 @@ fn plainly(bytes: &[u8]) -> Vec<Event> {
         };
         let (names, data) = (said("event"), said("data"));
         if !data.is_empty() {
-            let name = names.last().map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default();
+            let name =
+                names.last().map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default();
             events.push(Event { name, data: data.join(&b'\n') });
         }
     }
@@ -93,11 +100,16 @@ fn as_the_server_writes(bytes: &[u8], cut: u8) {
     let said = String::from_utf8_lossy(bytes);
     let half = said.floor_char_boundary(said.len() / 2);
     let texts = [&said[..half], &said[half..]];
-    let written = texts.map(|text| [&quash_server::fuzz::event("entries", &text)[..], b":\n\n"].concat()).concat();
+    let written =
+        texts.map(|text| [&quash_server::fuzz::event("entries", &text)[..], b":\n\n"].concat()).concat();
     let (events, is_too_long) = read(&pieces(&written, cut), EVENT_BYTES);
     assert!(!is_too_long);
-    let read: Vec<(&str, String)> =
-        events.iter().map(|event| (event.name.as_str(), serde_json::from_slice(&event.data).expect("JSON as it was written"))).collect();
+    let read: Vec<(&str, String)> = events
+        .iter()
+        .map(|event| {
+            (event.name.as_str(), serde_json::from_slice(&event.data).expect("JSON as it was written"))
+        })
+        .collect();
     assert_eq!(read, texts.map(|text| ("entries", text.to_owned())));
 }
 

@@ -5,9 +5,13 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use quash_core::model::{Actor, Chain, Entry, Keep, NewEntry, Reason, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy};
+use quash_core::model::{
+    Actor, Chain, Entry, Keep, NewEntry, Reason, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy,
+};
 use quash_core::token::JwkSet;
-use quash_core::watch::frame::{Cursor, CursorKey, FeedPolicy, Frame, LeaseGrant, LeaseNonce, SnapshotReader, Wanted};
+use quash_core::watch::frame::{
+    Cursor, CursorKey, FeedPolicy, Frame, LeaseGrant, LeaseNonce, SnapshotReader, Wanted,
+};
 use quash_core::watch::{Follower, Freshness, Lease, Revoked, feed};
 
 const TERM: Duration = Duration::from_secs(10);
@@ -29,11 +33,18 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let kinds = [ScopeKind::Session, ScopeKind::Session, ScopeKind::Subject, ScopeKind::Session];
     let log = kinds.into_iter().zip(1..).map(|(kind, number)| {
         seq = seq.next();
-        let (key, reason, at, actor) = (ScopeKey([number; 16]), Reason::Revoked, Timestamp::from_secs(1_800_000_000), Actor::Operator);
-        so_far = feed::chain(&so_far, seq, &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() }, None);
+        let (key, reason, at, actor) =
+            (ScopeKey([number; 16]), Reason::Revoked, Timestamp::from_secs(1_800_000_000), Actor::Operator);
+        so_far = feed::chain(
+            &so_far,
+            seq,
+            &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() },
+            None,
+        );
         Entry { seq, kind, key, drop_after: None, reason, at, actor, chain: so_far }
     });
-    let policy = FeedPolicy::of(&TokenPolicy::default(), [1; 16], TERM, std::iter::empty(), &JwkSet::default());
+    let policy =
+        FeedPolicy::of(&TokenPolicy::default(), [1; 16], TERM, std::iter::empty(), &JwkSet::default());
     World { log: log.collect(), cursors: CursorKey::new(&[5; 32], "a"), policy }
 });
 
@@ -56,7 +67,9 @@ fn verifier() -> Follower {
 /// The set is one that the log has led to, and it vouches for nothing.
 fn check(follower: &Follower) {
     let (revoked, log) = (follower.revoked(), &WORLD.log);
-    let ends_at = |end: usize| (log[end].seq, log[end].chain, end + 1) == (revoked.cursor(), revoked.chain(), revoked.len());
+    let ends_at = |end: usize| {
+        (log[end].seq, log[end].chain, end + 1) == (revoked.cursor(), revoked.chain(), revoked.len())
+    };
     assert!((KNOWN - 1..log.len()).any(ends_at), "the issuer has never said this: {revoked:?}");
     assert_eq!(follower.freshness(), Freshness::Never);
 }
@@ -71,7 +84,10 @@ fn snapshot(bytes: &[u8]) {
     assert_eq!(whole.is_ok(), pieces.is_ok());
     let Ok(snapshot) = whole else { return };
     let (_, _) = (snapshot.policy.tokens(Vec::new()), snapshot.policy.scopes());
-    assert!(snapshot.policy == WORLD.policy && WORLD.cursors.has_given(&snapshot.cursor), "nobody has sent this");
+    assert!(
+        snapshot.policy == WORLD.policy && WORLD.cursors.has_given(&snapshot.cursor),
+        "nobody has sent this"
+    );
     let mut follower = verifier();
     // One that knows less changes nothing.
     let _ = follower.replace(snapshot.revoked);
@@ -82,7 +98,10 @@ fn frame(bytes: &[u8]) {
     if let Ok(wanted) = serde_json::from_slice::<Wanted>(bytes) {
         let _ = Seq::from_u64(wanted.seq);
     }
-    let Some(entries) = serde_json::from_slice::<Frame>(bytes).ok().and_then(|frame| frame.entries().ok()) else { return };
+    let Some(entries) = serde_json::from_slice::<Frame>(bytes).ok().and_then(|frame| frame.entries().ok())
+    else {
+        return;
+    };
     let mut follower = verifier();
     // Those before one that doesn't follow are taken.
     let _ = follower.follow(&entries);
@@ -95,7 +114,8 @@ fn lease(bytes: &[u8]) {
     assert!(WORLD.cursors.has_given(grant.cursor()) && grant.term() == TERM, "it is not what was sent");
     // Even one that was asked for counts only for a verifier that has come up to its head, on the same log.
     let mut follower = verifier();
-    let (cursor, head, chain): (Seq, Seq, Chain) = (follower.revoked().cursor(), grant.cursor().seq(), grant.chain());
+    let (cursor, head, chain): (Seq, Seq, Chain) =
+        (follower.revoked().cursor(), grant.cursor().seq(), grant.chain());
     let is_reached = head <= cursor && chain == follower.revoked().chain();
     let granted = follower.grant(Lease { sent_at: ASKED, cursor, head, chain });
     assert!(is_reached || follower.freshness() == Freshness::Never, "{granted:?}");
@@ -105,8 +125,12 @@ fn place(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     if let Ok(cursor) = Cursor::parse(text) {
         assert_eq!(Cursor::parse(&cursor.to_string()), Ok(cursor.clone()));
-        let is_one_of_ours = WORLD.log.iter().any(|entry| WORLD.cursors.cursor(entry.seq, &entry.chain) == cursor);
-        assert!(is_one_of_ours || !WORLD.cursors.has_given(&cursor), "the issuer has never given this out: {text}");
+        let is_one_of_ours =
+            WORLD.log.iter().any(|entry| WORLD.cursors.cursor(entry.seq, &entry.chain) == cursor);
+        assert!(
+            is_one_of_ours || !WORLD.cursors.has_given(&cursor),
+            "the issuer has never given this out: {text}"
+        );
     }
     if let Ok(nonce) = LeaseNonce::parse(text) {
         assert_eq!(nonce.to_string(), text);
@@ -127,7 +151,10 @@ mod tests {
             // A snapshot has several lines, of which the first says it.
             let first = text[1..].lines().next().unwrap_or_default();
             let said: serde_json::Value = serde_json::from_str(first).unwrap_or(serde_json::Value::Null);
-            let cursor = said["cursor"].as_str().or(text.strip_prefix('3')).and_then(|cursor| Cursor::parse(cursor).ok());
+            let cursor = said["cursor"]
+                .as_str()
+                .or(text.strip_prefix('3'))
+                .and_then(|cursor| Cursor::parse(cursor).ok());
             if let Some(cursor) = cursor {
                 assert!(WORLD.cursors.has_given(&cursor), "a place of another form than today's: {cursor}");
                 places += 1;

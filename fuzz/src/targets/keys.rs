@@ -3,7 +3,10 @@
 use quash_core::model::Kid;
 use quash_core::token::{Algorithm, KeyRing, KeySet, SigningKey, VerifyingKey, read_secret};
 
-const ALGORITHMS: [&str; 12] = ["EdDSA", "ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "HS256", "HS384", "HS512"];
+const ALGORITHMS: [&str; 12] = [
+    "EdDSA", "ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "HS256", "HS384",
+    "HS512",
+];
 
 pub(super) fn run(data: &[u8]) {
     let Some((choice, text)) = data.split_first() else { return };
@@ -16,9 +19,13 @@ pub(super) fn run(data: &[u8]) {
         let json = serde_json::to_string(&published).expect("JSON");
         assert!(!json.contains("\"k\":") && !json.contains("\"d\":"), "nothing secret is published: {json}");
         let again = KeySet::parse(json.as_bytes()).expect("what is published can be read");
-        assert!(again.skipped.is_empty() && again.keys.iter().all(|found| keys.iter().any(|key| key.is_same_key(&found.key))));
+        assert!(
+            again.skipped.is_empty()
+                && again.keys.iter().all(|found| keys.iter().any(|key| key.is_same_key(&found.key)))
+        );
     }
-    let algorithm = Algorithm::parse(ALGORITHMS[usize::from(*choice) % ALGORITHMS.len()]).expect("it is known");
+    let algorithm =
+        Algorithm::parse(ALGORITHMS[usize::from(*choice) % ALGORITHMS.len()]).expect("it is known");
     let Ok(text) = str::from_utf8(text) else { return };
     let _ = VerifyingKey::read(algorithm, text);
     let Ok(secret) = read_secret(algorithm, text) else { return };

@@ -25,6 +25,8 @@ pub(crate) fn run(data: &[u8]) {
     CHOSEN.get_or_init(|| {
         let name = std::env::var("QUASH_FUZZ").unwrap_or_default();
         let found = TARGETS.iter().find(|(target, _)| *target == name);
-        found.map(|(_, run)| *run).unwrap_or_else(|| panic!("QUASH_FUZZ must name one of {:?}", TARGETS.map(|(name, _)| name)))
+        found
+            .map(|(_, run)| *run)
+            .unwrap_or_else(|| panic!("QUASH_FUZZ must name one of {:?}", TARGETS.map(|(name, _)| name)))
     })(data);
 }

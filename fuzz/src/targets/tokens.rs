@@ -7,7 +7,8 @@ use std::time::Duration;
 use quash_core::decide::{Presented, PresentedForeign};
 use quash_core::model::{ForeignTokens, Kid, ScopeHasher, Seq, Timestamp, TokenPolicy};
 use quash_core::token::{
-    Algorithm, Authentic, Expected, ForeignKey, Issuer, KeyRing, Minted, Origin, SigningKey, TokenType, Unverified, authenticate,
+    Algorithm, Authentic, Expected, ForeignKey, Issuer, KeyRing, Minted, Origin, SigningKey, TokenType,
+    Unverified, authenticate,
 };
 use quash_core::watch::Revoked;
 
@@ -23,7 +24,9 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let key = |algorithm, byte: u8, kid: &str| SigningKey::new(algorithm, &[byte; 64], Kid::parse(kid).ok()).expect("a key");
+    let key = |algorithm, byte: u8, kid: &str| {
+        SigningKey::new(algorithm, &[byte; 64], Kid::parse(kid).ok()).expect("a key")
+    };
     let (ours, theirs) = (key(Algorithm::Hs512, 7, "ours"), key(Algorithm::Hs256, 9, "theirs"));
     let scopes = ScopeHasher::ours([3; 16]);
     let issuer = Arc::new(Issuer {
@@ -35,7 +38,13 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     });
     let foreign = ForeignKey { key: theirs.verifying().clone(), named: true, issuer };
     let ring = KeyRing::with_foreign(1, vec![ours.verifying().clone()], vec![foreign]);
-    World { ours, theirs, ring, policy: TokenPolicy { foreign: ForeignTokens::Accept, ..TokenPolicy::default() }, scopes }
+    World {
+        ours,
+        theirs,
+        ring,
+        policy: TokenPolicy { foreign: ForeignTokens::Accept, ..TokenPolicy::default() },
+        scopes,
+    }
 });
 
 pub(super) fn run(data: &[u8]) {
@@ -46,7 +55,10 @@ pub(super) fn run(data: &[u8]) {
             if let Ok(token) = Unverified::parse(text) {
                 let _ = (token.header(), token.payload_unverified());
             }
-            assert!(authenticate(text, &WORLD.ring, &WORLD.policy.names, &WORLD.scopes).is_err(), "nobody has signed this: {text}");
+            assert!(
+                authenticate(text, &WORLD.ring, &WORLD.policy.names, &WORLD.scopes).is_err(),
+                "nobody has signed this: {text}"
+            );
         }
         1 => judge(&WORLD.ours, rest),
         _ => judge(&WORLD.theirs, rest),
@@ -72,7 +84,10 @@ fn judge(key: &SigningKey, claims: &[u8]) {
                 let _ = Presented::new(&token, purpose, &WORLD.policy, NOW);
             }
             Origin::Foreign(issuer) => {
-                assert!(exp - iat <= 30 * 86_400 && issuer.name == "theirs" && said.sid.is_none(), "{said:?}");
+                assert!(
+                    exp - iat <= 30 * 86_400 && issuer.name == "theirs" && said.sid.is_none(),
+                    "{said:?}"
+                );
                 let _ = PresentedForeign::new(&token, &WORLD.policy);
             }
         }

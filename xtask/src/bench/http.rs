@@ -49,12 +49,21 @@ impl Client {
         };
         self.connection = Some(connection).filter(|_| answer.keeps);
         if answer.status != 200 {
-            return Err(Failure::new(format!("{path} answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body))));
+            return Err(Failure::new(format!(
+                "{path} answered {}: {}",
+                answer.status,
+                String::from_utf8_lossy(&answer.body)
+            )));
         }
         serde_json::from_slice(&answer.body).context(format!("{path} answered something that isn't JSON"))
     }
 
-    fn exchange(&self, kept: Option<BufReader<TcpStream>>, path: &str, body: &Value) -> Result<(Answer, BufReader<TcpStream>)> {
+    fn exchange(
+        &self,
+        kept: Option<BufReader<TcpStream>>,
+        path: &str,
+        body: &Value,
+    ) -> Result<(Answer, BufReader<TcpStream>)> {
         let mut connection = match kept {
             Some(connection) => connection,
             None => self.connect()?,
@@ -82,7 +91,11 @@ impl Client {
 /// Reads one answer (RFC 9112): by length, in chunks, or to the end of the connection.
 fn read_answer(reader: &mut impl BufRead) -> std::io::Result<Answer> {
     let status_line = read_line(reader)?;
-    let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| invalid("no status line"))?;
+    let status = status_line
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .ok_or_else(|| invalid("no status line"))?;
     let (mut length, mut chunked, mut keeps) = (None, false, !status_line.starts_with("HTTP/1.0"));
     loop {
         let line = read_line(reader)?;
@@ -91,7 +104,9 @@ fn read_answer(reader: &mut impl BufRead) -> std::io::Result<Answer> {
         }
         let (name, value) = line.split_once(':').ok_or_else(|| invalid("a header without a colon"))?;
         match (name.to_ascii_lowercase().as_str(), value.trim().to_ascii_lowercase().as_str()) {
-            ("content-length", value) => length = Some(value.parse::<u64>().map_err(|_| invalid("a bad length"))?),
+            ("content-length", value) => {
+                length = Some(value.parse::<u64>().map_err(|_| invalid("a bad length"))?)
+            }
             ("transfer-encoding", value) => chunked = value.contains("chunked"),
             ("connection", "close") => keeps = false,
             _ => {}
@@ -158,16 +173,22 @@ mod tests {
         let body = || "{}".to_owned();
         assert_eq!(read("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP").unwrap(), (200, body(), true));
         assert_eq!(
-            read("HTTP/1.1 401 No\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1;x\r\n}\r\n0\r\n\r\n").unwrap(),
+            read("HTTP/1.1 401 No\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{\r\n1;x\r\n}\r\n0\r\n\r\n")
+                .unwrap(),
             (401, body(), true)
         );
-        assert_eq!(read("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}").unwrap(), (200, body(), false));
+        assert_eq!(
+            read("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}").unwrap(),
+            (200, body(), false)
+        );
         assert_eq!(read("HTTP/1.0 200 OK\r\n\r\n{}").unwrap(), (200, body(), false));
     }
 
     #[test]
     fn half_an_answer_is_an_error() {
-        for text in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", "nonsense\r\n\r\n"] {
+        for text in
+            ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}", "nonsense\r\n\r\n"]
+        {
             assert!(read(text).is_err(), "{text:?}");
         }
     }

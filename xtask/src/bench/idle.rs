@@ -10,11 +10,14 @@ use crate::failure::{Context, Failure, Result};
 const STARTS: usize = 5;
 
 /// The release binary's size.
-pub(super) const BINARY: Row = Row { work: "binary", baseline: "-", target: Target::AtMost(20.0), measure: binary };
+pub(super) const BINARY: Row =
+    Row { work: "binary", baseline: "-", target: Target::AtMost(20.0), measure: binary };
 /// From exec to the line that says where it listens.
-pub(super) const READY: Row = Row { work: "ready after exec", baseline: "-", target: Target::AtMost(100.0), measure: ready };
+pub(super) const READY: Row =
+    Row { work: "ready after exec", baseline: "-", target: Target::AtMost(100.0), measure: ready };
 /// Resident memory once it listens.
-pub(super) const MEMORY: Row = Row { work: "idle server, resident", baseline: "-", target: Target::AtMost(20.0), measure: memory };
+pub(super) const MEMORY: Row =
+    Row { work: "idle server, resident", baseline: "-", target: Target::AtMost(20.0), measure: memory };
 
 fn binary() -> Result<Outcome> {
     let bytes = std::fs::metadata(quash::build()?).context("looking at the binary")?.len();

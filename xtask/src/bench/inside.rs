@@ -43,63 +43,87 @@ pub(super) const KNOWN: Row = Row {
     work: "check a token seen before, 100,000 entries",
     baseline: "-",
     target: Target::AtMost(500.0),
-    measure: || Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "seen before")?.0, unit: "ns" }),
+    measure: || {
+        Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "seen before")?.0, unit: "ns" })
+    },
 };
 /// The part of it that asks whether it is revoked.
 pub(super) const REVOKED: Row = Row {
     work: "its revocation part",
     baseline: "-",
     target: Target::AtMost(100.0),
-    measure: || Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "seen before")?.1, unit: "ns" }),
+    measure: || {
+        Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "seen before")?.1, unit: "ns" })
+    },
 };
 /// What a live entry takes in memory.
 pub(super) const ENTRY: Row = Row {
     work: "memory of a live revocation, 1,000,000 entries",
     baseline: "-",
     target: Target::AtMost(60.0),
-    measure: || Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "bytes per entry")?.0, unit: "bytes" }),
+    measure: || {
+        Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "bytes per entry")?.0, unit: "bytes" })
+    },
 };
 /// How long an end takes to everybody, as a rule.
 pub(super) const SPREAD_P50: Row = Row {
     work: "revocation to refusal at the slowest of 100 verifiers, p50",
     baseline: "-",
     target: Target::AtMost(5.0),
-    measure: || Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "100 verifiers")?.0, unit: "ms" }),
+    measure: || {
+        Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "100 verifiers")?.0, unit: "ms" })
+    },
 };
 /// The same, at its worst but for one in a hundred.
 pub(super) const SPREAD_P99: Row = Row {
     work: "revocation to refusal at the slowest of 100 verifiers, p99",
     baseline: "-",
     target: Target::AtMost(25.0),
-    measure: || Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "100 verifiers")?.1, unit: "ms" }),
+    measure: || {
+        Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "100 verifiers")?.1, unit: "ms" })
+    },
 };
 /// Ten times as many.
 pub(super) const SPREAD_1000: Row = Row {
     work: "revocation to refusal at the slowest of 1,000 verifiers, p99",
     baseline: "-",
     target: Target::None,
-    measure: || Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "1000 verifiers")?.1, unit: "ms" }),
+    measure: || {
+        Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "1000 verifiers")?.1, unit: "ms" })
+    },
 };
 /// Waiting until all have said that they know.
 pub(super) const BARRIER: Row = Row {
     work: "waiting until all of 100 verifiers have confirmed, p99",
     baseline: "-",
     target: Target::None,
-    measure: || Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "barrier, 100 verifiers")?.1, unit: "ms" }),
+    measure: || {
+        Ok(Outcome::Alone {
+            figure: figures("quash-server", "verifiers", "barrier, 100 verifiers")?.1,
+            unit: "ms",
+        })
+    },
 };
 /// The same for many.
 pub(super) const BARRIER_1000: Row = Row {
     work: "waiting until all of 1,000 verifiers have confirmed, p99",
     baseline: "-",
     target: Target::None,
-    measure: || Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "barrier, 1000 verifiers")?.1, unit: "ms" }),
+    measure: || {
+        Ok(Outcome::Alone {
+            figure: figures("quash-server", "verifiers", "barrier, 1000 verifiers")?.1,
+            unit: "ms",
+        })
+    },
 };
 /// A verifier that starts.
 pub(super) const SNAPSHOT: Row = Row {
     work: "a snapshot of 100,000 entries, from nothing to FRESH, p50",
     baseline: "-",
     target: Target::None,
-    measure: || Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "snapshot")?.0, unit: "ms" }),
+    measure: || {
+        Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "snapshot")?.0, unit: "ms" })
+    },
 };
 /// The same route with and without the guard.
 pub(super) const GUARDED: Row = Row {

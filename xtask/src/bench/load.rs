@@ -38,11 +38,14 @@ pub(super) fn rotations_per_second(sessions: &mut [Session], span: Duration) -> 
     let start = Barrier::new(sessions.len() + 1);
     let (outcomes, took) = std::thread::scope(|scope| {
         let start = &start;
-        let clients: Vec<_> = sessions.iter_mut().map(|session| scope.spawn(move || session.rotate_for(start, span))).collect();
+        let clients: Vec<_> =
+            sessions.iter_mut().map(|session| scope.spawn(move || session.rotate_for(start, span))).collect();
         start.wait();
         let began = Instant::now();
-        let outcomes: Vec<Result<u64>> =
-            clients.into_iter().map(|client| client.join().unwrap_or_else(|_| Err(Failure::new("a client panicked")))).collect();
+        let outcomes: Vec<Result<u64>> = clients
+            .into_iter()
+            .map(|client| client.join().unwrap_or_else(|_| Err(Failure::new("a client panicked"))))
+            .collect();
         // Each client finishes what it has begun, so the time is that of the last answer.
         (outcomes, began.elapsed())
     });
@@ -82,5 +85,7 @@ impl Session {
 
 fn refresh_of(answer: &Value) -> Result<String> {
     let refresh = answer["refresh"].as_str().map(str::to_owned);
-    refresh.filter(|_| answer["access"].is_string()).ok_or_else(|| Failure::new("the answer lacks its refresh or its access token"))
+    refresh
+        .filter(|_| answer["access"].is_string())
+        .ok_or_else(|| Failure::new("the answer lacks its refresh or its access token"))
 }

@@ -7,10 +7,17 @@ use crate::program;
 /// One line: cores, processor, compiler.
 pub(super) fn line() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let model =
-        std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| model_of(&text)).unwrap_or_else(|| std::env::consts::ARCH.into());
-    let rustc = program::output(Command::new("rustc").arg("--version")).unwrap_or_else(|_| "rustc of unknown version".into());
-    format!("Measured on {cores} cores of {model} ({}), {}, release build.\n", std::env::consts::OS, rustc.trim())
+    let model = std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| model_of(&text))
+        .unwrap_or_else(|| std::env::consts::ARCH.into());
+    let rustc = program::output(Command::new("rustc").arg("--version"))
+        .unwrap_or_else(|_| "rustc of unknown version".into());
+    format!(
+        "Measured on {cores} cores of {model} ({}), {}, release build.\n",
+        std::env::consts::OS,
+        rustc.trim()
+    )
 }
 
 fn model_of(cpuinfo: &str) -> Option<String> {

@@ -61,7 +61,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if cfg!(debug_assertions) {
         // The rows run in this very process, so it has to be a release build.
         println!("bench: building xtask in release mode");
-        let mut release = program::cargo(&["run", "--quiet", "--release", "--package", "xtask", "--", "bench"]);
+        let mut release =
+            program::cargo(&["run", "--quiet", "--release", "--package", "xtask", "--", "bench"]);
         return program::run(release.args(args).current_dir(workspace::root()?)).map_err(Failure::told);
     }
     let (filter, write) = arguments(args)?;

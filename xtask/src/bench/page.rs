@@ -14,8 +14,11 @@ const END: &str = "<!-- end -->";
 pub(super) fn write(table: &str) -> Result<()> {
     let path = workspace::root()?.join(PAGE);
     let page = std::fs::read_to_string(&path).context(format!("reading {PAGE}"))?;
-    let replaced = replace(&page, table)
-        .ok_or_else(|| Failure::new(format!("{PAGE} lacks the lines '{BEGIN}' and '{END}'; put them where the table belongs")))?;
+    let replaced = replace(&page, table).ok_or_else(|| {
+        Failure::new(format!(
+            "{PAGE} lacks the lines '{BEGIN}' and '{END}'; put them where the table belongs"
+        ))
+    })?;
     std::fs::write(&path, replaced).context(format!("writing {PAGE}"))?;
     println!("bench: {PAGE} is written");
     Ok(())

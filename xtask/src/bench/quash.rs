@@ -18,8 +18,14 @@ pub(super) const CLIENTS: usize = 64;
 /// It doesn't compile.
 pub(super) fn build() -> Result<PathBuf> {
     println!("  building quash in release mode");
-    program::run(program::cargo(&["build", "--quiet", "--release", "--package", "quash"]).current_dir(workspace::root()?))?;
-    Ok(workspace::target_directory()?.join("release").join("quash").with_extension(std::env::consts::EXE_EXTENSION))
+    program::run(
+        program::cargo(&["build", "--quiet", "--release", "--package", "quash"])
+            .current_dir(workspace::root()?),
+    )?;
+    Ok(workspace::target_directory()?
+        .join("release")
+        .join("quash")
+        .with_extension(std::env::consts::EXE_EXTENSION))
 }
 
 /// A binary with a data folder of its own.
@@ -58,8 +64,12 @@ impl Prepared {
 
 fn run_with_input(command: &mut Command, input: &str) -> Result<()> {
     let shown = program::shown(command);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context(format!("couldn't start `{shown}`"))?;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context(format!("couldn't start `{shown}`"))?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(input.as_bytes()).context(format!("writing to `{shown}`"))?;
     }
@@ -67,5 +77,9 @@ fn run_with_input(command: &mut Command, input: &str) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    Err(Failure::new(format!("`{shown}` ended with {}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim_end())))
+    Err(Failure::new(format!(
+        "`{shown}` ended with {}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim_end()
+    )))
 }

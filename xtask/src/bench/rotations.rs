@@ -12,8 +12,12 @@ const ROUNDS: usize = 3;
 const SPAN: Duration = Duration::from_secs(8);
 
 /// quash against what it replaces.
-pub(super) const ROW: Row =
-    Row { work: "durable rotations, SQLite", baseline: "Simple JWT, SQLite", target: Target::AtLeast(50.0), measure };
+pub(super) const ROW: Row = Row {
+    work: "durable rotations, SQLite",
+    baseline: "Simple JWT, SQLite",
+    target: Target::AtLeast(50.0),
+    measure,
+};
 
 fn measure() -> Result<Outcome> {
     let python = match python::ready()? {

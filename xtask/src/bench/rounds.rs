@@ -17,7 +17,11 @@ pub(super) struct Compared {
 ///
 /// # Errors
 /// The first failure of a side.
-pub(super) fn compare(rounds: usize, mut ours: impl FnMut() -> Result<f64>, mut baseline: impl FnMut() -> Result<f64>) -> Result<Compared> {
+pub(super) fn compare(
+    rounds: usize,
+    mut ours: impl FnMut() -> Result<f64>,
+    mut baseline: impl FnMut() -> Result<f64>,
+) -> Result<Compared> {
     let mut pairs = Vec::with_capacity(rounds);
     for round in 0..rounds {
         let pair = if round % 2 == 0 {

@@ -27,14 +27,21 @@ impl Server {
         let shown = program::shown(command);
         let (reader, writer) = std::io::pipe().context("making a pipe")?;
         let errors = writer.try_clone().context("making a pipe")?;
-        let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(errors).spawn().context(format!("couldn't start `{shown}`"))?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .stderr(errors)
+            .spawn()
+            .context(format!("couldn't start `{shown}`"))?;
         // Its ends of the pipe: while they are open here, the reader below wouldn't see its end.
         command.stdout(Stdio::null()).stderr(Stdio::null());
         match wait_for_address(&read_lines(reader)) {
             Ok(address) => Ok(Self { child, address }),
             Err(printed) => {
                 end(&mut child);
-                Err(Failure::new(format!("`{shown}` printed no address to connect to; it printed:\n{printed}")))
+                Err(Failure::new(format!(
+                    "`{shown}` printed no address to connect to; it printed:\n{printed}"
+                )))
             }
         }
     }
@@ -83,7 +90,11 @@ fn wait_for_address(lines: &Receiver<String>) -> std::result::Result<SocketAddr,
 
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("http://")?;
-    rest.split(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).next()?.trim_end_matches(['.', ':']).parse().ok()
+    rest.split(|c: char| !(c.is_ascii_digit() || ".:".contains(c)))
+        .next()?
+        .trim_end_matches(['.', ':'])
+        .parse()
+        .ok()
 }
 
 /// Asks it to end, so that it ends its own children; then makes sure.
@@ -108,9 +119,11 @@ mod tests {
     #[test]
     fn the_address_is_found_in_a_line_of_a_log() {
         let address = Some("127.0.0.1:4711".parse().unwrap());
-        for line in
-            ["quash listens on http://127.0.0.1:4711", "[INFO] Listening at: http://127.0.0.1:4711 (12)", "see http://127.0.0.1:4711/docs."]
-        {
+        for line in [
+            "quash listens on http://127.0.0.1:4711",
+            "[INFO] Listening at: http://127.0.0.1:4711 (12)",
+            "see http://127.0.0.1:4711/docs.",
+        ] {
             assert_eq!(address_in(line), address, "{line}");
         }
         assert_eq!(address_in("http://"), None);

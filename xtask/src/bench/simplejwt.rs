@@ -17,8 +17,12 @@ use crate::{program, workspace};
 pub(super) const CLIENTS: usize = 16;
 
 /// The baseline alone, to see what it is worth on a machine.
-pub(super) const ROW: Row =
-    Row { work: "Simple JWT's durable rotations, alone", baseline: "(it is the baseline)", target: Target::None, measure };
+pub(super) const ROW: Row = Row {
+    work: "Simple JWT's durable rotations, alone",
+    baseline: "(it is the baseline)",
+    target: Target::None,
+    measure,
+};
 
 const PROJECT: [(&str, &str); 3] = [
     ("settings.py", include_str!("../../simplejwt/settings.py")),

@@ -70,17 +70,26 @@ impl fmt::Display for Target {
 
 /// The table. What wasn't measured says why below it.
 pub(super) fn markdown(lines: &[Line]) -> String {
-    let mut table = String::from("| work | measured | baseline | ratio | target | met |\n|---|---|---|---|---|---|\n");
+    let mut table =
+        String::from("| work | measured | baseline | ratio | target | met |\n|---|---|---|---|---|---|\n");
     let mut notes = String::new();
     for Line { work, baseline, target, outcome } in lines {
         let cells = match outcome {
             Outcome::Compared { figures, unit } => {
                 let (measured, base) = (number(figures.measured), number(figures.baseline));
-                format!("{measured} {unit} | {baseline}: {base} {unit} | {:.2} | {target} | {}", figures.ratio, target.met(figures.ratio))
+                format!(
+                    "{measured} {unit} | {baseline}: {base} {unit} | {:.2} | {target} | {}",
+                    figures.ratio,
+                    target.met(figures.ratio)
+                )
             }
             Outcome::Alone { figure, unit } => {
                 let met = target.met(*figure);
-                let target = if matches!(target, Target::None) { target.to_string() } else { format!("{target} {unit}") };
+                let target = if matches!(target, Target::None) {
+                    target.to_string()
+                } else {
+                    format!("{target} {unit}")
+                };
                 format!("{} {unit} | {baseline} | - | {target} | {met}", number(*figure))
             }
             Outcome::NotMeasured(reason) => {
@@ -141,6 +150,9 @@ mod tests {
 Not measured: w: no python3
 ";
         assert_eq!(table, expected);
-        assert_eq!([Target::AtMost(1.15).met(1.15), Target::AtMost(1.15).met(1.2), Target::None.met(1.0)], ["yes", "**no**", "-"]);
+        assert_eq!(
+            [Target::AtMost(1.15).met(1.15), Target::AtMost(1.15).met(1.2), Target::None.met(1.0)],
+            ["yes", "**no**", "-"]
+        );
     }
 }

@@ -47,7 +47,8 @@ pub(crate) fn soak() -> Result<()> {
 }
 
 fn asked(args: &[String]) -> Result<Asked> {
-    let usage = || Failure::usage("sim takes --seed N and --runs K, or --mutants and a part of a mutant's name");
+    let usage =
+        || Failure::usage("sim takes --seed N and --runs K, or --mutants and a part of a mutant's name");
     if let Some((first, rest)) = args.split_first()
         && first == "--mutants"
     {
@@ -71,14 +72,34 @@ fn asked(args: &[String]) -> Result<Asked> {
 
 /// Runs the simulation, optimized, on all cores.
 fn seeds(first: u64, runs: u64) -> Result<()> {
-    let mut build = program::cargo(&["test", "--profile", "soak", "--package", "quash-server", "--test", "sim", "--no-run", "--quiet"]);
+    let mut build = program::cargo(&[
+        "test",
+        "--profile",
+        "soak",
+        "--package",
+        "quash-server",
+        "--test",
+        "sim",
+        "--no-run",
+        "--quiet",
+    ]);
     program::run(build.current_dir(workspace::root()?))?;
     let began = Instant::now();
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64).min(runs);
     let mut running = Vec::new();
     for core in 0..cores {
         let (from, to) = (first + runs * core / cores, first + runs * (core + 1) / cores);
-        let mut run = program::cargo(&["test", "--profile", "soak", "--package", "quash-server", "--test", "sim", "--quiet", "--"]);
+        let mut run = program::cargo(&[
+            "test",
+            "--profile",
+            "soak",
+            "--package",
+            "quash-server",
+            "--test",
+            "sim",
+            "--quiet",
+            "--",
+        ]);
         run.args(["--exact", workshop::TEST, "--nocapture"]).current_dir(workspace::root()?);
         run.env("QUASH_SIM_SEED", from.to_string()).env("QUASH_SIM_RUNS", (to - from).to_string());
         running.push(run.spawn().context("starting the simulation")?);
@@ -112,12 +133,19 @@ fn find(filter: &str) -> Result<()> {
         }
     }
     if !missed.is_empty() {
-        return Err(Failure::new(format!("sim: {} mutants were not found: {}", missed.len(), missed.join("; "))));
+        return Err(Failure::new(format!(
+            "sim: {} mutants were not found: {}",
+            missed.len(),
+            missed.join("; ")
+        )));
     }
     if found == 0 {
         return Err(Failure::usage(format!("no mutant is called *{filter}*")));
     }
-    println!("sim: {found} mutants, all of them found, in {:.1} minutes", began.elapsed().as_secs_f64() / 60.0);
+    println!(
+        "sim: {found} mutants, all of them found, in {:.1} minutes",
+        began.elapsed().as_secs_f64() / 60.0
+    );
     Ok(())
 }
 

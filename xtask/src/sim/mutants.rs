@@ -163,7 +163,10 @@ impl Mutant {
         if count == 1 {
             return Ok(file.replacen(self.text, self.replacement, 1));
         }
-        Err(Failure::new(format!("the mutant \"{}\" has its text {count} times in {}: it must be there once", self.name, self.file)))
+        Err(Failure::new(format!(
+            "the mutant \"{}\" has its text {count} times in {}: it must be there once",
+            self.name, self.file
+        )))
     }
 }
 

@@ -29,7 +29,8 @@ impl Workshop {
     pub(crate) fn set_up() -> Result<Self> {
         let home = workspace::target_directory()?.join("mutants");
         let root = workspace::root()?;
-        let read = |file: String| Ok((file.clone(), fs::read(root.join(&file)).context(format!("reading {file}"))?));
+        let read =
+            |file: String| Ok((file.clone(), fs::read(root.join(&file)).context(format!("reading {file}"))?));
         let files = workspace::files()?.into_iter().map(read).collect::<Result<_>>()?;
         let workshop = Self { copy: home.join("workspace"), build: home.join("target"), files };
         workshop.restore()?;
@@ -63,20 +64,29 @@ impl Workshop {
     /// What the first seed that finds something has found.
     fn run(&self, runs: u64) -> Result<Option<String>> {
         let mut cargo = self.cargo();
-        cargo.args(["--quiet", "--", "--exact", TEST]).env("QUASH_SIM_SEED", "1").env("QUASH_SIM_RUNS", runs.to_string());
+        cargo
+            .args(["--quiet", "--", "--exact", TEST])
+            .env("QUASH_SIM_SEED", "1")
+            .env("QUASH_SIM_RUNS", runs.to_string());
         let output = cargo.output().context("couldn't start the simulation")?;
         if output.status.success() {
             return Ok(None);
         }
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        finding(&said).map(Some).ok_or_else(|| Failure::new(format!("the simulation ended without a finding\n{said}")))
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        finding(&said)
+            .map(Some)
+            .ok_or_else(|| Failure::new(format!("the simulation ended without a finding\n{said}")))
     }
 
     fn cargo(&self) -> std::process::Command {
         let mut cargo = program::cargo(&["test", "--package", "quash-server", "--test", "sim"]);
         cargo.arg("--target-dir").arg(&self.build).current_dir(&self.copy);
         // Mutants are built more often than they run, and what is left unused by one is no fault.
-        cargo.env("CARGO_PROFILE_DEV_DEBUG", "none").env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("RUSTFLAGS", "--cap-lints=allow");
+        cargo
+            .env("CARGO_PROFILE_DEV_DEBUG", "none")
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
+            .env("RUSTFLAGS", "--cap-lints=allow");
         cargo
     }
 
@@ -86,7 +96,9 @@ impl Workshop {
             let to = self.copy.join(file);
             match fs::read(&to) {
                 Ok(there) if there == *bytes => continue,
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(format!("reading {}", to.display())),
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).context(format!("reading {}", to.display()));
+                }
                 Ok(_) | Err(_) => {}
             }
             if let Some(folder) = to.parent() {
@@ -117,7 +129,8 @@ const FEW: u64 = 20;
 
 /// The seed and the first thing that was wrong, from what the test has printed.
 fn finding(said: &str) -> Option<String> {
-    let seed = said.lines().find_map(|line| line.strip_prefix("seed ")?.strip_suffix(" has found something"))?;
+    let seed =
+        said.lines().find_map(|line| line.strip_prefix("seed ")?.strip_suffix(" has found something"))?;
     let lines: Vec<&str> = said.lines().collect();
     let panicked = lines.iter().position(|line| line.contains("panicked at"))?;
     let what = lines.get(panicked + 1).copied().unwrap_or_default();

@@ -47,7 +47,8 @@ const CLOCKS: [&[&str]; 6] = [
     &["clock_gettime", "("],
 ];
 const SURROUNDING_READS: [&str; 6] = ["var", "var_os", "vars", "vars_os", "args", "args_os"];
-const CELLS: [&str; 8] = ["OnceLock", "LazyLock", "OnceCell", "LazyCell", "Lazy", "Mutex", "RwLock", "ArcSwap"];
+const CELLS: [&str; 8] =
+    ["OnceLock", "LazyLock", "OnceCell", "LazyCell", "Lazy", "Mutex", "RwLock", "ArcSwap"];
 
 /// What breaks these rules in one source file.
 pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
@@ -58,7 +59,8 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     let anywhere = |row: &[&str]| rows(tokens, row).into_iter().map(|at| &tokens[at]).collect::<Vec<_>>();
     let in_product = |row: &[&str]| {
         // An example is what others copy.
-        let is_product = (path.starts_with("crates/") || path.starts_with("examples/")) && !is_test_path(path);
+        let is_product =
+            (path.starts_with("crates/") || path.starts_with("examples/")) && !is_test_path(path);
         anywhere(row).into_iter().filter(|token| is_product && !token.in_test).collect()
     };
     if !CLOCK_FILES.contains(&path) {
@@ -88,21 +90,31 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
 
 /// Whether a file is built for tests, benches or fuzzing alone.
 pub(super) fn is_test_path(path: &str) -> bool {
-    path.starts_with("fuzz/") || path.contains("/tests/") || path.contains("/benches/") || path.ends_with("/tests.rs")
+    path.starts_with("fuzz/")
+        || path.contains("/tests/")
+        || path.contains("/benches/")
+        || path.ends_with("/tests.rs")
 }
 
 /// Where statics are declared that can change, or that are made when first used.
 fn statics(tokens: &[Token<'_>]) -> Vec<usize> {
     let ends = |token: &&Token<'_>| !(token.is("=") || token.is(";") || token.is("|"));
-    let changes = |token: &Token<'_>| token.kind == Kind::Word && (token.text == "mut" || CELLS.contains(&token.text));
-    let declared = rows(tokens, &["static"]).into_iter().filter(|at| tokens[at + 1..].iter().take_while(ends).any(changes));
+    let changes =
+        |token: &Token<'_>| token.kind == Kind::Word && (token.text == "mut" || CELLS.contains(&token.text));
+    let declared = rows(tokens, &["static"])
+        .into_iter()
+        .filter(|at| tokens[at + 1..].iter().take_while(ends).any(changes));
     let by_macro = ["lazy_static", "thread_local"].into_iter().flat_map(|word| rows(tokens, &[word, "!"]));
     declared.chain(by_macro).collect()
 }
 
 fn conditional_ignores<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t Token<'a>> {
     let attributes = rows(tokens, &["#", "[", "cfg_attr"]).into_iter();
-    attributes.filter_map(|at| tokens[at..].iter().take_while(|token| !token.is("]")).find(|token| token.is("ignore"))).collect()
+    attributes
+        .filter_map(|at| {
+            tokens[at..].iter().take_while(|token| !token.is("]")).find(|token| token.is("ignore"))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -119,7 +131,9 @@ mod tests {
     fn only_the_clock_reads_a_clock() {
         let source = "fn a() {\n std::time::SystemTime::now(); }\n#[cfg(test)] mod tests { fn b() { Instant::now() } }";
         assert_eq!(found("crates/quash-core/src/a.rs", source), ["time-is-an-argument:2"]);
-        for free in [CLOCK_FILES[0], "crates/quash/tests/a.rs", "crates/quash-store/benches/a.rs", "xtask/src/a.rs"] {
+        for free in
+            [CLOCK_FILES[0], "crates/quash/tests/a.rs", "crates/quash-store/benches/a.rs", "xtask/src/a.rs"]
+        {
             assert!(found(free, source).is_empty(), "{free}");
         }
     }
@@ -130,7 +144,12 @@ mod tests {
         for path in ["crates/quash/src/mail.rs", "examples/axum/src/main.rs"] {
             assert_eq!(found(path, source), ["settings-are-arguments:1"; 2], "{path}");
         }
-        for free in ["crates/quash/src/settings/http.rs", "crates/quash/src/lib.rs", "crates/quash/tests/a.rs", "xtask/src/a.rs"] {
+        for free in [
+            "crates/quash/src/settings/http.rs",
+            "crates/quash/src/lib.rs",
+            "crates/quash/tests/a.rs",
+            "xtask/src/a.rs",
+        ] {
             assert!(found(free, source).is_empty(), "{free}");
         }
     }
@@ -144,16 +163,31 @@ mod tests {
         );
         assert_eq!(found(path, "thread_local! { static A: Cell<u8> = x }"), ["no-global-state:1"]);
         assert_eq!(found(path, "static A: std::sync::Mutex<u8> = x;"), ["no-global-state:1"]);
-        assert!(found(path, "static A: &'static [u8] = B; fn a(x: &'static Mutex<u8>) {} struct C { once: OnceLock<u8> }").is_empty());
+        assert!(
+            found(
+                path,
+                "static A: &'static [u8] = B; fn a(x: &'static Mutex<u8>) {} struct C { once: OnceLock<u8> }"
+            )
+            .is_empty()
+        );
         assert!(found("crates/quash/tests/a.rs", "static A: OnceLock<u8> = x;").is_empty());
     }
 
     #[test]
     fn nothing_is_left_unfinished_or_ignored() {
-        assert_eq!(found("crates/quash/src/a.rs", "todo!()\n;unimplemented!()"), ["nothing-unfinished:1", "nothing-unfinished:2"]);
+        assert_eq!(
+            found("crates/quash/src/a.rs", "todo!()\n;unimplemented!()"),
+            ["nothing-unfinished:1", "nothing-unfinished:2"]
+        );
         let source = "#[test]\n#[ignore]\nfn a() {}\n#[ignore = \"slow\"] fn b() {}\n#[cfg_attr(windows, ignore)] fn c() {}";
-        assert_eq!(found("crates/quash/tests/a.rs", source), ["no-ignored-test:2", "no-ignored-test:4", "no-ignored-test:5"]);
-        assert!(found("crates/quash/src/a.rs", "// todo!()\nlet todo = ignore; let x = \"unimplemented!()\";").is_empty());
+        assert_eq!(
+            found("crates/quash/tests/a.rs", source),
+            ["no-ignored-test:2", "no-ignored-test:4", "no-ignored-test:5"]
+        );
+        assert!(
+            found("crates/quash/src/a.rs", "// todo!()\nlet todo = ignore; let x = \"unimplemented!()\";")
+                .is_empty()
+        );
     }
 
     #[test]

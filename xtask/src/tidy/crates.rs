@@ -63,7 +63,8 @@ const LAW_IMPORTS: &[&str] = &[
 const BANNED_IN_THE_LAW: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "tracing", "log"];
 
 /// What no tree of ours may hold.
-const BANNED_EVERYWHERE: &[&str] = &["ring", "rsa", "openssl-sys", "native-tls", "jsonwebtoken", "djangohashers"];
+const BANNED_EVERYWHERE: &[&str] =
+    &["ring", "rsa", "openssl-sys", "native-tls", "jsonwebtoken", "djangohashers"];
 
 /// The crates that the product is built from.
 pub(crate) struct Graph {
@@ -87,7 +88,8 @@ impl Graph {
     /// # Errors
     /// It isn't one.
     pub(crate) fn read(metadata: &Value, root: &Path) -> Result<Self> {
-        let members: BTreeSet<&str> = list(metadata, "workspace_members")?.iter().filter_map(Value::as_str).collect();
+        let members: BTreeSet<&str> =
+            list(metadata, "workspace_members")?.iter().filter_map(Value::as_str).collect();
         let (mut own, mut names, mut needs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut packages = BTreeMap::new();
         for package in list(metadata, "packages")? {
@@ -97,14 +99,19 @@ impl Graph {
             if members.contains(id) && name != "xtask" {
                 let manifest = Path::new(text(package, "manifest_path")?);
                 let manifest = manifest.strip_prefix(root).unwrap_or(manifest).to_string_lossy().into_owned();
-                let normal = list(package, "dependencies")?.iter().filter(|dependency| dependency["kind"].is_null());
-                let direct = normal.filter_map(|dependency| dependency["name"].as_str()).map(str::to_owned).collect();
+                let normal =
+                    list(package, "dependencies")?.iter().filter(|dependency| dependency["kind"].is_null());
+                let direct =
+                    normal.filter_map(|dependency| dependency["name"].as_str()).map(str::to_owned).collect();
                 own.insert(name.to_owned(), Own { id: id.to_owned(), manifest, direct });
             }
         }
         for node in list(&metadata["resolve"], "nodes")? {
-            let is_normal =
-                |need: &&Value| need["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()));
+            let is_normal = |need: &&Value| {
+                need["dep_kinds"]
+                    .as_array()
+                    .is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()))
+            };
             let id = text(node, "id")?;
             let is_built = |need: &&str| match (packages.get(id), names.get(*need)) {
                 (Some(package), Some(name)) => is_on(package, node, name),
@@ -124,7 +131,8 @@ impl Graph {
             findings.extend(self.banned(own, BANNED_EVERYWHERE, &BANNED));
             if name == "quash-core" {
                 let foreign = own.direct.iter().filter(|direct| !LAW_IMPORTS.contains(&direct.as_str()));
-                findings.extend(foreign.map(|direct| LAW.found(&own.manifest, 1, format!("{name} -> {direct}"))));
+                findings
+                    .extend(foreign.map(|direct| LAW.found(&own.manifest, 1, format!("{name} -> {direct}"))));
                 findings.extend(self.banned(own, BANNED_IN_THE_LAW, &LAW));
             }
         }
@@ -133,7 +141,8 @@ impl Graph {
 
     /// How many crates each of ours is built from, for the reader.
     pub(crate) fn sizes(&self) -> String {
-        let sizes: Vec<String> = self.own.iter().map(|(name, own)| format!("{name} {}", self.tree(own).len())).collect();
+        let sizes: Vec<String> =
+            self.own.iter().map(|(name, own)| format!("{name} {}", self.tree(own).len())).collect();
         format!("crates in each tree, all platforms: {}", sizes.join(", "))
     }
 
@@ -187,15 +196,23 @@ impl Graph {
 fn is_on(package: &Value, node: &Value, name: &str) -> bool {
     let all = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let listed = all(&package["dependencies"]);
-    let mut listed = listed.iter().filter(|dependency| dependency["name"] == name && dependency["kind"].is_null()).peekable();
+    let mut listed = listed
+        .iter()
+        .filter(|dependency| dependency["name"] == name && dependency["kind"].is_null())
+        .peekable();
     if listed.peek().is_none() {
         return true;
     }
     listed.any(|dependency| {
         let alias = dependency["rename"].as_str().unwrap_or(name);
-        let turns_on = |item: &str| item.strip_prefix("dep:") == Some(alias) || item.split_once('/').is_some_and(|(of, _)| of == alias);
-        let feature_turns_on = |feature: &str| all(&package["features"][feature]).iter().filter_map(Value::as_str).any(turns_on);
-        dependency["optional"] != true || all(&node["features"]).iter().filter_map(Value::as_str).any(feature_turns_on)
+        let turns_on = |item: &str| {
+            item.strip_prefix("dep:") == Some(alias)
+                || item.split_once('/').is_some_and(|(of, _)| of == alias)
+        };
+        let feature_turns_on =
+            |feature: &str| all(&package["features"][feature]).iter().filter_map(Value::as_str).any(turns_on);
+        dependency["optional"] != true
+            || all(&node["features"]).iter().filter_map(Value::as_str).any(feature_turns_on)
     })
 }
 
@@ -229,7 +246,11 @@ mod tests {
             })).collect::<Vec<_>>()},
         });
         let graph = Graph::read(&metadata, Path::new("/r")).unwrap();
-        graph.findings().iter().map(|finding| format!("{} {}: {}", finding.path, finding.rule.name, finding.found)).collect()
+        graph
+            .findings()
+            .iter()
+            .map(|finding| format!("{} {}: {}", finding.path, finding.rule.name, finding.found))
+            .collect()
     }
 
     #[test]
@@ -242,15 +263,24 @@ mod tests {
             ("xtask", &["quash-store"]),
         ];
         let members = ["quash-core", "quash-store", "quash-server", "quash-service", "xtask"];
-        assert_eq!(found(packages, &members), ["crates/quash-server/Cargo.toml crates-point-one-way: quash-server -> quash-store"]);
+        assert_eq!(
+            found(packages, &members),
+            ["crates/quash-server/Cargo.toml crates-point-one-way: quash-server -> quash-store"]
+        );
     }
 
     #[test]
     fn an_example_needs_the_guard_alone_but_its_tests_may_need_anything() {
-        let packages: &[(&str, &[&str])] =
-            &[("quash-verify", &[]), ("quash-core", &[]), ("quash-example-axum", &["quash-verify", "quash-core", "dev:quash-server"])];
+        let packages: &[(&str, &[&str])] = &[
+            ("quash-verify", &[]),
+            ("quash-core", &[]),
+            ("quash-example-axum", &["quash-verify", "quash-core", "dev:quash-server"]),
+        ];
         let found = found(packages, &["quash-verify", "quash-core", "quash-example-axum"]);
-        assert_eq!(found, ["crates/quash-example-axum/Cargo.toml crates-point-one-way: quash-example-axum -> quash-core"]);
+        assert_eq!(
+            found,
+            ["crates/quash-example-axum/Cargo.toml crates-point-one-way: quash-example-axum -> quash-core"]
+        );
     }
 
     #[test]
@@ -263,8 +293,11 @@ mod tests {
 
     #[test]
     fn the_law_imports_what_is_listed() {
-        let packages: &[(&str, &[&str])] =
-            &[("quash-core", &["uuid", "rand", "dev:proptest"]), ("uuid", &["getrandom"]), ("rand", &["log"])];
+        let packages: &[(&str, &[&str])] = &[
+            ("quash-core", &["uuid", "rand", "dev:proptest"]),
+            ("uuid", &["getrandom"]),
+            ("rand", &["log"]),
+        ];
         assert_eq!(
             found(packages, &["quash-core"]),
             [
@@ -276,8 +309,12 @@ mod tests {
 
     #[test]
     fn banned_crates_are_found_deep_in_the_tree_but_not_in_tests() {
-        let packages: &[(&str, &[&str])] = &[("quash", &["a", "dev:rsa"]), ("a", &["b"]), ("b", &["ring"]), ("ring", &[]), ("rsa", &[])];
-        assert_eq!(found(packages, &["quash"]), ["crates/quash/Cargo.toml banned-crate: quash -> a -> b -> ring"]);
+        let packages: &[(&str, &[&str])] =
+            &[("quash", &["a", "dev:rsa"]), ("a", &["b"]), ("b", &["ring"]), ("ring", &[]), ("rsa", &[])];
+        assert_eq!(
+            found(packages, &["quash"]),
+            ["crates/quash/Cargo.toml banned-crate: quash -> a -> b -> ring"]
+        );
     }
 
     #[test]
@@ -301,6 +338,9 @@ mod tests {
             });
             Graph::read(&metadata, Path::new("/r")).unwrap().findings().len()
         };
-        assert_eq!([found(&[]), found(&["weak", "other"]), found(&["strong"]), found(&["weak", "dep"])], [0, 0, 1, 1]);
+        assert_eq!(
+            [found(&[]), found(&["weak", "other"]), found(&["strong"]), found(&["weak", "dep"])],
+            [0, 0, 1, 1]
+        );
     }
 }

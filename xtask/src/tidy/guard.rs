@@ -16,7 +16,8 @@ const SMALL: Rule = Rule {
 
 /// Where the tree and the budget differ.
 pub(crate) fn findings(tree: &BTreeSet<String>, budget: &str) -> Vec<Finding> {
-    let budget: BTreeSet<String> = budget.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    let budget: BTreeSet<String> =
+        budget.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     let new = tree.difference(&budget).map(|name| format!("{name} is needed, and isn't in it"));
     let gone = budget.difference(tree).map(|name| format!("{name} is in it, and isn't needed"));
     new.chain(gone).map(|found| SMALL.found(BUDGET, 1, found)).collect()

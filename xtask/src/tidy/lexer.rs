@@ -129,7 +129,10 @@ fn character_or_lifetime(rest: &str) -> usize {
 fn string(rest: &str) -> Option<(usize, usize, usize)> {
     let prefix = ["br", "cr", "b", "c", "r"].into_iter().find(|prefix| {
         let after = rest.strip_prefix(prefix).unwrap_or_default();
-        after.starts_with('"') || (prefix.ends_with('r') && after.trim_start_matches('#').starts_with('"') && after.starts_with('#'))
+        after.starts_with('"')
+            || (prefix.ends_with('r')
+                && after.trim_start_matches('#').starts_with('"')
+                && after.starts_with('#'))
     });
     let prefix = prefix.unwrap_or("");
     let hashes = rest[prefix.len()..].len() - rest[prefix.len()..].trim_start_matches('#').len();
@@ -138,8 +141,11 @@ fn string(rest: &str) -> Option<(usize, usize, usize)> {
         return None;
     }
     let inside = open + 1;
-    let end =
-        if prefix.ends_with('r') { rest[inside..].find(&format!("\"{}", "#".repeat(hashes))) } else { unescaped_quote(&rest[inside..]) };
+    let end = if prefix.ends_with('r') {
+        rest[inside..].find(&format!("\"{}", "#".repeat(hashes)))
+    } else {
+        unescaped_quote(&rest[inside..])
+    };
     let end = end.map_or(rest.len(), |at| inside + at);
     Some((inside, end, (end + 1 + hashes).min(rest.len())))
 }
@@ -222,7 +228,10 @@ mod tests {
     #[test]
     fn comments_lifetimes_and_characters_are_left_out() {
         assert_eq!(shown("a /* b /* c */ d */ e // f\ng"), ["a", "e", "g"]);
-        assert_eq!(shown(r"&'static str, 'x', '\'', b'\\', '\u{1F600}', '\n'; z"), ["&", "str", ",", ",", ",", ",", ",", ";", "z"]);
+        assert_eq!(
+            shown(r"&'static str, 'x', '\'', b'\\', '\u{1F600}', '\n'; z"),
+            ["&", "str", ",", ",", ",", ",", ",", ";", "z"]
+        );
     }
 
     #[test]
@@ -254,7 +263,11 @@ mod tests {
         let in_test = |word: &str| lex(source).iter().find(|token| token.is(word)).map(|token| token.in_test);
         assert_eq!(["a", "b", "c", "d"].map(in_test), [Some(false), Some(true), Some(false), Some(false)]);
         assert!(lex("#![cfg(test)] fn a() {}").iter().all(|token| token.in_test));
-        assert!(lex("#[cfg(all(test, unix))] use x::[u8; 2]; fn a() {}").iter().any(|token| token.is("a") && !token.in_test));
+        assert!(
+            lex("#[cfg(all(test, unix))] use x::[u8; 2]; fn a() {}")
+                .iter()
+                .any(|token| token.is("a") && !token.in_test)
+        );
     }
 
     #[test]

@@ -38,8 +38,11 @@ fn without_code(line: &str) -> String {
 
 /// Targets of `[text](target)` and `[name]: target`.
 fn targets(line: &str) -> Vec<&str> {
-    let inline = line.match_indices("](").filter_map(|(at, opening)| line[at + opening.len()..].split([')', ' ']).next());
-    let defined = line.trim_start().strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map(|(_, target)| target);
+    let inline = line
+        .match_indices("](")
+        .filter_map(|(at, opening)| line[at + opening.len()..].split([')', ' ']).next());
+    let defined =
+        line.trim_start().strip_prefix('[').and_then(|rest| rest.split_once("]: ")).map(|(_, target)| target);
     inline.chain(defined.and_then(|target| target.split_whitespace().next())).collect()
 }
 
@@ -47,8 +50,9 @@ fn targets(line: &str) -> Vec<&str> {
 fn file_of(page: &str, target: &str) -> Option<String> {
     let target = target.trim_start_matches('<').trim_end_matches('>');
     let target = target.split(['#', '?']).next().unwrap_or_default();
-    let is_address =
-        target.split_once(':').is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric()));
+    let is_address = target
+        .split_once(':')
+        .is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric()));
     if target.is_empty() || target.starts_with('/') || is_address {
         return None;
     }
@@ -70,21 +74,31 @@ mod tests {
     use super::*;
 
     fn found(path: &str, text: &str) -> Vec<String> {
-        let exists = |file: &str| ["README.md", "docs/start.md", "docs/guides/a.md", "docs/guides"].contains(&file);
+        let exists =
+            |file: &str| ["README.md", "docs/start.md", "docs/guides/a.md", "docs/guides"].contains(&file);
         brief(&findings(path, text, &exists))
     }
 
     #[test]
     fn a_relative_link_needs_its_file() {
         assert!(found("README.md", "[start](docs/start.md#first) [a](./docs/guides/)").is_empty());
-        assert!(found("docs/guides/a.md", "[up](../start.md), [readme](../../README.md)\n[x]: a.md \"A\"").is_empty());
+        assert!(
+            found("docs/guides/a.md", "[up](../start.md), [readme](../../README.md)\n[x]: a.md \"A\"")
+                .is_empty()
+        );
         assert_eq!(found("README.md", "\n[start](start.md)"), ["a-link-leads-somewhere:2"]);
         assert_eq!(found("docs/start.md", "[x]: guides/b.md"), ["a-link-leads-somewhere:1"]);
     }
 
     #[test]
     fn addresses_and_code_are_not_asked() {
-        assert!(found("README.md", "[a](https://a.example/x) [b](mailto:a@a.example) [c](#here) [d](/docs/errors/x)").is_empty());
+        assert!(
+            found(
+                "README.md",
+                "[a](https://a.example/x) [b](mailto:a@a.example) [c](#here) [d](/docs/errors/x)"
+            )
+            .is_empty()
+        );
         assert!(found("README.md", "`[a](b.md)`\n```\n[a](b.md)\n```\n").is_empty());
     }
 }

@@ -58,7 +58,10 @@ mod tests {
     fn numbers_go_up_by_one_from_one() {
         assert!(found(&["sqlite/0001_a.sql", "sqlite/0002_b.sql", "postgres/0001_a.sql"]).is_empty());
         assert_eq!(found(&["sqlite/0002_b.sql"]), ["sqlite/0002_b.sql"]);
-        assert_eq!(found(&["sqlite/0001_a.sql", "sqlite/0003_b.sql", "sqlite/0004_c.sql"]), ["sqlite/0003_b.sql"]);
+        assert_eq!(
+            found(&["sqlite/0001_a.sql", "sqlite/0003_b.sql", "sqlite/0004_c.sql"]),
+            ["sqlite/0003_b.sql"]
+        );
         assert_eq!(found(&["sqlite/0001_a.sql", "sqlite/0001_b.sql"]), ["sqlite/0001_b.sql"]);
         assert_eq!(found(&["sqlite/1_a.sql"]), ["sqlite/1_a.sql"]);
         assert!(found(&[".gitattributes", "sqlite/.gitignore"]).is_empty());

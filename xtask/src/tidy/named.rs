@@ -63,10 +63,14 @@ impl Tests {
     }
 
     fn has(&self, place: &str, name: &str) -> bool {
-        let within = |path: &str| path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let within = |path: &str| {
+            path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         let mut tests = self.0.iter().filter(|(path, _)| within(path)).flat_map(|(_, tests)| tests);
         tests.any(|test| match name.split_once('…') {
-            Some((begins, ends)) => test.len() >= begins.len() + ends.len() && test.starts_with(begins) && test.ends_with(ends),
+            Some((begins, ends)) => {
+                test.len() >= begins.len() + ends.len() && test.starts_with(begins) && test.ends_with(ends)
+            }
             None => test == name,
         })
     }
@@ -78,7 +82,8 @@ fn tests_in(tokens: &[Token<'_>]) -> Vec<String> {
     let mut marked = false;
     for (index, token) in tokens.iter().enumerate() {
         let closes = |at: usize| tokens.get(at).is_some_and(|next| next.is("]") || next.is("("));
-        let opened = index.checked_sub(1).is_some_and(|before| tokens[before].is("[") || tokens[before].is("::"));
+        let opened =
+            index.checked_sub(1).is_some_and(|before| tokens[before].is("[") || tokens[before].is("::"));
         if token.is("test") && opened && closes(index + 1) {
             marked = true;
         } else if token.is("fn") && marked {
@@ -96,7 +101,10 @@ fn functions_in(tokens: &[Token<'_>]) -> Vec<String> {
 
 /// What stands between backticks in the last cell of a table's row.
 fn named_in(line: &str) -> Vec<&str> {
-    let cell = line.strip_prefix('|').and_then(|row| row.trim_end().strip_suffix('|')).and_then(|row| row.rsplit('|').next());
+    let cell = line
+        .strip_prefix('|')
+        .and_then(|row| row.trim_end().strip_suffix('|'))
+        .and_then(|row| row.rsplit('|').next());
     cell.map(|cell| cell.split('`').skip(1).step_by(2).collect()).unwrap_or_default()
 }
 
@@ -106,7 +114,8 @@ fn is_a_place(name: &str) -> bool {
 
 /// Names of tests are sentences; what else stands between backticks there is a setting or a header.
 fn is_a_test(name: &str) -> bool {
-    name.contains(['_', '…']) && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '…'))
+    name.contains(['_', '…'])
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '…'))
 }
 
 /// Where a name leads, relative to the root. One without a folder stands beside the place before it.
@@ -121,7 +130,8 @@ fn path_of(name: &str, before: Option<&str>) -> String {
     if name.starts_with("quash-") {
         return format!("crates/{name}");
     }
-    let short = SHORT.iter().find_map(|(short, long)| name.strip_prefix(short).map(|rest| format!("{long}{rest}")));
+    let short =
+        SHORT.iter().find_map(|(short, long)| name.strip_prefix(short).map(|rest| format!("{long}{rest}")));
     short.unwrap_or_else(|| name.to_owned())
 }
 
@@ -130,8 +140,7 @@ mod tests {
     use super::super::report::brief;
     use super::*;
 
-    const SOURCE: &str =
-        "#[test]\nfn a01_one() {}\n#[tokio::test(flavor = \"multi_thread\")]\nasync fn a02_two_at_once() {}\nfn a03_no_test() {}";
+    const SOURCE: &str = "#[test]\nfn a01_one() {}\n#[tokio::test(flavor = \"multi_thread\")]\nasync fn a02_two_at_once() {}\nfn a03_no_test() {}";
 
     fn found(row: &str) -> Vec<String> {
         let mut tests = Tests::default();
@@ -144,7 +153,10 @@ mod tests {
     #[test]
     fn a_test_is_looked_for_where_the_page_says() {
         assert!(found("| x | `not_one` | `server/own.rs`: `a01_one`, `a02_…`, the `a…_at_once`; `quash/tests/mail`: `a65_…` |").is_empty());
-        assert!(found("| x | setting `rotation.grace`, `Sec-Fetch-Site`, `quash-service/src/any.rs` |").is_empty());
+        assert!(
+            found("| x | setting `rotation.grace`, `Sec-Fetch-Site`, `quash-service/src/any.rs` |")
+                .is_empty()
+        );
         assert!(found("no row: `a01_gone`").is_empty());
         for row in [
             "`server/own.rs`: `a03_no_test`",
@@ -164,7 +176,10 @@ mod tests {
 
     #[test]
     fn a_bare_file_stands_beside_the_one_before() {
-        assert_eq!(path_of("race.txt", Some("crates/quash-core/tests/stories/reset.txt")), "crates/quash-core/tests/stories/race.txt");
+        assert_eq!(
+            path_of("race.txt", Some("crates/quash-core/tests/stories/reset.txt")),
+            "crates/quash-core/tests/stories/race.txt"
+        );
         assert_eq!(path_of("quash-store/src/", None), "crates/quash-store/src");
         assert_eq!(path_of("deny.toml", None), "deny.toml");
     }

@@ -49,7 +49,11 @@ pub(crate) fn findings(path: &str, text: &str) -> Vec<Finding> {
 /// Exceptions for files that aren't there.
 pub(crate) fn stale_exceptions(files: &[String]) -> Vec<Finding> {
     let stale = LONG_FILES.iter().filter(|(listed, _)| !files.iter().any(|path| path == listed));
-    stale.map(|(listed, reason)| STALE.found(listed, 1, format!("listed as \"{reason}\", but there is no such file"))).collect()
+    stale
+        .map(|(listed, reason)| {
+            STALE.found(listed, 1, format!("listed as \"{reason}\", but there is no such file"))
+        })
+        .collect()
 }
 
 fn is_ours(path: &str) -> bool {
@@ -99,10 +103,20 @@ mod tests {
     #[test]
     fn no_text_names_a_machine() {
         for folder in MACHINE_FOLDERS {
-            assert_eq!(brief(&findings("docs/a.md", &format!("\nsee `/{folder}/x`\n"))), ["no-machine-paths:2"]);
-            assert_eq!(brief(&findings("a.toml", &format!("path = \"/{folder}/x\""))), ["no-machine-paths:1"]);
+            assert_eq!(
+                brief(&findings("docs/a.md", &format!("\nsee `/{folder}/x`\n"))),
+                ["no-machine-paths:2"]
+            );
+            assert_eq!(
+                brief(&findings("a.toml", &format!("path = \"/{folder}/x\""))),
+                ["no-machine-paths:1"]
+            );
             assert_eq!(brief(&findings("a.toml", &format!("file:///{folder}/x"))), ["no-machine-paths:1"]);
-            for relative in [format!("target/{folder}/x"), format!("../{folder}/x"), format!("https://a.example/{folder}/x")] {
+            for relative in [
+                format!("target/{folder}/x"),
+                format!("../{folder}/x"),
+                format!("https://a.example/{folder}/x"),
+            ] {
                 assert!(findings("docs/a.md", &relative).is_empty(), "{relative}");
             }
         }

@@ -27,21 +27,28 @@ const LOCK: Rule = Rule {
 const LOCKED_ROOMS: [&str; 4] = ["follow/", "catch_up.rs", "introspection.rs", "test.rs"];
 const LOCKS: [&str; 5] = ["Mutex", "RwLock", "Condvar", "Semaphore", "parking_lot"];
 /// What takes the lock inside of a `tokio::sync::watch`.
-const LOCKING_CALLS: [&str; 6] = ["borrow", "borrow_and_update", "wait_for", "send_if_modified", "send_modify", "send_replace"];
+const LOCKING_CALLS: [&str; 6] =
+    ["borrow", "borrow_and_update", "wait_for", "send_if_modified", "send_modify", "send_replace"];
 
 /// Each proof, and the one file that makes it.
-const PROOFS: [(&str, &str); 2] = [("Authentic", "crates/quash-core/src/token/token.rs"), ("Live", "crates/quash-core/src/watch/gate.rs")];
+const PROOFS: [(&str, &str); 2] =
+    [("Authentic", "crates/quash-core/src/token/token.rs"), ("Live", "crates/quash-core/src/watch/gate.rs")];
 
 /// What breaks these rules in one source file.
 pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if path.starts_with("crates/") && !path.starts_with("crates/quash-store/") && !is_test_path(path) {
         let texts = tokens.iter().filter(|token| token.kind == Kind::Text && !token.in_test);
-        findings.extend(texts.filter_map(|token| Some(SQL.found(path, token.line, format!("a string with {}", statement(token.text)?)))));
+        findings.extend(texts.filter_map(|token| {
+            Some(SQL.found(path, token.line, format!("a string with {}", statement(token.text)?)))
+        }));
     }
     for (proof, maker) in PROOFS {
         if path != maker && path.starts_with("crates/") {
-            findings.extend(made(proof, tokens).map(|token| PROOF.found(path, token.line, format!("{proof} is made here"))));
+            findings.extend(
+                made(proof, tokens)
+                    .map(|token| PROOF.found(path, token.line, format!("{proof} is made here"))),
+            );
         }
     }
     if is_on_the_way_of_a_check(path) {
@@ -59,13 +66,17 @@ fn is_on_the_way_of_a_check(path: &str) -> bool {
 /// Where a lock is named or taken.
 fn locks<'t, 'a>(tokens: &'t [Token<'a>]) -> impl Iterator<Item = &'t Token<'a>> {
     let named = tokens.iter().filter(|token| LOCKS.iter().any(|lock| token.is(lock)));
-    let taken = LOCKING_CALLS.into_iter().flat_map(|call| rows(tokens, &[".", call, "("])).map(|at| &tokens[at + 1]);
+    let taken =
+        LOCKING_CALLS.into_iter().flat_map(|call| rows(tokens, &[".", call, "("])).map(|at| &tokens[at + 1]);
     named.chain(taken).filter(|token| !token.in_test)
 }
 
 /// The SQL statement that a text holds. Keywords are ours: in capitals.
 fn statement(text: &str) -> Option<&'static str> {
-    let words: Vec<&str> = text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '*')).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = text
+        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '*'))
+        .filter(|word| !word.is_empty())
+        .collect();
     let has = |word: &str| words.contains(&word);
     let pair = |first: &str, second: &str| words.windows(2).any(|pair| pair == [first, second]);
     if has("SELECT") {
@@ -104,7 +115,9 @@ fn made<'t, 'a>(proof: &'static str, tokens: &'t [Token<'a>]) -> impl Iterator<I
 /// Whether a `use` names it.
 fn is_used(proof: &str, tokens: &[Token<'_>]) -> bool {
     let uses = tokens.iter().enumerate().filter(|(_, token)| token.is("use"));
-    uses.into_iter().any(|(at, _)| tokens[at..].iter().take_while(|token| !token.is(";")).any(|token| token.is(proof) || token.is("*")))
+    uses.into_iter().any(|(at, _)| {
+        tokens[at..].iter().take_while(|token| !token.is(";")).any(|token| token.is(proof) || token.is("*"))
+    })
 }
 
 #[cfg(test)]
@@ -119,15 +132,23 @@ mod tests {
 
     #[test]
     fn sql_stands_in_the_store() {
-        for sql in ["SELECT 1", "insert or INSERT INTO a VALUES (1)", "UPDATE a\n SET b = 1", "DELETE FROM a"] {
+        for sql in ["SELECT 1", "insert or INSERT INTO a VALUES (1)", "UPDATE a\n SET b = 1", "DELETE FROM a"]
+        {
             let source = format!("f(\"{sql}\")");
-            assert_eq!(found("crates/quash-service/src/a.rs", &source), ["sql-lives-in-the-store:1"], "{sql}");
+            assert_eq!(
+                found("crates/quash-service/src/a.rs", &source),
+                ["sql-lives-in-the-store:1"],
+                "{sql}"
+            );
             for free in ["crates/quash-store/src/sqlite/a.rs", "crates/quash/tests/a.rs", "xtask/src/a.rs"] {
                 assert!(found(free, &source).is_empty(), "{free}");
             }
         }
         for words in ["select one", "UPDATE it", "SETTINGS", "RESELECT"] {
-            assert!(found("crates/quash-service/src/a.rs", &format!("f(\"{words}\") // SELECT")).is_empty(), "{words}");
+            assert!(
+                found("crates/quash-service/src/a.rs", &format!("f(\"{words}\") // SELECT")).is_empty(),
+                "{words}"
+            );
         }
     }
 
@@ -136,8 +157,12 @@ mod tests {
         let source = "use crate::watch::{Live};\nfn f() { Live(x) }";
         assert_eq!(found("crates/quash-core/src/watch/feed.rs", source), ["a-proof-has-one-maker:2"]);
         assert!(found("crates/quash-core/src/watch/gate.rs", source).is_empty());
-        let source = "use super::token::*;\nlet a = Authentic { claims };\nlet b = token::Authentic { claims };";
-        assert_eq!(found("crates/quash-core/src/token/issue.rs", source), ["a-proof-has-one-maker:2", "a-proof-has-one-maker:3"]);
+        let source =
+            "use super::token::*;\nlet a = Authentic { claims };\nlet b = token::Authentic { claims };";
+        assert_eq!(
+            found("crates/quash-core/src/token/issue.rs", source),
+            ["a-proof-has-one-maker:2", "a-proof-has-one-maker:3"]
+        );
     }
 
     #[test]

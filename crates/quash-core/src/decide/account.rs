@@ -1,7 +1,8 @@
 //! What becomes of an account: each change takes a road of the table, which says what dies with it.
 
 use crate::model::{
-    Account, AccountEdit, AccountFields, Actor, Change, Devices, Ends, Event, Extent, NewEntry, Note, Policy, Road, ScopeHasher, Timestamp,
+    Account, AccountEdit, AccountFields, Actor, Change, Devices, Ends, Event, Extent, NewEntry, Note, Policy,
+    Road, ScopeHasher, Timestamp,
 };
 
 use super::cause::{Cause, account_entry};
@@ -60,13 +61,21 @@ pub(super) fn edit_ending(
     let ends = match extent {
         Extent::Sessions | Extent::Others => Ends::Sessions { entry, survivor: None },
         Extent::Access => Ends::Access(entry),
-        Extent::Nothing | Extent::Session | Extent::Unbound | Extent::Key | Extent::Everything => Ends::Nothing,
+        Extent::Nothing | Extent::Session | Extent::Unbound | Extent::Key | Extent::Everything => {
+            Ends::Nothing
+        }
     };
     edit(account, row.event.unwrap_or(Event::SessionsEnded), fields, ends, by, now)
 }
 
 /// Changes what ends nothing.
-pub fn change_account(account: &Account, event: Event, fields: AccountFields, by: By, now: Timestamp) -> AccountEdit {
+pub fn change_account(
+    account: &Account,
+    event: Event,
+    fields: AccountFields,
+    by: By,
+    now: Timestamp,
+) -> AccountEdit {
     edit(account, event, fields, Ends::Nothing, by, now)
 }
 
@@ -80,7 +89,14 @@ fn entry(account: &Account, road: Road, by: &By, scopes: &ScopeHasher, now: Time
     account_entry(account, &Cause { reason: road.row().reason, actor: by.actor.clone() }, scopes, now)
 }
 
-fn edit(account: &Account, event: Event, mut fields: AccountFields, ends: Ends, by: By, now: Timestamp) -> AccountEdit {
+fn edit(
+    account: &Account,
+    event: Event,
+    mut fields: AccountFields,
+    ends: Ends,
+    by: By,
+    now: Timestamp,
+) -> AccountEdit {
     // A new password is one for everything, unless it is said to be for once.
     if fields.password.is_some() && fields.must_change.is_none() {
         fields.must_change = account.must_change.map(|_| None);

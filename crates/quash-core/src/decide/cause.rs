@@ -1,6 +1,9 @@
 //! Why something ends, and the entry of the log that says so. What ends is decided next door.
 
-use crate::model::{Account, Actor, Keep, Kid, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Session, SessionEnd, Timestamp};
+use crate::model::{
+    Account, Actor, Keep, Kid, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Session,
+    SessionEnd, Timestamp,
+};
 
 /// Why something ends, and who wants it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,13 +14,23 @@ pub struct Cause {
     pub actor: Actor,
 }
 
-pub(super) fn account_entry(account: &Account, cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> NewEntry {
+pub(super) fn account_entry(
+    account: &Account,
+    cause: &Cause,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> NewEntry {
     entry(ScopeKind::Subject, scopes.account(account), Keep::Longest, cause, now)
 }
 
 /// The end of a session. The token of another issuer that opened it dies with it: as a sliding token it would go on
 /// opening doors.
-pub(super) fn session_end(session: &Session, cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> SessionEnd {
+pub(super) fn session_end(
+    session: &Session,
+    cause: &Cause,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> SessionEnd {
     SessionEnd {
         session: session.id,
         subject: session.subject.clone(),

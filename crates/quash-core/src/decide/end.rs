@@ -2,7 +2,8 @@
 //! ends what is the table of `model/road.rs`.
 
 use crate::model::{
-    Actor, Change, ForeignLoaded, Invalid, NewEntry, Policy, Reason, Refusal, ScopeHasher, SessionEnd, SessionLoaded, Timestamp,
+    Actor, Change, ForeignLoaded, Invalid, NewEntry, Policy, Reason, Refusal, ScopeHasher, SessionEnd,
+    SessionLoaded, Timestamp,
 };
 use crate::token::{Authentic, RefreshKey, TokenType};
 
@@ -48,7 +49,9 @@ pub fn end_foreign(
     match adopted(presented, loaded, policy)? {
         Some((session, _)) => Ok(ForeignEnd::Session(session_end(session, &log_out(), scopes, now))),
         None => match check_current(presented, loaded) {
-            Ok(()) => Ok(ForeignEnd::Token(token_entry(presented.key, presented.expires_at, &log_out(), now))),
+            Ok(()) => {
+                Ok(ForeignEnd::Token(token_entry(presented.key, presented.expires_at, &log_out(), now)))
+            }
             Err(_) => Err(why_dead(presented, loaded, policy)),
         },
     }
@@ -80,7 +83,12 @@ pub fn end_token_session(
 ///
 /// # Errors
 /// It isn't known or isn't live.
-pub fn end_session(loaded: &SessionLoaded, cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> Result<SessionEnd, Refusal> {
+pub fn end_session(
+    loaded: &SessionLoaded,
+    cause: &Cause,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Result<SessionEnd, Refusal> {
     let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
     check_live(session, account, loaded)?;
     Ok(session_end(session, cause, scopes, now))

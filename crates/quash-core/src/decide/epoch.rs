@@ -1,7 +1,9 @@
 //! Beginning an epoch: what a store that went back goes on with, and when it has gone back. How that is found out is the
 //! business of whoever starts it.
 
-use crate::model::{Actor, Change, Epoch, Head, Keep, NewEntry, OldSessions, Reason, ScopeHasher, Seq, Timestamp};
+use crate::model::{
+    Actor, Change, Epoch, Head, Keep, NewEntry, OldSessions, Reason, ScopeHasher, Seq, Timestamp,
+};
 
 use super::cause::{Cause, everything_entry};
 
@@ -53,8 +55,13 @@ mod tests {
 
     fn begun(epoch: u64, known: Option<u64>, now: Timestamp) -> Result<u64, NoEpochLeft> {
         let seq = Epoch::new(epoch).expect("an epoch").start().next();
-        let head =
-            Head { seq, chain: [0; 32], sessions_before: Seq::ZERO, foreign_after: Timestamp::default(), forgotten: Forgotten::NOTHING };
+        let head = Head {
+            seq,
+            chain: [0; 32],
+            sessions_before: Seq::ZERO,
+            foreign_after: Timestamp::default(),
+            forgotten: Forgotten::NOTHING,
+        };
         let known = known.map(|number| Epoch::new(number).expect("an epoch"));
         match begin_epoch(&head, known, OldSessions::End, Actor::Rule, &ScopeHasher::ours([7; 16]), now)? {
             Change::BeginEpoch { from, to, .. } => {
@@ -67,7 +74,8 @@ mod tests {
 
     #[test]
     fn an_epoch_is_above_all_that_are_known_and_above_the_hours() {
-        let (before, third_hour) = (Timestamp::from_secs(0), Timestamp::from_secs(1_767_225_600 + 3 * 3600 + 1));
+        let (before, third_hour) =
+            (Timestamp::from_secs(0), Timestamp::from_secs(1_767_225_600 + 3 * 3600 + 1));
         assert_eq!(begun(1, None, before), Ok(2));
         assert_eq!(begun(1, None, third_hour), Ok(4));
         assert_eq!(begun(1, Some(9), third_hour), Ok(10));

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use crate::model::{
-    Account, AccountFields, AccountState, Actor, Asked, Change, Digest, Email, Entropy, Event, Flow, FlowId, FlowLoaded, Mail, MailId,
-    MailKind, MailPriority, PasswordHash, PendingRegistration, Policy, Purpose, Refusal, Road, ScopeHasher, Subject, Timestamp, limits,
+    Account, AccountFields, AccountState, Actor, Asked, Change, Digest, Email, Entropy, Event, Flow, FlowId,
+    FlowLoaded, Mail, MailId, MailKind, MailPriority, PasswordHash, PendingRegistration, Policy, Purpose,
+    Refusal, Road, ScopeHasher, Subject, Timestamp, limits,
 };
 use crate::token::FlowKey;
 
@@ -96,7 +97,13 @@ impl<'a> FlowOwner<'a> {
 /// Starts a flow and adds its mail. A request that means no account gets the id of a decoy, as does one whose recipient has
 /// had too many mails: then the flow before stays good. A decoy's rows are deleted in the transaction that writes them, so
 /// that its answer costs as much as another and leaves no row.
-pub fn start_flow(asking: &Asking<'_>, asked: &Asked, key: &FlowKey, now: Timestamp, entropy: &dyn Entropy) -> (FlowId, Vec<Change>) {
+pub fn start_flow(
+    asking: &Asking<'_>,
+    asked: &Asked,
+    key: &FlowKey,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> (FlowId, Vec<Change>) {
     let is_beyond = asked.mails >= limits::MAILS;
     let about = if is_beyond { &About::Nobody } else { &asking.about };
     let to = asking.to.filter(|_| !is_beyond).map(str::to_owned);
@@ -131,7 +138,8 @@ pub fn start_flow(asking: &Asking<'_>, asked: &Asked, key: &FlowKey, now: Timest
     };
     let (mail_id, is_sent, is_decoy) = (mail.id, mail.to.is_some(), matches!(about, About::Nobody));
     let replaces = asked.flows.first().copied().flatten().map(|(id, _)| id).filter(|_| !is_decoy);
-    let mut changes = vec![Change::StartFlow { flow: Box::new(flow), replaces }, Change::AddMail(Box::new(mail))];
+    let mut changes =
+        vec![Change::StartFlow { flow: Box::new(flow), replaces }, Change::AddMail(Box::new(mail))];
     changes.extend(is_decoy.then_some(Change::UseFlow(id)));
     changes.extend((!is_sent).then_some(Change::DropMail(mail_id)));
     (id, changes)
@@ -158,7 +166,14 @@ pub fn empty_transaction(now: Timestamp, key: &FlowKey, entropy: &dyn Entropy) -
 }
 
 /// A mail that tells the owner of an account what has happened.
-pub fn notice(kind: MailKind, to: &str, account: &Account, key: &FlowKey, now: Timestamp, entropy: &dyn Entropy) -> Change {
+pub fn notice(
+    kind: MailKind,
+    to: &str,
+    account: &Account,
+    key: &FlowKey,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Change {
     let mail = new_mail(kind, Some(to.to_owned()), key, now, entropy);
     Change::AddMail(Box::new(Mail { subject: Some(account.subject.clone()), ..mail }))
 }
@@ -173,18 +188,27 @@ pub fn judge_flow<'a>(
     key: &FlowKey,
     now: Timestamp,
 ) -> Result<(&'a Flow, FlowOwner<'a>), Refusal> {
-    let flow = loaded.flow.as_ref().filter(|flow| flow.purpose == purpose && flow.is_good(now)).ok_or(Refusal::LinkInvalid)?;
+    let flow = loaded
+        .flow
+        .as_ref()
+        .filter(|flow| flow.purpose == purpose && flow.is_good(now))
+        .ok_or(Refusal::LinkInvalid)?;
     if let Some(pending) = &flow.registration {
         return Ok((flow, FlowOwner::Registration(pending)));
     }
-    let is_good = |account: &&Account| key.binding(account) == flow.binding && !matches!(account.state, AccountState::Deactivated { .. });
+    let is_good = |account: &&Account| {
+        key.binding(account) == flow.binding && !matches!(account.state, AccountState::Deactivated { .. })
+    };
     let account = loaded.account.as_ref().filter(is_good).ok_or(Refusal::LinkInvalid)?;
     Ok((flow, FlowOwner::Account(account)))
 }
 
 /// Sets another password. All sessions end, a lock and what else stood against signing in is gone, and the address that
 /// the mail went to is a confirmed one. Its owner is told.
-#[expect(clippy::too_many_arguments, reason = "each is one of what a decision may depend on; a bundle would only hide them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one of what a decision may depend on; a bundle would only hide them"
+)]
 pub fn reset_by_mail(
     flow: &Flow,
     account: &Account,
@@ -205,7 +229,9 @@ pub fn reset_by_mail(
     };
     let edit = edit_account(account, Road::PasswordReset, fields, Actor::Owner.into(), policy, scopes, now);
     let mut changes = vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))];
-    changes.extend(flow.address.as_deref().map(|to| notice(MailKind::PasswordWasReset, to, account, key, now, entropy)));
+    changes.extend(
+        flow.address.as_deref().map(|to| notice(MailKind::PasswordWasReset, to, account, key, now, entropy)),
+    );
     Change::Together(changes)
 }
 
@@ -224,8 +250,14 @@ pub fn verify_by_mail(flow: &Flow, account: &Account, now: Timestamp) -> Result<
 ///
 /// # Errors
 /// [`Refusal::LinkInvalid`]: the flow has no address.
-pub fn register_by_mail(flow: &Flow, pending: &PendingRegistration, subject: Subject, now: Timestamp) -> Result<Change, Refusal> {
-    let email = flow.address.as_deref().and_then(|address| Email::parse(address).ok()).ok_or(Refusal::LinkInvalid)?;
+pub fn register_by_mail(
+    flow: &Flow,
+    pending: &PendingRegistration,
+    subject: Subject,
+    now: Timestamp,
+) -> Result<Change, Refusal> {
+    let email =
+        flow.address.as_deref().and_then(|address| Email::parse(address).ok()).ok_or(Refusal::LinkInvalid)?;
     let account = Account {
         email: Some(Email { verified_at: Some(now), ..email }),
         password: Some(pending.password.clone()),
@@ -248,11 +280,15 @@ pub fn change_email_by_mail(
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<Change, Refusal> {
-    let email = flow.address.as_deref().and_then(|address| Email::parse(address).ok()).ok_or(Refusal::LinkInvalid)?;
+    let email =
+        flow.address.as_deref().and_then(|address| Email::parse(address).ok()).ok_or(Refusal::LinkInvalid)?;
     if account.email.as_ref().is_some_and(|before| before.shown == email.shown) {
         return Ok(verify_by_mail(flow, account, now).unwrap_or(Change::UseFlow(flow.id)));
     }
-    let fields = AccountFields { email: Some(Some(Email { verified_at: Some(now), ..email })), ..AccountFields::default() };
+    let fields = AccountFields {
+        email: Some(Some(Email { verified_at: Some(now), ..email })),
+        ..AccountFields::default()
+    };
     let edit = edit_account(account, Road::EmailChanged, fields, Actor::Owner.into(), policy, scopes, now);
     let mut changes = vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))];
     let before = account.email.as_ref().map(|email| email.shown.as_str());
@@ -266,7 +302,13 @@ fn confirmed(flow: &Flow, account: &Account, now: Timestamp) -> Option<Email> {
     (flow.address.as_ref() == Some(&email.shown)).then(|| Email { verified_at: Some(now), ..email.clone() })
 }
 
-fn new_mail(kind: MailKind, to: Option<String>, key: &FlowKey, now: Timestamp, entropy: &dyn Entropy) -> Mail {
+fn new_mail(
+    kind: MailKind,
+    to: Option<String>,
+    key: &FlowKey,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Mail {
     Mail {
         id: MailId::random(entropy),
         kind,

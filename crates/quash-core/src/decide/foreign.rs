@@ -5,8 +5,9 @@
 //! the parent, and then spent, like any other.
 
 use crate::model::{
-    Account, AccountClaims, Actor, Adopted, Adoption, Change, CustomClaims, Entropy, ForeignLoaded, Generation, LastLogin, Opening, Policy,
-    Reason, Refusal, ScopeHasher, Session, SessionLoaded, Timestamp, limits,
+    Account, AccountClaims, Actor, Adopted, Adoption, Change, CustomClaims, Entropy, ForeignLoaded,
+    Generation, LastLogin, Opening, Policy, Reason, Refusal, ScopeHasher, Session, SessionLoaded, Timestamp,
+    limits,
 };
 use crate::token::{Bearer, Grant};
 
@@ -56,7 +57,9 @@ pub fn refresh_foreign_sliding(
             check_active(account, policy)?;
             let refresh_until = exchangeable(presented.refresh_until, session, policy, now)?;
             let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
-            Ok(Refreshed::Answer { grant: Grant::of_sliding(session, bearer, refresh_until, loaded.account.head.seq) })
+            Ok(Refreshed::Answer {
+                grant: Grant::of_sliding(session, bearer, refresh_until, loaded.account.head.seq),
+            })
         }
         None => adopt(Kind::Sliding, presented, loaded, device, policy, scopes, now, entropy),
     }
@@ -66,7 +69,11 @@ pub fn refresh_foreign_sliding(
 ///
 /// # Errors
 /// What exchanging it would refuse it with; a spent one counts as revoked.
-pub fn recheck_foreign(presented: &PresentedForeign, loaded: &ForeignLoaded, policy: &Policy) -> Result<(), Refusal> {
+pub fn recheck_foreign(
+    presented: &PresentedForeign,
+    loaded: &ForeignLoaded,
+    policy: &Policy,
+) -> Result<(), Refusal> {
     match adopted(presented, loaded, policy)? {
         Some((session, _)) => recheck_generation(Generation(0), session, policy),
         // It opens no session, and holds all the same.
@@ -98,7 +105,8 @@ pub(super) fn check_current(presented: &PresentedForeign, loaded: &ForeignLoaded
     let (head, account) = (&loaded.account.head, loaded.account.account.as_ref());
     let ended = account.map_or(head.foreign_after, |account| account.foreign_after.max(head.foreign_after));
     let is_after_end = presented.minted_at.as_secs() > ended.as_secs();
-    let is_of_another = loaded.freed_at.is_some_and(|freed_at| presented.minted_at <= freed_at + limits::LEEWAY);
+    let is_of_another =
+        loaded.freed_at.is_some_and(|freed_at| presented.minted_at <= freed_at + limits::LEEWAY);
     if is_after_end && !is_of_another && !head.forgotten.reaches(presented.minted_at, presented.expires_at) {
         Ok(())
     } else {
@@ -109,7 +117,9 @@ pub(super) fn check_current(presented: &PresentedForeign, loaded: &ForeignLoaded
 /// Why a token is dead, in Simple JWT's words: one of another password says so, whatever else has ended it.
 pub(super) fn why_dead(presented: &PresentedForeign, loaded: &ForeignLoaded, policy: &Policy) -> Refusal {
     match &loaded.account.account {
-        Some(account) if is_of_another_password(presented.password_mark.as_deref(), account, policy) => Refusal::PasswordChanged,
+        Some(account) if is_of_another_password(presented.password_mark.as_deref(), account, policy) => {
+            Refusal::PasswordChanged
+        }
         _ => Refusal::TokenRevoked(None),
     }
 }
@@ -120,7 +130,11 @@ pub fn is_of_another_password(mark: Option<&str>, account: &Account, policy: &Po
 }
 
 /// The account that the token can open a session for.
-fn adoptable<'a>(presented: &PresentedForeign, loaded: &'a ForeignLoaded, policy: &Policy) -> Result<&'a Account, Refusal> {
+fn adoptable<'a>(
+    presented: &PresentedForeign,
+    loaded: &'a ForeignLoaded,
+    policy: &Policy,
+) -> Result<&'a Account, Refusal> {
     let account = loaded.account.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
     check_active(account, policy)?;
     if is_of_another_password(presented.password_mark.as_deref(), account, policy) {
@@ -129,7 +143,10 @@ fn adoptable<'a>(presented: &PresentedForeign, loaded: &'a ForeignLoaded, policy
     check_current(presented, loaded).map(|()| account)
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is one of what a decision may depend on; a bundle would only hide them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one of what a decision may depend on; a bundle would only hide them"
+)]
 fn adopt(
     kind: Kind,
     presented: &PresentedForeign,
@@ -146,8 +163,11 @@ fn adopt(
         Err(refusal) => return Err(refusal),
     };
     let new = new_session(&loaded.account, account, device, policy, now, entropy);
-    let new =
-        Session { claims: presented.claims.clone(), adopted: Some(Adopted { key: presented.key, until: presented.expires_at }), ..new };
+    let new = Session {
+        claims: presented.claims.clone(),
+        adopted: Some(Adopted { key: presented.key, until: presented.expires_at }),
+        ..new
+    };
     let bearer = Bearer::of(account, &new.claims, &policy.tokens.names)?;
     let rsq = loaded.account.head.seq;
     let (session, grant) = match kind {
@@ -178,7 +198,8 @@ fn adopt(
         knows: None,
         locks: None,
         adopts: Some(Adoption { minted_at: presented.minted_at, scopes: presented.scopes.to_vec() }),
-        claims: (account.claims == AccountClaims::Unset && presented.claims != CustomClaims::default()).then(|| presented.claims.clone()),
+        claims: (account.claims == AccountClaims::Unset && presented.claims != CustomClaims::default())
+            .then(|| presented.claims.clone()),
     };
     Ok(Refreshed::Write { change: Change::OpenSession(Box::new(opening)), grant })
 }
@@ -187,5 +208,8 @@ fn adopt(
 fn disown(presented: &PresentedForeign, now: Timestamp) -> Refreshed {
     let cause = Cause { reason: Reason::PasswordChanged, actor: Actor::Rule };
     let tokens = vec![token_entry(presented.key, presented.expires_at, &cause, now)];
-    Refreshed::End { change: Change::EndSessions { sessions: Vec::new(), tokens }, refusal: Refusal::PasswordChanged }
+    Refreshed::End {
+        change: Change::EndSessions { sessions: Vec::new(), tokens },
+        refusal: Refusal::PasswordChanged,
+    }
 }

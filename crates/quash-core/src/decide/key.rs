@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::model::{Actor, Change, KeyRecord, KeySource, KeyState, Kid, Reason, ScopeHasher, Sealed, Timestamp, limits};
+use crate::model::{
+    Actor, Change, KeyRecord, KeySource, KeyState, Kid, Reason, ScopeHasher, Sealed, Timestamp, limits,
+};
 
 use super::cause::{Cause, everything_entry, key_entry};
 
@@ -85,9 +87,15 @@ pub enum KeyRefusal {
 /// What is due with the keys, one step at a time. Each step is one change, so whoever is interrupted goes on from there.
 /// `published_for` is how long this process has published the key that is next: what only stood in a store was seen by
 /// nobody.
-pub fn key_due(keys: &[KeyRecord], rotate_every: Option<Duration>, published_for: Duration, now: Timestamp) -> Option<KeyDue> {
+pub fn key_due(
+    keys: &[KeyRecord],
+    rotate_every: Option<Duration>,
+    published_for: Duration,
+    now: Timestamp,
+) -> Option<KeyDue> {
     // A token holds that much longer where the settings say so.
-    let spent = |key: &&KeyRecord| matches!(key.state, KeyState::Retiring { until } if until + limits::LEEWAY < now);
+    let spent =
+        |key: &&KeyRecord| matches!(key.state, KeyState::Retiring { until } if until + limits::LEEWAY < now);
     if let Some(key) = keys.iter().find(spent) {
         return Some(KeyDue::Drop(key.kid.clone()));
     }
@@ -100,7 +108,8 @@ pub fn key_due(keys: &[KeyRecord], rotate_every: Option<Duration>, published_for
         }
         (Some((next, _)), _) => Some(KeyDue::Drop(next.kid.clone())),
         (None, Some(current)) => {
-            let old = |every: Duration| current.created_at + every.saturating_sub(limits::KEY_PUBLISHED) <= now;
+            let old =
+                |every: Duration| current.created_at + every.saturating_sub(limits::KEY_PUBLISHED) <= now;
             (rotate_every.is_some_and(old) && verifying(keys) < limits::KEYS).then_some(KeyDue::Make)
         }
         (None, None) => None,
@@ -129,7 +138,13 @@ pub fn promote_key(keys: &[KeyRecord], kid: Kid, longest: Duration, actor: Actor
 }
 
 /// As [`promote_key`], with a key that wasn't published before.
-pub fn replace_key(keys: &[KeyRecord], key: KeyRecord, longest: Duration, actor: Actor, now: Timestamp) -> Change {
+pub fn replace_key(
+    keys: &[KeyRecord],
+    key: KeyRecord,
+    longest: Duration,
+    actor: Actor,
+    now: Timestamp,
+) -> Change {
     Change::AddKey { key, replaces: replaced(keys, longest, now), actor }
 }
 
@@ -141,7 +156,9 @@ pub fn retire_key(keys: &[KeyRecord], kid: &Kid, actor: Actor, now: Timestamp) -
     match known(keys, kid)?.state {
         KeyState::Next { .. } => {}
         KeyState::Current => return Err(KeyRefusal::Signs),
-        KeyState::Retiring { until } if now <= until + limits::LEEWAY => return Err(KeyRefusal::StillVerifies { until }),
+        KeyState::Retiring { until } if now <= until + limits::LEEWAY => {
+            return Err(KeyRefusal::StillVerifies { until });
+        }
         KeyState::Retiring { .. } => {}
         KeyState::Struck { at } => return Err(KeyRefusal::Struck { at }),
     }
@@ -157,12 +174,19 @@ pub fn successor(keys: &[KeyRecord], struck: &[Kid]) -> Result<Successor, KeyRef
     if let KeyState::Struck { at } = known(keys, first)?.state {
         return Err(KeyRefusal::Struck { at });
     }
-    let Some(current) = current(keys).filter(|current| struck.contains(&current.kid)) else { return Ok(Successor::Same) };
-    Ok(match (current.source, next(keys).filter(|(next, _)| next.algorithm == current.algorithm && !struck.contains(&next.kid))) {
-        (KeySource::Settings, _) => Successor::Nobody,
-        (KeySource::Made, Some((next, _))) => Successor::Next(next.kid.clone()),
-        (KeySource::Made, None) => Successor::Make,
-    })
+    let Some(current) = current(keys).filter(|current| struck.contains(&current.kid)) else {
+        return Ok(Successor::Same);
+    };
+    Ok(
+        match (
+            current.source,
+            next(keys).filter(|(next, _)| next.algorithm == current.algorithm && !struck.contains(&next.kid)),
+        ) {
+            (KeySource::Settings, _) => Successor::Nobody,
+            (KeySource::Made, Some((next, _))) => Successor::Next(next.kid.clone()),
+            (KeySource::Made, None) => Successor::Make,
+        },
+    )
 }
 
 /// The change that lets the successor sign once no key is current; `made` is the one that was to be made.
@@ -271,14 +295,19 @@ mod tests {
         assert_eq!(due(86_400 - 601), None);
         assert_eq!(due(86_400 - 600), Some(KeyDue::Make));
         assert_eq!(key_due(&keys, None, Duration::ZERO, at(86_400_000)), None, "off");
-        assert_eq!(key_due(&[of_the_settings("now")], EVERY, Duration::ZERO, at(86_400_000)), None, "the settings' own");
+        assert_eq!(
+            key_due(&[of_the_settings("now")], EVERY, Duration::ZERO, at(86_400_000)),
+            None,
+            "the settings' own"
+        );
         assert_eq!(key_due(&[], EVERY, Duration::ZERO, at(86_400_000)), None);
     }
 
     #[test]
     fn there_are_so_many_keys_and_no_more() {
         let old = |n| key(&format!("old{n}"), KeyState::Retiring { until: at(86_400_000) });
-        let with = |count: usize| (1..count).map(old).chain([key("now", KeyState::Current)]).collect::<Vec<_>>();
+        let with =
+            |count: usize| (1..count).map(old).chain([key("now", KeyState::Current)]).collect::<Vec<_>>();
         let due = |keys: &[KeyRecord]| key_due(keys, EVERY, Duration::ZERO, at(86_400));
         assert_eq!((due(&with(49)), rotate_keys(&with(49))), (Some(KeyDue::Make), Ok(Rotation::Make)));
         assert_eq!((due(&with(50)), rotate_keys(&with(50))), (None, Err(KeyRefusal::TooMany)));
@@ -287,7 +316,11 @@ mod tests {
             KeyState::Retiring { .. } => KeyRecord { state: KeyState::Struck { at: at(0) }, ..key },
             _ => key,
         });
-        assert_eq!(rotate_keys(&struck.collect::<Vec<_>>()), Ok(Rotation::Make), "struck ones aren't published");
+        assert_eq!(
+            rotate_keys(&struck.collect::<Vec<_>>()),
+            Ok(Rotation::Make),
+            "struck ones aren't published"
+        );
     }
 
     #[test]
@@ -317,7 +350,11 @@ mod tests {
         assert_eq!(due(1300), None, "the widest leeway");
         assert_eq!(due(1301), Some(KeyDue::Drop(kid("old"))));
         let struck = [key("now", KeyState::Current), key("bad", KeyState::Struck { at: at(0) })];
-        assert_eq!(key_due(&struck, None, Duration::ZERO, at(86_400_000)), None, "a struck one is known for ever");
+        assert_eq!(
+            key_due(&struck, None, Duration::ZERO, at(86_400_000)),
+            None,
+            "a struck one is known for ever"
+        );
     }
 
     #[test]
@@ -341,36 +378,64 @@ mod tests {
     #[test]
     fn what_is_struck_again_is_known_for_ever_ends_no_session_and_has_a_successor() {
         let (now, scopes) = (at(9), ScopeHasher::ours([7; 16]));
-        let entry = |name| key_entry(&kid(name), &Cause { reason: Reason::KeyRemoved, actor: Actor::Operator }, &scopes, now);
+        let entry = |name| {
+            key_entry(&kid(name), &Cause { reason: Reason::KeyRemoved, actor: Actor::Operator }, &scopes, now)
+        };
         let (unknown, half) = (key("other", KeyState::Struck { at: at(5) }), Sealed(vec![1]));
         let signs = succeed(Successor::Next(kid("next")), None, Actor::Operator, now);
-        let promoted = Change::PromoteKey { kid: kid("next"), at: now, replaces: None, actor: Actor::Operator };
+        let promoted =
+            Change::PromoteKey { kid: kid("next"), at: now, replaces: None, actor: Actor::Operator };
         assert_eq!(
-            strike_again(vec![unknown.clone()], vec![(kid("now"), half.clone())], signs, Actor::Operator, &scopes, now),
+            strike_again(
+                vec![unknown.clone()],
+                vec![(kid("now"), half.clone())],
+                signs,
+                Actor::Operator,
+                &scopes,
+                now
+            ),
             Change::Together(vec![
                 Change::AddStruckKey { key: unknown, entry: entry("other") },
-                Change::Together(vec![Change::StrikeKey { kid: kid("now"), secret: half, entry: entry("now") }, promoted]),
+                Change::Together(vec![
+                    Change::StrikeKey { kid: kid("now"), secret: half, entry: entry("now") },
+                    promoted
+                ]),
             ])
         );
         assert_eq!(entry("now").keep, crate::model::Keep::Forever);
         let made = key("made", KeyState::Current);
         let add = Change::AddKey { key: made.clone(), replaces: None, actor: Actor::Operator };
         assert_eq!(succeed(Successor::Make, Some(made), Actor::Operator, now), Some(add));
-        assert_eq!([Successor::Same, Successor::Nobody].map(|heir| succeed(heir, None, Actor::Operator, now)), [None, None]);
+        assert_eq!(
+            [Successor::Same, Successor::Nobody].map(|heir| succeed(heir, None, Actor::Operator, now)),
+            [None, None]
+        );
     }
 
     #[test]
     fn somebody_signs_after_a_strike_unless_the_settings_say_who() {
         let next = key("next", KeyState::Next { since: at(0) });
         let old = key("old", KeyState::Retiring { until: at(1000) });
-        let heir = |keys: &[KeyRecord], struck: &[&str]| successor(keys, &struck.iter().map(|name| kid(name)).collect::<Vec<_>>());
+        let heir = |keys: &[KeyRecord], struck: &[&str]| {
+            successor(keys, &struck.iter().map(|name| kid(name)).collect::<Vec<_>>())
+        };
         let now = key("now", KeyState::Current);
-        assert_eq!(heir(&[now.clone(), next.clone(), old.clone()], &["now"]), Ok(Successor::Next(kid("next"))));
-        assert_eq!(heir(&[now.clone(), old.clone()], &["now"]), Ok(Successor::Make), "never one that was retired");
+        assert_eq!(
+            heir(&[now.clone(), next.clone(), old.clone()], &["now"]),
+            Ok(Successor::Next(kid("next")))
+        );
+        assert_eq!(
+            heir(&[now.clone(), old.clone()], &["now"]),
+            Ok(Successor::Make),
+            "never one that was retired"
+        );
         assert_eq!(heir(&[now.clone(), old.clone()], &["old"]), Ok(Successor::Same));
         assert_eq!(heir(&[now.clone(), next.clone()], &["next"]), Ok(Successor::Same));
         assert_eq!(heir(&[of_the_settings("now"), old.clone()], &["old", "now"]), Ok(Successor::Nobody));
         assert_eq!(heir(std::slice::from_ref(&now), &["none"]), Err(KeyRefusal::Unknown));
-        assert_eq!(heir(&[now, key("bad", KeyState::Struck { at: at(5) })], &["bad"]), Err(KeyRefusal::Struck { at: at(5) }));
+        assert_eq!(
+            heir(&[now, key("bad", KeyState::Struck { at: at(5) })], &["bad"]),
+            Err(KeyRefusal::Struck { at: at(5) })
+        );
     }
 }

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    Account, AccountFields, AccountState, Actor, Change, Extent, LockoutPolicy, Policy, Road, ScopeHasher, Session, Standing, Timestamp,
+    Account, AccountFields, AccountState, Actor, Change, Extent, LockoutPolicy, Policy, Road, ScopeHasher,
+    Session, Standing, Timestamp,
 };
 
 use super::account::edit_ending;
@@ -20,7 +21,13 @@ pub fn lock_span(locks: u32, policy: &LockoutPolicy) -> Duration {
 /// `None`: it is locked already, or deactivated.
 ///
 /// If no session is bound, one watermark ends all of them, and the tokens that other issuers have signed for the account.
-pub fn lock_account(account: &Account, live: &[Session], policy: &Policy, scopes: &ScopeHasher, now: Timestamp) -> Option<Change> {
+pub fn lock_account(
+    account: &Account,
+    live: &[Session],
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Option<Change> {
     if matches!(account.standing(now), Standing::Locked | Standing::Deactivated) {
         return None;
     }
@@ -70,7 +77,11 @@ mod tests {
         let policy = LockoutPolicy::default();
         let minutes = |locks| lock_span(locks, &policy).as_secs() / 60;
         assert_eq!([0, 1, 2, 5, 6, 31, 32, u32::MAX].map(minutes), [1, 2, 4, 32, 60, 60, 60, 60]);
-        let never_longer = LockoutPolicy { first_lock: Duration::from_secs(60), longest_lock: Duration::from_secs(30), ..policy };
+        let never_longer = LockoutPolicy {
+            first_lock: Duration::from_secs(60),
+            longest_lock: Duration::from_secs(30),
+            ..policy
+        };
         assert_eq!(lock_span(0, &never_longer), Duration::from_secs(30));
     }
 }

@@ -2,8 +2,8 @@
 //! and whether what the store says makes them genuine.
 
 use crate::model::{
-    Account, AccountBy, AccountState, CustomClaims, Generation, InactiveAccounts, Invalid, Policy, Refusal, ScopeKey, ScopeKind, Seq,
-    Session, SessionId, SessionLoaded, SessionState, Timestamp, TokenPolicy,
+    Account, AccountBy, AccountState, CustomClaims, Generation, InactiveAccounts, Invalid, Policy, Refusal,
+    ScopeKey, ScopeKind, Seq, Session, SessionId, SessionLoaded, SessionState, Timestamp, TokenPolicy,
 };
 use crate::token::{Authentic, Claims, Origin, RefreshKey, TokenType};
 
@@ -70,7 +70,12 @@ impl Presented {
     ///
     /// # Errors
     /// It doesn't hold now, isn't of this type, or is incomplete.
-    pub fn new(token: &Authentic, purpose: TokenType, policy: &TokenPolicy, now: Timestamp) -> Result<Self, Refusal> {
+    pub fn new(
+        token: &Authentic,
+        purpose: TokenType,
+        policy: &TokenPolicy,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
         token.check(&[purpose], policy, now)?;
         let refresh_until = token.claims().refresh_exp.map(Timestamp::from_secs);
         if let Origin::Foreign(_) = token.origin() {
@@ -90,7 +95,11 @@ impl Presented {
 
 impl PresentedRefresh {
     /// Its session, once its id has proved that it is genuine and the session is live.
-    pub(super) fn session<'a>(&self, loaded: &'a SessionLoaded, secret: &RefreshKey) -> Result<(&'a Session, &'a Account), Refusal> {
+    pub(super) fn session<'a>(
+        &self,
+        loaded: &'a SessionLoaded,
+        secret: &RefreshKey,
+    ) -> Result<(&'a Session, &'a Account), Refusal> {
         let genuine = |session: &Session| secret.jti(session.id, &session.seed, self.generation).to_string();
         live_session(loaded, self.rsq, &self.jti, genuine)
     }
@@ -98,7 +107,11 @@ impl PresentedRefresh {
 
 impl PresentedSliding {
     /// Its session, once its id has proved that it is genuine and the session is live.
-    pub(super) fn session<'a>(&self, loaded: &'a SessionLoaded, secret: &RefreshKey) -> Result<(&'a Session, &'a Account), Refusal> {
+    pub(super) fn session<'a>(
+        &self,
+        loaded: &'a SessionLoaded,
+        secret: &RefreshKey,
+    ) -> Result<(&'a Session, &'a Account), Refusal> {
         live_session(loaded, self.rsq, &self.jti, |session| sliding_id(session, secret))
     }
 }
@@ -115,7 +128,8 @@ impl PresentedForeign {
         let (iat, exp) = claims.iat.zip(claims.exp).ok_or(Invalid::Claim)?;
         let key = issuer.scopes.key_of(ScopeKind::Token, jti);
         let of_its_key = token.scopes().first().copied().ok_or(Invalid::Claim)?;
-        let account = AccountBy::user_id(policy.names.user_id_field, user_id).filter(|_| issuer.scopes.is_ours());
+        let account =
+            AccountBy::user_id(policy.names.user_id_field, user_id).filter(|_| issuer.scopes.is_ours());
         Ok(Self {
             key,
             scopes: [key, of_its_key],
@@ -133,7 +147,8 @@ impl PresentedForeign {
 
 /// The custom claims that the tokens of the session will have. `sid`, `rsq` and `gen` are not among them: quash writes its own.
 fn custom(claims: &Claims, policy: &TokenPolicy) -> Result<CustomClaims, Invalid> {
-    let kept: Vec<_> = claims.custom.iter().filter(|(name, _)| !policy.names.reserves(name)).cloned().collect();
+    let kept: Vec<_> =
+        claims.custom.iter().filter(|(name, _)| !policy.names.reserves(name)).cloned().collect();
     CustomClaims::new(&kept).map_err(|_| Invalid::Claim)
 }
 
@@ -173,7 +188,11 @@ fn live_session<'a>(
 }
 
 /// Whether the id of a sliding token is the one that its session gives, be the token expired or not.
-pub(super) fn check_sliding_id(token: &Authentic, loaded: &SessionLoaded, secret: &RefreshKey) -> Result<(), Refusal> {
+pub(super) fn check_sliding_id(
+    token: &Authentic,
+    loaded: &SessionLoaded,
+    secret: &RefreshKey,
+) -> Result<(), Refusal> {
     let (session, _) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
     check_id(token.claims().jti.as_deref().unwrap_or_default(), &sliding_id(session, secret))
 }
@@ -189,7 +208,11 @@ fn check_id(presented: &str, genuine: &str) -> Result<(), Refusal> {
 }
 
 /// Whether a session's tokens are good, as far as its row and the watermarks tell.
-pub(super) fn check_live(session: &Session, account: &Account, loaded: &SessionLoaded) -> Result<(), Refusal> {
+pub(super) fn check_live(
+    session: &Session,
+    account: &Account,
+    loaded: &SessionLoaded,
+) -> Result<(), Refusal> {
     match &session.state {
         SessionState::Ended(ending) => Err(Refusal::TokenRevoked(Some(ending.reason))),
         SessionState::Live if !session.is_live(account, &loaded.head) => Err(Refusal::TokenRevoked(None)),
@@ -200,5 +223,9 @@ pub(super) fn check_live(session: &Session, account: &Account, loaded: &SessionL
 /// Whether an account's tokens may be exchanged.
 pub(super) fn check_active(account: &Account, policy: &Policy) -> Result<(), Refusal> {
     let deactivated = matches!(account.state, AccountState::Deactivated { .. });
-    if deactivated && policy.accounts.inactive == InactiveAccounts::Refused { Err(Refusal::NoActiveAccount) } else { Ok(()) }
+    if deactivated && policy.accounts.inactive == InactiveAccounts::Refused {
+        Err(Refusal::NoActiveAccount)
+    } else {
+        Ok(())
+    }
 }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    AccountFields, AccountLoaded, Actor, Change, Ends, Invalid, PasswordHash, Policy, Refusal, Road, ScopeHasher, Seq, Session,
-    SessionLoaded, Survivor, Timestamp, limits,
+    AccountFields, AccountLoaded, Actor, Change, Ends, Invalid, PasswordHash, Policy, Refusal, Road,
+    ScopeHasher, Seq, Session, SessionLoaded, Survivor, Timestamp, limits,
 };
 use crate::token::{Authentic, Bearer, Grant, RefreshKey, TokenType};
 
@@ -77,7 +77,8 @@ impl LivesOn {
             return Ok(Self::Pair);
         }
         check_sliding_id(token, loaded, secret)?;
-        let refresh_until = token.claims().refresh_exp.map(Timestamp::from_secs).ok_or(Refusal::TokenWithoutRefreshExp)?;
+        let refresh_until =
+            token.claims().refresh_exp.map(Timestamp::from_secs).ok_or(Refusal::TokenWithoutRefreshExp)?;
         Ok(Self::Sliding { refresh_until })
     }
 }
@@ -113,7 +114,8 @@ pub fn end_others(
     let mut survival = survive(lives_on, loaded, None, Road::LogOutElsewhere, policy, scopes, now)?;
     if let Some((session, _)) = loaded.found.as_ref().filter(|_| is_alone(counted, policy, now)) {
         let Session { rotated_at, idle_until, .. } = survival.after;
-        survival.change = Change::Rotate { session: session.id, from: session.generation, rotated_at, idle_until };
+        survival.change =
+            Change::Rotate { session: session.id, from: session.generation, rotated_at, idle_until };
     }
     Ok(survival)
 }
@@ -128,7 +130,9 @@ pub fn counted_from(policy: &Policy, now: Timestamp) -> Timestamp {
 /// doubt it would: tokens of other issuers have no session here, and a session's row is forgotten [`limits::SESSION_KEPT`]
 /// after its last refresh token has expired, whatever access token it has.
 fn is_alone(counted: &AccountLoaded, policy: &Policy, now: Timestamp) -> bool {
-    counted.live_sessions <= 1 && !policy.tokens.foreign.are_taken(now) && longest_at_doors(policy) <= limits::SESSION_KEPT
+    counted.live_sessions <= 1
+        && !policy.tokens.foreign.are_taken(now)
+        && longest_at_doors(policy) <= limits::SESSION_KEPT
 }
 
 /// The longest that a token holds which opens doors.
@@ -149,8 +153,17 @@ pub fn reset_password(
     now: Timestamp,
 ) -> Result<Change, Refusal> {
     let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
-    let fields = unlocked(account, AccountFields { password: Some(Some(password)), ..AccountFields::default() });
-    Ok(Change::EditAccount(Box::new(edit_account(account, Road::PasswordReset, fields, actor.into(), policy, scopes, now))))
+    let fields =
+        unlocked(account, AccountFields { password: Some(Some(password)), ..AccountFields::default() });
+    Ok(Change::EditAccount(Box::new(edit_account(
+        account,
+        Road::PasswordReset,
+        fields,
+        actor.into(),
+        policy,
+        scopes,
+        now,
+    ))))
 }
 
 fn survive(
@@ -166,9 +179,12 @@ fn survive(
     let (session, account) = found.ok_or(Refusal::TokenRevoked(None))?;
     let idle_until = match lives_on {
         LivesOn::Pair => idle_until(session.ends_at, policy, now),
-        LivesOn::Sliding { refresh_until } => sliding_until(bounded(refresh_until, session.ends_at), session.ends_at, policy),
+        LivesOn::Sliding { refresh_until } => {
+            sliding_until(bounded(refresh_until, session.ends_at), session.ends_at, policy)
+        }
     };
-    let survivor = Survivor { session: session.id, generation: session.generation, rotated_at: now, idle_until };
+    let survivor =
+        Survivor { session: session.id, generation: session.generation, rotated_at: now, idle_until };
     let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
     let fields = AccountFields { password: password.map(Some), ..AccountFields::default() };
     let mut edit = edit_account(account, road, fields, Actor::Owner.into(), policy, scopes, now);
@@ -176,7 +192,8 @@ fn survive(
         *lives_on = Some(survivor);
     }
     let change = Change::EditAccount(Box::new(edit));
-    let after = Session { generation: session.generation.next(), rotated_at: now, idle_until, ..session.clone() };
+    let after =
+        Session { generation: session.generation.next(), rotated_at: now, idle_until, ..session.clone() };
     Ok(Survival { change, lives_on, after, bearer, known: loaded.head.seq })
 }
 
@@ -188,23 +205,35 @@ mod tests {
     #[test]
     fn sessions_are_alone_only_where_that_is_certain() {
         let now = Timestamp::from_secs(1_800_000_000);
-        let (seq, chain, foreign_after, forgotten) = (Seq::ZERO, [0; 32], Timestamp::from_secs(0), Forgotten::NOTHING);
+        let (seq, chain, foreign_after, forgotten) =
+            (Seq::ZERO, [0; 32], Timestamp::from_secs(0), Forgotten::NOTHING);
         let counted = |live_sessions| {
             let head = Head { seq, chain, sessions_before: seq, foreign_after, forgotten };
             AccountLoaded { head, account: None, live_sessions, idlest: None }
         };
         let policy = Policy::default();
         assert!(is_alone(&counted(1), &policy, now) && !is_alone(&counted(2), &policy, now));
-        assert_eq!(counted_from(&policy, now), now - Duration::from_secs(300), "an access token outlives its session");
+        assert_eq!(
+            counted_from(&policy, now),
+            now - Duration::from_secs(300),
+            "an access token outlives its session"
+        );
         let with = |change: fn(&mut Policy)| {
             let mut policy = Policy::default();
             change(&mut policy);
             is_alone(&counted(1), &policy, now)
         };
         assert!(!with(|policy| policy.tokens.foreign = ForeignTokens::Accept), "they have no session here");
-        assert!(with(|policy| policy.tokens.foreign = ForeignTokens::Until(Timestamp::from_secs(1_800_000_000))));
+        assert!(with(
+            |policy| policy.tokens.foreign = ForeignTokens::Until(Timestamp::from_secs(1_800_000_000))
+        ));
         assert!(with(|policy| policy.tokens.access_lifetime = limits::SESSION_KEPT));
-        assert!(!with(|policy| policy.tokens.access_lifetime = limits::SESSION_KEPT + Duration::from_millis(1)), "one past the edge");
-        assert!(!with(|policy| policy.tokens.sliding_lifetime = limits::SESSION_KEPT + Duration::from_millis(1)));
+        assert!(
+            !with(|policy| policy.tokens.access_lifetime = limits::SESSION_KEPT + Duration::from_millis(1)),
+            "one past the edge"
+        );
+        assert!(!with(
+            |policy| policy.tokens.sliding_lifetime = limits::SESSION_KEPT + Duration::from_millis(1)
+        ));
     }
 }

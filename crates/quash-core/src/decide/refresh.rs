@@ -1,8 +1,8 @@
 //! Rotation: what a refresh token gets that is presented again, for the first time, late, or out of place.
 
 use crate::model::{
-    Account, Actor, Change, DeviceId, Generation, Head, Invalid, Policy, Reason, Refusal, ScopeHasher, Session, SessionEnd, SessionLoaded,
-    Timestamp,
+    Account, Actor, Change, DeviceId, Generation, Head, Invalid, Policy, Reason, Refusal, ScopeHasher,
+    Session, SessionEnd, SessionLoaded, Timestamp,
 };
 use crate::token::{Bearer, Grant, RefreshKey};
 
@@ -82,16 +82,24 @@ pub fn renew_grant(grant: &Grant, loaded: &SessionLoaded, policy: &Policy) -> Re
 /// exchange if that writes.
 #[must_use]
 pub fn bind_exchanged(refreshed: Refreshed, session: &Session, presented: Option<DeviceId>) -> Refreshed {
-    let Some(device) = presented.filter(|device| session.known_device != Some(*device)) else { return refreshed };
+    let Some(device) = presented.filter(|device| session.known_device != Some(*device)) else {
+        return refreshed;
+    };
     let bind = Change::BindSession { session: session.id, device };
     match refreshed {
-        Refreshed::Write { change, grant } => Refreshed::Write { change: Change::Together(vec![change, bind]), grant },
+        Refreshed::Write { change, grant } => {
+            Refreshed::Write { change: Change::Together(vec![change, bind]), grant }
+        }
         Refreshed::Answer { grant } => Refreshed::Write { change: bind, grant },
         Refreshed::End { .. } => refreshed,
     }
 }
 
-pub(super) fn recheck_generation(presented: Generation, session: &Session, policy: &Policy) -> Result<(), Refusal> {
+pub(super) fn recheck_generation(
+    presented: Generation,
+    session: &Session,
+    policy: &Policy,
+) -> Result<(), Refusal> {
     let spent = presented < session.generation && policy.rotation.blacklist;
     if spent || presented > session.generation { Err(Refusal::TokenRevoked(None)) } else { Ok(()) }
 }
@@ -111,8 +119,14 @@ pub(super) fn spend(
     Ok(match presented.cmp(&session.generation) {
         std::cmp::Ordering::Equal if policy.rotation.rotate => {
             let idle_until = idle_until(session.ends_at, policy, now);
-            let after = Session { generation: session.generation.next(), rotated_at: now, idle_until, ..session.clone() };
-            let change = Change::Rotate { session: session.id, from: session.generation, rotated_at: now, idle_until };
+            let after = Session {
+                generation: session.generation.next(),
+                rotated_at: now,
+                idle_until,
+                ..session.clone()
+            };
+            let change =
+                Change::Rotate { session: session.id, from: session.generation, rotated_at: now, idle_until };
             Refreshed::Write { change, grant: Grant::of_both(&after, bearer, rsq) }
         }
         std::cmp::Ordering::Equal => Refreshed::Answer { grant: Grant::of_access(session, bearer, rsq) },

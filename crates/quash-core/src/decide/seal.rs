@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, Chain, Change, Entropy, Event, NewAudit, Note, Person, SealedEntry, Sealing, Subject,
-    Timestamp, draw,
+    Audit, AuditHead, AuditPlace, AuditSeal, Chain, Change, Entropy, Event, NewAudit, Note, Person,
+    SealedEntry, Sealing, Subject, Timestamp, draw,
 };
 use crate::token::{SigningKey, Unsigned};
 
@@ -83,7 +83,8 @@ pub fn seal_audit(
     let mut sealed = Vec::with_capacity(entries.len());
     for audit in entries {
         let salt = audit.new.person.as_ref().map(|_| draw(entropy));
-        let person = audit.new.person.as_ref().zip(salt.as_ref()).map(|(person, salt)| hash_person(salt, person));
+        let person =
+            audit.new.person.as_ref().zip(salt.as_ref()).map(|(person, salt)| hash_person(salt, person));
         let chain = hash_entry(&last.chain, audit, person.as_ref());
         last = AuditPlace { id: audit.id, chain };
         sealed.push(SealedEntry { id: audit.id, sealing: Sealing { salt, person, chain } });
@@ -98,7 +99,11 @@ pub fn seal_audit(
 ///
 /// # Errors
 /// The seal is missing, forged, or older than the remembered one.
-pub fn check_seal<'a>(head: &'a AuditHead, noted: Option<&AuditSeal>, key: &SigningKey) -> Result<&'a AuditSeal, AuditFault> {
+pub fn check_seal<'a>(
+    head: &'a AuditHead,
+    noted: Option<&AuditSeal>,
+    key: &SigningKey,
+) -> Result<&'a AuditSeal, AuditFault> {
     if noted.is_some_and(|noted| !is_ours(noted, key)) {
         return Err(AuditFault::Note);
     }
@@ -107,8 +112,12 @@ pub fn check_seal<'a>(head: &'a AuditHead, noted: Option<&AuditSeal>, key: &Sign
         return Err(AuditFault::Seal);
     }
     match noted {
-        Some(noted) if seal.last.id < noted.last.id || seal.first.id < noted.first.id => return Err(AuditFault::Older),
-        Some(noted) if seal.last.id == noted.last.id && seal.last != noted.last => return Err(AuditFault::Changed(seal.last.id)),
+        Some(noted) if seal.last.id < noted.last.id || seal.first.id < noted.first.id => {
+            return Err(AuditFault::Older);
+        }
+        Some(noted) if seal.last.id == noted.last.id && seal.last != noted.last => {
+            return Err(AuditFault::Changed(seal.last.id));
+        }
         _ => {}
     }
     let (lowest, highest) = head.present.unwrap_or((u64::MAX, 0));
@@ -137,7 +146,11 @@ pub fn accept_audit(
     note: Option<Note>,
     now: Timestamp,
 ) -> Result<Change, Unsigned> {
-    let known = [head.present.map(|present| present.1), head.seal.as_ref().map(|seal| seal.last.id), noted.map(|noted| noted.last.id)];
+    let known = [
+        head.present.map(|present| present.1),
+        head.seal.as_ref().map(|seal| seal.last.id),
+        noted.map(|noted| noted.last.id),
+    ];
     // Above all that is known, so that no seal from before can contradict this one.
     let id = known.into_iter().flatten().fold(head.newest, u64::max).saturating_add(1);
     let place = AuditPlace { id, chain: Chain::default() };
@@ -244,7 +257,8 @@ impl AuditWalk {
 
 fn sign(first: AuditPlace, last: AuditPlace, at: Timestamp, key: &SigningKey) -> Result<String, Unsigned> {
     let place = |place: AuditPlace| format!("{{\"id\":{},\"chain\":\"{}\"}}", place.id, hex(&place.chain));
-    let said = format!("{{\"first\":{},\"last\":{},\"at_ms\":{}}}", place(first), place(last), at.as_millis());
+    let said =
+        format!("{{\"first\":{},\"last\":{},\"at_ms\":{}}}", place(first), place(last), at.as_millis());
     key.sign(said.as_bytes())
 }
 
@@ -272,10 +286,15 @@ fn hash_entry(so_far: &Chain, audit: &Audit, person: Option<&Chain>) -> Chain {
 
 fn hash_person(salt: &[u8; 16], person: &Person) -> Chain {
     let Person { name, address, device, note } = person;
-    let (author, text) = note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
+    let (author, text) =
+        note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
     let mut hash = Context::new(&SHA256);
     hash.update(salt);
-    finish(hash, &[name.as_deref(), address.as_deref(), device.as_deref(), author, text].map(|text| text.map(str::as_bytes)))
+    finish(
+        hash,
+        &[name.as_deref(), address.as_deref(), device.as_deref(), author, text]
+            .map(|text| text.map(str::as_bytes)),
+    )
 }
 
 /// Each field is preceded by its length; one that isn't there by a length that none has.
@@ -306,7 +325,9 @@ mod tests {
     /// Five entries, two of them with something personal.
     fn entries() -> Vec<Audit> {
         let entry = |id: u64| {
-            let person = id.is_multiple_of(2).then(|| Person { name: Some(format!("name {id}")), ..Person::default() });
+            let person = id
+                .is_multiple_of(2)
+                .then(|| Person { name: Some(format!("name {id}")), ..Person::default() });
             let at = Timestamp::from_secs(i64::try_from(id).expect("small"));
             let subject = Subject::parse("dana").ok();
             let (event, actor) = (Event::SignedIn, Actor::Owner);
@@ -317,7 +338,8 @@ mod tests {
     }
 
     fn seal(entries: &mut [Audit], head: &AuditHead, key: &SigningKey) -> AuditHead {
-        let change = seal_audit(head, entries, None, key, Timestamp::from_secs(9), &Seeded::new(1)).expect("a seal");
+        let change =
+            seal_audit(head, entries, None, key, Timestamp::from_secs(9), &Seeded::new(1)).expect("a seal");
         let Change::SealAudit { entries: sealed, seal, .. } = change else { panic!("another change") };
         for (entry, sealed) in entries.iter_mut().zip(sealed) {
             assert_eq!(entry.id, sealed.id);
@@ -416,7 +438,8 @@ mod tests {
         let (first, second) = entries.split_at_mut(3);
         let early = seal(first, &AuditHead::default(), &key(1));
         let late = seal(second, &early, &key(1));
-        let checked = |head: &AuditHead, noted: &AuditHead| check_seal(head, noted.seal.as_ref(), &key(1)).map(|_| ());
+        let checked =
+            |head: &AuditHead, noted: &AuditHead| check_seal(head, noted.seal.as_ref(), &key(1)).map(|_| ());
         assert_eq!(checked(&late, &early), Ok(()));
         assert_eq!(checked(&late, &late), Ok(()));
         assert_eq!(checked(&early, &late), Err(AuditFault::Older));
@@ -439,7 +462,11 @@ mod tests {
         assert_eq!(checked(&head), Ok(()));
         assert_eq!(checked(&AuditHead { present: Some((1, 6)), ..head.clone() }), Err(AuditFault::Beyond(6)));
         assert_eq!(checked(&AuditHead { present: Some((0, 5)), ..head.clone() }), Err(AuditFault::Before(0)));
-        assert_eq!(checked(&AuditHead { newest: 6, ..head.clone() }), Err(AuditFault::Cut(6)), "one that was not sealed yet is gone");
+        assert_eq!(
+            checked(&AuditHead { newest: 6, ..head.clone() }),
+            Err(AuditFault::Cut(6)),
+            "one that was not sealed yet is gone"
+        );
         assert_eq!(checked(&AuditHead { newest: 4, ..head.clone() }), Err(AuditFault::Cut(5)));
         assert_eq!(checked(&AuditHead { present: None, ..head }), Err(AuditFault::Cut(5)));
     }
@@ -449,9 +476,13 @@ mod tests {
         let (mut entries, seal) = sealed();
         entries[2].new.event = Event::Unlocked;
         let broken = head(&entries, &seal);
-        let accepted = accept_audit(&broken, Some(&seal), &key(1), None, Timestamp::from_secs(11)).expect("a seal");
+        let accepted =
+            accept_audit(&broken, Some(&seal), &key(1), None, Timestamp::from_secs(11)).expect("a seal");
         let Change::AcceptAudit { from, seal: accepted, .. } = accepted else { panic!("another change") };
-        assert_eq!((from, accepted.first, accepted.last), (seal.last, accepted.last, AuditPlace { id: 6, chain: Chain::default() }));
+        assert_eq!(
+            (from, accepted.first, accepted.last),
+            (seal.last, accepted.last, AuditPlace { id: 6, chain: Chain::default() })
+        );
         let begun = AuditHead { newest: 6, seal: Some(accepted), ..broken };
         assert!(check_seal(&begun, Some(&seal), &key(1)).is_ok(), "entries before it stay");
         let mut next = [Audit { id: 7, sealing: None, ..entries[4].clone() }];
@@ -465,7 +496,8 @@ mod tests {
         let (entries, seal) = sealed();
         let first = AuditPlace { id: 2, chain: entries[1].sealing.expect("it is sealed").chain };
         let head = AuditHead { newest: 5, present: Some((1, 5)), seal: Some(seal) };
-        let change = seal_audit(&head, &[], Some(first), &key(1), Timestamp::from_secs(10), &Seeded::new(1)).expect("a seal");
+        let change = seal_audit(&head, &[], Some(first), &key(1), Timestamp::from_secs(10), &Seeded::new(1))
+            .expect("a seal");
         let Change::SealAudit { seal, .. } = change else { panic!("another change") };
         assert_eq!(walked(&entries[2..], &seal), Ok(0));
         assert_eq!(walked(&entries[3..], &seal), Err(AuditFault::Missing(3)));

@@ -2,8 +2,9 @@
 //! decided here.
 
 use crate::model::{
-    Account, AccountLoaded, Actor, Adopted, Change, CustomClaims, DeviceId, Entropy, Generation, LastLogin, Opening, PasswordHash, Policy,
-    Reason, Refusal, ScopeHasher, Session, SessionEnd, SessionId, SessionState, Standing, Timestamp, draw, limits,
+    Account, AccountLoaded, Actor, Adopted, Change, CustomClaims, DeviceId, Entropy, Generation, LastLogin,
+    Opening, PasswordHash, Policy, Reason, Refusal, ScopeHasher, Session, SessionEnd, SessionId,
+    SessionState, Standing, Timestamp, draw, limits,
 };
 use crate::token::{Bearer, Grant};
 
@@ -55,8 +56,12 @@ pub struct Opened {
 pub fn judge_sign_in(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Result<&Account, Refusal> {
     let account = loaded.account.as_ref().filter(|_| tried.is_right()).ok_or(Refusal::BadCredentials)?;
     match tried.standing(account, now) {
-        Standing::Active | Standing::Unverified if account.is_good_for_once(now) => Err(Refusal::PasswordChangeRequired),
-        Standing::Active | Standing::Unverified if account.must_change.is_some() => Err(Refusal::BadCredentials),
+        Standing::Active | Standing::Unverified if account.is_good_for_once(now) => {
+            Err(Refusal::PasswordChangeRequired)
+        }
+        Standing::Active | Standing::Unverified if account.must_change.is_some() => {
+            Err(Refusal::BadCredentials)
+        }
         Standing::Active => Ok(account),
         Standing::Unverified => Err(Refusal::EmailNotVerified),
         Standing::Locked | Standing::Deactivated => Err(Refusal::BadCredentials),
@@ -77,7 +82,11 @@ pub fn judge_again(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Resu
 ///
 /// # Errors
 /// [`Refusal::BadCredentials`].
-pub fn judge_one_time_password(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Result<&Account, Refusal> {
+pub fn judge_one_time_password(
+    loaded: &AccountLoaded,
+    tried: Tried,
+    now: Timestamp,
+) -> Result<&Account, Refusal> {
     let account = loaded.account.as_ref().filter(|account| tried.is_right() && account.is_good_for_once(now));
     account.filter(|account| tried.may_try(account, now)).ok_or(Refusal::BadCredentials)
 }
@@ -108,7 +117,10 @@ impl Tried {
 ///
 /// # Errors
 /// The account has no such field as the site wants its tokens to name.
-#[expect(clippy::too_many_arguments, reason = "each is one of what a decision may depend on; a bundle would only hide them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one of what a decision may depend on; a bundle would only hide them"
+)]
 pub fn open_session(
     kind: Kind,
     loaded: &AccountLoaded,
@@ -122,7 +134,8 @@ pub fn open_session(
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<Opened, Refusal> {
-    let session = Session { known_device: presented, ..new_session(loaded, account, device, policy, now, entropy) };
+    let session =
+        Session { known_device: presented, ..new_session(loaded, account, device, policy, now, entropy) };
     let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
     let rsq = loaded.head.seq;
     let (session, grant) = match kind {
@@ -132,7 +145,8 @@ pub fn open_session(
         }
         Kind::Sliding => {
             let refresh_until = bounded(now + policy.tokens.sliding_refresh_lifetime, session.ends_at);
-            let session = Session { idle_until: sliding_until(refresh_until, session.ends_at, policy), ..session };
+            let session =
+                Session { idle_until: sliding_until(refresh_until, session.ends_at, policy), ..session };
             let grant = Grant::of_sliding(&session, bearer, refresh_until, rsq);
             (session, grant)
         }
@@ -182,7 +196,12 @@ pub(super) fn new_session(
 }
 
 /// The session that makes room for one more.
-pub(super) fn evicted(loaded: &AccountLoaded, policy: &Policy, scopes: &ScopeHasher, now: Timestamp) -> Option<SessionEnd> {
+pub(super) fn evicted(
+    loaded: &AccountLoaded,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Option<SessionEnd> {
     let over = loaded.live_sessions >= policy.sessions.max_per_account;
     let one_over = Cause { reason: Reason::OverLimit, actor: Actor::Rule };
     loaded.idlest.as_ref().filter(|_| over).map(|idlest| session_end(idlest, &one_over, scopes, now))
@@ -194,7 +213,11 @@ pub(super) fn idle_until(ends_at: Option<Timestamp>, policy: &Policy, now: Times
 }
 
 /// When the last of a session's sliding tokens expires: one may be exchanged in the last moment.
-pub(super) fn sliding_until(refresh_until: Timestamp, ends_at: Option<Timestamp>, policy: &Policy) -> Timestamp {
+pub(super) fn sliding_until(
+    refresh_until: Timestamp,
+    ends_at: Option<Timestamp>,
+    policy: &Policy,
+) -> Timestamp {
     bounded(refresh_until + policy.tokens.sliding_lifetime, ends_at)
 }
 

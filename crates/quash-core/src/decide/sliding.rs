@@ -29,12 +29,21 @@ pub fn refresh_sliding(
 ///
 /// # Errors
 /// What the sliding door would refuse it with, its exchange apart: it may be good for nothing else and still open doors.
-pub fn recheck_sliding(presented: &PresentedSliding, loaded: &SessionLoaded, secret: &RefreshKey) -> Result<(), Refusal> {
+pub fn recheck_sliding(
+    presented: &PresentedSliding,
+    loaded: &SessionLoaded,
+    secret: &RefreshKey,
+) -> Result<(), Refusal> {
     presented.session(loaded, secret).map(|_| ())
 }
 
 /// Until when a sliding token can be exchanged, if it still can.
-pub(super) fn exchangeable(until: Option<Timestamp>, session: &Session, policy: &Policy, now: Timestamp) -> Result<Timestamp, Refusal> {
+pub(super) fn exchangeable(
+    until: Option<Timestamp>,
+    session: &Session,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Timestamp, Refusal> {
     let until = until.ok_or(Refusal::TokenWithoutRefreshExp)?;
     if until <= now - policy.tokens.leeway {
         return Err(Refusal::TokenRefreshExpired);

@@ -274,7 +274,12 @@ impl Email {
             return Err(NameFault::Invisible);
         }
         match shown.split_once('@') {
-            Some((local, domain)) if !local.is_empty() && !domain.is_empty() && !domain.contains(['@', ',']) && !local.contains(',') => {
+            Some((local, domain))
+                if !local.is_empty()
+                    && !domain.is_empty()
+                    && !domain.contains(['@', ','])
+                    && !local.contains(',') =>
+            {
                 Ok(Self { shown: shown.to_owned(), verified_at: None })
             }
             _ => Err(NameFault::NotAnAddress),
@@ -292,7 +297,10 @@ impl Email {
     /// ```
     pub fn parse_own(text: &str) -> Result<Self, NameFault> {
         let email = Self::parse(text)?;
-        let is_own = email.shown.split_once('@').is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
+        let is_own = email
+            .shown
+            .split_once('@')
+            .is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
         if is_own { Ok(email) } else { Err(NameFault::NotAnAddress) }
     }
 
@@ -360,8 +368,10 @@ impl Drop for PasswordHash {
 
 /// Atoms with dots between them (RFC 5322 3.2.3), no longer than RFC 5321 4.5.3.1.1 allows.
 fn is_local_part(text: &str) -> bool {
-    let is_atom =
-        |atom: &str| !atom.is_empty() && atom.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte));
+    let is_atom = |atom: &str| {
+        !atom.is_empty()
+            && atom.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte))
+    };
     text.len() <= limits::LOCAL_PART_BYTES && text.split('.').all(is_atom)
 }
 

@@ -2,8 +2,8 @@
 //! so that none can be written without them. How they are sealed is decided in `decide/seal.rs`.
 
 use super::{
-    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, KeyRecord, Kid, NewEntry, Note, OldSessions, Opening, Reason, SessionEnd,
-    SessionId, Subject, Timestamp,
+    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, KeyRecord, Kid, NewEntry, Note, OldSessions,
+    Opening, Reason, SessionEnd, SessionId, Subject, Timestamp,
 };
 
 /// What has happened.
@@ -193,19 +193,34 @@ impl NewAudit {
                 vec![Self::ending(Event::AccountDeleted, entry).about(subject).noted(note.as_ref())]
             }
             Change::EndEverything { entry } => vec![Self::ending(Event::EverythingEnded, entry)],
-            Change::BeginEpoch { entry, sessions: OldSessions::End, .. } => vec![Self::ending(Event::EverythingEnded, entry)],
+            Change::BeginEpoch { entry, sessions: OldSessions::End, .. } => {
+                vec![Self::ending(Event::EverythingEnded, entry)]
+            }
             Change::Revoke { entry } | Change::BeginEpoch { entry, sessions: OldSessions::Keep, .. } => {
                 vec![Self::ending(Event::Revoked, entry)]
             }
-            Change::AddKey { key, actor, .. } => vec![Self::new(Event::KeyAdded, key.created_at, actor).about_key(&key.kid)],
-            Change::PromoteKey { kid, at, actor, .. } => vec![Self::new(Event::KeyPromoted, *at, actor).about_key(kid)],
-            Change::ResumeKey { kid, at, .. } => vec![Self::new(Event::KeyResumed, *at, &Actor::Rule).about_key(kid)],
-            Change::DropKey { kid, at, actor } => vec![Self::new(Event::KeyDropped, *at, actor).about_key(kid)],
-            Change::StrikeKey { kid, entry, .. } | Change::AddStruckKey { key: KeyRecord { kid, .. }, entry } => {
+            Change::AddKey { key, actor, .. } => {
+                vec![Self::new(Event::KeyAdded, key.created_at, actor).about_key(&key.kid)]
+            }
+            Change::PromoteKey { kid, at, actor, .. } => {
+                vec![Self::new(Event::KeyPromoted, *at, actor).about_key(kid)]
+            }
+            Change::ResumeKey { kid, at, .. } => {
+                vec![Self::new(Event::KeyResumed, *at, &Actor::Rule).about_key(kid)]
+            }
+            Change::DropKey { kid, at, actor } => {
+                vec![Self::new(Event::KeyDropped, *at, actor).about_key(kid)]
+            }
+            Change::StrikeKey { kid, entry, .. }
+            | Change::AddStruckKey { key: KeyRecord { kid, .. }, entry } => {
                 vec![Self::ending(Event::KeyStruck, entry).about_key(kid)]
             }
-            Change::AddClient { client, note, .. } => vec![of_client(Event::ClientAdded, client, client.created_at, note.as_ref())],
-            Change::RemoveClient { client, at, note } => vec![of_client(Event::ClientRemoved, client, *at, note.as_ref())],
+            Change::AddClient { client, note, .. } => {
+                vec![of_client(Event::ClientAdded, client, client.created_at, note.as_ref())]
+            }
+            Change::RemoveClient { client, at, note } => {
+                vec![of_client(Event::ClientRemoved, client, *at, note.as_ref())]
+            }
             Change::AcceptAudit { seal, note, .. } => {
                 vec![Self::new(Event::AuditAccepted, seal.at, &Actor::Operator).noted(note.as_ref())]
             }
@@ -242,7 +257,16 @@ impl NewAudit {
     }
 
     fn new(event: Event, at: Timestamp, actor: &Actor) -> Self {
-        Self { at, event, actor: actor.clone(), reason: None, subject: None, session: None, kid: None, person: None }
+        Self {
+            at,
+            event,
+            actor: actor.clone(),
+            reason: None,
+            subject: None,
+            session: None,
+            kid: None,
+            person: None,
+        }
     }
 
     fn ending(event: Event, entry: &NewEntry) -> Self {
@@ -266,9 +290,14 @@ impl NewAudit {
 fn opened(opening: &Opening) -> Vec<NewAudit> {
     let Opening { session, evict, adopts, .. } = opening;
     let event = if adopts.is_some() { Event::TokenAdopted } else { Event::SignedIn };
-    let person = Person { address: session.address.clone(), device: session.device.clone(), ..Person::default() };
+    let person =
+        Person { address: session.address.clone(), device: session.device.clone(), ..Person::default() };
     let new = NewAudit::new(event, session.opened_at, &Actor::Owner).about(&session.subject);
-    let opened = NewAudit { session: Some(session.id), person: Some(person).filter(|person| *person != Person::default()), ..new };
+    let opened = NewAudit {
+        session: Some(session.id),
+        person: Some(person).filter(|person| *person != Person::default()),
+        ..new
+    };
     let evicted = evict.as_ref().map(|end| ended(end).about(&session.subject));
     evicted.into_iter().chain([opened]).collect()
 }

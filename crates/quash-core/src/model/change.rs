@@ -4,9 +4,10 @@
 //! of it or nothing; it never decides.
 
 use super::{
-    Account, AccountClaims, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, DeviceId, Devices, Email, Ending, Epoch,
-    Event, Flow, FlowId, Generation, KeyRecord, KeyState, Kid, Mail, MailId, MailOutcome, Name, NewEntry, OldSessions, PasswordHash,
-    ScopeKey, SealedEntry, SecretDigest, Seq, Session, SessionId, Subject, Timestamp,
+    Account, AccountClaims, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, DeviceId,
+    Devices, Email, Ending, Epoch, Event, Flow, FlowId, Generation, KeyRecord, KeyState, Kid, Mail, MailId,
+    MailOutcome, Name, NewEntry, OldSessions, PasswordHash, ScopeKey, SealedEntry, SecretDigest, Seq,
+    Session, SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -325,7 +326,9 @@ impl AccountFields {
             || differs(self.must_change.as_ref(), &account.must_change)
             || differs(self.state.as_ref(), &account.state)
             || differs(self.locks.as_ref(), &account.locks)
-            || self.claims.as_ref().is_some_and(|claims| !matches!(&account.claims, AccountClaims::Set(own) if claims.same_as(own)))
+            || self.claims.as_ref().is_some_and(
+                |claims| !matches!(&account.claims, AccountClaims::Set(own) if claims.same_as(own)),
+            )
             || differs(self.devices.as_ref(), &account.devices)
             || differs(self.mark.as_ref(), &account.mark)
     }

@@ -54,7 +54,11 @@ impl CustomClaims {
     /// They are too long.
     pub fn new(claims: &[(String, Value)]) -> Result<Self, CustomClaimsFault> {
         let claims = Self(claims.to_vec());
-        if claims.to_json().is_none_or(|json| json.len() <= limits::CLAIMS_BYTES) { Ok(claims) } else { Err(CustomClaimsFault) }
+        if claims.to_json().is_none_or(|json| json.len() <= limits::CLAIMS_BYTES) {
+            Ok(claims)
+        } else {
+            Err(CustomClaimsFault)
+        }
     }
 
     /// Claims from what the store keeps.
@@ -99,7 +103,8 @@ impl CustomClaims {
     #[must_use]
     pub fn over(&self, others: &Self) -> Self {
         let named = |name: &str| self.0.iter().any(|(own, _)| own == name);
-        let all: Vec<_> = self.0.iter().chain(others.0.iter().filter(|(name, _)| !named(name))).cloned().collect();
+        let all: Vec<_> =
+            self.0.iter().chain(others.0.iter().filter(|(name, _)| !named(name))).cloned().collect();
         Self::new(&all).unwrap_or_else(|_| self.clone())
     }
 
@@ -124,7 +129,9 @@ mod tests {
         assert!(of(limits::CLAIMS_BYTES).is_ok());
         assert_eq!(of(limits::CLAIMS_BYTES + 1), Err(CustomClaimsFault));
         assert_eq!(CustomClaims::parse("[]"), Err(CustomClaimsFault));
-        let wide = |length: usize| CustomClaims::read(&format!("{{\n{}\"a\" : \"{}\"}}", " ".repeat(5000), "x".repeat(length - 8)));
+        let wide = |length: usize| {
+            CustomClaims::read(&format!("{{\n{}\"a\" : \"{}\"}}", " ".repeat(5000), "x".repeat(length - 8)))
+        };
         assert_eq!(wide(limits::CLAIMS_BYTES), of(limits::CLAIMS_BYTES));
         assert_eq!(wide(limits::CLAIMS_BYTES + 1), Err(CustomClaimsFault));
         for none in ["", "[]", "null", "{", r#"{"a":1,"a":2}"#, &"{\"a\":".repeat(17)] {
@@ -138,7 +145,10 @@ mod tests {
         let of = |json: &str| CustomClaims::parse(json).expect("claims");
         let adopted = of(r#"{"a":1,"b":2}"#);
         assert_eq!(AccountClaims::Unset.in_session(&adopted), adopted);
-        assert_eq!(AccountClaims::Adopted(of(r#"{"a":9,"c":3}"#)).in_session(&adopted), of(r#"{"a":1,"b":2,"c":3}"#));
+        assert_eq!(
+            AccountClaims::Adopted(of(r#"{"a":9,"c":3}"#)).in_session(&adopted),
+            of(r#"{"a":1,"b":2,"c":3}"#)
+        );
         assert_eq!(AccountClaims::Set(of(r#"{"c":3}"#)).in_session(&adopted), of(r#"{"c":3}"#));
         assert_eq!(AccountClaims::Set(CustomClaims::default()).in_session(&adopted), CustomClaims::default());
     }
@@ -147,7 +157,8 @@ mod tests {
     fn claims_lie_over_others_of_their_names() {
         let of = |json: &str| CustomClaims::parse(json).expect("claims");
         assert_eq!(of(r#"{"a":1}"#).over(&of(r#"{"b":2,"a":3}"#)), of(r#"{"a":1,"b":2}"#));
-        let long = CustomClaims::new(&[("c".into(), Value::String("x".repeat(limits::CLAIMS_BYTES - 8)))]).expect("just so long");
+        let long = CustomClaims::new(&[("c".into(), Value::String("x".repeat(limits::CLAIMS_BYTES - 8)))])
+            .expect("just so long");
         assert_eq!(of(r#"{"a":1}"#).over(&long), of(r#"{"a":1}"#), "both would be too long");
     }
 }

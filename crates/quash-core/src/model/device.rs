@@ -65,7 +65,11 @@ mod tests {
         let most = limits::DEVICES as u8;
         assert_eq!(devices(0..most).0.len(), limits::DEVICES);
         assert_eq!(devices(0..=most), devices(1..=most));
-        assert_eq!(devices((0..most).chain([0, most])), devices((2..most).chain([0, most])), "one that signs in again is young");
+        assert_eq!(
+            devices((0..most).chain([0, most])),
+            devices((2..most).chain([0, most])),
+            "one that signs in again is young"
+        );
     }
 
     #[test]

@@ -323,7 +323,12 @@ mod tests {
     fn an_id_has_one_spelling() {
         let text = "0192f0c1a2b3743394d5e6f708192a3b";
         assert_eq!(text.parse::<SessionId>().map(|id| id.to_string()), Ok(text.to_owned()));
-        for other in ["0192F0C1A2B3743394D5E6F708192A3B", "0192f0c1-a2b3-7433-94d5-e6f708192a3b", "", "0192f0c1a2b3743394d5e6f708192a3"] {
+        for other in [
+            "0192F0C1A2B3743394D5E6F708192A3B",
+            "0192f0c1-a2b3-7433-94d5-e6f708192a3b",
+            "",
+            "0192f0c1a2b3743394d5e6f708192a3",
+        ] {
             assert_eq!(other.parse::<SessionId>(), Err(IdFault), "{other}");
             assert_eq!(other.parse::<FlowId>(), Err(IdFault), "{other}");
         }
@@ -340,12 +345,30 @@ mod tests {
     #[test]
     fn a_number_is_decimal_and_bounded() {
         let number = |text: &str| Subject::parse(text).expect("a subject").number();
-        assert_eq!((number("1"), number("17"), number("999999999999999")), (Some(1), Some(17), Some(Subject::MAX_NUMBER)));
-        for text in ["0", "017", "-1", "+1", "1.0", " 1", "1 ", "\u{661}", "1000000000000000", "18446744073709551617", "a"] {
+        assert_eq!(
+            (number("1"), number("17"), number("999999999999999")),
+            (Some(1), Some(17), Some(Subject::MAX_NUMBER))
+        );
+        for text in [
+            "0",
+            "017",
+            "-1",
+            "+1",
+            "1.0",
+            " 1",
+            "1 ",
+            "\u{661}",
+            "1000000000000000",
+            "18446744073709551617",
+            "a",
+        ] {
             assert_eq!(number(text), None, "{text}");
         }
         assert_eq!(Subject::after(0), Subject::parse("1").ok());
-        assert_eq!(Subject::after(Subject::MAX_NUMBER - 1).and_then(|subject| subject.number()), Some(Subject::MAX_NUMBER));
+        assert_eq!(
+            Subject::after(Subject::MAX_NUMBER - 1).and_then(|subject| subject.number()),
+            Some(Subject::MAX_NUMBER)
+        );
         assert_eq!(Subject::after(Subject::MAX_NUMBER), None);
     }
 }

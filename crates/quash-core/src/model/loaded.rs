@@ -33,7 +33,8 @@ pub struct Forgotten {
 
 impl Forgotten {
     /// What a new log has forgotten.
-    pub const NOTHING: Self = Self { seq: Seq::start_of(1), at: Timestamp::from_secs(0), until: Timestamp::from_secs(0) };
+    pub const NOTHING: Self =
+        Self { seq: Seq::start_of(1), at: Timestamp::from_secs(0), until: Timestamp::from_secs(0) };
 
     /// Whether an entry that is gone may have been about a token of another issuer, which carries no number. Its clock may be
     /// ahead of ours by as much as it may at the doors.

@@ -118,7 +118,10 @@ impl MailKind {
     pub const fn priority(self) -> MailPriority {
         match self {
             Self::Reset | Self::Verification | Self::EmailChange => MailPriority::Requested,
-            Self::PasswordWasReset | Self::PasswordWasChanged | Self::EmailChangeAsked | Self::EmailWasChanged => MailPriority::Notice,
+            Self::PasswordWasReset
+            | Self::PasswordWasChanged
+            | Self::EmailChangeAsked
+            | Self::EmailWasChanged => MailPriority::Notice,
             Self::AddressTaken | Self::NameTaken | Self::Locked => MailPriority::Unrequested,
         }
     }
@@ -191,6 +194,9 @@ mod tests {
         for priority in MailPriority::ALL {
             assert_eq!(MailPriority::from_u8(priority.as_u8()), Some(priority));
         }
-        assert_eq!((MailKind::parse("Reset"), Purpose::parse(""), MailPriority::from_u8(3)), (None, None, None));
+        assert_eq!(
+            (MailKind::parse("Reset"), Purpose::parse(""), MailPriority::from_u8(3)),
+            (None, None, None)
+        );
     }
 }

@@ -24,7 +24,9 @@ mod time;
 
 pub use account::{Account, AccountBy, AccountState, Email, Name, NameFault, PasswordHash, Standing};
 pub use audit::{Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Person, SealedEntry, Sealing};
-pub use change::{AccountEdit, AccountFields, Adoption, Change, Ends, Note, Opening, Receipt, SessionEnd, Survivor};
+pub use change::{
+    AccountEdit, AccountFields, Adoption, Change, Ends, Note, Opening, Receipt, SessionEnd, Survivor,
+};
 pub use client::{Client, ClientName, ClientNameFault, Right, Rights, SecretDigest};
 pub use custom::{AccountClaims, CustomClaims, CustomClaimsFault};
 pub use device::Devices;
@@ -37,12 +39,15 @@ pub use key::{KeyRecord, KeySource, KeyState, Sealed};
 pub use loaded::{AccountLoaded, ForeignLoaded, Forgotten, Head, SessionLoaded};
 pub use mail::{Mail, MailKind, MailOutcome, MailPriority};
 pub use policy::{
-    AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, FollowPolicy, ForeignTokens, InactiveAccounts, LastLogin, LocalParts, LockEnds,
-    LockoutPolicy, LoginFields, NameChanges, NumericNames, Policy, RegistrationPolicy, RotationPolicy, SessionPolicy, Subjects,
-    TokenPolicy, UserIdField, UserIdType, limits,
+    AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, FollowPolicy, ForeignTokens, InactiveAccounts,
+    LastLogin, LocalParts, LockEnds, LockoutPolicy, LoginFields, NameChanges, NumericNames, Policy,
+    RegistrationPolicy, RotationPolicy, SessionPolicy, Subjects, TokenPolicy, UserIdField, UserIdType,
+    limits,
 };
 pub use refusal::{Invalid, PasswordFault, Refusal};
-pub use revocation::{Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq};
+pub use revocation::{
+    Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq,
+};
 pub use road::{Extent, Road, RoadRow};
 pub use session::{Adopted, Ending, Session, SessionState};
 pub use time::{Clock, Timestamp};

@@ -59,11 +59,28 @@ mod tests {
             assert_eq!(Name::parse_new(uuid, NumericNames::Allowed), Err(NameFault::Uuid), "{uuid}");
             assert!(Name::parse(uuid).is_ok(), "an account that has it keeps it");
         }
-        for number in ["17", " 0017 ", "\u{ff11}\u{ff17}", "\u{00b9}\u{2077}", "-17", "+17", "99999999999999999999999999"] {
+        for number in [
+            "17",
+            " 0017 ",
+            "\u{ff11}\u{ff17}",
+            "\u{00b9}\u{2077}",
+            "-17",
+            "+17",
+            "99999999999999999999999999",
+        ] {
             assert_eq!(Name::parse_new(number, NumericNames::Refused), Err(NameFault::Number), "{number}");
             assert!(Name::parse_new(number, NumericNames::Allowed).is_ok(), "{number}");
         }
-        for name in ["dana", "17a", "1.7", "1 7", "-", "+", "01a20af0-6b5c-7a69-b6b4-905ed54a13a", "01a20af0-6b5c-7a69-b6b4-905ed54a13ag"] {
+        for name in [
+            "dana",
+            "17a",
+            "1.7",
+            "1 7",
+            "-",
+            "+",
+            "01a20af0-6b5c-7a69-b6b4-905ed54a13a",
+            "01a20af0-6b5c-7a69-b6b4-905ed54a13ag",
+        ] {
             assert!(Name::parse_new(name, NumericNames::Refused).is_ok(), "{name}");
         }
     }

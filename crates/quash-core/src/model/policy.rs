@@ -431,7 +431,8 @@ impl LoginFields {
     pub fn called(self, typed: &str) -> Option<AccountBy> {
         match self {
             Self::Name => (!Name::is_too_long(typed)).then(|| AccountBy::Name(fold(typed))),
-            Self::NameOrEmail => (!Name::is_too_long(typed) || !Email::is_too_long(typed)).then(|| AccountBy::NameOrEmail(fold(typed))),
+            Self::NameOrEmail => (!Name::is_too_long(typed) || !Email::is_too_long(typed))
+                .then(|| AccountBy::NameOrEmail(fold(typed))),
             Self::Email => (!Email::is_too_long(typed)).then(|| AccountBy::Email(fold(typed))),
         }
     }
@@ -454,7 +455,9 @@ impl ClaimNames {
 
     /// Whether a claim of this name says something of our own, so that none of another meaning may have it.
     pub fn reserves(&self, name: &str) -> bool {
-        let named = [&self.token_type, &self.jti, &self.user_id, &self.refresh_exp].into_iter().chain(&self.password_mark);
+        let named = [&self.token_type, &self.jti, &self.user_id, &self.refresh_exp]
+            .into_iter()
+            .chain(&self.password_mark);
         Self::FIXED.contains(&name) || named.into_iter().any(|reserved| reserved == name)
     }
 }

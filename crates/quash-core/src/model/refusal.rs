@@ -72,7 +72,9 @@ pub enum PasswordFault {
     #[error("has more than {} characters", super::limits::PASSWORD_CHARS)]
     TooLong,
     /// It is a common one, or guessed as quickly.
-    #[error("is among those that are guessed first: take several words that don't belong together, or a longer one")]
+    #[error(
+        "is among those that are guessed first: take several words that don't belong together, or a longer one"
+    )]
     Common,
     /// It is little more than a name of the account.
     #[error("is little more than the account's own name or address: take one that nobody links with it")]

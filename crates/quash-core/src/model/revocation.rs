@@ -246,8 +246,16 @@ impl Scope {
 
 impl ScopeKind {
     /// All kinds.
-    pub const ALL: [Self; 8] =
-        [Self::Everything, Self::Key, Self::Client, Self::Audience, Self::Subject, Self::Session, Self::Token, Self::Claim];
+    pub const ALL: [Self; 8] = [
+        Self::Everything,
+        Self::Key,
+        Self::Client,
+        Self::Audience,
+        Self::Subject,
+        Self::Session,
+        Self::Token,
+        Self::Claim,
+    ];
 
     /// Its number.
     pub const fn as_u8(self) -> u8 {
@@ -308,7 +316,9 @@ impl ScopeHasher {
         match scope {
             Scope::Everything => self.of(kind, &[]),
             Scope::Key(kid) => self.of(kind, &[kid.as_str().as_bytes()]),
-            Scope::Client(text) | Scope::Audience(text) | Scope::Token(text) => self.of(kind, &[text.as_bytes()]),
+            Scope::Client(text) | Scope::Audience(text) | Scope::Token(text) => {
+                self.of(kind, &[text.as_bytes()])
+            }
             Scope::Subject(subject) => self.of(kind, &[subject.as_str().as_bytes()]),
             Scope::Session(id) => self.of(kind, &[id.as_bytes()]),
             Scope::Claim { name, value } => self.of(kind, &[name.as_bytes(), value.as_bytes()]),
@@ -441,7 +451,8 @@ impl Actor {
     /// The actor of a name.
     pub fn parse(text: &str) -> Option<Self> {
         let named = |name| ClientName::parse(name).ok().map(Self::Client);
-        let known = [Self::Owner, Self::Operator, Self::Rule].into_iter().find(|actor| actor.as_str() == text);
+        let known =
+            [Self::Owner, Self::Operator, Self::Rule].into_iter().find(|actor| actor.as_str() == text);
         known.or_else(|| text.strip_prefix(ClientName::AS_ACTOR).and_then(named))
     }
 }

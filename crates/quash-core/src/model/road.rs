@@ -143,7 +143,12 @@ impl Road {
     pub const fn forgets_devices(self) -> bool {
         matches!(
             self,
-            Self::LogOutEverywhere | Self::PasswordReset | Self::PasswordSet | Self::Deactivated | Self::Deleted | Self::AccountRevoked
+            Self::LogOutEverywhere
+                | Self::PasswordReset
+                | Self::PasswordSet
+                | Self::Deactivated
+                | Self::Deleted
+                | Self::AccountRevoked
         )
     }
 
@@ -159,7 +164,9 @@ impl Road {
                 ClaimsChange::Renew => Extent::Access,
                 ClaimsChange::Wait => Extent::Nothing,
             },
-            Self::NameChanged if policy.tokens.names.user_id_field == super::UserIdField::Username => Extent::Sessions,
+            Self::NameChanged if policy.tokens.names.user_id_field == super::UserIdField::Username => {
+                Extent::Sessions
+            }
             _ => self.row().ends,
         }
     }
@@ -217,8 +224,16 @@ mod tests {
 
     #[test]
     fn what_is_done_against_somebody_else_forgets_devices_and_what_an_attacker_can_bring_about_does_not() {
-        let forget: Vec<_> = Road::ALL.into_iter().filter(|road| road.forgets_devices()).map(|road| road.row().name).collect();
-        let wanted = ["log_out_everywhere", "password_reset", "password_set", "deactivated", "deleted", "account_revoked"];
+        let forget: Vec<_> =
+            Road::ALL.into_iter().filter(|road| road.forgets_devices()).map(|road| road.row().name).collect();
+        let wanted = [
+            "log_out_everywhere",
+            "password_reset",
+            "password_set",
+            "deactivated",
+            "deleted",
+            "account_revoked",
+        ];
         assert_eq!(forget, wanted);
     }
 

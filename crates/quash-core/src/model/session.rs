@@ -1,6 +1,9 @@
 //! A session: what a sign-in opens. One row, constant in size however often its refresh token is rotated.
 
-use super::{Account, Actor, ClientName, CustomClaims, DeviceId, Generation, Head, Reason, ScopeKey, Seq, SessionId, Subject, Timestamp};
+use super::{
+    Account, Actor, ClientName, CustomClaims, DeviceId, Generation, Head, Reason, ScopeKey, Seq, SessionId,
+    Subject, Timestamp,
+};
 
 /// A session as the store keeps it. No token is in it: a refresh token's `jti` is derived from `seed`, the id, the
 /// generation and a key that isn't in the store.
@@ -73,6 +76,7 @@ impl Session {
     /// Whether the row is live and no watermark covers it. Expiry isn't looked at: an expired session's tokens are
     /// refused as expired.
     pub fn is_live(&self, account: &Account, head: &Head) -> bool {
-        self.state == SessionState::Live && self.opened_seq >= account.sessions_before.max(head.sessions_before)
+        self.state == SessionState::Live
+            && self.opened_seq >= account.sessions_before.max(head.sessions_before)
     }
 }

@@ -2,7 +2,10 @@
 
 use super::claims::{Audience, Claims, TokenType};
 use super::keys::{RefreshKey, SigningKey, Unsigned};
-use crate::model::{Account, ClaimNames, CustomClaims, Entropy, Generation, Jti, Refusal, Seq, Session, SessionId, Timestamp, TokenPolicy};
+use crate::model::{
+    Account, ClaimNames, CustomClaims, Entropy, Generation, Jti, Refusal, Seq, Session, SessionId, Timestamp,
+    TokenPolicy,
+};
 
 /// What a decision lets be minted.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -140,7 +143,12 @@ impl Grant {
 ///
 /// # Errors
 /// The crypto library fails.
-pub fn mint(grant: &Grant, minting: Minting<'_>, now: Timestamp, entropy: &dyn Entropy) -> Result<Issued, Unsigned> {
+pub fn mint(
+    grant: &Grant,
+    minting: Minting<'_>,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<Issued, Unsigned> {
     let Minting { policy, key, refresh_key, secret } = minting;
     let sign_with = |key: &SigningKey, claims: &Claims| key.sign(&claims.to_json(&policy.names));
     let sign = |claims: &Claims| sign_with(key, claims);
@@ -152,13 +160,21 @@ pub fn mint(grant: &Grant, minting: Minting<'_>, now: Timestamp, entropy: &dyn E
         Tokens::Access => Ok(Issued::Access { access: access()? }),
         Tokens::Both(stamp) => {
             let jti = secret.jti(grant.session, &stamp.seed, stamp.generation);
-            let mut claims = claims(grant, TokenType::Refresh, jti, stamp.minted_at, stamp.expires_at, policy);
+            let mut claims =
+                claims(grant, TokenType::Refresh, jti, stamp.minted_at, stamp.expires_at, policy);
             claims.generation = Some(stamp.generation);
             Ok(Issued::Both { access: access()?, refresh: sign_with(refresh_key, &claims)? })
         }
         Tokens::Sliding(stamp) => {
             let jti = secret.sliding_jti(grant.session, &stamp.seed, stamp.generation);
-            let mut claims = claims(grant, TokenType::Sliding, jti, now, bounded(now + policy.sliding_lifetime, grant), policy);
+            let mut claims = claims(
+                grant,
+                TokenType::Sliding,
+                jti,
+                now,
+                bounded(now + policy.sliding_lifetime, grant),
+                policy,
+            );
             claims.refresh_exp = Some(stamp.refresh_until.as_secs());
             Ok(Issued::Sliding { token: sign(&claims)? })
         }
@@ -170,7 +186,14 @@ fn bounded(exp: Timestamp, grant: &Grant) -> Timestamp {
     grant.ends_at.map_or(exp, |ends_at| ends_at.min(exp))
 }
 
-fn claims(grant: &Grant, token_type: TokenType, jti: Jti, minted_at: Timestamp, expires_at: Timestamp, policy: &TokenPolicy) -> Claims {
+fn claims(
+    grant: &Grant,
+    token_type: TokenType,
+    jti: Jti,
+    minted_at: Timestamp,
+    expires_at: Timestamp,
+    policy: &TokenPolicy,
+) -> Claims {
     Claims {
         token_type: Some(token_type),
         exp: Some(expires_at.as_secs()),

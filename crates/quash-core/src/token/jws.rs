@@ -60,7 +60,8 @@ impl<'a> Unverified<'a> {
         // 9068 2.1 calls an access token is one; whether it is here its claims tell.
         match members.get("typ") {
             None => {}
-            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("JWT") || kind.eq_ignore_ascii_case("at+jwt") => {}
+            Some(Value::String(kind))
+                if kind.eq_ignore_ascii_case("JWT") || kind.eq_ignore_ascii_case("at+jwt") => {}
             Some(_) => return Err(Invalid::HeaderType),
         }
         let Some(Value::String(algorithm)) = members.remove("alg") else {

@@ -11,7 +11,10 @@ mod json;
 
 mod claims;
 
-#[expect(clippy::module_inception, reason = "the room is named after what it makes: the way from text to belief")]
+#[expect(
+    clippy::module_inception,
+    reason = "the room is named after what it makes: the way from text to belief"
+)]
 mod token;
 
 mod issue;
@@ -21,7 +24,7 @@ pub use issue::{Bearer, Grant, Issued, Minting, RefreshStamp, SlidingStamp, Toke
 pub use json::{Duplicates, parse_json};
 pub use jws::{Header, Unverified};
 pub use keys::{
-    Algorithm, Expected, Family, FlowKey, ForeignKey, Issuer, Jwk, JwkSet, KeyFault, KeyRing, KeySet, KeySetFault, RefreshKey, SetKey,
-    SigningKey, Unsigned, VerifyingKey, read_secret,
+    Algorithm, Expected, Family, FlowKey, ForeignKey, Issuer, Jwk, JwkSet, KeyFault, KeyRing, KeySet,
+    KeySetFault, RefreshKey, SetKey, SigningKey, Unsigned, VerifyingKey, read_secret,
 };
 pub use token::{Authentic, Minted, Origin, authenticate};

@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::claims::{Audience, Claims, TokenType};
 use super::jws::Unverified;
 use super::keys::{Issuer, KeyRing};
-use crate::model::{ClaimNames, Invalid, Kid, Refusal, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq, SessionId, Timestamp, TokenPolicy};
+use crate::model::{
+    ClaimNames, Invalid, Kid, Refusal, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq, SessionId, Timestamp,
+    TokenPolicy,
+};
 
 /// A token that one of our keys has signed, or one of an issuer's that we trust. It may be expired, of the wrong type
 /// or revoked: that is asked of it with [`Authentic::check`] and at the gate.
@@ -46,7 +49,12 @@ pub enum Minted {
 ///
 /// # Errors
 /// It isn't a token that a key of this ring signed, or its claims can't be read.
-pub fn authenticate(text: &str, ring: &KeyRing, names: &ClaimNames, hasher: &ScopeHasher) -> Result<Authentic, Invalid> {
+pub fn authenticate(
+    text: &str,
+    ring: &KeyRing,
+    names: &ClaimNames,
+    hasher: &ScopeHasher,
+) -> Result<Authentic, Invalid> {
     let (payload, found) = Unverified::parse(text)?.find(ring)?;
     let own = if found.ours { Claims::parse(&payload, names) } else { Err(Invalid::Claim) };
     let (claims, origin) = match (own, found.issuer) {
@@ -114,7 +122,12 @@ impl Authentic {
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub fn check_even_expired(&self, purposes: &[TokenType], policy: &TokenPolicy, now: Timestamp) -> Result<(), Refusal> {
+    pub fn check_even_expired(
+        &self,
+        purposes: &[TokenType],
+        policy: &TokenPolicy,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         match self.check_times_and_names(policy, now) {
             Ok(()) | Err(Refusal::TokenExpired) => {}
             Err(refusal) => return Err(refusal),
@@ -138,7 +151,9 @@ impl Authentic {
     pub fn minted(&self) -> Result<Minted, Invalid> {
         match self.origin {
             Origin::Ours => self.claims.rsq.map(Minted::At),
-            Origin::Foreign(_) => self.claims.iat.zip(self.claims.exp).map(|(iat, exp)| Minted::In { iat, exp }),
+            Origin::Foreign(_) => {
+                self.claims.iat.zip(self.claims.exp).map(|(iat, exp)| Minted::In { iat, exp })
+            }
         }
         .ok_or(Invalid::Claim)
     }
@@ -213,5 +228,11 @@ fn add_scopes(scopes: &mut Vec<ScopeKey>, claims: &Claims, hasher: &ScopeHasher)
     scopes.extend(claims.sid.map(|sid| hasher.key(&Scope::Session(sid))));
     scopes.extend(claims.user_id.as_deref().map(|user_id| hasher.user_id(user_id)));
     scopes.extend(claims.jti.as_deref().map(|jti| hasher.key_of(ScopeKind::Token, jti)));
-    scopes.extend(claims.aud.iter().flat_map(Audience::each).map(|audience| hasher.key_of(ScopeKind::Audience, audience)));
+    scopes.extend(
+        claims
+            .aud
+            .iter()
+            .flat_map(Audience::each)
+            .map(|audience| hasher.key_of(ScopeKind::Audience, audience)),
+    );
 }

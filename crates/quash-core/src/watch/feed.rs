@@ -63,5 +63,9 @@ pub fn follows(cursor: Seq, so_far: &Chain, entry: &Entry) -> Result<(), Gap> {
         at: entry.at,
         actor: entry.actor.clone(),
     };
-    if chain(so_far, entry.seq, &new, entry.drop_after) == entry.chain { Ok(()) } else { Err(Gap::Broken { seq: entry.seq }) }
+    if chain(so_far, entry.seq, &new, entry.drop_after) == entry.chain {
+        Ok(())
+    } else {
+        Err(Gap::Broken { seq: entry.seq })
+    }
 }

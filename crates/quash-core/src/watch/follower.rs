@@ -90,7 +90,15 @@ impl Follower {
 
     /// A verifier anywhere else, whose leases hold for `term`.
     pub fn tenant(revoked: Revoked, term: Duration) -> Self {
-        Self { revoked, standing: Standing::Tenant { term, fresh_until: None, unreached: Vec::new(), doubted_at: Duration::ZERO } }
+        Self {
+            revoked,
+            standing: Standing::Tenant {
+                term,
+                fresh_until: None,
+                unreached: Vec::new(),
+                doubted_at: Duration::ZERO,
+            },
+        }
     }
 
     /// What it knows.
@@ -222,7 +230,12 @@ mod tests {
             seq = seq.next();
             let (kind, key) = (ScopeKind::Session, ScopeKey([number; 16]));
             let (reason, at, actor) = (Reason::Revoked, Timestamp::from_secs(1), Actor::Operator);
-            chain = feed::chain(&chain, seq, &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() }, None);
+            chain = feed::chain(
+                &chain,
+                seq,
+                &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() },
+                None,
+            );
             Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }
         };
         (0..length).map(|number| u8::try_from(number).expect("few")).map(next).collect()
@@ -246,7 +259,11 @@ mod tests {
         follower.follow(&entries[..2]).expect("one known, one new");
         assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)));
         follower.grant(lease(3, Seq::start_of(1), &entries[0])).expect("a late answer");
-        assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)), "an older one takes nothing away");
+        assert_eq!(
+            follower.freshness(),
+            Freshness::Until(Duration::from_secs(15)),
+            "an older one takes nothing away"
+        );
         assert!(follower.freshness().holds(Duration::from_millis(14_999)));
         assert!(!follower.freshness().holds(Duration::from_secs(15)));
     }
@@ -285,12 +302,24 @@ mod tests {
         follower.doubt(Duration::from_secs(7));
         assert_eq!(follower.freshness(), Freshness::Never);
         follower.follow(&entries).expect("in order");
-        assert_eq!(follower.freshness(), Freshness::Never, "a lease of before doesn't count, whenever it is reached");
+        assert_eq!(
+            follower.freshness(),
+            Freshness::Never,
+            "a lease of before doesn't count, whenever it is reached"
+        );
         follower.grant(lease(6, entries[1].seq, &entries[1])).expect("a lease that was under way");
-        assert_eq!(follower.freshness(), Freshness::Never, "nor one that was asked for before, whenever it comes");
+        assert_eq!(
+            follower.freshness(),
+            Freshness::Never,
+            "nor one that was asked for before, whenever it comes"
+        );
         follower.hold_for(Duration::MAX);
         follower.grant(lease(7, entries[1].seq, &entries[1])).expect("a new lease");
-        assert_eq!(follower.freshness(), Freshness::Until(Duration::MAX), "and a term without end is no fault");
+        assert_eq!(
+            follower.freshness(),
+            Freshness::Until(Duration::MAX),
+            "and a term without end is no fault"
+        );
     }
 
     #[test]

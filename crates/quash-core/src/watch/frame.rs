@@ -18,8 +18,8 @@ pub use self::lease::{LeaseGrant, LeaseNonce};
 pub use self::snapshot::{SNAPSHOT_ROWS, Snapshot, SnapshotReader, SnapshotWriter};
 use self::told::{Bytes, Told, digest_of, hash_of};
 use crate::model::{
-    Actor, ClaimNames, Entry, ForeignTokens, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy, UserIdField,
-    UserIdType,
+    Actor, ClaimNames, Entry, ForeignTokens, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp,
+    TokenPolicy, UserIdField, UserIdType,
 };
 use crate::token::{Algorithm, JwkSet, KeyFault, TokenType, VerifyingKey};
 
@@ -167,7 +167,8 @@ impl FeedPolicy {
         if self.said.version != VERSION {
             return Err(FrameFault::Version(self.said.version));
         }
-        let accepted = self.said.accepted.iter().map(|word| TokenType::parse(word).ok_or(FrameFault::UnknownWord));
+        let accepted =
+            self.said.accepted.iter().map(|word| TokenType::parse(word).ok_or(FrameFault::UnknownWord));
         let names = ClaimNames {
             token_type: self.said.token_type_claim.clone(),
             jti: self.said.jti_claim.clone(),
@@ -225,7 +226,9 @@ impl FeedPolicy {
     /// The secret can't be used.
     pub fn secret(&self, secret: &[u8]) -> Result<Option<VerifyingKey>, KeyFault> {
         for known in &self.said.secrets {
-            let (Some(algorithm), Ok(kid)) = (Algorithm::parse(&known.alg), Kid::parse(&known.kid)) else { continue };
+            let (Some(algorithm), Ok(kid)) = (Algorithm::parse(&known.alg), Kid::parse(&known.kid)) else {
+                continue;
+            };
             let key = VerifyingKey::insecure_hmac(algorithm, secret, kid)?;
             if key.is_checked_by(&known.check.0) {
                 return Ok(Some(key));
@@ -302,7 +305,10 @@ fn millis(span: Duration) -> u64 {
 impl fmt::Debug for FeedPolicy {
     /// Without what scopes are hashed with.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FeedPolicy").field("version", &self.said.version).field("issuer", &self.said.issuer).finish_non_exhaustive()
+        f.debug_struct("FeedPolicy")
+            .field("version", &self.said.version)
+            .field("issuer", &self.said.issuer)
+            .finish_non_exhaustive()
     }
 }
 

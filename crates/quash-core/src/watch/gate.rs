@@ -54,7 +54,13 @@ pub fn admit_unvouched(
     holds(&token, purposes, policy, revoked, now).map(|_| Live(token))
 }
 
-fn holds(token: &Authentic, purposes: &[TokenType], policy: &TokenPolicy, revoked: &Revoked, now: Timestamp) -> Result<Minted, Refusal> {
+fn holds(
+    token: &Authentic,
+    purposes: &[TokenType],
+    policy: &TokenPolicy,
+    revoked: &Revoked,
+    now: Timestamp,
+) -> Result<Minted, Refusal> {
     token.check(purposes, policy, now)?;
     let minted = token.minted()?;
     if revoked.covers(minted, token.scopes()) { Err(Refusal::TokenRevoked(None)) } else { Ok(minted) }

@@ -64,7 +64,14 @@ impl Revoked {
     /// The set of an empty log that begins after `start`.
     pub fn empty(start: Seq, chain: Chain) -> Self {
         let everything = Watermark { before: Seq::ZERO, until: i64::MIN };
-        Self { cursor: start, chain, everything, forgotten: Forgotten::NOTHING, before: Sharded::new(), until: Sharded::new() }
+        Self {
+            cursor: start,
+            chain,
+            everything,
+            forgotten: Forgotten::NOTHING,
+            before: Sharded::new(),
+            until: Sharded::new(),
+        }
     }
 
     /// The set of a snapshot: everything the log still remembers, in any order, as of `cursor` and `chain`.
@@ -126,8 +133,12 @@ impl Revoked {
             }
             Minted::In { iat, exp } => {
                 let is_present = |scope: &ScopeKey| self.before.of(scope) == Some(Seq::MAX);
-                let until = scopes.iter().filter_map(|scope| self.until.of(scope)).fold(self.everything.until, i64::max);
-                let may_be_forgotten = || self.forgotten.reaches(Timestamp::from_secs(iat), Timestamp::from_secs(exp));
+                let until = scopes
+                    .iter()
+                    .filter_map(|scope| self.until.of(scope))
+                    .fold(self.everything.until, i64::max);
+                let may_be_forgotten =
+                    || self.forgotten.reaches(Timestamp::from_secs(iat), Timestamp::from_secs(exp));
                 iat <= until || scopes.iter().any(is_present) || may_be_forgotten()
             }
         }
@@ -137,7 +148,8 @@ impl Revoked {
         let (before, until) = (entry.kind.before(entry.seq), entry.at);
         if entry.kind == ScopeKind::Everything {
             let Watermark { before: already_before, until: already_until } = self.everything;
-            self.everything = Watermark { before: already_before.max(before), until: already_until.max(until) };
+            self.everything =
+                Watermark { before: already_before.max(before), until: already_until.max(until) };
             return;
         }
         self.before.raise(entry.key, before);
@@ -169,7 +181,10 @@ impl<V: Copy + Ord> Sharded<V> {
 
 impl std::fmt::Debug for Revoked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Revoked").field("cursor", &self.cursor).field("entries", &self.before.entries).finish_non_exhaustive()
+        f.debug_struct("Revoked")
+            .field("cursor", &self.cursor)
+            .field("entries", &self.before.entries)
+            .finish_non_exhaustive()
     }
 }
 
@@ -205,7 +220,12 @@ mod tests {
             seq = seq.next();
             let (kind, key) = (scope.kind(), hasher.key(scope));
             let (reason, at, actor) = (Reason::Revoked, Timestamp::from_secs(1), Actor::Operator);
-            chain = feed::chain(&chain, seq, &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() }, None);
+            chain = feed::chain(
+                &chain,
+                seq,
+                &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() },
+                None,
+            );
             entries.push(Entry { seq, kind, key, drop_after: None, reason, at, actor, chain });
         }
         entries
@@ -260,12 +280,16 @@ mod tests {
     fn what_is_forgotten_covers_whom_it_can_have_been_about() {
         let entries = log(&[Scope::Token("a".into()), Scope::Token("b".into())]);
         let (first, second) = (entries[0].seq, entries[1].seq);
-        let forgotten = Forgotten { seq: second, at: Timestamp::from_secs(5000), until: Timestamp::from_secs(9000) };
+        let forgotten =
+            Forgotten { seq: second, at: Timestamp::from_secs(5000), until: Timestamp::from_secs(9000) };
         let set = Revoked::from_snapshot(second, entries[1].chain, &[]);
         assert!(!set.covers(Minted::At(Seq::start_of(1)), &[]));
         let set = set.forgetting(forgotten);
         assert!(set.covers(Minted::At(first), &[]));
-        assert!(!set.covers(Minted::At(second), &[]), "what was minted after the newest that is forgotten holds");
+        assert!(
+            !set.covers(Minted::At(second), &[]),
+            "what was minted after the newest that is forgotten holds"
+        );
         let of_another = |iat, exp| set.covers(Minted::In { iat, exp }, &[]);
         assert!(of_another(5000, 9000));
         assert!(of_another(5300, 9000) && !of_another(5301, 9000), "its clock may be ahead");

@@ -49,8 +49,11 @@ fn check(name: &str, example: &Value) {
 fn private_half(name: &str, key: &Value, algorithm: &str) {
     let algorithm = Algorithm::parse(algorithm).expect("it is spoken");
     let secret = read_secret(algorithm, &key.to_string()).unwrap_or_else(|fault| panic!("{name}: {fault}"));
-    let signing = SigningKey::new(algorithm, &secret, Kid::parse("k").ok()).unwrap_or_else(|fault| panic!("{name}: {fault}"));
-    let set = KeySet::parse(serde_json::json!({ "keys": [public(key, algorithm.as_str())] }).to_string().as_bytes());
+    let signing = SigningKey::new(algorithm, &secret, Kid::parse("k").ok())
+        .unwrap_or_else(|fault| panic!("{name}: {fault}"));
+    let set = KeySet::parse(
+        serde_json::json!({ "keys": [public(key, algorithm.as_str())] }).to_string().as_bytes(),
+    );
     let set = set.unwrap_or_else(|fault| panic!("{name}: {fault}"));
     assert!(set.keys[0].key.is_same_key(signing.verifying()), "{name}");
 }
@@ -101,11 +104,18 @@ fn the_keys_of_the_standards_are_told_apart() {
     };
     assert_eq!(keys_of("3_3.rsa_public_key.json"), Ok(1));
     assert_eq!(keys_of("3_5.symmetric_key_mac_computation.json"), Ok(1));
-    for file in ["3_1.ec_public_key.json", "3_2.ec_private_key.json", "3_4.rsa_private_key.json", "3_6.symmetric_key_encryption.json"] {
+    for file in [
+        "3_1.ec_public_key.json",
+        "3_2.ec_private_key.json",
+        "3_4.rsa_private_key.json",
+        "3_6.symmetric_key_encryption.json",
+    ] {
         assert_eq!(keys_of(file), Ok(0), "{file}: P-521, private, or for encryption");
     }
     let public = read(&folder.join("jwk/3_3.rsa_public_key.json"));
-    let key = VerifyingKey::rsa(Algorithm::Rs256, &base64url(text(&public, "n")), &base64url(text(&public, "e"))).expect("a key");
+    let key =
+        VerifyingKey::rsa(Algorithm::Rs256, &base64url(text(&public, "n")), &base64url(text(&public, "e")))
+            .expect("a key");
     let set = KeySet::parse(serde_json::json!({ "keys": [public] }).to_string().as_bytes()).expect("a set");
     assert!(set.keys[0].named && set.keys[0].key.is_same_key(&key), "without alg it is a key for RS256");
 }

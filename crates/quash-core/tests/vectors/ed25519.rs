@@ -28,7 +28,11 @@ fn every_edge_has_one_verdict() {
     assert_eq!(cases.len(), VERDICTS.len());
     for (place, (case, (wanted, why))) in cases.iter().zip(VERDICTS).enumerate() {
         let key = VerifyingKey::ed25519(&hex(text(case, "pub_key")));
-        assert_eq!(why.contains("of small order") && !wanted, matches!(key, Err(KeyFault::SmallOrder)), "{place}: {why}");
+        assert_eq!(
+            why.contains("of small order") && !wanted,
+            matches!(key, Err(KeyFault::SmallOrder)),
+            "{place}: {why}"
+        );
         let accepted = key.is_ok_and(|key| verifies(&key, text(case, "message"), text(case, "signature")));
         assert_eq!(accepted, wanted, "{place}: {why}");
     }

@@ -18,8 +18,10 @@ fn text(escaped: &str) -> String {
             "gt" => '>',
             "quot" => '"',
             number => {
-                let number =
-                    number.strip_prefix("#x").map(|hex| u32::from_str_radix(hex, 16)).or_else(|| number.strip_prefix('#').map(str::parse));
+                let number = number
+                    .strip_prefix("#x")
+                    .map(|hex| u32::from_str_radix(hex, 16))
+                    .or_else(|| number.strip_prefix('#').map(str::parse));
                 let number = number.and_then(Result::ok).unwrap_or_else(|| panic!("{name}"));
                 char::from_u32(number).expect("a character")
             }
@@ -28,7 +30,13 @@ fn text(escaped: &str) -> String {
     }
     text.push_str(rest);
     text.chars()
-        .map(|c| if ('\u{2400}'..='\u{241f}').contains(&c) { char::from_u32(c as u32 - 0x2400).expect("a control") } else { c })
+        .map(|c| {
+            if ('\u{2400}'..='\u{241f}').contains(&c) {
+                char::from_u32(c as u32 - 0x2400).expect("a control")
+            } else {
+                c
+            }
+        })
         .collect()
 }
 
@@ -50,7 +58,10 @@ fn a16_what_the_isemail_tests_call_an_error_is_no_address_of_ones_own() {
                 taken += 1;
             }
             Ok(_) => {}
-            Err(fault) => assert!(matches!(fault, NameFault::NotAnAddress | NameFault::Invisible | NameFault::TooLong), "{address:?}"),
+            Err(fault) => assert!(
+                matches!(fault, NameFault::NotAnAddress | NameFault::Invisible | NameFault::TooLong),
+                "{address:?}"
+            ),
         }
         errors += usize::from(category == "ISEMAIL_ERR");
     }

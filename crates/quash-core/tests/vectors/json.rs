@@ -35,7 +35,9 @@ fn every_text_gets_its_verdict() {
         seen += 1;
         match name.as_bytes()[0] {
             b'y' if !lenient => wrong.push(format!("{name} must be read")),
-            b'y' if strict == REFUSED.iter().any(|(refused, _)| *refused == name) => wrong.push(format!("{name} in a token: {strict}")),
+            b'y' if strict == REFUSED.iter().any(|(refused, _)| *refused == name) => {
+                wrong.push(format!("{name} in a token: {strict}"))
+            }
             b'n' if strict || lenient => wrong.push(format!("{name} must be refused")),
             b'i' if strict != lenient => wrong.push(format!("{name} isn't about duplicates")),
             b'i' if strict => chosen.push(name),

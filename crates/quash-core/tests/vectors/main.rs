@@ -16,7 +16,9 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::model::ScopeHasher;
-use quash_core::token::{Expected, ForeignKey, Issuer, KeyRing, KeySet, KeySetFault, SetKey, Unverified, VerifyingKey};
+use quash_core::token::{
+    Expected, ForeignKey, Issuer, KeyRing, KeySet, KeySetFault, SetKey, Unverified, VerifyingKey,
+};
 use serde_json::{Value, json};
 
 /// A folder of vectors, or nothing, said plainly.
@@ -28,7 +30,10 @@ fn folder(name: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("SKIPPED: there are no vectors at {}; QUASH_VECTORS names the folder that holds `{name}`", folder.display());
+    eprintln!(
+        "SKIPPED: there are no vectors at {}; QUASH_VECTORS names the folder that holds `{name}`",
+        folder.display()
+    );
     None
 }
 
@@ -46,7 +51,8 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
 }
 
 fn hex(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).expect("a digit");
+    let digit =
+        |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).expect("a digit");
     text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
@@ -65,7 +71,8 @@ fn ring(keys: &Value) -> Result<KeyRing, KeySetFault> {
         iss: Expected::Anything,
         aud: Expected::Anything,
     });
-    let foreign = |found: SetKey| ForeignKey { key: found.key, named: found.named, issuer: Arc::clone(&issuer) };
+    let foreign =
+        |found: SetKey| ForeignKey { key: found.key, named: found.named, issuer: Arc::clone(&issuer) };
     Ok(KeyRing::with_foreign(1, Vec::new(), set.keys.into_iter().map(foreign).collect()))
 }
 

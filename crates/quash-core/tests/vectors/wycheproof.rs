@@ -11,7 +11,8 @@ use super::{folder, hex, is_signed, list, read, text, verifies};
 
 /// Valid signatures of keys that are refused when they are read: an RSA exponent of 3 (RFC 8017 allows it; many forgeries
 /// have needed it).
-const EXPONENT: [(&str, u64); 2] = [("rsa_signature_2048_sha256_test.json", 258), ("rsa_signature_2048_sha256_test.json", 259)];
+const EXPONENT: [(&str, u64); 2] =
+    [("rsa_signature_2048_sha256_test.json", 258), ("rsa_signature_2048_sha256_test.json", 259)];
 
 #[test]
 fn every_jws_and_jwk_gets_its_strict_verdict() {
@@ -19,8 +20,10 @@ fn every_jws_and_jwk_gets_its_strict_verdict() {
     let overlay = read(&folder.join("strict_overlay.json"));
     let mut wrong = Vec::new();
     for (file, count) in [("json_web_signature_test.json", 356), ("json_web_key_test.json", 12)] {
-        let strict: BTreeMap<u64, bool> =
-            list(&overlay["files"], file).iter().map(|case| (id(case), text(case, "strict") == "accept")).collect();
+        let strict: BTreeMap<u64, bool> = list(&overlay["files"], file)
+            .iter()
+            .map(|case| (id(case), text(case, "strict") == "accept"))
+            .collect();
         let mut seen = 0;
         for group in list(&read(&folder.join(file)), "testGroups") {
             let keys = group.get("public").unwrap_or(&group["private"]);
@@ -60,13 +63,20 @@ fn every_signature_gets_its_verdict() {
                 let signature = case.get("sig").unwrap_or(&case["tag"]).as_str().expect("a signature");
                 let valid = key.is_some_and(|key| verifies(&key, text(case, "msg"), signature));
                 // RFC 7518 3.2: an HMAC is sent whole.
-                let whole = group.get("tagSize").is_none_or(|bits| bits.as_u64() == Some(8 * signature_bytes(algorithm)));
+                let whole = group
+                    .get("tagSize")
+                    .is_none_or(|bits| bits.as_u64() == Some(8 * signature_bytes(algorithm)));
                 if EXPONENT.contains(&(file, id(case))) {
                     assert!(!valid, "{file} {}", id(case));
                     continue;
                 }
                 if valid != (whole && text(case, "result") == "valid") {
-                    wrong.push(format!("{file} {} {} {}", id(case), text(case, "result"), text(case, "comment")));
+                    wrong.push(format!(
+                        "{file} {} {} {}",
+                        id(case),
+                        text(case, "result"),
+                        text(case, "comment")
+                    ));
                 }
             }
         }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::decide::{Device, ForeignEnd, Presented, PresentedForeign, end_foreign, refresh_foreign, refresh_foreign_sliding};
+use quash_core::decide::{
+    Device, ForeignEnd, Presented, PresentedForeign, end_foreign, refresh_foreign, refresh_foreign_sliding,
+};
 use quash_core::model::{Change, ForeignLoaded, ForeignTokens, ScopeHasher, Timestamp};
 use quash_core::token::{Algorithm, Claims, Expected, ForeignKey, Issuer, SigningKey, TokenType};
 use quash_store::Store;
@@ -58,7 +60,9 @@ impl World {
         let claims = Claims {
             token_type: Some(token_type),
             exp: until(Duration::from_secs(if token_type == TokenType::Sliding { 300 } else { 86_400 })),
-            refresh_exp: (token_type == TokenType::Sliding).then(|| until(Duration::from_secs(86_400))).flatten(),
+            refresh_exp: (token_type == TokenType::Sliding)
+                .then(|| until(Duration::from_secs(86_400)))
+                .flatten(),
             iat: Some(self.now.as_secs()),
             jti: Some(format!("jti of {token}")),
             user_id: Some(account.into()),
@@ -72,16 +76,30 @@ impl World {
 
     pub(super) async fn foreign(&self, text: &str) -> Result<ForeignLoaded, String> {
         let presented = self.presented_foreign(text)?;
-        let loaded = self.store.foreign(presented.key, &presented.scopes, presented.user, presented.account.as_ref(), self.now).await;
+        let loaded = self
+            .store
+            .foreign(presented.key, &presented.scopes, presented.user, presented.account.as_ref(), self.now)
+            .await;
         Ok(loaded.expect("the store"))
     }
 
     pub(super) async fn commit_adoption(&mut self, name: &str, token: &str, loaded: &ForeignLoaded) -> Said {
         let text = self.refresh[token].clone();
         let presented = self.presented_foreign(&text)?;
-        let exchange =
-            if self.authentic(&text).claims().token_type == Some(TokenType::Sliding) { refresh_foreign_sliding } else { refresh_foreign };
-        let refreshed = exchange(&presented, loaded, &Device::default(), &self.policy, &self.scopes, self.now, &self.entropy);
+        let exchange = if self.authentic(&text).claims().token_type == Some(TokenType::Sliding) {
+            refresh_foreign_sliding
+        } else {
+            refresh_foreign
+        };
+        let refreshed = exchange(
+            &presented,
+            loaded,
+            &Device::default(),
+            &self.policy,
+            &self.scopes,
+            self.now,
+            &self.entropy,
+        );
         self.obey(name, refreshed).await
     }
 
@@ -89,10 +107,11 @@ impl World {
         let text = self.refresh[token].clone();
         let presented = self.presented_foreign(&text)?;
         let loaded = self.foreign(&text).await?;
-        let (sessions, tokens) = match end_foreign(&presented, &loaded, &self.policy, &self.scopes, self.now).map_err(refused)? {
-            ForeignEnd::Session(end) => (vec![end], Vec::new()),
-            ForeignEnd::Token(entry) => (Vec::new(), vec![entry]),
-        };
+        let (sessions, tokens) =
+            match end_foreign(&presented, &loaded, &self.policy, &self.scopes, self.now).map_err(refused)? {
+                ForeignEnd::Session(end) => (vec![end], Vec::new()),
+                ForeignEnd::Token(entry) => (Vec::new(), vec![entry]),
+            };
         self.write(Change::EndSessions { sessions, tokens }).await.map(|_| "ended".into())
     }
 
@@ -112,7 +131,10 @@ fn pkcs8() -> Vec<u8> {
     let mut sec1 = vec![0x30, 0x25, 0x02, 0x01, 0x01, 0x04, 0x20];
     sec1.extend(scalar);
     let mut der = vec![0x30, 0x41, 0x02, 0x01, 0x00, 0x30, 0x13];
-    der.extend([0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]);
+    der.extend([
+        0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
+        0x01, 0x07,
+    ]);
     der.extend([0x04, 0x27]);
     der.extend(sec1);
     der

@@ -7,16 +7,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::decide::{
-    Cause, Device, Kind, LivesOn, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, Tried, change_password, counted_from,
-    edit_account, end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding,
-    renew_grant, reset_password,
+    Cause, Device, Kind, LivesOn, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, Tried,
+    change_password, counted_from, edit_account, end_everything, end_others, end_presented,
+    end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, renew_grant, reset_password,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, ForeignLoaded, Generation, Head, Kid,
-    Name, PasswordHash, Policy, Reason, Receipt, Refusal, Road, ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims,
+    ForeignLoaded, Generation, Head, Kid, Name, PasswordHash, Policy, Reason, Receipt, Refusal, Road,
+    ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_core::token::{
-    Algorithm, Authentic, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, TokenType, Tokens, authenticate, mint,
+    Algorithm, Authentic, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, TokenType, Tokens,
+    authenticate, mint,
 };
 use quash_core::watch::{Revoked, Verdict, admit};
 use quash_store::{MemoryStore, Store, StoreError};
@@ -89,7 +91,9 @@ impl World {
             ["grace", span] => self.set(|policy, span| policy.rotation.grace = span, span),
             ["rotation", word] => self.set_word(|policy, on| policy.rotation.rotate = on, word),
             ["blacklist", word] => self.set_word(|policy, on| policy.rotation.blacklist = on, word),
-            ["sessions", "last", span] => self.set(|policy, span| policy.sessions.absolute_lifetime = Some(span), span),
+            ["sessions", "last", span] => {
+                self.set(|policy, span| policy.sessions.absolute_lifetime = Some(span), span)
+            }
             ["at", "most", count, "sessions"] => {
                 self.policy.sessions.max_per_account = count.parse().expect("a number");
                 Ok("ok".into())
@@ -104,15 +108,23 @@ impl World {
             }
             ["account", name] => self.add_account(name).await,
             ["foreign", "tokens", word] => self.take_foreign(word),
-            ["sign", account, "in", "elsewhere", "as", token] => self.sign_elsewhere(TokenType::Refresh, account, token),
-            ["sign", account, "in", "elsewhere", "sliding", "as", token] => self.sign_elsewhere(TokenType::Sliding, account, token),
+            ["sign", account, "in", "elsewhere", "as", token] => {
+                self.sign_elsewhere(TokenType::Refresh, account, token)
+            }
+            ["sign", account, "in", "elsewhere", "sliding", "as", token] => {
+                self.sign_elsewhere(TokenType::Sliding, account, token)
+            }
             ["present", token, "as", name] => self.whole(&["present", token, "as", name]).await,
-            ["sign", "in", account, "sliding", "as", name] => self.whole(&["sign", "in", account, "sliding", "as", name]).await,
+            ["sign", "in", account, "sliding", "as", name] => {
+                self.whole(&["sign", "in", account, "sliding", "as", name]).await
+            }
             ["exchange", name] => self.exchange(name).await,
             ["sign", "in", account, "as", name] => self.whole(&["sign", "in", account, "as", name]).await,
             ["refresh", token] => self.whole(&["refresh", token]).await,
             ["change", "password", "at", name] => self.whole(&["change", "password", "at", name]).await,
-            ["log", "out", "everywhere", "else", "at", name] => self.whole(&["log", "out", "everywhere", "else", "at", name]).await,
+            ["log", "out", "everywhere", "else", "at", name] => {
+                self.whole(&["log", "out", "everywhere", "else", "at", name]).await
+            }
             ["reset", account] => self.whole(&["reset", account]).await,
             [request, "loads:", what @ ..] => self.load(request, what).await,
             [request, "commits"] => self.commit(request).await,
@@ -123,7 +135,9 @@ impl World {
             ["look", "again", "at", name] => self.look_again(name).await,
             ["deactivate", account] => self.deactivate(account).await,
             ["end", "everything"] => self.end_everything().await,
-            ["forge", "a", "wrong", "id", "into", token] => self.forge(token, |claims| claims.jti = Some("0".repeat(32))),
+            ["forge", "a", "wrong", "id", "into", token] => {
+                self.forge(token, |claims| claims.jti = Some("0".repeat(32)))
+            }
             ["forge", "generation", generation, "into", token] => {
                 let generation = Generation(generation.parse().expect("a number"));
                 let secret = self.secret.clone();
@@ -157,33 +171,58 @@ impl World {
     }
 
     async fn add_account(&mut self, name: &str) -> Said {
-        let new = Account::new(Subject::parse(name).expect("a subject"), Name::parse(name).expect("a name"), self.now);
+        let new = Account::new(
+            Subject::parse(name).expect("a subject"),
+            Name::parse(name).expect("a name"),
+            self.now,
+        );
         let account = Account { password: Some(PasswordHash::new("old".into())), ..new };
-        self.store.commit(Change::AddAccount(account, Actor::Operator)).await.map_err(|error| error.to_string())?;
+        self.store
+            .commit(Change::AddAccount(account, Actor::Operator))
+            .await
+            .map_err(|error| error.to_string())?;
         Ok("ok".into())
     }
 
     async fn load(&mut self, request: &str, what: &[&str]) -> Said {
         let loaded = match what {
-            ["sign", "in", account, "as", name] => {
-                Request::SignIn { name: (*name).into(), kind: Kind::Pair, loaded: self.account(account).await }
-            }
-            ["sign", "in", account, "sliding", "as", name] => {
-                Request::SignIn { name: (*name).into(), kind: Kind::Sliding, loaded: self.account(account).await }
-            }
+            ["sign", "in", account, "as", name] => Request::SignIn {
+                name: (*name).into(),
+                kind: Kind::Pair,
+                loaded: self.account(account).await,
+            },
+            ["sign", "in", account, "sliding", "as", name] => Request::SignIn {
+                name: (*name).into(),
+                kind: Kind::Sliding,
+                loaded: self.account(account).await,
+            },
             ["present", token, "as", name] => {
                 let loaded = Box::new(self.foreign(&self.refresh[*token]).await?);
                 Request::Adopt { name: (*name).into(), token: (*token).into(), loaded }
             }
             ["refresh", token] => {
                 let (name, _) = token.split_once('/').expect("session/generation");
-                Request::Refresh { name: name.into(), token: (*token).into(), loaded: self.session(name).await }
+                Request::Refresh {
+                    name: name.into(),
+                    token: (*token).into(),
+                    loaded: self.session(name).await,
+                }
             }
-            ["change", "password", "at", name] => Request::ChangePassword { name: (*name).into(), loaded: self.session(name).await },
+            ["change", "password", "at", name] => {
+                Request::ChangePassword { name: (*name).into(), loaded: self.session(name).await }
+            }
             ["log", "out", "everywhere", "else", "at", name] => {
                 let loaded = self.session(name).await;
-                let subject = loaded.found.as_ref().map(|(_, account)| account.subject.clone()).ok_or("there is no such session")?;
-                let counted = self.store.account(&AccountBy::Subject(subject), counted_from(&self.policy, self.now)).await.expect("a look");
+                let subject = loaded
+                    .found
+                    .as_ref()
+                    .map(|(_, account)| account.subject.clone())
+                    .ok_or("there is no such session")?;
+                let counted = self
+                    .store
+                    .account(&AccountBy::Subject(subject), counted_from(&self.policy, self.now))
+                    .await
+                    .expect("a look");
                 Request::Others { name: (*name).into(), loaded, counted: Box::new(counted) }
             }
             ["reset", account] => Request::Reset { loaded: self.account(account).await },
@@ -199,7 +238,9 @@ impl World {
         let head: &mut Head = match self.under_way.get_mut(request).expect("a request under way") {
             Request::SignIn { loaded, .. } | Request::Reset { loaded } => &mut loaded.head,
             Request::Adopt { loaded, .. } => &mut loaded.account.head,
-            Request::Refresh { loaded, .. } | Request::ChangePassword { loaded, .. } | Request::Others { loaded, .. } => &mut loaded.head,
+            Request::Refresh { loaded, .. }
+            | Request::ChangePassword { loaded, .. }
+            | Request::Others { loaded, .. } => &mut loaded.head,
         };
         head.seq = newest.seq;
         Ok("ok".into())
@@ -211,9 +252,20 @@ impl World {
             Request::SignIn { name, kind, loaded } => {
                 let account = judge_sign_in(&loaded, Tried::Right, self.now).map_err(refused)?;
                 let device = Device::default();
-                let opened =
-                    open_session(kind, &loaded, account, None, &device, None, None, &self.policy, &self.scopes, self.now, &self.entropy)
-                        .map_err(refused)?;
+                let opened = open_session(
+                    kind,
+                    &loaded,
+                    account,
+                    None,
+                    &device,
+                    None,
+                    None,
+                    &self.policy,
+                    &self.scopes,
+                    self.now,
+                    &self.entropy,
+                )
+                .map_err(refused)?;
                 self.write(opened.change).await?;
                 self.sessions.insert(name.clone(), opened.grant.session);
                 Ok(format!("opened: {}", self.give(&name, &opened.grant)))
@@ -221,18 +273,27 @@ impl World {
             Request::Refresh { name, token, loaded } => self.commit_refresh(&name, &token, &loaded).await,
             Request::ChangePassword { name, loaded } => {
                 let new = PasswordHash::new("new".into());
-                let survival =
-                    change_password(self.lives_on(&name, &loaded)?, &loaded, new, &self.policy, &self.scopes, self.now).map_err(refused)?;
+                let survival = change_password(
+                    self.lives_on(&name, &loaded)?,
+                    &loaded,
+                    new,
+                    &self.policy,
+                    &self.scopes,
+                    self.now,
+                )
+                .map_err(refused)?;
                 self.survive(&name, survival).await
             }
             Request::Others { name, loaded, counted } => {
                 let lives_on = self.lives_on(&name, &loaded)?;
-                let survival = end_others(lives_on, &loaded, &counted, &self.policy, &self.scopes, self.now).map_err(refused)?;
+                let survival = end_others(lives_on, &loaded, &counted, &self.policy, &self.scopes, self.now)
+                    .map_err(refused)?;
                 self.survive(&name, survival).await
             }
             Request::Reset { loaded } => {
                 let new = PasswordHash::new("reset".into());
-                let change = reset_password(&loaded, new, Actor::Owner, &self.policy, &self.scopes, self.now).map_err(refused)?;
+                let change = reset_password(&loaded, new, Actor::Owner, &self.policy, &self.scopes, self.now)
+                    .map_err(refused)?;
                 self.write(change).await.map(|_| "reset".into())
             }
         }
@@ -275,11 +336,18 @@ impl World {
         if self.elsewhere.signed(&self.refresh[token]) {
             return self.log_out_foreign(token).await;
         }
-        let (name, generation) = token.split_once('/').map_or((token, None), |(name, generation)| (name, Some(generation)));
+        let (name, generation) =
+            token.split_once('/').map_or((token, None), |(name, generation)| (name, Some(generation)));
         let loaded = self.session(name).await;
         let end = match generation {
             Some(_) => end_presented(&self.presented(token)?, &loaded, &self.secret, &self.scopes, self.now),
-            None => end_token_session(&self.authentic(&self.refresh[token]), &loaded, &self.secret, &self.scopes, self.now),
+            None => end_token_session(
+                &self.authentic(&self.refresh[token]),
+                &loaded,
+                &self.secret,
+                &self.scopes,
+                self.now,
+            ),
         };
         let change = Change::EndSessions { sessions: vec![end.map_err(refused)?], tokens: Vec::new() };
         self.write(change).await.map(|_| "ended".into())
@@ -288,7 +356,8 @@ impl World {
     async fn exchange(&mut self, name: &str) -> Said {
         let presented = self.presented_sliding(name)?;
         let loaded = self.session(name).await;
-        let grant = refresh_sliding(&presented, &loaded, &self.policy, &self.secret, self.now).map_err(refused)?;
+        let grant =
+            refresh_sliding(&presented, &loaded, &self.policy, &self.secret, self.now).map_err(refused)?;
         Ok(format!("nothing written: {}", self.give(name, &grant)))
     }
 
@@ -302,26 +371,51 @@ impl World {
         let account = self.account(account).await.account.ok_or_else(|| refused(Refusal::NoActiveAccount))?;
         let claims = CustomClaims::new(&[("role".into(), role.into())]).expect("claims");
         let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
-        let edit = edit_account(&account, Road::ClaimsChanged, fields, Actor::Operator.into(), &self.policy, &self.scopes, self.now);
+        let edit = edit_account(
+            &account,
+            Road::ClaimsChanged,
+            fields,
+            Actor::Operator.into(),
+            &self.policy,
+            &self.scopes,
+            self.now,
+        );
         self.write(Change::EditAccount(Box::new(edit))).await.map(|_| "access tokens ended".into())
     }
 
     fn role_of(&self, name: &str) -> String {
         let token = self.authentic(&self.access[name]);
-        token.claims().custom.iter().find(|(name, _)| name == "role").map_or_else(|| "none".into(), |(_, role)| role.to_string())
+        token
+            .claims()
+            .custom
+            .iter()
+            .find(|(name, _)| name == "role")
+            .map_or_else(|| "none".into(), |(_, role)| role.to_string())
     }
 
     /// What a service does that finds what it is about to sign already covered.
     async fn look_again(&mut self, name: &str) -> Said {
-        let grant = renew_grant(&self.granted[name], &self.session(name).await, &self.policy).map_err(refused)?;
+        let grant =
+            renew_grant(&self.granted[name], &self.session(name).await, &self.policy).map_err(refused)?;
         Ok(format!("signed anew: {}", self.give(name, &grant)))
     }
 
     async fn deactivate(&mut self, account: &str) -> Said {
         let loaded = self.account(account).await;
         let account = loaded.account.ok_or_else(|| refused(Refusal::NoActiveAccount))?;
-        let fields = AccountFields { state: Some(AccountState::Deactivated { at: self.now }), ..AccountFields::default() };
-        let edit = edit_account(&account, Road::Deactivated, fields, Actor::Operator.into(), &self.policy, &self.scopes, self.now);
+        let fields = AccountFields {
+            state: Some(AccountState::Deactivated { at: self.now }),
+            ..AccountFields::default()
+        };
+        let edit = edit_account(
+            &account,
+            Road::Deactivated,
+            fields,
+            Actor::Operator.into(),
+            &self.policy,
+            &self.scopes,
+            self.now,
+        );
         self.write(Change::EditAccount(Box::new(edit))).await.map(|_| "deactivated".into())
     }
 
@@ -355,7 +449,9 @@ impl World {
 
     fn compare(&self, words: &[&str]) -> Said {
         match words {
-            [one, "and", other, "the", "same", "text"] => Ok(if self.refresh[*one] == self.refresh[*other] { "yes" } else { "no" }.into()),
+            [one, "and", other, "the", "same", "text"] => {
+                Ok(if self.refresh[*one] == self.refresh[*other] { "yes" } else { "no" }.into())
+            }
             _ => Err("nobody knows how to compare these".into()),
         }
     }
@@ -363,7 +459,12 @@ impl World {
     /// Mints what was granted. The token before the newest of its generation is kept under a name of its own.
     fn give(&mut self, name: &str, grant: &Grant) -> String {
         self.granted.insert(name.into(), grant.clone());
-        let minting = Minting { policy: &self.policy.tokens, key: &self.key, refresh_key: &self.refresh_key, secret: &self.secret };
+        let minting = Minting {
+            policy: &self.policy.tokens,
+            key: &self.key,
+            refresh_key: &self.refresh_key,
+            secret: &self.secret,
+        };
         match (mint(grant, minting, self.now, &self.entropy).expect("signatures"), grant.tokens) {
             (Issued::Access { access }, _) => {
                 self.access.insert(name.into(), access);
@@ -388,14 +489,28 @@ impl World {
     }
 
     fn presented(&self, token: &str) -> Result<PresentedRefresh, String> {
-        match Presented::new(&self.authentic(&self.refresh[token]), TokenType::Refresh, &self.policy.tokens, self.now).map_err(refused)? {
+        match Presented::new(
+            &self.authentic(&self.refresh[token]),
+            TokenType::Refresh,
+            &self.policy.tokens,
+            self.now,
+        )
+        .map_err(refused)?
+        {
             Presented::Refresh(presented) => Ok(presented),
             other => panic!("a refresh token of ours: {other:?}"),
         }
     }
 
     fn presented_sliding(&self, token: &str) -> Result<PresentedSliding, String> {
-        match Presented::new(&self.authentic(&self.refresh[token]), TokenType::Sliding, &self.policy.tokens, self.now).map_err(refused)? {
+        match Presented::new(
+            &self.authentic(&self.refresh[token]),
+            TokenType::Sliding,
+            &self.policy.tokens,
+            self.now,
+        )
+        .map_err(refused)?
+        {
             Presented::Sliding(presented) => Ok(presented),
             other => panic!("a sliding token of ours: {other:?}"),
         }

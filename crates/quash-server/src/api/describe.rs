@@ -98,7 +98,8 @@ pub(crate) async fn describe(State(door): State<Arc<Door>>, path: MatchedPath) -
 impl Description {
     fn seen(&self, username_field: &str) -> Value {
         let name = |field: &Field| if field.name == USERNAME.name { username_field } else { field.name };
-        let fields: Map<_, _> = self.fields.iter().map(|field| (name(field).to_owned(), field.seen(name(field)))).collect();
+        let fields: Map<_, _> =
+            self.fields.iter().map(|field| (name(field).to_owned(), field.seen(name(field)))).collect();
         json!({
             "name": self.name,
             "description": self.text,
@@ -129,7 +130,10 @@ mod tests {
     #[test]
     fn sliding_tokens_have_their_descriptions() {
         let seen = |endpoint| {
-            DESCRIPTIONS.iter().find(|description| description.endpoint == endpoint).map(|found| found.seen("username").to_string())
+            DESCRIPTIONS
+                .iter()
+                .find(|description| description.endpoint == endpoint)
+                .map(|found| found.seen("username").to_string())
         };
         assert_eq!(
             seen(Endpoint::TokenSliding).as_deref(),
@@ -147,7 +151,9 @@ mod tests {
 
     #[test]
     fn labels_are_those_of_the_framework() {
-        for (name, shown) in [("username", "Username"), ("phone_number", "Phone number"), ("_x", " x"), ("userID", "Userid")] {
+        for (name, shown) in
+            [("username", "Username"), ("phone_number", "Phone number"), ("_x", " x"), ("userID", "Userid")]
+        {
             assert_eq!(label(name), shown);
         }
     }

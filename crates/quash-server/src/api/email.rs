@@ -16,7 +16,12 @@ use crate::body::Take;
 use crate::client::Client;
 use crate::door::Door;
 
-pub(crate) async fn request(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, client: Client, request: Request) -> Response {
+pub(crate) async fn request(
+    State(door): State<Arc<Door>>,
+    Extension(live): Extension<Live>,
+    client: Client,
+    request: Request,
+) -> Response {
     let body = read(request, |fields| {
         let email = fields.text("email", Take::Trimmed, usize::MAX);
         (email, Zeroizing::new(fields.text("password", Take::AsSent, limits::PASSWORD_CHARS)))
@@ -32,7 +37,12 @@ pub(crate) async fn request(State(door): State<Arc<Door>>, Extension(live): Exte
     }
 }
 
-pub(crate) async fn confirm(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, client: Client, request: Request) -> Response {
+pub(crate) async fn confirm(
+    State(door): State<Arc<Door>>,
+    Extension(live): Extension<Live>,
+    client: Client,
+    request: Request,
+) -> Response {
     match read(request, |fields| proof(fields, client.network)).await {
         Ok(proof) => match door.service.confirm_email_change(&proof, Some(&live)).await {
             // All sessions of the account have ended.

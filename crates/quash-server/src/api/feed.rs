@@ -18,7 +18,9 @@ use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use quash_core::model::Right;
 use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, LeaseNonce, Wanted};
-use quash_service::{Binding, Credential, Delivery, FeedReader, FeedRefused, InstanceId, LeaseAsked, SnapshotFeed};
+use quash_service::{
+    Binding, Credential, Delivery, FeedReader, FeedRefused, InstanceId, LeaseAsked, SnapshotFeed,
+};
 use quash_verify::TokenHeader;
 use serde::Serialize;
 use serde_json::json as value;
@@ -46,17 +48,23 @@ struct Polled {
 pub(crate) async fn snapshot(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
     let begun = async {
         let credential = verifier(&door, &headers).await?;
-        let snapshot = door.service.feed_snapshot(credential).await.map_err(|refused| refusal(&door, refused))?;
+        let snapshot =
+            door.service.feed_snapshot(credential).await.map_err(|refused| refusal(&door, refused))?;
         Ok::<_, Fault>(of_body(LINES, Body::from_stream(lines(snapshot))))
     };
     begun.await.unwrap_or_else(|fault: Fault| fault.into_problem(&door.settings))
 }
 
-pub(crate) async fn stream(State(door): State<Arc<Door>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn stream(
+    State(door): State<Arc<Door>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
     let opened = async {
         let credential = verifier(&door, &headers).await?;
         let after = cursor(&asked(query.as_deref(), "after")?, "after")?;
-        let reader = door.service.feed_stream(&after, credential).await.map_err(|refused| refusal(&door, refused))?;
+        let reader =
+            door.service.feed_stream(&after, credential).await.map_err(|refused| refusal(&door, refused))?;
         if takes_events(&headers) {
             return Ok(events(Arc::clone(&door), reader));
         }
@@ -68,7 +76,11 @@ pub(crate) async fn stream(State(door): State<Arc<Door>>, headers: HeaderMap, Ra
     opened.await.unwrap_or_else(|fault: Fault| fault.into_problem(&door.settings))
 }
 
-pub(crate) async fn lease(State(door): State<Arc<Door>>, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn lease(
+    State(door): State<Arc<Door>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
     let granted = async {
         let Credential { client, .. } = verifier(&door, &headers).await?;
         let query = query.as_deref();
@@ -79,9 +91,15 @@ pub(crate) async fn lease(State(door): State<Arc<Door>>, headers: HeaderMap, Raw
         let binding = match asked(query, "policy")?.as_str() {
             "deny" => Binding::Bound,
             "allow" => Binding::NotBound,
-            _ => return Err(wrong("policy", "is `deny` where tokens are refused without a lease, else `allow`")),
+            _ => {
+                return Err(wrong(
+                    "policy",
+                    "is `deny` where tokens are refused without a lease, else `allow`",
+                ));
+            }
         };
-        let asked = LeaseAsked { id: InstanceId { name: client.name.to_string(), number }, cursor, nonce, binding };
+        let asked =
+            LeaseAsked { id: InstanceId { name: client.name.to_string(), number }, cursor, nonce, binding };
         let grant = door.service.lease(&asked).await.map_err(|refused| refusal(&door, refused))?;
         Ok(json(StatusCode::OK, &grant))
     };
@@ -94,22 +112,31 @@ async fn verifier(door: &Door, headers: &HeaderMap) -> Result<Credential, Fault>
     let secret = header.token(headers).map_err(Fault::from)?;
     match door.service.credential(secret).await.map_err(|failure| door.fault(&failure))? {
         Some(credential) if credential.client.may(Right::Feed) => Ok(credential),
-        Some(_) => Err(Fault::new(Code::RightRequired, "This credential may not read the feed. Make one with `quash verifier add`.")),
+        Some(_) => Err(Fault::new(
+            Code::RightRequired,
+            "This credential may not read the feed. Make one with `quash verifier add`.",
+        )),
         None => Err(not_valid()),
     }
 }
 
 fn not_valid() -> Fault {
-    Fault::new(Code::CredentialNotValid, "This is no credential for the feed. Make one with `quash verifier add`.")
+    Fault::new(
+        Code::CredentialNotValid,
+        "This is no credential for the feed. Make one with `quash verifier add`.",
+    )
 }
 
 fn refusal(door: &Door, refused: FeedRefused) -> Fault {
     match refused {
-        FeedRefused::SnapshotRequired => {
-            Fault::new(Code::SnapshotRequired, "The log does not go on from there. Take a snapshot, and follow from its cursor.")
-        }
+        FeedRefused::SnapshotRequired => Fault::new(
+            Code::SnapshotRequired,
+            "The log does not go on from there. Take a snapshot, and follow from its cursor.",
+        ),
         FeedRefused::TooMany => Fault::busy("Too many verifiers, or too many snapshots at once."),
-        FeedRefused::TooManyWithCredential => Fault::busy("Too many verifiers use this credential. Make others with `quash verifier add`."),
+        FeedRefused::TooManyWithCredential => {
+            Fault::busy("Too many verifiers use this credential. Make others with `quash verifier add`.")
+        }
         FeedRefused::Removed => not_valid(),
         FeedRefused::Failed(failure) => door.fault(&failure),
     }
@@ -147,7 +174,8 @@ fn events(door: Arc<Door>, reader: FeedReader) -> Response {
 }
 
 fn of_body(media_type: HeaderValue, body: Body) -> Response {
-    ([(CONTENT_TYPE, media_type), (CACHE_CONTROL, HeaderValue::from_static("no-store"))], body).into_response()
+    ([(CONTENT_TYPE, media_type), (CACHE_CONTROL, HeaderValue::from_static("no-store"))], body)
+        .into_response()
 }
 
 /// One answer: the next entries, or that nothing has come for a while.
@@ -170,16 +198,22 @@ pub(crate) fn event(name: &str, data: &impl Serialize) -> Bytes {
 
 fn takes_events(headers: &HeaderMap) -> bool {
     let accepts = |media: &str| {
-        let mut parts = headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let mut parts =
+            headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         let media = media.as_bytes();
-        parts.any(|part| part.split(|byte| *byte == b';').next().is_some_and(|part| part.trim_ascii().eq_ignore_ascii_case(media)))
+        parts.any(|part| {
+            part.split(|byte| *byte == b';')
+                .next()
+                .is_some_and(|part| part.trim_ascii().eq_ignore_ascii_case(media))
+        })
     };
     accepts("text/event-stream") || !accepts("application/json")
 }
 
 /// A parameter that must be there, once.
 fn asked(query: Option<&str>, name: &str) -> Result<String, Fault> {
-    let mut values = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(key, _)| key == name);
+    let mut values =
+        form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(key, _)| key == name);
     match (values.next(), values.next()) {
         (Some((_, value)), None) => Ok(value.into_owned()),
         (None, _) => Err(wrong(name, "is missing")),
@@ -188,11 +222,13 @@ fn asked(query: Option<&str>, name: &str) -> Result<String, Fault> {
 }
 
 fn cursor(text: &str, name: &str) -> Result<Cursor, Fault> {
-    Cursor::parse(text).map_err(|_| wrong(name, "is a cursor as the feed gives it: a number, a dot, 22 characters"))
+    Cursor::parse(text)
+        .map_err(|_| wrong(name, "is a cursor as the feed gives it: a number, a dot, 22 characters"))
 }
 
 fn instance(text: &str) -> Result<[u8; 16], Fault> {
-    let wrong = || wrong("instance", "is 32 characters from 0 to 9 and a to f, chosen at random by each process");
+    let wrong =
+        || wrong("instance", "is 32 characters from 0 to 9 and a to f, chosen at random by each process");
     let digits: Vec<u8> = text
         .chars()
         .map_while(|c| if c.is_ascii_uppercase() { None } else { c.to_digit(16) })

@@ -21,9 +21,13 @@ const SESSION: HeaderName = HeaderName::from_static("quash-session");
 const EMAIL: HeaderName = HeaderName::from_static("quash-email");
 
 /// What is encoded with `%` in a header: all that could end it, separate two values in it, or be read in two charsets.
-const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'+');
+const ENCODED: AsciiSet =
+    NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'+');
 
-pub(crate) async fn forward_auth(State(door): State<Arc<Door>>, Extension(live): Extension<Live>) -> Response {
+pub(crate) async fn forward_auth(
+    State(door): State<Arc<Door>>,
+    Extension(live): Extension<Live>,
+) -> Response {
     match door.service.me(&live).await {
         Ok(me) => passed(&me),
         Err(failure) => door.fault(&failure).into_problem(&door.settings),

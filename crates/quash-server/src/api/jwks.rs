@@ -12,7 +12,8 @@ use crate::door::Door;
 
 pub(crate) async fn jwks(State(door): State<Arc<Door>>) -> Response {
     // As long as Simple JWT's own client keeps a set; one that meets an unknown kid asks again.
-    let mut answer = with_header(json(StatusCode::OK, &door.service.jwks()), CACHE_CONTROL, "public, max-age=300");
+    let mut answer =
+        with_header(json(StatusCode::OK, &door.service.jwks()), CACHE_CONTROL, "public, max-age=300");
     answer.headers_mut().remove(http::header::PRAGMA);
     answer
 }

@@ -23,7 +23,11 @@ pub(crate) async fn log_out(State(door): State<Arc<Door>>, request: Request) -> 
         Ok(access) => access,
         Err(refused) => {
             let answer = door.answer(door.access_fault(&refused.failure, refused.token_type));
-            return if has_dead_cookie(&door, request.headers()).await { door.without_dead_cookie(answer) } else { answer };
+            return if has_dead_cookie(&door, request.headers()).await {
+                door.without_dead_cookie(answer)
+            } else {
+                answer
+            };
         }
     };
     let token_type = access.claims().token_type;
@@ -39,10 +43,17 @@ pub(crate) async fn log_out(State(door): State<Arc<Door>>, request: Request) -> 
 }
 
 /// The refresh token of the body or of the cookie. Who logs out with a sliding token has none.
-async fn refresh_field(door: &Door, request: Request, token_type: Option<TokenType>) -> Result<Option<String>, Fault> {
+async fn refresh_field(
+    door: &Door,
+    request: Request,
+    token_type: Option<TokenType>,
+) -> Result<Option<String>, Fault> {
     let headers = request.headers().clone();
     let mut fields = Fields::read(request).await?;
-    if token_type == Some(TokenType::Sliding) && !fields.has("refresh") && door.sent_cookie(&headers)?.is_none() {
+    if token_type == Some(TokenType::Sliding)
+        && !fields.has("refresh")
+        && door.sent_cookie(&headers)?.is_none()
+    {
         return Ok(None);
     }
     let token = refresh_token(door, &headers, &mut fields)?;

@@ -29,7 +29,10 @@ pub(crate) fn asking(door: &Door, asked: Result<FlowId, Failure>) -> Response {
 
 /// What became of what a mail lets its reader do. Where it is done, there is nothing to say.
 pub(crate) fn confirming(door: &Door, done: Result<(), Failure>) -> Response {
-    done.map_or_else(|failure| door.fault(&failure).into_problem(&door.settings), |()| json(StatusCode::OK, &value!({})))
+    done.map_or_else(
+        |failure| door.fault(&failure).into_problem(&door.settings),
+        |()| json(StatusCode::OK, &value!({})),
+    )
 }
 
 /// A mail was asked for, or not: nobody can tell.

@@ -13,14 +13,17 @@ use crate::code::Code;
 use crate::door::Door;
 use crate::error::Fault;
 
-const OPEN_METRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 pub(crate) async fn metrics(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
     let read = async {
         let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
         let secret = header.token(&headers).map_err(Fault::from)?;
         let client = door.service.client(secret).await.map_err(|failure| door.fault(&failure))?;
-        client.ok_or_else(|| Fault::new(Code::CredentialNotValid, "This is no credential. Make one with `quash client add`."))
+        client.ok_or_else(|| {
+            Fault::new(Code::CredentialNotValid, "This is no credential. Make one with `quash client add`.")
+        })
     };
     if let Err(fault) = read.await {
         return fault.into_problem(&door.settings);

@@ -88,7 +88,9 @@ enum Tokens<'a> {
 pub(crate) fn issued(door: &Door, tokens: Issued, order: Order) -> Response {
     match door.settings.refresh_cookie {
         RefreshCookie::Off => token_json(StatusCode::OK, &Tokens::of(&tokens, order)),
-        RefreshCookie::On => door.with_cookie(&tokens, |shown| token_json(StatusCode::OK, &Tokens::of(shown, order))),
+        RefreshCookie::On => {
+            door.with_cookie(&tokens, |shown| token_json(StatusCode::OK, &Tokens::of(shown, order)))
+        }
     }
 }
 
@@ -96,7 +98,9 @@ pub(crate) fn issued(door: &Door, tokens: Issued, order: Order) -> Response {
 pub(crate) fn own_tokens(door: &Door, tokens: Issued) -> Response {
     match door.settings.refresh_cookie {
         RefreshCookie::Off => json(StatusCode::OK, &Tokens::of(&tokens, Order::AccessFirst)),
-        RefreshCookie::On => door.with_cookie(&tokens, |shown| json(StatusCode::OK, &Tokens::of(shown, Order::AccessFirst))),
+        RefreshCookie::On => {
+            door.with_cookie(&tokens, |shown| json(StatusCode::OK, &Tokens::of(shown, Order::AccessFirst)))
+        }
     }
 }
 
@@ -121,7 +125,8 @@ pub(crate) fn nothing() -> Response {
 /// A moment in UTC (RFC 3339).
 pub(crate) fn moment(at: Timestamp) -> String {
     // No clock shows a moment that jiff couldn't.
-    jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| String::new(), |moment| format!("{moment:.3}"))
+    jiff::Timestamp::from_millisecond(at.as_millis())
+        .map_or_else(|_| String::new(), |moment| format!("{moment:.3}"))
 }
 
 /// The refresh token of a request whose only field it is.
@@ -143,7 +148,9 @@ pub(crate) fn refresh_token(door: &Door, headers: &HeaderMap, fields: &mut Field
     match door.sent_cookie(headers)? {
         Some(_) if fields.has("refresh") => Err(Fault::two_tokens()),
         Some(token) => Ok(token.to_owned()),
-        None if door.settings.refresh_cookie == RefreshCookie::On && !fields.has("refresh") => Err(HeaderFault::Missing.into()),
+        None if door.settings.refresh_cookie == RefreshCookie::On && !fields.has("refresh") => {
+            Err(HeaderFault::Missing.into())
+        }
         None => Ok(fields.text("refresh", Take::Trimmed, usize::MAX)),
     }
 }

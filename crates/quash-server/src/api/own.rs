@@ -18,10 +18,16 @@ use crate::client::Client;
 use crate::door::Door;
 use crate::error::Fault;
 
-pub(crate) async fn rename(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, client: Client, request: Request) -> Response {
+pub(crate) async fn rename(
+    State(door): State<Arc<Door>>,
+    Extension(live): Extension<Live>,
+    client: Client,
+    request: Request,
+) -> Response {
     let read = async {
         let mut fields = Fields::read_json(request).await?;
-        let (name, password) = (fields.text("username", Take::Trimmed, usize::MAX), secret(&mut fields, "password"));
+        let (name, password) =
+            (fields.text("username", Take::Trimmed, usize::MAX), secret(&mut fields, "password"));
         fields.done_with_all().map(|()| (name, password))
     };
     let (name, password) = match read.await {
@@ -59,7 +65,11 @@ pub(crate) async fn change_password(
     }
 }
 
-pub(crate) async fn change_one_time_password(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
+pub(crate) async fn change_one_time_password(
+    State(door): State<Arc<Door>>,
+    client: Client,
+    request: Request,
+) -> Response {
     let read = async {
         let mut fields = Fields::read_json(request).await?;
         let name = door.login_name(&mut fields);
@@ -92,7 +102,12 @@ pub(crate) async fn deactivate(
     }
 }
 
-pub(crate) async fn delete(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, client: Client, request: Request) -> Response {
+pub(crate) async fn delete(
+    State(door): State<Arc<Door>>,
+    Extension(live): Extension<Live>,
+    client: Client,
+    request: Request,
+) -> Response {
     let password = match password_alone(request).await {
         Ok(password) => password,
         Err(fault) => return problem(&door, fault),

@@ -22,10 +22,15 @@ pub(crate) async fn request(State(door): State<Arc<Door>>, client: Client, reque
 
 pub(crate) async fn confirm(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
     let body = read(request, |fields| {
-        (proof(fields, client.network), Zeroizing::new(fields.text("new_password", Take::AsSent, limits::PASSWORD_CHARS)))
+        (
+            proof(fields, client.network),
+            Zeroizing::new(fields.text("new_password", Take::AsSent, limits::PASSWORD_CHARS)),
+        )
     });
     match body.await {
-        Ok((proof, password)) => confirming(&door, door.service.confirm_reset(&proof, password, client.network).await),
+        Ok((proof, password)) => {
+            confirming(&door, door.service.confirm_reset(&proof, password, client.network).await)
+        }
         Err(fault) => door.problem(fault),
     }
 }

@@ -18,12 +18,18 @@ pub(crate) async fn refresh(State(door): State<Arc<Door>>, client: Client, reque
     };
     match door.service.refresh(&token, &client.device, &client.device_token).await {
         Ok(tokens) => issued(&door, tokens, Order::AccessFirst),
-        Err(failure @ Failure::Refused(_)) => door.without_cookie(door.answer(door.fault(&failure).of_exchange())),
+        Err(failure @ Failure::Refused(_)) => {
+            door.without_cookie(door.answer(door.fault(&failure).of_exchange()))
+        }
         Err(failure) => door.answer(door.fault(&failure).of_exchange()),
     }
 }
 
-pub(crate) async fn refresh_sliding(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
+pub(crate) async fn refresh_sliding(
+    State(door): State<Arc<Door>>,
+    client: Client,
+    request: Request,
+) -> Response {
     let token = match token_field(request, "token").await {
         Ok(token) => token,
         Err(fault) => return door.answer(fault.into()),

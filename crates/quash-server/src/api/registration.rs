@@ -32,7 +32,9 @@ pub(crate) async fn register(State(door): State<Arc<Door>>, client: Client, requ
 
 /// What is wrong with a name or an address.
 pub(crate) fn of_fields<const N: usize>(faults: [(&'static str, Option<NameFault>); N]) -> Fault {
-    let told = faults.into_iter().filter_map(|(field, fault)| fault.map(|fault| (field.to_owned(), value!([format!("This {fault}.")]))));
+    let told = faults.into_iter().filter_map(|(field, fault)| {
+        fault.map(|fault| (field.to_owned(), value!([format!("This {fault}.")])))
+    });
     Fault::of_fields(told.collect::<Map<_, _>>().into())
 }
 

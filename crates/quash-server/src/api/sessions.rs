@@ -53,7 +53,11 @@ struct Asked {
     limit: u32,
 }
 
-pub(crate) async fn list(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn list(
+    State(door): State<Arc<Door>>,
+    Extension(live): Extension<Live>,
+    RawQuery(query): RawQuery,
+) -> Response {
     match seen(&door, &live, query.as_deref().unwrap_or_default()).await {
         Ok(page) => page,
         Err(fault) => fault.into_problem(&door.settings),
@@ -88,7 +92,11 @@ pub(crate) async fn end_one(
     }
 }
 
-pub(crate) async fn end_others(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, request: Request) -> Response {
+pub(crate) async fn end_others(
+    State(door): State<Arc<Door>>,
+    Extension(live): Extension<Live>,
+    request: Request,
+) -> Response {
     if let Err(fault) = empty(request).await {
         return Fault::from(fault).into_problem(&door.settings);
     }
@@ -98,7 +106,11 @@ pub(crate) async fn end_others(State(door): State<Arc<Door>>, Extension(live): E
     }
 }
 
-pub(crate) async fn end_all(State(door): State<Arc<Door>>, Extension(live): Extension<Live>, request: Request) -> Response {
+pub(crate) async fn end_all(
+    State(door): State<Arc<Door>>,
+    Extension(live): Extension<Live>,
+    request: Request,
+) -> Response {
     if let Err(fault) = empty(request).await {
         return Fault::from(fault).into_problem(&door.settings);
     }
@@ -121,8 +133,13 @@ impl Asked {
                 ("ended", "true") => asked.listed = Listed::Over,
                 ("ended", "false") => asked.listed = Listed::Live,
                 ("ended", _) => return Err(Fault::of_field("ended", "Neither true nor false.")),
-                ("after", sid) => asked.after = Some(sid.parse().map_err(|_| Fault::of_field("after", "No session id."))?),
-                ("limit", limit) => asked.limit = page_limit(limit).ok_or_else(|| Fault::of_field("limit", "Not from 1 to 200."))?,
+                ("after", sid) => {
+                    asked.after = Some(sid.parse().map_err(|_| Fault::of_field("after", "No session id."))?)
+                }
+                ("limit", limit) => {
+                    asked.limit =
+                        page_limit(limit).ok_or_else(|| Fault::of_field("limit", "Not from 1 to 200."))?
+                }
                 _ => {}
             }
         }
@@ -141,7 +158,11 @@ impl<'a> Seen<'a> {
         let session = &seen.session;
         let told = |at: Timestamp| moment(at);
         let over = match &seen.ending {
-            Some(ending) => Some(Over { reason: ending.reason.as_str(), at: told(ending.at), by: Some(ending.actor.kind()) }),
+            Some(ending) => Some(Over {
+                reason: ending.reason.as_str(),
+                at: told(ending.at),
+                by: Some(ending.actor.kind()),
+            }),
             None if seen.live => None,
             None => Some(Over { reason: "expired", at: told(session.idle_until), by: None }),
         };

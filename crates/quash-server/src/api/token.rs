@@ -20,7 +20,11 @@ pub(crate) async fn obtain(State(door): State<Arc<Door>>, client: Client, reques
     sign_in(&door, Kind::Pair, client, request).await
 }
 
-pub(crate) async fn obtain_sliding(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
+pub(crate) async fn obtain_sliding(
+    State(door): State<Arc<Door>>,
+    client: Client,
+    request: Request,
+) -> Response {
     sign_in(&door, Kind::Sliding, client, request).await
 }
 
@@ -30,13 +34,14 @@ async fn sign_in(door: &Door, kind: Kind, client: Client, request: Request) -> R
         Err(fault) => return door.answer(fault.into()),
     };
     let Client { device, network, device_token, carrier } = client;
-    let answer = match door.service.sign_in(Attempt { kind, name, password, device, network, device_token }).await {
-        Ok(SignedIn { tokens, device_token }) => {
-            let answer = issued(door, tokens, super::Order::RefreshFirst);
-            device_token.iter().fold(answer, |answer, token| with_token(answer, token, carrier))
-        }
-        Err(failure) => door.answer(door.fault(&failure)),
-    };
+    let answer =
+        match door.service.sign_in(Attempt { kind, name, password, device, network, device_token }).await {
+            Ok(SignedIn { tokens, device_token }) => {
+                let answer = issued(door, tokens, super::Order::RefreshFirst);
+                device_token.iter().fold(answer, |answer, token| with_token(answer, token, carrier))
+            }
+            Err(failure) => door.answer(door.fault(&failure)),
+        };
     door.with_allowance(answer, network)
 }
 

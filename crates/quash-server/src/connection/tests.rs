@@ -27,15 +27,21 @@ fn connect() -> (DuplexStream, JoinHandle<Duration>) {
 
 /// How long something takes.
 async fn passed(done: impl Future<Output = ()>) -> Duration {
-    #[expect(clippy::disallowed_methods, reason = "the clock of this test is stopped, and asked how far it has jumped")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the clock of this test is stopped, and asked how far it has jumped"
+    )]
     let begun = tokio::time::Instant::now();
     done.await;
     begun.elapsed()
 }
 
-async fn open_http2(client: DuplexStream) -> (hyper::body::Incoming, http2::SendRequest<Empty<&'static [u8]>>) {
+async fn open_http2(
+    client: DuplexStream,
+) -> (hyper::body::Incoming, http2::SendRequest<Empty<&'static [u8]>>) {
     let mut builder = http2::Builder::new(TokioExecutor::new());
-    let (mut sender, connection) = builder.timer(TokioTimer::new()).handshake(TokioIo::new(client)).await.expect("HTTP/2");
+    let (mut sender, connection) =
+        builder.timer(TokioTimer::new()).handshake(TokioIo::new(client)).await.expect("HTTP/2");
     tokio::spawn(connection);
     let request = Request::get("http://localhost/").body(Empty::new()).expect("a request");
     (sender.send_request(request).await.expect("an answer").into_body(), sender)

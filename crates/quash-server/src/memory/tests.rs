@@ -42,7 +42,10 @@ fn the_oldest_unfinished_connection_is_closed_first() {
     drop(old.begin(0, Version::HTTP_11).expect("room"));
     let newest = memory.open(false);
     let body = newest.charge(6 * CONNECTION_BYTES).expect("room for the newest");
-    assert_eq!([&idle, &busy, &old, &young, &newest].map(Account::is_closed), [false, false, true, false, false]);
+    assert_eq!(
+        [&idle, &busy, &old, &young, &newest].map(Account::is_closed),
+        [false, false, true, false, false]
+    );
     assert_eq!(old.charge(1).err(), Some(Full));
     drop((request, bodies, body));
     drop([idle, busy, old, young, newest]);
@@ -71,7 +74,11 @@ fn idle_connections_go_before_requests_and_streams_never() {
     let request = busy.begin(0, Version::HTTP_11).expect("room");
     let others: Vec<_> = (0..24).map(|_| memory.open(false)).collect();
     assert_eq!([&stream, &busy, &idle].map(Account::is_closed), [false, false, true]);
-    assert!(memory.used() <= ROOM && others[0].is_closed() && others.last().is_some_and(|newest| !newest.is_closed()));
+    assert!(
+        memory.used() <= ROOM
+            && others[0].is_closed()
+            && others.last().is_some_and(|newest| !newest.is_closed())
+    );
     drop((idle, busy, others, request));
     assert_eq!(memory.used(), 0, "a stream is outside the budget");
     drop(streaming);

@@ -35,7 +35,9 @@ pub(crate) async fn show_verification(State(door): State<Arc<Door>>, RawQuery(qu
     let form = Form {
         title: "Confirm your e-mail address",
         text: match username {
-            Some(_) => "This adds an account with the following user name. If you did not choose it, close this page.",
+            Some(_) => {
+                "This adds an account with the following user name. If you did not choose it, close this page."
+            }
             None => "You can sign in once your address is confirmed.",
         },
         username: username.as_deref(),
@@ -50,7 +52,8 @@ pub(crate) async fn show_email(State(door): State<Arc<Door>>, RawQuery(query): R
     let title = "Use this e-mail address for your account";
     let text = "Your account will have this address instead of the one before. All devices that are signed in will be signed out.";
     let token = token_in(query.as_deref());
-    let form = Form { title, text, username: None, action: "email", button: "Use this address", token: &token };
+    let form =
+        Form { title, text, username: None, action: "email", button: "Use this address", token: &token };
     match door.service.look_at_link(&token, Purpose::EmailChange).await {
         Ok(()) => page(StatusCode::OK, &form),
         Err(failure) => refused(&door.fault(&failure)),
@@ -74,9 +77,11 @@ pub(crate) async fn send_email(State(door): State<Arc<Door>>, request: Request) 
         Err(answer) => return *answer,
     };
     match door.service.confirm_email_change(&proof, None).await {
-        Ok(()) => {
-            message(StatusCode::OK, "Your account has a new e-mail address", "All devices have been signed out. Please sign in again.")
-        }
+        Ok(()) => message(
+            StatusCode::OK,
+            "Your account has a new e-mail address",
+            "All devices have been signed out. Please sign in again.",
+        ),
         Err(failure) => refused(&door.fault(&failure)),
     }
 }

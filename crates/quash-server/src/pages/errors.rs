@@ -33,12 +33,20 @@ pub(crate) async fn index() -> Response {
     cacheable(html(StatusCode::OK, &Index { codes: Code::ALL }))
 }
 
-pub(crate) async fn show(State(door): State<Arc<Door>>, code: Result<Path<String>, PathRejection>) -> Response {
+pub(crate) async fn show(
+    State(door): State<Arc<Door>>,
+    code: Result<Path<String>, PathRejection>,
+) -> Response {
     // A name that isn't UTF-8 is no code's.
     let code = code.ok().and_then(|Path(code)| Code::ALL.into_iter().find(|known| known.as_str() == code));
     let Some(code) = code else {
         return Fault::not_found().into_problem(&door.settings);
     };
-    let page = ErrorPage { title: code.title(), status: code.status().as_u16(), name: code.as_str(), text: code.page() };
+    let page = ErrorPage {
+        title: code.title(),
+        status: code.status().as_u16(),
+        name: code.as_str(),
+        text: code.page(),
+    };
     cacheable(html(StatusCode::OK, &page))
 }

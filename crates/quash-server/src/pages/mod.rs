@@ -29,8 +29,9 @@ pub(crate) const STYLE: &str = "/pages.css";
 /// Pages and mails look alike: one stylesheet.
 pub(crate) const STYLESHEET: &str = include_str!("../../templates/style.css");
 
-const POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
 
 /// A page that only says something.
 #[derive(Template)]
@@ -56,10 +57,13 @@ fn refused(fault: &Fault) -> Response {
             "This name or address has been taken",
             "Another account has taken the user name or the address since you registered. Register again with another name; if your address has an account, sign in with that one.",
         ),
-        Code::Unavailable | Code::Throttled => {
-            ("Please try again in a moment", "It could not be done just now. Nothing was changed, and the link is still good.")
+        Code::Unavailable | Code::Throttled => (
+            "Please try again in a moment",
+            "It could not be done just now. Nothing was changed, and the link is still good.",
+        ),
+        _ => {
+            ("That did not work", "The request could not be understood. Open the link in the mail once more.")
         }
-        _ => ("That did not work", "The request could not be understood. Open the link in the mail once more."),
     };
     let mut answer = message(fault.status(), title, text);
     if let Some(cause) = fault.cause() {
@@ -97,7 +101,8 @@ fn cacheable(answer: Response) -> Response {
 
 /// The token in the address; of several, none.
 fn token_in(query: Option<&str>) -> String {
-    let mut tokens = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(name, _)| name == "token");
+    let mut tokens =
+        form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(name, _)| name == "token");
     match (tokens.next(), tokens.next()) {
         (Some((_, token)), None) => token.into_owned(),
         _ => String::new(),

@@ -44,17 +44,28 @@ pub(crate) async fn send(State(door): State<Arc<Door>>, client: Client, request:
     let password = Zeroizing::new(fields.text("new_password", Take::AsSent, limits::PASSWORD_CHARS));
     if let Err(BodyFault::Fields(faults)) = fields.done() {
         return match faults.iter().find(|(name, _)| name == "new_password") {
-            Some((_, fault)) if faults.len() == 1 => form(StatusCode::BAD_REQUEST, &token, Some(&fault.to_string())),
-            _ => refused(&Fault::of(&quash_core::model::Refusal::LinkInvalid.into(), &door.service.policy().tokens.names)),
+            Some((_, fault)) if faults.len() == 1 => {
+                form(StatusCode::BAD_REQUEST, &token, Some(&fault.to_string()))
+            }
+            _ => refused(&Fault::of(
+                &quash_core::model::Refusal::LinkInvalid.into(),
+                &door.service.policy().tokens.names,
+            )),
         };
     }
-    match door.service.confirm_reset(&MailProof::Link(Zeroizing::new(token.clone())), password, client.network).await {
+    match door
+        .service
+        .confirm_reset(&MailProof::Link(Zeroizing::new(token.clone())), password, client.network)
+        .await
+    {
         Ok(()) => {
             let text = "Sign in with your new password. All devices that were signed in to your account have been signed out.";
             message(StatusCode::OK, "Your password has been changed", text)
         }
         Err(failure) => match door.fault(&failure) {
-            fault if fault.code() == Code::PasswordRefused => form(fault.status(), &token, Some(fault.detail())),
+            fault if fault.code() == Code::PasswordRefused => {
+                form(fault.status(), &token, Some(fault.detail()))
+            }
             fault => refused(&fault),
         },
     }

@@ -60,7 +60,13 @@ async fn a56_whatever_ends_a_session_is_seen_in_the_store() {
         match end {
             0 => drop(world.log_out(&pair.access, &pair.refresh).await),
             1 => world.end_all("dana").await,
-            2 => drop(world.service.end_everything(quash_core::model::Reason::Revoked, Actor::Operator).await.expect("an end")),
+            2 => drop(
+                world
+                    .service
+                    .end_everything(quash_core::model::Reason::Revoked, Actor::Operator)
+                    .await
+                    .expect("an end"),
+            ),
             _ => world.deactivate("noor").await,
         }
         for token in [&pair.access, &pair.refresh] {
@@ -86,7 +92,11 @@ async fn a56_a_changed_claim_makes_access_tokens_inactive_and_leaves_the_session
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let pair = world.sign_in("dana").await;
-    world.service.set_claims(&support::subject("dana"), r#"{"role":"reader"}"#, Actor::Operator.into()).await.expect("claims");
+    world
+        .service
+        .set_claims(&support::subject("dana"), r#"{"role":"reader"}"#, Actor::Operator.into())
+        .await
+        .expect("claims");
     shop.assert_inactive(&pair.access).await;
     shop.assert_active(&pair.refresh).await;
     shop.assert_active(&world.refresh(&pair.refresh).await.pair().access).await;
@@ -115,7 +125,11 @@ async fn a56_what_the_store_cannot_say_is_not_guessed() {
         let pair = world.sign_in("dana").await;
         world.store.break_part(part, Brittle::away());
         let answer = shop.introspect(&pair.access).await;
-        assert_eq!((answer.status, &answer.json()["error"]), (503, &json!("temporarily_unavailable")), "{answer}");
+        assert_eq!(
+            (answer.status, &answer.json()["error"]),
+            (503, &json!("temporarily_unavailable")),
+            "{answer}"
+        );
         assert_eq!(answer.json().get("active"), None);
         world.store.mend();
         shop.assert_active(&pair.access).await;
@@ -140,12 +154,21 @@ async fn custom_claims_are_members_and_replace_none() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let account = world.service.account("dana").await.expect("a store").expect("dana");
-    let claims =
-        json!({ "role": "editor", "groups": [1, { "a": null }], "username": "root", "active": false, "client_id": "x", "scope": "a b" });
-    world.service.set_claims(&account.subject, &claims.to_string(), Actor::Operator.into()).await.expect("claims");
+    let claims = json!({ "role": "editor", "groups": [1, { "a": null }], "username": "root", "active": false, "client_id": "x", "scope": "a b" });
+    world
+        .service
+        .set_claims(&account.subject, &claims.to_string(), Actor::Operator.into())
+        .await
+        .expect("claims");
     let pair = world.sign_in("dana").await;
     let told = shop.assert_active(&pair.access).await;
-    assert_eq!((&told["role"], &told["groups"], &told["scope"]), (&json!("editor"), &json!([1, { "a": null }]), &json!("a b")));
-    assert_eq!((&told["username"], told.get("client_id"), &told["token_use"]), (&json!("dana"), None, &json!("access")));
+    assert_eq!(
+        (&told["role"], &told["groups"], &told["scope"]),
+        (&json!("editor"), &json!([1, { "a": null }]), &json!("a b"))
+    );
+    assert_eq!(
+        (&told["username"], told.get("client_id"), &told["token_use"]),
+        (&json!("dana"), None, &json!("access"))
+    );
     assert_eq!(shop.introspect(&pair.access).await.text().matches("\"active\"").count(), 1);
 }

@@ -8,7 +8,9 @@ mod support;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
-use quash_core::model::{Change, ClientName, Generation, Opening, Right, Rights, Seeded, Session, SessionId, draw};
+use quash_core::model::{
+    Change, ClientName, Generation, Opening, Right, Rights, Seeded, Session, SessionId, draw,
+};
 use quash_core::token::RefreshKey;
 use quash_server::{DoorSettings, PublicUrl};
 use quash_store::Store;
@@ -73,10 +75,21 @@ async fn opened_by(world: &World, client: &str) -> Pair {
     let (row, account) = world.store.session(id).await.expect("a look").found.expect("a session");
     let other = SessionId::from_bytes(id.as_bytes().map(|byte| !byte));
     let session = Session { id: other, client: Some(ClientName::parse(client).expect("a name")), ..row };
-    let jti = RefreshKey::new(&draw(&Seeded::new(support::SEED))).jti(other, &session.seed, Generation(0)).to_string();
+    let jti = RefreshKey::new(&draw(&Seeded::new(support::SEED)))
+        .jti(other, &session.seed, Generation(0))
+        .to_string();
     let version = account.version;
-    let opening =
-        Opening { session, version, rehash: None, evict: None, last_login: None, knows: None, locks: None, adopts: None, claims: None };
+    let opening = Opening {
+        session,
+        version,
+        rehash: None,
+        evict: None,
+        last_login: None,
+        knows: None,
+        locks: None,
+        adopts: None,
+        claims: None,
+    };
     world.store.commit(Change::OpenSession(Box::new(opening))).await.expect("a session");
     let sid = other.to_string();
     Pair {
@@ -117,11 +130,16 @@ async fn a_client_is_told_what_a_live_token_says_and_can_end_it() {
     "#);
     world.assert_dead(&pair).await;
     let noted = world.store.audit(0, None, u32::MAX).await.expect("entries");
-    let ended = noted.iter().find(|audit| audit.new.session.is_some() && audit.new.reason.is_some()).expect("an end");
+    let ended =
+        noted.iter().find(|audit| audit.new.session.is_some() && audit.new.reason.is_some()).expect("an end");
     assert_eq!(ended.new.actor.as_str(), "client:shop");
     let listed = world.sign_in("dana").await;
     let over = &world.listed(&listed.access, "?ended=true").await[0]["ended"];
-    assert_eq!((&over["reason"], &over["by"]), (&json!("log_out"), &json!("client")), "users aren't told the names of services");
+    assert_eq!(
+        (&over["reason"], &over["by"]),
+        (&json!("log_out"), &json!("client")),
+        "users aren't told the names of services"
+    );
 }
 
 #[tokio::test]
@@ -159,7 +177,8 @@ async fn a_client_says_who_it_is_by_basic_bearer_or_in_the_body() {
             plain().header(AUTHORIZATION, secret),
             plain().header(AUTHORIZATION, b"Bearer \xff"),
             plain().bearer(secret).bearer(secret),
-            Call::post(&format!("{path}?client_secret={secret}&client_id={name}")).body(FORM, "token=garbage"),
+            Call::post(&format!("{path}?client_secret={secret}&client_id={name}"))
+                .body(FORM, "token=garbage"),
         ] {
             let answer = world.send(call.clone()).await;
             assert_eq!((answer.status, &answer.json()["error"]), (401, &json!("invalid_client")), "{call:?}");
@@ -175,7 +194,10 @@ async fn a_client_says_who_it_is_by_basic_bearer_or_in_the_body() {
 async fn faults_of_requests_have_the_shape_of_oauth() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
-    let (verifier, ender) = (Service::with(&world, "feed", &[Right::Feed]).await, Service::with(&world, "ender", &[Right::Revoke]).await);
+    let (verifier, ender) = (
+        Service::with(&world, "feed", &[Right::Feed]).await,
+        Service::with(&world, "ender", &[Right::Revoke]).await,
+    );
     let told = async |call: Call| world.send(call).await.brief();
     let introspect = |body: &str| Call::post("/oauth2/introspect").body(FORM, body).bearer(&shop.secret);
     insta::assert_snapshot!(world.send(Call::post("/oauth2/introspect").body(FORM, "token=x")).await, @r#"
@@ -196,7 +218,11 @@ async fn faults_of_requests_have_the_shape_of_oauth() {
     insta::assert_snapshot!(verifier.revoke("x").await.brief(), @r#"403 {"error":"unauthorized_client","error_description":"The client does not have the right revoke."}"#);
     insta::assert_snapshot!(told(Call::get("/oauth2/revoke").bearer(&shop.secret)).await, @r#"405 {"type":"/docs/errors/method_not_allowed","title":"Method not allowed","status":405,"detail":"Method \"GET\" not allowed.","code":"method_not_allowed"}"#);
     assert_eq!((ender.introspect("x").await.status, ender.revoke("x").await.status), (403, 200));
-    assert_eq!(told(introspect(&format!("token=x{}", "&a=".repeat(1000)))).await, format!("200 {INACTIVE}"), "others are let by");
+    assert_eq!(
+        told(introspect(&format!("token=x{}", "&a=".repeat(1000)))).await,
+        format!("200 {INACTIVE}"),
+        "others are let by"
+    );
 }
 
 #[tokio::test]
@@ -228,13 +254,30 @@ async fn a99_nobody_but_a_client_is_taken_for_one() {
     let secret = secret.into_text().to_string();
     let pair = world.sign_in("dana").await;
     let wrong = format!("{}{}", &secret[..secret.len() - 1], if secret.ends_with('A') { 'B' } else { 'A' });
-    let none = ["", "qv_", "garbage", PASSWORD, &pair.access, &pair.refresh, &wrong, &secret.replace("qv_", "qc_"), &secret[3..]];
+    let none = [
+        "",
+        "qv_",
+        "garbage",
+        PASSWORD,
+        &pair.access,
+        &pair.refresh,
+        &wrong,
+        &secret.replace("qv_", "qc_"),
+        &secret[3..],
+    ];
     for text in none {
         assert_eq!(world.service.client(text).await, Ok(None), "{text}");
         for path in CLIENT_PATHS {
-            for call in [form(path, &[("token", "x")]).bearer(text), basic(form(path, &[("token", "x")]), "guard", text)] {
+            for call in [
+                form(path, &[("token", "x")]).bearer(text),
+                basic(form(path, &[("token", "x")]), "guard", text),
+            ] {
                 let answer = world.send(call).await;
-                assert_eq!((answer.status, &answer.json()["error"]), (401, &json!("invalid_client")), "{path} {text}: {answer}");
+                assert_eq!(
+                    (answer.status, &answer.json()["error"]),
+                    (401, &json!("invalid_client")),
+                    "{path} {text}: {answer}"
+                );
                 assert_eq!(answer.headers.get_all("www-authenticate").iter().count(), 2);
             }
         }
@@ -243,7 +286,10 @@ async fn a99_nobody_but_a_client_is_taken_for_one() {
     let may = [Right::Feed, Right::Introspect, Right::Revoke].map(|right| verifier.may(right));
     assert_eq!((verifier.name.as_str(), may), ("guard", [true, true, false]));
     world.store.break_part(Part::Rows, Brittle::away());
-    assert!(world.service.client(&secret).await.is_err(), "who can't be looked up is nobody's client, and nobody's guess");
+    assert!(
+        world.service.client(&secret).await.is_err(),
+        "who can't be looked up is nobody's client, and nobody's guess"
+    );
 }
 
 #[tokio::test]
@@ -256,7 +302,10 @@ async fn metadata_names_what_is_there_once_it_is_known_where() {
 
     {"type":"/docs/errors/not_found","title":"Not found","status":404,"detail":"There is no metadata while the setting http.public_url is missing.","code":"not_found"}
     "#);
-    let settings = DoorSettings { public_url: PublicUrl::parse("https://id.example.org/auth").ok(), ..DoorSettings::default() };
+    let settings = DoorSettings {
+        public_url: PublicUrl::parse("https://id.example.org/auth").ok(),
+        ..DoorSettings::default()
+    };
     let mut plan = Plan { settings: settings.clone(), ..Plan::default() };
     let world = World::planned(plan).await;
     insta::assert_snapshot!(world.send(Call::get("/.well-known/oauth-authorization-server")).await, @r#"
@@ -267,9 +316,12 @@ async fn metadata_names_what_is_there_once_it_is_known_where() {
     {"issuer":"https://id.example.org/auth","jwks_uri":"https://id.example.org/auth/.well-known/jwks.json","response_types_supported":[],"grant_types_supported":[],"introspection_endpoint":"https://id.example.org/auth/oauth2/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"revocation_endpoint":"https://id.example.org/auth/oauth2/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","none"]}
     "#);
     // RFC 8414 3.1: the path of the issuer comes after the well-known one.
-    let status =
-        async |world: &World, path: &str| world.send(Call::get(&format!("/.well-known/oauth-authorization-server{path}"))).await.status;
-    for (path, expected) in [("/auth", 200), ("/auth/", 404), ("/other", 404), ("/auth/more", 404), ("/", 404)] {
+    let status = async |world: &World, path: &str| {
+        world.send(Call::get(&format!("/.well-known/oauth-authorization-server{path}"))).await.status
+    };
+    for (path, expected) in
+        [("/auth", 200), ("/auth/", 404), ("/other", 404), ("/auth/more", 404), ("/", 404)]
+    {
         assert_eq!(status(&world, path).await, expected, "{path}");
     }
     let mut of_issuer = Plan { settings: settings.clone(), ..Plan::default() };
@@ -283,7 +335,10 @@ async fn metadata_names_what_is_there_once_it_is_known_where() {
     let metadata = world.send(Call::get("/.well-known/oauth-authorization-server")).await.json();
     assert_eq!(metadata["issuer"], "https://id.example.org");
     for endpoint in ["jwks_uri", "introspection_endpoint", "revocation_endpoint"] {
-        let path = metadata[endpoint].as_str().and_then(|url| url.strip_prefix("https://id.example.org/auth")).expect("an address");
+        let path = metadata[endpoint]
+            .as_str()
+            .and_then(|url| url.strip_prefix("https://id.example.org/auth"))
+            .expect("an address");
         assert_ne!(world.send(Call::get(path)).await.status, 404, "{endpoint}");
     }
 }

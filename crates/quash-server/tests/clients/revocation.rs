@@ -19,7 +19,14 @@ async fn a51_a_revoked_access_token_makes_no_new_credentials() {
     for answer in [
         world.own("POST", "/v1/me/password", &pair.access, &new).await,
         world.own("POST", "/v1/me/sessions/end-others", &pair.access, &Value::Null).await,
-        world.own("POST", "/v1/me/email", &pair.access, &json!({ "email": "new@example.org", "password": PASSWORD })).await,
+        world
+            .own(
+                "POST",
+                "/v1/me/email",
+                &pair.access,
+                &json!({ "email": "new@example.org", "password": PASSWORD }),
+            )
+            .await,
         world.refresh(&pair.access).await,
         world.refresh(&pair.refresh).await,
         world.post("/api/token/sliding/refresh/", &json!({ "token": pair.access })).await,
@@ -45,7 +52,11 @@ async fn a52_a_client_is_never_told_that_something_ended_which_was_not_written()
         world.store.break_part(part, error);
         for token in [&by_access.access, &by_refresh.refresh] {
             let answer = shop.revoke(token).await;
-            assert_eq!((answer.status, &answer.json()["error"]), (503, &json!("temporarily_unavailable")), "{answer}");
+            assert_eq!(
+                (answer.status, &answer.json()["error"]),
+                (503, &json!("temporarily_unavailable")),
+                "{answer}"
+            );
         }
         world.store.mend();
         for (pair, token) in [(&by_access, &by_access.access), (&by_refresh, &by_refresh.refresh)] {
@@ -95,14 +106,19 @@ async fn a55_every_genuine_token_ends_its_session_and_every_other_is_answered_al
         let first = world.sign_in("dana").await;
         let second = world.refresh(&first.refresh).await.pair();
         let token = [&first.access, &second.refresh, &first.refresh][pick];
-        let call = form("/oauth2/revoke", &[("token_type_hint", hint), ("token", token)]).bearer(&shop.secret);
+        let call =
+            form("/oauth2/revoke", &[("token_type_hint", hint), ("token", token)]).bearer(&shop.secret);
         let before = world.head().await;
         assert_eq!(world.send(call.clone()).await.status, 200, "{hint}");
         assert_eq!(world.head().await, before.next(), "one entry");
         for pair in [&first, &second] {
             world.assert_dead(pair).await;
         }
-        assert_eq!((world.send(call).await.status, world.head().await), (200, before.next()), "a second time ends nothing");
+        assert_eq!(
+            (world.send(call).await.status, world.head().await),
+            (200, before.next()),
+            "a second time ends nothing"
+        );
     }
     world.assert_live(&bystander).await;
 }
@@ -135,7 +151,12 @@ async fn a55_a_session_of_another_client_is_not_ended() {
     assert_eq!(kinds(&*world.store).await, []);
     assert_eq!(shop.revoke(&pair.refresh).await.status, 200);
     world.assert_dead(&pair).await;
-    let ended = world.sessions("dana").await.into_iter().find(|session| session.client.is_some()).expect("the session");
+    let ended = world
+        .sessions("dana")
+        .await
+        .into_iter()
+        .find(|session| session.client.is_some())
+        .expect("the session");
     let SessionState::Ended(ending) = ended.state else { panic!("it goes on") };
     assert_eq!(ending.actor, Actor::Client(ClientName::parse("shop").expect("a name")));
 }
@@ -151,14 +172,22 @@ async fn a55_a_public_client_ends_what_it_has_the_token_of_and_nothing_of_anothe
     let revoke = async |name: &str, token: &str| world.send(named(name, token)).await;
     assert_eq!(revoke("app", "garbage").await.brief(), "200 {}");
     // What is nobody's, by any of its tokens; and what is its own.
-    let (by_access, by_refresh, own) = (world.sign_in("dana").await, world.sign_in("dana").await, opened_by(&world, "app").await);
-    for (pair, token) in [(&by_access, &by_access.access), (&by_refresh, &by_refresh.refresh), (&own, &own.access)] {
+    let (by_access, by_refresh, own) =
+        (world.sign_in("dana").await, world.sign_in("dana").await, opened_by(&world, "app").await);
+    for (pair, token) in
+        [(&by_access, &by_access.access), (&by_refresh, &by_refresh.refresh), (&own, &own.access)]
+    {
         assert_eq!(revoke("app", token).await.brief(), "200 {}");
         world.assert_dead(pair).await;
     }
     let app = Actor::Client(ClientName::parse("app").expect("a name"));
-    let by_whom = |session: Session| if let SessionState::Ended(ending) = session.state { Some(ending.actor) } else { None };
-    assert_eq!(world.sessions("dana").await.into_iter().filter_map(by_whom).collect::<Vec<_>>(), [app.clone(), app.clone(), app]);
+    let by_whom = |session: Session| {
+        if let SessionState::Ended(ending) = session.state { Some(ending.actor) } else { None }
+    };
+    assert_eq!(
+        world.sessions("dana").await.into_iter().filter_map(by_whom).collect::<Vec<_>>(),
+        [app.clone(), app.clone(), app]
+    );
     // Another's session goes on, whether that has a secret or not.
     for owner in ["shop", "web"] {
         let pair = opened_by(&world, owner).await;
@@ -178,7 +207,9 @@ async fn a55_a_name_alone_opens_nothing_that_takes_a_secret() {
     let shop = Service::full(&world, "shop").await;
     world.service.add_public_client("app", None).await.expect("a client");
     let pair = world.sign_in("dana").await;
-    let at = |path: &str, parameters: &[(&str, &str)]| form(path, &[&[("token", &*pair.access)], parameters].concat());
+    let at = |path: &str, parameters: &[(&str, &str)]| {
+        form(path, &[&[("token", &*pair.access)], parameters].concat())
+    };
     for call in [
         at("/oauth2/revoke", &[("client_id", "shop")]),
         at("/oauth2/revoke", &[("client_id", "App")]),
@@ -211,12 +242,17 @@ async fn a55_a_sliding_token_is_revoked_with_its_session() {
     let world = World::planned(plan).await;
     let shop = Service::full(&world, "shop").await;
     let body = json!({ "username": "dana", "password": PASSWORD });
-    let token = world.post("/api/token/sliding/", &body).await.json()["token"].as_str().expect("a token").to_owned();
+    let token =
+        world.post("/api/token/sliding/", &body).await.json()["token"].as_str().expect("a token").to_owned();
     let said = shop.assert_active(&token).await;
     assert_eq!((&said["token_type"], &said["token_use"]), (&json!("Bearer"), &json!("sliding")));
     let forged = world.forge(&token, &json!({ "jti": "00000000000000000000000000000000" }));
     shop.assert_inactive(&forged).await;
-    assert_eq!((shop.revoke(&forged).await.status, world.me(&token).await.status), (200, 200), "a stolen key ends nothing");
+    assert_eq!(
+        (shop.revoke(&forged).await.status, world.me(&token).await.status),
+        (200, 200),
+        "a stolen key ends nothing"
+    );
     assert_eq!(shop.revoke(&token).await.status, 200);
     assert_eq!(world.me(&token).await.status, 401);
     shop.assert_inactive(&token).await;

@@ -16,9 +16,10 @@ fn of_users(field: UserIdField) -> Plan {
 
 #[tokio::test]
 async fn a_dead_token_opens_no_new_account_of_its_name() {
-    for (field, user, email) in
-        [(UserIdField::Username, "robin", None), (UserIdField::Email, "robin@example.org", Some("robin@example.org"))]
-    {
+    for (field, user, email) in [
+        (UserIdField::Username, "robin", None),
+        (UserIdField::Email, "robin@example.org", Some("robin@example.org")),
+    ] {
         let world = World::planned(of_users(field)).await;
         let robin = world.add("robin", email, true).await;
         let (unused, used) = (refresh_of(user, "unused"), refresh_of(user, "used"));
@@ -26,8 +27,17 @@ async fn a_dead_token_opens_no_new_account_of_its_name() {
         world.refresh(&used).await.pair();
         world.service.delete(&robin.subject, By::from(Actor::Operator)).await.expect("it is deleted");
         world.wait(secs(10));
-        let (name, email, subject) = ("robin".to_owned(), email.map(str::to_owned), Some("another robin".to_owned()));
-        let new = NewAccount { name, email, verified: true, subject, password: None, claims: None, state: NewState::Active };
+        let (name, email, subject) =
+            ("robin".to_owned(), email.map(str::to_owned), Some("another robin".to_owned()));
+        let new = NewAccount {
+            name,
+            email,
+            verified: true,
+            subject,
+            password: None,
+            claims: None,
+            state: NewState::Active,
+        };
         world.service.add_account(new).await.expect("an account");
         for dead in [&unused, &used] {
             let refused = r#"401 {"detail":"Token is blacklisted","code":"token_not_valid"}"#;
@@ -51,7 +61,15 @@ async fn a_dead_token_opens_no_new_account_of_its_name() {
 async fn a_dead_token_opens_no_account_that_takes_a_name_over() {
     let world = World::planned(of_users(UserIdField::Username)).await;
     let (name, subject) = ("robin".to_owned(), Some("a subject".to_owned()));
-    let new = NewAccount { name, email: None, verified: true, subject, password: None, claims: None, state: NewState::Active };
+    let new = NewAccount {
+        name,
+        email: None,
+        verified: true,
+        subject,
+        password: None,
+        claims: None,
+        state: NewState::Active,
+    };
     let robin = world.service.add_account(new).await.expect("an account");
     let old = refresh_of("Robin", "old");
     world.wait(secs(10));
@@ -74,14 +92,22 @@ async fn adopted_claims_go_on_until_an_operator_sets_others() {
     let other = world.refresh(&minted(&claimed)).await.pair();
     assert_eq!(plan_of(&other.access), Some(json!("tin")), "another token keeps its own");
     assert_eq!(plan_of(&world.sign_in("dana").await.access), Some(json!("gold")));
-    world.service.set_claims(&world.account("dana").await.subject, "{}", By::from(Actor::Operator)).await.expect("they are set");
+    world
+        .service
+        .set_claims(&world.account("dana").await.subject, "{}", By::from(Actor::Operator))
+        .await
+        .expect("they are set");
     for pair in [adopted, other] {
         assert_eq!(plan_of(&world.refresh(&pair.refresh).await.pair().access), None);
     }
     assert_eq!(plan_of(&world.sign_in("dana").await.access), None);
     world.wait(secs(1));
     (claimed["jti"], claimed["iat"]) = (json!("three"), json!(START + 1));
-    assert_eq!(plan_of(&world.refresh(&minted(&claimed)).await.pair().access), None, "one that is adopted later");
+    assert_eq!(
+        plan_of(&world.refresh(&minted(&claimed)).await.pair().access),
+        None,
+        "one that is adopted later"
+    );
 }
 
 #[tokio::test]
@@ -99,10 +125,15 @@ async fn tokens_of_another_password_say_so_everywhere() {
     assert_eq!((world.verify(&refresh).await.status, world.me(&access).await.status), (200, 200));
     world.wait(secs(10));
     let pair = world.sign_in("dana").await;
-    let body = json!({ "current_password": support::PASSWORD, "new_password": "another horse, another staple" });
+    let body =
+        json!({ "current_password": support::PASSWORD, "new_password": "another horse, another staple" });
     let changed = world.send(Call::post("/v1/me/password").bearer(&pair.access).json(&body)).await;
     assert_eq!(changed.status, 200, "{}", changed.brief());
-    assert_eq!(claims(changed.json()["access"].as_str().expect("a token"))["hash_password"], mark, "nodes still have the old hash");
+    assert_eq!(
+        claims(changed.json()["access"].as_str().expect("a token"))["hash_password"],
+        mark,
+        "nodes still have the old hash"
+    );
     let words = "The user's password has been changed.";
     for answer in [
         world.verify(&refresh).await,

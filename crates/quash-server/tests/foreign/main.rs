@@ -73,7 +73,10 @@ async fn the_first_refresh_adopts_it_and_its_claims_are_kept() {
     assert_eq!(world.verify(&old).await.brief(), "200 {}");
     let adopted = world.refresh(&old).await.pair();
     let (access, refresh) = (claims(&adopted.access), claims(&adopted.refresh));
-    assert_eq!((&access["user_id"], &access["role"], &refresh["gen"]), (&json!("dana"), &claimed["role"], &json!(1)));
+    assert_eq!(
+        (&access["user_id"], &access["role"], &refresh["gen"]),
+        (&json!("dana"), &claimed["role"], &json!(1))
+    );
     world.assert_live(&adopted).await;
     // A lost answer: the same successor. Once that is spent, it is reuse.
     let again = world.refresh(&old).await.pair();
@@ -166,10 +169,22 @@ async fn a55_a56_a_client_introspects_and_revokes_them_too() {
     // One that has opened no session ends alone, whatever it opens.
     for token_type in ["refresh", "access", "sliding"] {
         let token = minted(&exchangeable(token_type, "dana", token_type));
-        assert!(active(&token).await.starts_with(r#"200 {"active":true"#), "{token_type}: {}", active(&token).await);
+        assert!(
+            active(&token).await.starts_with(r#"200 {"active":true"#),
+            "{token_type}: {}",
+            active(&token).await
+        );
         let before = world.head().await;
-        assert_eq!((revoke(&token).await, active(&token).await), ("200 {}".into(), GONE.into()), "{token_type}");
-        assert_eq!((revoke(&token).await, world.head().await), ("200 {}".into(), before.next()), "{token_type}: a second time");
+        assert_eq!(
+            (revoke(&token).await, active(&token).await),
+            ("200 {}".into(), GONE.into()),
+            "{token_type}"
+        );
+        assert_eq!(
+            (revoke(&token).await, world.head().await),
+            ("200 {}".into(), before.next()),
+            "{token_type}: a second time"
+        );
     }
     // One that has opened a session ends that.
     let old = refresh_of("dana", "adopted");
@@ -178,7 +193,8 @@ async fn a55_a56_a_client_introspects_and_revokes_them_too() {
     assert_eq!(revoke(&old).await, "200 {}");
     world.assert_dead(&adopted).await;
     let sliding = minted(&exchangeable("sliding", "dana", "adopted too"));
-    let next = world.post("/api/token/sliding/refresh/", &json!({ "token": sliding })).await.json()["token"].clone();
+    let next =
+        world.post("/api/token/sliding/refresh/", &json!({ "token": sliding })).await.json()["token"].clone();
     assert_eq!(revoke(&sliding).await, "200 {}");
     for token in [&sliding[..], next.as_str().expect("a token")] {
         assert_eq!((active(token).await, world.me(token).await.status), (GONE.into(), 401));
@@ -187,7 +203,9 @@ async fn a55_a56_a_client_introspects_and_revokes_them_too() {
     let head = world.head().await;
     let mut expired = said("access", "dana", "old");
     (expired["iat"], expired["exp"]) = (json!(START - 300), json!(START - 200));
-    for token in [minted(&expired), minted(&said("access", "nobody", "a")), minted(&said("refresh", "nobody", "b"))] {
+    for token in
+        [minted(&expired), minted(&said("access", "nobody", "a")), minted(&said("refresh", "nobody", "b"))]
+    {
         assert_eq!(active(&token).await, GONE);
     }
     assert_eq!((revoke(&minted(&expired)).await, world.head().await), ("200 {}".into(), head));
@@ -199,7 +217,8 @@ async fn logging_out_with_a_sliding_one_ends_the_session_that_it_has_opened() {
     plan.policy.tokens.accepted = vec![TokenType::Sliding, TokenType::Access];
     let world = World::planned(plan).await;
     let sliding = minted(&exchangeable("sliding", "dana", "one"));
-    let next = world.post("/api/token/sliding/refresh/", &json!({ "token": sliding })).await.json()["token"].clone();
+    let next =
+        world.post("/api/token/sliding/refresh/", &json!({ "token": sliding })).await.json()["token"].clone();
     assert_eq!(world.send(Call::post("/api/logout/").bearer(&sliding)).await.brief(), "200 {}");
     for token in [&sliding[..], next.as_str().expect("a token")] {
         assert_eq!(world.me(token).await.status, 401);
@@ -221,10 +240,14 @@ async fn its_account_is_asked() {
     world.deactivate("noor").await;
     world.wait(secs(1));
     let gone = |token_type: &str| {
-        minted(&json!({ "token_type": token_type, "exp": START + 300, "iat": START + 1, "jti": "a", "user_id": "nobody" }))
+        minted(
+            &json!({ "token_type": token_type, "exp": START + 300, "iat": START + 1, "jti": "a", "user_id": "nobody" }),
+        )
     };
     let inactive = |token_type: &str| {
-        minted(&json!({ "token_type": token_type, "exp": START + 300, "iat": START + 1, "jti": "b", "user_id": "noor" }))
+        minted(
+            &json!({ "token_type": token_type, "exp": START + 300, "iat": START + 1, "jti": "b", "user_id": "noor" }),
+        )
     };
     insta::assert_snapshot!(world.refresh(&gone("refresh")).await.brief(), @r#"401 {"detail":"No active account found for the given token."}"#);
     insta::assert_snapshot!(world.refresh(&inactive("refresh")).await.brief(), @r#"401 {"detail":"No active account found for the given token."}"#);
@@ -239,7 +262,10 @@ async fn ending_all_sessions_of_an_account_ends_the_tokens_that_it_had_elsewhere
     assert_eq!(world.me(&access).await.status, 200);
     world.wait(secs(5));
     world.end_all("dana").await;
-    assert_eq!((world.me(&access).await.status, world.refresh(&old).await.status, world.verify(&old).await.status), (401, 401, 401));
+    assert_eq!(
+        (world.me(&access).await.status, world.refresh(&old).await.status, world.verify(&old).await.status),
+        (401, 401, 401)
+    );
     world.wait(secs(1));
     let mut later = said("refresh", "dana", "three");
     later["iat"] = json!(START + 6);
@@ -251,8 +277,11 @@ async fn users_of_another_namespace_are_none_of_ours() {
     let partner = ForeignSetup { namespace: "partner".into(), ..django(shared()) };
     let world = World::planned(plan(partner)).await;
     let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
-    let (_, secret) =
-        world.service.add_client("shop", [Right::Introspect, Right::Revoke].into_iter().collect(), None).await.expect("a client");
+    let (_, secret) = world
+        .service
+        .add_client("shop", [Right::Introspect, Right::Revoke].into_iter().collect(), None)
+        .await
+        .expect("a client");
     let secret = secret.into_text();
     for token in [&old, &access] {
         assert_eq!(world.verify(token).await.brief(), "200 {}");
@@ -353,7 +382,9 @@ async fn keys_at_an_address_are_had_when_a_token_needs_them() {
     let address = Arc::new(Address::default());
     address.tell(published(&[&one]));
     let world = world_of(&address).await;
-    let signed = |key: &SigningKey, jti: &str| key.sign(said("refresh", "dana", jti).to_string().as_bytes()).expect("a signature");
+    let signed = |key: &SigningKey, jti: &str| {
+        key.sign(said("refresh", "dana", jti).to_string().as_bytes()).expect("a signature")
+    };
     assert_eq!(world.verify(&signed(&one, "a")).await.status, 200);
     let asked = address.asked().await;
     address.tell(published(&[&one, &two]));
@@ -402,7 +433,11 @@ async fn what_is_no_set_of_keys_changes_nothing() {
         let asked = address.asked().await;
         world.wait(secs(10));
         let other = key(2).sign(said("refresh", "dana", "b").to_string().as_bytes()).expect("a signature");
-        assert_eq!((world.verify(&other).await.status, world.verify(&token).await.status), (401, 200), "{nonsense}");
+        assert_eq!(
+            (world.verify(&other).await.status, world.verify(&token).await.status),
+            (401, 200),
+            "{nonsense}"
+        );
         assert_eq!(address.asked().await, asked + 1);
     }
     let call = Call::get("/.well-known/jwks.json");
@@ -422,11 +457,18 @@ async fn without_a_session_it_ends_and_leaves_but_nothing_lives_on() {
     let password = json!({ "current_password": PASSWORD, "new_password": "another horse battery staple" });
     for (path, body) in [("/v1/me/password", &password), ("/v1/me/sessions/end-others", &Value::Null)] {
         let answer = world.own("POST", path, &access, body).await;
-        assert_eq!((answer.status, answer.json()["code"].as_str()), (403, Some("session_required")), "{path}");
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (403, Some("session_required")),
+            "{path}"
+        );
     }
     world.assert_live(&own).await;
     let sid = claims(&own.access)["sid"].as_str().expect("a session").to_owned();
-    assert_eq!(world.own("DELETE", &format!("/v1/me/sessions/{sid}"), &access, &Value::Null).await.status, 204);
+    assert_eq!(
+        world.own("DELETE", &format!("/v1/me/sessions/{sid}"), &access, &Value::Null).await.status,
+        204
+    );
     world.assert_dead(&own).await;
     let own = world.sign_in("dana").await;
     assert_eq!(world.own("POST", "/v1/me/sessions/end-all", &access, &Value::Null).await.status, 204);
@@ -436,6 +478,9 @@ async fn without_a_session_it_ends_and_leaves_but_nothing_lives_on() {
     let mut later = said("access", "dana", "two");
     later["iat"] = json!(START + 12);
     let later = minted(&later);
-    assert_eq!(world.own("POST", "/v1/me/deactivate", &later, &json!({ "password": PASSWORD })).await.status, 204);
+    assert_eq!(
+        world.own("POST", "/v1/me/deactivate", &later, &json!({ "password": PASSWORD })).await.status,
+        204
+    );
     assert_eq!((world.me(&later).await.status, world.attempt("dana", PASSWORD).await.status), (401, 401));
 }

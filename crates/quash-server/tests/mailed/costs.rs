@@ -17,7 +17,10 @@ async fn over_long_names_are_refused_before_they_are_folded() {
             assert_eq!(status(format!("  {}  ", "x".repeat(longest))).await.status, 202, "{path} {field}");
             let answer = status("x".repeat(longest + 1)).await;
             let told = answer.json()["errors"][field][0].as_str().map(str::to_owned);
-            assert_eq!((answer.status, told), (400, Some(format!("Ensure this field has no more than {longest} characters."))));
+            assert_eq!(
+                (answer.status, told),
+                (400, Some(format!("Ensure this field has no more than {longest} characters.")))
+            );
         }
     }
 }
@@ -27,10 +30,14 @@ async fn a_new_password_is_checked_and_hashed_in_a_place_of_its_network() {
     let (plan, valve) = Plan::valved();
     let world = Arc::new(World::planned(plan).await);
     let link = danas_link(&world).await;
-    let confirm = Call::post("/v1/password-reset/confirm").json(&json!({ "token": link, "new_password": "password" }));
-    let attempt = |n: usize| Call::post("/api/token/").json(&json!({ "username": format!("name {n}"), "password": "x" }));
+    let confirm =
+        Call::post("/v1/password-reset/confirm").json(&json!({ "token": link, "new_password": "password" }));
+    let attempt = |n: usize| {
+        Call::post("/api/token/").json(&json!({ "username": format!("name {n}"), "password": "x" }))
+    };
     // All four places of the network are taken: not even a common password is looked at.
-    let answers = world.at_once_as_they_are(&valve, (0..4).map(attempt).chain([confirm.clone()]).collect()).await;
+    let answers =
+        world.at_once_as_they_are(&valve, (0..4).map(attempt).chain([confirm.clone()]).collect()).await;
     assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [401, 401, 401, 401, 429]);
     assert_eq!(world.send(confirm).await.json()["code"], "password_refused");
 }

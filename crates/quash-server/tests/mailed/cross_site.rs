@@ -38,10 +38,17 @@ async fn a74_a_page_of_another_site_can_not_send_to_these_doors() {
     ];
     for path in MAIL_PATHS {
         for headers in hostile {
-            let call = Call::post(path).bearer(&pair.access).header(HOST, "id.example.org").json(&json!({ "email": "dana@example.org" }));
+            let call = Call::post(path)
+                .bearer(&pair.access)
+                .header(HOST, "id.example.org")
+                .json(&json!({ "email": "dana@example.org" }));
             let call = headers.iter().fold(call, |call, (name, value)| call.header(name.clone(), value));
             let answer = world.send(call).await;
-            assert_eq!((answer.status, answer.json()["code"].as_str()), (403, Some("cross_site")), "{path} {headers:?}");
+            assert_eq!(
+                (answer.status, answer.json()["code"].as_str()),
+                (403, Some("cross_site")),
+                "{path} {headers:?}"
+            );
         }
     }
     assert!(world.mails().await.is_empty());
@@ -74,7 +81,8 @@ async fn a74_our_own_pages_named_origins_and_what_is_no_browser_may_send() {
 async fn a74_a_body_that_any_form_can_send_without_asking_is_not_json() {
     let world = open().await;
     for media_type in ["text/plain", "text/plain; charset=utf-8", ""] {
-        let call = Call::post("/v1/password-reset").body(media_type, json!({ "username": "dana" }).to_string());
+        let call =
+            Call::post("/v1/password-reset").body(media_type, json!({ "username": "dana" }).to_string());
         assert_eq!(world.send(call).await.status, 415, "{media_type}");
     }
 }

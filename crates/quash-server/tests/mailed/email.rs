@@ -24,11 +24,17 @@ async fn an_address_counts_once_it_is_confirmed_and_then_all_sessions_end() {
     let mails = world.mails().await;
     let mut told = kinds_and_places(&mails);
     told.sort_by_key(|(_, to)| *to);
-    assert_eq!(told, [(MailKind::EmailChangeAsked, "dana@example.org"), (MailKind::EmailChange, "new@example.org")]);
+    assert_eq!(
+        told,
+        [(MailKind::EmailChangeAsked, "dana@example.org"), (MailKind::EmailChange, "new@example.org")]
+    );
     assert_eq!(world.me(&pair.access).await.json()["email"], "dana@example.org");
     world.assert_live(&other).await;
     let letter = mails.iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
-    assert_eq!(confirm(&world, &pair, &json!({ "flow": flow(&answer), "code": code(letter) })).await.status, 200);
+    assert_eq!(
+        confirm(&world, &pair, &json!({ "flow": flow(&answer), "code": code(letter) })).await.status,
+        200
+    );
     assert_eq!(world.refresh(&pair.refresh).await.reason().as_deref(), Some("email_changed"));
     world.assert_dead(&pair).await;
     world.assert_dead(&other).await;
@@ -44,7 +50,8 @@ async fn the_own_address_again_ends_nothing() {
     let before = world.service.account("dana").await.expect("a store");
     let answer = change(&world, &pair, "dana@example.org", PASSWORD).await;
     assert_eq!(answer.status, 202);
-    let letter = world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
+    let letter =
+        world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
     let body = json!({ "flow": flow(&answer), "code": code(&letter) });
     assert_eq!(confirm(&world, &pair, &body).await.status, 200);
     world.assert_live(&pair).await;
@@ -66,8 +73,24 @@ async fn a69_an_address_is_changed_with_the_password_alone() {
     {"type":"/docs/errors/wrong_password","title":"Wrong password","status":403,"detail":"The password is wrong.","code":"wrong_password"}
     "#);
     assert_eq!(world.hashes(), 1);
-    assert_eq!(world.send(Call::post("/v1/me/email").bearer(&pair.access).json(&json!({ "email": "new@example.org" }))).await.status, 400);
-    assert_eq!(world.send(Call::post("/v1/me/email").json(&json!({ "email": "new@example.org", "password": PASSWORD }))).await.status, 401);
+    assert_eq!(
+        world
+            .send(
+                Call::post("/v1/me/email").bearer(&pair.access).json(&json!({ "email": "new@example.org" }))
+            )
+            .await
+            .status,
+        400
+    );
+    assert_eq!(
+        world
+            .send(
+                Call::post("/v1/me/email").json(&json!({ "email": "new@example.org", "password": PASSWORD }))
+            )
+            .await
+            .status,
+        401
+    );
     let refresh = Pair { access: pair.refresh.clone(), refresh: String::new() };
     assert_eq!(change(&world, &refresh, "new@example.org", PASSWORD).await.status, 401);
     assert!(world.mails().await.is_empty());
@@ -85,7 +108,11 @@ async fn both_doors_open_for_a_live_access_token_alone() {
     for path in ["/v1/me/email", "/v1/me/email/confirm"] {
         assert_eq!(world.post(path, &body).await.status, 401, "no token");
         for token in ["a.b.c", expired.access.as_str(), revoked.access.as_str(), live.refresh.as_str()] {
-            assert_eq!(world.send(Call::post(path).bearer(token).json(&body)).await.status, 401, "{path} {token}");
+            assert_eq!(
+                world.send(Call::post(path).bearer(token).json(&body)).await.status,
+                401,
+                "{path} {token}"
+            );
         }
         assert_ne!(world.send(Call::post(path).bearer(&live.access).json(&body)).await.status, 401);
         assert_eq!(world.send(Call::get(path).bearer(&live.access)).await.header("allow"), Some("POST"));
@@ -98,7 +125,9 @@ async fn a16_an_address_that_is_none_is_told_before_the_password_is_looked_at() 
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.hashes();
-    for email in ["a@b@c", "a@example.org\r\nBcc: b@example.org", "a@example.org,b@example.org", "a@localhost"] {
+    for email in
+        ["a@b@c", "a@example.org\r\nBcc: b@example.org", "a@example.org,b@example.org", "a@localhost"]
+    {
         let answer = change(&world, &pair, email, PASSWORD).await;
         assert_eq!((answer.status, answer.json()["errors"]["email"].is_array()), (400, true), "{email}");
     }
@@ -140,10 +169,17 @@ async fn a68_a_verification_is_dead_once_the_address_is_another() {
     world.mails().await;
     let max = world.attempt("max", crate::NEW_PASSWORD).await.pair();
     assert_eq!(change(&world, &max, "new@example.org", crate::NEW_PASSWORD).await.status, 202);
-    let letter = world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
+    let letter =
+        world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
     assert_eq!(confirm(&world, &max, &json!({ "token": link(&letter) })).await.status, 200);
-    assert_eq!(world.post("/v1/email-verification/confirm", &json!({ "token": verification })).await.status, 400);
-    assert_eq!(world.me(&world.attempt("max", crate::NEW_PASSWORD).await.pair().access).await.json()["email"], "new@example.org");
+    assert_eq!(
+        world.post("/v1/email-verification/confirm", &json!({ "token": verification })).await.status,
+        400
+    );
+    assert_eq!(
+        world.me(&world.attempt("max", crate::NEW_PASSWORD).await.pair().access).await.json()["email"],
+        "new@example.org"
+    );
 }
 
 #[tokio::test]
@@ -156,7 +192,11 @@ async fn an_address_that_is_somebodys_is_answered_alike_and_its_owner_is_told() 
     let taken = change(&world, &dana, "MAX@example.org", PASSWORD).await;
     assert_eq!(taken.to_string(), free.to_string());
     let mails = world.mails().await;
-    assert!(kinds_and_places(&mails).contains(&(MailKind::AddressTaken, "max@example.org")), "{:?}", kinds_and_places(&mails));
+    assert!(
+        kinds_and_places(&mails).contains(&(MailKind::AddressTaken, "max@example.org")),
+        "{:?}",
+        kinds_and_places(&mails)
+    );
 }
 
 #[tokio::test]
@@ -164,7 +204,8 @@ async fn an_address_that_becomes_somebodys_meanwhile_is_not_given() {
     let world = World::open().await;
     let dana = world.sign_in("dana").await;
     change(&world, &dana, "new@example.org", PASSWORD).await;
-    let letter = world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
+    let letter =
+        world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
     world.add("max", Some("New@example.org"), true).await;
     assert_eq!(confirm(&world, &dana, &json!({ "token": link(&letter) })).await.status, 400);
     world.assert_live(&dana).await;

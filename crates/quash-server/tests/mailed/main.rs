@@ -32,7 +32,8 @@ async fn ask(world: &World, body: Value) -> String {
 /// Asks for a reset of dana's password, and gives the link.
 async fn danas_link(world: &World) -> String {
     ask(world, json!({ "username": "dana" })).await;
-    let letter = world.mails().await.into_iter().find(|letter| letter.proof.is_some()).expect("a mail with a link");
+    let letter =
+        world.mails().await.into_iter().find(|letter| letter.proof.is_some()).expect("a mail with a link");
     support::link(&letter)
 }
 

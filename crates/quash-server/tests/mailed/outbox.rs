@@ -56,6 +56,8 @@ async fn a_refusal_for_good_and_an_hour_too_late_are_the_end_of_a_mail() {
         assert!(world.mails().await.is_empty());
         world.wait(secs(600));
     }
-    let due = quash_store::Store::mails_due(&*world.store, quash_core::model::Timestamp::from_millis(i64::MAX), 9).await;
+    let due =
+        quash_store::Store::mails_due(&*world.store, quash_core::model::Timestamp::from_millis(i64::MAX), 9)
+            .await;
     assert_eq!(due, Ok(Vec::new()), "nothing is left");
 }

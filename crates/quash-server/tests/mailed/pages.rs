@@ -41,11 +41,17 @@ async fn a76_pages_are_framed_by_nobody_kept_by_nobody_and_load_nothing_from_els
         insta::allow_duplicates! {
             insta::assert_snapshot!(page.header("content-security-policy").unwrap_or_default(), @"default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
         }
-        assert_eq!((page.header("cache-control"), page.header("x-content-type-options")), (Some("no-store"), Some("nosniff")));
+        assert_eq!(
+            (page.header("cache-control"), page.header("x-content-type-options")),
+            (Some("no-store"), Some("nosniff"))
+        );
         for text in ["://", "<script", "src=", "style=", " on", "http-equiv"] {
             assert!(text == " on" || !page.text().contains(text), "{text}: {page}");
         }
-        assert!(page.text().starts_with("<!doctype html>\n<html lang=\"en\">") && page.text().contains("href=\"pages.css\""));
+        assert!(
+            page.text().starts_with("<!doctype html>\n<html lang=\"en\">")
+                && page.text().contains("href=\"pages.css\"")
+        );
     }
     let style = world.send(Call::get("/pages.css")).await;
     assert_eq!((style.status, style.header("content-type")), (200, Some("text/css; charset=utf-8")));
@@ -65,7 +71,11 @@ async fn a_form_comes_again_with_what_is_wrong_beside_the_field() {
         let page = send(&world, "/reset", &[("token", &link), ("new_password", password)]).await;
         assert_eq!(page.status, 400);
         assert!(page.text().contains(&format!("<p class=\"error\" id=\"error\">{words}</p>")), "{page}");
-        assert!(page.text().contains("aria-invalid=\"true\"") && page.text().contains("aria-describedby=\"rules error\""), "{page}");
+        assert!(
+            page.text().contains("aria-invalid=\"true\"")
+                && page.text().contains("aria-describedby=\"rules error\""),
+            "{page}"
+        );
         assert!(page.text().contains(&format!("name=\"token\" value=\"{link}\"")), "nothing is lost: {page}");
         assert!(password.is_empty() || !page.text().contains(password), "but the password: {page}");
     }
@@ -79,13 +89,23 @@ async fn addresses_are_confirmed_with_a_button() {
     world.post("/v1/email-verification", &json!({ "username": "max" })).await;
     let verification = link(&world.mails().await[0]);
     let page = world.send(Call::get(&format!("/verify?token={verification}"))).await;
-    assert!(page.status == 200 && page.text().contains("<button type=\"submit\">Confirm this address</button>"), "{page}");
+    assert!(
+        page.status == 200 && page.text().contains("<button type=\"submit\">Confirm this address</button>"),
+        "{page}"
+    );
     assert_eq!(send(&world, "/email", &[("token", &verification)]).await.status, 400);
     assert_eq!(send(&world, "/verify", &[("token", &verification)]).await.status, 200);
     assert_eq!(send(&world, "/verify", &[("token", &verification)]).await.status, 400);
     let pair = world.sign_in("max").await;
-    world.send(Call::post("/v1/me/email").bearer(&pair.access).json(&json!({ "email": "new@example.org", "password": PASSWORD }))).await;
-    let letter = world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
+    world
+        .send(
+            Call::post("/v1/me/email")
+                .bearer(&pair.access)
+                .json(&json!({ "email": "new@example.org", "password": PASSWORD })),
+        )
+        .await;
+    let letter =
+        world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
     assert_eq!(world.send(Call::get(&format!("/email?token={}", link(&letter)))).await.status, 200);
     assert_eq!(send(&world, "/email", &[("token", &link(&letter))]).await.status, 200);
     world.assert_dead(&pair).await;
@@ -109,14 +129,21 @@ async fn a77_no_address_to_go_on_to_is_honoured() {
         for name in ["next", "return", "return_to", "redirect_uri", "url"] {
             let page = world.send(Call::get(&format!("/reset?token={link}&{name}={next}"))).await;
             assert!(
-                page.status == 200 && page.header("location").is_none() && !page.text().contains("evil") && !page.text().contains("alert"),
+                page.status == 200
+                    && page.header("location").is_none()
+                    && !page.text().contains("evil")
+                    && !page.text().contains("alert"),
                 "{page}"
             );
         }
-        let referer = Call::post(&format!("/reset?next={next}")).header(http::header::REFERER, "https://evil.example/");
+        let referer =
+            Call::post(&format!("/reset?next={next}")).header(http::header::REFERER, "https://evil.example/");
         let body = format!("token={link}&new_password=another+horse,+another+staple&next={next}");
         let page = world.send(referer.body("application/x-www-form-urlencoded", body)).await;
-        assert!(page.status == 200 && page.header("location").is_none() && !page.text().contains("evil"), "{page}");
+        assert!(
+            page.status == 200 && page.header("location").is_none() && !page.text().contains("evil"),
+            "{page}"
+        );
         world.wait(crate::support::secs(3600));
     }
 }
@@ -124,16 +151,31 @@ async fn a77_no_address_to_go_on_to_is_honoured() {
 #[tokio::test]
 async fn what_stands_in_the_address_is_text_on_the_page() {
     let world = World::open().await;
-    for token in ["%3Cscript%3Ealert(1)%3C/script%3E", "%22%3E%3Cimg%20src=x%3E", "%00", "%ff", "a&token=b", ""] {
+    for token in
+        ["%3Cscript%3Ealert(1)%3C/script%3E", "%22%3E%3Cimg%20src=x%3E", "%00", "%ff", "a&token=b", ""]
+    {
         let page = world.send(Call::get(&format!("/reset?token={token}"))).await;
-        assert!(page.status == 400 && !page.text().contains("alert") && !page.text().contains("<img"), "{page}");
-        let page =
-            world.send(Call::post("/reset").body("application/x-www-form-urlencoded", format!("token={token}&new_password=short"))).await;
-        assert!(page.status == 400 && !page.text().contains("<script") && !page.text().contains("<img"), "{page}");
+        assert!(
+            page.status == 400 && !page.text().contains("alert") && !page.text().contains("<img"),
+            "{page}"
+        );
+        let page = world
+            .send(
+                Call::post("/reset")
+                    .body("application/x-www-form-urlencoded", format!("token={token}&new_password=short")),
+            )
+            .await;
+        assert!(
+            page.status == 400 && !page.text().contains("<script") && !page.text().contains("<img"),
+            "{page}"
+        );
     }
     assert_eq!(world.send(Call::get("/reset")).await.status, 400);
     assert_eq!(world.send(Call::post("/reset").body("text/plain", "x")).await.status, 415);
-    assert_eq!(world.send(Call::of(http::Method::PUT, "/reset")).await.header("allow"), Some("GET, HEAD, POST"));
+    assert_eq!(
+        world.send(Call::of(http::Method::PUT, "/reset")).await.header("allow"),
+        Some("GET, HEAD, POST")
+    );
 }
 
 #[tokio::test]
@@ -142,5 +184,8 @@ async fn a_page_says_when_the_store_is_away() {
     let link = danas_link(&world).await;
     world.store.break_part(crate::support::Part::Rows, crate::support::Brittle::away());
     let page = world.send(Call::get(&format!("/reset?token={link}"))).await;
-    assert!(page.status == 503 && page.header("retry-after").is_some() && page.text().contains("still good"), "{page}");
+    assert!(
+        page.status == 503 && page.header("retry-after").is_some() && page.text().contains("still good"),
+        "{page}"
+    );
 }

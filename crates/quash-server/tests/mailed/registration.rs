@@ -86,8 +86,13 @@ async fn a08_signing_in_does_not_tell_a_free_name_from_a_taken_one() {
     world.mails().await;
     world.hashes();
     let mut answers = Vec::new();
-    for (name, password) in [("free", PASSWORD), ("free", "wrong"), ("dana", "wrong"), ("nobody", PASSWORD), ("free@example.org", PASSWORD)]
-    {
+    for (name, password) in [
+        ("free", PASSWORD),
+        ("free", "wrong"),
+        ("dana", "wrong"),
+        ("nobody", PASSWORD),
+        ("free@example.org", PASSWORD),
+    ] {
         answers.push(world.attempt(name, password).await.to_string());
         assert_eq!(world.hashes(), 1, "{name}");
     }
@@ -132,10 +137,16 @@ async fn a_strangers_registration_does_not_lock_the_owner_out() {
 
 #[tokio::test]
 async fn registrations_expire_with_their_link() {
-    let mut plan = Plan { settings: DoorSettings { registration: Registration::Open, ..DoorSettings::default() }, ..Plan::default() };
+    let mut plan = Plan {
+        settings: DoorSettings { registration: Registration::Open, ..DoorSettings::default() },
+        ..Plan::default()
+    };
     plan.policy.registration.link_lifetime = secs(2 * 3600);
     let world = World::planned(plan).await;
-    let (first, second) = (registered(&world, "max", "max@example.org").await, registered(&world, "lee", "lee@example.org").await);
+    let (first, second) = (
+        registered(&world, "max", "max@example.org").await,
+        registered(&world, "lee", "lee@example.org").await,
+    );
     world.wait(millis(2 * 3_600_000 - 1));
     assert_eq!(confirm(&world, &first).await.status, 200);
     world.wait(millis(1));
@@ -148,7 +159,9 @@ async fn registrations_expire_with_their_link() {
 async fn the_mail_of_a_registration_is_sent_again_when_asked_for() {
     let world = open().await;
     let mut link = registered(&world, "max", "max@example.org").await;
-    for (asked, is_last) in [(json!({ "username": "MAX" }), false), (json!({ "email": "max@example.org" }), true)] {
+    for (asked, is_last) in
+        [(json!({ "username": "MAX" }), false), (json!({ "email": "max@example.org" }), true)]
+    {
         world.wait(secs(3000));
         let answer = world.post("/v1/email-verification", &asked).await;
         let nothing = world.post("/v1/email-verification", &json!({ "username": "nobody" })).await;
@@ -172,7 +185,10 @@ async fn the_page_shows_the_name_that_is_added() {
     let world = open().await;
     let link = registered(&world, "<b>Max</b>", "max@example.org").await;
     let page = world.send(Call::get(&format!("/verify?token={link}"))).await;
-    assert!(page.status == 200 && page.text().contains("<strong>&#60;b&#62;Max&#60;/b&#62;</strong>"), "{page}");
+    assert!(
+        page.status == 200 && page.text().contains("<strong>&#60;b&#62;Max&#60;/b&#62;</strong>"),
+        "{page}"
+    );
     let other = registered(&world, "<b>max</b>", "lee@example.org").await;
     assert_eq!(confirm(&world, &other).await.status, 200);
     let sent = Call::post("/verify").body("application/x-www-form-urlencoded", format!("token={link}"));
@@ -247,14 +263,20 @@ async fn a17_nobody_says_of_themselves_what_they_may() {
     assert_eq!(confirm(&world, &link(&world.mails().await[0])).await.status, 200);
     let account = world.service.account("max").await.expect("a store").expect("an account");
     assert_ne!(account.subject.as_str(), "admin");
-    assert_eq!((account.state, account.version, account.claims), (AccountState::Active, 1, Default::default()));
+    assert_eq!(
+        (account.state, account.version, account.claims),
+        (AccountState::Active, 1, Default::default())
+    );
 }
 
 #[tokio::test]
 async fn a71_registering_sends_one_address_no_more_mails_than_others_do() {
     let world = open().await;
     for n in 0..20 {
-        assert_eq!(world.post("/v1/registration", &body(&format!("max{n}"), "max@example.org")).await.status, 202);
+        assert_eq!(
+            world.post("/v1/registration", &body(&format!("max{n}"), "max@example.org")).await.status,
+            202
+        );
     }
     assert_eq!(world.mails().await.len(), 5);
 }
@@ -263,7 +285,8 @@ async fn a71_registering_sends_one_address_no_more_mails_than_others_do() {
 async fn two_at_once_make_one_account() {
     let world = open().await;
     let (left, right) = (body("max", "one@example.org"), body("MAX", "two@example.org"));
-    let (one, other) = tokio::join!(world.post("/v1/registration", &left), world.post("/v1/registration", &right));
+    let (one, other) =
+        tokio::join!(world.post("/v1/registration", &left), world.post("/v1/registration", &right));
     assert_eq!((one.status, other.status), (202, 202));
     let links: Vec<String> = world.mails().await.iter().map(link).collect();
     let (one, other) = tokio::join!(confirm(&world, &links[0]), confirm(&world, &links[1]));
@@ -286,14 +309,21 @@ async fn registrations_count_for_their_network_before_hashing() {
     let world = open().await;
     world.hashes();
     for n in 0..50 {
-        assert_eq!(world.post("/v1/registration", &body(&format!("max{n}"), &format!("max{n}@example.org"))).await.status, 202);
+        assert_eq!(
+            world
+                .post("/v1/registration", &body(&format!("max{n}"), &format!("max{n}@example.org")))
+                .await
+                .status,
+            202
+        );
     }
     assert_eq!(world.hashes(), 50);
     assert_eq!(world.post("/v1/registration", &body("max50", "max50@example.org")).await.status, 202);
     let common = json!({ "username": "max50", "email": "max50@example.org", "password": "password" });
     assert_eq!(world.post("/v1/registration", &common).await.status, 202, "no password is checked either");
     assert_eq!(world.hashes(), 0);
-    let elsewhere = Call { peer: Some(([198, 51, 100, 7], 1).into()), ..Call::post("/v1/registration").json(&common) };
+    let elsewhere =
+        Call { peer: Some(([198, 51, 100, 7], 1).into()), ..Call::post("/v1/registration").json(&common) };
     assert_eq!(world.send(elsewhere).await.json()["code"], "password_refused");
 }
 
@@ -302,11 +332,16 @@ async fn registrations_have_four_places_in_the_queue() {
     let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
     let (plan, valve) = Plan::valved();
     let world = Arc::new(World::planned(Plan { settings, ..plan }).await);
-    let register = |n: usize| Call::post("/v1/registration").json(&body(&format!("max{n}"), &format!("max{n}@example.org")));
+    let register = |n: usize| {
+        Call::post("/v1/registration").json(&body(&format!("max{n}"), &format!("max{n}@example.org")))
+    };
     let sign_in = Call::post("/api/token/").json(&json!({ "username": "dana", "password": PASSWORD }));
     let blocking = Call { peer: Some(([198, 51, 100, 7], 1).into()), ..sign_in.clone() };
     let elsewhere = Call { peer: Some(([198, 51, 100, 8], 1).into()), ..sign_in };
     let calls = [blocking].into_iter().chain((0..5).map(register)).chain([elsewhere]);
     let answers = world.at_once_as_they_are(&valve, calls.collect()).await;
-    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 202, 202, 202, 202, 429, 200]);
+    assert_eq!(
+        answers.iter().map(|answer| answer.status).collect::<Vec<_>>(),
+        [200, 202, 202, 202, 202, 429, 200]
+    );
 }

@@ -78,7 +78,12 @@ async fn a07_confirming_tells_nobody_whether_a_flow_is_anybodys() {
     let known = ask(&world, json!({ "username": "dana" })).await;
     let unknown = ask(&world, json!({ "username": "nobody" })).await;
     let confirm = async |flow: &str| {
-        world.post("/v1/password-reset/confirm", &json!({ "flow": flow, "code": "00000-00000", "new_password": NEW_PASSWORD })).await
+        world
+            .post(
+                "/v1/password-reset/confirm",
+                &json!({ "flow": flow, "code": "00000-00000", "new_password": NEW_PASSWORD }),
+            )
+            .await
     };
     let mut answers = Vec::new();
     for _ in 0..7 {
@@ -136,7 +141,8 @@ async fn wrong_codes_are_failures_of_their_network() {
     let code = code(&world.mails().await[0]);
     let confirm = async |peer: [u8; 4], code: &str| {
         let body = json!({ "flow": asked, "code": code, "new_password": NEW_PASSWORD });
-        let call = Call { peer: Some((peer, 1).into()), ..Call::post("/v1/password-reset/confirm").json(&body) };
+        let call =
+            Call { peer: Some((peer, 1).into()), ..Call::post("/v1/password-reset/confirm").json(&body) };
         world.send(call).await
     };
     for _ in 0..50 {
@@ -151,7 +157,10 @@ async fn wrong_codes_are_failures_of_their_network() {
 async fn a_network_past_its_allowance_writes_nothing() {
     let world = World::open().await;
     for n in 0..50 {
-        assert_eq!(world.post("/v1/password-reset", &json!({ "username": format!("nobody{n}") })).await.status, 202);
+        assert_eq!(
+            world.post("/v1/password-reset", &json!({ "username": format!("nobody{n}") })).await.status,
+            202
+        );
     }
     // Whether the requests before meant accounts can't be told from what follows.
     let before = world.store.written();
@@ -175,7 +184,8 @@ async fn the_mail_to_a_confirmed_address_names_the_account() {
     let link = link(mails.iter().find(|letter| letter.to == "dana@example.org").expect("a mail"));
     let page = world.send(Call::get(&format!("/reset?token={link}"))).await;
     assert!(page.status == 200 && !page.text().contains("dana"), "{page}");
-    let sent = Call::post("/reset").body("application/x-www-form-urlencoded", format!("token={link}&new_password=another+horse+staple"));
+    let sent = Call::post("/reset")
+        .body("application/x-www-form-urlencoded", format!("token={link}&new_password=another+horse+staple"));
     let page = world.send(sent).await;
     assert!(page.status == 200 && !page.text().contains("dana"), "{page}");
 }
@@ -202,7 +212,13 @@ async fn a63_a_link_is_used_once_and_of_twenty_at_once_one_succeeds() {
 async fn a63_a_code_is_used_once_within_ten_minutes_and_five_tries() {
     let world = World::open().await;
     let confirm = async |flow: &str, code: &str| {
-        world.post("/v1/password-reset/confirm", &json!({ "flow": flow, "code": code, "new_password": NEW_PASSWORD })).await.status
+        world
+            .post(
+                "/v1/password-reset/confirm",
+                &json!({ "flow": flow, "code": code, "new_password": NEW_PASSWORD }),
+            )
+            .await
+            .status
     };
     let first = ask(&world, json!({ "email": "dana@example.org" })).await;
     let letter = world.mails().await.remove(0);
@@ -248,7 +264,10 @@ async fn a63_of_many_guesses_at_once_five_are_looked_at() {
         async move { world.post("/v1/password-reset/confirm", &body).await.status }
     };
     let statuses = join((0..40).map(guess)).await;
-    assert!(statuses.iter().all(|status| *status == 400), "the right one comes after five others: {statuses:?}");
+    assert!(
+        statuses.iter().all(|status| *status == 400),
+        "the right one comes after five others: {statuses:?}"
+    );
 }
 
 #[tokio::test]
@@ -277,18 +296,26 @@ async fn a64_links_are_dead_once_the_password_or_the_address_is_another() {
     let changed = [
         (
             Road::PasswordChanged,
-            AccountFields { password: Some(Some(PasswordHash::new("cheap$another".into()))), ..AccountFields::default() },
+            AccountFields {
+                password: Some(Some(PasswordHash::new("cheap$another".into()))),
+                ..AccountFields::default()
+            },
         ),
-        (Road::EmailChanged, AccountFields { email: Some(Email::parse("new@example.org").ok()), ..AccountFields::default() }),
+        (
+            Road::EmailChanged,
+            AccountFields { email: Some(Email::parse("new@example.org").ok()), ..AccountFields::default() },
+        ),
         (Road::EmailChanged, AccountFields { email: Some(None), ..AccountFields::default() }),
     ];
     for (road, fields) in changed {
         let world = World::open().await;
         let link = danas_link(&world).await;
         let by = AccountBy::Name("dana".into());
-        let account = world.store.account(&by, world.service.now()).await.expect("a look").account.expect("dana");
+        let account =
+            world.store.account(&by, world.service.now()).await.expect("a look").account.expect("dana");
         let (policy, scopes) = (world.service.policy(), world.service.guard().scopes());
-        let edit = edit_account(&account, road, fields, Actor::Owner.into(), policy, scopes, world.service.now());
+        let edit =
+            edit_account(&account, road, fields, Actor::Owner.into(), policy, scopes, world.service.now());
         world.store.commit(Change::EditAccount(Box::new(edit))).await.expect("it holds");
         assert_eq!(reset(&world, &link).await.status, 400, "{road:?}");
     }
@@ -321,7 +348,8 @@ async fn a_deactivated_account_is_not_reset() {
 async fn a_password_that_is_not_taken_leaves_the_link_as_it_is() {
     let world = World::open().await;
     let link = danas_link(&world).await;
-    let answer = world.post("/v1/password-reset/confirm", &json!({ "token": link, "new_password": "short" })).await;
+    let answer =
+        world.post("/v1/password-reset/confirm", &json!({ "token": link, "new_password": "short" })).await;
     assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("password_refused")));
     assert_eq!(reset(&world, &link).await.status, 200);
 }
@@ -341,7 +369,9 @@ async fn a15_a_mail_goes_to_the_address_as_it_is_stored() {
 #[tokio::test]
 async fn a71_an_address_gets_five_mails_an_hour_and_the_link_before_stays_good() {
     let world = World::open().await;
-    let bodies = (0..100).map(|n| if n % 2 == 0 { json!({ "username": "dana" }) } else { json!({ "email": "dana@example.org" }) });
+    let bodies = (0..100).map(|n| {
+        if n % 2 == 0 { json!({ "username": "dana" }) } else { json!({ "email": "dana@example.org" }) }
+    });
     let answers = join(bodies.enumerate().map(|(n, body)| {
         let (world, call) = (&world, Call::post("/v1/password-reset").json(&body));
         // Each from a network of its own.
@@ -371,7 +401,9 @@ async fn a71_a_network_causes_fifty_mails_an_hour_whoever_they_are_for() {
     }
     let mut answers = Vec::new();
     for n in 0..60 {
-        answers.push(world.post("/v1/password-reset", &json!({ "username": format!("user{n}") })).await.to_string());
+        answers.push(
+            world.post("/v1/password-reset", &json!({ "username": format!("user{n}") })).await.to_string(),
+        );
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
     assert_eq!(world.mails().await.len(), 50);
@@ -393,7 +425,10 @@ async fn a70_a_link_is_good_for_its_purpose_alone_and_a_token_for_none() {
         assert_eq!(reset(&world, token).await.status, 400, "{token}");
     }
     for token in [&reset_link, &access] {
-        assert_eq!(world.post("/v1/email-verification/confirm", &json!({ "token": token })).await.status, 400);
+        assert_eq!(
+            world.post("/v1/email-verification/confirm", &json!({ "token": token })).await.status,
+            400
+        );
         let call = Call::post("/v1/me/email/confirm").bearer(&access).json(&json!({ "token": token }));
         assert_eq!(world.send(call).await.status, 400);
         for page in ["/verify", "/email"] {
@@ -424,7 +459,11 @@ async fn join<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<
                 *done = Some(value);
             }
         }
-        if waiting.iter().all(|(_, done)| done.is_some()) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if waiting.iter().all(|(_, done)| done.is_some()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
     waiting.into_iter().filter_map(|(_, done)| done).collect()

@@ -24,7 +24,10 @@ async fn a05_the_right_password_and_an_unverified_address_send_the_mail_again_on
     let second = world.mails().await;
     assert_eq!(second.len(), 1);
     for (letter, status) in [(&first[0], 400), (&second[0], 200), (&second[0], 400)] {
-        assert_eq!(world.post("/v1/email-verification/confirm", &json!({ "token": link(letter) })).await.status, status);
+        assert_eq!(
+            world.post("/v1/email-verification/confirm", &json!({ "token": link(letter) })).await.status,
+            status
+        );
     }
     world.assert_live(&world.sign_in("max").await).await;
 }
@@ -68,10 +71,18 @@ async fn a29_codes_from_mails_have_five_tries_of_their_own_and_count_against_no_
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.add("lee", Some("lee@example.org"), false).await;
-    let change = Call::post("/v1/me/email").bearer(&pair.access).json(&json!({ "email": "new@example.org", "password": PASSWORD }));
+    let change = Call::post("/v1/me/email")
+        .bearer(&pair.access)
+        .json(&json!({ "email": "new@example.org", "password": PASSWORD }));
     let flows = [
-        ("/v1/password-reset/confirm", world.post("/v1/password-reset", &json!({ "username": "dana" })).await),
-        ("/v1/email-verification/confirm", world.post("/v1/email-verification", &json!({ "email": "lee@example.org" })).await),
+        (
+            "/v1/password-reset/confirm",
+            world.post("/v1/password-reset", &json!({ "username": "dana" })).await,
+        ),
+        (
+            "/v1/email-verification/confirm",
+            world.post("/v1/email-verification", &json!({ "email": "lee@example.org" })).await,
+        ),
         ("/v1/me/email/confirm", world.send(change).await),
     ];
     let mails = world.mails().await;

@@ -99,7 +99,11 @@ impl Journal {
     /// The issuer itself has accepted a token. Panics if that may not be: it knows of every end before anybody is told.
     pub(crate) fn issuer_accepts(&self, given: &Given, now: Duration) {
         let end = self.ends.iter().find(|end| end.what.covers(end.seq, given));
-        assert!(end.is_none(), "answered: the issuer accepted token {} at {now:?}, ended by {end:?}", given.number);
+        assert!(
+            end.is_none(),
+            "answered: the issuer accepted token {} at {now:?}, ended by {end:?}",
+            given.number
+        );
     }
 
     /// Whether a token must be refused by everybody who has caught up.
@@ -116,14 +120,30 @@ impl Journal {
     /// entry. Panics if that may not be.
     pub(crate) fn accepts(&self, verifier: usize, cursor: Option<Seq>, given: &Given, now: Duration) {
         if let Some(cursor) = cursor {
-            assert!(given.rsq <= cursor, "causality: verifier {verifier} at {cursor} accepted a token minted at {}", given.rsq);
+            assert!(
+                given.rsq <= cursor,
+                "causality: verifier {verifier} at {cursor} accepted a token minted at {}",
+                given.rsq
+            );
         }
-        assert!(!self.refused.contains(&(verifier, given.number)), "resurrection: verifier {verifier}, token {}", given.number);
+        assert!(
+            !self.refused.contains(&(verifier, given.number)),
+            "resurrection: verifier {verifier}, token {}",
+            given.number
+        );
         for end in self.ends.iter().filter(|end| end.what.covers(end.seq, given)) {
             let latest = end.answered + TERM + SLACK;
-            assert!(now <= latest, "bound: verifier {verifier} accepted token {} at {now:?}, ended by {end:?}", given.number);
+            assert!(
+                now <= latest,
+                "bound: verifier {verifier} accepted token {} at {now:?}, ended by {end:?}",
+                given.number
+            );
             let in_force = end.in_force.is_some_and(|in_force| in_force < now);
-            assert!(!in_force, "barrier: verifier {verifier} accepted token {} at {now:?}, ended by {end:?}", given.number);
+            assert!(
+                !in_force,
+                "barrier: verifier {verifier} accepted token {} at {now:?}, ended by {end:?}",
+                given.number
+            );
         }
     }
 }

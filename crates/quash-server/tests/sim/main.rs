@@ -41,7 +41,11 @@ struct Seen {
 
 /// Runs one seed. It panics with what is wrong.
 fn run(seed: u64) -> Seen {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let world = World::start(seed).await;
         world.let_faults_happen(FAULTS).await;
@@ -59,7 +63,8 @@ fn no_seed_finds_a_token_that_should_have_been_refused() {
     let (first, runs) = (number("QUASH_SIM_SEED", 1), number("QUASH_SIM_RUNS", 40));
     let mut all = Seen::default();
     for seed in first..first + runs {
-        let seen = std::panic::catch_unwind(|| run(seed)).unwrap_or_else(|_| panic!("seed {seed} has found something"));
+        let seen = std::panic::catch_unwind(|| run(seed))
+            .unwrap_or_else(|_| panic!("seed {seed} has found something"));
         all = Seen {
             accepted: all.accepted + seen.accepted,
             introspected: all.introspected + seen.introspected,
@@ -72,7 +77,16 @@ fn no_seed_finds_a_token_that_should_have_been_refused() {
         };
     }
     println!("{runs} seeds from {first}: {all:?}");
-    let counts = [all.accepted, all.introspected, all.refused, all.stale, all.ended, all.barriers, all.crashes, all.restores];
+    let counts = [
+        all.accepted,
+        all.introspected,
+        all.refused,
+        all.stale,
+        all.ended,
+        all.barriers,
+        all.crashes,
+        all.restores,
+    ];
     assert!(runs < 40 || counts.iter().all(|&count| count > 10), "too little has happened: {all:?}");
 }
 

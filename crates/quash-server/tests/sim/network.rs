@@ -39,12 +39,18 @@ struct Line {
 const NOTICED_AFTER: Duration = Duration::from_millis(300);
 
 impl Carrier for Network {
-    fn carry(&self, request: Request<String>, _: Connection) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>> {
+    fn carry(
+        &self,
+        request: Request<String>,
+        _: Connection,
+    ) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>> {
         let (world, chance) = (Arc::clone(&self.world), self.chance.fork());
         Box::pin(async move {
             pass(world.delay(&chance)).await;
             let (life, door) = world.door();
-            let (true, Some(door)) = (!world.is_cut(self.verifier), door) else { return Err(nobody(&chance).await) };
+            let (true, Some(door)) = (!world.is_cut(self.verifier), door) else {
+                return Err(nobody(&chance).await);
+            };
             let path = request.uri().path().to_owned();
             let Some(answer) = world.while_alive(life, door.oneshot(request.map(Body::from))).await else {
                 return Err(nobody(&chance).await);
@@ -59,7 +65,15 @@ impl Carrier for Network {
                 let whole = body.collect().await.expect("a body").to_bytes();
                 body = world.kept_on_the_way(path, whole, &chance).into();
             }
-            let line = Line { world, verifier: self.verifier, chance, life, body, under_way: VecDeque::new(), is_feed };
+            let line = Line {
+                world,
+                verifier: self.verifier,
+                chance,
+                life,
+                body,
+                under_way: VecDeque::new(),
+                is_feed,
+            };
             Ok(Response::from_parts(head, Box::new(line) as Box<dyn Pieces>))
         })
     }

@@ -42,13 +42,21 @@ impl World {
     }
 
     /// Somebody does something, which may end something.
-    async fn do_something(&self, service: &Service, sessions: &mut Sessions, chance: &Chance) -> Option<(Ended, Seq)> {
+    async fn do_something(
+        &self,
+        service: &Service,
+        sessions: &mut Sessions,
+        chance: &Chance,
+    ) -> Option<(Ended, Seq)> {
         let name = *chance.pick(&PEOPLE).expect("there are some");
         let (what, seq) = match chance.below(13) {
             0..=5 => {
-                let refresh = if chance.once_in(3) { sessions.pop().map(|(_, refresh)| refresh) } else { None };
+                let refresh =
+                    if chance.once_in(3) { sessions.pop().map(|(_, refresh)| refresh) } else { None };
                 let refresh = refresh.unwrap_or_else(|| self.token_of_another_issuer(name, chance));
-                if let Ok(Issued::Both { access, refresh }) = service.refresh(&refresh, &Device::default(), &DeviceSaid::Nothing).await {
+                if let Ok(Issued::Both { access, refresh }) =
+                    service.refresh(&refresh, &Device::default(), &DeviceSaid::Nothing).await
+                {
                     sessions.extend(self.gives(service, &access).map(|session| (session, refresh)));
                 }
                 return None;
@@ -96,7 +104,8 @@ impl World {
     fn token_of_another_issuer(&self, name: &str, chance: &Chance) -> String {
         let now = Issuers(Arc::clone(&self.time)).now().as_secs();
         let jti = format!("{:016x}{:016x}", chance.below(u64::MAX), chance.below(u64::MAX));
-        let claims = json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": jti, "user_id": name });
+        let claims =
+            json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": jti, "user_id": name });
         let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
         let signed = format!("{}.{}", encode(r#"{"alg":"HS256","typ":"JWT"}"#), encode(&claims.to_string()));
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);

@@ -56,7 +56,9 @@ impl Clock for Drifting {
 
     fn uptime(&self) -> Duration {
         let micros = i64::try_from(self.time.now().as_micros()).expect("a short run");
-        Duration::from_micros(u64::try_from(micros + micros * self.ppm / 1_000_000).expect("it runs forwards"))
+        Duration::from_micros(
+            u64::try_from(micros + micros * self.ppm / 1_000_000).expect("it runs forwards"),
+        )
     }
 }
 

@@ -11,8 +11,9 @@ use quash_core::model::{ForeignTokens, KeyRecord, Kid, OldSessions, Policy, Righ
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::DoorSettings;
 use quash_service::{
-    Argon2Hasher, Beyond, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewState, Rehash,
-    Service, Setup, begin_after_restore, begin_if_gone_back, strike_after_restore,
+    Argon2Hasher, Beyond, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey,
+    NewAccount, NewState, Rehash, Service, Setup, begin_after_restore, begin_if_gone_back,
+    strike_after_restore,
 };
 use quash_store::{MemoryStore, Store};
 use quash_verify::WhenStale;
@@ -139,7 +140,11 @@ impl World {
         policy.feed.term = TERM;
         let foreign = ForeignSetup {
             name: "other".into(),
-            keys: ForeignKeys::Secret { algorithm: Algorithm::Hs256, secret: Zeroizing::new(SECRET.to_vec()), kid: None },
+            keys: ForeignKeys::Secret {
+                algorithm: Algorithm::Hs256,
+                secret: Zeroizing::new(SECRET.to_vec()),
+                kid: None,
+            },
             max_lifetime: Duration::from_secs(30 * 86_400),
             namespace: String::new(),
             iss: Expected::Anything,
@@ -182,7 +187,8 @@ impl World {
     /// Waits for something as long as this process of the issuer lives.
     pub(crate) async fn while_alive<T>(&self, life: u64, something: impl Future<Output = T>) -> Option<T> {
         let mut issuer = self.issuer.subscribe();
-        let killed = async { while issuer.borrow_and_update().0 == life && issuer.changed().await.is_ok() {} };
+        let killed =
+            async { while issuer.borrow_and_update().0 == life && issuer.changed().await.is_ok() {} };
         tokio::select! {
             biased;
             () = killed => None,
@@ -225,7 +231,8 @@ impl World {
     /// People and faults, for so long.
     pub(crate) async fn let_faults_happen(self: &Arc<Self>, span: Duration) {
         let until = self.time.now() + span;
-        let people: Vec<_> = (0..3).map(|_| tokio::spawn(Arc::clone(self).live(self.chance.fork(), until))).collect();
+        let people: Vec<_> =
+            (0..3).map(|_| tokio::spawn(Arc::clone(self).live(self.chance.fork(), until))).collect();
         let faults = tokio::spawn(Arc::clone(self).cause_faults(self.chance.fork(), until));
         let mut presented = JoinSet::new();
         while self.time.now() < until {
@@ -245,7 +252,8 @@ impl World {
     fn present(self: &Arc<Self>, presented: &mut JoinSet<()>) {
         let given = self.chance.pick(self.journal.lock().expect("no panic").given()).cloned();
         if let (Some(given), Some(verifier)) = (given, self.chance.pick(&self.verifiers)) {
-            let when_stale = if self.chance.once_in(8) { WhenStale::IntrospectThenDeny } else { WhenStale::Deny };
+            let when_stale =
+                if self.chance.once_in(8) { WhenStale::IntrospectThenDeny } else { WhenStale::Deny };
             presented.spawn(Arc::clone(self).present_to(verifier.number, given, when_stale));
         }
     }
@@ -253,7 +261,8 @@ impl World {
     async fn present_to(self: Arc<Self>, verifier: usize, given: Given, when_stale: WhenStale) {
         let asked_at = self.time.now();
         let Some(said) = self.verifiers[verifier].judge(&given.text, when_stale).await else { return };
-        let (mut journal, mut seen) = (self.journal.lock().expect("no panic"), self.seen.lock().expect("no panic"));
+        let (mut journal, mut seen) =
+            (self.journal.lock().expect("no panic"), self.seen.lock().expect("no panic"));
         match said {
             // The issuer was asked, perhaps: what has ended meanwhile it needn't have known.
             Said::Accepted { .. } if when_stale == WhenStale::IntrospectThenDeny => {
@@ -292,7 +301,10 @@ impl World {
         let mut presented = JoinSet::new();
         for millis in if barrier { &after[..6] } else { &after[..] } {
             pass(Duration::from_millis(*millis)).await;
-            for (given, verifier) in covered.iter().flat_map(|given| (0..self.verifiers.len()).map(move |verifier| (given, verifier))) {
+            for (given, verifier) in covered
+                .iter()
+                .flat_map(|given| (0..self.verifiers.len()).map(move |verifier| (given, verifier)))
+            {
                 presented.spawn(Arc::clone(&self).present_to(verifier, given.clone(), WhenStale::Deny));
             }
         }
@@ -325,7 +337,8 @@ impl World {
                 tokio::spawn(verifier.crash(down, Arc::clone(&self)));
             } else {
                 let verifier = chance.pick(&self.verifiers).expect("there are some").number;
-                self.cut.lock().expect("no panic")[verifier] = self.time.now() + span(self.temper.between_faults * 2);
+                self.cut.lock().expect("no panic")[verifier] =
+                    self.time.now() + span(self.temper.between_faults * 2);
             }
         }
     }
@@ -348,7 +361,9 @@ impl World {
             Some(noticed) => noticed.seq,
             None => {
                 let beyond = Beyond { seq: Some(proven), epoch: None };
-                let began = begin_after_restore(&copy, &master, beyond, OldSessions::End, &clock).await.expect("an epoch");
+                let began = begin_after_restore(&copy, &master, beyond, OldSessions::End, &clock)
+                    .await
+                    .expect("an epoch");
                 let entropy = Seeded::new(chance.below(u64::MAX));
                 strike_after_restore(&keys, &copy, &master, &clock, &entropy).await.expect("strikes");
                 began
@@ -379,8 +394,12 @@ impl World {
         for verifier in &self.verifiers {
             assert!(verifier.is_fresh(), "verifier {} has not come back: {verifier:?}", verifier.number);
         }
-        let (given, mut presented) = (self.journal.lock().expect("no panic").given().to_vec(), JoinSet::new());
-        for (given, verifier) in given.into_iter().flat_map(|given| (0..self.verifiers.len()).map(move |number| (given.clone(), number))) {
+        let (given, mut presented) =
+            (self.journal.lock().expect("no panic").given().to_vec(), JoinSet::new());
+        for (given, verifier) in given
+            .into_iter()
+            .flat_map(|given| (0..self.verifiers.len()).map(move |number| (given.clone(), number)))
+        {
             presented.spawn(Arc::clone(self).present_at_the_end(verifier, given));
         }
         presented.join_all().await;
@@ -388,7 +407,10 @@ impl World {
     }
 
     async fn present_at_the_end(self: Arc<Self>, verifier: usize, given: Given) {
-        let said = self.verifiers[verifier].judge(&given.text, WhenStale::Deny).await.expect("nobody is killed any more");
+        let said = self.verifiers[verifier]
+            .judge(&given.text, WhenStale::Deny)
+            .await
+            .expect("nobody is killed any more");
         let journal = self.journal.lock().expect("no panic");
         match said {
             Said::Accepted { .. } if journal.is_over(&given) => panic!("it is over, and let in: {given:?}"),

@@ -19,15 +19,23 @@ use super::PATIENCE;
 use super::certificates::Certificate;
 
 /// A connection with TLS, to a server with this certificate.
-pub(crate) async fn connect(address: SocketAddr, trusted: &Certificate, alpn: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn connect(
+    address: SocketAddr,
+    trusted: &Certificate,
+    alpn: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.der.clone()).expect("a certificate");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions");
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(address).await?;
-    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").expect("a name"), stream).await
+    TlsConnector::from(Arc::new(config))
+        .connect(ServerName::try_from("localhost").expect("a name"), stream)
+        .await
 }
 
 /// Sends bytes, and reads one answer with a body of a known length.
@@ -39,7 +47,8 @@ pub(crate) async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), requ
         answer.push(byte);
         if answer.ends_with(b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&answer).to_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
             break length.unwrap_or(0);
         }
     };
@@ -50,7 +59,10 @@ pub(crate) async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), requ
 }
 
 /// Sends bytes, and reads whatever comes until the server closes.
-pub(crate) async fn ask_to_the_end(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[u8]) -> Vec<u8> {
+pub(crate) async fn ask_to_the_end(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &[u8],
+) -> Vec<u8> {
     // A server that has seen enough may close before all of it is written, and reset what it hasn't read.
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
@@ -68,7 +80,8 @@ pub(crate) async fn http2(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> (SendRequest<Empty<&'static [u8]>>, JoinHandle<()>) {
     let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-    let (sender, connection) = builder.timer(TokioTimer::new()).handshake(TokioIo::new(stream)).await.expect("HTTP/2");
+    let (sender, connection) =
+        builder.timer(TokioTimer::new()).handshake(TokioIo::new(stream)).await.expect("HTTP/2");
     let open = tokio::spawn(async move {
         let _ended = connection.await;
     });
@@ -76,7 +89,10 @@ pub(crate) async fn http2(
 }
 
 /// Status, headers and body of a `GET` over HTTP/2.
-pub(crate) async fn get2(sender: &mut SendRequest<Empty<&'static [u8]>>, path: &str) -> (u16, http::HeaderMap, String) {
+pub(crate) async fn get2(
+    sender: &mut SendRequest<Empty<&'static [u8]>>,
+    path: &str,
+) -> (u16, http::HeaderMap, String) {
     sender.ready().await.expect("an open connection");
     let uri = format!("https://localhost{path}");
     let request = http::Request::get(uri).body(Empty::new()).expect("a request");

@@ -82,11 +82,16 @@ async fn idle_connections_are_kept_as_long_as_announced() {
     let (answer, passed) = jumping(ask_to_the_end(&mut stream, b"GET / HTTP/1.1\r\n")).await;
     assert!(answer.is_empty() && passed < IDLE, "{passed:?}");
 
-    for (request, version) in [("GET / HTTP/1.1\r\nHost: x\r\nConnection: TE, Close\r\n\r\n", 1), ("GET / HTTP/1.0\r\nHost: x\r\n\r\n", 0)]
-    {
+    for (request, version) in [
+        ("GET / HTTP/1.1\r\nHost: x\r\nConnection: TE, Close\r\n\r\n", 1),
+        ("GET / HTTP/1.0\r\nHost: x\r\n\r\n", 0),
+    ] {
         let mut stream = TcpStream::connect(served.address).await.expect("it listens");
         let answer = String::from_utf8(ask_to_the_end(&mut stream, request.as_bytes()).await).expect("text");
-        assert!(answer.starts_with(&format!("HTTP/1.{version} 200 ")) && !answer.contains("keep-alive:"), "{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.{version} 200 ")) && !answer.contains("keep-alive:"),
+            "{answer}"
+        );
     }
     let (mut sender, open) = http2(TcpStream::connect(served.address).await.expect("it listens")).await;
     let (_, headers, _) = get2(&mut sender, "/").await;
@@ -116,7 +121,10 @@ impl hyper::body::Body for Slow {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if self.left == 0 {
             return Poll::Ready(None);
         }
@@ -128,7 +136,8 @@ impl hyper::body::Body for Slow {
 
 #[tokio::test]
 async fn an_answer_that_goes_on_is_not_cut() {
-    let slow = || async { Response::new(Body::new(Slow { every: interval(Duration::from_secs(12)), left: 4 })) };
+    let slow =
+        || async { Response::new(Body::new(Slow { every: interval(Duration::from_secs(12)), left: 4 })) };
     let served = Served::start(Router::new().route("/", on_get(slow)), |listener| listener).await;
     let mut stream = TcpStream::connect(served.address).await.expect("it listens");
     stream.write_all(&get("/")).await.expect("it is read");

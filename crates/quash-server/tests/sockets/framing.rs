@@ -34,7 +34,8 @@ async fn a80_lengths_that_say_nothing_are_refused() {
         "Transfer-Encoding: xchunked",
         "Transfer-Encoding\u{0}: chunked",
     ] {
-        let answer = sent(&served, format!("POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\na{follow}").as_bytes()).await;
+        let answer =
+            sent(&served, format!("POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\na{follow}").as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{head:?}: {answer}");
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{head:?}: {answer}");
     }
@@ -48,7 +49,10 @@ async fn a80_lengths_that_say_nothing_are_refused() {
         "\u{16}\u{3}\u{1}",
     ] {
         let answer = sent(&served, format!("{line}\r\nHost: x\r\n\r\n").as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.1 505 "), "{line:?}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 400 ") || answer.starts_with("HTTP/1.1 505 "),
+            "{line:?}: {answer}"
+        );
     }
 }
 
@@ -58,9 +62,16 @@ async fn a80_lengths_that_say_nothing_are_refused() {
 async fn a80_a_length_beside_chunks_ends_the_connection() {
     let served = Served::start(hello(), |listener| listener).await;
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
-    for heads in [["Content-Length: 4", "Transfer-Encoding: chunked"], ["Transfer-Encoding: chunked", "Content-Length: 4"]] {
-        let answer =
-            sent(&served, format!("POST / HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n0\r\n\r\n{smuggled}", heads.join("\r\n")).as_bytes()).await;
+    for heads in [
+        ["Content-Length: 4", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: chunked", "Content-Length: 4"],
+    ] {
+        let answer = sent(
+            &served,
+            format!("POST / HTTP/1.1\r\nHost: x\r\n{}\r\n\r\n0\r\n\r\n{smuggled}", heads.join("\r\n"))
+                .as_bytes(),
+        )
+        .await;
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("connection: close"), "{answer}");
     }
@@ -93,7 +104,9 @@ async fn a80_chunks_are_read_strictly() {
 #[tokio::test]
 async fn a_head_is_limited_one_past_the_edge() {
     let served = Served::start(hello(), |listener| listener).await;
-    let of_headers = |count: usize| format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n", "a: b\r\n".repeat(count - 2));
+    let of_headers = |count: usize| {
+        format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n", "a: b\r\n".repeat(count - 2))
+    };
     assert!(sent(&served, of_headers(100).as_bytes()).await.starts_with("HTTP/1.1 200 "));
     assert!(sent(&served, of_headers(101).as_bytes()).await.starts_with("HTTP/1.1 431 "));
     let of_length = |length: usize| {
@@ -110,11 +123,13 @@ async fn a78_authorization_headers_of_every_form_have_their_answer() {
     let served = Served::start(world.router(), |listener| listener).await;
     let live = world.sign_in("dana").await.access;
     let lines = |values: &[&[u8]]| {
-        let lines: Vec<Vec<u8>> = values.iter().map(|value| [b"Authorization: ", *value, b"\r\n"].concat()).collect();
+        let lines: Vec<Vec<u8>> =
+            values.iter().map(|value| [b"Authorization: ", *value, b"\r\n"].concat()).collect();
         [&b"GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"[..], &lines.concat(), b"\r\n"].concat()
     };
     let bearer = format!("Bearer {live}");
-    let (lower, tab) = (bearer.to_lowercase().replace(&live.to_lowercase(), &live), bearer.replace(' ', "\t"));
+    let (lower, tab) =
+        (bearer.to_lowercase().replace(&live.to_lowercase(), &live), bearer.replace(' ', "\t"));
     let long = format!("Bearer {}", "x".repeat(64 * 1024));
     for (values, status) in [
         (&[][..], 401),
@@ -147,7 +162,9 @@ async fn requests_that_come_together_are_answered_one_after_the_other() {
 }
 
 fn with_body(path: &str, length: usize) -> Vec<u8> {
-    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
+    );
     [head.as_bytes(), &vec![b'x'; length]].concat()
 }
 
@@ -157,11 +174,17 @@ async fn a_body_that_nobody_reads_ends_no_connection() {
     let world = World::open().await;
     let served = Served::start(world.router(), |listener| listener).await;
     let mut stream = TcpStream::connect(served.address).await.expect("it listens");
-    for (path, length, status) in
-        [("/livez", 300_000, 405), ("/api/token/", 200_000, 413), ("/nowhere", 1_048_576, 404), ("/livez", 1, 405)]
-    {
+    for (path, length, status) in [
+        ("/livez", 300_000, 405),
+        ("/api/token/", 200_000, 413),
+        ("/nowhere", 1_048_576, 404),
+        ("/livez", 1, 405),
+    ] {
         let answer = ask(&mut stream, &with_body(path, length)).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && !answer.contains("connection: close"), "{path} {length}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) && !answer.contains("connection: close"),
+            "{path} {length}: {answer}"
+        );
     }
     assert!(ask(&mut stream, &get("/livez")).await.starts_with("HTTP/1.1 200 "));
 }
@@ -172,8 +195,14 @@ async fn a_connection_that_ends_on_a_body_is_said_to_end() {
     let world = World::open().await;
     let served = Served::start(world.router(), |listener| listener).await;
     let head = |more: &str| format!("POST /livez HTTP/1.1\r\nHost: localhost\r\n{more}\r\n\r\n");
-    let chunked = format!("{}{}", head("Transfer-Encoding: chunked"), format!("10000\r\n{}\r\n", "x".repeat(65_536)).repeat(17));
-    for request in [head("Content-Length: 1048577"), head("Content-Length: 5\r\nExpect: 100-continue"), chunked] {
+    let chunked = format!(
+        "{}{}",
+        head("Transfer-Encoding: chunked"),
+        format!("10000\r\n{}\r\n", "x".repeat(65_536)).repeat(17)
+    );
+    for request in
+        [head("Content-Length: 1048577"), head("Content-Length: 5\r\nExpect: 100-continue"), chunked]
+    {
         let answer = sent(&served, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("connection: close\r\n"), "{answer}");
     }

@@ -73,7 +73,10 @@ fn hello() -> Router {
 /// may jump while they are. A deadline of the test's own could be jumped to before the server has begun with its own.
 async fn jumping<T>(awaited: impl Future<Output = T>) -> (T, Duration) {
     tokio::time::pause();
-    #[expect(clippy::disallowed_methods, reason = "the clock of this test is stopped, and asked how far it has jumped")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the clock of this test is stopped, and asked how far it has jumped"
+    )]
     let begun = tokio::time::Instant::now();
     let done = awaited.await;
     let passed = begun.elapsed();

@@ -34,7 +34,8 @@ async fn assert_served(served: &Served) {
 
 #[tokio::test]
 async fn the_oldest_unfinished_body_gets_503() {
-    let served = Served::start(World::open().await.router(), |listener: Listener| listener.with_memory(MEMORY)).await;
+    let served =
+        Served::start(World::open().await.router(), |listener: Listener| listener.with_memory(MEMORY)).await;
     let mut first = sending(&served, &unfinished_body()).await;
     let mut others = Vec::new();
     for _ in 0..40 {
@@ -42,13 +43,17 @@ async fn the_oldest_unfinished_body_gets_503() {
     }
     let answer = String::from_utf8(ask_to_the_end(&mut first, b"").await).expect("text");
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
-    assert!(answer.contains("\r\nconnection: close\r\n") && answer.contains("Too many requests are unfinished."), "{answer}");
+    assert!(
+        answer.contains("\r\nconnection: close\r\n") && answer.contains("Too many requests are unfinished."),
+        "{answer}"
+    );
     assert_served(&served).await;
 }
 
 #[tokio::test]
 async fn unfinished_heads_are_closed_when_memory_is_needed() {
-    let served = Served::start(World::open().await.router(), |listener: Listener| listener.with_memory(MEMORY)).await;
+    let served =
+        Served::start(World::open().await.router(), |listener: Listener| listener.with_memory(MEMORY)).await;
     let head = format!("GET /livez HTTP/1.1\r\nHost: x\r\nA: {}", "a".repeat(8000));
     let mut first = sending(&served, head.as_bytes()).await;
     let mut others = Vec::new();
@@ -71,11 +76,21 @@ async fn requests_without_one_valid_host_get_400() {
     ] {
         let mut stream = TcpStream::connect(served.address).await.expect("it listens");
         let answer = ask(&mut stream, format!("GET /livez HTTP/{version}\r\n{hosts}\r\n").as_bytes()).await;
-        assert!(answer.starts_with(&format!("HTTP/{version} 400 ")) && answer.contains(detail), "{hosts:?}: {answer}");
-        assert!(answer.contains("\r\ncontent-type: application/problem+json\r\n") && answer.contains("\r\nx-request-id: "), "{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/{version} 400 ")) && answer.contains(detail),
+            "{hosts:?}: {answer}"
+        );
+        assert!(
+            answer.contains("\r\ncontent-type: application/problem+json\r\n")
+                && answer.contains("\r\nx-request-id: "),
+            "{answer}"
+        );
     }
-    for request in ["GET /livez HTTP/1.0\r\n\r\n", "GET /livez HTTP/1.1\r\nHost:\r\n\r\n", "GET http://a/livez HTTP/1.1\r\nHost: a\r\n\r\n"]
-    {
+    for request in [
+        "GET /livez HTTP/1.0\r\n\r\n",
+        "GET /livez HTTP/1.1\r\nHost:\r\n\r\n",
+        "GET http://a/livez HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
         let mut stream = TcpStream::connect(served.address).await.expect("it listens");
         assert!(ask(&mut stream, request.as_bytes()).await.contains(" 200 OK\r\n"), "{request}");
     }

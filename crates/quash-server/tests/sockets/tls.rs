@@ -21,7 +21,8 @@ async fn both_versions_of_http_are_spoken_over_tls() {
     let tls = Files::of(&certificate).load().expect("TLS");
     let served = Served::start(world.router(), |listener| listener.with_tls(tls)).await;
 
-    let (mut sender, _open) = http2(connect(served.address, &certificate, &["h2", "http/1.1"]).await.expect("a handshake")).await;
+    let (mut sender, _open) =
+        http2(connect(served.address, &certificate, &["h2", "http/1.1"]).await.expect("a handshake")).await;
     let (status, headers, body) = get2(&mut sender, "/livez").await;
     assert_eq!((status, body.as_str()), (200, r#"{"status":"ok"}"#));
     assert_eq!(headers["strict-transport-security"], "max-age=31536000");
@@ -40,8 +41,12 @@ async fn both_versions_of_http_are_spoken_over_tls() {
 async fn a76_plain_answers_promise_no_tls() {
     let world = World::open().await;
     let served = Served::start(world.router(), |listener| listener).await;
-    let answer = ask(&mut TcpStream::connect(served.address).await.expect("it listens"), &get("/livez")).await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && !answer.contains("strict-transport-security"), "{answer}");
+    let answer =
+        ask(&mut TcpStream::connect(served.address).await.expect("it listens"), &get("/livez")).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && !answer.contains("strict-transport-security"),
+        "{answer}"
+    );
 }
 
 /// A first message of TLS that offers this version and no newer one.
@@ -50,7 +55,8 @@ fn client_hello(version: [u8; 2]) -> Vec<u8> {
     hello.extend([7; 32]);
     // No session; two suites with AES; no compression; then the groups, point formats and signatures of the day.
     hello.extend([0, 0, 4, 0xc0, 0x13, 0xc0, 0x2f, 1, 0]);
-    let extensions: [&[u8]; 3] = [&[0, 10, 0, 4, 0, 2, 0, 23], &[0, 11, 0, 2, 1, 0], &[0, 13, 0, 4, 0, 2, 4, 3]];
+    let extensions: [&[u8]; 3] =
+        [&[0, 10, 0, 4, 0, 2, 0, 23], &[0, 11, 0, 2, 1, 0], &[0, 13, 0, 4, 0, 2, 4, 3]];
     let extensions = extensions.concat();
     hello.extend([0, u8::try_from(extensions.len()).expect("a few")]);
     hello.extend(extensions);
@@ -65,11 +71,19 @@ async fn old_versions_of_tls_are_refused() {
     for version in [[3, 0], [3, 1], [3, 2]] {
         let mut stream = TcpStream::connect(served.address).await.expect("it listens");
         let answer = ask_to_the_end(&mut stream, &client_hello(version)).await;
-        assert_eq!((answer[0], &answer[5..]), (0x15, &[2, 70][..]), "a fatal alert, protocol_version: {version:?}");
+        assert_eq!(
+            (answer[0], &answer[5..]),
+            (0x15, &[2, 70][..]),
+            "a fatal alert, protocol_version: {version:?}"
+        );
     }
     let mut stream = TcpStream::connect(served.address).await.expect("it listens");
     stream.write_all(&client_hello([3, 3])).await.expect("it is read");
-    assert_ne!(tokio::io::AsyncReadExt::read_u8(&mut stream).await.expect("an answer"), 0, "TLS 1.2 is looked at");
+    assert_ne!(
+        tokio::io::AsyncReadExt::read_u8(&mut stream).await.expect("an answer"),
+        0,
+        "TLS 1.2 is looked at"
+    );
 }
 
 #[tokio::test]
@@ -79,7 +93,9 @@ async fn plain_http_at_a_tls_port_is_told_off_at_once() {
     let served = Served::start(hello(), |listener| listener.with_tls(tls)).await;
     for bytes in [&get("/")[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0\0\0\0", &[0xff; 5000]] {
         let mut stream = TcpStream::connect(served.address).await.expect("it listens");
-        let answer = timeout(PATIENCE / 10, ask_to_the_end(&mut stream, bytes)).await.expect("no deadline is waited for");
+        let answer = timeout(PATIENCE / 10, ask_to_the_end(&mut stream, bytes))
+            .await
+            .expect("no deadline is waited for");
         assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
     }
     let mut stream = connect(served.address, &certificate, &[]).await.expect("others aren't disturbed");
@@ -117,7 +133,10 @@ async fn what_cannot_be_read_again_changes_nothing() {
     assert_eq!((fault.kind, fault.file), (TlsFaultKind::AnothersKey, files.names().key));
     assert!(connect(served.address, &first, &[]).await.is_ok());
     std::fs::remove_file(files.names().key).expect("it is there");
-    assert_eq!(handle.reload(NOW).expect_err("no key").kind, TlsFaultKind::Unreadable(std::io::ErrorKind::NotFound));
+    assert_eq!(
+        handle.reload(NOW).expect_err("no key").kind,
+        TlsFaultKind::Unreadable(std::io::ErrorKind::NotFound)
+    );
     assert!(connect(served.address, &first, &[]).await.is_ok());
     assert_eq!(handle.valid_until(), until);
     files.put(&second);
@@ -137,7 +156,11 @@ async fn files_that_cannot_be_used_are_named_with_what_is_wrong() {
     assert_eq!(kind(&Files::of(&good)), Ok(()));
     let chain = format!("{}{}", good.pem, other.pem);
     assert_eq!(with("certificate.pem", chain.as_bytes()), Ok(()), "a chain");
-    assert_eq!(with("certificate.pem", format!("{}{}", good.key, good.pem).as_bytes()), Ok(()), "both in one file");
+    assert_eq!(
+        with("certificate.pem", format!("{}{}", good.key, good.pem).as_bytes()),
+        Ok(()),
+        "both in one file"
+    );
     let (certificate, key) = ("certificate.pem", "key.pem");
     let broken = good.pem.replace("MII", "AII");
     for (name, content, wanted) in [
@@ -147,7 +170,11 @@ async fn files_that_cannot_be_used_are_named_with_what_is_wrong() {
         (certificate, good.pem[..good.pem.len() - 40].into(), TlsFaultKind::NotPem),
         (certificate, broken, TlsFaultKind::BadCertificate),
         (certificate, " ".repeat(256 * 1024 + 1), TlsFaultKind::TooLong),
-        (certificate, format!("{}{}", good.pem, " ".repeat(256 * 1024 - good.pem.len() + 1)), TlsFaultKind::TooLong),
+        (
+            certificate,
+            format!("{}{}", good.pem, " ".repeat(256 * 1024 - good.pem.len() + 1)),
+            TlsFaultKind::TooLong,
+        ),
         (key, String::new(), TlsFaultKind::NoKey),
         (key, good.pem.clone(), TlsFaultKind::NoKey),
         (key, good.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"), TlsFaultKind::NoKey),
@@ -172,7 +199,10 @@ async fn a_key_is_for_its_owner_and_the_group() {
         files.open_to("key.pem", mode);
         let fault = files.load().expect_err("others may read or change it");
         assert_eq!(fault.kind, TlsFaultKind::OpenToOthers { mode });
-        assert!(fault.to_string().contains("key.pem") && fault.to_string().contains(&format!("{mode:04o}")), "{fault}");
+        assert!(
+            fault.to_string().contains("key.pem") && fault.to_string().contains(&format!("{mode:04o}")),
+            "{fault}"
+        );
     }
 }
 
@@ -183,14 +213,18 @@ async fn a_certificate_holds_from_its_first_second_to_its_last() {
         params.not_after = rcgen::date_time_ymd(2027, 4, 1);
     });
     let files = Files::of(&certificate);
-    let at = |secs| quash_server::Tls::load(files.names(), Timestamp::from_secs(secs)).map_err(|fault| fault.kind);
+    let at =
+        |secs| quash_server::Tls::load(files.names(), Timestamp::from_secs(secs)).map_err(|fault| fault.kind);
     let (first, last) = (1_798_761_600, 1_806_537_600);
     assert_eq!(at(first - 1).err(), Some(TlsFaultKind::NotYetValid));
     assert_eq!(at(first).map(|tls| tls.valid_until()).ok(), Some(Timestamp::from_secs(last)));
     assert!(at(last).is_ok());
     assert_eq!(at(last + 1).err(), Some(TlsFaultKind::Expired));
     let tls = at(first).expect("it holds");
-    assert_eq!(tls.reload(Timestamp::from_secs(last + 1)).expect_err("it doesn't").kind, TlsFaultKind::Expired);
+    assert_eq!(
+        tls.reload(Timestamp::from_secs(last + 1)).expect_err("it doesn't").kind,
+        TlsFaultKind::Expired
+    );
     assert_eq!(tls.valid_until(), Timestamp::from_secs(last), "and goes on being used");
 }
 
@@ -203,11 +237,18 @@ async fn a81_a_handshake_that_does_not_come_is_not_waited_for() {
     for part in [&[][..], &hello[..1], &hello[..hello.len() - 1]] {
         let mut stream = TcpStream::connect(served.address).await.expect("it listens");
         let (answer, passed) = jumping(ask_to_the_end(&mut stream, part)).await;
-        assert!(answer.is_empty() && passed < Duration::from_millis(10_100), "after {} bytes: {passed:?}", part.len());
+        assert!(
+            answer.is_empty() && passed < Duration::from_millis(10_100),
+            "after {} bytes: {passed:?}",
+            part.len()
+        );
     }
     let mut stream = connect(served.address, &certificate, &[]).await.expect("a handshake");
     let (answer, passed) = jumping(ask_to_the_end(&mut stream, b"GET / HT")).await;
-    assert!(answer.is_empty() && passed < Duration::from_millis(11_100), "the head is bounded over TLS, too: {passed:?}");
+    assert!(
+        answer.is_empty() && passed < Duration::from_millis(11_100),
+        "the head is bounded over TLS, too: {passed:?}"
+    );
 }
 
 #[tokio::test]

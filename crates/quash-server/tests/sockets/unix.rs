@@ -47,7 +47,9 @@ async fn a_socket_of_a_dead_server_is_replaced() {
     let path = room.path().join("quash.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
     let (_stop, _serving) = serve(Listener::unix(&path).await.expect("it is stale"), hello());
-    assert!(ask(&mut UnixStream::connect(&path).await.expect("it listens"), &get("/")).await.ends_with("hello"));
+    assert!(
+        ask(&mut UnixStream::connect(&path).await.expect("it listens"), &get("/")).await.ends_with("hello")
+    );
 }
 
 #[tokio::test]
@@ -56,13 +58,16 @@ async fn a_socket_of_a_live_server_is_left_alone() {
     let path = room.path().join("quash.sock");
     let (_stop, _serving) = serve(Listener::unix(&path).await.expect("a socket"), hello());
     assert!(matches!(Listener::unix(&path).await, Err(SocketFault::InUse)));
-    assert!(ask(&mut UnixStream::connect(&path).await.expect("it listens"), &get("/")).await.ends_with("hello"));
+    assert!(
+        ask(&mut UnixStream::connect(&path).await.expect("it listens"), &get("/")).await.ends_with("hello")
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_socket_is_left_alone() {
     let room = tempfile::tempdir().expect("a temporary directory");
-    let (file, directory, link) = (room.path().join("file"), room.path().join("directory"), room.path().join("link"));
+    let (file, directory, link) =
+        (room.path().join("file"), room.path().join("directory"), room.path().join("link"));
     fs::write(&file, "keep me").expect("it is ours");
     fs::create_dir(&directory).expect("it is ours");
     std::os::unix::fs::symlink(&file, &link).expect("it is ours");
@@ -71,7 +76,9 @@ async fn what_is_no_socket_is_left_alone() {
     }
     assert_eq!(fs::read_to_string(&file).expect("it is there"), "keep me");
     let nowhere = Listener::unix(&room.path().join("nowhere/quash.sock")).await;
-    assert!(matches!(nowhere, Err(SocketFault::Failed(error)) if error.kind() == std::io::ErrorKind::NotFound));
+    assert!(
+        matches!(nowhere, Err(SocketFault::Failed(error)) if error.kind() == std::io::ErrorKind::NotFound)
+    );
     let long = Listener::unix(&room.path().join("long".repeat(40))).await;
     assert!(matches!(long, Err(SocketFault::Failed(_))));
 }

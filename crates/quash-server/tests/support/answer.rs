@@ -5,9 +5,9 @@ use std::fmt;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, VARY,
-    WWW_AUTHENTICATE,
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL,
+    CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Method, Response};
 use http_body_util::BodyExt;
@@ -70,7 +70,9 @@ impl Answer {
     pub(crate) fn pair(&self) -> Pair {
         assert_eq!(self.status, 200, "{self}");
         let body = self.json();
-        let token = |name: &str| body[name].as_str().unwrap_or_else(|| panic!("{name} is missing: {self}")).to_owned();
+        let token = |name: &str| {
+            body[name].as_str().unwrap_or_else(|| panic!("{name} is missing: {self}")).to_owned()
+        };
         Pair { access: token("access"), refresh: token("refresh") }
     }
 
@@ -86,7 +88,8 @@ impl Answer {
 
     /// Whether a token is in it.
     pub(crate) fn holds_a_token(&self) -> bool {
-        runs(&String::from_utf8_lossy(&self.body)).any(|(_, run)| mask(run).is_some_and(|mask| mask != "<id>" && mask != "<key>"))
+        runs(&String::from_utf8_lossy(&self.body))
+            .any(|(_, run)| mask(run).is_some_and(|mask| mask != "<id>" && mask != "<key>"))
     }
 
     /// What holds for every answer, whatever was asked.
@@ -95,7 +98,10 @@ impl Answer {
         assert!(!(300..400).contains(&self.status), "a redirect: {line}\n{self}");
         let id = self.header("x-request-id").expect("a request id");
         assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}: {id}");
-        assert!(!String::from_utf8_lossy(&self.body).contains(id), "the request id is in the body: {line}\n{self}");
+        assert!(
+            !String::from_utf8_lossy(&self.body).contains(id),
+            "the request id is in the body: {line}\n{self}"
+        );
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "{line}");
         assert_eq!(self.header("referrer-policy"), Some("no-referrer"), "{line}");
         let must_have = match self.status {
@@ -104,7 +110,10 @@ impl Answer {
             429 | 503 => Some("retry-after"),
             _ => None,
         };
-        assert!(must_have.is_none_or(|name| self.headers.contains_key(name)), "{must_have:?} is missing: {line}\n{self}");
+        assert!(
+            must_have.is_none_or(|name| self.headers.contains_key(name)),
+            "{must_have:?} is missing: {line}\n{self}"
+        );
         if self.status >= 400 || self.holds_a_token() {
             assert_eq!(self.header("cache-control"), Some("no-store"), "{line}\n{self}");
         }
@@ -118,9 +127,14 @@ impl Answer {
             Some("application/problem+json") => self.is_a_problem(line),
             Some("text/html; charset=utf-8") => {
                 let policy = self.header("content-security-policy").unwrap_or_default();
-                assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{line}\n{self}");
+                assert!(
+                    policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+                    "{line}\n{self}"
+                );
             }
-            Some(text) if text.starts_with("application/openmetrics-text;") => assert_eq!(self.status, 200, "{line}"),
+            Some(text) if text.starts_with("application/openmetrics-text;") => {
+                assert_eq!(self.status, 200, "{line}")
+            }
             Some("application/x-ndjson") => {
                 let is_json = |line: &str| serde_json::from_str::<Value>(line).is_ok();
                 assert!(self.status == 200 && self.text().lines().all(is_json), "{line}\n{self}");

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Ends, Entry, Flow, FlowId,
-    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, NewEntry, Receipt, RegistrationBy, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq,
-    Session, SessionEnd, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending,
+    Ends, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, NewEntry, Receipt,
+    RegistrationBy, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{BackupError, MemoryStore, Store, StoreError};
 use quash_verify::Guard;
@@ -117,12 +118,20 @@ impl Store for Brittle {
         let meanwhile = self.meanwhile.lock().expect("a switch").take();
         if let Some((change, guard)) = meanwhile {
             let receipt = self.inner.commit(change).await?;
-            guard.caught_up(receipt.seq.expect("an entry"), Duration::from_secs(5)).await.expect("a guard that follows");
+            guard
+                .caught_up(receipt.seq.expect("an entry"), Duration::from_secs(5))
+                .await
+                .expect("a guard that follows");
         }
         found
     }
 
-    async fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, StoreError> {
+    async fn sessions_of(
+        &self,
+        subject: &Subject,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
         self.whole(Part::Rows)?.sessions_of(subject, after, limit).await
     }
 
@@ -130,7 +139,12 @@ impl Store for Brittle {
         self.whole(Part::Log)?.entries_after(after, limit).await
     }
 
-    async fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, StoreError> {
+    async fn entries_between(
+        &self,
+        after: Seq,
+        until: Seq,
+        limit: u32,
+    ) -> Result<Vec<(Entry, bool)>, StoreError> {
         self.whole(Part::Log)?.entries_between(after, until, limit).await
     }
 
@@ -232,7 +246,9 @@ impl Store for Brittle {
 
 /// What a change appends to the log.
 fn entries_of(change: &mut Change) -> Vec<&mut NewEntry> {
-    fn of_sessions<'a>(ends: impl IntoIterator<Item = &'a mut SessionEnd>) -> impl Iterator<Item = &'a mut NewEntry> {
+    fn of_sessions<'a>(
+        ends: impl IntoIterator<Item = &'a mut SessionEnd>,
+    ) -> impl Iterator<Item = &'a mut NewEntry> {
         ends.into_iter().flat_map(|end| [Some(&mut end.entry), end.adopted.as_mut()]).flatten()
     }
     match change {

@@ -21,7 +21,13 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn of(method: Method, target: &str) -> Self {
-        Self { method, target: target.to_owned(), headers: HeaderMap::new(), body: Vec::new(), peer: Some(peer()) }
+        Self {
+            method,
+            target: target.to_owned(),
+            headers: HeaderMap::new(),
+            body: Vec::new(),
+            peer: Some(peer()),
+        }
     }
 
     pub(crate) fn get(target: &str) -> Self {

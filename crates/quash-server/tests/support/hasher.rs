@@ -96,7 +96,11 @@ impl PasswordHasher for Cheap {
     }
 
     fn decoy(&self, class: CostClass, salt: [u8; 16], output: [u8; 64]) -> PasswordHash {
-        if class == self.current() { PasswordHash::new("cheap$decoy".into()) } else { Argon2Hasher::new().decoy(class, salt, output) }
+        if class == self.current() {
+            PasswordHash::new("cheap$decoy".into())
+        } else {
+            Argon2Hasher::new().decoy(class, salt, output)
+        }
     }
 
     fn current(&self) -> CostClass {

@@ -1,6 +1,11 @@
 //! A door over a store in memory, with a clock that tests move by hand: arrange, call, compare. What is expected of
 //! an answer stands in the tests; what every answer must keep to is looked at in `answer.rs`.
-#![allow(dead_code, unused_imports, clippy::allow_attributes, reason = "each test binary uses another part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    clippy::allow_attributes,
+    reason = "each test binary uses another part of it"
+)]
 
 mod answer;
 mod brittle;
@@ -17,14 +22,15 @@ use std::time::Duration;
 
 use axum::Router;
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountState, Actor, Change, Clock, Entropy, Policy, Reason, Road, RotationPolicy, ScopeKind,
-    Seeded, Seq, Session, Standing, Subject, Subjects, Timestamp,
+    Account, AccountBy, AccountFields, AccountState, Actor, Change, Clock, Entropy, Policy, Reason, Road,
+    RotationPolicy, ScopeKind, Seeded, Seq, Session, Standing, Subject, Subjects, Timestamp,
 };
 use quash_core::token::{Algorithm, SigningKey, Unverified};
 use quash_server::{DoorSettings, router};
 use quash_service::{
-    Argon2Hasher, FetchKeys, FetchNothing, ForeignSetup, HashSettings, KeySetup, Letter, MasterKey, NewAccount, NewPassword, NewState,
-    PasswordHasher, Post, RefreshSigning, Rehash, Service, Setup, StartError,
+    Argon2Hasher, FetchKeys, FetchNothing, ForeignSetup, HashSettings, KeySetup, Letter, MasterKey,
+    NewAccount, NewPassword, NewState, PasswordHasher, Post, RefreshSigning, Rehash, Service, Setup,
+    StartError,
 };
 use quash_store::Store;
 use serde_json::{Value, json};
@@ -92,7 +98,11 @@ impl Default for Plan {
             refresh_tokens: RefreshSigning::default(),
             fetch: Arc::new(FetchNothing),
             hasher: Arc::new(hasher::Cheap),
-            hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(3600), places_per_network: 4 },
+            hashing: HashSettings {
+                slots: 1,
+                longest_wait: Duration::from_secs(3600),
+                places_per_network: 4,
+            },
             rehash: Rehash::OnSuccess,
             secret: SEED + 1,
         }
@@ -154,7 +164,12 @@ impl World {
         Self::tried(store, clock, SEED + 100, plan).await
     }
 
-    async fn tried(store: Arc<Brittle>, clock: Arc<HandClock>, seed: u64, plan: Plan) -> Result<Self, StartError> {
+    async fn tried(
+        store: Arc<Brittle>,
+        clock: Arc<HandClock>,
+        seed: u64,
+        plan: Plan,
+    ) -> Result<Self, StartError> {
         let entropy = Arc::new(Seeded::new(seed));
         let hasher = Arc::new(Counted::new(plan.hasher));
         let service = Service::start(Setup {
@@ -178,7 +193,15 @@ impl World {
         })
         .await?;
         let router = router(service.clone(), plan.settings);
-        Ok(Self { service, store, clock, hasher, router, mailbox: Arc::default(), networks: AtomicU32::default() })
+        Ok(Self {
+            service,
+            store,
+            clock,
+            hasher,
+            router,
+            mailbox: Arc::default(),
+            networks: AtomicU32::default(),
+        })
     }
 
     /// Adds an account with the password of every account; its subject is its name.
@@ -187,9 +210,16 @@ impl World {
     }
 
     /// Adds an account with a password of its own, or without any.
-    pub(crate) async fn add_with(&self, name: &str, email: Option<&str>, verified: bool, password: Option<&str>) -> Account {
+    pub(crate) async fn add_with(
+        &self,
+        name: &str,
+        email: Option<&str>,
+        verified: bool,
+        password: Option<&str>,
+    ) -> Account {
         let password = password.map(|password| NewPassword::Plain(Zeroizing::new(password.to_owned())));
-        let subject = Some(name.to_owned()).filter(|_| self.service.policy().accounts.subjects == Subjects::Uuid);
+        let subject =
+            Some(name.to_owned()).filter(|_| self.service.policy().accounts.subjects == Subjects::Uuid);
         let new = NewAccount {
             name: name.to_owned(),
             email: email.map(str::to_owned),
@@ -243,12 +273,17 @@ impl World {
     /// Sends requests at once, each from another network, and gives their answers in the order of the requests. No
     /// password is compared before all have come.
     pub(crate) async fn at_once(self: &Arc<Self>, valve: &Valved, calls: Vec<Call>) -> Vec<Answer> {
-        let from = |(call, n)| Call { peer: Some((Ipv4Addr::from_bits(0xCB00_0000 + n), 40_000).into()), ..call };
+        let from =
+            |(call, n)| Call { peer: Some((Ipv4Addr::from_bits(0xCB00_0000 + n), 40_000).into()), ..call };
         self.at_once_as_they_are(valve, calls.into_iter().zip(0_u32..).map(from).collect()).await
     }
 
     /// Like [`World::at_once`], with the peers that the requests have.
-    pub(crate) async fn at_once_as_they_are(self: &Arc<Self>, valve: &Valved, calls: Vec<Call>) -> Vec<Answer> {
+    pub(crate) async fn at_once_as_they_are(
+        self: &Arc<Self>,
+        valve: &Valved,
+        calls: Vec<Call>,
+    ) -> Vec<Answer> {
         valve.close();
         let mut under_way = tokio::task::JoinSet::new();
         for (n, call) in calls.into_iter().enumerate() {
@@ -283,7 +318,8 @@ impl World {
 
     /// An account as the store keeps it.
     pub(crate) async fn account(&self, name: &str) -> Account {
-        let loaded = self.store.account(&AccountBy::Subject(subject(name)), self.clock.now()).await.expect("a look");
+        let loaded =
+            self.store.account(&AccountBy::Subject(subject(name)), self.clock.now()).await.expect("a look");
         loaded.account.expect("it is there")
     }
 
@@ -385,11 +421,30 @@ impl World {
     /// Puts an account into a state, which ends its sessions, the way an operator's command will.
     pub(crate) async fn put(&self, name: &str, state: AccountState) {
         use quash_core::decide::edit_account;
-        let loaded = self.store.account(&AccountBy::Subject(subject(name)), self.clock.now()).await.expect("an account");
+        let loaded = self
+            .store
+            .account(&AccountBy::Subject(subject(name)), self.clock.now())
+            .await
+            .expect("an account");
         let fields = AccountFields { state: Some(state), ..AccountFields::default() };
-        let (account, policy, scopes) = (loaded.account.expect("it is there"), self.service.policy(), self.service.guard().scopes());
-        let edit = edit_account(&account, Road::Deactivated, fields, Actor::Operator.into(), policy, scopes, self.clock.now());
-        let seq = self.store.commit(Change::EditAccount(Box::new(edit))).await.expect("a receipt").seq.expect("an entry");
+        let (account, policy, scopes) =
+            (loaded.account.expect("it is there"), self.service.policy(), self.service.guard().scopes());
+        let edit = edit_account(
+            &account,
+            Road::Deactivated,
+            fields,
+            Actor::Operator.into(),
+            policy,
+            scopes,
+            self.clock.now(),
+        );
+        let seq = self
+            .store
+            .commit(Change::EditAccount(Box::new(edit)))
+            .await
+            .expect("a receipt")
+            .seq
+            .expect("an entry");
         self.service.guard().caught_up(seq, Duration::from_secs(5)).await.expect("a guard that follows");
     }
 
@@ -400,7 +455,10 @@ impl World {
 
     /// Ends an account's sessions.
     pub(crate) async fn end_all(&self, name: &str) {
-        self.service.end_account(&subject(name), Road::LogOutEverywhere, Actor::Operator).await.expect("an end");
+        self.service
+            .end_account(&subject(name), Road::LogOutEverywhere, Actor::Operator)
+            .await
+            .expect("an end");
     }
 
     /// The key that signs, as a thief would have it: made from the same chance as the service's.

@@ -41,7 +41,11 @@ pub(crate) const READ_PATHS: [&str; 9] = [
 /// The guarded paths that change something of one's own, each with its method and a body that it takes.
 pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [
     ("PATCH", "/v1/me", r#"{"username":"dana2","password":"correct horse battery staple"}"#),
-    ("POST", "/v1/me/password", r#"{"current_password":"correct horse battery staple","new_password":"another horse battery staple"}"#),
+    (
+        "POST",
+        "/v1/me/password",
+        r#"{"current_password":"correct horse battery staple","new_password":"another horse battery staple"}"#,
+    ),
     ("GET", "/v1/me/sessions", ""),
     ("POST", "/v1/me/sessions/end-others", ""),
     ("POST", "/v1/me/sessions/end-all", ""),

@@ -2,7 +2,10 @@
 //! one doesn't compile before it stands here. Where it has to end is the business of those who walk.
 
 use quash_core::decide::{By, StruckSessions};
-use quash_core::model::{Actor, Generation, KeyState, MailKind, Reason, Right, Road, Seeded, SessionId, SessionPolicy, UserIdField, draw};
+use quash_core::model::{
+    Actor, Generation, KeyState, MailKind, Reason, Right, Road, Seeded, SessionId, SessionPolicy,
+    UserIdField, draw,
+};
 use quash_core::token::RefreshKey;
 use quash_service::{Address, NewPassword};
 use quash_store::Store;
@@ -68,7 +71,12 @@ pub(crate) enum Way {
 /// All ways to a road.
 pub(crate) const fn ways(road: Road) -> &'static [Way] {
     match road {
-        Road::LogOut => &[Way::LogOut, Way::Blacklist, Way::RevokeByAClient(Given::Access), Way::RevokeByAClient(Given::Refresh)],
+        Road::LogOut => &[
+            Way::LogOut,
+            Way::Blacklist,
+            Way::RevokeByAClient(Given::Access),
+            Way::RevokeByAClient(Given::Refresh),
+        ],
         Road::SessionEnded => &[Way::EndSession(Who::Owner), Way::EndSession(Who::Operator)],
         Road::OverLimit => &[Way::SignInOverTheLimit],
         Road::LogOutEverywhere => &[Way::EndAllSessions(Who::Owner), Way::EndAllSessions(Who::Operator)],
@@ -169,7 +177,11 @@ async fn own(way: Way, world: &World, pair: &Pair) {
         Way::EndSession(_) => ("DELETE", format!("/v1/me/sessions/{}", sid(pair)), Value::Null),
         Way::EndAllSessions(_) => ("POST", "/v1/me/sessions/end-all".to_owned(), Value::Null),
         Way::EndOtherSessions => ("POST", "/v1/me/sessions/end-others".to_owned(), Value::Null),
-        Way::ChangePassword => ("POST", "/v1/me/password".to_owned(), json!({ "current_password": PASSWORD, "new_password": NEW })),
+        Way::ChangePassword => (
+            "POST",
+            "/v1/me/password".to_owned(),
+            json!({ "current_password": PASSWORD, "new_password": NEW }),
+        ),
         Way::Rename(_) => ("PATCH", "/v1/me".to_owned(), json!({ "username": "kim", "password": PASSWORD })),
         Way::Deactivate(_) => ("POST", "/v1/me/deactivate".to_owned(), json!({ "password": PASSWORD })),
         Way::Delete(_) => ("DELETE", "/v1/me".to_owned(), json!({ "password": PASSWORD })),
@@ -184,26 +196,41 @@ async fn operate(way: Way, world: &World, pair: &Pair) {
     let (service, dana, by) = (&world.service, subject("dana"), By::from(Actor::Operator));
     match way {
         Way::EndSession(_) => {
-            service.end_session(sid(pair).parse().expect("an id"), Reason::Ended, Actor::Operator).await.expect("an end");
+            service
+                .end_session(sid(pair).parse().expect("an id"), Reason::Ended, Actor::Operator)
+                .await
+                .expect("an end");
         }
-        Way::EndAllSessions(_) => drop(service.end_account(&dana, Road::LogOutEverywhere, Actor::Operator).await.expect("an end")),
-        Way::SetPassword => {
-            drop(service.set_password(&dana, NewPassword::Plain(Zeroizing::new(NEW.into())), by).await.expect("a password"))
+        Way::EndAllSessions(_) => {
+            drop(service.end_account(&dana, Road::LogOutEverywhere, Actor::Operator).await.expect("an end"))
         }
+        Way::SetPassword => drop(
+            service
+                .set_password(&dana, NewPassword::Plain(Zeroizing::new(NEW.into())), by)
+                .await
+                .expect("a password"),
+        ),
         Way::OneTimePassword => drop(service.give_one_time_password(&dana, by).await.expect("a password")),
         Way::RequireReset => drop(service.require_reset(&dana, by).await.expect("no password")),
-        Way::SetEmail => drop(service.set_email(&dana, "new@example.org", Address::Confirmed, by).await.expect("an address")),
+        Way::SetEmail => drop(
+            service.set_email(&dana, "new@example.org", Address::Confirmed, by).await.expect("an address"),
+        ),
         Way::Rename(_) => drop(service.rename(&dana, "kim", by).await.expect("a name")),
         Way::Deactivate(_) => drop(service.deactivate(&dana, by).await.expect("an end")),
         Way::Delete(_) => drop(service.delete(&dana, by).await.expect("an end")),
         Way::Lock => drop(service.lock(&dana, secs(60), by).await.expect("a lock")),
         Way::SetClaims => drop(service.set_claims(&dana, r#"{"role":"reader"}"#, by).await.expect("claims")),
-        Way::RevokeAccount => drop(service.end_account(&dana, Road::AccountRevoked, Actor::Operator).await.expect("an end")),
+        Way::RevokeAccount => {
+            drop(service.end_account(&dana, Road::AccountRevoked, Actor::Operator).await.expect("an end"))
+        }
         Way::StoreWentBack => store_went_back(world).await,
-        Way::RevokeEverything => drop(service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end")),
+        Way::RevokeEverything => {
+            drop(service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end"))
+        }
         Way::RevokeKey => {
             let keys = service.keys().await.expect("keys");
-            let current = keys.own.iter().find(|key| key.state == KeyState::Current).expect("a key that signs");
+            let current =
+                keys.own.iter().find(|key| key.state == KeyState::Current).expect("a key that signs");
             service.strike_key(&current.kid, StruckSessions::GoOn, Actor::Operator).await.expect("a strike");
         }
         _ => panic!("{way:?} is no operator's"),
@@ -258,7 +285,8 @@ async fn store_went_back(world: &World) {
     let end = world.store.head().await.expect("a head").seq;
     assert_eq!(world.service.store_went_back(end).await, Ok(None), "it had come just so far");
     let proven = end.next();
-    let told = tokio::join!(world.service.store_went_back(proven), world.service.store_went_back(proven.next()));
+    let told =
+        tokio::join!(world.service.store_went_back(proven), world.service.store_went_back(proven.next()));
     let told = [told.0.expect("an answer"), told.1.expect("an answer")];
     assert_eq!(told.iter().flatten().count(), 1, "it is begun once: {told:?}");
     assert!(world.store.head().await.expect("a head").seq.epoch() > end.epoch());

@@ -72,7 +72,12 @@ impl Sealer {
             // What can't be read is looked at again before anything is sealed.
             (noted, Err(_)) => (noted, None),
         };
-        let sealer = Self { key, noted: watch::Sender::new(noted), turn: tokio::sync::Mutex::default(), told_at: Mutex::default() };
+        let sealer = Self {
+            key,
+            noted: watch::Sender::new(noted),
+            turn: tokio::sync::Mutex::default(),
+            told_at: Mutex::default(),
+        };
         fault.into_iter().for_each(|fault| sealer.tell(fault, clock.uptime()));
         Ok(sealer)
     }
@@ -118,7 +123,8 @@ impl Desk {
 
     async fn seal_entries(&self) -> Result<usize, Unsealable> {
         let head = self.store.audit_head().await?;
-        let seal = check_seal(&head, self.sealer.noted().as_ref(), &self.sealer.key).map_err(Unsealable::Fault)?;
+        let seal =
+            check_seal(&head, self.sealer.noted().as_ref(), &self.sealer.key).map_err(Unsealable::Fault)?;
         if head.newest == seal.last.id {
             return Ok(0);
         }
@@ -127,7 +133,8 @@ impl Desk {
         if let Some(entry) = entries.iter().find(|entry| entry.sealing.is_some()) {
             return Err(Unsealable::Fault(AuditFault::Changed(entry.id)));
         }
-        let change = seal_audit(&head, &entries, None, &self.sealer.key, self.clock.now(), &*self.entropy).map_err(|_| unsigned())?;
+        let change = seal_audit(&head, &entries, None, &self.sealer.key, self.clock.now(), &*self.entropy)
+            .map_err(|_| unsigned())?;
         self.write_seal(change).await?;
         Ok(entries.len())
     }
@@ -151,10 +158,15 @@ impl Desk {
 
     async fn forget_oldest(&self, made_before: Timestamp) -> Result<u32, Unsealable> {
         let head = self.store.audit_head().await?;
-        let seal = check_seal(&head, self.sealer.noted().as_ref(), &self.sealer.key).map_err(Unsealable::Fault)?;
+        let seal =
+            check_seal(&head, self.sealer.noted().as_ref(), &self.sealer.key).map_err(Unsealable::Fault)?;
         let oldest = self.store.audit(seal.first.id, None, BATCH).await?;
         let ripe = oldest.iter().take_while(|audit| audit.new.at < made_before && audit.id <= seal.last.id);
-        let first = ripe.filter_map(|audit| audit.sealing.map(|sealing| AuditPlace { id: audit.id, chain: sealing.chain })).last();
+        let first = ripe
+            .filter_map(|audit| {
+                audit.sealing.map(|sealing| AuditPlace { id: audit.id, chain: sealing.chain })
+            })
+            .last();
         let Some(first) = first else { return Ok(0) };
         let change = seal_audit(&head, &[], Some(first), &self.sealer.key, self.clock.now(), &*self.entropy);
         self.write_seal(change.map_err(|_| unsigned())?).await
@@ -164,7 +176,8 @@ impl Desk {
     pub(super) async fn accept(&self, note: Option<Note>) -> Result<u64, Failure> {
         let _turn = self.sealer.turn.lock().await;
         let head = self.store.audit_head().await?;
-        let change = accept_audit(&head, self.sealer.noted().as_ref(), &self.sealer.key, note, self.clock.now());
+        let change =
+            accept_audit(&head, self.sealer.noted().as_ref(), &self.sealer.key, note, self.clock.now());
         let change = change.map_err(|_| Failure::Unavailable(Unavailable::Unsigned))?;
         let seal = seal_of(&change).cloned();
         let remember = Change::Remember { name: BEGUN, value: "yes".into() };

@@ -76,7 +76,9 @@ impl Service {
             let now = clock.uptime();
             waiting.retain(|(id, tenant)| {
                 let state = match tenant.binding {
-                    _ if leases.confirmed_by(id).is_some_and(|confirmed| confirmed >= seq) => VerifierState::Confirmed,
+                    _ if leases.confirmed_by(id).is_some_and(|confirmed| confirmed >= seq) => {
+                        VerifierState::Confirmed
+                    }
                     Binding::NotBound => VerifierState::NotBound,
                     Binding::Bound if tenant.until <= now => VerifierState::Stale,
                     Binding::Bound => return true,
@@ -87,7 +89,12 @@ impl Service {
                 verifiers.push(VerifierSeen { id: id.clone(), state, after: now.saturating_sub(began) });
                 false
             });
-            let next = waiting.iter().map(|(_, tenant)| tenant.until).chain([leases.alone_from()]).filter(|until| *until > now).min();
+            let next = waiting
+                .iter()
+                .map(|(_, tenant)| tenant.until)
+                .chain([leases.alone_from()])
+                .filter(|until| *until > now)
+                .min();
             let Some(next) = next else { break };
             tokio::select! {
                 biased;

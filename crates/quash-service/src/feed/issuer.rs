@@ -66,7 +66,13 @@ impl Service {
     pub fn feed_policy(&self) -> FeedPolicy {
         let desk = &*self.desk;
         let ring = desk.guard.ring();
-        FeedPolicy::of(&desk.policy.tokens, desk.feed.scope_key, desk.policy.feed.term, ring.own(), &ring.jwks())
+        FeedPolicy::of(
+            &desk.policy.tokens,
+            desk.feed.scope_key,
+            desk.policy.feed.term,
+            ring.own(),
+            &ring.jwks(),
+        )
     }
 
     /// Everything that the log still remembers, for the verifier with this credential.
@@ -75,20 +81,27 @@ impl Service {
     /// The store is away.
     pub async fn feed_snapshot(&self, credential: Credential) -> Result<SnapshotFeed, FeedRefused> {
         let desk = &*self.desk;
-        let turn = desk.feed.snapshots.turn(&credential.client.name).await.map_err(|_| FeedRefused::TooMany)?;
+        let turn =
+            desk.feed.snapshots.turn(&credential.client.name).await.map_err(|_| FeedRefused::TooMany)?;
         let watched = desk.feed.outlet.watch(Arc::clone(&desk.store), credential);
-        SnapshotFeed::begin(Arc::clone(&desk.store), &self.feed_policy(), &desk.feed.cursors, watched, turn).await
+        SnapshotFeed::begin(Arc::clone(&desk.store), &self.feed_policy(), &desk.feed.cursors, watched, turn)
+            .await
     }
 
     /// The feed from a place on, for the verifier with this credential.
     ///
     /// # Errors
     /// The place isn't one of this log, or the store is away.
-    pub async fn feed_stream(&self, after: &Cursor, credential: Credential) -> Result<FeedReader, FeedRefused> {
+    pub async fn feed_stream(
+        &self,
+        after: &Cursor,
+        credential: Credential,
+    ) -> Result<FeedReader, FeedRefused> {
         let desk = &*self.desk;
         let head = desk.store.head().await.map_err(Failure::from)?;
         self.placed(after, &head).await?;
-        let (outlet, store, clock) = (Arc::clone(&desk.feed.outlet), Arc::clone(&desk.store), Arc::clone(&desk.clock));
+        let (outlet, store, clock) =
+            (Arc::clone(&desk.feed.outlet), Arc::clone(&desk.store), Arc::clone(&desk.clock));
         let watched = outlet.watch(Arc::clone(&store), credential);
         Ok(FeedReader::new(outlet, store, clock, desk.feed.cursors.clone(), after.seq(), watched))
     }

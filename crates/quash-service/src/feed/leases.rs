@@ -71,7 +71,13 @@ impl Leases {
     /// Nobody holds a lease of this process, which has come up at `started`. Those of the one before held for `before`.
     pub(crate) fn new(term: Duration, before: Duration, started: Duration) -> Self {
         let (confirmed, shorter) = (watch::Sender::new(()), AtomicBool::new(term < before));
-        Self { tenants: Mutex::default(), confirmed, counted: counted(term), shorter, alone_from: started + counted(before) }
+        Self {
+            tenants: Mutex::default(),
+            confirmed,
+            counted: counted(term),
+            shorter,
+            alone_from: started + counted(before),
+        }
     }
 
     /// Notes a lease that was asked for at `arrived`, before its head is read.
@@ -136,7 +142,9 @@ impl Leases {
 /// Which limit keeps another verifier with the credential of this one from a lease.
 fn full(tenants: &BTreeMap<InstanceId, Tenant>, id: &InstanceId) -> Option<TooMany> {
     let of_credential = |number| InstanceId { name: id.name.clone(), number };
-    if tenants.range(of_credential([0; 16])..=of_credential([0xFF; 16])).count() >= limits::VERIFIERS_PER_CREDENTIAL {
+    if tenants.range(of_credential([0; 16])..=of_credential([0xFF; 16])).count()
+        >= limits::VERIFIERS_PER_CREDENTIAL
+    {
         return Some(TooMany::WithCredential);
     }
     (tenants.len() >= limits::VERIFIERS).then_some(TooMany::Altogether)
@@ -166,7 +174,10 @@ mod tests {
     fn a_lease_counts_longer_than_it_holds_and_never_shrinks() {
         let leases = Leases::new(T, T, Duration::ZERO);
         assert!(leases.enter(id(1), Binding::Bound, Duration::from_secs(100)).is_ok());
-        assert!(leases.enter(id(1), Binding::Bound, Duration::from_secs(90)).is_ok(), "a request that was delayed");
+        assert!(
+            leases.enter(id(1), Binding::Bound, Duration::from_secs(90)).is_ok(),
+            "a request that was delayed"
+        );
         let seen = leases.seen(Duration::from_secs(100));
         assert_eq!(seen[&id(1)].until, Duration::from_secs(110) + Duration::from_millis(6));
         assert_eq!(leases.alone_from(), T + Duration::from_millis(6));
@@ -181,10 +192,15 @@ mod tests {
     #[test]
     fn expired_leases_make_room_and_held_ones_do_not() {
         let leases = Leases::new(T, T, Duration::ZERO);
-        let enter =
-            |number: usize, at: Duration| leases.enter(numbered(number / limits::VERIFIERS_PER_CREDENTIAL, number), Binding::Bound, at);
+        let enter = |number: usize, at: Duration| {
+            leases.enter(numbered(number / limits::VERIFIERS_PER_CREDENTIAL, number), Binding::Bound, at)
+        };
         assert!((0..limits::VERIFIERS).all(|number| enter(number, Duration::ZERO).is_ok()));
-        assert_eq!(enter(limits::VERIFIERS, Duration::from_secs(1)), Err(TooMany::Altogether), "one past the edge");
+        assert_eq!(
+            enter(limits::VERIFIERS, Duration::from_secs(1)),
+            Err(TooMany::Altogether),
+            "one past the edge"
+        );
         assert!(enter(0, Duration::from_secs(1)).is_ok(), "renewing needs no room");
         assert!(enter(limits::VERIFIERS, Duration::from_secs(11)).is_ok());
         assert_eq!(leases.seen(Duration::from_secs(11)).len(), 2, "only those that hold one");

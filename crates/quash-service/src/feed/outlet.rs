@@ -75,7 +75,8 @@ const QUIET: Duration = Duration::from_secs(15);
 
 impl Outlet {
     pub(crate) fn new(cursor: Seq) -> Self {
-        let (newest, wanted, closed) = (watch::Sender::new(cursor), watch::Sender::new(Seq::ZERO), watch::Sender::new(false));
+        let (newest, wanted, closed) =
+            (watch::Sender::new(cursor), watch::Sender::new(Seq::ZERO), watch::Sender::new(false));
         let (policy, credentials) = (watch::Sender::new(()), watch::Sender::new(()));
         Self { recent: Mutex::default(), newest, wanted, closed, policy, credentials }
     }
@@ -146,9 +147,23 @@ impl FeedReader {
         cursor: Seq,
         watched: Watched,
     ) -> Self {
-        let (newest, wanted, closed) = (outlet.newest.subscribe(), outlet.wanted.subscribe(), outlet.closed.subscribe());
+        let (newest, wanted, closed) =
+            (outlet.newest.subscribe(), outlet.wanted.subscribe(), outlet.closed.subscribe());
         let policy = outlet.policy.subscribe();
-        Self { outlet, store, clock, cursors, cursor, told: Seq::ZERO, sent_at: None, newest, wanted, closed, policy, watched }
+        Self {
+            outlet,
+            store,
+            clock,
+            cursors,
+            cursor,
+            told: Seq::ZERO,
+            sent_at: None,
+            newest,
+            wanted,
+            closed,
+            policy,
+            watched,
+        }
     }
 
     /// What comes next; `None`: the feed has ended, and goes on elsewhere or later, or the credential was removed. The first entry comes at once, those
@@ -212,7 +227,9 @@ impl FeedReader {
     async fn entries(&self) -> Option<Vec<Arc<Entry>>> {
         match self.outlet.after(self.cursor) {
             Some(entries) => Some(entries),
-            None => Some(self.store.entries_after(self.cursor, FRAME).await.ok()?.into_iter().map(Arc::new).collect()),
+            None => Some(
+                self.store.entries_after(self.cursor, FRAME).await.ok()?.into_iter().map(Arc::new).collect(),
+            ),
         }
     }
 }

@@ -78,7 +78,8 @@ impl SnapshotFeed {
         let cursor = cursors.cursor(head.seq, &head.chain);
         let (writer, first) = SnapshotWriter::begin(policy, &cursor, &head.chain);
         let (until, after) = (head.seq, Seq::ZERO);
-        let mut feed = Self { store, watched, ready: Some(first), writer: Some(writer), until, after, _turn: turn };
+        let mut feed =
+            Self { store, watched, ready: Some(first), writer: Some(writer), until, after, _turn: turn };
         let page = feed.page().await?;
         feed.ready = feed.ready.take().map(|first| first + &page);
         Ok(feed)
@@ -104,12 +105,16 @@ impl SnapshotFeed {
     }
 
     async fn page(&mut self) -> Result<String, FeedRefused> {
-        let page = self.store.entries_between(self.after, self.until, SNAPSHOT_ROWS).await.map_err(Failure::from)?;
-        let (Some((last, _)), Some(writer)) = (page.last(), &mut self.writer) else { return self.last().await };
+        let page =
+            self.store.entries_between(self.after, self.until, SNAPSHOT_ROWS).await.map_err(Failure::from)?;
+        let (Some((last, _)), Some(writer)) = (page.last(), &mut self.writer) else {
+            return self.last().await;
+        };
         self.after = last.seq;
         // An older entry of a scope says nothing that the newest doesn't: for a verifier, which takes no tokens of other
         // issuers, only the number counts.
-        let newest: Vec<Entry> = page.into_iter().filter(|(_, is_newest)| *is_newest).map(|(entry, _)| entry).collect();
+        let newest: Vec<Entry> =
+            page.into_iter().filter(|(_, is_newest)| *is_newest).map(|(entry, _)| entry).collect();
         Ok(writer.rows(&newest))
     }
 

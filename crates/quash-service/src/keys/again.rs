@@ -56,7 +56,8 @@ pub async fn strike_after_restore(
     let made = match (&heir, current(&records)) {
         (Successor::Make, Some(KeyRecord { algorithm, .. })) => {
             let secret = make::secret(*algorithm, entropy).ok_or(StartError::NoSigningKey)?;
-            let made = make::record(*algorithm, &secret, KeySource::Made, KeyState::Current, master, entropy, now);
+            let made =
+                make::record(*algorithm, &secret, KeySource::Made, KeyState::Current, master, entropy, now);
             Some(made.map_err(StartError::SigningKey)?)
         }
         _ => None,
@@ -69,12 +70,20 @@ pub async fn strike_after_restore(
 }
 
 /// Keys are compared by what they are. What can't be opened has its name all the same.
-fn due<'a>(replaced: &[KeyRecord], records: &'a [KeyRecord], master: &MasterKey) -> Result<Due<'a>, StartError> {
+fn due<'a>(
+    replaced: &[KeyRecord],
+    records: &'a [KeyRecord],
+    master: &MasterKey,
+) -> Result<Due<'a>, StartError> {
     let mut due = Due::default();
     for struck in replaced.iter().filter(|record| record.state.is_struck()) {
         let known = records.iter().find(|record| record.kid == struck.kid);
         let material = verifying(struck, master).ok();
-        let same = material.as_ref().map(|material| unstruck(material, records, master)).transpose()?.unwrap_or_default();
+        let same = material
+            .as_ref()
+            .map(|material| unstruck(material, records, master))
+            .transpose()?
+            .unwrap_or_default();
         for record in same.into_iter().chain(known.filter(|record| !record.state.is_struck())) {
             if due.here.iter().all(|other| other.kid != record.kid) {
                 due.here.push(record);
@@ -134,7 +143,8 @@ mod tests {
                 KeySource::Settings => Zeroizing::new(SECRET.to_vec()),
             };
             let state = KeyState::Current;
-            make::record(algorithm, &secret, source, state, &self.master, &self.chance, Timestamp::default()).expect("a key")
+            make::record(algorithm, &secret, source, state, &self.master, &self.chance, Timestamp::default())
+                .expect("a key")
         }
 
         async fn add(&self, key: &KeyRecord) {
@@ -149,7 +159,9 @@ mod tests {
         }
 
         async fn strike(&self, replaced: &[KeyRecord]) -> StruckAgain {
-            strike_after_restore(replaced, &self.store, &self.master, &Now, &self.chance).await.expect("it can be used")
+            strike_after_restore(replaced, &self.store, &self.master, &Now, &self.chance)
+                .await
+                .expect("it can be used")
         }
 
         async fn states(&self) -> Vec<(Kid, KeyState)> {
@@ -169,13 +181,19 @@ mod tests {
         let [struck, signs] = keys.as_slice() else { panic!("{keys:?}") };
         assert_eq!((&struck.kid, struck.state), (&stolen.kid, KeyState::Struck { at: NOW }));
         assert_ne!(struck.secret, stolen.secret, "of a pair the public half alone is kept");
-        assert_eq!((signs.state, signs.algorithm, signs.source), (KeyState::Current, Algorithm::EdDsa, KeySource::Made));
+        assert_eq!(
+            (signs.state, signs.algorithm, signs.source),
+            (KeyState::Current, Algorithm::EdDsa, KeySource::Made)
+        );
         let entries = copy.store.entries_after(Seq::ZERO, 9).await.expect("entries");
         let [entry] = entries.as_slice() else { panic!("{entries:?}") };
         assert_eq!((entry.kind, entry.drop_after, Some(entry.seq)), (ScopeKind::Key, None, again.seq));
         let events = copy.store.audit(0, None, 9).await.expect("entries");
         let events: Vec<_> = events.iter().map(|audit| (audit.new.event, audit.new.kid.as_deref())).collect();
-        assert_eq!(events[1..], [(Event::KeyStruck, Some(stolen.kid.as_str())), (Event::KeyAdded, Some(signs.kid.as_str()))]);
+        assert_eq!(
+            events[1..],
+            [(Event::KeyStruck, Some(stolen.kid.as_str())), (Event::KeyAdded, Some(signs.kid.as_str()))]
+        );
         // Once is enough, and so it is after the next restore.
         assert_eq!(copy.strike(&keys).await, StruckAgain { seq: None, kids: vec![], unread: vec![] });
     }
@@ -186,12 +204,20 @@ mod tests {
             let copy = Staged::new();
             let stolen = copy.key(Algorithm::EdDsa, KeySource::Made);
             copy.add(&stolen).await;
-            let next = KeyRecord { state: KeyState::Next { since: NOW }, ..copy.key(Algorithm::EdDsa, KeySource::Made) };
+            let next = KeyRecord {
+                state: KeyState::Next { since: NOW },
+                ..copy.key(Algorithm::EdDsa, KeySource::Made)
+            };
             copy.add(&next).await;
-            let replaced: Vec<_> = [&stolen, &next].into_iter().take(if both { 2 } else { 1 }).map(|key| copy.struck(key)).collect();
+            let replaced: Vec<_> = [&stolen, &next]
+                .into_iter()
+                .take(if both { 2 } else { 1 })
+                .map(|key| copy.struck(key))
+                .collect();
             assert_eq!(copy.strike(&replaced).await.kids.len(), replaced.len());
             let keys = copy.states().await;
-            let signs: Vec<_> = keys.iter().filter(|(_, state)| *state == KeyState::Current).map(|(kid, _)| kid).collect();
+            let signs: Vec<_> =
+                keys.iter().filter(|(_, state)| *state == KeyState::Current).map(|(kid, _)| kid).collect();
             assert_eq!((signs.len(), signs.first() == Some(&&next.kid)), (1, !both), "{keys:?}");
         }
     }
@@ -205,8 +231,12 @@ mod tests {
         let again = copy.strike(std::slice::from_ref(&stolen)).await;
         assert_eq!((again.seq.is_some(), again.kids), (true, vec![stolen.kid.clone()]));
         let known = copy.states().await;
-        assert!(known.contains(&(stolen.kid, STRUCK)) && known.contains(&(old.kid, KeyState::Current)), "{known:?}");
-        let setup = KeySetup { signing: Some(Zeroizing::new(SECRET.to_vec())), ..KeySetup::of(Algorithm::Hs512) };
+        assert!(
+            known.contains(&(stolen.kid, STRUCK)) && known.contains(&(old.kid, KeyState::Current)),
+            "{known:?}"
+        );
+        let setup =
+            KeySetup { signing: Some(Zeroizing::new(SECRET.to_vec())), ..KeySetup::of(Algorithm::Hs512) };
         let refused = open(&setup, &copy.store, &copy.master, &Now, &copy.chance).await;
         assert!(matches!(refused, Err(StartError::StruckKey)));
     }
@@ -220,7 +250,10 @@ mod tests {
         assert_ne!(here.kid, there.kid);
         let again = copy.strike(std::slice::from_ref(&there)).await;
         assert_eq!(again.kids, [here.kid, there.kid]);
-        assert!(copy.states().await.iter().all(|(_, state)| state.is_struck()), "nobody signs until the settings name another");
+        assert!(
+            copy.states().await.iter().all(|(_, state)| state.is_struck()),
+            "nobody signs until the settings name another"
+        );
     }
 
     #[tokio::test]
@@ -228,7 +261,11 @@ mod tests {
         let copy = Staged::new();
         let stolen = copy.key(Algorithm::EdDsa, KeySource::Made);
         copy.add(&stolen).await;
-        let other = Staged { master: MasterKey::new(&copy.chance), store: MemoryStore::new(), chance: Seeded::new(2) };
+        let other = Staged {
+            master: MasterKey::new(&copy.chance),
+            store: MemoryStore::new(),
+            chance: Seeded::new(2),
+        };
         let unread = other.struck(&other.key(Algorithm::EdDsa, KeySource::Made));
         let sealed_anew = KeyRecord { secret: unread.secret.clone(), ..copy.struck(&stolen) };
         let again = copy.strike(&[sealed_anew, unread.clone()]).await;

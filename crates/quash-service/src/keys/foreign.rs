@@ -10,7 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
 use quash_core::model::{Clock, Kid, ScopeHasher, Timestamp};
-use quash_core::token::{Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, VerifyingKey};
+use quash_core::token::{
+    Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, VerifyingKey,
+};
 use quash_verify::{Looked, MoreKeys};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
@@ -65,8 +67,12 @@ impl fmt::Debug for ForeignKeys {
     /// Without the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Public { key, kid } => f.debug_struct("Public").field("key", key).field("kid", kid).finish(),
-            Self::Secret { algorithm, kid, .. } => f.debug_struct("Secret").field("algorithm", algorithm).field("kid", kid).finish(),
+            Self::Public { key, kid } => {
+                f.debug_struct("Public").field("key", key).field("kid", kid).finish()
+            }
+            Self::Secret { algorithm, kid, .. } => {
+                f.debug_struct("Secret").field("algorithm", algorithm).field("kid", kid).finish()
+            }
             Self::Address(address) => f.debug_tuple("Address").field(address).finish(),
         }
     }
@@ -152,16 +158,29 @@ impl Foreign {
             let fault = |fault| StartError::ForeignKey(setup.name.clone(), fault);
             match &setup.keys {
                 ForeignKeys::Public { key, kid } => {
-                    fixed.push(ForeignKey { key: (**key).clone().renamed(kid.clone()), named: kid.is_some(), issuer });
+                    fixed.push(ForeignKey {
+                        key: (**key).clone().renamed(kid.clone()),
+                        named: kid.is_some(),
+                        issuer,
+                    });
                 }
                 ForeignKeys::Secret { algorithm, secret, kid } => {
                     let named = kid.is_some();
-                    let kid = kid.clone().or_else(|| kid_of(secret, master)).ok_or_else(|| fault(KeyFault::Empty))?;
+                    let kid = kid
+                        .clone()
+                        .or_else(|| kid_of(secret, master))
+                        .ok_or_else(|| fault(KeyFault::Empty))?;
                     let key = VerifyingKey::insecure_hmac(*algorithm, secret, kid).map_err(fault)?;
                     fixed.push(ForeignKey { key, named, issuer });
                 }
                 ForeignKeys::Address(address) => {
-                    sets.push(Set { address: address.clone(), issuer, asked_at: None, answered_at: None, keys: None });
+                    sets.push(Set {
+                        address: address.clone(),
+                        issuer,
+                        asked_at: None,
+                        answered_at: None,
+                        keys: None,
+                    });
                 }
             }
         }
@@ -200,7 +219,11 @@ impl Foreign {
         let published = self.published.lock().await;
         let published = published.sets.iter().map(|set| IssuerSeen {
             name: set.issuer.name.clone(),
-            origin: KeysFrom::Address { address: set.address.clone(), asked_at: set.asked_at, answered_at: set.answered_at },
+            origin: KeysFrom::Address {
+                address: set.address.clone(),
+                asked_at: set.asked_at,
+                answered_at: set.answered_at,
+            },
             keys: set.keys.iter().flatten().map(IssuerKeySeen::new).collect(),
         });
         let mut issuers: Vec<_> = fixed.chain(published).collect();
@@ -266,7 +289,9 @@ impl Set {
         }
         // A secret that stands at an address is none.
         let keys = found.keys.into_iter().filter(|key| key.key.algorithm().family() != Family::Hmac);
-        let keys: Vec<_> = keys.map(|key| ForeignKey { key: key.key, named: key.named, issuer: Arc::clone(&self.issuer) }).collect();
+        let keys: Vec<_> = keys
+            .map(|key| ForeignKey { key: key.key, named: key.named, issuer: Arc::clone(&self.issuer) })
+            .collect();
         let same = self.keys.as_ref().is_some_and(|known| is_same(known, &keys));
         if !same {
             tracing::info!(issuer, keys = keys.len(), "the key set of an issuer was read");
@@ -379,7 +404,8 @@ mod tests {
         let scopes = ScopeHasher::ours(master.derive("scopes"));
         let (turn, mut rings) = mpsc::channel(1);
         let (fetch, clock) = (Arc::new(Silent), Arc::new(Scene::default()));
-        let (foreign, _) = Foreign::new(&setups, OwnKeys::default(), &master, &scopes, fetch, clock, turn).expect("no key is wrong");
+        let (foreign, _) = Foreign::new(&setups, OwnKeys::default(), &master, &scopes, fetch, clock, turn)
+            .expect("no key is wrong");
         let foreign = Arc::new(foreign);
         let looking = Looking(Arc::clone(&foreign));
         let (mut looked, turned) = (looking.look(), async {
@@ -412,14 +438,16 @@ mod tests {
         let (turn, rings) = mpsc::channel(1);
         // Nobody has a guard here.
         drop(rings);
-        let (foreign, _) = Foreign::new(&[setup], OwnKeys::default(), &master, &scopes, fetch, clock, turn).expect("no key is wrong");
+        let (foreign, _) = Foreign::new(&[setup], OwnKeys::default(), &master, &scopes, fetch, clock, turn)
+            .expect("no key is wrong");
         for (now, asked, answered) in [(5, 5, 5), (8, 5, 5), (20, 20, 5)] {
             scene.0.store(now, Ordering::SeqCst);
             if now > 10 {
                 foreign.look_now(AT_MOST_EVERY).await;
             }
             let [seen] = foreign.seen().await.try_into().expect("one issuer");
-            let (asked_at, answered_at) = (Some(Timestamp::from_secs(asked)), Some(Timestamp::from_secs(answered)));
+            let (asked_at, answered_at) =
+                (Some(Timestamp::from_secs(asked)), Some(Timestamp::from_secs(answered)));
             let address = "https://partner.example/jwks".to_owned();
             assert_eq!(seen.origin, KeysFrom::Address { address, asked_at, answered_at }, "at {now}");
             assert_eq!(seen.keys, [IssuerKeySeen { kid: None, algorithm: Algorithm::EdDsa }]);

@@ -100,7 +100,11 @@ impl fmt::Debug for KeySetup {
         let signing = if self.signing.is_some() { "of the settings" } else { "made here" };
         let Self { algorithm, rotate_every, foreign, refresh_tokens, .. } = self;
         let mut shown = f.debug_struct("KeySetup");
-        shown.field("algorithm", algorithm).field("signing", &signing).field("rotate_every", rotate_every).field("foreign", foreign);
+        shown
+            .field("algorithm", algorithm)
+            .field("signing", &signing)
+            .field("rotate_every", rotate_every)
+            .field("foreign", foreign);
         shown.field("refresh_tokens", refresh_tokens);
         shown.finish()
     }
@@ -109,7 +113,13 @@ impl fmt::Debug for KeySetup {
 impl KeySetup {
     /// Keys of our own alone, made here.
     pub fn of(algorithm: Algorithm) -> Self {
-        Self { algorithm, signing: None, rotate_every: None, foreign: Vec::new(), refresh_tokens: RefreshSigning::default() }
+        Self {
+            algorithm,
+            signing: None,
+            rotate_every: None,
+            foreign: Vec::new(),
+            refresh_tokens: RefreshSigning::default(),
+        }
     }
 }
 
@@ -122,7 +132,16 @@ impl Keys {
         // Whoever verifies with a shared secret expects refresh tokens that it verifies, too.
         let unpublished = refresh_tokens == RefreshSigning::Unpublished && algorithm.family() != Family::Hmac;
         let refresh_signing = unpublished.then_some(refresh_signing);
-        Self { refresh, refresh_signing, signing, turning: Mutex::default(), rings, master, algorithm, rotate_every }
+        Self {
+            refresh,
+            refresh_signing,
+            signing,
+            turning: Mutex::default(),
+            rings,
+            master,
+            algorithm,
+            rotate_every,
+        }
     }
 
     /// The key that signs. While somebody holds it, none takes its place.
@@ -185,18 +204,27 @@ impl Opening<'_> {
     }
 
     /// Sees to it that the current key is this one. Keys are compared by what they are, not by what they are called.
-    async fn take_current(&self, records: &[KeyRecord], algorithm: Algorithm, secret: &[u8]) -> Result<(), StartError> {
-        let wanted = SigningKey::insecure_new(algorithm, secret, make::random_kid(self.entropy)).map_err(StartError::SigningKey)?;
+    async fn take_current(
+        &self,
+        records: &[KeyRecord],
+        algorithm: Algorithm,
+        secret: &[u8],
+    ) -> Result<(), StartError> {
+        let wanted = SigningKey::insecure_new(algorithm, secret, make::random_kid(self.entropy))
+            .map_err(StartError::SigningKey)?;
         // RFC 8725 3.1: each key is for exactly one algorithm. A secret is another key for each, with a kid of its own: a
         // site that goes from HS256 to HS512 has one secret. A key pair would be published twice under one kid.
-        let is_other_key = |record: &KeyRecord| algorithm.family() == Family::Hmac && record.algorithm != algorithm;
+        let is_other_key =
+            |record: &KeyRecord| algorithm.family() == Family::Hmac && record.algorithm != algorithm;
         let same = of_material(wanted.verifying(), records, self.master)?;
         // Whatever it was used with: who has it can sign with any algorithm.
         if same.iter().any(|record| record.state.is_struck()) {
             return Err(StartError::StruckKey);
         }
         match same.into_iter().find(|record| !is_other_key(record)) {
-            Some(record) if record.algorithm != algorithm => Err(StartError::OfAnotherAlgorithm(record.algorithm)),
+            Some(record) if record.algorithm != algorithm => {
+                Err(StartError::OfAnotherAlgorithm(record.algorithm))
+            }
             Some(KeyRecord { state: KeyState::Current, .. }) => Ok(()),
             // One that is next was made here, and nobody has it to name it.
             Some(record) => self.resume(record, records).await,
@@ -204,16 +232,38 @@ impl Opening<'_> {
         }
     }
 
-    async fn add(&self, algorithm: Algorithm, secret: &[u8], source: KeySource, records: &[KeyRecord]) -> Result<(), StartError> {
-        let record = make::record(algorithm, secret, source, KeyState::Current, self.master, self.entropy, self.clock.now());
+    async fn add(
+        &self,
+        algorithm: Algorithm,
+        secret: &[u8],
+        source: KeySource,
+        records: &[KeyRecord],
+    ) -> Result<(), StartError> {
+        let record = make::record(
+            algorithm,
+            secret,
+            source,
+            KeyState::Current,
+            self.master,
+            self.entropy,
+            self.clock.now(),
+        );
         let replaces = self.replaced(records).await?;
-        self.store.commit(Change::AddKey { key: record.map_err(StartError::SigningKey)?, replaces, actor: Actor::Rule }).await?;
+        self.store
+            .commit(Change::AddKey {
+                key: record.map_err(StartError::SigningKey)?,
+                replaces,
+                actor: Actor::Rule,
+            })
+            .await?;
         Ok(())
     }
 
     async fn resume(&self, record: &KeyRecord, records: &[KeyRecord]) -> Result<(), StartError> {
         let replaces = self.replaced(records).await?;
-        self.store.commit(Change::ResumeKey { kid: record.kid.clone(), at: self.clock.now(), replaces }).await?;
+        self.store
+            .commit(Change::ResumeKey { kid: record.kid.clone(), at: self.clock.now(), replaces })
+            .await?;
         Ok(())
     }
 
@@ -221,7 +271,8 @@ impl Opening<'_> {
     /// expired.
     async fn replaced(&self, records: &[KeyRecord]) -> Result<Option<(Kid, KeyState)>, StartError> {
         let longest = Duration::from_millis(self.store.longest_lifetime().await?);
-        Ok(current(records).map(|old| (old.kid.clone(), KeyState::Retiring { until: self.clock.now() + longest })))
+        Ok(current(records)
+            .map(|old| (old.kid.clone(), KeyState::Retiring { until: self.clock.now() + longest })))
     }
 
     async fn refresh(&self) -> Result<RefreshKey, StartError> {
@@ -232,7 +283,9 @@ impl Opening<'_> {
                 let sealed = self.master.seal(REFRESH, &*secret, self.entropy);
                 match self.store.commit(Change::AddSecret { name: REFRESH, secret: sealed.clone() }).await {
                     Ok(_) => sealed,
-                    Err(StoreError::Conflict) => self.store.secret(REFRESH).await?.ok_or(StartError::WrongMasterKey)?,
+                    Err(StoreError::Conflict) => {
+                        self.store.secret(REFRESH).await?.ok_or(StartError::WrongMasterKey)?
+                    }
                     Err(error) => return Err(error.into()),
                 }
             }

@@ -45,7 +45,8 @@ pub(crate) fn opened(records: &[KeyRecord], master: &MasterKey) -> Result<Opened
 pub(super) fn verifying(record: &KeyRecord, master: &MasterKey) -> Result<VerifyingKey, StartError> {
     match record.state {
         KeyState::Struck { .. } if record.algorithm.family() != Family::Hmac => {
-            let half = master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;
+            let half =
+                master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;
             let key = KeySet::parse(&half).ok().and_then(|set| set.keys.into_iter().next());
             key.map(|key| key.key).ok_or_else(|| StartError::StruckHalf(record.kid.clone()))
         }
@@ -75,7 +76,11 @@ pub(super) fn of_material<'a>(
 ///
 /// # Errors
 /// As [`of_material`].
-pub(super) fn unstruck<'a>(wanted: &VerifyingKey, records: &'a [KeyRecord], master: &MasterKey) -> Result<Vec<&'a KeyRecord>, StartError> {
+pub(super) fn unstruck<'a>(
+    wanted: &VerifyingKey,
+    records: &'a [KeyRecord],
+    master: &MasterKey,
+) -> Result<Vec<&'a KeyRecord>, StartError> {
     of_material(wanted, records.iter().filter(|record| !record.state.is_struck()), master)
 }
 

@@ -45,7 +45,12 @@ const SEEN_WITHIN: Duration = Duration::from_secs(5);
 
 impl Rings {
     /// What makes rings, and the first of them.
-    pub(crate) fn new(own: OwnKeys, refresh: VerifyingKey, foreign: Vec<ForeignKey>, turn: mpsc::Sender<TurnRing>) -> (Self, KeyRing) {
+    pub(crate) fn new(
+        own: OwnKeys,
+        refresh: VerifyingKey,
+        foreign: Vec<ForeignKey>,
+        turn: mpsc::Sender<TurnRing>,
+    ) -> (Self, KeyRing) {
         let halves = Halves { version: 1, own, refresh, foreign };
         let first = halves.ring();
         (Self { halves: Mutex::new(halves), turn }, first)

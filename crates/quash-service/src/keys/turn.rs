@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::decide::{
-    KeyDue, KeyRefusal, Rotation, StruckSessions, Successor, key_due, promote_key, replace_key, retire_key, rotate_keys, strike_keys,
-    succeed, successor,
+    KeyDue, KeyRefusal, Rotation, StruckSessions, Successor, key_due, promote_key, replace_key, retire_key,
+    rotate_keys, strike_keys, succeed, successor,
 };
 use quash_core::model::{Actor, Change, KeyRecord, KeySource, KeyState, Kid, Receipt, Seq, Timestamp};
 use quash_core::token::SigningKey;
@@ -91,7 +91,12 @@ impl Service {
     ///
     /// # Errors
     /// There is none, it was struck before, or the store is away.
-    pub async fn strike_key(&self, kid: &Kid, sessions: StruckSessions, actor: Actor) -> Result<Struck, KeyTurnFault> {
+    pub async fn strike_key(
+        &self,
+        kid: &Kid,
+        sessions: StruckSessions,
+        actor: Actor,
+    ) -> Result<Struck, KeyTurnFault> {
         let kid = kid.clone();
         self.whole(|desk| async move { desk.strike_key(&kid, sessions, actor).await }).await
     }
@@ -101,7 +106,8 @@ impl Service {
     /// # Errors
     /// The store is away.
     pub async fn tend_keys(&self) -> Result<(), Failure> {
-        let tended = self.whole(|desk| async move { desk.tend_keys().await.map_err(KeyTurnFault::Failed) }).await;
+        let tended =
+            self.whole(|desk| async move { desk.tend_keys().await.map_err(KeyTurnFault::Failed) }).await;
         tended.map_err(|fault| match fault {
             KeyTurnFault::Failed(failure) => failure,
             KeyTurnFault::Refused(_) => Failure::Unavailable(Unavailable::Contended),
@@ -115,7 +121,11 @@ impl Service {
         T: Send + 'static,
         W: Future<Output = Result<T, KeyTurnFault>> + Send + 'static,
     {
-        let broken_off = |_| KeyTurnFault::Failed(Failure::Unavailable(Unavailable::StoreAway("turning the keys was broken off".into())));
+        let broken_off = |_| {
+            KeyTurnFault::Failed(Failure::Unavailable(Unavailable::StoreAway(
+                "turning the keys was broken off".into(),
+            )))
+        };
         tokio::spawn(work(Arc::clone(&self.desk))).await.unwrap_or_else(|error| Err(broken_off(error)))
     }
 }
@@ -171,7 +181,12 @@ impl Desk {
         }
     }
 
-    async fn strike_key(&self, kid: &Kid, sessions: StruckSessions, actor: Actor) -> Result<Struck, KeyTurnFault> {
+    async fn strike_key(
+        &self,
+        kid: &Kid,
+        sessions: StruckSessions,
+        actor: Actor,
+    ) -> Result<Struck, KeyTurnFault> {
         let mut turning = self.keys.turning.lock().await;
         let mut conflicts = Conflicts::default();
         loop {
@@ -183,7 +198,8 @@ impl Desk {
                 Successor::Make => Some(self.new_key(KeyState::Current).await?),
                 Successor::Same | Successor::Next(_) | Successor::Nobody => None,
             };
-            let struck = kept_after_strike(&same, &self.keys.master, &*self.entropy).map_err(|error| unusable(&error))?;
+            let struck = kept_after_strike(&same, &self.keys.master, &*self.entropy)
+                .map_err(|error| unusable(&error))?;
             let change = |now| {
                 let signs = succeed(heir, fresh, actor.clone(), now);
                 strike_keys(struck, signs, sessions, actor.clone(), self.guard.scopes(), now)
@@ -191,7 +207,8 @@ impl Desk {
             match self.change_keys(change, &mut turning).await {
                 Ok(receipt) => {
                     tracing::warn!(%kid, "a key was struck");
-                    let signs = self.keys.signing.read().await.as_ref().map(|key| key.verifying().kid().clone());
+                    let signs =
+                        self.keys.signing.read().await.as_ref().map(|key| key.verifying().kid().clone());
                     return Ok(Struck { seq: receipt.seq, signs });
                 }
                 Err(fault) => again(&mut conflicts, fault)?,
@@ -208,16 +225,22 @@ impl Desk {
                 let mut signing = self.keys.signing.write().await;
                 self.turn(&mut signing, &mut turning, &records).await?;
             }
-            let published_for = turning.next.as_ref().map_or(Duration::ZERO, |(_, since)| self.clock.uptime().saturating_sub(*since));
+            let published_for = turning
+                .next
+                .as_ref()
+                .map_or(Duration::ZERO, |(_, since)| self.clock.uptime().saturating_sub(*since));
             let longest = self.longest_lifetime().await?;
             let rule = Actor::Rule;
             let changed = match key_due(&records, self.keys.rotate_every, published_for, self.clock.now()) {
                 None => return Ok(()),
-                Some(KeyDue::Drop(kid)) => self.change_keys(|now| Change::DropKey { kid, at: now, actor: rule }, &mut turning).await,
+                Some(KeyDue::Drop(kid)) => {
+                    self.change_keys(|now| Change::DropKey { kid, at: now, actor: rule }, &mut turning).await
+                }
                 Some(KeyDue::Make) => {
                     let key = self.new_key(KeyState::Next { since: self.clock.now() }).await?;
                     tracing::info!(kid = %key.kid, "a key is published, and signs ten minutes from now");
-                    self.change_keys(|_| Change::AddKey { key, replaces: None, actor: rule }, &mut turning).await
+                    self.change_keys(|_| Change::AddKey { key, replaces: None, actor: rule }, &mut turning)
+                        .await
                 }
                 Some(KeyDue::Promote(kid)) => {
                     tracing::info!(%kid, "the key that was next signs");
@@ -232,7 +255,11 @@ impl Desk {
 
     /// Commits a change of the keys, turns to what the store has then, and waits until the guard knows of its entries.
     /// Nobody signs meanwhile: once it is committed, nothing is signed with what isn't current.
-    async fn change_keys(&self, change: impl FnOnce(Timestamp) -> Change, turning: &mut Turning) -> Result<Receipt, Failure> {
+    async fn change_keys(
+        &self,
+        change: impl FnOnce(Timestamp) -> Change,
+        turning: &mut Turning,
+    ) -> Result<Receipt, Failure> {
         let mut signing = self.keys.signing.write().await;
         let committed = self.store.commit(change(self.clock.now())).await;
         // After an error, too: nobody can tell what it has left.
@@ -255,11 +282,17 @@ impl Desk {
     }
 
     /// Lets the guard verify with what the store has, and then this process sign with it.
-    async fn turn(&self, signing: &mut Option<SigningKey>, turning: &mut Turning, records: &[KeyRecord]) -> Result<(), Failure> {
+    async fn turn(
+        &self,
+        signing: &mut Option<SigningKey>,
+        turning: &mut Turning,
+        records: &[KeyRecord],
+    ) -> Result<(), Failure> {
         if turning.knows(records) {
             return Ok(());
         }
-        let OpenedKeys { signing: signs, own } = opened(records, &self.keys.master).map_err(|error| unusable(&error))?;
+        let OpenedKeys { signing: signs, own } =
+            opened(records, &self.keys.master).map_err(|error| unusable(&error))?;
         self.keys.rings.turn_own(own).await.map_err(|_| Failure::Unavailable(Unavailable::Stale))?;
         *signing = signs;
         turning.turned_to(records, self.clock.uptime());
@@ -267,7 +300,11 @@ impl Desk {
     }
 
     /// The key of this id first, and all others of its material that weren't struck.
-    fn of_one_material<'a>(&self, records: &'a [KeyRecord], kid: &Kid) -> Result<Vec<&'a KeyRecord>, KeyTurnFault> {
+    fn of_one_material<'a>(
+        &self,
+        records: &'a [KeyRecord],
+        kid: &Kid,
+    ) -> Result<Vec<&'a KeyRecord>, KeyTurnFault> {
         let asked = records.iter().find(|record| record.kid == *kid).ok_or(KeyRefusal::Unknown)?;
         let wanted = verifying(asked, &self.keys.master).map_err(|error| unusable(&error))?;
         let others = unstruck(&wanted, records, &self.keys.master).map_err(|error| unusable(&error))?;
@@ -278,8 +315,20 @@ impl Desk {
     async fn new_key(&self, state: KeyState) -> Result<KeyRecord, Failure> {
         let unmade = || Failure::Unavailable(Unavailable::Unsigned);
         let (algorithm, entropy) = (self.keys.algorithm, Arc::clone(&self.entropy));
-        let secret = tokio::task::spawn_blocking(move || make::secret(algorithm, &*entropy)).await.ok().flatten().ok_or_else(unmade)?;
-        let made = make::record(algorithm, &secret, KeySource::Made, state, &self.keys.master, &*self.entropy, self.clock.now());
+        let secret = tokio::task::spawn_blocking(move || make::secret(algorithm, &*entropy))
+            .await
+            .ok()
+            .flatten()
+            .ok_or_else(unmade)?;
+        let made = make::record(
+            algorithm,
+            &secret,
+            KeySource::Made,
+            state,
+            &self.keys.master,
+            &*self.entropy,
+            self.clock.now(),
+        );
         made.map_err(|_| unmade())
     }
 
@@ -290,7 +339,9 @@ impl Desk {
 
 impl Turning {
     fn knows(&self, records: &[KeyRecord]) -> bool {
-        self.known.as_ref().is_some_and(|known| known.iter().map(|(kid, state)| (kid, state)).eq(stand(records)))
+        self.known
+            .as_ref()
+            .is_some_and(|known| known.iter().map(|(kid, state)| (kid, state)).eq(stand(records)))
     }
 
     fn turned_to(&mut self, records: &[KeyRecord], uptime: Duration) {

@@ -18,7 +18,9 @@ pub(crate) async fn follow(desk: Weak<Desk>, mut orders: mpsc::Receiver<Order>) 
         let subject = &order.subject;
         match desk.lock(&order).await {
             Ok(()) => tracing::warn!(%subject, "an account is locked after failed attempts"),
-            Err(failure) => tracing::error!(%subject, ?failure, "an account is locked in this process, and could not be in the store"),
+            Err(failure) => {
+                tracing::error!(%subject, ?failure, "an account is locked in this process, and could not be in the store")
+            }
         }
     }
 }
@@ -34,7 +36,10 @@ impl Desk {
                 live = self.sessions_of(&order.subject).await?;
                 live.retain(|session| session.is_live(&account, &loaded.head));
             }
-            let Some(change) = lock_account(&account, &live, &self.policy, self.guard.scopes(), order.at) else { return Ok(()) };
+            let Some(change) = lock_account(&account, &live, &self.policy, self.guard.scopes(), order.at)
+            else {
+                return Ok(());
+            };
             if self.end(change, &mut conflicts).await?.is_some() {
                 self.tell_of_lock(&account).await;
                 return Ok(());

@@ -92,11 +92,17 @@ enum State {
 
 impl Lockout {
     /// Counts nothing yet. Accounts that must be locked come out of the channel.
-    pub(crate) fn new(policy: LockoutPolicy, secret: &[u8; 32], clock: Arc<dyn Clock>) -> (Self, mpsc::Receiver<Order>) {
+    pub(crate) fn new(
+        policy: LockoutPolicy,
+        secret: &[u8; 32],
+        clock: Arc<dyn Clock>,
+    ) -> (Self, mpsc::Receiver<Order>) {
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let networks = Width::ALL.map(|width| Windows::new(policy.network_failures * width.times(), policy.network_window));
+        let networks = Width::ALL
+            .map(|width| Windows::new(policy.network_failures * width.times(), policy.network_window));
         let devices = Windows::new(limits::DEVICE_FAILURES, limits::DEVICE_WINDOW);
-        let counts = Mutex::new(Counts { tallies: Tallies::new(policy), turns: Turns::default(), networks, devices });
+        let counts =
+            Mutex::new(Counts { tallies: Tallies::new(policy), turns: Turns::default(), networks, devices });
         let secret = hmac::Key::new(HMAC_SHA256, secret);
         (Self { shared: Arc::new(Shared { secret, clock, counts, orders }) }, ordered)
     }
@@ -107,7 +113,8 @@ impl Lockout {
     /// One of its networks has failed too often.
     pub(crate) fn pass(&self, address: Option<IpAddr>) -> Result<Option<Passage>, Unavailable> {
         let Some(address) = address else { return Ok(None) };
-        let networks = Network::all_of(address).map(|network| (Through::Networks(network.width()), Key(network.bytes())));
+        let networks = Network::all_of(address)
+            .map(|network| (Through::Networks(network.width()), Key(network.bytes())));
         self.begin(networks).map(Some).map_err(|retry_after| Unavailable::NetworkThrottled { retry_after })
     }
 
@@ -138,7 +145,10 @@ impl Lockout {
     /// What an attempt from a known device is counted by: the device.
     pub(crate) fn counted_by_device(&self, subject: &Subject, device: DeviceId) -> Counted {
         // The id has a fixed length: no two devices of two accounts are spelt alike.
-        Counted { whose: Whose::Device, key: self.shared.key("device", &format!("{device}{}", subject.as_str())) }
+        Counted {
+            whose: Whose::Device,
+            key: self.shared.key("device", &format!("{device}{}", subject.as_str())),
+        }
     }
 
     /// Waits until an attempt may be evaluated.
@@ -157,7 +167,9 @@ impl Lockout {
                 turn
             }
         };
-        while let Asked::Wait(freed) = turn.shared.ask(|turns, slots| turns.ask_again(counted, slots), counted) {
+        while let Asked::Wait(freed) =
+            turn.shared.ask(|turns, slots| turns.ask_again(counted, slots), counted)
+        {
             freed.await;
         }
         turn.state = State::Running;
@@ -167,7 +179,8 @@ impl Lockout {
     /// Whether attempts are refused whatever the password. The account's lock doesn't keep out those from known devices.
     pub(crate) fn is_locked(&self, counted: Counted, account: Option<&Account>, now: Timestamp) -> bool {
         let stored = account.is_some_and(|account| account.standing(now) == Standing::Locked);
-        (stored && counted.whose == Whose::Account) || self.shared.counts().tallies.is_locked(counted, self.shared.clock.uptime())
+        (stored && counted.whose == Whose::Account)
+            || self.shared.counts().tallies.is_locked(counted, self.shared.clock.uptime())
     }
 
     /// Forgets what was counted against an account.
@@ -178,7 +191,9 @@ impl Lockout {
     /// What an address may still fail: as much as that of its networks which has the least left.
     pub(crate) fn allowance(&self, address: IpAddr) -> Option<Allowance> {
         let (mut counts, uptime) = (self.shared.counts(), self.shared.clock.uptime());
-        let mut of = |network: Network| Through::Networks(network.width()).of(&mut counts).allowance(Key(network.bytes()), uptime);
+        let mut of = |network: Network| {
+            Through::Networks(network.width()).of(&mut counts).allowance(Key(network.bytes()), uptime)
+        };
         Network::all_of(address).map(&mut of).min_by_key(|allowance| allowance.left)
     }
 

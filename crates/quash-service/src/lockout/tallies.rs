@@ -304,7 +304,8 @@ mod tests {
         }
         assert!(tallies.accounts.tallies.len() <= 100 + (1 << (8 * SHARED_BYTES)));
         assert!((0..100).all(|n| tallies.slots(counted(Whose::Account, n), MINUTE) == 1));
-        let locked = (5_000_000..5_001_000).filter(|n| tallies.is_locked(counted(Whose::Account, *n), MINUTE));
+        let locked =
+            (5_000_000..5_001_000).filter(|n| tallies.is_locked(counted(Whose::Account, *n), MINUTE));
         assert!(locked.count() > 900, "stricter");
         // When they say nothing any more, there is room again.
         fail(&mut tallies, counted(Whose::Account, 5_000_000), 1, HOUR * 3);
@@ -313,7 +314,8 @@ mod tests {
 
     #[test]
     fn names_that_nobody_has_are_forgotten_in_the_order_in_which_they_failed() {
-        let (mut tallies, early, late) = (tallies(8, 4), counted(Whose::Nobody, 1), counted(Whose::Nobody, 2));
+        let (mut tallies, early, late) =
+            (tallies(8, 4), counted(Whose::Nobody, 1), counted(Whose::Nobody, 2));
         fail(&mut tallies, early, 4, MINUTE);
         for n in 10..13 {
             fail(&mut tallies, late, 1, MINUTE);

@@ -79,7 +79,8 @@ impl Windows {
     pub(super) fn allowance(&self, whose: Key, uptime: Duration) -> Allowance {
         let failed = self.recent(whose, uptime);
         let left = self.most.saturating_sub(u32::try_from(failed.len()).unwrap_or(u32::MAX));
-        let more_after = failed.front().map_or(self.window, |oldest| (*oldest + self.window).saturating_sub(uptime));
+        let more_after =
+            failed.front().map_or(self.window, |oldest| (*oldest + self.window).saturating_sub(uptime));
         Allowance { most: self.most, window: self.window, left, more_after }
     }
 
@@ -115,9 +116,16 @@ mod tests {
         }
         assert_eq!(fail(&mut windows, network(1), MINUTE * 9), Err(MINUTE));
         assert_eq!(fail(&mut windows, network(2), MINUTE * 9), Ok(()));
-        assert_eq!(fail(&mut windows, network(1), MINUTE * 10 - Duration::from_millis(1)), Err(Duration::from_millis(1)));
+        assert_eq!(
+            fail(&mut windows, network(1), MINUTE * 10 - Duration::from_millis(1)),
+            Err(Duration::from_millis(1))
+        );
         assert_eq!(fail(&mut windows, network(1), MINUTE * 10), Ok(()));
-        assert_eq!(fail(&mut windows, network(1), MINUTE * 10), Err(Duration::from_secs(10)), "a window that moves on");
+        assert_eq!(
+            fail(&mut windows, network(1), MINUTE * 10),
+            Err(Duration::from_secs(10)),
+            "a window that moves on"
+        );
         let allowance = windows.allowance(network(1), MINUTE * 30);
         assert_eq!((allowance.left, allowance.more_after), (50, MINUTE * 10));
     }

@@ -24,7 +24,8 @@ pub(crate) fn own_address(text: &str, local_parts: LocalParts) -> Result<Email, 
     let mailbox = mailbox(&email.shown).ok_or(NameFault::NotAnAddress)?;
     let (local, domain) = mailbox.rsplit_once('@').ok_or(NameFault::NotAnAddress)?;
     // Letters and digits of any script stand where ASCII ones may.
-    let local: String = local.chars().map(|c| if !c.is_ascii() && c.is_alphanumeric() { 'x' } else { c }).collect();
+    let local: String =
+        local.chars().map(|c| if !c.is_ascii() && c.is_alphanumeric() { 'x' } else { c }).collect();
     Email::parse_own(&format!("{local}@{domain}"))?;
     Ok(email)
 }
@@ -72,12 +73,19 @@ mod tests {
 
     #[test]
     fn own_addresses_may_have_domains_of_any_script() {
-        for text in ["dana@bücher.example", "dana@例え.jp", "dana@xn--bcher-kva.example", "dana@example.org"] {
+        for text in ["dana@bücher.example", "dana@例え.jp", "dana@xn--bcher-kva.example", "dana@example.org"]
+        {
             assert_eq!(own_address(text, LocalParts::Ascii).map(|email| email.shown).as_deref(), Ok(text));
         }
         let long = format!("dana@{}.example", "ü".repeat(60));
-        for text in ["dana@bücher", "dana@bü cher.example", "dana@bücher.1", "\"dana\"@bücher.example", "dana@b\u{200d}ü.example", &long]
-        {
+        for text in [
+            "dana@bücher",
+            "dana@bü cher.example",
+            "dana@bücher.1",
+            "\"dana\"@bücher.example",
+            "dana@b\u{200d}ü.example",
+            &long,
+        ] {
             assert!(own_address(text, LocalParts::Utf8).is_err(), "{text}");
         }
     }
@@ -92,8 +100,13 @@ mod tests {
         let longest = format!("{}@example.org", "ü".repeat(32));
         let too_long = format!("{}@example.org", "ü".repeat(33));
         assert!(own_address(&longest, LocalParts::Utf8).is_ok());
-        for text in [&too_long, "jürgen..m@example.org", "jü\u{ff20}rgen@example.org", "jü(r)gen@example.org", "j\u{202e}ü@example.org"]
-        {
+        for text in [
+            &too_long,
+            "jürgen..m@example.org",
+            "jü\u{ff20}rgen@example.org",
+            "jü(r)gen@example.org",
+            "j\u{202e}ü@example.org",
+        ] {
             assert!(own_address(text, LocalParts::Utf8).is_err(), "{text}");
         }
     }

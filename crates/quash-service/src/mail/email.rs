@@ -1,7 +1,9 @@
 //! Giving an account another address: asked for with the password, and done once the new address is confirmed.
 
 use quash_core::decide::{About, Asking, Tried, change_email_by_mail, notice};
-use quash_core::model::{Account, AccountBy, AccountLoaded, Email, FlowId, MailKind, NameFault, Purpose, Refusal, Timestamp};
+use quash_core::model::{
+    Account, AccountBy, AccountLoaded, Email, FlowId, MailKind, NameFault, Purpose, Refusal, Timestamp,
+};
 use quash_core::watch::Live;
 
 use super::address::own_address;
@@ -17,7 +19,12 @@ impl Service {
     ///
     /// # Errors
     /// The password is wrong, the token's account can't be used, or it can't be done now.
-    pub async fn request_email_change(&self, live: &Live, email: &str, reproof: Reproof) -> Result<Result<FlowId, NameFault>, Failure> {
+    pub async fn request_email_change(
+        &self,
+        live: &Live,
+        email: &str,
+        reproof: Reproof,
+    ) -> Result<Result<FlowId, NameFault>, Failure> {
         let desk = &*self.desk;
         let email = match own_address(email, desk.policy.accounts.local_parts) {
             Ok(email) => email,
@@ -27,7 +34,8 @@ impl Service {
         let mut conflicts = Conflicts::default();
         loop {
             let Proven { account, .. } = desk.prove(&mut proof, judge_again).await?;
-            let owner = desk.store.account(&AccountBy::Email(email.folded()), desk.clock.now()).await?.account;
+            let owner =
+                desk.store.account(&AccountBy::Email(email.folded()), desk.clock.now()).await?.account;
             let is_taken = owner.as_ref().is_some_and(|owner| owner.subject != account.subject);
             let typed = email.folded();
             let taken = owner.as_ref().filter(|_| is_taken).and_then(|owner| owner.email.as_ref());
@@ -52,10 +60,16 @@ impl Service {
                 },
             };
             let now = desk.clock.now();
-            let told = account
-                .email
-                .as_ref()
-                .map(|before| notice(MailKind::EmailChangeAsked, &before.shown, &account, &desk.flow_key, now, &*desk.entropy));
+            let told = account.email.as_ref().map(|before| {
+                notice(
+                    MailKind::EmailChangeAsked,
+                    &before.shown,
+                    &account,
+                    &desk.flow_key,
+                    now,
+                    &*desk.entropy,
+                )
+            });
             match desk.ask(&asking, told.as_slice(), Pace::AtOnce).await {
                 Ok(Some(id)) => return Ok(Ok(id)),
                 Ok(None) => {}
@@ -68,7 +82,11 @@ impl Service {
     ///
     /// # Errors
     /// The proof is none, or another account's; the address is somebody's by now; or it can't be done now.
-    pub async fn confirm_email_change(&self, proof: &MailProof, bearer: Option<&Live>) -> Result<(), Failure> {
+    pub async fn confirm_email_change(
+        &self,
+        proof: &MailProof,
+        bearer: Option<&Live>,
+    ) -> Result<(), Failure> {
         let desk = &*self.desk;
         let bearer = match bearer {
             Some(live) => Some(self.me(live).await?.account.subject),
@@ -82,7 +100,15 @@ impl Service {
             if bearer.as_ref().is_some_and(|subject| *subject != account.subject) {
                 return Err(Refusal::LinkInvalid.into());
             }
-            Ok(change_email_by_mail(flow, account, &desk.flow_key, &desk.policy, scopes, now, &*desk.entropy)?)
+            Ok(change_email_by_mail(
+                flow,
+                account,
+                &desk.flow_key,
+                &desk.policy,
+                scopes,
+                now,
+                &*desk.entropy,
+            )?)
         });
         match used.await {
             // Several accounts that were imported share the address: nobody is found by it, and nobody else can have it.
@@ -96,7 +122,12 @@ impl Desk {
     /// Whether nobody else has the address that a flow is to give.
     async fn is_still_free(&self, id: FlowId) -> Result<(), Failure> {
         let flow = self.store.flow(id).await?.flow.ok_or(Refusal::LinkInvalid)?;
-        let folded = flow.address.as_deref().and_then(|address| Email::parse(address).ok()).ok_or(Refusal::LinkInvalid)?.folded();
+        let folded = flow
+            .address
+            .as_deref()
+            .and_then(|address| Email::parse(address).ok())
+            .ok_or(Refusal::LinkInvalid)?
+            .folded();
         let owner = self.store.account(&AccountBy::Email(folded), self.clock.now()).await?.account;
         if owner.is_some_and(|owner| Some(&owner.subject) != flow.subject.as_ref()) {
             return Err(Refusal::LinkInvalid.into());

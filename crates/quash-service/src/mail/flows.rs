@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use quash_core::decide::{About, Asking, FlowOwner, empty_transaction, judge_flow, notice, start_flow};
 use quash_core::model::{
-    Account, AccountBy, Change, Flow, FlowId, FlowLoaded, MailKind, MailPriority, Purpose, Refusal, RegistrationBy, Timestamp, fold, limits,
+    Account, AccountBy, Change, Flow, FlowId, FlowLoaded, MailKind, MailPriority, Purpose, Refusal,
+    RegistrationBy, Timestamp, fold, limits,
 };
 use quash_store::StoreError;
 use zeroize::Zeroizing;
@@ -96,13 +97,21 @@ impl Desk {
     ///
     /// # Errors
     /// The store is away, or what is written beside it doesn't hold.
-    pub(crate) async fn ask(&self, asking: &Asking<'_>, beside: &[Change], pace: Pace) -> Result<Option<FlowId>, StoreError> {
+    pub(crate) async fn ask(
+        &self,
+        asking: &Asking<'_>,
+        beside: &[Change],
+        pace: Pace,
+    ) -> Result<Option<FlowId>, StoreError> {
         // One at a time for each reader: so a hundred at once send no more mails than a hundred in a row.
         let _turn = self.outbox.turn(asking.whom(&self.flow_key)).await;
         let now = self.clock.now();
         let since = now - limits::MAIL_COUNTED;
-        let asked = self.store.asked(&[asking.matter(&self.flow_key)], asking.whom(&self.flow_key), since).await?;
-        if pace == Pace::Reminding && asked.flows.iter().flatten().any(|(_, at)| now.is_within(limits::REMIND_AFTER, *at)) {
+        let asked =
+            self.store.asked(&[asking.matter(&self.flow_key)], asking.whom(&self.flow_key), since).await?;
+        if pace == Pace::Reminding
+            && asked.flows.iter().flatten().any(|(_, at)| now.is_within(limits::REMIND_AFTER, *at))
+        {
             return Ok(None);
         }
         let (id, changes) = start_flow(asking, &asked, &self.flow_key, now, &*self.entropy);
@@ -132,13 +141,17 @@ impl Desk {
             let account = self.store.account(&whom.by(), now).await?.account;
             let registration = match finds {
                 Finds::Accounts => None,
-                Finds::AccountsAndRegistrations => self.store.registration(&whom.registration_by(), now).await?,
+                Finds::AccountsAndRegistrations => {
+                    self.store.registration(&whom.registration_by(), now).await?
+                }
             };
             let about = match (&account, &registration) {
                 (Some(account), _) if account.email.is_some() && wanted(account) => About::Account(account),
-                (None, Some(Flow { registration: Some(pending), matter, .. })) => {
-                    About::Registration { pending, matter: *matter, lifetime: self.policy.registration.link_lifetime }
-                }
+                (None, Some(Flow { registration: Some(pending), matter, .. })) => About::Registration {
+                    pending,
+                    matter: *matter,
+                    lifetime: self.policy.registration.link_lifetime,
+                },
                 _ => About::Nobody,
             };
             let to = match about {
@@ -146,7 +159,15 @@ impl Desk {
                 About::Registration { .. } => registration.as_ref().and_then(|flow| flow.address.as_deref()),
                 About::Nobody => None,
             };
-            let asking = Asking { purpose, about, typed: &typed, kind, to, recipient: None, priority: kind.priority() };
+            let asking = Asking {
+                purpose,
+                about,
+                typed: &typed,
+                kind,
+                to,
+                recipient: None,
+                priority: kind.priority(),
+            };
             match self.ask(&asking, &[], Pace::AtOnce).await {
                 Ok(Some(id)) => return Ok(id),
                 Ok(None) => {}
@@ -168,7 +189,9 @@ impl Desk {
                 let had_tries = match self.store.commit(Change::SpendTry(id)).await {
                     Ok(_) => true,
                     Err(StoreError::Conflict) => {
-                        self.store.commit(empty_transaction(self.clock.now(), &self.flow_key, &*self.entropy)).await?;
+                        self.store
+                            .commit(empty_transaction(self.clock.now(), &self.flow_key, &*self.entropy))
+                            .await?;
                         false
                     }
                     Err(error) => return Err(error.into()),
@@ -211,9 +234,18 @@ impl Desk {
     }
 
     /// A change, and beside it a mail that tells the account's owner of it, if it has an address that is known to be theirs.
-    pub(crate) fn with_notice(&self, change: Change, kind: MailKind, account: &Account, now: Timestamp) -> Change {
+    pub(crate) fn with_notice(
+        &self,
+        change: Change,
+        kind: MailKind,
+        account: &Account,
+        now: Timestamp,
+    ) -> Change {
         match account.email.as_ref().filter(|email| email.verified_at.is_some()) {
-            Some(email) => Change::Together(vec![change, notice(kind, &email.shown, account, &self.flow_key, now, &*self.entropy)]),
+            Some(email) => Change::Together(vec![
+                change,
+                notice(kind, &email.shown, account, &self.flow_key, now, &*self.entropy),
+            ]),
             None => change,
         }
     }
@@ -244,7 +276,9 @@ impl Desk {
     pub(crate) async fn remind(&self, by: &AccountBy) {
         let reminded = async {
             let loaded = self.store.account(by, self.clock.now()).await?;
-            let Some((account, email)) = loaded.account.as_ref().and_then(|account| Some((account, account.email.as_ref()?))) else {
+            let Some((account, email)) =
+                loaded.account.as_ref().and_then(|account| Some((account, account.email.as_ref()?)))
+            else {
                 return Ok(());
             };
             let asking = Asking {

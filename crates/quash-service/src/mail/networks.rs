@@ -32,8 +32,12 @@ impl Networks {
         };
         let mut networks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_used_up = |network: &Option<Network>| {
-            let most = network.map_or(limits::MAILS_WITHOUT_NETWORK, |network| limits::MAILS_PER_NETWORK * network.width().times());
-            networks.get(network).is_some_and(|requests| requests.are_recent(uptime) && requests.count >= most)
+            let most = network.map_or(limits::MAILS_WITHOUT_NETWORK, |network| {
+                limits::MAILS_PER_NETWORK * network.width().times()
+            });
+            networks
+                .get(network)
+                .is_some_and(|requests| requests.are_recent(uptime) && requests.count >= most)
         };
         if counted.iter().any(is_used_up) {
             return false;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quash_core::model::{Account, AccountBy, Change, Digest, Mail, MailKind, MailOutcome, Subject, Timestamp, limits};
+use quash_core::model::{
+    Account, AccountBy, Change, Digest, Mail, MailKind, MailOutcome, Subject, Timestamp, limits,
+};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
@@ -205,16 +207,27 @@ impl Desk {
             _ => None,
         };
         let username = self.confirmed_name(mail).await?;
-        Ok(Some(Letter { kind: mail.kind, to, id: mail.id.to_string(), at: mail.created_at, username, proof }))
+        Ok(Some(Letter {
+            kind: mail.kind,
+            to,
+            id: mail.id.to_string(),
+            at: mail.created_at,
+            username,
+            proof,
+        }))
     }
 
     /// The name of the recipient's account, if the account has confirmed the address that the mail goes to. Anybody could
     /// have chosen the name of another.
     async fn confirmed_name(&self, mail: &Mail) -> Result<Option<String>, Failure> {
         let Some(subject) = &mail.subject else { return Ok(None) };
-        let account = self.store.account(&AccountBy::Subject(subject.clone()), self.clock.now()).await?.account;
+        let account =
+            self.store.account(&AccountBy::Subject(subject.clone()), self.clock.now()).await?.account;
         let is_confirmed = |account: &Account| {
-            account.email.as_ref().is_some_and(|email| email.verified_at.is_some() && Some(&email.shown) == mail.to.as_ref())
+            account
+                .email
+                .as_ref()
+                .is_some_and(|email| email.verified_at.is_some() && Some(&email.shown) == mail.to.as_ref())
         };
         Ok(account.filter(is_confirmed).map(|account| account.username.shown().to_owned()))
     }

@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use quash_core::decide::{About, Asking};
-use quash_core::model::{Account, AccountBy, Digest, FlowId, MailKind, Name, NameFault, PasswordFault, PendingRegistration, Purpose, draw};
+use quash_core::model::{
+    Account, AccountBy, Digest, FlowId, MailKind, Name, NameFault, PasswordFault, PendingRegistration,
+    Purpose, draw,
+};
 use zeroize::Zeroizing;
 
 use super::address::own_address;
@@ -58,17 +61,22 @@ impl Service {
     /// What it is given can't be an account, or it can't be done now.
     pub async fn register(&self, new: NewRegistration) -> Result<FlowId, RegisterFault> {
         let desk = &*self.desk;
-        let (name, email) = match (desk.new_name(&new.name, None), own_address(&new.email, desk.policy.accounts.local_parts)) {
-            (Ok(name), Ok(email)) => (name, email),
-            (name, email) => return Err(RegisterFault::Fields { name: name.err(), email: email.err() }),
-        };
+        let (name, email) =
+            match (desk.new_name(&new.name, None), own_address(&new.email, desk.policy.accounts.local_parts))
+            {
+                (Ok(name), Ok(email)) => (name, email),
+                (name, email) => return Err(RegisterFault::Fields { name: name.err(), email: email.err() }),
+            };
         check_length(&new.password).map_err(RegisterFault::Password)?;
         if !desk.outbox.networks.may_ask(new.network, desk.clock.uptime()) {
             return Ok(FlowId::random(&*desk.entropy));
         }
         let failed = RegisterFault::Failed;
         let requester = Requester::new(new.network, false);
-        let hash = desk.passwords.hash_new(new.password, &[name.shown(), &email.shown], requester, &*desk.entropy).await;
+        let hash = desk
+            .passwords
+            .hash_new(new.password, &[name.shown(), &email.shown], requester, &*desk.entropy)
+            .await;
         let password = hash.map_err(failed)?.map_err(RegisterFault::Password)?;
         let pending = PendingRegistration { username: name, password };
         // A matter of its own: another registration, perhaps another person's, never invalidates its link.
@@ -80,7 +88,12 @@ impl Service {
             let (about, kind, to, recipient) = match &outcome {
                 Outcome::Pending => {
                     let lifetime = desk.policy.registration.link_lifetime;
-                    (About::Registration { pending: &pending, matter, lifetime }, MailKind::Verification, email.shown.as_str(), None)
+                    (
+                        About::Registration { pending: &pending, matter, lifetime },
+                        MailKind::Verification,
+                        email.shown.as_str(),
+                        None,
+                    )
                 }
                 Outcome::AddressTaken(owner) => {
                     let to = owner.email.as_ref().map_or(email.shown.as_str(), |email| email.shown.as_str());
@@ -89,7 +102,15 @@ impl Service {
                 Outcome::NameTaken => (About::Nobody, MailKind::NameTaken, email.shown.as_str(), None),
             };
             let purpose = Purpose::Verification;
-            let asking = Asking { purpose, about, typed: &typed, kind, to: Some(to), recipient, priority: kind.priority() };
+            let asking = Asking {
+                purpose,
+                about,
+                typed: &typed,
+                kind,
+                to: Some(to),
+                recipient,
+                priority: kind.priority(),
+            };
             match desk.ask(&asking, &[], Pace::AtOnce).await {
                 Ok(Some(id)) => return Ok(id),
                 Ok(None) => {}

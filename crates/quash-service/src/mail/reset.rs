@@ -27,7 +27,12 @@ impl Service {
     ///
     /// # Errors
     /// The proof is none, the password isn't taken, or it can't be done now.
-    pub async fn confirm_reset(&self, proof: &MailProof, password: Zeroizing<String>, network: Option<IpAddr>) -> Result<(), Failure> {
+    pub async fn confirm_reset(
+        &self,
+        proof: &MailProof,
+        password: Zeroizing<String>,
+        network: Option<IpAddr>,
+    ) -> Result<(), Failure> {
         let desk = &*self.desk;
         let id = desk.flow_of(proof, Purpose::Reset).await?;
         let loaded = desk.store.flow(id).await?;
@@ -39,7 +44,16 @@ impl Service {
         let scopes = desk.guard.scopes();
         let used = desk.use_flow(id, Purpose::Reset, |flow, owner, now| {
             let account = owner.account()?;
-            Ok(reset_by_mail(flow, account, hash.clone(), &desk.flow_key, &desk.policy, scopes, now, &*desk.entropy))
+            Ok(reset_by_mail(
+                flow,
+                account,
+                hash.clone(),
+                &desk.flow_key,
+                &desk.policy,
+                scopes,
+                now,
+                &*desk.entropy,
+            ))
         });
         used.await?;
         desk.lockout.clear(&account.subject);

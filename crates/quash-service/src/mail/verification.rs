@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use quash_core::decide::{FlowOwner, judge_flow, register_by_mail, verify_by_mail};
-use quash_core::model::{Account, AccountBy, AccountState, FlowId, MailKind, PendingRegistration, Purpose, Refusal, fold};
+use quash_core::model::{
+    Account, AccountBy, AccountState, FlowId, MailKind, PendingRegistration, Purpose, Refusal, fold,
+};
 
 use super::flows::{Finds, MailProof, Whom};
 use crate::desk::{Desk, Service};
@@ -15,12 +17,18 @@ impl Service {
     ///
     /// # Errors
     /// The store is away.
-    pub async fn request_verification(&self, whom: &Whom, network: Option<IpAddr>) -> Result<FlowId, Failure> {
+    pub async fn request_verification(
+        &self,
+        whom: &Whom,
+        network: Option<IpAddr>,
+    ) -> Result<FlowId, Failure> {
         let is_wanted = |account: &Account| {
             let unverified = account.email.as_ref().is_some_and(|email| email.verified_at.is_none());
             unverified && !matches!(account.state, AccountState::Deactivated { .. })
         };
-        self.desk.ask_for(whom, network, MailKind::Verification, Finds::AccountsAndRegistrations, is_wanted).await
+        self.desk
+            .ask_for(whom, network, MailKind::Verification, Finds::AccountsAndRegistrations, is_wanted)
+            .await
     }
 
     /// Confirms an address, of an account or of a registration, which becomes an account. Nothing ends, and no session is
@@ -76,8 +84,10 @@ impl Desk {
         let now = self.clock.now();
         let (flow, owner) = judge_flow(&loaded, Purpose::Verification, &self.flow_key, now)?;
         let FlowOwner::Registration(PendingRegistration { username, .. }) = owner else { return Ok(false) };
-        let taken_by =
-            [Some(AccountBy::Name(username.folded().to_owned())), flow.address.as_deref().map(|address| AccountBy::Email(fold(address)))];
+        let taken_by = [
+            Some(AccountBy::Name(username.folded().to_owned())),
+            flow.address.as_deref().map(|address| AccountBy::Email(fold(address))),
+        ];
         for by in taken_by.into_iter().flatten() {
             if self.store.account(&by, now).await?.account.is_some() {
                 return Err(Refusal::RegistrationTaken.into());

@@ -38,13 +38,16 @@ impl Decoys {
     /// Knows these classes, and no others but our own.
     pub(super) fn set(&self, classes: &[CostClass], hasher: &dyn PasswordHasher) {
         let others = classes.iter().filter(|class| **class != self.own);
-        let others = others.take(MAX_CLASSES as usize).map(|class| (*class, Decoy::new(*class, &self.secret, hasher)));
+        let others =
+            others.take(MAX_CLASSES as usize).map(|class| (*class, Decoy::new(*class, &self.secret, hasher)));
         *self.others.write().unwrap_or_else(PoisonError::into_inner) = others.collect();
     }
 
     /// Knows one class more.
     pub(super) fn know(&self, class: CostClass, hasher: &dyn PasswordHasher) {
-        let knows = |others: &BTreeMap<_, _>| class == self.own || others.contains_key(&class) || others.len() >= MAX_CLASSES as usize;
+        let knows = |others: &BTreeMap<_, _>| {
+            class == self.own || others.contains_key(&class) || others.len() >= MAX_CLASSES as usize
+        };
         if knows(&self.others.read().unwrap_or_else(PoisonError::into_inner)) {
             return;
         }
@@ -69,10 +72,14 @@ impl Decoys {
         // Names may be long; each class weighs 32 bytes.
         let name = hmac::sign(&self.secret, &[b"name:", name.as_bytes()].concat());
         let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
-        let heaviest =
-            others.values().map(|decoy| (decoy.weigh(&name), decoy)).max_by(|(one, _), (other, _)| one.as_ref().cmp(other.as_ref()));
+        let heaviest = others
+            .values()
+            .map(|decoy| (decoy.weigh(&name), decoy))
+            .max_by(|(one, _), (other, _)| one.as_ref().cmp(other.as_ref()));
         match heaviest {
-            Some((weight, decoy)) if weight.as_ref() > self.own_decoy.weigh(&name).as_ref() => decoy.hash.clone(),
+            Some((weight, decoy)) if weight.as_ref() > self.own_decoy.weigh(&name).as_ref() => {
+                decoy.hash.clone()
+            }
             _ => self.own_decoy.hash.clone(),
         }
     }
@@ -103,13 +110,18 @@ mod tests {
 
     fn decoys(secret: u8, classes: &[&str]) -> Decoys {
         let decoys = Decoys::new(&[secret; 32], &Argon2Hasher::new());
-        decoys.set(&classes.iter().map(|class| class.parse().expect("a class")).collect::<Vec<_>>(), &Argon2Hasher::new());
+        decoys.set(
+            &classes.iter().map(|class| class.parse().expect("a class")).collect::<Vec<_>>(),
+            &Argon2Hasher::new(),
+        );
         decoys
     }
 
     fn picks(decoys: &Decoys) -> Vec<CostClass> {
         let class = |name: String| Argon2Hasher::new().class_of(&decoys.pick(&name));
-        (0..300).map(|n| class(format!("name {n}")).expect("a hash of a known format").expect("a usable one")).collect()
+        (0..300)
+            .map(|n| class(format!("name {n}")).expect("a hash of a known format").expect("a usable one"))
+            .collect()
     }
 
     #[test]
@@ -145,7 +157,14 @@ mod tests {
     #[test]
     fn a_decoy_matches_nothing_and_is_of_its_class() {
         let mut arena = super::super::arena::Arena::default();
-        for text in ["argon2i$v=16$m=64,t=1,p=8", "bcrypt$4", "bcrypt_sha256$4", "pbkdf2_sha1$1", "pbkdf2_sha256$1", "scrypt$2$1$1"] {
+        for text in [
+            "argon2i$v=16$m=64,t=1,p=8",
+            "bcrypt$4",
+            "bcrypt_sha256$4",
+            "pbkdf2_sha1$1",
+            "pbkdf2_sha256$1",
+            "scrypt$2$1$1",
+        ] {
             let decoys = decoys(1, &[]);
             let class = text.parse().expect("a class");
             decoys.know(class, &Argon2Hasher::new());

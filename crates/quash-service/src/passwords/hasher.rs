@@ -93,7 +93,12 @@ mod tests {
         let hash = hasher.hash("correct horse battery staple", [1; 16], &mut arena);
         assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_str());
         assert!(hasher.verify("correct horse battery staple", &hash, &mut arena));
-        for other in ["", "correct horse battery staple ", "Correct horse battery staple", "correct horse battery staple\0"] {
+        for other in [
+            "",
+            "correct horse battery staple ",
+            "Correct horse battery staple",
+            "correct horse battery staple\0",
+        ] {
             assert!(!hasher.verify(other, &hash, &mut arena), "{other:?}");
         }
         assert!(!hasher.verify("x", &PasswordHash::new("!".into()), &mut arena));
@@ -107,7 +112,9 @@ mod tests {
         assert!(hash.as_str().starts_with("$argon2id$v=19$m=64,t=3,p=2$"), "{}", hash.as_str());
         assert!(chosen.verify("x", &hash, &mut arena) && chosen.is_current(&hash));
         assert!(Argon2Hasher::new().verify("x", &hash, &mut arena) && !Argon2Hasher::new().is_current(&hash));
-        for (memory_kib, passes, lanes) in [(128 * 1024 + 1, 1, 1), (64, 65, 1), (1024, 1, 65), (64, 0, 1), (64, 1, 0), (15, 1, 2)] {
+        for (memory_kib, passes, lanes) in
+            [(128 * 1024 + 1, 1, 1), (64, 65, 1), (1024, 1, 65), (64, 0, 1), (64, 1, 0), (15, 1, 2)]
+        {
             assert!(Argon2Hasher::with(memory_kib, passes, lanes).is_err());
         }
     }

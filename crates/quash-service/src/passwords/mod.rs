@@ -176,7 +176,12 @@ impl Passwords {
     }
 
     /// A hash to replace an outdated one with; `None` where there is no place to make it now.
-    pub(crate) async fn rehash(&self, password: Zeroizing<String>, requester: Requester, entropy: &dyn Entropy) -> Option<PasswordHash> {
+    pub(crate) async fn rehash(
+        &self,
+        password: Zeroizing<String>,
+        requester: Requester,
+        entropy: &dyn Entropy,
+    ) -> Option<PasswordHash> {
         let made = self.hash(password, requester, entropy).await.ok()?;
         self.hasher.is_current(&made).then_some(made)
     }
@@ -220,11 +225,13 @@ mod tests {
     async fn a_better_hash_is_made_only_where_there_is_a_place() {
         let settings = HashSettings { slots: 1, longest_wait: Duration::ZERO, places_per_network: 4 };
         let hasher = Arc::new(Argon2Hasher::new());
-        let passwords = Passwords::start(hasher, Rehash::OnSuccess, settings, &[], &[1; 32], Arc::new(Stopped));
+        let passwords =
+            Passwords::start(hasher, Rehash::OnSuccess, settings, &[], &[1; 32], Arc::new(Stopped));
         let (open, gate) = mpsc::channel::<()>();
         let before = passwords.pool.run(Requester::default(), move |_| gate.recv().is_ok());
         let meanwhile = async {
-            let made = passwords.rehash(Zeroizing::new("x".to_owned()), Requester::default(), &Seeded::new(1)).await;
+            let made =
+                passwords.rehash(Zeroizing::new("x".to_owned()), Requester::default(), &Seeded::new(1)).await;
             open.send(()).expect("the first job waits");
             made
         };
@@ -236,7 +243,14 @@ mod tests {
     fn what_is_outdated_stays_where_others_read_it() {
         let outdated = |rehash, text: &str| {
             let settings = HashSettings { slots: 1, ..HashSettings::default() };
-            let passwords = Passwords::start(Arc::new(Argon2Hasher::new()), rehash, settings, &[], &[1; 32], Arc::new(Stopped));
+            let passwords = Passwords::start(
+                Arc::new(Argon2Hasher::new()),
+                rehash,
+                settings,
+                &[],
+                &[1; 32],
+                Arc::new(Stopped),
+            );
             passwords.is_outdated(&PasswordHash::new(text.into()))
         };
         let ours = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";

@@ -111,7 +111,8 @@ impl Requester {
 
 impl Pool {
     pub(crate) fn start(settings: HashSettings, clock: Arc<dyn Clock>) -> Self {
-        let shared = Arc::new(Shared { settings, clock, queue: Mutex::new(Queue::new()), work: Condvar::new() });
+        let shared =
+            Arc::new(Shared { settings, clock, queue: Mutex::new(Queue::new()), work: Condvar::new() });
         for slot in 0..settings.slots.max(1) {
             let shared = Arc::clone(&shared);
             let work = move || {
@@ -254,7 +255,8 @@ impl Shared {
             if queue.closed {
                 return None;
             }
-            let (woken, timeout) = self.work.wait_timeout(queue, ARENA_KEPT).unwrap_or_else(PoisonError::into_inner);
+            let (woken, timeout) =
+                self.work.wait_timeout(queue, ARENA_KEPT).unwrap_or_else(PoisonError::into_inner);
             queue = woken;
             if timeout.timed_out() {
                 *arena = Arena::default();
@@ -328,7 +330,9 @@ mod tests {
             let (pool, begun) = (Arc::new(pool), Arc::default());
             let mut jobs = tokio::task::JoinSet::new();
             let first = Arc::clone(&pool);
-            jobs.spawn(async move { (0, first.run(Requester::default(), move |_| opened.recv().unwrap_or_default()).await) });
+            jobs.spawn(async move {
+                (0, first.run(Requester::default(), move |_| opened.recv().unwrap_or_default()).await)
+            });
             let blocked = Self { pool, gate, jobs, begun };
             while blocked.pool.shared.queue().busy == 0 {
                 tokio::task::yield_now().await;
@@ -360,7 +364,15 @@ mod tests {
     async fn a_network_has_two_places_and_others_have_theirs() {
         let mut blocked = Blocked::new(pool(Duration::from_secs(3600))).await;
         let mut queued = Vec::new();
-        for address in ["2001:db8::1", "2001:db8::2", "2001:db8::1", "2001:db8:1::1", "192.0.2.1", "192.0.2.1", "192.0.2.1"] {
+        for address in [
+            "2001:db8::1",
+            "2001:db8::2",
+            "2001:db8::1",
+            "2001:db8:1::1",
+            "192.0.2.1",
+            "192.0.2.1",
+            "192.0.2.1",
+        ] {
             queued.push(blocked.queue(at(address)).await);
         }
         assert_eq!(queued, [true, true, false, true, true, true, false]);

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use quash_core::decide::{Device, Kind};
-use quash_core::model::{Actor, Clock, ForeignTokens, Kid, Policy, Refusal, Rights, Road, Seeded, Seq, Subject};
+use quash_core::model::{
+    Actor, Clock, ForeignTokens, Kid, Policy, Refusal, Rights, Road, Seeded, Seq, Subject,
+};
 use quash_core::token::{Algorithm, Expected, Issued, SigningKey, TokenType};
 use quash_core::watch::frame::{Snapshot, SnapshotReader};
 use quash_store::{MemoryStore, SqliteOptions, SqliteStore, Store};
@@ -15,8 +17,8 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
-    Argon2Hasher, Attempt, DeviceSaid, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NewAccount, NewPassword,
-    NewState, Rehash, Setup,
+    Argon2Hasher, Attempt, DeviceSaid, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup,
+    MasterKey, NewAccount, NewPassword, NewState, Rehash, Setup,
 };
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -99,7 +101,11 @@ impl World {
         let kid = Some(others_key().verifying().kid().clone());
         let other = ForeignSetup {
             name: "other".into(),
-            keys: ForeignKeys::Secret { algorithm: Algorithm::Hs256, secret: Zeroizing::new(SECRET.to_vec()), kid },
+            keys: ForeignKeys::Secret {
+                algorithm: Algorithm::Hs256,
+                secret: Zeroizing::new(SECRET.to_vec()),
+                kid,
+            },
             max_lifetime: DAY,
             namespace: String::new(),
             iss: Expected::Anything,
@@ -113,7 +119,11 @@ impl World {
             fetch: Arc::new(FetchNothing),
             master: MasterKey::new(&Seeded::new(1)),
             hasher: Arc::new(Argon2Hasher::with(8, 1, 1).expect("a cheap hash")),
-            hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(3600), places_per_network: 4 },
+            hashing: HashSettings {
+                slots: 1,
+                longest_wait: Duration::from_secs(3600),
+                places_per_network: 4,
+            },
             rehash: Rehash::Never,
             clock: Arc::clone(clock) as Arc<dyn Clock>,
             entropy: Arc::new(Seeded::new(seed)),
@@ -243,7 +253,11 @@ async fn a_clock_that_is_ahead_for_less_than_an_hour_changes_nothing() {
         world.pass(2 * HOUR).await;
         assert!(world.is_revoked(&ended.0).await);
         assert_eq!(world.check(&live.0).await, Ok(()));
-        world.service.refresh(&live.1, &Device::default(), &DeviceSaid::Nothing).await.expect("its session is there");
+        world
+            .service
+            .refresh(&live.1, &Device::default(), &DeviceSaid::Nothing)
+            .await
+            .expect("its session is there");
         assert_eq!(world.entries().await, 1);
     }
 }
@@ -264,7 +278,11 @@ async fn a_process_that_starts_with_a_clock_that_is_ahead_forgets_nothing_for_an
         world.pass(HOUR).await;
         assert!(world.is_revoked(&ended.0).await);
         assert_eq!(world.check(&live.0).await, Ok(()));
-        world.service.refresh(&live.1, &Device::default(), &DeviceSaid::Nothing).await.expect("its session is there");
+        world
+            .service
+            .refresh(&live.1, &Device::default(), &DeviceSaid::Nothing)
+            .await
+            .expect("its session is there");
         assert_eq!(world.service.audit(0, None, 1).await.expect("the audit")[0].id, 1);
     }
 }
@@ -328,7 +346,9 @@ async fn a_session_outlives_what_a_clock_that_was_ahead_has_forgotten() {
         let (ended, live) = (world.sign_in().await, world.sign_in().await);
         world.log_out(&ended).await;
         world.pass(2 * HOUR).await;
-        let next = pair(world.service.refresh(&live.1, &Device::default(), &DeviceSaid::Nothing).await.expect("a pair"));
+        let next = pair(
+            world.service.refresh(&live.1, &Device::default(), &DeviceSaid::Nothing).await.expect("a pair"),
+        );
         // The entry is past its time by then, and the session isn't.
         world.clock.set((22 * 60 + 30) * A_MINUTE);
         assert_eq!(world.pass(2 * HOUR).await.deleted, 1);
@@ -336,7 +356,13 @@ async fn a_session_outlives_what_a_clock_that_was_ahead_has_forgotten() {
         // Nobody can tell any more whether it wasn't ended: a refresh helps.
         assert!(world.is_revoked(&live.0).await);
         assert_eq!(world.check(&next.0).await, Ok(()));
-        let newest = pair(world.service.refresh(&next.1, &Device::default(), &DeviceSaid::Nothing).await.expect("its session is there"));
+        let newest = pair(
+            world
+                .service
+                .refresh(&next.1, &Device::default(), &DeviceSaid::Nothing)
+                .await
+                .expect("its session is there"),
+        );
         assert_eq!(world.check(&newest.0).await, Ok(()));
     }
 }
@@ -354,7 +380,10 @@ async fn tokens_of_another_issuer_stay_revoked_too() {
         world.clock.set(0);
         let revoked = Refusal::TokenRevoked(None);
         world.restart().await;
-        assert_eq!(world.service.guard().check(&access, &[TokenType::Access]).await.map(drop), Err(Denied::Refused(revoked)));
+        assert_eq!(
+            world.service.guard().check(&access, &[TokenType::Access]).await.map(drop),
+            Err(Denied::Refused(revoked))
+        );
         let token = world.service.guard().authenticate(&access).await.expect("a token of the other issuer");
         assert_eq!(world.service.desk.judge_by_store(&token).await, Err(Failure::Refused(revoked)));
         let refused = world.service.refresh(&refresh, &Device::default(), &DeviceSaid::Nothing).await.err();
@@ -375,7 +404,11 @@ async fn what_is_past_its_time_is_kept_for_an_hour_more() {
         let ended = world.sign_in().await;
         world.log_out(&ended).await;
         let is_there = async |world: &World| {
-            let sessions = world.store.sessions_of(&Subject::parse("dana").expect("a subject"), None, 9).await.expect("sessions");
+            let sessions = world
+                .store
+                .sessions_of(&Subject::parse("dana").expect("a subject"), None, 9)
+                .await
+                .expect("sessions");
             (world.entries().await, sessions.len())
         };
         // The entry is past its time after a day and ten minutes, the session's row after a day and an hour.

@@ -41,7 +41,12 @@ fn every_password_gets_the_answer_that_django_gives() {
     assert!(table.hashes.len() > 50 && table.passwords.len() > 20);
     for made in &table.hashes {
         for password in &table.passwords {
-            assert_eq!(made.is_matched_by(password, &mut arena), made.matches.contains(password), "{} {password:?}", made.hash);
+            assert_eq!(
+                made.is_matched_by(password, &mut arena),
+                made.matches.contains(password),
+                "{} {password:?}",
+                made.hash
+            );
         }
     }
 }
@@ -51,11 +56,21 @@ fn a12_bcrypt_reads_72_bytes_and_says_yes_to_what_begins_with_them() {
     let table = table();
     let of = |name: &str, password: &str| {
         let begins = format!("{name}$");
-        table.hashes.iter().find(|made| made.hash.starts_with(&begins) && made.of == password).expect("one of each")
+        table
+            .hashes
+            .iter()
+            .find(|made| made.hash.starts_with(&begins) && made.of == password)
+            .expect("one of each")
     };
     let (seventy_two, seventy_three) = ("x".repeat(72), "x".repeat(73));
     for longest in [&seventy_two, &seventy_three] {
-        for password in [&seventy_two, &seventy_three, &"x".repeat(100), &format!("{seventy_two}y"), &format!("{seventy_two}\0")] {
+        for password in [
+            &seventy_two,
+            &seventy_three,
+            &"x".repeat(100),
+            &format!("{seventy_two}y"),
+            &format!("{seventy_two}\0"),
+        ] {
             assert!(of("bcrypt", longest).is_matched_by(password, &mut Arena::default()), "{password:?}");
         }
         assert!(!of("bcrypt", longest).is_matched_by(&"x".repeat(71), &mut Arena::default()));
@@ -73,7 +88,12 @@ fn hashes_at_djangos_own_cost_are_compared_with() {
 #[test]
 fn each_hash_has_the_class_of_its_parameters() {
     let table = table();
-    let classes: Vec<String> = table.at_full_cost.iter().filter_map(|made| class_of(&made.hash)).map(|class| class.to_string()).collect();
+    let classes: Vec<String> = table
+        .at_full_cost
+        .iter()
+        .filter_map(|made| class_of(&made.hash))
+        .map(|class| class.to_string())
+        .collect();
     assert_eq!(
         classes,
         [

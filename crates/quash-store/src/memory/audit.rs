@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quash_core::model::{Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Receipt, SealedEntry, Sealing, Seq, Subject};
+use quash_core::model::{
+    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Receipt, SealedEntry, Sealing, Seq, Subject,
+};
 
 use crate::StoreError;
 
@@ -25,9 +27,15 @@ impl AuditState {
         self.unblanked.insert(subject.clone());
     }
 
-    pub(super) fn seal(&mut self, from: &AuditPlace, entries: &[SealedEntry], seal: &AuditSeal) -> Result<Receipt, StoreError> {
+    pub(super) fn seal(
+        &mut self,
+        from: &AuditPlace,
+        entries: &[SealedEntry],
+        seal: &AuditSeal,
+    ) -> Result<Receipt, StoreError> {
         let sealed = self.seal.as_ref().map(|seal| seal.last).unwrap_or_default();
-        let unsealed = |entry: &SealedEntry| self.entries.get(&entry.id).is_some_and(|audit| audit.sealing.is_none());
+        let unsealed =
+            |entry: &SealedEntry| self.entries.get(&entry.id).is_some_and(|audit| audit.sealing.is_none());
         if sealed != *from || !entries.iter().all(unsealed) {
             return Err(StoreError::Conflict);
         }
@@ -54,7 +62,9 @@ impl AuditState {
 
     pub(super) fn blank(&mut self, subject: &Subject, limit: u32) -> Receipt {
         let theirs = self.entries.values_mut().filter(|audit| {
-            audit.new.subject.as_ref() == Some(subject) && audit.new.person.is_some() && audit.new.event != Event::AccountDeleted
+            audit.new.subject.as_ref() == Some(subject)
+                && audit.new.person.is_some()
+                && audit.new.event != Event::AccountDeleted
         });
         let mut blanked = 0;
         for audit in theirs.take(limit as usize) {
@@ -69,8 +79,11 @@ impl AuditState {
     }
 
     pub(super) fn head(&self) -> AuditHead {
-        let present =
-            self.entries.first_key_value().zip(self.entries.last_key_value()).map(|((lowest, _), (highest, _))| (*lowest, *highest));
+        let present = self
+            .entries
+            .first_key_value()
+            .zip(self.entries.last_key_value())
+            .map(|((lowest, _), (highest, _))| (*lowest, *highest));
         AuditHead { newest: self.newest, present, seal: self.seal.clone() }
     }
 
@@ -83,7 +96,10 @@ impl AuditState {
     }
 
     pub(super) fn entries(&self, after: u64, of: Option<&Subject>, limit: u32) -> Vec<Audit> {
-        let found = self.entries.values().filter(|audit| audit.id > after && of.is_none_or(|of| audit.new.subject.as_ref() == Some(of)));
+        let found = self
+            .entries
+            .values()
+            .filter(|audit| audit.id > after && of.is_none_or(|of| audit.new.subject.as_ref() == Some(of)));
         found.take(limit as usize).cloned().collect()
     }
 }

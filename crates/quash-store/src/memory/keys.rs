@@ -12,7 +12,11 @@ use crate::StoreError;
 pub(super) struct Keys(BTreeMap<Kid, KeyRecord>);
 
 impl Keys {
-    pub(super) fn add(&mut self, key: &KeyRecord, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, StoreError> {
+    pub(super) fn add(
+        &mut self,
+        key: &KeyRecord,
+        replaces: Option<&(Kid, KeyState)>,
+    ) -> Result<Receipt, StoreError> {
         guard(!self.0.contains_key(&key.kid))?;
         match key.state {
             KeyState::Current => self.replace(replaces)?,
@@ -26,18 +30,30 @@ impl Keys {
         Ok(WRITTEN)
     }
 
-    pub(super) fn promote(&mut self, kid: &Kid, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, StoreError> {
+    pub(super) fn promote(
+        &mut self,
+        kid: &Kid,
+        replaces: Option<&(Kid, KeyState)>,
+    ) -> Result<Receipt, StoreError> {
         guard(self.0.get(kid).is_some_and(|key| matches!(key.state, KeyState::Next { .. })))?;
         self.make_current(kid, replaces)
     }
 
-    pub(super) fn resume(&mut self, kid: &Kid, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, StoreError> {
+    pub(super) fn resume(
+        &mut self,
+        kid: &Kid,
+        replaces: Option<&(Kid, KeyState)>,
+    ) -> Result<Receipt, StoreError> {
         guard(self.0.get(kid).is_some_and(|key| matches!(key.state, KeyState::Retiring { .. })))?;
         self.make_current(kid, replaces)
     }
 
     pub(super) fn drop(&mut self, kid: &Kid) -> Result<Receipt, StoreError> {
-        guard(self.0.get(kid).is_some_and(|key| matches!(key.state, KeyState::Retiring { .. } | KeyState::Next { .. })))?;
+        guard(
+            self.0
+                .get(kid)
+                .is_some_and(|key| matches!(key.state, KeyState::Retiring { .. } | KeyState::Next { .. })),
+        )?;
         self.0.remove(kid);
         Ok(WRITTEN)
     }

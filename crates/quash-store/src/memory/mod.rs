@@ -12,9 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, Flow, FlowId,
-    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending,
+    Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey,
+    Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -95,7 +95,12 @@ impl Store for MemoryStore {
         Ok(self.state().session(id))
     }
 
-    async fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, StoreError> {
+    async fn sessions_of(
+        &self,
+        subject: &Subject,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
         Ok(self.state().sessions_of(subject, after, limit))
     }
 
@@ -103,7 +108,12 @@ impl Store for MemoryStore {
         Ok(self.state().entries_after(after, limit))
     }
 
-    async fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, StoreError> {
+    async fn entries_between(
+        &self,
+        after: Seq,
+        until: Seq,
+        limit: u32,
+    ) -> Result<Vec<(Entry, bool)>, StoreError> {
         Ok(self.state().entries_between(after, until, limit))
     }
 

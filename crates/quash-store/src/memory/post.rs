@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use quash_core::model::{Asked, Digest, Flow, FlowId, Mail, MailId, MailOutcome, Receipt, RegistrationBy, Timestamp, fold};
+use quash_core::model::{
+    Asked, Digest, Flow, FlowId, Mail, MailId, MailOutcome, Receipt, RegistrationBy, Timestamp, fold,
+};
 
 use super::outcome::{WRITTEN, guard};
 use crate::StoreError;
@@ -15,7 +17,11 @@ pub(super) struct Post {
 }
 
 impl Post {
-    pub(super) fn start_flow(&mut self, flow: &Flow, replaces: Option<FlowId>) -> Result<Receipt, StoreError> {
+    pub(super) fn start_flow(
+        &mut self,
+        flow: &Flow,
+        replaces: Option<FlowId>,
+    ) -> Result<Receipt, StoreError> {
         let before = self.about(flow.matter).map(|before| before.id);
         guard(before == replaces && (Some(flow.id) == before || !self.flows.contains_key(&flow.id)))?;
         before.map(|before| self.flows.remove(&before));
@@ -40,12 +46,22 @@ impl Post {
         Ok(WRITTEN)
     }
 
-    pub(super) fn try_mail(&mut self, id: MailId, attempts: u32, due_at: Timestamp) -> Result<Receipt, StoreError> {
+    pub(super) fn try_mail(
+        &mut self,
+        id: MailId,
+        attempts: u32,
+        due_at: Timestamp,
+    ) -> Result<Receipt, StoreError> {
         self.waiting(id, attempts)?.tried(due_at);
         Ok(WRITTEN)
     }
 
-    pub(super) fn settle_mail(&mut self, id: MailId, attempts: u32, outcome: MailOutcome) -> Result<Receipt, StoreError> {
+    pub(super) fn settle_mail(
+        &mut self,
+        id: MailId,
+        attempts: u32,
+        outcome: MailOutcome,
+    ) -> Result<Receipt, StoreError> {
         self.waiting(id, attempts)?.settle(outcome);
         Ok(WRITTEN)
     }
@@ -58,13 +74,23 @@ impl Post {
 
     /// How many flows and mails past their time were forgotten.
     pub(super) fn forget_expired(&mut self, now: Timestamp, limit: u32) -> usize {
-        let mut flows: Vec<_> = self.flows.values().map(|flow| (flow.expires_at, flow.id)).filter(|(until, _)| *until <= now).collect();
+        let mut flows: Vec<_> = self
+            .flows
+            .values()
+            .map(|flow| (flow.expires_at, flow.id))
+            .filter(|(until, _)| *until <= now)
+            .collect();
         flows.sort_unstable();
         flows.truncate(limit as usize);
         for (_, id) in &flows {
             self.flows.remove(id);
         }
-        let mut mails: Vec<_> = self.mails.values().map(|mail| (mail.keep_until, mail.id)).filter(|(until, _)| *until <= now).collect();
+        let mut mails: Vec<_> = self
+            .mails
+            .values()
+            .map(|mail| (mail.keep_until, mail.id))
+            .filter(|(until, _)| *until <= now)
+            .collect();
         mails.sort_unstable();
         mails.truncate(limit as usize);
         for (_, id) in &mails {
@@ -100,11 +126,20 @@ impl Post {
     }
 
     pub(super) fn next_due(&self, after: Timestamp) -> Option<Timestamp> {
-        self.mails.values().filter(|mail| mail.sent_at.is_none() && mail.due_at > after).map(|mail| mail.due_at).min()
+        self.mails
+            .values()
+            .filter(|mail| mail.sent_at.is_none() && mail.due_at > after)
+            .map(|mail| mail.due_at)
+            .min()
     }
 
     pub(super) fn due(&self, until: Timestamp, limit: u32) -> Vec<Mail> {
-        let mut due: Vec<_> = self.mails.values().filter(|mail| mail.sent_at.is_none() && mail.due_at <= until).cloned().collect();
+        let mut due: Vec<_> = self
+            .mails
+            .values()
+            .filter(|mail| mail.sent_at.is_none() && mail.due_at <= until)
+            .cloned()
+            .collect();
         due.sort_by_key(|mail| (mail.priority, mail.due_at, mail.id));
         due.truncate(limit as usize);
         due

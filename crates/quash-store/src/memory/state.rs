@@ -6,9 +6,10 @@ mod reads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountClaims, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName, DeviceId, Email, Ends, Entry, Epoch,
-    Forgotten, Generation, Name, NewAudit, NewEntry, OldSessions, Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session,
-    SessionEnd, SessionId, SessionState, Subject, Timestamp, limits,
+    Account, AccountClaims, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName,
+    DeviceId, Email, Ends, Entry, Epoch, Forgotten, Generation, Name, NewAudit, NewEntry, OldSessions,
+    Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState,
+    Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -87,14 +88,20 @@ impl State {
         match change {
             Change::AddAccount(account, _) => self.add_account(account),
             Change::OpenSession(opening) => self.open_session(opening),
-            Change::Rotate { session, from, rotated_at, idle_until } => self.rotate(*session, *from, *rotated_at, *idle_until),
+            Change::Rotate { session, from, rotated_at, idle_until } => {
+                self.rotate(*session, *from, *rotated_at, *idle_until)
+            }
             Change::BindSession { session, device } => self.bind_session(*session, *device),
             Change::EndSessions { sessions, tokens } => self.end_sessions(sessions, tokens),
             Change::EditAccount(edit) => self.edit_account(edit),
-            Change::DeleteAccount { subject, version, entry, .. } => self.delete_account(subject, *version, entry),
+            Change::DeleteAccount { subject, version, entry, .. } => {
+                self.delete_account(subject, *version, entry)
+            }
             Change::Together(changes) => self.together(changes),
             Change::EndEverything { entry } => Ok(self.end_everything(entry)),
-            Change::BeginEpoch { from, to, entry, sessions } => self.begin_epoch(*from, *to, entry, *sessions),
+            Change::BeginEpoch { from, to, entry, sessions } => {
+                self.begin_epoch(*from, *to, entry, *sessions)
+            }
             Change::Revoke { entry } => Ok(appended(self.append(entry))),
             Change::AddKey { key, replaces, .. } => self.keys.add(key, replaces.as_ref()),
             Change::PromoteKey { kid, replaces, .. } => self.keys.promote(kid, replaces.as_ref()),
@@ -124,11 +131,15 @@ impl State {
             Change::UseFlow(flow) => self.post.use_flow(*flow),
             Change::AddMail(mail) => self.post.add_mail(mail),
             Change::TryMail { mail, attempts, due_at } => self.post.try_mail(*mail, *attempts, *due_at),
-            Change::SettleMail { mail, attempts, outcome } => self.post.settle_mail(*mail, *attempts, *outcome),
+            Change::SettleMail { mail, attempts, outcome } => {
+                self.post.settle_mail(*mail, *attempts, *outcome)
+            }
             Change::DropMail(mail) => self.post.drop_mail(*mail),
             Change::ForgetExpired { now, limit } => Ok(self.forget_expired(*now, *limit)),
             Change::MarkExpired { now, limit } => Ok(self.mark_expired(*now, *limit)),
-            Change::DeleteMarked { now, marked_until, limit } => Ok(self.delete_marked(*now, *marked_until, *limit)),
+            Change::DeleteMarked { now, marked_until, limit } => {
+                Ok(self.delete_marked(*now, *marked_until, *limit))
+            }
         }
     }
 
@@ -136,7 +147,10 @@ impl State {
         guard(!self.accounts.contains_key(&account.subject) && !self.gone.contains(&account.subject))?;
         guard(self.accounts.values().all(|other| other.username.folded() != account.username.folded()))?;
         let address = account.email.as_ref().map(Email::folded);
-        guard(address.is_none() || self.accounts.values().all(|other| other.email.as_ref().map(Email::folded) != address))?;
+        guard(
+            address.is_none()
+                || self.accounts.values().all(|other| other.email.as_ref().map(Email::folded) != address),
+        )?;
         self.accounts.insert(account.subject.clone(), account.clone());
         Ok(WRITTEN)
     }
@@ -153,7 +167,10 @@ impl State {
             let evicted: Vec<_> = evict.iter().flat_map(entries_of).map(|entry| entry.key).collect();
             guard(scopes.iter().all(|scope| !self.is_logged(*scope) && !evicted.contains(scope)))?;
             guard(session.adopted.is_none_or(|adopted| !self.adopted.contains_key(&adopted.key.0)))?;
-            let own = self.accounts.get(&session.subject).map_or(Timestamp::default(), |account| account.foreign_after);
+            let own = self
+                .accounts
+                .get(&session.subject)
+                .map_or(Timestamp::default(), |account| account.foreign_after);
             guard(*minted_at > own && *minted_at > self.foreign_after)?;
         }
 
@@ -173,7 +190,13 @@ impl State {
         Ok(Receipt { seq, pruned: 0 })
     }
 
-    fn rotate(&mut self, id: SessionId, from: Generation, rotated_at: Timestamp, idle_until: Timestamp) -> Result<Receipt, StoreError> {
+    fn rotate(
+        &mut self,
+        id: SessionId,
+        from: Generation,
+        rotated_at: Timestamp,
+        idle_until: Timestamp,
+    ) -> Result<Receipt, StoreError> {
         guard(self.rotatable(id, from).is_some())?;
         if let Some(session) = self.sessions.get_mut(&id) {
             session.generation = from.next();
@@ -196,7 +219,11 @@ impl State {
         guard(ids.len() == ends.len() && ids.into_iter().all(|id| self.live(id).is_some()))?;
         let mut written: Vec<ScopeKey> = ends.iter().flat_map(entries_of).map(|entry| entry.key).collect();
         for entry in tokens {
-            guard(!self.is_logged(entry.key) && self.adopted_by(entry.key).is_none() && !written.contains(&entry.key))?;
+            guard(
+                !self.is_logged(entry.key)
+                    && self.adopted_by(entry.key).is_none()
+                    && !written.contains(&entry.key),
+            )?;
             guard(!self.adopted.contains_key(&entry.key.0))?;
             written.push(entry.key);
         }
@@ -220,7 +247,10 @@ impl State {
             Ends::Nothing | Ends::Access(_) => None,
         };
         if let Some(survivor) = survivor {
-            guard(self.rotatable(survivor.session, survivor.generation).is_some_and(|session| session.subject == *subject))?;
+            guard(
+                self.rotatable(survivor.session, survivor.generation)
+                    .is_some_and(|session| session.subject == *subject),
+            )?;
         }
 
         let seq = match ends {
@@ -245,10 +275,18 @@ impl State {
         Ok(Receipt { seq, pruned: 0 })
     }
 
-    fn delete_account(&mut self, subject: &Subject, version: u64, entry: &NewEntry) -> Result<Receipt, StoreError> {
+    fn delete_account(
+        &mut self,
+        subject: &Subject,
+        version: u64,
+        entry: &NewEntry,
+    ) -> Result<Receipt, StoreError> {
         guard(self.account_at(subject, version).is_some())?;
         let theirs = self.sessions.values().filter(|session| session.subject == *subject);
-        let adopted = theirs.filter_map(|session| session.adopted).map(|adopted| (adopted.key.0, adopted.until)).collect::<Vec<_>>();
+        let adopted = theirs
+            .filter_map(|session| session.adopted)
+            .map(|adopted| (adopted.key.0, adopted.until))
+            .collect::<Vec<_>>();
         self.adopted.extend(adopted);
         self.sessions.retain(|_, session| session.subject != *subject);
         self.accounts.remove(subject);
@@ -275,7 +313,13 @@ impl State {
         appended(self.sessions_before)
     }
 
-    fn begin_epoch(&mut self, from: Epoch, to: Epoch, entry: &NewEntry, sessions: OldSessions) -> Result<Receipt, StoreError> {
+    fn begin_epoch(
+        &mut self,
+        from: Epoch,
+        to: Epoch,
+        entry: &NewEntry,
+        sessions: OldSessions,
+    ) -> Result<Receipt, StoreError> {
         guard(Epoch::of(self.seq) == Some(from) && from < to)?;
         self.seq = to.start();
         Ok(match sessions {
@@ -310,7 +354,9 @@ impl State {
     fn mark_expired(&mut self, now: Timestamp, limit: u32) -> Receipt {
         let unmarked = self.log.values().filter(|logged| logged.marked_at.is_none());
         let mut due: Vec<_> = unmarked
-            .filter_map(|Logged { entry, .. }| entry.drop_after.filter(|after| *after <= now).map(|after| (after, entry.seq)))
+            .filter_map(|Logged { entry, .. }| {
+                entry.drop_after.filter(|after| *after <= now).map(|after| (after, entry.seq))
+            })
             .collect();
         due.sort_unstable();
         due.truncate(limit as usize);
@@ -323,7 +369,9 @@ impl State {
     }
 
     fn forget_expired(&mut self, now: Timestamp, limit: u32) -> Receipt {
-        let kept_until = |session: &Session| session.adopted.map_or(session.idle_until, |adopted| adopted.until.max(session.idle_until));
+        let kept_until = |session: &Session| {
+            session.adopted.map_or(session.idle_until, |adopted| adopted.until.max(session.idle_until))
+        };
         let spent = self.sessions.values().filter(|session| kept_until(session) < now - limits::SESSION_KEPT);
         let mut forgotten: Vec<_> = spent.map(|session| (kept_until(session), session.id)).collect();
         forgotten.sort_unstable();
@@ -331,8 +379,12 @@ impl State {
         for (_, id) in &forgotten {
             self.sessions.remove(id);
         }
-        let mut spent: Vec<_> =
-            self.adopted.iter().filter(|(_, until)| **until < now - limits::SESSION_KEPT).map(|(key, until)| (*until, *key)).collect();
+        let mut spent: Vec<_> = self
+            .adopted
+            .iter()
+            .filter(|(_, until)| **until < now - limits::SESSION_KEPT)
+            .map(|(key, until)| (*until, *key))
+            .collect();
         spent.sort_unstable();
         spent.truncate(limit as usize);
         for (_, key) in &spent {
@@ -342,9 +394,15 @@ impl State {
     }
 
     fn delete_marked(&mut self, now: Timestamp, marked_until: Timestamp, limit: u32) -> Receipt {
-        let past = self.log.values().filter(|logged| logged.entry.drop_after.is_some_and(|after| after <= now));
+        let past =
+            self.log.values().filter(|logged| logged.entry.drop_after.is_some_and(|after| after <= now));
         let mut due: Vec<_> = past
-            .filter_map(|logged| logged.marked_at.filter(|marked| *marked <= marked_until).map(|marked| (marked, logged.entry.seq)))
+            .filter_map(|logged| {
+                logged
+                    .marked_at
+                    .filter(|marked| *marked <= marked_until)
+                    .map(|marked| (marked, logged.entry.seq))
+            })
             .collect();
         due.sort_unstable();
         due.truncate(limit as usize);
@@ -377,7 +435,9 @@ impl State {
     }
 
     fn rotatable(&self, id: SessionId, generation: Generation) -> Option<&Session> {
-        self.live(id).filter(|session| session.generation == generation && session.opened_seq >= self.watermark(&session.subject))
+        self.live(id).filter(|session| {
+            session.generation == generation && session.opened_seq >= self.watermark(&session.subject)
+        })
     }
 
     /// Sessions of this account that were opened before this are ended.
@@ -405,7 +465,8 @@ impl State {
 }
 
 fn write_fields(account: &mut Account, fields: &AccountFields) {
-    let AccountFields { username, email, password, must_change, state, locks, claims, devices, mark } = fields.clone();
+    let AccountFields { username, email, password, must_change, state, locks, claims, devices, mark } =
+        fields.clone();
     account.version += 1;
     account.username = username.unwrap_or_else(|| account.username.clone());
     account.email = email.unwrap_or_else(|| account.email.clone());

@@ -2,9 +2,10 @@
 //! [`Fault::Conflict`] if it doesn't hold. What it has written by then is undone by whoever holds the transaction.
 
 use quash_core::model::{
-    Account, AccountEdit, AccountFields, Adoption, Change, Client, ClientName, DeviceId, Devices, Email, Ends, Epoch, Generation,
-    KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, OldSessions, Opening, PasswordHash, Receipt, ScopeKey, Sealed, SecretDigest, Seq,
-    Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp, limits,
+    Account, AccountEdit, AccountFields, Adoption, Change, Client, ClientName, DeviceId, Devices, Email,
+    Ends, Epoch, Generation, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, OldSessions, Opening,
+    PasswordHash, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState,
+    Subject, Survivor, Timestamp, limits,
 };
 use rusqlite::{Connection, ToSql, params};
 
@@ -26,13 +27,17 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
     match change {
         Change::AddAccount(account, _) => add_account(conn, account),
         Change::OpenSession(opening) => open(conn, opening),
-        Change::Rotate { session, from, rotated_at, idle_until } => rotate(conn, *session, *from, *rotated_at, *idle_until),
+        Change::Rotate { session, from, rotated_at, idle_until } => {
+            rotate(conn, *session, *from, *rotated_at, *idle_until)
+        }
         Change::BindSession { session, device } => {
             write_one(conn, statements::BIND_SESSION, params![session.as_bytes(), device.as_bytes()])
         }
         Change::EndSessions { sessions, tokens } => end_sessions(conn, sessions, tokens),
         Change::EditAccount(edit) => edit_account(conn, edit),
-        Change::DeleteAccount { subject, version, entry, .. } => delete_account(conn, subject, *version, entry),
+        Change::DeleteAccount { subject, version, entry, .. } => {
+            delete_account(conn, subject, *version, entry)
+        }
         Change::Together(changes) => together(conn, changes),
         Change::EndEverything { entry } => end_everything(conn, entry),
         Change::BeginEpoch { from, to, entry, sessions } => begin_epoch(conn, *from, *to, entry, *sessions),
@@ -47,7 +52,9 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::RemoveClient { client, .. } => remove_client(conn, client),
         Change::AddSecret { name, secret } => add_secret(conn, name, secret),
         Change::Remember { name, value } => write_one(conn, statements::REMEMBER, params![name, value]),
-        Change::RaiseLongestLifetime(millis) => write_one(conn, statements::RAISE_LONGEST_LIFETIME, [rows::stored(*millis)?]),
+        Change::RaiseLongestLifetime(millis) => {
+            write_one(conn, statements::RAISE_LONGEST_LIFETIME, [rows::stored(*millis)?])
+        }
         Change::SealAudit { from, entries, seal } => audit::seal(conn, from, entries, seal),
         Change::AcceptAudit { from, seal, .. } => audit::accept(conn, from, seal),
         Change::BlankPersons { subject, limit } => audit::blank(conn, subject, *limit),
@@ -123,17 +130,29 @@ fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
     open_session(conn, session, *version, adopts.as_ref())?;
     let version = rows::stored(*version)?;
     if let Some(hash) = rehash {
-        write_one(conn, statements::REHASH, params![hash.as_str(), session.subject.as_str(), version, hash.class()])?;
+        write_one(
+            conn,
+            statements::REHASH,
+            params![hash.as_str(), session.subject.as_str(), version, hash.class()],
+        )?;
     }
     if let Some(moment) = last_login {
-        write_one(conn, statements::LAST_LOGIN, params![moment.as_millis(), session.subject.as_str(), version])?;
+        write_one(
+            conn,
+            statements::LAST_LOGIN,
+            params![moment.as_millis(), session.subject.as_str(), version],
+        )?;
     }
     if let Some(locks) = locks {
         write_one(conn, statements::COUNT_LOCKS, params![locks, session.subject.as_str(), version])?;
     }
     if let Some(claims) = claims {
         // Another token may have brought some meanwhile.
-        write(conn, statements::ADOPT_CLAIMS, params![rows::object(claims), session.subject.as_str(), version])?;
+        write(
+            conn,
+            statements::ADOPT_CLAIMS,
+            params![rows::object(claims), session.subject.as_str(), version],
+        )?;
     }
     if let Some(device) = knows {
         know_device(conn, *device, &session.subject, version)?;
@@ -141,13 +160,24 @@ fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
     Ok(Receipt { seq, pruned: 0 })
 }
 
-fn know_device(conn: &Connection, device: DeviceId, subject: &Subject, version: i64) -> Result<Receipt, Fault> {
+fn know_device(
+    conn: &Connection,
+    device: DeviceId,
+    subject: &Subject,
+    version: i64,
+) -> Result<Receipt, Fault> {
     let as_text = Devices::default().with(device).to_text();
-    let longest = i64::try_from(as_text.len() * limits::DEVICES).map_err(|_| Fault::Value("known devices"))?;
+    let longest =
+        i64::try_from(as_text.len() * limits::DEVICES).map_err(|_| Fault::Value("known devices"))?;
     write_one(conn, statements::KNOW_DEVICE, params![as_text, subject.as_str(), version, longest])
 }
 
-fn open_session(conn: &Connection, session: &Session, version: u64, adopts: Option<&Adoption>) -> Result<(), Fault> {
+fn open_session(
+    conn: &Connection,
+    session: &Session,
+    version: u64,
+    adopts: Option<&Adoption>,
+) -> Result<(), Fault> {
     let ending = match &session.state {
         SessionState::Live => None,
         SessionState::Ended(ending) => Some(ending),
@@ -197,12 +227,20 @@ fn open_session(conn: &Connection, session: &Session, version: u64, adopts: Opti
         none(conn, statements::ADOPTED_BEFORE, adopted.key)?;
     }
     let minted_at = minted_at.as_millis();
-    let values: Vec<&dyn ToSql> = values.into_iter().chain(std::iter::once(&minted_at as &dyn ToSql)).collect();
+    let values: Vec<&dyn ToSql> =
+        values.into_iter().chain(std::iter::once(&minted_at as &dyn ToSql)).collect();
     write_one(conn, statements::ADOPT, values.as_slice()).map(drop)
 }
 
-fn rotate(conn: &Connection, id: SessionId, from: Generation, rotated_at: Timestamp, idle_until: Timestamp) -> Result<Receipt, Fault> {
-    let values = params![id.as_bytes(), from.0, from.next().0, rotated_at.as_millis(), idle_until.as_millis()];
+fn rotate(
+    conn: &Connection,
+    id: SessionId,
+    from: Generation,
+    rotated_at: Timestamp,
+    idle_until: Timestamp,
+) -> Result<Receipt, Fault> {
+    let values =
+        params![id.as_bytes(), from.0, from.next().0, rotated_at.as_millis(), idle_until.as_millis()];
     write_one(conn, statements::ROTATE, values)
 }
 
@@ -261,7 +299,8 @@ fn write_fields(
     sessions_before: Option<i64>,
     foreign_after: Option<i64>,
 ) -> Result<(), Fault> {
-    let AccountFields { username, email, password, must_change, state, locks, claims, devices, mark } = fields;
+    let AccountFields { username, email, password, must_change, state, locks, claims, devices, mark } =
+        fields;
     let address = email.as_ref().and_then(Option::as_ref);
     let hash = password.as_ref().and_then(Option::as_ref);
     let stored = state.map(rows::stored_state);
@@ -296,7 +335,12 @@ fn write_fields(
     write_one(conn, statements::EDIT_ACCOUNT, values).map(drop)
 }
 
-fn delete_account(conn: &Connection, subject: &Subject, version: u64, entry: &NewEntry) -> Result<Receipt, Fault> {
+fn delete_account(
+    conn: &Connection,
+    subject: &Subject,
+    version: u64,
+    entry: &NewEntry,
+) -> Result<Receipt, Fault> {
     let seq = append(conn, entry)?;
     write(conn, statements::KEEP_ADOPTIONS, [subject.as_str()])?;
     write(conn, statements::FORGET_SESSIONS_OF, [subject.as_str()])?;
@@ -310,7 +354,13 @@ fn end_everything(conn: &Connection, entry: &NewEntry) -> Result<Receipt, Fault>
     raise_watermark(conn, seq, entry.at)
 }
 
-fn begin_epoch(conn: &Connection, from: Epoch, to: Epoch, entry: &NewEntry, sessions: OldSessions) -> Result<Receipt, Fault> {
+fn begin_epoch(
+    conn: &Connection,
+    from: Epoch,
+    to: Epoch,
+    entry: &NewEntry,
+    sessions: OldSessions,
+) -> Result<Receipt, Fault> {
     let end = rows::log_end(conn)?;
     if Epoch::of(end.seq) != Some(from) || from >= to {
         return Err(Fault::Conflict);
@@ -332,20 +382,34 @@ fn add_key(conn: &Connection, key: &KeyRecord, replaces: Option<&(Kid, KeyState)
     match (key.state, replaces) {
         (KeyState::Current, Some(replaced)) => retire_key(conn, replaced)?,
         (KeyState::Current | KeyState::Next { .. }, None) => {}
-        (KeyState::Next { .. }, Some(_)) | (KeyState::Retiring { .. } | KeyState::Struck { .. }, _) => return Err(Fault::Conflict),
+        (KeyState::Next { .. }, Some(_)) | (KeyState::Retiring { .. } | KeyState::Struck { .. }, _) => {
+            return Err(Fault::Conflict);
+        }
     }
     insert_key(conn, key)
 }
 
 fn insert_key(conn: &Connection, key: &KeyRecord) -> Result<Receipt, Fault> {
     let (state, state_at) = rows::stored_key_state(key.state);
-    let values =
-        params![key.kid.as_str(), key.algorithm.as_str(), state, state_at, key.secret.0, key.created_at.as_millis(), key.source.as_str(),];
+    let values = params![
+        key.kid.as_str(),
+        key.algorithm.as_str(),
+        state,
+        state_at,
+        key.secret.0,
+        key.created_at.as_millis(),
+        key.source.as_str(),
+    ];
     write_one(conn, statements::ADD_KEY, values)
 }
 
 /// A key that is in the state `from` is current, and no other is.
-fn make_current(conn: &Connection, kid: &Kid, from: &str, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, Fault> {
+fn make_current(
+    conn: &Connection,
+    kid: &Kid,
+    from: &str,
+    replaces: Option<&(Kid, KeyState)>,
+) -> Result<Receipt, Fault> {
     if let Some(replaced) = replaces {
         if *kid == replaced.0 {
             return Err(Fault::Conflict);
@@ -370,7 +434,9 @@ fn add_struck_key(conn: &Connection, key: &KeyRecord, entry: &NewEntry) -> Resul
 
 fn retire_key(conn: &Connection, (kid, state): &(Kid, KeyState)) -> Result<(), Fault> {
     match state {
-        KeyState::Retiring { until } => write_one(conn, statements::RETIRE_KEY, params![kid.as_str(), until.as_millis()]).map(drop),
+        KeyState::Retiring { until } => {
+            write_one(conn, statements::RETIRE_KEY, params![kid.as_str(), until.as_millis()]).map(drop)
+        }
         // There would be two current keys; nor is this how one is struck.
         KeyState::Current | KeyState::Next { .. } | KeyState::Struck { .. } => Err(Fault::Conflict),
     }
@@ -378,12 +444,20 @@ fn retire_key(conn: &Connection, (kid, state): &(Kid, KeyState)) -> Result<(), F
 
 fn add_client(conn: &Connection, client: &Client, digest: SecretDigest) -> Result<Receipt, Fault> {
     let Client { name, rights, created_at } = client;
-    write_one(conn, statements::ADD_CLIENT, params![name.as_str(), digest.0, rights.to_string(), created_at.as_millis()])
+    write_one(
+        conn,
+        statements::ADD_CLIENT,
+        params![name.as_str(), digest.0, rights.to_string(), created_at.as_millis()],
+    )
 }
 
 fn remove_client(conn: &Connection, client: &Client) -> Result<Receipt, Fault> {
     let Client { name, rights, created_at } = client;
-    write_one(conn, statements::REMOVE_CLIENT, params![name.as_str(), rights.to_string(), created_at.as_millis()])
+    write_one(
+        conn,
+        statements::REMOVE_CLIENT,
+        params![name.as_str(), rights.to_string(), created_at.as_millis()],
+    )
 }
 
 fn add_secret(conn: &Connection, name: &str, secret: &Sealed) -> Result<Receipt, Fault> {
@@ -401,11 +475,20 @@ fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Recei
     Ok(pruned(sessions + adopted + post::forget_expired(conn, now, limit)?))
 }
 
-fn delete_marked(conn: &Connection, now: Timestamp, marked_until: Timestamp, limit: u32) -> Result<Receipt, Fault> {
+fn delete_marked(
+    conn: &Connection,
+    now: Timestamp,
+    marked_until: Timestamp,
+    limit: u32,
+) -> Result<Receipt, Fault> {
     let values = params![now.as_millis(), marked_until.as_millis(), limit];
-    let read = |columns: &mut rows::Columns<'_, '_>| Ok((columns.take::<i64>()?, columns.take::<i64>()?, columns.take::<i64>()?));
+    let read = |columns: &mut rows::Columns<'_, '_>| {
+        Ok((columns.take::<i64>()?, columns.take::<i64>()?, columns.take::<i64>()?))
+    };
     let deleted = rows::all(conn, statements::DELETE_ENTRIES, values, read)?;
-    if let Some((seq, at, until)) = deleted.iter().copied().reduce(|a, b| (a.0.max(b.0), a.1.max(b.1), a.2.max(b.2))) {
+    if let Some((seq, at, until)) =
+        deleted.iter().copied().reduce(|a, b| (a.0.max(b.0), a.1.max(b.1), a.2.max(b.2)))
+    {
         write_one(conn, statements::RAISE_FORGOTTEN, params![seq, at, until])?;
     }
     Ok(pruned(deleted.len()))
@@ -413,7 +496,8 @@ fn delete_marked(conn: &Connection, now: Timestamp, marked_until: Timestamp, lim
 
 fn end_session(conn: &Connection, end: &SessionEnd) -> Result<Seq, Fault> {
     let ending = end.ending();
-    let values = params![end.session.as_bytes(), ending.reason.as_str(), ending.at.as_millis(), ending.actor.as_str()];
+    let values =
+        params![end.session.as_bytes(), ending.reason.as_str(), ending.at.as_millis(), ending.actor.as_str()];
     write_one(conn, statements::END_SESSION, values)?;
     let seq = append(conn, &end.entry)?;
     end.adopted.as_ref().map_or(Ok(seq), |entry| append(conn, entry))

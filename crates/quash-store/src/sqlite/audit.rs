@@ -1,7 +1,8 @@
 //! The audit in SQLite: how entries are written, sealed, blanked and read.
 
 use quash_core::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Note, Person, Reason, Receipt, SealedEntry, Sealing, Seq, SessionId, Subject,
+    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Note, Person, Reason, Receipt, SealedEntry,
+    Sealing, Seq, SessionId, Subject,
 };
 use rusqlite::{Connection, params};
 
@@ -13,7 +14,8 @@ use super::write::{pruned, write, write_one};
 /// Writes an entry. Its number is given here, inside the transaction, so that numbers follow each other in the order of
 /// commits.
 pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), Fault> {
-    let last = rows::one(conn, statements::NEXT_AUDIT, [], |columns| columns.take::<i64>())?.ok_or(Fault::Value("no head of the audit"))?;
+    let last = rows::one(conn, statements::NEXT_AUDIT, [], |columns| columns.take::<i64>())?
+        .ok_or(Fault::Value("no head of the audit"))?;
     let NewAudit { at, event, actor, reason, subject, session, kid, person } = new;
     let seq = seq.map(|seq| rows::stored(seq.as_u64())).transpose()?;
     let watermark = seq.filter(|_| new.raises_a_watermark());
@@ -31,13 +33,19 @@ pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Res
     ];
     write_one(conn, statements::ADD_AUDIT, values)?;
     if let Some(Person { name, address, device, note }) = person {
-        let (author, text) = note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
+        let (author, text) =
+            note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
         write_one(conn, statements::ADD_PERSON, params![last, name, address, device, author, text])?;
     }
     Ok(())
 }
 
-pub(super) fn seal(conn: &Connection, from: &AuditPlace, entries: &[SealedEntry], seal: &AuditSeal) -> Result<Receipt, Fault> {
+pub(super) fn seal(
+    conn: &Connection,
+    from: &AuditPlace,
+    entries: &[SealedEntry],
+    seal: &AuditSeal,
+) -> Result<Receipt, Fault> {
     check_sealed_up_to(conn, from)?;
     for SealedEntry { id, sealing: Sealing { salt, person, chain } } in entries {
         let id = rows::stored(*id)?;
@@ -64,7 +72,14 @@ fn check_sealed_up_to(conn: &Connection, place: &AuditPlace) -> Result<(), Fault
 
 fn set_seal(conn: &Connection, seal: &AuditSeal) -> Result<Receipt, Fault> {
     let AuditSeal { first, last, at, signed } = seal;
-    let values = params![rows::stored(first.id)?, first.chain, rows::stored(last.id)?, last.chain, at.as_millis(), signed];
+    let values = params![
+        rows::stored(first.id)?,
+        first.chain,
+        rows::stored(last.id)?,
+        last.chain,
+        at.as_millis(),
+        signed
+    ];
     write_one(conn, statements::SET_SEAL, values)
 }
 
@@ -85,7 +100,10 @@ pub(super) fn head(conn: &Connection) -> Result<AuditHead, Fault> {
         let Some(first_id) = columns.take::<Option<i64>>()? else {
             return Ok(AuditHead { newest, present, seal: None });
         };
-        let first = AuditPlace { id: u64::try_from(first_id).map_err(|_| Fault::Value("a number below zero"))?, chain: columns.take()? };
+        let first = AuditPlace {
+            id: u64::try_from(first_id).map_err(|_| Fault::Value("a number below zero"))?,
+            chain: columns.take()?,
+        };
         let last = AuditPlace { id: columns.count()?, chain: columns.take()? };
         let seal = AuditSeal { first, last, at: columns.moment()?, signed: columns.take()? };
         Ok(AuditHead { newest, present, seal: Some(seal) })
@@ -97,10 +115,17 @@ pub(super) fn unblanked(conn: &Connection) -> Result<Option<Subject>, Fault> {
     rows::one(conn, statements::UNBLANKED, [], |columns| columns.subject())
 }
 
-pub(super) fn entries(conn: &Connection, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, Fault> {
+pub(super) fn entries(
+    conn: &Connection,
+    after: u64,
+    of: Option<&Subject>,
+    limit: u32,
+) -> Result<Vec<Audit>, Fault> {
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     match of {
-        Some(subject) => rows::all(conn, statements::AUDIT_OF, params![after, limit, subject.as_str()], entry),
+        Some(subject) => {
+            rows::all(conn, statements::AUDIT_OF, params![after, limit, subject.as_str()], entry)
+        }
         None => rows::all(conn, statements::AUDIT, params![after, limit], entry),
     }
 }
@@ -112,7 +137,11 @@ fn entry(columns: &mut Columns<'_, '_>) -> Result<Audit, Fault> {
         event: Event::parse(columns.text()?).ok_or(Fault::Value("an event"))?,
         actor: rows::actor(columns.text()?)?,
         reason: columns.take::<Option<String>>()?.as_deref().map(rows::reason).transpose()?,
-        subject: columns.take::<Option<String>>()?.map(|text| Subject::parse(&text)).transpose().map_err(|_| Fault::Value("a subject"))?,
+        subject: columns
+            .take::<Option<String>>()?
+            .map(|text| Subject::parse(&text))
+            .transpose()
+            .map_err(|_| Fault::Value("a subject"))?,
         session: columns.take::<Option<[u8; 16]>>()?.map(SessionId::from_bytes),
         kid: columns.take()?,
         person: None,
@@ -123,7 +152,8 @@ fn entry(columns: &mut Columns<'_, '_>) -> Result<Audit, Fault> {
     let (name, address, device) = (columns.take()?, columns.take()?, columns.take()?);
     let note = Note { author: columns.take()?, text: columns.take()? };
     if known {
-        new.person = Some(Person { name, address, device, note: Some(note).filter(|note| *note != Note::default()) });
+        new.person =
+            Some(Person { name, address, device, note: Some(note).filter(|note| *note != Note::default()) });
     }
     let (salt, person) = (columns.take()?, columns.take()?);
     let sealing = columns.take::<Option<[u8; 32]>>()?.map(|chain| Sealing { salt, person, chain });

@@ -32,10 +32,12 @@ fn copy(database: &Path, to: &Path) -> Result<Seq, BackupError> {
     lock::create_private(&partial).map_err(io)?;
     // One statement is one look at the database. It is a reader: it keeps nobody from writing.
     let text = partial.to_str().ok_or_else(|| unusable(&"the path isn't UTF-8"))?;
-    let conn = super::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| unusable(&error))?;
+    let conn =
+        super::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| unusable(&error))?;
     conn.execute("VACUUM INTO ?1", [text]).map_err(|error| unusable(&error))?;
     drop(conn);
-    let copied = super::open_beside(&partial, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| unusable(&error))?;
+    let copied =
+        super::open_beside(&partial, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| unusable(&error))?;
     let seq = rows::head(&copied).map_err(|fault| unusable(&format!("{fault:?}")))?.seq;
     drop(copied);
     // SQLite leaves the copy to the operating system.

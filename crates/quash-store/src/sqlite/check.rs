@@ -10,7 +10,8 @@ use crate::OpenError;
 const WHOLE_BYTES: i64 = 64 * 1024 * 1024;
 
 /// The small tables that nothing works without.
-const SMALL: &[&str] = &["feed_head", "signing_key", "secret", "remembered", "audit_head", "audit_seal", "client"];
+const SMALL: &[&str] =
+    &["feed_head", "signing_key", "secret", "remembered", "audit_head", "audit_seal", "client"];
 
 /// Refuses a damaged database.
 pub(super) fn quick(conn: &Connection, path: &Path) -> Result<(), OpenError> {
@@ -36,7 +37,9 @@ pub(super) fn refused(path: &Path, error: &rusqlite::Error) -> OpenError {
 
 /// Whether SQLite says that the file itself is damaged.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|error| matches!(error.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    error
+        .sqlite_error()
+        .is_some_and(|error| matches!(error.code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 fn damaged(path: &Path, detail: String) -> OpenError {

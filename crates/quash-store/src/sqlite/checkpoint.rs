@@ -82,9 +82,14 @@ impl Checkpoints {
     /// Waits until something was written, and then until a checkpoint is due; `false` at the end.
     fn await_work(&self) -> bool {
         let asked = lock(&self.asked);
-        let asked = self.bell.wait_while(asked, |asked| !asked.written && !asked.closing).unwrap_or_else(PoisonError::into_inner);
-        let (mut asked, _) =
-            self.bell.wait_timeout_while(asked, DUE_AFTER, |asked| !asked.due && !asked.closing).unwrap_or_else(PoisonError::into_inner);
+        let asked = self
+            .bell
+            .wait_while(asked, |asked| !asked.written && !asked.closing)
+            .unwrap_or_else(PoisonError::into_inner);
+        let (mut asked, _) = self
+            .bell
+            .wait_timeout_while(asked, DUE_AFTER, |asked| !asked.due && !asked.closing)
+            .unwrap_or_else(PoisonError::into_inner);
         (asked.written, asked.due) = (false, false);
         !asked.closing
     }
@@ -122,7 +127,9 @@ impl Growth {
         let _running = lock(&self.checkpoints.running);
         let patience = conn.busy_timeout(READERS_WAIT);
         let restarted = wal(conn, statements::WAL_RESTART, signals);
-        patience.is_ok() && conn.busy_timeout(super::BUSY_TIMEOUT).is_ok() && restarted.is_ok_and(|wal| !wal.busy)
+        patience.is_ok()
+            && conn.busy_timeout(super::BUSY_TIMEOUT).is_ok()
+            && restarted.is_ok_and(|wal| !wal.busy)
     }
 }
 
@@ -143,8 +150,12 @@ struct Wal {
 }
 
 fn wal(conn: &Connection, statement: &str, signals: &Signals) -> Result<Wal, StoreError> {
-    let found = rows::one(conn, statement, [], |columns| Ok(Wal { busy: columns.count()? != 0, pages: columns.count()? }));
-    found.and_then(|found| found.ok_or(Fault::Value("no answer about the WAL"))).map_err(|fault| signals.told(fault))
+    let found = rows::one(conn, statement, [], |columns| {
+        Ok(Wal { busy: columns.count()? != 0, pages: columns.count()? })
+    });
+    found
+        .and_then(|found| found.ok_or(Fault::Value("no answer about the WAL")))
+        .map_err(|fault| signals.told(fault))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

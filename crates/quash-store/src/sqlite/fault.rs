@@ -41,19 +41,29 @@ impl From<rusqlite::Error> for Fault {
 
 impl Signals {
     pub(super) fn new(newest: Seq) -> Self {
-        Self { newest: watch::Sender::new(newest), broken: watch::Sender::new(false), damage: OnceLock::new() }
+        Self {
+            newest: watch::Sender::new(newest),
+            broken: watch::Sender::new(false),
+            damage: OnceLock::new(),
+        }
     }
 
     /// Fails once the store is broken: after a failed fsync nobody knows what the disk holds.
     pub(super) fn unbroken(&self) -> Result<(), StoreError> {
-        if *self.broken.borrow() { Err(unavailable("the disk has refused to keep what it was given")) } else { Ok(()) }
+        if *self.broken.borrow() {
+            Err(unavailable("the disk has refused to keep what it was given"))
+        } else {
+            Ok(())
+        }
     }
 
     /// What the outside is told of a fault. A failed fsync breaks the store for good.
     pub(super) fn told(&self, fault: Fault) -> StoreError {
         match fault {
             Fault::Conflict => StoreError::Conflict,
-            Fault::Value(what) => StoreError::Unavailable(format!("the database holds something unreadable: {what}")),
+            Fault::Value(what) => {
+                StoreError::Unavailable(format!("the database holds something unreadable: {what}"))
+            }
             Fault::Sqlite(error) => {
                 if check::is_damage(&error) {
                     let _ = self.damage.set(error.to_string());
@@ -79,7 +89,9 @@ fn is_failed_fsync(error: &rusqlite::Error) -> bool {
 
 /// A full disk shows as `SQLITE_FULL`, or, where the index of the WAL can't grow, as `SQLITE_IOERR_SHMSIZE`.
 fn is_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|error| error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
+    error.sqlite_error().is_some_and(|error| {
+        error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+    })
 }
 
 #[cfg(test)]

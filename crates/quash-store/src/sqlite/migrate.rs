@@ -16,7 +16,10 @@ struct Migration {
 /// In order; the first has the number 1.
 const MIGRATIONS: &[Migration] = &[
     Migration { name: "sessions", sql: include_str!("../../migrations/sqlite/0001_sessions.sql") },
-    Migration { name: "foreign_tokens", sql: include_str!("../../migrations/sqlite/0002_foreign_tokens.sql") },
+    Migration {
+        name: "foreign_tokens",
+        sql: include_str!("../../migrations/sqlite/0002_foreign_tokens.sql"),
+    },
     Migration { name: "accounts", sql: include_str!("../../migrations/sqlite/0003_accounts.sql") },
     Migration { name: "audit", sql: include_str!("../../migrations/sqlite/0004_audit.sql") },
     Migration { name: "mail", sql: include_str!("../../migrations/sqlite/0005_mail.sql") },
@@ -27,7 +30,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "forgotten", sql: include_str!("../../migrations/sqlite/0010_forgotten.sql") },
     Migration { name: "registrations", sql: include_str!("../../migrations/sqlite/0011_registrations.sql") },
     Migration { name: "store_id", sql: include_str!("../../migrations/sqlite/0012_store_id.sql") },
-    Migration { name: "subject_numbers", sql: include_str!("../../migrations/sqlite/0013_subject_numbers.sql") },
+    Migration {
+        name: "subject_numbers",
+        sql: include_str!("../../migrations/sqlite/0013_subject_numbers.sql"),
+    },
     Migration { name: "removed_names", sql: include_str!("../../migrations/sqlite/0014_removed_names.sql") },
 ];
 
@@ -63,7 +69,8 @@ pub(super) fn apply(conn: &mut Connection, applied: usize) -> Result<(), rusqlit
         transaction.execute_batch(migration.sql)?;
         let checksum = digest(&SHA256, migration.sql.as_bytes());
         let record = (number, migration.name, checksum.as_ref());
-        transaction.execute("INSERT INTO schema_migration (number, name, checksum) VALUES (?1, ?2, ?3)", record)?;
+        transaction
+            .execute("INSERT INTO schema_migration (number, name, checksum) VALUES (?1, ?2, ?3)", record)?;
         transaction.commit()?;
     }
     Ok(())

@@ -28,9 +28,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending, Entry, Flow, FlowId,
-    FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending,
+    Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey,
+    Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -124,7 +124,8 @@ impl SqliteStore {
 
         let conn = open_beside(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let (work, broken) = (Arc::clone(&checkpoints), Arc::clone(&signals));
-        store.threads.checkpointer = Some((checkpoints, spawn(path, "quash-checkpointer", move || work.run(&conn, &broken))?));
+        store.threads.checkpointer =
+            Some((checkpoints, spawn(path, "quash-checkpointer", move || work.run(&conn, &broken))?));
 
         for _ in 0..options.readers.max(1) {
             let conn = open_beside(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -182,7 +183,10 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<ForeignLoaded, StoreError> {
         let (scopes, account) = (scopes.to_vec(), account.cloned());
-        self.handles()?.reads.run(move |conn, head| reader::foreign(conn, head, key, &scopes, user, account.as_ref(), now)).await
+        self.handles()?
+            .reads
+            .run(move |conn, head| reader::foreign(conn, head, key, &scopes, user, account.as_ref(), now))
+            .await
     }
 
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
@@ -198,7 +202,12 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(move |conn, head| reader::session(conn, head, id)).await
     }
 
-    async fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, StoreError> {
+    async fn sessions_of(
+        &self,
+        subject: &Subject,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
         let subject = subject.clone();
         self.handles()?.reads.run(move |conn, _| reader::sessions_of(conn, &subject, after, limit)).await
     }
@@ -207,7 +216,12 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(move |conn, _| reader::entries_after(conn, after, limit)).await
     }
 
-    async fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, StoreError> {
+    async fn entries_between(
+        &self,
+        after: Seq,
+        until: Seq,
+        limit: u32,
+    ) -> Result<Vec<(Entry, bool)>, StoreError> {
         self.handles()?.reads.run(move |conn, _| reader::entries_between(conn, after, until, limit)).await
     }
 
@@ -289,13 +303,20 @@ impl Store for SqliteStore {
 
     async fn commit(&self, change: Change) -> Result<Receipt, StoreError> {
         let (outcome, written) = oneshot::channel();
-        self.handles()?.writes.send(Write { change, outcome }).await.map_err(|_| unavailable("it is closing"))?;
+        self.handles()?
+            .writes
+            .send(Write { change, outcome })
+            .await
+            .map_err(|_| unavailable("it is closing"))?;
         written.await.map_err(|_| unavailable("it is closing"))?
     }
 
     async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
         let (database, to, ended) = (self.path.clone(), to.to_owned(), self.handles().is_err());
-        let away = || BackupError::Unusable { path: self.path.display().to_string(), detail: "it is closing".into() };
+        let away = || BackupError::Unusable {
+            path: self.path.display().to_string(),
+            detail: "it is closing".into(),
+        };
         if ended {
             return Err(away());
         }
@@ -304,7 +325,10 @@ impl Store for SqliteStore {
             // Whoever stopped waiting doesn't need it.
             let _ = outcome.send(backup::back_up(&database, &to));
         });
-        copying.map_err(|error| BackupError::Unusable { path: self.path.display().to_string(), detail: error.to_string() })?;
+        copying.map_err(|error| BackupError::Unusable {
+            path: self.path.display().to_string(),
+            detail: error.to_string(),
+        })?;
         copied.await.map_err(|_| away())?
     }
 
@@ -327,7 +351,8 @@ fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenE
     let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
     // Before anything is written: a database of somebody else stays as it is.
     let applied = migrate::applied(&conn, path)?;
-    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(sqlite)?;
+    let mode: String =
+        conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(sqlite)?;
     if mode != "wal" {
         return Err(unusable(path, &"the file system does not allow a write-ahead log"));
     }
@@ -362,7 +387,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error>
     Ok(conn)
 }
 
-fn spawn<T: Send + 'static>(path: &Path, name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, OpenError> {
+fn spawn<T: Send + 'static>(
+    path: &Path,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, OpenError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| unusable(path, &error))
 }
 

@@ -122,7 +122,8 @@ fn every_statement_finds_its_rows_by_an_index() {
     for &statement in STATEMENTS {
         let steps = plan(&conn, statement);
         // There are few keys, and all of them are wanted. A constant row is none of a table's.
-        let whole = |step: &&String| step.starts_with("SCAN") && *step != "SCAN CONSTANT ROW" && statement != KEYS;
+        let whole =
+            |step: &&String| step.starts_with("SCAN") && *step != "SCAN CONSTANT ROW" && statement != KEYS;
         assert_eq!(steps.iter().find(whole), None, "{statement}\n{steps:#?}");
         // An account has at most so many live sessions; whatever else is in order comes so from an index.
         let sorted = steps.iter().any(|step| step.contains("TEMP B-TREE") && statement != IDLEST);

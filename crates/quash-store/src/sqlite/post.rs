@@ -1,8 +1,8 @@
 //! Flows and mails in SQLite: what each change writes, and what is read. The statements are in `statements`.
 
 use quash_core::model::{
-    Asked, Digest, Flow, FlowId, FlowLoaded, Head, Mail, MailId, MailKind, MailOutcome, MailPriority, Name, PasswordHash,
-    PendingRegistration, Purpose, Receipt, RegistrationBy, Subject, Timestamp, fold, limits,
+    Asked, Digest, Flow, FlowId, FlowLoaded, Head, Mail, MailId, MailKind, MailOutcome, MailPriority, Name,
+    PasswordHash, PendingRegistration, Purpose, Receipt, RegistrationBy, Subject, Timestamp, fold, limits,
 };
 use rusqlite::{Connection, params};
 
@@ -62,15 +62,29 @@ pub(super) fn add_mail(conn: &Connection, mail: &Mail) -> Result<Receipt, Fault>
     write_one(conn, statements::ADD_MAIL, values)
 }
 
-pub(super) fn try_mail(conn: &Connection, id: MailId, attempts: u32, due_at: Timestamp) -> Result<Receipt, Fault> {
+pub(super) fn try_mail(
+    conn: &Connection,
+    id: MailId,
+    attempts: u32,
+    due_at: Timestamp,
+) -> Result<Receipt, Fault> {
     write_one(conn, statements::TRY_MAIL, params![id.as_bytes(), attempts, due_at.as_millis()])
 }
 
-pub(super) fn settle_mail(conn: &Connection, id: MailId, attempts: u32, outcome: MailOutcome) -> Result<Receipt, Fault> {
+pub(super) fn settle_mail(
+    conn: &Connection,
+    id: MailId,
+    attempts: u32,
+    outcome: MailOutcome,
+) -> Result<Receipt, Fault> {
     match outcome {
         MailOutcome::Sent(at) => {
             let kept = at + limits::MAIL_COUNTED;
-            write_one(conn, statements::MAIL_SENT, params![id.as_bytes(), attempts, at.as_millis(), kept.as_millis()])
+            write_one(
+                conn,
+                statements::MAIL_SENT,
+                params![id.as_bytes(), attempts, at.as_millis(), kept.as_millis()],
+            )
         }
         MailOutcome::NotSent => write_one(conn, statements::MAIL_NOT_SENT, params![id.as_bytes(), attempts]),
     }
@@ -96,15 +110,25 @@ pub(super) fn flow(conn: &Connection, head: Head, id: FlowId) -> Result<FlowLoad
     Ok(FlowLoaded { head, flow, account })
 }
 
-pub(super) fn asked(conn: &Connection, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, Fault> {
+pub(super) fn asked(
+    conn: &Connection,
+    matters: &[Digest],
+    whom: Digest,
+    since: Timestamp,
+) -> Result<Asked, Fault> {
     let read = |columns: &mut Columns<'_, '_>| Ok((FlowId::from_bytes(columns.take()?), columns.moment()?));
-    let flows: Result<Vec<_>, Fault> = matters.iter().map(|matter| rows::one(conn, statements::FLOW_ABOUT, [matter.0], read)).collect();
+    let flows: Result<Vec<_>, Fault> =
+        matters.iter().map(|matter| rows::one(conn, statements::FLOW_ABOUT, [matter.0], read)).collect();
     let counted = params![whom.0, since.as_millis()];
     let mails = rows::one(conn, statements::MAILS_COUNTED, counted, |columns| columns.take())?.unwrap_or(0);
     Ok(Asked { flows: flows?, mails })
 }
 
-pub(super) fn registration(conn: &Connection, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, Fault> {
+pub(super) fn registration(
+    conn: &Connection,
+    by: &RegistrationBy,
+    now: Timestamp,
+) -> Result<Option<Flow>, Fault> {
     let (statement, folded) = match by {
         RegistrationBy::Name(folded) => (statements::REGISTRATION_BY_NAME, folded),
         RegistrationBy::Email(folded) => (statements::REGISTRATION_BY_EMAIL, folded),
@@ -116,7 +140,12 @@ pub(super) fn mails_due(conn: &Connection, until: Timestamp, limit: u32) -> Resu
     let mut due = Vec::new();
     for priority in MailPriority::ALL {
         let room = limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
-        due.extend(rows::all(conn, statements::MAILS_DUE, params![until.as_millis(), room, priority.as_u8()], read_mail)?);
+        due.extend(rows::all(
+            conn,
+            statements::MAILS_DUE,
+            params![until.as_millis(), room, priority.as_u8()],
+            read_mail,
+        )?);
     }
     Ok(due)
 }
@@ -141,7 +170,8 @@ fn read_flow(columns: &mut Columns<'_, '_>) -> Result<Flow, Fault> {
 }
 
 fn read_registration(columns: &mut Columns<'_, '_>) -> Result<Option<PendingRegistration>, Fault> {
-    let (shown, hash, class): (Option<String>, Option<String>, Option<String>) = (columns.take()?, columns.take()?, columns.take()?);
+    let (shown, hash, class): (Option<String>, Option<String>, Option<String>) =
+        (columns.take()?, columns.take()?, columns.take()?);
     let Some((shown, hash)) = shown.zip(hash) else { return Ok(None) };
     let username = Name::parse(&shown).map_err(|_| Fault::Value("a name"))?;
     let hash = PasswordHash::new(hash);
@@ -149,7 +179,11 @@ fn read_registration(columns: &mut Columns<'_, '_>) -> Result<Option<PendingRegi
 }
 
 fn read_subject(columns: &mut Columns<'_, '_>) -> Result<Option<Subject>, Fault> {
-    columns.take::<Option<String>>()?.map(|text| Subject::parse(&text)).transpose().map_err(|_| Fault::Value("a subject"))
+    columns
+        .take::<Option<String>>()?
+        .map(|text| Subject::parse(&text))
+        .transpose()
+        .map_err(|_| Fault::Value("a subject"))
 }
 
 fn read_mail(columns: &mut Columns<'_, '_>) -> Result<Mail, Fault> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Client, ClientName, Ending, Entry, ForeignLoaded, Head, KeyRecord, ScopeKey, Sealed, SecretDigest,
-    Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Client, ClientName, Ending, Entry, ForeignLoaded, Head, KeyRecord,
+    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
@@ -91,10 +91,17 @@ fn end(conn: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
-pub(super) fn account(conn: &Connection, head: Head, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, Fault> {
+pub(super) fn account(
+    conn: &Connection,
+    head: Head,
+    by: &AccountBy,
+    now: Timestamp,
+) -> Result<AccountLoaded, Fault> {
     let account = match by {
         AccountBy::Name(folded) => rows::one(conn, statements::ACCOUNT_BY_NAME, [folded], rows::account)?,
-        AccountBy::Subject(subject) => rows::one(conn, statements::ACCOUNT_BY_SUBJECT, [subject.as_str()], rows::account)?,
+        AccountBy::Subject(subject) => {
+            rows::one(conn, statements::ACCOUNT_BY_SUBJECT, [subject.as_str()], rows::account)?
+        }
         AccountBy::Email(folded) => by_email(conn, folded, None)?,
         AccountBy::NameOrEmail(folded) => {
             let named = rows::one(conn, statements::ACCOUNT_BY_NAME, [folded], rows::account)?;
@@ -139,7 +146,8 @@ pub(super) fn foreign(
         Some(by) => account(conn, head, by, now)?,
         None => loaded(conn, head, None, now)?,
     };
-    let freed_at = rows::one(conn, statements::FREED_AT, [user.0], |columns| columns.perhaps_moment())?.flatten();
+    let freed_at =
+        rows::one(conn, statements::FREED_AT, [user.0], |columns| columns.perhaps_moment())?.flatten();
     Ok(ForeignLoaded { account, adopted, revoked, freed_at })
 }
 
@@ -153,7 +161,11 @@ pub(super) fn password_classes(conn: &Connection, limit: u32) -> Result<Vec<Stri
     let mut classes: Vec<String> = Vec::new();
     while classes.len() < limit as usize {
         let after = classes.last().map_or("", String::as_str);
-        match rows::one(conn, statements::PASSWORD_CLASS_AFTER, [after], |columns| columns.take::<Option<String>>())?.flatten() {
+        match rows::one(conn, statements::PASSWORD_CLASS_AFTER, [after], |columns| {
+            columns.take::<Option<String>>()
+        })?
+        .flatten()
+        {
             Some(class) => classes.push(class),
             None => break,
         }
@@ -162,11 +174,18 @@ pub(super) fn password_classes(conn: &Connection, limit: u32) -> Result<Vec<Stri
 }
 
 pub(super) fn session(conn: &Connection, head: Head, id: SessionId) -> Result<SessionLoaded, Fault> {
-    let found = rows::one(conn, statements::SESSION, [id.as_bytes()], |columns| Ok((rows::session(columns)?, rows::account(columns)?)))?;
+    let found = rows::one(conn, statements::SESSION, [id.as_bytes()], |columns| {
+        Ok((rows::session(columns)?, rows::account(columns)?))
+    })?;
     Ok(SessionLoaded { head, found })
 }
 
-pub(super) fn sessions_of(conn: &Connection, subject: &Subject, after: Option<SessionId>, limit: u32) -> Result<Vec<Session>, Fault> {
+pub(super) fn sessions_of(
+    conn: &Connection,
+    subject: &Subject,
+    after: Option<SessionId>,
+    limit: u32,
+) -> Result<Vec<Session>, Fault> {
     let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
     rows::all(conn, statements::SESSIONS_OF, params![subject.as_str(), after, limit], rows::session)
 }
@@ -177,7 +196,12 @@ pub(super) fn entries_after(conn: &Connection, after: Seq, limit: u32) -> Result
     rows::all(conn, statements::ENTRIES_AFTER, params![after, limit], rows::entry)
 }
 
-pub(super) fn entries_between(conn: &Connection, after: Seq, until: Seq, limit: u32) -> Result<Vec<(Entry, bool)>, Fault> {
+pub(super) fn entries_between(
+    conn: &Connection,
+    after: Seq,
+    until: Seq,
+    limit: u32,
+) -> Result<Vec<(Entry, bool)>, Fault> {
     let bound = |seq: Seq| i64::try_from(seq.as_u64()).unwrap_or(i64::MAX);
     let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::entry(columns)?, columns.take()?));
     rows::all(conn, statements::ENTRIES_BETWEEN, params![bound(after), bound(until), limit], read)
@@ -194,11 +218,17 @@ pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Ent
 
 /// Two look-ups for each number: over the account, and over everything.
 pub(super) fn endings(conn: &Connection, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, Fault> {
-    let first = |subject: Option<&str>, after: i64| rows::one(conn, statements::FIRST_ENDING, params![subject, after], rows::ending);
+    let first = |subject: Option<&str>, after: i64| {
+        rows::one(conn, statements::FIRST_ENDING, params![subject, after], rows::ending)
+    };
     let found = |after: &Seq| {
         let after = i64::try_from(after.as_u64()).unwrap_or(i64::MAX);
         let (own, everything) = (first(Some(of.as_str()), after)?, first(None, after)?);
-        Ok(own.into_iter().chain(everything).min_by_key(|(watermark, _)| *watermark).map(|(_, ending)| ending))
+        Ok(own
+            .into_iter()
+            .chain(everything)
+            .min_by_key(|(watermark, _)| *watermark)
+            .map(|(_, ending)| ending))
     };
     after.iter().map(found).collect()
 }
@@ -211,7 +241,11 @@ pub(super) fn client(conn: &Connection, digest: SecretDigest) -> Result<Option<C
     rows::one(conn, statements::CLIENT_BY_SECRET, [digest.0], rows::client)
 }
 
-pub(super) fn clients(conn: &Connection, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, Fault> {
+pub(super) fn clients(
+    conn: &Connection,
+    after: Option<&ClientName>,
+    limit: u32,
+) -> Result<Vec<Client>, Fault> {
     // No name is empty.
     rows::all(conn, statements::CLIENTS, params![after.map_or("", ClientName::as_str), limit], rows::client)
 }
@@ -225,16 +259,23 @@ pub(super) fn remembered(conn: &Connection, name: &str) -> Result<Option<String>
 }
 
 pub(super) fn longest_lifetime(conn: &Connection) -> Result<u64, Fault> {
-    rows::one(conn, statements::LONGEST_LIFETIME, [], |columns| columns.count())?.ok_or(Fault::Value("no longest lifetime"))
+    rows::one(conn, statements::LONGEST_LIFETIME, [], |columns| columns.count())?
+        .ok_or(Fault::Value("no longest lifetime"))
 }
 
-fn loaded(conn: &Connection, head: Head, account: Option<Account>, now: Timestamp) -> Result<AccountLoaded, Fault> {
+fn loaded(
+    conn: &Connection,
+    head: Head,
+    account: Option<Account>,
+    now: Timestamp,
+) -> Result<AccountLoaded, Fault> {
     let Some(account) = account else {
         return Ok(AccountLoaded { head, account: None, live_sessions: 0, idlest: None });
     };
     let watermark = rows::stored(account.sessions_before.max(head.sessions_before).as_u64())?;
     let counted = params![account.subject.as_str(), now.as_millis(), watermark];
-    let live_sessions = rows::one(conn, statements::LIVE_SESSIONS, counted, |columns| columns.take())?.unwrap_or(0);
+    let live_sessions =
+        rows::one(conn, statements::LIVE_SESSIONS, counted, |columns| columns.take())?.unwrap_or(0);
     let idlest = rows::one(conn, statements::IDLEST, counted, rows::session)?;
     Ok(AccountLoaded { head, account: Some(account), live_sessions, idlest })
 }

@@ -50,7 +50,8 @@ impl StagedRestore {
     pub fn new(backup: &Path, database: &Path) -> Result<Self, OpenError> {
         let lock = lock::take(database)?;
         finish(database).map_err(|error| unusable(database, &error))?;
-        let staged = Self { database: database.to_owned(), staged: lock::beside(database, STAGED), _lock: lock };
+        let staged =
+            Self { database: database.to_owned(), staged: lock::beside(database, STAGED), _lock: lock };
         staged.copy(backup).map_err(|error| unusable(backup, &error))?;
         staged.check(backup)?;
         Ok(staged)
@@ -70,7 +71,8 @@ impl StagedRestore {
         let read = read_replaced(&self.database);
         // What SQLite makes to read it isn't part of it. A WAL that was there is, with all that stands in it.
         let made = if had_wal { vec![] } else { vec![wal] };
-        let tidied = made.iter().chain([&lock::beside(&self.database, SHM)]).try_for_each(|path| lock::remove(path));
+        let tidied =
+            made.iter().chain([&lock::beside(&self.database, SHM)]).try_for_each(|path| lock::remove(path));
         tidied.map_err(|error| unusable(&self.database, &error))?;
         read.map(Some)
     }
@@ -118,9 +120,13 @@ impl StagedRestore {
 
     fn check(&self, backup: &Path) -> Result<(), OpenError> {
         let sqlite = |error: rusqlite::Error| unusable(backup, &error);
-        let conn = Connection::open_with_flags(&self.staged, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        let conn = Connection::open_with_flags(
+            &self.staged,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        );
         let conn = conn.map_err(sqlite)?;
-        let found: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+        let found: String =
+            conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
         if found != "ok" {
             return Err(unusable(backup, &format!("it is damaged: {found}")));
         }
@@ -160,7 +166,8 @@ pub(super) fn finish(database: &Path) -> io::Result<()> {
 fn read_replaced(database: &Path) -> Result<Replaced, OpenError> {
     let conn = super::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     // A damaged index would leave keys out. The rest of it needn't be whole.
-    let sound: Result<String, _> = conn.query_row("PRAGMA integrity_check('signing_key')", [], |row| row.get(0));
+    let sound: Result<String, _> =
+        conn.query_row("PRAGMA integrity_check('signing_key')", [], |row| row.get(0));
     let sound = sound.map_err(|error| unusable(database, &error))?;
     if sound != "ok" {
         return Err(unusable(database, &format!("its keys are damaged: {sound}")));
@@ -171,7 +178,9 @@ fn read_replaced(database: &Path) -> Result<Replaced, OpenError> {
 
 fn clear(database: &Path) -> io::Result<()> {
     let staged = lock::beside(database, STAGED);
-    ["", WAL, SHM, "-journal", ".lock"].iter().try_for_each(|suffix| lock::remove(&lock::beside(&staged, suffix)))
+    ["", WAL, SHM, "-journal", ".lock"]
+        .iter()
+        .try_for_each(|suffix| lock::remove(&lock::beside(&staged, suffix)))
 }
 
 /// A copy that shall take the database's place, and its label.

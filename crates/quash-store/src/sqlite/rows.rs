@@ -2,9 +2,10 @@
 //! read is in `statements` and `reader`.
 
 use quash_core::model::{
-    Account, AccountClaims, AccountState, Actor, Adopted, Client, ClientName, CustomClaims, DeviceId, Devices, Email, Ending, Entry,
-    Forgotten, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name, PasswordHash, Reason, Rights, ScopeKey, ScopeKind, Sealed, Seq,
-    Session, SessionId, SessionState, Subject, Timestamp,
+    Account, AccountClaims, AccountState, Actor, Adopted, Client, ClientName, CustomClaims, DeviceId,
+    Devices, Email, Ending, Entry, Forgotten, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name,
+    PasswordHash, Reason, Rights, ScopeKey, ScopeKind, Sealed, Seq, Session, SessionId, SessionState,
+    Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 use rusqlite::types::FromSql;
@@ -63,8 +64,9 @@ pub(super) fn head(conn: &Connection) -> Result<Head, Fault> {
 
 /// The end of the log, for what is appended to it.
 pub(super) fn log_end(conn: &Connection) -> Result<LogEnd, Fault> {
-    let read =
-        |columns: &mut Columns<'_, '_>| Ok(LogEnd { seq: columns.seq()?, chain: columns.take()?, longest_lifetime_ms: columns.count()? });
+    let read = |columns: &mut Columns<'_, '_>| {
+        Ok(LogEnd { seq: columns.seq()?, chain: columns.take()?, longest_lifetime_ms: columns.count()? })
+    };
     one(conn, statements::LOG_END, [], read)?.ok_or(Fault::Value("no end of the log"))
 }
 
@@ -125,7 +127,10 @@ pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, Fault> {
 /// A watermark, and what it ended.
 pub(super) fn ending(columns: &mut Columns<'_, '_>) -> Result<(Seq, Ending), Fault> {
     let watermark = columns.seq()?;
-    Ok((watermark, Ending { reason: reason(columns.text()?)?, at: columns.moment()?, actor: actor(columns.text()?)? }))
+    Ok((
+        watermark,
+        Ending { reason: reason(columns.text()?)?, at: columns.moment()?, actor: actor(columns.text()?)? },
+    ))
 }
 
 pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, Fault> {
@@ -202,17 +207,22 @@ fn account_state(columns: &mut Columns<'_, '_>) -> Result<AccountState, Fault> {
     match (columns.text()?, columns.perhaps_moment()?, columns.perhaps_moment()?) {
         ("active", None, None) => Ok(AccountState::Active),
         // An older version has kept no beginning.
-        ("locked", Some(until), since) => Ok(AccountState::Locked { since: since.unwrap_or_default(), until }),
+        ("locked", Some(until), since) => {
+            Ok(AccountState::Locked { since: since.unwrap_or_default(), until })
+        }
         ("deactivated", Some(at), None) => Ok(AccountState::Deactivated { at }),
         _ => Err(Fault::Value("an account's state")),
     }
 }
 
 fn session_state(columns: &mut Columns<'_, '_>) -> Result<SessionState, Fault> {
-    let columns: (Option<String>, Option<Timestamp>, Option<String>) = (columns.take()?, columns.perhaps_moment()?, columns.take()?);
+    let columns: (Option<String>, Option<Timestamp>, Option<String>) =
+        (columns.take()?, columns.perhaps_moment()?, columns.take()?);
     match columns {
         (None, None, None) => Ok(SessionState::Live),
-        (Some(why), Some(at), Some(who)) => Ok(SessionState::Ended(Ending { reason: reason(&why)?, at, actor: actor(&who)? })),
+        (Some(why), Some(at), Some(who)) => {
+            Ok(SessionState::Ended(Ending { reason: reason(&why)?, at, actor: actor(&who)? }))
+        }
         _ => Err(Fault::Value("a session's end")),
     }
 }
@@ -226,7 +236,10 @@ fn account_claims(columns: &mut Columns<'_, '_>) -> Result<AccountClaims, Fault>
 
 fn claims(columns: &mut Columns<'_, '_>) -> Result<CustomClaims, Fault> {
     let claims: Option<String> = columns.take()?;
-    claims.map_or_else(|| Ok(CustomClaims::default()), |json| CustomClaims::parse(&json).map_err(|_| Fault::Value("custom claims")))
+    claims.map_or_else(
+        || Ok(CustomClaims::default()),
+        |json| CustomClaims::parse(&json).map_err(|_| Fault::Value("custom claims")),
+    )
 }
 
 fn adopted(columns: &mut Columns<'_, '_>) -> Result<Option<Adopted>, Fault> {

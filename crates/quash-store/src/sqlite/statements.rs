@@ -105,32 +105,56 @@ pub(super) const WAL_PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(super) const WAL_RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 
 // Reads.
-pub(super) const HEAD: &str =
-    "SELECT seq, chain, sessions_before, foreign_after, min_seq, forgotten_at, forgotten_until FROM feed_head WHERE id = 1";
+pub(super) const HEAD: &str = "SELECT seq, chain, sessions_before, foreign_after, min_seq, forgotten_at, forgotten_until FROM feed_head WHERE id = 1";
 pub(super) const LONGEST_LIFETIME: &str = "SELECT longest_lifetime_ms FROM feed_head WHERE id = 1";
-pub(super) const ACCOUNT_BY_NAME: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.username_folded = ?1");
-pub(super) const ACCOUNT_BY_SUBJECT: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.subject = ?1");
-pub(super) const ACCOUNT_BY_EMAIL: &str = concat!("SELECT ", account!(), " FROM account a WHERE a.email_folded = ?1 LIMIT 2");
-pub(super) const ACCOUNT_BY_CONFIRMED_EMAIL: &str =
-    concat!("SELECT ", account!(), " FROM account a WHERE a.email_folded = ?1 AND a.email_verified_at IS NOT NULL LIMIT 2");
+pub(super) const ACCOUNT_BY_NAME: &str =
+    concat!("SELECT ", account!(), " FROM account a WHERE a.username_folded = ?1");
+pub(super) const ACCOUNT_BY_SUBJECT: &str =
+    concat!("SELECT ", account!(), " FROM account a WHERE a.subject = ?1");
+pub(super) const ACCOUNT_BY_EMAIL: &str =
+    concat!("SELECT ", account!(), " FROM account a WHERE a.email_folded = ?1 LIMIT 2");
+pub(super) const ACCOUNT_BY_CONFIRMED_EMAIL: &str = concat!(
+    "SELECT ",
+    account!(),
+    " FROM account a WHERE a.email_folded = ?1 AND a.email_verified_at IS NOT NULL LIMIT 2"
+);
 // The conditions are those of the partial indexes over subjects that are numbers.
 pub(super) const LARGEST_NUMBER: &str = "SELECT max(\
      coalesce((SELECT max(CAST(subject AS INTEGER)) FROM account INDEXED BY account_number \
      WHERE length(subject) <= 15 AND subject GLOB '[1-9]*' AND subject NOT GLOB '*[^0-9]*'), 0), \
      coalesce((SELECT max(CAST(subject AS INTEGER)) FROM gone INDEXED BY gone_number \
      WHERE length(subject) <= 15 AND subject GLOB '[1-9]*' AND subject NOT GLOB '*[^0-9]*'), 0))";
-pub(super) const ACCOUNTS: &str =
-    concat!("SELECT ", account!(), " FROM account a WHERE a.username_folded > ?1 ORDER BY a.username_folded LIMIT ?2");
-pub(super) const PASSWORD_CLASS_AFTER: &str = "SELECT min(password_class) FROM account WHERE password_class > ?1";
+pub(super) const ACCOUNTS: &str = concat!(
+    "SELECT ",
+    account!(),
+    " FROM account a WHERE a.username_folded > ?1 ORDER BY a.username_folded LIMIT ?2"
+);
+pub(super) const PASSWORD_CLASS_AFTER: &str =
+    "SELECT min(password_class) FROM account WHERE password_class > ?1";
 pub(super) const LIVE_SESSIONS: &str = concat!("SELECT count(*) ", counted!());
-pub(super) const IDLEST: &str = concat!("SELECT ", session!(), " ", counted!(), " ORDER BY s.rotated_at, s.sid LIMIT 1");
-pub(super) const SESSION: &str =
-    concat!("SELECT ", session!(), ", ", account!(), " FROM session s JOIN account a ON a.subject = s.subject WHERE s.sid = ?1");
-pub(super) const ADOPTED: &str =
-    concat!("SELECT ", session!(), ", ", account!(), " FROM session s JOIN account a ON a.subject = s.subject WHERE s.foreign_key = ?1");
-pub(super) const SESSIONS_OF: &str =
-    concat!("SELECT ", session!(), " FROM session s INDEXED BY session_of WHERE s.subject = ?1 AND s.sid > ?2 ORDER BY s.sid LIMIT ?3");
-pub(super) const ENTRIES_AFTER: &str = concat!("SELECT ", entry!(), " FROM revocation_log WHERE seq > ?1 ORDER BY seq LIMIT ?2");
+pub(super) const IDLEST: &str =
+    concat!("SELECT ", session!(), " ", counted!(), " ORDER BY s.rotated_at, s.sid LIMIT 1");
+pub(super) const SESSION: &str = concat!(
+    "SELECT ",
+    session!(),
+    ", ",
+    account!(),
+    " FROM session s JOIN account a ON a.subject = s.subject WHERE s.sid = ?1"
+);
+pub(super) const ADOPTED: &str = concat!(
+    "SELECT ",
+    session!(),
+    ", ",
+    account!(),
+    " FROM session s JOIN account a ON a.subject = s.subject WHERE s.foreign_key = ?1"
+);
+pub(super) const SESSIONS_OF: &str = concat!(
+    "SELECT ",
+    session!(),
+    " FROM session s INDEXED BY session_of WHERE s.subject = ?1 AND s.sid > ?2 ORDER BY s.sid LIMIT ?3"
+);
+pub(super) const ENTRIES_AFTER: &str =
+    concat!("SELECT ", entry!(), " FROM revocation_log WHERE seq > ?1 ORDER BY seq LIMIT ?2");
 // Looks at no more rows than it returns, however many of them a newer one of the scope supersedes.
 pub(super) const ENTRIES_BETWEEN: &str = concat!(
     "SELECT ",
@@ -138,23 +162,24 @@ pub(super) const ENTRIES_BETWEEN: &str = concat!(
     ", NOT EXISTS (SELECT 1 FROM revocation_log n WHERE n.key = revocation_log.key AND n.seq > revocation_log.seq AND n.seq <= ?2) \
      FROM revocation_log WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3"
 );
-pub(super) const ENTRIES_OF: &str = concat!("SELECT ", entry!(), " FROM revocation_log WHERE key = ?1 ORDER BY seq");
+pub(super) const ENTRIES_OF: &str =
+    concat!("SELECT ", entry!(), " FROM revocation_log WHERE key = ?1 ORDER BY seq");
 pub(super) const REVOKED_ALREADY: &str = "SELECT 1 FROM revocation_log WHERE key = ?1 LIMIT 1";
 pub(super) const ADOPTED_ALREADY: &str = "SELECT 1 FROM session WHERE foreign_key = ?1 LIMIT 1";
 pub(super) const ADOPTED_BEFORE: &str = "SELECT 1 FROM adopted WHERE key = ?1";
 // When the name or address of a scope last stopped to be an account's.
-pub(super) const FREED_AT: &str =
-    "SELECT max(at) FROM revocation_log WHERE key = ?1 AND reason IN ('deleted', 'name_changed', 'email_changed')";
-pub(super) const KEYS: &str =
-    "SELECT kid, algorithm, state, state_at, secret, created_at, source FROM signing_key ORDER BY created_at, kid";
+pub(super) const FREED_AT: &str = "SELECT max(at) FROM revocation_log WHERE key = ?1 AND reason IN ('deleted', 'name_changed', 'email_changed')";
+pub(super) const KEYS: &str = "SELECT kid, algorithm, state, state_at, secret, created_at, source FROM signing_key ORDER BY created_at, kid";
 pub(super) const CLIENT_BY_SECRET: &str = concat!("SELECT ", client!(), " FROM client c WHERE c.digest = ?1");
-pub(super) const CLIENTS: &str = concat!("SELECT ", client!(), " FROM client c WHERE c.name > ?1 ORDER BY c.name LIMIT ?2");
+pub(super) const CLIENTS: &str =
+    concat!("SELECT ", client!(), " FROM client c WHERE c.name > ?1 ORDER BY c.name LIMIT ?2");
 pub(super) const REMEMBERED: &str = "SELECT value FROM remembered WHERE name = ?1";
 pub(super) const SECRET: &str = "SELECT secret FROM secret WHERE name = ?1";
 
 // The log.
 pub(super) const LOG_END: &str = "SELECT seq, chain, longest_lifetime_ms FROM feed_head WHERE id = 1";
-pub(super) const ADD_ENTRY: &str = concat!("INSERT INTO revocation_log (", entry!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+pub(super) const ADD_ENTRY: &str =
+    concat!("INSERT INTO revocation_log (", entry!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
 pub(super) const MOVE_HEAD: &str = "UPDATE feed_head SET seq = ?1, chain = ?2 WHERE id = 1 AND seq = ?3";
 
 // Changes. Those that add a row write none where one is in the way.
@@ -165,29 +190,31 @@ pub(super) const ADD_ACCOUNT: &str = "INSERT INTO account (subject, username, us
      WHERE NOT EXISTS (SELECT 1 FROM account WHERE email_folded = ?5) AND NOT EXISTS (SELECT 1 FROM gone WHERE subject = ?1) \
      ON CONFLICT DO NOTHING";
 pub(super) const OPEN_SESSION: &str = concat!(open_session!(), " ON CONFLICT DO NOTHING");
-pub(super) const ADOPT: &str = concat!(open_session!(), " AND a.foreign_after < ?21 AND f.foreign_after < ?21 ON CONFLICT DO NOTHING");
-pub(super) const REHASH: &str = "UPDATE account SET password = ?1, password_class = ?4 WHERE subject = ?2 AND version = ?3";
-pub(super) const LAST_LOGIN: &str = "UPDATE account SET last_login_at = ?1 WHERE subject = ?2 AND version = ?3";
-pub(super) const ADOPT_CLAIMS: &str =
-    "UPDATE account SET claims = ?1, claims_adopted = 1 WHERE subject = ?2 AND version = ?3 AND claims IS NULL";
+pub(super) const ADOPT: &str =
+    concat!(open_session!(), " AND a.foreign_after < ?21 AND f.foreign_after < ?21 ON CONFLICT DO NOTHING");
+pub(super) const REHASH: &str =
+    "UPDATE account SET password = ?1, password_class = ?4 WHERE subject = ?2 AND version = ?3";
+pub(super) const LAST_LOGIN: &str =
+    "UPDATE account SET last_login_at = ?1 WHERE subject = ?2 AND version = ?3";
+pub(super) const ADOPT_CLAIMS: &str = "UPDATE account SET claims = ?1, claims_adopted = 1 WHERE subject = ?2 AND version = ?3 AND claims IS NULL";
 pub(super) const COUNT_LOCKS: &str = "UPDATE account SET locks = ?1 WHERE subject = ?2 AND version = ?3";
 // The device `?1` moves to the end of the text; of the beginning goes what is more than `?4` characters.
-pub(super) const KNOW_DEVICE: &str =
-    "UPDATE account SET devices = substr(replace(devices, ?1, '') || ?1, -?4) WHERE subject = ?2 AND version = ?3";
+pub(super) const KNOW_DEVICE: &str = "UPDATE account SET devices = substr(replace(devices, ?1, '') || ?1, -?4) WHERE subject = ?2 AND version = ?3";
 pub(super) const ROTATE: &str = concat!(
     "UPDATE session SET generation = ?3, rotated_at = ?4, idle_until = ?5 \
      WHERE sid = ?1 AND generation = ?2 AND ended_reason IS NULL AND ",
     uncovered!()
 );
-pub(super) const BIND_SESSION: &str =
-    concat!("UPDATE session SET known_device = ?2 WHERE sid = ?1 AND ended_reason IS NULL AND ", uncovered!());
+pub(super) const BIND_SESSION: &str = concat!(
+    "UPDATE session SET known_device = ?2 WHERE sid = ?1 AND ended_reason IS NULL AND ",
+    uncovered!()
+);
 pub(super) const SURVIVE: &str = concat!(
     "UPDATE session SET generation = ?3, rotated_at = ?4, idle_until = ?5, opened_seq = ?6 \
      WHERE sid = ?1 AND generation = ?2 AND subject = ?7 AND ended_reason IS NULL AND ",
     uncovered!()
 );
-pub(super) const END_SESSION: &str =
-    "UPDATE session SET ended_reason = ?2, ended_at = ?3, ended_actor = ?4 WHERE sid = ?1 AND ended_reason IS NULL";
+pub(super) const END_SESSION: &str = "UPDATE session SET ended_reason = ?2, ended_at = ?3, ended_actor = ?4 WHERE sid = ?1 AND ended_reason IS NULL";
 // Each field has a flag before it: whether it changes. A name or address that somebody else has leaves the row as it is.
 pub(super) const EDIT_ACCOUNT: &str = "UPDATE OR IGNORE account SET version = version + 1, \
      username = iif(?3, ?4, username), username_folded = iif(?3, ?5, username_folded), \
@@ -204,33 +231,38 @@ pub(super) const KEEP_ADOPTIONS: &str = "INSERT INTO adopted (key, until) \
 pub(super) const FORGET_SESSIONS_OF: &str = "DELETE FROM session WHERE subject = ?1";
 pub(super) const DELETE_ACCOUNT: &str = "DELETE FROM account WHERE subject = ?1 AND version = ?2";
 pub(super) const ADD_GONE: &str = "INSERT INTO gone (subject) VALUES (?1)";
-pub(super) const END_EVERYTHING: &str =
-    "UPDATE feed_head SET sessions_before = ?1, foreign_after = max(foreign_after, ?2) WHERE id = 1 AND seq = ?1";
-pub(super) const RETIRE_KEY: &str = "UPDATE signing_key SET state = 'retiring', state_at = ?2 WHERE kid = ?1 AND state = 'current'";
+pub(super) const END_EVERYTHING: &str = "UPDATE feed_head SET sessions_before = ?1, foreign_after = max(foreign_after, ?2) WHERE id = 1 AND seq = ?1";
+pub(super) const RETIRE_KEY: &str =
+    "UPDATE signing_key SET state = 'retiring', state_at = ?2 WHERE kid = ?1 AND state = 'current'";
 // A key of the state `?2` is current. Where another one is, the index over what is current leaves the row as it is.
-pub(super) const MAKE_CURRENT: &str = "UPDATE OR IGNORE signing_key SET state = 'current', state_at = NULL WHERE kid = ?1 AND state = ?2";
+pub(super) const MAKE_CURRENT: &str =
+    "UPDATE OR IGNORE signing_key SET state = 'current', state_at = NULL WHERE kid = ?1 AND state = ?2";
 // There is one current key, and one next: the indexes over these states are in the way of another.
 pub(super) const ADD_KEY: &str = "INSERT INTO signing_key (kid, algorithm, state, state_at, secret, created_at, source) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
 pub(super) const DROP_KEY: &str = "DELETE FROM signing_key WHERE kid = ?1 AND state IN ('retiring', 'next')";
-pub(super) const STRIKE_KEY: &str =
-    "UPDATE signing_key SET state = 'struck', state_at = ?2, secret = ?3 WHERE kid = ?1 AND state <> 'struck'";
-pub(super) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
-pub(super) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = ?1 AND rights = ?2 AND created_at = ?3";
-pub(super) const ADD_SECRET: &str = "INSERT INTO secret (name, secret) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-pub(super) const REMEMBER: &str =
-    "INSERT INTO remembered (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-pub(super) const RAISE_LONGEST_LIFETIME: &str = "UPDATE feed_head SET longest_lifetime_ms = max(longest_lifetime_ms, ?1) WHERE id = 1";
+pub(super) const STRIKE_KEY: &str = "UPDATE signing_key SET state = 'struck', state_at = ?2, secret = ?3 WHERE kid = ?1 AND state <> 'struck'";
+pub(super) const ADD_CLIENT: &str =
+    "INSERT INTO client (name, digest, rights, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+pub(super) const REMOVE_CLIENT: &str =
+    "DELETE FROM client WHERE name = ?1 AND rights = ?2 AND created_at = ?3";
+pub(super) const ADD_SECRET: &str =
+    "INSERT INTO secret (name, secret) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+pub(super) const REMEMBER: &str = "INSERT INTO remembered (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+pub(super) const RAISE_LONGEST_LIFETIME: &str =
+    "UPDATE feed_head SET longest_lifetime_ms = max(longest_lifetime_ms, ?1) WHERE id = 1";
 
 // The audit.
 pub(super) const NEXT_AUDIT: &str = "UPDATE audit_head SET last = last + 1 WHERE id = 1 RETURNING last";
 pub(super) const ADD_AUDIT: &str = "INSERT INTO audit (id, at, event, actor, reason, subject, sid, kid, seq, watermark) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-pub(super) const ADD_PERSON: &str = "INSERT INTO audit_person (id, name, address, device, author, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const ADD_PERSON: &str =
+    "INSERT INTO audit_person (id, name, address, device, author, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(super) const AUDIT_HEAD: &str = "SELECT h.last, (SELECT min(id) FROM audit), (SELECT max(id) FROM audit), \
      s.first_id, s.first_chain, s.last_id, s.last_chain, s.at, s.signed \
      FROM audit_head h LEFT JOIN audit_seal s ON s.id = h.id WHERE h.id = 1";
-pub(super) const SEAL_ENTRY: &str = "UPDATE audit SET person = ?2, chain = ?3 WHERE id = ?1 AND chain IS NULL";
+pub(super) const SEAL_ENTRY: &str =
+    "UPDATE audit SET person = ?2, chain = ?3 WHERE id = ?1 AND chain IS NULL";
 pub(super) const SALT_PERSON: &str = "UPDATE audit_person SET salt = ?2 WHERE id = ?1";
 pub(super) const SET_SEAL: &str = "INSERT INTO audit_seal (id, first_id, first_chain, last_id, last_chain, at, signed) \
      VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE SET first_id = excluded.first_id, \
@@ -245,7 +277,8 @@ pub(super) const ALL_BLANKED: &str = "UPDATE gone SET blanked = 1 WHERE subject 
 pub(super) const AUDIT: &str = concat!("SELECT ", audit!(), " WHERE u.id > ?1 ORDER BY u.id LIMIT ?2");
 pub(super) const FIRST_ENDING: &str = "SELECT watermark, reason, at, actor FROM audit INDEXED BY audit_watermark \
      WHERE subject IS ?1 AND watermark > ?2 ORDER BY watermark LIMIT 1";
-pub(super) const AUDIT_OF: &str = concat!("SELECT ", audit!(), " WHERE u.subject = ?3 AND u.id > ?1 ORDER BY u.id LIMIT ?2");
+pub(super) const AUDIT_OF: &str =
+    concat!("SELECT ", audit!(), " WHERE u.subject = ?3 AND u.id > ?1 ORDER BY u.id LIMIT ?2");
 
 // Flows and mails.
 pub(super) const FLOW: &str = concat!("SELECT ", flow!(), " FROM flow w WHERE w.id = ?1");
@@ -267,21 +300,22 @@ pub(super) const START_FLOW: &str = "INSERT INTO flow (id, purpose, matter, subj
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING";
 pub(super) const SPEND_TRY: &str = "UPDATE flow SET tries = tries - 1 WHERE id = ?1 AND tries > 0";
 pub(super) const USE_FLOW: &str = "DELETE FROM flow WHERE id = ?1";
-pub(super) const ADD_MAIL: &str =
-    concat!("INSERT INTO mail (", mail!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING");
+pub(super) const ADD_MAIL: &str = concat!(
+    "INSERT INTO mail (",
+    mail!(),
+    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING"
+);
 pub(super) const MAILS_COUNTED: &str = "SELECT count(*) FROM mail WHERE whom = ?1 AND created_at > ?2";
 pub(super) const MAILS_DUE: &str = concat!(
     "SELECT ",
     mail!(),
     " FROM mail INDEXED BY mail_waiting WHERE sent_at IS NULL AND priority = ?3 AND due_at <= ?1 ORDER BY due_at, id LIMIT ?2"
 );
-pub(super) const NEXT_MAIL: &str =
-    "SELECT due_at FROM mail INDEXED BY mail_due WHERE sent_at IS NULL AND due_at > ?1 ORDER BY due_at LIMIT 1";
-pub(super) const TRY_MAIL: &str =
-    "UPDATE mail SET attempts = attempts + 1, doubts = doubts + 1, due_at = ?3 WHERE id = ?1 AND attempts = ?2 AND sent_at IS NULL";
-pub(super) const MAIL_SENT: &str =
-    "UPDATE mail SET doubts = max(doubts - 1, 0), sent_at = ?3, keep_until = ?4 WHERE id = ?1 AND attempts = ?2 AND sent_at IS NULL";
-pub(super) const MAIL_NOT_SENT: &str = "UPDATE mail SET doubts = max(doubts - 1, 0) WHERE id = ?1 AND attempts = ?2 AND sent_at IS NULL";
+pub(super) const NEXT_MAIL: &str = "SELECT due_at FROM mail INDEXED BY mail_due WHERE sent_at IS NULL AND due_at > ?1 ORDER BY due_at LIMIT 1";
+pub(super) const TRY_MAIL: &str = "UPDATE mail SET attempts = attempts + 1, doubts = doubts + 1, due_at = ?3 WHERE id = ?1 AND attempts = ?2 AND sent_at IS NULL";
+pub(super) const MAIL_SENT: &str = "UPDATE mail SET doubts = max(doubts - 1, 0), sent_at = ?3, keep_until = ?4 WHERE id = ?1 AND attempts = ?2 AND sent_at IS NULL";
+pub(super) const MAIL_NOT_SENT: &str =
+    "UPDATE mail SET doubts = max(doubts - 1, 0) WHERE id = ?1 AND attempts = ?2 AND sent_at IS NULL";
 pub(super) const DROP_MAIL: &str = "DELETE FROM mail WHERE id = ?1 AND sent_at IS NULL";
 
 // Pruning. The indexes are named so that a page of few rows never reads the whole table.

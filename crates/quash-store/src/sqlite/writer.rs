@@ -85,7 +85,8 @@ impl Writer {
 
     fn write_together(&self, batch: &[Write]) -> Result<Vec<Outcome>, Undone> {
         self.begin().map_err(Undone::Refused)?;
-        let outcomes = batch.iter().map(|member| self.write_member(&member.change)).collect::<Result<_, _>>()?;
+        let outcomes =
+            batch.iter().map(|member| self.write_member(&member.change)).collect::<Result<_, _>>()?;
         self.commit().map_err(Undone::Refused)?;
         Ok(outcomes)
     }

@@ -1,8 +1,8 @@
 //! Accounts and reading them: what is unique, what is counted, and in which order they come.
 
 use quash_core::model::{
-    Account, AccountBy, AccountClaims, AccountFields, AccountState, Change, CustomClaims, DeviceId, Devices, Email, Ends, Name, Opening,
-    PasswordHash, Receipt, ScopeKind, Seq, Session, Subject, limits,
+    Account, AccountBy, AccountClaims, AccountFields, AccountState, Change, CustomClaims, DeviceId, Devices,
+    Email, Ends, Name, Opening, PasswordHash, Receipt, ScopeKind, Seq, Session, Subject, limits,
 };
 use quash_core::watch::feed;
 use quash_store::Store;
@@ -24,7 +24,8 @@ pub(crate) async fn a_new_store_is_empty(store: &dyn Store) {
 }
 
 pub(crate) async fn an_account_is_read_back(store: &dyn Store) {
-    let mut accounts = [with_email("Dana", "Dana@Example.org"), account("kim"), account("lee"), account("max")];
+    let mut accounts =
+        [with_email("Dana", "Dana@Example.org"), account("kim"), account("lee"), account("max")];
     accounts[0].email.as_mut().expect("an address").verified_at = Some(at(5));
     accounts[1].state = AccountState::Locked { since: at(-60), until: at(60) };
     accounts[1].claims = AccountClaims::Adopted(CustomClaims::parse(r#"{"role":"admin"}"#).expect("claims"));
@@ -40,19 +41,26 @@ pub(crate) async fn an_account_is_read_back(store: &dyn Store) {
         assert_eq!(commit(store, add(account.clone())).await, Receipt::default());
         let by_name = store.account(&by_name(account.username.folded()), NOW).await.expect("a look");
         assert_eq!(by_name.account.as_ref(), Some(&account));
-        assert_eq!(store.account(&AccountBy::Subject(account.subject.clone()), NOW).await.expect("a look"), by_name);
+        assert_eq!(
+            store.account(&AccountBy::Subject(account.subject.clone()), NOW).await.expect("a look"),
+            by_name
+        );
     }
 }
 
 pub(crate) async fn an_account_is_found_by_an_address_that_one_has(store: &dyn Store) {
     commit(store, add(with_email("dana", "Dana@Example.org"))).await;
     commit(store, add(account("kim"))).await;
-    let found = async |folded: &str| store.account(&AccountBy::Email(folded.into()), NOW).await.expect("a look").account;
+    let found = async |folded: &str| {
+        store.account(&AccountBy::Email(folded.into()), NOW).await.expect("a look").account
+    };
     assert_eq!(found("dana@example.org").await, Some(with_email("dana", "Dana@Example.org")));
     assert_eq!(found("kim@example.org").await, None);
 }
 
-pub(crate) async fn a_confirmed_address_goes_before_a_name_and_a_name_before_another_address(store: &dyn Store) {
+pub(crate) async fn a_confirmed_address_goes_before_a_name_and_a_name_before_another_address(
+    store: &dyn Store,
+) {
     commit(store, add(with_email("dana", "kim@example.org"))).await;
     let found = async |folded: &str| {
         let found = store.account(&AccountBy::NameOrEmail(folded.into()), NOW).await.expect("a look").account;
@@ -125,13 +133,17 @@ pub(crate) async fn a_better_hash_is_no_new_version(store: &dyn Store) {
     let opened = session(1, "dana", head(store).await);
     conflict(store, open_rehashing(opened.clone(), 2, rehash.clone())).await;
     commit(store, open_rehashing(opened, 1, rehash.clone())).await;
-    assert_eq!(read(store, "dana").await, Account { password: rehash, last_login_at: Some(at(7)), ..account("dana") });
+    assert_eq!(
+        read(store, "dana").await,
+        Account { password: rehash, last_login_at: Some(at(7)), ..account("dana") }
+    );
 }
 
 pub(crate) async fn a_sign_in_may_say_how_often_the_account_was_locked(store: &dyn Store) {
     commit(store, add(Account { locks: 3, ..account("dana") })).await;
     let head = head(store).await;
-    let opened = |n, locks| Change::OpenSession(Box::new(Opening { locks, ..opening(session(n, "dana", head), 1) }));
+    let opened =
+        |n, locks| Change::OpenSession(Box::new(Opening { locks, ..opening(session(n, "dana", head), 1) }));
     commit(store, opened(1, None)).await;
     assert_eq!(read(store, "dana").await, Account { locks: 3, ..account("dana") });
     commit(store, opened(2, Some(0))).await;
@@ -145,7 +157,9 @@ pub(crate) async fn a_known_device_is_the_last_that_has_signed_in_and_there_are_
         let device = Some(DeviceId::from_bytes([device; 16]));
         Opening { knows: device, ..opening(Session { known_device: device, ..session(n, "dana", head) }, 1) }
     };
-    let devices = |all: &[u8]| all.iter().map(|n| DeviceId::from_bytes([*n; 16])).fold(Devices::default(), Devices::with);
+    let devices = |all: &[u8]| {
+        all.iter().map(|n| DeviceId::from_bytes([*n; 16])).fold(Devices::default(), Devices::with)
+    };
     conflict(store, Change::OpenSession(Box::new(Opening { version: 2, ..from(1, 1) }))).await;
     commit(store, Change::OpenSession(Box::new(opening(session(50, "dana", head), 1)))).await;
     assert_eq!(read(store, "dana").await, account("dana"));
@@ -155,7 +169,11 @@ pub(crate) async fn a_known_device_is_the_last_that_has_signed_in_and_there_are_
         commit(store, Change::OpenSession(Box::new(from(n as u8, device)))).await;
     }
     let known: Vec<u8> = (2..=most + 1).filter(|n| *n != 5).chain([5]).collect();
-    assert_eq!(read(store, "dana").await, Account { devices: devices(&known), ..account("dana") }, "and that is no new version");
+    assert_eq!(
+        read(store, "dana").await,
+        Account { devices: devices(&known), ..account("dana") },
+        "and that is no new version"
+    );
     let sessions = store.sessions_of(&subject("dana"), None, 99).await.expect("sessions");
     assert_eq!(sessions[0], from(0, 1).session, "sessions keep theirs");
     let fields = |known: &[u8]| AccountFields { devices: Some(devices(known)), ..AccountFields::default() };
@@ -164,7 +182,10 @@ pub(crate) async fn a_known_device_is_the_last_that_has_signed_in_and_there_are_
     conflict(store, Change::OpenSession(Box::new(from(60, 1)))).await;
     commit(store, edit("dana", 2, fields(&[7, 8]), Ends::Nothing)).await;
     commit(store, edit("dana", 3, AccountFields::default(), Ends::Nothing)).await;
-    assert_eq!(read(store, "dana").await, Account { version: 4, devices: devices(&[7, 8]), ..account("dana") });
+    assert_eq!(
+        read(store, "dana").await,
+        Account { version: 4, devices: devices(&[7, 8]), ..account("dana") }
+    );
 }
 
 pub(crate) async fn the_classes_of_hashes_are_told_apart(store: &dyn Store) {
@@ -174,13 +195,21 @@ pub(crate) async fn the_classes_of_hashes_are_told_apart(store: &dyn Store) {
         commit(store, add(account(name))).await;
     }
     commit(store, add(Account { password: None, ..account("nobody") })).await;
-    commit(store, add(Account { password: Some(PasswordHash::new("of no class".into())), ..account("somebody") })).await;
+    commit(
+        store,
+        add(Account { password: Some(PasswordHash::new("of no class".into())), ..account("somebody") }),
+    )
+    .await;
     assert_eq!(classes(9).await, ["class 3", "class 4"]);
     assert_eq!(classes(1).await, ["class 3"]);
     let better = PasswordHash::new("better".into()).of_class("class 9".into());
     commit(store, open_rehashing(session(1, "kim", head(store).await), 1, Some(better.clone()))).await;
     let password = AccountFields { password: Some(Some(better)), ..AccountFields::default() };
-    commit(store, edit("lee", 1, password, Ends::Sessions { entry: entry(ScopeKind::Subject, 200), survivor: None })).await;
+    commit(
+        store,
+        edit("lee", 1, password, Ends::Sessions { entry: entry(ScopeKind::Subject, 200), survivor: None }),
+    )
+    .await;
     assert_eq!(classes(9).await, ["class 4", "class 9"]);
     commit(store, end_account("lee", 2, None)).await;
     assert_eq!(classes(9).await, ["class 4", "class 9"], "who keeps the password keeps its class");
@@ -210,7 +239,8 @@ pub(crate) async fn counting_leaves_out_what_is_not_live(store: &dyn Store) {
 
 pub(crate) async fn the_idlest_is_the_longest_unrotated(store: &dyn Store) {
     two_sessions(store).await;
-    let idlest = async || store.account(&by_name("dana"), NOW).await.expect("a look").idlest.map(|idlest| idlest.id);
+    let idlest =
+        async || store.account(&by_name("dana"), NOW).await.expect("a look").idlest.map(|idlest| idlest.id);
     commit(store, rotate(1, 0)).await;
     assert_eq!(idlest().await, Some(sid(2)));
     // Rotated at the same moment: the lower id.
@@ -259,7 +289,8 @@ pub(crate) async fn an_edit_changes_what_it_names_and_ends_what_it_says(store: &
     };
     commit(store, edit("dana", 3, empty, Ends::Nothing)).await;
     let claims = AccountClaims::Set(CustomClaims::default());
-    let wanted = Account { email: None, password: None, must_change: None, claims, mark: None, version: 4, ..wanted };
+    let wanted =
+        Account { email: None, password: None, must_change: None, claims, mark: None, version: 4, ..wanted };
     assert_eq!(read(store, "dana").await, wanted);
     conflict(store, edit("dana", 3, fields, Ends::Nothing)).await;
 }
@@ -268,19 +299,31 @@ pub(crate) async fn an_edit_takes_nobody_elses_name_or_address(store: &dyn Store
     commit(store, add(account("dana"))).await;
     commit(store, add(with_email("kim", "kim@example.org"))).await;
     let name = |name: &str| AccountFields { username: Name::parse(name).ok(), ..AccountFields::default() };
-    let email = |email: &str| AccountFields { email: Some(Email::parse(email).ok()), ..AccountFields::default() };
+    let email =
+        |email: &str| AccountFields { email: Some(Email::parse(email).ok()), ..AccountFields::default() };
     conflict(store, edit("dana", 1, name("Kim"), Ends::Nothing)).await;
     conflict(store, edit("dana", 1, email("KIM@example.org"), Ends::Nothing)).await;
     let ends = Ends::Sessions { entry: entry(ScopeKind::Subject, 5), survivor: None };
     conflict(store, edit("dana", 1, email("kim@example.org"), ends)).await;
-    assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries"), [], "what conflicts leaves nothing");
+    assert_eq!(
+        store.entries_after(Seq::ZERO, 9).await.expect("entries"),
+        [],
+        "what conflicts leaves nothing"
+    );
     commit(store, edit("kim", 1, name("KIM"), Ends::Nothing)).await;
     commit(store, edit("kim", 2, email("Kim@Example.org"), Ends::Nothing)).await;
 }
 
-pub(crate) async fn a_deleted_account_is_gone_with_its_sessions_and_its_subject_is_nobodys(store: &dyn Store) {
+pub(crate) async fn a_deleted_account_is_gone_with_its_sessions_and_its_subject_is_nobodys(
+    store: &dyn Store,
+) {
     two_sessions(store).await;
-    let delete = |version| Change::DeleteAccount { subject: subject("dana"), version, entry: entry(ScopeKind::Subject, 5), note: None };
+    let delete = |version| Change::DeleteAccount {
+        subject: subject("dana"),
+        version,
+        entry: entry(ScopeKind::Subject, 5),
+        note: None,
+    };
     conflict(store, delete(2)).await;
     commit(store, delete(1)).await;
     assert_eq!(store.account(&by_name("dana"), NOW).await.expect("a look").account, None);
@@ -302,9 +345,17 @@ pub(crate) async fn changes_together_are_written_whole_or_not_at_all(store: &dyn
     assert_eq!(store.remembered("a name").await.expect("a look"), None);
     assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries"), []);
     // A later one may hold because of an earlier one.
-    let both = vec![add(account("kim")), edit("kim", 1, AccountFields::default(), Ends::Nothing), revoke(1), remember("two")];
+    let both = vec![
+        add(account("kim")),
+        edit("kim", 1, AccountFields::default(), Ends::Nothing),
+        revoke(1),
+        remember("two"),
+    ];
     let receipt = commit(store, Change::Together(both)).await;
     assert_eq!(receipt.seq, Some(head(store).await), "the number of the last entry, whatever came after it");
-    assert_eq!((read(store, "kim").await.version, store.remembered("a name").await.expect("a look")), (2, Some("two".into())));
+    assert_eq!(
+        (read(store, "kim").await.version, store.remembered("a name").await.expect("a look")),
+        (2, Some("two".into()))
+    );
     assert_eq!(commit(store, Change::Together(Vec::new())).await, Receipt::default());
 }

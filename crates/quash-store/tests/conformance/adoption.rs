@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Account, AccountBy, AccountClaims, Adoption, Change, CustomClaims, Keep, NewEntry, Opening, Reason, ScopeKey, ScopeKind, Seq,
-    SessionState, limits,
+    Account, AccountBy, AccountClaims, Adoption, Change, CustomClaims, Keep, NewEntry, Opening, Reason,
+    ScopeKey, ScopeKind, Seq, SessionState, limits,
 };
 use quash_store::Store;
 
@@ -31,7 +31,10 @@ pub(crate) async fn an_adopted_session_is_read_back(store: &dyn Store) {
     commit(store, adopt(opened.clone(), 1, 5)).await;
     let loaded = store.foreign(token(1), &[token(1)], USER, Some(&dana), NOW).await.expect("a look");
     assert_eq!(loaded.adopted, Some((opened, account("dana"))));
-    assert_eq!((loaded.account.account, loaded.account.live_sessions, loaded.revoked), (Some(account("dana")), 1, false));
+    assert_eq!(
+        (loaded.account.account, loaded.account.live_sessions, loaded.revoked),
+        (Some(account("dana")), 1, false)
+    );
     assert_eq!(loaded.account.head, store.head().await.expect("a head"));
     let of_nobody = store.foreign(token(2), &[], USER, None, NOW).await.expect("a look");
     assert_eq!((of_nobody.account.account, of_nobody.adopted, of_nobody.revoked), (None, None, false));
@@ -43,8 +46,12 @@ pub(crate) async fn a_token_opens_one_session(store: &dyn Store) {
     commit(store, adopt(adopting(1, "dana", head), 1, 5)).await;
     let again = quash_core::model::Session { id: sid(2), ..adopting(1, "dana", head) };
     conflict(store, adopt(again.clone(), 1, 5)).await;
-    let outcomes =
-        commit_all(store, (3..19).map(|n| adopt(quash_core::model::Session { id: sid(n), ..adopting(2, "dana", head) }, 1, 5)).collect());
+    let outcomes = commit_all(
+        store,
+        (3..19)
+            .map(|n| adopt(quash_core::model::Session { id: sid(n), ..adopting(2, "dana", head) }, 1, 5))
+            .collect(),
+    );
     assert_eq!(outcomes.await.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     // Ended or not: it has been used.
     commit(store, ends(vec![end(1)])).await;
@@ -59,7 +66,8 @@ pub(crate) async fn a_revoked_token_opens_none(store: &dyn Store) {
     assert!(store.foreign(token(1), &[token(9), token(1)], USER, None, NOW).await.expect("a look").revoked);
     // Its key may have been struck instead.
     let struck = ScopeKey([77; 16]);
-    commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, 77) } }).await;
+    commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, 77) } })
+        .await;
     let adopts = Some(Adoption { minted_at: at(5), scopes: vec![token(2), struck] });
     let opened = opening(adopting(2, "dana", head(store).await), 1);
     conflict(store, Change::OpenSession(Box::new(Opening { adopts, ..opened }))).await;
@@ -110,7 +118,10 @@ pub(crate) async fn the_token_dies_with_its_session(store: &dyn Store) {
     commit(store, adopt(adopting(1, "dana", head(store).await), 1, 5)).await;
     let receipt = commit(store, ends(vec![end_adopted(1)])).await;
     let entries = store.entries_after(Seq::ZERO, 10).await.expect("entries");
-    assert_eq!(entries.iter().map(|entry| entry.kind).collect::<Vec<_>>(), [ScopeKind::Session, ScopeKind::Token]);
+    assert_eq!(
+        entries.iter().map(|entry| entry.kind).collect::<Vec<_>>(),
+        [ScopeKind::Session, ScopeKind::Token]
+    );
     assert_eq!(receipt.seq, entries.last().map(|entry| entry.seq));
 }
 
@@ -140,7 +151,8 @@ pub(crate) async fn an_adoption_outlives_its_account(store: &dyn Store) {
     commit(store, add(Account { subject: subject("dana 2"), ..account("dana") })).await;
     conflict(store, adopt(adopting(1, "dana 2", head(store).await), 1, 100)).await;
     conflict(store, revoke_token(1)).await;
-    let revoked = async || store.foreign(token(1), &[token(1)], USER, None, NOW).await.expect("a look").revoked;
+    let revoked =
+        async || store.foreign(token(1), &[token(1)], USER, None, NOW).await.expect("a look").revoked;
     assert!(revoked().await);
     let forget = |now| Change::ForgetExpired { now, limit: 10 };
     commit(store, forget(until)).await;
@@ -169,7 +181,8 @@ pub(crate) async fn adopted_claims_become_the_accounts_once(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let claims = |json: &str| CustomClaims::parse(json).expect("claims");
     let opened = async |n: u8, json: &str| {
-        let opening = Opening { claims: Some(claims(json)), ..opening(session(n, "dana", head(store).await), 1) };
+        let opening =
+            Opening { claims: Some(claims(json)), ..opening(session(n, "dana", head(store).await), 1) };
         commit(store, Change::OpenSession(Box::new(opening))).await;
         read(store, "dana").await
     };

@@ -1,8 +1,8 @@
 //! The audit: each event leaves its entry in the transaction that it is, and nothing else does.
 
 use quash_core::model::{
-    AccountFields, AccountState, Actor, Audit, AuditPlace, AuditSeal, Change, Ends, Event, NewEntry, Note, Person, Reason, ScopeKind,
-    SealedEntry, Sealing, Seq,
+    AccountFields, AccountState, Actor, Audit, AuditPlace, AuditSeal, Change, Ends, Event, NewEntry, Note,
+    Person, Reason, ScopeKind, SealedEntry, Sealing, Seq,
 };
 use quash_store::Store;
 
@@ -10,17 +10,29 @@ use crate::support::*;
 
 async fn events(store: &dyn Store) -> Vec<(u64, Event, Option<String>)> {
     let read = store.audit(0, None, 100).await.expect("a look");
-    read.into_iter().map(|Audit { id, new, .. }| (id, new.event, new.subject.map(|subject| subject.to_string()))).collect()
+    read.into_iter()
+        .map(|Audit { id, new, .. }| (id, new.event, new.subject.map(|subject| subject.to_string())))
+        .collect()
 }
 
 pub(crate) async fn what_happens_is_in_the_audit_in_order(store: &dyn Store) {
     assert_eq!(events(store).await, []);
     two_sessions(store).await;
     commit(store, rotate(1, 0)).await;
-    commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: vec![entry(ScopeKind::Token, 9)] }).await;
+    commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: vec![entry(ScopeKind::Token, 9)] })
+        .await;
     commit(store, end_account("dana", 1, None)).await;
     commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 8) }).await;
-    commit(store, Change::DeleteAccount { subject: subject("dana"), version: 2, entry: entry(ScopeKind::Subject, 7), note: None }).await;
+    commit(
+        store,
+        Change::DeleteAccount {
+            subject: subject("dana"),
+            version: 2,
+            entry: entry(ScopeKind::Subject, 7),
+            note: None,
+        },
+    )
+    .await;
     let dana = || Some("dana".to_owned());
     let wanted = [
         (1, Event::AccountAdded, dana()),
@@ -54,7 +66,10 @@ pub(crate) async fn an_entry_says_who_why_and_with_which_number_of_the_log(store
     commit(store, Change::EndSessions { sessions: vec![end(2)], tokens: Vec::new() }).await;
     let ended = &store.audit(3, None, 9).await.expect("a look")[0];
     let entry = end(2).entry;
-    assert_eq!((ended.new.actor.clone(), ended.new.reason, ended.new.at), (entry.actor, Some(entry.reason), entry.at));
+    assert_eq!(
+        (ended.new.actor.clone(), ended.new.reason, ended.new.at),
+        (entry.actor, Some(entry.reason), entry.at)
+    );
     assert_eq!((ended.new.session, ended.seq), (Some(sid(2)), Some(head(store).await)));
     let fields = AccountFields { state: Some(AccountState::Active), ..AccountFields::default() };
     commit(store, edit("dana", 1, fields, Ends::Nothing)).await;
@@ -88,7 +103,12 @@ fn seal(from: u64, last: u64, first: u64) -> Change {
         let sealing = Sealing { salt: Some([9; 16]), person: Some([8; 32]), chain: place(id).chain };
         SealedEntry { id, sealing }
     });
-    let seal = AuditSeal { first: at_start(first), last: at_start(last), at: at(900), signed: format!("{first}..{last}") };
+    let seal = AuditSeal {
+        first: at_start(first),
+        last: at_start(last),
+        at: at(900),
+        signed: format!("{first}..{last}"),
+    };
     Change::SealAudit { from: at_start(from), entries: entries.collect(), seal }
 }
 
@@ -100,7 +120,8 @@ pub(crate) async fn what_was_sealed_once_is_not_sealed_again(store: &dyn Store) 
     let head = store.audit_head().await.expect("a head");
     let Change::SealAudit { seal: sealed, .. } = seal(0, 2, 0) else { unreachable!() };
     assert_eq!((head.newest, head.seal), (3, Some(sealed)));
-    let sealings: Vec<_> = store.audit(0, None, 9).await.expect("a look").into_iter().map(|audit| audit.sealing).collect();
+    let sealings: Vec<_> =
+        store.audit(0, None, 9).await.expect("a look").into_iter().map(|audit| audit.sealing).collect();
     let sealing = |id| Some(Sealing { salt: Some([9; 16]), person: Some([8; 32]), chain: place(id).chain });
     assert_eq!(sealings, [sealing(1), sealing(2), None]);
     conflict(store, seal(0, 2, 0)).await;
@@ -117,7 +138,11 @@ pub(crate) async fn the_audit_forgets_from_its_beginning(store: &dyn Store) {
     assert_eq!(left, [3]);
     commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: Vec::new() }).await;
     let head = store.audit_head().await.expect("a head");
-    assert_eq!((head.newest, head.seal.map(|seal| (seal.first.id, seal.last.id))), (4, Some((2, 3))), "no number is given twice");
+    assert_eq!(
+        (head.newest, head.seal.map(|seal| (seal.first.id, seal.last.id))),
+        (4, Some((2, 3))),
+        "no number is given twice"
+    );
 }
 
 pub(crate) async fn what_is_personal_about_a_deleted_account_is_blanked(store: &dyn Store) {
@@ -126,17 +151,35 @@ pub(crate) async fn what_is_personal_about_a_deleted_account_is_blanked(store: &
     commit(store, seal(0, 4, 0)).await;
     assert_eq!(store.unblanked().await, Ok(None));
     let note = Some(Note { author: Some("ops".into()), text: None });
-    commit(store, Change::DeleteAccount { subject: subject("dana"), version: 1, entry: entry(ScopeKind::Subject, 7), note }).await;
+    commit(
+        store,
+        Change::DeleteAccount {
+            subject: subject("dana"),
+            version: 1,
+            entry: entry(ScopeKind::Subject, 7),
+            note,
+        },
+    )
+    .await;
     assert_eq!(store.unblanked().await, Ok(Some(subject("dana"))));
     let blank = |limit| Change::BlankPersons { subject: subject("dana"), limit };
     assert_eq!(store.commit(blank(2)).await.map(|receipt| receipt.pruned), Ok(2));
     assert_eq!(store.unblanked().await, Ok(Some(subject("dana"))), "there may be more");
     assert_eq!(store.commit(blank(2)).await.map(|receipt| receipt.pruned), Ok(1));
     assert_eq!(store.unblanked().await, Ok(None));
-    let persons: Vec<_> = store.audit(0, None, 9).await.expect("a look").into_iter().map(|audit| (audit.id, audit.new.person)).collect();
+    let persons: Vec<_> = store
+        .audit(0, None, 9)
+        .await
+        .expect("a look")
+        .into_iter()
+        .map(|audit| (audit.id, audit.new.person))
+        .collect();
     let [kim, deletion] = [&persons[3], &persons[4]].map(|(_, person)| person.clone().expect("it stays"));
     assert_eq!(persons[..3], [(1, None), (2, None), (3, None)]);
-    assert_eq!((kim.name.as_deref(), deletion.note.and_then(|note| note.author).as_deref()), (Some("kim"), Some("ops")));
+    assert_eq!(
+        (kim.name.as_deref(), deletion.note.and_then(|note| note.author).as_deref()),
+        (Some("kim"), Some("ops"))
+    );
     let sealing = store.audit(0, None, 1).await.expect("a look")[0].sealing.expect("it stays sealed");
     assert_eq!((sealing.salt, sealing.person), (None, Some([8; 32])));
 }
@@ -148,12 +191,18 @@ pub(crate) async fn a_watermark_says_why_with_its_first_entry_after_the_opening(
     let of = |reason| NewEntry { reason, ..entry(ScopeKind::Subject, 77) };
     let sessions = |reason| Ends::Sessions { entry: of(reason), survivor: None };
     // Nothing of this raises a watermark over dana.
-    commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: vec![entry(ScopeKind::Token, 9)] }).await;
+    commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: vec![entry(ScopeKind::Token, 9)] })
+        .await;
     let fields = AccountFields::default;
     let renewed = Change::EditAccount(Box::new(quash_core::model::AccountEdit {
         event: Event::ClaimsChanged,
         ends: Ends::Access(of(Reason::ClaimsChanged)),
-        ..quash_core::model::AccountEdit::of(&read(store, "dana").await, Event::ClaimsChanged, Actor::Operator, at(1))
+        ..quash_core::model::AccountEdit::of(
+            &read(store, "dana").await,
+            Event::ClaimsChanged,
+            Actor::Operator,
+            at(1),
+        )
     }));
     commit(store, renewed).await;
     commit(store, Change::Revoke { entry: entry(ScopeKind::Everything, 5) }).await;
@@ -166,18 +215,33 @@ pub(crate) async fn a_watermark_says_why_with_its_first_entry_after_the_opening(
     assert_eq!(reasons(&[start, quiet, Seq::MAX]).await, [None, None, None]);
     commit(store, edit("dana", 2, fields(), sessions(Reason::PasswordReset))).await;
     let reset = head(store).await;
-    commit(store, Change::EndEverything { entry: NewEntry { reason: Reason::Restored, ..entry(ScopeKind::Everything, 8) } }).await;
+    commit(
+        store,
+        Change::EndEverything {
+            entry: NewEntry { reason: Reason::Restored, ..entry(ScopeKind::Everything, 8) },
+        },
+    )
+    .await;
     let everything = head(store).await;
     commit(store, edit("dana", 3, fields(), sessions(Reason::Deactivated))).await;
     let last = head(store).await;
     assert_eq!(
         reasons(&[everything, start, reset, quiet, last]).await,
-        [Some(Reason::Deactivated), Some(Reason::PasswordReset), Some(Reason::Restored), Some(Reason::PasswordReset), None]
+        [
+            Some(Reason::Deactivated),
+            Some(Reason::PasswordReset),
+            Some(Reason::Restored),
+            Some(Reason::PasswordReset),
+            None
+        ]
     );
-    let ending = store.endings(&subject("dana"), &[quiet]).await.expect("a look")[0].clone().expect("a reset");
+    let ending =
+        store.endings(&subject("dana"), &[quiet]).await.expect("a look")[0].clone().expect("a reset");
     assert_eq!((ending.at, ending.actor), (at(300), Actor::Operator));
     assert_eq!(
-        store.endings(&subject("nobody"), &[start]).await.expect("a look")[0].as_ref().map(|found| found.reason),
+        store.endings(&subject("nobody"), &[start]).await.expect("a look")[0]
+            .as_ref()
+            .map(|found| found.reason),
         Some(Reason::Restored)
     );
     assert_eq!(store.endings(&subject("dana"), &[]).await, Ok(Vec::new()));

@@ -54,9 +54,18 @@ pub(crate) async fn adding_and_removing_a_client_is_in_the_audit(store: &dyn Sto
     let audit = store.audit(0, None, 10).await.expect("a look");
     let told: Vec<_> = audit
         .iter()
-        .map(|audit| (audit.new.event, audit.new.at, audit.new.person.as_ref().and_then(|person| person.name.as_deref())))
+        .map(|audit| {
+            (
+                audit.new.event,
+                audit.new.at,
+                audit.new.person.as_ref().and_then(|person| person.name.as_deref()),
+            )
+        })
         .collect();
-    assert_eq!(told, [(Event::ClientAdded, at(1), Some("chat")), (Event::ClientRemoved, at(400), Some("chat"))]);
+    assert_eq!(
+        told,
+        [(Event::ClientAdded, at(1), Some("chat")), (Event::ClientRemoved, at(400), Some("chat"))]
+    );
     assert!(!format!("{audit:?}").contains(&format!("{:?}", [1; 32])), "a digest is in the audit");
 }
 

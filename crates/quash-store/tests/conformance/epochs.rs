@@ -22,7 +22,10 @@ pub(crate) async fn an_epoch_goes_on_from_the_chain_and_is_numbered_from_its_sta
     commit(store, Change::Revoke { entry: entry(ScopeKind::Token, 5) }).await;
     let entries = store.entries_after(Seq::ZERO, 100).await.expect("entries");
     let first = Seq::start_of(1).next();
-    assert_eq!(entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [first, epoch(7).start().next(), epoch(7).start().next().next()]);
+    assert_eq!(
+        entries.iter().map(|entry| entry.seq).collect::<Vec<_>>(),
+        [first, epoch(7).start().next(), epoch(7).start().next().next()]
+    );
     let (mut seq, mut chain) = (Seq::start_of(1), feed::EMPTY);
     for entry in &entries {
         feed::follows(seq, &chain, entry).expect("the next entry");
@@ -52,8 +55,11 @@ pub(crate) async fn an_epoch_begins_once_and_only_above(store: &dyn Store) {
     conflict(store, begin(2, 3, OldSessions::End)).await;
     conflict(store, begin(1, 1, OldSessions::End)).await;
     conflict(store, begin(1, 0, OldSessions::End)).await;
-    let outcomes =
-        commit_all(store, vec![begin(1, 2, OldSessions::End), begin(1, 2, OldSessions::End), begin(1, 5, OldSessions::Keep)]).await;
+    let outcomes = commit_all(
+        store,
+        vec![begin(1, 2, OldSessions::End), begin(1, 2, OldSessions::End), begin(1, 5, OldSessions::Keep)],
+    )
+    .await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     let last = Epoch::LAST.as_u64();
     let from = head(store).await.epoch();
@@ -69,6 +75,7 @@ pub(crate) async fn the_beginning_of_an_epoch_is_in_the_audit(store: &dyn Store)
     commit(store, begin(2, 3, OldSessions::Keep)).await;
     let kept = head(store).await;
     let audit = store.audit(0, None, 10).await.expect("entries");
-    let told: Vec<_> = audit.iter().map(|audit| (audit.new.event, audit.new.raises_a_watermark(), audit.seq)).collect();
+    let told: Vec<_> =
+        audit.iter().map(|audit| (audit.new.event, audit.new.raises_a_watermark(), audit.seq)).collect();
     assert_eq!(told, [(Event::EverythingEnded, true, Some(ended)), (Event::Revoked, false, Some(kept))]);
 }

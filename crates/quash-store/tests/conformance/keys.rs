@@ -1,6 +1,8 @@
 //! Signing keys and other secrets.
 
-use quash_core::model::{Actor, Change, Event, KeyRecord, KeyState, Kid, NewEntry, Reason, ScopeKind, Sealed, Seq};
+use quash_core::model::{
+    Actor, Change, Event, KeyRecord, KeyState, Kid, NewEntry, Reason, ScopeKind, Sealed, Seq,
+};
 use quash_store::Store;
 
 use crate::support::*;
@@ -48,15 +50,21 @@ pub(crate) async fn a_key_replaces_the_current_one(store: &dyn Store) {
 pub(crate) async fn a_retiring_key_is_resumed(store: &dyn Store) {
     let until = KeyState::Retiring { until: at(100) };
     commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;
-    let resume =
-        |resumed: &str, replaced: &str, state| Change::ResumeKey { kid: kid(resumed), at: NOW, replaces: Some((kid(replaced), state)) };
+    let resume = |resumed: &str, replaced: &str, state| Change::ResumeKey {
+        kid: kid(resumed),
+        at: NOW,
+        replaces: Some((kid(replaced), state)),
+    };
     conflict(store, resume("first", "first", until)).await;
     commit(store, add_key(key("second", KeyState::Current, at(2)), Some((kid("first"), until)))).await;
     conflict(store, resume("second", "first", until)).await;
     conflict(store, resume("first", "second", KeyState::Current)).await;
     conflict(store, resume("other", "second", until)).await;
     commit(store, resume("first", "second", until)).await;
-    assert_eq!(store.keys().await, Ok(vec![key("first", KeyState::Current, at(1)), key("second", until, at(2))]));
+    assert_eq!(
+        store.keys().await,
+        Ok(vec![key("first", KeyState::Current, at(1)), key("second", until, at(2))])
+    );
 }
 
 pub(crate) async fn a_setting_is_remembered(store: &dyn Store) {
@@ -113,18 +121,29 @@ pub(crate) async fn the_next_key_is_promoted_over_the_current_one(store: &dyn St
     conflict(store, promote_key("first", Some((kid("first"), UNTIL)))).await;
     commit(store, promote_key("second", Some((kid("first"), UNTIL)))).await;
     conflict(store, promote_key("second", Some((kid("first"), UNTIL)))).await;
-    assert_eq!(store.keys().await, Ok(vec![key("first", UNTIL, at(1)), key("second", KeyState::Current, at(2))]));
+    assert_eq!(
+        store.keys().await,
+        Ok(vec![key("first", UNTIL, at(1)), key("second", KeyState::Current, at(2))])
+    );
     let noted = store.audit(0, None, 9).await.expect("entries");
-    let events: Vec<_> = noted.iter().map(|audit| (audit.new.event, audit.new.kid.as_deref(), &audit.new.actor)).collect();
+    let events: Vec<_> =
+        noted.iter().map(|audit| (audit.new.event, audit.new.kid.as_deref(), &audit.new.actor)).collect();
     let (added, promoted) = (Event::KeyAdded, Event::KeyPromoted);
     assert_eq!(
         events,
-        [(added, Some("first"), &Actor::Rule), (added, Some("second"), &Actor::Rule), (promoted, Some("second"), &Actor::Operator)]
+        [
+            (added, Some("first"), &Actor::Rule),
+            (added, Some("second"), &Actor::Rule),
+            (promoted, Some("second"), &Actor::Operator)
+        ]
     );
 }
 
 pub(crate) async fn a_key_is_struck_once_and_in_any_state(store: &dyn Store) {
-    let struck = |name, created| KeyRecord { secret: Sealed(b"half".to_vec()), ..key(name, KeyState::Struck { at: NOW }, at(created)) };
+    let struck = |name, created| KeyRecord {
+        secret: Sealed(b"half".to_vec()),
+        ..key(name, KeyState::Struck { at: NOW }, at(created))
+    };
     conflict(store, strike_key("first")).await;
     commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;
     commit(store, add_key(key("second", KeyState::Current, at(2)), Some((kid("first"), UNTIL)))).await;
@@ -133,7 +152,10 @@ pub(crate) async fn a_key_is_struck_once_and_in_any_state(store: &dyn Store) {
         let receipt = commit(store, strike_key(name)).await;
         let entries = store.entries_after(Seq::ZERO, 9).await.expect("entries");
         let entry = entries.last().expect("an entry");
-        assert_eq!((Some(entry.seq), entry.kind, entry.reason), (receipt.seq, ScopeKind::Key, Reason::KeyRemoved));
+        assert_eq!(
+            (Some(entry.seq), entry.kind, entry.reason),
+            (receipt.seq, ScopeKind::Key, Reason::KeyRemoved)
+        );
         conflict(store, strike_key(name)).await;
         conflict(store, drop_key(name)).await;
         conflict(store, promote_key(name, None)).await;
@@ -141,7 +163,10 @@ pub(crate) async fn a_key_is_struck_once_and_in_any_state(store: &dyn Store) {
     }
     assert_eq!(store.keys().await, Ok(vec![struck("first", 1), struck("second", 2), struck("third", 3)]));
     let last = store.audit(0, None, 9).await.expect("entries").pop().expect("an entry");
-    assert_eq!((last.new.event, last.new.kid.as_deref(), last.new.reason), (Event::KeyStruck, Some("third"), Some(Reason::KeyRemoved)));
+    assert_eq!(
+        (last.new.event, last.new.kid.as_deref(), last.new.reason),
+        (Event::KeyStruck, Some("third"), Some(Reason::KeyRemoved))
+    );
     assert_eq!(last.seq, Some(store.head().await.expect("a head").seq));
 }
 
@@ -151,7 +176,11 @@ pub(crate) async fn a_key_that_was_struck_elsewhere_is_known_here(store: &dyn St
     let current = key("first", KeyState::Current, at(1));
     commit(store, add_key(current.clone(), None)).await;
     let struck = |name, created| key(name, KeyState::Struck { at: at(3) }, at(created));
-    for other in [struck("first", 1), key("second", UNTIL, at(2)), key("second", KeyState::Next { since: at(2) }, at(2))] {
+    for other in [
+        struck("first", 1),
+        key("second", UNTIL, at(2)),
+        key("second", KeyState::Next { since: at(2) }, at(2)),
+    ] {
         conflict(store, know(&other)).await;
     }
     conflict(store, know(&key("second", KeyState::Current, at(2)))).await;
@@ -162,9 +191,15 @@ pub(crate) async fn a_key_that_was_struck_elsewhere_is_known_here(store: &dyn St
     assert_eq!(store.keys().await, Ok(vec![struck("third", 0), current, struck("second", 2)]));
     let entries = store.entries_after(Seq::ZERO, 9).await.expect("entries");
     let (first, kinds) = (&entries[0], entries.iter().map(|entry| entry.kind).collect::<Vec<_>>());
-    assert_eq!((Some(first.seq), first.reason, kinds), (receipt.seq, Reason::KeyRemoved, vec![ScopeKind::Key; 2]));
+    assert_eq!(
+        (Some(first.seq), first.reason, kinds),
+        (receipt.seq, Reason::KeyRemoved, vec![ScopeKind::Key; 2])
+    );
     let last = store.audit(0, None, 9).await.expect("entries").pop().expect("an entry");
-    assert_eq!((last.new.event, last.new.kid.as_deref(), last.new.reason), (Event::KeyStruck, Some("third"), Some(Reason::KeyRemoved)));
+    assert_eq!(
+        (last.new.event, last.new.kid.as_deref(), last.new.reason),
+        (Event::KeyStruck, Some("third"), Some(Reason::KeyRemoved))
+    );
 }
 
 pub(crate) async fn where_none_is_current_another_takes_the_place(store: &dyn Store) {
@@ -178,8 +213,12 @@ pub(crate) async fn where_none_is_current_another_takes_the_place(store: &dyn St
     // All of it or nothing.
     conflict(store, Change::Together(vec![strike_key("first"), add_key(current("second", 4), None)])).await;
     commit(store, Change::Together(vec![strike_key("first"), add_key(current("fourth", 4), None)])).await;
-    let states: Vec<_> = store.keys().await.expect("keys").into_iter().map(|key| (key.kid.to_string(), key.state)).collect();
+    let states: Vec<_> =
+        store.keys().await.expect("keys").into_iter().map(|key| (key.kid.to_string(), key.state)).collect();
     let struck = KeyState::Struck { at: NOW };
     let names = ["first", "second", "third", "fourth"].map(str::to_owned);
-    assert_eq!(states, names.into_iter().zip([struck, struck, struck, KeyState::Current]).collect::<Vec<_>>());
+    assert_eq!(
+        states,
+        names.into_iter().zip([struck, struck, struck, KeyState::Current]).collect::<Vec<_>>()
+    );
 }

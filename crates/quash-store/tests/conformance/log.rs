@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use quash_core::model::{Change, Forgotten, Keep, NewEntry, Receipt, ScopeKey, ScopeKind, Seq, Timestamp, limits};
+use quash_core::model::{
+    Change, Forgotten, Keep, NewEntry, Receipt, ScopeKey, ScopeKind, Seq, Timestamp, limits,
+};
 use quash_core::watch::feed;
 use quash_store::Store;
 
@@ -35,7 +37,10 @@ pub(crate) async fn an_entry_is_remembered_as_long_as_it_says(store: &dyn Store)
         commit(store, Change::Revoke { entry: new.clone() }).await;
         let entries = store.entries_after(Seq::ZERO, 10).await.expect("entries");
         let entry = entries.last().expect("the entry");
-        assert_eq!((entry.kind, entry.key, entry.reason, entry.at, &entry.actor), (new.kind, new.key, new.reason, new.at, &new.actor));
+        assert_eq!(
+            (entry.kind, entry.key, entry.reason, entry.at, &entry.actor),
+            (new.kind, new.key, new.reason, new.at, &new.actor)
+        );
         kept.push(entry.drop_after);
     }
     let beyond = |moment: Timestamp| Some(moment + limits::REMEMBER_BEYOND);
@@ -86,8 +91,15 @@ pub(crate) async fn entries_tell_whether_they_are_newest(store: &dyn Store) {
         let found = store.entries_between(after, until, limit).await.expect("entries");
         found.into_iter().map(|(entry, is_newest)| (entry.key.0[0], is_newest)).collect::<Vec<_>>()
     };
-    assert_eq!(found(Seq::ZERO, Seq::MAX, 10).await, [(1, false), (2, true), (1, false), (3, true), (1, true)]);
-    assert_eq!(found(Seq::ZERO, all[3].seq, 10).await, [(1, false), (2, true), (1, true), (3, true)], "up to there");
+    assert_eq!(
+        found(Seq::ZERO, Seq::MAX, 10).await,
+        [(1, false), (2, true), (1, false), (3, true), (1, true)]
+    );
+    assert_eq!(
+        found(Seq::ZERO, all[3].seq, 10).await,
+        [(1, false), (2, true), (1, true), (3, true)],
+        "up to there"
+    );
     assert_eq!(found(all[0].seq, all[3].seq, 2).await, [(2, true), (1, true)]);
     assert_eq!(found(all[4].seq, Seq::MAX, 2).await, []);
 }
@@ -114,7 +126,10 @@ pub(crate) async fn marking_comes_before_deleting(store: &dyn Store) {
     let count = async || store.entries_after(Seq::ZERO, 10).await.expect("entries").len();
     assert_eq!(commit(store, Change::MarkExpired { now: early, limit: 10 }).await.pruned, 0);
     assert_eq!(commit(store, delete(due, due)).await.pruned, 0);
-    assert_eq!(commit(store, Change::MarkExpired { now: due, limit: 10 }).await, Receipt { seq: None, pruned: 1 });
+    assert_eq!(
+        commit(store, Change::MarkExpired { now: due, limit: 10 }).await,
+        Receipt { seq: None, pruned: 1 }
+    );
     assert_eq!(commit(store, Change::MarkExpired { now: due, limit: 10 }).await.pruned, 0);
     // A marked entry is still read, and found.
     assert_eq!((count().await, store.entries_of(&[ScopeKey([3; 16])]).await.expect("entries").len()), (3, 3));
@@ -125,25 +140,44 @@ pub(crate) async fn marking_comes_before_deleting(store: &dyn Store) {
 }
 
 pub(crate) async fn deleting_leaves_what_is_due_again(store: &dyn Store) {
-    commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Until(at(3)), ..entry(ScopeKind::Token, 3) } }).await;
+    commit(
+        store,
+        Change::Revoke { entry: NewEntry { keep: Keep::Until(at(3)), ..entry(ScopeKind::Token, 3) } },
+    )
+    .await;
     let due = at(3) + limits::REMEMBER_BEYOND;
     commit(store, Change::MarkExpired { now: due, limit: 10 }).await;
     // The clock that marked it was ahead.
     let back = due - Duration::from_millis(1);
-    assert_eq!(commit(store, Change::DeleteMarked { now: back, marked_until: due, limit: 10 }).await.pruned, 0);
+    assert_eq!(
+        commit(store, Change::DeleteMarked { now: back, marked_until: due, limit: 10 }).await.pruned,
+        0
+    );
     assert_eq!(store.entries_after(Seq::ZERO, 10).await.expect("entries").len(), 1);
 }
 
 pub(crate) async fn pruning_stops_at_its_limit(store: &dyn Store) {
     two_sessions(store).await;
     for n in [4, 3, 2] {
-        commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Until(at(i64::from(n))), ..entry(ScopeKind::Token, n) } }).await;
+        commit(
+            store,
+            Change::Revoke {
+                entry: NewEntry { keep: Keep::Until(at(i64::from(n))), ..entry(ScopeKind::Token, n) },
+            },
+        )
+        .await;
     }
     let now = at(10 * 86_400);
     assert_eq!(commit(store, Change::MarkExpired { now, limit: 2 }).await.pruned, 2);
     assert_eq!(commit(store, Change::DeleteMarked { now, marked_until: now, limit: 1 }).await.pruned, 1);
     // Those due first were marked first; of those, the lower number is deleted first.
-    let keys: Vec<_> = store.entries_after(Seq::ZERO, 10).await.expect("entries").iter().map(|entry| entry.key.0[0]).collect();
+    let keys: Vec<_> = store
+        .entries_after(Seq::ZERO, 10)
+        .await
+        .expect("entries")
+        .iter()
+        .map(|entry| entry.key.0[0])
+        .collect();
     assert_eq!(keys, [4, 2]);
     assert_eq!(commit(store, Change::MarkExpired { now, limit: 2 }).await.pruned, 1);
     assert_eq!(commit(store, Change::DeleteMarked { now, marked_until: now, limit: 9 }).await.pruned, 2);
@@ -167,9 +201,15 @@ pub(crate) async fn the_head_tells_what_was_deleted(store: &dyn Store) {
     let seq = |n| Seq::from_u64(Seq::start_of(1).as_u64() + n);
     assert_eq!((prune(39).await, forgotten().await), (0, Forgotten::NOTHING));
     assert_eq!(prune(50).await, 2);
-    assert_eq!(forgotten().await, Forgotten { seq: seq(2), at: at(9), until: at(50) + limits::REMEMBER_BEYOND });
+    assert_eq!(
+        forgotten().await,
+        Forgotten { seq: seq(2), at: at(9), until: at(50) + limits::REMEMBER_BEYOND }
+    );
     assert_eq!(prune(90).await, 1);
-    assert_eq!(forgotten().await, Forgotten { seq: seq(3), at: at(9), until: at(90) + limits::REMEMBER_BEYOND });
+    assert_eq!(
+        forgotten().await,
+        Forgotten { seq: seq(3), at: at(9), until: at(90) + limits::REMEMBER_BEYOND }
+    );
 }
 
 pub(crate) async fn numbering_goes_on_after_pruning(store: &dyn Store) {

@@ -1,6 +1,8 @@
 //! Flows and mails: of each matter the newest flow, used once; mails that are tried, counted and forgotten.
 
-use quash_core::model::{Asked, Change, Digest, Flow, Mail, MailId, MailOutcome, MailPriority, RegistrationBy, Timestamp};
+use quash_core::model::{
+    Asked, Change, Digest, Flow, Mail, MailId, MailOutcome, MailPriority, RegistrationBy, Timestamp,
+};
 use quash_store::{Store, StoreError};
 
 use crate::support::*;
@@ -50,7 +52,12 @@ pub(crate) async fn a_flow_takes_the_place_of_the_one_before(store: &dyn Store) 
 pub(crate) async fn a_flow_is_used_once(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     commit(store, start(flow(1, 1, Some("dana"), 0), None)).await;
-    let used = || Change::Together(vec![Change::UseFlow(flow_id(1)), Change::Remember { name: "used", value: "once".into() }]);
+    let used = || {
+        Change::Together(vec![
+            Change::UseFlow(flow_id(1)),
+            Change::Remember { name: "used", value: "once".into() },
+        ])
+    };
     let outcomes = commit_all(store, (0..20).map(|_| used()).collect()).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == Err(StoreError::Conflict)).count(), 19);
@@ -103,18 +110,31 @@ pub(crate) async fn mails_come_in_the_order_of_their_priority(store: &dyn Store)
 }
 
 pub(crate) async fn the_newest_live_registration_is_found(store: &dyn Store) {
-    let [first, second] = [registration(1, "Max", "Max@example.org", 0), registration(2, "MAX", "lee@example.org", 10)];
+    let [first, second] =
+        [registration(1, "Max", "Max@example.org", 0), registration(2, "MAX", "lee@example.org", 10)];
     for flow in [&first, &second] {
         commit(store, start(flow.clone(), None)).await;
     }
     commit(store, start(flow(3, 3, Some("max"), 20), None)).await;
-    let (by_name, by_email) = (RegistrationBy::Name("max".into()), RegistrationBy::Email("max@example.org".into()));
-    let found = async |by: &RegistrationBy, secs| store.registration(by, at(secs)).await.expect("a look").map(|flow| flow.id);
+    let (by_name, by_email) =
+        (RegistrationBy::Name("max".into()), RegistrationBy::Email("max@example.org".into()));
+    let found = async |by: &RegistrationBy, secs| {
+        store.registration(by, at(secs)).await.expect("a look").map(|flow| flow.id)
+    };
     assert_eq!(store.registration(&by_email, at(0)).await.expect("a look"), Some(first.clone()));
     assert_eq!((found(&by_name, 0).await, found(&by_name, 3609).await), (Some(second.id), Some(second.id)));
-    assert_eq!((found(&by_email, 3599).await, found(&by_email, 3600).await, found(&by_name, 3610).await), (Some(first.id), None, None));
+    assert_eq!(
+        (found(&by_email, 3599).await, found(&by_email, 3600).await, found(&by_name, 3610).await),
+        (Some(first.id), None, None)
+    );
     assert_eq!(found(&RegistrationBy::Email("max".into()), 0).await, None);
-    let kept = store.flow(second.id).await.expect("a look").flow.and_then(|flow| flow.registration).expect("a registration");
+    let kept = store
+        .flow(second.id)
+        .await
+        .expect("a look")
+        .flow
+        .and_then(|flow| flow.registration)
+        .expect("a registration");
     assert_eq!((kept.password.as_str(), kept.password.class()), ("hash 2", Some("class")));
     commit(store, Change::UseFlow(second.id)).await;
     assert_eq!(found(&by_name, 0).await, Some(first.id));
@@ -130,7 +150,10 @@ pub(crate) async fn a_decoy_leaves_no_row(store: &dyn Store) {
     ];
     commit(store, Change::Together(changes)).await;
     assert_eq!((flow_of(store, 1).await, due(store, 99).await), (None, vec![]));
-    assert_eq!(store.asked(&[decoy.matter], waiting.whom, at(-1)).await.expect("a look"), Asked { flows: vec![None], mails: 0 });
+    assert_eq!(
+        store.asked(&[decoy.matter], waiting.whom, at(-1)).await.expect("a look"),
+        Asked { flows: vec![None], mails: 0 }
+    );
 }
 
 pub(crate) async fn a_mail_is_tried_until_it_is_sent(store: &dyn Store) {
@@ -146,7 +169,9 @@ pub(crate) async fn a_mail_is_tried_until_it_is_sent(store: &dyn Store) {
     commit(store, tried(1, 1, 120)).await;
     commit(store, settled(1, 2, MailOutcome::Sent(at(70)))).await;
     assert_eq!(due(store, 999).await, []);
-    for change in [tried(1, 2, 60), settled(1, 2, MailOutcome::NotSent), Change::DropMail(MailId::from_bytes([1; 16]))] {
+    for change in
+        [tried(1, 2, 60), settled(1, 2, MailOutcome::NotSent), Change::DropMail(MailId::from_bytes([1; 16]))]
+    {
         conflict(store, change).await;
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Actor, Change, DeviceId, Ending, Generation, Reason, Receipt, ScopeKey, ScopeKind, Seq, Session, SessionEnd, SessionState, limits,
+    Actor, Change, DeviceId, Ending, Generation, Reason, Receipt, ScopeKey, ScopeKind, Seq, Session,
+    SessionEnd, SessionState, limits,
 };
 use quash_store::Store;
 
@@ -39,7 +40,10 @@ pub(crate) async fn evicting_ends_the_evicted(store: &dyn Store) {
     let third = session(3, "dana", head(store).await);
     let receipt = commit(store, open_evicting(third, 1, Some(end(1)))).await;
     assert_eq!(receipt.seq, Some(head(store).await));
-    assert_eq!(state(store, 1).await, SessionState::Ended(Ending { reason: Reason::LogOut, at: at(1), actor: Actor::Owner }));
+    assert_eq!(
+        state(store, 1).await,
+        SessionState::Ended(Ending { reason: Reason::LogOut, at: at(1), actor: Actor::Owner })
+    );
     assert_eq!((state(store, 2).await, state(store, 3).await), (SessionState::Live, SessionState::Live));
     assert_eq!(store.entries_after(Seq::ZERO, 10).await.expect("entries").len(), 1);
 }
@@ -69,7 +73,10 @@ pub(crate) async fn one_rotation_wins(store: &dyn Store) {
     conflict(store, rotate(1, 2)).await;
     conflict(store, rotate(9, 0)).await;
     let (rotated, _) = store.session(sid(1)).await.expect("a look").found.expect("the session");
-    assert_eq!((rotated.generation, rotated.rotated_at, rotated.idle_until), (Generation(1), at(1000), at(87_400)));
+    assert_eq!(
+        (rotated.generation, rotated.rotated_at, rotated.idle_until),
+        (Generation(1), at(1000), at(87_400))
+    );
     let outcomes = commit_all(store, vec![rotate(1, 1); 16]).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     assert_eq!(head(store).await, Seq::start_of(1));
@@ -95,9 +102,15 @@ pub(crate) async fn sessions_end_together_or_not_at_all(store: &dyn Store) {
     assert_eq!(state(store, 1).await, SessionState::Live);
     let receipt = commit(store, ends(vec![end(2), end(1)])).await;
     let entries = store.entries_after(Seq::ZERO, 10).await.expect("entries");
-    assert_eq!(entries.iter().map(|entry| entry.key).collect::<Vec<_>>(), [ScopeKey([2; 16]), ScopeKey([1; 16])]);
+    assert_eq!(
+        entries.iter().map(|entry| entry.key).collect::<Vec<_>>(),
+        [ScopeKey([2; 16]), ScopeKey([1; 16])]
+    );
     assert_eq!(receipt.seq, entries.last().map(|entry| entry.seq));
-    assert_eq!(state(store, 2).await, SessionState::Ended(Ending { reason: Reason::LogOut, at: at(2), actor: Actor::Owner }));
+    assert_eq!(
+        state(store, 2).await,
+        SessionState::Ended(Ending { reason: Reason::LogOut, at: at(2), actor: Actor::Owner })
+    );
 }
 
 pub(crate) async fn a_session_ends_once(store: &dyn Store) {
@@ -152,7 +165,10 @@ pub(crate) async fn a_live_session_is_bound_to_a_device(store: &dyn Store) {
     let head = head(store).await;
     commit(store, bind(1, 7)).await;
     let bound = store.session(sid(1)).await.expect("a look").found.expect("a session").0;
-    assert_eq!(bound, Session { known_device: Some(DeviceId::from_bytes([7; 16])), ..session(1, "dana", head) });
+    assert_eq!(
+        bound,
+        Session { known_device: Some(DeviceId::from_bytes([7; 16])), ..session(1, "dana", head) }
+    );
     commit(store, Change::Together(vec![rotate(1, 0), bind(1, 8)])).await;
     commit(store, ends(vec![end(2)])).await;
     conflict(store, bind(2, 7)).await;

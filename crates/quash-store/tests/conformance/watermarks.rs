@@ -1,6 +1,9 @@
 //! The ends that cover many sessions at once, and what may live on.
 
-use quash_core::model::{Account, AccountFields, AccountState, Change, Ends, Generation, PasswordHash, ScopeKind, SessionState, Survivor};
+use quash_core::model::{
+    Account, AccountFields, AccountState, Change, Ends, Generation, PasswordHash, ScopeKind, SessionState,
+    Survivor,
+};
 use quash_store::Store;
 
 use crate::support::*;
@@ -96,7 +99,10 @@ pub(crate) async fn the_survivor_lives_on(store: &dyn Store) {
     let (session, owner) = loaded.found.expect("the session");
     assert!(session.is_live(&owner, &loaded.head));
     assert_eq!(session.opened_seq, loaded.head.seq);
-    assert_eq!((session.generation, session.rotated_at, session.idle_until), (Generation(2), at(2000), at(88_400)));
+    assert_eq!(
+        (session.generation, session.rotated_at, session.idle_until),
+        (Generation(2), at(2000), at(88_400))
+    );
     conflict(store, rotate(2, 0)).await;
     conflict(store, rotate(1, 1)).await;
     commit(store, rotate(1, 2)).await;
@@ -104,7 +110,8 @@ pub(crate) async fn the_survivor_lives_on(store: &dyn Store) {
 
 pub(crate) async fn of_two_everywhere_else_at_once_one_wins(store: &dyn Store) {
     two_sessions(store).await;
-    let both = vec![end_account("dana", 1, Some(survivor(1, 0))), end_account("dana", 1, Some(survivor(2, 0)))];
+    let both =
+        vec![end_account("dana", 1, Some(survivor(1, 0))), end_account("dana", 1, Some(survivor(2, 0)))];
     let outcomes = commit_all(store, both).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     let loser = if outcomes[0].is_ok() { 2 } else { 1 };

@@ -28,7 +28,8 @@ async fn gone_on(room: &Path) {
 
 fn names(room: &Path) -> Vec<String> {
     let entries = fs::read_dir(room).expect("a directory");
-    let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8")).collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8")).collect();
     names.sort();
     names
 }
@@ -56,7 +57,10 @@ async fn a_backup_overwrites_nothing_and_leaves_nothing_where_it_fails() {
     fs::write(&taken, "something else").expect("it is ours");
     assert!(matches!(store.back_up(&taken).await, Err(BackupError::Exists { .. })));
     assert_eq!(fs::read_to_string(&taken).expect("it is there"), "something else");
-    assert!(matches!(store.back_up(&room.path().join("no/such/place")).await, Err(BackupError::Unusable { .. })));
+    assert!(matches!(
+        store.back_up(&room.path().join("no/such/place")).await,
+        Err(BackupError::Unusable { .. })
+    ));
     // What stands where the copy would grow is no file that could be taken away.
     fs::create_dir(room.path().join("copy.partial")).expect("it is ours");
     assert!(matches!(store.back_up(&room.path().join("copy")).await, Err(BackupError::Unusable { .. })));
@@ -145,7 +149,11 @@ async fn a_damaged_index_hides_no_key_of_a_database_that_is_replaced() {
     commit(&store, Change::AddStruckKey { key, entry: entry(ScopeKind::Key, 3) }).await;
     drop(store);
     let page: u32 = Connection::open(&database)
-        .and_then(|conn| conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'signing_key_age'", [], |row| row.get(0)))
+        .and_then(|conn| {
+            conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'signing_key_age'", [], |row| {
+                row.get(0)
+            })
+        })
         .expect("it is there");
     let mut bytes = fs::read(&database).expect("it is there");
     // A leaf of an index with nothing in it.
@@ -161,14 +169,18 @@ async fn what_was_decided_is_finished_by_whoever_opens_next() {
     let room = tempfile::tempdir().expect("a directory");
     gone_on(room.path()).await;
     let database = room.path().join("quash.db");
-    let (old, new) = (everything(&open(&database)).await, everything(&open(&room.path().join("backup"))).await);
+    let (old, new) =
+        (everything(&open(&database)).await, everything(&open(&room.path().join("backup"))).await);
     let decided = room.path().join("quash.db.restored-then");
     let kept = room.path().join("quash.db.before-restore-then");
     // The process ended right after it was decided, and once more after the old one was moved.
     fs::copy(room.path().join("backup"), &decided).expect("it is ours");
     fs::write(room.path().join("quash.db-wal"), "of the old one").expect("it is ours");
     assert_eq!(everything(&open(&database)).await, new);
-    assert_eq!(fs::read_to_string(room.path().join("quash.db.before-restore-then-wal")).expect("it is kept"), "of the old one");
+    assert_eq!(
+        fs::read_to_string(room.path().join("quash.db.before-restore-then-wal")).expect("it is kept"),
+        "of the old one"
+    );
     fs::remove_file(room.path().join("quash.db.before-restore-then-wal")).expect("it is ours");
     assert_eq!(everything(&open(&kept)).await, old);
     fs::rename(&database, &decided).expect("it is ours");
@@ -191,7 +203,8 @@ async fn a_restore_that_is_given_up_changes_nothing() {
     // And what a killed one has left is no hindrance, and removed by whoever comes next.
     let leave_half_of_it = || {
         for suffix in ["", "-wal", "-shm", ".lock"] {
-            fs::write(room.path().join(format!("quash.db.restoring{suffix}")), "half of it").expect("it is ours");
+            fs::write(room.path().join(format!("quash.db.restoring{suffix}")), "half of it")
+                .expect("it is ours");
         }
     };
     leave_half_of_it();
@@ -209,7 +222,8 @@ async fn a_copy_of_a_database_in_use_is_restored_with_its_wal() {
     let store = open(&room.path().join("quash.db"));
     revoke(&store, 1).await;
     for suffix in ["", "-wal"] {
-        fs::copy(room.path().join(format!("quash.db{suffix}")), room.path().join(format!("copy{suffix}"))).expect("it is ours");
+        fs::copy(room.path().join(format!("quash.db{suffix}")), room.path().join(format!("copy{suffix}")))
+            .expect("it is ours");
     }
     let there = everything(&store).await;
     drop(store);
@@ -236,7 +250,10 @@ async fn what_is_no_whole_backup_is_refused() {
         let refused = StagedRestore::new(&bad, &database).expect_err("it is no backup");
         assert!(matches!(&refused, OpenError::Unusable { path, .. } if path.ends_with("bad")), "{refused}");
     }
-    assert!(matches!(StagedRestore::new(&room.path().join("missing"), &database), Err(OpenError::Unusable { .. })));
+    assert!(matches!(
+        StagedRestore::new(&room.path().join("missing"), &database),
+        Err(OpenError::Unusable { .. })
+    ));
     assert!(matches!(StagedRestore::new(room.path(), &database), Err(OpenError::Unusable { .. })));
     assert_eq!(everything(&open(&database)).await, old);
 }

@@ -8,7 +8,10 @@ use rusqlite::Connection;
 
 use crate::support::*;
 
-const NAMES: [&str; 16] = ["s00", "s01", "s02", "s03", "s04", "s05", "s06", "s07", "s08", "s09", "s10", "s11", "s12", "s13", "s14", "s15"];
+const NAMES: [&str; 16] = [
+    "s00", "s01", "s02", "s03", "s04", "s05", "s06", "s07", "s08", "s09", "s10", "s11", "s12", "s13", "s14",
+    "s15",
+];
 
 /// An account that takes a page of its own. If there is none left, SQLite undoes the statement.
 fn large_account(n: usize) -> Change {
@@ -53,7 +56,10 @@ async fn a_batch_is_written_as_far_as_it_fits(large: fn(usize) -> Change) {
     let written: Vec<bool> = outcomes[1..].iter().map(Result::is_ok).collect();
     let full = outcomes.iter().filter(|outcome| **outcome == Err(StoreError::Full)).count();
     assert_eq!((outcomes[0].is_ok(), &outcomes[9]), (true, &Err(StoreError::Conflict)));
-    assert!(written.iter().filter(|written| **written).count() + full == 15 && written[2] && full > 2, "{outcomes:?}");
+    assert!(
+        written.iter().filter(|written| **written).count() + full == 15 && written[2] && full > 2,
+        "{outcomes:?}"
+    );
     assert_eq!(found(&store).await.as_slice(), written);
     assert!(!*store.broken().borrow());
 
@@ -61,7 +67,10 @@ async fn a_batch_is_written_as_far_as_it_fits(large: fn(usize) -> Change) {
     commit(&store, Change::RaiseLongestLifetime(1)).await;
     let remember = |length| Change::Remember { name: "readiness", value: "x".repeat(length) };
     for _ in 0..3 {
-        assert_eq!(store.commit(Change::Together(vec![remember(12_288), remember(0)])).await, Err(StoreError::Full));
+        assert_eq!(
+            store.commit(Change::Together(vec![remember(12_288), remember(0)])).await,
+            Err(StoreError::Full)
+        );
     }
     drop((store, other));
     let store = sqlite(directory.path());

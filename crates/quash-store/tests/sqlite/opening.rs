@@ -30,7 +30,10 @@ async fn reopening_keeps_everything() {
     let before = everything(&store).await;
     let newest = *store.newest().borrow();
     drop(store);
-    let names: Vec<_> = fs::read_dir(directory.path()).expect("files").map(|file| file.expect("a file").file_name()).collect();
+    let names: Vec<_> = fs::read_dir(directory.path())
+        .expect("files")
+        .map(|file| file.expect("a file").file_name())
+        .collect();
     assert_eq!(names.len(), 2, "the database and its lock: {names:?}");
     let store = sqlite(directory.path());
     assert_eq!(everything(&store).await, before);
@@ -92,7 +95,10 @@ async fn a_newer_database_is_refused() {
 
 #[tokio::test]
 async fn an_altered_database_is_refused() {
-    for alteration in ["UPDATE schema_migration SET checksum = x'00'", "UPDATE schema_migration SET number = 0 WHERE number = 1"] {
+    for alteration in [
+        "UPDATE schema_migration SET checksum = x'00'",
+        "UPDATE schema_migration SET number = 0 WHERE number = 1",
+    ] {
         let directory = tempfile::tempdir().expect("a directory");
         drop(sqlite(directory.path()));
         let path = directory.path().join("quash.db");
@@ -124,7 +130,8 @@ async fn a_database_from_before_foreign_tokens_is_brought_up_to_date() {
     assert_eq!((session.generation.0, session.claims.to_json(), session.adopted), (3, None, None));
     let keys = store.keys().await.expect("keys");
     let (made, retiring) = (KeySource::Made, KeyState::Retiring { until: Timestamp::from_millis(7) });
-    let keys: Vec<_> = keys.iter().map(|key| (key.kid.as_str(), key.state, key.source, key.secret.0.as_slice())).collect();
+    let keys: Vec<_> =
+        keys.iter().map(|key| (key.kid.as_str(), key.state, key.source, key.secret.0.as_slice())).collect();
     assert_eq!(keys, [("old", retiring, made, &[1][..]), ("first", KeyState::Current, made, &[0])]);
 }
 
@@ -149,12 +156,18 @@ async fn an_audit_from_before_endings_says_why_all_the_same() {
         (5, "everything_ended", "'revoked'", "NULL", 14),
     ] {
         let row = format!("{id}, {id}000, '{event}', 'operator', {reason}, {subject}, NULL, NULL, {seq}");
-        change(&path, &format!("INSERT INTO audit (id, at, event, actor, reason, subject, sid, kid, seq) VALUES ({row})"));
+        change(
+            &path,
+            &format!(
+                "INSERT INTO audit (id, at, event, actor, reason, subject, sid, kid, seq) VALUES ({row})"
+            ),
+        );
     }
     let store = sqlite(directory.path());
     let after = [10, 13, 14].map(Seq::from_u64);
     let endings = store.endings(&subject("dana"), &after).await.expect("a look");
-    let reasons: Vec<_> = endings.into_iter().map(|ending| ending.map(|ending| ending.reason.as_str())).collect();
+    let reasons: Vec<_> =
+        endings.into_iter().map(|ending| ending.map(|ending| ending.reason.as_str())).collect();
     assert_eq!(reasons, [Some("log_out_everywhere"), Some("revoked"), None]);
 }
 
@@ -164,10 +177,15 @@ fn what_is_no_database_of_ours_is_refused_and_left_alone() {
     let other = directory.path().join("other.db");
     change(&other, "CREATE TABLE theirs (a)");
     let text = directory.path().join("text.db");
-    fs::write(&text, "This is no database at all, but it is long enough to be taken for one. ".repeat(100)).expect("a file");
+    fs::write(&text, "This is no database at all, but it is long enough to be taken for one. ".repeat(100))
+        .expect("a file");
     for path in [&other, &text] {
         let before = fs::read(path).expect("a file");
-        assert!(matches!(refusal(path), OpenError::Unusable { .. } | OpenError::Damaged { .. }), "{}", path.display());
+        assert!(
+            matches!(refusal(path), OpenError::Unusable { .. } | OpenError::Damaged { .. }),
+            "{}",
+            path.display()
+        );
         assert_eq!(fs::read(path).expect("a file"), before);
     }
     assert!(matches!(refusal(directory.path()), OpenError::Unusable { .. }));
@@ -181,7 +199,10 @@ async fn a_row_that_cannot_be_read_is_no_panic() {
     fill(&store).await;
     drop(store);
     let path = directory.path().join("quash.db");
-    change(&path, "UPDATE revocation_log SET kind = 99; UPDATE account SET username = ''; UPDATE feed_head SET chain = zeroblob(32)");
+    change(
+        &path,
+        "UPDATE revocation_log SET kind = 99; UPDATE account SET username = ''; UPDATE feed_head SET chain = zeroblob(32)",
+    );
     let store = sqlite(directory.path());
     assert!(store.entries_after(Seq::ZERO, 10).await.is_err());
     assert!(store.account(&by_name("dana"), NOW).await.is_err());
@@ -197,10 +218,16 @@ async fn only_the_owner_may_read_the_files() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = sqlite(directory.path());
     fill(&store).await;
-    let files: Vec<_> = fs::read_dir(directory.path()).expect("files").map(|file| file.expect("a file")).collect();
+    let files: Vec<_> =
+        fs::read_dir(directory.path()).expect("files").map(|file| file.expect("a file")).collect();
     assert_eq!(files.len(), 4);
     for file in files {
-        assert_eq!(file.metadata().expect("a file").permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+        assert_eq!(
+            file.metadata().expect("a file").permissions().mode() & 0o777,
+            0o600,
+            "{:?}",
+            file.file_name()
+        );
     }
 }
 
@@ -210,7 +237,10 @@ fn change(path: &Path, sql: &str) {
 
 /// A database as it was after the first migrations.
 fn migrate(path: &Path, migrations: &[(&str, &str)]) {
-    change(path, "CREATE TABLE schema_migration (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum BLOB NOT NULL) STRICT");
+    change(
+        path,
+        "CREATE TABLE schema_migration (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum BLOB NOT NULL) STRICT",
+    );
     for ((name, sql), number) in migrations.iter().zip(1..) {
         change(path, sql);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, sql.as_bytes());
@@ -229,7 +259,8 @@ async fn a_damaged_database_is_refused() {
         ("the end", |file| file.truncate(file.len() / 2)),
         ("a page", |file| {
             // The first page after the schema's that holds cells.
-            let page = (1..file.len() / 4096).find(|page| [10, 13].contains(&file[page * 4096])).expect("a page");
+            let page =
+                (1..file.len() / 4096).find(|page| [10, 13].contains(&file[page * 4096])).expect("a page");
             file[page * 4096..][..64].fill(0xff);
         }),
     ];

@@ -21,7 +21,8 @@ async fn write(store: &Arc<SqliteStore>, round: &'static str, each: u32) {
                 let password = Some(PasswordHash::new("x".repeat(12_000)));
                 let added = Account { password, ..account(&format!("{round}-{writer}-{n}")) };
                 commit(&*store, add(added)).await;
-                commit(&*store, Change::Revoke { entry: entry(quash_core::model::ScopeKind::Token, 1) }).await;
+                commit(&*store, Change::Revoke { entry: entry(quash_core::model::ScopeKind::Token, 1) })
+                    .await;
             }
         });
     }
@@ -37,7 +38,9 @@ async fn many_writers_and_a_long_reader_do_not_hinder_each_other() {
     let wal = || fs::metadata(directory.path().join("quash.db-wal")).expect("a WAL").len() / (1024 * 1024);
 
     let reader = Connection::open(directory.path().join("quash.db")).expect("a database");
-    let count = |at: &Connection| at.query_row("SELECT count(*) FROM account", [], |row| row.get::<_, u32>(0)).expect("a count");
+    let count = |at: &Connection| {
+        at.query_row("SELECT count(*) FROM account", [], |row| row.get::<_, u32>(0)).expect("a count")
+    };
     reader.execute_batch("BEGIN").expect("a transaction");
     assert_eq!(count(&reader), 0);
     write(&store, "during", 90).await;
@@ -64,7 +67,10 @@ async fn what_was_written_reaches_the_database_while_it_is_open() {
     let before = size("quash.db");
     // Until the WAL has grown to more than a checkpoint is due at, but not to where the writer stops for one.
     for n in 0.. {
-        let large = |k| Account { password: Some(PasswordHash::new("x".repeat(12_000))), ..account(&format!("account-{n}-{k}")) };
+        let large = |k| Account {
+            password: Some(PasswordHash::new("x".repeat(12_000))),
+            ..account(&format!("account-{n}-{k}"))
+        };
         let outcomes = commit_all(&store, (0..16).map(|k| add(large(k))).collect()).await;
         assert!(outcomes.iter().all(Result::is_ok));
         if size("quash.db") > before {

@@ -8,9 +8,10 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, Change, Client, ClientName, CustomClaims, DeviceId, Digest,
-    Email, Ends, Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name,
-    NewEntry, Opening, PasswordHash, PendingRegistration, Purpose, Reason, Receipt, RegistrationBy, Rights, ScopeKey, ScopeKind, Sealed,
+    Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, Change, Client, ClientName,
+    CustomClaims, DeviceId, Digest, Email, Ends, Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource,
+    KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name, NewEntry, Opening, PasswordHash,
+    PendingRegistration, Purpose, Reason, Receipt, RegistrationBy, Rights, ScopeKey, ScopeKind, Sealed,
     SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
@@ -34,7 +35,10 @@ pub(crate) fn subject(name: &str) -> Subject {
 
 pub(crate) fn account(name: &str) -> Account {
     let password = PasswordHash::new(format!("hash of {name}")).of_class(format!("class {}", name.len()));
-    Account { password: Some(password), ..Account::new(subject(name), Name::parse(name).expect("a name"), NOW) }
+    Account {
+        password: Some(password),
+        ..Account::new(subject(name), Name::parse(name).expect("a name"), NOW)
+    }
 }
 
 pub(crate) fn by_name(folded: &str) -> AccountBy {
@@ -104,7 +108,17 @@ pub(crate) fn ends(sessions: Vec<SessionEnd>) -> Change {
 }
 
 pub(crate) fn opening(session: Session, version: u64) -> Opening {
-    Opening { session, version, rehash: None, evict: None, last_login: None, knows: None, locks: None, adopts: None, claims: None }
+    Opening {
+        session,
+        version,
+        rehash: None,
+        evict: None,
+        last_login: None,
+        knows: None,
+        locks: None,
+        adopts: None,
+        claims: None,
+    }
 }
 
 pub(crate) fn open(session: Session, version: u64) -> Change {
@@ -121,7 +135,12 @@ pub(crate) fn open_rehashing(session: Session, version: u64, rehash: Option<Pass
 
 pub(crate) fn rotate(n: u8, from: u32) -> Change {
     let later = i64::from(from) + 1000;
-    Change::Rotate { session: sid(n), from: Generation(from), rotated_at: at(later), idle_until: at(86_400 + later) }
+    Change::Rotate {
+        session: sid(n),
+        from: Generation(from),
+        rotated_at: at(later),
+        idle_until: at(86_400 + later),
+    }
 }
 
 pub(crate) fn bind(n: u8, device: u8) -> Change {
@@ -135,7 +154,16 @@ pub(crate) fn end_account(name: &str, version: u64, survivor: Option<Survivor>) 
 
 pub(crate) fn edit(name: &str, version: u64, fields: AccountFields, ends: Ends) -> Change {
     let event = if ends == Ends::Nothing { Event::NameChanged } else { Event::SessionsEnded };
-    let edit = AccountEdit { subject: subject(name), version, event, actor: Actor::Operator, at: at(300), fields, ends, note: None };
+    let edit = AccountEdit {
+        subject: subject(name),
+        version,
+        event,
+        actor: Actor::Operator,
+        at: at(300),
+        fields,
+        ends,
+        note: None,
+    };
     Change::EditAccount(Box::new(edit))
 }
 
@@ -144,17 +172,33 @@ pub(crate) fn add(account: Account) -> Change {
 }
 
 pub(crate) fn survivor(n: u8, generation: u32) -> Survivor {
-    Survivor { session: sid(n), generation: Generation(generation), rotated_at: at(2000), idle_until: at(88_400) }
+    Survivor {
+        session: sid(n),
+        generation: Generation(generation),
+        rotated_at: at(2000),
+        idle_until: at(88_400),
+    }
 }
 
 pub(crate) fn key(kid: &str, state: KeyState, created: Timestamp) -> KeyRecord {
     let kid = Kid::parse(kid).expect("a key id");
-    KeyRecord { secret: Sealed(kid.as_str().into()), kid, algorithm: Algorithm::EdDsa, state, created_at: created, source: KeySource::Made }
+    KeyRecord {
+        secret: Sealed(kid.as_str().into()),
+        kid,
+        algorithm: Algorithm::EdDsa,
+        state,
+        created_at: created,
+        source: KeySource::Made,
+    }
 }
 
 /// A client with the rights of a number's bits, which was added `n` seconds after [`NOW`].
 pub(crate) fn client(name: &str, n: u8) -> Client {
-    let rights = ["feed", "introspect", "revoke"].iter().enumerate().filter(|(bit, _)| n >> bit & 1 == 1).map(|(_, word)| *word);
+    let rights = ["feed", "introspect", "revoke"]
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| n >> bit & 1 == 1)
+        .map(|(_, word)| *word);
     let rights = Rights::parse(&rights.collect::<Vec<_>>().join(" ")).expect("rights");
     Client { name: ClientName::parse(name).expect("a name"), rights, created_at: at(i64::from(n)) }
 }
@@ -243,10 +287,17 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
     }
     told += &format!("{:?}\n", store.password_classes(u32::MAX).await);
     told += &format!("{:#?}\n", store.audit(0, None, u32::MAX).await);
-    told += &format!("{:#?} {:#?}\n", store.audit_head().await, store.unblanked().await.map(|subject| subject.is_some()));
+    told += &format!(
+        "{:#?} {:#?}\n",
+        store.audit_head().await,
+        store.unblanked().await.map(|subject| subject.is_some())
+    );
     for n in 0..10 {
         told += &format!("{:#?}\n", store.flow(flow_id(n)).await);
-        told += &format!("{:?}\n", store.asked(&[Digest([n; 16]), Digest([n + 1; 16])], Digest([n; 16]), at(100)).await);
+        told += &format!(
+            "{:?}\n",
+            store.asked(&[Digest([n; 16]), Digest([n + 1; 16])], Digest([n; 16]), at(100)).await
+        );
     }
     told += &format!("{:?}\n", store.clients(None, u32::MAX).await);
     for secret in 0..10 {
@@ -256,12 +307,17 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
     for secs in [0, 50, 200] {
         told += &format!("{:?}\n", store.next_mail(at(secs)).await);
     }
-    for (now, name) in [at(0), at(3605)].into_iter().flat_map(|now| ["dana", "kim", "lee", "max"].map(|name| (now, name))) {
+    for (now, name) in
+        [at(0), at(3605)].into_iter().flat_map(|now| ["dana", "kim", "lee", "max"].map(|name| (now, name)))
+    {
         for by in [RegistrationBy::Name(name.into()), RegistrationBy::Email(format!("{name}@example.org"))] {
             let pending = store.registration(&by, now).await.expect("a look");
             told += &format!(
                 "{pending:?} {:?}\n",
-                pending.as_ref().and_then(|flow| flow.registration.as_ref()).map(|kept| kept.password.as_str())
+                pending
+                    .as_ref()
+                    .and_then(|flow| flow.registration.as_ref())
+                    .map(|kept| kept.password.as_str())
             );
         }
     }
@@ -281,7 +337,8 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
             let loaded = store.session(session.id).await.expect("a session");
             assert_eq!(loaded.found, Some((session.clone(), account.clone())));
             if let Some(adopted) = session.adopted {
-                let foreign = store.foreign(adopted.key, &[adopted.key], adopted.key, None, NOW).await.expect("a look");
+                let foreign =
+                    store.foreign(adopted.key, &[adopted.key], adopted.key, None, NOW).await.expect("a look");
                 assert_eq!(foreign.adopted, Some((session.clone(), account.clone())));
                 told += &format!("{:?}\n", foreign.revoked);
             }
@@ -295,7 +352,8 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
 
 /// Hands in all changes in this order before it awaits the first outcome, so that they may share a transaction.
 pub(crate) async fn commit_all(store: &dyn Store, changes: Vec<Change>) -> Vec<Result<Receipt, StoreError>> {
-    let mut commits: Vec<Pin<Box<dyn Future<Output = _> + Send + '_>>> = changes.into_iter().map(|change| store.commit(change)).collect();
+    let mut commits: Vec<Pin<Box<dyn Future<Output = _> + Send + '_>>> =
+        changes.into_iter().map(|change| store.commit(change)).collect();
     let mut outcomes: Vec<_> = commits.iter().map(|_| None).collect();
     std::future::poll_fn(|context| {
         for (commit, outcome) in commits.iter_mut().zip(&mut outcomes) {
@@ -320,7 +378,12 @@ pub(crate) async fn two_sessions(store: &dyn Store) {
 }
 
 pub(crate) async fn read(store: &dyn Store, name: &str) -> Account {
-    store.account(&AccountBy::Subject(subject(name)), NOW).await.expect("a look").account.expect("the account")
+    store
+        .account(&AccountBy::Subject(subject(name)), NOW)
+        .await
+        .expect("a look")
+        .account
+        .expect("the account")
 }
 
 pub(crate) async fn state(store: &dyn Store, n: u8) -> SessionState {

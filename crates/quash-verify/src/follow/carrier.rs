@@ -18,7 +18,11 @@ pub trait Carrier: Send + Sync {
     ///
     /// # Errors
     /// No answer comes.
-    fn carry(&self, request: Request<String>, connection: Connection) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>>;
+    fn carry(
+        &self,
+        request: Request<String>,
+        connection: Connection,
+    ) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>>;
 }
 
 /// The body of an answer, as it arrives.
@@ -54,7 +58,13 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 impl Sockets {
     /// Connections that follow nobody to another address: the credential would go there, too.
     pub(crate) fn new() -> Result<Self, StartError> {
-        let builder = || Client::builder().redirect(Policy::none()).connect_timeout(CONNECT_WITHIN).no_proxy().user_agent("quash-verify");
+        let builder = || {
+            Client::builder()
+                .redirect(Policy::none())
+                .connect_timeout(CONNECT_WITHIN)
+                .no_proxy()
+                .user_agent("quash-verify")
+        };
         let kept = builder().build().map_err(|_| StartError::NoClient)?;
         let new = builder().pool_max_idle_per_host(0).build().map_err(|_| StartError::NoClient)?;
         Ok(Self { kept, new })
@@ -62,12 +72,18 @@ impl Sockets {
 }
 
 impl Carrier for Sockets {
-    fn carry(&self, request: Request<String>, connection: Connection) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>> {
+    fn carry(
+        &self,
+        request: Request<String>,
+        connection: Connection,
+    ) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>> {
         Box::pin(async move {
             let client = if connection == Connection::New { &self.new } else { &self.kept };
             let request = request.try_into().map_err(|_| Fault::Unreachable)?;
-            let answer =
-                client.execute(request).await.map_err(|error| if error.is_timeout() { Fault::Silent } else { Fault::Unreachable })?;
+            let answer = client
+                .execute(request)
+                .await
+                .map_err(|error| if error.is_timeout() { Fault::Silent } else { Fault::Unreachable })?;
             let mut carried = Response::new(());
             *carried.status_mut() = answer.status();
             Ok(carried.map(|()| Box::new(answer) as Box<dyn Pieces>))

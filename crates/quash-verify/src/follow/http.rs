@@ -8,7 +8,9 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::request::Builder;
 use http::{HeaderValue, Request};
-use quash_core::watch::frame::{Cursor, FeedPolicy, FrameFault, LeaseGrant, LeaseNonce, Snapshot, SnapshotReader};
+use quash_core::watch::frame::{
+    Cursor, FeedPolicy, FrameFault, LeaseGrant, LeaseNonce, Snapshot, SnapshotReader,
+};
 use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -40,16 +42,26 @@ const STREAM_SILENT: Duration = Duration::from_secs(45);
 
 impl Http {
     /// A way to these addresses.
-    pub(crate) fn new(carrier: Arc<dyn Carrier>, addresses: Vec<String>, credential: &str) -> Result<Self, StartError> {
-        let mut credential = HeaderValue::from_str(&format!("Bearer {credential}")).map_err(|_| StartError::NoCredential)?;
+    pub(crate) fn new(
+        carrier: Arc<dyn Carrier>,
+        addresses: Vec<String>,
+        credential: &str,
+    ) -> Result<Self, StartError> {
+        let mut credential =
+            HeaderValue::from_str(&format!("Bearer {credential}")).map_err(|_| StartError::NoCredential)?;
         credential.set_sensitive(true);
         Ok(Self { carrier, addresses, credential, turn: AtomicUsize::new(0) })
     }
 
     /// Everything that the log remembers, or why that is not understood. The issuer, which makes it when it is asked, is
     /// silent for no longer than `within`.
-    pub(crate) async fn snapshot(&self, turn: usize, within: Duration) -> Result<Result<Snapshot, FrameFault>, Fault> {
-        let mut answer = self.send(self.get(turn, "/v1/feed/snapshot"), String::new(), Connection::New, within).await?;
+    pub(crate) async fn snapshot(
+        &self,
+        turn: usize,
+        within: Duration,
+    ) -> Result<Result<Snapshot, FrameFault>, Fault> {
+        let mut answer =
+            self.send(self.get(turn, "/v1/feed/snapshot"), String::new(), Connection::New, within).await?;
         let (mut reader, mut length) = (SnapshotReader::default(), 0);
         while let Some(piece) = next_piece(&mut *answer, within).await? {
             length += piece.len();
@@ -66,7 +78,12 @@ impl Http {
     }
 
     /// What comes after a place in the log. The issuer begins to answer within this time.
-    pub(crate) async fn stream(&self, turn: usize, after: &Cursor, within: Duration) -> Result<Stream, Fault> {
+    pub(crate) async fn stream(
+        &self,
+        turn: usize,
+        after: &Cursor,
+        within: Duration,
+    ) -> Result<Stream, Fault> {
         let request = self.get(turn, &format!("/v1/feed?after={after}")).header(ACCEPT, "text/event-stream");
         self.send(request, String::new(), Connection::New, within).await.map(Stream)
     }
@@ -80,8 +97,14 @@ impl Http {
         nonce: LeaseNonce,
         policy: &str,
     ) -> Result<LeaseGrant, Fault> {
-        let request = self.get(turn, &format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"));
-        json(&body(self.send(request, String::new(), Connection::Kept, SILENT).await?, ANSWER_BYTES, SILENT).await?)
+        let request = self.get(
+            turn,
+            &format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"),
+        );
+        json(
+            &body(self.send(request, String::new(), Connection::Kept, SILENT).await?, ANSWER_BYTES, SILENT)
+                .await?,
+        )
     }
 
     /// The set of keys that is published, from the first address that isn't silent for longer than `within` and answers with
@@ -94,7 +117,10 @@ impl Http {
         for _ in &self.addresses {
             let turn = self.turn.load(Ordering::Relaxed);
             let request = self.get(turn, &path);
-            let asked = async { body(self.send(request, String::new(), Connection::New, within).await?, ANSWER_BYTES, within).await };
+            let asked = async {
+                body(self.send(request, String::new(), Connection::New, within).await?, ANSWER_BYTES, within)
+                    .await
+            };
             match asked.await {
                 Ok(text) if named.is_none_or(|policy| policy.publishes(&text)) => return Ok(text),
                 Ok(text) => outcome = Ok(text),
@@ -119,11 +145,15 @@ impl Http {
         struct Introspected {
             active: bool,
         }
-        let form: String = form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
+        let form: String =
+            form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
         let request = Request::post(format!("{}/oauth2/introspect", self.address(turn)));
-        let request = request.header(AUTHORIZATION, self.credential.clone()).header(ACCEPT, "application/json");
+        let request =
+            request.header(AUTHORIZATION, self.credential.clone()).header(ACCEPT, "application/json");
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let answer: Introspected = json(&body(self.send(request, form, Connection::Kept, SILENT).await?, ANSWER_BYTES, SILENT).await?)?;
+        let answer: Introspected = json(
+            &body(self.send(request, form, Connection::Kept, SILENT).await?, ANSWER_BYTES, SILENT).await?,
+        )?;
         Ok(if answer.active { Answer::Active } else { Answer::Inactive })
     }
 
@@ -135,9 +165,17 @@ impl Http {
         self.addresses.get(turn % self.addresses.len().max(1)).map_or("", String::as_str)
     }
 
-    async fn send(&self, request: Builder, body: String, connection: Connection, within: Duration) -> Result<Box<dyn Pieces>, Fault> {
+    async fn send(
+        &self,
+        request: Builder,
+        body: String,
+        connection: Connection,
+        within: Duration,
+    ) -> Result<Box<dyn Pieces>, Fault> {
         let request = request.body(body).map_err(|_| Fault::Unreachable)?;
-        let answer = tokio::time::timeout(within, self.carrier.carry(request, connection)).await.map_err(|_| Fault::Silent)??;
+        let answer = tokio::time::timeout(within, self.carrier.carry(request, connection))
+            .await
+            .map_err(|_| Fault::Silent)??;
         match answer.status().as_u16() {
             200 => Ok(answer.into_body()),
             409 => Err(Fault::SnapshotRequired),
@@ -157,7 +195,10 @@ impl Stream {
 /// An address in the form that paths are appended to.
 pub(crate) fn address(text: &str, may_be_insecure: bool) -> Result<String, StartError> {
     let url = Url::parse(text).map_err(|_| StartError::Address)?;
-    let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+    let is_plain = url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
     let host = url.host_str().filter(|_| is_plain).ok_or(StartError::Address)?;
     let is_here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
     match url.scheme() {
@@ -195,7 +236,10 @@ mod tests {
     #[test]
     fn addresses_are_of_one_form_and_secrets_travel_in_no_clear_text() {
         assert_eq!(address("https://id.example.org/", false), Ok("https://id.example.org".into()));
-        assert_eq!(address("https://id.example.org/quash/", false), Ok("https://id.example.org/quash".into()));
+        assert_eq!(
+            address("https://id.example.org/quash/", false),
+            Ok("https://id.example.org/quash".into())
+        );
         for here in ["http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000"] {
             assert_eq!(address(here, false), Ok(here.to_owned()));
         }

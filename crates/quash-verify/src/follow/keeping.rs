@@ -102,7 +102,17 @@ pub(crate) struct Keeping {
 impl Keeping {
     pub(crate) fn new(shared: Arc<Shared>, signals: Arc<Signals>, chosen: Chosen) -> Self {
         let (published, secrets) = (Vec::new(), Vec::new());
-        Self { shared, signals, chosen, keeper: None, policy: None, published, secrets, wanted: None, is_deaf: false }
+        Self {
+            shared,
+            signals,
+            chosen,
+            keeper: None,
+            policy: None,
+            published,
+            secrets,
+            wanted: None,
+            is_deaf: false,
+        }
     }
 
     /// Takes messages for as long as somebody sends some.

@@ -145,7 +145,12 @@ impl Keys {
             tracing::warn!(place, %fault, "a key of the issuer's is not used");
         }
         // A secret that everybody can read is none.
-        let keys = set.keys.into_iter().map(|key| key.key).filter(|key| key.algorithm().family() != Family::Hmac).collect();
+        let keys = set
+            .keys
+            .into_iter()
+            .map(|key| key.key)
+            .filter(|key| key.algorithm().family() != Family::Hmac)
+            .collect();
         let (taken, saw) = oneshot::channel();
         if self.keeping.send(Message::Keys(keys, taken)).await.is_ok() {
             let _ = saw.await;

@@ -178,7 +178,8 @@ impl Question {
             // It answers another question, which may have been asked long ago.
             return Err(Fault::Unreadable);
         }
-        let lease = Lease { sent_at, cursor: self.cursor.seq(), head: grant.cursor().seq(), chain: grant.chain() };
+        let lease =
+            Lease { sent_at, cursor: self.cursor.seq(), head: grant.cursor().seq(), chain: grant.chain() };
         Ok((lease, grant.term()))
     }
 }

@@ -204,8 +204,11 @@ impl VerifierBuilder {
     }
 
     fn begin(self) -> Result<(Verifier, watch::Receiver<Started>), StartError> {
-        let Self { addresses, may_be_insecure, credential, chosen, when_stale, clock, carrier, chance, .. } = self;
-        let addresses = addresses.iter().map(|text| http::address(text, may_be_insecure)).collect::<Result<_, _>>()?;
+        let Self {
+            addresses, may_be_insecure, credential, chosen, when_stale, clock, carrier, chance, ..
+        } = self;
+        let addresses =
+            addresses.iter().map(|text| http::address(text, may_be_insecure)).collect::<Result<_, _>>()?;
         if credential.is_empty() {
             return Err(StartError::NoCredential);
         }
@@ -216,7 +219,11 @@ impl VerifierBuilder {
         let http = Arc::new(Http::new(carrier, addresses, &credential)?);
         let (keeping, messages) = mpsc::channel(MESSAGES);
         let keys = Arc::new(Keys::new(Arc::clone(&http), Arc::clone(&clock), keeping.clone()));
-        let nothing = State { revoked: Revoked::empty(Seq::ZERO, feed::EMPTY), freshness: Freshness::Never, trust: None };
+        let nothing = State {
+            revoked: Revoked::empty(Seq::ZERO, feed::EMPTY),
+            freshness: Freshness::Never,
+            trust: None,
+        };
         let shared = Arc::new(Shared::new(clock, chance.draw()?, Some(Arc::clone(&keys) as _), nothing));
         let (place, started) = (watch::Sender::new(None), watch::Sender::new(Started::NotYet(None)));
         let (lease, snapshot, back) = (Notify::new(), Notify::new(), watch::Sender::new(()));
@@ -227,7 +234,12 @@ impl VerifierBuilder {
             shared: Arc::clone(&shared),
             signals: Arc::clone(&signals),
             keeping: keeping.clone(),
-            instance: chance.draw::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+            instance: chance
+                .draw::<16>()?
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>()
+                .into(),
             unbound: Arc::clone(&unbound),
             backoff: Backoff::new(u64::from_le_bytes(chance.draw()?)),
             nonces: u64::from_le_bytes(chance.draw()?),
@@ -250,7 +262,14 @@ impl VerifierBuilder {
         tasks.spawn(leasing.run());
         tasks.spawn(keys.follow());
         let introspection = Some(Introspection::new(Arc::new(Asking { http, keeping }), chance.draw()?));
-        let inner = Inner { shared, when_stale, unbound, introspection, counts: Counts::default(), _feed: Some(Box::new(tasks)) };
+        let inner = Inner {
+            shared,
+            when_stale,
+            unbound,
+            introspection,
+            counts: Counts::default(),
+            _feed: Some(Box::new(tasks)),
+        };
         Ok((Verifier { inner: Arc::new(inner) }, started))
     }
 }

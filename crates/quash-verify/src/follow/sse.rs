@@ -36,7 +36,14 @@ impl Default for Parser {
 impl Parser {
     /// A parser of events that hold so many bytes at most.
     pub(crate) fn limited(limit: usize) -> Self {
-        Self { limit, line: Vec::new(), event: Event::default(), has_data: false, after_cr: false, begun: false }
+        Self {
+            limit,
+            line: Vec::new(),
+            event: Event::default(),
+            has_data: false,
+            after_cr: false,
+            begun: false,
+        }
     }
 
     /// How much of what has come is kept.
@@ -123,7 +130,11 @@ mod tests {
             for first in 0..text.len() {
                 for second in first..text.len().min(first + 8) {
                     let bytes = text.as_bytes();
-                    assert_eq!(read(&[&bytes[..first], &bytes[first..second], &bytes[second..]]), expected, "cut at {first} and {second}");
+                    assert_eq!(
+                        read(&[&bytes[..first], &bytes[first..second], &bytes[second..]]),
+                        expected,
+                        "cut at {first} and {second}"
+                    );
                 }
             }
         }

@@ -116,7 +116,13 @@ impl Streaming {
     }
 
     /// Follows on one connection until it is over.
-    async fn follow(&mut self, turn: usize, is_complete: &mut bool, patience: Patience, back: &mut watch::Receiver<()>) -> Over {
+    async fn follow(
+        &mut self,
+        turn: usize,
+        is_complete: &mut bool,
+        patience: Patience,
+        back: &mut watch::Receiver<()>,
+    ) -> Over {
         if !*is_complete {
             let begun = tokio::select! {
                 biased;
@@ -156,7 +162,10 @@ impl Streaming {
         self.keys.take(keys, &snapshot.policy).await?;
         self.hand_over(|taken| Message::Snapshot(snapshot, taken)).await?;
         self.signals.lease.notify_one();
-        tracing::info!(entries = self.shared.state.load().revoked.len(), "a snapshot of the issuer's log was taken");
+        tracing::info!(
+            entries = self.shared.state.load().revoked.len(),
+            "a snapshot of the issuer's log was taken"
+        );
         Ok(())
     }
 
@@ -168,7 +177,11 @@ impl Streaming {
         answer
     }
 
-    async fn read(&mut self, turn: usize, back: &mut watch::Receiver<()>) -> Result<std::convert::Infallible, Over> {
+    async fn read(
+        &mut self,
+        turn: usize,
+        back: &mut watch::Receiver<()>,
+    ) -> Result<std::convert::Infallible, Over> {
         let place = self.signals.place.borrow().clone().ok_or(Over::Resync)?;
         let asked_at = self.shared.clock.uptime();
         let stream = tokio::select! {
@@ -200,10 +213,16 @@ impl Streaming {
     }
 
     /// Somebody waits for an entry that exists: either it comes in a moment, or the connection is given up.
-    async fn wait_for_overdue(&self, stream: &mut Stream, parser: &mut Parser, connected_at: Duration) -> Result<(), Over> {
+    async fn wait_for_overdue(
+        &self,
+        stream: &mut Stream,
+        parser: &mut Parser,
+        connected_at: Duration,
+    ) -> Result<(), Over> {
         let is_missing = || *self.shared.proven.borrow() > *self.shared.cursor.borrow();
         let age = self.shared.clock.uptime().saturating_sub(connected_at);
-        let mut time_is_up = std::pin::pin!(tokio::time::sleep(OVERDUE_EVERY.saturating_sub(age).max(UNDER_WAY)));
+        let mut time_is_up =
+            std::pin::pin!(tokio::time::sleep(OVERDUE_EVERY.saturating_sub(age).max(UNDER_WAY)));
         while is_missing() {
             tokio::select! {
                 biased;
@@ -271,7 +290,12 @@ impl Streaming {
 
 impl Over {
     fn asks_for_a_snapshot(self) -> bool {
-        matches!(self, Self::Untaken(_) | Self::Resync | Self::Fault(Fault::SnapshotRequired | Fault::Unreadable | Fault::TooLong))
+        matches!(
+            self,
+            Self::Untaken(_)
+                | Self::Resync
+                | Self::Fault(Fault::SnapshotRequired | Fault::Unreadable | Fault::TooLong)
+        )
     }
 
     /// What this means for a verifier that has never known anything.
@@ -281,9 +305,11 @@ impl Over {
             Self::Fault(fault) => Started::NotYet(Some(StartError::Away(fault))),
             Self::Untaken(Untaken::NotUnderstood(fault)) => Started::Never(StartError::NotUnderstood(fault)),
             Self::Untaken(Untaken::Secret(error)) => Started::Never(error),
-            Self::Untaken(Untaken::Astray(_) | Untaken::OtherEnd) | Self::Resync | Self::Overdue | Self::OtherKeys | Self::Back => {
-                Started::NotYet(before)
-            }
+            Self::Untaken(Untaken::Astray(_) | Untaken::OtherEnd)
+            | Self::Resync
+            | Self::Overdue
+            | Self::OtherKeys
+            | Self::Back => Started::NotYet(before),
         }
     }
 }

@@ -22,8 +22,11 @@ struct Tried {
 fn tried(tokens: usize) -> Tried {
     let issuer = TestIssuer::new();
     let shared = Arc::clone(&issuer.verifier().inner.shared);
-    let token_of = |user: usize| shared.authenticate(issuer.token(&user.to_string()).mint().as_str()).expect("a token of the issuer");
-    let ring = shared.state.load().trust.as_ref().map(|trust| Arc::clone(&trust.ring)).expect("the issuer's keys");
+    let token_of = |user: usize| {
+        shared.authenticate(issuer.token(&user.to_string()).mint().as_str()).expect("a token of the issuer")
+    };
+    let ring =
+        shared.state.load().trust.as_ref().map(|trust| Arc::clone(&trust.ring)).expect("the issuer's keys");
     Tried { known: Known::new([2; 16]), ring, tokens: (0..tokens).map(token_of).collect() }
 }
 
@@ -46,7 +49,8 @@ impl Tried {
 
     /// So many texts that go to the first set of all, where it isn't fuller than their other one.
     fn neighbours(&self, count: usize) -> Vec<String> {
-        let goes_there = |text: &String| ptr::eq(self.known.sets(self.known.hash(text))[0], &self.known.sets[0]);
+        let goes_there =
+            |text: &String| ptr::eq(self.known.sets(self.known.hash(text))[0], &self.known.sets[0]);
         (0..).map(|number: u64| number.to_string()).filter(goes_there).take(count).collect()
     }
 }
@@ -92,7 +96,8 @@ fn nearly_as_many_are_remembered_as_there_is_room_for_and_never_more() {
     let tried = tried(1);
     let mut tokens: Vec<Weak<Authentic>> = Vec::new();
     let mut held_after = |texts: usize| {
-        let more = (tokens.len()..texts).map(|number| tried.verified(&number.to_string(), 0, 0).expect("a new one"));
+        let more =
+            (tokens.len()..texts).map(|number| tried.verified(&number.to_string(), 0, 0).expect("a new one"));
         let more: Vec<_> = more.map(|token| Arc::downgrade(&token)).collect();
         tokens.extend(more);
         tokens.iter().filter(|token| token.strong_count() > 0).count()
@@ -108,7 +113,9 @@ fn nearly_as_many_are_remembered_as_there_is_room_for_and_never_more() {
 #[test]
 fn the_oldest_of_a_set_makes_room_and_those_of_an_older_version_before_it() {
     let token = Arc::new(tried(1).tokens.remove(0));
-    let put = |set: Set, hash: usize, version: u64| set.with(&Verified { hash: hash as u128, version, token: Arc::clone(&token) });
+    let put = |set: Set, hash: usize, version: u64| {
+        set.with(&Verified { hash: hash as u128, version, token: Arc::clone(&token) })
+    };
     let has = |set: &Set, hash: usize, version: u64| set.find(hash as u128, version).is_some();
     let full = (0..TOKENS_IN_A_SET).fold(Set::default(), |set, hash| put(set, hash, 1));
     assert!((0..TOKENS_IN_A_SET).all(|hash| has(&full, hash, 1)));
@@ -118,7 +125,11 @@ fn the_oldest_of_a_set_makes_room_and_those_of_an_older_version_before_it() {
     assert!(!has(&over, 0, 1));
     assert!((1..=TOKENS_IN_A_SET).all(|hash| has(&over, hash, 1)));
     let late = put(over, TOKENS_IN_A_SET + 1, 0);
-    assert_eq!(late.len(1), TOKENS_IN_A_SET - 1, "who was slow to verify drops nobody's newer ones but the oldest");
+    assert_eq!(
+        late.len(1),
+        TOKENS_IN_A_SET - 1,
+        "who was slow to verify drops nobody's newer ones but the oldest"
+    );
     let turned = put(late, 7, 2);
     assert!(has(&turned, 7, 2));
     assert_eq!(turned.len(0), 1);
@@ -185,7 +196,11 @@ fn nobody_waits_for_one_who_is_in_the_middle_of_replacing_a_set() {
         assert_eq!(found, Ok((true, false)), "one is found, one is put in");
         slow.join().expect("the end");
     });
-    assert_eq!(tried.known.sets[0].load().len(0), 2, "who was overtaken has done it again, and nothing is lost");
+    assert_eq!(
+        tried.known.sets[0].load().len(0),
+        2,
+        "who was overtaken has done it again, and nothing is lost"
+    );
     assert!(tried.is_known(&texts[2], 1, 2));
     assert!(tried.is_known(&texts[0], 0, 0));
 }

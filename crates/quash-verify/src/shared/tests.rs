@@ -39,7 +39,10 @@ impl Halt {
 }
 
 /// What this comes to in another thread.
-fn in_time<T: Send>(work: impl FnOnce() -> T + Send, go_on: mpsc::Sender<()>) -> Result<T, mpsc::RecvTimeoutError> {
+fn in_time<T: Send>(
+    work: impl FnOnce() -> T + Send,
+    go_on: mpsc::Sender<()>,
+) -> Result<T, mpsc::RecvTimeoutError> {
     thread::scope(|threads| {
         let (done, doing) = mpsc::channel();
         threads.spawn(move || done.send(work()));
@@ -103,7 +106,13 @@ fn nobody_waits_for_a_check_that_stands_still_in_the_middle() {
     };
     let clock = Arc::new(Halting(Mutex::new(None)));
     let Terms { policy, scopes } = terms;
-    let setup = GuardSetup { policy, scopes, clock: Arc::clone(&clock) as Arc<dyn Clock>, cache_key: [2; 16], more_keys: None };
+    let setup = GuardSetup {
+        policy,
+        scopes,
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        cache_key: [2; 16],
+        more_keys: None,
+    };
     let (guard, mut keeper) = guard(setup, Revoked::empty(Seq::start_of(1), feed::EMPTY), ring);
     let check = |text: &str| guard.check_now(text, &[TokenType::Access]).is_ok();
     assert!(check(known.as_str()));

@@ -8,12 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use quash_core::model::{
-    Actor, Chain, Clock, CustomClaims, Entry, Forgotten, Keep, NewEntry, Reason, Scope, ScopeHasher, Seeded, Seq, SessionId, Timestamp,
-    TokenPolicy,
+    Actor, Chain, Clock, CustomClaims, Entry, Forgotten, Keep, NewEntry, Reason, Scope, ScopeHasher, Seeded,
+    Seq, SessionId, Timestamp, TokenPolicy,
 };
-use quash_core::token::{Algorithm, Bearer, Grant, Issued, JwkSet, KeyRing, Minting, RefreshKey, SigningKey, Tokens, VerifyingKey, mint};
+use quash_core::token::{
+    Algorithm, Bearer, Grant, Issued, JwkSet, KeyRing, Minting, RefreshKey, SigningKey, Tokens, VerifyingKey,
+    mint,
+};
 use quash_core::watch::feed;
-use quash_core::watch::frame::{CursorKey, FeedPolicy, Frame, FrameEntry, LeaseGrant, LeaseNonce, SnapshotWriter, Wanted};
+use quash_core::watch::frame::{
+    CursorKey, FeedPolicy, Frame, FrameEntry, LeaseGrant, LeaseNonce, SnapshotWriter, Wanted,
+};
 use quash_verify::{Verifier, VerifierBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -118,7 +123,9 @@ impl Issuer {
     }
 
     pub(crate) fn builder(&self) -> VerifierBuilder {
-        Verifier::builder(&*self.address).credential("qv_test").clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
+        Verifier::builder(&*self.address)
+            .credential("qv_test")
+            .clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
     }
 
     pub(crate) fn answer_instead(&self, path: &'static str, instead: Option<Instead>) {
@@ -152,7 +159,12 @@ impl Issuer {
         let bearer = Bearer { user_id: "dana".into(), password_mark: None, claims: CustomClaims::default() };
         let grant = Grant { session, bearer, rsq: desk.seq, ends_at: None, tokens: Tokens::Access };
         let key = desk.keys.last().expect("a key");
-        let minting = Minting { policy: &TokenPolicy::default(), key, refresh_key: key, secret: &RefreshKey::new(&[0; 32]) };
+        let minting = Minting {
+            policy: &TokenPolicy::default(),
+            key,
+            refresh_key: key,
+            secret: &RefreshKey::new(&[0; 32]),
+        };
         match mint(&grant, minting, self.clock.now(), &desk.entropy) {
             Ok(Issued::Access { access }) => (access, session),
             other => panic!("an access token: {other:?}"),
@@ -173,7 +185,12 @@ impl Issuer {
         let scope = Scope::Session(session);
         let (seq, kind, key) = (desk.seq.next(), scope.kind(), hasher().key(&scope));
         let (reason, at, actor) = (Reason::Revoked, self.clock.now(), Actor::Operator);
-        let chain = feed::chain(&desk.chain, seq, &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() }, None);
+        let chain = feed::chain(
+            &desk.chain,
+            seq,
+            &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() },
+            None,
+        );
         desk.entries.push(Entry { seq, kind, key, drop_after: None, reason, at, actor, chain });
         (desk.seq, desk.chain) = (seq, chain);
     }
@@ -182,7 +199,8 @@ impl Issuer {
     pub(crate) fn go_back(&self) {
         let mut desk = self.desk();
         desk.entries.pop();
-        let end = desk.entries.last().map_or((Seq::start_of(1), feed::EMPTY), |entry| (entry.seq, entry.chain));
+        let end =
+            desk.entries.last().map_or((Seq::start_of(1), feed::EMPTY), |entry| (entry.seq, entry.chain));
         (desk.seq, desk.chain) = end;
     }
 
@@ -221,7 +239,13 @@ impl Issuer {
 
     fn policy(&self) -> FeedPolicy {
         let desk = self.desk();
-        FeedPolicy::of(&TokenPolicy::default(), [1; 16], TERM, desk.keys.iter().map(SigningKey::verifying), &desk.published())
+        FeedPolicy::of(
+            &TokenPolicy::default(),
+            [1; 16],
+            TERM,
+            desk.keys.iter().map(SigningKey::verifying),
+            &desk.published(),
+        )
     }
 
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
@@ -247,7 +271,9 @@ impl Issuer {
         let is_public = path == "/.well-known/jwks.json";
         match instead {
             Some(Instead::Nothing) => std::future::pending().await,
-            Some(Instead::Status(status) | Instead::StatusOnce(status)) => return whole(stream, status, "{}").await,
+            Some(Instead::Status(status) | Instead::StatusOnce(status)) => {
+                return whole(stream, status, "{}").await;
+            }
             Some(Instead::DeafStream) => {
                 stream.write_all(STREAM_HEAD).await?;
                 stream.write_all(&event("policy", &serde_json::to_string(&self.policy())?)).await?;
@@ -279,7 +305,16 @@ impl Issuer {
                 let rows = writer.rows(&desk.entries);
                 (200, [head, rows, writer.finish(Forgotten::NOTHING)].concat())
             }
-            "/v1/feed/lease" => (200, serde_json::to_string(&LeaseGrant::new(nonce(target), cursor, &desk.chain, TERM, self.clock.now()))?),
+            "/v1/feed/lease" => (
+                200,
+                serde_json::to_string(&LeaseGrant::new(
+                    nonce(target),
+                    cursor,
+                    &desk.chain,
+                    TERM,
+                    self.clock.now(),
+                ))?,
+            ),
             "/.well-known/jwks.json" => (200, serde_json::to_string(&desk.published())?),
             "/oauth2/introspect" => (200, format!("{{\"active\":{}}}", desk.introspected)),
             _ => (404, "{}".into()),
@@ -287,7 +322,11 @@ impl Issuer {
     }
 
     async fn stream(&self, mut stream: TcpStream, target: &str) -> std::io::Result<()> {
-        let after = target.split("after=").nth(1).and_then(|cursor| cursor.split('.').next()?.parse().ok()).unwrap_or(0);
+        let after = target
+            .split("after=")
+            .nth(1)
+            .and_then(|cursor| cursor.split('.').next()?.parse().ok())
+            .unwrap_or(0);
         let (sender, mut said) = mpsc::unbounded_channel();
         let policy = serde_json::to_string(&self.policy())?;
         stream.write_all(STREAM_HEAD).await?;
@@ -318,7 +357,8 @@ impl Desk {
     }
 }
 
-const STREAM_HEAD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n:\n\n";
+const STREAM_HEAD: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n:\n\n";
 
 fn hasher() -> ScopeHasher {
     ScopeHasher::ours([1; 16])
@@ -335,7 +375,8 @@ fn event(name: &str, data: &str) -> Vec<u8> {
 fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request).to_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
-    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok()).unwrap_or(0);
+    let length =
+        head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok()).unwrap_or(0);
     body.len() >= length
 }
 

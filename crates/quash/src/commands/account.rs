@@ -12,7 +12,9 @@ use zeroize::Zeroizing;
 use super::place::{Place, unexpected};
 use super::prompt;
 use super::which::WhichArgs;
-use crate::control::{AccountChange, AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret};
+use crate::control::{
+    AccountChange, AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret,
+};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
@@ -99,10 +101,12 @@ pub(super) struct PageArgs {
 pub(super) async fn run(command: AccountCommand, place: &Place) -> Result<(), CommandError> {
     match command {
         AccountCommand::Add(args) => add(args, place).await,
-        AccountCommand::List(PageArgs { limit, after }) => match place.ask(Absent::Refuse, Request::Accounts { after, limit }).await? {
-            Reply::Accounts(page) => place.print(&page, || listed(&page)),
-            _ => Err(unexpected()),
-        },
+        AccountCommand::List(PageArgs { limit, after }) => {
+            match place.ask(Absent::Refuse, Request::Accounts { after, limit }).await? {
+                Reply::Accounts(page) => place.print(&page, || listed(&page)),
+                _ => Err(unexpected()),
+            }
+        }
         AccountCommand::Show { which } => {
             print_one(place.ask(Absent::Refuse, Request::Account { which: which.into_which() }).await?, place)
         }
@@ -111,7 +115,9 @@ pub(super) async fn run(command: AccountCommand, place: &Place) -> Result<(), Co
         AccountCommand::Reactivate(whose) => changes::run(whose, AccountChange::Reactivate, place).await,
         AccountCommand::Lock(args) => changes::lock(args, place).await,
         AccountCommand::Unlock(whose) => changes::run(whose, AccountChange::Unlock, place).await,
-        AccountCommand::OneTimePassword(whose) => changes::run(whose, AccountChange::OneTimePassword, place).await,
+        AccountCommand::OneTimePassword(whose) => {
+            changes::run(whose, AccountChange::OneTimePassword, place).await
+        }
         AccountCommand::RequireReset(whose) => changes::run(whose, AccountChange::RequireReset, place).await,
         AccountCommand::Delete(args) => changes::delete(args, place).await,
     }
@@ -127,7 +133,15 @@ async fn add(args: AddArgs, place: &Place) -> Result<(), CommandError> {
     };
     let AddArgs { email, verified, subject, deactivated, .. } = args;
     let is_without = password.is_none();
-    let request = Request::AddAccount(AddAccount { name, email, verified, subject, password, deactivated, claims: None });
+    let request = Request::AddAccount(AddAccount {
+        name,
+        email,
+        verified,
+        subject,
+        password,
+        deactivated,
+        claims: None,
+    });
     let reply = place.ask(Absent::Make, request).await?;
     if is_without && let Reply::Account(account) = &reply {
         let name = &account.name;
@@ -154,10 +168,16 @@ impl Given {
 
     const fn example(self) -> &'static str {
         match self {
-            Self::Password => "for example: printf '%s' \"$PASSWORD\" | quash account add dana --password-stdin",
-            Self::NewPassword => "for example: printf '%s' \"$PASSWORD\" | quash account set dana --password-stdin",
+            Self::Password => {
+                "for example: printf '%s' \"$PASSWORD\" | quash account add dana --password-stdin"
+            }
+            Self::NewPassword => {
+                "for example: printf '%s' \"$PASSWORD\" | quash account set dana --password-stdin"
+            }
             Self::Hash => "for example: printf '%s' \"$HASH\" | quash account add dana --password-hash-stdin",
-            Self::NewHash => "for example: printf '%s' \"$HASH\" | quash account set dana --password-hash-stdin",
+            Self::NewHash => {
+                "for example: printf '%s' \"$HASH\" | quash account set dana --password-hash-stdin"
+            }
         }
     }
 }
@@ -182,12 +202,17 @@ fn from_stdin(given: Given) -> Result<Secret, CommandError> {
 fn typed(given: Given) -> Result<Secret, CommandError> {
     let what = given.name();
     let asked = |text: &str| {
-        let line = prompt::line(text, BYTES).map_err(|error| CommandError::failure(format!("the {what} can't be read: {error}")))?;
+        let line = prompt::line(text, BYTES)
+            .map_err(|error| CommandError::failure(format!("the {what} can't be read: {error}")))?;
         said(&line, given)
     };
     let first = asked(what)?;
-    if matches!(given, Given::Password | Given::NewPassword) && asked(&format!("the same {what} again"))? != first {
-        return Err(CommandError::new(Exit::Usage, "the two passwords differ: nothing was done").hint("try again"));
+    if matches!(given, Given::Password | Given::NewPassword)
+        && asked(&format!("the same {what} again"))? != first
+    {
+        return Err(
+            CommandError::new(Exit::Usage, "the two passwords differ: nothing was done").hint("try again")
+        );
     }
     Ok(first)
 }
@@ -196,7 +221,8 @@ fn typed(given: Given) -> Result<Secret, CommandError> {
 fn said(bytes: &[u8], given: Given) -> Result<Secret, CommandError> {
     let what = given.name();
     let fault = |message: String| CommandError::new(Exit::Usage, message).hint(given.example());
-    let text = std::str::from_utf8(first_line(bytes)).map_err(|_| fault(format!("the {what} on standard input isn't UTF-8")))?;
+    let text = std::str::from_utf8(first_line(bytes))
+        .map_err(|_| fault(format!("the {what} on standard input isn't UTF-8")))?;
     if text.is_empty() {
         return Err(fault(format!("there is no {what} on standard input")));
     }
@@ -213,12 +239,19 @@ fn first_line(bytes: &[u8]) -> &[u8] {
 fn listed(page: &AccountPage) -> String {
     let row = |account: &AccountShown| {
         let email = account.email.clone().unwrap_or_else(|| "-".into());
-        [account.name.clone(), account.subject.clone(), account.state.clone(), email, account.created_at.to_the_second()]
+        [
+            account.name.clone(),
+            account.subject.clone(),
+            account.state.clone(),
+            email,
+            account.created_at.to_the_second(),
+        ]
     };
     if page.accounts.is_empty() {
         return "no accounts".into();
     }
-    let table = output::table(["name", "subject", "state", "email", "created"], page.accounts.iter().map(row));
+    let table =
+        output::table(["name", "subject", "state", "email", "created"], page.accounts.iter().map(row));
     match &page.next {
         Some(next) => format!("{table}\nthere may be more: --after {}", output::clean(next)),
         None => table,

@@ -7,7 +7,8 @@ use clap::Subcommand;
 use super::place::{Asked, Place, unexpected};
 use super::which::ListedWhich;
 use crate::control::{
-    AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace, Reply, Request, Which, reason_of,
+    AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace, Reply,
+    Request, Which, reason_of,
 };
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
@@ -69,7 +70,8 @@ pub(super) async fn run(command: AuditCommand, place: &Place) -> Result<(), Comm
         }
         AuditCommand::Tail { entries, follow } => tail(&asked, u64::from(entries), follow, place.form).await,
         AuditCommand::Verify { head } => {
-            let AuditReply::Verified(verified) = ask(&asked, AuditRequest::Verify { noted: head }).await? else {
+            let AuditReply::Verified(verified) = ask(&asked, AuditRequest::Verify { noted: head }).await?
+            else {
                 return Err(unexpected());
             };
             place.print(&verified, || told(&verified))
@@ -78,7 +80,9 @@ pub(super) async fn run(command: AuditCommand, place: &Place) -> Result<(), Comm
             let AuditReply::Accepted(accepted) = ask(&asked, AuditRequest::Accept { reason }).await? else {
                 return Err(unexpected());
             };
-            place.print(&accepted, || format!("the audit begins anew; entries up to {} are not vouched for", accepted.accepted))
+            place.print(&accepted, || {
+                format!("the audit begins anew; entries up to {} are not vouched for", accepted.accepted)
+            })
         }
         AuditCommand::Export { after } => export(&asked, after).await,
     }
@@ -102,8 +106,11 @@ async fn tail(asked: &Asked, count: u64, follow: bool, form: Form) -> Result<(),
         }
         // The store must not be held open while nothing happens: a server that starts needs it.
         if asked.ask_running(&Request::Audit(AuditRequest::Head)).await?.is_none() {
-            return Err(CommandError::new(Exit::Unavailable, "no server runs on this data directory, so nothing more happens")
-                .hint("start `quash serve`, then follow the audit"));
+            return Err(CommandError::new(
+                Exit::Unavailable,
+                "no server runs on this data directory, so nothing more happens",
+            )
+            .hint("start `quash serve`, then follow the audit"));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -125,7 +132,12 @@ async fn export(asked: &Asked, mut after: u64) -> Result<(), CommandError> {
     }
 }
 
-async fn entries(asked: &Asked, after: u64, of: Option<Which>, limit: u32) -> Result<AuditPage, CommandError> {
+async fn entries(
+    asked: &Asked,
+    after: u64,
+    of: Option<Which>,
+    limit: u32,
+) -> Result<AuditPage, CommandError> {
     match ask(asked, AuditRequest::Entries { after, of, limit }).await? {
         AuditReply::Entries(page) => Ok(page),
         _ => Err(unexpected()),
@@ -147,8 +159,12 @@ async fn ask(asked: &Asked, request: AuditRequest) -> Result<AuditReply, Command
 }
 
 fn noted(text: &str) -> Result<NotedPlace, String> {
-    let place = text.split_once(':').and_then(|(id, chain)| Some(NotedPlace { id: id.parse().ok()?, chain: chain.to_owned() }));
-    place.ok_or_else(|| "write the number of an entry, a colon and its hash, as `quash audit verify` shows them".to_owned())
+    let place = text
+        .split_once(':')
+        .and_then(|(id, chain)| Some(NotedPlace { id: id.parse().ok()?, chain: chain.to_owned() }));
+    place.ok_or_else(|| {
+        "write the number of an entry, a colon and its hash, as `quash audit verify` shows them".to_owned()
+    })
 }
 
 fn listed(page: &AuditPage) -> String {
@@ -176,9 +192,18 @@ fn listed(page: &AuditPage) -> String {
 /// One entry on one line.
 fn line(entry: &AuditShown) -> String {
     let subject = entry.subject.as_deref().unwrap_or("-");
-    let account = entry.username.as_ref().map_or_else(|| subject.to_owned(), |name| format!("{name} ({subject})"));
+    let account =
+        entry.username.as_ref().map_or_else(|| subject.to_owned(), |name| format!("{name} ({subject})"));
     output::clean(
-        format!("{}  {}  {}  {}  {account}  {}", entry.id, entry.at.to_the_second(), what(entry), entry.actor, details(entry)).trim_end(),
+        format!(
+            "{}  {}  {}  {}  {account}  {}",
+            entry.id,
+            entry.at.to_the_second(),
+            what(entry),
+            entry.actor,
+            details(entry)
+        )
+        .trim_end(),
     )
 }
 
@@ -199,7 +224,11 @@ fn details(entry: &AuditShown) -> String {
         ("author", &entry.author),
         ("note", &entry.note),
     ];
-    named.iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}"))).collect::<Vec<_>>().join(" ")
+    named
+        .iter()
+        .filter_map(|(name, value)| value.as_ref().map(|value| format!("{name}={value}")))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn told(verified: &AuditVerifiedShown) -> String {
@@ -211,6 +240,8 @@ fn told(verified: &AuditVerifiedShown) -> String {
         ("sealed at", sealed_at.to_the_second()),
         ("head", format!("{}:{}", head.id, head.chain)),
     ];
-    pairs.extend(accepted.map(|id| ("not vouched for", format!("entries up to {id}, accepted by an operator"))));
+    pairs.extend(
+        accepted.map(|id| ("not vouched for", format!("entries up to {id}, accepted by an operator"))),
+    );
     output::pairs(&pairs)
 }

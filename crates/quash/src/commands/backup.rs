@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use quash_core::model::{Clock, Epoch, KeyRecord, Kid, OldSessions, Seq};
-use quash_service::{Beyond, MasterKey, StruckAgain, audit_seal_of, begin_after_restore, renew_store_id, strike_after_restore};
+use quash_service::{
+    Beyond, MasterKey, StruckAgain, audit_seal_of, begin_after_restore, renew_store_id, strike_after_restore,
+};
 use quash_store::{Replaced, SqliteStore, StagedRestore};
 
 use super::place::{Place, unexpected};
@@ -45,11 +47,17 @@ pub(super) struct RestoreArgs {
 
 pub(super) async fn back_up(args: BackupArgs, place: &Place) -> Result<(), CommandError> {
     let absolute = std::path::absolute(&args.path).ok().and_then(|path| path.to_str().map(str::to_owned));
-    let to = absolute.ok_or_else(|| CommandError::new(Exit::Usage, "the path of the backup can't be used: it isn't UTF-8"))?;
+    let to = absolute.ok_or_else(|| {
+        CommandError::new(Exit::Usage, "the path of the backup can't be used: it isn't UTF-8")
+    })?;
     let asked = place.asked(Absent::Refuse)?;
     let Reply::BackedUp(written) = asked.ask(Request::BackUp { to }).await? else { return Err(unexpected()) };
     place.print(&written, || {
-        let seq = if place.verbose { format!(", which knows the log up to seq {}", written.seq) } else { String::new() };
+        let seq = if place.verbose {
+            format!(", which knows the log up to seq {}", written.seq)
+        } else {
+            String::new()
+        };
         format!("wrote {}{seq}", output::clean(&written.path))
     })?;
     let master = asked.data_dir().master_key_path();
@@ -63,9 +71,15 @@ pub(super) async fn back_up(args: BackupArgs, place: &Place) -> Result<(), Comma
 
 pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), CommandError> {
     let settings = place.settings()?;
-    place.start_log(LogSettings { level: settings.log.level.min(tracing::level_filters::LevelFilter::WARN), format: LogFormat::Text });
+    place.start_log(LogSettings {
+        level: settings.log.level.min(tracing::level_filters::LevelFilter::WARN),
+        format: LogFormat::Text,
+    });
     if settings.engine == Engine::Memory {
-        return Err(CommandError::new(Exit::Usage, "with storage.engine = \"memory\" there is nothing to restore into"));
+        return Err(CommandError::new(
+            Exit::Usage,
+            "with storage.engine = \"memory\" there is nothing to restore into",
+        ));
     }
     let (data_dir, _) = place.data_dir(Absent::Refuse, &settings)?;
     let _lock = data_dir.lock_for_server()?;
@@ -73,21 +87,36 @@ pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), Comm
     let restored = put_back(&args, sessions, &data_dir).await?;
     place.print(&restored, || {
         let kids = restored.struck.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let struck = if kids.is_empty() { kids } else { format!("; struck again, as in the database from before: {kids}") };
-        let kept = restored.kept.as_ref().map(|kept| format!("; the database from before is kept as {kept}")).unwrap_or_default();
+        let struck = if kids.is_empty() {
+            kids
+        } else {
+            format!("; struck again, as in the database from before: {kids}")
+        };
+        let kept = restored
+            .kept
+            .as_ref()
+            .map(|kept| format!("; the database from before is kept as {kept}"))
+            .unwrap_or_default();
         let then = match sessions {
             OldSessions::End => "everybody must sign in again",
             OldSessions::Keep => "sessions go on, those too that were ended since the backup",
         };
-        let seq =
-            if place.verbose { format!("the log goes on with seq {} in epoch {}; ", restored.seq, restored.epoch) } else { String::new() };
+        let seq = if place.verbose {
+            format!("the log goes on with seq {} in epoch {}; ", restored.seq, restored.epoch)
+        } else {
+            String::new()
+        };
         output::clean(&format!("restored: {seq}{then}{struck}{kept}"))
     })
 }
 
 /// Puts a backup in the database's place. Until the last step but one, nothing is changed that anybody looks at; what
 /// then stands there has its new epoch already.
-async fn put_back(args: &RestoreArgs, sessions: OldSessions, data_dir: &DataDir) -> Result<RestoredShown, CommandError> {
+async fn put_back(
+    args: &RestoreArgs,
+    sessions: OldSessions,
+    data_dir: &DataDir,
+) -> Result<RestoredShown, CommandError> {
     let above = args.epoch_above.map(with_one_above).transpose()?;
     let master = data_dir.master_key()?.ok_or_else(|| {
         CommandError::failure(format!("the master key {} is missing", data_dir.master_key_path().display()))
@@ -100,7 +129,9 @@ async fn put_back(args: &RestoreArgs, sessions: OldSessions, data_dir: &DataDir)
     let begun = begin_after_restore(&store, &master, beyond, sessions, &SystemClock).await;
     let seq = begun.map_err(|error| opening::start_error(error, data_dir))?;
     if args.as_copy {
-        renew_store_id(&store, &SystemEntropy).await.map_err(|error| opening::start_error(error, data_dir))?;
+        renew_store_id(&store, &SystemEntropy)
+            .await
+            .map_err(|error| opening::start_error(error, data_dir))?;
     }
     let again = match known_keys(&staged, beyond.seq) {
         Some(keys) => Some(strike_again(&keys, &store, &master, data_dir).await?),
@@ -112,23 +143,39 @@ async fn put_back(args: &RestoreArgs, sessions: OldSessions, data_dir: &DataDir)
     let kept = staged.put_in_place(&Moment(SystemClock.now()).to_label()).map_err(opening::open_error)?;
     let end = again.as_ref().and_then(|again| again.seq).unwrap_or(seq);
     if let Err(error) = noted.write(end) {
-        output::note(&format!("how far the log has come could not be noted ({error}): the next start does it"));
+        output::note(&format!(
+            "how far the log has come could not be noted ({error}): the next start does it"
+        ));
     }
     let struck = again.map(|again| texts(&again.kids));
-    Ok(RestoredShown { seq: seq.as_u64(), epoch: seq.epoch(), struck, kept: kept.map(|kept| kept.display().to_string()) })
+    Ok(RestoredShown {
+        seq: seq.as_u64(),
+        epoch: seq.epoch(),
+        struck,
+        kept: kept.map(|kept| kept.display().to_string()),
+    })
 }
 
 /// Notes the seal of the backup, which may be older than the noted one. It is done before the backup is in its place: a
 /// database that is ahead of its note is none that somebody else has changed.
-async fn note_audit_seal(store: &SqliteStore, master: &MasterKey, data_dir: &DataDir) -> Result<(), CommandError> {
+async fn note_audit_seal(
+    store: &SqliteStore,
+    master: &MasterKey,
+    data_dir: &DataDir,
+) -> Result<(), CommandError> {
     let seal = audit_seal_of(store, master).await.map_err(|error| opening::start_error(error, data_dir))?;
     let Some(seal) = seal else {
-        output::note("the audit in the backup has no seal of this master key: see `quash audit verify` and `quash audit accept`");
+        output::note(
+            "the audit in the backup has no seal of this master key: see `quash audit verify` and `quash audit accept`",
+        );
         return Ok(());
     };
     let noted = AuditFile::in_directory(data_dir.path()).write(&seal);
     noted.map_err(|error| {
-        CommandError::failure(format!("the seal of the audit could not be noted in {}: {error}", data_dir.path().display()))
+        CommandError::failure(format!(
+            "the seal of the audit could not be noted in {}: {error}",
+            data_dir.path().display()
+        ))
     })
 }
 
@@ -144,16 +191,22 @@ fn known_keys(staged: &StagedRestore, noted: Option<Seq>) -> Option<Vec<KeyRecor
     match staged.replaced() {
         Ok(Some(Replaced { end, keys })) => {
             if noted.is_some_and(|noted| end < noted) {
-                output::note(&format!("the database from before had gone back itself, and may not know of all struck keys; {what_to_do}"));
+                output::note(&format!(
+                    "the database from before had gone back itself, and may not know of all struck keys; {what_to_do}"
+                ));
             }
             Some(keys)
         }
         Ok(None) => {
-            output::note(&format!("there is no database from before: which keys were struck since the backup isn't known; {what_to_do}"));
+            output::note(&format!(
+                "there is no database from before: which keys were struck since the backup isn't known; {what_to_do}"
+            ));
             None
         }
         Err(error) => {
-            output::note(&format!("{error}: which keys were struck since the backup isn't known; {what_to_do}"));
+            output::note(&format!(
+                "{error}: which keys were struck since the backup isn't known; {what_to_do}"
+            ));
             None
         }
     }

@@ -5,7 +5,9 @@ use quash_core::model::{Right, Rights};
 
 use super::account::PageArgs;
 use super::place::{Place, unexpected};
-use crate::control::{ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind, Reply, Request, Secret};
+use crate::control::{
+    ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind, Reply, Request, Secret,
+};
 use crate::data_dir::Absent;
 use crate::error::CommandError;
 use crate::output;
@@ -58,8 +60,14 @@ pub(super) struct AddArgs {
 pub(super) async fn run(command: ClientCommand, place: &Place) -> Result<(), CommandError> {
     match command {
         ClientCommand::Add(AddArgs { name, introspect, revoke, public }) => {
-            let asked = [(introspect, Right::Introspect), (revoke, Right::Revoke), (public, Right::RevokeAsPublic)];
-            add(name, asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, right)| right).collect(), place).await
+            let asked =
+                [(introspect, Right::Introspect), (revoke, Right::Revoke), (public, Right::RevokeAsPublic)];
+            add(
+                name,
+                asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, right)| right).collect(),
+                place,
+            )
+            .await
         }
         ClientCommand::List(page) => list(Kind::Client, page, place).await,
         ClientCommand::Remove { name } => remove(Kind::Client, name, place).await,
@@ -80,7 +88,11 @@ async fn add(name: String, rights: Rights, place: &Place) -> Result<(), CommandE
     let request = ClientRequest::Add { name, rights: rights.to_string() };
     let ClientReply::Added(added) = ask(request, place).await? else { return Err(unexpected()) };
     let ClientAddedShown { client, secret } = &added;
-    let about_secret = if secret.is_some() { "the secret is shown this once" } else { "it has no secret: its client_id is its name" };
+    let about_secret = if secret.is_some() {
+        "the secret is shown this once"
+    } else {
+        "it has no secret: its client_id is its name"
+    };
     output::note(&format!("added {} ({}); {about_secret}", client.name, client.rights.join(", ")));
     let printed = place.print(&added, || secret.as_ref().map_or(&*client.name, Secret::expose).to_owned());
     printed.map_err(|error| match secret {
@@ -94,12 +106,16 @@ async fn add(name: String, rights: Rights, place: &Place) -> Result<(), CommandE
 
 async fn list(kind: Kind, page: PageArgs, place: &Place) -> Result<(), CommandError> {
     let PageArgs { limit, after } = page;
-    let ClientReply::Listed(page) = ask(ClientRequest::List { kind, after, limit }, place).await? else { return Err(unexpected()) };
+    let ClientReply::Listed(page) = ask(ClientRequest::List { kind, after, limit }, place).await? else {
+        return Err(unexpected());
+    };
     place.print(&page, || listed(&page, kind))
 }
 
 async fn remove(kind: Kind, name: String, place: &Place) -> Result<(), CommandError> {
-    let ClientReply::Removed(removed) = ask(ClientRequest::Remove { kind, name }, place).await? else { return Err(unexpected()) };
+    let ClientReply::Removed(removed) = ask(ClientRequest::Remove { kind, name }, place).await? else {
+        return Err(unexpected());
+    };
     place.print(&removed, || format!("removed {}: its secret opens nothing any more", removed.name))
 }
 
@@ -113,19 +129,29 @@ async fn ask(request: ClientRequest, place: &Place) -> Result<ClientReply, Comma
 /// How many processes follow with it, in each state.
 fn processes(client: &ClientShown) -> String {
     let count = |state| client.instances.iter().filter(|instance| instance.state == state).count();
-    let counts = [("leased", "with a lease"), ("stale", "stale"), ("not_bound", "not bound")].map(|(state, word)| (count(state), word));
-    let told: Vec<_> = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let counts = [("leased", "with a lease"), ("stale", "stale"), ("not_bound", "not bound")]
+        .map(|(state, word)| (count(state), word));
+    let told: Vec<_> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
     if told.is_empty() { "none".into() } else { told.join(", ") }
 }
 
 fn listed(page: &ClientPage, kind: Kind) -> String {
-    let row = |client: &ClientShown| [client.name.clone(), client.rights.join(", "), client.created_at.to_the_second()];
-    let verifier = |client: &ClientShown| [client.name.clone(), client.created_at.to_the_second(), processes(client)];
+    let row = |client: &ClientShown| {
+        [client.name.clone(), client.rights.join(", "), client.created_at.to_the_second()]
+    };
+    let verifier =
+        |client: &ClientShown| [client.name.clone(), client.created_at.to_the_second(), processes(client)];
     let table = match (page.clients.is_empty(), kind) {
         (true, Kind::Client) => "no clients".into(),
         (true, Kind::Verifier) => "no verifiers".into(),
         (false, Kind::Client) => output::table(["name", "may", "since"], page.clients.iter().map(row)),
-        (false, Kind::Verifier) => output::table(["name", "since", "processes"], page.clients.iter().map(verifier)),
+        (false, Kind::Verifier) => {
+            output::table(["name", "since", "processes"], page.clients.iter().map(verifier))
+        }
     };
     match &page.next {
         Some(next) => format!("{table}\nthere may be more: --after {next}"),

@@ -33,7 +33,9 @@ pub(super) async fn run(command: KeyCommand, place: &Place) -> Result<(), Comman
         KeyCommand::List => Request::Keys,
         KeyCommand::Rotate { now } => {
             if now {
-                output::note("verifiers that have fetched the key set before will meet a key that they don't know, and look it up");
+                output::note(
+                    "verifiers that have fetched the key set before will meet a key that they don't know, and look it up",
+                );
             }
             Request::RotateKey { now }
         }
@@ -50,7 +52,10 @@ fn turned(key: &TurnedKeyShown) -> String {
     let kid = output::clean(&key.kid);
     match (key.state.as_deref(), key.next_since) {
         (Some("next"), Some(since)) => {
-            format!("{kid}: next, published since {}; the server lets it sign after ten minutes", since.to_the_second())
+            format!(
+                "{kid}: next, published since {}; the server lets it sign after ten minutes",
+                since.to_the_second()
+            )
         }
         (Some(state), _) => format!("{kid}: {state}"),
         (None, _) => format!("{kid}: gone"),
@@ -83,14 +88,21 @@ fn rows(issuer: &IssuerShown, now: Timestamp) -> Vec<[String; 5]> {
         (false, ..) => "-".into(),
         (true, None, _) => "never".into(),
         (true, Some(asked), Some(answered)) if asked == answered => asked.seen_from(now),
-        (true, Some(asked), Some(answered)) => format!("{}, without an answer since {}", asked.seen_from(now), answered.to_the_second()),
+        (true, Some(asked), Some(answered)) => {
+            format!("{}, without an answer since {}", asked.seen_from(now), answered.to_the_second())
+        }
         (true, Some(asked), None) => format!("{}, and it has never answered", asked.seen_from(now)),
     };
-    let row = |kid: String, algorithm: String| [issuer.name.clone(), kid, algorithm, from.clone(), asked.clone()];
+    let row =
+        |kid: String, algorithm: String| [issuer.name.clone(), kid, algorithm, from.clone(), asked.clone()];
     if issuer.keys.is_empty() {
         return vec![row("-".into(), "-".into())];
     }
-    issuer.keys.iter().map(|key| row(key.kid.clone().unwrap_or_else(|| "unnamed".into()), key.algorithm.clone())).collect()
+    issuer
+        .keys
+        .iter()
+        .map(|key| row(key.kid.clone().unwrap_or_else(|| "unnamed".into()), key.algorithm.clone()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -101,9 +113,14 @@ mod tests {
 
     #[test]
     fn keys_are_told_with_where_they_stand_and_where_they_come_from() {
-        let [then, lately, until] = ["07:55", "07:59", "09:00"].map(|time| format!("2027-01-15T{time}:00.000Z"));
+        let [then, lately, until] =
+            ["07:55", "07:59", "09:00"].map(|time| format!("2027-01-15T{time}:00.000Z"));
         let (then, lately) = (then.as_str(), lately.as_str());
-        let issuer = |name: &str, address: Option<&str>, asked: Option<&str>, answered: Option<&str>, keys: serde_json::Value| json!({ "name": name, "source": "settings", "address": address, "asked_at": asked, "answered_at": answered, "keys": keys });
+        let issuer = |name: &str,
+                      address: Option<&str>,
+                      asked: Option<&str>,
+                      answered: Option<&str>,
+                      keys: serde_json::Value| json!({ "name": name, "source": "settings", "address": address, "asked_at": asked, "answered_at": answered, "keys": keys });
         let keys = json!({
             "keys": [
                 { "kid": "old", "algorithm": "EdDSA", "state": "retiring", "next_since": null, "retiring_until": until, "struck_at": null, "source": "made", "created_at": then },

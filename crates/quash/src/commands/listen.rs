@@ -26,10 +26,14 @@ pub(super) enum Reachable {
 }
 
 /// Opens the socket. From here on the kernel takes connections, and they wait.
-pub(super) async fn open(settings: &Settings, tls: Option<&Tls>) -> Result<(Listener, Reachable), CommandError> {
+pub(super) async fn open(
+    settings: &Settings,
+    tls: Option<&Tls>,
+) -> Result<(Listener, Reachable), CommandError> {
     let (listener, reachable) = match &settings.listen {
         Listen::Tcp(address) => {
-            let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(*address, &error))?;
+            let listener =
+                TcpListener::bind(address).await.map_err(|error| cannot_listen(*address, &error))?;
             let address = listener.local_addr().map_err(|error| cannot_listen(*address, &error))?;
             let scheme = if tls.is_some() { "https" } else { "http" };
             (Listener::tcp(listener), Reachable::At { scheme, address })
@@ -57,8 +61,13 @@ pub(super) fn load(files: &TlsFiles) -> Result<Tls, CommandError> {
 pub(super) fn reload(tls: Option<&Tls>) {
     match tls.map(|tls| tls.reload(SystemClock.now()).map(|()| tls.valid_until())) {
         None => tracing::info!("SIGHUP: there is no certificate to read again"),
-        Some(Ok(until)) => tracing::info!("SIGHUP: read the certificate again; it holds until {}", Moment(until).to_the_second()),
-        Some(Err(fault)) => tracing::error!("SIGHUP: the certificate that was read before stays, because {fault}"),
+        Some(Ok(until)) => tracing::info!(
+            "SIGHUP: read the certificate again; it holds until {}",
+            Moment(until).to_the_second()
+        ),
+        Some(Err(fault)) => {
+            tracing::error!("SIGHUP: the certificate that was read before stays, because {fault}")
+        }
     }
 }
 
@@ -84,13 +93,13 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> CommandError {
 fn cannot_listen_at(path: &Path, fault: &SocketFault) -> CommandError {
     let message = format!("cannot listen at {}: {fault}", path.display());
     match fault {
-        SocketFault::InUse => {
-            CommandError::new(Exit::InUse, message).hint("stop what listens there, or choose another path in http.listen")
+        SocketFault::InUse => CommandError::new(Exit::InUse, message)
+            .hint("stop what listens there, or choose another path in http.listen"),
+        SocketFault::NotASocket => {
+            CommandError::failure(message).hint("choose another path in http.listen, or move that file away")
         }
-        SocketFault::NotASocket => CommandError::failure(message).hint("choose another path in http.listen, or move that file away"),
-        SocketFault::Failed(error) => {
-            CommandError::failure(format!("{message}: {error}")).hint("choose a short path in a directory that quash may write")
-        }
+        SocketFault::Failed(error) => CommandError::failure(format!("{message}: {error}"))
+            .hint("choose a short path in a directory that quash may write"),
     }
 }
 
@@ -98,14 +107,24 @@ fn cannot_speak_tls(fault: &TlsFault) -> CommandError {
     let error = CommandError::failure(fault.to_string());
     let file = fault.file.display();
     match fault.kind {
-        TlsFaultKind::OpenToOthers { .. } => error.hint(format!("chmod 600 {file}, or 640 and a group of quash's own")),
-        TlsFaultKind::Expired | TlsFaultKind::NotYetValid => error.hint("get a new certificate, or look at this machine's clock"),
-        TlsFaultKind::AnothersKey => error.hint("let http.tls_key name the key of the first certificate in http.tls_cert"),
-        TlsFaultKind::NoKey | TlsFaultKind::BadKey => error.hint("put an unencrypted private key there: RSA, ECDSA or Ed25519, as PEM"),
+        TlsFaultKind::OpenToOthers { .. } => {
+            error.hint(format!("chmod 600 {file}, or 640 and a group of quash's own"))
+        }
+        TlsFaultKind::Expired | TlsFaultKind::NotYetValid => {
+            error.hint("get a new certificate, or look at this machine's clock")
+        }
+        TlsFaultKind::AnothersKey => {
+            error.hint("let http.tls_key name the key of the first certificate in http.tls_cert")
+        }
+        TlsFaultKind::NoKey | TlsFaultKind::BadKey => {
+            error.hint("put an unencrypted private key there: RSA, ECDSA or Ed25519, as PEM")
+        }
         TlsFaultKind::Unreadable(_)
         | TlsFaultKind::TooLong
         | TlsFaultKind::NotPem
         | TlsFaultKind::NoCertificate
-        | TlsFaultKind::BadCertificate => error.hint("let http.tls_cert and http.tls_key name PEM files that quash can read"),
+        | TlsFaultKind::BadCertificate => {
+            error.hint("let http.tls_cert and http.tls_key name PEM files that quash can read")
+        }
     }
 }

@@ -27,7 +27,8 @@ pub(super) fn run(out: Option<&Path>, place: &Place) -> Result<(), CommandError>
 fn write_all(directory: &Path, place: &Place) -> Result<(), CommandError> {
     let shown = directory.display();
     if !directory.is_dir() {
-        return Err(CommandError::new(Exit::NotFound, format!("there is no directory {shown}")).hint("make it, or name another with --out"));
+        return Err(CommandError::new(Exit::NotFound, format!("there is no directory {shown}"))
+            .hint("make it, or name another with --out"));
     }
     let mut written = Vec::new();
     for command in definition::with_all_below(definition::top()) {
@@ -35,7 +36,8 @@ fn write_all(directory: &Path, place: &Place) -> Result<(), CommandError> {
         let page = page(command).map_err(|error| cannot_be_made(&error))?;
         let path = directory.join(&name);
         // Everybody may read the manual.
-        let kept = fs::write(&path, page).and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o644)));
+        let kept =
+            fs::write(&path, page).and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o644)));
         kept.map_err(|error| CommandError::failure(format!("{} can't be written: {error}", path.display())))?;
         written.push(name);
     }
@@ -46,7 +48,11 @@ fn write_all(directory: &Path, place: &Place) -> Result<(), CommandError> {
 pub(super) fn page(command: Command) -> io::Result<String> {
     let name = name_of(&command);
     let mut page = Vec::new();
-    Man::new(command).title(name.to_uppercase()).source(concat!("quash ", env!("CARGO_PKG_VERSION"))).manual("quash").render(&mut page)?;
+    Man::new(command)
+        .title(name.to_uppercase())
+        .source(concat!("quash ", env!("CARGO_PKG_VERSION")))
+        .manual("quash")
+        .render(&mut page)?;
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 

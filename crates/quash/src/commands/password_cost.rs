@@ -13,7 +13,8 @@ use crate::output::table;
 use crate::settings::{Argon2, LEAST_COSTS, MOST_PASSES, Span, Zero};
 
 /// How long a hash may be said to take.
-const TARGET: Span = Span { least: Duration::from_millis(1), most: Duration::from_secs(2), zero: Zero::Refused };
+const TARGET: Span =
+    Span { least: Duration::from_millis(1), most: Duration::from_secs(2), zero: Zero::Refused };
 /// How often each is measured: the quickest counts, because whatever else the machine does only slows it down.
 const ROUNDS: u32 = 3;
 /// What is measured beyond the least costs: more memory, in MiB, with as many passes as the most expensive of those.
@@ -26,10 +27,18 @@ struct Measured {
     took: Duration,
 }
 
-pub(super) fn run(target: &str, clock: &dyn Clock, entropy: &dyn Entropy, place: &Place) -> Result<(), CommandError> {
-    let target = TARGET.of_flag(target).map_err(|fault| CommandError::new(Exit::Usage, format!("--target: {fault}")))?;
+pub(super) fn run(
+    target: &str,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+    place: &Place,
+) -> Result<(), CommandError> {
+    let target = TARGET
+        .of_flag(target)
+        .map_err(|fault| CommandError::new(Exit::Usage, format!("--target: {fault}")))?;
     let mut arena = Arena::default();
-    let measured = candidates().map(|cost| measure(cost, &mut arena, clock, entropy)).collect::<Result<Vec<_>, _>>()?;
+    let measured =
+        candidates().map(|cost| measure(cost, &mut arena, clock, entropy)).collect::<Result<Vec<_>, _>>()?;
     let proposed = propose(&measured, target);
     let shown = json!({
         "measured": measured.iter().copied().map(Measured::json).collect::<Vec<_>>(),
@@ -43,8 +52,15 @@ fn candidates() -> impl Iterator<Item = Argon2> {
     least.map(|(memory_mib, passes)| Argon2 { memory_mib, passes, lanes: 1 })
 }
 
-fn measure(cost: Argon2, arena: &mut Arena, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Measured, CommandError> {
-    let hasher = cost.hasher().map_err(|fault| CommandError::failure(format!("{cost} can't be measured: it {fault}")))?;
+fn measure(
+    cost: Argon2,
+    arena: &mut Arena,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<Measured, CommandError> {
+    let hasher = cost
+        .hasher()
+        .map_err(|fault| CommandError::failure(format!("{cost} can't be measured: it {fault}")))?;
     // The first time the memory is new, which the server's isn't.
     let mut took = once(&hasher, arena, clock, entropy);
     for _ in 0..ROUNDS {
@@ -66,7 +82,8 @@ fn propose(measured: &[Measured], target: Duration) -> Option<Measured> {
     let fits = measured.iter().filter(|measured| measured.took <= target);
     fits.max_by_key(|measured| measured.cost.memory_mib).map(|least| {
         let a_pass = least.took / least.cost.passes;
-        let more = (1..=MOST_PASSES).rev().find(|passes| a_pass * *passes <= target).unwrap_or(least.cost.passes);
+        let more =
+            (1..=MOST_PASSES).rev().find(|passes| a_pass * *passes <= target).unwrap_or(least.cost.passes);
         let passes = more.max(least.cost.passes);
         Measured { cost: Argon2 { passes, ..least.cost }, took: a_pass * passes }
     })
@@ -85,7 +102,10 @@ fn text(measured: &[Measured], proposed: Option<Measured>, target: Duration) -> 
             target.as_millis(),
             millis(took),
         ),
-        None => format!("Nothing that is strong enough fits into {} ms: allow more, or stay with the defaults.", target.as_millis()),
+        None => format!(
+            "Nothing that is strong enough fits into {} ms: allow more, or stay with the defaults.",
+            target.as_millis()
+        ),
     };
     format!("{measured}\n\n{proposed}")
 }
@@ -119,7 +139,11 @@ mod tests {
         assert_eq!(proposed(100), Some(measured(46, 2, 80)));
         assert_eq!(proposed(1000), Some(measured(128, 8, 960)));
         let most = propose(&[measured(7, 1, 1)], Duration::from_secs(2));
-        assert_eq!(most, Some(measured(7, MOST_PASSES, u64::from(MOST_PASSES))), "and no more than may be set");
+        assert_eq!(
+            most,
+            Some(measured(7, MOST_PASSES, u64::from(MOST_PASSES))),
+            "and no more than may be set"
+        );
     }
 
     #[test]

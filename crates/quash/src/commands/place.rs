@@ -41,7 +41,11 @@ impl Place {
     }
 
     /// The data directory.
-    pub(super) fn data_dir(&self, absent: Absent, settings: &Settings) -> Result<(DataDir, bool), CommandError> {
+    pub(super) fn data_dir(
+        &self,
+        absent: Absent,
+        settings: &Settings,
+    ) -> Result<(DataDir, bool), CommandError> {
         DataDir::open(self.data_dir_path(), absent, settings.group_access)
     }
 
@@ -53,7 +57,10 @@ impl Place {
     /// Whom several requests can be put to.
     pub(super) fn asked(&self, absent: Absent) -> Result<Asked, CommandError> {
         let settings = self.settings()?;
-        self.start_log(LogSettings { level: settings.log.level.min(LevelFilter::WARN), format: LogFormat::Text });
+        self.start_log(LogSettings {
+            level: settings.log.level.min(LevelFilter::WARN),
+            format: LogFormat::Text,
+        });
         let (data_dir, made) = self.data_dir(absent, &settings)?;
         if made {
             output::note(&format!("made the data directory {}", data_dir.path().display()));
@@ -65,7 +72,11 @@ impl Place {
     ///
     /// # Errors
     /// Standard output can't be written.
-    pub(super) fn print(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), CommandError> {
+    pub(super) fn print(
+        &self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CommandError> {
         output::result(self.form, value, text).map(drop)
     }
 
@@ -131,5 +142,6 @@ fn start_log(log: LogSettings, writer: impl for<'a> MakeWriter<'a> + Send + Sync
 
 /// The server answered something else than was asked for.
 pub(super) fn unexpected() -> CommandError {
-    CommandError::failure("the server's answer is of another kind than the request").hint("use the same version of quash for both")
+    CommandError::failure("the server's answer is of another kind than the request")
+        .hint("use the same version of quash for both")
 }

@@ -30,7 +30,13 @@ pub(super) async fn run(command: PolicyCommand, place: &Place) -> Result<(), Com
     place.print(&policy, || {
         let row = |road: &RoadShown| {
             let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
-            [road.when.clone(), road.ends.clone(), or_dash(&road.entry), road.reason.clone(), or_dash(&road.setting)]
+            [
+                road.when.clone(),
+                road.ends.clone(),
+                or_dash(&road.entry),
+                road.reason.clone(),
+                or_dash(&road.setting),
+            ]
         };
         output::table(["when", "ends", "entry", "reason", "setting"], policy.roads.iter().map(row))
     })

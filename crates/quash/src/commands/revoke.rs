@@ -56,11 +56,14 @@ pub(super) struct WaitArgs {
 pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), CommandError> {
     let (request, WaitArgs { wait }) = match command {
         RevokeCommand::Session { sid, wait } => (Request::RevokeSession { sid }, wait),
-        RevokeCommand::Account { which, wait } => (Request::RevokeAccount { which: which.into_which() }, wait),
+        RevokeCommand::Account { which, wait } => {
+            (Request::RevokeAccount { which: which.into_which() }, wait)
+        }
         RevokeCommand::Key { kid, end_sessions, wait } => (Request::RevokeKey { kid, end_sessions }, wait),
         RevokeCommand::Everything { yes: true, wait } => (Request::RevokeEverything, wait),
         RevokeCommand::Everything { yes: false, .. } => {
-            return Err(CommandError::new(Exit::Usage, "this signs everybody out").hint("if that is what you want, add --yes"));
+            return Err(CommandError::new(Exit::Usage, "this signs everybody out")
+                .hint("if that is what you want, add --yes"));
         }
     };
     let asked = place.asked(Absent::Refuse)?;
@@ -83,7 +86,9 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
 
 /// Waits until every verifier knows of an entry, and prints what became of each.
 async fn wait_for(seq: u64, asked: &Asked, place: &Place) -> Result<(), CommandError> {
-    let Reply::Effective(effective) = asked.ask(Request::Effective { seq }).await? else { return Err(unexpected()) };
+    let Reply::Effective(effective) = asked.ask(Request::Effective { seq }).await? else {
+        return Err(unexpected());
+    };
     place.print(&effective, || in_words(&effective, place))?;
     let open = effective.verifiers.iter().filter(|verifier| verifier.state != "confirmed").count();
     if open == 0 {
@@ -101,9 +106,15 @@ fn in_words(effective: &EffectiveShown, place: &Place) -> String {
         return format!("{everywhere}; nobody else follows the feed");
     }
     let row = |verifier: &VerifierShown| {
-        [verifier.name.clone(), verifier.instance.clone(), verifier.state.replace('_', " "), format!("{} ms", verifier.ms)]
+        [
+            verifier.name.clone(),
+            verifier.instance.clone(),
+            verifier.state.replace('_', " "),
+            format!("{} ms", verifier.ms),
+        ]
     };
-    let table = output::table(["verifier", "instance", "state", "after"], effective.verifiers.iter().map(row));
+    let table =
+        output::table(["verifier", "instance", "state", "after"], effective.verifiers.iter().map(row));
     format!("{everywhere}\n{table}")
 }
 
@@ -115,7 +126,11 @@ fn ended_in_words(ended: &EndedShown, place: &Place) -> String {
     };
     let count = ended.ended_sessions.map(|count| format!("{}, ", in_sessions(count))).unwrap_or_default();
     let seq = ended.seq.filter(|_| place.verbose).map(|seq| format!(", seq {seq}")).unwrap_or_default();
-    output::clean(&format!("{}{target}: {count}effective since {}{seq}", ended.scope, ended.effective_at.to_the_second()))
+    output::clean(&format!(
+        "{}{target}: {count}effective since {}{seq}",
+        ended.scope,
+        ended.effective_at.to_the_second()
+    ))
 }
 
 /// How many sessions have ended, in words.
@@ -129,7 +144,10 @@ pub(super) fn in_sessions(count: u64) -> String {
 
 fn struck_in_words(struck: &StruckKeyShown, place: &Place) -> String {
     let sessions = if struck.sessions_ended { "sessions of before have ended" } else { "sessions go on" };
-    let signs = struck.signs.as_deref().map_or("nothing signs until tokens.signing_key names another".into(), |kid| format!("{kid} signs"));
+    let signs = struck
+        .signs
+        .as_deref()
+        .map_or("nothing signs until tokens.signing_key names another".into(), |kid| format!("{kid} signs"));
     output::clean(&format!("{}; {sessions}; {signs}", ended_in_words(&struck.ended, place)))
 }
 

@@ -44,15 +44,21 @@ pub(super) struct Ready {
 pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
     let settings = place.settings()?;
     let dropped = DroppedLines::default();
-    let stderr = Stderr::start(dropped.clone())
-        .map_err(|error| CommandError::failure(format!("the thread that writes the log cannot be started: {error}")))?;
+    let stderr = Stderr::start(dropped.clone()).map_err(|error| {
+        CommandError::failure(format!("the thread that writes the log cannot be started: {error}"))
+    })?;
     place.start_server_log(settings.log, &stderr);
     let served = run_with_log(place, &settings, &stderr, &dropped).await;
     stderr.drain();
     served
 }
 
-async fn run_with_log(place: &Place, settings: &Settings, stderr: &Stderr, dropped: &DroppedLines) -> Result<(), CommandError> {
+async fn run_with_log(
+    place: &Place,
+    settings: &Settings,
+    stderr: &Stderr,
+    dropped: &DroppedLines,
+) -> Result<(), CommandError> {
     let mut signals = Signals::start()?;
     let mut hangup = hear(SignalKind::hangup())?;
     let tls = settings.tls.as_ref().map(listen::load).transpose()?;
@@ -62,7 +68,8 @@ async fn run_with_log(place: &Place, settings: &Settings, stderr: &Stderr, dropp
     }
     let ready = prepare(settings, &data_dir, tls.as_ref(), stderr).await?;
     let (form, url) = (place.form, ready.reachable.to_string());
-    let print = move || output::result(form, &json!({ "listening": url }), || format!("quash is listening on {url}"));
+    let print =
+        move || output::result(form, &json!({ "listening": url }), || format!("quash is listening on {url}"));
     output::without_waiting(print).transpose()?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
@@ -86,9 +93,16 @@ async fn run_with_log(place: &Place, settings: &Settings, stderr: &Stderr, dropp
 }
 
 /// Opens the store and the sockets. From here on the kernel takes connections, and they wait.
-pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option<&Tls>, stderr: &Stderr) -> Result<Ready, CommandError> {
+pub(super) async fn prepare(
+    settings: &Settings,
+    data_dir: &DataDir,
+    tls: Option<&Tls>,
+    stderr: &Stderr,
+) -> Result<Ready, CommandError> {
     if settings.engine == Engine::Memory {
-        tracing::warn!("storage.engine = \"memory\": accounts, sessions and revocations end with this process; never for real users");
+        tracing::warn!(
+            "storage.engine = \"memory\": accounts, sessions and revocations end with this process; never for real users"
+        );
     }
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let lock = data_dir.lock_for_server()?;
@@ -100,7 +114,9 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option
     let Way { way, post } = mail::way(settings, &reachable.to_string(), stderr)?;
     match way {
         MailWay::Sent => {}
-        MailWay::Written => tracing::info!("mails are written to standard error, for development: mail.host is not set"),
+        MailWay::Written => {
+            tracing::info!("mails are written to standard error, for development: mail.host is not set")
+        }
         MailWay::Waiting(setting) => tracing::warn!("mails wait and none is sent: {setting} is not set"),
     }
     let door = DoorSettings { mail: way, ..settings.door.clone() };
@@ -108,10 +124,15 @@ pub(super) async fn prepare(settings: &Settings, data_dir: &DataDir, tls: Option
 }
 
 /// Serves until `stopping` turns true, then drains.
-pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>, dropped: &DroppedLines) -> Result<(), CommandError> {
+pub(super) async fn serve(
+    ready: Ready,
+    mut stopping: watch::Receiver<bool>,
+    dropped: &DroppedLines,
+) -> Result<(), CommandError> {
     let Ready { service, notes, listener, door, post, control, stderr, .. } = ready;
     let router = quash_server::router_counting(service.clone(), door, dropped);
-    let (upkept, sealed, fed, closing, watched) = (service.clone(), service.clone(), service.clone(), service.clone(), service);
+    let (upkept, sealed, fed, closing, watched) =
+        (service.clone(), service.clone(), service.clone(), service.clone(), service);
     let upkeep = tokio::spawn(async move { upkept.upkeep().await });
     let sealing = tokio::spawn(async move { sealed.seal_audit().await });
     let deliveries = post.map(|post| {
@@ -135,14 +156,18 @@ pub(super) async fn serve(ready: Ready, mut stopping: watch::Receiver<bool>, dro
     closing.seal_audit_now().await;
     notes.iter().for_each(Notes::note);
     drop(control);
-    served.map_err(|error| CommandError::failure(format!("the server's socket can't be used any more: {error}")))
+    served.map_err(|error| {
+        CommandError::failure(format!("the server's socket can't be used any more: {error}"))
+    })
 }
 
 /// Once the disk has refused to keep what it was given, nothing may be acknowledged any more.
 async fn end_when_broken(service: &Service, stderr: &Stderr) {
     let mut broken = service.broken();
     if broken.wait_for(|broken| *broken).await.is_ok() {
-        tracing::error!("the disk refused to keep what it was given: quash ends here, so that nothing is promised that isn't kept");
+        tracing::error!(
+            "the disk refused to keep what it was given: quash ends here, so that nothing is promised that isn't kept"
+        );
         stderr.drain();
         std::process::exit(i32::from(Exit::Failure.code()));
     }

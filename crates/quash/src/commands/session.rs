@@ -36,7 +36,9 @@ pub(super) async fn run(command: SessionCommand, place: &Place) -> Result<(), Co
                 _ => Err(unexpected()),
             }
         }
-        SessionCommand::End { sid } => print_end(place.ask(Absent::Refuse, Request::EndSession { sid }).await?, place),
+        SessionCommand::End { sid } => {
+            print_end(place.ask(Absent::Refuse, Request::EndSession { sid }).await?, place)
+        }
     }
 }
 
@@ -48,12 +50,22 @@ fn listed(page: &SessionPage) -> String {
         };
         let device = session.device.clone().unwrap_or_else(|| "-".into());
         let address = session.address.clone().unwrap_or_else(|| "-".into());
-        [session.sid.clone(), state, session.opened_at.to_the_second(), session.rotated_at.to_the_second(), address, device]
+        [
+            session.sid.clone(),
+            state,
+            session.opened_at.to_the_second(),
+            session.rotated_at.to_the_second(),
+            address,
+            device,
+        ]
     };
     if page.sessions.is_empty() {
         return "no sessions".into();
     }
-    let table = output::table(["sid", "state", "opened", "refreshed", "address", "device"], page.sessions.iter().map(row));
+    let table = output::table(
+        ["sid", "state", "opened", "refreshed", "address", "device"],
+        page.sessions.iter().map(row),
+    );
     match &page.next {
         Some(next) => format!("{table}\nthere may be more: --after {next}"),
         None => table,

@@ -20,7 +20,9 @@ fn all() -> Vec<Command> {
 
 /// What a command can be told beside what all of them take.
 fn own_arguments(command: &Command) -> impl Iterator<Item = &Arg> {
-    command.get_arguments().filter(|arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version"))
+    command
+        .get_arguments()
+        .filter(|arg| !arg.is_global_set() && !matches!(arg.get_id().as_str(), "help" | "version"))
 }
 
 fn flags<'a>(arguments: impl Iterator<Item = &'a Arg>) -> BTreeSet<String> {
@@ -39,7 +41,8 @@ fn reference() -> String {
 
 /// The rows of a table, each cut into its code and what is said of it.
 fn rows<'a>(page: &'a str, heading: &str) -> Vec<(&'a str, &'a str)> {
-    let section = page.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with("## "));
+    let section =
+        page.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with("## "));
     section.filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).collect()
 }
 
@@ -54,7 +57,9 @@ fn the_help_of_each_command_is_what_it_was() {
     // As it is shown, with the command that repeats help.
     let mut shown = Cli::command();
     shown.build();
-    for command in definition::with_all_below(shown).into_iter().filter(|command| !name(command).contains(" help")) {
+    for command in
+        definition::with_all_below(shown).into_iter().filter(|command| !name(command).contains(" help"))
+    {
         let help = command.clone().term_width(100).render_long_help().to_string();
         let lines: String = help.lines().map(|line| format!("{}\n", line.trim_end())).collect();
         told.push_str(&format!("$ {} --help\n\n{lines}\n", name(&command)));
@@ -78,7 +83,10 @@ fn each_flag_and_each_argument_is_explained() {
 fn the_manual_has_a_page_for_each_command_with_all_its_flags() {
     for command in all() {
         let page = man::page(command.clone()).expect("a page").replace(r"\-", "-");
-        assert!(page.contains(&format!(".TH {} 1", name(&command).replace(' ', "-").to_uppercase())), "{page}");
+        assert!(
+            page.contains(&format!(".TH {} 1", name(&command).replace(' ', "-").to_uppercase())),
+            "{page}"
+        );
         let written = flags_in(&page);
         for flag in flags(command.get_arguments()) {
             assert!(written.contains(&flag), "{}: {flag} isn't in {page}", name(&command));
@@ -131,6 +139,9 @@ fn the_reference_names_nothing_that_is_not_there() {
         let words = found.as_str().trim_start_matches('`');
         // The word after a command without others below it may be an argument.
         let first = words.rsplit_once(' ').map_or(words, |(first, _)| first);
-        assert!(names.contains(words) || (words.matches(' ').count() == 2 && names.contains(first)), "{words}");
+        assert!(
+            names.contains(words) || (words.matches(' ').count() == 2 && names.contains(first)),
+            "{words}"
+        );
     }
 }

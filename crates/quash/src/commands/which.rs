@@ -73,7 +73,12 @@ impl ListedWhich {
     /// The one that is given, which clap sees to; `None`: none is.
     pub(super) fn into_which(self) -> Option<Which> {
         let Self { account, subject, name, email } = self;
-        let given = [account.map(Which::Any), subject.map(Which::Subject), name.map(Which::Name), email.map(Which::Email)];
+        let given = [
+            account.map(Which::Any),
+            subject.map(Which::Subject),
+            name.map(Which::Name),
+            email.map(Which::Email),
+        ];
         given.into_iter().flatten().next()
     }
 }

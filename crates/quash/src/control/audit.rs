@@ -152,12 +152,19 @@ pub(crate) enum AuditReply {
 ///
 /// # Errors
 /// It fails, with words for the operator.
-pub(super) async fn execute(service: &Service, request: AuditRequest, author: Option<String>) -> Result<AuditReply, CommandError> {
+pub(super) async fn execute(
+    service: &Service,
+    request: AuditRequest,
+    author: Option<String>,
+) -> Result<AuditReply, CommandError> {
     match request {
-        AuditRequest::Entries { after, of, limit } => entries(service, after, of, limit).await.map(AuditReply::Entries),
+        AuditRequest::Entries { after, of, limit } => {
+            entries(service, after, of, limit).await.map(AuditReply::Entries)
+        }
         AuditRequest::Head => {
             let head = service.audit_head().await.map_err(|failure| failed(&failure))?;
-            let (first, last) = head.seal.as_ref().map_or_else(Default::default, |seal| (seal.first, seal.last));
+            let (first, last) =
+                head.seal.as_ref().map_or_else(Default::default, |seal| (seal.first, seal.last));
             Ok(AuditReply::Head(AuditHeadShown {
                 newest: head.newest,
                 first: first.id,
@@ -171,17 +178,31 @@ pub(super) async fn execute(service: &Service, request: AuditRequest, author: Op
             let verified = service.verify_audit(noted).await.map_err(refused)?;
             let AuditVerified { entries, blanked, unsealed, head, sealed_at, accepted } = verified;
             let (head, sealed_at) = (NotedPlace::of(head), Moment(sealed_at));
-            Ok(AuditReply::Verified(AuditVerifiedShown { entries, blanked, unsealed, head, sealed_at, accepted }))
+            Ok(AuditReply::Verified(AuditVerifiedShown {
+                entries,
+                blanked,
+                unsealed,
+                head,
+                sealed_at,
+                accepted,
+            }))
         }
         AuditRequest::Accept { reason } => match service.accept_audit(note(reason, author)?).await {
             Ok(accepted) => Ok(AuditReply::Accepted(AuditAcceptedShown { accepted })),
             Err(NotAccepted::Failed(failure)) => Err(failed(&failure)),
-            Err(intact @ NotAccepted::Intact) => Err(CommandError::new(Exit::Conflict, format!("there is nothing to accept: {intact}"))),
+            Err(intact @ NotAccepted::Intact) => {
+                Err(CommandError::new(Exit::Conflict, format!("there is nothing to accept: {intact}")))
+            }
         },
     }
 }
 
-async fn entries(service: &Service, after: u64, of: Option<Which>, limit: u32) -> Result<AuditPage, CommandError> {
+async fn entries(
+    service: &Service,
+    after: u64,
+    of: Option<Which>,
+    limit: u32,
+) -> Result<AuditPage, CommandError> {
     let subject = match of {
         // What is left of a deleted account is found by its subject.
         Some(which) => match (account(service, &which).await, which) {

@@ -42,9 +42,14 @@ pub(super) async fn change(
         AccountChange::RequireReset => service.require_reset(&subject, by).await,
         AccountChange::OneTimePassword => {
             let given = service.give_one_time_password(&subject, by).await;
-            let (changed, OneTimePassword { password, until }) = given.map_err(|fault| words::not_changed(&fault))?;
+            let (changed, OneTimePassword { password, until }) =
+                given.map_err(|fault| words::not_changed(&fault))?;
             let (password, until) = (Secret::new(password), Moment(until));
-            return Ok(Reply::OneTimePassword(OneTimeShown { changed: shown(service, &changed, before).await?, password, until }));
+            return Ok(Reply::OneTimePassword(OneTimeShown {
+                changed: shown(service, &changed, before).await?,
+                password,
+                until,
+            }));
         }
         AccountChange::Delete => {
             let ended = service.delete(&subject, by).await.map_err(|fault| words::not_changed(&fault))?;
@@ -69,8 +74,10 @@ async fn shown(service: &Service, changed: &Changed, before: u64) -> Result<Chan
 
 /// The command says it before; whoever speaks to the socket without it is held to the same.
 pub(super) fn note(reason: Option<String>, author: Option<String>) -> Result<Option<Note>, CommandError> {
-    let text =
-        reason.map(|text| reason_of(&text)).transpose().map_err(|fault| CommandError::new(Exit::Usage, format!("the reason {fault}")))?;
+    let text = reason
+        .map(|text| reason_of(&text))
+        .transpose()
+        .map_err(|fault| CommandError::new(Exit::Usage, format!("the reason {fault}")))?;
     Ok(Some(Note { author, text }).filter(|note| *note != Note::default()))
 }
 
@@ -81,7 +88,9 @@ pub(super) fn note(reason: Option<String>, author: Option<String>) -> Result<Opt
 pub(crate) fn reason_of(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("is empty".into()),
-        text if text.chars().count() > limits::NOTE_CHARS => Err(format!("is longer than {} characters", limits::NOTE_CHARS)),
+        text if text.chars().count() > limits::NOTE_CHARS => {
+            Err(format!("is longer than {} characters", limits::NOTE_CHARS))
+        }
         text if text.chars().any(char::is_control) => Err("holds a control character".into()),
         text => Ok(text.to_owned()),
     }

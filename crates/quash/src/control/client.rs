@@ -75,7 +75,10 @@ async fn here(opened: &Opened, request: Request) -> Result<Reply, CommandError> 
 ///
 /// # Errors
 /// It can't be executed, or fails.
-pub(crate) async fn ask_running(request: &Request, data_dir: &DataDir) -> Result<Option<Reply>, CommandError> {
+pub(crate) async fn ask_running(
+    request: &Request,
+    data_dir: &DataDir,
+) -> Result<Option<Reply>, CommandError> {
     match connect(data_dir).await? {
         Some(server) => ask_server(server, request).await.map(Some),
         None => Ok(None),
@@ -86,19 +89,28 @@ pub(crate) async fn ask_running(request: &Request, data_dir: &DataDir) -> Result
 async fn connect(data_dir: &DataDir) -> Result<Option<UnixStream>, CommandError> {
     match socket::connect(data_dir.path()).await {
         Ok(stream) => Ok(Some(stream)),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            Ok(None)
+        }
         Err(error) => {
             let path = socket::path_in(data_dir.path());
-            Err(CommandError::failure(format!("the control socket {} cannot be used: {error}", path.display()))
-                .hint("run the command as the user that the server runs as"))
+            Err(CommandError::failure(format!(
+                "the control socket {} cannot be used: {error}",
+                path.display()
+            ))
+            .hint("run the command as the user that the server runs as"))
         }
     }
 }
 
 async fn ask_server(server: UnixStream, request: &Request) -> Result<Reply, CommandError> {
-    let went_away =
-        || CommandError::new(Exit::Unavailable, "the server went away before it answered").hint("look whether it was done, and try again");
-    let mut line = Zeroizing::new(serde_json::to_vec(request).map_err(|error| CommandError::failure(error.to_string()))?);
+    let went_away = || {
+        CommandError::new(Exit::Unavailable, "the server went away before it answered")
+            .hint("look whether it was done, and try again")
+    };
+    let mut line = Zeroizing::new(
+        serde_json::to_vec(request).map_err(|error| CommandError::failure(error.to_string()))?,
+    );
     line.push(b'\n');
     let (reading, mut writing) = server.into_split();
     // A server that refuses a long line has closed its end before it was sent: its answer says so.
@@ -111,6 +123,7 @@ async fn ask_server(server: UnixStream, request: &Request) -> Result<Reply, Comm
     match serde_json::from_slice(&answer) {
         Ok(Answer::Done(reply)) => Ok(*reply),
         Ok(Answer::Failed(error)) => Err(error),
-        Err(_) => Err(CommandError::failure("the server's answer can't be understood").hint("use the same version of quash for both")),
+        Err(_) => Err(CommandError::failure("the server's answer can't be understood")
+            .hint("use the same version of quash for both")),
     }
 }

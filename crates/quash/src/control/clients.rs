@@ -110,36 +110,66 @@ pub(crate) enum ClientReply {
 ///
 /// # Errors
 /// It fails, with words for the operator.
-pub(super) async fn execute(service: &Service, request: ClientRequest, author: Option<String>) -> Result<ClientReply, CommandError> {
+pub(super) async fn execute(
+    service: &Service,
+    request: ClientRequest,
+    author: Option<String>,
+) -> Result<ClientReply, CommandError> {
     let note = author.map(|author| Note { author: Some(author), text: None });
     match request {
-        ClientRequest::Add { name, rights } => add(service, &name, &rights, note).await.map(ClientReply::Added),
-        ClientRequest::List { kind, after, limit } => list(service, kind, after, limit).await.map(ClientReply::Listed),
+        ClientRequest::Add { name, rights } => {
+            add(service, &name, &rights, note).await.map(ClientReply::Added)
+        }
+        ClientRequest::List { kind, after, limit } => {
+            list(service, kind, after, limit).await.map(ClientReply::Listed)
+        }
         ClientRequest::Remove { kind, name } => {
-            let removed = service.remove_client(&name, kind.meant(), note).await.map_err(|fault| not_changed(&name, kind, fault))?;
+            let removed = service
+                .remove_client(&name, kind.meant(), note)
+                .await
+                .map_err(|fault| not_changed(&name, kind, fault))?;
             Ok(ClientReply::Removed(ClientShown::new(&removed)))
         }
     }
 }
 
-async fn add(service: &Service, name: &str, rights: &str, note: Option<Note>) -> Result<ClientAddedShown, CommandError> {
+async fn add(
+    service: &Service,
+    name: &str,
+    rights: &str,
+    note: Option<Note>,
+) -> Result<ClientAddedShown, CommandError> {
     let rights = Rights::parse(rights).filter(|rights| *rights != Rights::default());
-    let rights = rights.ok_or_else(|| CommandError::new(Exit::Usage, "a client needs a right that quash knows"))?;
+    let rights =
+        rights.ok_or_else(|| CommandError::new(Exit::Usage, "a client needs a right that quash knows"))?;
     if rights.has(Right::RevokeAsPublic) && rights != Rights::PUBLIC {
-        return Err(CommandError::new(Exit::Usage, "a public client has no secret, and may do nothing that needs one"));
+        return Err(CommandError::new(
+            Exit::Usage,
+            "a public client has no secret, and may do nothing that needs one",
+        ));
     }
     let kind = if rights.has(Right::Feed) { Kind::Verifier } else { Kind::Client };
     let added = if rights == Rights::PUBLIC {
         service.add_public_client(name, note).await.map(|client| (client, None))
     } else {
-        service.add_client(name, rights, note).await.map(|(client, secret)| (client, Some(Secret::new(secret.into_text()))))
+        service
+            .add_client(name, rights, note)
+            .await
+            .map(|(client, secret)| (client, Some(Secret::new(secret.into_text()))))
     };
     let (client, secret) = added.map_err(|fault| not_changed(name, kind, fault))?;
     Ok(ClientAddedShown { client: ClientShown::new(&client), secret })
 }
 
-async fn list(service: &Service, kind: Kind, after: Option<String>, limit: u32) -> Result<ClientPage, CommandError> {
-    let name = |name: String| ClientName::parse(&name).map_err(|fault| CommandError::new(Exit::Usage, format!("the name {fault}")));
+async fn list(
+    service: &Service,
+    kind: Kind,
+    after: Option<String>,
+    limit: u32,
+) -> Result<ClientPage, CommandError> {
+    let name = |name: String| {
+        ClientName::parse(&name).map_err(|fault| CommandError::new(Exit::Usage, format!("the name {fault}")))
+    };
     let after = after.map(name).transpose()?;
     let page = service.clients(after.as_ref(), limit).await.map_err(|failure| failed(&failure))?;
     let next = page.last().filter(|_| is_full(page.len(), limit)).map(|client| client.name.to_string());
@@ -183,7 +213,12 @@ impl Kind {
 impl ClientShown {
     fn new(client: &Client) -> Self {
         let rights = client.rights.iter().map(|right| right.as_str().to_owned()).collect();
-        Self { name: client.name.to_string(), rights, created_at: Moment(client.created_at), instances: Vec::new() }
+        Self {
+            name: client.name.to_string(),
+            rights,
+            created_at: Moment(client.created_at),
+            instances: Vec::new(),
+        }
     }
 }
 

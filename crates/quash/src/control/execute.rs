@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::found::{self, account, failed, is_full, shown_end};
 use super::shown::{
-    AccountPage, AccountShown, AddedShown, BackedUpShown, EffectiveShown, EndedShown, InspectionShown, KeysShown, PolicyShown,
-    RevokedShown, SessionPage, SessionShown,
+    AccountPage, AccountShown, AddedShown, BackedUpShown, EffectiveShown, EndedShown, InspectionShown,
+    KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
 };
 use super::{AddAccount, GivenPassword, Reply, Request, Which, audit, changing, clients, keys, words};
 use crate::error::{CommandError, Exit};
@@ -21,7 +21,11 @@ use crate::moment::Moment;
 ///
 /// # Errors
 /// It fails, with words for the operator.
-pub(crate) async fn execute(service: &Service, request: Request, author: Option<String>) -> Result<Reply, CommandError> {
+pub(crate) async fn execute(
+    service: &Service,
+    request: Request,
+    author: Option<String>,
+) -> Result<Reply, CommandError> {
     match request {
         Request::AddAccount(new) => add_account(service, new).await.map(Reply::Account),
         Request::AddAccounts { accounts } => add_accounts(service, accounts).await.map(Reply::AddedAccounts),
@@ -30,9 +34,13 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
             let account = account(service, &which).await?;
             Ok(Reply::Account(AccountShown::new(&account, service.now())))
         }
-        Request::ChangeAccount { which, change, reason } => changing::change(service, &which, change, reason, author).await,
+        Request::ChangeAccount { which, change, reason } => {
+            changing::change(service, &which, change, reason, author).await
+        }
         Request::Policy => Ok(Reply::Policy(PolicyShown::new(service.policy()))),
-        Request::Sessions { which, after, limit } => sessions(service, &which, after.as_deref(), limit).await.map(Reply::Sessions),
+        Request::Sessions { which, after, limit } => {
+            sessions(service, &which, after.as_deref(), limit).await.map(Reply::Sessions)
+        }
         Request::EndSession { sid } => end_session(service, &sid, Reason::Ended).await.map(Reply::Ended),
         Request::RevokeSession { sid } => end_session(service, &sid, Reason::Revoked).await.map(Reply::Ended),
         Request::RevokeAccount { which } => {
@@ -47,12 +55,20 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
             let ended = ended.map_err(|failure| words::not_ended("everything", &failure))?;
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
         }
-        Request::Effective { seq } => Ok(Reply::Effective(EffectiveShown::new(&service.effective(Seq::from_u64(seq)).await))),
+        Request::Effective { seq } => {
+            Ok(Reply::Effective(EffectiveShown::new(&service.effective(Seq::from_u64(seq)).await)))
+        }
         Request::BackUp { to } => back_up(service, to).await.map(Reply::BackedUp),
-        Request::Keys => service.keys().await.map(|keys| Reply::Keys(KeysShown::new(&keys))).map_err(|failure| failed(&failure)),
+        Request::Keys => service
+            .keys()
+            .await
+            .map(|keys| Reply::Keys(KeysShown::new(&keys)))
+            .map_err(|failure| failed(&failure)),
         Request::Clients(request) => clients::execute(service, request, author).await.map(Reply::Clients),
         Request::RotateKey { now } => {
-            keys::rotate(service, if now { Takeover::Now } else { Takeover::Announced }).await.map(Reply::TurnedKey)
+            keys::rotate(service, if now { Takeover::Now } else { Takeover::Announced })
+                .await
+                .map(Reply::TurnedKey)
         }
         Request::RetireKey { kid } => keys::retire(service, &kid).await.map(Reply::TurnedKey),
         Request::RevokeKey { kid, end_sessions } => {
@@ -60,7 +76,9 @@ pub(crate) async fn execute(service: &Service, request: Request, author: Option<
             keys::strike(service, &kid, sessions).await.map(Reply::StruckKey)
         }
         Request::Audit(request) => audit::execute(service, request, author).await.map(Reply::Audit),
-        Request::InspectToken { token } => inspect(service, &token).await.map(|inspection| Reply::Inspection(Box::new(inspection))),
+        Request::InspectToken { token } => {
+            inspect(service, &token).await.map(|inspection| Reply::Inspection(Box::new(inspection)))
+        }
     }
 }
 
@@ -72,7 +90,15 @@ async fn add_account(service: &Service, new: AddAccount) -> Result<AccountShown,
 fn as_new(new: AddAccount) -> NewAccount {
     let AddAccount { name, email, verified, subject, password, deactivated, claims } = new;
     let state = if deactivated { NewState::Deactivated } else { NewState::Active };
-    NewAccount { name, email, verified, subject, password: password.map(GivenPassword::into_new), state, claims }
+    NewAccount {
+        name,
+        email,
+        verified,
+        subject,
+        password: password.map(GivenPassword::into_new),
+        state,
+        claims,
+    }
 }
 
 /// Adds all at the same time, so that the store writes them in one transaction.
@@ -86,7 +112,10 @@ async fn add_accounts(service: &Service, accounts: Vec<AddAccount>) -> Result<Ve
         .collect();
     let mut added = Vec::with_capacity(adding.len());
     for task in adding {
-        added.push(task.await.map_err(|error| CommandError::failure(format!("an account could not be added: {error}")))?);
+        added.push(
+            task.await
+                .map_err(|error| CommandError::failure(format!("an account could not be added: {error}")))?,
+        );
     }
     added.into_iter().collect()
 }
@@ -126,10 +155,16 @@ async fn accounts(service: &Service, after: Option<String>, limit: u32) -> Resul
     Ok(AccountPage { accounts, next })
 }
 
-async fn sessions(service: &Service, which: &Which, after: Option<&str>, limit: u32) -> Result<SessionPage, CommandError> {
+async fn sessions(
+    service: &Service,
+    which: &Which,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<SessionPage, CommandError> {
     let after = after.map(session_id).transpose()?;
     let account = account(service, which).await?;
-    let seen = service.sessions(&account, Listed::All, after, limit).await.map_err(|failure| failed(&failure))?;
+    let seen =
+        service.sessions(&account, Listed::All, after, limit).await.map_err(|failure| failed(&failure))?;
     let sessions = seen.sessions.iter().map(SessionShown::new).collect();
     let next = seen.next.map(|sid| sid.to_string());
     Ok(SessionPage { sessions, next })
@@ -139,11 +174,15 @@ async fn end_session(service: &Service, sid: &str, reason: Reason) -> Result<End
     let session = session_id(sid)?;
     let ended = service.end_session(session, reason, Actor::Operator).await;
     let ended = ended.map_err(|failure| words::not_ended(&format!("session {session}"), &failure))?;
-    Ok(EndedShown { ended_sessions: Some(1), ..shown_end(service, "session", Some(session.to_string()), ended) })
+    Ok(EndedShown {
+        ended_sessions: Some(1),
+        ..shown_end(service, "session", Some(session.to_string()), ended)
+    })
 }
 
 async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, CommandError> {
-    let Inspection { header, claims, signature, standing } = service.inspect(token).await.map_err(|failure| failed(&failure))?;
+    let Inspection { header, claims, signature, standing } =
+        service.inspect(token).await.map_err(|failure| failed(&failure))?;
     let unreadable = header.as_ref().err().or(claims.as_ref().err()).map(ToString::to_string);
     let payload = Unverified::parse(token).and_then(|token| token.payload_unverified()).ok();
     let claims = payload.and_then(|payload| match parse_json(&payload, Duplicates::Refuse) {
@@ -152,7 +191,9 @@ async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, Comm
     });
     let header = header.ok().map(|header| {
         let alg = ("alg".to_owned(), Value::String(header.algorithm));
-        std::iter::once(alg).chain(header.kid.map(|kid| ("kid".to_owned(), Value::String(kid)))).collect::<Map<_, _>>()
+        std::iter::once(alg)
+            .chain(header.kid.map(|kid| ("kid".to_owned(), Value::String(kid))))
+            .collect::<Map<_, _>>()
     });
     let (standing, refusal, revoked) = match &standing {
         Standing::Live => ("live", None, None),

@@ -19,21 +19,29 @@ pub(super) async fn account(service: &Service, which: &Which) -> Result<Account,
         Which::Name(name) => find(service, &AccountBy::Name(fold(name))).await?,
         Which::Email(email) => find(service, &AccountBy::Email(fold(email))).await?,
         Which::Any(text) => {
-            let (named, identified) = (find(service, &AccountBy::Name(fold(text))).await?, by_subject(service, text).await?);
+            let (named, identified) =
+                (find(service, &AccountBy::Name(fold(text))).await?, by_subject(service, text).await?);
             if let (Some(named), Some(identified)) = (&named, &identified)
                 && named.subject != identified.subject
             {
-                return Err(CommandError::new(Exit::Usage, format!("\"{text}\" is the name of one account and the subject of another"))
-                    .hint(format!("say which is meant: --name {text} or --subject {text}")));
+                return Err(CommandError::new(
+                    Exit::Usage,
+                    format!("\"{text}\" is the name of one account and the subject of another"),
+                )
+                .hint(format!("say which is meant: --name {text} or --subject {text}")));
             }
             named.or(identified)
         }
     };
     found.ok_or_else(|| match which {
-        Which::Email(email) => CommandError::new(Exit::NotFound, format!("no single account has the e-mail address \"{email}\""))
-            .hint("`quash account list` shows them; one that several accounts share, unconfirmed, finds none"),
+        Which::Email(email) => CommandError::new(
+            Exit::NotFound,
+            format!("no single account has the e-mail address \"{email}\""),
+        )
+        .hint("`quash account list` shows them; one that several accounts share, unconfirmed, finds none"),
         Which::Any(text) | Which::Subject(text) | Which::Name(text) => {
-            CommandError::new(Exit::NotFound, format!("there is no account \"{text}\"")).hint("`quash account list` shows them")
+            CommandError::new(Exit::NotFound, format!("there is no account \"{text}\""))
+                .hint("`quash account list` shows them")
         }
     })
 }
@@ -54,14 +62,30 @@ async fn find(service: &Service, by: &AccountBy) -> Result<Option<Account>, Comm
 /// The service answers once its own guard knows: that is the moment from which on it refuses.
 pub(super) fn shown_end(service: &Service, scope: &str, target: Option<String>, ended: Ended) -> EndedShown {
     let seq = ended.seq.map(|seq| seq.as_u64());
-    EndedShown { scope: scope.into(), target, seq, effective_at: Moment(service.now()), name: None, ended_sessions: None }
+    EndedShown {
+        scope: scope.into(),
+        target,
+        seq,
+        effective_at: Moment(service.now()),
+        name: None,
+        ended_sessions: None,
+    }
 }
 
 /// The end of an account's sessions, of which `before` were live.
-pub(super) async fn shown_end_of(service: &Service, account: &Account, before: u64, ended: Ended) -> Result<EndedShown, CommandError> {
+pub(super) async fn shown_end_of(
+    service: &Service,
+    account: &Account,
+    before: u64,
+    ended: Ended,
+) -> Result<EndedShown, CommandError> {
     let shown = shown_end(service, "account", Some(account.subject.to_string()), ended);
     let left = live_sessions(service, &account.subject).await?;
-    Ok(EndedShown { name: Some(account.username.shown().to_owned()), ended_sessions: Some(before.saturating_sub(left)), ..shown })
+    Ok(EndedShown {
+        name: Some(account.username.shown().to_owned()),
+        ended_sessions: Some(before.saturating_sub(left)),
+        ..shown
+    })
 }
 
 /// How many sessions of an account are live; none where there is no such account.
@@ -69,7 +93,10 @@ pub(super) async fn live_sessions(service: &Service, subject: &Subject) -> Resul
     let Some(account) = find(service, &AccountBy::Subject(subject.clone())).await? else { return Ok(0) };
     let (mut count, mut after) = (0, None);
     loop {
-        let seen = service.sessions(&account, Listed::Live, after, limits::PAGE).await.map_err(|failure| failed(&failure))?;
+        let seen = service
+            .sessions(&account, Listed::Live, after, limits::PAGE)
+            .await
+            .map_err(|failure| failed(&failure))?;
         count += seen.sessions.len() as u64;
         match seen.next {
             Some(next) if after != Some(next) => after = Some(next),

@@ -54,11 +54,19 @@ pub(super) async fn retire(service: &Service, kid: &str) -> Result<TurnedKeyShow
 ///
 /// # Errors
 /// It can't be done.
-pub(super) async fn strike(service: &Service, kid: &str, sessions: StruckSessions) -> Result<StruckKeyShown, CommandError> {
+pub(super) async fn strike(
+    service: &Service,
+    kid: &str,
+    sessions: StruckSessions,
+) -> Result<StruckKeyShown, CommandError> {
     let struck = service.strike_key(&parsed(kid)?, sessions, Actor::Operator).await;
     let Struck { seq, signs } = struck.map_err(|fault| not_turned(&fault))?;
     let ended = shown_end(service, "key", Some(kid.to_owned()), Ended { seq });
-    Ok(StruckKeyShown { ended, signs: signs.map(|kid| kid.to_string()), sessions_ended: sessions == StruckSessions::End })
+    Ok(StruckKeyShown {
+        ended,
+        signs: signs.map(|kid| kid.to_string()),
+        sessions_ended: sessions == StruckSessions::End,
+    })
 }
 
 fn shown(turned: TurnedKey) -> TurnedKeyShown {
@@ -66,7 +74,11 @@ fn shown(turned: TurnedKey) -> TurnedKeyShown {
         Some(KeyState::Next { since }) => Some(Moment(since)),
         _ => None,
     };
-    TurnedKeyShown { kid: turned.kid.to_string(), state: turned.state.map(|state| key_state(state).to_owned()), next_since }
+    TurnedKeyShown {
+        kid: turned.kid.to_string(),
+        state: turned.state.map(|state| key_state(state).to_owned()),
+        next_since,
+    }
 }
 
 fn parsed(kid: &str) -> Result<Kid, CommandError> {
@@ -88,15 +100,19 @@ fn not_turned(fault: &KeyTurnFault) -> CommandError {
         KeyTurnFault::Refused(KeyRefusal::NamedBySettings) => conflict(
             "name another in tokens.signing_key or tokens.signing_key_file, and start the server again: the old one goes on verifying",
         ),
-        KeyTurnFault::Refused(KeyRefusal::TooMany) => conflict("wait until the last tokens of the oldest have expired"),
+        KeyTurnFault::Refused(KeyRefusal::TooMany) => {
+            conflict("wait until the last tokens of the oldest have expired")
+        }
         KeyTurnFault::Refused(KeyRefusal::Signs) => conflict("`quash key rotate` lets another one sign"),
         KeyTurnFault::Refused(KeyRefusal::StillVerifies { until }) => {
-            let message = format!("tokens that the key has signed may hold until {}", Moment(*until).to_the_second());
+            let message =
+                format!("tokens that the key has signed may hold until {}", Moment(*until).to_the_second());
             CommandError::new(Exit::Conflict, message)
                 .hint("it goes by itself after that; if it must end now, `quash revoke key` ends what it has signed")
         }
-        KeyTurnFault::Refused(KeyRefusal::Struck { at }) => {
-            CommandError::new(Exit::Conflict, format!("the key was revoked at {}", Moment(*at).to_the_second()))
-        }
+        KeyTurnFault::Refused(KeyRefusal::Struck { at }) => CommandError::new(
+            Exit::Conflict,
+            format!("the key was revoked at {}", Moment(*at).to_the_second()),
+        ),
     }
 }

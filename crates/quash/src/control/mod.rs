@@ -22,7 +22,9 @@ use zeroize::Zeroizing;
 
 use crate::error::CommandError;
 
-pub(crate) use audit::{AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace};
+pub(crate) use audit::{
+    AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace,
+};
 pub(crate) use author::user_name;
 pub(crate) use changing::reason_of;
 pub(crate) use client::{Local, ask, ask_running};
@@ -32,8 +34,9 @@ pub(crate) use hex::{from_hex, hex};
 pub(crate) use keys::{StruckKeyShown, TurnedKeyShown};
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{
-    AccountPage, AccountShown, AddedShown, BackedUpShown, ChangedShown, EffectiveShown, EndedShown, InspectionShown, IssuerShown, KeyShown,
-    KeysShown, OneTimeShown, PolicyShown, RestoredShown, RevokedShown, RoadShown, SessionPage, SessionShown, VerifierShown,
+    AccountPage, AccountShown, AddedShown, BackedUpShown, ChangedShown, EffectiveShown, EndedShown,
+    InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown, PolicyShown, RestoredShown,
+    RevokedShown, RoadShown, SessionPage, SessionShown, VerifierShown,
 };
 pub(crate) use words::refusal as refusal_in_words;
 

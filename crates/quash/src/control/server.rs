@@ -32,10 +32,15 @@ impl ControlServer {
     ///
     /// # Errors
     /// The socket can't be made.
-    pub(crate) fn start(service: Service, data_dir: &DataDir, lock: ServerLock) -> Result<Self, CommandError> {
+    pub(crate) fn start(
+        service: Service,
+        data_dir: &DataDir,
+        lock: ServerLock,
+    ) -> Result<Self, CommandError> {
         let path = socket::path_in(data_dir.path());
-        let listener = socket::listen(data_dir.path())
-            .map_err(|error| CommandError::failure(format!("the control socket {} cannot be made: {error}", shown(&path))))?;
+        let listener = socket::listen(data_dir.path()).map_err(|error| {
+            CommandError::failure(format!("the control socket {} cannot be made: {error}", shown(&path)))
+        })?;
         Ok(Self { serving: tokio::spawn(accept(listener, service)), path, _lock: lock })
     }
 }
@@ -75,7 +80,8 @@ async fn serve(stream: UnixStream, service: &Service) -> io::Result<()> {
     let author = author::at_the_other_end_of(&stream);
     let (reading, mut writing) = stream.into_split();
     let mut line = zeroize::Zeroizing::new(Vec::new());
-    let reading = async { BufReader::new(reading.take(REQUEST_BYTES + 1)).read_until(b'\n', &mut line).await };
+    let reading =
+        async { BufReader::new(reading.take(REQUEST_BYTES + 1)).read_until(b'\n', &mut line).await };
     tokio::time::timeout(PATIENCE, reading).await??;
     let answer = match read(&line) {
         Ok(request) => match execute(service, request, author).await {
@@ -91,11 +97,15 @@ async fn serve(stream: UnixStream, service: &Service) -> io::Result<()> {
 
 fn read(line: &[u8]) -> Result<Request, CommandError> {
     if line.len() as u64 > REQUEST_BYTES {
-        return Err(CommandError::new(Exit::Usage, format!("the request is longer than {REQUEST_BYTES} bytes")));
+        return Err(CommandError::new(
+            Exit::Usage,
+            format!("the request is longer than {REQUEST_BYTES} bytes"),
+        ));
     }
     // What serde says about the place might quote the request.
     serde_json::from_slice(line).map_err(|_| {
-        CommandError::new(Exit::Usage, "the server doesn't understand the request").hint("use the same version of quash for both")
+        CommandError::new(Exit::Usage, "the server doesn't understand the request")
+            .hint("use the same version of quash for both")
     })
 }
 

@@ -393,7 +393,10 @@ impl SessionShown {
 impl KeysShown {
     /// The keys as they were seen.
     pub(super) fn new(seen: &KeysSeen) -> Self {
-        Self { keys: seen.own.iter().map(KeyShown::new).collect(), issuers: seen.issuers.iter().map(IssuerShown::new).collect() }
+        Self {
+            keys: seen.own.iter().map(KeyShown::new).collect(),
+            issuers: seen.issuers.iter().map(IssuerShown::new).collect(),
+        }
     }
 }
 
@@ -433,12 +436,14 @@ impl IssuerShown {
     fn new(seen: &IssuerSeen) -> Self {
         let (source, address, asked_at, answered_at) = match &seen.origin {
             KeysFrom::Settings => ("settings", None, None, None),
-            KeysFrom::Address { address, asked_at, answered_at } => ("address", Some(address.clone()), *asked_at, *answered_at),
+            KeysFrom::Address { address, asked_at, answered_at } => {
+                ("address", Some(address.clone()), *asked_at, *answered_at)
+            }
         };
-        let keys = seen
-            .keys
-            .iter()
-            .map(|key| IssuerKeyShown { kid: key.kid.as_ref().map(ToString::to_string), algorithm: key.algorithm.as_str().into() });
+        let keys = seen.keys.iter().map(|key| IssuerKeyShown {
+            kid: key.kid.as_ref().map(ToString::to_string),
+            algorithm: key.algorithm.as_str().into(),
+        });
         Self {
             name: seen.name.clone(),
             source: source.into(),

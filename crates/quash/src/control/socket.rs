@@ -60,7 +60,10 @@ fn through_handle(data_dir: &Path) -> io::Result<Reachable> {
 
 #[cfg(not(target_os = "linux"))]
 fn through_handle(_: &Path) -> io::Result<Reachable> {
-    Err(io::Error::new(io::ErrorKind::InvalidFilename, "the path is too long for a unix socket: choose a shorter data directory"))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidFilename,
+        "the path is too long for a unix socket: choose a shorter data directory",
+    ))
 }
 
 #[cfg(test)]

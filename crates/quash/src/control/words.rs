@@ -6,7 +6,8 @@ use quash_service::{AddFault, BackupFault, ChangeFault, ClaimsFault, Failure, Un
 use crate::error::{CommandError, Exit};
 
 /// What to do about names that are numbers.
-const NUMERIC_NAMES: &str = "if names here are numbers, such as telephone numbers, set accounts.numeric_names = true";
+const NUMERIC_NAMES: &str =
+    "if names here are numbers, such as telephone numbers, set accounts.numeric_names = true";
 
 /// A scope's kind.
 pub(super) fn scope(kind: ScopeKind) -> &'static str {
@@ -32,7 +33,9 @@ pub(crate) fn refusal(refusal: Refusal) -> String {
         Refusal::TokenWithoutType => "without a type".into(),
         Refusal::TokenOfWrongType => "of another type".into(),
         Refusal::TokenWithoutUser => "without an account".into(),
-        Refusal::TokenRevoked(reason) => format!("revoked ({})", reason.map_or("no reason is remembered", |reason| reason.as_str())),
+        Refusal::TokenRevoked(reason) => {
+            format!("revoked ({})", reason.map_or("no reason is remembered", |reason| reason.as_str()))
+        }
         Refusal::BadCredentials => "wrong name or password".into(),
         Refusal::EmailNotVerified => "an address that nobody has confirmed".into(),
         Refusal::NoActiveAccount => "no active account".into(),
@@ -80,28 +83,28 @@ pub(super) fn not_changed(fault: &ChangeFault) -> CommandError {
         ChangeFault::Failed(Failure::Refused(_)) => CommandError::failure(fault.to_string()),
         ChangeFault::Gone => CommandError::new(Exit::NotFound, fault.to_string()),
         ChangeFault::Already(_) | ChangeFault::Taken => CommandError::new(Exit::Conflict, fault.to_string()),
-        ChangeFault::Deactivated => {
-            CommandError::new(Exit::Conflict, fault.to_string()).hint("`quash account reactivate` lets it sign in again")
+        ChangeFault::Deactivated => CommandError::new(Exit::Conflict, fault.to_string())
+            .hint("`quash account reactivate` lets it sign in again"),
+        ChangeFault::Claims(ClaimsFault::Reserved(_)) => CommandError::new(Exit::Usage, fault.to_string())
+            .hint("choose another name; docs/reference/http.md lists quash's own"),
+        ChangeFault::Name(NameFault::Number) => {
+            CommandError::new(Exit::Usage, fault.to_string()).hint(NUMERIC_NAMES)
         }
-        ChangeFault::Claims(ClaimsFault::Reserved(_)) => {
-            CommandError::new(Exit::Usage, fault.to_string()).hint("choose another name; docs/reference/http.md lists quash's own")
-        }
-        ChangeFault::Name(NameFault::Number) => CommandError::new(Exit::Usage, fault.to_string()).hint(NUMERIC_NAMES),
-        ChangeFault::Name(_) | ChangeFault::Email(_) | ChangeFault::Password(_) | ChangeFault::PasswordHash(_) | ChangeFault::Claims(_) => {
-            CommandError::new(Exit::Usage, fault.to_string())
-        }
+        ChangeFault::Name(_)
+        | ChangeFault::Email(_)
+        | ChangeFault::Password(_)
+        | ChangeFault::PasswordHash(_)
+        | ChangeFault::Claims(_) => CommandError::new(Exit::Usage, fault.to_string()),
     }
 }
 
 /// Why there is no backup.
 pub(super) fn not_backed_up(fault: &BackupFault) -> CommandError {
     match fault {
-        BackupFault::Exists { .. } => {
-            CommandError::new(Exit::Conflict, fault.to_string()).hint("nothing is overwritten: name another file")
-        }
-        BackupFault::Unusable { .. } => {
-            CommandError::failure(fault.to_string()).hint("the server writes the file: its user must be allowed to, and the disk have room")
-        }
+        BackupFault::Exists { .. } => CommandError::new(Exit::Conflict, fault.to_string())
+            .hint("nothing is overwritten: name another file"),
+        BackupFault::Unusable { .. } => CommandError::failure(fault.to_string())
+            .hint("the server writes the file: its user must be allowed to, and the disk have room"),
         BackupFault::InMemory => CommandError::new(Exit::Usage, fault.to_string()),
     }
 }
@@ -112,7 +115,9 @@ pub(super) fn not_added(fault: &AddFault) -> CommandError {
         AddFault::Failed(Failure::Unavailable(fault)) => unavailable(fault),
         AddFault::Failed(Failure::Refused(_)) => CommandError::failure(fault.to_string()),
         AddFault::Taken => CommandError::new(Exit::Conflict, fault.to_string()),
-        AddFault::Name(NameFault::Number) => CommandError::new(Exit::Usage, fault.to_string()).hint(NUMERIC_NAMES),
+        AddFault::Name(NameFault::Number) => {
+            CommandError::new(Exit::Usage, fault.to_string()).hint(NUMERIC_NAMES)
+        }
         AddFault::Name(_)
         | AddFault::Email(_)
         | AddFault::Subject

@@ -36,13 +36,16 @@ pub(crate) fn way(settings: &Settings, reachable: &str, stderr: &Stderr) -> Resu
     }
     let url = public_url.or_else(|| PublicUrl::parse(reachable).ok());
     match url.filter(|_| is_for_development(settings)) {
-        Some(url) => Ok(Way { way: MailWay::Written, post: Some(Arc::new(StandardError::new(url, stderr.clone()))) }),
+        Some(url) => {
+            Ok(Way { way: MailWay::Written, post: Some(Arc::new(StandardError::new(url, stderr.clone()))) })
+        }
         None => Ok(Way { way: MailWay::Waiting("mail.host"), post: None }),
     }
 }
 
 /// Whether nobody but this machine's own users can ask for a mail, so that they may see it.
 fn is_for_development(settings: &Settings) -> bool {
-    let is_loopback = matches!(settings.listen, Listen::Tcp(address) if address.ip().to_canonical().is_loopback());
+    let is_loopback =
+        matches!(settings.listen, Listen::Tcp(address) if address.ip().to_canonical().is_loopback());
     is_loopback && !settings.door.behind_proxy
 }

@@ -42,10 +42,12 @@ impl Smtp {
     pub(super) fn new(settings: SmtpSettings, url: PublicUrl) -> Result<Self, CommandError> {
         let tls = match settings.encryption {
             Encryption::None => None,
-            Encryption::Tls | Encryption::StartTls => Some(TlsParameters::new_rustls(settings.host.clone()).map_err(|error| {
-                CommandError::failure(format!("mails can't be sent with TLS: {error}"))
-                    .hint("install the certificates of authorities, on Debian ca-certificates")
-            })?),
+            Encryption::Tls | Encryption::StartTls => {
+                Some(TlsParameters::new_rustls(settings.host.clone()).map_err(|error| {
+                    CommandError::failure(format!("mails can't be sent with TLS: {error}"))
+                        .hint("install the certificates of authorities, on Debian ca-certificates")
+                })?)
+            }
         };
         Ok(Self { settings, url, tls })
     }
@@ -59,11 +61,17 @@ impl Smtp {
             .from(self.settings.from.clone())
             .to(Mailbox::new(None, to.clone()))
             .subject(subject)
-            .date(SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(SystemClock.now().as_millis()).unwrap_or(0)))
+            .date(
+                SystemTime::UNIX_EPOCH
+                    + Duration::from_millis(u64::try_from(SystemClock.now().as_millis()).unwrap_or(0)),
+            )
             // The same each time: whoever gets it twice can tell.
             .message_id(Some(format!("<{}@{}>", letter.id, self.settings.from.email.domain())))
             // No machine need answer it (RFC 3834 5).
-            .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+            .raw_header(HeaderValue::new(
+                HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-generated".to_owned(),
+            ))
             .multipart(MultiPart::alternative_plain_html(text, html))
             .map_err(|_| never("it can't be written"))?;
         Ok((to, message.formatted()))
@@ -74,7 +82,9 @@ impl Smtp {
         let hello = ClientId::Domain(self.settings.from.email.domain().to_owned());
         let at_once = self.tls.clone().filter(|_| *encryption == Encryption::Tls);
         let place = (host.as_str(), *port);
-        let mut connection = step("connecting", AsyncSmtpConnection::connect_tokio1(place, Some(STEP), &hello, at_once, None)).await?;
+        let mut connection =
+            step("connecting", AsyncSmtpConnection::connect_tokio1(place, Some(STEP), &hello, at_once, None))
+                .await?;
         if let (Encryption::StartTls, Some(tls)) = (encryption, &self.tls) {
             if !connection.can_starttls() {
                 return Err(PostFault::NotNow("the server offers no STARTTLS".to_owned()));
@@ -102,7 +112,9 @@ impl Post for Smtp {
         // From here on it may have been taken though nobody says so.
         match tokio::time::timeout(TAKEN_WITHIN, connection.message(&message)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) if error.is_transient() => return Err(PostFault::NotNow(said("the mail", &error))),
+            Ok(Err(error)) if error.is_transient() => {
+                return Err(PostFault::NotNow(said("the mail", &error)));
+            }
             Ok(Err(error)) if error.is_permanent() => return Err(PostFault::Never(said("the mail", &error))),
             Ok(Err(error)) => return Err(PostFault::Doubtful(said("the mail", &error))),
             Err(_) => return Err(PostFault::Doubtful("no answer to the mail in time".to_owned())),

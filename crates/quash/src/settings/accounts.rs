@@ -72,7 +72,13 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Accounts, Told> {
     let subjects = section.read(&SUBJECTS);
     let names = if change_username? { NameChanges::Allowed } else { NameChanges::Refused };
     let numeric_names = if numeric_names? { NumericNames::Allowed } else { NumericNames::Refused };
-    Ok(Accounts { login_fields: login_fields?, username_field: username_field?, names, numeric_names, subjects: subjects? })
+    Ok(Accounts {
+        login_fields: login_fields?,
+        username_field: username_field?,
+        names,
+        numeric_names,
+        subjects: subjects?,
+    })
 }
 
 /// Their order says nothing.
@@ -82,7 +88,11 @@ fn login_fields(section: &mut Section<'_>) -> Result<LoginFields, Told> {
         ["username"] => Ok(LoginFields::Name),
         ["email"] => Ok(LoginFields::Email),
         ["username", "email"] | ["email", "username"] => Ok(LoginFields::NameOrEmail),
-        _ => Err(section.wrong(&LOGIN_FIELDS, "has a member that nobody signs in with", "write [\"username\"], [\"email\"] or both")),
+        _ => Err(section.wrong(
+            &LOGIN_FIELDS,
+            "has a member that nobody signs in with",
+            "write [\"username\"], [\"email\"] or both",
+        )),
     }
 }
 
@@ -92,8 +102,16 @@ fn username_field(section: &mut Section<'_>) -> Result<String, Told> {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && !name.starts_with(|first: char| first.is_ascii_digit());
     match name.as_str() {
-        "password" => Err(section.wrong(&USERNAME_FIELD, "is the field of the password", "name another field, such as \"email\"")),
-        _ if !is_name => Err(section.wrong(&USERNAME_FIELD, "isn't the name of a field", "write letters, digits and _, such as \"email\"")),
+        "password" => Err(section.wrong(
+            &USERNAME_FIELD,
+            "is the field of the password",
+            "name another field, such as \"email\"",
+        )),
+        _ if !is_name => Err(section.wrong(
+            &USERNAME_FIELD,
+            "isn't the name of a field",
+            "write letters, digits and _, such as \"email\"",
+        )),
         _ => Ok(name),
     }
 }

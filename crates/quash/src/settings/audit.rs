@@ -10,7 +10,12 @@ use super::section::Section;
 use super::span::{LONGEST, Span, Zero};
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table = Table { name: "audit", doc: "how long it is kept what has happened", naming: Naming::One, keys: &[&KEEP] };
+pub(super) const TABLE: Table = Table {
+    name: "audit",
+    doc: "how long it is kept what has happened",
+    naming: Naming::One,
+    keys: &[&KEEP],
+};
 
 const KEEP: Key<Span> = Key {
     name: "keep",

@@ -8,8 +8,12 @@ use super::kind::Words;
 use super::section::Section;
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table =
-    Table { name: "claims", doc: "what happens when custom claims change", naming: Naming::One, keys: &[&ON_CHANGE] };
+pub(super) const TABLE: Table = Table {
+    name: "claims",
+    doc: "what happens when custom claims change",
+    naming: Naming::One,
+    keys: &[&ON_CHANGE],
+};
 
 const ON_CHANGE: Key<Words<ClaimsChange>> = Key {
     name: "on_change",

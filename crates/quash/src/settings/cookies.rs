@@ -8,7 +8,8 @@ use super::kind::Words;
 use super::section::Section;
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table = Table { name: "cookies", doc: "what travels in a cookie", naming: Naming::One, keys: &[&REFRESH] };
+pub(super) const TABLE: Table =
+    Table { name: "cookies", doc: "what travels in a cookie", naming: Naming::One, keys: &[&REFRESH] };
 
 const REFRESH: Key<Words<RefreshCookie>> = Key {
     name: "refresh",

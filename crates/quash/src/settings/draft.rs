@@ -46,7 +46,9 @@ pub(crate) fn draft(extent: Extent) -> String {
         Extent::Whole => WHOLE_HEAD,
         Extent::Minimal => MINIMAL_HEAD,
     };
-    let is_in = |table: &Table, key: &Description| extent == Extent::Whole || MINIMAL.contains(&(table.name, key.name.as_str()));
+    let is_in = |table: &Table, key: &Description| {
+        extent == Extent::Whole || MINIMAL.contains(&(table.name, key.name.as_str()))
+    };
     format!("{head}\n{EDITOR}\n{}", sections(SECTIONS, is_in))
 }
 
@@ -85,7 +87,9 @@ fn wrapped(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in without_links(text).split(' ') {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => line.extend([" ", word]),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.extend([" ", word])
+            }
             _ => lines.push(format!("# {word}")),
         }
     }

@@ -32,7 +32,8 @@ pub(super) struct Variable {
 /// Variables that stand for flags.
 pub(super) const OWN_VARIABLES: [&str; 3] = ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN"];
 /// Variables that other programs of the project read.
-const OTHERS_VARIABLES: [&str; 5] = ["QUASH_VECTORS", "QUASH_SOAK", "QUASH_TEST_PYTHON", "QUASH_TEST_CHROMIUM", "QUASH_TEST_AXE"];
+const OTHERS_VARIABLES: [&str; 5] =
+    ["QUASH_VECTORS", "QUASH_SOAK", "QUASH_TEST_PYTHON", "QUASH_TEST_CHROMIUM", "QUASH_TEST_AXE"];
 
 impl Environment {
     /// The environment of this process.
@@ -90,7 +91,10 @@ impl Environment {
 
 /// The arguments of this process, the program's name first.
 pub(crate) fn arguments() -> Vec<OsString> {
-    #[expect(clippy::disallowed_methods, reason = "clap reads them; they are kept to say how it has understood them")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "clap reads them; they are kept to say how it has understood them"
+    )]
     std::env::args_os().collect()
 }
 
@@ -100,10 +104,12 @@ pub(crate) fn arguments() -> Vec<OsString> {
 fn is_service_link(name: &str, value: &str) -> bool {
     let is_port = |text: &str| text.parse::<u16>().is_ok();
     let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
-    let protocol = |text: &str| ["tcp", "udp", "sctp"].into_iter().find(|known| text.eq_ignore_ascii_case(known));
+    let protocol =
+        |text: &str| ["tcp", "udp", "sctp"].into_iter().find(|known| text.eq_ignore_ascii_case(known));
     let is_url = |text: &str| {
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
-        protocol(scheme).is_some() && rest.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && is_port(port))
+        protocol(scheme).is_some()
+            && rest.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && is_port(port))
     };
     if name.ends_with("_SERVICE_HOST") {
         return is_address(value);

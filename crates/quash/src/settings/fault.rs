@@ -114,9 +114,14 @@ impl From<Faults> for CommandError {
             })
             .collect();
         let error = match &findings[..] {
-            [only] => Self::new(Exit::Usage, format!("{} ({})", only.message, only.place)).hint(only.hint.clone()),
+            [only] => {
+                Self::new(Exit::Usage, format!("{} ({})", only.message, only.place)).hint(only.hint.clone())
+            }
             [..] if faults.more == 0 => Self::new(Exit::Usage, format!("the settings have {count} faults")),
-            [..] => Self::new(Exit::Usage, format!("the settings have {count} faults; these are the first {MOST}")),
+            [..] => Self::new(
+                Exit::Usage,
+                format!("the settings have {count} faults; these are the first {MOST}"),
+            ),
         };
         error.findings(findings)
     }

@@ -10,8 +10,12 @@ use super::section::Section;
 use super::span::{Span, Zero};
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table =
-    Table { name: "feed", doc: "how verifiers elsewhere follow what has ended", naming: Naming::One, keys: &[&TERM] };
+pub(super) const TABLE: Table = Table {
+    name: "feed",
+    doc: "how verifiers elsewhere follow what has ended",
+    naming: Naming::One,
+    keys: &[&TERM],
+};
 
 /// A request that waits for all verifiers must be answered before it is given up.
 const MOST: Duration = Duration::from_secs(20);

@@ -123,7 +123,9 @@ pub(super) fn read(reader: &mut Reader<'_>, iss: Option<String>, aud: Vec<String
             max_lifetime: one.max_lifetime,
             namespace: one.namespace.unwrap_or_default(),
             iss: one.iss.or_else(|| iss.clone().map(Expected::Exactly)).unwrap_or(Expected::Anything),
-            aud: one.aud.unwrap_or_else(|| if aud.is_empty() { Expected::Anything } else { Expected::Exactly(aud.clone()) }),
+            aud: one.aud.unwrap_or_else(|| {
+                if aud.is_empty() { Expected::Anything } else { Expected::Exactly(aud.clone()) }
+            }),
             name,
         });
     }
@@ -163,7 +165,8 @@ fn keys(section: &mut Section<'_>) -> Result<(ForeignKeys, Option<String>), Told
         (Some(secret), None, None) => {
             let algorithm = algorithm_of(section, algorithm, Family::Hmac)?;
             let checked = check(algorithm, &secret, ShortSecrets::allowed_if(short));
-            let Checked { secret, doubt } = checked.map_err(|fault| section.wrong(&SHARED_SECRET, fault.to_string(), remedy(fault)))?;
+            let Checked { secret, doubt } =
+                checked.map_err(|fault| section.wrong(&SHARED_SECRET, fault.to_string(), remedy(fault)))?;
             Ok((ForeignKeys::Secret { algorithm, secret, kid }, doubt))
         }
         (None, Some(text), None) => {
@@ -172,33 +175,57 @@ fn keys(section: &mut Section<'_>) -> Result<(ForeignKeys, Option<String>), Told
             let key = key.map_err(|fault| section.wrong(&PUBLIC_KEY, fault.to_string(), remedy(fault)))?;
             Ok((ForeignKeys::Public { key: Box::new(key), kid }, None))
         }
-        (None, None, Some(url)) if algorithm.is_none() && kid.is_none() => Ok((ForeignKeys::Address(url), None)),
+        (None, None, Some(url)) if algorithm.is_none() && kid.is_none() => {
+            Ok((ForeignKeys::Address(url), None))
+        }
         (None, None, Some(_)) => {
             let remedy = "leave them out: each key that is published says its own";
             Err(section.wrong(&JWKS_URL, "is set, and algorithm or kid beside it", remedy))
         }
         (None, None, None) => {
             let remedy = "write one of shared_secret_file, public_key_file and jwks_url";
-            Err(section.wrong(&PUBLIC_KEY, "is missing, and so is everything that could stand for it", remedy))
+            Err(section.wrong(
+                &PUBLIC_KEY,
+                "is missing, and so is everything that could stand for it",
+                remedy,
+            ))
         }
         _ => {
             let set: [&dyn super::key::Entry; 2] = [&JWKS_URL, &PUBLIC_KEY];
             let one = set.into_iter().find(|key| section.has(*key)).unwrap_or(&PUBLIC_KEY);
-            Err(section.wrong(one, "is set, and another key beside it", "keep one; each issuer's key gets a section of its own"))
+            Err(section.wrong(
+                one,
+                "is set, and another key beside it",
+                "keep one; each issuer's key gets a section of its own",
+            ))
         }
     }
 }
 
 /// The algorithm, which must be one for secrets where there is a secret, and another where there is a public key.
-fn algorithm_of(section: &mut Section<'_>, algorithm: Option<Algorithm>, family: Family) -> Result<Algorithm, Told> {
+fn algorithm_of(
+    section: &mut Section<'_>,
+    algorithm: Option<Algorithm>,
+    family: Family,
+) -> Result<Algorithm, Told> {
     let fits = |algorithm: &Algorithm| (algorithm.family() == Family::Hmac) == (family == Family::Hmac);
     match algorithm {
         Some(algorithm) if fits(&algorithm) => Ok(algorithm),
-        Some(_) if family == Family::Hmac => {
-            Err(section.wrong(&ALGORITHM, "isn't one for a shared_secret", "write \"HS256\", \"HS384\" or \"HS512\", or name a public_key"))
-        }
-        Some(_) => Err(section.wrong(&ALGORITHM, "isn't one for a public_key", "name a shared_secret, or write the key's own algorithm")),
-        None => Err(section.wrong(&ALGORITHM, "is missing", "write what the issuer signs with, such as \"HS256\"")),
+        Some(_) if family == Family::Hmac => Err(section.wrong(
+            &ALGORITHM,
+            "isn't one for a shared_secret",
+            "write \"HS256\", \"HS384\" or \"HS512\", or name a public_key",
+        )),
+        Some(_) => Err(section.wrong(
+            &ALGORITHM,
+            "isn't one for a public_key",
+            "name a shared_secret, or write the key's own algorithm",
+        )),
+        None => Err(section.wrong(
+            &ALGORITHM,
+            "is missing",
+            "write what the issuer signs with, such as \"HS256\"",
+        )),
     }
 }
 
@@ -207,7 +234,9 @@ fn kid(section: &mut Section<'_>) -> Result<Option<Kid>, Told> {
         None => Ok(None),
         Some(kid) => {
             let parsed = Kid::parse(&kid).map(Some);
-            parsed.map_err(|_| section.wrong(&KID, "isn't a key's id", "write it as it stands in the header of a token"))
+            parsed.map_err(|_| {
+                section.wrong(&KID, "isn't a key's id", "write it as it stands in the header of a token")
+            })
         }
     }
 }
@@ -216,11 +245,22 @@ fn jwks_url(section: &mut Section<'_>) -> Result<Option<String>, Told> {
     let url = section.read(&JWKS_URL)?;
     match url.as_deref() {
         None => Ok(None),
-        Some(text) if is_insecure(text) => {
-            Err(section.wrong(&JWKS_URL, "is an http address, and anybody on the way could put keys there", "write it with https://"))
+        Some(text) if is_insecure(text) => Err(section.wrong(
+            &JWKS_URL,
+            "is an http address, and anybody on the way could put keys there",
+            "write it with https://",
+        )),
+        Some(text)
+            if reqwest::Url::parse(text)
+                .is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https")) =>
+        {
+            Ok(url)
         }
-        Some(text) if reqwest::Url::parse(text).is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https")) => Ok(url),
-        Some(_) => Err(section.wrong(&JWKS_URL, "isn't a web address", "write it like \"https://auth.example.org/jwks.json\"")),
+        Some(_) => Err(section.wrong(
+            &JWKS_URL,
+            "isn't a web address",
+            "write it like \"https://auth.example.org/jwks.json\"",
+        )),
     }
 }
 

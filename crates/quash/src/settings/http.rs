@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use http::HeaderName;
-use quash_server::{CorsSettings, ForwardingHeader, Listener, Origin, Paths, Proxies, PublicUrl, TlsFiles, is_path, is_reserved};
+use quash_server::{
+    CorsSettings, ForwardingHeader, Listener, Origin, Paths, Proxies, PublicUrl, TlsFiles, is_path,
+    is_reserved,
+};
 
 use super::fault::Told;
 use super::key::{DefaultsTo, Description, Entry, Key, Optional};
@@ -127,7 +130,10 @@ const TRUSTED_PROXIES: Key<List, Optional> = Key {
 };
 const FORWARDING_HEADER: Key<Words<ForwardingHeader>> = Key {
     name: "forwarding_header",
-    kind: Words(&[("x-forwarded-for", ForwardingHeader::XForwardedFor), ("forwarded", ForwardingHeader::Forwarded)]),
+    kind: Words(&[
+        ("x-forwarded-for", ForwardingHeader::XForwardedFor),
+        ("forwarded", ForwardingHeader::Forwarded),
+    ]),
     unset: DefaultsTo("\"x-forwarded-for\""),
     doc: "The header in which these proxies write it. The other one isn't read: clients can write into it.",
 };
@@ -186,12 +192,16 @@ pub(super) fn listen_key() -> Description {
 pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
     let (behind_proxy, tls) = (section.read(&BEHIND_PROXY), tls(&mut section));
     let clear = behind_proxy == Ok(false) && tls == Ok(None);
-    let (listen, prefix, cors_origins) = (listen(&mut section, clear), prefix(&mut section), cors_origins(&mut section));
-    let (trusted_proxies, forwarding_header) = (trusted_proxies(&mut section, behind_proxy), section.read(&FORWARDING_HEADER));
+    let (listen, prefix, cors_origins) =
+        (listen(&mut section, clear), prefix(&mut section), cors_origins(&mut section));
+    let (trusted_proxies, forwarding_header) =
+        (trusted_proxies(&mut section, behind_proxy), section.read(&FORWARDING_HEADER));
     let paths = paths(&mut section, prefix.as_deref().unwrap_or_default());
     let public_url = public_url(&mut section);
-    let (allow_headers, expose_headers) = (headers(&mut section, &CORS_ALLOW_HEADERS), headers(&mut section, &CORS_EXPOSE_HEADERS));
-    let (max_age, idle_timeout, memory_mib) = (section.read(&CORS_MAX_AGE), section.read(&IDLE_TIMEOUT), section.read(&MEMORY_MIB));
+    let (allow_headers, expose_headers) =
+        (headers(&mut section, &CORS_ALLOW_HEADERS), headers(&mut section, &CORS_EXPOSE_HEADERS));
+    let (max_age, idle_timeout, memory_mib) =
+        (section.read(&CORS_MAX_AGE), section.read(&IDLE_TIMEOUT), section.read(&MEMORY_MIB));
     let trusted_proxies = trusted_proxies?;
     // A proxy keeps connections for a minute, most often.
     let idle_by_default = if trusted_proxies.is_empty() { Listener::IDLE } else { IDLE_BEHIND_PROXY };
@@ -201,7 +211,11 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
         prefix: prefix?,
         paths: paths?,
         cors_origins: cors_origins?,
-        cors: CorsSettings { allow_headers: allow_headers?, expose_headers: expose_headers?, max_age: max_age? },
+        cors: CorsSettings {
+            allow_headers: allow_headers?,
+            expose_headers: expose_headers?,
+            max_age: max_age?,
+        },
         behind_proxy: behind_proxy?,
         trusted_proxies,
         forwarding_header: forwarding_header?,
@@ -232,7 +246,9 @@ fn tls(section: &mut Section<'_>) -> Result<Option<TlsFiles>, Told> {
         (None, None) => Ok(None),
         (Some(certificates), Some(key)) => Ok(Some(TlsFiles { certificates, key })),
         (Some(_), None) => Err(section.wrong(&TLS_CERT, "has no key beside it", "set http.tls_key, too")),
-        (None, Some(_)) => Err(section.wrong(&TLS_KEY, "has no certificate beside it", "set http.tls_cert, too")),
+        (None, Some(_)) => {
+            Err(section.wrong(&TLS_KEY, "has no certificate beside it", "set http.tls_cert, too"))
+        }
     }
 }
 
@@ -246,7 +262,8 @@ fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Told> {
     let texts = section.read(&CORS_ORIGINS)?.unwrap_or_default();
     let read = |text: String| {
         Origin::parse(&text).map_err(|fault| {
-            let remedy = "write each as browsers send it, like \"https://app.example\" or \"http://localhost:3000\"";
+            let remedy =
+                "write each as browsers send it, like \"https://app.example\" or \"http://localhost:3000\"";
             section.wrong(&CORS_ORIGINS, format!("has \"{text}\", which {fault}"), remedy)
         })
     };
@@ -256,23 +273,39 @@ fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Told> {
 fn headers(section: &mut Section<'_>, key: &Key<List, Optional>) -> Result<Vec<HeaderName>, Told> {
     let texts = section.read(key)?.unwrap_or_default();
     if texts.len() > HEADERS {
-        return Err(section.wrong(key, format!("names {} headers", texts.len()), format!("name at most {HEADERS}")));
+        return Err(section.wrong(
+            key,
+            format!("names {} headers", texts.len()),
+            format!("name at most {HEADERS}"),
+        ));
     }
     let read = |text: String| {
         // In a list of headers `*` means all of them (Fetch standard), though it is a valid name.
         HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| text != "*").ok_or_else(|| {
-            section.wrong(key, format!("has \"{text}\", which is no header's name"), "write names of headers, such as \"traceparent\"")
+            section.wrong(
+                key,
+                format!("has \"{text}\", which is no header's name"),
+                "write names of headers, such as \"traceparent\"",
+            )
         })
     };
     texts.into_iter().map(read).collect()
 }
 
 /// Where a proxy stands before quash, it must be named: else all clients would be one, whom nothing limits.
-fn trusted_proxies(section: &mut Section<'_>, behind_proxy: Result<bool, Told>) -> Result<Vec<Proxies>, Told> {
+fn trusted_proxies(
+    section: &mut Section<'_>,
+    behind_proxy: Result<bool, Told>,
+) -> Result<Vec<Proxies>, Told> {
     let texts = section.read(&TRUSTED_PROXIES)?.unwrap_or_default();
     if texts.is_empty() && behind_proxy == Ok(true) {
-        let remedy = "name the proxy in http.trusted_proxies, such as [\"10.0.0.5\"], or [\"unix\"] at a unix socket";
-        return Err(section.wrong(&BEHIND_PROXY, "leaves open which addresses are those of the proxy", remedy));
+        let remedy =
+            "name the proxy in http.trusted_proxies, such as [\"10.0.0.5\"], or [\"unix\"] at a unix socket";
+        return Err(section.wrong(
+            &BEHIND_PROXY,
+            "leaves open which addresses are those of the proxy",
+            remedy,
+        ));
     }
     let read = |text: String| {
         Proxies::parse(&text).map_err(|fault| {
@@ -286,10 +319,18 @@ fn trusted_proxies(section: &mut Section<'_>, behind_proxy: Result<bool, Told>) 
 fn prefix(section: &mut Section<'_>) -> Result<String, Told> {
     let prefix = section.read(&PREFIX)?;
     if !is_path(&prefix) {
-        return Err(section.wrong(&PREFIX, "isn't a path", "write it like \"/api\": with a slash before each part and none at the end"));
+        return Err(section.wrong(
+            &PREFIX,
+            "isn't a path",
+            "write it like \"/api\": with a slash before each part and none at the end",
+        ));
     }
     if is_reserved(&prefix) {
-        return Err(section.wrong(&PREFIX, "begins with a path that quash uses itself", "choose another, such as \"/api\""));
+        return Err(section.wrong(
+            &PREFIX,
+            "begins with a path that quash uses itself",
+            "choose another, such as \"/api\"",
+        ));
     }
     Ok(prefix)
 }

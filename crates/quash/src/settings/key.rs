@@ -70,7 +70,9 @@ impl Unset {
     /// The default or, where there is none, an example.
     pub(super) fn written(self) -> &'static str {
         match self {
-            Self::DefaultsTo(toml) | Self::Optional { example: toml } | Self::Required { example: toml } => toml,
+            Self::DefaultsTo(toml) | Self::Optional { example: toml } | Self::Required { example: toml } => {
+                toml
+            }
         }
     }
 }
@@ -98,7 +100,12 @@ impl<K: Describe, U: Presence> Entry for Key<K, U> {
     }
 
     fn describe(&self) -> Description {
-        Description { name: self.name.to_owned(), shape: self.kind.shape(), unset: self.unset.describe(), doc: self.doc.to_owned() }
+        Description {
+            name: self.name.to_owned(),
+            shape: self.kind.shape(),
+            unset: self.unset.describe(),
+            doc: self.doc.to_owned(),
+        }
     }
 }
 

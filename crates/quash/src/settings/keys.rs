@@ -9,8 +9,12 @@ use super::section::Section;
 use super::span::{LONGEST, Span, Zero};
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table =
-    Table { name: "keys", doc: "how old the keys become that quash makes", naming: Naming::One, keys: &[&ROTATE_EVERY] };
+pub(super) const TABLE: Table = Table {
+    name: "keys",
+    doc: "how old the keys become that quash makes",
+    naming: Naming::One,
+    keys: &[&ROTATE_EVERY],
+};
 
 const ROTATE_EVERY: Key<Or<Span>> = Key {
     name: "rotate_every",

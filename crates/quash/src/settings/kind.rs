@@ -115,10 +115,18 @@ impl Kind for List {
             Raw::Plain(text) => text.split(',').map(str::to_owned).collect(),
             Raw::Text(text) => vec![text.clone()],
             Raw::List(texts) => texts.clone(),
-            _ => return Err(Wrong::new("is neither a text nor a list of texts", "write it like [\"one\", \"two\"]")),
+            _ => {
+                return Err(Wrong::new(
+                    "is neither a text nor a list of texts",
+                    "write it like [\"one\", \"two\"]",
+                ));
+            }
         };
         if texts.is_empty() || texts.iter().any(String::is_empty) {
-            return Err(Wrong::new("is empty or has an empty member", "write a text in each place, or leave the key out"));
+            return Err(Wrong::new(
+                "is empty or has an empty member",
+                "write a text in each place, or leave the key out",
+            ));
         }
         let mut sorted: Vec<&String> = texts.iter().collect();
         sorted.sort();
@@ -146,11 +154,16 @@ impl Kind for Pairs {
             Raw::Pairs(pairs) => Some(pairs.clone()),
             _ => None,
         };
-        let pairs: Vec<(String, String)> = pairs.ok_or_else(|| Wrong::new("isn't a table of texts", remedy()))?;
+        let pairs: Vec<(String, String)> =
+            pairs.ok_or_else(|| Wrong::new("isn't a table of texts", remedy()))?;
         if pairs.is_empty() || pairs.iter().any(|(name, text)| name.is_empty() || text.is_empty()) {
             return Err(Wrong::new("is empty or has an empty member", remedy()));
         }
-        match pairs.iter().enumerate().find(|(at, (name, _))| pairs[..*at].iter().any(|(before, _)| before == name)) {
+        match pairs
+            .iter()
+            .enumerate()
+            .find(|(at, (name, _))| pairs[..*at].iter().any(|(before, _)| before == name))
+        {
             Some((_, (name, _))) => Err(Wrong::new(format!("has \"{name}\" twice"), "write each name once")),
             None => Ok(pairs),
         }
@@ -170,7 +183,10 @@ impl Kind for Switch {
         match &found.raw {
             Raw::Bool(value) => Ok(*value),
             Raw::Plain(text) if text == "true" || text == "false" => Ok(text == "true"),
-            _ => Err(Wrong::new("is neither true nor false", "write true or false, in lower case and without quotation marks")),
+            _ => Err(Wrong::new(
+                "is neither true nor false",
+                "write true or false, in lower case and without quotation marks",
+            )),
         }
     }
 }
@@ -190,7 +206,9 @@ impl Kind for Whole {
             Raw::Plain(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
             _ => None,
         };
-        let fitting = number.and_then(|number| u32::try_from(number).ok()).filter(|number| (self.least..=self.most).contains(number));
+        let fitting = number
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| (self.least..=self.most).contains(number));
         let remedy = || format!("write a whole number from {} to {}", self.least, self.most);
         fitting.ok_or_else(|| Wrong::new("isn't a whole number in its bounds", remedy()))
     }
@@ -246,7 +264,10 @@ impl Kind for Address {
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Listen::Unix(PathBuf::from(path))),
             Some(_) => Err(Wrong::new("isn't an absolute path", remedy)),
-            None => text.parse().map(Listen::Tcp).map_err(|_| Wrong::new("isn't an IP address and a port", remedy)),
+            None => text
+                .parse()
+                .map(Listen::Tcp)
+                .map_err(|_| Wrong::new("isn't an IP address and a port", remedy)),
         }
     }
 }
@@ -289,15 +310,19 @@ impl Kind for Taking {
     fn read(&self, found: &Found) -> Result<ForeignTokens, Wrong> {
         let date = |text: &str| {
             let date: jiff::civil::Date = text.strip_prefix("until ")?.parse().ok()?;
-            let midnight = jiff::tz::TimeZone::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight())).ok()?;
+            let midnight =
+                jiff::tz::TimeZone::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight())).ok()?;
             (date.to_string() == text["until ".len()..]).then(|| Timestamp::from_secs(midnight.as_second()))
         };
         match Text.read(found)?.as_str() {
             "accept" => Ok(ForeignTokens::Accept),
             "reject" => Ok(ForeignTokens::Reject),
-            text => date(text)
-                .map(ForeignTokens::Until)
-                .ok_or_else(|| Wrong::new("isn't one that is known", "write \"reject\", \"accept\", or \"until 2027-01-31\" with a date")),
+            text => date(text).map(ForeignTokens::Until).ok_or_else(|| {
+                Wrong::new(
+                    "isn't one that is known",
+                    "write \"reject\", \"accept\", or \"until 2027-01-31\" with a date",
+                )
+            }),
         }
     }
 }

@@ -74,8 +74,15 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Lockout, Told> {
     let (first_lock, longest_lock) = (section.read(&FIRST_LOCK), section.read(&LONGEST_LOCK));
     let (first_lock, longest_lock) = (first_lock?, longest_lock?);
     if longest_lock < first_lock {
-        return Err(section.wrong(&LONGEST_LOCK, "is shorter than lockout.first_lock", "make it as long at least"));
+        return Err(section.wrong(
+            &LONGEST_LOCK,
+            "is shorter than lockout.first_lock",
+            "make it as long at least",
+        ));
     }
     let (failures, network_failures, network_window) = (failures?, network_failures?, network_window?);
-    Ok(Lockout { policy: LockoutPolicy { failures, first_lock, longest_lock, network_failures, network_window }, ends: ends? })
+    Ok(Lockout {
+        policy: LockoutPolicy { failures, first_lock, longest_lock, network_failures, network_window },
+        ends: ends?,
+    })
 }

@@ -8,7 +8,8 @@ use super::kind::Words;
 use super::section::Section;
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table = Table { name: "log", doc: "what is told on stderr", naming: Naming::One, keys: &[&LEVEL, &FORMAT] };
+pub(super) const TABLE: Table =
+    Table { name: "log", doc: "what is told on stderr", naming: Naming::One, keys: &[&LEVEL, &FORMAT] };
 
 const LEVEL: Key<Words<LevelFilter>> = Key {
     name: "level",

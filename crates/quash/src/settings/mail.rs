@@ -47,8 +47,12 @@ const USERNAME: Key<Text, Optional> = Key {
     unset: Optional { example: "\"quash\"" },
     doc: "Whom quash signs in as there. Goes with `password`.",
 };
-const PASSWORD: Key<Secret, Optional> =
-    Key { name: "password", kind: Secret, unset: Optional { example: "\"smtp.password\"" }, doc: "The password for that." };
+const PASSWORD: Key<Secret, Optional> = Key {
+    name: "password",
+    kind: Secret,
+    unset: Optional { example: "\"smtp.password\"" },
+    doc: "The password for that.",
+};
 const FROM: Key<Text, Optional> = Key {
     name: "from",
     kind: Text,
@@ -99,14 +103,22 @@ pub(super) struct Read {
 
 /// Reads the section. Links in mails begin with `public_url`, so that sending them needs one; where that is wrong, it is
 /// told already.
-pub(super) fn read(mut section: Section<'_>, public_url: Result<Option<&PublicUrl>, Told>) -> Result<Read, Told> {
+pub(super) fn read(
+    mut section: Section<'_>,
+    public_url: Result<Option<&PublicUrl>, Told>,
+) -> Result<Read, Told> {
     let (host, port, encryption) = (section.read(&HOST), section.read(&PORT), section.read(&ENCRYPTION));
-    let (credentials, from, smtputf8) = (credentials(&mut section), from(&mut section), section.read(&SMTPUTF8));
+    let (credentials, from, smtputf8) =
+        (credentials(&mut section), from(&mut section), section.read(&SMTPUTF8));
     let (host, port, encryption, credentials, from) = (host?, port?, encryption?, credentials?, from?);
     let local_parts = if smtputf8? { LocalParts::Utf8 } else { LocalParts::Ascii };
     let Some(host) = host else { return Ok(Read { local_parts, ..Read::default() }) };
     let Some(from) = from else {
-        return Err(section.wrong(&HOST, "has no sender beside it", "set mail.from, such as \"no-reply@example.org\""));
+        return Err(section.wrong(
+            &HOST,
+            "has no sender beside it",
+            "set mail.from, such as \"no-reply@example.org\"",
+        ));
     };
     if public_url == Ok(None) {
         let remedy = "set http.public_url, such as \"https://id.example.org\": the address that links in mails begin with";
@@ -120,8 +132,10 @@ pub(super) fn read(mut section: Section<'_>, public_url: Result<Option<&PublicUr
             "use \"tls\" or \"starttls\", or leave username and password out",
         ));
     }
-    let warning =
-        is_open.then(|| "mail.encryption is \"none\": whoever is on the way to the SMTP server reads the links in mails".to_owned());
+    let warning = is_open.then(|| {
+        "mail.encryption is \"none\": whoever is on the way to the SMTP server reads the links in mails"
+            .to_owned()
+    });
     let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(match encryption {
         Encryption::Tls => 465,
         Encryption::StartTls => 587,
@@ -135,8 +149,16 @@ fn credentials(section: &mut Section<'_>) -> Result<Option<(String, SecretText)>
     match (username?, password?) {
         (None, None) => Ok(None),
         (Some(username), Some(password)) => Ok(Some((username, password))),
-        (Some(_), None) => Err(section.wrong(&USERNAME, "has no password beside it", "set mail.password_file, too, or leave it out")),
-        (None, Some(_)) => Err(section.wrong(&PASSWORD, "has no user name beside it", "set mail.username, too, or leave it out")),
+        (Some(_), None) => Err(section.wrong(
+            &USERNAME,
+            "has no password beside it",
+            "set mail.password_file, too, or leave it out",
+        )),
+        (None, Some(_)) => Err(section.wrong(
+            &PASSWORD,
+            "has no user name beside it",
+            "set mail.username, too, or leave it out",
+        )),
     }
 }
 
@@ -145,7 +167,11 @@ fn from(section: &mut Section<'_>) -> Result<Option<Mailbox>, Told> {
     let remedy = "write it like \"no-reply@example.org\" or \"Example <no-reply@example.org>\"";
     let from: Mailbox = text.parse().map_err(|_| section.wrong(&FROM, "is no address", remedy))?;
     if !from.email.user().is_ascii() {
-        return Err(section.wrong(&FROM, "has other than ASCII characters before the @, which not every server takes", remedy));
+        return Err(section.wrong(
+            &FROM,
+            "has other than ASCII characters before the @, which not every server takes",
+            remedy,
+        ));
     }
     let email = mailbox(from.email.as_ref()).and_then(|address| address.parse().ok());
     let email = email.ok_or_else(|| section.wrong(&FROM, "has a domain that can't be one", remedy))?;

@@ -178,7 +178,12 @@ pub(crate) fn load(flags: &Flags, environment: &Environment, data_dir: &Path) ->
 }
 
 /// Lays the layers one over the other; an error beside them where the file couldn't be read.
-fn lay(tables: &'static [Table], file: Option<&Path>, environment: &Environment, flags: &Flags) -> (Layers, Result<(), Told>) {
+fn lay(
+    tables: &'static [Table],
+    file: Option<&Path>,
+    environment: &Environment,
+    flags: &Flags,
+) -> (Layers, Result<(), Told>) {
     let mut layers = Layers::new(tables);
     let known = file.map_or(Ok(()), |path| layers.add_file(path));
     layers.open_sections_of(&flags.set);
@@ -200,10 +205,14 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let tokens = tokens::read(reader.section(&tokens::TABLE));
     let rotate_every = keys::read(reader.section(&keys::TABLE));
     let grace = rotation::read(reader.section(&rotation::TABLE));
-    let (iss, aud) = tokens.as_ref().map_or_else(|_| Default::default(), |read| (read.policy.issuer.clone(), read.policy.audience.clone()));
+    let (iss, aud) = tokens.as_ref().map_or_else(
+        |_| Default::default(),
+        |read| (read.policy.issuer.clone(), read.policy.audience.clone()),
+    );
     let foreign = foreign::read(&mut reader, iss, aud);
     let sessions = sessions::read(reader.section(&sessions::TABLE));
-    let (accounts, claims_change) = (accounts::read(reader.section(&accounts::TABLE)), claims::read(reader.section(&claims::TABLE)));
+    let (accounts, claims_change) =
+        (accounts::read(reader.section(&accounts::TABLE)), claims::read(reader.section(&claims::TABLE)));
     let marked = tokens.as_ref().is_ok_and(|tokens| tokens.policy.names.password_mark.is_some());
     let passwords = passwords::read(reader.section(&passwords::TABLE), marked);
     let audit = audit::read(reader.section(&audit::TABLE));
@@ -291,10 +300,12 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
 /// What is said where one of two settings has no effect without the other.
 fn at_odds(taken: ForeignTokens, issuers: usize) -> Option<String> {
     match (taken, issuers) {
-        (ForeignTokens::Reject, 1..) => Some("tokens.foreign_tokens is \"reject\": the keys under [foreign] verify nothing".into()),
-        (ForeignTokens::Accept | ForeignTokens::Until(_), 0) => {
-            Some("tokens.foreign_tokens takes tokens of other issuers, and there is none under [foreign]".into())
+        (ForeignTokens::Reject, 1..) => {
+            Some("tokens.foreign_tokens is \"reject\": the keys under [foreign] verify nothing".into())
         }
+        (ForeignTokens::Accept | ForeignTokens::Until(_), 0) => Some(
+            "tokens.foreign_tokens takes tokens of other issuers, and there is none under [foreign]".into(),
+        ),
         _ => None,
     }
 }
@@ -325,7 +336,8 @@ pub fn fuzz(text: &[u8]) {
     let shown = first.to_toml(Origins::Shown);
     let _ = first.to_json();
     if !shown.contains(secret::HIDDEN) {
-        let second = read(shown.as_bytes()).unwrap_or_else(|error| panic!("{error:?} in what was shown:\n{shown}"));
+        let second =
+            read(shown.as_bytes()).unwrap_or_else(|error| panic!("{error:?} in what was shown:\n{shown}"));
         assert_eq!(format!("{:?}", second.settings), format!("{:?}", first.settings), "{shown}");
     }
 }

@@ -9,7 +9,11 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
         return None;
     }
     let near_enough = (word.chars().count() / 3).clamp(1, 4);
-    candidates.map(|candidate| (distance(word, candidate), candidate)).filter(|(far, _)| *far <= near_enough).min().map(|(_, found)| found)
+    candidates
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(far, _)| *far <= near_enough)
+        .min()
+        .map(|(_, found)| found)
 }
 
 /// How many characters must be added, removed, changed or swapped with their neighbour (optimal string alignment).
@@ -46,8 +50,12 @@ mod tests {
         ] {
             assert_eq!(nearest(typed, known.into_iter()), meant, "{typed}");
         }
-        assert!(nearest(&"a".repeat(WORD_BYTES), std::iter::once("a".repeat(WORD_BYTES - 1).as_str())).is_some());
-        assert!(nearest(&"a".repeat(WORD_BYTES + 1), std::iter::once("a".repeat(WORD_BYTES).as_str())).is_none());
+        assert!(
+            nearest(&"a".repeat(WORD_BYTES), std::iter::once("a".repeat(WORD_BYTES - 1).as_str())).is_some()
+        );
+        assert!(
+            nearest(&"a".repeat(WORD_BYTES + 1), std::iter::once("a".repeat(WORD_BYTES).as_str())).is_none()
+        );
         assert_eq!(distance("ab", "ba"), 1);
         assert_eq!(distance("", "abc"), 3);
     }

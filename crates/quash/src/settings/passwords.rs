@@ -66,7 +66,9 @@ pub(super) struct Passwords {
 impl Argon2 {
     /// Whether it costs as much as one of the least at least.
     pub(crate) fn is_strong_enough(self) -> bool {
-        LEAST_COSTS.iter().any(|(memory_mib, passes)| self.memory_mib >= *memory_mib && self.passes >= *passes)
+        LEAST_COSTS
+            .iter()
+            .any(|(memory_mib, passes)| self.memory_mib >= *memory_mib && self.passes >= *passes)
     }
 
     /// What hashes with it.
@@ -97,13 +99,18 @@ fn rehash(section: &mut Section<'_>, marked: bool) -> Result<Rehash, Told> {
     }
     if marked {
         let remedy = "write passwords.rehash = false, or leave check_revoke_token out";
-        return Err(section.wrong(&REHASH, "would change what tokens.check_revoke_token lets Django nodes compare", remedy));
+        return Err(section.wrong(
+            &REHASH,
+            "would change what tokens.check_revoke_token lets Django nodes compare",
+            remedy,
+        ));
     }
     Ok(Rehash::OnSuccess)
 }
 
 fn argon2(section: &mut Section<'_>) -> Result<Argon2, Told> {
-    let (memory_mib, passes, lanes) = (section.read(&ARGON2_MEMORY), section.read(&ARGON2_PASSES), section.read(&ARGON2_LANES));
+    let (memory_mib, passes, lanes) =
+        (section.read(&ARGON2_MEMORY), section.read(&ARGON2_PASSES), section.read(&ARGON2_LANES));
     let argon2 = Argon2 { memory_mib: memory_mib?, passes: passes?, lanes: lanes? };
     if !argon2.is_strong_enough() {
         // With the default of the one, the other was set.
@@ -111,7 +118,11 @@ fn argon2(section: &mut Section<'_>) -> Result<Argon2, Told> {
             2 => (&ARGON2_MEMORY, "is too little for 2 passes".to_owned()),
             _ => (&ARGON2_PASSES, format!("is too few for {} MiB of memory", argon2.memory_mib)),
         };
-        return Err(section.wrong(key, fault, "take 1 with 46 MiB, 2 with 19, 3 with 12, 4 with 9 or 5 with 7"));
+        return Err(section.wrong(
+            key,
+            fault,
+            "take 1 with 46 MiB, 2 with 19, 3 with 12, 4 with 9 or 5 with 7",
+        ));
     }
     Ok(argon2)
 }

@@ -40,7 +40,10 @@ fn numbers(least: u64, most: u64) -> Option<String> {
         if least <= first && last <= most {
             whole_lengths = Some((whole_lengths.map_or(length, |(from, _)| from), length));
         } else if least.max(first) <= most.min(last) {
-            parts.push(of_one_length(least.max(first).to_string().as_bytes(), most.min(last).to_string().as_bytes()));
+            parts.push(of_one_length(
+                least.max(first).to_string().as_bytes(),
+                most.min(last).to_string().as_bytes(),
+            ));
         }
     }
     parts.extend(whole_lengths.map(|(from, to)| match (from - 1, to - 1) {
@@ -64,16 +67,24 @@ fn of_one_length(least: &[u8], most: &[u8]) -> String {
     // The first digits with all that may follow stand in the middle; at the ends what may follow is bounded.
     let whole_below = least_rest.iter().all(|digit| *digit == b'0');
     let whole_above = most_rest.iter().all(|digit| *digit == b'9');
-    let (from, to) = (if whole_below { *first } else { first + 1 }, if whole_above { *last } else { last - 1 });
-    let below =
-        (!whole_below).then(|| format!("{}{}", char::from(*first), group(of_one_length(least_rest, &vec![b'9'; least_rest.len()]))));
+    let (from, to) =
+        (if whole_below { *first } else { first + 1 }, if whole_above { *last } else { last - 1 });
+    let below = (!whole_below).then(|| {
+        format!("{}{}", char::from(*first), group(of_one_length(least_rest, &vec![b'9'; least_rest.len()])))
+    });
     let middle = (from <= to).then(|| format!("{}{}", digit(from, to), any(least_rest.len())));
-    let above = (!whole_above).then(|| format!("{}{}", char::from(*last), group(of_one_length(&vec![b'0'; most_rest.len()], most_rest))));
+    let above = (!whole_above).then(|| {
+        format!("{}{}", char::from(*last), group(of_one_length(&vec![b'0'; most_rest.len()], most_rest)))
+    });
     below.into_iter().chain(middle).chain(above).collect::<Vec<_>>().join("|")
 }
 
 fn digit(from: u8, to: u8) -> String {
-    if from == to { char::from(from).to_string() } else { format!("[{}-{}]", char::from(from), char::from(to)) }
+    if from == to {
+        char::from(from).to_string()
+    } else {
+        format!("[{}-{}]", char::from(from), char::from(to))
+    }
 }
 
 fn any(count: usize) -> String {
@@ -101,7 +112,18 @@ mod tests {
 
     #[test]
     fn numbers_between_two_bounds() {
-        for (least, most) in [(1, 1), (1, 9), (1, 7), (1, 1000), (17, 300), (99, 101), (250, 4321), (999, 1000), (1, 1010), (10, 99)] {
+        for (least, most) in [
+            (1, 1),
+            (1, 9),
+            (1, 7),
+            (1, 1000),
+            (17, 300),
+            (99, 101),
+            (250, 4321),
+            (999, 1000),
+            (1, 1010),
+            (10, 99),
+        ] {
             let pattern = regex(&format!("^({})$", numbers(least, most).expect("there are some")));
             for number in 0..=5000 {
                 assert_eq!(
@@ -113,7 +135,11 @@ mod tests {
         }
         assert_eq!(numbers(5, 4), None);
         let pattern = regex(&format!("^({})$", numbers(1, u64::MAX).expect("there are some")));
-        assert!(pattern.is_match("18446744073709551615") && !pattern.is_match("18446744073709551616") && !pattern.is_match("0"));
+        assert!(
+            pattern.is_match("18446744073709551615")
+                && !pattern.is_match("18446744073709551616")
+                && !pattern.is_match("0")
+        );
     }
 
     #[test]
@@ -123,17 +149,31 @@ mod tests {
             Span { least: second, most: LONGEST, zero: Zero::Refused },
             Span { least: second, most: Duration::from_secs(300), zero: Zero::Allowed },
             Span { least: Duration::from_millis(1), most: Duration::from_secs(300), zero: Zero::Allowed },
-            Span { least: Duration::from_millis(1500), most: Duration::from_secs(90_000), zero: Zero::Refused },
+            Span {
+                least: Duration::from_millis(1500),
+                most: Duration::from_secs(90_000),
+                zero: Zero::Refused,
+            },
         ] {
             let pattern = regex(&span(bounds));
             let most = whole(bounds.most);
             let texts = UNITS.iter().flat_map(|(unit, millis)| {
-                let edges = [most / millis, whole(bounds.least) / millis].into_iter().flat_map(|edge| edge.saturating_sub(2)..=edge + 2);
+                let edges = [most / millis, whole(bounds.least) / millis]
+                    .into_iter()
+                    .flat_map(|edge| edge.saturating_sub(2)..=edge + 2);
                 let numbers = edges.chain(0..=12).chain([100, 999, 1000, 1001, u64::MAX]);
-                numbers.flat_map(move |number| [format!("{number}{unit}"), format!("00{number}{unit}"), format!("{number} {unit}")])
+                numbers.flat_map(move |number| {
+                    [format!("{number}{unit}"), format!("00{number}{unit}"), format!("{number} {unit}")]
+                })
             });
-            for text in texts.chain(["", "m", "5", "-1s", "1.5h", "1h30m", "5M", "5min", " 5m", "5m ", "P1D"].map(str::to_owned)) {
-                assert_eq!(pattern.is_match(&text), parse(&text, bounds).is_ok(), "{text:?} in {bounds}: {pattern}");
+            for text in texts.chain(
+                ["", "m", "5", "-1s", "1.5h", "1h30m", "5M", "5min", " 5m", "5m ", "P1D"].map(str::to_owned),
+            ) {
+                assert_eq!(
+                    pattern.is_match(&text),
+                    parse(&text, bounds).is_ok(),
+                    "{text:?} in {bounds}: {pattern}"
+                );
             }
         }
     }
@@ -141,11 +181,26 @@ mod tests {
     #[test]
     fn every_address_matches() {
         let pattern = regex(ADDRESS);
-        for address in ["127.0.0.1:7827", "0.0.0.0:0", "[::1]:8000", "[::ffff:1.2.3.4]:65535", "[fe80::1%3]:80"] {
-            assert!(address.parse::<std::net::SocketAddr>().is_ok() && pattern.is_match(address), "{address}");
+        for address in
+            ["127.0.0.1:7827", "0.0.0.0:0", "[::1]:8000", "[::ffff:1.2.3.4]:65535", "[fe80::1%3]:80"]
+        {
+            assert!(
+                address.parse::<std::net::SocketAddr>().is_ok() && pattern.is_match(address),
+                "{address}"
+            );
         }
         assert!(pattern.is_match("unix:/run/quash.sock"));
-        for text in ["localhost", "unix:", "unix:quash.sock", "8000", "localhost:8000", "127.0.0.1", "::1", ":8000", "127.0.0.1:http"] {
+        for text in [
+            "localhost",
+            "unix:",
+            "unix:quash.sock",
+            "8000",
+            "localhost:8000",
+            "127.0.0.1",
+            "::1",
+            ":8000",
+            "127.0.0.1:http",
+        ] {
             assert!(!pattern.is_match(text), "{text}");
         }
     }

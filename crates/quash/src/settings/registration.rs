@@ -12,8 +12,12 @@ use super::section::Section;
 use super::span::{Span, Zero};
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table =
-    Table { name: "registration", doc: "whether anybody may register", naming: Naming::One, keys: &[&ENABLED, &LINK_LIFETIME] };
+pub(super) const TABLE: Table = Table {
+    name: "registration",
+    doc: "whether anybody may register",
+    naming: Naming::One,
+    keys: &[&ENABLED, &LINK_LIFETIME],
+};
 
 const ENABLED: Key<Switch> = Key {
     name: "enabled",
@@ -24,7 +28,11 @@ const ENABLED: Key<Switch> = Key {
 };
 const LINK_LIFETIME: Key<Span> = Key {
     name: "link_lifetime",
-    kind: Span { least: limits::CODE_LIFETIME, most: Duration::from_secs(7 * 24 * 3600), zero: Zero::Refused },
+    kind: Span {
+        least: limits::CODE_LIFETIME,
+        most: Duration::from_secs(7 * 24 * 3600),
+        zero: Zero::Refused,
+    },
     unset: DefaultsTo("\"1h\""),
     doc: "How long the link in that mail is good. A registration that isn't confirmed by then is forgotten.",
 };

@@ -8,8 +8,12 @@ use super::section::Section;
 use super::span::{Span, Zero};
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table =
-    Table { name: "rotation", doc: "what happens to a refresh token that comes twice", naming: Naming::One, keys: &[&GRACE] };
+pub(super) const TABLE: Table = Table {
+    name: "rotation",
+    doc: "what happens to a refresh token that comes twice",
+    naming: Naming::One,
+    keys: &[&GRACE],
+};
 
 const GRACE: Key<Span> = Key {
     name: "grace",

@@ -18,7 +18,8 @@ pub(crate) fn schema() -> Value {
 }
 
 pub(super) fn of_file(tables: &[Table]) -> Value {
-    let sections: Map<String, Value> = tables.iter().map(|table| (table.name.to_owned(), of_table(table))).collect();
+    let sections: Map<String, Value> =
+        tables.iter().map(|table| (table.name.to_owned(), of_table(table))).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of quash",
@@ -47,7 +48,9 @@ fn of_content(table: &Table) -> Value {
     let properties: Map<String, Value> = keys.iter().map(|key| (key.name.clone(), of_key(key))).collect();
     let content = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     let in_files = keys.iter().filter(|key| key.shape.may_be_in_a_file());
-    let not_both: Vec<Value> = in_files.map(|key| json!({ "not": { "required": [key.name, format!("{}{FILE}", key.name)] } })).collect();
+    let not_both: Vec<Value> = in_files
+        .map(|key| json!({ "not": { "required": [key.name, format!("{}{FILE}", key.name)] } }))
+        .collect();
     if not_both.is_empty() { content } else { with(content, json!({ "allOf": not_both })) }
 }
 
@@ -71,7 +74,8 @@ fn of_shape(shape: &Shape) -> Value {
             json!({ "anyOf": [{ "type": "array", "items": text, "minItems": 1, "uniqueItems": true }, text] })
         }
         Shape::Pairs(names) => {
-            let properties: Map<String, Value> = names.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
+            let properties: Map<String, Value> =
+                names.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
             json!({ "type": "object", "additionalProperties": false, "properties": properties, "minProperties": 1 })
         }
         Shape::Switch => json!({ "type": "boolean" }),

@@ -52,7 +52,11 @@ impl SecretText {
         let file = File::open(path).map_err(|error| unreadable(&error))?;
         let mode = file.metadata().map_err(|error| unreadable(&error))?.permissions().mode() & 0o7777;
         if mode & 0o007 != 0 {
-            let remedy = format!("chmod {:03o} {}; and if others may have read it, take another secret", mode & 0o770, path.display());
+            let remedy = format!(
+                "chmod {:03o} {}; and if others may have read it, take another secret",
+                mode & 0o770,
+                path.display()
+            );
             return Err(Wrong::new(format!("is a file that other users may use (mode {mode:04o})"), remedy));
         }
         let text = text_of(file)?;
@@ -77,9 +81,13 @@ fn text_of(file: File) -> Result<Zeroizing<String>, Wrong> {
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     if bytes.len() > BYTES {
-        return Err(Wrong::new("is a file longer than 64 KiB", "name a file that holds the key and nothing else"));
+        return Err(Wrong::new(
+            "is a file longer than 64 KiB",
+            "name a file that holds the key and nothing else",
+        ));
     }
-    let text = str::from_utf8(without_mark(&bytes)).map_err(|_| Wrong::new("is a file that isn't UTF-8", "write the key as UTF-8"))?;
+    let text = str::from_utf8(without_mark(&bytes))
+        .map_err(|_| Wrong::new("is a file that isn't UTF-8", "write the key as UTF-8"))?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.is_empty() {
         return Err(Wrong::new("is a file with nothing in it", "write the key into it"));

@@ -41,10 +41,15 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// One of them couldn't be read.
-    pub(super) fn each<T>(&mut self, table: &Table, read: impl Fn(Section<'_>) -> Result<T, Told>) -> Result<BTreeMap<String, T>, Told> {
+    pub(super) fn each<T>(
+        &mut self,
+        table: &Table,
+        read: impl Fn(Section<'_>) -> Result<T, Told>,
+    ) -> Result<BTreeMap<String, T>, Told> {
         let names: Vec<String> = self.values.names(table).map(str::to_owned).collect();
         // All are read before the first fault ends it.
-        let read: Vec<_> = names.into_iter().map(|name| (read(self.open(format!("{}.{name}", table.name))), name)).collect();
+        let read: Vec<_> =
+            names.into_iter().map(|name| (read(self.open(format!("{}.{name}", table.name))), name)).collect();
         read.into_iter().map(|(read, name)| read.map(|value| (name, value))).collect()
     }
 
@@ -61,7 +66,9 @@ impl<'a> Section<'a> {
     pub(super) fn read<K: Kind, U: Presence>(&mut self, key: &Key<K, U>) -> Result<U::Of<K::Value>, Told> {
         let read = match (self.found(key.name), key.unset.describe()) {
             (Some(found), _) => key.kind.read(found),
-            (None, Unset::DefaultsTo(toml)) => key.kind.read(&Found { raw: Raw::parse(toml), origin: Origin::Default }),
+            (None, Unset::DefaultsTo(toml)) => {
+                key.kind.read(&Found { raw: Raw::parse(toml), origin: Origin::Default })
+            }
             (None, Unset::Optional { .. } | Unset::Required { .. }) => return self.absent(key, key.name),
         };
         read.map(U::present).map_err(|wrong| self.wrong(key, wrong.fault, wrong.remedy))
@@ -117,15 +124,25 @@ impl<'a> Section<'a> {
     }
 
     /// What was read of a key that may be in a file; its fault is told where the value stands.
-    fn told<K: Describe, U: Presence, T>(&mut self, key: &Key<K, U>, read: Result<T, Wrong>) -> Result<U::Of<T>, Told> {
+    fn told<K: Describe, U: Presence, T>(
+        &mut self,
+        key: &Key<K, U>,
+        read: Result<T, Wrong>,
+    ) -> Result<U::Of<T>, Told> {
         read.map(U::present).map_err(|Wrong { fault, remedy }| self.wrong(key, fault, remedy))
     }
 
     /// Tells what is wrong with a key that is set, or with its default, to be read after its value; or with the file that
     /// holds it.
-    pub(super) fn wrong(&mut self, key: &dyn Entry, fault: impl Into<String>, remedy: impl Into<String>) -> Told {
+    pub(super) fn wrong(
+        &mut self,
+        key: &dyn Entry,
+        fault: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Told {
         let file = format!("{}{FILE}", key.name());
-        let written = if self.found(key.name()).is_none() && self.found(&file).is_some() { &file } else { key.name() };
+        let written =
+            if self.found(key.name()).is_none() && self.found(&file).is_some() { &file } else { key.name() };
         self.tell(written, fault.into(), remedy.into())
     }
 
@@ -137,7 +154,10 @@ impl<'a> Section<'a> {
                 subject: format!("{section}.{}", key.name),
                 origin: self.content.map_or(Origin::Default, |content| content.origin.clone()),
                 fault: "is missing".into(),
-                remedy: format!("write it under [{section}], such as {written} = {}", key.unset.describe().written()),
+                remedy: format!(
+                    "write it under [{section}], such as {written} = {}",
+                    key.unset.describe().written()
+                ),
             })
         })
     }

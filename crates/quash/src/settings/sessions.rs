@@ -32,6 +32,7 @@ const MAX_PER_ACCOUNT: Key<Whole> = Key {
 };
 
 pub(super) fn read(mut section: Section<'_>) -> Result<SessionPolicy, Told> {
-    let (absolute_lifetime, max_per_account) = (section.read(&ABSOLUTE_LIFETIME), section.read(&MAX_PER_ACCOUNT));
+    let (absolute_lifetime, max_per_account) =
+        (section.read(&ABSOLUTE_LIFETIME), section.read(&MAX_PER_ACCOUNT));
     Ok(SessionPolicy { absolute_lifetime: absolute_lifetime?, max_per_account: max_per_account? })
 }

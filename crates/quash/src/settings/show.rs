@@ -45,7 +45,8 @@ fn all(tables: &[Table], values: &Values) -> Vec<Shown> {
             Naming::Named => values.names(table).map(|name| Some(name.to_owned())).collect(),
         };
         for name in names {
-            let section = name.as_ref().map_or_else(|| table.name.to_owned(), |name| format!("{}.{name}", table.name));
+            let section =
+                name.as_ref().map_or_else(|| table.name.to_owned(), |name| format!("{}.{name}", table.name));
             let content = values.section(&section);
             let shown = |key: Description| {
                 let (value, origin) = holding(&key, content.and_then(|content| content.found(&key.name)));
@@ -61,7 +62,11 @@ fn all(tables: &[Table], values: &Values) -> Vec<Shown> {
 fn holding(key: &Description, found: Option<&Found>) -> (Value, Origin) {
     match (found, key.unset) {
         (Some(found), _) => {
-            let path = found.raw.text().filter(|_| key.shape == Shape::File).map(|text| found.path(text).display().to_string());
+            let path = found
+                .raw
+                .text()
+                .filter(|_| key.shape == Shape::File)
+                .map(|text| found.path(text).display().to_string());
             (path.map_or_else(|| value(&key.shape, &found.raw), Value::from), found.origin.clone())
         }
         (None, Unset::DefaultsTo(toml)) => (value(&key.shape, &Raw::parse(toml)), Origin::Default),
@@ -75,16 +80,20 @@ pub(super) fn value(shape: &Shape, raw: &Raw) -> Value {
         (Shape::Secret, _) | (_, Raw::Secret(_)) => HIDDEN.into(),
         (Shape::Switch, Raw::Plain(text)) => (text == "true").into(),
         (Shape::Whole { .. }, Raw::Plain(text)) => text.parse::<u32>().map_or(Value::Null, Value::from),
-        (Shape::Pairs(_), Raw::Plain(text)) => {
-            text.split(',').filter_map(|pair| pair.split_once('=')).map(|(name, text)| (name.to_owned(), Value::from(text))).collect()
-        }
+        (Shape::Pairs(_), Raw::Plain(text)) => text
+            .split(',')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(name, text)| (name.to_owned(), Value::from(text)))
+            .collect(),
         (Shape::List, Raw::Plain(text)) => text.split(',').collect(),
         (Shape::List, Raw::Text(text)) => json!([text]),
         (_, Raw::Plain(text) | Raw::Text(text)) => text.as_str().into(),
         (_, Raw::Bool(switch)) => (*switch).into(),
         (_, Raw::Whole(number)) => (*number).into(),
         (_, Raw::List(texts)) => texts.iter().map(String::as_str).collect(),
-        (_, Raw::Pairs(pairs)) => pairs.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))).collect(),
+        (_, Raw::Pairs(pairs)) => {
+            pairs.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))).collect()
+        }
         (_, Raw::Other(_)) => Value::Null,
     }
 }
@@ -92,13 +101,17 @@ pub(super) fn value(shape: &Shape, raw: &Raw) -> Value {
 pub(super) fn to_json(tables: &[Table], values: &Values) -> Value {
     let mut sections = Map::new();
     for Shown { table, name, keys } in all(tables, values) {
-        let keys: Map<String, Value> =
-            keys.into_iter().map(|(key, value, origin)| (key, json!({ "value": value, "origin": words(&origin) }))).collect();
+        let keys: Map<String, Value> = keys
+            .into_iter()
+            .map(|(key, value, origin)| (key, json!({ "value": value, "origin": words(&origin) })))
+            .collect();
         match name {
             None => sections.insert(table.to_owned(), keys.into()),
-            Some(name) => {
-                sections.entry(table).or_insert_with(|| json!({})).as_object_mut().and_then(|names| names.insert(name, keys.into()))
-            }
+            Some(name) => sections
+                .entry(table)
+                .or_insert_with(|| json!({}))
+                .as_object_mut()
+                .and_then(|names| names.insert(name, keys.into())),
         };
     }
     sections.into()
@@ -113,7 +126,9 @@ pub(super) fn to_toml(tables: &[Table], values: &Values, origins: Origins) -> St
             lines.push(match (&value, origins) {
                 (Value::Null, _) => format!("# {key} is not set"),
                 (value, Origins::Hidden) => format!("{key} = {}", toml_of(value)),
-                (value, Origins::Shown) => format!("{key} = {}  # {}", toml_of(value), clean(&words(&origin))),
+                (value, Origins::Shown) => {
+                    format!("{key} = {}  # {}", toml_of(value), clean(&words(&origin)))
+                }
             });
         }
         sections.push(lines.join("\n"));
@@ -133,7 +148,8 @@ fn toml_of(value: &Value) -> String {
         Value::String(text) => basic_string(text),
         Value::Array(members) => format!("[{}]", members.iter().map(toml_of).collect::<Vec<_>>().join(", ")),
         Value::Object(members) => {
-            let members: Vec<String> = members.iter().map(|(name, value)| format!("{name} = {}", toml_of(value))).collect();
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!("{name} = {}", toml_of(value))).collect();
             format!("{{ {} }}", members.join(", "))
         }
         other => other.to_string(),

@@ -21,13 +21,15 @@ pub(crate) enum Zero {
 }
 
 /// What to write instead.
-pub(super) const REMEDY: &str = "write one whole number and a unit (ms, s, m, h, d or w) without a blank, such as \"5m\"";
+pub(super) const REMEDY: &str =
+    "write one whole number and a unit (ms, s, m, h, d or w) without a blank, such as \"5m\"";
 
 /// Ten years, near enough: longer spans are slips.
 pub(super) const LONGEST: Duration = Duration::from_secs(3653 * 24 * 3600);
 
 /// Each unit and its milliseconds.
-pub(super) const UNITS: [(&str, u64); 6] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
+pub(super) const UNITS: [(&str, u64); 6] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 
 impl Span {
     /// The span that a flag of its own gives.
@@ -43,7 +45,9 @@ impl Span {
 pub(super) fn parse(text: &str, bounds: Span) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let Some((_, millis_per_unit)) = UNITS.iter().find(|(known, _)| *known == unit).filter(|_| !number.is_empty()) else {
+    let Some((_, millis_per_unit)) =
+        UNITS.iter().find(|(known, _)| *known == unit).filter(|_| !number.is_empty())
+    else {
         return Err(fault_of_form(text, number, unit));
     };
     let too_long = || format!("is longer than {}", shown(bounds.most));
@@ -76,7 +80,9 @@ pub(super) fn shown(span: Duration) -> String {
     }
     // Days at most: nobody counts a year in weeks.
     let days_at_most = UNITS.iter().rev().filter(|(unit, _)| *unit != "w");
-    let fitting = days_at_most.map(|(unit, size)| (unit, u128::from(*size))).find(|(_, size)| millis.is_multiple_of(*size));
+    let fitting = days_at_most
+        .map(|(unit, size)| (unit, u128::from(*size)))
+        .find(|(_, size)| millis.is_multiple_of(*size));
     fitting.map_or_else(|| format!("{millis}ms"), |(unit, size)| format!("{}{unit}", millis / size))
 }
 
@@ -110,11 +116,20 @@ mod tests {
 
     #[test]
     fn one_number_and_one_unit() {
-        for (text, millis) in
-            [("1500ms", 1500), ("90s", 90_000), ("5m", 300_000), ("1h", 3_600_000), ("90d", 7_776_000_000), ("2w", 1_209_600_000)]
-        {
+        for (text, millis) in [
+            ("1500ms", 1500),
+            ("90s", 90_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("90d", 7_776_000_000),
+            ("2w", 1_209_600_000),
+        ] {
             assert_eq!(parse(text, ANY), Ok(Duration::from_millis(millis)), "{text}");
-            assert_eq!(parse(&shown(Duration::from_millis(millis)), ANY), Ok(Duration::from_millis(millis)), "{text}");
+            assert_eq!(
+                parse(&shown(Duration::from_millis(millis)), ANY),
+                Ok(Duration::from_millis(millis)),
+                "{text}"
+            );
         }
     }
 

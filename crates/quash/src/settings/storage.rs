@@ -7,8 +7,12 @@ use super::section::Section;
 use super::table::{Naming, Table};
 use crate::data_dir::GroupAccess;
 
-pub(super) const TABLE: Table =
-    Table { name: "storage", doc: "where things are kept", naming: Naming::One, keys: &[&ENGINE, &GROUP_ACCESS] };
+pub(super) const TABLE: Table = Table {
+    name: "storage",
+    doc: "where things are kept",
+    naming: Naming::One,
+    keys: &[&ENGINE, &GROUP_ACCESS],
+};
 
 const ENGINE: Key<Words<Engine>> = Key {
     name: "engine",

@@ -34,7 +34,11 @@ impl ShortSecrets {
 ///
 /// # Errors
 /// It is none for this algorithm, or too weak.
-pub(crate) fn check(algorithm: Algorithm, text: &SecretText, short: ShortSecrets) -> Result<Checked, KeyFault> {
+pub(crate) fn check(
+    algorithm: Algorithm,
+    text: &SecretText,
+    short: ShortSecrets,
+) -> Result<Checked, KeyFault> {
     let secret = read_secret(algorithm, text.expose())?;
     // The store gives it the kid that it goes by.
     let kid = || Kid::parse("unnamed").ok();
@@ -58,7 +62,9 @@ pub(crate) fn remedy(fault: KeyFault) -> &'static str {
         KeyFault::TooShort(_) | KeyFault::Published => {
             "take a longer one, such as 64 random bytes in Base64; insecure_short_secret = true lets this one pass for a while"
         }
-        KeyFault::KeyTextAsSecret(_) => "write a secret that nobody else knows, or name the algorithm that the key is for",
+        KeyFault::KeyTextAsSecret(_) => {
+            "write a secret that nobody else knows, or name the algorithm that the key is for"
+        }
         KeyFault::Public => "write the private key; whoever verifies gets the public one",
         KeyFault::Private => "write the public key alone, and keep the private one where tokens are signed",
         _ => "write a key for the algorithm, in PEM or as a JWK; or, for HS algorithms, the secret itself",

@@ -57,15 +57,16 @@ impl Raw {
         match value {
             DeValue::String(text) => Self::Text(text.to_string()),
             DeValue::Boolean(value) => Self::Bool(*value),
-            DeValue::Integer(number) => {
-                i64::from_str_radix(number.as_str(), number.radix()).map_or(Self::Other("a number out of range"), Self::Whole)
-            }
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .map_or(Self::Other("a number out of range"), Self::Whole),
             DeValue::Array(members) => {
                 let texts = members.iter().map(|member| match member.get_ref() {
                     DeValue::String(text) => Some(text.to_string()),
                     _ => None,
                 });
-                texts.collect::<Option<Vec<String>>>().map_or(Self::Other("a list of other things than texts"), Self::List)
+                texts
+                    .collect::<Option<Vec<String>>>()
+                    .map_or(Self::Other("a list of other things than texts"), Self::List)
             }
             DeValue::Float(_) => Self::Other("a fraction"),
             DeValue::Datetime(_) => Self::Other("a date"),
@@ -97,7 +98,9 @@ impl Raw {
         match self {
             Self::Plain(text) | Self::Text(text) => Self::Secret(SecretText::new(text)),
             Self::Secret(secret) => Self::Secret(secret),
-            Self::Bool(_) | Self::Whole(_) | Self::List(_) | Self::Pairs(_) | Self::Other(_) => Self::Other("something else than a text"),
+            Self::Bool(_) | Self::Whole(_) | Self::List(_) | Self::Pairs(_) | Self::Other(_) => {
+                Self::Other("something else than a text")
+            }
         }
     }
 }
@@ -106,7 +109,9 @@ impl Found {
     /// The file that a text names: relative to the settings file where it stands in that, else to the working directory.
     pub(super) fn path(&self, text: &str) -> PathBuf {
         let path = match &self.origin {
-            Origin::File { path, .. } => path.parent().map_or_else(|| PathBuf::from(text), |folder| folder.join(text)),
+            Origin::File { path, .. } => {
+                path.parent().map_or_else(|| PathBuf::from(text), |folder| folder.join(text))
+            }
             Origin::Environment(_) | Origin::Flag(_) | Origin::Default => PathBuf::from(text),
         };
         // Absolute, so that it names the same file wherever it is shown or used; without a working directory as it is.
@@ -117,7 +122,9 @@ impl Found {
 impl Values {
     /// Names a section, which may stay empty.
     pub(super) fn open(&mut self, section: &str, origin: &Origin) -> &mut Content {
-        self.sections.entry(section.to_owned()).or_insert_with(|| Content { origin: origin.clone(), keys: BTreeMap::new() })
+        self.sections
+            .entry(section.to_owned())
+            .or_insert_with(|| Content { origin: origin.clone(), keys: BTreeMap::new() })
     }
 
     /// Lays a value over what was there. That of a secret is hidden from here on.
@@ -136,7 +143,9 @@ impl Values {
 
     /// The names of a table's named sections.
     pub(super) fn names(&self, table: &Table) -> impl Iterator<Item = &str> {
-        self.sections.keys().filter_map(|section| section.split_once('.').filter(|(first, _)| *first == table.name).map(|(_, name)| name))
+        self.sections.keys().filter_map(|section| {
+            section.split_once('.').filter(|(first, _)| *first == table.name).map(|(_, name)| name)
+        })
     }
 }
 
@@ -157,7 +166,8 @@ impl fmt::Display for Raw {
             Self::List(texts) => format!("{texts:?}"),
             Self::Pairs(pairs) if pairs.is_empty() => "a table".to_owned(),
             Self::Pairs(pairs) => {
-                let pairs: Vec<String> = pairs.iter().map(|(name, text)| format!("{name} = {text:?}")).collect();
+                let pairs: Vec<String> =
+                    pairs.iter().map(|(name, text)| format!("{name} = {text:?}")).collect();
                 format!("{{ {} }}", pairs.join(", "))
             }
             Self::Secret(_) => HIDDEN.to_owned(),

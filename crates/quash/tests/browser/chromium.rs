@@ -60,10 +60,27 @@ impl Browser {
         // Chromium reads commands from the third handle and writes to the fourth: the shell makes them of our pipes.
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null"]).arg(&tools.chromium);
-        command.args(["--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
-        command.args(["--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "about:blank"]);
+        command.args([
+            "--headless=new",
+            "--remote-debugging-pipe",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+        ]);
+        command.args([
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "about:blank",
+        ]);
         command.arg(format!("--user-data-dir={}", room.path().display()));
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
         let commands = child.stdin.take().expect("it is piped");
         let mut answers = BufReader::new(child.stdout.take().expect("it is piped"));
         let (send, messages) = channel();
@@ -79,7 +96,17 @@ impl Browser {
         });
         let axe = std::fs::read_to_string(&tools.axe).expect("axe");
         let (requests, complaints) = (Vec::new(), Vec::new());
-        let mut browser = Self { child, commands, messages, sent: 0, session: None, requests, complaints, axe, _room: room };
+        let mut browser = Self {
+            child,
+            commands,
+            messages,
+            sent: 0,
+            session: None,
+            requests,
+            complaints,
+            axe,
+            _room: room,
+        };
         let target = browser.ask("Target.createTarget", &json!({ "url": "about:blank" }))["targetId"].clone();
         let attached = browser.ask("Target.attachToTarget", &json!({ "targetId": target, "flatten": true }));
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
@@ -94,7 +121,10 @@ impl Browser {
 
     /// Makes pages see this as the user's choice: `light` or `dark`.
     pub(crate) fn prefer_colour_scheme(&mut self, scheme: &str) {
-        self.ask("Emulation.setEmulatedMedia", &json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }));
+        self.ask(
+            "Emulation.setEmulatedMedia",
+            &json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }),
+        );
     }
 
     /// Opens an address, and waits until all of the page is there.
@@ -116,12 +146,16 @@ impl Browser {
             "Enter" => ("Enter", 13, Some("\r")),
             _ => ("Space", 32, Some(" ")),
         };
-        let mut down = json!({ "type": "keyDown", "key": key, "code": code, "windowsVirtualKeyCode": number });
+        let mut down =
+            json!({ "type": "keyDown", "key": key, "code": code, "windowsVirtualKeyCode": number });
         if let Some(text) = text {
             down["text"] = text.into();
         }
         self.ask("Input.dispatchKeyEvent", &down);
-        self.ask("Input.dispatchKeyEvent", &json!({ "type": "keyUp", "key": key, "code": code, "windowsVirtualKeyCode": number }));
+        self.ask(
+            "Input.dispatchKeyEvent",
+            &json!({ "type": "keyUp", "key": key, "code": code, "windowsVirtualKeyCode": number }),
+        );
     }
 
     /// Types on the keyboard.
@@ -136,7 +170,10 @@ impl Browser {
     /// The page as it stands, as HTML.
     pub(crate) fn html(&mut self) -> String {
         let root = self.ask("DOM.getDocument", &json!({}))["root"]["nodeId"].clone();
-        self.ask("DOM.getOuterHTML", &json!({ "nodeId": root }))["outerHTML"].as_str().unwrap_or_default().to_owned()
+        self.ask("DOM.getOuterHTML", &json!({ "nodeId": root }))["outerHTML"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// What axe says is wrong with the page.
@@ -173,7 +210,10 @@ impl Browser {
     }
 
     fn next(&mut self, wanted: &str) -> Value {
-        let message = self.messages.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("Chromium said nothing of {wanted}"));
+        let message = self
+            .messages
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("Chromium said nothing of {wanted}"));
         match message["method"].as_str() {
             Some("Network.requestWillBeSent") => {
                 self.requests.extend(message["params"]["request"]["url"].as_str().map(str::to_owned));

@@ -57,7 +57,11 @@ fn a_password_is_reset_by_keyboard_alone_and_without_scripts() {
     browser.type_text("short");
     browser.press_and_wait("Enter");
     let html = browser.html();
-    assert!(html.contains("The new password has fewer than 8 characters.") && html.contains("aria-invalid=\"true\""), "{html}");
+    assert!(
+        html.contains("The new password has fewer than 8 characters.")
+            && html.contains("aria-invalid=\"true\""),
+        "{html}"
+    );
     browser.type_text(NEW_PASSWORD);
     browser.press("Tab");
     browser.press_and_wait(" ");
@@ -113,7 +117,11 @@ fn axe_finds_nothing_wrong_with_any_page() {
     look(&mut browser, "Error: Choose a new password");
     for scheme in ["light", "dark"] {
         browser.prefer_colour_scheme(scheme);
-        for (path, title) in [("/", "It is ready."), ("/docs/errors/", "Errors"), ("/docs/errors/claim_missing", "quash account set")] {
+        for (path, title) in [
+            ("/", "It is ready."),
+            ("/docs/errors/", "Errors"),
+            ("/docs/errors/claim_missing", "quash account set"),
+        ] {
             browser.open(&format!("{}{path}", server.url));
             look(&mut browser, title);
         }

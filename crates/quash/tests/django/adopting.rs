@@ -36,15 +36,24 @@ fn a_pair_of_djangos_is_adopted_once_by_sixteen_requests_at_once() {
     let pairs = all_at_once(&quash, &theirs.refresh);
     let [session] = sessions(&quash, "dana").try_into().expect("one session");
     assert_eq!((&session["state"], &session["generation"]), (&json!("live"), &json!(1)), "{session}");
-    let told: BTreeSet<String> = pairs.iter().flat_map(|pair| [&pair.access, &pair.refresh]).map(|it| claim(it, "sid")).collect();
-    assert_eq!(told, BTreeSet::from([session["sid"].as_str().expect("an id").to_owned()]), "all tokens are of it");
+    let told: BTreeSet<String> =
+        pairs.iter().flat_map(|pair| [&pair.access, &pair.refresh]).map(|it| claim(it, "sid")).collect();
+    assert_eq!(
+        told,
+        BTreeSet::from([session["sid"].as_str().expect("an id").to_owned()]),
+        "all tokens are of it"
+    );
     let successors: BTreeSet<String> = pairs.iter().map(|pair| claim(&pair.refresh, "jti")).collect();
     assert_eq!(successors.len(), 1, "one successor");
     for pair in &pairs {
         assert_eq!(quash.get("/v1/me", Some(&pair.access)).status, 200);
     }
     let said = claims(&pairs[0].access);
-    assert_eq!((&said["name"], &said["groups"]), (&json!("dana"), &json!(["staff", "night shift"])), "its claims are kept: {said}");
+    assert_eq!(
+        (&said["name"], &said["groups"]),
+        (&json!("dana"), &json!(["staff", "night shift"])),
+        "its claims are kept: {said}"
+    );
 
     // Again within the grace, and then when the grace is over.
     let again = pair(&refresh(&quash, &theirs.refresh));
@@ -87,8 +96,11 @@ fn what_is_blacklisted_or_logged_out_at_quash_is_refused_there() {
     let quash = room.quash(&guide::settings("# quash.toml, with the site's secret"));
     add_account(&quash, "dana", "1");
 
-    let blacklist = |token: &str| quash.post_json("/api/token/blacklist/", &json!({ "refresh": token }), None);
-    let log_out = |pair: &Pair| quash.post_json("/api/logout/", &json!({ "refresh": pair.refresh }), Some(&pair.access));
+    let blacklist =
+        |token: &str| quash.post_json("/api/token/blacklist/", &json!({ "refresh": token }), None);
+    let log_out = |pair: &Pair| {
+        quash.post_json("/api/logout/", &json!({ "refresh": pair.refresh }), Some(&pair.access))
+    };
     let is_over = |refresh_token: &str| {
         assert_eq!(refused_as(&verify(&quash, refresh_token)), "Token is blacklisted");
         assert_eq!(refused_as(&refresh(&quash, refresh_token)), "Token is blacklisted");
@@ -97,12 +109,20 @@ fn what_is_blacklisted_or_logged_out_at_quash_is_refused_there() {
 
     assert_eq!(blacklist(&fresh.refresh).status, 200);
     is_over(&fresh.refresh);
-    assert_eq!(quash.get("/v1/me", Some(&fresh.access)).status, 200, "the guide says that it can't be reached");
+    assert_eq!(
+        quash.get("/v1/me", Some(&fresh.access)).status,
+        200,
+        "the guide says that it can't be reached"
+    );
 
     let ours = pair(&refresh(&quash, &adopted.refresh));
     assert_eq!(blacklist(&adopted.refresh).status, 200);
     is_over(&adopted.refresh);
-    assert_eq!(quash.get("/v1/me", Some(&ours.access)).status, 401, "the session that it has opened has ended");
+    assert_eq!(
+        quash.get("/v1/me", Some(&ours.access)).status,
+        401,
+        "the session that it has opened has ended"
+    );
     assert_eq!(refresh(&quash, &ours.refresh).status, 401);
 
     assert_eq!(log_out(&logged_out).status, 200);
@@ -139,8 +159,16 @@ fn without_the_setting_a_token_of_djangos_is_refused() {
             add_account(&quash, "dana", "1");
         }
         let ours = quash.sign_in("dana", PASSWORD);
-        assert_eq!(verify(&quash, &ours.access).status, 200, "{taking:?}: one of ours, under the same secret");
-        let answers = [verify(&quash, &theirs.access), verify(&quash, &theirs.refresh), quash.get("/v1/me", Some(&theirs.access))];
+        assert_eq!(
+            verify(&quash, &ours.access).status,
+            200,
+            "{taking:?}: one of ours, under the same secret"
+        );
+        let answers = [
+            verify(&quash, &theirs.access),
+            verify(&quash, &theirs.refresh),
+            quash.get("/v1/me", Some(&theirs.access)),
+        ];
         assert_eq!(answers.map(|answer| answer.status), [expected; 3], "{taking:?}");
         if expected == 401 {
             assert_eq!(refused_as(&refresh(&quash, &theirs.refresh)), "Token is invalid", "{taking:?}");
@@ -172,14 +200,17 @@ fn a_site_that_signs_with_rsa_is_believed_by_its_public_key() {
     ] {
         let room = Room::new();
         room.write("site.pub", &key.public);
-        let quash = room.quash(&format!("[tokens]\nforeign_tokens = \"accept\"\n[foreign.django]\n{keys}\nmax_lifetime = \"1d\"\n"));
+        let quash = room.quash(&format!(
+            "[tokens]\nforeign_tokens = \"accept\"\n[foreign.django]\n{keys}\nmax_lifetime = \"1d\"\n"
+        ));
         add_account(&quash, "dana", "1");
         let theirs = node.sign_in();
         assert_eq!(verify(&quash, &theirs.access).status, 200, "{keys}");
         let ours = pair(&refresh(&quash, &theirs.refresh));
         assert_eq!(quash.get("/v1/me", Some(&ours.access)).status, 200, "{keys}");
         let of_another = PyJwt::start(&python).make("rsa");
-        let forged = PyJwt::start(&python).sign(&claims(&theirs.access), &of_another.pkcs8, "RS256", &json!({}));
+        let forged =
+            PyJwt::start(&python).sign(&claims(&theirs.access), &of_another.pkcs8, "RS256", &json!({}));
         assert_eq!(refused_as(&verify(&quash, &forged)), "Token is invalid", "{keys}");
     }
 }
@@ -192,16 +223,26 @@ fn a_sliding_token_of_djangos_opens_a_session_too() {
     let signed_in = node.post("/api/token/sliding/", &json!({ "username": "dana", "password": PASSWORD }));
     let theirs = signed_in.body["token"].as_str().expect("a token");
     let settings = guide::settings("# quash.toml, with the site's secret");
-    let quash = room.quash(&settings.replacen("[tokens]\n", "[tokens]\nauth_token_classes = [\"sliding\"]\n", 1));
+    let quash =
+        room.quash(&settings.replacen("[tokens]\n", "[tokens]\nauth_token_classes = [\"sliding\"]\n", 1));
     add_account(&quash, "dana", "1");
 
     assert_eq!(verify(&quash, theirs).status, 200);
     assert_eq!(quash.get("/v1/me", Some(theirs)).status, 200);
-    let renew = |token: &str| quash.post_json("/api/token/sliding/refresh/", &json!({ "token": token }), None);
+    let renew =
+        |token: &str| quash.post_json("/api/token/sliding/refresh/", &json!({ "token": token }), None);
     let renewed = renew(theirs);
     let ours = renewed.body["token"].as_str().unwrap_or_else(|| panic!("{}", renewed.text));
-    assert_eq!(claims(ours)["refresh_exp"], claims(theirs)["refresh_exp"], "it can be renewed as long as theirs could");
-    assert_eq!(claim(renew(theirs).body["token"].as_str().expect("a token"), "jti"), claim(ours, "jti"), "one session");
+    assert_eq!(
+        claims(ours)["refresh_exp"],
+        claims(theirs)["refresh_exp"],
+        "it can be renewed as long as theirs could"
+    );
+    assert_eq!(
+        claim(renew(theirs).body["token"].as_str().expect("a token"), "jti"),
+        claim(ours, "jti"),
+        "one session"
+    );
     let [session] = sessions(&quash, "dana").try_into().expect("one session");
     assert_eq!(session["sid"], claims(ours)["sid"]);
 
@@ -243,7 +284,10 @@ fn all_at_once(quash: &Server, token: &str) -> Vec<Pair> {
     let one = || {
         start.wait();
         let headers = [("Content-Type", "application/json")];
-        pair(&request(quash.address, "POST", "/api/token/refresh/", &headers, body.as_bytes()).expect("an answer"))
+        pair(
+            &request(quash.address, "POST", "/api/token/refresh/", &headers, body.as_bytes())
+                .expect("an answer"),
+        )
     };
     std::thread::scope(|scope| {
         let requests: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(one)).collect();
@@ -266,7 +310,12 @@ fn pair(answer: &Answer) -> Pair {
 }
 
 fn refused_as(answer: &Answer) -> String {
-    assert_eq!((answer.status, answer.body["code"].as_str()), (401, Some("token_not_valid")), "{}", answer.text);
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (401, Some("token_not_valid")),
+        "{}",
+        answer.text
+    );
     answer.body["detail"].as_str().expect("a text").to_owned()
 }
 

@@ -34,19 +34,31 @@ fn a_front_end_is_told_what_simple_jwt_tells_it_but_for_what_log_out_means() {
             "call" | "call with the refresh token" | "call without a token" | "call with the new token" => {
                 assert_eq!(there["status"], here["status"], "{step}: {here}");
             }
-            "call after that" => assert_eq!((&there["status"], &here["status"]), (&json!(200), &json!(401)), "{step}: {here}"),
+            "call after that" => {
+                assert_eq!((&there["status"], &here["status"]), (&json!(200), &json!(401)), "{step}: {here}")
+            }
             // `reason` is the one member that is added.
             "refresh after that" => {
                 let said = |told: &Value| json!([told["status"], told["code"], told["detail"]]);
-                assert_eq!((said(there), said(here)), (refused("Token is blacklisted"), refused("Token is blacklisted")), "{step}");
-                assert_eq!((&there["members"], &here["members"]), (&json!(["detail", "code"]), &json!(["detail", "code", "reason"])));
+                assert_eq!(
+                    (said(there), said(here)),
+                    (refused("Token is blacklisted"), refused("Token is blacklisted")),
+                    "{step}"
+                );
+                assert_eq!(
+                    (&there["members"], &here["members"]),
+                    (&json!(["detail", "code"]), &json!(["detail", "code", "reason"]))
+                );
             }
             _ => assert_eq!(there, here),
         }
     }
     // What is compared above must be what happened.
     let statuses: Vec<u64> = here.iter().map(|step| step["status"].as_u64().expect("a status")).collect();
-    assert_eq!(statuses, [401, 200, 200, 401, 401, 200, 200, 401, 200, 200, 401, 200, 200, 401, 401, 200, 200, 200, 200, 401]);
+    assert_eq!(
+        statuses,
+        [401, 200, 200, 401, 401, 200, 200, 401, 200, 200, 401, 200, 200, 401, 401, 200, 200, 200, 200, 401]
+    );
 }
 
 /// What the script was told, step by step.

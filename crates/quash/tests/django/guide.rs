@@ -8,7 +8,8 @@ pub(crate) fn block(first_line: &str) -> String {
     let page = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     // Outside and inside of fences take turns; a block's own first line is what names its language.
     let blocks = page.split("\n```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
-    let found: Vec<&str> = blocks.map(|(_, text)| text).filter(|text| text.lines().next() == Some(first_line)).collect();
+    let found: Vec<&str> =
+        blocks.map(|(_, text)| text).filter(|text| text.lines().next() == Some(first_line)).collect();
     assert_eq!(found.len(), 1, "{}: blocks that begin with {first_line:?}", path.display());
     format!("{}\n", found[0])
 }

@@ -45,7 +45,11 @@ fn a_public_key_is_no_secret_and_none_is_no_algorithm() {
         }
     }
     assert_refused(&stage.quash, &stage.pyjwt.sign(&theirs, "", "none", &json!({})));
-    assert_eq!(stage.quash.get("/v1/me", Some(&real.access)).status, 200, "and nothing of it has ended a session");
+    assert_eq!(
+        stage.quash.get("/v1/me", Some(&real.access)).status,
+        200,
+        "and nothing of it has ended a session"
+    );
     assert_eq!(verify(&stage.quash, &real.refresh).status, 200);
 }
 
@@ -58,9 +62,12 @@ fn a_good_signature_isnt_enough() {
         let control = stage.sign(&good, &json!({}));
         assert_eq!(verify(&stage.quash, &control).status, 200, "{good}");
 
-        for headers in
-            [json!({ "kid": "unknown" }), json!({ "kid": header(&real)["kid"] }), json!({ "kid": "" }), json!({ "crit": ["exp"] })]
-        {
+        for headers in [
+            json!({ "kid": "unknown" }),
+            json!({ "kid": header(&real)["kid"] }),
+            json!({ "kid": "" }),
+            json!({ "crit": ["exp"] }),
+        ] {
             let token = stage.sign(&good, &headers);
             assert_eq!(assert_refused(&stage.quash, &token), "Token is invalid", "{headers}");
         }
@@ -78,7 +85,9 @@ fn a_good_signature_isnt_enough() {
             assert_eq!(assert_refused(&stage.quash, &token), expected, "{changes}");
         }
         // Claims with the names of quash's own are another issuer's custom claims, and make its token none of quash's.
-        for changes in [json!({ "sid": claims(&real)["sid"], "rsq": claims(&real)["rsq"] }), json!({ "gen": 0 })] {
+        for changes in
+            [json!({ "sid": claims(&real)["sid"], "rsq": claims(&real)["rsq"] }), json!({ "gen": 0 })]
+        {
             let token = stage.sign(&with(&good, &changes), &json!({}));
             assert_eq!(verify(&stage.quash, &token).status, 200, "{changes}");
         }
@@ -113,14 +122,28 @@ impl Stage {
 /// Refused at every door that its type could open; what `verify` says about it.
 fn assert_refused(quash: &Server, token: &str) -> String {
     let asked = verify(quash, token);
-    assert_eq!((asked.status, asked.body["code"].as_str()), (401, Some("token_not_valid")), "{}: {token}", asked.text);
+    assert_eq!(
+        (asked.status, asked.body["code"].as_str()),
+        (401, Some("token_not_valid")),
+        "{}: {token}",
+        asked.text
+    );
     let answers = if claims(token)["token_type"] == "refresh" {
-        ["/api/token/refresh/", "/api/token/blacklist/"].map(|path| quash.post_json(path, &json!({ "refresh": token }), None))
+        ["/api/token/refresh/", "/api/token/blacklist/"]
+            .map(|path| quash.post_json(path, &json!({ "refresh": token }), None))
     } else {
-        [quash.get("/v1/me", Some(token)), quash.post_json("/api/logout/", &json!({ "refresh": "a.b.c" }), Some(token))]
+        [
+            quash.get("/v1/me", Some(token)),
+            quash.post_json("/api/logout/", &json!({ "refresh": "a.b.c" }), Some(token)),
+        ]
     };
     for answer in answers {
-        assert_eq!((answer.status, answer.body["code"].as_str()), (401, Some("token_not_valid")), "{}: {token}", answer.text);
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (401, Some("token_not_valid")),
+            "{}: {token}",
+            answer.text
+        );
     }
     asked.body["detail"].as_str().expect("a text").to_owned()
 }
@@ -128,7 +151,8 @@ fn assert_refused(quash: &Server, token: &str) -> String {
 /// A token that no library signs: with an HMAC over it, or with nothing.
 fn by_hand(algorithm: &str, headers: &Value, said: &Value, secret: Option<&[u8]>) -> String {
     let header = with(headers, &json!({ "alg": algorithm }));
-    let signed = format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(said.to_string().as_bytes()));
+    let signed =
+        format!("{}.{}", base64url(header.to_string().as_bytes()), base64url(said.to_string().as_bytes()));
     let tag = secret.map(|secret| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), signed.as_bytes()));
     format!("{signed}.{}", tag.map(|tag| base64url(tag.as_ref())).unwrap_or_default())
 }

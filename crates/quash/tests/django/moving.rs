@@ -27,12 +27,17 @@ fn a_site_moves_as_the_guide_says() {
 
     let quash = room.quash(&guide::settings("# quash.toml, with the site's secret"));
     import_accounts(&site, &quash, &python);
-    let usable = |name: &str| quash.run(&["account", "show", name, "--json"], "").json()["password_usable"].clone();
+    let usable =
+        |name: &str| quash.run(&["account", "show", name, "--json"], "").json()["password_usable"].clone();
     assert_eq!((usable("dana"), usable("kim")), (json!(true), json!(false)));
     let show = |name: &str| quash.run(&["account", "show", "--name", name, "--json"], "").json();
     let (gone, ldap) = (show("gone"), show("-ldap"));
     assert_eq!((&gone["state"], gone["email_verified_at"].is_string()), (&json!("deactivated"), true));
-    assert_eq!((&ldap["password_usable"], &ldap["email"]), (&json!(false), &json!(null)), "an address that two share is left out");
+    assert_eq!(
+        (&ldap["password_usable"], &ldap["email"]),
+        (&json!(false), &json!(null)),
+        "an address that two share is left out"
+    );
     import_accounts(&site, &quash, &python);
 
     let refresh = |token: &str| quash.post_json("/api/token/refresh/", &json!({ "refresh": token }), None);
@@ -48,7 +53,9 @@ fn a_site_moves_as_the_guide_says() {
 
     // A view of Django's that blacklists one of quash's tokens ends nothing; what the guide has instead does.
     let theirs = quash.sign_in("dana", PASSWORD).refresh;
-    let blacklist = format!("from rest_framework_simplejwt.tokens import RefreshToken; RefreshToken('{theirs}').blacklist()");
+    let blacklist = format!(
+        "from rest_framework_simplejwt.tokens import RefreshToken; RefreshToken('{theirs}').blacklist()"
+    );
     site.shell(&blacklist);
     assert_eq!(verify(&theirs), 200, "Django's table is its own");
     let instead = guide::block_for("# instead of RefreshToken(t).blacklist()", &quash.url);

@@ -29,7 +29,11 @@ fn a_node_with_the_shared_secret_takes_quashs_access_tokens() {
     assert_eq!((taken.status, &taken.body), (200, &json!({ "id": 1, "username": "dana" })), "{}", taken.text);
     assert_eq!(refusal(&node.orders(&tampered(&pair.access))), "Token is invalid");
     assert_eq!(refusal(&node.orders(&pair.refresh)), "Token has wrong type");
-    assert_eq!(node.post("/api/token/verify/", &json!({ "token": pair.refresh })).status, 200, "it knows nothing of sessions");
+    assert_eq!(
+        node.post("/api/token/verify/", &json!({ "token": pair.refresh })).status,
+        200,
+        "it knows nothing of sessions"
+    );
 
     // What the guide says can't be reached.
     let ended = quash.post_json("/api/logout/", &json!({ "refresh": pair.refresh }), Some(&pair.access));
@@ -101,12 +105,25 @@ fn takes_by_published_keys(algorithms: &[&str]) {
 
         let pair = quash.sign_in("dana", PASSWORD);
         let taken = node.orders(&pair.access);
-        assert_eq!((taken.status, &taken.body["username"]), (200, &json!("dana")), "{algorithm}: {}", taken.text);
+        assert_eq!(
+            (taken.status, &taken.body["username"]),
+            (200, &json!("dana")),
+            "{algorithm}: {}",
+            taken.text
+        );
         assert_eq!(refusal(&node.orders(&tampered(&pair.access))), "Token is invalid", "{algorithm}");
-        assert_eq!(refusal(&node.orders(&pair.refresh)), "Token is invalid", "{algorithm}: no published key verifies it");
+        assert_eq!(
+            refusal(&node.orders(&pair.refresh)),
+            "Token is invalid",
+            "{algorithm}: no published key verifies it"
+        );
         // Its key is published still, but a node believes one algorithm.
         if let Some(before) = before.replace(pair) {
-            assert_eq!(quash.get("/v1/me", Some(&before.access)).status, 200, "{algorithm}: the key of before goes on verifying");
+            assert_eq!(
+                quash.get("/v1/me", Some(&before.access)).status,
+                200,
+                "{algorithm}: the key of before goes on verifying"
+            );
             assert_eq!(refusal(&node.orders(&before.access)), "Token is invalid", "{algorithm}");
         }
     }
@@ -133,22 +150,37 @@ fn a_node_that_checks_the_password_refuses_tokens_from_before_its_change() {
     let silent = elsewhere.quash(SHARED);
     add_account(&silent, "dana", "1");
     let refused = node.orders(&silent.sign_in("dana", PASSWORD).access);
-    assert_eq!((refused.status, refused.body["code"].as_str()), (401, Some("password_changed")), "{}", refused.text);
+    assert_eq!(
+        (refused.status, refused.body["code"].as_str()),
+        (401, Some("password_changed")),
+        "{}",
+        refused.text
+    );
 
     // A change of the password at quash: the node still has the hash from before, and takes what quash signs.
-    let new_password = json!({ "current_password": PASSWORD, "new_password": "a password that the node has never seen" });
+    let new_password =
+        json!({ "current_password": PASSWORD, "new_password": "a password that the node has never seen" });
     let changed = quash.post_json("/v1/me/password", &new_password, Some(&access));
     assert_eq!(changed.status, 200, "{}", changed.text);
     let changed = changed.body["access"].as_str().expect("a token").to_owned();
     assert_eq!(node.orders(&changed).status, 200);
     let later = quash.sign_in("dana", "a password that the node has never seen");
     assert_eq!(node.orders(&later.access).status, 200);
-    assert_eq!(quash.get("/v1/me", Some(&pair.access)).status, 401, "quash itself has ended what was there before");
+    assert_eq!(
+        quash.get("/v1/me", Some(&pair.access)).status,
+        401,
+        "quash itself has ended what was there before"
+    );
 
     site.shell("from django.contrib.auth.models import User; u = User.objects.get(pk=1); u.set_password('another one'); u.save()");
     for old in [&pair.access, &access, &changed, &later.access] {
         let refused = node.orders(old);
-        assert_eq!((refused.status, refused.body["code"].as_str()), (401, Some("password_changed")), "{}", refused.text);
+        assert_eq!(
+            (refused.status, refused.body["code"].as_str()),
+            (401, Some("password_changed")),
+            "{}",
+            refused.text
+        );
     }
 }
 
@@ -161,7 +193,11 @@ fn users_are_named_as_the_node_names_them() {
         (r#""USER_ID_CLAIM": "sub""#, "user_id_claim = \"sub\"", json!({ "sub": "1" })),
         ("", "user_id_type = \"int\"", json!({ "user_id": 1 })),
         (r#""USER_ID_FIELD": "username""#, "user_id_field = \"username\"", json!({ "user_id": "dana" })),
-        (r#""TOKEN_TYPE_CLAIM": "typ", "JTI_CLAIM": "id""#, "token_type_claim = \"typ\"\njti_claim = \"id\"", json!({ "typ": "access" })),
+        (
+            r#""TOKEN_TYPE_CLAIM": "typ", "JTI_CLAIM": "id""#,
+            "token_type_claim = \"typ\"\njti_claim = \"id\"",
+            json!({ "typ": "access" }),
+        ),
     ] {
         site.configure(&format!("SIMPLE_JWT = {{{theirs}}}"));
         let node = site.start();
@@ -171,9 +207,17 @@ fn users_are_named_as_the_node_names_them() {
         }
         let access = quash.sign_in("dana", PASSWORD).access;
         let said = claims(&access);
-        assert!(expected.as_object().expect("claims").iter().all(|(name, value)| said[name] == *value), "{said}");
+        assert!(
+            expected.as_object().expect("claims").iter().all(|(name, value)| said[name] == *value),
+            "{said}"
+        );
         let taken = node.orders(&access);
-        assert_eq!((taken.status, &taken.body), (200, &json!({ "id": 1, "username": "dana" })), "{ours}: {}", taken.text);
+        assert_eq!(
+            (taken.status, &taken.body),
+            (200, &json!({ "id": 1, "username": "dana" })),
+            "{ours}: {}",
+            taken.text
+        );
     }
 }
 
@@ -181,9 +225,10 @@ fn users_are_named_as_the_node_names_them() {
 fn a_user_id_that_is_a_number_can_only_be_called_otherwise_than_sub() {
     let Some(python) = python() else { return };
     let mut pyjwt = PyJwt::start(&python);
-    for (said, expected) in
-        [(json!({ "sub": 1 }), Err("InvalidSubjectError".into())), (json!({ "user_id": 1 }), Ok(json!({ "user_id": 1 })))]
-    {
+    for (said, expected) in [
+        (json!({ "sub": 1 }), Err("InvalidSubjectError".into())),
+        (json!({ "user_id": 1 }), Ok(json!({ "user_id": 1 }))),
+    ] {
         let token = pyjwt.sign(&said, SECRET, "HS256", &json!({}));
         assert_eq!(pyjwt.verify(&token, "HS256", SECRET), expected);
     }
@@ -199,11 +244,16 @@ fn a_user_id_that_is_a_number_can_only_be_called_otherwise_than_sub() {
 
 /// Runs what the guide says, with all users of the site.
 pub(crate) fn import_accounts(site: &Site, quash: &Server, python: &Path) {
-    let programs = [python.parent(), Path::new(env!("CARGO_BIN_EXE_quash")).parent()].map(|folder| folder.expect("a folder"));
-    let path = std::env::join_paths(programs.into_iter().chain([Path::new("/usr/bin"), Path::new("/bin")])).expect("paths");
+    let programs = [python.parent(), Path::new(env!("CARGO_BIN_EXE_quash")).parent()]
+        .map(|folder| folder.expect("a folder"));
+    let path = std::env::join_paths(programs.into_iter().chain([Path::new("/usr/bin"), Path::new("/bin")]))
+        .expect("paths");
     site.write("export_users.py", &guide::block("# export_users.py"));
     let mut command = Command::new("sh");
-    command.arg("-c").arg(guide::block("# every user, in one process on each side")).current_dir(site.folder());
+    command
+        .arg("-c")
+        .arg(guide::block("# every user, in one process on each side"))
+        .current_dir(site.folder());
     command.env_clear().env("PATH", path).env("QUASH_DATA_DIR", &quash.data_dir);
     let ended = run(command, "");
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
@@ -223,7 +273,12 @@ fn tampered(token: &str) -> String {
 
 /// Why a token was refused, in Simple JWT's words.
 fn refusal(answer: &Answer) -> String {
-    assert_eq!((answer.status, answer.body["code"].as_str()), (401, Some("token_not_valid")), "{}", answer.text);
+    assert_eq!(
+        (answer.status, answer.body["code"].as_str()),
+        (401, Some("token_not_valid")),
+        "{}",
+        answer.text
+    );
     let message = answer.body["messages"][0]["message"].as_str().or(answer.body["detail"].as_str());
     message.expect("a message").to_owned()
 }

@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 pub(crate) fn python() -> Option<PathBuf> {
     let named = std::env::var_os("QUASH_TEST_PYTHON").map(PathBuf::from);
     if named.is_none() {
-        eprintln!("skipped: this test needs Django, Simple JWT and PyJWT; `cargo xtask test` installs them and sets QUASH_TEST_PYTHON");
+        eprintln!(
+            "skipped: this test needs Django, Simple JWT and PyJWT; `cargo xtask test` installs them and sets QUASH_TEST_PYTHON"
+        );
     }
     named
 }
@@ -43,7 +45,12 @@ impl PyJwt {
     pub(crate) fn start(python: &PathBuf) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/django/pyjwt.py");
         let mut command = Command::new(python);
-        let mut child = command.args(["-B", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
+        let mut child = command
+            .args(["-B", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("Python starts");
         let (questions, answers) = child.stdin.take().zip(child.stdout.take()).expect("they are piped");
         Self { child, questions, answers: BufReader::new(answers) }
     }
@@ -73,8 +80,15 @@ impl PyJwt {
     }
 
     /// The claims of a token that it has verified with the keys at an address, or the name of its refusal.
-    pub(crate) fn verify_by(&mut self, jwks_url: &str, token: &str, algorithm: &str) -> Result<Value, String> {
-        self.verified(&json!({ "do": "verify", "token": token, "algorithm": algorithm, "jwks_url": jwks_url }))
+    pub(crate) fn verify_by(
+        &mut self,
+        jwks_url: &str,
+        token: &str,
+        algorithm: &str,
+    ) -> Result<Value, String> {
+        self.verified(
+            &json!({ "do": "verify", "token": token, "algorithm": algorithm, "jwks_url": jwks_url }),
+        )
     }
 
     fn verified(&mut self, question: &Value) -> Result<Value, String> {
@@ -88,7 +102,10 @@ impl PyJwt {
     fn ask(&mut self, question: &Value) -> Value {
         writeln!(self.questions, "{question}").expect("it reads");
         let mut answer = String::new();
-        assert!(self.answers.read_line(&mut answer).expect("a line") > 0, "PyJWT ended; what it said is above");
+        assert!(
+            self.answers.read_line(&mut answer).expect("a line") > 0,
+            "PyJWT ended; what it said is above"
+        );
         serde_json::from_str(&answer).expect("JSON")
     }
 }

@@ -30,10 +30,15 @@ fn pyjwt_verifies_every_algorithm_that_quash_signs() {
         signed.extend(sign_in(&quash).map(|token| (algorithm, token)));
     }
     for algorithm in WITH_SECRETS {
-        let quash = room.quash(&format!("[tokens]\nalgorithm = \"{algorithm}\"\nsigning_key_file = \"django.secret\"\n"));
+        let quash = room
+            .quash(&format!("[tokens]\nalgorithm = \"{algorithm}\"\nsigning_key_file = \"django.secret\"\n"));
         for token in sign_in(&quash) {
             assert_eq!(pyjwt.verify(&token, algorithm, SECRET), Ok(claims(&token)), "{algorithm}");
-            assert_eq!(pyjwt.verify(&token, algorithm, &SECRET.replace('u', "v")), Err("InvalidSignatureError".into()), "{algorithm}");
+            assert_eq!(
+                pyjwt.verify(&token, algorithm, &SECRET.replace('u', "v")),
+                Err("InvalidSignatureError".into()),
+                "{algorithm}"
+            );
             signed.push((algorithm, token));
         }
     }
@@ -46,10 +51,18 @@ fn pyjwt_verifies_every_algorithm_that_quash_signs() {
         assert_eq!(verify(&quash, token).status, 200, "{algorithm}: quash itself");
         // With a key pair, refresh tokens have a key of their own.
         if WITH_SECRETS.contains(algorithm) || claims(token)["token_type"] == "refresh" {
-            assert_eq!(pyjwt.verify_by(&jwks_url, token, algorithm), Err("PyJWKClientError".into()), "{algorithm}");
+            assert_eq!(
+                pyjwt.verify_by(&jwks_url, token, algorithm),
+                Err("PyJWKClientError".into()),
+                "{algorithm}"
+            );
         } else {
             assert_eq!(pyjwt.verify_by(&jwks_url, token, algorithm), Ok(claims(token)), "{algorithm}");
-            assert_eq!(pyjwt.verify_by(&jwks_url, &altered(token), algorithm), Err("InvalidSignatureError".into()), "{algorithm}");
+            assert_eq!(
+                pyjwt.verify_by(&jwks_url, &altered(token), algorithm),
+                Err("InvalidSignatureError".into()),
+                "{algorithm}"
+            );
         }
     }
 }
@@ -63,7 +76,11 @@ fn pyjwt_refuses_refresh_tokens() {
     let [access, refresh] = sign_in(&quash);
     assert_eq!(pyjwt.verify_by(&jwks_url, &access, "EdDSA"), Ok(claims(&access)));
     for algorithm in ["EdDSA", "HS256"] {
-        assert_eq!(pyjwt.verify_by(&jwks_url, &refresh, algorithm), Err("PyJWKClientError".into()), "{algorithm}");
+        assert_eq!(
+            pyjwt.verify_by(&jwks_url, &refresh, algorithm),
+            Err("PyJWKClientError".into()),
+            "{algorithm}"
+        );
     }
 }
 
@@ -72,19 +89,28 @@ fn quash_verifies_every_algorithm_that_it_knows_of_those_that_pyjwt_signs() {
     let Some(python) = python() else { return };
     let (room, mut pyjwt) = (Room::new(), PyJwt::start(&python));
     let mut settings = "[tokens]\nforeign_tokens = \"accept\"\n".to_owned();
-    let mut add = |name: &str, keys: &str| settings.push_str(&format!("[foreign.{name}]\nmax_lifetime = \"1h\"\n{keys}\n"));
+    let mut add = |name: &str, keys: &str| {
+        settings.push_str(&format!("[foreign.{name}]\nmax_lifetime = \"1h\"\n{keys}\n"))
+    };
     // What is signed with which key, under which kid.
     let mut signers: Vec<(&str, String, Value)> = Vec::new();
-    let pairs: Vec<(&str, KeyPair)> = ["rsa", "p256", "p384", "ed25519"].map(|kind| (kind, pyjwt.make(kind))).into();
+    let pairs: Vec<(&str, KeyPair)> =
+        ["rsa", "p256", "p384", "ed25519"].map(|kind| (kind, pyjwt.make(kind))).into();
     for (kind, pair) in &pairs {
         room.write(&format!("{kind}.pub"), &pair.public);
         for (algorithm, _) in ASYMMETRIC.into_iter().filter(|(_, of)| of == kind) {
-            add(&algorithm.to_lowercase(), &format!("algorithm = \"{algorithm}\"\npublic_key_file = \"{kind}.pub\""));
+            add(
+                &algorithm.to_lowercase(),
+                &format!("algorithm = \"{algorithm}\"\npublic_key_file = \"{kind}.pub\""),
+            );
             signers.push((algorithm, pair.pkcs8.clone(), json!({})));
         }
     }
     for algorithm in WITH_SECRETS {
-        add(&algorithm.to_lowercase(), &format!("algorithm = \"{algorithm}\"\nshared_secret_file = \"django.secret\""));
+        add(
+            &algorithm.to_lowercase(),
+            &format!("algorithm = \"{algorithm}\"\nshared_secret_file = \"django.secret\""),
+        );
         signers.push((algorithm, SECRET.to_owned(), json!({})));
     }
     for (algorithm, kind) in [("EdDSA", "ed25519"), ("ES256", "p256"), ("ES384", "p384"), ("PS512", "rsa")] {
@@ -101,7 +127,11 @@ fn quash_verifies_every_algorithm_that_it_knows_of_those_that_pyjwt_signs() {
         let verified = verify(&quash, &token);
         assert_eq!((verified.status, verified.text.as_str()), (200, "{}"), "{algorithm} {headers}");
         assert_eq!(quash.get("/v1/me", Some(&token)).body["username"], "dana", "{algorithm} {headers}");
-        assert_eq!(verify(&quash, &altered(&token)).body["detail"], "Token is invalid", "{algorithm} {headers}");
+        assert_eq!(
+            verify(&quash, &altered(&token)).body["detail"],
+            "Token is invalid",
+            "{algorithm} {headers}"
+        );
         let unknown = pyjwt.sign(&access, key, algorithm, &json!({ "kid": "another" }));
         assert_eq!(verify(&quash, &unknown).body["detail"], "Token is invalid", "{algorithm} {headers}");
     }

@@ -80,10 +80,16 @@ impl Site {
     /// Starts it, with Django's own server on a free port.
     pub(crate) fn start(&self) -> Node {
         let mut command = self.command();
-        command.args(["runserver", "--noreload", "127.0.0.1:0"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .args(["runserver", "--noreload", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().expect("Python starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
-        let said = lines.find_map(|line| line.strip_prefix("Starting development server at ").map(str::to_owned));
+        let mut lines =
+            BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+        let said =
+            lines.find_map(|line| line.strip_prefix("Starting development server at ").map(str::to_owned));
         let url = said.expect("it says where it listens").trim_end_matches('/').to_owned();
         // Whatever it says from now on must not fill its pipe.
         std::thread::spawn(move || lines.for_each(drop));
@@ -102,12 +108,20 @@ impl Node {
     /// Asks for what only an access token opens.
     pub(crate) fn orders(&self, access: &str) -> Answer {
         let authorization = format!("Bearer {access}");
-        request(self.address, "GET", "/orders/", &[("Authorization", &authorization)], b"").expect("an answer")
+        request(self.address, "GET", "/orders/", &[("Authorization", &authorization)], b"")
+            .expect("an answer")
     }
 
     /// Posts JSON.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
-        request(self.address, "POST", path, &[("Content-Type", "application/json")], body.to_string().as_bytes()).expect("an answer")
+        request(
+            self.address,
+            "POST",
+            path,
+            &[("Content-Type", "application/json")],
+            body.to_string().as_bytes(),
+        )
+        .expect("an answer")
     }
 
     /// Signs in as `dana`: a pair that Simple JWT has signed.

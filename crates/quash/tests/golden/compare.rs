@@ -53,7 +53,8 @@ pub(crate) fn recorded(case: &Case) -> Wanted {
         return Wanted::Opened { subject, name: body["u"].as_str().map(str::to_owned) };
     }
     // Of several classes of token, quash's problem says what the last one that was tried found.
-    let found = body["messages"].as_array().and_then(|messages| messages.last()).map(|message| &message["message"]);
+    let found =
+        body["messages"].as_array().and_then(|messages| messages.last()).map(|message| &message["message"]);
     Wanted::Problem {
         status: answer.status,
         code: body["code"].as_str().map(str::to_owned),
@@ -66,7 +67,12 @@ pub(crate) fn recorded(case: &Case) -> Wanted {
 pub(crate) fn recorded_at_log_out(case: &Case) -> Wanted {
     let mut headers = case.response.headers.clone();
     headers.insert("Allow".into(), "POST, OPTIONS".into());
-    Wanted::Exactly { status: case.response.status, headers, body: case.response.body.clone(), tokens: BTreeMap::new() }
+    Wanted::Exactly {
+        status: case.response.status,
+        headers,
+        body: case.response.body.clone(),
+        tokens: BTreeMap::new(),
+    }
 }
 
 /// Compares an answer with what it must be, and gives the tokens in it.
@@ -77,28 +83,38 @@ pub(crate) fn compare(wanted: &Wanted, answer: &Answer, wallet: &Wallet<'_>) -> 
     match wanted {
         Wanted::Exactly { status, headers, body, tokens } => {
             same("the status", &answer.status, status)?;
-            for name in ["Content-Type", "Allow", "Vary", "WWW-Authenticate", "Retry-After", "Content-Language"] {
+            for name in
+                ["Content-Type", "Allow", "Vary", "WWW-Authenticate", "Retry-After", "Content-Language"]
+            {
                 same(name, &answer.header(&name.to_lowercase()), &headers.get(name).map(String::as_str))?;
             }
             same("Cache-Control", &answer.header("cache-control"), &Some("no-store"))?;
             if body.starts_with(PARSE_ERROR) && answer.text.starts_with(PARSE_ERROR) {
                 return Ok(Vec::new());
             }
-            let given = matched(body, &answer.text).ok_or_else(|| format!("the body is {}, not {body}", answer.text))?;
-            given.into_iter().map(|(place, token)| check_token(tokens.get(place), token, wallet)).filter_map(Result::transpose).collect()
+            let given = matched(body, &answer.text)
+                .ok_or_else(|| format!("the body is {}, not {body}", answer.text))?;
+            given
+                .into_iter()
+                .map(|(place, token)| check_token(tokens.get(place), token, wallet))
+                .filter_map(Result::transpose)
+                .collect()
         }
         Wanted::Problem { status, code, detail, challenge } => {
             same("the status", &answer.status, status)?;
             same("Content-Type", &answer.header("content-type"), &Some("application/problem+json"))?;
             same("WWW-Authenticate", &answer.header("www-authenticate"), &challenge.as_deref())?;
             same("detail", &answer.body["detail"].as_str(), &Some(detail.as_str()))?;
-            code.as_ref().map_or(Ok(()), |code| same("code", &answer.body["code"].as_str(), &Some(code.as_str())))?;
+            code.as_ref()
+                .map_or(Ok(()), |code| same("code", &answer.body["code"].as_str(), &Some(code.as_str())))?;
             Ok(Vec::new())
         }
         Wanted::Opened { subject, name } => {
             same("the status", &answer.status, &200)?;
             for (member, wanted) in [("subject", subject), ("username", name)] {
-                wanted.as_ref().map_or(Ok(()), |wanted| same(member, &answer.body[member].as_str(), &Some(wanted.as_str())))?;
+                wanted.as_ref().map_or(Ok(()), |wanted| {
+                    same(member, &answer.body[member].as_str(), &Some(wanted.as_str()))
+                })?;
             }
             Ok(Vec::new())
         }
@@ -116,7 +132,8 @@ fn matched<'t>(template: &'t str, text: &'t str) -> Option<Vec<(&'t str, &'t str
     let mut found = Vec::new();
     for piece in pieces {
         let (place, literal) = piece.split_once("}}")?;
-        let token = &rest[..rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(rest.len())];
+        let token = &rest
+            [..rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(rest.len())];
         rest = rest[token.len()..].strip_prefix(literal)?;
         found.push((place, token));
     }
@@ -133,13 +150,18 @@ fn check_token(recorded: Option<&Token>, token: &str, wallet: &Wallet<'_>) -> Re
     check_header(recorded, token, wallet.site)?;
     let wanted = recorded.claims.as_object().expect("a recorded answer has real tokens");
     same("the order of claims", &names(&says), &names(wanted))?;
-    let held = |says: &Map<String, Value>| says["exp"].as_i64().zip(says["iat"].as_i64()).map(|(exp, iat)| exp - iat);
+    let held = |says: &Map<String, Value>| {
+        says["exp"].as_i64().zip(says["iat"].as_i64()).map(|(exp, iat)| exp - iat)
+    };
     let lasted = recorded.offset("exp").zip(recorded.offset("iat")).map(|(exp, iat)| exp - iat);
     same("how long it holds", &held(&says), &lasted)?;
     for (name, wanted) in wanted {
         let found = &says[name];
         match wanted.as_str().and_then(offset) {
-            Some(offset) if found.as_i64().is_some_and(|moment| (wallet.now + offset - moment).abs() <= SLACK_SECS) => {}
+            Some(offset)
+                if found
+                    .as_i64()
+                    .is_some_and(|moment| (wallet.now + offset - moment).abs() <= SLACK_SECS) => {}
             None if name == "jti" => check_id(wanted, found, wallet)?,
             _ => same(name, found, wanted)?,
         }
@@ -160,11 +182,13 @@ fn check_header(recorded: &Token, token: &str, site: &Site) -> Result<(), String
 
 /// A token that was recorded twice is given twice, and another one is another one here.
 fn check_id(recorded: &Value, found: &Value, wallet: &Wallet<'_>) -> Result<(), String> {
-    let (recorded, found) = (recorded.as_str().expect("an id"), found.as_str().ok_or("an id that is no text")?);
+    let (recorded, found) =
+        (recorded.as_str().expect("an id"), found.as_str().ok_or("an id that is no text")?);
     if let Some(known) = wallet.had(recorded) {
         return same("the id", &found, &claims(known)["jti"].as_str().expect("an id"));
     }
-    let is_one = found.len() == 32 && found.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let is_one =
+        found.len() == 32 && found.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     match (is_one, wallet.has_given_out(found)) {
         (true, false) => Ok(()),
         (false, _) => Err(format!("the id {found} isn't 32 hex characters")),

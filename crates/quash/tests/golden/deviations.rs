@@ -55,7 +55,13 @@ impl Listed {
         Self::new(number, label, Instead::Body(status, body))
     }
 
-    pub(crate) const fn problem(number: usize, label: &'static str, status: u16, code: &'static str, detail: &'static str) -> Self {
+    pub(crate) const fn problem(
+        number: usize,
+        label: &'static str,
+        status: u16,
+        code: &'static str,
+        detail: &'static str,
+    ) -> Self {
         Self::new(number, label, Instead::Problem(status, code, detail))
     }
 
@@ -81,7 +87,9 @@ impl Listed {
 
 /// What stands in the table about a case in this run.
 pub(crate) fn listed(case: &Case, run: Run) -> Option<&'static Listed> {
-    let of_case = |listed: &&Listed| listed.number == case.number && listed.only_in.is_none_or(|only_in| only_in == run);
+    let of_case = |listed: &&Listed| {
+        listed.number == case.number && listed.only_in.is_none_or(|only_in| only_in == run)
+    };
     DEVIATIONS.iter().flat_map(|deviation| deviation.cases).find(of_case)
 }
 
@@ -97,14 +105,20 @@ pub(crate) fn instead(listed: &Listed, case: &Case, site: &Site) -> Wanted {
             headers.extend(challenge(status).map(|challenge| ("WWW-Authenticate".to_owned(), challenge)));
             Wanted::Exactly { status, headers, body: body.to_owned(), tokens: case.tokens.clone() }
         }
-        Instead::Problem(status, code, detail) => {
-            Wanted::Problem { status, code: Some(code.to_owned()), detail: detail.to_owned(), challenge: challenge(status) }
-        }
+        Instead::Problem(status, code, detail) => Wanted::Problem {
+            status,
+            code: Some(code.to_owned()),
+            detail: detail.to_owned(),
+            challenge: challenge(status),
+        },
         Instead::Opened => Wanted::Opened { subject: None, name: None },
         Instead::Claim(place, claim, value) => {
             let mut wanted = recorded(case);
             if let Wanted::Exactly { tokens, .. } = &mut wanted {
-                let claims = tokens.get_mut(place).and_then(|token| token.claims.as_object_mut()).expect("a recorded token");
+                let claims = tokens
+                    .get_mut(place)
+                    .and_then(|token| token.claims.as_object_mut())
+                    .expect("a recorded token");
                 match value {
                     Some(value) => drop(claims.insert(claim.to_owned(), value.into())),
                     None => drop(claims.shift_remove(claim)),

@@ -40,9 +40,18 @@ fn every_recorded_case_is_answered_as_recorded_or_as_listed_in_strict() {
 }
 
 fn check(tally: &Tally, run: Run, (listed, also_at_log_out): (usize, usize)) {
-    assert!(tally.faults.is_empty(), "{run:?}: {} of {RECORDED}:\n{}", tally.faults.len(), tally.faults.join("\n"));
+    assert!(
+        tally.faults.is_empty(),
+        "{run:?}: {} of {RECORDED}:\n{}",
+        tally.faults.len(),
+        tally.faults.join("\n")
+    );
     assert_eq!(tally.as_recorded + tally.listed + tally.pages, RECORDED, "all are accounted for");
-    assert_eq!((tally.as_recorded, tally.listed, tally.pages), (RECORDED - listed - PAGES, listed, PAGES), "{run:?}");
+    assert_eq!(
+        (tally.as_recorded, tally.listed, tally.pages),
+        (RECORDED - listed - PAGES, listed, PAGES),
+        "{run:?}"
+    );
     assert_eq!(tally.also_at_log_out, also_at_log_out, "{run:?}");
 }
 
@@ -63,7 +72,11 @@ fn the_guide_has_these_deviations_and_no_other() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/simple-jwt.md");
     let guide = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let section = guide.lines().skip_while(|line| *line != "## What differs on purpose");
-    let table: Vec<&str> = section.skip_while(|line| *line != "|---|---|---|").skip(1).take_while(|line| line.starts_with('|')).collect();
+    let table: Vec<&str> = section
+        .skip_while(|line| *line != "|---|---|---|")
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
     let rows: Vec<String> = DEVIATIONS.iter().map(Deviation::row).collect();
     assert!(table == rows, "the first table there must have these rows:\n{}", rows.join("\n"));
 }

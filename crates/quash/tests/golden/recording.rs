@@ -88,7 +88,10 @@ impl Case {
     /// Whether the answer was no JSON, so that there is nothing to compare: a page for people (of a fault, of a path that
     /// isn't there, or because it was asked for), or a redirect to the path with its last slash.
     pub(crate) fn is_page(&self) -> bool {
-        self.response.headers.get("Content-Type").is_some_and(|media_type| media_type.starts_with("text/html"))
+        self.response
+            .headers
+            .get("Content-Type")
+            .is_some_and(|media_type| media_type.starts_with("text/html"))
     }
 
     /// Whether the views of Simple JWT were asked, and not those of the site that they guard.

@@ -35,7 +35,8 @@ pub(crate) fn replay(run: Run) -> Tally {
     let cases = cases();
     let sites: Vec<&[Case]> = cases.chunk_by(|one, next| one.site == next.site).collect();
     std::thread::scope(|scope| {
-        let begun: Vec<_> = sites.into_iter().map(|cases| scope.spawn(move || replay_site(cases, run))).collect();
+        let begun: Vec<_> =
+            sites.into_iter().map(|cases| scope.spawn(move || replay_site(cases, run))).collect();
         begun.into_iter().map(|site| site.join().expect("a site")).fold(Tally::default(), Tally::and)
     })
 }
@@ -67,16 +68,24 @@ fn replay_site(cases: &[Case], run: Run) -> Tally {
 }
 
 /// Says what a case is, and gives the tokens of its answer.
-fn judge(case: &Case, answer: &Answer, wallet: &Wallet<'_>, run: Run) -> Result<(Counted, Vec<Given>), String> {
+fn judge(
+    case: &Case,
+    answer: &Answer,
+    wallet: &Wallet<'_>,
+    run: Run,
+) -> Result<(Counted, Vec<Given>), String> {
     let compared = |wanted: Wanted| compare(&with_reason(wanted, case, run), answer, wallet);
     let as_recorded = if case.is_page() { None } else { Some(compared(recorded(case))) };
     match (as_recorded, listed(case, run)) {
         (Some(Ok(given)), None) => Ok((Counted::AsRecorded, given)),
         (Some(Ok(_)), Some(_)) => Err("is listed, and doesn't differ".into()),
         (Some(Err(fault)), None) => Err(format!("isn't listed, and {fault}")),
-        (None, None) => Err(format!("was a page, and isn't listed; now it is {}: {}", answer.status, answer.text)),
+        (None, None) => {
+            Err(format!("was a page, and isn't listed; now it is {}: {}", answer.status, answer.text))
+        }
         (differs, Some(listed)) => {
-            let given = compared(instead(listed, case, wallet.site)).map_err(|fault| format!("is listed, but {fault}"))?;
+            let given = compared(instead(listed, case, wallet.site))
+                .map_err(|fault| format!("is listed, but {fault}"))?;
             Ok((if differs.is_some() { Counted::Listed } else { Counted::Page }, given))
         }
     }
@@ -94,7 +103,9 @@ fn is_refused_to_all(case: &Case) -> bool {
 /// Simple JWT's authentication refuses, whatever it guards. quash says it to the byte where it follows Simple JWT.
 fn again_at_log_out(case: &Case, wallet: &Wallet<'_>) -> Result<(), String> {
     let again = ask("POST", "/api/logout/", case, b"", wallet);
-    compare(&recorded_at_log_out(case), &again, wallet).map(|_| ()).map_err(|fault| format!("at log-out {fault}"))
+    compare(&recorded_at_log_out(case), &again, wallet)
+        .map(|_| ())
+        .map_err(|fault| format!("at log-out {fault}"))
 }
 
 /// Sends a case where it belongs.
@@ -109,7 +120,8 @@ fn send(case: &Case, wallet: &Wallet<'_>) -> Answer {
 
 fn ask(method: &str, path: &str, case: &Case, body: &[u8], wallet: &Wallet<'_>) -> Answer {
     let filled = |value: &String| latin_1(&wallet.fill_in(value, case));
-    let headers: Vec<(&str, Vec<u8>)> = case.request.headers.iter().map(|(name, value)| (name.as_str(), filled(value))).collect();
+    let headers: Vec<(&str, Vec<u8>)> =
+        case.request.headers.iter().map(|(name, value)| (name.as_str(), filled(value))).collect();
     let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     request_in_bytes(wallet.site.server.address, method, path, &headers, body).expect("an answer")
 }

@@ -75,9 +75,13 @@ impl Site {
         let room = tempfile::tempdir().expect("a temporary directory");
         let config = room.path().join("quash.toml");
         std::fs::write(&config, toml(settings, run)).expect("it is written");
-        let server = Server::start_in(&room.path().join("data"), &["--config", config.to_str().expect("a path of plain characters")]);
+        let server = Server::start_in(
+            &room.path().join("data"),
+            &["--config", config.to_str().expect("a path of plain characters")],
+        );
         for account in known(name) {
-            let mut args = vec!["account", "add", account.name, "--subject", account.subject, "--password-stdin"];
+            let mut args =
+                vec!["account", "add", account.name, "--subject", account.subject, "--password-stdin"];
             args.extend((!account.is_active).then_some("--deactivated"));
             let added = server.run(&args, PASSWORD);
             assert!(added.status.success(), "{}", added.stderr);
@@ -99,7 +103,9 @@ impl Site {
 /// default, where quash's is another.
 fn toml(settings: &Settings, run: Run) -> String {
     let (compat, algorithm) = (run.compat(), run.algorithm());
-    let mut toml = format!("[tokens]\ncompat = \"{compat}\"\nforeign_tokens = \"accept\"\nalgorithm = \"{algorithm}\"\n");
+    let mut toml = format!(
+        "[tokens]\ncompat = \"{compat}\"\nforeign_tokens = \"accept\"\nalgorithm = \"{algorithm}\"\n"
+    );
     if run == Run::Strict {
         writeln!(toml, "signing_key = \"{DJANGO_SECRET}\"").expect("it is written");
     }
@@ -114,8 +120,11 @@ fn toml(settings: &Settings, run: Run) -> String {
     // The mark of a password is that of its hash, which therefore must stay as it is.
     let rehash = !settings.simple_jwt.contains_key("CHECK_REVOKE_TOKEN");
     writeln!(toml, "[passwords]\nrehash = {rehash}\n[rotation]\ngrace = \"0s\"").expect("it is written");
-    writeln!(toml, "[foreign.django]\nalgorithm = \"HS256\"\nshared_secret = \"{DJANGO_SECRET}\"\nmax_lifetime = \"1d\"")
-        .expect("it is written");
+    writeln!(
+        toml,
+        "[foreign.django]\nalgorithm = \"HS256\"\nshared_secret = \"{DJANGO_SECRET}\"\nmax_lifetime = \"1d\""
+    )
+    .expect("it is written");
     toml
 }
 

@@ -10,10 +10,12 @@ const INVALID: &str = r#"{"detail":"Token is invalid","code":"token_not_valid"}"
 const BLACKLISTED: &str = r#"{"detail":"Token is blacklisted","code":"token_not_valid"}"#;
 const WITHOUT_ID: &str = r#"{"detail":"Token has no id","code":"token_not_valid"}"#;
 const WITHOUT_TYPE: &str = r#"{"detail":"Token has no type","code":"token_not_valid"}"#;
-const WITHOUT_USER: &str = r#"{"detail":"Token contained no recognizable user identification","code":"token_not_valid"}"#;
+const WITHOUT_USER: &str =
+    r#"{"detail":"Token contained no recognizable user identification","code":"token_not_valid"}"#;
 const USER_NOT_FOUND: &str = r#"{"detail":"User not found","code":"user_not_found"}"#;
 const USER_INACTIVE: &str = r#"{"detail":"User is inactive","code":"user_inactive"}"#;
-const PASSWORD_CHANGED: &str = r#"{"detail":"The user's password has been changed.","code":"password_changed"}"#;
+const PASSWORD_CHANGED: &str =
+    r#"{"detail":"The user's password has been changed.","code":"password_changed"}"#;
 const ANOTHER_PASSWORD: &str = r#"{"detail":"The user's password has been changed."}"#;
 const REQUIRED: &str = r#"{"username":["This field is required."],"password":["This field is required."]}"#;
 const OPTIONS: &str = r#"{"name":"Token Obtain Pair","description":"Takes a set of user credentials and returns an access and refresh JSON web\ntoken pair to prove the authentication of those credentials.","renders":["application/json"],"parses":["application/json","application/x-www-form-urlencoded","multipart/form-data"],"actions":{"POST":{"username":{"type":"string","required":true,"read_only":false,"label":"Username"},"password":{"type":"string","required":true,"read_only":false,"label":"Password"}}}}"#;
@@ -25,7 +27,13 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         theirs: "log-out leaves the access token good until it expires",
         ours: "it is refused at the next request",
         why: "it is what log-out means",
-        cases: &[Listed::problem(122, "me with access after blacklist", 401, "token_not_valid", "Token is blacklisted")],
+        cases: &[Listed::problem(
+            122,
+            "me with access after blacklist",
+            401,
+            "token_not_valid",
+            "Token is blacklisted",
+        )],
     },
     Deviation {
         theirs: "reuse is refused, its successors stay good",
@@ -46,7 +54,10 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         theirs: "without the app `token_blacklist` blacklisting says 200 and does nothing",
         ours: "it ends the session",
         why: "what says that it is done has done it",
-        cases: &[Listed::body(206, "rotate w/o app", 401, BLACKLISTED), Listed::body(207, "again", 401, BLACKLISTED)],
+        cases: &[
+            Listed::body(206, "rotate w/o app", 401, BLACKLISTED),
+            Listed::body(207, "again", 401, BLACKLISTED),
+        ],
     },
     Deviation {
         theirs: "500 for odd claims, odd user ids and a missing `jti`",
@@ -169,7 +180,13 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         cases: &[
             Listed::problem(169, "stateless unknown user ok", 401, "user_not_found", "User not found"),
             Listed::problem(170, "stateless inactive ok", 401, "user_inactive", "User is inactive"),
-            Listed::problem(203, "stateless after pw change", 401, "password_changed", "The user's password has been changed."),
+            Listed::problem(
+                203,
+                "stateless after pw change",
+                401,
+                "password_changed",
+                "The user's password has been changed.",
+            ),
         ],
     },
     Deviation {
@@ -177,7 +194,13 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         ours: "a path that quash guards lets in whoever has a good token",
         why: "who may do what is the site's business",
         cases: &[
-            Listed::problem(165, "open no header", 401, "not_authenticated", "Authentication credentials were not provided."),
+            Listed::problem(
+                165,
+                "open no header",
+                401,
+                "not_authenticated",
+                "Authentication credentials were not provided.",
+            ),
             Listed::opened(168, "admin-only forbidden"),
         ],
     },
@@ -202,7 +225,10 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         theirs: "`OPTIONS` names `text/html`, and an app that blacklisting needs",
         ours: "it names what is so here",
         why: "nobody should wait for HTML",
-        cases: &[Listed::body(45, "OPTIONS", 200, OPTIONS), Listed::body(46, "OPTIONS refresh", 200, OPTIONS_OF_REFRESH)],
+        cases: &[
+            Listed::body(45, "OPTIONS", 200, OPTIONS),
+            Listed::body(46, "OPTIONS refresh", 200, OPTIONS_OF_REFRESH),
+        ],
     },
 ];
 

@@ -81,7 +81,11 @@ impl<'s> Wallet<'s> {
     /// Does what was done before a case without being recorded, and looks at the clock.
     pub(crate) fn before(&mut self, case: &Case) {
         if (case.site.as_str(), case.number) == SLIDING_BLACKLISTED {
-            let token = case.tokens.values().find_map(|token| self.had(token.text("jti")?)).expect("it was had by signing in");
+            let token = case
+                .tokens
+                .values()
+                .find_map(|token| self.had(token.text("jti")?))
+                .expect("it was had by signing in");
             let answer = self.site.server.post_json("/api/logout/", &json!({}), Some(token));
             assert_eq!(answer.status, 200, "{}", answer.text);
         }
@@ -136,7 +140,8 @@ impl<'s> Wallet<'s> {
 
     /// The token as Django, or somebody who knows its secret, would have made it now.
     fn minted(&self, recorded: &Token, case: &Case) -> String {
-        let has_account = known(&self.site.name).iter().any(|account| recorded.text("user_id") == Some(account.subject));
+        let has_account =
+            known(&self.site.name).iter().any(|account| recorded.text("user_id") == Some(account.subject));
         assert!(
             !was_had_by_signing_in(recorded) || !has_account || self.site.name == PASSWORD_CHANGED.0,
             "{} isn't in SIGN_INS",
@@ -161,7 +166,9 @@ impl<'s> Wallet<'s> {
 
 fn was_had_by_signing_in(recorded: &Token) -> bool {
     let held = recorded.offset("exp").zip(recorded.offset("iat")).map(|(exp, iat)| exp - iat);
-    LIFETIMES.iter().any(|(kind, lifetime)| recorded.text("token_type") == Some(kind) && held == Some(*lifetime))
+    LIFETIMES
+        .iter()
+        .any(|(kind, lifetime)| recorded.text("token_type") == Some(kind) && held == Some(*lifetime))
 }
 
 /// Tells the moments from now on. Two that are no whole numbers stand in the recording as they were, a minute and a half
@@ -187,7 +194,9 @@ fn set_moments(claims: &mut Map<String, Value>, now: i64) {
 fn payload(claims: &Value) -> String {
     let mut text = claims.to_string();
     for value in claims.as_object().into_iter().flat_map(Map::values) {
-        if let Some(zeros) = value.to_string().strip_prefix("1e").and_then(|zeros| zeros.trim_start_matches('+').parse().ok()) {
+        if let Some(zeros) =
+            value.to_string().strip_prefix("1e").and_then(|zeros| zeros.trim_start_matches('+').parse().ok())
+        {
             text = text.replace(&value.to_string(), &format!("1{}", "0".repeat(zeros)));
         }
     }

@@ -13,11 +13,16 @@ use crate::{NEW_PASSWORD, SOON, add_dana, ask, readiness, reset};
 fn on_a_machine_of_ones_own_a_link_is_a_marked_line_and_no_line_of_the_log() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
-    let added =
-        crate::on(&data_dir, &["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"], crate::PASSWORD);
+    let added = crate::on(
+        &data_dir,
+        &["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"],
+        crate::PASSWORD,
+    );
     assert!(added.status.success(), "{}", added.stderr);
     let mut command = quash();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json", "--data-dir"]).arg(&data_dir);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json", "--data-dir"])
+        .arg(&data_dir);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let mut first = String::new();
     BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut first).expect("a line");
@@ -40,10 +45,14 @@ fn on_a_machine_of_ones_own_a_link_is_a_marked_line_and_no_line_of_the_log() {
         seen.push(line);
     };
     assert!(seen.iter().all(|line| line.starts_with('{') && !line.contains("token=")), "{seen:#?}");
-    let expected = format!("[development mail] to dana@example.org: Reset your password ({}): {url}/reset?token=", address);
+    let expected = format!(
+        "[development mail] to dana@example.org: Reset your password ({}): {url}/reset?token=",
+        address
+    );
     assert!(line.starts_with(&expected), "{line}");
     let token = line.split_once("?token=").expect("a token").1.split(' ').next().expect("a token");
-    let confirmed = post("/v1/password-reset/confirm", json!({ "token": token, "new_password": NEW_PASSWORD }));
+    let confirmed =
+        post("/v1/password-reset/confirm", json!({ "token": token, "new_password": NEW_PASSWORD }));
     assert_eq!(confirmed.status, 200, "{}", confirmed.text);
     child.kill().expect("it runs");
     child.wait().expect("it ends");
@@ -51,7 +60,8 @@ fn on_a_machine_of_ones_own_a_link_is_a_marked_line_and_no_line_of_the_log() {
 
 #[test]
 fn behind_a_proxy_mails_wait_and_the_missing_setting_is_named_once() {
-    let server = Server::start(&["--set", "http.behind_proxy=true", "--set", "http.trusted_proxies=10.0.0.5"]);
+    let server =
+        Server::start(&["--set", "http.behind_proxy=true", "--set", "http.trusted_proxies=10.0.0.5"]);
     add_dana(&server);
     let known = ask(&server);
     assert_eq!(known.body["flow"].as_str().map(str::len), Some(32));
@@ -60,14 +70,21 @@ fn behind_a_proxy_mails_wait_and_the_missing_setting_is_named_once() {
     assert_eq!(reset(&server, "none"), 400);
     let finished = server.terminate();
     assert_eq!(finished.stderr.matches("mail.host is not set").count(), 1, "{}", finished.stderr);
-    assert!(!finished.stderr.contains("[development mail]") && !finished.stderr.contains("token="), "{}", finished.stderr);
+    assert!(
+        !finished.stderr.contains("[development mail]") && !finished.stderr.contains("token="),
+        "{}",
+        finished.stderr
+    );
 }
 
 #[test]
 fn what_waits_is_sent_once_there_is_a_way() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
-    let server = Server::start_in(&data_dir, &["--set", "http.behind_proxy=true", "--set", "http.trusted_proxies=10.0.0.5"]);
+    let server = Server::start_in(
+        &data_dir,
+        &["--set", "http.behind_proxy=true", "--set", "http.trusted_proxies=10.0.0.5"],
+    );
     add_dana(&server);
     ask(&server);
     assert!(server.terminate().status.success());

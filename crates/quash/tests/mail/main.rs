@@ -33,13 +33,17 @@ fn flags(smtp: SocketAddr) -> Vec<String> {
 
 fn start(smtp: SocketAddr, more: &[&str]) -> Server {
     let flags = flags(smtp);
-    let server = Server::start(&flags.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>());
+    let server =
+        Server::start(&flags.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>());
     add_dana(&server);
     server
 }
 
 fn add_dana(server: &Server) {
-    let added = server.run(&["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"], PASSWORD);
+    let added = server.run(
+        &["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"],
+        PASSWORD,
+    );
     assert!(added.status.success(), "{}", added.stderr);
 }
 
@@ -50,7 +54,13 @@ fn ask(server: &Server) -> Answer {
 }
 
 fn reset(server: &Server, token: &str) -> u16 {
-    server.post_json("/v1/password-reset/confirm", &json!({ "token": token, "new_password": NEW_PASSWORD }), None).status
+    server
+        .post_json(
+            "/v1/password-reset/confirm",
+            &json!({ "token": token, "new_password": NEW_PASSWORD }),
+            None,
+        )
+        .status
 }
 
 #[test]
@@ -64,11 +74,16 @@ fn a_mail_arrives_as_text_and_html_and_its_link_resets_the_password() {
     assert_eq!(mail.header("Subject").as_deref(), Some("Reset your password (id.example)"));
     assert_eq!(mail.header("From").as_deref(), Some("Example <no-reply@id.example>"));
     assert_eq!(mail.header("Auto-Submitted").as_deref(), Some("auto-generated"));
-    assert!(mail.header("Date").is_some() && mail.header("Message-ID").is_some_and(|id| id.ends_with("@id.example>")));
+    assert!(
+        mail.header("Date").is_some()
+            && mail.header("Message-ID").is_some_and(|id| id.ends_with("@id.example>"))
+    );
     assert!(mail.header("Content-Type").is_some_and(|kind| kind.starts_with("multipart/alternative")));
     let text = mail.text();
     assert!(
-        text.contains("Content-Type: text/plain") && text.contains("Content-Type: text/html") && text.contains("<!doctype html>"),
+        text.contains("Content-Type: text/plain")
+            && text.contains("Content-Type: text/html")
+            && text.contains("<!doctype html>"),
         "{text}"
     );
     assert!(mail.link().starts_with("https://id.example/auth/reset?token="), "{}", mail.link());
@@ -84,7 +99,8 @@ fn a65_a_link_begins_with_the_address_of_the_settings_whatever_a_request_says() 
     let server = start(smtp.address, &[]);
     let body = json!({ "username": "dana" }).to_string();
     let send = |target: &str, headers: &[(&str, &str)]| {
-        let headers: Vec<_> = [("Content-Type", "application/json")].into_iter().chain(headers.iter().copied()).collect();
+        let headers: Vec<_> =
+            [("Content-Type", "application/json")].into_iter().chain(headers.iter().copied()).collect();
         request(server.address, "POST", target, &headers, body.as_bytes()).expect("an answer").status
     };
     let path = "/v1/password-reset";
@@ -103,7 +119,11 @@ fn a65_a_link_begins_with_the_address_of_the_settings_whatever_a_request_says() 
     let mails: Vec<_> = std::iter::once(smtp.next()).chain(smtp.rest()).collect();
     assert!(mails.len() >= 2);
     for mail in mails {
-        assert!(!mail.text().contains("evil") && mail.link().starts_with("https://id.example/auth/reset?token="), "{}", mail.text());
+        assert!(
+            !mail.text().contains("evil") && mail.link().starts_with("https://id.example/auth/reset?token="),
+            "{}",
+            mail.text()
+        );
     }
 }
 
@@ -113,8 +133,13 @@ fn nothing_is_lost_or_slowed_while_nobody_takes_mails() {
     let server = start(address, &[]);
     let known = ask(&server);
     let unknown = server.post_json("/v1/password-reset", &json!({ "email": "nobody@example.org" }), None);
-    let shape =
-        |answer: &Answer| (answer.status, answer.text.len(), answer.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+    let shape = |answer: &Answer| {
+        (
+            answer.status,
+            answer.text.len(),
+            answer.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(),
+        )
+    };
     assert_eq!(shape(&known), shape(&unknown));
     // A mail outlives the process, too.
     let data_dir = server.data_dir.clone();
@@ -128,7 +153,9 @@ fn nothing_is_lost_or_slowed_while_nobody_takes_mails() {
     let mail = smtp.next();
     assert_eq!(reset(&server, &mail.token()), 200);
     let told = smtp.next();
-    assert!(told.header("Subject").is_some_and(|subject| subject.starts_with("Your password has been changed")));
+    assert!(
+        told.header("Subject").is_some_and(|subject| subject.starts_with("Your password has been changed"))
+    );
     assert!(smtp.rest().is_empty(), "nothing is sent twice");
 }
 
@@ -152,7 +179,10 @@ fn a_server_that_says_nothing_holds_up_no_answer_and_gets_its_mail_when_it_goes_
     // While that mail is held up, answers come.
     let pair = server.sign_in("dana", PASSWORD);
     assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200);
-    assert_eq!(server.post_json("/v1/password-reset", &json!({ "email": "nobody@example.org" }), None).status, 202);
+    assert_eq!(
+        server.post_json("/v1/password-reset", &json!({ "email": "nobody@example.org" }), None).status,
+        202
+    );
     smtp.turn(Manner::Kind);
     let mail = smtp.next();
     assert_eq!(reset(&server, &mail.token()), 200);
@@ -196,7 +226,10 @@ fn what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_not() 
     assert_eq!(smtp.connections(), 1);
     let finished = server.terminate();
     let line = finished.stderr.lines().find(|line| line.contains("RCPT: 550")).expect("a line");
-    assert!(line.contains("failed to send a mail") && line.contains(&subject), "it names the account: {line}");
+    assert!(
+        line.contains("failed to send a mail") && line.contains(&subject),
+        "it names the account: {line}"
+    );
     assert!(!finished.stderr.contains("dana@"), "{}", finished.stderr);
 }
 
@@ -209,13 +242,19 @@ fn subject_of(server: &Server, name: &str) -> String {
 fn mail_goes_to_the_ascii_form_of_a_domain() {
     let smtp = Smtp::start(Manner::Kind);
     let server = start(smtp.address, &["--set", "registration.enabled=true"]);
-    let register =
-        |email: &str| server.post_json("/v1/registration", &json!({ "username": "kim", "email": email, "password": PASSWORD }), None);
+    let register = |email: &str| {
+        server.post_json(
+            "/v1/registration",
+            &json!({ "username": "kim", "email": email, "password": PASSWORD }),
+            None,
+        )
+    };
     assert_eq!(register("kim@bücher.example").status, 202);
     let mail = smtp.next();
     assert_eq!((mail.to.as_str(), mail.parameters.as_str()), ("kim@xn--bcher-kva.example", ""));
     assert!(mail.header("To").is_some_and(|to| to.contains("kim@xn--bcher-kva.example")), "{}", mail.data);
-    let confirmed = server.post_json("/v1/email-verification/confirm", &json!({ "token": mail.token() }), None);
+    let confirmed =
+        server.post_json("/v1/email-verification/confirm", &json!({ "token": mail.token() }), None);
     assert_eq!(confirmed.status, 200, "{}", confirmed.text);
     let pair = server.sign_in("kim", PASSWORD);
     assert_eq!(server.get("/v1/me", Some(&pair.access)).body["email"], "kim@bücher.example");
@@ -229,14 +268,18 @@ fn mail_goes_to_the_ascii_form_of_a_domain() {
 fn local_parts_beyond_ascii_go_by_smtputf8_alone() {
     let smtp = Smtp::start(Manner::Utf8);
     let server = start(smtp.address, &["--set", "mail.smtputf8=true"]);
-    let add = ["account", "add", "jürgen", "--email", "jürgen@bücher.example", "--verified", "--password-stdin"];
+    let add =
+        ["account", "add", "jürgen", "--email", "jürgen@bücher.example", "--verified", "--password-stdin"];
     let added = server.run(&add, PASSWORD);
     assert!(added.status.success(), "{}", added.stderr);
     let subject = subject_of(&server, "jürgen");
     let asked = || server.post_json("/v1/password-reset", &json!({ "username": "jürgen" }), None).status;
     assert_eq!(asked(), 202);
     let mail = smtp.next();
-    assert_eq!((mail.to.as_str(), mail.parameters.as_str()), ("jürgen@xn--bcher-kva.example", "SMTPUTF8 BODY=8BITMIME"));
+    assert_eq!(
+        (mail.to.as_str(), mail.parameters.as_str()),
+        ("jürgen@xn--bcher-kva.example", "SMTPUTF8 BODY=8BITMIME")
+    );
     assert!(mail.header("To").is_some_and(|to| to.contains("jürgen@")), "{}", mail.data);
     // A server that doesn't offer it is sent nothing.
     smtp.turn(Manner::Kind);
@@ -268,7 +311,8 @@ fn start_encrypted(room: &Path, smtp: SocketAddr, encryption: &str, trusted: &Pa
     let file = settings(room, smtp, encryption);
     let mut command = quash();
     command.env("SSL_CERT_FILE", trusted);
-    let server = Server::start_with(command, &room.join(encryption), &["--config", file.to_str().expect("UTF-8")]);
+    let server =
+        Server::start_with(command, &room.join(encryption), &["--config", file.to_str().expect("UTF-8")]);
     add_dana(&server);
     server
 }
@@ -278,7 +322,9 @@ fn mails_go_encrypted_and_with_a_password_and_never_in_clear_instead() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let config = certificate(room.path());
     let anywhere = "127.0.0.1:0".parse().expect("an address");
-    for (encryption, wrapped) in [("tls", Wrapped::AtOnce(Arc::clone(&config))), ("starttls", Wrapped::WhenAsked(Arc::clone(&config)))] {
+    for (encryption, wrapped) in
+        [("tls", Wrapped::AtOnce(Arc::clone(&config))), ("starttls", Wrapped::WhenAsked(Arc::clone(&config)))]
+    {
         let smtp = Smtp::start_at(anywhere, Manner::Kind, wrapped);
         let server = start_encrypted(room.path(), smtp.address, encryption, &room.path().join("trusted.pem"));
         ask(&server);
@@ -289,7 +335,8 @@ fn mails_go_encrypted_and_with_a_password_and_never_in_clear_instead() {
     // A server without STARTTLS is sent nothing: no mail, and no password.
     let smtp = Smtp::start(Manner::Kind);
     let elsewhere = tempfile::tempdir().expect("a temporary directory");
-    let server = start_encrypted(elsewhere.path(), smtp.address, "starttls", &room.path().join("trusted.pem"));
+    let server =
+        start_encrypted(elsewhere.path(), smtp.address, "starttls", &room.path().join("trusted.pem"));
     ask(&server);
     smtp.wait_for_connections(1);
     assert!(smtp.rest().is_empty());
@@ -297,7 +344,8 @@ fn mails_go_encrypted_and_with_a_password_and_never_in_clear_instead() {
     // Nor is one whose certificate nobody has signed.
     certificate(elsewhere.path());
     let smtp = Smtp::start_at(anywhere, Manner::Kind, Wrapped::AtOnce(config));
-    let server = start_encrypted(elsewhere.path(), smtp.address, "tls", &elsewhere.path().join("trusted.pem"));
+    let server =
+        start_encrypted(elsewhere.path(), smtp.address, "tls", &elsewhere.path().join("trusted.pem"));
     ask(&server);
     smtp.wait_for_connections(1);
     assert!(smtp.rest().is_empty());
@@ -315,7 +363,11 @@ const SOON: Duration = Duration::from_secs(60);
 #[test]
 fn a_setting_that_is_missing_or_wrong_stops_the_start() {
     let room = tempfile::tempdir().expect("a temporary directory");
-    let refused = on(&room.path().join("data"), &["serve", "--set", "mail.host=smtp.example", "--set", "mail.from=a@b.example"], "");
+    let refused = on(
+        &room.path().join("data"),
+        &["serve", "--set", "mail.host=smtp.example", "--set", "mail.from=a@b.example"],
+        "",
+    );
     assert_eq!(refused.code(), 2);
     assert!(refused.stderr.contains("http.public_url"), "{}", refused.stderr);
 }

@@ -45,7 +45,9 @@ enum Body {
 
 /// A path with its parameters filled in.
 pub(crate) fn target(path: &str) -> String {
-    path.replace("{sid}", "01a20af06c05771097b1318de6f7c85b").replace("{code}", "token_not_valid").replace("{*path}", "x")
+    path.replace("{sid}", "01a20af06c05771097b1318de6f7c85b")
+        .replace("{code}", "token_not_valid")
+        .replace("{*path}", "x")
 }
 
 /// Signs in from an address, as often as it takes.
@@ -74,7 +76,10 @@ impl Attacker {
 
     fn add(&self, server: &Server) {
         let email = format!("{}@example.org", self.name);
-        let added = server.run(&["account", "add", &self.name, "--email", &email, "--verified", "--password-stdin"], PASSWORD);
+        let added = server.run(
+            &["account", "add", &self.name, "--email", &email, "--verified", "--password-stdin"],
+            PASSWORD,
+        );
         assert!(added.status.success(), "{}", added.stderr);
     }
 
@@ -86,7 +91,8 @@ impl Attacker {
     /// Opens a session for each connection that has none, or none any more; with another account if the flood before has
     /// locked this one.
     pub(crate) fn sign_in_again(&mut self, server: &Server, connections: usize) {
-        self.sessions.retain(|pair| server.get("/v1/me", Some(&pair.lock().expect("a pair").access)).status == 200);
+        self.sessions
+            .retain(|pair| server.get("/v1/me", Some(&pair.lock().expect("a pair").access)).status == 200);
         while self.sessions.len() < connections {
             // From elsewhere: what the flood has failed counts for its network.
             let answer = try_sign_in(server, "192.0.2.1", &self.name);
@@ -118,7 +124,13 @@ impl Flood {
     }
 
     /// Sends requests over a connection for as long as `next` gives a time from each to the next one.
-    pub(crate) fn run(&self, server: &Server, attacker: &Attacker, place: usize, next: impl Fn(usize) -> Option<Duration>) -> Rates {
+    pub(crate) fn run(
+        &self,
+        server: &Server,
+        attacker: &Attacker,
+        place: usize,
+        next: impl Fn(usize) -> Option<Duration>,
+    ) -> Rates {
         let (mut connection, mut rates, mut sent) = (Connection::open(server.address), Rates::default(), 0);
         let mut pair = attacker.sessions[place].lock().expect("a pair").clone();
         while let Some(interval) = next(sent) {
@@ -166,7 +178,9 @@ impl Flood {
             (_, "/api/token" | "/api/token/sliding") => {
                 json!({ "username": of_user(name, &format!("nobody {number}")), "password": password })
             }
-            (_, "/api/token/refresh" | "/api/token/blacklist" | "/api/logout") => json!({ "refresh": refresh }),
+            (_, "/api/token/refresh" | "/api/token/blacklist" | "/api/logout") => {
+                json!({ "refresh": refresh })
+            }
             (_, "/api/token/sliding/refresh") => json!({ "token": refresh }),
             (_, "/api/token/verify") => json!({ "token": of_user(&pair.access, "a.b.c") }),
             ("PATCH", "/v1/me") => json!({ "username": name.to_uppercase(), "password": password }),
@@ -185,11 +199,16 @@ impl Flood {
             (_, "/v1/registration") => {
                 json!({ "username": format!("new {number}"), "email": format!("new{number}@example.org"), "password": PASSWORD })
             }
-            (_, "/v1/me/email") => json!({ "email": format!("other{number}@example.org"), "password": password }),
+            (_, "/v1/me/email") => {
+                json!({ "email": format!("other{number}@example.org"), "password": password })
+            }
             (_, "/reset") => return (String::new(), Body::Form(format!("token={garbage}&new_password=x"))),
             (_, "/verify" | "/email") => return (String::new(), Body::Form(format!("token={garbage}"))),
             (_, "/oauth2/introspect" | "/oauth2/revoke") => {
-                return (String::new(), Body::Form(format!("token={}&client_id=nobody{number}", pair.access)));
+                return (
+                    String::new(),
+                    Body::Form(format!("token={}&client_id=nobody{number}", pair.access)),
+                );
             }
             (
                 _,

@@ -74,7 +74,8 @@ fn router_paths() -> Vec<String> {
 /// The methods of a path, as the server tells them to a request with another one.
 fn methods(server: &Server, path: &str, access: &str) -> Vec<String> {
     let bearer = format!("Bearer {access}");
-    let answer = support::request(server.address, "TRACE", path, &[("Authorization", &bearer)], b"").expect("an answer");
+    let answer = support::request(server.address, "TRACE", path, &[("Authorization", &bearer)], b"")
+        .expect("an answer");
     let allow = answer.header("allow").unwrap_or_else(|| panic!("{path} allows anything: {answer:?}"));
     let mut methods: Vec<_> = allow.split(", ").map(str::to_owned).collect();
     methods.push("OPTIONS".to_owned());
@@ -86,7 +87,8 @@ fn methods(server: &Server, path: &str, access: &str) -> Vec<String> {
 #[test]
 fn soak_flood_of_each_endpoint_leaves_others_in_peace() {
     let is_long = rounds(0, 1) == 1;
-    let server = Server::start(&["--set", "registration.enabled=true", "--set", "http.trusted_proxies=127.0.0.1"]);
+    let server =
+        Server::start(&["--set", "registration.enabled=true", "--set", "http.trusted_proxies=127.0.0.1"]);
     for bystander in ["reader", "refresher"] {
         server.add_account(bystander, PASSWORD);
     }
@@ -102,8 +104,11 @@ fn soak_flood_of_each_endpoint_leaves_others_in_peace() {
     for flood in floods {
         attacker.sign_in_again(&server, CONNECTIONS);
         let before = rows(&server);
-        let (rates, calm, flooded) =
-            if is_long { timed(&server, &attacker, &flood) } else { (short(&server, &attacker, &flood), None, None) };
+        let (rates, calm, flooded) = if is_long {
+            timed(&server, &attacker, &flood)
+        } else {
+            (short(&server, &attacker, &flood), None, None)
+        };
         let added = rows(&server).saturating_sub(before);
         let grown = resident(&server).saturating_sub(memory);
         println!("{flood}: {rates}, {added} rows, {grown} KiB");
@@ -114,7 +119,12 @@ fn soak_flood_of_each_endpoint_leaves_others_in_peace() {
         for (calm, flooded) in calm.into_iter().flatten().zip(flooded.into_iter().flatten()) {
             println!("  {}: p99 {:?} in calm, {:?} under the flood", calm.what, calm.p99(), flooded.p99());
             let most = (calm.p99() * 2).max(FLOOR);
-            assert!(flooded.p99() <= most, "{flood}: {} took {:?}, more than {most:?}", calm.what, flooded.p99());
+            assert!(
+                flooded.p99() <= most,
+                "{flood}: {} took {:?}, more than {most:?}",
+                calm.what,
+                flooded.p99()
+            );
         }
     }
     let ended = server.terminate();
@@ -126,20 +136,29 @@ fn soak_flood_of_each_endpoint_leaves_others_in_peace() {
 fn short(server: &Server, attacker: &Attacker, flood: &Flood) -> Rates {
     std::thread::scope(|scope| {
         let connections: Vec<_> = (0..CONNECTIONS)
-            .map(|place| scope.spawn(move || flood.run(server, attacker, place, |sent| (sent < FEW).then_some(Duration::ZERO))))
+            .map(|place| {
+                scope.spawn(move || {
+                    flood.run(server, attacker, place, |sent| (sent < FEW).then_some(Duration::ZERO))
+                })
+            })
             .collect();
         connections.into_iter().map(|connection| connection.join().expect("answers")).sum()
     })
 }
 
 /// The calm and the flood, each with the latencies of two other users.
-fn timed(server: &Server, attacker: &Attacker, flood: &Flood) -> (Rates, Option<[Latencies; 2]>, Option<[Latencies; 2]>) {
+fn timed(
+    server: &Server,
+    attacker: &Attacker,
+    flood: &Flood,
+) -> (Rates, Option<[Latencies; 2]>, Option<[Latencies; 2]>) {
     let (_, calm) = while_others_ask(server, |over| {
         support::wait::pause(SPAN);
         over.store(true, Ordering::Relaxed);
         Rates::default()
     });
-    let interval = Duration::from_secs(1) * u32::try_from(CONNECTIONS).expect("few") / u32::try_from(RATE).expect("few");
+    let interval =
+        Duration::from_secs(1) * u32::try_from(CONNECTIONS).expect("few") / u32::try_from(RATE).expect("few");
     let (rates, flooded) = while_others_ask(server, |over| {
         std::thread::scope(|scope| {
             let connections: Vec<_> = (0..CONNECTIONS)
@@ -157,13 +176,18 @@ fn timed(server: &Server, attacker: &Attacker, flood: &Flood) -> (Rates, Option<
 }
 
 /// Lets two users ask all the time: one for the account, one for new tokens.
-fn while_others_ask(server: &Server, meanwhile: impl FnOnce(&AtomicBool) -> Rates) -> (Rates, [Latencies; 2]) {
+fn while_others_ask(
+    server: &Server,
+    meanwhile: impl FnOnce(&AtomicBool) -> Rates,
+) -> (Rates, [Latencies; 2]) {
     let over = AtomicBool::new(false);
-    let (reader, refresher) = (endpoints::sign_in(server, BYSTANDER, "reader"), endpoints::sign_in(server, BYSTANDER, "refresher"));
+    let (reader, refresher) =
+        (endpoints::sign_in(server, BYSTANDER, "reader"), endpoints::sign_in(server, BYSTANDER, "refresher"));
     std::thread::scope(|scope| {
         let over = &over;
         let reader = scope.spawn(move || {
-            let (mut connection, bearer) = (Connection::open(server.address), format!("Bearer {}", reader.access));
+            let (mut connection, bearer) =
+                (Connection::open(server.address), format!("Bearer {}", reader.access));
             Latencies::of("GET /v1/me", over, || {
                 let headers = [("Authorization", bearer.as_str()), ("X-Forwarded-For", BYSTANDER)];
                 assert_eq!(connection.send("GET", "/v1/me", &headers, b"").expect("an answer").status, 200);
@@ -174,7 +198,9 @@ fn while_others_ask(server: &Server, meanwhile: impl FnOnce(&AtomicBool) -> Rate
             Latencies::of("POST /api/token/refresh/", over, || {
                 let headers = [("Content-Type", "application/json"), ("X-Forwarded-For", BYSTANDER)];
                 let body = json!({ "refresh": refresh }).to_string();
-                let answer = connection.send("POST", "/api/token/refresh/", &headers, body.as_bytes()).expect("an answer");
+                let answer = connection
+                    .send("POST", "/api/token/refresh/", &headers, body.as_bytes())
+                    .expect("an answer");
                 refresh = answer.body["refresh"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
             })
         });

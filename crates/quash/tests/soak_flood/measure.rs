@@ -79,10 +79,16 @@ pub(crate) fn resident(server: &Server) -> u64 {
 
 /// The rows of all tables of the server's database.
 pub(crate) fn rows(server: &Server) -> u64 {
-    let database = Connection::open_with_flags(server.data_dir.join("quash.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a database");
-    let mut tables = database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").expect("a statement");
-    let names: Vec<String> = tables.query_map([], |row| row.get(0)).expect("tables").collect::<Result<_, _>>().expect("names");
-    let count = |name: &String| database.query_row(&format!("SELECT count(*) FROM \"{name}\""), [], |row| row.get::<_, i64>(0));
+    let database =
+        Connection::open_with_flags(server.data_dir.join("quash.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .expect("a database");
+    let mut tables =
+        database.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").expect("a statement");
+    let names: Vec<String> =
+        tables.query_map([], |row| row.get(0)).expect("tables").collect::<Result<_, _>>().expect("names");
+    let count = |name: &String| {
+        database.query_row(&format!("SELECT count(*) FROM \"{name}\""), [], |row| row.get::<_, i64>(0))
+    };
     let rows: i64 = names.iter().map(|name| count(name).expect("a count")).sum();
     u64::try_from(rows).expect("a count")
 }

@@ -21,15 +21,30 @@ pub(crate) struct Answer {
 }
 
 /// Sends a request on a connection of its own and reads the answer.
-pub(crate) fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+pub(crate) fn request(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
     let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
     request_in_bytes(to, method, path, &headers, body)
 }
 
 /// As [`request`], with headers that needn't be text.
-pub(crate) fn request_in_bytes(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &[u8])], body: &[u8]) -> io::Result<Answer> {
-    let mut sent =
-        format!("{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len()).into_bytes();
+pub(crate) fn request_in_bytes(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &[u8])],
+    body: &[u8],
+) -> io::Result<Answer> {
+    let mut sent = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\nContent-Length: {}\r\n",
+        body.len()
+    )
+    .into_bytes();
     for (name, value) in headers {
         sent.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
     }
@@ -38,7 +53,8 @@ pub(crate) fn request_in_bytes(to: SocketAddr, method: &str, path: &str, headers
     stream.write_all(&sent)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    parse(&answer, method).ok_or_else(|| io::Error::other(format!("not an answer: {:?}", String::from_utf8_lossy(&answer))))
+    parse(&answer, method)
+        .ok_or_else(|| io::Error::other(format!("not an answer: {:?}", String::from_utf8_lossy(&answer))))
 }
 
 impl Answer {
@@ -65,8 +81,15 @@ impl Connection {
     }
 
     /// Sends a request and reads its answer. An answer that ends the connection makes the next request take another.
-    pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.to, body.len());
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Answer> {
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.to, body.len());
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -79,8 +102,10 @@ impl Connection {
             self.read_more(&mut read)?;
         };
         let no_body = |answer: &Answer| method == "HEAD" || matches!(answer.status, 204 | 304);
-        let head = parse_head(&read[..head_end]).ok_or_else(|| io::Error::other("not the head of an answer"))?;
-        let length = head.header("content-length").and_then(|length| length.parse::<usize>().ok()).unwrap_or(0);
+        let head =
+            parse_head(&read[..head_end]).ok_or_else(|| io::Error::other("not the head of an answer"))?;
+        let length =
+            head.header("content-length").and_then(|length| length.parse::<usize>().ok()).unwrap_or(0);
         let length = if no_body(&head) { 0 } else { length };
         while read.len() < head_end + length {
             self.read_more(&mut read)?;
@@ -109,7 +134,9 @@ impl Connection {
     fn read_more(&mut self, read: &mut Vec<u8>) -> io::Result<()> {
         let mut chunk = [0; 8192];
         match self.stream.read(&mut chunk)? {
-            0 => Err(io::Error::other(format!("the connection ended after {} bytes of an answer", read.len()))),
+            0 => {
+                Err(io::Error::other(format!("the connection ended after {} bytes of an answer", read.len())))
+            }
             count => {
                 read.extend_from_slice(&chunk[..count]);
                 Ok(())
@@ -127,7 +154,9 @@ fn connect(to: SocketAddr) -> io::Result<TcpStream> {
 fn parse_head(head: &[u8]) -> Option<Answer> {
     let mut lines = std::str::from_utf8(head).ok()?.trim_end().split("\r\n");
     let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    let headers = lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
+    let headers = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()));
     Some(Answer { status, headers: headers.collect(), body: Value::Null, text: String::new() })
 }
 

@@ -33,7 +33,12 @@ pub(crate) struct Load {
 impl Load {
     /// A load on a server; clients sign in as `dana`.
     pub(crate) fn new(server: &Server, password: &str) -> Self {
-        Self { address: server.address, password: password.into(), acknowledged: AtomicUsize::new(0), stop: AtomicBool::new(false) }
+        Self {
+            address: server.address,
+            password: password.into(),
+            acknowledged: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+        }
     }
 
     /// Tells the clients to end after their next answer.
@@ -46,7 +51,11 @@ impl Load {
     pub(crate) fn client(&self) -> Vec<Entry> {
         let mut journal = Vec::new();
         while !self.stop.load(Ordering::SeqCst) {
-            let Ok(answer) = self.post("/api/token/", &json!({ "username": "dana", "password": self.password })) else { break };
+            let Ok(answer) =
+                self.post("/api/token/", &json!({ "username": "dana", "password": self.password }))
+            else {
+                break;
+            };
             journal.push(Entry { pair: answer.pair(), ended: false, maybe_ended: false });
             let Some(entry) = journal.last_mut() else { break };
             if self.use_session(entry).is_err() {
@@ -72,7 +81,13 @@ impl Load {
     }
 
     fn post(&self, path: &str, body: &Value) -> io::Result<Answer> {
-        let answer = request(self.address, "POST", path, &[("Content-Type", "application/json")], body.to_string().as_bytes())?;
+        let answer = request(
+            self.address,
+            "POST",
+            path,
+            &[("Content-Type", "application/json")],
+            body.to_string().as_bytes(),
+        )?;
         self.acknowledged.fetch_add(1, Ordering::SeqCst);
         Ok(answer)
     }
@@ -82,7 +97,8 @@ impl Load {
 /// the parent of one whose answer was lost: both give 200.
 pub(crate) fn check(server: &Server, journal: &[Entry]) {
     for entry in journal {
-        let refreshed = server.post_json("/api/token/refresh/", &json!({ "refresh": entry.pair.refresh }), None);
+        let refreshed =
+            server.post_json("/api/token/refresh/", &json!({ "refresh": entry.pair.refresh }), None);
         let me = server.get("/v1/me", Some(&entry.pair.access));
         let said = (refreshed.status, me.status);
         if entry.ended {

@@ -87,14 +87,23 @@ pub(crate) fn on(data_dir: &Path, args: &[&str], stdin: &str) -> Finished {
 
 /// Runs a command to its end; `stdin` is what it reads.
 pub(crate) fn run(mut command: Command, stdin: &str) -> Finished {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
     let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let mut input = child.stdin.take().expect("it is piped");
     // A command that doesn't read its input may be gone already.
     let _ = input.write_all(stdin.as_bytes());
     drop(input);
     let status = wait(&mut child, PATIENCE);
-    Finished { status, stdout: stdout.join().expect("it is read"), stderr: stderr.join().expect("it is read") }
+    Finished {
+        status,
+        stdout: stdout.join().expect("it is read"),
+        stderr: stderr.join().expect("it is read"),
+    }
 }
 
 impl Server {
@@ -117,7 +126,12 @@ impl Server {
     }
 
     /// As [`Server::start_with`], with a standard error of the test's own.
-    pub(crate) fn start_with_stderr(mut command: Command, data_dir: &Path, args: &[&str], stderr: Stdio) -> Self {
+    pub(crate) fn start_with_stderr(
+        mut command: Command,
+        data_dir: &Path,
+        args: &[&str],
+        stderr: Stdio,
+    ) -> Self {
         command.arg("serve").arg("--data-dir").arg(data_dir).args(args);
         if !args.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
@@ -137,11 +151,18 @@ impl Server {
         let url = line.trim().strip_prefix("quash is listening on ").unwrap_or_default().to_owned();
         if url.is_empty() {
             let _ = child.kill();
-            panic!("the server said {line:?}, and on stderr: {}", stderr.and_then(|stderr| stderr.join().ok()).unwrap_or_default());
+            panic!(
+                "the server said {line:?}, and on stderr: {}",
+                stderr.and_then(|stderr| stderr.join().ok()).unwrap_or_default()
+            );
         }
         let place = url.trim_start_matches("http://").trim_start_matches("https://");
         // A unix socket has none.
-        let address = if url.starts_with("unix:") { ([0, 0, 0, 0], 0).into() } else { place.parse().expect("an address") };
+        let address = if url.starts_with("unix:") {
+            ([0, 0, 0, 0], 0).into()
+        } else {
+            place.parse().expect("an address")
+        };
         Self { url, address, data_dir: data_dir.to_owned(), child, stdout: Some(stdout), stderr, _room: None }
     }
 
@@ -184,7 +205,8 @@ impl Server {
     /// Gets; `bearer` is an access token.
     pub(crate) fn get(&self, path: &str, bearer: Option<&str>) -> Answer {
         let authorization = bearer.map(|token| format!("Bearer {token}"));
-        let headers: Vec<_> = authorization.as_deref().map(|value| ("Authorization", value)).into_iter().collect();
+        let headers: Vec<_> =
+            authorization.as_deref().map(|value| ("Authorization", value)).into_iter().collect();
         request(self.address, "GET", path, &headers, b"").expect("an answer")
     }
 
@@ -222,7 +244,9 @@ impl Server {
 
     fn finish(&mut self, within: Duration) -> Finished {
         let status = wait(&mut self.child, within);
-        let text = |reader: Option<JoinHandle<String>>| reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+        let text = |reader: Option<JoinHandle<String>>| {
+            reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+        };
         Finished { status, stdout: text(self.stdout.take()), stderr: text(self.stderr.take()) }
     }
 }
@@ -237,7 +261,9 @@ impl Drop for Server {
 impl Finished {
     /// The exit code; a signal fails the test.
     pub(crate) fn code(&self) -> i32 {
-        self.status.code().unwrap_or_else(|| panic!("ended by signal {:?}: {}", self.status.signal(), self.stderr))
+        self.status
+            .code()
+            .unwrap_or_else(|| panic!("ended by signal {:?}: {}", self.status.signal(), self.stderr))
     }
 
     /// What `--json` printed; anything but success fails the test.

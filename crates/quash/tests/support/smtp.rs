@@ -109,12 +109,19 @@ pub(crate) fn settings(room: &Path, smtp: SocketAddr, encryption: &str) -> PathB
 /// A certificate that signs itself, and a server's settings with it.
 pub(crate) fn certificate(room: &Path) -> Arc<ServerConfig> {
     let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name").self_signed(&key).expect("a certificate");
+    let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])
+        .expect("a name")
+        .self_signed(&key)
+        .expect("a certificate");
     fs::write(room.join("trusted.pem"), certificate.pem()).expect("it is ours");
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).expect("a pair"))
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions");
+    Arc::new(
+        config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).expect("a pair"),
+    )
 }
 
 impl Smtp {
@@ -170,8 +177,11 @@ impl Smtp {
     /// Waits until there were so many connections.
     pub(crate) fn wait_for_connections(&self, count: usize) {
         let connections = self.shared.connections.lock().expect("a count");
-        let (connections, waited) =
-            self.shared.came.wait_timeout_while(connections, PATIENCE, |connections| *connections < count).expect("a count");
+        let (connections, waited) = self
+            .shared
+            .came
+            .wait_timeout_while(connections, PATIENCE, |connections| *connections < count)
+            .expect("a count");
         assert!(!waited.timed_out(), "{count} connections, and not {connections}");
     }
 }
@@ -201,22 +211,37 @@ impl Shared {
             let manner = self.manner.lock().ok()?;
             drop(self.went_on.wait_while(manner, |manner| *manner == Manner::Silent).ok()?);
         }
-        let encrypt = |config: &Arc<ServerConfig>, stream| Some(StreamOwned::new(ServerConnection::new(Arc::clone(config)).ok()?, stream));
+        let encrypt = |config: &Arc<ServerConfig>, stream| {
+            Some(StreamOwned::new(ServerConnection::new(Arc::clone(config)).ok()?, stream))
+        };
         match &self.wrapped {
-            Wrapped::AtOnce(config) => self.talk(Box::new(encrypt(config, stream)?), Encrypted::Yes, true).map(drop),
+            Wrapped::AtOnce(config) => {
+                self.talk(Box::new(encrypt(config, stream)?), Encrypted::Yes, true).map(drop)
+            }
             Wrapped::Never => self.talk(Box::new(stream), Encrypted::No, true).map(drop),
-            Wrapped::WhenAsked(config) => match self.talk(Box::new(stream.try_clone().ok()?), Encrypted::No, true)? {
-                Next::Encrypt => self.talk(Box::new(encrypt(config, stream)?), Encrypted::Yes, false).map(drop),
-                Next::End => Some(()),
-            },
+            Wrapped::WhenAsked(config) => {
+                match self.talk(Box::new(stream.try_clone().ok()?), Encrypted::No, true)? {
+                    Next::Encrypt => {
+                        self.talk(Box::new(encrypt(config, stream)?), Encrypted::Yes, false).map(drop)
+                    }
+                    Next::End => Some(()),
+                }
+            }
         }
     }
 
     fn talk(&self, stream: Box<dyn Stream>, encrypted: Encrypted, greets: bool) -> Option<Next> {
         let mut stream = BufReader::new(stream);
-        let mut said = Said { from: String::new(), parameters: String::new(), to: String::new(), signed_in: None, encrypted };
+        let mut said = Said {
+            from: String::new(),
+            parameters: String::new(),
+            to: String::new(),
+            signed_in: None,
+            encrypted,
+        };
         if greets {
-            let greeting = if self.manner() == Manner::Busy { "421 too busy" } else { "220 mail.example ESMTP" };
+            let greeting =
+                if self.manner() == Manner::Busy { "421 too busy" } else { "220 mail.example ESMTP" };
             say(&mut stream, greeting).ok()?;
         }
         loop {
@@ -226,7 +251,9 @@ impl Shared {
                 "EHLO" if matches!(self.wrapped, Wrapped::WhenAsked(_)) && encrypted == Encrypted::No => {
                     "250-mail.example\r\n250 STARTTLS".to_owned()
                 }
-                "EHLO" if self.manner() == Manner::Utf8 => "250-mail.example\r\n250-8BITMIME\r\n250 SMTPUTF8".to_owned(),
+                "EHLO" if self.manner() == Manner::Utf8 => {
+                    "250-mail.example\r\n250-8BITMIME\r\n250 SMTPUTF8".to_owned()
+                }
                 "EHLO" => "250-mail.example\r\n250 AUTH PLAIN LOGIN".to_owned(),
                 "STARTTLS" => {
                     say(&mut stream, "220 go on").ok()?;
@@ -291,7 +318,8 @@ impl Shared {
 impl Received {
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
-        let head = self.data.split("\n\n").next().unwrap_or_default().replace("\n ", " ").replace("\n\t", " ");
+        let head =
+            self.data.split("\n\n").next().unwrap_or_default().replace("\n ", " ").replace("\n\t", " ");
         head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned))
     }
 
@@ -301,7 +329,10 @@ impl Received {
         let mut bytes = Vec::new();
         let mut rest = joined.as_bytes();
         while let Some((&byte, after)) = rest.split_first() {
-            let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| u8::from_str_radix(code, 16).ok());
+            let code = after
+                .get(..2)
+                .and_then(|code| std::str::from_utf8(code).ok())
+                .and_then(|code| u8::from_str_radix(code, 16).ok());
             match code.filter(|_| byte == b'=') {
                 Some(code) => {
                     bytes.push(code);
@@ -319,7 +350,10 @@ impl Received {
     /// The address that its reader is to open.
     pub(crate) fn link(&self) -> String {
         let text = self.text();
-        text.lines().find(|line| line.starts_with("http") && line.contains("?token=")).expect("a link").to_owned()
+        text.lines()
+            .find(|line| line.starts_with("http") && line.contains("?token="))
+            .expect("a link")
+            .to_owned()
     }
 
     /// The code that its reader may type instead.

@@ -30,7 +30,8 @@ impl Clock {
     #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
     fn right() -> Option<Self> {
         let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-        let library = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
+        let library =
+            folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
         let Some(library) = library else {
             eprintln!("skipped: this test needs libfaketime");
             return None;

@@ -27,7 +27,10 @@ async fn under(fault: Fault, seed: u64) {
         site.proxy.now(fault);
         site.end(before);
         let ended = 1 + site.use_for(UNDER_FAULT).await;
-        assert!(site.proxy.mangled() > 0 || matches!(fault, Fault::Cut | Fault::Swallow), "nothing was done to the bytes");
+        assert!(
+            site.proxy.mangled() > 0 || matches!(fault, Fault::Cut | Fault::Swallow),
+            "nothing was done to the bytes"
+        );
         let took = site.heal().await;
         site.end(live);
         until("the last one is known, too", UNDER_FAULT, || site.presented.knows_all()).await;
@@ -86,14 +89,20 @@ async fn becomes_stale_under(fault: Fault, seed: u64) {
         let stale_after = uptime().saturating_sub(began);
         let told = site.verifier.metrics().accepted;
         site.use_for(UNDER_FAULT).await;
-        assert_eq!(site.verifier.state(), VerifierState::Stale, "nothing has come that could have made it fresh");
+        assert_eq!(
+            site.verifier.state(),
+            VerifierState::Stale,
+            "nothing has come that could have made it fresh"
+        );
         assert_eq!(site.verifier.metrics().accepted, told, "what is stale lets nobody in");
         assert!(site.proxy.mangled() > 0 || fault == Fault::Swallow, "no answer was given twice");
         let took = site.heal().await;
         site.end(live);
         until("the last one is known, too", UNDER_FAULT, || site.presented.knows_all()).await;
         let latest = site.check().await;
-        tell(&format!("{fault:?}: stale after {stale_after:?}, latest let in after {latest:?}, caught up in {took:?}"));
+        tell(&format!(
+            "{fault:?}: stale after {stale_after:?}, latest let in after {latest:?}, caught up in {took:?}"
+        ));
     }
 }
 

@@ -104,13 +104,20 @@ impl Presented {
 
     /// Whether each ended session's token is known to have ended.
     pub(crate) fn knows_all(&self) -> bool {
-        self.seen.sessions().iter().all(|session| session.refused || !matches!(session.state, State::Ended(_)))
+        self.seen
+            .sessions()
+            .iter()
+            .all(|session| session.refused || !matches!(session.state, State::Ended(_)))
     }
 
     /// Everything that was about to be ended has been.
     pub(crate) fn all_ended(&self) {
         let ending = |session: &&mut Session| session.state == State::Ending;
-        self.seen.sessions().iter_mut().filter(ending).for_each(|session| session.state = State::Ended(uptime()));
+        self.seen
+            .sessions()
+            .iter_mut()
+            .filter(ending)
+            .for_each(|session| session.state = State::Ended(uptime()));
     }
 
     /// Access tokens of the sessions that have ended.
@@ -163,7 +170,9 @@ impl Seen {
                     self.fault(format!("session {place} is live, and called ended"));
                 }
             }
-            Err(Denied::Refused(refusal)) => self.fault(format!("session {place} is refused with {refusal:?}")),
+            Err(Denied::Refused(refusal)) => {
+                self.fault(format!("session {place} is refused with {refusal:?}"))
+            }
             Err(Denied::Stale | Denied::KeysAway) => {
                 self.stale.fetch_add(1, Ordering::SeqCst);
             }

@@ -144,7 +144,8 @@ impl Way {
         }
         let issuer = *self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
         let issuer = TcpStream::connect(issuer).await?;
-        let ((from_verifier, to_verifier), (from_issuer, to_issuer)) = (verifier.into_split(), issuer.into_split());
+        let ((from_verifier, to_verifier), (from_issuer, to_issuer)) =
+            (verifier.into_split(), issuer.into_split());
         let (line, to_verifier) = (Line::default(), Write::new(to_verifier));
         let to_issuer = Write::new(to_issuer);
         let back = async {
@@ -159,7 +160,14 @@ impl Way {
     }
 
     /// Carries one direction of a connection. `verifier` is what a forged answer is written to.
-    async fn pump(&self, direction: Direction, mut from: OwnedReadHalf, to: &Write, verifier: &Write, line: &Line) -> io::Result<()> {
+    async fn pump(
+        &self,
+        direction: Direction,
+        mut from: OwnedReadHalf,
+        to: &Write,
+        verifier: &Write,
+        line: &Line,
+    ) -> io::Result<()> {
         let (mut faults, mut buffer, mut held) = (self.fault.subscribe(), [0; PIECE], None::<Vec<u8>>);
         loop {
             let shortest = if direction == Direction::ToIssuer { SHORTEST } else { 1 };
@@ -189,7 +197,11 @@ impl Way {
             self.write_down(direction, piece, line);
             if self.fault() == Fault::Replay {
                 self.replay(direction, verifier, line).await?;
-            } else if direction == Direction::ToVerifier && self.fault() == Fault::Reorder && held.is_none() && self.mangles() {
+            } else if direction == Direction::ToVerifier
+                && self.fault() == Fault::Reorder
+                && held.is_none()
+                && self.mangles()
+            {
                 held = Some(piece.to_vec());
             } else {
                 self.mangle(direction, piece, to, line).await?;
@@ -224,7 +236,11 @@ impl Way {
                 piece.truncate(self.below(piece.len()));
                 line.dead.store(self.one_in(2), Ordering::SeqCst);
                 write(to, &piece).await?;
-                return if line.dead.load(Ordering::SeqCst) { Ok(()) } else { Err(io::ErrorKind::ConnectionAborted.into()) };
+                return if line.dead.load(Ordering::SeqCst) {
+                    Ok(())
+                } else {
+                    Err(io::ErrorKind::ConnectionAborted.into())
+                };
             }
             Fault::Flip if !line.keys.load(Ordering::SeqCst) && self.mangles() => {
                 let place = self.below(piece.len());
@@ -252,7 +268,9 @@ impl Way {
                     }
                 }
             }
-            Direction::ToVerifier if is_good && line.leasing.load(Ordering::SeqCst) => answers.coming.extend(piece),
+            Direction::ToVerifier if is_good && line.leasing.load(Ordering::SeqCst) => {
+                answers.coming.extend(piece)
+            }
             _ => {}
         }
     }

@@ -37,7 +37,8 @@ async fn soak_a_server_is_killed_and_comes_back() {
 
 /// Everything that was issued before ends, and the verifier knows it without having been there.
 async fn everything_has_ended(site: Site, how: &str) {
-    let took = until("everything that was issued before is refused", PATIENCE, || site.presented.knows_all()).await;
+    let took =
+        until("everything that was issued before is refused", PATIENCE, || site.presented.knows_all()).await;
     assert_is_soon(took);
     assert!(site.is_refused_at_the_server());
     let session = site.sign_in();

@@ -204,7 +204,12 @@ fn start(command: Command, data_dir: &Path) -> Server {
 
 async fn verifier(proxy: &Proxy, credential: &str) -> Verifier {
     let address = format!("http://{}", proxy.address);
-    Verifier::builder(address).credential(credential).when_stale(WhenStale::Deny).start().await.expect("a verifier")
+    Verifier::builder(address)
+        .credential(credential)
+        .when_stale(WhenStale::Deny)
+        .start()
+        .await
+        .expect("a verifier")
 }
 
 /// Says a figure, for whoever runs the test with `--nocapture`.

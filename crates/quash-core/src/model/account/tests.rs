@@ -4,8 +4,13 @@ use super::*;
 
 #[test]
 fn names_that_look_alike_are_one() {
-    for (typed, folded) in [("ａdmin", "admin"), ("\u{212a}im", "kim"), ("STRASSE", "strasse"), ("straße", "strasse"), ("ΣΑΣ", "σασ")]
-    {
+    for (typed, folded) in [
+        ("ａdmin", "admin"),
+        ("\u{212a}im", "kim"),
+        ("STRASSE", "strasse"),
+        ("straße", "strasse"),
+        ("ΣΑΣ", "σασ"),
+    ] {
         assert_eq!(Name::parse(typed).map(|name| name.folded().to_owned()), Ok(folded.to_owned()), "{typed}");
     }
 }
@@ -35,13 +40,22 @@ fn an_address_has_one_at_sign_and_no_blanks() {
         assert_eq!(Email::parse(typed), Err(NameFault::NotAnAddress), "{typed}");
     }
     assert_eq!(Email::parse("a b@example.org"), Err(NameFault::Invisible));
-    assert_eq!(Email::parse(&format!("{}@example.org", "x".repeat(limits::EMAIL_BYTES))), Err(NameFault::TooLong));
+    assert_eq!(
+        Email::parse(&format!("{}@example.org", "x".repeat(limits::EMAIL_BYTES))),
+        Err(NameFault::TooLong)
+    );
 }
 
 #[test]
 fn a16_an_address_of_ones_own_is_one_as_they_are_handed_out() {
     let longest = format!("{}@example.org", "x".repeat(limits::LOCAL_PART_BYTES));
-    for typed in ["dana@example.org", " d.l+shop@mail.example.org ", "o'neil_{a}@xn--bcher-kva.example", "1@2.example", &longest] {
+    for typed in [
+        "dana@example.org",
+        " d.l+shop@mail.example.org ",
+        "o'neil_{a}@xn--bcher-kva.example",
+        "1@2.example",
+        &longest,
+    ] {
         assert!(Email::parse_own(typed).is_ok(), "{typed}");
     }
     let too_long = format!("{}@example.org", "x".repeat(limits::LOCAL_PART_BYTES + 1));
@@ -87,7 +101,11 @@ fn a16_an_address_of_ones_own_is_one_as_they_are_handed_out() {
 
 #[test]
 fn passwords_for_once_end_with_their_day_and_with_a_clock_that_was_ahead() {
-    let mut account = Account::new(Subject::parse("s").expect("a subject"), Name::parse("dana").expect("a name"), Timestamp::default());
+    let mut account = Account::new(
+        Subject::parse("s").expect("a subject"),
+        Name::parse("dana").expect("a name"),
+        Timestamp::default(),
+    );
     let given = Timestamp::from_secs(1_000_000);
     assert!(!account.is_good_for_once(given));
     account.must_change = Some(given + limits::ONE_TIME_PASSWORD);
@@ -101,13 +119,17 @@ fn the_mark_of_a_password_is_simple_jwts() {
     let mark = |hash: &str| PasswordHash::new(hash.into()).mark();
     assert_eq!(mark(""), "D41D8CD98F00B204E9800998ECF8427E");
     assert_eq!(mark("pbkdf2_sha256$1$salt$aGFzaA=="), "7449662E9724AAECF847BC94441AB862");
-    assert_eq!(mark("$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA"), mark("argon2$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA"));
+    assert_eq!(
+        mark("$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA"),
+        mark("argon2$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA")
+    );
 }
 
 #[test]
 fn an_address_nobody_confirmed_stands_in_the_way() {
     let subject = Subject::parse("s").unwrap_or_else(|_| unreachable!());
-    let mut account = Account::new(subject, Name { shown: "dana".into(), folded: "dana".into() }, Timestamp::default());
+    let mut account =
+        Account::new(subject, Name { shown: "dana".into(), folded: "dana".into() }, Timestamp::default());
     account.email = Email::parse("dana@example.org").ok();
     let now = Timestamp::from_secs(100);
     assert_eq!(account.standing(now), Standing::Unverified);
@@ -115,7 +137,11 @@ fn an_address_nobody_confirmed_stands_in_the_way() {
     assert_eq!(account.standing(now), Standing::Active);
     account.state = AccountState::Locked { since: now, until: Timestamp::from_secs(101) };
     assert_eq!(account.standing(now), Standing::Locked);
-    assert_eq!(account.standing(Timestamp::from_millis(99_999)), Standing::Active, "the clock was ahead when it was locked");
+    assert_eq!(
+        account.standing(Timestamp::from_millis(99_999)),
+        Standing::Active,
+        "the clock was ahead when it was locked"
+    );
     assert_eq!(account.standing(Timestamp::from_secs(101)), Standing::Active);
     account.state = AccountState::Deactivated { at: now };
     assert_eq!(account.standing(now), Standing::Deactivated);

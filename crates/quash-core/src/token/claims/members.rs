@@ -64,8 +64,16 @@ impl<'de> Deserialize<'de> for NumericDate {
                 if secs <= LARGEST { Ok(secs.cast_signed()) } else { Err(E::custom("a number out of range")) }
             }
             fn visit_f64<E: Error>(self, secs: f64) -> Result<i64, E> {
-                #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "2^53 - 1 and all below it are exact")]
-                if (0.0..=LARGEST as f64).contains(&secs) { Ok(secs as i64) } else { Err(E::custom("a number out of range")) }
+                #[expect(
+                    clippy::cast_precision_loss,
+                    clippy::cast_possible_truncation,
+                    reason = "2^53 - 1 and all below it are exact"
+                )]
+                if (0.0..=LARGEST as f64).contains(&secs) {
+                    Ok(secs as i64)
+                } else {
+                    Err(E::custom("a number out of range"))
+                }
             }
         }
         deserializer.deserialize_any(Seconds).map(NumericDate)
@@ -123,7 +131,11 @@ impl<'de> Deserialize<'de> for Audience {
                 while let Some(audience) = access.next_element()? {
                     audiences.push(audience);
                 }
-                if audiences.is_empty() { Err(A::Error::custom("an empty list")) } else { Ok(Audience::Any(audiences)) }
+                if audiences.is_empty() {
+                    Err(A::Error::custom("an empty list"))
+                } else {
+                    Ok(Audience::Any(audiences))
+                }
             }
         }
         deserializer.deserialize_any(OneOrMore)

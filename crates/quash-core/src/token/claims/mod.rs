@@ -148,7 +148,11 @@ impl Claims {
         put(&mut map, "iat", self.iat)?;
         put(&mut map, &names.jti, self.jti.as_ref())?;
         put(&mut map, &names.refresh_exp, self.refresh_exp)?;
-        put(&mut map, &names.user_id, self.user_id.as_deref().map(|user_id| WrittenUserId { user_id, form: names.user_id_type }))?;
+        put(
+            &mut map,
+            &names.user_id,
+            self.user_id.as_deref().map(|user_id| WrittenUserId { user_id, form: names.user_id_type }),
+        )?;
         if let Some(name) = &names.password_mark {
             put(&mut map, name, self.password_mark.as_ref())?;
         }

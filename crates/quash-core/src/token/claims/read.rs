@@ -21,7 +21,9 @@ pub(super) fn claims(payload: &[u8], names: &ClaimNames, is_own: bool) -> Result
     }
     let broken = Cell::new(false);
     let mut parser = serde_json::Deserializer::from_slice(payload);
-    let read = ClaimsSeed { names, is_own, broken: &broken }.deserialize(&mut parser).and_then(|claims| parser.end().map(|()| claims));
+    let read = ClaimsSeed { names, is_own, broken: &broken }
+        .deserialize(&mut parser)
+        .and_then(|claims| parser.end().map(|()| claims));
     read.map_err(|error| if error.is_data() && !broken.get() { Invalid::Claim } else { Invalid::Malformed })
 }
 
@@ -92,8 +94,12 @@ impl<'de> Visitor<'de> for ClaimsSeed<'_> {
                         let sid = map.next_value::<NonEmpty>()?.0.parse().map_err(A::Error::custom)?;
                         self.once(&mut claims.sid, sid)?;
                     }
-                    "rsq" if self.is_own => self.once(&mut claims.rsq, Seq::from_u64(map.next_value::<Whole>()?.0))?,
-                    "gen" if self.is_own => self.once(&mut claims.generation, Generation(map.next_value()?))?,
+                    "rsq" if self.is_own => {
+                        self.once(&mut claims.rsq, Seq::from_u64(map.next_value::<Whole>()?.0))?
+                    }
+                    "gen" if self.is_own => {
+                        self.once(&mut claims.generation, Generation(map.next_value()?))?
+                    }
                     "aud" => self.once(&mut claims.aud, map.next_value()?)?,
                     "iss" => self.once(&mut claims.iss, map.next_value()?)?,
                     _ => {
@@ -101,7 +107,8 @@ impl<'de> Visitor<'de> for ClaimsSeed<'_> {
                         if claims.custom.iter().any(|(other, _)| *other == name) {
                             return Err(self.twice());
                         }
-                        let seed = ValueSeed { depth: 2, duplicates: Duplicates::Refuse, broken: self.broken };
+                        let seed =
+                            ValueSeed { depth: 2, duplicates: Duplicates::Refuse, broken: self.broken };
                         let value = map.next_value_seed(seed)?;
                         // RFC 7519 4.1.2: where it isn't our own claim it still is a text.
                         if name == "sub" && !value.is_string() {

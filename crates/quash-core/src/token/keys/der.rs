@@ -38,7 +38,10 @@ fn element(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match *short {
         length @ ..=0x7f => (usize::from(length), rest),
         // Keys are shorter than 64 KiB; a length is written with as few bytes as it needs.
-        0x81 => rest.split_first().map(|(length, rest)| (usize::from(*length), rest)).filter(|(length, _)| *length >= 0x80)?,
+        0x81 => rest
+            .split_first()
+            .map(|(length, rest)| (usize::from(*length), rest))
+            .filter(|(length, _)| *length >= 0x80)?,
         0x82 => {
             let (length, rest) = rest.split_first_chunk::<2>()?;
             (usize::from(u16::from_be_bytes(*length)), rest)
@@ -74,7 +77,10 @@ mod tests {
 
     #[test]
     fn numbers_have_one_spelling() {
-        assert_eq!(rsa_public_key(&[0x30, 0x07, 0x02, 0x02, 0x00, 0x80, 0x02, 0x01, 0x03]), Some((&[0x80][..], &[0x03][..])));
+        assert_eq!(
+            rsa_public_key(&[0x30, 0x07, 0x02, 0x02, 0x00, 0x80, 0x02, 0x01, 0x03]),
+            Some((&[0x80][..], &[0x03][..]))
+        );
         for odd in [&[0x00, 0x03][..], &[0x80], &[]] {
             assert_eq!(magnitude(odd), None, "{odd:?}");
         }

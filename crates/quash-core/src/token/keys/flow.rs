@@ -79,12 +79,17 @@ impl FlowKey {
     pub fn binding(&self, account: &Account) -> Digest {
         let password = account.password.as_ref().map_or("", PasswordHash::as_str);
         let address = account.email.as_ref().map(Email::folded).unwrap_or_default();
-        self.digest("binding", &[account.subject.as_str().as_bytes(), password.as_bytes(), address.as_bytes()])
+        self.digest(
+            "binding",
+            &[account.subject.as_str().as_bytes(), password.as_bytes(), address.as_bytes()],
+        )
     }
 
     fn plain_code(&self, flow: FlowId, purpose: Purpose) -> Zeroizing<String> {
         let bytes = self.derive("code", &[purpose.as_str().as_bytes(), flow.as_bytes()]);
-        Zeroizing::new(bytes[..CODE_CHARS].iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect())
+        Zeroizing::new(
+            bytes[..CODE_CHARS].iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect(),
+        )
     }
 
     fn digest(&self, what: &str, parts: &[&[u8]]) -> Digest {
@@ -155,7 +160,11 @@ mod tests {
     #[test]
     fn a_code_is_read_as_it_was_meant() {
         let code = key().code(FLOW, Purpose::Reset);
-        assert!(code.len() == 11 && code.bytes().all(|byte| byte == b'-' || ALPHABET.contains(&byte)), "{}", *code);
+        assert!(
+            code.len() == 11 && code.bytes().all(|byte| byte == b'-' || ALPHABET.contains(&byte)),
+            "{}",
+            *code
+        );
         let typed = [
             code.to_string(),
             code.to_lowercase(),

@@ -81,7 +81,10 @@ pub(super) enum PrivateMembers {
 }
 
 /// A key that signs, from its members.
-pub(super) fn read_private(wanted: Algorithm, members: &Map<String, Value>) -> Result<PrivateMembers, KeyFault> {
+pub(super) fn read_private(
+    wanted: Algorithm,
+    members: &Map<String, Value>,
+) -> Result<PrivateMembers, KeyFault> {
     check_use(members)?;
     // A key that doesn't say for which algorithm it is may be used with any of its kind.
     let stated = if members.contains_key("alg") { algorithm(members)? } else { wanted };
@@ -150,7 +153,9 @@ pub(super) fn check_use(members: &Map<String, Value>) -> Result<(), KeyFault> {
     }
     match members.get("key_ops") {
         None => Ok(()),
-        Some(Value::Array(operations)) if operations.iter().any(|operation| matches!(operation.as_str(), Some("verify" | "sign"))) => {
+        Some(Value::Array(operations))
+            if operations.iter().any(|operation| matches!(operation.as_str(), Some("verify" | "sign"))) =>
+        {
             Ok(())
         }
         Some(_) => Err(KeyFault::OtherUse),
@@ -171,7 +176,8 @@ pub(super) fn point(members: &Map<String, Value>) -> Result<Vec<u8>, KeyFault> {
 }
 
 pub(super) fn sized(members: &Map<String, Value>, name: &str, length: usize) -> Result<Vec<u8>, KeyFault> {
-    bytes(members, name).and_then(|bytes| if bytes.len() == length { Ok(bytes) } else { Err(KeyFault::MalformedJwk) })
+    bytes(members, name)
+        .and_then(|bytes| if bytes.len() == length { Ok(bytes) } else { Err(KeyFault::MalformedJwk) })
 }
 
 pub(super) fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, KeyFault> {

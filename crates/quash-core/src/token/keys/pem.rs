@@ -26,7 +26,9 @@ pub(super) fn parse(text: &str) -> Result<Section, KeyFault> {
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
         let (kind, der) = section.map_err(|_| KeyFault::NeitherPemNorJwk)?;
         let section = match kind {
-            SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => Section::Private(Zeroizing::new(der)),
+            SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => {
+                Section::Private(Zeroizing::new(der))
+            }
             SectionKind::PublicKey => Section::Public(der),
             _ => return Err(KeyFault::OtherPem),
         };

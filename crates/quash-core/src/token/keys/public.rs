@@ -120,7 +120,9 @@ fn read_verifying(members: &Map<String, Value>) -> Result<SetKey, KeyFault> {
         _ if members.contains_key("d") => return Err(KeyFault::Private),
         Family::Ed25519 => VerifyingKey::ed25519(&jwk::sized(members, "x", 32)?)?.renamed(kid),
         Family::Ec => VerifyingKey::ec(algorithm, &jwk::point(members)?)?.renamed(kid),
-        Family::Rsa => VerifyingKey::rsa(algorithm, &jwk::bytes(members, "n")?, &jwk::bytes(members, "e")?)?.renamed(kid),
+        Family::Rsa => {
+            VerifyingKey::rsa(algorithm, &jwk::bytes(members, "n")?, &jwk::bytes(members, "e")?)?.renamed(kid)
+        }
     };
     Ok(SetKey { key, named })
 }

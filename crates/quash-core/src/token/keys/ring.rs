@@ -98,8 +98,9 @@ impl KeyRing {
             TheirKey { key: ours.cloned().unwrap_or(key), called, issuer }
         };
         let foreign: Vec<TheirKey> = foreign.into_iter().map(taken_in).collect();
-        let shared_with =
-            |key: &VerifyingKey| foreign.iter().find(|theirs| theirs.key.is_same_key(key)).map(|theirs| &theirs.issuer).cloned();
+        let shared_with = |key: &VerifyingKey| {
+            foreign.iter().find(|theirs| theirs.key.is_same_key(key)).map(|theirs| &theirs.issuer).cloned()
+        };
         let own = keys.into_iter().map(|key| OwnKey { shared_with: shared_with(&key), key }).collect();
         Self { version, own, foreign, struck: Vec::new(), refresh: None }
     }
@@ -115,7 +116,8 @@ impl KeyRing {
     /// else uses the same secret, with whatever algorithm, is covered by the same entry.
     #[must_use]
     pub fn with_struck(mut self, kids: &[Kid]) -> Self {
-        let struck: Vec<_> = self.own.iter().map(|own| &own.key).filter(|key| kids.contains(key.kid())).collect();
+        let struck: Vec<_> =
+            self.own.iter().map(|own| &own.key).filter(|key| kids.contains(key.kid())).collect();
         for theirs in &mut self.foreign {
             if let Some(same) = struck.iter().find(|struck| struck.is_same_key(&theirs.key)) {
                 theirs.key = theirs.key.clone().renamed(Some(same.kid().clone()));
@@ -172,22 +174,31 @@ impl KeyRing {
                 let own = self.own.iter().find(|own| is_it(own.key.kid())).map(OwnKey::candidate);
                 match own.or_else(|| self.refresh_candidate(|key| is_it(key.kid()))) {
                     Some(own) => vec![own],
-                    None => {
-                        self.foreign.iter().filter(|theirs| theirs.called.as_ref().is_some_and(is_it)).map(TheirKey::candidate).collect()
-                    }
+                    None => self
+                        .foreign
+                        .iter()
+                        .filter(|theirs| theirs.called.as_ref().is_some_and(is_it))
+                        .map(TheirKey::candidate)
+                        .collect(),
                 }
             }
             // Which of several is meant can't be told without a name.
             None => {
-                let is_unnamed = |theirs: &&TheirKey| theirs.called.is_none() && theirs.key.algorithm() == algorithm;
+                let is_unnamed =
+                    |theirs: &&TheirKey| theirs.called.is_none() && theirs.key.algorithm() == algorithm;
                 let unnamed: Vec<_> = self.foreign.iter().filter(is_unnamed).collect();
-                if unnamed.len() > 1 { Vec::new() } else { unnamed.into_iter().map(TheirKey::candidate).collect() }
+                if unnamed.len() > 1 {
+                    Vec::new()
+                } else {
+                    unnamed.into_iter().map(TheirKey::candidate).collect()
+                }
             }
         };
         if candidates.is_empty() {
             return Err(Invalid::Key);
         }
-        let agreed: Vec<_> = candidates.into_iter().filter(|candidate| candidate.key.algorithm() == algorithm).collect();
+        let agreed: Vec<_> =
+            candidates.into_iter().filter(|candidate| candidate.key.algorithm() == algorithm).collect();
         if agreed.is_empty() { Err(Invalid::Algorithm) } else { Ok(agreed) }
     }
 }

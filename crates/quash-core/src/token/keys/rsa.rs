@@ -17,7 +17,9 @@ pub(super) fn check(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyFault> {
     }
     let exponent = match exponent {
         [0, ..] | [] => None,
-        bytes if bytes.len() <= 5 => Some(bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))),
+        bytes if bytes.len() <= 5 => {
+            Some(bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
+        }
         _ => None,
     };
     if !exponent.is_some_and(|exponent| exponent % 2 == 1 && (65_537..1 << 33).contains(&exponent)) {

@@ -4,7 +4,8 @@
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPairComponents, PublicKeyComponents};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    RsaKeyPair,
 };
 use zeroize::Zeroizing;
 
@@ -82,7 +83,8 @@ fn of_der(algorithm: Algorithm, der: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec
             kept_ec(algorithm, &pair)
         }
         Family::Rsa => {
-            let pair = RsaKeyPair::from_pkcs8(&der).or_else(|_| RsaKeyPair::from_der(&der)).map_err(unusable)?;
+            let pair =
+                RsaKeyPair::from_pkcs8(&der).or_else(|_| RsaKeyPair::from_der(&der)).map_err(unusable)?;
             kept_rsa(algorithm, &pair)
         }
         // The library gives no way from its key back to the seed; PKCS #8 is kept as it is.
@@ -96,7 +98,8 @@ fn of_members(algorithm: Algorithm, members: PrivateMembers) -> Result<Zeroizing
         PrivateMembers::Ed25519(seed) => Ok(seed),
         PrivateMembers::Hmac(secret) => Ok(secret),
         PrivateMembers::Ec(scalar, point) => {
-            let pair = EcdsaKeyPair::from_private_key_and_public_key(ec_signing(algorithm)?, &scalar, &point).map_err(unusable)?;
+            let pair = EcdsaKeyPair::from_private_key_and_public_key(ec_signing(algorithm)?, &scalar, &point)
+                .map_err(unusable)?;
             kept_ec(algorithm, &pair)
         }
         PrivateMembers::Rsa(numbers) => {
@@ -110,7 +113,9 @@ fn of_members(algorithm: Algorithm, members: PrivateMembers) -> Result<Zeroizing
 }
 
 fn kept_ec(algorithm: Algorithm, pair: &EcdsaKeyPair) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
-    pair.to_pkcs8v1().map(|der| Zeroizing::new(der.as_ref().to_vec())).map_err(|_| KeyFault::Unusable(algorithm))
+    pair.to_pkcs8v1()
+        .map(|der| Zeroizing::new(der.as_ref().to_vec()))
+        .map_err(|_| KeyFault::Unusable(algorithm))
 }
 
 fn kept_rsa(algorithm: Algorithm, pair: &RsaKeyPair) -> Result<Zeroizing<Vec<u8>>, KeyFault> {

@@ -4,9 +4,9 @@ use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
-    RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
 use aws_lc_rs::{digest, hmac};
 use base64::Engine;
@@ -63,7 +63,8 @@ impl VerifyingKey {
         let [4, coordinates @ ..] = point else { return Err(unusable) };
         let parsed = ParsedPublicKey::new(verification, point).map_err(|_| unusable)?;
         let (x, y) = coordinates.split_at(coordinates.len() / 2);
-        let members = Members::Ec { crv: curve(algorithm), x: URL_SAFE_NO_PAD.encode(x), y: URL_SAFE_NO_PAD.encode(y) };
+        let members =
+            Members::Ec { crv: curve(algorithm), x: URL_SAFE_NO_PAD.encode(x), y: URL_SAFE_NO_PAD.encode(y) };
         Self::public(algorithm, parsed, members)
     }
 
@@ -76,8 +77,13 @@ impl VerifyingKey {
         // RFC 7518 6.3.1.1: no leading zeros.
         rsa::check(modulus, exponent)?;
         let components = RsaPublicKeyComponents { n: modulus, e: exponent };
-        let parsed = components.to_parsed_public_key(parameters).map_err(|_| KeyFault::Unusable(algorithm))?;
-        Self::public(algorithm, parsed, Members::Rsa { n: URL_SAFE_NO_PAD.encode(modulus), e: URL_SAFE_NO_PAD.encode(exponent) })
+        let parsed =
+            components.to_parsed_public_key(parameters).map_err(|_| KeyFault::Unusable(algorithm))?;
+        Self::public(
+            algorithm,
+            parsed,
+            Members::Rsa { n: URL_SAFE_NO_PAD.encode(modulus), e: URL_SAFE_NO_PAD.encode(exponent) },
+        )
     }
 
     /// An HMAC secret under a kid, at least as long as its hash (RFC 7518 3.2).
@@ -97,7 +103,8 @@ impl VerifyingKey {
         if secret.is_empty() {
             return Err(KeyFault::Empty);
         }
-        let key = Box::new(hmac::Key::new(hmac_algorithm(algorithm).ok_or(KeyFault::Unusable(algorithm))?, secret));
+        let key =
+            Box::new(hmac::Key::new(hmac_algorithm(algorithm).ok_or(KeyFault::Unusable(algorithm))?, secret));
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(b"oct\0");
         hash.update(secret);
@@ -112,7 +119,8 @@ impl VerifyingKey {
 
     fn public(algorithm: Algorithm, parsed: ParsedPublicKey, members: Members) -> Result<Self, KeyFault> {
         let thumbprint = digest::digest(&digest::SHA256, members.canonical().as_bytes());
-        let kid = Kid::parse(&URL_SAFE_NO_PAD.encode(thumbprint)).map_err(|_| KeyFault::Unusable(algorithm))?;
+        let kid =
+            Kid::parse(&URL_SAFE_NO_PAD.encode(thumbprint)).map_err(|_| KeyFault::Unusable(algorithm))?;
         Ok(Self::new(algorithm, kid, Material::Public(parsed, members), thumbprint))
     }
 
@@ -211,7 +219,10 @@ fn is_of_small_order(public: &[u8]) -> bool {
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VerifyingKey").field("kid", &self.kid).field("algorithm", &self.algorithm).finish_non_exhaustive()
+        f.debug_struct("VerifyingKey")
+            .field("kid", &self.kid)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }
 

@@ -44,9 +44,16 @@ impl Cursor {
     /// The text has another form.
     pub fn parse(text: &str) -> Result<Self, FrameFault> {
         let (seq, proof) = text.split_once('.').ok_or(FrameFault::Malformed)?;
-        let is_canonical = !seq.is_empty() && seq.bytes().all(|byte| byte.is_ascii_digit()) && (seq == "0" || !seq.starts_with('0'));
-        let seq = seq.parse().ok().filter(|&seq| is_canonical && seq < 1 << 53).ok_or(FrameFault::Malformed)?;
-        let proof: [u8; 16] = URL_SAFE_NO_PAD.decode(proof).ok().and_then(|proof| proof.try_into().ok()).ok_or(FrameFault::Malformed)?;
+        let is_canonical = !seq.is_empty()
+            && seq.bytes().all(|byte| byte.is_ascii_digit())
+            && (seq == "0" || !seq.starts_with('0'));
+        let seq =
+            seq.parse().ok().filter(|&seq| is_canonical && seq < 1 << 53).ok_or(FrameFault::Malformed)?;
+        let proof: [u8; 16] = URL_SAFE_NO_PAD
+            .decode(proof)
+            .ok()
+            .and_then(|proof| proof.try_into().ok())
+            .ok_or(FrameFault::Malformed)?;
         let (mut tag, mut mac) = ([0; 8], [0; 8]);
         tag.copy_from_slice(&proof[..8]);
         mac.copy_from_slice(&proof[8..]);

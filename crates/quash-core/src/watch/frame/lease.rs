@@ -34,7 +34,13 @@ pub struct LeaseNonce(pub [u8; 16]);
 
 impl LeaseGrant {
     /// The answer to the request with this nonce, about a log that ends at `cursor` with the hash `chain`.
-    pub fn new(nonce: LeaseNonce, cursor: Cursor, chain: &Chain, term: Duration, server_time: Timestamp) -> Self {
+    pub fn new(
+        nonce: LeaseNonce,
+        cursor: Cursor,
+        chain: &Chain,
+        term: Duration,
+        server_time: Timestamp,
+    ) -> Self {
         let server_time = server_time.as_millis();
         Self { said: GrantSaid { nonce, cursor, chain: Bytes(*chain), term_ms: millis(term), server_time } }
     }
@@ -66,7 +72,12 @@ impl LeaseNonce {
     /// # Errors
     /// The text has another form.
     pub fn parse(text: &str) -> Result<Self, FrameFault> {
-        URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(FrameFault::Malformed)
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(Self)
+            .ok_or(FrameFault::Malformed)
     }
 }
 

@@ -78,7 +78,8 @@ impl SnapshotWriter {
 
     /// Returns the line with these entries.
     pub fn rows(&mut self, entries: &[Entry]) -> String {
-        let row = |entry: &Entry| (entry.seq.as_u64(), entry.kind.as_u8(), Bytes(entry.key.0), entry.at.as_secs());
+        let row =
+            |entry: &Entry| (entry.seq.as_u64(), entry.kind.as_u8(), Bytes(entry.key.0), entry.at.as_secs());
         self.write(&entries.iter().map(row).collect::<Vec<Row>>())
     }
 
@@ -88,7 +89,12 @@ impl SnapshotWriter {
         let mut lines = String::new();
         if forgotten.seq > Forgotten::NOTHING.seq {
             // The key over everything isn't looked at.
-            let row = (forgotten.seq.as_u64(), ScopeKind::Everything.as_u8(), Bytes([0; 16]), forgotten.at.as_secs());
+            let row = (
+                forgotten.seq.as_u64(),
+                ScopeKind::Everything.as_u8(),
+                Bytes([0; 16]),
+                forgotten.at.as_secs(),
+            );
             lines = self.write(&[row]);
         }
         lines.push_str(&line(&Tail { digest: Bytes(finished(self.hash)) }));

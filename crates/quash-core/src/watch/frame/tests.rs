@@ -15,13 +15,22 @@ fn entry() -> Entry {
 }
 
 fn policy() -> FeedPolicy {
-    let secret = VerifyingKey::hmac(Algorithm::Hs256, &[7; 32], Kid::parse("one").expect("a kid")).expect("a secret");
-    FeedPolicy::of(&TokenPolicy::default(), [1; 16], Duration::from_secs(10), std::iter::once(&secret), &JwkSet::default())
+    let secret =
+        VerifyingKey::hmac(Algorithm::Hs256, &[7; 32], Kid::parse("one").expect("a kid")).expect("a secret");
+    FeedPolicy::of(
+        &TokenPolicy::default(),
+        [1; 16],
+        Duration::from_secs(10),
+        std::iter::once(&secret),
+        &JwkSet::default(),
+    )
 }
 
 /// The text of a snapshot of the log that has these entries.
 fn text_of(entries: &[Entry], forgotten: Forgotten) -> String {
-    let (seq, chain) = entries.last().map_or((Seq::from_u64(Seq::start_of(1).as_u64() + 9), feed::EMPTY), |last| (last.seq, last.chain));
+    let (seq, chain) = entries
+        .last()
+        .map_or((Seq::from_u64(Seq::start_of(1).as_u64() + 9), feed::EMPTY), |last| (last.seq, last.chain));
     let cursor = CursorKey::new(&[5; 32], "a").cursor(seq, &chain);
     let (mut writer, mut text) = SnapshotWriter::begin(&policy(), &cursor, &chain);
     for entry in entries {
@@ -40,11 +49,13 @@ fn read(text: &[u8]) -> Result<Snapshot, FrameFault> {
 #[test]
 fn what_is_written_is_read_back() {
     let (entry, key) = (entry(), CursorKey::new(&[5; 32], "a"));
-    let frame = Frame { cursor: key.cursor(entry.seq, &entry.chain), entries: vec![FrameEntry::from(&entry)] };
+    let frame =
+        Frame { cursor: key.cursor(entry.seq, &entry.chain), entries: vec![FrameEntry::from(&entry)] };
     let text = serde_json::to_string(&frame).expect("text");
     let read: Frame = serde_json::from_str(&text).expect("its own text");
     assert_eq!(read.entries(), Ok(vec![entry.clone()]));
-    let read = super::tests::read(text_of(std::slice::from_ref(&entry), Forgotten::NOTHING).as_bytes()).expect("its own text");
+    let read = super::tests::read(text_of(std::slice::from_ref(&entry), Forgotten::NOTHING).as_bytes())
+        .expect("its own text");
     let set = &read.revoked;
     assert_eq!((set.cursor(), set.chain(), set.len()), (entry.seq, entry.chain, 1));
     assert!(key.has_given(&read.cursor));
@@ -54,8 +65,9 @@ fn what_is_written_is_read_back() {
 #[test]
 fn a_snapshot_tells_what_its_log_has_forgotten() {
     let newest = Seq::from_u64(Seq::start_of(1).as_u64() + 9);
-    let covers =
-        |forgotten: Forgotten, rsq| read(text_of(&[], forgotten).as_bytes()).expect("its own text").revoked.covers(Minted::At(rsq), &[]);
+    let covers = |forgotten: Forgotten, rsq| {
+        read(text_of(&[], forgotten).as_bytes()).expect("its own text").revoked.covers(Minted::At(rsq), &[])
+    };
     let (before, forgotten) = (Seq::from_u64(newest.as_u64() - 3), Seq::from_u64(newest.as_u64() - 2));
     assert!(!covers(Forgotten::NOTHING, Seq::start_of(1)));
     let forgotten_until = Forgotten { seq: forgotten, ..Forgotten::NOTHING };
@@ -86,7 +98,12 @@ fn damaged_snapshots_are_refused_at_every_byte() {
         let is_as_sent = |read: Snapshot| read.policy == policy() && read.revoked.len() == 1;
         assert!(read(&bent).map_or(true, is_as_sent), "bent at {place}");
     }
-    let without_a_line: Vec<_> = text.lines().enumerate().filter(|(line, _)| *line != 1).map(|(_, line)| format!("{line}\n")).collect();
+    let without_a_line: Vec<_> = text
+        .lines()
+        .enumerate()
+        .filter(|(line, _)| *line != 1)
+        .map(|(_, line)| format!("{line}\n"))
+        .collect();
     assert!(read(without_a_line.concat().as_bytes()).is_err());
     assert!(read(format!("{text}{text}").as_bytes()).is_err());
     assert!(read(text.as_bytes()).is_ok());
@@ -123,17 +140,21 @@ fn a_policy_and_a_lease_come_as_they_were_sent_or_not_at_all() {
         Duration::from_secs(10),
         Timestamp::from_secs(1),
     );
-    for text in [serde_json::to_string(&grant).expect("text"), serde_json::to_string(&policy()).expect("text")] {
+    for text in
+        [serde_json::to_string(&grant).expect("text"), serde_json::to_string(&policy()).expect("text")]
+    {
         for place in 0..text.len() {
             let mut bent = text.clone().into_bytes();
             bent[place] ^= 1;
             let is_as_sent = serde_json::from_slice::<LeaseGrant>(&bent).is_ok_and(|read| read == grant)
                 || serde_json::from_slice::<FeedPolicy>(&bent).is_ok_and(|read| read == policy());
-            let is_taken = serde_json::from_slice::<LeaseGrant>(&bent).is_ok() || serde_json::from_slice::<FeedPolicy>(&bent).is_ok();
+            let is_taken = serde_json::from_slice::<LeaseGrant>(&bent).is_ok()
+                || serde_json::from_slice::<FeedPolicy>(&bent).is_ok();
             assert!(is_as_sent || !is_taken, "{place} of {text}");
         }
     }
-    let read: LeaseGrant = serde_json::from_str(&serde_json::to_string(&grant).expect("text")).expect("its own text");
+    let read: LeaseGrant =
+        serde_json::from_str(&serde_json::to_string(&grant).expect("text")).expect("its own text");
     assert_eq!(
         (read.nonce(), read.cursor().seq(), read.chain(), read.term()),
         (LeaseNonce([2; 16]), Seq::from_u64(90), [1; 32], Duration::from_secs(10))
@@ -179,7 +200,15 @@ fn only_cursors_that_were_given_out_prove_anything() {
     assert_ne!(text, bent);
     assert!(!key.has_given(&Cursor::parse(&bent).expect("of the form")));
     assert!(!key.has_given(&Cursor::parse(&further).expect("of the form")));
-    for odd in ["", ".", "1", "1.", "01.AAAAAAAAAAAAAAAAAAAAAA", "-1.AAAAAAAAAAAAAAAAAAAAAA", "9007199254740992.AAAAAAAAAAAAAAAAAAAAAA"] {
+    for odd in [
+        "",
+        ".",
+        "1",
+        "1.",
+        "01.AAAAAAAAAAAAAAAAAAAAAA",
+        "-1.AAAAAAAAAAAAAAAAAAAAAA",
+        "9007199254740992.AAAAAAAAAAAAAAAAAAAAAA",
+    ] {
         assert_eq!(Cursor::parse(odd), Err(FrameFault::Malformed), "{odd}");
     }
     assert!(Cursor::parse("0.AAAAAAAAAAAAAAAAAAAAAA").is_ok());

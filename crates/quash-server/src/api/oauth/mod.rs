@@ -38,13 +38,19 @@ async fn asked(door: &Door, request: Request, right: Right) -> Result<Asked, OAu
     let headers = request.headers().clone();
     let mut form = Form::read(request).await?;
     let client = client(door, &headers, &mut form, right).await?;
-    let token = form.take("token")?.ok_or_else(|| OAuthFault::invalid_request("The parameter token is missing."))?;
+    let token =
+        form.take("token")?.ok_or_else(|| OAuthFault::invalid_request("The parameter token is missing."))?;
     Ok(Asked { client, token })
 }
 
 /// The client that a request comes from, which must have this right. It says who it is by the header Authorization or by the
 /// body, and not by both (RFC 6749 2.3). A public client gives its name alone, and may only revoke (RFC 7009 2.1).
-async fn client(door: &Door, headers: &HeaderMap, form: &mut Form, right: Right) -> Result<Client, OAuthFault> {
+async fn client(
+    door: &Door,
+    headers: &HeaderMap,
+    form: &mut Form,
+    right: Right,
+) -> Result<Client, OAuthFault> {
     let Credentials { name, secret } = in_header(headers)?.unwrap_or_default();
     let (name_in_body, secret_in_body) = (form.take("client_id")?, form.take("client_secret")?);
     if secret.is_some() && secret_in_body.is_some() {
@@ -53,9 +59,14 @@ async fn client(door: &Door, headers: &HeaderMap, form: &mut Form, right: Right)
     let names = [name, name_in_body];
     let is_named = |client: &Client| names.iter().flatten().all(|name| *name == client.name.as_str());
     // None may be written as an empty one (RFC 6749 2.3.1).
-    let (found, needed) = match (secret.or(secret_in_body).filter(|secret| !secret.is_empty()), names.iter().flatten().next()) {
+    let (found, needed) = match (
+        secret.or(secret_in_body).filter(|secret| !secret.is_empty()),
+        names.iter().flatten().next(),
+    ) {
         (Some(secret), _) => (door.service.client(&secret).await, right),
-        (None, Some(name)) if right == Right::Revoke => (door.service.public_client(name).await, Right::RevokeAsPublic),
+        (None, Some(name)) if right == Right::Revoke => {
+            (door.service.public_client(name).await, Right::RevokeAsPublic)
+        }
         (None, _) => return Err(OAuthFault::invalid_client()),
     };
     let found = found.map_err(|failure| OAuthFault::of(door, &failure))?;
@@ -97,7 +108,9 @@ mod tests {
 
     #[test]
     fn credentials_are_read_as_clients_write_them() {
-        let of = |value: &str| read_header(value).map(|Credentials { name, secret }| (name, secret.expect("a secret")));
+        let of = |value: &str| {
+            read_header(value).map(|Credentials { name, secret }| (name, secret.expect("a secret")))
+        };
         let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
         let named = |name: &str, secret: &str| Some((Some(name.to_owned()), secret.to_owned()));
         assert_eq!(of(&basic("shop:qc_a-b")), named("shop", "qc_a-b"));
@@ -105,7 +118,9 @@ mod tests {
         assert_eq!(of(&basic("shop:")), named("shop", ""));
         assert_eq!(of(&basic(":x:y")), named("", "x:y"));
         assert_eq!(of("bearer  qc_a "), Some((None, "qc_a".to_owned())));
-        for none in ["", "Basic", "Basic ?", &basic("shop"), "Digest x", "Bearer", "Basic /w==", &basic("shop:%ff")] {
+        for none in
+            ["", "Basic", "Basic ?", &basic("shop"), "Digest x", "Bearer", "Basic /w==", &basic("shop:%ff")]
+        {
             assert_eq!(of(none), None, "{none}");
         }
     }

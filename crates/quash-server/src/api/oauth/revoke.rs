@@ -21,7 +21,9 @@ pub(crate) async fn revoke(State(door): State<Arc<Door>>, request: Request) -> R
         Err(fault) => return fault.into_answer(),
     };
     match door.service.revoke_token(&client, &token).await {
-        Ok(TokenRevoked::Ended(_) | TokenRevoked::Nothing) => json(StatusCode::OK, &Value::Object(Map::new())),
+        Ok(TokenRevoked::Ended(_) | TokenRevoked::Nothing) => {
+            json(StatusCode::OK, &Value::Object(Map::new()))
+        }
         Ok(TokenRevoked::OfAnotherClient) => OAuthFault::of_another_client().into_answer(),
         Err(failure) => OAuthFault::of(&door, &failure).into_answer(),
     }

@@ -94,7 +94,13 @@ impl Argon2Cost {
     }
 
     /// The output of a password.
-    fn output(self, password: &str, salt: &[u8], length: usize, arena: &mut Arena) -> Option<Zeroizing<Vec<u8>>> {
+    fn output(
+        self,
+        password: &str,
+        salt: &[u8],
+        length: usize,
+        arena: &mut Arena,
+    ) -> Option<Zeroizing<Vec<u8>>> {
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(length)).ok()?;
         let blocks = arena.blocks(params.block_count());
         let mut output = Zeroizing::new(vec![0; length]);
@@ -170,6 +176,12 @@ impl fmt::Display for Argon2Hash {
             Written::Phc => "",
             Written::Django => "argon2",
         };
-        write!(f, "{before}${}${}${}", self.cost, text::UNPADDED.encode(&self.salt), text::UNPADDED.encode(&self.output))
+        write!(
+            f,
+            "{before}${}${}${}",
+            self.cost,
+            text::UNPADDED.encode(&self.salt),
+            text::UNPADDED.encode(&self.output)
+        )
     }
 }

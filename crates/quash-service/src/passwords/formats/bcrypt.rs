@@ -97,7 +97,8 @@ impl Key {
 impl BcryptCost {
     /// The cost that stands behind the format's name in a class.
     pub(super) fn parse(prepared: Prepared, cost: &str) -> Result<Self, FormatFault> {
-        let cost = text::number(cost).and_then(|cost| u8::try_from(cost).ok()).filter(|cost| *cost >= MIN_COST);
+        let cost =
+            text::number(cost).and_then(|cost| u8::try_from(cost).ok()).filter(|cost| *cost >= MIN_COST);
         match cost {
             Some(cost) if cost <= BCRYPT_COST => Ok(Self { prepared, cost }),
             Some(_) => Err(FormatFault::TooCostly(Cap::BcryptCost)),
@@ -110,7 +111,9 @@ impl BcryptHash {
     /// The hash that stands behind the format's name.
     pub(super) fn parse(prepared: Prepared, rest: &str) -> Result<Self, FormatFault> {
         let malformed = FormatFault::Malformed(prepared.name());
-        let ["", version, cost, salt_and_output] = text::parts(rest).ok_or(malformed)? else { return Err(malformed) };
+        let ["", version, cost, salt_and_output] = text::parts(rest).ok_or(malformed)? else {
+            return Err(malformed);
+        };
         let version = match version {
             "2a" => Version::A,
             "2b" => Version::B,
@@ -118,7 +121,10 @@ impl BcryptHash {
             _ => return Err(malformed),
         };
         // Two digits, whatever the number.
-        let cost = cost.strip_prefix('0').filter(|digit| digit.len() == 1).or(Some(cost).filter(|cost| cost.len() == 2));
+        let cost = cost
+            .strip_prefix('0')
+            .filter(|digit| digit.len() == 1)
+            .or(Some(cost).filter(|cost| cost.len() == 2));
         let cost = BcryptCost::parse(prepared, cost.ok_or(malformed)?)?;
         let (salt, output) = salt_and_output.split_at_checked(SALT_CHARS).ok_or(malformed)?;
         let salt = text::bytes(salt, &BASE_64).ok_or(malformed)?;
@@ -157,6 +163,12 @@ impl fmt::Display for BcryptHash {
             Version::Y => "2y",
         };
         let BcryptCost { prepared, cost } = self.cost;
-        write!(f, "{}$${version}${cost:02}${}{}", prepared.name(), BASE_64.encode(self.salt), BASE_64.encode(self.output))
+        write!(
+            f,
+            "{}$${version}${cost:02}${}{}",
+            prepared.name(),
+            BASE_64.encode(self.salt),
+            BASE_64.encode(self.output)
+        )
     }
 }

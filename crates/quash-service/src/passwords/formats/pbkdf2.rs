@@ -58,7 +58,9 @@ impl Digest {
 impl Pbkdf2Cost {
     /// The cost that stands behind the format's name in a class.
     pub(super) fn parse(digest: Digest, iterations: &str) -> Result<Self, FormatFault> {
-        let iterations = text::number(iterations).and_then(NonZeroU32::new).ok_or(FormatFault::Malformed(digest.name()))?;
+        let iterations = text::number(iterations)
+            .and_then(NonZeroU32::new)
+            .ok_or(FormatFault::Malformed(digest.name()))?;
         if iterations.get() > PBKDF2_ITERATIONS {
             return Err(FormatFault::TooCostly(Cap::Pbkdf2Iterations));
         }
@@ -89,7 +91,14 @@ impl Pbkdf2Hash {
 
     pub(super) fn matches(&self, password: &str) -> bool {
         let Pbkdf2Cost { digest, iterations } = self.cost;
-        pbkdf2::verify(digest.algorithm(), iterations, self.salt.as_bytes(), password.as_bytes(), &self.output).is_ok()
+        pbkdf2::verify(
+            digest.algorithm(),
+            iterations,
+            self.salt.as_bytes(),
+            password.as_bytes(),
+            &self.output,
+        )
+        .is_ok()
     }
 }
 

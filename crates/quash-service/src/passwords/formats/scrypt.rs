@@ -34,8 +34,10 @@ impl ScryptCost {
     }
 
     fn new(n: &str, block: &str, lanes: &str) -> Result<Self, FormatFault> {
-        let [n, block, lanes] = [n, block, lanes].map(|number| text::number(number).filter(|number| *number > 0));
-        let (Some(n), Some(block), Some(lanes)) = (n.filter(|n| n.is_power_of_two() && *n > 1), block, lanes) else {
+        let [n, block, lanes] =
+            [n, block, lanes].map(|number| text::number(number).filter(|number| *number > 0));
+        let (Some(n), Some(block), Some(lanes)) = (n.filter(|n| n.is_power_of_two() && *n > 1), block, lanes)
+        else {
             return Err(MALFORMED);
         };
         let memory = u64::from(n) * u64::from(block);
@@ -73,9 +75,9 @@ impl ScryptHash {
     pub(super) fn matches(&self, password: &str) -> bool {
         let ScryptCost { log_n, block, lanes } = self.cost;
         let mut output = Zeroizing::new([0; 64]);
-        Params::new(log_n, block, lanes)
-            .is_ok_and(|params| scrypt::scrypt(password.as_bytes(), self.salt.as_bytes(), &params, &mut *output).is_ok())
-            && same(&*output, &self.output)
+        Params::new(log_n, block, lanes).is_ok_and(|params| {
+            scrypt::scrypt(password.as_bytes(), self.salt.as_bytes(), &params, &mut *output).is_ok()
+        }) && same(&*output, &self.output)
     }
 }
 

@@ -26,11 +26,19 @@ fn scrypt(n: &str, block: &str, lanes: &str) -> String {
 
 #[test]
 fn what_django_has_asked_for_since_3_2_passes() {
-    for iterations in ["260000", "320000", "390000", "480000", "600000", "720000", "870000", "1000000", "1200000", "1500000"] {
+    for iterations in [
+        "260000", "320000", "390000", "480000", "600000", "720000", "870000", "1000000", "1200000", "1500000",
+    ] {
         assert!(parse(&pbkdf2(iterations)).is_ok(), "{iterations}");
         assert!(format!("pbkdf2_sha1${iterations}").parse::<CostClass>().is_ok(), "{iterations}");
     }
-    for text in [argon2("m=102400,t=2,p=8"), argon2("m=512,t=2,p=2"), bcrypt("12"), scrypt("16384", "8", "1"), scrypt("16384", "8", "5")] {
+    for text in [
+        argon2("m=102400,t=2,p=8"),
+        argon2("m=512,t=2,p=2"),
+        bcrypt("12"),
+        scrypt("16384", "8", "1"),
+        scrypt("16384", "8", "5"),
+    ] {
         assert!(parse(&text).is_ok(), "{text}");
     }
 }
@@ -71,7 +79,18 @@ fn a_class_is_capped_as_a_hash_is() {
     ] {
         assert_eq!(text.parse::<CostClass>(), Err(FormatFault::TooCostly(cap)), "{text}");
     }
-    for text in ["", "$", "md5$1", "bcrypt", "bcrypt$", "bcrypt$04", "bcrypt$4$", "argon2$m=8,t=1,p=1", "scrypt$2$1", "pbkdf2_sha256$0"] {
+    for text in [
+        "",
+        "$",
+        "md5$1",
+        "bcrypt",
+        "bcrypt$",
+        "bcrypt$04",
+        "bcrypt$4$",
+        "argon2$m=8,t=1,p=1",
+        "scrypt$2$1",
+        "pbkdf2_sha256$0",
+    ] {
         assert!(text.parse::<CostClass>().is_err(), "{text}");
     }
 }
@@ -95,18 +114,49 @@ fn what_is_read_is_written_again() {
 #[test]
 fn another_spelling_is_another_hash() {
     let mut others: Vec<String> = Vec::new();
-    for number in ["", "0", "012", "+12", "-12", " 12", "12 ", "1_2", "12.0", "0x12", "\u{661}\u{662}", "99999999999999999999"] {
-        others.extend([pbkdf2(number), bcrypt(number), scrypt(number, "8", "1"), scrypt("16", number, "1"), scrypt("16", "8", number)]);
+    for number in [
+        "",
+        "0",
+        "012",
+        "+12",
+        "-12",
+        " 12",
+        "12 ",
+        "1_2",
+        "12.0",
+        "0x12",
+        "\u{661}\u{662}",
+        "99999999999999999999",
+    ] {
+        others.extend([
+            pbkdf2(number),
+            bcrypt(number),
+            scrypt(number, "8", "1"),
+            scrypt("16", number, "1"),
+            scrypt("16", "8", number),
+        ]);
         others.extend(
-            [format!("m={number},t=1,p=1"), format!("m=64,t={number},p=1"), format!("m=64,t=1,p={number}")].map(|text| argon2(&text)),
+            [format!("m={number},t=1,p=1"), format!("m=64,t={number},p=1"), format!("m=64,t=1,p={number}")]
+                .map(|text| argon2(&text)),
         );
     }
-    others.extend([bcrypt("04"), pbkdf2("1"), scrypt("16", "8", "1")].map(|whole| whole[..whole.len() - 4].to_owned()));
+    others.extend(
+        [bcrypt("04"), pbkdf2("1"), scrypt("16", "8", "1")].map(|whole| whole[..whole.len() - 4].to_owned()),
+    );
     others.push(argon2("m=64,t=1,p=1")[..70].to_owned());
     others.push(argon2("m=64,t=1,p=1") + &"A".repeat(44));
     others.extend(["3", "15", "1", "0", "17"].map(|n| scrypt(n, "8", "1")));
     others.extend(["03", "4", "00"].map(bcrypt));
-    for params in ["m=7,t=1,p=1", "m=15,t=1,p=2", "t=1,m=64,p=1", "m=64,t=1", "m=64,t=1,p=1,", "m=64,t=1,p=1,x=1", "M=64,t=1,p=1", ""] {
+    for params in [
+        "m=7,t=1,p=1",
+        "m=15,t=1,p=2",
+        "t=1,m=64,p=1",
+        "m=64,t=1",
+        "m=64,t=1,p=1,",
+        "m=64,t=1,p=1,x=1",
+        "M=64,t=1,p=1",
+        "",
+    ] {
         others.push(argon2(params));
     }
     for whole in [argon2("m=64,t=1,p=1"), bcrypt("04"), pbkdf2("1"), scrypt("16", "8", "1")] {
@@ -158,8 +208,31 @@ fn all_else_is_unknown() {
 /// comparing with it does no harm.
 #[test]
 fn no_text_does_harm() {
-    let seeds = [argon2("m=64,t=1,p=8"), bcrypt("04"), pbkdf2("10"), scrypt("16", "8", "1"), "!ü\u{1f511}".to_owned()];
-    let pieces = ["$", "", "=", "m=", "ü", "\0", "\u{1f511}", "4294967295", "-1", "v=16$", "$2b$", "A", "0", ",p=1", "!", "\n"];
+    let seeds = [
+        argon2("m=64,t=1,p=8"),
+        bcrypt("04"),
+        pbkdf2("10"),
+        scrypt("16", "8", "1"),
+        "!ü\u{1f511}".to_owned(),
+    ];
+    let pieces = [
+        "$",
+        "",
+        "=",
+        "m=",
+        "ü",
+        "\0",
+        "\u{1f511}",
+        "4294967295",
+        "-1",
+        "v=16$",
+        "$2b$",
+        "A",
+        "0",
+        ",p=1",
+        "!",
+        "\n",
+    ];
     let (chance, mut arena, mut still_hashes) = (Seeded::new(11), Arena::default(), 0);
     for _ in 0..20_000 {
         let mut text = seeds[usize::from(draw::<1>(&chance)[0]) % seeds.len()].clone();
@@ -167,7 +240,11 @@ fn no_text_does_harm() {
             change(&mut text, pieces, &chance);
         }
         let Ok(format) = parse(&text) else { continue };
-        assert_eq!(format.cost_class().map(|class| class.to_string().parse()), format.cost_class().map(Ok), "{text}");
+        assert_eq!(
+            format.cost_class().map(|class| class.to_string().parse()),
+            format.cost_class().map(Ok),
+            "{text}"
+        );
         still_hashes += 1;
         // The rare one that is as costly as a hash may be would only take time.
         if still_hashes % 16 == 0 && text.len() < 140 {

@@ -48,7 +48,20 @@ mod tests {
         for (text, read) in [("0", Some(0)), ("1", Some(1)), ("4294967295", Some(u32::MAX))] {
             assert_eq!(number(text), read, "{text}");
         }
-        for text in ["", "00", "01", "+1", "-1", " 1", "1 ", "1_000", "1e3", "\u{661}", "4294967296", &"9".repeat(500)] {
+        for text in [
+            "",
+            "00",
+            "01",
+            "+1",
+            "-1",
+            " 1",
+            "1 ",
+            "1_000",
+            "1e3",
+            "\u{661}",
+            "4294967296",
+            &"9".repeat(500),
+        ] {
             assert_eq!(number(text), None, "{text}");
         }
     }

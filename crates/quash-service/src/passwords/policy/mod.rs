@@ -30,7 +30,11 @@ pub(super) fn check_new_password(password: &str, own: &[impl AsRef<str>]) -> Res
     if own_names::are_most_of(password, &own) {
         return Err(PasswordFault::OwnName);
     }
-    if count <= ESTIMATED_CHARS && is_common(password, count, &own) { Err(PasswordFault::Common) } else { Ok(()) }
+    if count <= ESTIMATED_CHARS && is_common(password, count, &own) {
+        Err(PasswordFault::Common)
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks the length of a new password, which takes no time, and returns it in characters.
@@ -56,7 +60,9 @@ fn is_common(password: &str, count: usize, own: &[&str]) -> bool {
         [one] => match &one.pattern {
             MatchPattern::Dictionary(_) => true,
             // A word over and over. One letter over and over is left to whoever wants it.
-            MatchPattern::Repeat(repeat) => repeat.base_token.chars().count() > 1 && repeat.base_guesses < GUESSES,
+            MatchPattern::Repeat(repeat) => {
+                repeat.base_token.chars().count() > 1 && repeat.base_guesses < GUESSES
+            }
             _ => false,
         },
         _ => false,

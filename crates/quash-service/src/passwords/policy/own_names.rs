@@ -24,7 +24,8 @@ fn is_most_of(password: &str, name: &str) -> bool {
     }
     let backwards: String = name.chars().rev().collect();
     let rest = password.replace(name, "").replace(&backwards, "");
-    let needed = if name.chars().count() < TELLING_CHARS { TELLING_CHARS } else { limits::PASSWORD_MIN_CHARS };
+    let needed =
+        if name.chars().count() < TELLING_CHARS { TELLING_CHARS } else { limits::PASSWORD_MIN_CHARS };
     rest.len() < password.len() && rest.chars().count() < needed
 }
 
@@ -75,7 +76,9 @@ mod tests {
 
     #[test]
     fn a_password_that_merely_has_a_name_in_it_is_taken() {
-        for taken in ["dana loves her kettle", "kettle of dana", "correct horse battery staple", "xdanaxkettles"] {
+        for taken in
+            ["dana loves her kettle", "kettle of dana", "correct horse battery staple", "xdanaxkettles"]
+        {
             assert!(!are_most_of(taken, &OWN), "{taken}");
         }
         assert!(!are_most_of("alphabetical", &["al", "b@example.org"]));

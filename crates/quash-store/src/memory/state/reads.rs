@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, Client, ClientName, Ending, Entry, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord,
-    Reason, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, Client, ClientName, Ending, Entry, FlowId, FlowLoaded,
+    ForeignLoaded, Head, KeyRecord, Reason, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 
 use super::State;
@@ -18,7 +19,9 @@ impl State {
 
     pub(in crate::memory) fn account(&self, by: &AccountBy, now: Timestamp) -> AccountLoaded {
         let account = match by {
-            AccountBy::Name(folded) => self.accounts.values().find(|account| account.username.folded() == folded),
+            AccountBy::Name(folded) => {
+                self.accounts.values().find(|account| account.username.folded() == folded)
+            }
             AccountBy::Subject(subject) => self.accounts.get(subject),
             AccountBy::Email(folded) => self.confirmed(folded).or_else(|| self.addressed(folded)),
             AccountBy::NameOrEmail(folded) => {
@@ -31,14 +34,22 @@ impl State {
 
     /// The only account that has confirmed an address.
     fn confirmed(&self, folded: &str) -> Option<&Account> {
-        let confirmed =
-            |account: &&Account| account.email.as_ref().is_some_and(|email| email.verified_at.is_some() && email.folded() == folded);
+        let confirmed = |account: &&Account| {
+            account
+                .email
+                .as_ref()
+                .is_some_and(|email| email.verified_at.is_some() && email.folded() == folded)
+        };
         only(self.accounts.values().filter(confirmed))
     }
 
     /// The only account that has an address.
     fn addressed(&self, folded: &str) -> Option<&Account> {
-        only(self.accounts.values().filter(|account| account.email.as_ref().is_some_and(|email| email.folded() == folded)))
+        only(
+            self.accounts
+                .values()
+                .filter(|account| account.email.as_ref().is_some_and(|email| email.folded() == folded)),
+        )
     }
 
     pub(in crate::memory) fn foreign(
@@ -50,7 +61,8 @@ impl State {
         now: Timestamp,
     ) -> ForeignLoaded {
         let session = self.adopted_by(key);
-        let adopted = session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
+        let adopted =
+            session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
         ForeignLoaded {
             account: by.map_or_else(|| self.loaded(None, now), |by| self.account(by, now)),
             adopted,
@@ -61,13 +73,25 @@ impl State {
 
     /// When the name or address of a scope last stopped to be an account's.
     fn freed_at(&self, user: ScopeKey) -> Option<Timestamp> {
-        let freed = |entry: &&Entry| matches!(entry.reason, Reason::Deleted | Reason::NameChanged | Reason::EmailChanged);
-        self.log.values().map(|logged| &logged.entry).filter(|entry| entry.key == user).filter(freed).map(|entry| entry.at).max()
+        let freed = |entry: &&Entry| {
+            matches!(entry.reason, Reason::Deleted | Reason::NameChanged | Reason::EmailChanged)
+        };
+        self.log
+            .values()
+            .map(|logged| &logged.entry)
+            .filter(|entry| entry.key == user)
+            .filter(freed)
+            .map(|entry| entry.at)
+            .max()
     }
 
     pub(in crate::memory) fn accounts(&self, after: Option<&str>, limit: u32) -> Vec<Account> {
-        let mut accounts: Vec<_> =
-            self.accounts.values().filter(|account| after.is_none_or(|after| account.username.folded() > after)).cloned().collect();
+        let mut accounts: Vec<_> = self
+            .accounts
+            .values()
+            .filter(|account| after.is_none_or(|after| account.username.folded() > after))
+            .cloned()
+            .collect();
         accounts.sort_by(|a, b| a.username.folded().cmp(b.username.folded()));
         accounts.truncate(limit as usize);
         accounts
@@ -78,33 +102,66 @@ impl State {
     }
 
     pub(in crate::memory) fn password_classes(&self, limit: u32) -> Vec<String> {
-        let classes: BTreeSet<_> = self.accounts.values().filter_map(|account| account.password.as_ref()?.class()).collect();
+        let classes: BTreeSet<_> =
+            self.accounts.values().filter_map(|account| account.password.as_ref()?.class()).collect();
         classes.into_iter().take(limit as usize).map(str::to_owned).collect()
     }
 
     pub(in crate::memory) fn session(&self, id: SessionId) -> SessionLoaded {
         let session = self.sessions.get(&id);
-        let found = session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
+        let found =
+            session.and_then(|session| Some((session.clone(), self.accounts.get(&session.subject)?.clone())));
         SessionLoaded { head: self.head(), found }
     }
 
-    pub(in crate::memory) fn sessions_of(&self, subject: &Subject, after: Option<SessionId>, limit: u32) -> Vec<Session> {
+    pub(in crate::memory) fn sessions_of(
+        &self,
+        subject: &Subject,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Vec<Session> {
         let of_account = self.sessions.values().filter(|session| session.subject == *subject);
-        of_account.filter(|session| after.is_none_or(|after| session.id > after)).take(limit as usize).cloned().collect()
+        of_account
+            .filter(|session| after.is_none_or(|after| session.id > after))
+            .take(limit as usize)
+            .cloned()
+            .collect()
     }
 
     pub(in crate::memory) fn entries_after(&self, after: Seq, limit: u32) -> Vec<Entry> {
-        self.log.values().map(|logged| &logged.entry).filter(|entry| entry.seq > after).take(limit as usize).cloned().collect()
+        self.log
+            .values()
+            .map(|logged| &logged.entry)
+            .filter(|entry| entry.seq > after)
+            .take(limit as usize)
+            .cloned()
+            .collect()
     }
 
-    pub(in crate::memory) fn entries_between(&self, after: Seq, until: Seq, limit: u32) -> Vec<(Entry, bool)> {
-        let log: Vec<&Entry> = self.log.values().map(|logged| &logged.entry).filter(|entry| entry.seq <= until).collect();
-        let is_newest = |entry: &Entry| !log.iter().any(|newer| newer.key == entry.key && newer.seq > entry.seq);
-        log.iter().filter(|entry| entry.seq > after).take(limit as usize).map(|&entry| (entry.clone(), is_newest(entry))).collect()
+    pub(in crate::memory) fn entries_between(
+        &self,
+        after: Seq,
+        until: Seq,
+        limit: u32,
+    ) -> Vec<(Entry, bool)> {
+        let log: Vec<&Entry> =
+            self.log.values().map(|logged| &logged.entry).filter(|entry| entry.seq <= until).collect();
+        let is_newest =
+            |entry: &Entry| !log.iter().any(|newer| newer.key == entry.key && newer.seq > entry.seq);
+        log.iter()
+            .filter(|entry| entry.seq > after)
+            .take(limit as usize)
+            .map(|&entry| (entry.clone(), is_newest(entry)))
+            .collect()
     }
 
     pub(in crate::memory) fn entries_of(&self, keys: &[ScopeKey]) -> Vec<Entry> {
-        self.log.values().map(|logged| &logged.entry).filter(|entry| keys.contains(&entry.key)).cloned().collect()
+        self.log
+            .values()
+            .map(|logged| &logged.entry)
+            .filter(|entry| keys.contains(&entry.key))
+            .cloned()
+            .collect()
     }
 
     pub(in crate::memory) fn flow(&self, id: FlowId) -> FlowLoaded {
@@ -118,9 +175,13 @@ impl State {
     }
 
     pub(in crate::memory) fn endings(&self, of: &Subject, after: &[Seq]) -> Vec<Option<Ending>> {
-        let over = |audit: &&Audit| audit.new.raises_a_watermark() && audit.new.subject.as_ref().is_none_or(|subject| subject == of);
+        let over = |audit: &&Audit| {
+            audit.new.raises_a_watermark() && audit.new.subject.as_ref().is_none_or(|subject| subject == of)
+        };
         let raised: Vec<&Audit> = self.audit.all().filter(over).collect();
-        let first = |after: &Seq| raised.iter().find(|audit| audit.seq > Some(*after)).and_then(|audit| audit.new.end());
+        let first = |after: &Seq| {
+            raised.iter().find(|audit| audit.seq > Some(*after)).and_then(|audit| audit.new.end())
+        };
         after.iter().map(first).collect()
     }
 
@@ -133,7 +194,11 @@ impl State {
     }
 
     pub(in crate::memory) fn clients(&self, after: Option<&ClientName>, limit: u32) -> Vec<Client> {
-        let found = self.clients.values().map(|(client, _)| client).filter(|client| after.is_none_or(|after| client.name > *after));
+        let found = self
+            .clients
+            .values()
+            .map(|(client, _)| client)
+            .filter(|client| after.is_none_or(|after| client.name > *after));
         found.take(limit as usize).cloned().collect()
     }
 
@@ -159,7 +224,10 @@ impl State {
             head,
             account: account.cloned(),
             live_sessions: u32::try_from(counted.len()).unwrap_or(u32::MAX),
-            idlest: counted.iter().min_by_key(|session| (session.rotated_at, session.id)).map(|session| (*session).clone()),
+            idlest: counted
+                .iter()
+                .min_by_key(|session| (session.rotated_at, session.id))
+                .map(|session| (*session).clone()),
         }
     }
 }

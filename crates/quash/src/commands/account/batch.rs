@@ -78,13 +78,20 @@ pub(super) async fn add(place: &Place) -> Result<(), CommandError> {
     for line in 1_u64.. {
         let mut bytes = Zeroizing::new(Vec::new());
         let read = input.by_ref().take(LINE_BYTES + 1).read_until(b'\n', &mut bytes);
-        read.map_err(|error| CommandError::new(Exit::Usage, format!("line {line} can't be read from standard input: {error}")))?;
+        read.map_err(|error| {
+            CommandError::new(Exit::Usage, format!("line {line} can't be read from standard input: {error}"))
+        })?;
         if bytes.is_empty() {
             break;
         }
         if bytes.len() as u64 > LINE_BYTES {
-            return Err(CommandError::new(Exit::Usage, format!("line {line} is longer than {LINE_BYTES} bytes"))
-                .hint("write one JSON object on each line; lines before this one are done, and can be given again"));
+            return Err(CommandError::new(
+                Exit::Usage,
+                format!("line {line} is longer than {LINE_BYTES} bytes"),
+            )
+            .hint(
+                "write one JSON object on each line; lines before this one are done, and can be given again",
+            ));
         }
         let text = if line == 1 { without_mark(&bytes) } else { &bytes[..] };
         if text.trim_ascii().is_empty() {
@@ -105,12 +112,20 @@ pub(super) async fn add(place: &Place) -> Result<(), CommandError> {
     group.send(&asked, &mut outcome).await?;
     let total = outcome.added + outcome.present + outcome.skipped.len() as u64;
     place.print(&outcome, || {
-        format!("{} accounts added, {} there already, {} skipped", outcome.added, outcome.present, outcome.skipped.len())
+        format!(
+            "{} accounts added, {} there already, {} skipped",
+            outcome.added,
+            outcome.present,
+            outcome.skipped.len()
+        )
     })?;
     if outcome.skipped.is_empty() {
         return Ok(());
     }
-    Err(CommandError::failure(format!("{} of {total} accounts were skipped; each is named above with its reason", outcome.skipped.len())))
+    Err(CommandError::failure(format!(
+        "{} of {total} accounts were skipped; each is named above with its reason",
+        outcome.skipped.len()
+    )))
 }
 
 /// What is wrong with a line never quotes it: it may hold a hash.
@@ -154,7 +169,8 @@ impl Group {
         let reply = asked.ask(Request::AddAccounts { accounts }).await;
         let Reply::AddedAccounts(added) = reply.map_err(|error| {
             let message = format!("stopped at line {from}: {}", error.message);
-            CommandError { message, ..error }.hint("give all lines again: accounts that are there already are left as they are")
+            CommandError { message, ..error }
+                .hint("give all lines again: accounts that are there already are left as they are")
         })?
         else {
             return Err(unexpected());
@@ -195,11 +211,16 @@ mod tests {
         let line =
             br#"{"name":"-d","subject":"17","email":"","verified":true,"password_hash":"","deactivated":true,"claims":{"role":"x"}}"#;
         let account = parsed(line).expect("an account");
-        assert_eq!((account.name.as_str(), account.email.as_deref(), account.password.is_some()), ("-d", None, false));
+        assert_eq!(
+            (account.name.as_str(), account.email.as_deref(), account.password.is_some()),
+            ("-d", None, false)
+        );
         assert_eq!((account.deactivated, account.claims.as_deref()), (true, Some("{\"role\":\"x\"}")));
-        for (wrong, says) in
-            [("{}", "isn't an account"), ("{\"name\":\"d\",\"hash\":\"secret\"}", "isn't an account"), ("name", "isn't JSON")]
-        {
+        for (wrong, says) in [
+            ("{}", "isn't an account"),
+            ("{\"name\":\"d\",\"hash\":\"secret\"}", "isn't an account"),
+            ("name", "isn't JSON"),
+        ] {
             let reason = parsed(wrong.as_bytes()).err().expect("it is refused");
             assert!(reason.contains(says) && !reason.contains("secret"), "{reason}");
         }
@@ -210,9 +231,12 @@ mod tests {
         let account = |json: &str| parsed(json.as_bytes()).expect("an account");
         let mut group = Group::default();
         group.push(1, account(r#"{"name":"dana","subject":"17","email":"d@example.org"}"#), 50);
-        for other in
-            [r#"{"name":"DANA"}"#, r#"{"name":"17"}"#, r#"{"name":"kim","email":"D@example.org"}"#, r#"{"name":"kim","subject":"dana"}"#]
-        {
+        for other in [
+            r#"{"name":"DANA"}"#,
+            r#"{"name":"17"}"#,
+            r#"{"name":"kim","email":"D@example.org"}"#,
+            r#"{"name":"kim","subject":"dana"}"#,
+        ] {
             assert!(!group.has_room(&account(other), 50), "{other}");
         }
         assert!(group.has_room(&account(r#"{"name":"kim"}"#), GROUP_BYTES - 50));

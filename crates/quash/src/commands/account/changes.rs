@@ -10,7 +10,9 @@ use super::super::place::{Place, unexpected};
 use super::super::revoke::{in_sessions, print_end};
 use super::super::which::{WhichArgs, WhichToSet};
 use super::{Given, from_stdin, pairs_of};
-use crate::control::{AccountChange, ChangedShown, GivenPassword, OneTimeShown, Reply, Request, Which, reason_of};
+use crate::control::{
+    AccountChange, ChangedShown, GivenPassword, OneTimeShown, Reply, Request, Which, reason_of,
+};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
@@ -80,7 +82,12 @@ pub(super) async fn run(whose: Whose, change: AccountChange, place: &Place) -> R
     change_one(whose.which.into_which(), whose.reason, change, place).await
 }
 
-async fn change_one(which: Which, reason: Option<String>, change: AccountChange, place: &Place) -> Result<(), CommandError> {
+async fn change_one(
+    which: Which,
+    reason: Option<String>,
+    change: AccountChange,
+    place: &Place,
+) -> Result<(), CommandError> {
     match place.ask(Absent::Refuse, Request::ChangeAccount { which, change, reason }).await? {
         Reply::Changed(changed) => place.print(&changed, || told(&changed, place)),
         Reply::OneTimePassword(given) => {
@@ -99,19 +106,35 @@ pub(super) async fn lock(args: LockArgs, place: &Place) -> Result<(), CommandErr
 
 pub(super) async fn delete(args: DeleteArgs, place: &Place) -> Result<(), CommandError> {
     if !args.yes {
-        return Err(CommandError::new(Exit::Usage, "a deleted account doesn't come back, and nobody else gets its subject")
-            .hint("if that is what you want, add --yes; `quash account deactivate` can be taken back"));
+        return Err(CommandError::new(
+            Exit::Usage,
+            "a deleted account doesn't come back, and nobody else gets its subject",
+        )
+        .hint("if that is what you want, add --yes; `quash account deactivate` can be taken back"));
     }
     run(args.whose, AccountChange::Delete, place).await
 }
 
 pub(super) async fn set(args: SetArgs, place: &Place) -> Result<(), CommandError> {
-    let SetArgs { which, reason, username, email, verified, password_stdin, password_hash_stdin, claims_stdin: _ } = args;
+    let SetArgs {
+        which,
+        reason,
+        username,
+        email,
+        verified,
+        password_stdin,
+        password_hash_stdin,
+        claims_stdin: _,
+    } = args;
     let change = match (username, email, password_stdin, password_hash_stdin) {
         (Some(name), ..) => AccountChange::Rename { name },
         (_, Some(email), ..) => AccountChange::Email { email, verified },
-        (_, _, true, _) => AccountChange::Password { password: GivenPassword::Plain(from_stdin(Given::NewPassword)?) },
-        (.., true) => AccountChange::Password { password: GivenPassword::Encoded(from_stdin(Given::NewHash)?) },
+        (_, _, true, _) => {
+            AccountChange::Password { password: GivenPassword::Plain(from_stdin(Given::NewPassword)?) }
+        }
+        (.., true) => {
+            AccountChange::Password { password: GivenPassword::Encoded(from_stdin(Given::NewHash)?) }
+        }
         // clap wants one of them.
         (None, None, false, false) => AccountChange::Claims { claims: claims_from_stdin()? },
     };
@@ -120,7 +143,8 @@ pub(super) async fn set(args: SetArgs, place: &Place) -> Result<(), CommandError
 
 fn claims_from_stdin() -> Result<String, CommandError> {
     let fault = |message: String| {
-        CommandError::new(Exit::Usage, message).hint("for example: printf '{\"role\":\"editor\"}' | quash account set dana --claims-stdin")
+        CommandError::new(Exit::Usage, message)
+            .hint("for example: printf '{\"role\":\"editor\"}' | quash account set dana --claims-stdin")
     };
     let mut text = String::new();
     let read = std::io::stdin().lock().take(CLAIMS_BYTES + 1).read_to_string(&mut text);
@@ -140,7 +164,11 @@ fn told(changed: &ChangedShown, place: &Place) -> String {
     let mut pairs = pairs_of(&changed.account, SystemClock.now());
     let seq = changed.seq.filter(|_| place.verbose).map(|seq| format!(", seq {seq}")).unwrap_or_default();
     let ended = in_sessions(changed.ended_sessions);
-    pairs.extend(changed.effective_at.map(|at| ("ended", format!("{ended}, effective since {}{seq}", at.to_the_second()))));
+    pairs.extend(
+        changed
+            .effective_at
+            .map(|at| ("ended", format!("{ended}, effective since {}{seq}", at.to_the_second()))),
+    );
     output::pairs(&pairs)
 }
 

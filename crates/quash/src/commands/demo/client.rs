@@ -17,7 +17,12 @@ pub(super) struct Answer {
 }
 
 /// Sends a request and reads the answer.
-pub(super) async fn call(to: SocketAddr, line: &str, bearer: Option<&str>, body: Option<&Value>) -> io::Result<Answer> {
+pub(super) async fn call(
+    to: SocketAddr,
+    line: &str,
+    bearer: Option<&str>,
+    body: Option<&Value>,
+) -> io::Result<Answer> {
     let body = body.map(Value::to_string).unwrap_or_default();
     let authorization = bearer.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let request = format!(

@@ -50,7 +50,8 @@ async fn demonstrate(place: &Place) -> Result<(), CommandError> {
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let settings = Settings { listen: Listen::Tcp(free), ..settings::defaults()? };
     let dropped = DroppedLines::default();
-    let stderr = Stderr::start(dropped.clone()).map_err(|error| CommandError::failure(format!("no thread can be started: {error}")))?;
+    let stderr = Stderr::start(dropped.clone())
+        .map_err(|error| CommandError::failure(format!("no thread can be started: {error}")))?;
     let ready = serve::prepare(&settings, &data_dir, None, &stderr).await?;
     let Reachable::At { address, .. } = ready.reachable else {
         return Err(CommandError::failure("the server listens at another place than it was told"));
@@ -63,28 +64,48 @@ async fn demonstrate(place: &Place) -> Result<(), CommandError> {
         Err(error) => Err(error),
     };
     stop.send_replace(true);
-    let served = serving.await.map_err(|error| CommandError::failure(format!("the server ended badly: {error}")))?;
+    let served =
+        serving.await.map_err(|error| CommandError::failure(format!("the server ended badly: {error}")))?;
     let delay = delay?;
     served?;
     let millis = delay.as_secs_f64() * 1000.0;
     place.print(&json!({ "ok": true, "delay_ms": millis }), || {
-        format!("from log-out's answer to the access token's refusal: {millis:.2} ms (its exp was 5 minutes away)")
+        format!(
+            "from log-out's answer to the access token's refusal: {millis:.2} ms (its exp was 5 minutes away)"
+        )
     })
 }
 
 /// Signs in, calls, logs out, calls again. Returns the time from log-out's answer to the refusal.
-async fn play(place: &Place, settings: &Settings, data_dir: &DataDir, address: SocketAddr) -> Result<Duration, CommandError> {
-    let password: Zeroizing<String> = Zeroizing::new(draw::<16>(&SystemEntropy).iter().map(|byte| format!("{byte:02x}")).collect());
+async fn play(
+    place: &Place,
+    settings: &Settings,
+    data_dir: &DataDir,
+    address: SocketAddr,
+) -> Result<Duration, CommandError> {
+    let password: Zeroizing<String> =
+        Zeroizing::new(draw::<16>(&SystemEntropy).iter().map(|byte| format!("{byte:02x}")).collect());
     let given = Some(GivenPassword::Plain(Secret::new(password.clone())));
-    let new =
-        AddAccount { name: "dana".into(), email: None, verified: false, subject: None, password: given, deactivated: false, claims: None };
+    let new = AddAccount {
+        name: "dana".into(),
+        email: None,
+        verified: false,
+        subject: None,
+        password: given,
+        deactivated: false,
+        claims: None,
+    };
     control::ask(Request::AddAccount(new), settings, data_dir, Absent::Make, &Local::new()).await?;
     tell(place, "account dana: added, with a random password")?;
     let sign_in = Step { what: "sign in", call: "POST /api/token/", wanted: 200 };
-    let pair = sign_in.take(place, address, None, Some(&json!({ "username": "dana", "password": *password }))).await?;
+    let pair = sign_in
+        .take(place, address, None, Some(&json!({ "username": "dana", "password": *password })))
+        .await?;
     let token = |name: &str| pair.get(name).and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
     let (access, refresh) = (token("access"), token("refresh"));
-    Step { what: "call with the access token", call: "GET /v1/me", wanted: 200 }.take(place, address, Some(&access), None).await?;
+    Step { what: "call with the access token", call: "GET /v1/me", wanted: 200 }
+        .take(place, address, Some(&access), None)
+        .await?;
     let log_out = Step { what: "log out", call: "POST /api/logout/", wanted: 200 };
     log_out.take(place, address, Some(&access), Some(&json!({ "refresh": refresh }))).await?;
     let logged_out = SystemClock.uptime();
@@ -94,15 +115,25 @@ async fn play(place: &Place, settings: &Settings, data_dir: &DataDir, address: S
 }
 
 impl Step {
-    async fn take(&self, place: &Place, address: SocketAddr, bearer: Option<&str>, body: Option<&Value>) -> Result<Value, CommandError> {
+    async fn take(
+        &self,
+        place: &Place,
+        address: SocketAddr,
+        bearer: Option<&str>,
+        body: Option<&Value>,
+    ) -> Result<Value, CommandError> {
         let Self { what, call, wanted } = self;
         let answer = client::call(address, call, bearer, body).await;
-        let answer = answer.map_err(|error| CommandError::failure(format!("{call} got no answer: {error}")))?;
+        let answer =
+            answer.map_err(|error| CommandError::failure(format!("{call} got no answer: {error}")))?;
         tell(place, &format!("{what}: {call} -> {}", answer.status))?;
         if answer.status == *wanted {
             Ok(answer.body)
         } else {
-            Err(CommandError::failure(format!("{call} was answered with {} where {wanted} was promised", answer.status)))
+            Err(CommandError::failure(format!(
+                "{call} was answered with {} where {wanted} was promised",
+                answer.status
+            )))
         }
     }
 }
@@ -120,7 +151,10 @@ impl Temporary {
         let path = settings::temporary_directory().join(format!("quash-demo-{name}"));
         // The name is new and the directory ours, or there is no demo.
         fs::create_dir(&path).map(|()| Self(path.clone())).map_err(|error: io::Error| {
-            CommandError::failure(format!("the temporary directory {} cannot be made: {error}", path.display()))
+            CommandError::failure(format!(
+                "the temporary directory {} cannot be made: {error}",
+                path.display()
+            ))
         })
     }
 }

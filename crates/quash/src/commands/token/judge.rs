@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use quash_core::model::{ClaimNames, ForeignTokens, Kid, Refusal, ScopeHasher, Timestamp, TokenPolicy};
 use quash_core::token::{
-    Duplicates, Expected, ForeignKey, Header, Issuer, KeyRing, SetKey, TokenType, Unverified, VerifyingKey, authenticate, parse_json,
+    Duplicates, Expected, ForeignKey, Header, Issuer, KeyRing, SetKey, TokenType, Unverified, VerifyingKey,
+    authenticate, parse_json,
 };
 use serde_json::{Map, Value};
 
@@ -56,7 +57,9 @@ pub(super) fn judge(text: &str, keys: &Keys, expected: &Expectations, now: Times
     let payload = unverified.and_then(|unverified| unverified.verify(&ring)).ok().map(|(payload, _)| payload);
     let authentic = authenticate(text, &ring, &expected.names, &hasher());
     let token_type = authentic.as_ref().ok().and_then(|authentic| authentic.claims().token_type);
-    let checked = authentic.map_err(Refusal::from).and_then(|authentic| authentic.check(&[expected.purpose], &policy(expected), now));
+    let checked = authentic
+        .map_err(Refusal::from)
+        .and_then(|authentic| authentic.check(&[expected.purpose], &policy(expected), now));
     let claims = payload.as_ref().and_then(|payload| match parse_json(payload, Duplicates::Refuse) {
         Ok(Value::Object(claims)) => Some(claims),
         _ => None,
@@ -79,9 +82,17 @@ fn ring(keys: &Keys, kid: Option<&str>, expected: &Expectations) -> KeyRing {
         scopes: hasher(),
         max_lifetime: expected.max_lifetime,
         iss: expected.issuer.clone().map_or(Expected::Anything, Expected::Exactly),
-        aud: if expected.audience.is_empty() { Expected::Anything } else { Expected::Exactly(expected.audience.clone()) },
+        aud: if expected.audience.is_empty() {
+            Expected::Anything
+        } else {
+            Expected::Exactly(expected.audience.clone())
+        },
     });
-    let foreign = keys.iter().map(|SetKey { key, named }| ForeignKey { key: key.clone(), named: *named, issuer: Arc::clone(&issuer) });
+    let foreign = keys.iter().map(|SetKey { key, named }| ForeignKey {
+        key: key.clone(),
+        named: *named,
+        issuer: Arc::clone(&issuer),
+    });
     let foreign = foreign.collect();
     KeyRing::with_foreign(1, keys.into_iter().map(|key| key.key).collect(), foreign)
 }

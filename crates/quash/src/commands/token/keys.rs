@@ -18,17 +18,24 @@ use crate::settings::{Checked, SecretText, ShortSecrets, Wrong, check_secret, ke
 /// The file can't be read, isn't a set, or has no key that can be used.
 pub(super) fn of_set(path: &Path) -> Result<Keys, CommandError> {
     let text = read_text(path).map_err(|wrong| unreadable(path, &wrong))?;
-    let KeySet { mut keys, skipped } = KeySet::parse(text.as_bytes()).map_err(|fault| unusable(path, fault, set_remedy(fault)))?;
+    let KeySet { mut keys, skipped } =
+        KeySet::parse(text.as_bytes()).map_err(|fault| unusable(path, fault, set_remedy(fault)))?;
     for (place, fault) in &skipped {
         output::note(&format!("{}: key {} is not used: it {fault}", path.display(), place + 1));
     }
     let count = keys.len();
     keys.retain(|key| key.key.algorithm().family() != Family::Hmac);
     match (keys.len(), count) {
-        (0, 1..) => {
-            Err(unusable(path, "is a set of secrets, which is published nowhere", "name a secret with --secret-file, in a file of its own"))
-        }
-        (0, 0) => Err(unusable(path, "has no key that can be used", "ask whoever signs for the set that has the key of this token")),
+        (0, 1..) => Err(unusable(
+            path,
+            "is a set of secrets, which is published nowhere",
+            "name a secret with --secret-file, in a file of its own",
+        )),
+        (0, 0) => Err(unusable(
+            path,
+            "has no key that can be used",
+            "ask whoever signs for the set that has the key of this token",
+        )),
         _ => Ok(Keys::Set(keys)),
     }
 }
@@ -50,7 +57,11 @@ pub(super) fn of_public_key(path: &Path, algorithm: Algorithm) -> Result<Keys, C
 ///
 /// # Errors
 /// Others may use the file, or it holds no secret for the algorithm, or one that can be guessed.
-pub(super) fn of_secret(path: &Path, algorithm: Algorithm, short: ShortSecrets) -> Result<Keys, CommandError> {
+pub(super) fn of_secret(
+    path: &Path,
+    algorithm: Algorithm,
+    short: ShortSecrets,
+) -> Result<Keys, CommandError> {
     if algorithm.family() != Family::Hmac {
         return Err(no_algorithm(
             algorithm,
@@ -59,7 +70,8 @@ pub(super) fn of_secret(path: &Path, algorithm: Algorithm, short: ShortSecrets) 
         ));
     }
     let text = SecretText::read(path).map_err(|wrong| unreadable(path, &wrong))?;
-    let Checked { secret, doubt } = check_secret(algorithm, &text, short).map_err(|fault| unusable(path, fault, remedy(fault)))?;
+    let Checked { secret, doubt } =
+        check_secret(algorithm, &text, short).map_err(|fault| unusable(path, fault, remedy(fault)))?;
     if let Some(doubt) = doubt {
         output::note(&format!("warning: the secret in {} {doubt}", path.display()));
     }
@@ -70,7 +82,8 @@ pub(super) fn of_secret(path: &Path, algorithm: Algorithm, short: ShortSecrets) 
 }
 
 fn no_algorithm(algorithm: Algorithm, what: &str, remedy: &str) -> CommandError {
-    CommandError::new(Exit::Usage, format!("{} isn't an algorithm for {what}", algorithm.as_str())).hint(remedy)
+    CommandError::new(Exit::Usage, format!("{} isn't an algorithm for {what}", algorithm.as_str()))
+        .hint(remedy)
 }
 
 fn unusable(path: &Path, fault: impl Display, remedy: impl Into<String>) -> CommandError {
@@ -83,14 +96,18 @@ fn unreadable(path: &Path, wrong: &Wrong) -> CommandError {
 
 fn remedy(fault: KeyFault) -> &'static str {
     match fault {
-        KeyFault::TooShort(_) | KeyFault::Published => "whoever signs should take a longer one; --insecure-short-secret lets this one pass",
+        KeyFault::TooShort(_) | KeyFault::Published => {
+            "whoever signs should take a longer one; --insecure-short-secret lets this one pass"
+        }
         other => key_remedy(other),
     }
 }
 
 fn set_remedy(fault: KeySetFault) -> &'static str {
     match fault {
-        KeySetFault::Malformed => "name a file like {\"keys\":[..]}, as a server publishes it; a single key goes with --public-key-file",
+        KeySetFault::Malformed => {
+            "name a file like {\"keys\":[..]}, as a server publishes it; a single key goes with --public-key-file"
+        }
         KeySetFault::KidTwice | KeySetFault::SecretAmongPublic | KeySetFault::TooMany => {
             "ask whoever publishes it for one that can be used"
         }

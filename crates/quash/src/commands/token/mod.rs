@@ -46,8 +46,11 @@ fn check_source(source: &str, example: &str) -> Result<(), CommandError> {
     if source == "-" {
         return Ok(());
     }
-    Err(CommandError::new(Exit::Usage, "a token on the command line is kept by the shell's history and seen by other users")
-        .hint(format!("give it on standard input: {example}")))
+    Err(CommandError::new(
+        Exit::Usage,
+        "a token on the command line is kept by the shell's history and seen by other users",
+    )
+    .hint(format!("give it on standard input: {example}")))
 }
 
 /// What stands on standard input, without a byte order mark before it. What isn't UTF-8 isn't a token, and isn't one afterwards.
@@ -55,7 +58,9 @@ fn read_stdin(example: &str) -> Result<Zeroizing<String>, CommandError> {
     /// Room for white space; a longer token is recognised as too long all the same.
     const BYTES: u64 = limits::TOKEN_BYTES as u64 + 1024;
     let mut bytes = Zeroizing::new(Vec::new());
-    let fault = |message: String| CommandError::new(Exit::Usage, message).hint(format!("give the token on standard input: {example}"));
+    let fault = |message: String| {
+        CommandError::new(Exit::Usage, message).hint(format!("give the token on standard input: {example}"))
+    };
     let read = std::io::stdin().lock().take(BYTES).read_to_end(&mut bytes);
     read.map_err(|error| fault(format!("the token can't be read from standard input: {error}")))?;
     let text = Zeroizing::new(String::from_utf8_lossy(without_mark(&bytes)).into_owned());
@@ -65,7 +70,8 @@ fn read_stdin(example: &str) -> Result<Zeroizing<String>, CommandError> {
 /// A part of a token, its members below its name; moments are told in words too.
 fn part(title: &str, members: Option<&Map<String, Value>>, now: Timestamp) -> String {
     let Some(members) = members else { return format!("{title}\n  can't be read") };
-    let members: Vec<(&str, String)> = members.iter().map(|(name, value)| (name.as_str(), member(name, value, now))).collect();
+    let members: Vec<(&str, String)> =
+        members.iter().map(|(name, value)| (name.as_str(), member(name, value, now))).collect();
     let indented = output::pairs(&members).lines().map(|line| format!("\n  {line}")).collect::<String>();
     format!("{title}{indented}")
 }

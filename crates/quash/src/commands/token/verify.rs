@@ -112,7 +112,9 @@ pub(super) fn run(args: &VerifyArgs, place: &Place) -> Result<ExitCode, CommandE
     let verdict = Verdict::new(judge(token, &keys, &expected, now), Moment(now));
     place.print(&verdict, || verdict.to_text())?;
     if !verdict.signature_good && says_refresh(token, &expected.names) {
-        output::note("quash signs refresh tokens with a key that is not published: ask the server with `quash token inspect -`");
+        output::note(
+            "quash signs refresh tokens with a key that is not published: ask the server with `quash token inspect -`",
+        );
     }
     Ok(if verdict.accepted { ExitCode::SUCCESS } else { ExitCode::from(Exit::Refused.code()) })
 }
@@ -120,7 +122,9 @@ pub(super) fn run(args: &VerifyArgs, place: &Place) -> Result<ExitCode, CommandE
 /// Whether a token that no key has signed says that it is a refresh token.
 fn says_refresh(token: &str, names: &ClaimNames) -> bool {
     let payload = Unverified::parse(token).and_then(|unverified| unverified.payload_unverified());
-    payload.and_then(|payload| Claims::parse(&payload, names)).is_ok_and(|claims| claims.token_type == Some(TokenType::Refresh))
+    payload
+        .and_then(|payload| Claims::parse(&payload, names))
+        .is_ok_and(|claims| claims.token_type == Some(TokenType::Refresh))
 }
 
 impl VerifyArgs {
@@ -146,8 +150,11 @@ impl VerifyArgs {
             ..ClaimNames::default()
         };
         let all = [&names.token_type, &names.jti, &names.user_id, &names.refresh_exp];
-        if let Some(twice) = all.iter().enumerate().find_map(|(at, name)| all[..at].contains(name).then_some(name)) {
-            return Err(CommandError::new(Exit::Usage, format!("two claims are called {twice}")).hint("give each claim a name of its own"));
+        if let Some(twice) =
+            all.iter().enumerate().find_map(|(at, name)| all[..at].contains(name).then_some(name))
+        {
+            return Err(CommandError::new(Exit::Usage, format!("two claims are called {twice}"))
+                .hint("give each claim a name of its own"));
         }
         Ok(Expectations {
             purpose: self.purpose,
@@ -177,12 +184,21 @@ impl Verdict {
     }
 
     fn to_text(&self) -> String {
-        let verdict = self.reason.as_ref().map_or_else(|| "accepted".to_owned(), |reason| format!("refused: {reason}"));
-        let signature = if self.signature_good { "good: one of the keys made it" } else { "NOT good: none of the keys made it" };
+        let verdict =
+            self.reason.as_ref().map_or_else(|| "accepted".to_owned(), |reason| format!("refused: {reason}"));
+        let signature = if self.signature_good {
+            "good: one of the keys made it"
+        } else {
+            "NOT good: none of the keys made it"
+        };
         let header = |member: &Option<String>| member.clone().unwrap_or_else(|| "none".into());
         let mut lines = vec![
             output::clean(&verdict),
-            output::pairs(&[("signature", signature.into()), ("algorithm", header(&self.algorithm)), ("kid", header(&self.kid))]),
+            output::pairs(&[
+                ("signature", signature.into()),
+                ("algorithm", header(&self.algorithm)),
+                ("kid", header(&self.kid)),
+            ]),
         ];
         if self.signature_good {
             lines.push(part("claims", self.claims.as_ref(), self.judged_at.0));
@@ -198,7 +214,9 @@ fn algorithm_parser() -> impl TypedValueParser<Value = Algorithm> {
 
 fn type_parser() -> impl TypedValueParser<Value = TokenType> {
     let names = PossibleValuesParser::new(TokenType::ALL.map(TokenType::as_str));
-    names.try_map(|name| TokenType::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or("isn't a type that is known"))
+    names.try_map(|name| {
+        TokenType::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or("isn't a type that is known")
+    })
 }
 
 fn max_lifetime(text: &str) -> Result<Duration, String> {
@@ -210,5 +228,6 @@ fn leeway(text: &str) -> Result<Duration, String> {
 }
 
 fn claim_name(text: &str) -> Result<String, String> {
-    fault_of_claim_name(text).map_or_else(|| Ok(text.to_owned()), |wrong| Err(format!("it {}; {}", wrong.fault, wrong.remedy)))
+    fault_of_claim_name(text)
+        .map_or_else(|| Ok(text.to_owned()), |wrong| Err(format!("it {}; {}", wrong.fault, wrong.remedy)))
 }

@@ -27,7 +27,8 @@ impl Layers {
         // doesn't matter in which order they stand.
         let read: Vec<(&Variable, Vec<Meaning>)> =
             environment.variables.iter().map(|variable| (variable, self.meanings(&variable.name))).collect();
-        let (clear, unclear): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, meanings)| meanings.len() == 1);
+        let (clear, unclear): (Vec<_>, Vec<_>) =
+            read.into_iter().partition(|(_, meanings)| meanings.len() == 1);
         for (variable, meanings) in clear {
             self.add_variable(variable, &meanings);
         }
@@ -46,7 +47,11 @@ impl Layers {
                 };
                 // What is wrong with its section has been told.
                 if let Ok(section) = section {
-                    self.values.lay(&section, key, Found { raw: Raw::Plain(value.expose().to_owned()), origin });
+                    self.values.lay(
+                        &section,
+                        key,
+                        Found { raw: Raw::Plain(value.expose().to_owned()), origin },
+                    );
                 }
             }
             [] => {
@@ -71,12 +76,16 @@ impl Layers {
         for table in self.tables {
             for key in table.keys() {
                 match table.naming {
-                    Naming::One if table.variable(&key.name) == variable => there.push(Meaning { table, name: None, key }),
+                    Naming::One if table.variable(&key.name) == variable => {
+                        there.push(Meaning { table, name: None, key })
+                    }
                     Naming::One => {}
                     Naming::Named => {
                         let Some(spelt) = name_in(variable, table, &key) else { continue };
                         let names = self.values.names(table).filter(|name| name.replace('-', "_") == spelt);
-                        let known: Vec<_> = names.map(|name| Meaning { table, name: Some(name.to_owned()), key: key.clone() }).collect();
+                        let known: Vec<_> = names
+                            .map(|name| Meaning { table, name: Some(name.to_owned()), key: key.clone() })
+                            .collect();
                         if known.is_empty() {
                             new.push(Meaning { table, name: Some(spelt), key });
                         }
@@ -93,7 +102,8 @@ impl Layers {
         // What all have in common says nothing about how near two of them are.
         let bare = |variable: &str| variable.trim_start_matches("QUASH_").to_owned();
         let typed = bare(&variable.to_uppercase());
-        let names: Vec<String> = self.tables.iter().flat_map(|table| known_variables(table, &typed)).collect();
+        let names: Vec<String> =
+            self.tables.iter().flat_map(|table| known_variables(table, &typed)).collect();
         let names: Vec<String> = names.iter().map(String::as_str).chain(OWN_VARIABLES).map(bare).collect();
         let meant = nearest(&typed, names.iter().map(String::as_str)).map(|meant| format!("QUASH_{meant}"));
         did_you_mean(meant.as_deref()).unwrap_or_else(|| "unset it".into())
@@ -108,14 +118,17 @@ impl Meaning {
 
 /// The section's name between the table's and the key's in a variable's name, in small letters.
 fn name_in(variable: &str, table: &Table, key: &Description) -> Option<String> {
-    let name = variable.strip_prefix(&table.variable(""))?.strip_suffix(&format!("_{}", key.name.to_uppercase()))?;
+    let name =
+        variable.strip_prefix(&table.variable(""))?.strip_suffix(&format!("_{}", key.name.to_uppercase()))?;
     let is_capital = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     Some(name.to_lowercase()).filter(|small| name.bytes().all(is_capital) && is_name(small))
 }
 
 /// The variables of a table; where its sections have names, with each part of `typed` that can be one.
 fn known_variables(table: &Table, typed: &str) -> Vec<String> {
-    let of = |name: &str| table.keys().into_iter().map(|key| table.variable(&format!("{name}{}", key.name))).collect::<Vec<_>>();
+    let of = |name: &str| {
+        table.keys().into_iter().map(|key| table.variable(&format!("{name}{}", key.name))).collect::<Vec<_>>()
+    };
     match table.naming {
         Naming::One => of(""),
         Naming::Named => {

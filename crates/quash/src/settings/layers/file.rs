@@ -28,7 +28,9 @@ impl Layers {
     /// It can't be read or isn't TOML, which has been told: then nothing is known about what it should hold.
     pub(in crate::settings) fn add_file(&mut self, path: &Path) -> Result<(), Told> {
         let read = read_bounded(path);
-        let bytes = read.map_err(|error| self.unreadable(Lines { path, ends: Vec::new() }.origin(0), &error.to_string()))?;
+        let bytes = read.map_err(|error| {
+            self.unreadable(Lines { path, ends: Vec::new() }.origin(0), &error.to_string())
+        })?;
         self.add_text(path, &bytes)
     }
 
@@ -39,10 +41,12 @@ impl Layers {
     pub(in crate::settings) fn add_text(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Told> {
         let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
         let lines = Lines { path, ends };
-        let text = str::from_utf8(bytes).map_err(|error| self.unreadable(lines.origin(error.valid_up_to()), "it isn't UTF-8"))?;
+        let text = str::from_utf8(bytes)
+            .map_err(|error| self.unreadable(lines.origin(error.valid_up_to()), "it isn't UTF-8"))?;
         let table = DeTable::parse(text).map_err(|error| {
             // The message alone: with its place the error would show what stands there.
-            let (at, message) = (error.span().map_or(0, |span| span.start), error.message().trim().replace('\n', ", "));
+            let (at, message) =
+                (error.span().map_or(0, |span| span.start), error.message().trim().replace('\n', ", "));
             self.faults.tell(|| Fault {
                 subject: "the settings file".into(),
                 origin: lines.origin(at),
@@ -77,7 +81,11 @@ impl Layers {
                         self.add_keys(table, &section, content, lines);
                     }
                 }
-                _ => self.no_section(&format!("{}.{}", table.name, cut(name.get_ref())), &table.heading(), origin),
+                _ => self.no_section(
+                    &format!("{}.{}", table.name, cut(name.get_ref())),
+                    &table.heading(),
+                    origin,
+                ),
             }
         }
     }

@@ -34,7 +34,8 @@ impl Layers {
     fn add_flag(&mut self, flag: &str) -> Result<(), Told> {
         let Some((name, value)) = flag.split_once('=') else {
             // What else it is nobody knows, so only what can be a name is repeated.
-            let shown: String = flag.chars().take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
+            let shown: String =
+                flag.chars().take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
             return Err(self.faults.tell(|| Fault {
                 subject: format!("--set {}", cut(&shown)).trim_end().to_owned(),
                 origin: origin(),
@@ -47,12 +48,17 @@ impl Layers {
             return Err(self.faults.tell(|| unknown(cut(name), origin(), remedy)));
         };
         if key.shape == Shape::Secret {
-            let variable = table.variable(&section.map_or_else(|| key.name.clone(), |section| format!("{section}_{}", key.name)));
+            let variable = table.variable(
+                &section.map_or_else(|| key.name.clone(), |section| format!("{section}_{}", key.name)),
+            );
             return Err(self.faults.tell(|| Fault {
                 subject: name.to_owned(),
                 origin: origin(),
                 fault: "is a secret, and a command line is seen by other users".into(),
-                remedy: format!("name a file with --set {name}{FILE}=FILE, or set {}", variable.replace('-', "_")),
+                remedy: format!(
+                    "name a file with --set {name}{FILE}=FILE, or set {}",
+                    variable.replace('-', "_")
+                ),
             }));
         }
         let section = match section {

@@ -21,7 +21,13 @@ pub(super) fn unknown_section(tables: &[Table], name: &str, is_section: bool, or
 }
 
 /// A key of a section in the file; `section` is the section's name as it stands there.
-pub(super) fn unknown_key(tables: &[Table], table: &Table, section: &str, name: &str, origin: Origin) -> Fault {
+pub(super) fn unknown_key(
+    tables: &[Table],
+    table: &Table,
+    section: &str,
+    name: &str,
+    origin: Origin,
+) -> Fault {
     let here: Vec<String> = table.keys().into_iter().map(|key| key.name).collect();
     let instead = || {
         let known = tokens::ELSEWHERE.iter().filter(|_| table.name == tokens::TABLE.name);
@@ -33,7 +39,11 @@ pub(super) fn unknown_key(tables: &[Table], table: &Table, section: &str, name: 
         owner.map(|table| format!("did you mean {name} under [{}]?", table.heading()))
     };
     let list = || format!("the keys of [{section}] are {}", here.join(", "));
-    unknown(format!("{section}.{}", cut(name)), origin, instead().or_else(near).or_else(elsewhere).unwrap_or_else(list))
+    unknown(
+        format!("{section}.{}", cut(name)),
+        origin,
+        instead().or_else(near).or_else(elsewhere).unwrap_or_else(list),
+    )
 }
 
 pub(super) fn unknown(subject: String, origin: Origin, remedy: String) -> Fault {

@@ -39,7 +39,8 @@ fn every_key_stands_in_the_reference_and_no_other() {
         wanted.extend(table.keys().iter().map(row));
     }
     let sections = page.lines().skip_while(|line| !line.starts_with("## `["));
-    let found: Vec<&str> = sections.filter(|line| line.starts_with("## `[") || line.starts_with("| `")).collect();
+    let found: Vec<&str> =
+        sections.filter(|line| line.starts_with("## `[") || line.starts_with("| `")).collect();
     for line in &found {
         assert!(
             wanted.iter().any(|wanted| wanted == line),
@@ -57,5 +58,8 @@ fn every_key_stands_in_the_reference_and_no_other() {
 fn the_kept_schema_is_the_current_one() {
     let current = format!("{:#}\n", schema());
     let hint = "it is renewed by: cargo run -- config schema > docs/reference/quash.schema.json";
-    assert!(document("quash.schema.json") == current, "docs/reference/quash.schema.json is out of date; {hint}");
+    assert!(
+        document("quash.schema.json") == current,
+        "docs/reference/quash.schema.json is out of date; {hint}"
+    );
 }

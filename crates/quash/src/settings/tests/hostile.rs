@@ -19,8 +19,11 @@ fn from_bytes(bytes: &[u8]) -> Result<(), CommandError> {
 }
 
 fn from_environment(variables: Vec<(Vec<u8>, Vec<u8>)>) -> CommandError {
-    let variables = variables.into_iter().map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value)));
-    load(&Flags::default(), &Environment::of(variables), Path::new("nowhere")).expect_err("it is refused").into()
+    let variables =
+        variables.into_iter().map(|(name, value)| (OsString::from_vec(name), OsString::from_vec(value)));
+    load(&Flags::default(), &Environment::of(variables), Path::new("nowhere"))
+        .expect_err("it is refused")
+        .into()
 }
 
 #[test]
@@ -35,11 +38,15 @@ fn a_huge_file_is_refused_quickly_and_in_few_words() {
     let name = "x".repeat(500_000);
     let error = from_bytes(format!("[tokens]\n{name} = 1\n").as_bytes()).expect_err("nobody knows it");
     assert!(error.message.len() < 300, "{}", error.message);
-    let error = from_bytes(format!("[tokens]\nalgorithm = \"{name}\"\n").as_bytes()).expect_err("nobody knows it");
+    let error =
+        from_bytes(format!("[tokens]\nalgorithm = \"{name}\"\n").as_bytes()).expect_err("nobody knows it");
     assert!(error.message.len() < 300, "{}", error.message);
     let full = |bytes: usize| format!("#{}", "x".repeat(bytes - 1));
     assert_eq!(from_bytes(full(1024 * 1024).as_bytes()), Ok(()));
-    assert!(from_bytes(full(1024 * 1024 + 1).as_bytes()).is_err_and(|error| error.message.contains("longer than 1 MiB")));
+    assert!(
+        from_bytes(full(1024 * 1024 + 1).as_bytes())
+            .is_err_and(|error| error.message.contains("longer than 1 MiB"))
+    );
 }
 
 #[test]
@@ -74,11 +81,16 @@ fn what_is_no_settings_file_is_told_with_its_line() {
         (b"[tokens]\r\rissuer", "isn't TOML"),
     ] {
         let error = from_bytes(text).expect_err("it is refused");
-        assert!(error.message.contains("the settings file") && error.message.contains(said), "{text:?}: {}", error.message);
+        assert!(
+            error.message.contains("the settings file") && error.message.contains(said),
+            "{text:?}: {}",
+            error.message
+        );
     }
     let room = tempfile::tempdir().expect("a temporary directory");
     let flags = Flags { config: Some(room.path().to_owned()), ..Flags::default() };
-    let error = CommandError::from(load(&flags, &Environment::default(), room.path()).expect_err("a directory"));
+    let error =
+        CommandError::from(load(&flags, &Environment::default(), room.path()).expect_err("a directory"));
     assert!(error.message.contains("can't be read"), "{}", error.message);
 }
 

@@ -4,7 +4,9 @@ use std::fs;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -20,7 +22,8 @@ struct Pair {
 
 fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| str::from_utf8(line).expect("Base64")).collect();
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| str::from_utf8(line).expect("Base64")).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
@@ -63,14 +66,27 @@ fn a_key_must_fit_its_algorithm() {
         ("HS512", "a secret of this site that nobody else has\n", "fewer than 64 bytes"),
         ("HS256", "a-string-secret-at-least-256-bits-long", "stands in a public tutorial"),
     ] {
-        let said =
-            refused(&format!("[tokens]\nalgorithm = \"{algorithm}\"\nsigning_key = {}", quoted(text).replace("\n'''", "'''")), &[], &[]);
-        assert!(said.contains("tokens.signing_key = (secret)") && said.contains(fault), "{algorithm}: {said}");
+        let said = refused(
+            &format!(
+                "[tokens]\nalgorithm = \"{algorithm}\"\nsigning_key = {}",
+                quoted(text).replace("\n'''", "'''")
+            ),
+            &[],
+            &[],
+        );
+        assert!(
+            said.contains("tokens.signing_key = (secret)") && said.contains(fault),
+            "{algorithm}: {said}"
+        );
         assert!(!said.contains(text.trim()), "a secret is never shown: {said}");
     }
     for (algorithm, text) in [("EdDSA", &ed), ("RS256", &rsa), ("PS512", &rsa), ("ES256", &p256)] {
-        let settings =
-            load_from(&format!("[tokens]\nalgorithm = \"{algorithm}\"\nsigning_key = {}", quoted(text)), &[], &[]).expect("valid");
+        let settings = load_from(
+            &format!("[tokens]\nalgorithm = \"{algorithm}\"\nsigning_key = {}", quoted(text)),
+            &[],
+            &[],
+        )
+        .expect("valid");
         assert!(settings.keys.signing.is_some() && settings.warnings.is_empty(), "{algorithm}");
         assert!(!format!("{settings:?}").contains("PRIVATE"), "{algorithm}");
     }
@@ -79,8 +95,9 @@ fn a_key_must_fit_its_algorithm() {
 #[test]
 fn a_verifying_key_must_belong_to_the_signing_key() {
     let (Pair { private: ed, public }, other) = (ed25519(), rsa().public);
-    let with =
-        |signing: &str, verifying: &str| format!("[tokens]\nsigning_key = {}\nverifying_key = {}", quoted(signing), quoted(verifying));
+    let with = |signing: &str, verifying: &str| {
+        format!("[tokens]\nsigning_key = {}\nverifying_key = {}", quoted(signing), quoted(verifying))
+    };
     assert!(load_from(&with(&ed, &public), &[], &[]).is_ok());
     for (file, fault) in [
         (with(&ed, &other), "tokens.verifying_key"),
@@ -99,21 +116,34 @@ fn a_verifying_key_must_belong_to_the_signing_key() {
 #[test]
 fn short_secrets_pass_with_a_warning() {
     let said = |secret: &str| {
-        let file = format!("[tokens]\nalgorithm = \"HS256\"\ninsecure_short_secret = true\nsigning_key = \"{secret}\"");
+        let file = format!(
+            "[tokens]\nalgorithm = \"HS256\"\ninsecure_short_secret = true\nsigning_key = \"{secret}\""
+        );
         load_from(&file, &[], &[]).expect("it passes").warnings
     };
     assert!(said("short")[0].contains("tokens.signing_key is a secret of fewer than 32 bytes"));
     assert!(said("a-string-secret-at-least-256-bits-long")[0].contains("public tutorial"));
-    assert!(said("django-insecure-0123456789012345678901234567890")[0].contains("begins with django-insecure-"));
+    assert!(
+        said("django-insecure-0123456789012345678901234567890")[0].contains("begins with django-insecure-")
+    );
     assert_eq!(said("a secret of this site that nobody else has"), Vec::<String>::new());
-    assert!(refused("[tokens]\nalgorithm = \"HS256\"\ninsecure_short_secret = true\nsigning_key = \"\"", &[], &[]).contains("is empty"));
+    assert!(
+        refused(
+            "[tokens]\nalgorithm = \"HS256\"\ninsecure_short_secret = true\nsigning_key = \"\"",
+            &[],
+            &[]
+        )
+        .contains("is empty")
+    );
 }
 
 #[test]
 fn an_issuer_has_one_key_or_one_address() {
     let Pair { private, public } = ed25519();
     let public = quoted(&public);
-    let foreign = |lines: &str| format!("tokens.foreign_tokens = \"accept\"\n[foreign.django]\nmax_lifetime = \"1d\"\n{lines}");
+    let foreign = |lines: &str| {
+        format!("tokens.foreign_tokens = \"accept\"\n[foreign.django]\nmax_lifetime = \"1d\"\n{lines}")
+    };
     let secret = "shared_secret = \"a secret of this site that nobody else has\"";
     for (lines, fault) in [
         (String::new(), "foreign.django.public_key is missing"),
@@ -140,7 +170,8 @@ fn an_issuer_has_one_key_or_one_address() {
         "jwks_url = \"http://127.0.0.1:7827/jwks\"".into(),
         "jwks_url = \"https://a.example/jwks\"".into(),
     ] {
-        let settings = load_from(&foreign(&lines), &[], &[]).unwrap_or_else(|faults| panic!("{lines}: {faults:?}"));
+        let settings =
+            load_from(&foreign(&lines), &[], &[]).unwrap_or_else(|faults| panic!("{lines}: {faults:?}"));
         assert_eq!((settings.keys.foreign.len(), settings.warnings.len()), (1, 0), "{lines}");
         assert!(!format!("{settings:?}").contains("nobody else"), "{lines}");
     }

@@ -16,8 +16,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use quash_core::model::{
-    AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LocalParts, LockEnds, LockoutPolicy, LoginFields, NameChanges, NumericNames,
-    Subjects, Timestamp, UserIdField, UserIdType,
+    AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LocalParts, LockEnds, LockoutPolicy,
+    LoginFields, NameChanges, NumericNames, Subjects, Timestamp, UserIdField, UserIdType,
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::{Compat, RefreshCookie, Registration, SchemeCase};
@@ -176,14 +176,23 @@ fn every_key_is_read() {
     let settings = load_from(EVERY_KEY, &[], &[]).expect("all of it is valid");
     let Policy { tokens, rotation, sessions, accounts, audit, lockout, registration, feed } = settings.policy;
     assert_eq!((audit.keep, feed.term), (Duration::from_secs(30 * 86_400), Duration::from_secs(2)));
-    assert_eq!((tokens.access_lifetime, tokens.refresh_lifetime), (Duration::from_secs(600), Duration::from_secs(14 * 86_400)));
+    assert_eq!(
+        (tokens.access_lifetime, tokens.refresh_lifetime),
+        (Duration::from_secs(600), Duration::from_secs(14 * 86_400))
+    );
     assert_eq!(
         (tokens.issuer.as_deref(), tokens.audience.len(), tokens.leeway),
         (Some("https://auth.example"), 2, Duration::from_secs(300))
     );
-    assert_eq!((tokens.sliding_lifetime, tokens.sliding_refresh_lifetime), (Duration::from_secs(3600), Duration::from_secs(7 * 86_400)));
+    assert_eq!(
+        (tokens.sliding_lifetime, tokens.sliding_refresh_lifetime),
+        (Duration::from_secs(3600), Duration::from_secs(7 * 86_400))
+    );
     let names = tokens.names;
-    assert_eq!([names.user_id, names.token_type, names.jti, names.refresh_exp], ["who", "typ", "id", "until"]);
+    assert_eq!(
+        [names.user_id, names.token_type, names.jti, names.refresh_exp],
+        ["who", "typ", "id", "until"]
+    );
     assert_eq!(
         (names.password_mark.as_deref(), names.user_id_field, names.user_id_type),
         (Some("mark"), UserIdField::Email, UserIdType::Integer)
@@ -205,7 +214,13 @@ fn every_key_is_read() {
     let (first_lock, longest_lock) = (Duration::from_secs(30), Duration::from_secs(7200));
     assert_eq!(
         lockout,
-        LockoutPolicy { failures: 10, first_lock, longest_lock, network_failures: 100, network_window: Duration::from_secs(3600) }
+        LockoutPolicy {
+            failures: 10,
+            first_lock,
+            longest_lock,
+            network_failures: 100,
+            network_window: Duration::from_secs(3600)
+        }
     );
     assert_eq!((settings.rehash, settings.door.refresh_cookie), (Rehash::Never, RefreshCookie::On));
     assert_eq!(settings.argon2, Argon2 { memory_mib: 64, passes: 3, lanes: 4 });
@@ -214,27 +229,53 @@ fn every_key_is_read() {
     assert_eq!(rotate_every, Some(Duration::from_secs(30 * 86_400)));
     assert_eq!((algorithm, signing.map(|key| key.len()), foreign.len()), (Algorithm::Hs256, Some(64), 1));
     let django = &foreign[0];
-    assert_eq!((django.name.as_str(), django.namespace.as_str(), django.max_lifetime.as_secs()), ("django", "apart", 3 * 86_400));
+    assert_eq!(
+        (django.name.as_str(), django.namespace.as_str(), django.max_lifetime.as_secs()),
+        ("django", "apart", 3 * 86_400)
+    );
     assert_eq!((&django.iss, &django.aud), (&Expected::Anything, &Expected::Anything));
-    assert!(matches!(&django.keys, ForeignKeys::Secret { algorithm: Algorithm::Hs512, kid: Some(kid), .. } if kid.as_str() == "one"));
+    assert!(
+        matches!(&django.keys, ForeignKeys::Secret { algorithm: Algorithm::Hs512, kid: Some(kid), .. } if kid.as_str() == "one")
+    );
     assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
     assert_eq!((rotation.rotate, rotation.blacklist, rotation.grace), (false, false, Duration::ZERO));
     assert_eq!((sessions.absolute_lifetime, sessions.max_per_account), (None, 5));
     let header = settings.door.token_header;
-    assert_eq!((header.name.as_str(), header.schemes, header.case), ("x-access-token", vec!["JWT".to_owned()], SchemeCase::Exact));
-    assert_eq!((settings.door.compat, settings.door.prefix.as_str(), settings.door.behind_proxy), (Compat::Strict, "/auth/v2", true));
-    assert_eq!((algorithm, settings.engine, settings.group_access), (Algorithm::Hs256, Engine::Memory, GroupAccess::Allowed));
-    assert!(settings.door.username_field == "phone_number" && settings.door.paths != quash_server::Paths::default());
+    assert_eq!(
+        (header.name.as_str(), header.schemes, header.case),
+        ("x-access-token", vec!["JWT".to_owned()], SchemeCase::Exact)
+    );
+    assert_eq!(
+        (settings.door.compat, settings.door.prefix.as_str(), settings.door.behind_proxy),
+        (Compat::Strict, "/auth/v2", true)
+    );
+    assert_eq!(
+        (algorithm, settings.engine, settings.group_access),
+        (Algorithm::Hs256, Engine::Memory, GroupAccess::Allowed)
+    );
+    assert!(
+        settings.door.username_field == "phone_number"
+            && settings.door.paths != quash_server::Paths::default()
+    );
     assert_eq!((settings.listen, settings.log.format), (tcp("0.0.0.0:80"), LogFormat::Json));
     let tls = settings.tls.expect("both files");
-    assert!(tls.certificates.is_absolute() && tls.certificates.ends_with("certificate.pem"), "beside the settings file");
+    assert!(
+        tls.certificates.is_absolute() && tls.certificates.ends_with("certificate.pem"),
+        "beside the settings file"
+    );
     assert_eq!(tls.key, Path::new("/etc/quash/key.pem"));
     assert_eq!(settings.door.registration, Registration::Open);
     assert_eq!(registration.link_lifetime, Duration::from_secs(2 * 86_400));
     let smtp = settings.smtp.expect("a server");
-    assert_eq!((smtp.host.as_str(), smtp.port, smtp.encryption), ("smtp.example", 2525, Encryption::StartTls));
+    assert_eq!(
+        (smtp.host.as_str(), smtp.port, smtp.encryption),
+        ("smtp.example", 2525, Encryption::StartTls)
+    );
     assert_eq!(smtp.from.to_string(), "Example <no-reply@mail.example>");
-    assert_eq!(smtp.credentials.map(|(name, password)| (name, password.expose().to_owned())), Some(("quash".into(), "a password".into())));
+    assert_eq!(
+        smtp.credentials.map(|(name, password)| (name, password.expose().to_owned())),
+        Some(("quash".into(), "a password".into()))
+    );
 }
 
 #[test]
@@ -244,21 +285,38 @@ fn mails_have_a_port_by_their_encryption_and_a_warning_where_there_is_none() {
             "http.public_url = \"https://id.example\"\n[mail]\nhost = \"smtp.example\"\nfrom = \"a@b.example\"\nencryption = \"{encryption}\"\n"
         );
         let settings = load_from(&file, &[], &[]).expect("valid");
-        assert_eq!((settings.smtp.expect("a server").port, settings.warnings.len()), (port, warnings), "{encryption}");
+        assert_eq!(
+            (settings.smtp.expect("a server").port, settings.warnings.len()),
+            (port, warnings),
+            "{encryption}"
+        );
     }
 }
 
 #[test]
 fn each_later_layer_wins() {
     let file = "[rotation]\ngrace = \"1s\"\n[http]\nlisten = \"127.0.0.1:1\"\n";
-    let variables = [("QUASH_ROTATION_GRACE", "2s"), ("QUASH_HTTP_LISTEN", "127.0.0.1:2"), ("QUASH_LISTEN", "127.0.0.1:3"), ("PATH", "/")];
-    let seen =
-        |settings: Result<Settings, Faults>| settings.map(|settings| (settings.policy.rotation.grace.as_secs(), port(&settings.listen)));
+    let variables = [
+        ("QUASH_ROTATION_GRACE", "2s"),
+        ("QUASH_HTTP_LISTEN", "127.0.0.1:2"),
+        ("QUASH_LISTEN", "127.0.0.1:3"),
+        ("PATH", "/"),
+    ];
+    let seen = |settings: Result<Settings, Faults>| {
+        settings.map(|settings| (settings.policy.rotation.grace.as_secs(), port(&settings.listen)))
+    };
     assert_eq!(seen(load_from(file, &[], &[])), Ok((1, 1)));
     assert_eq!(seen(load_from(file, &variables[..2], &[])), Ok((2, 2)));
     assert_eq!(seen(load_from(file, &variables, &[])), Ok((2, 3)));
-    assert_eq!(seen(load_from(file, &variables, &["rotation.grace=3s", "http.listen=127.0.0.1:4"])), Ok((3, 4)));
-    let flags = Flags { listen: Some("127.0.0.1:5".into()), set: vec!["http.listen=127.0.0.1:4".into()], ..Flags::default() };
+    assert_eq!(
+        seen(load_from(file, &variables, &["rotation.grace=3s", "http.listen=127.0.0.1:4"])),
+        Ok((3, 4))
+    );
+    let flags = Flags {
+        listen: Some("127.0.0.1:5".into()),
+        set: vec!["http.listen=127.0.0.1:4".into()],
+        ..Flags::default()
+    };
     let settings = load(&flags, &Environment::default(), Path::new("nowhere")).expect("valid").settings;
     assert_eq!(settings.listen, tcp("127.0.0.1:5"));
 }
@@ -279,8 +337,13 @@ fn plain_text_stands_for_lists_switches_and_numbers() {
 
 #[test]
 fn a_fault_names_its_line() {
-    let said = refused("# a comment\n[tokens]\nissuer = \"a\"\naccess_token_lifetime = \"15 min\"\n", &[], &[]);
-    assert!(said.contains("tokens.access_token_lifetime = \"15 min\" has a blank in it (") && said.contains("quash.toml:4)"), "{said}");
+    let said =
+        refused("# a comment\n[tokens]\nissuer = \"a\"\naccess_token_lifetime = \"15 min\"\n", &[], &[]);
+    assert!(
+        said.contains("tokens.access_token_lifetime = \"15 min\" has a blank in it (")
+            && said.contains("quash.toml:4)"),
+        "{said}"
+    );
     assert!(said.contains("such as \"5m\""), "{said}");
     let said = refused("[tokens]\nissuer =\n", &[], &[]);
     assert!(said.contains("isn't TOML") && said.contains("quash.toml:2"), "{said}");
@@ -326,17 +389,33 @@ fn values_of_another_kind_or_without_sense_are_refused() {
         let key = line.split(' ').next().unwrap_or_default();
         let said = refused(line, &[], &[]);
         assert!(said.contains(fault), "{line}: {said}");
-        assert!(said.contains(key) || !line.contains('.') || fault.contains("isn't a setting") || key.ends_with(".x"), "{line}: {said}");
+        assert!(
+            said.contains(key)
+                || !line.contains('.')
+                || fault.contains("isn't a setting")
+                || key.ends_with(".x"),
+            "{line}: {said}"
+        );
     }
-    assert!(load_from("tokens.issuer = \"http://localhost:8000\"", &[], &[]).is_ok(), "a developer's own machine");
+    assert!(
+        load_from("tokens.issuer = \"http://localhost:8000\"", &[], &[]).is_ok(),
+        "a developer's own machine"
+    );
 }
 
 #[test]
 fn all_faults_are_told_at_once_in_the_order_in_which_they_stand() {
     let file = "[tokens]\nleeway = \"6m\"\nissuer = \"http://a.example\"\ncolour = 1\njti_claim = \"exp\"\n[log]\nlevel = \"loud\"\n";
-    let faults = load_from(file, &[("QUASH_COLOUR", "x"), ("QUASH_ROTATION_GRACE", "soon")], &["http.prefix=api", "log.colour=red"]);
+    let faults = load_from(
+        file,
+        &[("QUASH_COLOUR", "x"), ("QUASH_ROTATION_GRACE", "soon")],
+        &["http.prefix=api", "log.colour=red"],
+    );
     let error = CommandError::from(faults.expect_err("all of it is wrong"));
-    assert_eq!((error.message.as_str(), error.hint.as_deref(), error.exit.code()), ("the settings have 9 faults", None, 2));
+    assert_eq!(
+        (error.message.as_str(), error.hint.as_deref(), error.exit.code()),
+        ("the settings have 9 faults", None, 2)
+    );
     let wanted = [
         ("quash.toml:2", "tokens.leeway = \"6m\" is longer than 5m", "such as \"5m\""),
         ("quash.toml:3", "tokens.issuer = \"http://a.example\" is an http address", "https://"),
@@ -350,16 +429,29 @@ fn all_faults_are_told_at_once_in_the_order_in_which_they_stand() {
     ];
     assert_eq!(error.findings.len(), wanted.len(), "{:?}", error.findings);
     for (found, (place, message, hint)) in error.findings.iter().zip(wanted) {
-        assert!(found.place.ends_with(place) && found.message.contains(message) && found.hint.contains(hint), "{found:?}");
+        assert!(
+            found.place.ends_with(place) && found.message.contains(message) && found.hint.contains(hint),
+            "{found:?}"
+        );
     }
 }
 
 #[test]
 fn a_hundred_faults_are_told_and_the_others_counted() {
     let lines = |count: usize| (0..count).map(|n| format!("colour_{n} = 1\n")).collect::<String>();
-    let error = |count| CommandError::from(load_from(&format!("[log]\n{}", lines(count)), &[], &[]).expect_err("nobody knows these"));
-    assert_eq!((error(100).message.as_str(), error(100).findings.len()), ("the settings have 100 faults", 100));
-    assert_eq!((error(101).message.as_str(), error(101).findings.len()), ("the settings have 101 faults; these are the first 100", 100));
+    let error = |count| {
+        CommandError::from(
+            load_from(&format!("[log]\n{}", lines(count)), &[], &[]).expect_err("nobody knows these"),
+        )
+    };
+    assert_eq!(
+        (error(100).message.as_str(), error(100).findings.len()),
+        ("the settings have 100 faults", 100)
+    );
+    assert_eq!(
+        (error(101).message.as_str(), error(101).findings.len()),
+        ("the settings have 101 faults; these are the first 100", 100)
+    );
 }
 
 #[test]

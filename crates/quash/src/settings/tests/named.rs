@@ -8,14 +8,24 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 #[test]
 fn a_named_section_is_read_from_every_layer() {
-    let file = "[peer.django]\nmax_lifetime = \"1d\"\ntrust = \"some\"\n[peer.a-b_0]\nmax_lifetime = \"1d\"\n";
-    let variables = [("QUASH_PEER_DJANGO_MAX_LIFETIME", "2d"), ("QUASH_PEER_SHOP_2_MAX_LIFETIME", "4d"), ("QUASH_PEER_SHOP_2_KEY", "k")];
+    let file =
+        "[peer.django]\nmax_lifetime = \"1d\"\ntrust = \"some\"\n[peer.a-b_0]\nmax_lifetime = \"1d\"\n";
+    let variables = [
+        ("QUASH_PEER_DJANGO_MAX_LIFETIME", "2d"),
+        ("QUASH_PEER_SHOP_2_MAX_LIFETIME", "4d"),
+        ("QUASH_PEER_SHOP_2_KEY", "k"),
+    ];
     let set = ["peer.django.max_lifetime=3d", "peer.x.max_lifetime=5d", "peer.x.public_key=p"];
     let seen = |variables: &[(&str, &str)], set: &[&str]| {
         let peers = Room::new(file, variables, set).trial().peers;
-        peers.into_iter().map(|(name, peer)| (name, peer.max_lifetime.as_secs() / DAY.as_secs())).collect::<Vec<_>>()
+        peers
+            .into_iter()
+            .map(|(name, peer)| (name, peer.max_lifetime.as_secs() / DAY.as_secs()))
+            .collect::<Vec<_>>()
     };
-    let named = |list: &[(&str, u64)]| list.iter().map(|(name, days)| ((*name).to_owned(), *days)).collect::<Vec<_>>();
+    let named = |list: &[(&str, u64)]| {
+        list.iter().map(|(name, days)| ((*name).to_owned(), *days)).collect::<Vec<_>>()
+    };
     assert_eq!(seen(&[], &[]), named(&[("a-b_0", 1), ("django", 1)]));
     assert_eq!(seen(&variables, &[]), named(&[("a-b_0", 1), ("django", 2), ("shop_2", 4)]));
     assert_eq!(seen(&variables, &set), named(&[("a-b_0", 1), ("django", 3), ("shop_2", 4), ("x", 5)]));
@@ -31,13 +41,17 @@ fn a_variable_finds_the_section_that_is_there() {
     let peers = Room::new(file, &[("QUASH_PEER_MY_APP_KEY", "k")], &[]).trial().peers;
     assert_eq!((peers.len(), peers["my-app"].key.as_deref()), (1, Some("k")));
     // A section that only a flag names is there, too.
-    let peers = Room::new("", &[("QUASH_PEER_MY_APP_KEY", "k")], &["peer.my-app.max_lifetime=1d"]).trial().peers;
+    let peers =
+        Room::new("", &[("QUASH_PEER_MY_APP_KEY", "k")], &["peer.my-app.max_lifetime=1d"]).trial().peers;
     assert_eq!((peers.len(), peers["my-app"].key.as_deref()), (1, Some("k")));
     // `a`'s public key, or the key of `a_public`: whichever is there.
     for (name, public) in [("a", true), ("a_public", false)] {
         let file = format!("[peer.{name}]\nmax_lifetime = \"1d\"\n");
         let peers = Room::new(&file, &[("QUASH_PEER_A_PUBLIC_KEY", "k")], &[]).trial().peers;
-        assert_eq!((peers.len(), peers[name].public_key.is_some(), peers[name].key.is_some()), (1, public, !public));
+        assert_eq!(
+            (peers.len(), peers[name].public_key.is_some(), peers[name].key.is_some()),
+            (1, public, !public)
+        );
     }
 }
 
@@ -63,7 +77,12 @@ fn the_order_of_variables_does_not_matter() {
 fn what_a_variable_means_is_never_guessed() {
     let two = "[peer.my-app]\nmax_lifetime = \"1d\"\n[peer.my_app]\nmax_lifetime = \"1d\"\n";
     let said = Room::new(two, &[("QUASH_PEER_MY_APP_TRUST", "some")], &[]).refused();
-    assert!(said.contains("may mean peer.my-app.trust or peer.my_app.trust (environment variable QUASH_PEER_MY_APP_TRUST)"), "{said}");
+    assert!(
+        said.contains(
+            "may mean peer.my-app.trust or peer.my_app.trust (environment variable QUASH_PEER_MY_APP_TRUST)"
+        ),
+        "{said}"
+    );
     let both = "[peer.a]\nmax_lifetime = \"1d\"\n[peer.a_public]\nmax_lifetime = \"1d\"\n";
     for file in [both, ""] {
         let said = Room::new(file, &[("QUASH_PEER_A_PUBLIC_KEY", "k")], &[]).refused();
@@ -76,7 +95,9 @@ fn what_a_variable_means_is_never_guessed() {
 fn a_name_has_a_form_and_a_length() {
     let longest = "x".repeat(32);
     let file = format!("[peer.{longest}]\nmax_lifetime = \"1d\"\n");
-    assert!(Room::new(&file, &[(&format!("QUASH_PEER_{}_KEY", longest.to_uppercase()), "k")], &[]).read().is_ok());
+    assert!(
+        Room::new(&file, &[(&format!("QUASH_PEER_{}_KEY", longest.to_uppercase()), "k")], &[]).read().is_ok()
+    );
     let too_long = "x".repeat(33);
     for name in [too_long.as_str(), "Django", "\"a b\"", "\"\"", "\"a.b\"", "\"é\""] {
         let said = Room::new(&format!("[peer.{name}]\nmax_lifetime = \"1d\"\n"), &[], &[]).refused();
@@ -95,7 +116,9 @@ fn a_name_has_a_form_and_a_length() {
 
 #[test]
 fn there_may_be_64_of_a_kind() {
-    let sections = |count: usize| (1..=count).map(|n| format!("[peer.n{n}]\nmax_lifetime = \"1d\"\n")).collect::<String>();
+    let sections = |count: usize| {
+        (1..=count).map(|n| format!("[peer.n{n}]\nmax_lifetime = \"1d\"\n")).collect::<String>()
+    };
     assert_eq!(Room::new(&sections(64), &[], &["peer.n64.key=k"]).trial().peers.len(), 64);
     let said = Room::new(&sections(65), &[], &[]).refused();
     assert!(said.contains("is one too many of its kind") && said.lines().count() == 1, "{said}");
@@ -106,7 +129,8 @@ fn there_may_be_64_of_a_kind() {
 
 #[test]
 fn a_section_that_lacks_what_it_must_have_is_named() {
-    let said = Room::new("# here\n[peer.a]\n", &[("QUASH_PEER_B_TRUST", "some")], &["peer.c.trust=some"]).refused();
+    let said =
+        Room::new("# here\n[peer.a]\n", &[("QUASH_PEER_B_TRUST", "some")], &["peer.c.trust=some"]).refused();
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 3, "{said}");
     for (line, mentions) in lines.iter().zip([
@@ -125,7 +149,12 @@ fn what_was_meant_is_found_under_a_name_too() {
         ("[peer.a]\nmax_lifetme = \"1d\"", "", "", "did you mean max_lifetime?"),
         ("[peer.a]\nseal = \"x\"", "", "", "did you mean seal under [realm]?"),
         ("[realm]\nmax_lifetime = \"1d\"", "", "", "did you mean max_lifetime under [peer.<name>]?"),
-        ("[peer.a]\ncolour = \"red\"", "", "", "the keys of [peer.a] are max_lifetime, trust, key, public_key, token, token_file"),
+        (
+            "[peer.a]\ncolour = \"red\"",
+            "",
+            "",
+            "the keys of [peer.a] are max_lifetime, trust, key, public_key, token, token_file",
+        ),
         ("max_lifetime = \"1d\"", "", "", "put it under [peer.<name>]"),
         ("[peer]\nmax_lifetime = \"1d\"", "", "", "put [peer.<name>] on a line of its own"),
         ("peer = 5", "", "", "put [peer.<name>] on a line of its own"),
@@ -143,7 +172,8 @@ fn what_was_meant_is_found_under_a_name_too() {
         ("", "", "peer.trust=some", "the sections are realm, peer.<name>"),
         ("", "", "realm.x.cert=c", "did you mean realm.cert?"),
     ] {
-        let variables: Vec<(&str, &str)> = Some((variable, "x")).into_iter().filter(|(name, _)| !name.is_empty()).collect();
+        let variables: Vec<(&str, &str)> =
+            Some((variable, "x")).into_iter().filter(|(name, _)| !name.is_empty()).collect();
         let flags: Vec<&str> = Some(flag).into_iter().filter(|flag| !flag.is_empty()).collect();
         let said = Room::new(file, &variables, &flags).refused();
         assert!(said.contains(meant), "{file} {variable} {flag}: {said}");

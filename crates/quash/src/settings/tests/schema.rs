@@ -37,13 +37,23 @@ fn holds(keyword: &str, rule: &Value, schema: &Value, value: &Value) -> bool {
         },
         "enum" => list(rule).contains(value),
         "const" => rule == value,
-        "pattern" => text.is_none_or(|text| Regex::new(rule.as_str().expect("a pattern")).expect("a pattern").is_match(text)),
-        "minLength" => text.is_none_or(|text| text.chars().count() as u64 >= rule.as_u64().expect("a number")),
+        "pattern" => text.is_none_or(|text| {
+            Regex::new(rule.as_str().expect("a pattern")).expect("a pattern").is_match(text)
+        }),
+        "minLength" => {
+            text.is_none_or(|text| text.chars().count() as u64 >= rule.as_u64().expect("a number"))
+        }
         "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().expect("a number")),
         "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().expect("a number")),
-        "minProperties" => value.as_object().is_none_or(|members| members.len() as u64 >= rule.as_u64().expect("a number")),
-        "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().expect("a number")),
-        "uniqueItems" => value.as_array().is_none_or(|items| items.iter().enumerate().all(|(at, item)| !items[..at].contains(item))),
+        "minProperties" => {
+            value.as_object().is_none_or(|members| members.len() as u64 >= rule.as_u64().expect("a number"))
+        }
+        "minItems" => {
+            value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().expect("a number"))
+        }
+        "uniqueItems" => value
+            .as_array()
+            .is_none_or(|items| items.iter().enumerate().all(|(at, item)| !items[..at].contains(item))),
         "items" => value.as_array().is_none_or(|items| items.iter().all(|item| is_valid(rule, item))),
         "anyOf" => list(rule).iter().any(|rule| is_valid(rule, value)),
         "allOf" => list(rule).iter().all(|rule| is_valid(rule, value)),
@@ -53,7 +63,9 @@ fn holds(keyword: &str, rule: &Value, schema: &Value, value: &Value) -> bool {
             let members = value.as_object().into_iter().flatten();
             let mut about = members.map(|(name, member)| (covering(schema, name), member));
             match keyword {
-                "additionalProperties" => rule == &Value::Bool(false) && about.all(|(rules, _)| !rules.is_empty()),
+                "additionalProperties" => {
+                    rule == &Value::Bool(false) && about.all(|(rules, _)| !rules.is_empty())
+                }
                 _ => about.all(|(rules, member)| rules.iter().all(|rule| is_valid(rule, member))),
             }
         }
@@ -65,7 +77,9 @@ fn holds(keyword: &str, rule: &Value, schema: &Value, value: &Value) -> bool {
 fn covering<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
     let named = schema.get("properties").and_then(|members| members.get(name));
     let patterns = schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten();
-    let matching = patterns.filter(|(pattern, _)| Regex::new(pattern).expect("a pattern").is_match(name)).map(|(_, rule)| rule);
+    let matching = patterns
+        .filter(|(pattern, _)| Regex::new(pattern).expect("a pattern").is_match(name))
+        .map(|(_, rule)| rule);
     named.into_iter().chain(matching).collect()
 }
 
@@ -104,9 +118,14 @@ fn a_file_with_a_mistake_of_form_is_not_valid() {
 fn names_and_secrets_have_their_rules() {
     let schema = of_file(trial::TABLES);
     let longest = format!("[peer.{}]\nmax_lifetime = \"1d\"", "x".repeat(32));
-    for file in
-        ["", "[peer]", "[peer.a-b_0]\nmax_lifetime = \"1d\"\ntoken_file = \"k\"", "realm.seal = \"s\"", "realm.seal_file = \"k\"", &longest]
-    {
+    for file in [
+        "",
+        "[peer]",
+        "[peer.a-b_0]\nmax_lifetime = \"1d\"\ntoken_file = \"k\"",
+        "realm.seal = \"s\"",
+        "realm.seal_file = \"k\"",
+        &longest,
+    ] {
         assert!(is_valid(&schema, &json_of(file)), "{file}");
     }
     let too_long = format!("[peer.{}]\nmax_lifetime = \"1d\"", "x".repeat(33));
@@ -126,5 +145,8 @@ fn names_and_secrets_have_their_rules() {
     // A variable may set what the file lacks.
     assert!(is_valid(&schema, &json_of("[peer.a]")));
     let printed = schema.to_string();
-    assert!(!printed.contains("\"default\":\"seal.key\"") && printed.contains("\"examples\":[\"seal.key\"]"), "{printed}");
+    assert!(
+        !printed.contains("\"default\":\"seal.key\"") && printed.contains("\"examples\":[\"seal.key\"]"),
+        "{printed}"
+    );
 }

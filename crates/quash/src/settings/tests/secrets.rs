@@ -14,21 +14,31 @@ fn a_secret_stands_in_the_file_the_environment_or_a_file_of_its_own() {
     let seal = |room: &Room| room.trial().seal.map(|seal| seal.expose().to_owned());
     assert_eq!(seal(&Room::new("", &[], &[])), None);
     assert_eq!(seal(&Room::new("realm.seal = \"a\"", &[], &[])).as_deref(), Some("a"));
-    assert_eq!(seal(&Room::new("realm.seal = \"a\"", &[("QUASH_REALM_SEAL", "b")], &[])).as_deref(), Some("b"));
+    assert_eq!(
+        seal(&Room::new("realm.seal = \"a\"", &[("QUASH_REALM_SEAL", "b")], &[])).as_deref(),
+        Some("b")
+    );
     let room = Room::new("realm.seal_file = \"seal.key\"", &[], &[]).with_file("seal.key", b"c\n", 0o600);
     assert_eq!(seal(&room).as_deref(), Some("c"));
     let path = room.place.path().join("seal.key").display().to_string();
     assert_eq!(seal(&Room::new("", &[("QUASH_REALM_SEAL_FILE", &path)], &[])).as_deref(), Some("c"));
     assert_eq!(seal(&Room::new("", &[], &[&format!("realm.seal_file={path}")])).as_deref(), Some("c"));
-    let named = Room::new("[peer.a]\nmax_lifetime = \"1d\"\n", &[("QUASH_PEER_A_TOKEN_FILE", &path)], &[]).trial();
+    let named =
+        Room::new("[peer.a]\nmax_lifetime = \"1d\"\n", &[("QUASH_PEER_A_TOKEN_FILE", &path)], &[]).trial();
     assert_eq!(named.peers["a"].token.as_ref().map(|token| token.expose()), Some("c"));
 }
 
 #[test]
 fn one_line_end_belongs_to_the_file_and_not_to_the_secret() {
-    for (content, secret) in
-        [("s", "s"), ("s\n", "s"), ("s\r\n", "s"), ("s\n\n", "s\n"), ("s\r\n\r\n", "s\r\n"), ("s\r", "s\r"), (" s ", " s ")]
-    {
+    for (content, secret) in [
+        ("s", "s"),
+        ("s\n", "s"),
+        ("s\r\n", "s"),
+        ("s\n\n", "s\n"),
+        ("s\r\n\r\n", "s\r\n"),
+        ("s\r", "s\r"),
+        (" s ", " s "),
+    ] {
         let room = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content.as_bytes(), 0o640);
         assert_eq!(room.trial().seal.expect("it is set").expose(), secret, "{content:?}");
     }
@@ -36,11 +46,15 @@ fn one_line_end_belongs_to_the_file_and_not_to_the_secret() {
 
 #[test]
 fn a_byte_order_mark_is_no_part_of_a_secret() {
-    for (content, secret) in [("\u{feff}s\r\n", "s"), ("\u{feff}\u{feff}s", "\u{feff}s"), ("s\u{feff}", "s\u{feff}")] {
+    for (content, secret) in
+        [("\u{feff}s\r\n", "s"), ("\u{feff}\u{feff}s", "\u{feff}s"), ("s\u{feff}", "s\u{feff}")]
+    {
         let room = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content.as_bytes(), 0o600);
         assert_eq!(room.trial().seal.expect("it is set").expose(), secret, "{content:?}");
     }
-    let refused = |content: &[u8]| Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused();
+    let refused = |content: &[u8]| {
+        Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused()
+    };
     assert!(refused("\u{feff}\r\n".as_bytes()).contains("with nothing in it"));
     assert!(refused(b"\xff\xfes\0\n\0").contains("isn't UTF-8"), "UTF-16");
 }
@@ -48,16 +62,32 @@ fn a_byte_order_mark_is_no_part_of_a_secret() {
 #[test]
 fn a_secrets_file_is_for_its_owner_and_group() {
     for mode in [0o600, 0o400, 0o640, 0o660] {
-        assert!(Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", b"s", mode).read().is_ok(), "{mode:o}");
+        assert!(
+            Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", b"s", mode).read().is_ok(),
+            "{mode:o}"
+        );
     }
-    for (mode, remedy) in
-        [(0o644, "chmod 640 "), (0o604, "chmod 600 "), (0o602, "chmod 600 "), (0o601, "chmod 600 "), (0o666, "chmod 660 ")]
-    {
+    for (mode, remedy) in [
+        (0o644, "chmod 640 "),
+        (0o604, "chmod 600 "),
+        (0o602, "chmod 600 "),
+        (0o601, "chmod 600 "),
+        (0o666, "chmod 660 "),
+    ] {
         let room = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", SECRET.as_bytes(), mode);
         let said = room.refused();
         let path = room.place.path().join("k");
-        assert!(said.contains(&format!("{remedy}{}", path.display())) && said.contains(&format!("(mode {mode:04o})")), "{said}");
-        assert!(said.contains("realm.seal_file = \"k\"") && said.contains("quash.toml:1)") && !said.contains(SECRET), "{said}");
+        assert!(
+            said.contains(&format!("{remedy}{}", path.display()))
+                && said.contains(&format!("(mode {mode:04o})")),
+            "{said}"
+        );
+        assert!(
+            said.contains("realm.seal_file = \"k\"")
+                && said.contains("quash.toml:1)")
+                && !said.contains(SECRET),
+            "{said}"
+        );
         let typed: u32 = u32::from_str_radix(&remedy[6..9], 8).expect("a mode");
         fs::set_permissions(&path, fs::Permissions::from_mode(typed)).expect("it is ours");
         assert!(room.read().is_ok(), "the remedy helps");
@@ -66,12 +96,15 @@ fn a_secrets_file_is_for_its_owner_and_group() {
 
 #[test]
 fn a_secrets_file_holds_a_secret() {
-    let refused = |content: &[u8]| Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused();
+    let refused = |content: &[u8]| {
+        Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused()
+    };
     assert!(refused(b"").contains("with nothing in it"));
     assert!(refused(b"\r\n").contains("with nothing in it"));
     assert!(refused(b"s\xffs").contains("isn't UTF-8"));
     assert!(refused(&vec![b's'; 64 * 1024 + 1]).contains("longer than 64 KiB"));
-    let longest = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", &vec![b's'; 64 * 1024], 0o600);
+    let longest =
+        Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", &vec![b's'; 64 * 1024], 0o600);
     assert_eq!(longest.trial().seal.expect("it is set").expose().len(), 64 * 1024);
     assert!(Room::new("realm.seal_file = \"k\"", &[], &[]).refused().contains("can't be read"));
     let room = Room::new("realm.seal_file = \"k\"", &[], &[]);
@@ -102,21 +135,42 @@ fn what_cannot_be_a_secret_is_refused() {
 #[test]
 fn both_places_are_named_where_a_secret_is_set_twice() {
     let said = Room::new("[realm]\nseal = \"hunter2-and-more\"\nseal_file = \"k\"\n", &[], &[]).refused();
-    assert!(said.contains("realm.seal = (secret) and realm.seal_file (") && said.contains("quash.toml:3) are both set ("), "{said}");
+    assert!(
+        said.contains("realm.seal = (secret) and realm.seal_file (")
+            && said.contains("quash.toml:3) are both set ("),
+        "{said}"
+    );
     assert!(said.contains("quash.toml:2)") && !said.contains(SECRET), "{said}");
     let said = Room::new("realm.seal_file = \"k\"", &[("QUASH_REALM_SEAL", SECRET)], &[]).refused();
-    assert!(said.contains("quash.toml:1)") && said.contains("environment variable QUASH_REALM_SEAL") && !said.contains(SECRET), "{said}");
+    assert!(
+        said.contains("quash.toml:1)")
+            && said.contains("environment variable QUASH_REALM_SEAL")
+            && !said.contains(SECRET),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_command_line_holds_no_secret() {
     let said = Room::new("", &[], &["realm.seal=hunter2-and-more"]).refused();
-    assert!(said.contains("realm.seal is a secret, and a command line is seen by other users (flag --set)"), "{said}");
-    assert!(said.contains("--set realm.seal_file=FILE") && said.contains("QUASH_REALM_SEAL") && !said.contains(SECRET), "{said}");
+    assert!(
+        said.contains("realm.seal is a secret, and a command line is seen by other users (flag --set)"),
+        "{said}"
+    );
+    assert!(
+        said.contains("--set realm.seal_file=FILE")
+            && said.contains("QUASH_REALM_SEAL")
+            && !said.contains(SECRET),
+        "{said}"
+    );
     let said = Room::new("", &[], &["peer.my-app.token=hunter2-and-more"]).refused();
-    assert!(said.contains("--set peer.my-app.token_file=FILE") && said.contains("set QUASH_PEER_MY_APP_TOKEN"), "{said}");
+    assert!(
+        said.contains("--set peer.my-app.token_file=FILE") && said.contains("set QUASH_PEER_MY_APP_TOKEN"),
+        "{said}"
+    );
     assert!(!said.contains(SECRET), "{said}");
-    for slip in ["realm.sael=hunter2-and-more", "realm.seal:hunter2-and-more", "realm.seal hunter2-and-more"] {
+    for slip in ["realm.sael=hunter2-and-more", "realm.seal:hunter2-and-more", "realm.seal hunter2-and-more"]
+    {
         let said = Room::new("", &[], &[slip]).refused();
         assert!(!said.contains(SECRET), "{said}");
     }
@@ -139,11 +193,15 @@ fn nothing_shows_a_secret() {
         assert!(!printed.contains(SECRET) && !printed.contains("hunter2"), "{printed}");
     }
     assert!(
-        text.contains("seal = \"(secret)\"  # file ") && text.contains("token = \"(secret)\"  # environment variable QUASH_PEER_A_TOKEN")
+        text.contains("seal = \"(secret)\"  # file ")
+            && text.contains("token = \"(secret)\"  # environment variable QUASH_PEER_A_TOKEN")
     );
     assert_eq!(json["realm"]["seal"]["value"], "(secret)");
     let other = Room::new("[realm]\nseal = \"s\"\n", &[], &[]).shown().1;
-    assert_eq!(other["realm"]["seal"]["value"], json["realm"]["seal"]["value"], "neither a length nor a hash");
+    assert_eq!(
+        other["realm"]["seal"]["value"], json["realm"]["seal"]["value"],
+        "neither a length nor a hash"
+    );
     // What isn't TOML is told without the line.
     for line in [
         "seal = hunter2-and-more",
@@ -156,7 +214,10 @@ fn nothing_shows_a_secret() {
         "\"hunter2-and-more\"",
     ] {
         let said = super::refused(&format!("[realm]\n{line}\n"), &[], &[]);
-        assert!(said.contains("isn't TOML") && said.contains("quash.toml:2") && !said.contains("hunter2"), "{said}");
+        assert!(
+            said.contains("isn't TOML") && said.contains("quash.toml:2") && !said.contains("hunter2"),
+            "{said}"
+        );
     }
 }
 
@@ -165,8 +226,14 @@ fn the_file_of_a_secret_is_shown() {
     let room = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", SECRET.as_bytes(), 0o600);
     let (text, json) = room.shown();
     let path = room.place.path().join("k").display().to_string();
-    assert!(text.contains("# seal is not set") && text.contains(&format!("seal_file = \"{path}\"")), "{text}");
-    assert_eq!((&json["realm"]["seal"]["value"], &json["realm"]["seal_file"]["value"]), (&json!(null), &json!(path)));
+    assert!(
+        text.contains("# seal is not set") && text.contains(&format!("seal_file = \"{path}\"")),
+        "{text}"
+    );
+    assert_eq!(
+        (&json["realm"]["seal"]["value"], &json["realm"]["seal_file"]["value"]),
+        (&json!(null), &json!(path))
+    );
 }
 
 #[test]

@@ -25,7 +25,10 @@ fn what_is_shown_is_a_settings_file_that_says_the_same() {
             let text = first.to_toml(origins);
             assert!(!text.contains(['\u{1b}', '\u{7f}', '\u{202e}', '\t']), "{text}");
             // Secrets aren't shown.
-            let text = text.replace("signing_key = \"(secret)\"", "signing_key = \"a secret of this site that nobody else has\"");
+            let text = text.replace(
+                "signing_key = \"(secret)\"",
+                "signing_key = \"a secret of this site that nobody else has\"",
+            );
             let text = text.replace("shared_secret = \"(secret)\"", "shared_secret = \"another secret\"");
             let text = text.replace("\npassword = \"(secret)\"", "\npassword = \"a password\"");
             let second = load_from(&text, &[], &[]).unwrap_or_else(|faults| panic!("{faults:?}\n{text}"));
@@ -51,7 +54,12 @@ fn each_setting_says_where_it_comes_from() {
         ("tokens", "audience", json!(["shop"]), format!("file {path}:4")),
         ("tokens", "auth_header_types", json!(["Bearer", "JWT"]), "flag --set".into()),
         ("tokens", "leeway", json!("0s"), "default".into()),
-        ("sessions", "max_per_account", json!(7), "environment variable QUASH_SESSIONS_MAX_PER_ACCOUNT".into()),
+        (
+            "sessions",
+            "max_per_account",
+            json!(7),
+            "environment variable QUASH_SESSIONS_MAX_PER_ACCOUNT".into(),
+        ),
         ("http", "behind_proxy", json!(true), "environment variable QUASH_HTTP_BEHIND_PROXY".into()),
         ("http", "listen", json!("0.0.0.0:80"), "environment variable QUASH_LISTEN".into()),
     ] {
@@ -66,7 +74,11 @@ fn each_setting_says_where_it_comes_from() {
 
 #[test]
 fn named_sections_are_shown_below_their_kind() {
-    let room = Room::new("[peer.b]\nmax_lifetime = \"1d\"\n[peer.a]\nmax_lifetime = \"2d\"\n", &[], &["peer.c.max_lifetime=3d"]);
+    let room = Room::new(
+        "[peer.b]\nmax_lifetime = \"1d\"\n[peer.a]\nmax_lifetime = \"2d\"\n",
+        &[],
+        &["peer.c.max_lifetime=3d"],
+    );
     let (text, json) = room.shown();
     let heads: Vec<&str> = text.lines().filter(|line| line.starts_with('[')).collect();
     assert_eq!(heads, ["[realm]", "[peer.a]", "[peer.b]", "[peer.c]"]);

@@ -18,7 +18,12 @@ fn keys() -> impl Iterator<Item = (&'static Table, Description)> {
 
 /// A draft with every key and section set.
 pub(super) fn all_set(draft: &str) -> String {
-    let set = |line: &str| line.strip_prefix('#').filter(|key| !key.is_empty() && !key.starts_with(' ')).unwrap_or(line).to_owned();
+    let set = |line: &str| {
+        line.strip_prefix('#')
+            .filter(|key| !key.is_empty() && !key.starts_with(' '))
+            .unwrap_or(line)
+            .to_owned()
+    };
     draft.lines().map(|line| set(line) + "\n").collect()
 }
 
@@ -26,7 +31,10 @@ pub(super) fn all_set(draft: &str) -> String {
 /// with a key and not with an address, of `[mail]` the name that goes with a password.
 pub(super) fn all_that_go_together(draft: &str) -> String {
     let alone = |line: &&str| {
-        !line.contains("_file = ") && !line.starts_with("kid = ") && !line.starts_with("username = ") && *line != "algorithm = \"HS256\""
+        !line.contains("_file = ")
+            && !line.starts_with("kid = ")
+            && !line.starts_with("username = ")
+            && *line != "algorithm = \"HS256\""
     };
     all_set(draft).lines().filter(alone).map(|line| format!("{line}\n")).collect()
 }
@@ -35,9 +43,15 @@ pub(super) fn all_that_go_together(draft: &str) -> String {
 fn every_key_is_read_and_its_fault_told_beside_all_others() {
     // Nothing that is read takes a table.
     let named = |table: &Table| if table.naming == Naming::Named { ".a" } else { "" };
-    let file: String = keys().map(|(table, key)| format!("[{}{}.{}]\n", table.name, named(table), key.name)).collect();
+    let file: String =
+        keys().map(|(table, key)| format!("[{}{}.{}]\n", table.name, named(table), key.name)).collect();
     let error = CommandError::from(load_from(&file, &[], &[]).expect_err("all of it is wrong"));
-    let told: BTreeSet<String> = error.findings.iter().filter_map(|found| found.message.split(' ').next()).map(str::to_owned).collect();
+    let told: BTreeSet<String> = error
+        .findings
+        .iter()
+        .filter_map(|found| found.message.split(' ').next())
+        .map(str::to_owned)
+        .collect();
     let secret_files = |key: &str| key.ends_with("_file");
     for (table, key) in keys().filter(|(_, key)| !secret_files(&key.name)) {
         let name = format!("{}{}.{}", table.name, named(table), key.name);
@@ -47,10 +61,19 @@ fn every_key_is_read_and_its_fault_told_beside_all_others() {
 
 #[test]
 fn every_key_of_the_test_above_is_another_than_its_default() {
-    let (set, unset) = (load_from(EVERY_KEY, &[], &[]).expect("valid"), load_from("", &[], &[]).expect("valid"));
+    let (set, unset) =
+        (load_from(EVERY_KEY, &[], &[]).expect("valid"), load_from("", &[], &[]).expect("valid"));
     assert_ne!(format!("{set:?}"), format!("{unset:?}"));
-    for (table, key) in keys().filter(|(table, key)| table.naming == Naming::One && !matches!(key.shape, Shape::Public | Shape::File)) {
-        let section = EVERY_KEY.split(&format!("[{}]", table.name)).nth(1).unwrap_or_default().split("\n[").next().unwrap_or_default();
+    for (table, key) in keys().filter(|(table, key)| {
+        table.naming == Naming::One && !matches!(key.shape, Shape::Public | Shape::File)
+    }) {
+        let section = EVERY_KEY
+            .split(&format!("[{}]", table.name))
+            .nth(1)
+            .unwrap_or_default()
+            .split("\n[")
+            .next()
+            .unwrap_or_default();
         assert!(section.contains(&format!("\n{} = ", key.name)), "{}.{} isn't there", table.name, key.name);
         if let Unset::DefaultsTo(toml) = key.unset {
             assert!(!section.contains(&format!("\n{} = {toml}\n", key.name)), "{}.{}", table.name, key.name);
@@ -60,8 +83,11 @@ fn every_key_of_the_test_above_is_another_than_its_default() {
 
 #[test]
 fn the_defaults_of_the_table_are_those_that_hold() {
-    let optional =
-        |line: &str| keys().any(|(_, key)| matches!(key.unset, Unset::Optional { .. }) && line.starts_with(&format!("{} = ", key.name)));
+    let optional = |line: &str| {
+        keys().any(|(_, key)| {
+            matches!(key.unset, Unset::Optional { .. }) && line.starts_with(&format!("{} = ", key.name))
+        })
+    };
     let all = all_set(&draft(Extent::Whole));
     // Of a section with a name there is none by default.
     let named = |table: &&Table| table.naming == Naming::Named;
@@ -69,7 +95,8 @@ fn the_defaults_of_the_table_are_those_that_hold() {
         let (before, after) = all.split_once(&format!("\n[{}.", table.name)).expect("it is in the draft");
         format!("{before}{}", after.find("\n[").map_or("", |next| &after[next..]))
     });
-    let defaults: String = all.lines().filter(|line| !optional(line)).map(|line| format!("{line}\n")).collect();
+    let defaults: String =
+        all.lines().filter(|line| !optional(line)).map(|line| format!("{line}\n")).collect();
     let unset = load_from("", &[], &[]).expect("valid");
     let written = load_from(&defaults, &[], &[]).unwrap_or_else(|faults| panic!("{faults:?}\n{defaults}"));
     assert_eq!(format!("{written:?}"), format!("{unset:?}"));
@@ -97,7 +124,8 @@ fn a_draft_sets_nothing_and_its_examples_are_valid() {
         assert!(whole.contains(&format!("# {}: ", key.name)), "{}.{}", table.name, key.name);
     }
     let minimal = draft(Extent::Minimal);
-    let keys = minimal.lines().filter(|line| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1);
+    let keys =
+        minimal.lines().filter(|line| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1);
     assert_eq!(keys.count(), MINIMAL.len(), "{minimal}");
 }
 
@@ -105,7 +133,9 @@ fn a_draft_sets_nothing_and_its_examples_are_valid() {
 fn a_draft_of_named_sections_and_secrets_is_valid_too() {
     let draft = sections(trial::TABLES, |_, _| true);
     assert!(Room::new(&draft, &[], &[]).trial().peers.is_empty(), "{draft}");
-    let room = Room::new(&all_set(&draft), &[], &[]).with_file("seal.key", b"s", 0o600).with_file("peer.key", b"t", 0o600);
+    let room = Room::new(&all_set(&draft), &[], &[])
+        .with_file("seal.key", b"s", 0o600)
+        .with_file("peer.key", b"t", 0o600);
     let trial = room.trial();
     assert!(trial.seal.is_some() && trial.peers["name"].token.is_some(), "{draft}");
     assert!(draft.contains("; must be set") && !draft.contains("\n#seal = "), "{draft}");
@@ -115,17 +145,29 @@ fn a_draft_of_named_sections_and_secrets_is_valid_too() {
 fn names_are_plain_and_mean_one_thing() {
     let mut variables: BTreeSet<String> = OWN_VARIABLES.map(str::to_owned).into();
     for (table, key) in keys() {
-        let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        let plain = |name: &str| {
+            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        };
         assert!(plain(table.name) && plain(&key.name), "{}.{}", table.name, key.name);
         let variable = format!("QUASH_{}_{}", table.name, key.name).to_uppercase();
         assert!(variables.insert(variable.clone()), "{variable} means two things");
-        assert!(!key.doc.contains('\n') && key.doc.ends_with('.') && !key.doc.contains('|'), "{}: {}", key.name, key.doc);
+        assert!(
+            !key.doc.contains('\n') && key.doc.ends_with('.') && !key.doc.contains('|'),
+            "{}: {}",
+            key.name,
+            key.doc
+        );
     }
     for table in SECTIONS.iter().filter(|table| table.naming == Naming::Named) {
         let prefix = format!("QUASH_{}_", table.name).to_uppercase();
         let plain = keys().filter(|(other, _)| other.naming == Naming::One);
-        for variable in plain.map(|(other, key)| format!("QUASH_{}_{}", other.name, key.name).to_uppercase()) {
-            assert!(!variable.starts_with(&prefix), "{variable} could be of a section of [{}]", table.heading());
+        for variable in plain.map(|(other, key)| format!("QUASH_{}_{}", other.name, key.name).to_uppercase())
+        {
+            assert!(
+                !variable.starts_with(&prefix),
+                "{variable} could be of a section of [{}]",
+                table.heading()
+            );
         }
         for key in table.keys() {
             let ends = table.keys().into_iter().find(|other| key.name.ends_with(&format!("_{}", other.name)));

@@ -25,25 +25,48 @@ use crate::error::CommandError;
 /// `[realm]` and `[peer.<name>]`.
 pub(super) const TABLES: &[Table] = &[
     Table { name: "realm", doc: "a trial", naming: Naming::One, keys: &[&SEAL, &CERT] },
-    Table { name: "peer", doc: "a trial with names", naming: Naming::Named, keys: &[&MAX_LIFETIME, &TRUST, &KEY, &PUBLIC_KEY, &TOKEN] },
+    Table {
+        name: "peer",
+        doc: "a trial with names",
+        naming: Naming::Named,
+        keys: &[&MAX_LIFETIME, &TRUST, &KEY, &PUBLIC_KEY, &TOKEN],
+    },
 ];
 
-const SEAL: Key<Secret, Optional> =
-    Key { name: "seal", kind: Secret, unset: Optional { example: "\"seal.key\"" }, doc: "What this realm seals with." };
-const CERT: Key<File, Optional> = Key { name: "cert", kind: File, unset: Optional { example: "\"cert.pem\"" }, doc: "Who this realm is." };
+const SEAL: Key<Secret, Optional> = Key {
+    name: "seal",
+    kind: Secret,
+    unset: Optional { example: "\"seal.key\"" },
+    doc: "What this realm seals with.",
+};
+const CERT: Key<File, Optional> =
+    Key { name: "cert", kind: File, unset: Optional { example: "\"cert.pem\"" }, doc: "Who this realm is." };
 const MAX_LIFETIME: Key<Span, Required> = Key {
     name: "max_lifetime",
     kind: Span { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused },
     unset: Required { example: "\"1d\"" },
     doc: "The longest that a token of it may hold.",
 };
-const TRUST: Key<Words<u8>> =
-    Key { name: "trust", kind: Words(&[("none", 0), ("some", 1)]), unset: DefaultsTo("\"none\""), doc: "How far it is trusted." };
-const KEY: Key<Text, Optional> = Key { name: "key", kind: Text, unset: Optional { example: "\"k\"" }, doc: "A name that ends others." };
-const PUBLIC_KEY: Key<Text, Optional> =
-    Key { name: "public_key", kind: Text, unset: Optional { example: "\"p\"" }, doc: "A name that ends in another." };
-const TOKEN: Key<Secret, Optional> =
-    Key { name: "token", kind: Secret, unset: Optional { example: "\"peer.key\"" }, doc: "What it is asked with." };
+const TRUST: Key<Words<u8>> = Key {
+    name: "trust",
+    kind: Words(&[("none", 0), ("some", 1)]),
+    unset: DefaultsTo("\"none\""),
+    doc: "How far it is trusted.",
+};
+const KEY: Key<Text, Optional> =
+    Key { name: "key", kind: Text, unset: Optional { example: "\"k\"" }, doc: "A name that ends others." };
+const PUBLIC_KEY: Key<Text, Optional> = Key {
+    name: "public_key",
+    kind: Text,
+    unset: Optional { example: "\"p\"" },
+    doc: "A name that ends in another.",
+};
+const TOKEN: Key<Secret, Optional> = Key {
+    name: "token",
+    kind: Secret,
+    unset: Optional { example: "\"peer.key\"" },
+    doc: "What it is asked with.",
+};
 
 /// What the trial's sections hold.
 #[derive(Clone, Debug)]
@@ -128,7 +151,11 @@ impl Room {
 pub(super) fn told(faults: Faults) -> String {
     let error = CommandError::from(faults);
     assert_eq!(error.exit.code(), 2);
-    let lines: Vec<String> = error.findings.iter().map(|found| format!("{} ({}); {}", found.message, found.place, found.hint)).collect();
+    let lines: Vec<String> = error
+        .findings
+        .iter()
+        .map(|found| format!("{} ({}); {}", found.message, found.place, found.hint))
+        .collect();
     lines.join("\n")
 }
 

@@ -89,7 +89,10 @@ pub(super) const WRONG_MEANING: &[(&str, &str)] = &[
     ("http.tls_cert = \"c.pem\"", "has no key beside it"),
     ("http.tls_key = \"k.pem\"", "has no certificate beside it"),
     ("http.cors_origins = \"*\"", "has \"*\", which has a *"),
-    ("http.cors_origins = [\"https://app.example\", \"https://app.example/\"]", "more than scheme, host and port"),
+    (
+        "http.cors_origins = [\"https://app.example\", \"https://app.example/\"]",
+        "more than scheme, host and port",
+    ),
     ("http.cors_origins = \"https://App.example\"", "isn't in lower case"),
     ("http.cors_origins = \"null\"", "any page"),
     ("http.cors_allow_headers = \"*\"", "no header's name"),

@@ -23,13 +23,21 @@ pub(super) const AUDIENCE: Key<List, Optional> = Key {
 };
 pub(super) const USER_ID_FIELD: Key<Words<UserIdField>> = Key {
     name: "user_id_field",
-    kind: Words(&[("id", UserIdField::Subject), ("username", UserIdField::Username), ("email", UserIdField::Email)]),
+    kind: Words(&[
+        ("id", UserIdField::Subject),
+        ("username", UserIdField::Username),
+        ("email", UserIdField::Email),
+    ]),
     unset: DefaultsTo("\"id\""),
     doc: "What of an account stands in the claim that says whose a token is. With `username` or `email`, changing that of an account \
           ends its sessions. Changing the setting ends all access tokens; they are refreshed as ever.",
 };
-pub(super) const USER_ID_CLAIM: Key<Text> =
-    Key { name: "user_id_claim", kind: Text, unset: DefaultsTo("\"user_id\""), doc: "The claim with the subject. Some sites say `sub`." };
+pub(super) const USER_ID_CLAIM: Key<Text> = Key {
+    name: "user_id_claim",
+    kind: Text,
+    unset: DefaultsTo("\"user_id\""),
+    doc: "The claim with the subject. Some sites say `sub`.",
+};
 pub(super) const USER_ID_TYPE: Key<Words<UserIdType>> = Key {
     name: "user_id_type",
     kind: Words(&[("str", UserIdType::Text), ("int", UserIdType::Integer)]),
@@ -43,8 +51,12 @@ pub(super) const TOKEN_TYPE_CLAIM: Key<Text> = Key {
     unset: DefaultsTo("\"token_type\""),
     doc: "The claim with `access`, `refresh` or `sliding`.",
 };
-pub(super) const JTI_CLAIM: Key<Text> =
-    Key { name: "jti_claim", kind: Text, unset: DefaultsTo("\"jti\""), doc: "The claim with the token's id." };
+pub(super) const JTI_CLAIM: Key<Text> = Key {
+    name: "jti_claim",
+    kind: Text,
+    unset: DefaultsTo("\"jti\""),
+    doc: "The claim with the token's id.",
+};
 pub(super) const SLIDING_TOKEN_REFRESH_EXP_CLAIM: Key<Text> = Key {
     name: "sliding_token_refresh_exp_claim",
     kind: Text,
@@ -59,8 +71,12 @@ pub(super) const CHECK_REVOKE_TOKEN: Key<Switch> = Key {
           in their own table. After a change of the password at quash, tokens keep the hash from before, which the nodes still have; \
           quash itself ends the sessions then. Needs `passwords.rehash = false`.",
 };
-pub(super) const REVOKE_TOKEN_CLAIM: Key<Text> =
-    Key { name: "revoke_token_claim", kind: Text, unset: DefaultsTo("\"hash_password\""), doc: "The claim with that hash." };
+pub(super) const REVOKE_TOKEN_CLAIM: Key<Text> = Key {
+    name: "revoke_token_claim",
+    kind: Text,
+    unset: DefaultsTo("\"hash_password\""),
+    doc: "The claim with that hash.",
+};
 
 /// The longest name of a claim, in bytes.
 const NAME_BYTES: usize = 64;
@@ -70,10 +86,18 @@ pub(super) fn issuer(section: &mut Section<'_>) -> Result<Option<String>, Told> 
     let issuer = section.read(&ISSUER)?;
     if let Some(text) = &issuer {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(section.wrong(&ISSUER, "has a blank or a control character in it", "write it without"));
+            return Err(section.wrong(
+                &ISSUER,
+                "has a blank or a control character in it",
+                "write it without",
+            ));
         }
         if is_insecure(text) {
-            return Err(section.wrong(&ISSUER, "is an http address, which anybody on the way can speak for", "write it with https://"));
+            return Err(section.wrong(
+                &ISSUER,
+                "is an http address, which anybody on the way can speak for",
+                "write it with https://",
+            ));
         }
     }
     Ok(issuer)
@@ -83,11 +107,14 @@ pub(super) fn issuer(section: &mut Section<'_>) -> Result<Option<String>, Told> 
 pub(crate) fn fault_of_name(name: &str) -> Option<Wrong> {
     let is_graphic = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(is_graphic) {
-        return Some(Wrong::new("isn't a name for a claim", "write up to 64 ASCII characters without blanks or quotation marks"));
+        return Some(Wrong::new(
+            "isn't a name for a claim",
+            "write up to 64 ASCII characters without blanks or quotation marks",
+        ));
     }
-    ClaimNames::FIXED
-        .contains(&name)
-        .then(|| Wrong::new("is the name of a claim that means something else", "choose another name, such as \"sub\""))
+    ClaimNames::FIXED.contains(&name).then(|| {
+        Wrong::new("is the name of a claim that means something else", "choose another name, such as \"sub\"")
+    })
 }
 
 pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Told> {
@@ -100,7 +127,11 @@ pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Told> {
             return Err(section.wrong(key, fault, remedy));
         }
         if let Some((_, other)) = taken.iter().find(|(used, _)| *used == name) {
-            return Err(section.wrong(key, format!("is the name that tokens.{other} has already"), "give each claim a name of its own"));
+            return Err(section.wrong(
+                key,
+                format!("is the name that tokens.{other} has already"),
+                "give each claim a name of its own",
+            ));
         }
         taken.push((name.clone(), key.name));
         Ok(name)
@@ -110,7 +141,11 @@ pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Told> {
     // RFC 7519 4.1.2: it is a text. PyJWT, and so Simple JWT, refuses a token in which it is a number.
     if (&user_id, &user_id_type) == (&Ok("sub".to_owned()), &Ok(UserIdType::Integer)) {
         let remedy = "leave it out, or give tokens.user_id_claim another name";
-        return Err(section.wrong(&USER_ID_TYPE, "makes a number of sub, which verifiers take as a text alone", remedy));
+        return Err(section.wrong(
+            &USER_ID_TYPE,
+            "makes a number of sub, which verifiers take as a text alone",
+            remedy,
+        ));
     }
     Ok(ClaimNames {
         token_type: token_type?,

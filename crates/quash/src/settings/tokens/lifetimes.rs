@@ -59,6 +59,7 @@ pub(super) struct Lifetimes {
 
 pub(super) fn read(section: &mut Section<'_>) -> Result<Lifetimes, Told> {
     let (access, refresh) = (section.read(&ACCESS_TOKEN_LIFETIME), section.read(&REFRESH_TOKEN_LIFETIME));
-    let (sliding, sliding_refresh) = (section.read(&SLIDING_TOKEN_LIFETIME), section.read(&SLIDING_TOKEN_REFRESH_LIFETIME));
+    let (sliding, sliding_refresh) =
+        (section.read(&SLIDING_TOKEN_LIFETIME), section.read(&SLIDING_TOKEN_REFRESH_LIFETIME));
     Ok(Lifetimes { access: access?, refresh: refresh?, sliding: sliding?, sliding_refresh: sliding_refresh? })
 }

@@ -88,8 +88,10 @@ pub(super) struct Tokens {
 pub(super) fn read(mut section: Section<'_>) -> Result<Tokens, Told> {
     let section = &mut section;
     let (signing, lifetimes) = (signing::read(section), lifetimes::read(section));
-    let (rotate, blacklist) = (section.read(&lifetimes::ROTATE_REFRESH_TOKENS), section.read(&lifetimes::BLACKLIST_AFTER_ROTATION));
-    let (issuer, audience, names) = (claims::issuer(section), section.read(&claims::AUDIENCE), claims::names(section));
+    let (rotate, blacklist) =
+        (section.read(&lifetimes::ROTATE_REFRESH_TOKENS), section.read(&lifetimes::BLACKLIST_AFTER_ROTATION));
+    let (issuer, audience, names) =
+        (claims::issuer(section), section.read(&claims::AUDIENCE), claims::names(section));
     let (taken, lifetimes) = (taking::read(section)?, lifetimes?);
     let policy = TokenPolicy {
         access_lifetime: lifetimes.access,

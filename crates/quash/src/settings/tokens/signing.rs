@@ -79,7 +79,8 @@ pub(super) fn read(section: &mut Section<'_>) -> Result<Signing, Told> {
     let mut read = Signing { algorithm, key: None, warnings: Vec::new() };
     if let Some(text) = &signing {
         let checked = check(algorithm, text, ShortSecrets::allowed_if(short));
-        let Checked { secret, doubt } = checked.map_err(|fault| section.wrong(&SIGNING_KEY, fault.to_string(), remedy(fault)))?;
+        let Checked { secret, doubt } =
+            checked.map_err(|fault| section.wrong(&SIGNING_KEY, fault.to_string(), remedy(fault)))?;
         read.warnings.extend(doubt.map(|doubt| format!("tokens.signing_key {doubt}")));
         read.key = Some(secret);
     }
@@ -87,23 +88,40 @@ pub(super) fn read(section: &mut Section<'_>) -> Result<Signing, Told> {
         (_, None) => Ok(read),
         (Some(key), Some(verifying)) => check_pair(section, algorithm, key, verifying).map(|()| read),
         (None, Some(_)) => {
-            let remedy = "leave it out; or, if it is another issuer's, put it under [foreign.<name>] as public_key";
+            let remedy =
+                "leave it out; or, if it is another issuer's, put it under [foreign.<name>] as public_key";
             Err(section.wrong(&VERIFYING_KEY, "is set, and no signing_key that it could belong to", remedy))
         }
     }
 }
 
 /// Simple JWT's two settings have to be of one pair: with another, nothing that is signed would verify.
-fn check_pair(section: &mut Section<'_>, algorithm: Algorithm, key: &[u8], verifying: &str) -> Result<(), Told> {
+fn check_pair(
+    section: &mut Section<'_>,
+    algorithm: Algorithm,
+    key: &[u8],
+    verifying: &str,
+) -> Result<(), Told> {
     if algorithm.family() == Family::Hmac {
         let remedy = "leave it out: who verifies needs the secret itself";
-        return Err(section.wrong(&VERIFYING_KEY, format!("is set, and {} has no public half", algorithm.as_str()), remedy));
+        return Err(section.wrong(
+            &VERIFYING_KEY,
+            format!("is set, and {} has no public half", algorithm.as_str()),
+            remedy,
+        ));
     }
     let public = VerifyingKey::read(algorithm, verifying);
-    let public = public.map_err(|fault| section.wrong(&VERIFYING_KEY, fault.to_string(), "name the public half of signing_key"))?;
-    let belongs = SigningKey::insecure_new(algorithm, key, None).is_ok_and(|signing| signing.verifying().is_same_key(&public));
+    let public = public.map_err(|fault| {
+        section.wrong(&VERIFYING_KEY, fault.to_string(), "name the public half of signing_key")
+    })?;
+    let belongs = SigningKey::insecure_new(algorithm, key, None)
+        .is_ok_and(|signing| signing.verifying().is_same_key(&public));
     if belongs {
         return Ok(());
     }
-    Err(section.wrong(&VERIFYING_KEY, "doesn't belong to signing_key", "name its public half, or leave it out: quash knows it"))
+    Err(section.wrong(
+        &VERIFYING_KEY,
+        "doesn't belong to signing_key",
+        "name its public half, or leave it out: quash knows it",
+    ))
 }

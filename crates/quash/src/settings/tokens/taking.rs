@@ -100,7 +100,9 @@ pub(super) fn read(section: &mut Section<'_>) -> Result<Taken, Told> {
 
 fn accepted(section: &mut Section<'_>) -> Result<Vec<TokenType>, Told> {
     let types = section.read(&AUTH_TOKEN_CLASSES)?;
-    let one = |text: &String| [TokenType::Access, TokenType::Sliding].into_iter().find(|known| known.as_str() == text);
+    let one = |text: &String| {
+        [TokenType::Access, TokenType::Sliding].into_iter().find(|known| known.as_str() == text)
+    };
     types.iter().map(one).collect::<Option<_>>().ok_or_else(|| {
         let remedy = "write [\"access\"], [\"sliding\"] or both; refresh tokens open nothing";
         section.wrong(&AUTH_TOKEN_CLASSES, "has a member that is no type of token for guarded paths", remedy)
@@ -110,7 +112,9 @@ fn accepted(section: &mut Section<'_>) -> Result<Vec<TokenType>, Told> {
 /// Schemes are tokens in the sense of RFC 9110 5.6.2.
 fn schemes(section: &mut Section<'_>) -> Result<Vec<String>, Told> {
     let types = section.read(&AUTH_HEADER_TYPES)?;
-    let is_token = |text: &String| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    let is_token = |text: &String| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    };
     if types.iter().all(is_token) {
         Ok(types)
     } else {
@@ -138,10 +142,15 @@ const TAKEN: [&str; 12] = [
 fn header_name(section: &mut Section<'_>) -> Result<HeaderName, Told> {
     let text = section.read(&AUTH_HEADER_NAME)?;
     let name = text.strip_prefix("HTTP_").map_or_else(|| text.clone(), |name| name.replace('_', "-"));
-    let name = HeaderName::try_from(name)
-        .map_err(|_| section.wrong(&AUTH_HEADER_NAME, "isn't the name of a header", "write it like \"X-Access-Token\""))?;
+    let name = HeaderName::try_from(name).map_err(|_| {
+        section.wrong(&AUTH_HEADER_NAME, "isn't the name of a header", "write it like \"X-Access-Token\"")
+    })?;
     if TAKEN.contains(&name.as_str()) {
-        return Err(section.wrong(&AUTH_HEADER_NAME, "is a header that says something else", "write another, such as \"X-Access-Token\""));
+        return Err(section.wrong(
+            &AUTH_HEADER_NAME,
+            "is a header that says something else",
+            "write another, such as \"X-Access-Token\"",
+        ));
     }
     Ok(name)
 }

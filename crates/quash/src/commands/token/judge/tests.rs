@@ -38,7 +38,8 @@ fn profile(hostile: &Value, name: &str) -> (Keys, Expectations) {
     let text = |member: &str| profile[member].as_str().map(str::to_owned);
     let keys = match &profile["hs256_secret_base64url"] {
         Value::Null => {
-            let set = KeySet::parse(json!({ "keys": profile["keys"] }).to_string().as_bytes()).expect("a set");
+            let set =
+                KeySet::parse(json!({ "keys": profile["keys"] }).to_string().as_bytes()).expect("a set");
             assert!(set.skipped.is_empty(), "{:?}", set.skipped);
             Keys::Set(set.keys)
         }
@@ -48,7 +49,15 @@ fn profile(hostile: &Value, name: &str) -> (Keys, Expectations) {
         }
     };
     let max_lifetime = profile["max_life_seconds"].as_u64().map_or(Duration::MAX, Duration::from_secs);
-    (keys, Expectations { issuer: text("iss"), audience: text("aud").into_iter().collect(), max_lifetime, ..expectations() })
+    (
+        keys,
+        Expectations {
+            issuer: text("iss"),
+            audience: text("aud").into_iter().collect(),
+            max_lifetime,
+            ..expectations()
+        },
+    )
 }
 
 #[test]
@@ -60,11 +69,20 @@ fn each_hostile_token_gets_its_verdict_at_any_moment() {
     // The first and the last day on which the list holds, and one between.
     for now in [1_700_006_400, 1_800_000_000, 4_102_358_400].map(Timestamp::from_secs) {
         for case in cases {
-            let (_, (keys, expected)) = profiles.iter().find(|(name, _)| case["profile"] == *name).expect("a profile of the list");
+            let (_, (keys, expected)) =
+                profiles.iter().find(|(name, _)| case["profile"] == *name).expect("a profile of the list");
             let judgement = judge(case["token"].as_str().expect("a token"), keys, expected, now);
             let accepted = if judgement.verdict.is_ok() { "accept" } else { "reject" };
-            assert_eq!(case["expect"], accepted, "{}, {}: {:?}", case["id"], case["title"], judgement.verdict);
-            assert!(judgement.genuine || judgement.claims.is_none(), "{}: nothing of it is believed", case["id"]);
+            assert_eq!(
+                case["expect"], accepted,
+                "{}, {}: {:?}",
+                case["id"], case["title"], judgement.verdict
+            );
+            assert!(
+                judgement.genuine || judgement.claims.is_none(),
+                "{}: nothing of it is believed",
+                case["id"]
+            );
         }
     }
 }
@@ -78,7 +96,8 @@ fn signing() -> SigningKey {
 }
 
 fn minted(more: &Value) -> String {
-    let mut claims = json!({ "token_type": "access", "exp": EXP, "iat": IAT, "jti": "0123", "user_id": "42" });
+    let mut claims =
+        json!({ "token_type": "access", "exp": EXP, "iat": IAT, "jti": "0123", "user_id": "42" });
     for (name, value) in more.as_object().expect("claims") {
         claims[name] = value.clone();
     }
@@ -119,7 +138,11 @@ fn a_token_of_a_quash_and_one_of_another_issuer_are_judged_alike() {
             minted(&claims)
         };
         let verdict = |token: &str, expected: &Expectations| judged(token, expected, IAT);
-        let strict = Expectations { issuer: Some("a".into()), audience: vec!["b".into(), "c".into()], ..expectations() };
+        let strict = Expectations {
+            issuer: Some("a".into()),
+            audience: vec!["b".into(), "c".into()],
+            ..expectations()
+        };
         assert_eq!(verdict(&minted(&more), &expectations()), Ok(()));
         assert_eq!(verdict(&minted(&more), &strict), Err(Invalid::Issuer.into()));
         let mut named = more.clone();
@@ -133,7 +156,10 @@ fn a_token_of_a_quash_and_one_of_another_issuer_are_judged_alike() {
         assert_eq!(verdict(&minted(&more), &longest(299)), Err(Invalid::Lifetime.into()));
         let refresh = with("token_type", json!("refresh"));
         assert_eq!(verdict(&refresh, &expectations()), Err(Refusal::TokenOfWrongType));
-        assert_eq!(verdict(&refresh, &Expectations { purpose: TokenType::Refresh, ..expectations() }), Ok(()));
+        assert_eq!(
+            verdict(&refresh, &Expectations { purpose: TokenType::Refresh, ..expectations() }),
+            Ok(())
+        );
     }
     assert_eq!(
         judged(&minted(&json!({ "sid": "01a20af06c05771097b1318de6f7c85b" })), &expectations(), IAT),
@@ -148,19 +174,28 @@ fn one_key_is_taken_whatever_tokens_call_it_and_a_set_goes_by_names() {
     let key = signing().verifying().clone();
     let set = |named, kid: &str| {
         let key = key.clone().renamed(Kid::parse(kid).ok());
-        judge(&token, &Keys::Set(vec![SetKey { key, named }]), &expectations(), Timestamp::from_secs(IAT)).verdict
+        judge(&token, &Keys::Set(vec![SetKey { key, named }]), &expectations(), Timestamp::from_secs(IAT))
+            .verdict
     };
     assert_eq!(set(true, key.kid().as_str()), Ok(()), "it names its key by the thumbprint");
     assert_eq!(set(true, "another"), Err(Invalid::Key.into()));
     let one = Keys::One(key.clone().renamed(Kid::parse("another").ok()));
     let judgement = judge(&token, &one, &expectations(), Timestamp::from_secs(IAT));
-    assert_eq!((judgement.verdict, judgement.genuine, judgement.token_type), (Ok(()), true, Some(TokenType::Access)));
+    assert_eq!(
+        (judgement.verdict, judgement.genuine, judgement.token_type),
+        (Ok(()), true, Some(TokenType::Access))
+    );
     assert_eq!(judgement.claims.and_then(|claims| claims.get("user_id").cloned()), Some(json!("42")));
 }
 
 #[test]
 fn claims_may_have_other_names() {
-    let names = ClaimNames { user_id: "sub".into(), jti: "id".into(), token_type: "typ".into(), ..ClaimNames::default() };
+    let names = ClaimNames {
+        user_id: "sub".into(),
+        jti: "id".into(),
+        token_type: "typ".into(),
+        ..ClaimNames::default()
+    };
     let claims = json!({ "typ": "access", "exp": EXP, "iat": IAT, "id": "0123", "sub": "42" });
     let token = signing().sign(claims.to_string().as_bytes()).expect("signed");
     assert_eq!(judged(&token, &Expectations { names, ..expectations() }, IAT), Ok(()));
