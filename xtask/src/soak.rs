@@ -43,7 +43,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 }
 
 fn soak(filter: &str) -> Result<Command> {
-    let mut command = program::cargo(&["test", "--profile", "soak", "--workspace", "--tests", "--"]);
+    let mut command = program::cargo(&["test", "--release", "--workspace", "--tests", "--"]);
     command.args(["--test-threads=1", "--nocapture", filter]);
     command.env("QUASH_SOAK", "1").current_dir(workspace::root()?);
     Ok(command)

@@ -59,10 +59,10 @@ const ROWS: &[Row] = &[
 /// A row couldn't be measured. A missed target is no error: figures are judged by people.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     if cfg!(debug_assertions) {
-        // The rows run in this very process, so it has to be a release build.
-        println!("bench: building xtask in release mode");
+        // The rows run in this very process, so it has to be optimized.
+        println!("bench: building xtask with the profile dist");
         let mut release =
-            program::cargo(&["run", "--quiet", "--release", "--package", "xtask", "--", "bench"]);
+            program::cargo(&["run", "--quiet", "--profile", "dist", "--package", "xtask", "--", "bench"]);
         return program::run(release.args(args).current_dir(workspace::root()?)).map_err(Failure::told);
     }
     let (filter, write) = arguments(args)?;

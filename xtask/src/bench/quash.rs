@@ -1,4 +1,4 @@
-//! quash under measurement: the release binary, with an empty data folder under the target directory.
+//! quash under measurement: the binary that is shipped, with an empty data folder under the target directory.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -17,13 +17,13 @@ pub(super) const CLIENTS: usize = 64;
 /// # Errors
 /// It doesn't compile.
 pub(super) fn build() -> Result<PathBuf> {
-    println!("  building quash in release mode");
+    println!("  building quash with the profile dist");
     program::run(
-        program::cargo(&["build", "--quiet", "--release", "--package", "quash"])
+        program::cargo(&["build", "--quiet", "--profile", "dist", "--package", "quash"])
             .current_dir(workspace::root()?),
     )?;
     Ok(workspace::target_directory()?
-        .join("release")
+        .join("dist")
         .join("quash")
         .with_extension(std::env::consts::EXE_EXTENSION))
 }

@@ -74,8 +74,7 @@ fn asked(args: &[String]) -> Result<Asked> {
 fn seeds(first: u64, runs: u64) -> Result<()> {
     let mut build = program::cargo(&[
         "test",
-        "--profile",
-        "soak",
+        "--release",
         "--package",
         "quash-server",
         "--test",
@@ -91,8 +90,7 @@ fn seeds(first: u64, runs: u64) -> Result<()> {
         let (from, to) = (first + runs * core / cores, first + runs * (core + 1) / cores);
         let mut run = program::cargo(&[
             "test",
-            "--profile",
-            "soak",
+            "--release",
             "--package",
             "quash-server",
             "--test",
