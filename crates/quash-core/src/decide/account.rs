@@ -1,4 +1,4 @@
-//! What becomes of an account: each change takes a road of the table, which says what dies with it.
+//! Changes to accounts. The table of `model/road.rs` says which sessions and tokens end with each.
 
 use crate::model::{
     Account, AccountEdit, AccountFields, Actor, Change, Devices, Ends, Event, Extent, NewEntry, Note, Policy,
@@ -7,12 +7,11 @@ use crate::model::{
 
 use super::cause::{Cause, account_entry};
 
-/// Who changes an account, and what they have to say.
+/// The actor of an account change, with an optional note.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct By {
-    /// Who.
     pub actor: Actor,
-    /// What they have to say.
+    /// A free-text reason for the audit.
     pub note: Option<Note>,
 }
 
@@ -22,8 +21,8 @@ impl From<Actor> for By {
     }
 }
 
-/// Changes an account by a road. What the table says ends with it. Where that is the unbound sessions, all end: which
-/// are bound is asked in [`super::lock_account`].
+/// Changes an account for an end cause, and ends the scope that the table says. Where that is the unbound
+/// sessions, all sessions end: [`super::lock_account`] decides which ones are bound.
 pub fn edit_account(
     account: &Account,
     road: Road,
@@ -37,14 +36,14 @@ pub fn edit_account(
         Extent::Unbound => Extent::Sessions,
         extent => extent,
     };
-    // Nothing tells Django nodes of another password: they compare tokens with the hash that they have.
+    // Django nodes aren't notified of a new password: they compare tokens with the hash that they have.
     let is_marked = policy.tokens.names.password_mark.is_some();
     let kept = fields.password.as_ref().filter(|_| is_marked).map(|_| Some(account.node_mark()));
     let fields = AccountFields { mark: fields.mark.clone().or(kept), ..fields };
     edit_ending(extent, account, road, fields, by, scopes, now)
 }
 
-/// As [`edit_account`], ending this much.
+/// Like [`edit_account`], with this end scope.
 pub(super) fn edit_ending(
     extent: Extent,
     account: &Account,
@@ -68,7 +67,7 @@ pub(super) fn edit_ending(
     edit(account, row.event.unwrap_or(Event::SessionsEnded), fields, ends, by, now)
 }
 
-/// Changes what ends nothing.
+/// Makes an account change that ends no session or token.
 pub fn change_account(
     account: &Account,
     event: Event,
@@ -79,7 +78,6 @@ pub fn change_account(
     edit(account, event, fields, Ends::Nothing, by, now)
 }
 
-/// Deletes an account.
 pub fn delete_account(account: &Account, by: By, scopes: &ScopeHasher, now: Timestamp) -> Change {
     let entry = entry(account, Road::Deleted, &by, scopes, now);
     Change::DeleteAccount { subject: account.subject.clone(), version: account.version, entry, note: by.note }
@@ -97,7 +95,7 @@ fn edit(
     by: By,
     now: Timestamp,
 ) -> AccountEdit {
-    // A new password is one for everything, unless it is said to be for once.
+    // A new password is permanent, unless the caller says that it must be changed.
     if fields.password.is_some() && fields.must_change.is_none() {
         fields.must_change = account.must_change.map(|_| None);
     }

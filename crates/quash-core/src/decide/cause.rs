@@ -1,16 +1,14 @@
-//! Why something ends, and the entry of the log that says so. What ends is decided next door.
+//! Causes of an end, and the log entries that record them. The other modules of `decide/` decide what ends.
 
 use crate::model::{
     Account, Actor, Keep, Kid, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Session,
     SessionEnd, Timestamp,
 };
 
-/// Why something ends, and who wants it.
+/// The reason for the end of a session, token or key, with its actor.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cause {
-    /// Why.
     pub reason: Reason,
-    /// Who.
     pub actor: Actor,
 }
 
@@ -23,8 +21,8 @@ pub(super) fn account_entry(
     entry(ScopeKind::Subject, scopes.account(account), Keep::Longest, cause, now)
 }
 
-/// The end of a session. The token of another issuer that opened it dies with it: as a sliding token it would go on
-/// opening doors.
+/// Returns the end of a session. The token of another issuer that opened the session ends with it: a sliding
+/// token would otherwise stay valid for requests.
 pub(super) fn session_end(
     session: &Session,
     cause: &Cause,
@@ -39,7 +37,7 @@ pub(super) fn session_end(
     }
 }
 
-/// An entry over one token of another issuer, which is remembered until it expires.
+/// Returns an entry for one token of another issuer, which is kept until the token expires.
 pub(super) fn token_entry(key: ScopeKey, until: Timestamp, cause: &Cause, now: Timestamp) -> NewEntry {
     entry(ScopeKind::Token, key, Keep::Until(until), cause, now)
 }
@@ -48,7 +46,8 @@ pub(super) fn everything_entry(cause: &Cause, scopes: &ScopeHasher, now: Timesta
     entry(ScopeKind::Everything, scopes.key(&Scope::Everything), Keep::Longest, cause, now)
 }
 
-/// An entry over all that a key has signed. It is never forgotten: whoever has the key can sign tomorrow.
+/// Returns an entry for every token that a key has signed. It is kept forever: an attacker with the key can
+/// sign new tokens at any time.
 pub(super) fn key_entry(kid: &Kid, cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> NewEntry {
     entry(ScopeKind::Key, scopes.key(&Scope::Key(kid.clone())), Keep::Forever, cause, now)
 }

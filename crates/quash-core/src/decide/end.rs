@@ -1,5 +1,5 @@
-//! Ending: of a session by its token or by its id, of everything. What becomes of accounts is decided next door; what
-//! ends what is the table of `model/road.rs`.
+//! Ends one session, by its token or by its id, or everything. Changes to accounts are in
+//! `decide/account.rs`; the table of end causes is in `model/road.rs`.
 
 use crate::model::{
     Actor, Change, ForeignLoaded, Invalid, NewEntry, Policy, Reason, Refusal, ScopeHasher, SessionEnd,
@@ -11,16 +11,16 @@ use super::cause::{Cause, everything_entry, session_end, token_entry};
 use super::foreign::{adopted, check_current, why_dead};
 use super::presented::{PresentedForeign, PresentedRefresh, check_live, check_sliding_id};
 
-/// The end of what a token of another issuer stands for.
+/// The end caused by a log-out with a token of another issuer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ForeignEnd {
-    /// Of the session that it has opened.
+    /// Ends the session that the token has opened.
     Session(SessionEnd),
-    /// Of itself: it will open none.
+    /// Revokes the token itself: it can't open a session any more.
     Token(NewEntry),
 }
 
-/// Ends the session of a refresh token of any genuine generation: log-out by its bearer.
+/// Ends the session of a genuine refresh token of any generation: its bearer logs out.
 ///
 /// # Errors
 /// The token isn't genuine, or its session isn't live: a second log-out is refused.
@@ -35,10 +35,11 @@ pub fn end_presented(
     Ok(session_end(session, &log_out(), scopes, now))
 }
 
-/// Ends what a token of another issuer stands for: log-out by its bearer. It needn't be of an account of ours.
+/// Ends the session of a token of another issuer, or the token itself: its bearer logs out. The token's user
+/// needn't have an account here.
 ///
 /// # Errors
-/// It has been revoked, or its session isn't live: a second log-out is refused.
+/// The token has been revoked, or its session isn't live: a second log-out is refused.
 pub fn end_foreign(
     presented: &PresentedForeign,
     loaded: &ForeignLoaded,
@@ -57,11 +58,11 @@ pub fn end_foreign(
     }
 }
 
-/// Ends the session of an access or sliding token whose signature is good: log-out by its bearer. A sliding token comes
-/// alone, so its id must be genuine, too.
+/// Ends the session of an access or sliding token with a good signature: its bearer logs out. A sliding token
+/// comes without a refresh token, so its id must be genuine, too.
 ///
 /// # Errors
-/// Its session isn't known or isn't live.
+/// The session isn't known or isn't live.
 pub fn end_token_session(
     token: &Authentic,
     loaded: &SessionLoaded,
@@ -79,10 +80,10 @@ pub fn end_token_session(
     end_session(loaded, &log_out(), scopes, now)
 }
 
-/// Ends a session by its id: by its user or by an operator.
+/// Ends a session by its id, for its user or an operator.
 ///
 /// # Errors
-/// It isn't known or isn't live.
+/// The session isn't known or isn't live.
 pub fn end_session(
     loaded: &SessionLoaded,
     cause: &Cause,
@@ -94,17 +95,18 @@ pub fn end_session(
     Ok(session_end(session, cause, scopes, now))
 }
 
-/// Ends everything issued before.
+/// Ends every session and token issued before now.
 pub fn end_everything(cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> Change {
     Change::EndEverything { entry: everything_entry(cause, scopes, now) }
 }
 
-/// Ends the access tokens issued before, and leaves their sessions: clients get new ones with their next refresh.
+/// Ends the access tokens issued before now, but not their sessions: clients get new ones with their next
+/// refresh.
 pub fn renew_everything(cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> Change {
     Change::Revoke { entry: everything_entry(cause, scopes, now) }
 }
 
-/// The entry over a token of another issuer that opens doors: log-out by its bearer.
+/// Returns the entry that revokes an access or sliding token of another issuer: its bearer logs out.
 pub fn log_out_entry(token: &PresentedForeign, now: Timestamp) -> NewEntry {
     token_entry(token.key, token.expires_at, &log_out(), now)
 }

@@ -1,5 +1,4 @@
-//! Beginning an epoch: what a store that went back goes on with, and when it has gone back. How that is found out is the
-//! business of whoever starts it.
+//! Detects that a store went back, and begins a new epoch for it. The caller finds the evidence.
 
 use crate::model::{
     Actor, Change, Epoch, Head, Keep, NewEntry, OldSessions, Reason, ScopeHasher, Seq, Timestamp,
@@ -12,25 +11,27 @@ const HOURS_FROM: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 const HOUR_SECS: u64 = 60 * 60;
 
-/// No epoch is left: its numbers would not be below 2^53.
+/// No epoch is left: its sequence numbers would not be below 2^53.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("there is no epoch left above the highest one known")]
 pub struct NoEpochLeft;
 
-/// Whether a log that ends here has gone back, where a number is proven to have been one of its own.
+/// Returns whether a log that ends at `head` has gone back, given the proven number of one of its own
+/// entries.
 pub fn went_back(head: &Head, proven: Seq) -> bool {
     proven > head.seq
 }
 
-/// Goes on in an epoch above the log's own, above `known` and above the hours since 2026. The hours see to it that an epoch
-/// isn't begun twice where nothing else is known of one that was lost; a clock that is far ahead is left out, since it
-/// would use up all epochs.
+/// Begins an epoch above the log's own, above `known` and above the hours since 2026. The hours keep an epoch
+/// from being begun twice when nothing else is known of a lost one. A clock that is far ahead is ignored,
+/// since it would use up all epochs.
 ///
-/// The entry covers everything, and for ever: how long tokens of the stretch that is lost may live isn't known. Where
-/// sessions go on it covers access tokens alone; verifiers then forget what they have accepted, too.
+/// The entry covers everything and is kept forever, because the lifetime of tokens from the lost stretch
+/// isn't known. Where sessions continue, it covers access tokens only; verifiers then also forget the tokens
+/// that they have accepted.
 ///
 /// # Errors
-/// There is no epoch above.
+/// No higher epoch is left.
 pub fn begin_epoch(
     head: &Head,
     known: Option<Epoch>,

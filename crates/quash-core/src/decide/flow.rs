@@ -1,5 +1,5 @@
-//! What mails let their readers do: whether a link or a code is good, and what it does. That is used up in the transaction
-//! in which it has its effect.
+//! Flows by mail: whether a link or code is good, and its effect. The transaction with the effect also uses
+//! the flow up.
 
 use std::time::Duration;
 
@@ -12,54 +12,48 @@ use crate::token::FlowKey;
 
 use super::account::{change_account, edit_account};
 
-/// A request for a mail.
 #[derive(Clone, Debug)]
 pub struct Asking<'a> {
-    /// What the mail lets its reader do.
+    /// The action that the mail's link or code allows.
     pub purpose: Purpose,
-    /// What it is about.
     pub about: About<'a>,
-    /// What was typed, folded: what is looked up where the request means no account.
+    /// The typed name or address, folded: the lookup key when it matches no account.
     pub typed: &'a str,
-    /// What the mail says.
+    /// The mail's content.
     pub kind: MailKind,
-    /// The recipient's address; `None`: no mail is sent.
+    /// The recipient's address; no mail is sent for `None`.
     pub to: Option<&'a str>,
-    /// The recipient's account, if it isn't the one that the request is about.
+    /// The recipient's account, if it differs from the account of the request.
     pub recipient: Option<&'a Subject>,
-    /// The mail's priority.
     pub priority: MailPriority,
 }
 
-/// What a request for a mail is about.
+/// The account or registration that a mail request refers to.
 #[derive(Clone, Debug)]
 pub enum About<'a> {
-    /// An account.
     Account(&'a Account),
-    /// A registration that waits for its address to be confirmed.
+    /// A registration whose address isn't confirmed yet.
     Registration {
-        /// The registration.
         pending: &'a PendingRegistration,
-        /// Its own matter, which stays the same when its mail is sent again.
+        /// The registration's own subject hash, which stays the same when the mail is sent again.
         matter: Digest,
-        /// How long its link is good.
+        /// The lifetime of its link.
         lifetime: Duration,
     },
     /// Neither. The request is answered with the id of a decoy.
     Nobody,
 }
 
-/// A good flow's account or registration.
+/// The account or registration of a good flow.
 #[derive(Clone, Copy, Debug)]
 pub enum FlowOwner<'a> {
-    /// An account.
     Account(&'a Account),
     /// A registration that becomes an account.
     Registration(&'a PendingRegistration),
 }
 
 impl<'a> Asking<'a> {
-    /// The digest of what it is about.
+    /// Returns the subject hash of the request.
     pub fn matter(&self, key: &FlowKey) -> Digest {
         match self.about {
             About::Account(account) => key.matter(self.purpose, &account.subject),
@@ -68,7 +62,7 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// The digest of the recipient.
+    /// Returns the hash of the recipient.
     pub fn whom(&self, key: &FlowKey) -> Digest {
         key.whom(self.to.unwrap_or(self.typed))
     }
@@ -82,10 +76,10 @@ impl<'a> Asking<'a> {
 }
 
 impl<'a> FlowOwner<'a> {
-    /// The account.
+    /// Returns the account.
     ///
     /// # Errors
-    /// [`Refusal::LinkInvalid`]: it isn't one yet.
+    /// [`Refusal::LinkInvalid`]: the flow belongs to a registration, which has no account yet.
     pub fn account(self) -> Result<&'a Account, Refusal> {
         match self {
             Self::Account(account) => Ok(account),
@@ -94,9 +88,9 @@ impl<'a> FlowOwner<'a> {
     }
 }
 
-/// Starts a flow and adds its mail. A request that means no account gets the id of a decoy, as does one whose recipient has
-/// had too many mails: then the flow before stays good. A decoy's rows are deleted in the transaction that writes them, so
-/// that its answer costs as much as another and leaves no row.
+/// Starts a flow and adds its mail. A request that matches no account gets the id of a decoy. So does one
+/// whose recipient has had too many mails; the flow before then stays good. A decoy's rows are deleted in the
+/// transaction that writes them, so that the request costs as much as any other and leaves no row.
 pub fn start_flow(
     asking: &Asking<'_>,
     asked: &Asked,
@@ -145,8 +139,8 @@ pub fn start_flow(
     (id, changes)
 }
 
-/// A change that costs a transaction and leaves nothing: a code that is tried against a flow that isn't there must cost as
-/// much as one that is tried against a flow.
+/// Returns a change that costs a transaction and leaves no row, so that trying a code without a flow costs as
+/// much as trying one against a flow.
 pub fn empty_transaction(now: Timestamp, key: &FlowKey, entropy: &dyn Entropy) -> Change {
     let id = FlowId::random(entropy);
     let matter = key.matter_of_decoy(id);
@@ -165,7 +159,7 @@ pub fn empty_transaction(now: Timestamp, key: &FlowKey, entropy: &dyn Entropy) -
     Change::Together(vec![Change::StartFlow { flow: Box::new(flow), replaces: None }, Change::UseFlow(id)])
 }
 
-/// A mail that tells the owner of an account what has happened.
+/// Returns a mail that informs the account's owner of an event.
 pub fn notice(
     kind: MailKind,
     to: &str,
@@ -181,7 +175,7 @@ pub fn notice(
 /// Returns a flow that is good for a purpose, and its owner.
 ///
 /// # Errors
-/// [`Refusal::LinkInvalid`], whatever is wrong.
+/// [`Refusal::LinkInvalid`], for every fault.
 pub fn judge_flow<'a>(
     loaded: &'a FlowLoaded,
     purpose: Purpose,
@@ -203,8 +197,8 @@ pub fn judge_flow<'a>(
     Ok((flow, FlowOwner::Account(account)))
 }
 
-/// Sets another password. All sessions end, a lock and what else stood against signing in is gone, and the address that
-/// the mail went to is a confirmed one. Its owner is told.
+/// Sets another password. All sessions end, a lock and a required password change are lifted, and the address
+/// that the mail went to is confirmed. A mail informs the owner.
 #[expect(
     clippy::too_many_arguments,
     reason = "each is one of what a decision may depend on; a bundle would only hide them"
@@ -238,7 +232,7 @@ pub fn reset_by_mail(
 /// Confirms the account's address.
 ///
 /// # Errors
-/// It is confirmed already, or isn't the one that the mail went to.
+/// The address is already confirmed, or isn't the one that the mail went to.
 pub fn verify_by_mail(flow: &Flow, account: &Account, now: Timestamp) -> Result<Change, Refusal> {
     let email = confirmed(flow, account, now).ok_or(Refusal::LinkInvalid)?;
     let fields = AccountFields { email: Some(Some(email)), ..AccountFields::default() };
@@ -246,7 +240,7 @@ pub fn verify_by_mail(flow: &Flow, account: &Account, now: Timestamp) -> Result<
     Ok(Change::Together(vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))]))
 }
 
-/// Adds the account of a registration whose address is confirmed.
+/// Adds the account of a registration whose address has been confirmed.
 ///
 /// # Errors
 /// [`Refusal::LinkInvalid`]: the flow has no address.
@@ -266,8 +260,9 @@ pub fn register_by_mail(
     Ok(Change::Together(vec![Change::UseFlow(flow.id), Change::AddAccount(account, Actor::Owner)]))
 }
 
-/// Gives an account the address that the mail went to. All sessions end, and the address before is told. Nothing ends where
-/// the account has the address already: then it is confirmed, if it wasn't.
+/// Sets the account's address to the one that the mail went to. All sessions end, and a mail informs the
+/// previous address. If the account already has the address, nothing ends; the address is confirmed if it
+/// wasn't.
 ///
 /// # Errors
 /// The flow has no address.
@@ -296,7 +291,7 @@ pub fn change_email_by_mail(
     Ok(Change::Together(changes))
 }
 
-/// The account's address, confirmed now, if the mail went there and it wasn't before.
+/// Returns the account's address, now confirmed, if the mail went there and it wasn't confirmed before.
 fn confirmed(flow: &Flow, account: &Account, now: Timestamp) -> Option<Email> {
     let email = account.email.as_ref().filter(|email| email.verified_at.is_none())?;
     (flow.address.as_ref() == Some(&email.shown)).then(|| Email { verified_at: Some(now), ..email.clone() })

@@ -1,8 +1,8 @@
-//! Tokens of other issuers: adopted once, each into a session of its own. From then on the token is the session's, and
-//! is judged by the store like the session's other tokens.
+//! Tokens of other issuers. Each is adopted once, into a session of its own; from then on the store judges it
+//! like the session's other tokens.
 //!
-//! An adopted refresh token counts as the session's generation 0, and what it got as generation 1: presented again it is
-//! the parent, and then spent, like any other.
+//! An adopted refresh token counts as the session's generation 0, and the token issued for it as generation
+//! 1: when presented again, it is the parent and then spent, like any other.
 
 use crate::model::{
     Account, AccountClaims, Actor, Adopted, Adoption, Change, CustomClaims, Entropy, ForeignLoaded,
@@ -17,10 +17,10 @@ use super::refresh::{Refreshed, recheck_generation, spend};
 use super::sign_in::{Device, Kind, bounded, evicted, new_session, sliding_until};
 use super::sliding::exchangeable;
 
-/// What a presented refresh token of another issuer gets.
+/// Exchanges a refresh token of another issuer.
 ///
 /// # Errors
-/// It has been revoked, or its account or the session that it has opened can't be used.
+/// The token has been revoked, or its account or the session that it has opened can't be used.
 pub fn refresh_foreign(
     presented: &PresentedForeign,
     loaded: &ForeignLoaded,
@@ -39,10 +39,11 @@ pub fn refresh_foreign(
     }
 }
 
-/// What a presented sliding token of another issuer gets.
+/// Exchanges a sliding token of another issuer.
 ///
 /// # Errors
-/// It has been revoked, its account or the session that it has opened can't be used, or it can't be exchanged any more.
+/// The token has been revoked, its account or the session that it has opened can't be used, or it can't be
+/// exchanged any more.
 pub fn refresh_foreign_sliding(
     presented: &PresentedForeign,
     loaded: &ForeignLoaded,
@@ -65,10 +66,10 @@ pub fn refresh_foreign_sliding(
     }
 }
 
-/// What is wrong with a token of another issuer that isn't judged at the gate, without consequences: for `verify`.
+/// Checks a token of another issuer that `watch/gate.rs` doesn't check, without consequences: for `verify`.
 ///
 /// # Errors
-/// What exchanging it would refuse it with; a spent one counts as revoked.
+/// The refusal that an exchange would give; a spent token counts as revoked.
 pub fn recheck_foreign(
     presented: &PresentedForeign,
     loaded: &ForeignLoaded,
@@ -76,13 +77,13 @@ pub fn recheck_foreign(
 ) -> Result<(), Refusal> {
     match adopted(presented, loaded, policy)? {
         Some((session, _)) => recheck_generation(Generation(0), session, policy),
-        // It opens no session, and holds all the same.
+        // The token opens no session, but is valid.
         None if !presented.is_ours => check_current(presented, loaded),
         None => adoptable(presented, loaded, policy).map(|_| ()),
     }
 }
 
-/// The session that the token has opened, live, with its account.
+/// Returns the session that the token has opened, if that is live, with its account.
 pub(super) fn adopted<'a>(
     presented: &PresentedForeign,
     loaded: &'a ForeignLoaded,
@@ -93,14 +94,14 @@ pub(super) fn adopted<'a>(
     };
     let as_loaded = SessionLoaded { head: loaded.account.head, found: None };
     check_live(session, account, &as_loaded)?;
-    // Its key may have been struck.
+    // The token's key may have been revoked.
     if loaded.revoked { Err(Refusal::TokenRevoked(None)) } else { Ok(Some((session, account))) }
 }
 
-/// Whether it was minted after the sessions of its account, and of all, were last ended, and was never revoked by an entry that
-/// is forgotten. Its clock counts seconds: what was minted in the same one counts as before. It must also be of the account that
-/// has its name or address now, and not of one that had it before: there its clock may be ahead by as much as it may at the
-/// doors.
+/// Checks that a token was minted after the sessions of its account, and all sessions, were last ended, and
+/// that no forgotten entry may have revoked it. The issuer's clock counts seconds: a token minted in the same
+/// second counts as minted before. The token must also belong to the account that has its name or address
+/// now, and not to an earlier one; the issuer's clock may be ahead by the same leeway as for requests.
 pub(super) fn check_current(presented: &PresentedForeign, loaded: &ForeignLoaded) -> Result<(), Refusal> {
     let (head, account) = (&loaded.account.head, loaded.account.account.as_ref());
     let ended = account.map_or(head.foreign_after, |account| account.foreign_after.max(head.foreign_after));
@@ -114,7 +115,8 @@ pub(super) fn check_current(presented: &PresentedForeign, loaded: &ForeignLoaded
     }
 }
 
-/// Why a token is dead, in Simple JWT's words: one of another password says so, whatever else has ended it.
+/// Returns the reason why a token is dead, in Simple JWT's terms. The mark of another password takes
+/// precedence over any other reason.
 pub(super) fn why_dead(presented: &PresentedForeign, loaded: &ForeignLoaded, policy: &Policy) -> Refusal {
     match &loaded.account.account {
         Some(account) if is_of_another_password(presented.password_mark.as_deref(), account, policy) => {
@@ -124,12 +126,13 @@ pub(super) fn why_dead(presented: &PresentedForeign, loaded: &ForeignLoaded, pol
     }
 }
 
-/// Whether a token of another issuer has the mark of another password than the account's, where the site asks for marks.
+/// Returns whether a token of another issuer carries the mark of another password than the account's, if the
+/// policy requires marks.
 pub fn is_of_another_password(mark: Option<&str>, account: &Account, policy: &Policy) -> bool {
     policy.tokens.names.password_mark.is_some() && mark != Some(&account.password_mark())
 }
 
-/// The account that the token can open a session for.
+/// Returns the account that the token can open a session for.
 fn adoptable<'a>(
     presented: &PresentedForeign,
     loaded: &'a ForeignLoaded,
@@ -176,7 +179,7 @@ fn adopt(
             let grant = Grant::of_both(&session, bearer, rsq);
             (session, grant)
         }
-        // The token goes on being the session's refresh token, until it expires.
+        // The token remains the session's refresh token until it expires.
         Kind::Pair => {
             let session = Session { idle_until: bounded(presented.expires_at, new.ends_at), ..new };
             let grant = Grant::of_access(&session, bearer, rsq);
@@ -204,7 +207,7 @@ fn adopt(
     Ok(Refreshed::Write { change: Change::OpenSession(Box::new(opening)), grant })
 }
 
-/// A token of another password is dead from now on, as in Simple JWT.
+/// Revokes a token that carries the mark of another password, as Simple JWT does.
 fn disown(presented: &PresentedForeign, now: Timestamp) -> Refreshed {
     let cause = Cause { reason: Reason::PasswordChanged, actor: Actor::Rule };
     let tokens = vec![token_entry(presented.key, presented.expires_at, &cause, now)];

@@ -1,4 +1,5 @@
-//! Keys: when the next one is made, when it signs, and how keys end. Making and sealing them is the service's business.
+//! Signing keys: when the next one is made, when it signs, and how keys end. `quash-service` makes and seals
+//! them.
 
 use std::time::Duration;
 
@@ -8,98 +9,91 @@ use crate::model::{
 
 use super::cause::{Cause, everything_entry, key_entry};
 
-/// What is due with the keys.
+/// The next step of the key rotation.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeyDue {
-    /// This one has had its time, or will never sign.
+    /// This key has expired, or will never sign.
     Drop(Kid),
-    /// The next one is to be made and published.
+    /// The next key must be made and published.
     Make,
-    /// This one, which is next, is to sign.
+    /// This key, the next one, must become the signing key.
     Promote(Kid),
 }
 
-/// What is needed for another key to sign.
+/// The step needed for another key to sign.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Rotation {
-    /// There is none that is next: make one.
+    /// No next key exists: make one.
     Make,
-    /// This one is next, and published since then.
+    /// The next key exists and is published.
     IsNext {
-        /// The key.
         kid: Kid,
-        /// Since when.
+        /// The start of its publication.
         since: Timestamp,
     },
 }
 
-/// Who signs in the place of keys that are struck.
+/// The key that signs in place of revoked keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Successor {
-    /// Whoever signs now: it is none of them.
+    /// The current signing key, which isn't revoked.
     Same,
-    /// The key that is next.
+    /// The next key.
     Next(Kid),
-    /// One that is to be made.
+    /// A new key.
     Make,
-    /// Nobody, until the settings name another.
+    /// None, until the settings name another key.
     Nobody,
 }
 
-/// What becomes of the sessions that were opened before a key was struck.
+/// The fate of the sessions that were opened before a key was revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StruckSessions {
-    /// They go on: their next refresh brings tokens that another key has signed.
+    /// They continue: their next refresh brings tokens signed with another key.
     GoOn,
     /// They end.
     End,
 }
 
-/// Why nothing is done with a key.
+/// The reason for refusing a change of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum KeyRefusal {
-    /// There is none of this id.
+    /// No key has this id.
     #[error("there is no such key")]
     Unknown,
-    /// The settings name what signs.
-    #[error("the key that signs is named by the settings")]
+    /// The settings fix the signing key.
+    #[error("the signing key is fixed by the settings")]
     NamedBySettings,
-    /// There are so many that verify that a reader of the set may not take another.
-    #[error("there are {} keys that verify, and no more are made", limits::KEYS)]
+    /// So many keys verify that a client of the JWK set may not accept another one.
+    #[error("the limit of {} verification keys is reached", limits::KEYS)]
     TooMany,
-    /// It is the one that signs.
-    #[error("the key signs")]
+    /// The key is the signing key.
+    #[error("the key is the current signing key")]
     Signs,
-    /// Tokens that it has signed may still hold.
-    #[error("tokens that the key has signed may hold until then")]
-    StillVerifies {
-        /// Until when.
-        until: Timestamp,
-    },
-    /// It was struck.
+    /// Tokens signed with the key may still be valid.
+    #[error("tokens signed with the key may still be valid")]
+    StillVerifies { until: Timestamp },
+    /// The key was revoked.
     #[error("the key was removed in an emergency")]
-    Struck {
-        /// When.
-        at: Timestamp,
-    },
+    Struck { at: Timestamp },
 }
 
-/// What is due with the keys, one step at a time. Each step is one change, so whoever is interrupted goes on from there.
-/// `published_for` is how long this process has published the key that is next: what only stood in a store was seen by
-/// nobody.
+/// Returns the next step that is due with the keys. Each step is one change, so an interrupted caller can
+/// continue. `published_for` is how long this process has published the next key: verifiers haven't seen a
+/// key that was only in the store.
 pub fn key_due(
     keys: &[KeyRecord],
     rotate_every: Option<Duration>,
     published_for: Duration,
     now: Timestamp,
 ) -> Option<KeyDue> {
-    // A token holds that much longer where the settings say so.
+    // A leeway setting can make tokens valid for that much longer.
     let spent =
         |key: &&KeyRecord| matches!(key.state, KeyState::Retiring { until } if until + limits::LEEWAY < now);
     if let Some(key) = keys.iter().find(spent) {
         return Some(KeyDue::Drop(key.kid.clone()));
     }
-    // A key of the settings doesn't rotate by itself.
+    // A key of the settings isn't rotated automatically.
     let current = current(keys).filter(|key| key.source == KeySource::Made);
     match (next(keys), current) {
         (Some((next, since)), Some(current)) if next.algorithm == current.algorithm => {
@@ -116,10 +110,10 @@ pub fn key_due(
     }
 }
 
-/// What is needed for another key to sign.
+/// Returns the step needed for another key to sign.
 ///
 /// # Errors
-/// The settings name what signs, or there are too many.
+/// The settings fix the signing key, or there are too many keys.
 pub fn rotate_keys(keys: &[KeyRecord]) -> Result<Rotation, KeyRefusal> {
     match current(keys) {
         Some(current) if current.source == KeySource::Made => {}
@@ -132,12 +126,13 @@ pub fn rotate_keys(keys: &[KeyRecord]) -> Result<Rotation, KeyRefusal> {
     }
 }
 
-/// The key that is next signs from now on; the one that signed until now verifies for as long as a token can hold.
+/// Promotes the next key to the signing key. The previous one verifies for as long as one of its tokens can
+/// be valid.
 pub fn promote_key(keys: &[KeyRecord], kid: Kid, longest: Duration, actor: Actor, now: Timestamp) -> Change {
     Change::PromoteKey { kid, at: now, replaces: replaced(keys, longest, now), actor }
 }
 
-/// As [`promote_key`], with a key that wasn't published before.
+/// Like [`promote_key`], with a key that wasn't published before.
 pub fn replace_key(
     keys: &[KeyRecord],
     key: KeyRecord,
@@ -148,10 +143,10 @@ pub fn replace_key(
     Change::AddKey { key, replaces: replaced(keys, longest, now), actor }
 }
 
-/// The end of a key that nobody needs.
+/// Ends a key that isn't in use.
 ///
 /// # Errors
-/// Somebody does.
+/// The key is unknown, signs, still verifies valid tokens, or was revoked.
 pub fn retire_key(keys: &[KeyRecord], kid: &Kid, actor: Actor, now: Timestamp) -> Result<Change, KeyRefusal> {
     match known(keys, kid)?.state {
         KeyState::Next { .. } => {}
@@ -165,10 +160,10 @@ pub fn retire_key(keys: &[KeyRecord], kid: &Kid, actor: Actor, now: Timestamp) -
     Ok(Change::DropKey { kid: kid.clone(), at: now, actor })
 }
 
-/// Who signs once these keys are struck.
+/// Returns the key that signs once these keys are revoked.
 ///
 /// # Errors
-/// The first of them isn't there, or was struck before.
+/// The first of these keys is unknown, or was revoked before.
 pub fn successor(keys: &[KeyRecord], struck: &[Kid]) -> Result<Successor, KeyRefusal> {
     let first = struck.first().ok_or(KeyRefusal::Unknown)?;
     if let KeyState::Struck { at } = known(keys, first)?.state {
@@ -189,7 +184,8 @@ pub fn successor(keys: &[KeyRecord], struck: &[Kid]) -> Result<Successor, KeyRef
     )
 }
 
-/// The change that lets the successor sign once no key is current; `made` is the one that was to be made.
+/// Returns the change that lets the successor sign once no key is current. `made` is the new key, if one had
+/// to be made.
 pub fn succeed(heir: Successor, made: Option<KeyRecord>, actor: Actor, now: Timestamp) -> Option<Change> {
     match (heir, made) {
         (Successor::Next(kid), _) => Some(Change::PromoteKey { kid, at: now, replaces: None, actor }),
@@ -198,8 +194,8 @@ pub fn succeed(heir: Successor, made: Option<KeyRecord>, actor: Actor, now: Time
     }
 }
 
-/// Strikes keys, each with what is kept of it, and lets another sign where one of them did: `signs` is the change of
-/// [`succeed`].
+/// Revokes keys, each with the secret to keep of it. `signs` is the change of [`succeed`], which lets another
+/// key sign if one of these did.
 pub fn strike_keys(
     struck: Vec<(Kid, Sealed)>,
     signs: Option<Change>,
@@ -221,8 +217,9 @@ pub fn strike_keys(
     Change::Together(changes)
 }
 
-/// Strikes again what was struck in a store whose place this one takes: the keys that are here, as [`strike_keys`] does,
-/// and those that aren't (`unknown`) become known, so that no start takes them. What becomes of sessions the new epoch says.
+/// Repeats, in a store that replaces another one, the revocations of the other store: keys known here are
+/// revoked as in [`strike_keys`], and `unknown` ones are added as revoked, so that no start loads them. The
+/// new epoch decides about the sessions.
 pub fn strike_again(
     unknown: Vec<KeyRecord>,
     struck: Vec<(Kid, Sealed)>,
@@ -246,7 +243,7 @@ fn known<'a>(keys: &'a [KeyRecord], kid: &Kid) -> Result<&'a KeyRecord, KeyRefus
     keys.iter().find(|key| key.kid == *kid).ok_or(KeyRefusal::Unknown)
 }
 
-/// How many verify all that they have signed.
+/// Returns the number of keys whose signatures are accepted.
 fn verifying(keys: &[KeyRecord]) -> usize {
     keys.iter().filter(|key| !key.state.is_struck()).count()
 }
@@ -278,7 +275,7 @@ mod tests {
         Kid::parse(text).expect("a key id")
     }
 
-    /// Made at the beginning of time.
+    /// A key made at time zero.
     fn key(name: &str, state: KeyState) -> KeyRecord {
         let (secret, source) = (Sealed(Vec::new()), KeySource::Made);
         KeyRecord { kid: kid(name), algorithm: Algorithm::EdDsa, state, secret, created_at: at(0), source }

@@ -1,5 +1,5 @@
-//! Locking an account after failed attempts, and unlocking it. What is counted, and when that is enough, is the desk's
-//! business: here is what follows.
+//! Locks an account after failed attempts, and unlocks it. `quash-service` counts the attempts and decides
+//! when to lock.
 
 use std::time::Duration;
 
@@ -11,16 +11,18 @@ use crate::model::{
 use super::account::edit_ending;
 use super::cause::{Cause, session_end};
 
-/// How long the next lock holds, after `locks` others since the last good sign-in: each twice as long as the one before.
+/// Returns the length of the next lock after `locks` others since the last good sign-in. Each is twice as
+/// long as the one before, up to the longest.
 pub fn lock_span(locks: u32, policy: &LockoutPolicy) -> Duration {
     let doubled = 2_u32.checked_pow(locks).and_then(|times| policy.first_lock.checked_mul(times));
     doubled.unwrap_or(policy.longest_lock).min(policy.longest_lock)
 }
 
-/// Locks an account, and ends what the table says; `live` are its live sessions, needed where only unbound ones end.
-/// `None`: it is locked already, or deactivated.
+/// Locks an account, and ends the scope that the table says. `live` are the account's live sessions, needed
+/// where only unbound ones end. Returns `None` for an account that is already locked or deactivated.
 ///
-/// If no session is bound, one watermark ends all of them, and the tokens that other issuers have signed for the account.
+/// If no session is bound, one watermark ends all of them, and the tokens that other issuers have signed for
+/// the account.
 pub fn lock_account(
     account: &Account,
     live: &[Session],
@@ -52,12 +54,12 @@ pub fn lock_account(
     Some(Change::Together(vec![edit, Change::EndSessions { sessions, tokens: Vec::new() }]))
 }
 
-/// Whether the session's client has presented no token of a device that the account is still known on.
+/// Returns whether the session isn't bound to a device that the account is still known on.
 fn is_unbound(session: &Session, account: &Account) -> bool {
     session.known_device.is_none_or(|device| !account.devices.contains(device))
 }
 
-/// These fields, and no lock: for a road that unlocks by the way, such as a reset by mail.
+/// Adds the end of a lock to these fields, for changes that also unlock, such as a password reset.
 #[must_use]
 pub fn unlocked(account: &Account, fields: AccountFields) -> AccountFields {
     let is_locked = matches!(account.state, AccountState::Locked { .. });

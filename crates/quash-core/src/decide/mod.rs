@@ -1,5 +1,5 @@
-//! The rules. Each function gets what was loaded, what is asked, the policy, the time and chance, and answers with
-//! what to write or with a refusal. Nothing here reads or writes.
+//! The rules. Each function takes the loaded state, the request, the policy, the time and entropy, and
+//! returns a change to write or a refusal. Nothing here does I/O.
 
 mod account;
 

@@ -1,5 +1,5 @@
-//! Tokens that are presented to be exchanged or to end something: what is believed of them before the store is asked,
-//! and whether what the store says makes them genuine.
+//! Tokens presented for an exchange or to end a session: the parts believed before the store is read, and the
+//! check by the store's data that they are genuine.
 
 use crate::model::{
     Account, AccountBy, AccountState, CustomClaims, Generation, InactiveAccounts, Invalid, Policy, Refusal,
@@ -7,69 +7,61 @@ use crate::model::{
 };
 use crate::token::{Authentic, Claims, Origin, RefreshKey, TokenType};
 
-/// A refresh or sliding token that holds as far as it tells itself. Whether it is genuine only the store can tell.
+/// A refresh or sliding token that is valid by its own claims. Only the store can tell whether it is genuine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Presented {
-    /// A refresh token of ours.
     Refresh(PresentedRefresh),
-    /// A sliding token of ours.
     Sliding(PresentedSliding),
-    /// A token of another issuer.
     Foreign(PresentedForeign),
 }
 
-/// A refresh token of ours.
+/// A refresh token of this issuer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PresentedRefresh {
-    /// The session it names.
     pub session: SessionId,
-    /// The generation it names.
     pub generation: Generation,
-    /// The head it was minted at.
+    /// The log's head at which the token was minted.
     pub rsq: Seq,
     jti: String,
 }
 
-/// A sliding token of ours.
+/// A sliding token of this issuer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PresentedSliding {
-    /// The session it names.
     pub session: SessionId,
-    /// The head it was minted at.
+    /// The log's head at which the token was minted.
     pub rsq: Seq,
-    /// Until when it can be exchanged, if it says so.
+    /// The time until which it can be exchanged, if it says so.
     pub refresh_until: Option<Timestamp>,
     jti: String,
 }
 
-/// A token of another issuer, of whatever type it was asked for.
+/// A token of another issuer, of any type.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PresentedForeign {
-    /// Its own scope: what it is known and revoked by.
+    /// The token's own scope, under which it is stored and revoked.
     pub key: ScopeKey,
-    /// The scopes under which the log could have an entry over it: its own and its key's.
+    /// The scopes under which the log could have an entry for the token: its own and its key's.
     pub scopes: [ScopeKey; 2],
-    /// Whom it names; `None` where that is none of our accounts.
+    /// The account that it names; `None` if that can't be one of our accounts.
     pub account: Option<AccountBy>,
-    /// The scope of the account, as the token calls it.
+    /// The scope of the account, by the token's name for it.
     pub user: ScopeKey,
-    /// Whether its issuer's users are our accounts.
+    /// True if the issuer's users are our accounts.
     pub is_ours: bool,
-    /// When it was minted.
     pub minted_at: Timestamp,
-    /// Its `exp`.
     pub expires_at: Timestamp,
-    /// Until when it can be exchanged, in a sliding token that says so.
+    /// The time until which it can be exchanged, if it is a sliding token that says so.
     pub refresh_until: Option<Timestamp>,
     pub(super) password_mark: Option<String>,
     pub(super) claims: CustomClaims,
 }
 
 impl Presented {
-    /// A token that is to be exchanged.
+    /// Reads a token that is presented for an exchange.
     ///
     /// # Errors
-    /// It doesn't hold now, isn't of this type, or is incomplete.
+    /// The token isn't valid now, isn't of this type, or is incomplete.
     pub fn new(
         token: &Authentic,
         purpose: TokenType,
@@ -94,7 +86,7 @@ impl Presented {
 }
 
 impl PresentedRefresh {
-    /// Its session, once its id has proved that it is genuine and the session is live.
+    /// Returns the token's session, after checking that the id is genuine and the session live.
     pub(super) fn session<'a>(
         &self,
         loaded: &'a SessionLoaded,
@@ -106,7 +98,7 @@ impl PresentedRefresh {
 }
 
 impl PresentedSliding {
-    /// Its session, once its id has proved that it is genuine and the session is live.
+    /// Returns the token's session, after checking that the id is genuine and the session live.
     pub(super) fn session<'a>(
         &self,
         loaded: &'a SessionLoaded,
@@ -117,10 +109,10 @@ impl PresentedSliding {
 }
 
 impl PresentedForeign {
-    /// What is believed of a token of another issuer, once it has been checked.
+    /// Reads a checked token of another issuer.
     ///
     /// # Errors
-    /// It is one of ours, or says more than a session can carry on.
+    /// The token is one of ours, or has more claims than a session can carry.
     pub fn new(token: &Authentic, policy: &TokenPolicy) -> Result<Self, Refusal> {
         let Origin::Foreign(issuer) = token.origin() else { return Err(Invalid::Claim.into()) };
         let claims = token.claims();
@@ -145,18 +137,19 @@ impl PresentedForeign {
     }
 }
 
-/// The custom claims that the tokens of the session will have. `sid`, `rsq` and `gen` are not among them: quash writes its own.
+/// Returns the custom claims for the tokens of the session. `sid`, `rsq` and `gen` are left out: quash writes
+/// its own.
 fn custom(claims: &Claims, policy: &TokenPolicy) -> Result<CustomClaims, Invalid> {
     let kept: Vec<_> =
         claims.custom.iter().filter(|(name, _)| !policy.names.reserves(name)).cloned().collect();
     CustomClaims::new(&kept).map_err(|_| Invalid::Claim)
 }
 
-/// Whether the session of an access token of ours goes on, by the store alone: for whoever asks on behalf of others, and
-/// mustn't be told what this process happens to remember. What the log says of the token is asked at the gate.
+/// Checks by the store alone that the session of our access token is live. For callers that ask on behalf of
+/// others and must not learn what this process happens to remember. `watch/gate.rs` checks the log's entries.
 ///
 /// # Errors
-/// Its session isn't known or isn't live, or its account may not be used.
+/// The session isn't known or isn't live, or its account may not be used.
 pub fn recheck_access(token: &Authentic, loaded: &SessionLoaded, policy: &Policy) -> Result<(), Refusal> {
     let (_, rsq) = token.place()?;
     let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
@@ -167,8 +160,8 @@ pub fn recheck_access(token: &Authentic, loaded: &SessionLoaded, policy: &Policy
     check_active(account, policy)
 }
 
-/// The session of a token of ours. Its id is compared in constant time, before anything else is believed: who stole a
-/// signing key can't end sessions with it.
+/// Returns the session of one of our tokens. The id is compared first, in constant time: an attacker with a
+/// stolen signing key can't end sessions with it.
 fn live_session<'a>(
     loaded: &'a SessionLoaded,
     rsq: Seq,
@@ -187,7 +180,7 @@ fn live_session<'a>(
     Ok((session, account))
 }
 
-/// Whether the id of a sliding token is the one that its session gives, be the token expired or not.
+/// Checks that the id of a sliding token is the one that its session gives, even for an expired token.
 pub(super) fn check_sliding_id(
     token: &Authentic,
     loaded: &SessionLoaded,
@@ -201,13 +194,13 @@ fn sliding_id(session: &Session, secret: &RefreshKey) -> String {
     secret.sliding_jti(session.id, &session.seed, session.generation).to_string()
 }
 
-/// In constant time, so that nobody finds an id piece by piece.
+/// Compares in constant time, so that an attacker can't guess an id piece by piece.
 fn check_id(presented: &str, genuine: &str) -> Result<(), Refusal> {
     let equal = aws_lc_rs::constant_time::verify_slices_are_equal(genuine.as_bytes(), presented.as_bytes());
     equal.map_err(|_| Invalid::WrongId.into())
 }
 
-/// Whether a session's tokens are good, as far as its row and the watermarks tell.
+/// Checks by a session's row and the watermarks that its tokens are good.
 pub(super) fn check_live(
     session: &Session,
     account: &Account,
@@ -220,7 +213,7 @@ pub(super) fn check_live(
     }
 }
 
-/// Whether an account's tokens may be exchanged.
+/// Checks that an account's tokens may be exchanged.
 pub(super) fn check_active(account: &Account, policy: &Policy) -> Result<(), Refusal> {
     let deactivated = matches!(account.state, AccountState::Deactivated { .. });
     if deactivated && policy.accounts.inactive == InactiveAccounts::Refused {

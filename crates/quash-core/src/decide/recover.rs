@@ -1,6 +1,6 @@
-//! What ends all sessions of an account but one, or all for the sake of a new password.
+//! Ends all sessions of an account but one, or all of them for a new password.
 //!
-//! The session that lives on is moved past the watermark in the same transaction: its `opened_seq`, and the `rsq` of
+//! The same transaction moves the surviving session past the watermark: its `opened_seq`, and the `rsq` of
 //! its new tokens, become the number of the entry that ends the others.
 
 use std::time::Duration;
@@ -16,14 +16,12 @@ use super::lock::unlocked;
 use super::presented::{check_live, check_sliding_id};
 use super::sign_in::{bounded, idle_until, sliding_until};
 
-/// What the session gets that lives on.
+/// The tokens that the surviving session gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LivesOn {
-    /// An access token and a refresh token.
     Pair,
-    /// A sliding token.
     Sliding {
-        /// Until when it can be exchanged: no longer than the one before.
+        /// The time until which it can be exchanged: no later than for the previous one.
         refresh_until: Timestamp,
     },
 }
@@ -31,28 +29,28 @@ pub enum LivesOn {
 /// The end of an account's other sessions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Survival {
-    /// What to write.
     pub change: Change,
     lives_on: LivesOn,
     after: Session,
     bearer: Bearer,
-    /// The newest number that was known when it was decided.
+    /// The newest number known at the time of the decision.
     known: Seq,
 }
 
 impl Survival {
-    /// Whether there are others that end, so that the change has an entry in the log.
+    /// Returns whether other sessions end, so that the change has an entry in the log.
     pub fn ends_others(&self) -> bool {
         !matches!(self.change, Change::Rotate { .. })
     }
 
-    /// What to mint for the session that lives on, once the change got the number `seq`, if it has one.
+    /// Returns the tokens to mint for the surviving session. `seq` is the number of the change's entry, if it
+    /// has one.
     pub fn grant(self, seq: Option<Seq>) -> Grant {
         let session = Session { opened_seq: seq.unwrap_or(self.after.opened_seq), ..self.after };
         let seq = seq.unwrap_or(self.known);
         match self.lives_on {
             LivesOn::Pair => Grant::of_both(&session, self.bearer, seq),
-            // Not a moment longer than the one before could have been exchanged for.
+            // Its new token expires no later than the last exchange of the previous one could have allowed.
             LivesOn::Sliding { refresh_until } => {
                 let session = Session { ends_at: Some(session.idle_until), ..session };
                 Grant::of_sliding(&session, self.bearer, bounded(refresh_until, session.ends_at), seq)
@@ -62,10 +60,12 @@ impl Survival {
 }
 
 impl LivesOn {
-    /// What a live token's session gets. A sliding token comes alone, so its id must be genuine, too.
+    /// Returns the kind of tokens for a live token's session. A sliding token comes without a refresh token,
+    /// so its id must be genuine, too.
     ///
     /// # Errors
-    /// The session isn't live, or the token was minted before it survived the end of others the last time.
+    /// The session isn't live, or the token was minted before its session last survived the end of the
+    /// others.
     pub fn of(token: &Authentic, loaded: &SessionLoaded, secret: &RefreshKey) -> Result<Self, Refusal> {
         let (_, rsq) = token.place()?;
         let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
@@ -83,7 +83,7 @@ impl LivesOn {
     }
 }
 
-/// A user changes the password: all other sessions end, this one gets new tokens.
+/// Changes the password for its user: all other sessions end, this one gets new tokens.
 ///
 /// # Errors
 /// This session isn't live.
@@ -98,8 +98,8 @@ pub fn change_password(
     survive(lives_on, loaded, Some(password), Road::PasswordChanged, policy, scopes, now)
 }
 
-/// A user logs out everywhere else. Where nothing else lives, this session's tokens are rotated, and nothing is revoked.
-/// `counted` has the account's sessions as of [`counted_from`].
+/// Logs a user out of all other sessions. If no other is live, this session's tokens are rotated, and nothing
+/// is revoked. `counted` has the account's sessions as of [`counted_from`].
 ///
 /// # Errors
 /// This session isn't live.
@@ -120,27 +120,27 @@ pub fn end_others(
     Ok(survival)
 }
 
-/// Returns the moment as of which sessions are counted to know that an account has no other live token: a session's access
-/// token may outlive its refresh token, by its own lifetime at most.
+/// Returns the time as of which sessions are counted to learn that an account has no other live token. A
+/// session's access token may outlive its refresh token, by at most its own lifetime.
 pub fn counted_from(policy: &Policy, now: Timestamp) -> Timestamp {
     now - longest_at_doors(policy)
 }
 
-/// Returns whether an entry over all tokens of the account would cover none but those of the one session that lives on. In
-/// doubt it would: tokens of other issuers have no session here, and a session's row is forgotten [`limits::SESSION_KEPT`]
-/// after its last refresh token has expired, whatever access token it has.
+/// Returns whether an entry for all tokens of the account would cover only those of the surviving session. In
+/// doubt it returns false: tokens of other issuers have no session here, and a session's row is deleted
+/// [`limits::SESSION_KEPT`] after its last refresh token has expired, regardless of its access token.
 fn is_alone(counted: &AccountLoaded, policy: &Policy, now: Timestamp) -> bool {
     counted.live_sessions <= 1
         && !policy.tokens.foreign.are_taken(now)
         && longest_at_doors(policy) <= limits::SESSION_KEPT
 }
 
-/// The longest that a token holds which opens doors.
+/// Returns the longest lifetime of a token that authorizes requests, with the leeway.
 fn longest_at_doors(policy: &Policy) -> Duration {
     policy.tokens.access_lifetime.max(policy.tokens.sliding_lifetime) + policy.tokens.leeway
 }
 
-/// A password is reset: all sessions end, and so does a lock.
+/// Resets a password: all sessions end, and so does a lock.
 ///
 /// # Errors
 /// There is no such account.

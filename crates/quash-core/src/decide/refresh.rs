@@ -1,4 +1,4 @@
-//! Rotation: what a refresh token gets that is presented again, for the first time, late, or out of place.
+//! Rotation: decides on a refresh token that is presented for the first time, again or out of order.
 
 use crate::model::{
     Account, Actor, Change, DeviceId, Generation, Head, Invalid, Policy, Reason, Refusal, ScopeHasher,
@@ -10,34 +10,25 @@ use super::cause::{Cause, session_end};
 use super::presented::{PresentedRefresh, check_active, check_live};
 use super::sign_in::idle_until;
 
-/// What a refresh comes to.
+/// The outcome of a refresh.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refreshed {
-    /// Something new: write, then mint.
+    /// A new generation: write the change, then mint the grant.
     Write {
-        /// What to write.
         change: Change,
-        /// What to mint once that is written.
+        /// The tokens to mint once the change is written.
         grant: Grant,
     },
-    /// Nothing to write: mint.
-    Answer {
-        /// What to mint.
-        grant: Grant,
-    },
-    /// Something must end: write, then refuse.
-    End {
-        /// What to write.
-        change: Change,
-        /// What to refuse with.
-        refusal: Refusal,
-    },
+    /// No change: mint the grant.
+    Answer { grant: Grant },
+    /// The session or token ends: write the change, then refuse.
+    End { change: Change, refusal: Refusal },
 }
 
-/// What a presented refresh token gets.
+/// Exchanges a refresh token.
 ///
 /// # Errors
-/// It isn't genuine, or its session or account can't be used.
+/// The token isn't genuine, or its session or account can't be used.
 pub fn refresh(
     presented: &PresentedRefresh,
     loaded: &SessionLoaded,
@@ -51,10 +42,10 @@ pub fn refresh(
     spend(presented.generation, session, account, &loaded.head, policy, scopes, now)
 }
 
-/// What is wrong with a refresh token, without consequences: for `verify`.
+/// Checks a refresh token without consequences: for `verify`.
 ///
 /// # Errors
-/// What a refresh would refuse it with; a spent one counts as revoked.
+/// The refusal that a refresh would give; a spent token counts as revoked.
 pub fn recheck_presented(
     presented: &PresentedRefresh,
     loaded: &SessionLoaded,
@@ -65,7 +56,7 @@ pub fn recheck_presented(
     recheck_generation(presented.generation, session, policy)
 }
 
-/// The same tokens as they would be granted now: an event may have covered what was granted a moment ago, and left its
+/// Renews a grant as of now: an event may have covered the tokens granted a moment ago, but not ended their
 /// session.
 ///
 /// # Errors
@@ -78,8 +69,8 @@ pub fn renew_grant(grant: &Grant, loaded: &SessionLoaded, policy: &Policy) -> Re
     Ok(Grant { bearer, rsq: loaded.head.seq, ..grant.clone() })
 }
 
-/// Binds the exchanged session to the known device whose token the client has presented, in the same transaction as the
-/// exchange if that writes.
+/// Binds the exchanged session to the known device whose token the client has presented. If the exchange
+/// writes, the binding is part of its transaction.
 #[must_use]
 pub fn bind_exchanged(refreshed: Refreshed, session: &Session, presented: Option<DeviceId>) -> Refreshed {
     let Some(device) = presented.filter(|device| session.known_device != Some(*device)) else {
@@ -104,7 +95,7 @@ pub(super) fn recheck_generation(
     if spent || presented > session.generation { Err(Refusal::TokenRevoked(None)) } else { Ok(()) }
 }
 
-/// What a genuine refresh token of a live session gets, by its generation.
+/// Exchanges a genuine refresh token of a live session, by its generation.
 pub(super) fn spend(
     presented: Generation,
     session: &Session,
@@ -138,8 +129,8 @@ pub(super) fn spend(
     })
 }
 
-/// Whether a spent token still gets the current one: always where spent tokens aren't blacklisted; else only the
-/// immediate parent, within the grace of the rotation that spent it.
+/// Returns whether a spent token still gets the current one: always where spent tokens aren't blacklisted,
+/// else only the immediate parent within the grace of the rotation that spent it.
 fn forgiven(presented: Generation, session: &Session, policy: &Policy, now: Timestamp) -> bool {
     let parent = presented.next() == session.generation;
     !policy.rotation.blacklist || (parent && now.is_within(policy.rotation.grace, session.rotated_at))

@@ -1,6 +1,7 @@
-//! Sealing the audit: each entry is hashed together with all before it, and the last hash is signed. Who can write to the
-//! store but hasn't the master key can't change, add, drop or move what was sealed without being seen. What is personal
-//! enters as a hash of its own, so that it can be blanked and the rest still stands.
+//! Seals the audit: each entry is hashed together with all entries before it, and the last hash is signed. An
+//! attacker who can write to the store, but lacks the master key, can't change, add, remove or move sealed
+//! entries unnoticed. Personal data is hashed separately, so that it can be blanked while the rest remains
+//! verifiable.
 
 use std::collections::BTreeMap;
 
@@ -12,61 +13,60 @@ use crate::model::{
 };
 use crate::token::{SigningKey, Unsigned};
 
-/// Why the audit isn't what was sealed.
+/// A difference between the audit and its seal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AuditFault {
     /// The store has no seal. The first one is written when the database is created.
     #[error("the seal is missing")]
     Unsealed,
-    /// The signature isn't ours, or is over something else than what stands beside it.
+    /// The signature isn't by this master key, or doesn't match the seal's fields.
     #[error("the seal was not signed with this master key")]
     Seal,
-    /// The seal that was remembered outside of the store isn't ours.
-    #[error("the seal that is noted beside the database was not signed with this master key")]
+    /// The seal noted outside of the store isn't ours.
+    #[error("the seal noted next to the database was not signed with this master key")]
     Note,
-    /// The seal was replaced by an earlier one.
-    #[error("the seal is older than the one that was noted")]
+    /// An earlier seal has replaced the current one.
+    #[error("the seal is older than the noted one")]
     Older,
-    /// An entry isn't there.
     #[error("entry {0} is missing")]
     Missing(u64),
-    /// An entry says something else than when it was sealed, or another was put before it.
+    /// An entry was changed after it was sealed, or another one was inserted before it.
     #[error("entry {0} is not what was sealed")]
     Changed(u64),
-    /// What is personal in an entry isn't what was sealed, and wasn't blanked either.
-    #[error("what is personal in entry {0} is not what was sealed")]
+    /// The personal data of an entry was changed after it was sealed, and not blanked.
+    #[error("the personal data of entry {0} is not what was sealed")]
     Person(u64),
     /// The audit ends before an entry that was written.
     #[error("the audit ends before entry {0}, which was written")]
     Cut(u64),
-    /// An entry has a number that was not given yet.
-    #[error("entry {0} is beyond the newest number that was given")]
+    /// An entry has a number that wasn't assigned yet.
+    #[error("entry {0} is beyond the newest assigned number")]
     Beyond(u64),
-    /// An entry stands before the audit's beginning.
+    /// An entry precedes the audit's beginning.
     #[error("entry {0} is before the beginning of the audit")]
     Before(u64),
-    /// The personal part of an entry was removed, and its account was not deleted afterwards.
-    #[error("the personal part of entry {0} was removed, and no deletion of its account follows")]
+    /// The personal data of an entry was removed, and no deletion of its account follows.
+    #[error("the personal data of entry {0} was removed, and no deletion of its account follows")]
     Blanked(u64),
-    /// The row of an entry holds something that no entry holds.
+    /// An entry's row holds an invalid value.
     #[error("entry {0} cannot be read")]
     Unreadable(u64),
 }
 
-/// Walks along the audit and compares it with its seal.
+/// Reads through the audit and compares it with its seal.
 #[derive(Clone, Debug)]
 pub struct AuditWalk {
     last: AuditPlace,
     at: AuditPlace,
-    /// Sealed entries seen so far.
+    /// The number of sealed entries seen so far.
     pub entries: u64,
-    /// Entries of which what is personal has been blanked.
+    /// The number of entries with blanked personal data.
     pub blanked: u64,
     /// Accounts with a blanked entry and no deletion yet, with the number of that entry.
     undeleted: BTreeMap<Subject, u64>,
 }
 
-/// Seals entries that follow the last place of a seal, and forgets those up to the place `first`.
+/// Seals the entries after the last place of a seal, and forgets those up to the place `first`.
 ///
 /// # Errors
 /// The crypto library fails.
@@ -94,11 +94,11 @@ pub fn seal_audit(
     Ok(Change::SealAudit { from, entries: sealed, seal: AuditSeal { first, last, at: now, signed } })
 }
 
-/// Returns the seal in the store if it is ours and goes on from the one that is remembered outside of the store. Nothing may
-/// be sealed after a seal that fails this check: the new signature would vouch for the forgery.
+/// Returns the store's seal if it is ours and continues the one noted outside of the store. Nothing may be
+/// sealed after a seal that fails this check: the new signature would vouch for the forgery.
 ///
 /// # Errors
-/// The seal is missing, forged, or older than the remembered one.
+/// The seal is missing, forged, or older than the noted one.
 pub fn check_seal<'a>(
     head: &'a AuditHead,
     noted: Option<&AuditSeal>,
@@ -128,14 +128,15 @@ pub fn check_seal<'a>(
     if highest > head.newest {
         return Err(AuditFault::Beyond(highest));
     }
-    // Entries before an acceptance are kept, and vouched for by nothing.
+    // Entries before an acceptance are kept, but the seal doesn't vouch for them.
     if lowest <= seal.first.id && !seal.is_acceptance() {
         return Err(AuditFault::Before(lowest));
     }
     Ok(seal)
 }
 
-/// Begins the audit anew after a fault: what is there stays, and is vouched for no more; what follows is sealed.
+/// Begins the audit anew after a fault. Existing entries stay, but the seal no longer vouches for them; later
+/// entries are sealed.
 ///
 /// # Errors
 /// The crypto library fails.
@@ -151,7 +152,7 @@ pub fn accept_audit(
         head.seal.as_ref().map(|seal| seal.last.id),
         noted.map(|noted| noted.last.id),
     ];
-    // Above all that is known, so that no seal from before can contradict this one.
+    // The number is above all known ones, so that no earlier seal can contradict this one.
     let id = known.into_iter().flatten().fold(head.newest, u64::max).saturating_add(1);
     let place = AuditPlace { id, chain: Chain::default() };
     let signed = sign(place, place, now, key)?;
@@ -159,22 +160,22 @@ pub fn accept_audit(
     Ok(Change::AcceptAudit { from, seal: AuditSeal { first: place, last: place, at: now, signed }, note })
 }
 
-/// Returns whether a seal was signed with this key. Ed25519 gives one signature for one text: what we would sign is what must
-/// stand there.
+/// Returns whether a seal was signed with this key. Ed25519 is deterministic: the signature must equal the
+/// one that we would make.
 pub fn is_ours(seal: &AuditSeal, key: &SigningKey) -> bool {
     sign(seal.first, seal.last, seal.at, key).is_ok_and(|signed| signed == seal.signed)
 }
 
 impl AuditWalk {
-    /// Begins a walk at the first place of a seal that [`check_seal`] has returned.
+    /// Begins a walk at the first place of a seal returned by [`check_seal`].
     pub const fn new(seal: &AuditSeal) -> Self {
         Self { last: seal.last, at: seal.first, entries: 0, blanked: 0, undeleted: BTreeMap::new() }
     }
 
-    /// Takes the next entry.
+    /// Checks the next entry.
     ///
     /// # Errors
-    /// It isn't what was sealed.
+    /// The entry isn't what was sealed.
     pub fn step(&mut self, audit: &Audit) -> Result<(), AuditFault> {
         let id = audit.id;
         if id != self.at.id + 1 {
@@ -197,10 +198,10 @@ impl AuditWalk {
         Ok(())
     }
 
-    /// Takes the next entry after the sealed part.
+    /// Checks the next entry after the sealed part.
     ///
     /// # Errors
-    /// One is missing before it.
+    /// An entry before this one is missing.
     pub fn step_unsealed(&mut self, audit: &Audit) -> Result<(), AuditFault> {
         if audit.id != self.at.id + 1 {
             return Err(AuditFault::Missing(self.at.id + 1));
@@ -210,7 +211,8 @@ impl AuditWalk {
         Ok(())
     }
 
-    /// Only a deletion of the account removes the personal part, and never that of the deletion itself.
+    /// Records a blanked entry. Only the deletion of its account may blank an entry, and never the deletion's
+    /// own.
     fn blank(&mut self, audit: &Audit) -> Result<(), AuditFault> {
         let subject = audit.new.subject.as_ref().filter(|_| audit.new.event != Event::AccountDeleted);
         let subject = subject.ok_or(AuditFault::Blanked(audit.id))?;
@@ -228,25 +230,25 @@ impl AuditWalk {
     /// Ends the whole walk, after the entries that aren't sealed yet.
     ///
     /// # Errors
-    /// The personal part of an entry was removed without a deletion of its account.
+    /// The personal data of an entry was removed without a deletion of its account.
     pub fn finish(self) -> Result<(), AuditFault> {
         self.undeleted.into_values().min().map_or(Ok(()), |id| Err(AuditFault::Blanked(id)))
     }
 
-    /// Where the walk stands.
+    /// Returns the last place checked.
     pub const fn at(&self) -> AuditPlace {
         self.at
     }
 
-    /// How many sealed entries are still ahead.
+    /// Returns the number of sealed entries left to check.
     pub const fn ahead(&self) -> u64 {
         self.last.id.saturating_sub(self.at.id)
     }
 
-    /// Ends the walk along the sealed part.
+    /// Ends the walk through the sealed part.
     ///
     /// # Errors
-    /// It isn't at the seal's last place.
+    /// The walk isn't at the seal's last place.
     pub fn end(&self) -> Result<(), AuditFault> {
         if self.at.id < self.last.id {
             return Err(AuditFault::Cut(self.last.id));
@@ -297,7 +299,7 @@ fn hash_person(salt: &[u8; 16], person: &Person) -> Chain {
     )
 }
 
-/// Each field is preceded by its length; one that isn't there by a length that none has.
+/// Hashes each field after its length; an absent field has a length that no field can have.
 fn finish(mut hash: Context, fields: &[Option<&[u8]>]) -> Chain {
     for field in fields {
         hash.update(&field.map_or(u64::MAX, |field| field.len() as u64).to_be_bytes());
@@ -322,7 +324,7 @@ mod tests {
         SigningKey::new(Algorithm::EdDsa, &[byte; 32], None).expect("a key")
     }
 
-    /// Five entries, two of them with something personal.
+    /// Five entries, two of them with personal data.
     fn entries() -> Vec<Audit> {
         let entry = |id: u64| {
             let person = id

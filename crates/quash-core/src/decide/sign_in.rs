@@ -1,5 +1,5 @@
-//! Signing in, and how a session begins. The password has been hashed and compared before: exactly once, whatever is
-//! decided here.
+//! Sign-in decisions and the opening of sessions. The caller has already hashed and compared the password,
+//! exactly once for every decision.
 
 use crate::model::{
     Account, AccountLoaded, Actor, Adopted, Change, CustomClaims, DeviceId, Entropy, Generation, LastLogin,
@@ -10,46 +10,43 @@ use crate::token::{Bearer, Grant};
 
 use super::cause::{Cause, session_end};
 
-/// What a client tells about itself.
+/// A client's description of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Device {
-    /// Its user agent, as sent.
+    /// The user agent, as sent.
     pub user_agent: Option<String>,
-    /// Its address.
     pub address: Option<String>,
 }
 
-/// What was found out about a password.
+/// The result of comparing a password.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tried {
-    /// It isn't the account's, or wasn't compared.
+    /// The password is wrong, or wasn't compared.
     Wrong,
-    /// It is the account's.
     Right,
-    /// It is the account's, and comes from a device that the account is known on: a lock doesn't keep it out.
+    /// The password is right, and the client is a known device of the account: a lock doesn't apply to it.
     RightFromKnownDevice,
 }
 
-/// What kind of tokens a session has.
+/// The kind of tokens that a session has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// An access token and a refresh token.
     Pair,
-    /// One token that does both.
+    /// One token that serves as both.
     Sliding,
 }
 
 /// A session about to be opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opened {
-    /// What to write.
     pub change: Change,
-    /// What to mint once that is written.
+    /// The tokens to mint once the change is written.
     pub grant: Grant,
 }
 
-/// Whether an account may sign in. That the address isn't verified, or the password is good for once, is told only to who
-/// knows the password.
+/// Decides whether an account may sign in. Only a client that knows the password learns that the address
+/// isn't verified or that the password must be changed.
 ///
 /// # Errors
 /// [`Refusal::BadCredentials`], [`Refusal::EmailNotVerified`] or [`Refusal::PasswordChangeRequired`].
@@ -68,8 +65,8 @@ pub fn judge_sign_in(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Re
     }
 }
 
-/// Whether a password that is asked for again is right, for an account that is signed in already. One that is good for
-/// once is for nothing but being changed.
+/// Decides whether the password given again by a signed-in user is right. A temporary password is refused: it
+/// can only be changed.
 ///
 /// # Errors
 /// [`Refusal::BadCredentials`].
@@ -78,7 +75,7 @@ pub fn judge_again(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Resu
     account.filter(|account| tried.may_try(account, now)).ok_or(Refusal::BadCredentials)
 }
 
-/// Whether a password is one that is good for once, and still good.
+/// Decides whether a password is a temporary one that hasn't expired.
 ///
 /// # Errors
 /// [`Refusal::BadCredentials`].
@@ -92,7 +89,6 @@ pub fn judge_one_time_password(
 }
 
 impl Tried {
-    /// Whether the password is the account's.
     pub const fn is_right(self) -> bool {
         matches!(self, Self::Right | Self::RightFromKnownDevice)
     }
@@ -109,14 +105,14 @@ impl Tried {
     }
 }
 
-/// Opens a session for an account that may sign in. One over the limit ends the session idle longest. `presented` is the
-/// known device whose token the client has presented: the session is bound to it. `knows` is the device that the account
-/// is known on from then on: that one, or a new one.
+/// Opens a session for an account that may sign in. If the account is over its limit, the session idle
+/// longest ends. `presented` is the known device whose token the client has presented: the session is bound
+/// to it. `knows` is the device on which the account is known from then on: that one, or a new one.
 ///
-/// What a known device was let past says nothing against those that it was to keep out: locks in a row go on being counted.
+/// A known device that signs in past a lock doesn't reset the count of consecutive locks.
 ///
 /// # Errors
-/// The account has no such field as the site wants its tokens to name.
+/// The account lacks a field that the policy wants in its tokens.
 #[expect(
     clippy::too_many_arguments,
     reason = "each is one of what a decision may depend on; a bundle would only hide them"
@@ -165,7 +161,7 @@ pub fn open_session(
     Ok(Opened { change: Change::OpenSession(Box::new(opening)), grant })
 }
 
-/// A session as it begins: live, at generation 0, with the refresh lifetime ahead of it.
+/// Returns a new session: live, at generation 0, with the full refresh lifetime left.
 pub(super) fn new_session(
     loaded: &AccountLoaded,
     account: &Account,
@@ -195,7 +191,7 @@ pub(super) fn new_session(
     }
 }
 
-/// The session that makes room for one more.
+/// Returns the session to end to make room for one more.
 pub(super) fn evicted(
     loaded: &AccountLoaded,
     policy: &Policy,
@@ -207,12 +203,13 @@ pub(super) fn evicted(
     loaded.idlest.as_ref().filter(|_| over).map(|idlest| session_end(idlest, &one_over, scopes, now))
 }
 
-/// When a refresh token minted now expires: whole seconds, and never after its session.
+/// Returns the expiry of a refresh token minted now: whole seconds, and never after its session.
 pub(super) fn idle_until(ends_at: Option<Timestamp>, policy: &Policy, now: Timestamp) -> Timestamp {
     bounded(now + policy.tokens.refresh_lifetime, ends_at)
 }
 
-/// When the last of a session's sliding tokens expires: one may be exchanged in the last moment.
+/// Returns the expiry of a session's last sliding token, which may be issued at the last moment of the
+/// exchange.
 pub(super) fn sliding_until(
     refresh_until: Timestamp,
     ends_at: Option<Timestamp>,
@@ -221,13 +218,13 @@ pub(super) fn sliding_until(
     bounded(refresh_until + policy.tokens.sliding_lifetime, ends_at)
 }
 
-/// Whole seconds, and never after the session.
+/// Rounds down to whole seconds, and never past the session's end.
 pub(super) fn bounded(moment: Timestamp, ends_at: Option<Timestamp>) -> Timestamp {
     let moment = moment.floor_to_secs();
     ends_at.map_or(moment, |ends_at| ends_at.min(moment))
 }
 
-/// The longest start of `text` that fits into `bytes`.
+/// Returns the longest prefix of `text` that fits into `bytes`.
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }

@@ -1,5 +1,5 @@
-//! Sliding tokens: one token that opens doors and is exchanged for one that holds longer. Its session has no
-//! generations, so that a second holder can't be noticed.
+//! Sliding tokens: one token that authorizes requests and is exchanged for one that expires later. Its
+//! session has no generations, so a second bearer of the token can't be noticed.
 
 use crate::model::{Policy, Refusal, Session, SessionLoaded, Timestamp};
 use crate::token::{Bearer, Grant, RefreshKey};
@@ -7,10 +7,10 @@ use crate::token::{Bearer, Grant, RefreshKey};
 use super::presented::{PresentedSliding, check_active};
 use super::sign_in::bounded;
 
-/// What a presented sliding token gets: nothing is written, and its id stays.
+/// Exchanges a sliding token. Nothing is written, and the token's id stays the same.
 ///
 /// # Errors
-/// It isn't genuine, its session or account can't be used, or it can't be exchanged any more.
+/// The token isn't genuine, its session or account can't be used, or it can't be exchanged any more.
 pub fn refresh_sliding(
     presented: &PresentedSliding,
     loaded: &SessionLoaded,
@@ -25,10 +25,11 @@ pub fn refresh_sliding(
     Ok(Grant::of_sliding(session, bearer, refresh_until, loaded.head.seq))
 }
 
-/// What is wrong with a sliding token, without consequences: for `verify`.
+/// Checks a sliding token without consequences: for `verify`.
 ///
 /// # Errors
-/// What the sliding door would refuse it with, its exchange apart: it may be good for nothing else and still open doors.
+/// The refusal that the sliding endpoint would give, except those about the exchange: a token that can't be
+/// exchanged any more may still authorize requests.
 pub fn recheck_sliding(
     presented: &PresentedSliding,
     loaded: &SessionLoaded,
@@ -37,7 +38,7 @@ pub fn recheck_sliding(
     presented.session(loaded, secret).map(|_| ())
 }
 
-/// Until when a sliding token can be exchanged, if it still can.
+/// Returns until when a sliding token can be exchanged, if it still can.
 pub(super) fn exchangeable(
     until: Option<Timestamp>,
     session: &Session,
