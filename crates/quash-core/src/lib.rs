@@ -1,11 +1,11 @@
-//! The law of quash: tokens, sessions, revocations, and every decision on them.
+//! quash's domain: tokens, sessions, revocations, and every decision about them.
 //!
-//! Everything here is a pure function of its arguments. Time and chance come in as [`model::Timestamp`] and
-//! [`model::Entropy`]; there is no I/O, no async, no logging. What a decision wants done comes out as a
-//! [`model::Change`] for the store, what it forbids as a [`model::Refusal`] for the client.
+//! Everything here is a pure function of its arguments. Time and entropy are passed in as [`model::Timestamp`]
+//! and [`model::Entropy`]; there is no I/O, no async, no logging. A decision returns a [`model::Change`] for the
+//! store to write, or a [`model::Refusal`] for the client.
 //!
-//! The rooms, in reading order: [`model`] has the nouns, [`token`] the wire format, [`decide`] the rules,
-//! [`watch`] what a verifier knows.
+//! The modules in reading order: [`model`] has the types, [`token`] the wire format, [`decide`] the rules,
+//! [`watch`] the state of a verifier.
 
 pub mod model;
 

@@ -1,13 +1,13 @@
-//! The feed as a state machine: entries arrive in the order of their numbers, without gaps, each chained to all
-//! before it. How they travel is the business of whoever carries them.
+//! The feed as a state machine: entries arrive in the order of their numbers, without gaps, each chained to
+//! all before it. The transport is up to the caller.
 
 use crate::model::{Chain, Entry, NewEntry, Seq, Timestamp};
 
 /// The hash over an empty log.
 pub const EMPTY: Chain = [0; 32];
 
-/// The hash over the log that ends with this entry: SHA-256 over the hash so far and the entry's fields, each of
-/// fixed width or preceded by its length.
+/// Returns the hash over the log that ends with this entry: SHA-256 over the hash so far and the entry's
+/// fields, each of fixed width or preceded by its length.
 pub fn chain(so_far: &Chain, seq: Seq, entry: &NewEntry, drop_after: Option<Timestamp>) -> Chain {
     let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
     hash.update(so_far);
@@ -25,32 +25,24 @@ pub fn chain(so_far: &Chain, seq: Seq, entry: &NewEntry, drop_after: Option<Time
     chain
 }
 
-/// Why an entry can't follow the ones before it.
+/// A fault in the order of the log's entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Gap {
-    /// Its number isn't the next one.
+    /// The entry's number isn't the next one.
     #[error("the log has a gap: expected entry {expected}, found {found}")]
-    Missing {
-        /// The number that was due.
-        expected: Seq,
-        /// The number that came.
-        found: Seq,
-    },
-    /// Its hash doesn't continue the chain.
+    Missing { expected: Seq, found: Seq },
+    /// The entry's hash doesn't continue the chain.
     #[error("entry {seq} does not continue the log before it")]
-    Broken {
-        /// Its number.
-        seq: Seq,
-    },
+    Broken { seq: Seq },
 }
 
-/// Whether the entry after `cursor` may have this number.
+/// Returns whether the entry after `cursor` may have this number.
 pub fn is_next(cursor: Seq, seq: Seq) -> bool {
     seq == cursor.next() || (seq.epoch() > cursor.epoch() && seq == Seq::start_of_epoch(seq).next())
 }
 
-/// Checks that `entry` follows a log that ends at `cursor` with the hash `so_far`. A new epoch may begin anywhere
-/// above; its first entry is numbered from the epoch's start.
+/// Checks that `entry` follows a log that ends at `cursor` with the hash `so_far`. A new epoch may begin at
+/// any higher number; its first entry is numbered from the epoch's start.
 pub fn follows(cursor: Seq, so_far: &Chain, entry: &Entry) -> Result<(), Gap> {
     if !is_next(cursor, entry.seq) {
         return Err(Gap::Missing { expected: cursor.next(), found: entry.seq });

@@ -1,5 +1,5 @@
-//! A verifier's memory as a state machine: a set that grows by entries and snapshots, and the leases that prove how far
-//! it reaches. What travels is in `frame.rs`; when to ask for what is the business of whoever carries it.
+//! The state machine of a verifier: a set that grows by entries and snapshots, and the leases that prove how
+//! current it is. The wire format is in `frame.rs`; the caller does the requests and their timing.
 
 use std::time::Duration;
 
@@ -7,38 +7,39 @@ use super::feed::Gap;
 use super::revoked::Revoked;
 use crate::model::{Chain, Entry, Seq};
 
-/// What a verifier knows, and for how long it can vouch for that.
+/// A verifier's set of revocations, and for how long it is proven current.
 #[derive(Clone, Debug)]
 pub struct Follower {
     revoked: Revoked,
     standing: Standing,
 }
 
-/// By what right a verifier vouches for what it knows.
+/// The verifier's proof that its set is current.
 #[derive(Clone, Debug)]
 enum Standing {
-    /// Every revocation passes through this process before anybody is told of it.
+    /// Every revocation passes through this process before any client learns of it.
     Holder,
-    /// It holds a lease of whoever is.
+    /// The verifier holds a lease of the process that every revocation passes through.
     Tenant {
-        /// How long a lease holds.
+        /// The lifetime of a lease.
         term: Duration,
-        /// Until when the newest one that counts does.
+        /// The end of the newest counted lease.
         fresh_until: Option<Duration>,
         /// Leases whose head isn't reached yet.
         unreached: Vec<Lease>,
-        /// Leases that were asked for before this don't count.
+        /// Leases requested before this time don't count.
         doubted_at: Duration,
     },
 }
 
-/// A lease as it was granted: proof that whoever has everything up to `head` had everything when it was asked for.
+/// A granted lease: proof that a verifier with everything up to `head` had everything at the time of its
+/// request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Lease {
-    /// When it was asked for, by the verifier's own clock: time since some fixed moment, suspended time included. The
-    /// time of receipt proves nothing.
+    /// The time of the request by the verifier's own clock: time since some fixed moment, including suspended
+    /// time. The time of receipt proves nothing.
     pub sent_at: Duration,
-    /// How far the verifier was when it asked.
+    /// The verifier's cursor at the time of the request.
     pub cursor: Seq,
     /// The newest number of the log, read after the request had arrived.
     pub head: Seq,
@@ -46,40 +47,41 @@ pub struct Lease {
     pub chain: Chain,
 }
 
-/// For how long a verifier can vouch for what it knows.
+/// The time for which a verifier's set is proven current.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Freshness {
-    /// For as long as the process runs.
+    /// As long as the process runs.
     Always,
-    /// Before this moment of its own clock.
+    /// Until this time of the verifier's own clock.
     Until(Duration),
-    /// Not at all, yet.
+    /// Not yet.
     Never,
 }
 
-/// Why what came from the feed can't be taken. What is known stays known; a snapshot is needed.
+/// A contradiction between the feed and the known log. The set stays as it is; a snapshot is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Astray {
-    /// Entries don't follow those before.
+    /// Entries don't follow the ones before.
     #[error(transparent)]
     Gap(#[from] Gap),
-    /// The issuer knows less than it has told before.
-    #[error("the issuer's log ends at {head}, and has reached beyond {known} before")]
+    /// The issuer's log is shorter than known.
+    #[error("the issuer's log ends at {head}, but had reached {known} before")]
     WentBack {
-        /// Where its log ends.
+        /// The end of the issuer's log.
         head: Seq,
-        /// What is known of it.
+        /// The end of the log as known before.
         known: Seq,
     },
     /// The issuer's log has the same numbers with other entries.
-    #[error("the issuer's log is another one up to {seq}")]
+    #[error("the issuer's log has other entries up to {seq}")]
     Forked {
-        /// Where that was noticed.
+        /// The number at which it was noticed.
         seq: Seq,
     },
 }
 
-/// More leases than can be under way at once; older ones prove less.
+/// The limit of leases with an unreached head: more than can be under way at once. The oldest is dropped, as
+/// it proves the least.
 const UNREACHED: usize = 8;
 
 impl Follower {
@@ -88,7 +90,7 @@ impl Follower {
         Self { revoked, standing: Standing::Holder }
     }
 
-    /// A verifier anywhere else, whose leases hold for `term`.
+    /// A verifier in any other process, whose leases hold for `term`.
     pub fn tenant(revoked: Revoked, term: Duration) -> Self {
         Self {
             revoked,
@@ -101,12 +103,10 @@ impl Follower {
         }
     }
 
-    /// What it knows.
     pub fn revoked(&self) -> &Revoked {
         &self.revoked
     }
 
-    /// For how long it can vouch for that.
     pub fn freshness(&self) -> Freshness {
         match &self.standing {
             Standing::Holder => Freshness::Always,
@@ -114,10 +114,10 @@ impl Follower {
         }
     }
 
-    /// Adds the next entries of the log. Those it knows already are passed over.
+    /// Adds the next entries of the log, and skips known ones.
     ///
     /// # Errors
-    /// One doesn't follow. Those before it are added.
+    /// An entry doesn't follow. The ones before it are added.
     pub fn follow(&mut self, entries: &[Entry]) -> Result<(), Astray> {
         for entry in entries {
             if entry.seq > self.revoked.cursor() {
@@ -128,10 +128,10 @@ impl Follower {
         Ok(())
     }
 
-    /// Replaces the whole set by one that knows at least as much.
+    /// Replaces the whole set with one that has at least as many entries.
     ///
     /// # Errors
-    /// It knows less. Nothing has changed: what is revoked stays revoked.
+    /// The new set has fewer entries. Nothing has changed: revoked tokens stay revoked.
     pub fn replace(&mut self, revoked: Revoked) -> Result<(), Astray> {
         let known = self.revoked.cursor();
         if revoked.cursor() < known {
@@ -140,17 +140,17 @@ impl Follower {
         if revoked.cursor().epoch() > known.epoch()
             && let Standing::Tenant { fresh_until, .. } = &mut self.standing
         {
-            // What a lease of another epoch has proven is about another log.
+            // A lease of another epoch proves nothing about this log.
             *fresh_until = None;
         }
         self.revoked = revoked;
         self.settle()
     }
 
-    /// Takes a lease. It counts once its head is reached, and from when it was asked for.
+    /// Adds a lease. It counts once its head is reached, from the time of its request.
     ///
     /// # Errors
-    /// Whoever granted it has another log than the one that is known.
+    /// The lease is for another log than the known one.
     pub fn grant(&mut self, lease: Lease) -> Result<(), Astray> {
         if lease.head < lease.cursor {
             return Err(Astray::WentBack { head: lease.head, known: lease.cursor });
@@ -167,16 +167,17 @@ impl Follower {
         self.settle()
     }
 
-    /// From now on leases hold for `term`, as the issuer says with each of them. Those that count already hold as long
-    /// as they did.
+    /// Sets the lifetime of future leases, which the issuer sends with each of them. Leases that already
+    /// count keep their end.
     pub fn hold_for(&mut self, new: Duration) {
         if let Standing::Tenant { term, .. } = &mut self.standing {
             *term = new;
         }
     }
 
-    /// The issuer knows something, or may, that isn't known here: what it has said can't be read, or it has refused what would
-    /// be let in here. No lease counts that was asked for before this moment. What is known stays known.
+    /// Invalidates every lease requested before `now`, because the issuer may know something that this
+    /// verifier doesn't: its answer can't be read, or it has refused a token that would be accepted here. The
+    /// set stays as it is.
     pub fn doubt(&mut self, now: Duration) {
         if let Standing::Tenant { fresh_until, unreached, doubted_at, .. } = &mut self.standing {
             *fresh_until = None;
@@ -185,7 +186,7 @@ impl Follower {
         }
     }
 
-    /// Lets those leases count whose head is reached.
+    /// Counts the leases whose head is reached.
     fn settle(&mut self) -> Result<(), Astray> {
         let (cursor, chain) = (self.revoked.cursor(), self.revoked.chain());
         let Standing::Tenant { term, fresh_until, unreached, .. } = &mut self.standing else { return Ok(()) };
@@ -206,7 +207,7 @@ impl Follower {
 }
 
 impl Freshness {
-    /// Whether it can vouch at this moment of its own clock.
+    /// Returns whether the set is proven current at this time of the verifier's own clock.
     pub fn holds(self, uptime: Duration) -> bool {
         match self {
             Self::Always => true,

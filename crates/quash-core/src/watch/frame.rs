@@ -1,5 +1,4 @@
-//! The feed on the wire: what an issuer tells its verifiers, and what they send back. The shapes stand here because both
-//! sides must read the same; what they mean for a verifier is in `follower.rs`.
+//! The feed's wire format, for both sides. Its meaning for a verifier is in `follower.rs`.
 //!
 //! Everything is JSON. Numbers of the log are below 2^53; hashes and keys are base64url without padding.
 
@@ -23,10 +22,10 @@ use crate::model::{
 };
 use crate::token::{Algorithm, JwkSet, KeyFault, TokenType, VerifyingKey};
 
-/// The format that this program speaks.
+/// The version of the format.
 pub const VERSION: u32 = 1;
 
-/// What a verifier must know of an issuer before it decides on anything.
+/// The issuer's settings that a verifier needs before it can check any token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Told<PolicySaid>", into = "Told<PolicySaid>")]
 pub struct FeedPolicy {
@@ -53,7 +52,7 @@ struct PolicySaid {
     keys: Bytes<32>,
 }
 
-/// How the claim is written that says whose a token is.
+/// The JSON type of the user id claim.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum UserIdForm {
@@ -62,7 +61,7 @@ enum UserIdForm {
     Integer,
 }
 
-/// What tells whether a secret is the one that tokens are signed with, and what they call it.
+/// A check value that recognises a secret that tokens are signed with, and its name in tokens.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct SecretCheck {
     kid: String,
@@ -70,16 +69,15 @@ struct SecretCheck {
     check: Bytes<32>,
 }
 
-/// The next entries of the log, and where it ends with them.
+/// The next entries of the log, and the end of the log with them.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Frame {
-    /// Where the log ends with these entries.
+    /// The end of the log after these entries.
     pub cursor: Cursor,
-    /// The entries, in order.
     pub entries: Vec<FrameEntry>,
 }
 
-/// An entry in a frame, with all that the chain covers.
+/// An entry in a frame, with all fields that the chain covers.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameEntry {
     seq: u64,
@@ -92,34 +90,34 @@ pub struct FrameEntry {
     chain: Bytes<32>,
 }
 
-/// Somebody waits until every verifier has applied this number: whoever has renews its lease at once.
+/// A number that a client waits for every verifier to apply. A verifier that has applied it renews its lease
+/// at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Wanted {
-    /// The number.
     pub seq: u64,
 }
 
-/// Why something from the feed can't be read. It is to be treated as if nothing had come.
+/// A fault in data from the feed. Such data counts as not received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FrameFault {
-    /// The issuer speaks another format.
-    #[error("the issuer speaks version {0} of the feed, this program version {VERSION}")]
+    /// The issuer uses another version of the format.
+    #[error("the issuer uses version {0} of the feed, this program version {VERSION}")]
     Version(u32),
-    /// It isn't of the form.
-    #[error("it is malformed")]
+    /// The data isn't of the format.
+    #[error("the feed is malformed")]
     Malformed,
-    /// An entry is of a kind that this program doesn't know.
-    #[error("an entry is of kind {0}, which this program does not know: update it")]
+    /// An entry is of a kind unknown to this program.
+    #[error("the feed has an entry of kind {0}, unknown to this program: update it")]
     UnknownKind(u8),
-    /// A word in it isn't known.
-    #[error("it has a word that this program does not know: update it")]
+    /// A word in the data is unknown to this program.
+    #[error("the feed has a word unknown to this program: update it")]
     UnknownWord,
 }
 
 impl FeedPolicy {
-    /// What verifiers are told of an issuer whose leases hold for `term`. `scope_key` is what its scopes are hashed with,
-    /// and `keys` are those that verify its tokens: of secrets, only what recognises them is told. `published` are its public
-    /// keys, of which verifiers are told a hash.
+    /// Returns the policy that an issuer with leases of the length `term` sends to its verifiers. `scope_key`
+    /// is the key that its scopes are hashed with. `keys` verify its tokens; of secrets, only the check
+    /// values are sent. `published` are its public keys, of which a hash is sent.
     pub fn of<'a>(
         policy: &TokenPolicy,
         scope_key: [u8; 16],
@@ -154,15 +152,15 @@ impl FeedPolicy {
         Self { said }
     }
 
-    /// How long a lease holds.
+    /// Returns the lifetime of a lease.
     pub fn term(&self) -> Duration {
         Duration::from_millis(self.said.term_ms)
     }
 
-    /// What tokens must say to a verifier that takes those for one of `audience`; empty: whatever they are for.
+    /// Returns the token policy of a verifier for one of `audience`; an empty list accepts every audience.
     ///
     /// # Errors
-    /// A word in it isn't known here.
+    /// The version or a word in the policy is unknown here.
     pub fn tokens(&self, audience: Vec<String>) -> Result<TokenPolicy, FrameFault> {
         if self.said.version != VERSION {
             return Err(FrameFault::Version(self.said.version));
@@ -192,15 +190,15 @@ impl FeedPolicy {
         })
     }
 
-    /// What turns scopes into the keys of the log.
+    /// Returns the hasher that turns scopes into the keys of the log.
     ///
     /// # Errors
-    /// A word in it isn't known here.
+    /// A word in the policy is unknown here.
     pub fn scopes(&self) -> Result<ScopeHasher, FrameFault> {
         Ok(ScopeHasher::ours(self.said.scope_key.0).of_user_ids(self.user_id_field()?))
     }
 
-    /// Whether both turn scopes into the same keys. Within one log they always do.
+    /// Returns whether both turn scopes into the same keys. Policies of one log always do.
     pub fn hashes_as(&self, other: &Self) -> bool {
         self.said.scope_key == other.said.scope_key && self.said.user_id_field == other.said.user_id_field
     }
@@ -215,12 +213,13 @@ impl FeedPolicy {
         hash_of(key_set) == self.said.keys
     }
 
-    /// Whether tokens may be signed with a secret, so that a verifier needs it.
+    /// Returns whether tokens may be signed with a secret, which a verifier then needs.
     pub fn names_secrets(&self) -> bool {
         !self.said.secrets.is_empty()
     }
 
-    /// The key that a secret is, under the name that tokens call it by; `None`: the issuer doesn't sign with it.
+    /// Returns the key of a secret, under its name in tokens, or `None` if the issuer doesn't sign with the
+    /// secret.
     ///
     /// # Errors
     /// The secret can't be used.
@@ -243,10 +242,10 @@ impl FeedPolicy {
 }
 
 impl Frame {
-    /// The entries as a verifier follows them.
+    /// Returns the entries in the form that a verifier follows.
     ///
     /// # Errors
-    /// One can't be read: then none counts.
+    /// An entry can't be read: then no entry counts.
     pub fn entries(&self) -> Result<Vec<Entry>, FrameFault> {
         self.entries.iter().map(Entry::try_from).collect()
     }
@@ -303,7 +302,7 @@ fn millis(span: Duration) -> u64 {
 }
 
 impl fmt::Debug for FeedPolicy {
-    /// Without what scopes are hashed with.
+    /// Formats without the key that scopes are hashed with.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FeedPolicy")
             .field("version", &self.said.version)

@@ -1,4 +1,4 @@
-//! The gate: the last question before a token is believed. The only place that makes a [`Live`].
+//! The last check before a token is believed. Only this module makes a [`Live`].
 
 use std::sync::Arc;
 
@@ -6,26 +6,26 @@ use super::revoked::Revoked;
 use crate::model::{Refusal, Seq, Timestamp, TokenPolicy};
 use crate::token::{Authentic, Claims, Minted, TokenType};
 
-/// A token that a key of ours signed, that holds now, and that nobody has revoked as far as the set knows.
+/// A valid token signed by one of our keys and, as far as the set knows, not revoked.
 #[derive(Clone, Debug)]
 pub struct Live(Arc<Authentic>);
 
-/// Why a token isn't live.
+/// The reason why a token isn't live.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It is refused.
     Refused(Refusal),
-    /// It was minted after a revocation that the set doesn't know yet: whoever asks must catch up with `rsq` first.
+    /// The token was minted after a revocation that the set doesn't have yet: the caller must catch up with
+    /// `rsq` first.
     Behind {
         /// The number to catch up with.
         rsq: Seq,
     },
 }
 
-/// Admits a token for one of these purposes, or says why not. A covered token is refused even by a set that is behind.
+/// Admits a token for one of these purposes. A covered token is refused even if the set is behind.
 ///
 /// # Errors
-/// It doesn't hold, it is revoked, or the set is behind it.
+/// The token isn't valid, it is revoked, or the set is behind it.
 pub fn admit(
     token: Arc<Authentic>,
     purposes: &[TokenType],
@@ -39,11 +39,11 @@ pub fn admit(
     }
 }
 
-/// As [`admit`], where somebody else vouches for what the set may lack, or nobody does and that is accepted. What the
-/// set knows holds all the same.
+/// Like [`admit`], for callers that know from another source that the set lacks nothing, or accept that it
+/// may. A token covered by the set is refused all the same.
 ///
 /// # Errors
-/// It doesn't hold, or it is revoked.
+/// The token isn't valid, or it is revoked.
 pub fn admit_unvouched(
     token: Arc<Authentic>,
     purposes: &[TokenType],
@@ -67,7 +67,6 @@ fn holds(
 }
 
 impl Live {
-    /// What it says.
     pub fn claims(&self) -> &Claims {
         self.0.claims()
     }
@@ -77,7 +76,7 @@ impl Live {
         &self.0
     }
 
-    /// The token as it was verified, to be asked about again: being live is true for a moment.
+    /// The token as it was verified, for another check: a token is live only at the time of the check.
     pub fn to_authentic(&self) -> Arc<Authentic> {
         Arc::clone(&self.0)
     }

@@ -1,4 +1,5 @@
-//! What a verifier knows: the set of revocations in memory, the feed that fills it, and the gate that asks it.
+//! The state of a verifier: the set of revocations in memory, the feed that fills it, and the check of a
+//! token against it.
 
 mod revoked;
 

@@ -1,7 +1,7 @@
-//! The set of revocations in memory, and the one function that says whether a token is covered.
+//! The set of revocations in memory, and the one function that decides whether a token is covered.
 //!
-//! The set is a value: cloning it is cheap, and a clone doesn't see what is added later. So a reader holds one set
-//! for as long as it looks, and whoever adds entries copies only the shards that they fall into.
+//! The set is a value: cloning it is cheap, and a clone doesn't see later entries. So a reader keeps one set
+//! for the whole check, and a writer copies only the shards that its entries fall into.
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
@@ -12,33 +12,35 @@ use super::feed::{self, Gap};
 use crate::model::{Chain, Entry, Forgotten, ScopeKey, ScopeKind, Seq, Timestamp};
 use crate::token::Minted;
 
-/// Every revocation that still matters, up to a cursor; of those that have been forgotten, whom they can have been about.
+/// Every revocation that still matters, up to a cursor; of forgotten ones, the tokens that they may have
+/// covered.
 #[derive(Clone)]
 pub struct Revoked {
     cursor: Seq,
     chain: Chain,
     everything: Watermark,
     forgotten: Forgotten,
-    /// What is covered below which number, for our own tokens.
+    /// The number below which our own tokens of a scope are covered.
     before: Sharded<Seq>,
-    /// What is covered up to which second, for tokens of other issuers. Only watermarks are in it, which are few.
+    /// The second up to which tokens of other issuers with a scope are covered. It has only watermarks, which
+    /// are few.
     until: Sharded<i64>,
 }
 
-/// The watermark over everything, in both measures.
+/// The watermark of everything, in both measures.
 #[derive(Clone, Copy)]
 struct Watermark {
     before: Seq,
     until: i64,
 }
 
-/// What a set keeps of an entry.
+/// The part of an entry that a set keeps.
 #[derive(Clone, Copy)]
 pub(super) struct Remembered {
     pub(super) seq: Seq,
     pub(super) kind: ScopeKind,
     pub(super) key: ScopeKey,
-    /// The second in which it was committed.
+    /// The second in which the entry was committed.
     pub(super) at: i64,
 }
 
@@ -57,11 +59,11 @@ struct Sharded<V> {
 
 type Shard<V> = HashMap<[u8; 16], V, BuildHasherDefault<KeyIsHash>>;
 
-/// Enough that adding an entry to a set of a million copies a few thousand.
+/// So many that adding an entry to a set of a million copies only a few thousand.
 const SHARDS: usize = 256;
 
 impl Revoked {
-    /// The set of an empty log that begins after `start`.
+    /// Returns the set of an empty log that begins after `start`.
     pub fn empty(start: Seq, chain: Chain) -> Self {
         let everything = Watermark { before: Seq::ZERO, until: i64::MIN };
         Self {
@@ -74,7 +76,7 @@ impl Revoked {
         }
     }
 
-    /// The set of a snapshot: everything the log still remembers, in any order, as of `cursor` and `chain`.
+    /// Returns the set of a snapshot: all entries still in the log, in any order, as of `cursor` and `chain`.
     pub fn from_snapshot(cursor: Seq, chain: Chain, entries: &[Entry]) -> Self {
         let mut set = Self::empty(cursor, chain);
         for entry in entries {
@@ -83,7 +85,7 @@ impl Revoked {
         set
     }
 
-    /// As the set of a log that has forgotten so much.
+    /// Returns the set with the log's record of forgotten entries.
     #[must_use]
     pub fn forgetting(self, forgotten: Forgotten) -> Self {
         Self { forgotten, ..self }
@@ -92,7 +94,7 @@ impl Revoked {
     /// Adds the next entry of the log.
     ///
     /// # Errors
-    /// It doesn't follow what is there; nothing has changed.
+    /// The entry doesn't follow the ones before. Nothing has changed.
     pub fn follow(&mut self, entry: &Entry) -> Result<(), Gap> {
         feed::follows(self.cursor, &self.chain, entry)?;
         self.remember(Remembered::from(entry));
@@ -101,30 +103,29 @@ impl Revoked {
         Ok(())
     }
 
-    /// The number of the newest entry in it.
+    /// The number of the set's newest entry.
     pub fn cursor(&self) -> Seq {
         self.cursor
     }
 
-    /// The hash over the log up to there.
+    /// The hash over the log up to the cursor.
     pub fn chain(&self) -> Chain {
         self.chain
     }
 
-    /// How many scopes it covers.
+    /// The number of covered scopes.
     pub fn len(&self) -> usize {
         self.before.entries
     }
 
-    /// Whether it covers nothing.
     pub fn is_empty(&self) -> bool {
         self.before.entries == 0 && self.everything.before == Seq::ZERO
     }
 
-    /// Whether a token that was minted then and has these scopes is revoked: the one evaluation function. Several
-    /// scopes combine by the latest of their watermarks; a scope that is present or not has a watermark without end. A
-    /// token of another issuer carries no number: it counts as minted before a revocation of the same second. So is a token
-    /// that an entry may have been about which is forgotten.
+    /// Returns whether a token minted then, with these scopes, is revoked: the one evaluation function.
+    /// Several scopes combine by their latest watermark; a scope that is simply present has a watermark
+    /// without end. A token of another issuer carries no number, so it counts as minted before a revocation
+    /// of the same second. A token that a forgotten entry may have covered is revoked, too.
     pub fn covers(&self, minted: Minted, scopes: &[ScopeKey]) -> bool {
         match minted {
             Minted::At(rsq) => {
@@ -188,8 +189,8 @@ impl std::fmt::Debug for Revoked {
     }
 }
 
-/// Scope keys are keyed hashes already: hashing them again would only cost time. The first byte picks the shard, so
-/// the last eight are used here.
+/// Scope keys are keyed hashes already, so hashing them again would only cost time. The first byte selects
+/// the shard, so the last eight are used here.
 #[derive(Default)]
 struct KeyIsHash(u64);
 

@@ -1,4 +1,5 @@
-//! Places in the log as verifiers send them back. They prove to an issuer how far its log had come, and which log that was.
+//! Positions in the log that verifiers send back. They prove to an issuer how far its log had come, and which
+//! log it was.
 
 use std::fmt;
 
@@ -11,34 +12,33 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::FrameFault;
 use crate::model::{Chain, Seq};
 
-/// A place in the log, with the proof that the issuer has given it out: `<seq>.<tag and mac>`.
+/// A position in the log, with the proof that the issuer has made it: `<seq>.<tag and mac>`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cursor {
     seq: Seq,
-    /// The beginning of the hash over the log up to there: a log that went back and has gone on has the number, too, and
-    /// another hash.
+    /// The first bytes of the hash over the log up to the number. A log that went back and has since
+    /// continued has the same number with another hash.
     tag: [u8; 8],
-    /// Over both. Whoever tries to guess one must ask the issuer each time.
+    /// The MAC over both. An attacker who guesses one must ask the issuer at every try.
     mac: [u8; 8],
 }
 
-/// The key of the MAC in cursors. Only the issuer has it, and only for one store: a copy of the store with another id has
-/// another key, so that a place in the copy proves nothing to the original.
+/// The key of the MAC in cursors. Only the issuer has it, and only for one store: a copy of the store with
+/// another id has another key, so that a position in the copy proves nothing to the original.
 #[derive(Clone)]
 pub struct CursorKey(hmac::Key);
 
 impl Cursor {
-    /// The number.
     pub fn seq(&self) -> Seq {
         self.seq
     }
 
-    /// Whether it is a place in the log that has this hash up to the cursor's number.
+    /// Returns whether this is a position in the log that has this hash up to the cursor's number.
     pub fn is_of(&self, chain: &Chain) -> bool {
         self.tag == tag(chain)
     }
 
-    /// A cursor from its text. Whether the issuer has given it out is for the issuer to say.
+    /// Parses a cursor. Only the issuer can check that it has made the cursor.
     ///
     /// # Errors
     /// The text has another form.
@@ -62,19 +62,19 @@ impl Cursor {
 }
 
 impl CursorKey {
-    /// The key of the store with this id, from 32 random bytes.
+    /// Derives the key of the store with this id from 32 random bytes.
     pub fn new(secret: &[u8; 32], store_id: &str) -> Self {
         let of_store = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), store_id.as_bytes());
         Self(hmac::Key::new(hmac::HMAC_SHA256, of_store.as_ref()))
     }
 
-    /// The cursor of a number, in the log that has this hash up to there.
+    /// Returns the cursor for a number in the log that has this hash up to the number.
     pub fn cursor(&self, seq: Seq, chain: &Chain) -> Cursor {
         let tag = tag(chain);
         Cursor { seq, tag, mac: self.mac(seq, &tag) }
     }
 
-    /// Whether the issuer has given out a cursor, and so has had its number.
+    /// Returns whether the issuer has made this cursor, and so has had its number.
     pub fn has_given(&self, cursor: &Cursor) -> bool {
         constant_time::verify_slices_are_equal(&self.mac(cursor.seq, &cursor.tag), &cursor.mac).is_ok()
     }

@@ -1,4 +1,4 @@
-//! The lease on the wire: the answer, and what tells which question it answers.
+//! The lease on the wire: the answer, and the nonce of the request that it answers.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::told::{Bytes, Told, digest_of};
 use super::{Cursor, FrameFault, millis};
 use crate::model::{Chain, Timestamp};
 
-/// The answer to a verifier that asks for a lease.
+/// The answer to a verifier's request for a lease.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Told<GrantSaid>", into = "Told<GrantSaid>")]
 pub struct LeaseGrant {
@@ -27,13 +27,13 @@ struct GrantSaid {
     server_time: i64,
 }
 
-/// What tells which request an answer is to: a verifier draws one for each. An answer that was under way twice, or was meant
-/// for somebody else, proves nothing.
+/// The nonce by which a verifier recognises the answer to its request: it draws one for each. A replayed
+/// answer, or one to another verifier, proves nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LeaseNonce(pub [u8; 16]);
 
 impl LeaseGrant {
-    /// The answer to the request with this nonce, about a log that ends at `cursor` with the hash `chain`.
+    /// Answers the request with this nonce, for a log that ends at `cursor` with the hash `chain`.
     pub fn new(
         nonce: LeaseNonce,
         cursor: Cursor,
@@ -45,29 +45,29 @@ impl LeaseGrant {
         Self { said: GrantSaid { nonce, cursor, chain: Bytes(*chain), term_ms: millis(term), server_time } }
     }
 
-    /// Which request it is the answer to.
+    /// The nonce of the request.
     pub fn nonce(&self) -> LeaseNonce {
         self.said.nonce
     }
 
-    /// Where the log ended after the request had arrived.
+    /// The end of the log, read after the request had arrived.
     pub fn cursor(&self) -> &Cursor {
         &self.said.cursor
     }
 
-    /// The hash over the log up to there.
+    /// The hash over the log up to the cursor.
     pub fn chain(&self) -> Chain {
         self.said.chain.0
     }
 
-    /// For how long it holds, from when it was asked for.
+    /// The lifetime of the lease, from the time of the request.
     pub fn term(&self) -> Duration {
         Duration::from_millis(self.said.term_ms)
     }
 }
 
 impl LeaseNonce {
-    /// The nonce of a text: 22 characters of base64url.
+    /// Parses a nonce: 22 characters of base64url.
     ///
     /// # Errors
     /// The text has another form.

@@ -1,6 +1,6 @@
-//! Snapshots on the wire: everything that the log remembers, in lines of JSON, so that neither side holds all of it as text.
-//! The first line is the head, each further one has some rows, and the last one has a hash over all of it: a snapshot that
-//! ends early, or that was damaged on its way, is not taken.
+//! Snapshots on the wire: all entries still in the log, as lines of JSON, so that neither side holds all of
+//! it as text. The first line is the head, each further one has some rows, and the last one has a hash over
+//! all of it. A truncated or damaged snapshot is rejected.
 
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
@@ -10,19 +10,17 @@ use super::{Cursor, FeedPolicy, FrameFault};
 use crate::model::{Chain, Entry, Forgotten, ScopeKey, ScopeKind, Seq};
 use crate::watch::revoked::{Remembered, Revoked};
 
-/// The longest line that is read, in bytes. A line of [`SNAPSHOT_ROWS`] rows has less than half of it.
+/// The longest accepted line, in bytes. A line of [`SNAPSHOT_ROWS`] rows has less than half of it.
 const LINE_BYTES: usize = 128 * 1024;
 /// The most entries in one line.
 pub const SNAPSHOT_ROWS: u32 = 1024;
 
-/// Everything that the log still remembers, as a verifier has read it.
+/// All entries still in the log, as read by a verifier.
 #[derive(Clone)]
 pub struct Snapshot {
-    /// What the issuer's tokens say.
     pub policy: FeedPolicy,
-    /// Where the log ended.
+    /// The end of the log.
     pub cursor: Cursor,
-    /// What is revoked.
     pub revoked: Revoked,
 }
 
@@ -60,13 +58,14 @@ struct Head {
     chain: Bytes<32>,
 }
 
-/// The last line. The log's own chain doesn't tell whether a snapshot is whole: it covers entries that were forgotten, too.
+/// The last line. The log's own chain can't prove that a snapshot is complete: it also covers forgotten
+/// entries.
 #[derive(Serialize, Deserialize)]
 struct Tail {
     digest: Bytes<32>,
 }
 
-/// Number, kind, scope, and the second in which an entry was committed.
+/// Number, kind and scope of an entry, and the second in which it was committed.
 type Row = (u64, u8, Bytes<16>, i64);
 
 impl SnapshotWriter {
@@ -83,12 +82,13 @@ impl SnapshotWriter {
         self.write(&entries.iter().map(row).collect::<Vec<Row>>())
     }
 
-    /// Ends the snapshot of a log that has forgotten so much: for a verifier, which takes no tokens of other issuers, that is
-    /// an end of everything before. Returns the last lines.
+    /// Ends the snapshot with the log's forgotten entries, and returns the last lines. Since a verifier
+    /// accepts no tokens of other issuers, the forgotten entries become an entry that ends everything before
+    /// them.
     pub fn finish(mut self, forgotten: Forgotten) -> String {
         let mut lines = String::new();
         if forgotten.seq > Forgotten::NOTHING.seq {
-            // The key over everything isn't looked at.
+            // The key of an entry over everything isn't read.
             let row = (
                 forgotten.seq.as_u64(),
                 ScopeKind::Everything.as_u8(),
@@ -108,10 +108,10 @@ impl SnapshotWriter {
 }
 
 impl SnapshotReader {
-    /// Takes the next bytes.
+    /// Reads the next bytes.
     ///
     /// # Errors
-    /// They aren't what was sent, or an entry is of a kind that isn't known here.
+    /// The bytes are damaged, or an entry is of an unknown kind.
     pub fn push(&mut self, mut bytes: &[u8]) -> Result<(), FrameFault> {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = bytes.split_at(end);
@@ -130,7 +130,7 @@ impl SnapshotReader {
     /// Returns the snapshot, after the last bytes.
     ///
     /// # Errors
-    /// It isn't whole.
+    /// The snapshot isn't complete.
     pub fn finish(self) -> Result<Snapshot, FrameFault> {
         match self.progress {
             Progress::Whole(snapshot) if self.line.is_empty() => Ok(*snapshot),
@@ -189,7 +189,7 @@ impl Rows {
     }
 }
 
-/// The hash over what the policy says, and up to where the log goes; what is revoked is added row by row.
+/// Begins the hash with the policy and the end of the log; rows are added one by one.
 fn hash_of(head: &Head) -> digest::Context {
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(&digest_of(&head.policy.said).0);
@@ -212,7 +212,7 @@ fn finished(hash: digest::Context) -> [u8; 32] {
 }
 
 fn line(value: &impl Serialize) -> String {
-    // Texts, numbers and lists of them: writing them as JSON doesn't fail, and a line end in a text is escaped.
+    // Strings, numbers and lists of them can't fail to serialize, and line ends in strings are escaped.
     let mut line = serde_json::to_string(value).unwrap_or_default();
     line.push('\n');
     line

@@ -1,4 +1,4 @@
-//! What is written is read back, and what isn't understood isn't guessed.
+//! Written frames are read back, and unknown ones are rejected.
 
 use super::*;
 use crate::model::{Forgotten, Keep, NewEntry};
@@ -94,7 +94,7 @@ fn damaged_snapshots_are_refused_at_every_byte() {
         assert!(read(&text.as_bytes()[..place]).is_err(), "cut at {place}");
         let mut bent = text.clone().into_bytes();
         bent[place] ^= 1;
-        // A field that is left out where its default was sent says the same.
+        // An omitted field with the default value means the same.
         let is_as_sent = |read: Snapshot| read.policy == policy() && read.revoked.len() == 1;
         assert!(read(&bent).map_or(true, is_as_sent), "bent at {place}");
     }
@@ -195,7 +195,7 @@ fn only_cursors_that_were_given_out_prove_anything() {
     assert_ne!(text, further);
     let here = Cursor::parse(&text).expect("its own text");
     assert!(here.is_of(&[1; 32]) && !here.is_of(&[2; 32]));
-    // Which log it is of can't be bent either.
+    // The tag of its log can't be changed either.
     let bent = text.replace(".AQEB", ".AQIB");
     assert_ne!(text, bent);
     assert!(!key.has_given(&Cursor::parse(&bent).expect("of the form")));

@@ -1,4 +1,4 @@
-//! Bytes in text, and what carries a hash over its own text.
+//! Bytes in text, and values that carry a hash over their own text.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::FrameFault;
 
-/// Something with a hash over its own text: what decides on how long a verifier may vouch for what it knows must come as it
-/// was sent, whatever carried it.
+/// A value with a hash over its own text. Values that decide how long a verifier is proven current must
+/// arrive exactly as they were sent.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Told<T> {
     #[serde(flatten)]
@@ -28,9 +28,9 @@ impl<T: Serialize> Told<T> {
     }
 }
 
-/// The hash over something's JSON.
+/// The hash over a value's JSON.
 pub(super) fn digest_of(said: &impl Serialize) -> Bytes<32> {
-    // Texts, numbers and lists of them: writing them as JSON doesn't fail.
+    // Strings, numbers and lists of them can't fail to serialize.
     hash_of(&serde_json::to_vec(said).unwrap_or_default())
 }
 
