@@ -1,5 +1,5 @@
-//! Hostile tokens, as they stand in `hostile/tokens.json`: each is signed, spelled or composed so that some verifier
-//! accepts it, and each gets its verdict and the class of it here. The same list is sent over HTTP and to the command
+//! Checks the hostile tokens of `hostile/tokens.json` and the class of each refusal. Each token is signed,
+//! spelled or composed so that some verifier accepts it. The same list is sent over HTTP and to the command
 //! line.
 
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use quash_core::token::{
 };
 use serde_json::Value;
 
-/// The longest life of a token of the list, which must hold until 2099.
+/// The longest lifetime of a token of the list, which must be valid until 2099.
 const MAX_LIFETIME: Duration = Duration::from_secs(2_405_000_000);
 
 fn corpus() -> Value {
     serde_json::from_str(include_str!("hostile/tokens.json")).expect("the list is JSON")
 }
 
-/// The keys of a profile, each as another issuer's.
+/// The keys of a profile, each as a key of another issuer.
 fn ring(profile: &Value, iss: Expected<String>, aud: Expected<Vec<String>>) -> KeyRing {
     let scopes = ScopeHasher::ours([0; 16]);
     let issuer = Arc::new(Issuer { name: "hostile".into(), scopes, max_lifetime: MAX_LIFETIME, iss, aud });
@@ -63,7 +63,7 @@ fn judge(text: &str, ring: &KeyRing) -> Result<(), Refusal> {
     token.check(&[TokenType::Access], &policy, Timestamp::from_secs(1_800_000_000))
 }
 
-/// The list's name for a refusal.
+/// Returns the list's class for a refusal.
 fn class(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::TokenInvalid(invalid) => match invalid {
@@ -78,22 +78,22 @@ fn class(refusal: Refusal) -> &'static str {
             Invalid::NotYet => "not_yet",
             Invalid::Audience => "audience",
             Invalid::Issuer => "issuer",
-            other => panic!("{other} isn't for tokens of others"),
+            other => panic!("unexpected for a foreign token: {other}"),
         },
         Refusal::TokenExpired => "expired",
         Refusal::TokenWithoutExp | Refusal::TokenWithoutId | Refusal::TokenWithoutUser => "claim",
         Refusal::TokenWithoutType | Refusal::TokenOfWrongType => "type",
-        other => panic!("{other:?} isn't for tokens that nobody has revoked"),
+        other => panic!("unexpected for a token that isn't revoked: {other:?}"),
     }
 }
 
-/// Refused as the list says, but for something that is seen earlier.
+/// Tokens that are refused for another fault than the list says, because it is found earlier.
 const SEEN_EARLIER: [(&str, &str); 5] = [
-    // Nothing is decoded before the signature over the text is good.
+    // Nothing is decoded before the signature is verified.
     ("T72", "signature"),
-    // A number beyond every double is no number for a reader of JSON.
+    // A number outside the range of a double isn't a number to a JSON parser.
     ("T103", "malformed"),
-    // A claim of the wrong type is not an absent or another one.
+    // A claim of the wrong type is neither absent nor a different claim.
     ("T114", "claim"),
     ("T122", "claim"),
     ("T123", "claim"),

@@ -1,5 +1,4 @@
-//! Keys: what is taken for one, in which forms, and what is published. Their private halves come from the crypto
-//! library itself.
+//! Keys: the accepted forms and the published ones. The private keys come from the crypto library itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +42,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-/// A key for each algorithm; the RSA algorithms share one.
+/// One key for each algorithm; the RSA algorithms share one.
 fn all() -> Vec<SigningKey> {
     let rsa = rsa();
     let p384 = EcdsaKeyPair::generate(&aws_lc_rs::signature::ECDSA_P384_SHA384_FIXED_SIGNING).expect("a key");
@@ -134,7 +133,7 @@ fn the_rfcs_own_examples_are_met() {
     assert_eq!(key.kid().as_str(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
 }
 
-/// K1 to K4: what is no secret.
+/// K1 to K4: secrets that must be refused.
 #[test]
 fn weak_secrets_are_no_keys() {
     for (algorithm, least) in [(Algorithm::Hs256, 32), (Algorithm::Hs384, 48), (Algorithm::Hs512, 64)] {
@@ -146,10 +145,7 @@ fn weak_secrets_are_no_keys() {
             SigningKey::new(algorithm, &vec![7; least - 1], Some(kid("k"))).map(|_| ()),
             Err(KeyFault::TooShort(algorithm))
         );
-        assert!(
-            SigningKey::insecure_new(algorithm, &[7], Some(kid("k"))).is_ok(),
-            "where an operator insists"
-        );
+        assert!(SigningKey::insecure_new(algorithm, &[7], Some(kid("k"))).is_ok(), "if the operator insists");
         assert_eq!(
             SigningKey::insecure_new(algorithm, &[], Some(kid("k"))).map(|_| ()),
             Err(KeyFault::Empty)
@@ -211,7 +207,7 @@ fn a_private_key_is_read_from_pem_and_from_jwk() {
     }
     assert!(
         VerifyingKey::read(Algorithm::Es256, &jwk.to_string()).is_err(),
-        "a private key is none that verifies"
+        "a private key isn't a verification key"
     );
 }
 
@@ -275,7 +271,7 @@ fn a_public_key_is_read_from_pem_and_from_jwk() {
     assert_eq!(VerifyingKey::read(Algorithm::EdDsa, &jwk.to_string()).expect("a key").kid(), &kid("theirs"));
 }
 
-/// K7 to K11: what a set may hold.
+/// K7 to K11: the contents of a JWK set.
 #[test]
 fn a_set_of_keys_is_read_strictly() {
     let ed = || json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
@@ -308,7 +304,7 @@ fn a_set_of_keys_is_read_strictly() {
     for more in [
         json!({ "use": "sig", "key_ops": ["verify"], "kid": "a" }),
         json!({ "alg": "Ed25519" }),
-        json!({ "x5c": ["never looked at"] }),
+        json!({ "x5c": ["never read"] }),
     ] {
         assert!(read(json!([with(more.clone())])).expect("a set").skipped.is_empty(), "{more}");
     }
@@ -327,7 +323,7 @@ fn a_set_of_keys_is_read_strictly() {
     }
 }
 
-/// A secret of ours that another issuer signs with, too, is one key. Its tokens may call it by a name of their own.
+/// A secret that we share with another issuer is one key. The issuer's tokens may use a key id of their own.
 #[test]
 fn a_shared_secret_is_found_by_every_name_that_it_has() {
     let ours = SigningKey::new(Algorithm::Hs256, &[7; 32], Some(kid("ours"))).expect("a key");
@@ -345,12 +341,12 @@ fn a_shared_secret_is_found_by_every_name_that_it_has() {
         let token = named(name).sign(b"{}").expect("a signature");
         let verified =
             Unverified::parse(&token).and_then(|token| token.verify(&ring).map(|(_, key)| key.kid().clone()));
-        assert_eq!(verified.ok(), found.then(|| kid("ours")), "{name}: striking it ends both uses");
+        assert_eq!(verified.ok(), found.then(|| kid("ours")), "{name}: revoking it ends both uses");
     }
 }
 
-/// A struck key is found for whoever asks whether its refresh tokens are genuine, and published to nobody. Its material
-/// is one key, whatever algorithm another issuer uses it with.
+/// A revoked key is still found to check whether refresh tokens are genuine, but isn't published. Its
+/// material is one key, for every algorithm that another issuer uses it with.
 #[test]
 fn a_struck_key_is_known_and_not_published() {
     let struck = SigningKey::new(Algorithm::EdDsa, &[1; 32], None).expect("a key");

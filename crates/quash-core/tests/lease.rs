@@ -1,44 +1,45 @@
-//! A model of the lease: one issuer, one verifier, a network that loses, delays, repeats and reorders, and clocks. Every
-//! state that they can reach within some ticks is visited. What the design promises holds in all of them; and each way
-//! to get it wrong that is known is refuted by a state in which it doesn't.
+//! A model of the lease: one issuer, one verifier, clocks, and a network that loses, delays, repeats and
+//! reorders. Every state reachable within some ticks is visited. The design's promises hold in all of them,
+//! and each known mistake is refuted by a state in which a promise doesn't hold.
 
 use std::collections::BTreeSet;
 
 use stateright::{Checker, Model, Property};
 
-/// How long a lease holds, in ticks of the verifier's clock.
+/// The lifetime of a lease, in ticks of the verifier's clock.
 const T: u8 = 1;
-/// How much longer the issuer counts it, for a clock that runs slower than its own within what is allowed.
+/// The extra time for which the issuer counts a lease, for a verifier's clock that is slower within the
+/// allowed range.
 const SLACK: u8 = 1;
-/// The last tick that is looked at.
+/// The last tick of the model.
 const LAST_TICK: u8 = 4;
-/// How many revocations there are.
+/// The number of revocations.
 const REVOCATIONS: u8 = 2;
-/// Messages of a kind that may be under way at once.
+/// The limit of messages of one kind under way at once.
 const UNDER_WAY: usize = 1;
 
-/// A way to get it wrong.
+/// A mistake in the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mutant {
-    /// The lease counts from when its answer was received.
+    /// The lease counts from the receipt of its answer.
     TimeOfReceipt,
     /// A heartbeat of the stream proves that the verifier is up to date.
     Heartbeat,
     /// The head comes from a replica that is behind.
     ReplicaRead,
-    /// The head was being read already when the request arrived.
+    /// The read of the head had already begun when the request arrived.
     ReadInFlight,
-    /// Numbers are given before commits, which come in another order.
+    /// Numbers are assigned before commits, which happen in another order.
     UnorderedNumbers,
-    /// Entries may be missing before one that is taken.
+    /// Entries may be missing before an accepted one.
     NoGapCheck,
     /// The verifier needn't have reached the head of the lease.
     CursorBelowHead,
     /// The verifier's clock runs at a third of the speed.
     SlowClock,
-    /// The verifier starts anew with an empty set, and goes on as before.
+    /// The verifier restarts with an empty set, but keeps its cursor and lease.
     ForgottenSet,
-    /// The issuer notes the lease after it has read the head.
+    /// The issuer records the lease after it has read the head.
     RegisteredLate,
 }
 
@@ -55,7 +56,7 @@ const MUTANTS: [Mutant; 10] = [
     Mutant::RegisteredLate,
 ];
 
-/// The lease as it is built, or with one thing done wrong.
+/// The lease as it is built, or with one mistake.
 struct Lease {
     mutant: Option<Mutant>,
 }
@@ -70,19 +71,19 @@ struct State {
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 struct Issuer {
-    /// When each revocation was committed, by its number less one.
+    /// The time of each revocation's commit, by its number minus one.
     committed: [Option<u8>; REVOCATIONS as usize],
-    /// Numbers that were given to revocations that aren't committed yet.
+    /// Numbers assigned to revocations that aren't committed yet.
     given: u8,
     /// A request that has arrived, and whose head isn't read yet.
     reading: Option<Request>,
-    /// A head that was read for somebody else.
+    /// A head that was read for another verifier.
     read_before: Option<u8>,
-    /// A lease that was answered and isn't in the table yet.
+    /// A lease that was answered and isn't recorded yet.
     unnoted: bool,
-    /// Until when the issuer's table counts the verifier's lease.
+    /// The time until which the issuer's table counts the verifier's lease.
     counts_until: u8,
-    /// The revocation that somebody waits for, and whether they have been told that it is effective everywhere.
+    /// The revocation that a client waits for, and the client's last answer.
     barrier: Option<(u8, Told)>,
 }
 
@@ -103,13 +104,13 @@ struct Network {
 /// A request for a lease.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 struct Request {
-    /// When it was sent, by the verifier's clock, which comes back with the answer.
+    /// The time of the request by the verifier's clock, returned in the answer.
     sent: u8,
-    /// How far the verifier has come.
+    /// The verifier's cursor.
     cursor: u8,
 }
 
-/// The answer to one.
+/// The answer to a request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 struct Answer {
     sent: u8,
@@ -119,9 +120,9 @@ struct Answer {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 struct Verifier {
     cursor: u8,
-    /// The revocations that it has applied.
+    /// The revocations that the verifier has applied.
     applied: BTreeSet<u8>,
-    /// From when the best lease counts, and the head that it is for.
+    /// The time from which the best lease counts, and its head.
     lease: Option<(u8, u8)>,
 }
 
@@ -162,7 +163,7 @@ impl Lease {
         })
     }
 
-    /// What committed numbers a verifier may take next.
+    /// Returns whether a verifier may apply a committed number next.
     fn takes(&self, state: &State, seq: u8) -> bool {
         let cursor = state.verifier.cursor;
         let unchecked = self.is(Mutant::NoGapCheck) || self.is(Mutant::UnorderedNumbers);
@@ -171,7 +172,8 @@ impl Lease {
 }
 
 impl Lease {
-    /// What is too old to prove anything is lost on the way: that spares states, and a network may lose what it wants.
+    /// Drops messages that are too old to prove anything. That saves states, and a network may lose any
+    /// message.
     fn forget_what_proves_nothing(&self, state: &mut State) {
         if self.is(Mutant::TimeOfReceipt) {
             return;
@@ -195,9 +197,9 @@ impl State {
 }
 
 impl Verifier {
-    /// Keeps a lease if it is better than the one that it has.
+    /// Keeps a lease if it is better than the current one.
     fn keep(&mut self, from: u8, head: u8) {
-        // A later one counts from later, and its head is no lower.
+        // A later lease counts from a later time, and its head is no lower.
         self.lease = self.lease.max(Some((from, head)));
     }
 }
@@ -274,7 +276,7 @@ impl Model for Lease {
             Action::AskForLease => {
                 network.requests.insert(Request { sent: self.clock(*now), cursor: verifier.cursor });
             }
-            // Whatever is delivered stays under way, too: it may come again.
+            // A delivered message stays under way, too: it may arrive again.
             Action::Arrive(request) => {
                 issuer.reading = Some(request);
                 if let Some((seq, told @ Told::NotYet)) = &mut issuer.barrier
@@ -358,7 +360,7 @@ impl Model for Lease {
                 },
             ),
             Property::sometimes(
-                "somebody is told that a revocation is effective",
+                "a client is told that a revocation is effective",
                 |_: &Self, state: &State| {
                     state.issuer.barrier.is_some_and(|(_, told)| told == Told::Effective)
                 },
@@ -388,6 +390,6 @@ fn each_way_to_get_it_wrong_is_refuted() {
             .filter(|name| name.starts_with("bound") || name.starts_with("barrier"))
             .collect();
         println!("{mutant:?}: {broken:?}, {} states", checker.unique_state_count());
-        assert!(!broken.is_empty(), "{mutant:?} keeps every promise");
+        assert!(!broken.is_empty(), "{mutant:?} breaks no promise");
     }
 }

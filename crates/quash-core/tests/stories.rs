@@ -1,8 +1,8 @@
-//! Runs the stories: texts of commands and what is to be expected of them, which need no Rust to be read. The words
-//! of the commands are in `world.rs`; the stories are in `stories/`.
+//! Runs the stories in `stories/`: texts of commands and expected answers, readable without Rust.
+//! `world/mod.rs` implements the commands.
 //!
-//! A story is a list of paragraphs: a command, then what it is expected to say. A paragraph that begins with `#` is
-//! a remark. Set `UPDATE_STORIES=1` to write down what was said instead, and read the difference.
+//! A story is a list of paragraphs: a command, then its expected answer. A paragraph that begins with `#` is
+//! a remark. Run with `UPDATE_STORIES=1` to write the actual answers instead, and review the difference.
 
 mod world;
 
@@ -11,10 +11,7 @@ use std::path::Path;
 use world::World;
 
 #[tokio::test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a test is told by its environment to write the stories down anew"
-)]
+#[expect(clippy::disallowed_methods, reason = "an environment variable makes the test rewrite the stories")]
 async fn stories_are_as_they_are_told() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");
     let mut paths: Vec<_> =
@@ -29,14 +26,14 @@ async fn stories_are_as_they_are_told() {
             continue;
         }
         if std::env::var_os("UPDATE_STORIES").is_some() {
-            std::fs::write(&path, &happened).expect("a story is written");
+            std::fs::write(&path, &happened).expect("the story is written");
         }
-        faults.push(format!("{} went otherwise:\n{}", path.display(), difference(&told, &happened)));
+        faults.push(format!("{} differs:\n{}", path.display(), difference(&told, &happened)));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The story with what really happened in the place of what was expected.
+/// Returns the story with the actual answers in place of the expected ones.
 async fn run(told: &str) -> String {
     let mut world = World::new();
     let mut happened = Vec::new();
@@ -56,5 +53,5 @@ fn difference(told: &str, happened: &str) -> String {
     let at = told.lines().zip(happened.lines()).position(|(told, happened)| told != happened);
     let line = at.unwrap_or_else(|| told.lines().count().min(happened.lines().count()));
     let of = |text: &str| text.lines().nth(line).unwrap_or("(the end)").to_owned();
-    format!("  line {}\n  told:     {}\n  happened: {}", line + 1, of(told), of(happened))
+    format!("  line {}\n  expected: {}\n  actual:   {}", line + 1, of(told), of(happened))
 }

@@ -1,4 +1,4 @@
-//! Tokens on the wire: what is minted is read back, and nothing else is believed.
+//! Tokens on the wire: minted tokens are read back, and nothing else is believed.
 
 use std::time::Duration;
 
@@ -248,7 +248,7 @@ fn a_header_that_asks_for_more_is_refused() {
     assert_eq!(
         with_header(r#"{"alg":"HS256","kid":"k1","jku":"http://127.0.0.1/","jwk":{}}"#),
         Ok(()),
-        "never looked at"
+        "never read"
     );
     for (header, invalid) in [
         (r#"{"alg":"none","kid":"k1"}"#, Invalid::Algorithm),
@@ -331,7 +331,7 @@ fn claims_of_the_wrong_type_are_not_absent_claims() {
         assert_eq!(mint.signed(text), Err(Invalid::Malformed.into()), "{text}");
     }
     let members = |count: usize| (0..count).map(|n| format!(r#","c{n}":1"#)).collect::<String>();
-    assert_eq!(mint.signed(&good(&members(128 - 7))), Ok(()), "as many claims as there may be");
+    assert_eq!(mint.signed(&good(&members(128 - 7))), Ok(()), "the maximum number of claims");
     assert_eq!(mint.signed(&good(&members(128 - 6))), Err(Invalid::Malformed.into()));
 }
 
@@ -363,7 +363,7 @@ fn the_refresh_key_verifies_refresh_tokens_alone() {
     assert_eq!(token.kid().as_str(), "r1");
     assert_eq!(token.check(&[TokenType::Access], &mint.policy, NOW), Err(Refusal::TokenOfWrongType));
     assert!(mint.read(&access).is_ok());
-    // The published keys know neither the key nor its name.
+    // The published keys contain neither the key nor its id.
     let published = KeyRing::new(1, vec![mint.key.verifying().clone()]);
     let by_published = authenticate(&refresh, &published, &mint.policy.names, &ScopeHasher::ours([0; 16]));
     assert_eq!(by_published.err(), Some(Invalid::Key));

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::{base64url, folder, is_signed, read, text};
 
-/// Members of a JWK that are nobody's business but the signer's (RFC 7518 6.2.2, 6.3.2).
+/// Private members of a JWK (RFC 7518 6.2.2, 6.3.2).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "priv"];
 
-/// Algorithms of the examples that quash doesn't speak, and why.
+/// Algorithms of the examples that quash doesn't support, and why.
 const UNSPOKEN: [(&str, &str); 4] = [
-    ("ES512", "nobody asks for it, and its curve is the slowest"),
+    ("ES512", "not in demand, and its curve is the slowest"),
     ("ML-DSA-44", "a draft"),
     ("ML-DSA-65", "a draft"),
     ("ML-DSA-87", "a draft"),
@@ -45,9 +45,9 @@ fn check(name: &str, example: &Value) {
     }
 }
 
-/// The private key of an example is read, and its public half is the example's.
+/// Checks that an example's private key is read, and that its public half is the example's.
 fn private_half(name: &str, key: &Value, algorithm: &str) {
-    let algorithm = Algorithm::parse(algorithm).expect("it is spoken");
+    let algorithm = Algorithm::parse(algorithm).expect("it is supported");
     let secret = read_secret(algorithm, &key.to_string()).unwrap_or_else(|fault| panic!("{name}: {fault}"));
     let signing = SigningKey::new(algorithm, &secret, Kid::parse("k").ok())
         .unwrap_or_else(|fault| panic!("{name}: {fault}"));

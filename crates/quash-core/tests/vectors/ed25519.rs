@@ -4,9 +4,9 @@ use quash_core::token::{KeyFault, VerifyingKey};
 
 use super::{folder, hex, read, text, verifies};
 
-/// What ours says of each, and why.
+/// Our verdict on each case, and the reason.
 const VERDICTS: [(bool, &str); 12] = [
-    (false, "a key of small order: anybody could have signed"),
+    (false, "a key of small order: anyone could have signed"),
     (false, "a key of small order"),
     (true, "R is of small order, but S and the key are sound: RFC 8032 5.1.7 holds without the cofactor"),
     (true, "the key has a part of small order, and the equation holds without the cofactor"),

@@ -1,10 +1,10 @@
-//! Addresses of the isemail tests: what they call an error is no address of anybody's own.
+//! Addresses of the isemail tests: an address that they call an error isn't accepted as a user's own.
 
 use quash_core::model::{Email, NameFault};
 
 use super::folder;
 
-/// A control character in these tests is written as its picture (U+2400 and on).
+/// Decodes a text of the tests, which write a control character as its picture (U+2400 and above).
 fn text(escaped: &str) -> String {
     let mut text = String::new();
     let mut rest = escaped;
@@ -52,7 +52,7 @@ fn a16_what_the_isemail_tests_call_an_error_is_no_address_of_ones_own() {
         };
         let (address, category) = (text(member("address")), member("category"));
         match Email::parse_own(&address) {
-            // White space around an address is nobody's, and dropped before.
+            // Surrounding white space isn't part of an address, and is removed before.
             Ok(email) if email.shown == address => {
                 assert_ne!(category, "ISEMAIL_ERR", "{address:?}");
                 taken += 1;

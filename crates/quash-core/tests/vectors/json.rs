@@ -1,5 +1,5 @@
-//! JSON parsing: what must be read is read, unless a limit forbids it; what must not be is refused; and where a reader
-//! may choose, ours has chosen.
+//! JSON parsing: valid texts are read unless a limit forbids it, invalid ones are refused, and where a parser
+//! may choose, our choice is checked.
 
 use std::fs;
 
@@ -7,13 +7,13 @@ use quash_core::token::{Duplicates, parse_json};
 
 use super::folder;
 
-/// What must be read and isn't, and why.
+/// Valid texts that are refused, and why.
 const REFUSED: [(&str, &str); 2] = [
     ("y_object_duplicated_key.json", "two readers could believe two different claims (RFC 7519 4)"),
     ("y_object_duplicated_key_and_value.json", "the same"),
 ];
-/// What may be read or not, and is: numbers between the largest and the smallest of 64-bit floating point, rounded. None
-/// of them is a time, which is asked where a claim is read.
+/// Texts that may be read or refused, and are read: numbers between the largest and the smallest of 64-bit
+/// floating point, rounded. None of them is a valid time, which is checked when a claim is read.
 const READ: [&str; 5] = [
     "i_number_double_huge_neg_exp.json",
     "i_number_real_underflow.json",

@@ -1,7 +1,7 @@
-//! Vectors of other projects: signatures, keys and JSON, each with the verdict that it must get. They stay where they
-//! are: `QUASH_VECTORS` names the folder, which is `../shared/vectors` beside the project where nobody says otherwise.
-//! Where it isn't there, that is said and nothing is tested. Where ours differs from a label, the reason stands beside
-//! the case.
+//! Vectors of other projects: signatures, keys and JSON, each with its required verdict. They are read in
+//! place: `QUASH_VECTORS` names the folder, by default `../shared/vectors` next to the project. If the folder
+//! is missing, the tests print a notice and check nothing. Where our verdict differs from a label, the case
+//! states the reason.
 
 mod cookbook;
 mod ed25519;
@@ -21,9 +21,9 @@ use quash_core::token::{
 };
 use serde_json::{Value, json};
 
-/// A folder of vectors, or nothing, said plainly.
+/// Returns a folder of vectors, or prints a notice and returns `None`.
 #[expect(clippy::disallowed_methods, reason = "a test reads where the vectors are, and no setting")]
-#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+#[expect(clippy::print_stderr, reason = "a skipped test must be noticed")]
 fn folder(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors");
     let folder = std::env::var_os("QUASH_VECTORS").map_or_else(beside, PathBuf::from).join(name);
@@ -31,7 +31,7 @@ fn folder(name: &str) -> Option<PathBuf> {
         return Some(folder);
     }
     eprintln!(
-        "SKIPPED: there are no vectors at {}; QUASH_VECTORS names the folder that holds `{name}`",
+        "SKIPPED: there are no vectors at {}; set QUASH_VECTORS to the folder that contains `{name}`",
         folder.display()
     );
     None
@@ -60,7 +60,8 @@ fn base64url(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// The ring of the keys of a JWK or of a set, each as another issuer's: ours always have a name, and tokens name it.
+/// The key ring of a JWK or a JWK set, each key as another issuer's: our own keys always have an id, and
+/// tokens name it.
 fn ring(keys: &Value) -> Result<KeyRing, KeySetFault> {
     let set = if keys.get("keys").is_some() { keys.clone() } else { json!({ "keys": [keys] }) };
     let set = KeySet::parse(set.to_string().as_bytes())?;
@@ -76,13 +77,13 @@ fn ring(keys: &Value) -> Result<KeyRing, KeySetFault> {
     Ok(KeyRing::with_foreign(1, Vec::new(), set.keys.into_iter().map(foreign).collect()))
 }
 
-/// Whether one of these keys has signed a text.
+/// Returns whether one of these keys has signed a text.
 fn is_signed(jws: &str, keys: &Value) -> bool {
     let Ok(ring) = ring(keys) else { return false };
     Unverified::parse(jws).is_ok_and(|token| token.verify(&ring).is_ok())
 }
 
-/// Whether a signature is a key's.
+/// Returns whether a key has made a signature.
 fn verifies(key: &VerifyingKey, message: &str, signature: &str) -> bool {
     key.verifies(&hex(message), &hex(signature))
 }

@@ -1,5 +1,5 @@
-//! Wycheproof: JWS, JWK, and the signatures below them. What a strict verifier says of each JWS and JWK stands in an
-//! overlay beside the vectors.
+//! Wycheproof: JWS, JWK, and the signatures below them. The verdict of a strict verifier on each JWS and JWK
+//! is in an overlay next to the vectors.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::{folder, hex, is_signed, list, read, text, verifies};
 
-/// Valid signatures of keys that are refused when they are read: an RSA exponent of 3 (RFC 8017 allows it; many forgeries
-/// have needed it).
+/// Valid signatures of keys that are refused when they are read: an RSA exponent of 3 (RFC 8017 allows it,
+/// but many forgeries depend on it).
 const EXPONENT: [(&str, u64); 2] =
     [("rsa_signature_2048_sha256_test.json", 258), ("rsa_signature_2048_sha256_test.json", 259)];
 
@@ -62,7 +62,7 @@ fn every_signature_gets_its_verdict() {
                 let key = key(algorithm, group, case);
                 let signature = case.get("sig").unwrap_or(&case["tag"]).as_str().expect("a signature");
                 let valid = key.is_some_and(|key| verifies(&key, text(case, "msg"), signature));
-                // RFC 7518 3.2: an HMAC is sent whole.
+                // RFC 7518 3.2: an HMAC isn't truncated.
                 let whole = group
                     .get("tagSize")
                     .is_none_or(|bits| bits.as_u64() == Some(8 * signature_bytes(algorithm)));

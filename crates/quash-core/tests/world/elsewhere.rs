@@ -1,4 +1,4 @@
-//! Another issuer, whose tokens the stories present: what it signs, and what becomes of it here.
+//! Another issuer, whose tokens the stories present: its signing, and the treatment of its tokens here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,6 @@ use serde_json::json;
 
 use super::{Said, World, refused};
 
-/// Another issuer.
 pub(crate) struct Elsewhere {
     key: SigningKey,
     issuer: Arc<Issuer>,
@@ -32,12 +31,12 @@ impl Elsewhere {
         Self { key, issuer: Arc::new(issuer) }
     }
 
-    /// Its key, which its tokens name.
+    /// The issuer's key, which its tokens name.
     pub(super) fn key(&self) -> ForeignKey {
         ForeignKey { key: self.key.verifying().clone(), named: true, issuer: Arc::clone(&self.issuer) }
     }
 
-    /// Whether it has signed a token.
+    /// Returns whether this issuer has signed a token.
     pub(super) fn signed(&self, text: &str) -> bool {
         let header = self.key.sign(b"{}").expect("a signature");
         text.split('.').next() == header.split('.').next()
@@ -54,7 +53,7 @@ impl World {
         Ok("ok".into())
     }
 
-    /// A token of the other issuer, good for a day.
+    /// Signs a token of the other issuer, valid for a day.
     pub(super) fn sign_elsewhere(&mut self, token_type: TokenType, account: &str, token: &str) -> Said {
         let until = |span: Duration| Some((self.now + span).as_secs());
         let claims = Claims {
@@ -125,7 +124,7 @@ impl World {
     }
 }
 
-/// A key on P-256, the same for every story: PKCS #8 around a scalar of ones and its point.
+/// A P-256 key, the same for every story: PKCS #8 around a scalar of ones and its point.
 fn pkcs8() -> Vec<u8> {
     let scalar = [1; 32];
     let mut sec1 = vec![0x30, 0x25, 0x02, 0x01, 0x01, 0x04, 0x20];
@@ -140,5 +139,5 @@ fn pkcs8() -> Vec<u8> {
     der
 }
 
-/// The moment a story begins at; kept here so that every world agrees.
+/// The time at which every story begins.
 pub(super) const START: Timestamp = Timestamp::from_secs(1_800_000_000);

@@ -1,5 +1,5 @@
-//! The world of the stories: the law, the memory store, a clock that only `wait` moves, and requests that can be
-//! stopped between their load and their commit.
+//! The world of the stories: the domain, the memory store, a clock that only `wait` moves, and requests that
+//! can be paused between load and commit.
 
 mod elsewhere;
 
@@ -25,7 +25,7 @@ use quash_store::{MemoryStore, Store, StoreError};
 
 use self::elsewhere::Elsewhere;
 
-/// Everything a story can touch.
+/// The state of a story.
 pub(crate) struct World {
     store: MemoryStore,
     policy: Policy,
@@ -39,10 +39,11 @@ pub(crate) struct World {
     elsewhere: Elsewhere,
     sessions: BTreeMap<String, SessionId>,
     access: BTreeMap<String, String>,
-    /// Refresh tokens by session and generation, sliding ones by session, those of the other issuer by their own name.
+    /// Refresh tokens by session and generation, sliding ones by session, foreign ones by their name in the
+    /// story.
     refresh: BTreeMap<String, String>,
     under_way: BTreeMap<String, Request>,
-    /// What was last granted to each session.
+    /// The last grant of each session.
     granted: BTreeMap<String, Grant>,
 }
 
@@ -84,7 +85,7 @@ impl World {
         }
     }
 
-    /// Does what a command says, and tells what came of it.
+    /// Runs a command and returns the answer.
     pub(crate) async fn act(&mut self, command: &str) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
         let said = match words.as_slice() {
@@ -150,7 +151,7 @@ impl World {
             ["use", "access", "of", name] => self.meet_gate(&self.access[*name], TokenType::Access).await,
             ["use", "sliding", token] => self.meet_gate(&self.refresh[*token], TokenType::Sliding).await,
             ["are", rest @ ..] => self.compare(rest),
-            _ => Err(format!("nobody knows what this means: {command}")),
+            _ => Err(format!("unknown command: {command}")),
         };
         said.unwrap_or_else(|refused| refused)
     }
@@ -226,13 +227,13 @@ impl World {
                 Request::Others { name: (*name).into(), loaded, counted: Box::new(counted) }
             }
             ["reset", account] => Request::Reset { loaded: self.account(account).await },
-            other => return Err(format!("nobody knows how to load: {}", other.join(" "))),
+            other => return Err(format!("unknown request: {}", other.join(" "))),
         };
         self.under_way.insert(request.into(), loaded);
         Ok("ok".into())
     }
 
-    /// What a careless program would do: take the newest head for one that was read first.
+    /// Acts as a careless caller: replaces the head that was read first with the newest one.
     async fn reread_head(&mut self, request: &str) -> Said {
         let newest = self.store.head().await.expect("a head");
         let head: &mut Head = match self.under_way.get_mut(request).expect("a request under way") {
@@ -304,7 +305,7 @@ impl World {
         self.obey(name, refresh(&presented, loaded, &self.policy, &self.secret, &self.scopes, self.now)).await
     }
 
-    /// Writes what a refresh came to, and mints what it grants.
+    /// Writes the change of a refresh and mints its grant.
     async fn obey(&mut self, name: &str, refreshed: Result<Refreshed, Refusal>) -> Said {
         match refreshed.map_err(refused)? {
             Refreshed::Write { change, grant } if matches!(change, Change::OpenSession(_)) => {
@@ -331,7 +332,7 @@ impl World {
         Ok(format!("{what}: {}", self.give(name, &grant)))
     }
 
-    /// Logs out with a refresh token, a sliding one, or one of the other issuer.
+    /// Logs out with a refresh, sliding or foreign token.
     async fn log_out(&mut self, token: &str) -> Said {
         if self.elsewhere.signed(&self.refresh[token]) {
             return self.log_out_foreign(token).await;
@@ -361,7 +362,7 @@ impl World {
         Ok(format!("nothing written: {}", self.give(name, &grant)))
     }
 
-    /// What a session gets that asks with its access or sliding token.
+    /// Returns the tokens that a surviving session gets for its access or sliding token.
     fn lives_on(&self, name: &str, loaded: &SessionLoaded) -> Result<LivesOn, String> {
         let token = self.access.get(name).or_else(|| self.refresh.get(name)).expect("a token");
         LivesOn::of(&self.authentic(token), loaded, &self.secret).map_err(refused)
@@ -393,7 +394,7 @@ impl World {
             .map_or_else(|| "none".into(), |(_, role)| role.to_string())
     }
 
-    /// What a service does that finds what it is about to sign already covered.
+    /// Acts as a service that finds the tokens it is about to sign already covered.
     async fn look_again(&mut self, name: &str) -> Said {
         let grant =
             renew_grant(&self.granted[name], &self.session(name).await, &self.policy).map_err(refused)?;
@@ -424,7 +425,7 @@ impl World {
         self.write(end_everything(&cause, &self.scopes, self.now)).await.map(|_| "ended".into())
     }
 
-    /// A verifier that knows the whole log meets a token.
+    /// Checks a token as a verifier that has the whole log.
     async fn meet_gate(&self, text: &str, purpose: TokenType) -> Said {
         let entries = self.store.entries_after(Seq::ZERO, 1000).await.expect("the log");
         let mut revoked = Revoked::empty(Seq::start_of(1), quash_core::watch::feed::EMPTY);
@@ -437,7 +438,7 @@ impl World {
         }
     }
 
-    /// Signs a token that no honest signer would, with the real key.
+    /// Signs a token with the real key that no honest issuer would sign.
     fn forge(&mut self, token: &str, change: impl FnOnce(&mut quash_core::token::Claims)) -> Said {
         let mut claims = self.authentic(&self.refresh[token]).claims().clone();
         change(&mut claims);
@@ -452,11 +453,11 @@ impl World {
             [one, "and", other, "the", "same", "text"] => {
                 Ok(if self.refresh[*one] == self.refresh[*other] { "yes" } else { "no" }.into())
             }
-            _ => Err("nobody knows how to compare these".into()),
+            _ => Err("unknown comparison".into()),
         }
     }
 
-    /// Mints what was granted. The token before the newest of its generation is kept under a name of its own.
+    /// Mints a grant. The previous token of the same generation is kept under a name of its own.
     fn give(&mut self, name: &str, grant: &Grant) -> String {
         self.granted.insert(name.into(), grant.clone());
         let minting = Minting {
