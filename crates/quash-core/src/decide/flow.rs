@@ -201,7 +201,7 @@ pub fn judge_flow<'a>(
 /// that the mail went to is confirmed. A mail informs the owner.
 #[expect(
     clippy::too_many_arguments,
-    reason = "each is one of what a decision may depend on; a bundle would only hide them"
+    reason = "each is an input of the decision; a struct would only hide them"
 )]
 pub fn reset_by_mail(
     flow: &Flow,

@@ -148,7 +148,7 @@ fn adoptable<'a>(
 
 #[expect(
     clippy::too_many_arguments,
-    reason = "each is one of what a decision may depend on; a bundle would only hide them"
+    reason = "each is an input of the decision; a struct would only hide them"
 )]
 fn adopt(
     kind: Kind,

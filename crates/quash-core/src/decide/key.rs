@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(
             key_due(&[of_the_settings("now")], EVERY, Duration::ZERO, at(86_400_000)),
             None,
-            "the settings' own"
+            "a key of the settings"
         );
         assert_eq!(key_due(&[], EVERY, Duration::ZERO, at(86_400_000)), None);
     }
@@ -308,7 +308,7 @@ mod tests {
         let due = |keys: &[KeyRecord]| key_due(keys, EVERY, Duration::ZERO, at(86_400));
         assert_eq!((due(&with(49)), rotate_keys(&with(49))), (Some(KeyDue::Make), Ok(Rotation::Make)));
         assert_eq!((due(&with(50)), rotate_keys(&with(50))), (None, Err(KeyRefusal::TooMany)));
-        assert_eq!(successor(&with(50), &[kid("now")]), Ok(Successor::Make), "an emergency knows no limit");
+        assert_eq!(successor(&with(50), &[kid("now")]), Ok(Successor::Make), "an emergency has no limit");
         let struck = with(50).into_iter().map(|key| match key.state {
             KeyState::Retiring { .. } => KeyRecord { state: KeyState::Struck { at: at(0) }, ..key },
             _ => key,
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(
             rotate_keys(&struck.collect::<Vec<_>>()),
             Ok(Rotation::Make),
-            "struck ones aren't published"
+            "revoked keys aren't published"
         );
     }
 
@@ -326,7 +326,7 @@ mod tests {
         let due = |published, now| key_due(&keys, None, Duration::from_secs(published), at(now));
         assert_eq!(due(600, 1600), Some(KeyDue::Promote(kid("then"))));
         assert_eq!(due(599, 1600), None);
-        assert_eq!(due(0, 86_400), None, "it only stood in the store");
+        assert_eq!(due(0, 86_400), None, "it was only in the store");
         assert_eq!(due(600, 1599), None, "a clock that went back");
     }
 
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(
             key_due(&struck, None, Duration::ZERO, at(86_400_000)),
             None,
-            "a struck one is known for ever"
+            "a revoked key is kept forever"
         );
     }
 
@@ -421,11 +421,7 @@ mod tests {
             heir(&[now.clone(), next.clone(), old.clone()], &["now"]),
             Ok(Successor::Next(kid("next")))
         );
-        assert_eq!(
-            heir(&[now.clone(), old.clone()], &["now"]),
-            Ok(Successor::Make),
-            "never one that was retired"
-        );
+        assert_eq!(heir(&[now.clone(), old.clone()], &["now"]), Ok(Successor::Make), "never a retired key");
         assert_eq!(heir(&[now.clone(), old.clone()], &["old"]), Ok(Successor::Same));
         assert_eq!(heir(&[now.clone(), next.clone()], &["next"]), Ok(Successor::Same));
         assert_eq!(heir(&[of_the_settings("now"), old.clone()], &["old", "now"]), Ok(Successor::Nobody));

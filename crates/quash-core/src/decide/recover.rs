@@ -223,7 +223,10 @@ mod tests {
             change(&mut policy);
             is_alone(&counted(1), &policy, now)
         };
-        assert!(!with(|policy| policy.tokens.foreign = ForeignTokens::Accept), "they have no session here");
+        assert!(
+            !with(|policy| policy.tokens.foreign = ForeignTokens::Accept),
+            "foreign tokens have no session here"
+        );
         assert!(with(
             |policy| policy.tokens.foreign = ForeignTokens::Until(Timestamp::from_secs(1_800_000_000))
         ));

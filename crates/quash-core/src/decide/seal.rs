@@ -467,7 +467,7 @@ mod tests {
         assert_eq!(
             checked(&AuditHead { newest: 6, ..head.clone() }),
             Err(AuditFault::Cut(6)),
-            "one that was not sealed yet is gone"
+            "an unsealed entry is gone"
         );
         assert_eq!(checked(&AuditHead { newest: 4, ..head.clone() }), Err(AuditFault::Cut(5)));
         assert_eq!(checked(&AuditHead { present: None, ..head }), Err(AuditFault::Cut(5)));

@@ -115,7 +115,7 @@ impl Tried {
 /// The account lacks a field that the policy wants in its tokens.
 #[expect(
     clippy::too_many_arguments,
-    reason = "each is one of what a decision may depend on; a bundle would only hide them"
+    reason = "each is an input of the decision; a struct would only hide them"
 )]
 pub fn open_session(
     kind: Kind,

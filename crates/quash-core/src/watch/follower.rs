@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(
             follower.freshness(),
             Freshness::Until(Duration::from_secs(15)),
-            "an older one takes nothing away"
+            "an older lease doesn't shorten it"
         );
         assert!(follower.freshness().holds(Duration::from_millis(14_999)));
         assert!(!follower.freshness().holds(Duration::from_secs(15)));
@@ -306,21 +306,17 @@ mod tests {
         assert_eq!(
             follower.freshness(),
             Freshness::Never,
-            "a lease of before doesn't count, whenever it is reached"
+            "an earlier lease doesn't count, even once it is reached"
         );
         follower.grant(lease(6, entries[1].seq, &entries[1])).expect("a lease that was under way");
         assert_eq!(
             follower.freshness(),
             Freshness::Never,
-            "nor one that was asked for before, whenever it comes"
+            "a lease requested earlier doesn't count, even if it arrives later"
         );
         follower.hold_for(Duration::MAX);
         follower.grant(lease(7, entries[1].seq, &entries[1])).expect("a new lease");
-        assert_eq!(
-            follower.freshness(),
-            Freshness::Until(Duration::MAX),
-            "and a term without end is no fault"
-        );
+        assert_eq!(follower.freshness(), Freshness::Until(Duration::MAX), "a term without end is accepted");
     }
 
     #[test]

@@ -270,7 +270,10 @@ mod tests {
         let of_subject = [hasher.key(&subject)];
         assert!(set.covers(minted_in(1), &of_subject), "of the same second");
         assert!(!set.covers(minted_in(2), &of_subject));
-        assert!(set.covers(minted_in(9), &[hasher.key(&token)]), "a presence, whenever it was minted");
+        assert!(
+            set.covers(minted_in(9), &[hasher.key(&token)]),
+            "a presence covers tokens minted at any time"
+        );
         assert!(!set.covers(minted_in(0), &[]));
         set.remember(Remembered::from(&log(&[Scope::Everything])[0]));
         assert!(set.covers(minted_in(1), &[]));
@@ -289,7 +292,7 @@ mod tests {
         assert!(set.covers(Minted::At(first), &[]));
         assert!(
             !set.covers(Minted::At(second), &[]),
-            "what was minted after the newest that is forgotten holds"
+            "a token minted after the newest forgotten entry is valid"
         );
         let of_another = |iat, exp| set.covers(Minted::In { iat, exp }, &[]);
         assert!(of_another(5000, 9000));
