@@ -21,8 +21,8 @@ impl From<Actor> for By {
     }
 }
 
-/// Changes an account for an end cause, and ends the scope that the table says. Where that is the unbound
-/// sessions, all sessions end: [`super::lock_account`] decides which ones are bound.
+/// Changes an account for an end cause, and ends the scope that the table says. If the scope is the unbound
+/// sessions, all sessions end instead: only [`super::lock_account`] tells bound from unbound ones.
 pub fn edit_account(
     account: &Account,
     road: Road,
@@ -43,7 +43,7 @@ pub fn edit_account(
     edit_ending(extent, account, road, fields, by, scopes, now)
 }
 
-/// Like [`edit_account`], with this end scope.
+/// Like [`edit_account`], but with a given end scope.
 pub(super) fn edit_ending(
     extent: Extent,
     account: &Account,

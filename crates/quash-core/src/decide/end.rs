@@ -20,7 +20,7 @@ pub enum ForeignEnd {
     Token(NewEntry),
 }
 
-/// Ends the session of a genuine refresh token of any generation: its bearer logs out.
+/// Ends the session of a genuine refresh token of any generation, when its bearer logs out.
 ///
 /// # Errors
 /// The token isn't genuine, or its session isn't live: a second log-out is refused.
@@ -35,8 +35,8 @@ pub fn end_presented(
     Ok(session_end(session, &log_out(), scopes, now))
 }
 
-/// Ends the session of a token of another issuer, or the token itself: its bearer logs out. The token's user
-/// needn't have an account here.
+/// Ends the session of a token of another issuer, or the token itself, when its bearer logs out. The token's
+/// user needn't have an account here.
 ///
 /// # Errors
 /// The token has been revoked, or its session isn't live: a second log-out is refused.
@@ -58,8 +58,8 @@ pub fn end_foreign(
     }
 }
 
-/// Ends the session of an access or sliding token with a good signature: its bearer logs out. A sliding token
-/// comes without a refresh token, so its id must be genuine, too.
+/// Ends the session of an access or sliding token with a good signature, when its bearer logs out. A sliding
+/// token comes without a refresh token, so its id must be genuine, too.
 ///
 /// # Errors
 /// The session isn't known or isn't live.
@@ -106,7 +106,7 @@ pub fn renew_everything(cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> 
     Change::Revoke { entry: everything_entry(cause, scopes, now) }
 }
 
-/// Returns the entry that revokes an access or sliding token of another issuer: its bearer logs out.
+/// Returns the entry that revokes an access or sliding token of another issuer, when its bearer logs out.
 pub fn log_out_entry(token: &PresentedForeign, now: Timestamp) -> NewEntry {
     token_entry(token.key, token.expires_at, &log_out(), now)
 }

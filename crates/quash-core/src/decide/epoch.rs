@@ -1,4 +1,4 @@
-//! Detects that a store went back, and begins a new epoch for it. The caller finds the evidence.
+//! Detects that a store went back, and begins a new epoch for it. The evidence comes from the caller.
 
 use crate::model::{
     Actor, Change, Epoch, Head, Keep, NewEntry, OldSessions, Reason, ScopeHasher, Seq, Timestamp,
@@ -16,8 +16,8 @@ const HOUR_SECS: u64 = 60 * 60;
 #[error("there is no epoch left above the highest one known")]
 pub struct NoEpochLeft;
 
-/// Returns whether a log that ends at `head` has gone back, given the proven number of one of its own
-/// entries.
+/// Returns whether a log that ends at `head` has gone back. `proven` is a number that it is proven to have
+/// had.
 pub fn went_back(head: &Head, proven: Seq) -> bool {
     proven > head.seq
 }

@@ -1,5 +1,5 @@
-//! Flows by mail: whether a link or code is good, and its effect. The transaction with the effect also uses
-//! the flow up.
+//! Flows by mail: whether a link or code is good, and its effect. A flow is used up in the transaction that
+//! has its effect.
 
 use std::time::Duration;
 
@@ -89,8 +89,8 @@ impl<'a> FlowOwner<'a> {
 }
 
 /// Starts a flow and adds its mail. A request that matches no account gets the id of a decoy. So does one
-/// whose recipient has had too many mails; the flow before then stays good. A decoy's rows are deleted in the
-/// transaction that writes them, so that the request costs as much as any other and leaves no row.
+/// whose recipient has had too many mails; the previous flow then stays good. A decoy's rows are deleted in
+/// the transaction that writes them, so that the request costs as much as any other and leaves no row.
 pub fn start_flow(
     asking: &Asking<'_>,
     asked: &Asked,

@@ -16,7 +16,7 @@ pub enum KeyDue {
     Drop(Kid),
     /// The next key must be made and published.
     Make,
-    /// This key, the next one, must become the signing key.
+    /// The next key must become the signing key.
     Promote(Kid),
 }
 
@@ -61,8 +61,8 @@ pub enum KeyRefusal {
     /// No key has this id.
     #[error("there is no such key")]
     Unknown,
-    /// The settings fix the signing key.
-    #[error("the signing key is fixed by the settings")]
+    /// The signing key comes from the settings.
+    #[error("the signing key comes from the settings")]
     NamedBySettings,
     /// So many keys verify that a client of the JWK set may not accept another one.
     #[error("the limit of {} verification keys is reached", limits::KEYS)]
@@ -113,7 +113,7 @@ pub fn key_due(
 /// Returns the step needed for another key to sign.
 ///
 /// # Errors
-/// The settings fix the signing key, or there are too many keys.
+/// The signing key comes from the settings, or there are too many keys.
 pub fn rotate_keys(keys: &[KeyRecord]) -> Result<Rotation, KeyRefusal> {
     match current(keys) {
         Some(current) if current.source == KeySource::Made => {}

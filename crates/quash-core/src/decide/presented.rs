@@ -1,5 +1,5 @@
-//! Tokens presented for an exchange or to end a session: the parts believed before the store is read, and the
-//! check by the store's data that they are genuine.
+//! Tokens presented for an exchange or to end a session: the data trusted before the store is read, and the
+//! check against the store that they are genuine.
 
 use crate::model::{
     Account, AccountBy, AccountState, CustomClaims, Generation, InactiveAccounts, Invalid, Policy, Refusal,
