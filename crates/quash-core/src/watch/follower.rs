@@ -1,5 +1,5 @@
 //! The state machine of a verifier: a set that grows by entries and snapshots, and the leases that prove how
-//! current it is. The wire format is in `frame.rs`; the caller does the requests and their timing.
+//! current it is. The wire format is in `frame.rs`; the caller sends the requests and decides when.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub enum Freshness {
     Never,
 }
 
-/// A contradiction between the feed and the known log. The set stays as it is; a snapshot is needed.
+/// A contradiction between the feed and the known log. The set is kept; a snapshot is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Astray {
     /// Entries don't follow the ones before.
@@ -128,10 +128,10 @@ impl Follower {
         Ok(())
     }
 
-    /// Replaces the whole set with one that has at least as many entries.
+    /// Replaces the whole set with one whose cursor is at least as high.
     ///
     /// # Errors
-    /// The new set has fewer entries. Nothing has changed: revoked tokens stay revoked.
+    /// The new set's cursor is lower. Nothing has changed: revoked tokens stay revoked.
     pub fn replace(&mut self, revoked: Revoked) -> Result<(), Astray> {
         let known = self.revoked.cursor();
         if revoked.cursor() < known {
