@@ -351,7 +351,7 @@ fn the_table_of_what_ends_what_is_shown_as_it_is_in_force() {
     };
     let shown = here(&[]);
     assert_eq!(shown["roads"].as_array().map(Vec::len), Some(20));
-    assert_eq!(row(&shown, "claims_changed")["ends"], "access tokens; sessions go on");
+    assert_eq!(row(&shown, "claims_changed")["ends"], "access tokens; sessions stay live");
     assert_eq!(row(&shown, "name_changed")["ends"], "nothing");
     assert!(!room.path().join("nothing").exists(), "looking makes nothing");
     let shown = here(&["--set", "claims.on_change=wait", "--set", "tokens.user_id_field=username"]);

@@ -80,7 +80,7 @@ fn what_cannot_be_an_account_is_wrong_usage() {
         (&["account", "add", "dana", "--password-stdin"], "", "no password on standard input"),
         (&["account", "add", "dana", "--password-stdin"], "\nsecond line", "no password on standard input"),
         (&["account", "add", "dana", "--password-stdin"], "1234567\n", "fewer than 8"),
-        (&["account", "add", "dana", "--password-stdin"], "baseball\n", "guessed first"),
+        (&["account", "add", "dana", "--password-stdin"], "baseball\n", "easy to guess"),
         (&["account", "add", "dana", "--password-stdin"], "dana-2026\n", "own name"),
         (&["account", "add", "dana", "--password-stdin"], &"x".repeat(1025), "more than 1024"),
         (&["account", "add", "dana", "--password-hash-stdin"], "\n", "no password hash on standard input"),

@@ -8,118 +8,113 @@ use zeroize::Zeroize;
 use super::fold::{FOLDED_BYTES, fold};
 use super::{AccountClaims, Devices, Seq, Subject, Timestamp, UserIdField, limits};
 
-/// An account as the store keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
-    /// Who this is, in tokens and for ever.
+    /// The account's id in tokens. It never changes.
     pub subject: Subject,
-    /// What it signs in with.
+    /// The name to sign in with.
     pub username: Name,
-    /// Where it gets mail, if anywhere.
+    /// The address that mails are sent to.
     pub email: Option<Email>,
     /// `None`: no password is usable.
     pub password: Option<PasswordHash>,
-    /// What an operator or the lock-out has decided about it.
     pub state: AccountState,
     /// The watermark: sessions opened before it are ended.
     pub sessions_before: Seq,
-    /// Grows with each change, so that a decision on an old row is noticed.
+    /// Incremented by each change, so that a decision on an outdated row is noticed.
     pub version: u64,
-    /// When it was added.
     pub created_at: Timestamp,
-    /// Tokens of other issuers minted up to this moment count no longer: when its sessions were last ended.
+    /// The time at which the account's sessions were last ended. Tokens of other issuers minted up to it are
+    /// refused.
     pub foreign_after: Timestamp,
-    /// When it has last signed in, if that is kept.
+    /// The last sign-in, if the settings record it.
     pub last_login_at: Option<Timestamp>,
-    /// Until when its password may be used, and for nothing but changing it; `None`: for everything.
+    /// The end of a temporary password, which can only be used to change it. `None`: the password has no
+    /// restriction.
     pub must_change: Option<Timestamp>,
-    /// How often it was locked since it has last signed in.
+    /// The number of locks since the last sign-in.
     pub locks: u32,
-    /// What its tokens say besides our own claims.
+    /// The custom claims of the account's tokens.
     pub claims: AccountClaims,
-    /// The devices that a lock doesn't keep out.
+    /// The known devices, which a lock doesn't keep out.
     pub devices: Devices,
-    /// The mark of the hash that Django nodes have, where quash has set another password since.
+    /// The mark of the hash that Django nodes have, if quash has set another password since.
     pub mark: Option<String>,
 }
 
-/// How an account is looked for.
+/// The key by which an account is looked up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AccountBy {
-    /// By its folded name.
+    /// The folded name.
     Name(String),
-    /// By its subject.
     Subject(Subject),
-    /// By its folded address: the one that has confirmed it or, where nobody has, the one that has it. Where these are
-    /// several, none is found.
+    /// The folded address. Finds the account that has confirmed it, or, if none has, the account that has it.
+    /// Finds none if several accounts have the address unconfirmed.
     Email(String),
-    /// By its folded address, where it has confirmed it; else by its folded name; else as by its address.
+    /// The folded address if an account has confirmed it, else the folded name, else an unconfirmed address.
     NameOrEmail(String),
 }
 
-/// What an operator or the lock-out has decided about an account.
+/// The state that an operator or the lockout has set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AccountState {
-    /// Nothing stands against signing in.
+    /// The account may sign in.
     Active,
-    /// Signing in is refused for a span, after failed attempts.
+    /// Signing in is refused until a given time, after failed attempts.
     Locked {
-        /// When the lock was set. Before this moment it doesn't hold: the clock was ahead when it was set.
+        /// The time at which the lock was set. Before it the lock has no effect: the clock was ahead when it
+        /// was set.
         since: Timestamp,
-        /// When the lock ends by itself.
+        /// The time at which the lock expires.
         until: Timestamp,
     },
-    /// Signing in is refused.
     Deactivated {
-        /// Since when.
         at: Timestamp,
     },
 }
 
-/// What an account's state and address mean for signing in, now.
+/// The account's state and address combined: may it sign in?
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
-    /// May sign in.
     Active,
-    /// Has an address that nobody has confirmed.
+    /// The account's address isn't confirmed.
     Unverified,
-    /// Has failed too often.
+    /// Too many attempts have failed.
     Locked,
-    /// Has been switched off.
     Deactivated,
 }
 
-/// A name to sign in with: kept as typed, compared folded.
+/// A name to sign in with. Kept as typed, compared folded.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Name {
     shown: String,
     folded: String,
 }
 
-/// An e-mail address: kept as typed, compared folded.
+/// An e-mail address. Kept as typed, compared folded.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Email {
-    /// As typed, and where mail goes.
+    /// The address as typed. Mails are sent to it.
     pub shown: String,
-    /// When its owner confirmed it.
+    /// The time at which the owner confirmed the address.
     pub verified_at: Option<Timestamp>,
 }
 
-/// A password hash, in whatever format it was made. It isn't shown by accident.
+/// A password hash in any of the known formats. `Debug` doesn't print it.
 #[derive(Clone)]
 pub struct PasswordHash {
     text: String,
-    /// What comparing with it costs, as far as whoever made this knows. Two hashes are one by their text.
+    /// The cost class of the hash, if the code that made it knows it. Hashes are compared by their text
+    /// alone.
     class: Option<String>,
 }
 
-/// Why a text isn't a name or an address.
+/// The reason why a text isn't a name or an address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NameFault {
-    /// Nothing is left after trimming.
+    /// Empty after trimming.
     #[error("is empty")]
     Empty,
-    /// Longer than the limit.
     #[error("is too long")]
     TooLong,
     /// A control, zero-width or text-direction character, which would make two names look alike.
@@ -134,13 +129,13 @@ pub enum NameFault {
     /// A whole number, as subjects may be.
     #[error("is a number, which may be an account's id")]
     Number,
-    /// A local part beyond ASCII, where the SMTP server isn't known to take one.
-    #[error("has other than ASCII characters before the @, and no mail can be sent to it")]
+    /// A non-ASCII local part, when the SMTP server isn't known to accept one.
+    #[error("has non-ASCII characters before the @, so no mail can be sent to it")]
     LocalPart,
 }
 
 impl Account {
-    /// A new one, active, without an address and a password.
+    /// A new, active account without an address or a password.
     pub fn new(subject: Subject, username: Name, now: Timestamp) -> Self {
         Self {
             subject,
@@ -161,7 +156,7 @@ impl Account {
         }
     }
 
-    /// What the account's state and address mean for signing in at `now`.
+    /// Returns whether the account may sign in at `now`, and if not, why.
     pub fn standing(&self, now: Timestamp) -> Standing {
         match self.state {
             AccountState::Locked { since, until } if since <= now && now < until => Standing::Locked,
@@ -169,7 +164,7 @@ impl Account {
         }
     }
 
-    /// The same for whom a lock doesn't keep out.
+    /// Like [`Account::standing`], but ignores a lock. For known devices.
     pub fn standing_past_lock(&self) -> Standing {
         match (self.state, &self.email) {
             (AccountState::Deactivated { .. }, _) => Standing::Deactivated,
@@ -178,24 +173,24 @@ impl Account {
         }
     }
 
-    /// The mark of the password's hash, or of an empty one. Tokens of another issuer must have it, where the site asks for
-    /// marks.
+    /// The mark of the password's hash, or of an empty hash if there is no password. If the site uses marks,
+    /// tokens of other issuers must carry it.
     pub fn password_mark(&self) -> String {
         self.password.as_ref().map_or_else(|| PasswordHash::new(String::new()).mark(), PasswordHash::mark)
     }
 
-    /// The mark that new tokens get, where the site asks for marks: that of the hash that Django nodes have.
+    /// The mark of new tokens, if the site uses marks: that of the hash that Django nodes have.
     pub fn node_mark(&self) -> String {
         self.mark.clone().unwrap_or_else(|| self.password_mark())
     }
 
-    /// Whether its password is for once, and still good at `now`. One that is good for longer than any was given while the
-    /// clock was ahead.
+    /// Returns whether the password is a temporary one that is still valid at `now`. A temporary password
+    /// with a longer validity than any that is issued was set while the clock was ahead.
     pub fn is_good_for_once(&self, now: Timestamp) -> bool {
         self.must_change.is_some_and(|until| now < until && until <= now + limits::ONE_TIME_PASSWORD)
     }
 
-    /// What tokens call it; `None` where it has no such field.
+    /// The account's id in tokens. `None` if the account lacks the field.
     pub fn user_id(&self, field: UserIdField) -> Option<&str> {
         match field {
             UserIdField::Subject => Some(self.subject.as_str()),
@@ -206,7 +201,7 @@ impl Account {
 }
 
 impl AccountBy {
-    /// Whom a token means; `None` where it can't be anybody.
+    /// The account that a token's user id names. `None` if the text can't be a user id.
     pub fn user_id(field: UserIdField, user_id: &str) -> Option<Self> {
         match field {
             UserIdField::Subject => Subject::parse(user_id).ok().map(Self::Subject),
@@ -217,7 +212,7 @@ impl AccountBy {
 }
 
 impl Name {
-    /// A name from what somebody typed.
+    /// Parses a name as a user typed it.
     ///
     /// ```
     /// use quash_core::model::Name;
@@ -242,16 +237,16 @@ impl Name {
     /// Returns whether a text is longer than any name, without folding it.
     pub fn is_too_long(text: &str) -> bool {
         let text = text.trim();
-        // Bytes first: counting the characters of a long text takes its time.
+        // Checks bytes first: counting the characters of a long text is slow.
         text.len() > FOLDED_BYTES || text.chars().count() > limits::NAME_CHARS
     }
 
-    /// As typed, trimmed.
+    /// The name as typed, trimmed.
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// As compared.
+    /// The form in which names are compared.
     pub fn folded(&self) -> &str {
         &self.folded
     }
@@ -263,8 +258,8 @@ impl Email {
         text.trim().len() > limits::EMAIL_BYTES
     }
 
-    /// An address from what somebody typed: `local@domain`, without white space or invisible characters. Whether
-    /// mail reaches it only a confirmation can tell.
+    /// Parses an address as a user typed it: `local@domain`, without white space or invisible characters.
+    /// Only a confirmation can show that mail reaches it.
     pub fn parse(text: &str) -> Result<Self, NameFault> {
         let shown = text.trim();
         if Self::is_too_long(shown) {
@@ -286,9 +281,10 @@ impl Email {
         }
     }
 
-    /// An address that somebody gives as their own, to be mailed to: as [`Email::parse`], and in the form in which addresses
-    /// are handed out. What only the syntax of mail allows (quoted names, comments, addresses of machines) isn't taken. An
-    /// address beyond ASCII is taken in the ASCII form in which mail is sent to it (`quash-service/src/mail/address.rs`).
+    /// Parses an address that a user gives as their own and that mails will be sent to. Stricter than
+    /// [`Email::parse`]: it rejects forms that only the syntax of mail allows (quoted names, comments,
+    /// address literals). A non-ASCII address must be given in the ASCII form that mail is sent to
+    /// (`quash-service/src/mail/address.rs`).
     ///
     /// ```
     /// use quash_core::model::Email;
@@ -304,40 +300,38 @@ impl Email {
         if is_own { Ok(email) } else { Err(NameFault::NotAnAddress) }
     }
 
-    /// As compared.
+    /// The form in which addresses are compared.
     pub fn folded(&self) -> String {
         fold(&self.shown)
     }
 }
 
 impl PasswordHash {
-    /// A hash from its text.
     pub fn new(text: String) -> Self {
         Self { text, class: None }
     }
 
-    /// The same hash, of a class that is to be kept beside it.
+    /// Sets the hash's cost class, which is stored with it.
     #[must_use]
     pub fn of_class(mut self, class: String) -> Self {
         self.class = Some(class);
         self
     }
 
-    /// The class that is to be kept beside it.
+    /// The cost class that is stored with the hash.
     pub fn class(&self) -> Option<&str> {
         self.class.as_deref()
     }
 
-    /// The hash as text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What Simple JWT calls `hash_password`: MD5 over the hash as Django keeps it, in upper-case hex. It isn't meant to
-    /// keep anything secret; tokens that hold another are of another password.
+    /// The value that Simple JWT calls `hash_password`: MD5 over the hash as Django stores it, in upper-case
+    /// hex. It isn't a secret; a token with another mark was minted for another password.
     pub fn mark(&self) -> String {
         let mut md5 = Md5::new();
-        // Django has its own name before what is otherwise a PHC string.
+        // Django prefixes the PHC string with its own name for the algorithm.
         if self.text.starts_with("$argon2") {
             md5.update(b"argon2");
         }
@@ -366,7 +360,8 @@ impl Drop for PasswordHash {
     }
 }
 
-/// Atoms with dots between them (RFC 5322 3.2.3), no longer than RFC 5321 4.5.3.1.1 allows.
+/// Returns whether a text is atoms separated by dots (RFC 5322 3.2.3), at most as long as RFC 5321 4.5.3.1.1
+/// allows.
 fn is_local_part(text: &str) -> bool {
     let is_atom = |atom: &str| {
         !atom.is_empty()
@@ -375,8 +370,8 @@ fn is_local_part(text: &str) -> bool {
     text.len() <= limits::LOCAL_PART_BYTES && text.split('.').all(is_atom)
 }
 
-/// Labels with dots between them, at least two of them (RFC 1123 2.1), of which the last is no number: that would be an
-/// address of a machine.
+/// Returns whether a text is two or more labels separated by dots (RFC 1123 2.1). A last label of digits is
+/// rejected: that would be an IP address.
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -388,7 +383,7 @@ fn is_domain(text: &str) -> bool {
     text.contains('.') && text.split('.').all(is_label) && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Characters that leave no mark, or that change the direction of the text around them.
+/// Returns whether a character is invisible or changes the direction of the text around it.
 fn invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}'

@@ -1,181 +1,170 @@
-//! The audit: what has happened to accounts, sessions and keys, by whom and why. Its entries follow from the changes,
-//! so that none can be written without them. How they are sealed is decided in `decide/seal.rs`.
+//! The audit: what happened to accounts, sessions and keys, who did it and why.
+//!
+//! Entries are derived from changes, so that no change is written without its entry. Sealing is in
+//! `decide/seal.rs`.
 
 use super::{
     AccountEdit, Actor, Chain, Change, Client, Ending, Ends, KeyRecord, Kid, NewEntry, Note, OldSessions,
     Opening, Reason, SessionEnd, SessionId, Subject, Timestamp,
 };
 
-/// What has happened.
+/// The kind of an audit entry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Event {
-    /// An account was added.
     AccountAdded,
-    /// An account was deleted.
     AccountDeleted,
-    /// An account may not be used any more.
     Deactivated,
-    /// It may be used again.
     Reactivated,
     /// Signing in was locked after failed attempts.
     Locked,
-    /// It was unlocked before the time was over.
+    /// The account was unlocked before its lock expired.
     Unlocked,
-    /// Its owner changed the password.
+    /// The owner changed the password.
     PasswordChanged,
-    /// Its owner set another password with a link or a code from a mail.
+    /// The owner set a new password with a link or a code from a mail.
     PasswordReset,
-    /// An operator set another password, or took it away.
+    /// An operator set a new password, or removed it.
     PasswordSet,
-    /// It has another address, or none.
+    /// The account has a new address, or none.
     EmailChanged,
-    /// Its owner confirmed the address.
+    /// The owner confirmed the address.
     EmailVerified,
-    /// It has another name to sign in with.
+    /// The account has a new name to sign in with.
     NameChanged,
-    /// Its tokens say something else.
+    /// The custom claims changed.
     ClaimsChanged,
-    /// All its sessions were ended, or all but one.
+    /// All sessions of the account were ended, or all but one.
     SessionsEnded,
     /// A session was opened with a password.
     SignedIn,
     /// A session was opened with a token of another issuer.
     TokenAdopted,
-    /// A session was ended.
     SessionEnded,
-    /// A token of another issuer was ended, which had opened no session.
+    /// A token of another issuer that had opened no session was revoked.
     TokenEnded,
-    /// Everything issued before was ended.
+    /// Everything issued before was revoked.
     EverythingEnded,
-    /// Tokens were revoked, and no session ended.
+    /// Tokens were revoked; no session ended.
     Revoked,
-    /// A key was made, or named by the settings: it signs, or is the next one to.
+    /// A key was created or named by the settings. It is the current key or the next one.
     KeyAdded,
-    /// The key that was next signs.
+    /// The next key became the current one.
     KeyPromoted,
-    /// A key signs again.
+    /// A retiring key became the current one again.
     KeyResumed,
-    /// A key verifies no more.
+    /// A key was dropped: it no longer verifies.
     KeyDropped,
     /// A client was added: a service with a secret of its own.
     ClientAdded,
-    /// A client was removed: its secret opens nothing any more.
+    /// A client was removed: its secret is no longer accepted.
     ClientRemoved,
-    /// A key was removed in an emergency, and with it what it had signed.
+    /// A key was revoked in an emergency, and with it the tokens that it signed.
     KeyStruck,
-    /// An operator accepted the audit after a fault. Earlier entries are not vouched for.
+    /// An operator accepted the audit after a fault. Earlier entries aren't protected by a seal.
     AuditAccepted,
 }
 
-/// An entry that isn't in the audit yet.
+/// An entry to be written to the audit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewAudit {
-    /// When.
     pub at: Timestamp,
-    /// What.
     pub event: Event,
-    /// By whom.
     pub actor: Actor,
-    /// Why, where something ended.
+    /// The reason, if something ended.
     pub reason: Option<Reason>,
-    /// Whose account.
     pub subject: Option<Subject>,
-    /// Which session.
     pub session: Option<SessionId>,
-    /// Which key.
     pub kid: Option<String>,
-    /// What is personal: it can be blanked.
+    /// Personal data, which can be blanked.
     pub person: Option<Person>,
 }
 
-/// What is personal in an entry of the audit.
+/// The personal data of an audit entry.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Person {
     /// The account's name, or the client's.
     pub name: Option<String>,
-    /// The address that a session was opened from.
+    /// The network address that opened the session.
     pub address: Option<String>,
-    /// What it was opened with.
+    /// The user agent that opened the session.
     pub device: Option<String>,
-    /// What an operator has said about it.
+    /// The operator's note.
     pub note: Option<Note>,
 }
 
-/// An entry of the audit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Audit {
-    /// Its number, from 1, without gaps.
+    /// The entry's number, from 1, without gaps.
     pub id: u64,
-    /// What it says.
     pub new: NewAudit,
-    /// The number of the last entry that the same transaction has appended to the log of revocations, if any.
+    /// The number of the last entry that the same transaction appended to the log of revocations, if any.
     pub seq: Option<super::Seq>,
-    /// What vouches for it, once it is sealed.
+    /// The entry's protection; `None` until it is sealed.
     pub sealing: Option<Sealing>,
 }
 
-/// What vouches for an entry of the audit.
+/// The values that protect a sealed entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sealing {
-    /// What makes the hash over the personal part unguessable. It is blanked with that.
+    /// Random bytes that make the hash over the personal data unguessable. Blanked together with the data.
     pub salt: Option<[u8; 16]>,
-    /// The hash over the personal part, if the entry had one.
+    /// The hash over the personal data, if the entry had any.
     pub person: Option<Chain>,
     /// The hash over this entry and all before it.
     pub chain: Chain,
 }
 
-/// A place in the audit: after an entry.
+/// A position in the audit: after an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct AuditPlace {
-    /// The entry's number; 0: before all.
+    /// The entry's number. 0: before the first entry.
     pub id: u64,
-    /// The hash over it and all before it.
+    /// The hash over this entry and all before it.
     pub chain: Chain,
 }
 
-/// What is signed: everything between two places is as it was.
+/// A signed statement that the entries between two positions are unchanged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditSeal {
-    /// What comes before is forgotten.
+    /// The start of the sealed range. Entries before it are deleted.
     pub first: AuditPlace,
-    /// What comes after isn't sealed yet.
+    /// The end of the sealed range. Entries after it aren't sealed yet.
     pub last: AuditPlace,
-    /// When it was signed.
+    /// The time of signing.
     pub at: Timestamp,
-    /// A compact JWS that says the same.
+    /// A compact JWS with the same content.
     pub signed: String,
 }
 
-/// How far the audit has come.
+/// The extent of the audit.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct AuditHead {
-    /// The newest number that was given.
+    /// The newest number ever assigned.
     pub newest: u64,
-    /// The lowest and the highest number of an entry that is there; `None`: there is none.
+    /// The lowest and the highest number of the entries present; `None` if there are none.
     pub present: Option<(u64, u64)>,
-    /// The seal. The first one is written when the store is created.
+    /// The current seal. The first one is written when the store is created.
     pub seal: Option<AuditSeal>,
 }
 
 /// An entry that is being sealed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SealedEntry {
-    /// Its number.
     pub id: u64,
-    /// What vouches for it from then on.
     pub sealing: Sealing,
 }
 
 impl AuditSeal {
-    /// Whether the sealed part begins where an operator has accepted the audit after a fault: a hash of zeros covers nothing.
+    /// Returns whether the sealed range begins where an operator accepted the audit after a fault. Its hash
+    /// is then all zeros, which covers nothing.
     pub fn is_acceptance(&self) -> bool {
         self.first.id > 0 && self.first.chain == Chain::default()
     }
 }
 
 impl NewAudit {
-    /// What a change is in the audit. What isn't an event leaves nothing: a rotation, a setting, what is forgotten.
+    /// The audit entries of a change. A change that isn't an event, such as a rotation, a setting or a
+    /// pruning, has none.
     pub fn of(change: &Change) -> Vec<Self> {
         match change {
             Change::AddAccount(account, actor) => {
@@ -224,7 +213,7 @@ impl NewAudit {
             Change::AcceptAudit { seal, note, .. } => {
                 vec![Self::new(Event::AuditAccepted, seal.at, &Actor::Operator).noted(note.as_ref())]
             }
-            // Each of those together leaves its own.
+            // The parts of `Together` have their own entries.
             Change::Together(_)
             | Change::Rotate { .. }
             | Change::BindSession { .. }
@@ -246,12 +235,13 @@ impl NewAudit {
         }
     }
 
-    /// Whether it ended sessions by a watermark, so that their rows don't know why: all of its account, or all there were.
+    /// Returns whether the event ended sessions by a watermark: all of its account, or all there were. The
+    /// sessions' rows then don't hold the reason.
     pub fn raises_a_watermark(&self) -> bool {
         self.reason.is_some() && self.event.may_raise_a_watermark()
     }
 
-    /// Why, when and by whom something ended, if it did.
+    /// The reason, time and actor, if something ended.
     pub fn end(&self) -> Option<Ending> {
         self.reason.map(|reason| Ending { reason, at: self.at, actor: self.actor.clone() })
     }
@@ -324,7 +314,6 @@ fn edited(edit: &AccountEdit) -> NewAudit {
 }
 
 impl Event {
-    /// Each of them.
     pub const ALL: [Self; 28] = [
         Self::AccountAdded,
         Self::AccountDeleted,
@@ -356,7 +345,7 @@ impl Event {
         Self::AuditAccepted,
     ];
 
-    /// As it is kept and shown.
+    /// The event's name in the store, in answers and in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AccountAdded => "account_added",
@@ -390,7 +379,7 @@ impl Event {
         }
     }
 
-    /// Whether a watermark can rise with it. Where it does, its entry has a reason.
+    /// Returns whether the event can raise a watermark. If it does, its entry has a reason.
     const fn may_raise_a_watermark(self) -> bool {
         match self {
             Self::AccountDeleted
@@ -424,7 +413,7 @@ impl Event {
         }
     }
 
-    /// The event of a text.
+    /// The event with the given name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|event| event.as_str() == text)
     }

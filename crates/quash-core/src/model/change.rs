@@ -1,7 +1,7 @@
 //! Changes: what a decision asks the store to write. One change is one fact and one transaction.
 //!
-//! Each says under which condition it may be written. The store checks that inside the transaction, and writes all
-//! of it or nothing; it never decides.
+//! Each change documents the condition under which it may be written. The store checks the condition inside
+//! the transaction and writes all of the change or nothing. It makes no decisions.
 
 use super::{
     Account, AccountClaims, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, DeviceId,
@@ -13,309 +13,255 @@ use super::{
 /// A fact to be written in one transaction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
-    /// A new account, and who added it. Only while its subject, name and address are unused.
+    /// Adds an account. Only while its subject, name and address are unused.
     AddAccount(Account, Actor),
-    /// A new session. Only while the account's row is at its version and no watermark is above the session's
-    /// `opened_seq`, and, where it adopts a token, what is said there.
+    /// Opens a session. Only while the account's row is at its version and no watermark is above the
+    /// session's `opened_seq`. If the session adopts a token, the conditions of [`Adoption`] apply too.
     OpenSession(Box<Opening>),
-    /// The next generation. Only while the session is live, at generation `from`, and no watermark covers it.
+    /// Advances a session to the next generation. Only while the session is live, at generation `from`, and
+    /// no watermark covers it.
     Rotate {
-        /// The session.
         session: SessionId,
         /// The generation as loaded; the next one is written.
         from: Generation,
-        /// When the new refresh token was minted.
+        /// The time at which the new refresh token was minted.
         rotated_at: Timestamp,
-        /// Its `exp`.
+        /// The new refresh token's `exp`.
         idle_until: Timestamp,
     },
-    /// The known device of a session whose client has presented its device token after the sign-in. Only while the session
-    /// is live and no watermark covers it.
-    BindSession {
-        /// The session.
-        session: SessionId,
-        /// The device.
-        device: DeviceId,
-    },
-    /// The end of one or two sessions, and of tokens of other issuers. Only while each row is live, no token has opened
-    /// a session, and none has an entry in the log.
+    /// Records the known device of a session whose client presented its device token after the sign-in. Only
+    /// while the session is live and no watermark covers it.
+    BindSession { session: SessionId, device: DeviceId },
+    /// Ends one or two sessions, and revokes tokens of other issuers. Only while each row is live, no token
+    /// has opened a session, and none has an entry in the log.
     EndSessions {
         /// The sessions, each with its entry in the log.
         sessions: Vec<SessionEnd>,
         /// The tokens' entries.
         tokens: Vec<NewEntry>,
     },
-    /// Another row of an account, and what dies with the one before. Only while the row is at `version`, nobody else has
-    /// its new name or address, and the survivor as described there.
+    /// Updates an account's row, and ends what depended on the previous one. Only while the row is at
+    /// `version`, no other account has its new name or address, and the condition of [`Survivor`] holds.
     EditAccount(Box<AccountEdit>),
-    /// The end of an account, with all that is its own but the entry. Its subject is never given out again. Only while
+    /// Deletes an account with all its data except the entry. Its subject is never assigned again. Only while
     /// the row is at `version`.
     DeleteAccount {
-        /// Which.
         subject: Subject,
         /// The account's version as loaded.
         version: u64,
         /// The entry, of the kind subject.
         entry: NewEntry,
-        /// What whoever wants it has to say.
         note: Option<Note>,
     },
-    /// What vouches for entries of the audit, and the seal over them; entries up to the seal's first place are forgotten.
-    /// Only while the audit is sealed up to `from`.
+    /// Seals entries of the audit. Entries up to the seal's first position are deleted. Only while the audit
+    /// is sealed up to `from`.
     SealAudit {
-        /// Up to where the audit was sealed, as loaded.
+        /// The end of the sealed range, as loaded.
         from: AuditPlace,
-        /// The entries that are sealed now.
+        /// The entries to seal.
         entries: Vec<SealedEntry>,
-        /// The seal from then on.
+        /// The new seal.
         seal: AuditSeal,
     },
-    /// A seal that begins the audit anew after a fault. Entries before it stay, and no number up to its last place is given
-    /// again. Only while the audit is sealed up to `from`.
+    /// Starts a new seal after a fault in the audit. Earlier entries stay, and no number up to the seal's
+    /// last position is assigned again. Only while the audit is sealed up to `from`.
     AcceptAudit {
-        /// Up to where the audit was sealed, as loaded.
+        /// The end of the sealed range, as loaded.
         from: AuditPlace,
-        /// The seal from then on.
+        /// The new seal.
         seal: AuditSeal,
-        /// The operator's note.
         note: Option<Note>,
     },
-    /// What is personal in the audit about a deleted account is blanked, but for what was said of its deletion; when
-    /// nothing is left, the subject needn't be looked at again.
+    /// Blanks the personal data in a deleted account's audit entries, except in the entry of the deletion.
+    /// Once none is left, the subject needn't be examined again.
     BlankPersons {
-        /// Whose account it was.
         subject: Subject,
-        /// At most so many entries.
+        /// The maximum number of entries.
         limit: u32,
     },
-    /// Several changes, in this order: all of them or none.
+    /// Applies several changes in this order: all of them or none.
     Together(Vec<Change>),
-    /// The end of all sessions: the global watermark becomes the entry's own number. Always.
+    /// Ends all sessions: the global watermark becomes the entry's own number. Unconditional.
     EndEverything {
         /// The entry, of the kind everything.
         entry: NewEntry,
     },
-    /// The log goes on in another epoch. Only while it is in the epoch `from`, and that is below `to`.
+    /// Continues the log in a new epoch. Only while the log is in the epoch `from`, and that is below `to`.
     BeginEpoch {
         /// The log's epoch as loaded.
         from: Epoch,
-        /// The new one.
         to: Epoch,
-        /// Its first entry, of the kind everything.
+        /// The new epoch's first entry, of the kind everything.
         entry: NewEntry,
-        /// What becomes of sessions that were opened before.
         sessions: OldSessions,
     },
-    /// An entry that touches no session. Always.
-    Revoke {
-        /// The entry.
-        entry: NewEntry,
-    },
-    /// A new key. One that is current makes the one that was retire: only while the current key is `replaces`. One that is
-    /// next replaces none: only while no other is next.
+    /// Appends an entry that ends no session. Unconditional.
+    Revoke { entry: NewEntry },
+    /// Adds a key. A current key retires the previous one: only while the current key is `replaces`. A next
+    /// key replaces none: only while there is no other next key.
     AddKey {
         /// The new key, current or next.
         key: KeyRecord,
-        /// The key that is current now, and until when it goes on verifying.
+        /// The current key, and the end of its time as a verifying key.
         replaces: Option<(Kid, KeyState)>,
-        /// Who wants it.
         actor: Actor,
     },
-    /// The key that is next is current; the one that was current begins to retire. Only while both are what they are said
-    /// to be.
+    /// Makes the next key the current one; the previous one starts to retire. Only while both are in the
+    /// expected states.
     PromoteKey {
-        /// The key that is next.
         kid: Kid,
-        /// When.
         at: Timestamp,
-        /// The key that is current now, if there is one, and until when it goes on verifying.
+        /// The current key, if there is one, and the end of its time as a verifying key.
         replaces: Option<(Kid, KeyState)>,
-        /// Who wants it.
         actor: Actor,
     },
-    /// A retiring key is current again; the one that was current begins to retire. Only while both are what they are
-    /// said to be.
+    /// Makes a retiring key the current one again; the previous one starts to retire. Only while both are in
+    /// the expected states.
     ResumeKey {
         /// The retiring key.
         kid: Kid,
-        /// When.
         at: Timestamp,
-        /// The key that is current now, if there is one, and until when it goes on verifying.
+        /// The current key, if there is one, and the end of its time as a verifying key.
         replaces: Option<(Kid, KeyState)>,
     },
-    /// The end of a key whose last token has expired, or that has signed none. Only while it is retiring or next.
-    DropKey {
-        /// The key.
-        kid: Kid,
-        /// When.
-        at: Timestamp,
-        /// Who wants it.
-        actor: Actor,
-    },
-    /// The end of a key, in whatever state, and of what it has signed. Only while it is there and wasn't struck before.
+    /// Drops a key whose last token has expired, or that has signed none. Only while it is retiring or next.
+    DropKey { kid: Kid, at: Timestamp, actor: Actor },
+    /// Revokes a key in any state, and the tokens that it signed. Only while the key exists and isn't
+    /// revoked.
     StrikeKey {
-        /// The key.
         kid: Kid,
-        /// What is kept of it from then on.
+        /// The secret that is stored from now on: of a key pair, the public half alone.
         secret: super::Sealed,
         /// The entry, of the kind key.
         entry: NewEntry,
     },
-    /// A key that was struck elsewhere, so that it is known here, too. Only while there is none of its id.
+    /// Adds a key that was revoked in the store which this one replaces, so that no start uses it. Only while there
+    /// is no key of its id.
     AddStruckKey {
-        /// The key, struck.
+        /// The revoked key.
         key: KeyRecord,
         /// The entry, of the kind key.
         entry: NewEntry,
     },
-    /// A new client. Only while there is none of its name or with its secret.
+    /// Adds a client. Only while there is none with its name or its secret.
     AddClient {
-        /// The client.
         client: Client,
-        /// The digest of its secret.
+        /// The digest of the client's secret.
         digest: SecretDigest,
-        /// What whoever adds it has to say.
         note: Option<Note>,
     },
-    /// The end of a client: its secret opens nothing any more. Only while it is there as it is said to be.
-    RemoveClient {
-        /// The client.
-        client: Client,
-        /// When.
-        at: Timestamp,
-        /// What whoever removes it has to say.
-        note: Option<Note>,
-    },
-    /// A secret that isn't a signing key, under a name. Only while there is none of this name.
-    AddSecret {
-        /// Its name.
-        name: &'static str,
-        /// The secret.
-        secret: super::Sealed,
-    },
-    /// A setting that must be known at the next start, under a name; it replaces the one before.
-    Remember {
-        /// Its name.
-        name: &'static str,
-        /// Its value.
-        value: String,
-    },
-    /// The longest lifetime configured, in milliseconds. It only ever grows.
+    /// Removes a client: its secret is no longer accepted. Only while the client is stored as given.
+    RemoveClient { client: Client, at: Timestamp, note: Option<Note> },
+    /// Adds a named secret that isn't a signing key. Only while there is none of this name.
+    AddSecret { name: &'static str, secret: super::Sealed },
+    /// Stores a named setting that must be known at the next start. Replaces the previous value.
+    Remember { name: &'static str, value: String },
+    /// Raises the longest lifetime ever configured, in milliseconds. It never decreases.
     RaiseLongestLifetime(u64),
-    /// A new flow. Only while the flow about the same matter is `replaces`, which it takes the place of, or there is none.
+    /// Starts a flow. Only while the flow with the same subject hash is `replaces`, which it replaces, or
+    /// there is none.
     StartFlow {
-        /// The flow.
         flow: Box<Flow>,
-        /// The one before.
+        /// The previous flow.
         replaces: Option<FlowId>,
     },
-    /// One try less. Only while the flow is there and has tries left.
+    /// Uses up one try of a flow. Only while the flow exists and has tries left.
     SpendTry(FlowId),
-    /// The end of a flow, because it is used. Only while it is there.
+    /// Deletes a flow because it is used. Only while it exists.
     UseFlow(FlowId),
-    /// A mail to be sent. Always.
+    /// Adds a mail to be sent. Unconditional.
     AddMail(Box<Mail>),
-    /// The beginning of an attempt to send a mail. Only while it is there, wasn't sent, and was tried so often.
+    /// Begins an attempt to send a mail. Only while the mail exists, is unsent and has had this number of
+    /// attempts.
     TryMail {
-        /// The mail.
         mail: MailId,
-        /// How often it was tried, as loaded.
+        /// The number of attempts, as loaded.
         attempts: u32,
-        /// When to try again if nobody says what has become of it.
+        /// The time of the next attempt if the outcome of this one isn't reported.
         due_at: Timestamp,
     },
-    /// What has become of an attempt. Only while the mail is there, wasn't sent, and was tried so often.
+    /// Records the outcome of an attempt. Only while the mail exists, is unsent and has had this number of
+    /// attempts.
     SettleMail {
-        /// The mail.
         mail: MailId,
-        /// How often it was tried, this attempt included.
+        /// The number of attempts, this one included.
         attempts: u32,
-        /// What has become of it.
         outcome: MailOutcome,
     },
-    /// The end of a mail that isn't to be sent. Only while it is there and wasn't sent.
+    /// Deletes a mail that isn't to be sent. Only while it exists and is unsent.
     DropMail(MailId),
-    /// Forgets session rows, flows and mails past their time.
+    /// Deletes expired session rows, flows and mails.
     ForgetExpired {
-        /// The moment that they are compared with.
         now: Timestamp,
-        /// At most so many rows of each kind.
+        /// The maximum number of rows of each kind.
         limit: u32,
     },
-    /// Marks entries of the log past their time.
+    /// Marks expired entries of the log.
     MarkExpired {
-        /// The moment that they are compared with.
         now: Timestamp,
-        /// At most so many.
+        /// The maximum number of entries.
         limit: u32,
     },
-    /// Deletes entries of the log that were marked before and are still past their time, and keeps of them what
-    /// [`Forgotten`](super::Forgotten) tells.
+    /// Deletes entries of the log that were marked before and are still expired, and records them in
+    /// [`Forgotten`](super::Forgotten).
     DeleteMarked {
-        /// The moment that they are compared with.
         now: Timestamp,
-        /// Only those marked up to this moment.
+        /// Only entries marked up to this time are deleted.
         marked_until: Timestamp,
-        /// At most so many.
+        /// The maximum number of entries.
         limit: u32,
     },
 }
 
-/// What becomes of an account.
+/// A change of an account's row.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AccountEdit {
-    /// Which.
     pub subject: Subject,
     /// The account's version as loaded; the next one is written.
     pub version: u64,
-    /// What this is.
     pub event: Event,
-    /// Who wants it.
     pub actor: Actor,
-    /// When.
     pub at: Timestamp,
-    /// What the row says from then on.
+    /// The new values.
     pub fields: AccountFields,
-    /// What dies with that.
+    /// The sessions or tokens that end with the change.
     pub ends: Ends,
-    /// What whoever wants it has to say.
     pub note: Option<Note>,
 }
 
-/// What an operator says about what they do. It is personal: in the audit it can be blanked.
+/// An operator's note on their own action. It is personal data: it can be blanked in the audit.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Note {
-    /// Who they are, as the system knows them.
+    /// The operator's name, as the operating system knows it.
     pub author: Option<String>,
-    /// Why they do it.
+    /// The operator's reason.
     pub text: Option<String>,
 }
 
-/// Fields of an account's row that change; `None`: it stays as it is.
+/// The fields of an account's row that change; `None`: unchanged.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct AccountFields {
-    /// What it signs in with.
+    /// The name to sign in with.
     pub username: Option<Name>,
-    /// Its address; `Some(None)`: it has none any more.
+    /// The address; `Some(None)`: removed.
     pub email: Option<Option<Email>>,
-    /// Its password; `Some(None)`: none is usable any more.
+    /// The password; `Some(None)`: removed.
     pub password: Option<Option<PasswordHash>>,
-    /// Until when its password may be used, and for nothing but changing it; `Some(None)`: for everything.
+    /// The end of a temporary password, which can only be used to change it; `Some(None)`: no restriction.
     pub must_change: Option<Option<Timestamp>>,
-    /// Whether it may sign in.
     pub state: Option<AccountState>,
-    /// How often it was locked since it has last signed in.
+    /// The number of locks since the last sign-in.
     pub locks: Option<u32>,
     /// The claims that an operator sets, in place of all others.
     pub claims: Option<CustomClaims>,
-    /// The devices that it is known on.
+    /// The known devices.
     pub devices: Option<Devices>,
-    /// The mark of the hash that Django nodes have; `Some(None)`: they have the account's own.
+    /// The mark of the hash that Django nodes have; `Some(None)`: they have the account's own hash.
     pub mark: Option<Option<String>>,
 }
 
 impl AccountFields {
-    /// Whether the account's row would be another. Claims in another order are the same.
+    /// Returns whether the fields would change the account's row. The order of claims doesn't count.
     pub fn differ_from(&self, account: &Account) -> bool {
         fn differs<T: PartialEq>(field: Option<&T>, now: &T) -> bool {
             field.is_some_and(|field| field != now)
@@ -334,100 +280,99 @@ impl AccountFields {
     }
 }
 
-/// What dies with an account's row as it was.
+/// The sessions or tokens that end with an account's change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ends {
-    /// Nothing.
     Nothing,
-    /// The access tokens minted before, and not their sessions: the next refresh gives new ones.
+    /// The access tokens minted before. Their sessions stay live: the next refresh returns new ones.
     Access(NewEntry),
-    /// Its sessions: its watermark becomes the entry's own number.
+    /// The account's sessions: its watermark becomes the entry's own number.
     Sessions {
         /// The entry, of the kind subject.
         entry: NewEntry,
-        /// The session that lives on.
+        /// The session that stays live.
         survivor: Option<Survivor>,
     },
 }
 
-/// What opens a session.
+/// A session to open, with all that is written with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opening {
     /// The session, live.
     pub session: Session,
     /// The account's version as loaded.
     pub version: u64,
-    /// A better hash of the password that was just verified; it doesn't count as a new version.
+    /// A better hash of the password that was just verified. It doesn't increment the version.
     pub rehash: Option<PasswordHash>,
-    /// The session that makes room for it.
+    /// The session that is ended to stay within the limit.
     pub evict: Option<SessionEnd>,
-    /// When the account has signed in, if that is to be kept.
+    /// The time of the sign-in, if the settings record it.
     pub last_login: Option<Timestamp>,
-    /// The device that the account is known on from then on, as the one with the latest sign-in.
+    /// The device to add to the account's known devices, as the one with the latest sign-in.
     pub knows: Option<DeviceId>,
-    /// How often the account was locked since it has last signed in, where that changes.
+    /// The new number of locks since the last sign-in, if it changes.
     pub locks: Option<u32>,
-    /// The token of another issuer that opens it, whose key stands in the session.
+    /// The token of another issuer that opens the session. The session holds its key.
     pub adopts: Option<Adoption>,
-    /// The claims of that token, which become the account's if it never had any.
+    /// The custom claims of that token. They become the account's if it never had any.
     pub claims: Option<CustomClaims>,
 }
 
-/// One session's end, with the entry that tells it to the verifiers. Why, when and by whom stands in the entry.
+/// The end of one session, with the entry that announces it to verifiers. The entry holds the reason, time
+/// and actor.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionEnd {
-    /// The session.
     pub session: SessionId,
-    /// Whose it is.
     pub subject: Subject,
     /// The entry, of the kind session.
     pub entry: NewEntry,
-    /// The entry over the token of another issuer that opened it.
+    /// The entry for the token of another issuer that opened the session.
     pub adopted: Option<NewEntry>,
 }
 
-/// What must hold where a token of another issuer opens a session: no session was opened with it, be that of a deleted
-/// account, the log has no entry over it, and it was minted after the sessions of its account, and of all, were last ended.
+/// The conditions under which a token of another issuer may open a session: it has opened none, not even one
+/// of a deleted account; the log has no entry for it; and it was minted after the sessions of its account,
+/// and all sessions, were last ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Adoption {
-    /// When it was minted.
     pub minted_at: Timestamp,
     /// The scopes that must have no entry: the token's own and its key's.
     pub scopes: Vec<ScopeKey>,
 }
 
-/// The session that lives on when the others of its account end. Its `opened_seq` becomes the entry's own number.
-/// Only while the row is live, at `generation`, and no watermark is above its `opened_seq` as they stand in the
-/// transaction.
+/// The session that stays live when the others of its account end. Its `opened_seq` becomes the entry's own
+/// number.
+///
+/// Only while the row is live, at `generation`, and no watermark seen in the transaction is above its
+/// `opened_seq`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Survivor {
-    /// The session.
     pub session: SessionId,
-    /// Its generation as loaded; the next one is written.
+    /// The session's generation as loaded; the next one is written.
     pub generation: Generation,
-    /// When its new refresh token was minted.
+    /// The time at which the new refresh token was minted.
     pub rotated_at: Timestamp,
-    /// That token's `exp`.
+    /// The new refresh token's `exp`.
     pub idle_until: Timestamp,
 }
 
-/// What the store says once a change is durable.
+/// The store's answer once a change is durable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Receipt {
     /// The number of the last entry that the change appended, if it appended any.
     pub seq: Option<Seq>,
-    /// How many rows a pruning change took.
+    /// The number of rows that a pruning change deleted.
     pub pruned: u32,
 }
 
 impl AccountEdit {
-    /// Nothing but the end of its sessions.
+    /// An edit that only ends the account's sessions.
     pub fn ending(account: &Account, event: Event, entry: NewEntry) -> Self {
         let (actor, at) = (entry.actor.clone(), entry.at);
         Self { ends: Ends::Sessions { entry, survivor: None }, ..Self::of(account, event, actor, at) }
     }
 
-    /// Nothing yet.
+    /// An edit without any new values.
     pub fn of(account: &Account, event: Event, actor: Actor, at: Timestamp) -> Self {
         Self {
             subject: account.subject.clone(),
@@ -443,7 +388,7 @@ impl AccountEdit {
 }
 
 impl SessionEnd {
-    /// What the session's row says from then on.
+    /// The ending that the session's row holds from now on.
     pub fn ending(&self) -> Ending {
         Ending { reason: self.entry.reason, at: self.entry.at, actor: self.entry.actor.clone() }
     }

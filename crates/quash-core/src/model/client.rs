@@ -1,60 +1,57 @@
-//! Clients: other services, which prove who they are with a secret, and programs in others' hands, which can't. Who may do
-//! what is asked where it is done.
+//! Clients: services that authenticate with a secret, and public clients, which have none. Each use case
+//! checks the right that it needs.
 
 use std::fmt;
 
 use super::Timestamp;
 
-/// Another service that speaks to quash in its own name. Its secret isn't kept, only a digest of it. A public client (RFC
-/// 6749 2.1), such as an app on people's devices, has no secret: nothing that everybody has a copy of is one.
+/// Another service that speaks to quash in its own name. quash stores only a digest of its secret. A public
+/// client (RFC 6749 2.1), such as an app on users' devices, has no secret: a secret in every copy of an app
+/// isn't one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Client {
-    /// What it is called.
     pub name: ClientName,
-    /// What it may do.
     pub rights: Rights,
-    /// When it was added.
     pub created_at: Timestamp,
 }
 
-/// What a client is called: 1 to 64 characters from `a` to `z`, `0` to `9`, `.`, `_` and `-`.
+/// A client's name: 1 to 64 characters from `a` to `z`, `0` to `9`, `.`, `_` and `-`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientName(String);
 
-/// Why a text is no client's name.
+/// The error for a text that isn't a client's name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("must have 1 to 64 characters from a to z, 0 to 9, '.', '_' and '-'")]
 pub struct ClientNameFault;
 
-/// What a client may do.
+/// A single permission of a client.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Right {
-    /// Follow the log.
     Feed,
-    /// Ask whether a token holds.
+    /// Ask whether a token is valid.
     Introspect,
-    /// End what a token stands for.
+    /// Revoke a token, or end its session.
     Revoke,
-    /// End what a token stands for, without a secret: whoever has the token may have it ended (RFC 7009 2.1).
+    /// The same without a secret: the bearer of a token may revoke it (RFC 7009 2.1).
     RevokeAsPublic,
 }
 
-/// What a client may do, all together.
+/// A set of [`Right`]s.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Rights(u8);
 
-/// The SHA-256 digest of a client's secret. The secret is random, so that nobody finds it by trying. Of a public client it
-/// is that of its name, in a form that no secret has.
+/// The SHA-256 digest of a client's secret. The secret is random, so that it can't be guessed. A public
+/// client's digest is that of its name, in a form that no secret has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SecretDigest(pub [u8; 32]);
 
 impl Client {
-    /// Whether it may do this.
+    /// Returns whether the client has this right.
     pub const fn may(&self, right: Right) -> bool {
         self.rights.has(right)
     }
 
-    /// Whether it is a verifier: one that follows the log.
+    /// Returns whether the client is a verifier, which follows the log.
     pub const fn is_verifier(&self) -> bool {
         self.may(Right::Feed)
     }
@@ -63,13 +60,13 @@ impl Client {
 impl ClientName {
     /// The longest name, in characters.
     pub const LONGEST: usize = 64;
-    /// What an actor is called that is a client, before its name.
+    /// The prefix of a client's name where it is an actor.
     pub(super) const AS_ACTOR: &'static str = "client:";
 
-    /// The name of a text.
+    /// Parses a client's name.
     ///
     /// # Errors
-    /// It is empty or too long, or holds another character.
+    /// The text is empty or too long, or has a character that isn't allowed.
     pub fn parse(text: &str) -> Result<Self, ClientNameFault> {
         let is_taken = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | '-');
         if text.is_empty() || text.len() > Self::LONGEST || !text.chars().all(is_taken) {
@@ -78,12 +75,12 @@ impl ClientName {
         Ok(Self(format!("{}{text}", Self::AS_ACTOR)))
     }
 
-    /// The name.
+    /// The name without the prefix.
     pub fn as_str(&self) -> &str {
         self.0.strip_prefix(Self::AS_ACTOR).unwrap_or_default()
     }
 
-    /// As it is written where something was done by a client.
+    /// The name with the prefix, for use as an actor.
     pub(super) fn as_actor(&self) -> &str {
         &self.0
     }
@@ -102,10 +99,9 @@ impl fmt::Debug for ClientName {
 }
 
 impl Right {
-    /// Each of them.
     pub const ALL: [Self; 4] = [Self::Feed, Self::Introspect, Self::Revoke, Self::RevokeAsPublic];
 
-    /// As it is kept and shown.
+    /// The right's name in the store and in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Feed => "feed",
@@ -126,23 +122,23 @@ impl Right {
 }
 
 impl Rights {
-    /// Those of a verifier: it follows the log, and asks where it can't vouch for what it knows.
+    /// The rights of a verifier: it follows the log, and introspects a token when its own state is outdated.
     pub const VERIFIER: Self = Self(Right::Feed.bit() | Right::Introspect.bit());
 
-    /// Those of a public client.
+    /// The rights of a public client.
     pub const PUBLIC: Self = Self(Right::RevokeAsPublic.bit());
 
-    /// Whether this is one of them.
+    /// Returns whether the set contains this right.
     pub const fn has(self, right: Right) -> bool {
         self.0 & right.bit() != 0
     }
 
-    /// Each of them, in order.
+    /// The rights in the order of [`Right::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Right> {
         Right::ALL.into_iter().filter(move |right| self.has(*right))
     }
 
-    /// The rights of a text, as they are displayed.
+    /// Parses names of rights, separated by spaces, as `Display` writes them.
     pub fn parse(text: &str) -> Option<Self> {
         let right = |word: &str| Right::ALL.into_iter().find(|right| right.as_str() == word);
         text.split_ascii_whitespace().map(right).collect()

@@ -1,29 +1,28 @@
-//! Custom claims: what a session's tokens say besides our own claims.
+//! Custom claims: all claims of a session's tokens except quash's own.
 
 use serde_json::{Map, Value};
 
 use super::limits;
 use crate::token::{Duplicates, parse_json};
 
-/// Claims besides our own, in their order. As JSON they are no longer than [`limits::CLAIMS_BYTES`].
+/// Custom claims in their original order. Their JSON is at most [`limits::CLAIMS_BYTES`] long.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CustomClaims(Vec<(String, Value)>);
 
-/// The custom claims of an account.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum AccountClaims {
-    /// It never had any.
+    /// The account never had any.
     #[default]
     Unset,
-    /// Those of the first token of another issuer that it adopted.
+    /// The claims of the first token of another issuer that the account adopted.
     Adopted(CustomClaims),
-    /// Those that an operator has set, which may be none.
+    /// The claims that an operator set. May be empty.
     Set(CustomClaims),
 }
 
 impl AccountClaims {
-    /// The claims of a session's tokens: exactly what an operator has set; else those of the token that the session has adopted,
-    /// over those of the account.
+    /// The claims of a session's tokens: exactly those that an operator set, else those of the token that the
+    /// session adopted merged over those of the account.
     #[must_use]
     pub fn in_session(&self, adopted: &CustomClaims) -> CustomClaims {
         match self {
@@ -33,7 +32,6 @@ impl AccountClaims {
         }
     }
 
-    /// Each of them.
     pub fn as_slice(&self) -> &[(String, Value)] {
         match self {
             Self::Unset => &[],
@@ -48,7 +46,7 @@ impl AccountClaims {
 pub struct CustomClaimsFault;
 
 impl CustomClaims {
-    /// Claims from a token.
+    /// Takes the claims of a token.
     ///
     /// # Errors
     /// They are too long.
@@ -61,7 +59,7 @@ impl CustomClaims {
         }
     }
 
-    /// Claims from what the store keeps.
+    /// Parses claims as the store keeps them.
     ///
     /// ```
     /// use quash_core::model::CustomClaims;
@@ -71,7 +69,7 @@ impl CustomClaims {
     /// ```
     ///
     /// # Errors
-    /// It isn't an object, or too long.
+    /// The text is too long or isn't a JSON object.
     pub fn parse(json: &str) -> Result<Self, CustomClaimsFault> {
         if json.len() > limits::CLAIMS_BYTES {
             return Err(CustomClaimsFault);
@@ -82,10 +80,10 @@ impl CustomClaims {
         }
     }
 
-    /// Claims that somebody writes, with whatever white space.
+    /// Parses claims that a person wrote. White space doesn't count towards the limit.
     ///
     /// # Errors
-    /// It isn't an object, or too long without the white space.
+    /// The text isn't a JSON object, or is too long even without the white space.
     pub fn read(json: &str) -> Result<Self, CustomClaimsFault> {
         match parse_json(json.as_bytes(), Duplicates::Refuse) {
             Ok(Value::Object(claims)) => Self::new(&claims.into_iter().collect::<Vec<_>>()),
@@ -93,13 +91,14 @@ impl CustomClaims {
         }
     }
 
-    /// What the store keeps; `None` where there are none.
+    /// The claims as the store keeps them; `None` if there are none.
     pub fn to_json(&self) -> Option<String> {
         let claims: Map<_, _> = self.0.iter().cloned().collect();
         (!claims.is_empty()).then(|| Value::Object(claims).to_string())
     }
 
-    /// These, and of others those that have no namesake here; or these alone, where both together would be too long.
+    /// Merges these claims over others: the others' claims of the same name are dropped. Returns these claims
+    /// alone if the result would be too long.
     #[must_use]
     pub fn over(&self, others: &Self) -> Self {
         let named = |name: &str| self.0.iter().any(|(own, _)| own == name);
@@ -108,12 +107,11 @@ impl CustomClaims {
         Self::new(&all).unwrap_or_else(|_| self.clone())
     }
 
-    /// Whether both say the same, in whatever order.
+    /// Returns whether both have the same claims in any order.
     pub fn same_as(&self, other: &Self) -> bool {
         self.0.len() == other.0.len() && self.0.iter().all(|claim| other.0.contains(claim))
     }
 
-    /// Each of them.
     pub fn as_slice(&self) -> &[(String, Value)] {
         &self.0
     }
@@ -158,7 +156,7 @@ mod tests {
         let of = |json: &str| CustomClaims::parse(json).expect("claims");
         assert_eq!(of(r#"{"a":1}"#).over(&of(r#"{"b":2,"a":3}"#)), of(r#"{"a":1,"b":2}"#));
         let long = CustomClaims::new(&[("c".into(), Value::String("x".repeat(limits::CLAIMS_BYTES - 8)))])
-            .expect("just so long");
+            .expect("exactly at the limit");
         assert_eq!(of(r#"{"a":1}"#).over(&long), of(r#"{"a":1}"#), "both would be too long");
     }
 }

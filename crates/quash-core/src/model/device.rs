@@ -1,22 +1,22 @@
-//! The devices that an account is known on: those that it has signed in from, and that it hasn't been told to forget.
-//! What a device brings to prove that it is one is made and read in quash-service.
+//! Known devices: those that an account has signed in from and hasn't been told to forget. Device tokens are
+//! made and read in quash-service.
 
 use super::{DeviceId, IdFault, limits};
 
-/// An account's known devices, the one that has last signed in at the end. There are never more than [`limits::DEVICES`].
+/// An account's known devices, ordered by their last sign-in, the latest last. At most [`limits::DEVICES`].
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Devices(Vec<DeviceId>);
 
 impl Devices {
-    /// What stands before each id where they are kept as text.
+    /// The character before each id in the stored text.
     pub const MARK: char = '.';
 
-    /// Whether a device is one of them.
     pub fn contains(&self, device: DeviceId) -> bool {
         self.0.contains(&device)
     }
 
-    /// These and one that has just signed in. Of too many, those go whose last sign-in is longest ago.
+    /// Adds the device that has just signed in, or moves it to the end. Drops the devices with the oldest
+    /// sign-ins if there are too many.
     ///
     /// ```
     /// use quash_core::model::{DeviceId, Devices, limits};
@@ -34,15 +34,15 @@ impl Devices {
         self
     }
 
-    /// As a store may keep them: each id after [`Devices::MARK`].
+    /// The devices as the store keeps them: each id after [`Devices::MARK`].
     pub fn to_text(&self) -> String {
         self.0.iter().map(|device| format!("{}{device}", Self::MARK)).collect()
     }
 
-    /// Read back from their text.
+    /// Parses the stored text.
     ///
     /// # Errors
-    /// It isn't one.
+    /// The text has another form.
     pub fn parse(text: &str) -> Result<Self, IdFault> {
         let mut parts = text.split(Self::MARK);
         if parts.next() != Some("") {
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(
             devices((0..most).chain([0, most])),
             devices((2..most).chain([0, most])),
-            "one that signs in again is young"
+            "a device that signs in again is the newest"
         );
     }
 

@@ -1,21 +1,20 @@
-//! Chance as an argument. The binary brings the operating system's; tests bring [`Seeded`].
+//! Randomness as an argument. The binary passes the operating system's; tests pass [`Seeded`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A source of random bytes.
 pub trait Entropy: Send + Sync {
-    /// Fills `bytes`.
+    /// Fills `bytes` with random bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// `N` random bytes.
+/// Returns `N` random bytes.
 pub fn draw<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
     let mut bytes = [0; N];
     entropy.fill(&mut bytes);
     bytes
 }
 
-/// Bytes that follow from a seed, for stories and simulations. Never for real tokens.
+/// Bytes derived from a seed, for story tests and simulations. Never for real tokens.
 #[derive(Debug)]
 pub struct Seeded {
     seed: u64,
@@ -23,7 +22,6 @@ pub struct Seeded {
 }
 
 impl Seeded {
-    /// The sequence that belongs to `seed`.
     pub const fn new(seed: u64) -> Self {
         Self { seed, drawn: AtomicU64::new(0) }
     }

@@ -1,46 +1,45 @@
-//! Epochs: the stretches in which the log's numbers are without gaps. A store that went back goes on in another one, so
-//! that no number is ever given twice.
+//! Epochs: the stretches in which the log's numbers have no gaps. A store that went back continues in a new
+//! epoch, so that no number is ever assigned twice.
 
 use super::Seq;
 
-/// A stretch of the log. Its numbers are above those of every epoch before it.
+/// A stretch of the log. Its numbers are above those of every earlier epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Epoch(u64);
 
-/// What becomes of sessions that were opened before an epoch begins.
+/// The fate of sessions that were opened before a new epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OldSessions {
     /// They end: the global watermark becomes the number of the epoch's first entry.
     End,
-    /// They go on, those too that were ended in the stretch which the store has lost.
+    /// They stay live, including those whose end the store has lost.
     Keep,
 }
 
 impl Epoch {
-    /// The last one: the numbers of one after it would not be below 2^53.
+    /// The last epoch. The numbers of a later one wouldn't be below 2^53.
     pub const LAST: Self = Self((1 << 19) - 1);
 
-    /// The epoch of a number; `None`: there is none, because it is past the last.
+    /// The epoch with this number; `None` if it is past the last.
     pub fn new(number: u64) -> Option<Self> {
         Some(Self(number)).filter(|epoch| *epoch <= Self::LAST)
     }
 
-    /// The one that a number of the log belongs to; `None`: no log has it.
+    /// The epoch that a number of the log belongs to; `None` if no log can have the number.
     pub fn of(seq: Seq) -> Option<Self> {
         Self::new(seq.epoch())
     }
 
-    /// The one after it; `None` after the last.
+    /// The next epoch; `None` after the last.
     pub fn next(self) -> Option<Self> {
         Self::new(self.0 + 1)
     }
 
-    /// Which it is.
     pub const fn as_u64(self) -> u64 {
         self.0
     }
 
-    /// Before its first entry. No entry has this number.
+    /// The number before the epoch's first entry. No entry has it.
     pub const fn start(self) -> Seq {
         Seq::start_of_epoch_number(self.0)
     }

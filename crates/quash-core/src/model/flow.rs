@@ -1,40 +1,40 @@
-//! Flows: what a mail lets its reader do, once. What a link and a code look like is in `token/keys/flow.rs`, what one
-//! is good for in `decide/flow.rs`.
+//! Flows: actions that a mail lets its reader do once.
+//!
+//! Links and codes are derived in `token/keys/flow.rs`; their validity is decided in `decide/flow.rs`.
 
 use super::{Account, FlowId, Head, Name, PasswordHash, Subject, Timestamp, limits};
 
-/// Something that a mail lets its reader do. Neither the link nor the code is kept: both are derived.
+/// An action that a mail lets its reader do once. Its link and its code aren't stored: both are derived.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Flow {
-    /// Which.
     pub id: FlowId,
-    /// What it lets one do.
     pub purpose: Purpose,
-    /// What it is about: its purpose, and whose it is or what was typed. Of each there is one flow, the newest.
+    /// The subject hash: over the purpose, and the account or the text that the user typed. Only the newest
+    /// flow of each is kept.
     pub matter: Digest,
-    /// The account that it belongs to; `None` for a registration.
+    /// The account that the flow belongs to; `None` for a registration.
     pub subject: Option<Subject>,
-    /// The registration that it completes.
+    /// The registration that the flow completes.
     pub registration: Option<PendingRegistration>,
-    /// Where its mail goes.
+    /// The address that the mail is sent to.
     pub address: Option<String>,
-    /// The account's password and address as they were.
+    /// A hash over the account's password and address at the time of the request.
     pub binding: Digest,
-    /// How many codes may still be tried.
+    /// The number of codes that may still be tried.
     pub tries: u32,
-    /// When it was asked for.
+    /// The time of the request.
     pub created_at: Timestamp,
-    /// From when on it is good for nothing.
+    /// The time from which the flow is no longer valid.
     pub expires_at: Timestamp,
 }
 
-/// A registration whose address isn't confirmed yet. It is no account and reserves neither its name nor its address; it
-/// expires with its flow. Its address is the flow's.
+/// A registration whose address isn't confirmed yet. It is no account and reserves neither its name nor its
+/// address. It expires with its flow and has the flow's address.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PendingRegistration {
     /// The name of the account to be added.
     pub username: Name,
-    /// The hash of its password, as accounts keep it.
+    /// The hash of the password, as accounts keep it.
     pub password: PasswordHash,
 }
 
@@ -47,10 +47,10 @@ pub enum RegistrationBy {
     Email(String),
 }
 
-/// What a flow lets one do.
+/// The action that a flow permits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Purpose {
-    /// Set another password.
+    /// Set a new password.
     Reset,
     /// Confirm the account's address.
     Verification,
@@ -58,47 +58,46 @@ pub enum Purpose {
     EmailChange,
 }
 
-/// A keyed hash, for comparing alone.
+/// A keyed hash, only used for comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Digest(pub [u8; 16]);
 
-/// A flow, and whose it is.
+/// A flow with its account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FlowLoaded {
     /// The head, read first.
     pub head: Head,
-    /// The flow, if there is one.
     pub flow: Option<Flow>,
-    /// Whose it is, if it is anybody's.
+    /// The flow's account, if it belongs to one.
     pub account: Option<Account>,
 }
 
-/// What was asked for before.
+/// Earlier requests for mails.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Asked {
-    /// The flow about each matter, and when it was asked for.
+    /// The flow with each subject hash, and the time of its request.
     pub flows: Vec<Option<(FlowId, Timestamp)>>,
-    /// How many mails there have been for somebody.
+    /// The number of mails to the same recipient.
     pub mails: u32,
 }
 
 impl Flow {
-    /// Whether its link is good at `now`. One that is older than the clock says was made while the clock was ahead.
+    /// Returns whether the link is valid at `now`. A flow created after `now` isn't valid: it was made while
+    /// the clock was ahead.
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.created_at <= now && now < self.expires_at
     }
 
-    /// Whether its code is good at `now`.
+    /// Returns whether the code is valid at `now`.
     pub fn is_code_good(&self, now: Timestamp) -> bool {
         self.is_good(now) && now.is_within(limits::CODE_LIFETIME, self.created_at)
     }
 }
 
 impl Purpose {
-    /// Each of them.
     pub const ALL: [Self; 3] = [Self::Reset, Self::Verification, Self::EmailChange];
 
-    /// As it is kept.
+    /// The purpose's name in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Reset => "reset",
@@ -107,7 +106,7 @@ impl Purpose {
         }
     }
 
-    /// The purpose of a text.
+    /// The purpose with the given name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|purpose| purpose.as_str() == text)
     }

@@ -1,4 +1,4 @@
-//! Identities: small newtypes, so that a session's id can't be passed where an account's is meant.
+//! Ids as small newtypes, so that a session's id can't be passed where an account's is expected.
 
 use std::fmt;
 
@@ -14,15 +14,16 @@ use super::{Entropy, Timestamp, draw};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId([u8; 16]);
 
-/// A token's id as quash makes it: 16 bytes, written as 32 hex characters like Simple JWT's.
+/// The id of a token issued by quash: 16 bytes, written as 32 hex characters like Simple JWT's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Jti([u8; 16]);
 
-/// An account's subject: text, set once, never changed, never given out again. A UUID unless it was imported.
+/// An account's subject: set once, never changed, never assigned again. A UUID unless the account was
+/// imported or the settings ask for integers.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Subject(String);
 
-/// A key's id: the RFC 7638 thumbprint of a public key, a random text for an HS secret.
+/// A key's id: the RFC 7638 thumbprint of a public key, or random text for an HMAC secret.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Kid(String);
 
@@ -38,28 +39,27 @@ pub struct MailId([u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeviceId([u8; 16]);
 
-/// How often a session's refresh token has been rotated; 0 after sign-in.
+/// The number of times that a session's refresh token has been rotated; 0 after the sign-in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Generation(pub u32);
 
-/// The text isn't an id of the kind that was asked for.
+/// The error for a text that isn't a well-formed id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("not a well-formed id")]
 pub struct IdFault;
 
 impl SessionId {
-    /// A new id; ids made later sort later, so that the store appends instead of scattering (RFC 9562 5.7).
+    /// Creates an id. Later ids sort after earlier ones, so that the store appends rows instead of scattering
+    /// them (RFC 9562 5.7).
     pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Self {
         let millis = u64::try_from(now.as_millis()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &draw(entropy)).into_uuid().into_bytes())
     }
 
-    /// An id from the bytes that the store keeps.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes that the store keeps.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -78,51 +78,42 @@ impl Jti {
 }
 
 impl FlowId {
-    /// A random id.
     pub fn random(entropy: &dyn Entropy) -> Self {
         Self(draw(entropy))
     }
 
-    /// An id from the bytes that the store keeps.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes that the store keeps.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
 impl MailId {
-    /// A random id.
     pub fn random(entropy: &dyn Entropy) -> Self {
         Self(draw(entropy))
     }
 
-    /// An id from the bytes that the store keeps.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes that the store keeps.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
 
 impl DeviceId {
-    /// A random id.
     pub fn random(entropy: &dyn Entropy) -> Self {
         Self(draw(entropy))
     }
 
-    /// An id from the bytes that the store keeps.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes that the store keeps.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
@@ -131,22 +122,24 @@ impl DeviceId {
 impl Subject {
     /// The longest subject, in bytes.
     pub const MAX: usize = 255;
-    /// The largest number that counts as one: 15 digits, which every JSON parser and every 64-bit key can hold.
+    /// The largest number that can be a subject: 15 digits, which every JSON parser and every 64-bit key can
+    /// hold.
     pub const MAX_NUMBER: u64 = 999_999_999_999_999;
 
-    /// A subject from text: 1 to [`Subject::MAX`] bytes without control characters.
+    /// Parses a subject: 1 to [`Subject::MAX`] bytes without control characters.
     pub fn parse(text: &str) -> Result<Self, IdFault> {
         let well_formed = !text.is_empty() && text.len() <= Self::MAX && !text.chars().any(char::is_control);
         if well_formed { Ok(Self(text.to_owned())) } else { Err(IdFault) }
     }
 
-    /// A new subject: a UUIDv7 with dashes.
+    /// Creates a subject: a UUIDv7 with hyphens.
     pub fn new(now: Timestamp, entropy: &dyn Entropy) -> Self {
         let millis = u64::try_from(now.as_millis()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &draw(entropy)).into_uuid().to_string())
     }
 
-    /// The subject after the largest number that an account has or had; `None` where that is [`Subject::MAX_NUMBER`].
+    /// The subject after the largest number that any account has or had; `None` if that is
+    /// [`Subject::MAX_NUMBER`].
     ///
     /// ```
     /// use quash_core::model::Subject;
@@ -157,34 +150,31 @@ impl Subject {
         (largest < Self::MAX_NUMBER).then(|| Self((largest + 1).to_string()))
     }
 
-    /// The subject as a number, where it is one in decimal digits: positive, without leading zeros, and no larger than
+    /// The subject as a number, if it is one in decimal digits: positive, without leading zeros, and at most
     /// [`Subject::MAX_NUMBER`].
     pub fn number(&self) -> Option<u64> {
         let is_decimal = self.0.bytes().all(|byte| byte.is_ascii_digit()) && !self.0.starts_with('0');
         self.0.parse().ok().filter(|number| is_decimal && *number <= Self::MAX_NUMBER)
     }
 
-    /// The subject as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl Kid {
-    /// A key id from text: 1 to 128 bytes of printable ASCII.
+    /// Parses a key id: 1 to 128 bytes of printable ASCII.
     pub fn parse(text: &str) -> Result<Self, IdFault> {
         let well_formed = !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic());
         if well_formed { Ok(Self(text.to_owned())) } else { Err(IdFault) }
     }
 
-    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl Generation {
-    /// The generation after this one.
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
@@ -265,7 +255,7 @@ impl fmt::Display for Jti {
     }
 }
 
-/// A refresh token's jti is its secret: it isn't shown by accident.
+/// Redacted: a refresh token's `jti` is its secret.
 impl fmt::Debug for Jti {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Jti(..)")
@@ -300,7 +290,7 @@ fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8; 16]) -> fmt::Result {
     f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
-/// Lower-case hex only: one id has one spelling, so a revoked one can't return under another.
+/// Parses lower-case hex only. One id has one spelling, so a revoked id can't return under another.
 fn parse_hex(text: &str) -> Result<[u8; 16], IdFault> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Ok(byte - b'0'),

@@ -1,5 +1,7 @@
-//! What a use case has read before it decides. Each is one consistent look at the store, and in each the head was
-//! read first: it becomes the `rsq` of whatever is minted.
+//! Data that a use case loads before it decides.
+//!
+//! Each type is one consistent view of the store, in which the head was read first. The head becomes the
+//! `rsq` of the tokens minted from it.
 
 use super::{Account, Chain, Seq, Session, Timestamp, limits};
 
@@ -8,72 +10,74 @@ use super::{Account, Chain, Seq, Session, Timestamp, limits};
 pub struct Head {
     /// The newest number.
     pub seq: Seq,
-    /// The hash over the log up to it.
+    /// The hash over the log up to the head.
     pub chain: Chain,
-    /// Sessions opened before it are ended, whosesoever they are.
+    /// All sessions opened before this number are ended.
     pub sessions_before: Seq,
-    /// Tokens of other issuers minted up to this moment count no longer, whosesoever they are.
+    /// All tokens of other issuers minted up to this time are refused.
     pub foreign_after: Timestamp,
-    /// What has been deleted from the log.
+    /// The entries deleted from the log.
     pub forgotten: Forgotten,
 }
 
-/// What has been deleted from a log. Nobody can tell any more what it said, but it can only have been about tokens that were
-/// minted before; and each of these had expired when it was deleted, if the clock was right. So where none of them is taken,
-/// nothing that was revoked comes back, whatever the clock says, and has said.
+/// A summary of the entries deleted from a log.
+///
+/// Their content is unknown, but they can only have covered tokens minted before, all of which had expired at
+/// the time of deletion if the clock was right. Refusing all such tokens keeps revoked tokens revoked,
+/// whatever the clock says or has said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forgotten {
-    /// The highest number that was deleted.
+    /// The highest deleted number.
     pub seq: Seq,
-    /// When the newest of these entries was committed.
+    /// The commit time of the newest deleted entry.
     pub at: Timestamp,
-    /// The latest moment until which one of them was to be remembered.
+    /// The latest time until which any deleted entry had to be kept.
     pub until: Timestamp,
 }
 
 impl Forgotten {
-    /// What a new log has forgotten.
+    /// The value of a new log.
     pub const NOTHING: Self =
         Self { seq: Seq::start_of(1), at: Timestamp::from_secs(0), until: Timestamp::from_secs(0) };
 
-    /// Whether an entry that is gone may have been about a token of another issuer, which carries no number. Its clock may be
-    /// ahead of ours by as much as it may at the doors.
+    /// Returns whether a deleted entry may have covered a token of another issuer, which carries no number.
+    /// The issuer's clock may be ahead of ours by as much as token validation allows.
     pub fn reaches(&self, minted_at: Timestamp, expires_at: Timestamp) -> bool {
         minted_at <= self.at + limits::LEEWAY && expires_at <= self.until
     }
 }
 
-/// An account, with what opening a session for it must know.
+/// An account, with the data needed to open a session for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AccountLoaded {
     /// The head, read first.
     pub head: Head,
-    /// The account, if there is one.
     pub account: Option<Account>,
-    /// How many of its sessions are live and unexpired.
+    /// The number of its live, unexpired sessions.
     pub live_sessions: u32,
-    /// Which of these has been idle longest.
+    /// The live session that has been idle longest.
     pub idlest: Option<Session>,
 }
 
-/// What there is about a token of another issuer.
+/// The stored data about a token of another issuer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ForeignLoaded {
-    /// The account that it names, with the head that was read first.
+    /// The account that the token names, with the head, which was read first.
     pub account: AccountLoaded,
-    /// The session that it has opened, and whose that is.
+    /// The session that the token opened, and that session's account.
     pub adopted: Option<(Session, Account)>,
-    /// Whether the log has an entry over the token or over its key, or the token has opened a session of a deleted account.
+    /// Whether the log has an entry for the token or its key, or the token opened a session of a deleted
+    /// account.
     pub revoked: bool,
-    /// When an account was last deleted, or stopped to have the name or the address, that the token calls its account by.
+    /// The last time at which an account with the token's user id was deleted, or gave up that name or
+    /// address.
     pub freed_at: Option<Timestamp>,
 }
 
-/// A session with its account.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionLoaded {
     /// The head, read first.
     pub head: Head,
-    /// The session and whose it is, if the store knows it.
+    /// The session with its account, if the store has it.
     pub found: Option<(Session, Account)>,
 }

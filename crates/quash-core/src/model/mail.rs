@@ -1,85 +1,80 @@
-//! Mails that are to be sent. What one says is made when it is sent; no link and no code is kept.
+//! Mails to be sent. A mail's text is made at the time of sending; no link and no code is stored.
 
 use super::{Digest, FlowId, MailId, Purpose, Subject, Timestamp, limits};
 
-/// A mail that is to be sent, or was sent a while ago.
+/// A mail to be sent, or one that was sent recently.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mail {
-    /// Which.
     pub id: MailId,
-    /// What it says.
     pub kind: MailKind,
-    /// The recipient's address. `None` in rows of earlier versions, whose requests meant no account.
+    /// The recipient's address. `None` in rows of earlier versions, for requests that matched no account.
     pub to: Option<String>,
-    /// The recipient's account, if it is one's.
+    /// The recipient's account, if there is one.
     pub subject: Option<Subject>,
-    /// Its place before or behind other mails that are due.
+    /// The mail's rank among the mails that are due.
     pub priority: MailPriority,
-    /// Whom it goes to, so that it can be counted.
+    /// A hash of the recipient, for counting mails to them.
     pub whom: Digest,
-    /// What its link is for.
+    /// The flow that the mail's link belongs to.
     pub flow: Option<FlowId>,
-    /// When it was asked for.
+    /// The time of the request.
     pub created_at: Timestamp,
-    /// When to try to send it.
+    /// The time of the next attempt.
     pub due_at: Timestamp,
-    /// When to forget it.
+    /// The time at which the row may be deleted.
     pub keep_until: Timestamp,
-    /// How often sending it was tried.
+    /// The number of attempts to send it.
     pub attempts: u32,
-    /// How often nobody knows whether it was sent.
+    /// The number of attempts whose outcome is unknown.
     pub doubts: u32,
-    /// When it was sent.
     pub sent_at: Option<Timestamp>,
 }
 
-/// What a mail says.
+/// The content of a mail.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MailKind {
-    /// How to set another password.
+    /// A link to set a new password.
     Reset,
-    /// How to confirm the address.
+    /// A link to confirm the address.
     Verification,
-    /// How to confirm an address that an account is to have.
+    /// A link to confirm an address that the account is to have.
     EmailChange,
-    /// That the password was reset.
+    /// A notice that the password was reset.
     PasswordWasReset,
-    /// To the address as it is: that the account is to have another.
+    /// A notice to the current address that a change to another one was requested.
     EmailChangeAsked,
-    /// To the address as it was: that the account has another.
+    /// A notice to the previous address that the account has another one.
     EmailWasChanged,
-    /// That somebody has tried to register with this address, which an account has.
+    /// A notice that this address, which an account has, was used in a registration.
     AddressTaken,
-    /// That the name to be registered is somebody's.
+    /// A notice that the name of the registration is taken.
     NameTaken,
-    /// That the password was changed by somebody who knew the one before.
+    /// A notice that the password was changed by someone who knew the previous one.
     PasswordWasChanged,
-    /// That the account is locked after failed attempts, and how to come back.
+    /// A notice that the account is locked after failed attempts, with a link to unlock it.
     Locked,
 }
 
-/// The order in which mails that are due are sent.
+/// The order in which due mails are sent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum MailPriority {
-    /// A link that its recipient has asked for and waits for.
+    /// A link that the recipient asked for and waits for.
     Requested,
-    /// A notice of something that has happened to an account.
+    /// A notice of something that happened to an account.
     Notice,
-    /// A mail that other people's requests can cause: reminders, taken names and addresses, locks.
+    /// A mail that third parties can cause: reminders, taken names and addresses, locks.
     Unrequested,
 }
 
-/// What has become of an attempt to send a mail.
+/// The outcome of an attempt to send a mail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MailOutcome {
-    /// It was sent.
     Sent(Timestamp),
-    /// It surely wasn't.
+    /// Certainly not sent.
     NotSent,
 }
 
 impl MailKind {
-    /// Each of them.
     pub const ALL: [Self; 10] = [
         Self::Reset,
         Self::Verification,
@@ -93,7 +88,7 @@ impl MailKind {
         Self::Locked,
     ];
 
-    /// As it is kept.
+    /// The kind's name in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Reset => "reset",
@@ -109,7 +104,7 @@ impl MailKind {
         }
     }
 
-    /// The kind of a text.
+    /// The kind with the given name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
@@ -126,7 +121,7 @@ impl MailKind {
         }
     }
 
-    /// What its link is for.
+    /// The purpose of the mail's link; `None` if it has none.
     pub const fn purpose(self) -> Option<Purpose> {
         match self {
             Self::Reset | Self::Locked => Some(Purpose::Reset),
@@ -143,7 +138,7 @@ impl MailKind {
 }
 
 impl MailPriority {
-    /// All of them, the first to be sent first.
+    /// The priorities, the first to be sent first.
     pub const ALL: [Self; 3] = [Self::Requested, Self::Notice, Self::Unrequested];
 
     /// The number that the store keeps.
@@ -155,21 +150,21 @@ impl MailPriority {
         }
     }
 
-    /// The priority of a number.
+    /// The priority with the given number.
     pub fn from_u8(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|priority| priority.as_u8() == number)
     }
 }
 
 impl Mail {
-    /// What an attempt begins with: as if it had been sent and nobody knew.
+    /// Begins an attempt. Until it is settled, its outcome counts as unknown.
     pub fn tried(&mut self, due_at: Timestamp) {
         self.attempts = self.attempts.saturating_add(1);
         self.doubts = self.doubts.saturating_add(1);
         self.due_at = due_at;
     }
 
-    /// What has become of the attempt.
+    /// Records the outcome of an attempt.
     pub fn settle(&mut self, outcome: MailOutcome) {
         self.doubts = self.doubts.saturating_sub(1);
         if let MailOutcome::Sent(at) = outcome {

@@ -1,4 +1,4 @@
-//! The nouns of the law. No rule lives here beyond what keeps a value well-formed; rules are in `decide`.
+//! The domain's types. They only check that a value is well-formed; the rules are in `decide/`.
 
 mod account;
 mod audit;

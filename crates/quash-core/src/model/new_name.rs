@@ -1,10 +1,10 @@
-//! Names that accounts are given from now on: none of them is, or could become, the subject of another account.
+//! The rules for new account names, which must not be mistakable for the subject of another account.
 
 use super::{Name, NameFault, NumericNames};
 
 impl Name {
-    /// A name that an account is to be given from now on: as [`Name::parse`], but no text that is or may become a subject. A
-    /// command or a log line with such a name would seem to mean another account.
+    /// Parses a new account name. Like [`Name::parse`], but rejects texts that are or may become a subject: a
+    /// command or a log line with such a name would seem to refer to another account.
     ///
     /// ```
     /// use quash_core::model::{Name, NumericNames};
@@ -23,7 +23,7 @@ impl Name {
     }
 }
 
-/// A UUID in whatever form: with or without hyphens, in braces, as a URN.
+/// Returns whether a text is a UUID in any form: with or without hyphens, in braces, as a URN.
 fn is_uuid(text: &str) -> bool {
     let digits = text.strip_prefix("urn:uuid:").unwrap_or(text).trim_matches(['{', '}', '(', ')', '<', '>']);
     let mut count = 0_usize;

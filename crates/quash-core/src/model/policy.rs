@@ -1,20 +1,20 @@
-//! What an operator may choose, as the law sees it. Reading it from files and the environment is the binary's
-//! business (`settings/`); here a policy is already valid.
+//! The settings that decisions depend on, already validated. They are read from files and the environment in
+//! `crates/quash/src/settings/`.
 
 use std::time::Duration;
 
 use super::{AccountBy, Email, Name, Timestamp, fold};
 use crate::token::TokenType;
 
-/// Limits that nobody can change. Each is tested one past the edge.
+/// Fixed limits. Each has a test one past the edge.
 pub mod limits {
     use std::time::Duration;
 
     /// The longest token, in bytes.
     pub const TOKEN_BYTES: usize = 8192;
-    /// How many keys a set of another issuer's may have.
+    /// The maximum number of keys in another issuer's JWKS.
     pub const JWK_SET_KEYS: usize = 100;
-    /// The deepest nesting of JSON, in tokens and in request bodies; the outermost value is at depth 1.
+    /// The deepest nesting of JSON, in tokens and in request bodies. The outermost value is at depth 1.
     pub const JSON_DEPTH: usize = 16;
     /// The longest password, in characters.
     pub const PASSWORD_CHARS: usize = 1024;
@@ -24,99 +24,93 @@ pub mod limits {
     pub const NAME_CHARS: usize = 150;
     /// The longest e-mail address, in bytes (RFC 5321 4.5.3.1.3, less the angle brackets).
     pub const EMAIL_BYTES: usize = 254;
-    /// What stands before the `@` of an address that somebody gives as their own, in bytes (RFC 5321 4.5.3.1.1).
+    /// The longest part before the `@` of a user's own address, in bytes (RFC 5321 4.5.3.1.1).
     pub const LOCAL_PART_BYTES: usize = 64;
-    /// The custom claims of a session, in bytes of JSON: with everything else they must fit into a token.
+    /// The longest custom claims of a session, in bytes of JSON. They must fit into a token with the other
+    /// claims.
     pub const CLAIMS_BYTES: usize = 4096;
-    /// How much of a user agent is kept, in bytes.
+    /// The stored length of a user agent, in bytes.
     pub const DEVICE_BYTES: usize = 256;
-    /// How many devices an account is known on.
+    /// The maximum number of known devices of an account.
     pub const DEVICES: usize = 20;
-    /// How many failures all known devices of one account may have within [`DEVICE_WINDOW`].
+    /// The maximum number of failures that all known devices of an account may have within [`DEVICE_WINDOW`].
     pub const DEVICE_FAILURES: u32 = 50;
-    /// How long a failure of a known device counts.
+    /// The time for which a known device's failure counts.
     pub const DEVICE_WINDOW: Duration = Duration::from_secs(3600);
     /// The longest page of a list.
     pub const PAGE: u32 = 200;
-    /// The longest reason an operator may write, in characters.
+    /// The longest reason that an operator may write, in characters.
     pub const NOTE_CHARS: usize = 256;
-    /// The widest difference between clocks that a setting may allow.
+    /// The largest clock difference that a setting may allow.
     pub const LEEWAY: Duration = Duration::from_secs(300);
-    /// How long a use case may take from its first read to its signature before it starts anew.
+    /// The maximum time from a use case's first read to its signature. After it, the use case starts again.
     pub const SIGN_WITHIN: Duration = Duration::from_secs(30);
-    /// How many keys may be published before none is made but for one that is struck.
+    /// The maximum number of published keys. At the limit, a new key is only made to replace a revoked one.
     pub const KEYS: usize = 50;
-    /// How long a key is published at least before it signs by itself.
+    /// The minimum time between a key's publication and its automatic promotion.
     pub const KEY_PUBLISHED: Duration = Duration::from_secs(600);
-    /// How often a use case loads and decides again after a conflict.
+    /// The number of times that a use case loads and decides again after a conflict.
     pub const CONFLICTS: u32 = 3;
-    /// How long the log remembers an entry beyond the longest token that it could cover.
+    /// The time for which the log remembers an entry after the longest token that it could cover has expired.
     pub const REMEMBER_BEYOND: Duration = Duration::from_secs(600);
-    /// How long a session's row is kept after its last refresh token has expired.
+    /// The time for which a session's row is kept after its last refresh token has expired.
     pub const SESSION_KEPT: Duration = Duration::from_secs(3600);
-    /// How long a link in a mail is good.
+    /// The validity of a link in a mail.
     pub const LINK_LIFETIME: Duration = Duration::from_secs(3600);
-    /// How long a code in a mail is good.
+    /// The validity of a code in a mail.
     pub const CODE_LIFETIME: Duration = Duration::from_secs(600);
-    /// How many codes may be tried for one flow.
+    /// The number of codes that may be tried for one flow.
     pub const CODE_TRIES: u32 = 5;
-    /// How many mails somebody can be made to get within [`MAIL_COUNTED`].
+    /// The maximum number of mails that requests can send to one recipient within [`MAIL_COUNTED`].
     pub const MAILS: u32 = 5;
-    /// How many requests for a mail one network may send within [`MAIL_COUNTED`], whether a mail is sent or not.
+    /// The maximum number of requests for a mail from one network within [`MAIL_COUNTED`], whether a mail is
+    /// sent or not.
     pub const MAILS_PER_NETWORK: u32 = 50;
-    /// How many such requests all peers together may send whose network is unknown.
+    /// The maximum number of such requests from all clients whose network is unknown.
     pub const MAILS_WITHOUT_NETWORK: u32 = 1000;
-    /// How long a mail counts.
+    /// The time for which a mail counts towards these limits.
     pub const MAIL_COUNTED: Duration = Duration::from_secs(3600);
-    /// How often at most the owner of an account is told that it is locked.
+    /// The minimum time between two notices to an account's owner that the account is locked.
     pub const TOLD_OF_LOCKS: Duration = Duration::from_secs(24 * 3600);
-    /// How long a password for once is good.
+    /// The validity of a temporary password.
     pub const ONE_TIME_PASSWORD: Duration = Duration::from_secs(24 * 3600);
-    /// How long a mail without a link is kept while it can't be sent.
+    /// The time for which a mail without a link is kept while it can't be sent.
     pub const NOTICE_KEPT: Duration = Duration::from_secs(24 * 3600);
-    /// How many entries of the log and of the audit the user of one account may cause at once.
+    /// The number of entries in the log and in the audit that an account's user may cause in a burst.
     pub const OWN_ENTRIES: u32 = 600;
-    /// How often one more may be caused after these.
+    /// The interval at which the user may cause one more entry after the burst.
     pub const OWN_ENTRY_EVERY: Duration = Duration::from_secs(1);
-    /// How many verifiers may hold a lease at a time.
+    /// The maximum number of verifiers that hold a lease at a time.
     pub const VERIFIERS: usize = 10_000;
-    /// How many of them may use one credential, so that no credential takes all leases.
+    /// The maximum number of leases for one credential, so that no credential takes all of them.
     pub const VERIFIERS_PER_CREDENTIAL: usize = 1_000;
-    /// How many snapshots are sent at a time.
+    /// The maximum number of snapshots that are sent at a time.
     pub const SNAPSHOTS: usize = 64;
-    /// How many of them with one credential.
+    /// The maximum number of concurrent snapshots for one credential.
     pub const SNAPSHOTS_PER_CREDENTIAL: usize = 16;
-    /// How often a mail may have been sent without anybody knowing.
+    /// The maximum number of attempts with an unknown outcome before a mail is given up.
     pub const MAIL_DOUBTS: u32 = 2;
-    /// How long after a mail with a link signing in sends no other one.
+    /// The time after a mail with a link during which a sign-in sends no other one.
     pub const REMIND_AFTER: Duration = Duration::from_secs(60);
 }
 
-/// Everything the law lets an operator choose.
+/// All settings that decisions depend on.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Policy {
-    /// What tokens say and how long they hold.
     pub tokens: TokenPolicy,
-    /// What happens to a refresh token when it is used.
     pub rotation: RotationPolicy,
-    /// How long sessions live and how many there may be.
     pub sessions: SessionPolicy,
-    /// What is asked of accounts.
     pub accounts: AccountPolicy,
-    /// How long the audit is kept.
     pub audit: AuditPolicy,
-    /// How often a password may be guessed.
     pub lockout: LockoutPolicy,
-    /// How registrations are confirmed.
     pub registration: RegistrationPolicy,
-    /// How verifiers follow the log.
     pub feed: FollowPolicy,
 }
 
-/// How registrations are confirmed.
+/// The confirmation of registrations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RegistrationPolicy {
-    /// How long the link is good that completes a registration. The registration expires with it.
+    /// The validity of the link that completes a registration. The registration expires with it.
     pub link_lifetime: Duration,
 }
 
@@ -126,10 +120,10 @@ impl Default for RegistrationPolicy {
     }
 }
 
-/// How verifiers follow the log.
+/// The feed that verifiers follow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FollowPolicy {
-    /// How long a lease holds: what has ended is refused everywhere after that at the latest.
+    /// The term of a lease. After at most this time, every verifier refuses tokens that were revoked.
     pub term: Duration,
 }
 
@@ -139,10 +133,10 @@ impl Default for FollowPolicy {
     }
 }
 
-/// How long the audit is kept.
+/// The retention of the audit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AuditPolicy {
-    /// From an event to the moment from which its entry may be forgotten.
+    /// The time after which an entry may be deleted.
     pub keep: Duration,
 }
 
@@ -152,111 +146,98 @@ impl Default for AuditPolicy {
     }
 }
 
-/// What tokens say and how long they hold. Names follow Simple JWT's settings.
+/// The content and lifetimes of tokens. Names follow Simple JWT's settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenPolicy {
-    /// From an access token's minting to its `exp`.
+    /// The time from an access token's `iat` to its `exp`.
     pub access_lifetime: Duration,
-    /// From a refresh token's minting to its `exp`: the session's idle limit.
+    /// The time from a refresh token's `iat` to its `exp`: the session's idle limit.
     pub refresh_lifetime: Duration,
-    /// From a sliding token's minting to its `exp`.
+    /// The time from a sliding token's `iat` to its `exp`.
     pub sliding_lifetime: Duration,
-    /// From a sign-in to the moment from which its sliding token can't be exchanged any more.
+    /// The time from the sign-in during which the sliding token can be exchanged.
     pub sliding_refresh_lifetime: Duration,
-    /// Written as `iss`, and required, when set.
+    /// The claim `iss`. Written and required if set.
     pub issuer: Option<String>,
-    /// Written as `aud` when not empty; one match is required.
+    /// The claim `aud`. Written if not empty; a token must then match one of the values.
     pub audience: Vec<String>,
-    /// Allowed difference between clocks.
+    /// The allowed clock difference.
     pub leeway: Duration,
-    /// The longest lifetime that was ever configured for this store: no token of ours holds longer.
+    /// The longest lifetime ever configured for this store. No token issued by quash is valid for longer.
     pub longest_lifetime_ever: Duration,
     /// The names of the claims that Simple JWT lets a site rename.
     pub names: ClaimNames,
-    /// The types of token that open guarded paths, in the order in which they are tried; never none.
+    /// The token types that protected paths accept, in the order in which they are tried. Never empty.
     pub accepted: Vec<TokenType>,
-    /// What is done with tokens of other issuers.
+    /// The treatment of other issuers' tokens.
     pub foreign: ForeignTokens,
 }
 
-/// What of an account stands in the claim that says whose a token is.
+/// The field of an account that its tokens hold in the user id claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum UserIdField {
-    /// Its subject, which never changes.
+    /// The subject, which never changes.
     #[default]
     Subject,
-    /// Its name, as typed. Changing it ends all sessions.
+    /// The name as typed. Changing it ends all sessions.
     Username,
-    /// Its address, as typed. Changing it ends all sessions.
+    /// The address as typed. Changing it ends all sessions.
     Email,
 }
 
-/// How the claim that says whose a token is is written.
+/// The JSON type of the user id claim.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum UserIdType {
-    /// As a text.
+    /// A string.
     #[default]
     Text,
-    /// As a whole number where it is one, for consumers older than Simple JWT 5.5.
+    /// A number if the id is a whole number, for consumers older than Simple JWT 5.5.
     Integer,
 }
 
-/// What is done with tokens of other issuers, signed by a key that the settings list.
+/// The treatment of other issuers' tokens, signed by a key in the settings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ForeignTokens {
-    /// They are refused.
     #[default]
     Reject,
-    /// They are taken before this moment.
+    /// Accepted before this time.
     Until(Timestamp),
-    /// They are taken.
     Accept,
 }
 
-/// What is asked of accounts.
+/// The rules for accounts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct AccountPolicy {
-    /// What the tokens of a deactivated account are good for.
     pub inactive: InactiveAccounts,
-    /// Whether it is kept when an account has last signed in.
     pub last_login: LastLogin,
-    /// What ends when an account is locked.
     pub lock_ends: LockEnds,
-    /// What ends when what an account's tokens say changes.
     pub claims_change: ClaimsChange,
-    /// What accounts sign in with.
     pub login_fields: LoginFields,
-    /// Whether users give their account another name.
     pub names: NameChanges,
-    /// Whether new names may be whole numbers.
     pub numeric_names: NumericNames,
-    /// Which local parts their addresses may have.
     pub local_parts: LocalParts,
-    /// The subjects of new accounts.
     pub subjects: Subjects,
 }
 
-/// Whether new names may be whole numbers, as subjects may be.
+/// The rule for new names that are whole numbers, as subjects may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum NumericNames {
-    /// They may not.
     #[default]
     Refused,
-    /// They may: telephone numbers, or numbers of students.
+    /// For telephone numbers or student numbers.
     Allowed,
 }
 
-/// What may stand before the `@` of an account's address.
+/// The characters allowed before the `@` of an account's address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LocalParts {
-    /// ASCII.
     #[default]
     Ascii,
-    /// Any script: the SMTP server offers SMTPUTF8.
+    /// Any script. The SMTP server must offer SMTPUTF8.
     Utf8,
 }
 
-/// The subjects of new accounts that name none themselves.
+/// The subjects of new accounts that are created without one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Subjects {
     /// A UUIDv7.
@@ -266,87 +247,79 @@ pub enum Subjects {
     Integer,
 }
 
-/// What accounts sign in with, besides their password.
+/// The field that accounts sign in with, besides the password.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LoginFields {
-    /// Their name.
     #[default]
     Name,
-    /// Their name or their address.
     NameOrEmail,
-    /// Their address.
     Email,
 }
 
-/// Whether users give their account another name.
+/// The rule for users who change their account's name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum NameChanges {
-    /// They do.
     #[default]
     Allowed,
-    /// Only an operator does.
+    /// Only an operator may change it.
     Refused,
 }
 
-/// How often a password may be guessed, and what follows.
+/// The limits on failed attempts, and the lock that follows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LockoutPolicy {
-    /// Failed attempts on one account that lock it; never none.
+    /// The number of failed attempts on one account that lock it. Never zero.
     pub failures: u32,
-    /// How long the first lock holds. Each further one since the last good sign-in holds twice as long.
+    /// The duration of the first lock. Each further lock since the last successful sign-in lasts twice as
+    /// long.
     pub first_lock: Duration,
-    /// The longest that a lock holds, and how long failures are remembered that lead to none.
+    /// The longest duration of a lock, and the time for which failures below the limit are remembered.
     pub longest_lock: Duration,
-    /// Failed attempts of one network within a window, whatever accounts they were on; never none.
+    /// The number of failed attempts from one network within a window, on any accounts. Never zero.
     pub network_failures: u32,
-    /// How long that window is.
+    /// The length of the window.
     pub network_window: Duration,
 }
 
-/// What ends when an account is locked after failed sign-ins.
+/// The sessions that end when an account is locked after failed sign-ins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LockEnds {
-    /// All its sessions.
     All,
-    /// Its sessions whose client has presented no device token, at the sign-in or at a refresh.
+    /// Sessions whose client has presented no device token, neither at the sign-in nor at a refresh.
     #[default]
     Unbound,
-    /// Nothing.
     None,
 }
 
-/// What ends when what an account's tokens say changes. Its sessions go on in any case.
+/// The tokens that are revoked when an account's custom claims change. Its sessions stay live in any case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ClaimsChange {
-    /// Its access tokens: the next refresh brings new ones.
+    /// The account's access tokens: the next refresh returns new ones.
     #[default]
     Renew,
-    /// Nothing: they hold until they expire.
+    /// None: they stay valid until they expire.
     Wait,
 }
 
-/// What the tokens of a deactivated account are good for. Its sessions have ended in any case, and signing in is
-/// refused: this is about tokens of other issuers.
+/// The treatment of other issuers' tokens of a deactivated account. Its own sessions have ended and its
+/// sign-ins are refused in any case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum InactiveAccounts {
-    /// Nothing.
     #[default]
     Refused,
-    /// As much as others'.
+    /// As for other accounts.
     Allowed,
 }
 
-/// Whether it is kept when an account has last signed in.
+/// Whether an account's last sign-in is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LastLogin {
-    /// It isn't.
     #[default]
     Ignored,
-    /// It is.
     Recorded,
 }
 
-/// The names of the claims that Simple JWT lets a site rename, and what stands in the one that says whose a token is.
+/// The names of the claims that Simple JWT lets a site rename, and the content of the user id claim.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClaimNames {
     /// `token_type` by default.
@@ -357,36 +330,37 @@ pub struct ClaimNames {
     pub user_id: String,
     /// `refresh_exp` by default.
     pub refresh_exp: String,
-    /// The claim with a hash over the password's hash, where Django nodes ask for it: `hash_password` by default.
+    /// The claim with a hash over the password's hash, if Django nodes use it: `hash_password` by default.
     pub password_mark: Option<String>,
-    /// What of an account stands in the claim `user_id`.
+    /// The account's field in the user id claim.
     pub user_id_field: UserIdField,
-    /// How that is written.
+    /// The user id claim's JSON type.
     pub user_id_type: UserIdType,
 }
 
-/// What happens to a refresh token when it is used.
+/// The rotation of refresh tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RotationPolicy {
-    /// A refresh also returns a new refresh token.
+    /// Whether a refresh also returns a new refresh token.
     pub rotate: bool,
-    /// A spent refresh token counts as reused.
+    /// Whether a spent refresh token counts as reused.
     pub blacklist: bool,
-    /// How long after a rotation its parent still gets the same successor. Zero: never.
+    /// The time after a rotation during which the spent token still gets the same successor. Zero: never.
     pub grace: Duration,
 }
 
-/// How long sessions live and how many there may be.
+/// The lifetime and the number of sessions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionPolicy {
-    /// The end of a session however often it is refreshed; `None`: endless.
+    /// The time after which a session ends, however often it is refreshed; `None`: unlimited.
     pub absolute_lifetime: Option<Duration>,
-    /// Live sessions an account may have; one more ends the one idle longest.
+    /// The maximum number of live sessions per account. Opening one more ends the one that has been idle
+    /// longest.
     pub max_per_account: u32,
 }
 
 impl UserIdField {
-    /// Its name, in the store and in the feed.
+    /// The field's name in the store and in the feed.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Subject => "id",
@@ -395,14 +369,14 @@ impl UserIdField {
         }
     }
 
-    /// The field of a name.
+    /// The field with the given name.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Subject, Self::Username, Self::Email].into_iter().find(|field| field.as_str() == text)
     }
 }
 
 impl TokenPolicy {
-    /// The longest that any token of ours can hold.
+    /// The longest lifetime of any token that these settings allow.
     pub fn longest_lifetime(&self) -> Duration {
         self.access_lifetime.max(self.refresh_lifetime).max(self.sliding_lifetime)
     }
@@ -427,7 +401,8 @@ impl Default for TokenPolicy {
 }
 
 impl LoginFields {
-    /// The account that a client means who signs in with this; `None` for a text longer than any name or address.
+    /// The account that a user who signs in with this text means. `None` for a text longer than any name or
+    /// address.
     pub fn called(self, typed: &str) -> Option<AccountBy> {
         match self {
             Self::Name => (!Name::is_too_long(typed)).then(|| AccountBy::Name(fold(typed))),
@@ -439,7 +414,7 @@ impl LoginFields {
 }
 
 impl ForeignTokens {
-    /// Whether they are taken at `now`.
+    /// Returns whether other issuers' tokens are accepted at `now`.
     pub fn are_taken(self, now: Timestamp) -> bool {
         match self {
             Self::Reject => false,
@@ -450,10 +425,10 @@ impl ForeignTokens {
 }
 
 impl ClaimNames {
-    /// Claims whose meaning is fixed (RFC 7519 4.1, and our own).
+    /// The claims with a fixed meaning (RFC 7519 4.1, and quash's own).
     pub const FIXED: [&str; 8] = ["exp", "iat", "nbf", "aud", "iss", "sid", "rsq", "gen"];
 
-    /// Whether a claim of this name says something of our own, so that none of another meaning may have it.
+    /// Returns whether quash uses this claim itself, so that no custom claim may have the name.
     pub fn reserves(&self, name: &str) -> bool {
         let named = [&self.token_type, &self.jti, &self.user_id, &self.refresh_exp]
             .into_iter()

@@ -1,114 +1,111 @@
-//! Refusals: the reason for a no. Words and status codes are made at the door; here is only what happened.
+//! Refusals: the reasons for which a request is refused. The HTTP layer turns them into texts and status
+//! codes.
 
 use super::{NameFault, Reason};
 
-/// Why a request is refused. Each has one status and one text, in `quash-server/src/error.rs`; what a guard may refuse a token
-/// with, in `quash-verify/src/problem.rs`.
+/// The reason for which a request is refused. Each has one status and one text, in
+/// `quash-server/src/error.rs`. The reasons for which a guard refuses a token are in
+/// `quash-verify/src/problem.rs`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    /// Not a token of ours, for a reason that the client isn't told.
+    /// The token is invalid, for a reason that isn't disclosed to the client.
     TokenInvalid(Invalid),
-    /// Its `exp` has passed.
+    /// The token's `exp` has passed.
     TokenExpired,
-    /// It has no `exp`.
+    /// The token has no `exp`.
     TokenWithoutExp,
-    /// It has no `jti`.
+    /// The token has no `jti`.
     TokenWithoutId,
-    /// It has no `token_type`.
+    /// The token has no `token_type`.
     TokenWithoutType,
-    /// A refresh token where an access token is wanted, or the reverse.
+    /// A refresh token where an access token is required, or the reverse.
     TokenOfWrongType,
-    /// It names no account.
+    /// The token names no account.
     TokenWithoutUser,
-    /// A sliding token without a moment until which it can be exchanged.
+    /// A sliding token without the claim that limits its exchange.
     TokenWithoutRefreshExp,
     /// A sliding token that can't be exchanged any more.
     TokenRefreshExpired,
-    /// Its signature is good, but it has been revoked or its session has ended; why, where that is known.
+    /// The token was revoked or its session ended; with the reason, if known. The signature is valid.
     TokenRevoked(Option<Reason>),
-    /// Unknown name, wrong or unusable password, inactive or locked account: the client can't tell which.
+    /// Unknown name, wrong or unusable password, inactive or locked account. The client can't tell which.
     BadCredentials,
-    /// The password is right, but nobody has confirmed the address.
+    /// The password is right, but the address isn't confirmed.
     EmailNotVerified,
-    /// The token is good, but its account may not be used.
+    /// The token is valid, but its account may not be used.
     NoActiveAccount,
-    /// The token is good, but there is no such account.
+    /// The token is valid, but its account doesn't exist.
     AccountNotFound,
-    /// The token is good, but its account has been deactivated.
+    /// The token is valid, but its account is deactivated.
     AccountInactive,
     /// The token was minted for another password.
     PasswordChanged,
     /// Two tokens that must belong to one account don't.
     TokensOfTwoAccounts,
-    /// The password is right, but good for nothing but being changed.
+    /// The password is right, but temporary: it can only be used to change it.
     PasswordChangeRequired,
-    /// The account has no such session, or it is somebody else's.
+    /// The account has no such session. The session of another account counts as none.
     SessionNotFound,
-    /// The token belongs to no session that could go on.
+    /// The token belongs to no session that could continue.
     SessionRequired,
-    /// A new name can't be one.
+    /// The new name isn't allowed.
     NameRefused(NameFault),
     /// Another account has the name.
     NameTaken,
-    /// A setting lets no user change this.
+    /// A setting forbids users to change this.
     ChangeNotAllowed,
-    /// A new password isn't taken.
+    /// The new password isn't allowed.
     PasswordRefused(PasswordFault),
     /// The password that was asked for again is wrong.
     WrongPassword,
-    /// A link or a code that isn't ours, is for something else, was used, or is too old.
+    /// The link or code is invalid: unknown, for another purpose, used, or expired.
     LinkInvalid,
-    /// Another account has taken the name or the address of a registration before it was confirmed.
+    /// Another account took the name or the address of the registration before it was confirmed.
     RegistrationTaken,
 }
 
-/// Why a new password isn't taken.
+/// The reason why a new password isn't allowed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PasswordFault {
-    /// It is too short.
     #[error("has fewer than {} characters", super::limits::PASSWORD_MIN_CHARS)]
     TooShort,
-    /// It is too long.
     #[error("has more than {} characters", super::limits::PASSWORD_CHARS)]
     TooLong,
-    /// It is a common one, or guessed as quickly.
-    #[error(
-        "is among those that are guessed first: take several words that don't belong together, or a longer one"
-    )]
+    /// A common password, or one guessed as quickly.
+    #[error("is easy to guess: use several unrelated words, or a longer password")]
     Common,
-    /// It is little more than a name of the account.
-    #[error("is little more than the account's own name or address: take one that nobody links with it")]
+    /// Little more than a name of the account.
+    #[error("is little more than the account's own name or address: use an unrelated one")]
     OwnName,
 }
 
-/// What exactly is wrong with a token. For the log and the command line, never for the client.
+/// The exact fault of a token. For the log and the command line, never for the client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Invalid {
-    /// Longer than any token may be.
+    /// Longer than [`limits::TOKEN_BYTES`](super::limits::TOKEN_BYTES).
     #[error("longer than {} bytes", super::limits::TOKEN_BYTES)]
     TooLong,
     /// Not three parts of canonical base64url with JSON objects in the first two.
     #[error("not a well-formed compact JWS")]
     Malformed,
-    /// The header asks for something that isn't understood.
-    #[error("a header parameter that must not be there")]
+    /// The header has a parameter that must be understood, but isn't.
+    #[error("a header parameter that is not allowed")]
     Header,
     /// The header's type is of another kind of token.
     #[error("a header type other than JWT")]
     HeaderType,
-    /// The header's algorithm isn't its key's.
+    /// The header's algorithm isn't the key's.
     #[error("an algorithm other than its key's")]
     Algorithm,
-    /// No key id, or one that isn't in the key ring.
-    #[error("no key of this key id")]
+    /// There is no key id, or the key ring has none with that id.
+    #[error("no key with this key id")]
     Key,
-    /// The signature isn't this key's over this text.
+    /// The signature doesn't verify with the key.
     #[error("a signature that does not verify")]
     Signature,
-    /// A claim of the wrong type or out of range, or one of ours that is missing.
+    /// A claim has the wrong type or is out of range, or one that quash requires is missing.
     #[error("a claim of the wrong type, out of range or missing")]
     Claim,
-    /// Not valid yet.
     #[error("not valid yet")]
     NotYet,
     /// Another audience, or none.
@@ -117,23 +114,23 @@ pub enum Invalid {
     /// Another issuer, or none.
     #[error("another issuer")]
     Issuer,
-    /// It would hold longer than any token that was ever issued.
+    /// A longer lifetime than that of any token ever issued.
     #[error("a lifetime longer than any configured")]
     Lifetime,
-    /// Its session isn't in the store.
+    /// The session isn't in the store.
     #[error("an unknown session")]
     UnknownSession,
-    /// A refresh token whose id isn't the one that its session and generation give.
-    #[error("an id that its session does not give")]
+    /// The id of a refresh token isn't the one derived from its session and generation.
+    #[error("an id that does not match its session")]
     WrongId,
-    /// A refresh token minted before its session survived the end of the others.
+    /// A refresh token minted before its session survived the end of the account's other sessions.
     #[error("minted before its session survived the end of the others")]
     Superseded,
-    /// A token of another issuer, where these aren't taken.
-    #[error("a token of another issuer, and these are not taken")]
+    /// A token of another issuer, while the settings reject those.
+    #[error("a token of another issuer, and these are not accepted")]
     Foreign,
-    /// It was minted after a moment that hasn't come.
-    #[error("minted after a head that does not exist")]
+    /// Minted at a head that the log hasn't reached.
+    #[error("minted at a head that the log has not reached")]
     FromTheFuture,
 }
 

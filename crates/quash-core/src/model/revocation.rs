@@ -1,4 +1,4 @@
-//! Revocations: what can be covered, how an entry of the log looks, and how its number is made.
+//! Revocations: their scopes, their entries in the log, and the numbers of these entries.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -7,12 +7,13 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::{Account, ClientName, Kid, SessionId, Subject, Timestamp, UserIdField, fold};
 
-/// The number of an entry of the log: `epoch * 2^34 + n`. Gapless within an epoch, below 2^53, so that it survives
-/// in any JSON reader. Number order is commit order is visibility order.
+/// The number of an entry in the log: `epoch * 2^34 + n`. Without gaps within an epoch, and below 2^53 so
+/// that every JSON parser can hold it. Numbers have the order in which entries were committed and became
+/// visible.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Seq(u64);
 
-/// What a revocation covers.
+/// The set of tokens that a revocation covers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Scope {
     /// Every token issued before.
@@ -29,11 +30,10 @@ pub enum Scope {
     Session(SessionId),
     /// One token, by its `jti`.
     Token(String),
-    /// Tokens in which a custom claim has a value, issued before.
+    /// Tokens issued before in which a custom claim has a value.
     Claim {
-        /// The claim's name.
         name: String,
-        /// Its value, as compact JSON.
+        /// The claim's value as compact JSON.
         value: String,
     },
 }
@@ -42,31 +42,25 @@ pub enum Scope {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum ScopeKind {
-    /// [`Scope::Everything`].
     Everything = 0,
-    /// [`Scope::Key`].
     Key = 1,
-    /// [`Scope::Client`].
     Client = 2,
-    /// [`Scope::Audience`].
     Audience = 3,
-    /// [`Scope::Subject`].
     Subject = 4,
-    /// [`Scope::Session`].
     Session = 5,
-    /// [`Scope::Token`].
     Token = 6,
-    /// [`Scope::Claim`].
     Claim = 7,
 }
 
-/// A keyed hash over (namespace, kind, value): what the log and its readers see of a scope. It tells nothing about a
-/// person to whoever lacks the key.
+/// A keyed hash over (namespace, kind, value): the form of a scope in the log and in the feed. Without the
+/// key it reveals nothing about a person.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ScopeKey(pub [u8; 16]);
 
-/// Turns scopes into their keys for one namespace: that of our own tokens, or one of tokens that others issue. It is
-/// not the `iss` claim, which a site may rename: what was revoked under the old name must stay revoked.
+/// Hashes scopes of one namespace: that of quash's own tokens, or that of another issuer's.
+///
+/// The namespace isn't the `iss` claim, which a site may rename: revocations under the old name must stay in
+/// effect.
 #[derive(Clone)]
 pub struct ScopeHasher {
     key: [u8; 16],
@@ -74,103 +68,84 @@ pub struct ScopeHasher {
     user_ids: UserIdField,
 }
 
-/// The running hash over the log: each entry's covers all before it.
+/// The running hash over the log. Each entry's hash covers all entries before it.
 pub type Chain = [u8; 32];
 
-/// A revocation that a decision asks the store to append.
+/// A revocation to be appended to the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewEntry {
-    /// The kind of its scope.
     pub kind: ScopeKind,
-    /// Its scope.
+    /// The scope.
     pub key: ScopeKey,
-    /// How long it must be remembered.
     pub keep: Keep,
-    /// Why.
     pub reason: Reason,
-    /// When.
     pub at: Timestamp,
-    /// By whom.
     pub actor: Actor,
 }
 
-/// How long an entry must be remembered.
+/// The time for which an entry must be kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keep {
-    /// Until the longest-lived token that it could cover has expired. The store knows the longest lifetime ever
-    /// configured, and looks at it inside the transaction.
+    /// Until the longest-lived token that it could cover has expired. The store knows the longest lifetime
+    /// ever configured, and reads it inside the transaction.
     Longest,
-    /// Until a moment.
     Until(Timestamp),
-    /// For ever.
     Forever,
 }
 
-/// An entry of the log. Its scope is a watermark (`before` is its own number) or a presence (`before` is without
-/// end), depending on its kind.
+/// An entry of the log. Depending on its kind, its scope is a watermark (`before` is the entry's own number)
+/// or a presence (`before` is [`Seq::MAX`]).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
-    /// Its number.
     pub seq: Seq,
-    /// The kind of its scope.
     pub kind: ScopeKind,
-    /// Its scope.
+    /// The scope.
     pub key: ScopeKey,
-    /// From when on it may be forgotten; `None`: never.
+    /// The time from which the entry may be deleted; `None`: never.
     pub drop_after: Option<Timestamp>,
-    /// Why.
     pub reason: Reason,
-    /// When.
     pub at: Timestamp,
-    /// By whom.
     pub actor: Actor,
     /// The hash over this entry and all before it.
     pub chain: Chain,
 }
 
-/// Why a session was ended or a token revoked.
+/// The reason why a session was ended or a token revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reason {
-    /// Its user logged out.
     LogOut,
-    /// Its user or an operator ended this one session.
+    /// The user or an operator ended this one session.
     Ended,
-    /// It was one over the limit, and idle longest.
+    /// The account had one session over the limit, and this one had been idle longest.
     OverLimit,
-    /// Its user logged out everywhere.
     LogOutEverywhere,
     /// A spent refresh token was used again.
     Reuse,
-    /// A refresh token from the store's future was used: the store went back.
+    /// A refresh token was used that the store hasn't issued yet: the store went back.
     Restored,
-    /// The password was changed.
     PasswordChanged,
-    /// The password was reset.
     PasswordReset,
-    /// The account was deactivated.
     Deactivated,
     /// The account was locked after failed sign-ins.
     Locked,
     /// An operator revoked it.
     Revoked,
-    /// An operator set another password, or took it away.
+    /// An operator set a new password, or removed it.
     PasswordSet,
-    /// The account has another address.
     EmailChanged,
-    /// The account has another name, by which its tokens called it.
+    /// The name that identifies the account in its tokens changed.
     NameChanged,
-    /// The account was deleted.
     Deleted,
-    /// What the account's tokens say has changed.
+    /// The account's custom claims changed.
     ClaimsChanged,
-    /// The key that signed it was removed.
+    /// The key that signed the token was removed.
     KeyRemoved,
 }
 
-/// Who caused a change.
+/// The cause of a change.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Actor {
-    /// The account's owner, or whoever held its tokens.
+    /// The account's owner, or a person with its tokens.
     Owner,
     /// An operator at the command line.
     Operator,
@@ -181,18 +156,18 @@ pub enum Actor {
 }
 
 impl Seq {
-    /// Before every entry.
+    /// Below every entry's number.
     pub const ZERO: Self = Self(0);
-    /// After every entry: the `before` of scopes that are present or not.
+    /// Above every entry's number: the `before` of a presence.
     pub const MAX: Self = Self(u64::MAX);
     const EPOCH_SHIFT: u32 = 34;
 
-    /// The first number of an epoch, which no entry has.
+    /// The number before an epoch's first entry. No entry has it.
     pub const fn start_of(epoch: u32) -> Self {
         Self((epoch as u64) << Self::EPOCH_SHIFT)
     }
 
-    /// The first number of the epoch that `seq` belongs to.
+    /// The same for the epoch that `seq` belongs to.
     pub const fn start_of_epoch(seq: Self) -> Self {
         Self(seq.epoch() << Self::EPOCH_SHIFT)
     }
@@ -201,22 +176,18 @@ impl Seq {
         Self(epoch << Self::EPOCH_SHIFT)
     }
 
-    /// A number as it is stored and sent.
     pub const fn from_u64(number: u64) -> Self {
         Self(number)
     }
 
-    /// The number as it is stored and sent.
     pub const fn as_u64(self) -> u64 {
         self.0
     }
 
-    /// Which epoch it belongs to.
     pub const fn epoch(self) -> u64 {
         self.0 >> Self::EPOCH_SHIFT
     }
 
-    /// The number after it.
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
@@ -229,7 +200,6 @@ impl fmt::Display for Seq {
 }
 
 impl Scope {
-    /// Its kind.
     pub const fn kind(&self) -> ScopeKind {
         match self {
             Self::Everything => ScopeKind::Everything,
@@ -245,7 +215,6 @@ impl Scope {
 }
 
 impl ScopeKind {
-    /// All kinds.
     pub const ALL: [Self; 8] = [
         Self::Everything,
         Self::Key,
@@ -257,17 +226,16 @@ impl ScopeKind {
         Self::Claim,
     ];
 
-    /// Its number.
     pub const fn as_u8(self) -> u8 {
         self as u8
     }
 
-    /// The kind of a number; `None`: a newer quash wrote it.
+    /// The kind with the given number; `None` if a newer quash wrote it.
     pub fn from_u8(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
 
-    /// Its name, in tables and answers.
+    /// The kind's name in answers and in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Everything => "everything",
@@ -281,26 +249,28 @@ impl ScopeKind {
         }
     }
 
-    /// Whether the scope covers tokens whenever they were issued. The others cover what was issued before.
+    /// Returns whether the scope covers tokens whenever they were issued. The other scopes cover tokens
+    /// issued before.
     pub const fn is_presence(self) -> bool {
         matches!(self, Self::Key | Self::Session | Self::Token)
     }
 
-    /// Tokens in the scope of an entry of this kind and number with an `rsq` below this are revoked.
+    /// The bound of an entry of this kind and number: it revokes the tokens in its scope with an `rsq` below
+    /// the bound.
     pub const fn before(self, seq: Seq) -> Seq {
         if self.is_presence() { Seq::MAX } else { seq }
     }
 }
 
 impl Entry {
-    /// Tokens in its scope with an `rsq` below this are revoked.
+    /// The entry's bound: it revokes the tokens in its scope with an `rsq` below it.
     pub const fn before(&self) -> Seq {
         self.kind.before(self.seq)
     }
 }
 
 impl ScopeHasher {
-    /// The hasher of our own tokens.
+    /// The hasher of quash's own tokens.
     pub fn ours(key: [u8; 16]) -> Self {
         Self::new(key, "")
     }
@@ -310,7 +280,7 @@ impl ScopeHasher {
         Self { key, namespace: namespace.to_owned(), user_ids: UserIdField::Subject }
     }
 
-    /// The key of a scope.
+    /// Hashes a scope.
     pub fn key(&self, scope: &Scope) -> ScopeKey {
         let kind = scope.kind();
         match scope {
@@ -325,13 +295,13 @@ impl ScopeHasher {
         }
     }
 
-    /// The key of a scope whose value is in hand as text, without building the scope.
+    /// Hashes a scope given as text, without building the [`Scope`].
     pub fn key_of(&self, kind: ScopeKind, value: &str) -> ScopeKey {
         self.of(kind, &[value.as_bytes()])
     }
 
-    /// The key of the account that tokens call by this name. Names and addresses are hashed as they are compared, so that
-    /// who is revoked as `Dana` isn't let in as `dana`.
+    /// Hashes a subject scope from a token's user id. Names and addresses are folded first, so that revoking
+    /// `Dana` also covers tokens that name `dana`.
     pub fn user_id(&self, user_id: &str) -> ScopeKey {
         match self.user_ids {
             UserIdField::Subject => self.key_of(ScopeKind::Subject, user_id),
@@ -339,18 +309,18 @@ impl ScopeHasher {
         }
     }
 
-    /// The key of an account, as its tokens call it.
+    /// Hashes the subject scope of an account, by the user id in its tokens.
     pub fn account(&self, account: &Account) -> ScopeKey {
         self.user_id(account.user_id(self.user_ids).unwrap_or_else(|| account.subject.as_str()))
     }
 
-    /// The same hasher where tokens call accounts by another field.
+    /// The same hasher for tokens with another user id field.
     #[must_use]
     pub fn of_user_ids(self, user_ids: UserIdField) -> Self {
         Self { user_ids, ..self }
     }
 
-    /// Whether this is the namespace of our own tokens, whose subjects are our accounts.
+    /// Returns whether this is the namespace of quash's own tokens, whose subjects are quash's accounts.
     pub fn is_ours(&self) -> bool {
         self.namespace.is_empty()
     }
@@ -361,7 +331,7 @@ impl ScopeHasher {
         Self { namespace: namespace.to_owned(), ..self.clone() }
     }
 
-    /// Each part is preceded by its length, so that no two scopes give the same input.
+    /// Hashes parts, each preceded by its length, so that no two scopes give the same input.
     fn of(&self, kind: ScopeKind, parts: &[&[u8]]) -> ScopeKey {
         let mut hasher = SipHasher24::new_with_key(&self.key);
         hasher.write(&[kind.as_u8()]);
@@ -400,7 +370,7 @@ impl Reason {
         Self::KeyRemoved,
     ];
 
-    /// Its name, in the store, in answers and in tables.
+    /// The reason's name in the store, in answers and in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LogOut => "log_out",
@@ -423,14 +393,14 @@ impl Reason {
         }
     }
 
-    /// The reason of a name.
+    /// The reason with the given name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
 }
 
 impl Actor {
-    /// Its name, in the store and in tables.
+    /// The actor's name in the store and in tables.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Client(name) => name.as_actor(),
@@ -438,7 +408,7 @@ impl Actor {
         }
     }
 
-    /// What kind it is, for those whom a client's name is no business of.
+    /// The actor's kind, for readers who may not see a client's name.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Owner => "owner",
@@ -448,7 +418,7 @@ impl Actor {
         }
     }
 
-    /// The actor of a name.
+    /// The actor with the given name.
     pub fn parse(text: &str) -> Option<Self> {
         let named = |name| ClientName::parse(name).ok().map(Self::Client);
         let known =

@@ -1,16 +1,18 @@
-//! The table of what ends what: each road to the end of a token is a row, and `quash policy show` prints them. Who takes
-//! a road is decided in `decide/`; what a row says holds there, whatever door leads to it.
+//! The table of the events that end sessions or revoke tokens, and of their effects. `quash policy show`
+//! prints it.
+//!
+//! `decide/` determines when an event occurs, and applies the table's effect on every code path.
 
 use super::{ClaimsChange, Event, LockEnds, Policy, Reason, ScopeKind};
 
-/// Something that ends tokens.
+/// An event that ends sessions or revokes tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Road {
-    /// Its bearer logs out, at whatever door.
+    /// The bearer of a token logs out.
     LogOut,
-    /// Its user or an operator ends one session.
+    /// The user or an operator ends one session.
     SessionEnded,
-    /// A session is one over the limit.
+    /// An account has one session over the limit.
     OverLimit,
     /// A user, or an operator for them, logs out everywhere.
     LogOutEverywhere,
@@ -18,25 +20,22 @@ pub enum Road {
     LogOutElsewhere,
     /// A spent refresh token is used again.
     Reuse,
-    /// A refresh token is used that the store has never given: the store went back.
+    /// A refresh token is used that the store hasn't issued yet: the store went back.
     TokenFromTheFuture,
-    /// A user changes the password.
     PasswordChanged,
     /// A user resets the password with a mail.
     PasswordReset,
-    /// An operator sets another password, or takes it away.
+    /// An operator sets a new password, or removes it.
     PasswordSet,
     /// A new address is confirmed, or an operator sets one.
     EmailChanged,
-    /// The name changes by which tokens call an account.
+    /// The name that identifies the account in its tokens changes.
     NameChanged,
-    /// An account is deactivated.
     Deactivated,
-    /// An account is deleted.
     Deleted,
     /// An account is locked after failed sign-ins.
     Locked,
-    /// What an account's tokens say changes.
+    /// An account's custom claims change.
     ClaimsChanged,
     /// A key is removed in an emergency.
     KeyRemoved,
@@ -48,46 +47,43 @@ pub enum Road {
     StoreRestored,
 }
 
-/// What a road ends.
+/// The sessions or tokens that an event ends.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Extent {
-    /// Nothing: a setting says so.
+    /// Nothing, because of a setting.
     Nothing,
-    /// One session.
     Session,
-    /// All sessions of an account but one, which gets new tokens.
+    /// All sessions of an account except one, which gets new tokens.
     Others,
     /// All sessions of an account.
     Sessions,
-    /// Those sessions of an account whose client has presented no device token.
+    /// The sessions of an account whose client has presented no device token.
     Unbound,
-    /// The access tokens of an account. Its sessions go on.
+    /// The access tokens of an account. Its sessions stay live.
     Access,
     /// Every token that a key has signed.
     Key,
-    /// Everything.
     Everything,
 }
 
 /// A row of the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RoadRow {
-    /// Its name, as it is shown.
     pub name: &'static str,
-    /// What happens, in words.
+    /// A description of the event.
     pub what: &'static str,
-    /// Why what it ends has ended.
+    /// The reason recorded for the ended sessions and revoked tokens.
     pub reason: Reason,
-    /// What the audit calls it; `None` where it names each session.
+    /// The audit event; `None` if each ended session has an entry of its own.
     pub event: Option<Event>,
-    /// What it ends unless a setting says otherwise.
+    /// The default effect.
     pub ends: Extent,
-    /// The setting that can change that.
+    /// The setting that can change the effect.
     pub setting: Option<&'static str>,
 }
 
 impl Road {
-    /// All roads, in the order in which they are shown.
+    /// All rows, in the order in which they are shown.
     pub const ALL: [Self; 20] = [
         Self::LogOut,
         Self::SessionEnded,
@@ -111,22 +107,21 @@ impl Road {
         Self::StoreRestored,
     ];
 
-    /// Its row.
     #[rustfmt::skip]
     pub const fn row(self) -> RoadRow {
         match self {
-            Self::LogOut => row("log_out", "its bearer logs out, at any door", Reason::LogOut, None, Extent::Session, None),
-            Self::SessionEnded => row("session_ended", "its user or an operator ends a session", Reason::Ended, None, Extent::Session, None),
+            Self::LogOut => row("log_out", "the bearer of a token logs out", Reason::LogOut, None, Extent::Session, None),
+            Self::SessionEnded => row("session_ended", "a user or an operator ends a session", Reason::Ended, None, Extent::Session, None),
             Self::OverLimit => row("over_limit", "one session more than the limit: the one idle longest ends", Reason::OverLimit, None, Extent::Session, None),
             Self::LogOutEverywhere => row("log_out_everywhere", "a user logs out everywhere", Reason::LogOutEverywhere, Some(Event::SessionsEnded), Extent::Sessions, None),
             Self::LogOutElsewhere => row("log_out_elsewhere", "a user logs out everywhere else", Reason::LogOutEverywhere, Some(Event::SessionsEnded), Extent::Others, None),
             Self::Reuse => row("reuse", "a spent refresh token is used again", Reason::Reuse, None, Extent::Session, None),
-            Self::TokenFromTheFuture => row("token_from_the_future", "a refresh token is used that the store has not given yet", Reason::Restored, None, Extent::Session, None),
+            Self::TokenFromTheFuture => row("token_from_the_future", "a refresh token is used that the store has not issued yet", Reason::Restored, None, Extent::Session, None),
             Self::PasswordChanged => row("password_changed", "a user changes the password", Reason::PasswordChanged, Some(Event::PasswordChanged), Extent::Others, None),
             Self::PasswordReset => row("password_reset", "a user resets the password", Reason::PasswordReset, Some(Event::PasswordReset), Extent::Sessions, None),
-            Self::PasswordSet => row("password_set", "an operator sets another password or takes it away", Reason::PasswordSet, Some(Event::PasswordSet), Extent::Sessions, None),
+            Self::PasswordSet => row("password_set", "an operator sets a new password or removes it", Reason::PasswordSet, Some(Event::PasswordSet), Extent::Sessions, None),
             Self::EmailChanged => row("email_changed", "a new address is confirmed, or an operator sets one", Reason::EmailChanged, Some(Event::EmailChanged), Extent::Sessions, None),
-            Self::NameChanged => row("name_changed", "a name changes that tokens call an account by", Reason::NameChanged, Some(Event::NameChanged), Extent::Nothing, Some("tokens.user_id_field")),
+            Self::NameChanged => row("name_changed", "the name that identifies an account in tokens changes", Reason::NameChanged, Some(Event::NameChanged), Extent::Nothing, Some("tokens.user_id_field")),
             Self::Deactivated => row("deactivated", "an account is deactivated", Reason::Deactivated, Some(Event::Deactivated), Extent::Sessions, None),
             Self::Deleted => row("deleted", "an account is deleted", Reason::Deleted, Some(Event::AccountDeleted), Extent::Sessions, None),
             Self::Locked => row("locked", "an account is locked after failed sign-ins", Reason::Locked, Some(Event::Locked), Extent::Unbound, Some("lockout.end_sessions")),
@@ -138,8 +133,8 @@ impl Road {
         }
     }
 
-    /// Whether it makes the account forget the devices that it is known on: what is done because somebody else may have
-    /// signed in, and what leaves nobody to sign in.
+    /// Returns whether the event makes the account forget its known devices. True if another person may have
+    /// signed in, or if the account can't be used any more.
     pub const fn forgets_devices(self) -> bool {
         matches!(
             self,
@@ -152,7 +147,7 @@ impl Road {
         )
     }
 
-    /// What it ends as the settings stand.
+    /// The effect with the given settings.
     pub fn ends(self, policy: &Policy) -> Extent {
         match self {
             Self::Locked => match policy.accounts.lock_ends {
@@ -173,7 +168,7 @@ impl Road {
 }
 
 impl Extent {
-    /// In words.
+    /// The description in words.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
@@ -181,13 +176,13 @@ impl Extent {
             Self::Others => "all other sessions; this one gets new tokens",
             Self::Sessions => "all sessions",
             Self::Unbound => "all sessions whose client has presented no device token",
-            Self::Access => "access tokens; sessions go on",
-            Self::Key => "every access, sliding and foreign token that it signed; sessions go on",
+            Self::Access => "access tokens; sessions stay live",
+            Self::Key => "every access, sliding and foreign token that it signed; sessions stay live",
             Self::Everything => "everything issued before",
         }
     }
 
-    /// What the entry in the log covers, if there is one.
+    /// The kind of the entry's scope in the log; `None` if there is no entry.
     pub const fn scope(self) -> Option<ScopeKind> {
         match self {
             Self::Nothing => None,

@@ -1,80 +1,76 @@
-//! A session: what a sign-in opens. One row, constant in size however often its refresh token is rotated.
+//! Sessions: what a sign-in opens. A session is one row of constant size, however often its refresh token is
+//! rotated.
 
 use super::{
     Account, Actor, ClientName, CustomClaims, DeviceId, Generation, Head, Reason, ScopeKey, Seq, SessionId,
     Subject, Timestamp,
 };
 
-/// A session as the store keeps it. No token is in it: a refresh token's `jti` is derived from `seed`, the id, the
-/// generation and a key that isn't in the store.
+/// A session as the store keeps it. It contains no token: a refresh token's `jti` is derived from `seed`, the
+/// id, the generation and a key that isn't in the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Session {
-    /// The claim `sid`; never changes.
+    /// The claim `sid`. Never changes.
     pub id: SessionId,
-    /// Whose it is.
     pub subject: Subject,
     /// The generation of the current refresh token.
     pub generation: Generation,
-    /// When the current refresh token was minted; its `iat` is this, cut to the second.
+    /// The time at which the current refresh token was minted. The token's `iat` is this, truncated to the
+    /// second.
     pub rotated_at: Timestamp,
-    /// Random; part of what each refresh token's `jti` is made from.
+    /// Random bytes that each refresh token's `jti` is derived from.
     pub seed: [u8; 16],
-    /// The head that was read before the session was opened, or before it survived the end of the others.
+    /// The head that was read before the session was opened, or before it survived the end of the account's
+    /// other sessions.
     pub opened_seq: Seq,
-    /// When it was opened.
     pub opened_at: Timestamp,
     /// The `exp` of the current refresh token.
     pub idle_until: Timestamp,
-    /// The absolute end; `None`: endless.
+    /// The absolute end of the session; `None`: unlimited.
     pub ends_at: Option<Timestamp>,
-    /// Live or ended.
     pub state: SessionState,
-    /// The user agent that opened it, cut to its limit.
+    /// The user agent that opened the session, truncated to
+    /// [`limits::DEVICE_BYTES`](super::limits::DEVICE_BYTES).
     pub device: Option<String>,
-    /// The address that opened it.
+    /// The network address that opened the session.
     pub address: Option<String>,
-    /// Claims that all its tokens carry besides our own.
     pub claims: CustomClaims,
-    /// The token of another issuer that opened it.
+    /// The token of another issuer that opened the session.
     pub adopted: Option<Adopted>,
-    /// The known device whose token the client has presented, at the sign-in or at a refresh.
+    /// The known device whose token the client presented, at the sign-in or at a refresh.
     pub known_device: Option<DeviceId>,
-    /// The client that opened it; `None`: it was opened at a door that needs no client.
+    /// The client that opened the session; `None` if the endpoint requires no client.
     pub client: Option<ClientName>,
 }
 
-/// The token of another issuer that a session was opened with. It goes on being the session's, and opens no other.
+/// The token of another issuer that opened a session. It remains the session's, and opens no other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Adopted {
-    /// Its scope: what it is known and revoked by.
+    /// The token's scope, by which it is recognised and revoked.
     pub key: ScopeKey,
-    /// Its `exp`: until then it must be remembered.
+    /// The token's `exp`. It must be remembered until then.
     pub until: Timestamp,
 }
 
-/// Live or ended. There is no way back.
+/// Live or ended. An ended session never becomes live again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SessionState {
-    /// Its tokens are good, as far as the row itself tells.
+    /// The session's tokens are valid as far as its row determines.
     Live,
-    /// Its tokens are dead.
     Ended(Ending),
 }
 
-/// Why, when and by whom a session was ended.
+/// The reason, time and actor of a session's end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ending {
-    /// Why.
     pub reason: Reason,
-    /// When.
     pub at: Timestamp,
-    /// By whom.
     pub actor: Actor,
 }
 
 impl Session {
-    /// Whether the row is live and no watermark covers it. Expiry isn't looked at: an expired session's tokens are
-    /// refused as expired.
+    /// Returns whether the row is live and no watermark covers it. Ignores expiry: an expired session's
+    /// tokens are refused as expired.
     pub fn is_live(&self, account: &Account, head: &Head) -> bool {
         self.state == SessionState::Live
             && self.opened_seq >= account.sessions_before.max(head.sessions_before)

@@ -1,31 +1,28 @@
-//! Time as an argument. The only thing that reads a clock is the binary's implementation of [`Clock`].
+//! Time as an argument. Only the binary's implementation of [`Clock`] reads a clock.
 
 use std::time::Duration;
 
-/// A moment: milliseconds since 1970-01-01T00:00:00Z.
+/// A point in time, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Timestamp(i64);
 
-/// Where a process gets its time from.
+/// A process's source of time.
 pub trait Clock: Send + Sync {
     /// The wall clock. It may jump.
     fn now(&self) -> Timestamp;
-    /// Time since some fixed moment, suspended time included. It never goes back.
+    /// The time since some fixed moment, including time suspended. It never goes back.
     fn uptime(&self) -> Duration;
 }
 
 impl Timestamp {
-    /// A moment in milliseconds since the epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// A moment in seconds since the epoch.
     pub const fn from_secs(secs: i64) -> Self {
         Self(secs.saturating_mul(1000))
     }
 
-    /// Milliseconds since the epoch.
     pub const fn as_millis(self) -> i64 {
         self.0
     }
@@ -35,18 +32,19 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
-    /// This moment cut to the second.
+    /// This time rounded down to the second.
     pub const fn floor_to_secs(self) -> Self {
         Self::from_secs(self.as_secs())
     }
 
-    /// Whether this moment lies within `span` after `start`. A moment before `start` does not: the clock was set back, and how
-    /// much time has passed is unknown.
+    /// Returns whether this time lies within `span` after `start`. A time before `start` doesn't: the clock
+    /// was set back, and the elapsed time is unknown.
     pub fn is_within(self, span: Duration, start: Self) -> bool {
         start <= self && self.since(start) < span
     }
 
-    /// The time from `earlier` to this moment; zero if it isn't earlier. Decisions use [`Timestamp::is_within`].
+    /// The time elapsed since `earlier`; zero if `earlier` isn't earlier. Decisions use
+    /// [`Timestamp::is_within`].
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
