@@ -253,8 +253,8 @@ fn a_key_file_that_cannot_be_used_is_told_with_its_fault_and_remedy() {
         ("", "is a file with nothing in it", "write the key into it"),
         ("{}", "is not a well-formed JWK set", "--public-key-file"),
         (&keys[0].to_string(), "is not a well-formed JWK set", "--public-key-file"),
-        (&set(json!([keys[0], keys[0]])), "has two keys of one kid", "whoever publishes it"),
-        (&set(json!([keys[0], secret_jwk])), "has a secret beside public keys", "whoever publishes it"),
+        (&set(json!([keys[0], keys[0]])), "has two keys with the same kid", "whoever publishes it"),
+        (&set(json!([keys[0], secret_jwk])), "has a secret among public keys", "whoever publishes it"),
         (&set(json!([secret_jwk])), "is a set of secrets", "--secret-file"),
         (&set(json!([])), "has no key that can be used", "whoever signs"),
         (
@@ -304,7 +304,7 @@ fn a_secret_is_read_as_the_settings_read_it() {
         assert_eq!(with(&content).code(), 6, "{content:?}");
     }
     let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
-    wrong(&with(pem), &["is the text of a key file, which is no secret for HS256"]);
+    wrong(&with(pem), &["is the text of a key file, not a secret for HS256"]);
     wrong(&with("short"), &["is a secret of fewer than 32 bytes", "--insecure-short-secret"]);
     let path = file(&room, "secret", "short");
     let short = verify(

@@ -24,7 +24,7 @@ pub struct Head {
 ///
 /// Their content is unknown, but they can only have covered tokens minted before, all of which had expired at
 /// the time of deletion if the clock was right. Refusing all such tokens keeps revoked tokens revoked,
-/// whatever the clock says or has said.
+/// even if the clock is or was wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forgotten {
     /// The highest deleted number.
@@ -66,7 +66,7 @@ pub struct ForeignLoaded {
     pub account: AccountLoaded,
     /// The session that the token opened, and that session's account.
     pub adopted: Option<(Session, Account)>,
-    /// Whether the log has an entry for the token or its key, or the token opened a session of a deleted
+    /// The log has an entry for the token or its key, or the token opened a session of a deleted
     /// account.
     pub revoked: bool,
     /// The last time at which an account with the token's user id was deleted, or gave up that name or

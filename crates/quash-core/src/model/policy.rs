@@ -311,7 +311,7 @@ pub enum InactiveAccounts {
     Allowed,
 }
 
-/// Whether an account's last sign-in is stored.
+/// The storage of an account's last sign-in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum LastLogin {
     #[default]
@@ -341,9 +341,9 @@ pub struct ClaimNames {
 /// The rotation of refresh tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RotationPolicy {
-    /// Whether a refresh also returns a new refresh token.
+    /// A refresh also returns a new refresh token.
     pub rotate: bool,
-    /// Whether a spent refresh token counts as reused.
+    /// A spent refresh token counts as reused.
     pub blacklist: bool,
     /// The time after a rotation during which the spent token still gets the same successor. Zero: never.
     pub grace: Duration,

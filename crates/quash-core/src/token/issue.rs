@@ -1,4 +1,4 @@
-//! Minting: from a decision to signed text. What a token may say was decided before.
+//! Minting: signs the tokens that a decision has granted.
 
 use super::claims::{Audience, Claims, TokenType};
 use super::keys::{RefreshKey, SigningKey, Unsigned};
@@ -7,107 +7,83 @@ use crate::model::{
     TokenPolicy,
 };
 
-/// What a decision lets be minted.
+/// The tokens that a decision grants.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grant {
-    /// For which session.
     pub session: SessionId,
-    /// For whom.
     pub bearer: Bearer,
     /// The head that was read first.
     pub rsq: Seq,
-    /// No access token holds longer than this.
+    /// The latest `exp` of an access token.
     pub ends_at: Option<Timestamp>,
-    /// Which tokens.
     pub tokens: Tokens,
 }
 
-/// What tokens say about whose they are.
+/// The data about the account in its tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bearer {
-    /// What they call the account.
+    /// The user id claim.
     pub user_id: String,
-    /// What its password's hash is, in Simple JWT's form, where the site asks for it.
+    /// The mark of the password's hash in Simple JWT's form, if the site uses marks.
     pub password_mark: Option<String>,
-    /// What else they say.
     pub claims: CustomClaims,
 }
 
-/// Which tokens are minted.
+/// The kinds of tokens to mint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tokens {
-    /// An access token.
     Access,
     /// An access token and the session's current refresh token.
     Both(RefreshStamp),
-    /// A sliding token.
     Sliding(SlidingStamp),
 }
 
-/// What a refresh token's identity follows from. The same stamp gives the same token again.
+/// The values from which a refresh token's id is derived. The same stamp gives the same token again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RefreshStamp {
-    /// Its generation.
     pub generation: Generation,
-    /// The session's seed.
     pub seed: [u8; 16],
-    /// When it was first minted.
+    /// The time at which the token was first minted.
     pub minted_at: Timestamp,
-    /// Its `exp`.
     pub expires_at: Timestamp,
 }
 
-/// What a sliding token's identity follows from.
+/// The values from which a sliding token's id is derived.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SlidingStamp {
-    /// The session's generation: it doesn't rotate, but grows where the session survives the end of others.
+    /// The session's generation. A sliding token doesn't rotate, but its generation grows if its session
+    /// survives the end of others.
     pub generation: Generation,
-    /// The session's seed.
     pub seed: [u8; 16],
-    /// Until when it can be exchanged.
+    /// The end of the time in which the token can be exchanged.
     pub refresh_until: Timestamp,
 }
 
-/// What tokens are minted with.
+/// The settings and keys for minting.
 #[derive(Clone, Copy, Debug)]
 pub struct Minting<'a> {
-    /// What they say and how long they hold.
     pub policy: &'a TokenPolicy,
     /// The key that signs access and sliding tokens.
     pub key: &'a SigningKey,
     /// The key that signs refresh tokens: one that is never published, or the same as `key`.
     pub refresh_key: &'a SigningKey,
-    /// What the ids of refresh and sliding tokens are derived from.
+    /// The key from which the ids of refresh and sliding tokens are derived.
     pub secret: &'a RefreshKey,
 }
 
-/// Signed tokens. They aren't shown by accident.
+/// Signed tokens. `Debug` doesn't print them.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Issued {
-    /// An access token.
-    Access {
-        /// The token.
-        access: String,
-    },
-    /// An access token and a refresh token.
-    Both {
-        /// The access token.
-        access: String,
-        /// The refresh token.
-        refresh: String,
-    },
-    /// A sliding token.
-    Sliding {
-        /// The token.
-        token: String,
-    },
+    Access { access: String },
+    Both { access: String, refresh: String },
+    Sliding { token: String },
 }
 
 impl Bearer {
-    /// What a session's tokens say about whose they are.
+    /// Collects the data about an account for a session's tokens.
     ///
     /// # Errors
-    /// The account has no such field as the site wants its tokens to name.
+    /// The account lacks the field that the site uses as the user id.
     pub fn of(account: &Account, claims: &CustomClaims, names: &ClaimNames) -> Result<Self, Refusal> {
         let user_id = account.user_id(names.user_id_field).ok_or(Refusal::NoActiveAccount)?.to_owned();
         let password_mark = names.password_mark.as_ref().map(|_| account.node_mark());
@@ -132,14 +108,13 @@ impl Grant {
         Self { session: session.id, bearer, rsq, ends_at: session.ends_at, tokens: Tokens::Access }
     }
 
-    /// A sliding token.
     pub fn of_sliding(session: &Session, bearer: Bearer, refresh_until: Timestamp, rsq: Seq) -> Self {
         let sliding = SlidingStamp { generation: session.generation, seed: session.seed, refresh_until };
         Self { tokens: Tokens::Sliding(sliding), ..Self::of_access(session, bearer, rsq) }
     }
 }
 
-/// Signs what was granted.
+/// Signs the granted tokens.
 ///
 /// # Errors
 /// The crypto library fails.
@@ -181,7 +156,7 @@ pub fn mint(
     }
 }
 
-/// A token never holds longer than its session.
+/// Limits an access token's `exp` to the end of its session.
 fn bounded(exp: Timestamp, grant: &Grant) -> Timestamp {
     grant.ends_at.map_or(exp, |ends_at| ends_at.min(exp))
 }

@@ -1,5 +1,5 @@
-//! JSON under limits: no deeper than [`limits::JSON_DEPTH`], and, in tokens, no member twice. Values beyond what a
-//! 64-bit number holds and lone surrogates are refused by the parser underneath.
+//! JSON with limits: at most [`limits::JSON_DEPTH`] levels deep and, in tokens, without duplicate members.
+//! The underlying parser refuses lone surrogates and numbers beyond 64 bits.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,19 +9,19 @@ use serde_json::{Map, Number, Value};
 
 use crate::model::limits;
 
-/// What to do with a member that stands twice in one object.
+/// The treatment of duplicate members in an object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Duplicates {
-    /// In tokens: two readers could believe two different claims (RFC 7515 4, RFC 7519 4).
+    /// For tokens: two readers could see two different claims (RFC 7515 4, RFC 7519 4).
     Refuse,
-    /// In request bodies, as Simple JWT's clients know it.
+    /// For request bodies, as Simple JWT's clients expect.
     LastWins,
 }
 
-/// Parses JSON text under the limits.
+/// Parses JSON text with the limits.
 ///
 /// # Errors
-/// What the parser says; its text names line and column and may quote a few characters of the input.
+/// The parser's error. Its text contains the line and column, and may quote a few characters of the input.
 pub fn parse_json(text: &[u8], duplicates: Duplicates) -> Result<Value, serde_json::Error> {
     let mut parser = serde_json::Deserializer::from_slice(text);
     let broken = Cell::new(false);
@@ -30,7 +30,7 @@ pub fn parse_json(text: &[u8], duplicates: Duplicates) -> Result<Value, serde_js
     Ok(value)
 }
 
-/// Reads one value at a depth. `broken` is set when the value breaks a limit rather than a type.
+/// Reads one value at a depth. Sets `broken` if the value breaks a limit rather than having the wrong type.
 #[derive(Clone, Copy)]
 pub(super) struct ValueSeed<'a> {
     pub(super) depth: usize,
@@ -107,7 +107,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             let value = access.next_value_seed(inside)?;
             if members.insert(name, value).is_some() && self.duplicates == Duplicates::Refuse {
                 self.broken.set(true);
-                return Err(A::Error::custom("a member stands twice in one object"));
+                return Err(A::Error::custom("a duplicate member in an object"));
             }
         }
         Ok(Value::Object(members))

@@ -1,5 +1,5 @@
-//! Compact JWS (RFC 7515 7.1), strictly: exactly three parts, canonical base64url, a header that asks for nothing
-//! beyond what quash understands. No claim is read here.
+//! Strict parsing of compact JWS (RFC 7515 7.1): exactly three parts, canonical base64url, and a header
+//! without unknown requirements. Claims are read in `claims/`.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use super::json::{Duplicates, parse_json};
 use super::keys::{Candidate, KeyRing, VerifyingKey};
 use crate::model::{Invalid, limits};
 
-/// A text of the right form. Nothing in it is believed.
+/// Text of the right form. Nothing in it is trusted.
 #[derive(Clone, Copy, Debug)]
 pub struct Unverified<'a> {
     signed: &'a str,
@@ -18,20 +18,19 @@ pub struct Unverified<'a> {
     signature: &'a str,
 }
 
-/// What a header says. Nothing in it is believed: a key's own algorithm decides, the header only has to agree.
+/// A token's header. It isn't trusted: the key's own algorithm decides, and the header must match it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Header {
-    /// `alg`.
     pub algorithm: String,
-    /// `kid`.
     pub kid: Option<String>,
 }
 
 impl<'a> Unverified<'a> {
-    /// Cuts a text into its three parts.
+    /// Splits a text into its three parts.
     ///
     /// # Errors
-    /// It is too long or has another number of parts. Whether the parts are base64url is seen when they are read.
+    /// The text is too long or has another number of parts. The parts' base64url is checked when they are
+    /// read.
     pub fn parse(text: &'a str) -> Result<Self, Invalid> {
         if text.len() > limits::TOKEN_BYTES {
             return Err(Invalid::TooLong);
@@ -44,20 +43,22 @@ impl<'a> Unverified<'a> {
         Ok(Self { signed, header, payload, signature })
     }
 
-    /// What its header says.
+    /// Parses the header.
     ///
     /// # Errors
-    /// It isn't a JSON object in base64url, has no algorithm, or asks for something that isn't understood.
+    /// The header isn't a JSON object in base64url, has no algorithm, or requires something that quash
+    /// doesn't understand.
     pub fn header(&self) -> Result<Header, Invalid> {
         let Ok(Value::Object(mut members)) = parse_json(&decode(self.header)?, Duplicates::Refuse) else {
             return Err(Invalid::Malformed);
         };
-        // RFC 7515 4.1.11: what must be understood and isn't makes the token invalid. quash understands no extension.
+        // RFC 7515 4.1.11: an extension that isn't understood makes the token invalid. quash understands
+        // none.
         if members.contains_key("crit") || members.contains_key("b64") {
             return Err(Invalid::Header);
         }
-        // RFC 8725 3.11: a token of another kind isn't an access or a refresh token, however well it is signed. What RFC
-        // 9068 2.1 calls an access token is one; whether it is here its claims tell.
+        // RFC 8725 3.11: a validly signed token of another kind isn't an access or a refresh token. `at+jwt`
+        // (RFC 9068 2.1) is accepted here; the claims then determine the token's type.
         match members.get("typ") {
             None => {}
             Some(Value::String(kind))
@@ -75,17 +76,18 @@ impl<'a> Unverified<'a> {
         Ok(Header { algorithm, kid })
     }
 
-    /// The payload and the key that signed it. This is the signature's layer alone: the payload may be anything.
+    /// Returns the payload and the key that signed it. Only checks the signature: the payload may be
+    /// anything.
     ///
     /// # Errors
-    /// No key of the ring did.
+    /// No key of the ring signed the text.
     pub fn verify(&self, ring: &'a KeyRing) -> Result<(Vec<u8>, &'a VerifyingKey), Invalid> {
         self.find(ring).map(|(payload, candidate)| (payload, candidate.key))
     }
 
-    /// The payload, and the key that signed it with whose it may be.
+    /// Returns the payload and the key that signed it, with its possible issuers.
     pub(super) fn find(&self, ring: &'a KeyRing) -> Result<(Vec<u8>, Candidate<'a>), Invalid> {
-        // A header that is to the letter what quash writes needn't be parsed.
+        // A header with the exact text that quash writes needn't be parsed.
         if let Some(candidate) = ring.by_header(self.header) {
             return self.signed_by(candidate);
         }
@@ -107,17 +109,17 @@ impl<'a> Unverified<'a> {
         Ok((decode(self.payload)?, candidate))
     }
 
-    /// The payload as it stands, for whoever wants to look at a token without believing it.
+    /// The payload without verification, for inspecting a token.
     ///
     /// # Errors
-    /// It isn't base64url.
+    /// The payload isn't base64url.
     pub fn payload_unverified(&self) -> Result<Vec<u8>, Invalid> {
         decode(self.payload)
     }
 }
 
-/// Canonical base64url: no padding, no line ends, and zero in the bits that are left over, so that one token has one
-/// spelling.
+/// Decodes canonical base64url: no padding, no line breaks, and zero in the unused bits, so that one token
+/// has one spelling.
 fn decode(part: &str) -> Result<Vec<u8>, Invalid> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Invalid::Malformed)
 }

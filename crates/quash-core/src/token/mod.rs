@@ -1,7 +1,7 @@
-//! The wire format: compact JWS, keys, claims, and the way from text to belief.
+//! The wire format of tokens: compact JWS, keys and claims, and their verification.
 //!
-//! [`Unverified`] is text of the right form. [`Authentic`] is what one of our keys has signed. Whether it also holds
-//! now is asked in [`crate::watch`], which makes a `Live`. Nothing but `token.rs` makes an [`Authentic`].
+//! [`Unverified`] is text of the right form. [`Authentic`] is a token signed by a trusted key; only
+//! `token.rs` makes it. [`crate::watch`] checks whether it is valid now, and makes a `Live`.
 
 mod jws;
 
@@ -11,10 +11,7 @@ mod json;
 
 mod claims;
 
-#[expect(
-    clippy::module_inception,
-    reason = "the room is named after what it makes: the way from text to belief"
-)]
+#[expect(clippy::module_inception, reason = "the file is named after its subject, like its siblings")]
 mod token;
 
 mod issue;

@@ -1,4 +1,4 @@
-//! From text to belief. The only place that makes an [`Authentic`].
+//! Token verification. The only module that makes an [`Authentic`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::model::{
     TokenPolicy,
 };
 
-/// A token that one of our keys has signed, or one of an issuer's that we trust. It may be expired, of the wrong type
-/// or revoked: that is asked of it with [`Authentic::check`] and at the gate.
+/// A token signed by one of quash's keys, or by one of a trusted issuer. It may be expired, of the wrong type
+/// or revoked: [`Authentic::check`] checks its claims, and the guard in `watch/` checks for revocations.
 #[derive(Clone, Debug)]
 pub struct Authentic {
     claims: Claims,
@@ -21,34 +21,29 @@ pub struct Authentic {
     scopes: Box<[ScopeKey]>,
 }
 
-/// Whose a token is.
+/// The origin of a token.
 #[derive(Clone, Debug)]
 pub enum Origin {
-    /// Ours: it belongs to a session.
+    /// Issued by quash: it belongs to a session.
     Ours,
-    /// Of another issuer: it has no session of ours.
+    /// Issued by another issuer: it has no session.
     Foreign(Arc<Issuer>),
 }
 
-/// What tells whether a token was minted before a revocation.
+/// The position of a token relative to revocations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Minted {
-    /// The head of the log at which it was minted.
+    /// The head of the log at which the token was minted.
     At(Seq),
-    /// The second in which it was minted, by another issuer's clock, and the one in which it expires.
-    In {
-        /// Its `iat`.
-        iat: i64,
-        /// Its `exp`.
-        exp: i64,
-    },
+    /// The seconds in which the token was minted, by another issuer's clock, and in which it expires.
+    In { iat: i64, exp: i64 },
 }
 
-/// Verifies a text with the keys of a ring and reads its claims. The scopes that could cover it are worked out here,
-/// once, so that asking whether it is revoked is a matter of looking them up.
+/// Verifies a token's signature with the keys of a ring and reads its claims. Computes the token's scopes
+/// once, so that a check for revocations only has to look them up.
 ///
 /// # Errors
-/// It isn't a token that a key of this ring signed, or its claims can't be read.
+/// The text isn't a token signed by a key of the ring, or its claims can't be read.
 pub fn authenticate(
     text: &str,
     ring: &KeyRing,
@@ -59,11 +54,11 @@ pub fn authenticate(
     let own = if found.ours { Claims::parse(&payload, names) } else { Err(Invalid::Claim) };
     let (claims, origin) = match (own, found.issuer) {
         (own, None) => (own?, Origin::Ours),
-        // With a shared key, ours are those that name a session and a place in the log: each of ours does.
+        // If issuers share a key, quash's tokens are those with `sid` and `rsq`: each of them has both.
         (Ok(claims), Some(_)) if claims.sid.is_some() && claims.rsq.is_some() => (claims, Origin::Ours),
         (_, Some(issuer)) => (Claims::parse_foreign(&payload, names)?, Origin::Foreign(Arc::clone(issuer))),
     };
-    // quash signs nothing else with this key, and must not be made to accept anything else that it signed.
+    // quash signs nothing else with this key, so anything else signed with it must not be accepted.
     if found.refresh_only && claims.token_type != Some(TokenType::Refresh) {
         return Err(Invalid::Key);
     }
@@ -72,56 +67,55 @@ pub fn authenticate(
         Origin::Foreign(issuer) => &issuer.scopes,
     };
     let mut scopes = Vec::with_capacity(6);
-    // A key is struck once, whoever else signs with it.
+    // One entry revokes a key for all issuers that sign with it.
     scopes.push(hasher.key_of(ScopeKind::Key, found.key.kid().as_str()));
     add_scopes(&mut scopes, &claims, theirs);
     Ok(Authentic { claims, kid: found.key.kid().clone(), origin, scopes: scopes.into_boxed_slice() })
 }
 
 impl Authentic {
-    /// What it says.
     pub fn claims(&self) -> &Claims {
         &self.claims
     }
 
-    /// The key that verified it, whatever its header says.
+    /// The key that verified the token, which the header needn't name.
     pub fn kid(&self) -> &Kid {
         &self.kid
     }
 
-    /// Whose it is.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// The scopes that could cover it, `everything` excepted. That of its key comes first.
+    /// The scopes that could cover the token, except `everything`. The key's scope comes first.
     pub fn scopes(&self) -> &[ScopeKey] {
         &self.scopes
     }
 
-    /// Checks that it holds at `now` for one of these purposes: its times, issuer and audience, that it is complete, and
-    /// its type, in the order in which Simple JWT looks at them. Nothing is said about revocation.
+    /// Checks the token's claims at `now` for one of these purposes: times, issuer, audience, completeness
+    /// and type, in the order in which Simple JWT checks them. Doesn't check for revocations.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first check that fails.
     pub fn check(&self, purposes: &[TokenType], policy: &TokenPolicy, now: Timestamp) -> Result<(), Refusal> {
         self.check_for_any_purpose(policy, now)?;
         self.check_type(purposes)
     }
 
-    /// As [`Authentic::check`], for any purpose.
+    /// Like [`Authentic::check`], but accepts any type.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first check that fails.
     pub fn check_for_any_purpose(&self, policy: &TokenPolicy, now: Timestamp) -> Result<(), Refusal> {
         self.check_times_and_names(policy, now)?;
         self.check_completeness(policy)
     }
 
-    /// As [`Authentic::check`], but it may have expired: logging out with an old access token must work.
+    /// Like [`Authentic::check`], but accepts an expired token: logging out with an old access token must
+    /// work.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first check that fails.
     pub fn check_even_expired(
         &self,
         purposes: &[TokenType],
@@ -136,18 +130,18 @@ impl Authentic {
         self.check_type(purposes)
     }
 
-    /// Its session and head, in a token of ours; both are there once it has been checked.
+    /// The session and the head of a token issued by quash. A checked token of quash has both.
     ///
     /// # Errors
-    /// It is of another issuer.
+    /// Another issuer issued the token.
     pub fn place(&self) -> Result<(SessionId, Seq), Invalid> {
         self.claims.sid.zip(self.claims.rsq).ok_or(Invalid::Claim)
     }
 
-    /// What tells whether it was minted before a revocation; there once it has been checked.
+    /// The token's position relative to revocations. Every checked token has one.
     ///
     /// # Errors
-    /// It doesn't say.
+    /// A claim is missing.
     pub fn minted(&self) -> Result<Minted, Invalid> {
         match self.origin {
             Origin::Ours => self.claims.rsq.map(Minted::At),
@@ -167,7 +161,7 @@ impl Authentic {
         if not_yet(self.claims.nbf) || not_yet(self.claims.iat) {
             return Err(Invalid::NotYet.into());
         }
-        // RFC 7519 4.1.4: on or after `exp` it must not be accepted.
+        // RFC 7519 4.1.4: a token must not be accepted on or after its `exp`.
         if self.claims.exp.is_some_and(|exp| exp <= earliest) {
             return Err(Refusal::TokenExpired);
         }
@@ -204,7 +198,7 @@ impl Authentic {
             Origin::Ours => policy.longest_lifetime_ever,
             Origin::Foreign(issuer) => issuer.max_lifetime,
         };
-        // A token that would hold longer than any is none: its `exp` is in another unit, or forged.
+        // A lifetime longer than any that is issued means that `exp` is in another unit, or forged.
         if exp.saturating_sub(iat) > whole_secs(longest) {
             return Err(Invalid::Lifetime.into());
         }

@@ -1,4 +1,4 @@
-//! The types of single claims: what JSON each of them is read from.
+//! The JSON types of single claims.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,16 +8,16 @@ use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use super::Audience;
 
-/// The largest number that every JSON reader keeps exactly (RFC 8259 6).
+/// The largest integer that every JSON parser can hold exactly (RFC 8259 6).
 const LARGEST: u64 = (1 << 53) - 1;
 
-/// The number that a text spells, if it is the only spelling of one that every JSON reader keeps exactly.
+/// Parses a number of at most [`LARGEST`], if the text is its canonical spelling.
 pub(super) fn whole(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok().filter(|number| *number <= LARGEST)?;
     (number.to_string() == text).then_some(number)
 }
 
-/// A member's name, borrowed where it has no escapes.
+/// A member's name, borrowed if it has no escapes.
 pub(super) struct MemberName<'a>(pub(super) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for MemberName<'a> {
@@ -39,7 +39,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for MemberName<'a> {
     }
 }
 
-/// A whole number from 0 to 2^53 - 1.
+/// An integer from 0 to 2^53 - 1.
 pub(super) struct Whole(pub(super) u64);
 
 impl<'de> Deserialize<'de> for Whole {
@@ -49,7 +49,8 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
-/// Seconds since 1970, which may have a fraction (RFC 7519 2). It is cut off: a token holds a part of a second less.
+/// Seconds since 1970 (RFC 7519 2). A fraction is truncated, so the token is valid for a fraction of a second
+/// less.
 pub(super) struct NumericDate(pub(super) i64);
 
 impl<'de> Deserialize<'de> for NumericDate {
@@ -80,17 +81,17 @@ impl<'de> Deserialize<'de> for NumericDate {
     }
 }
 
-/// A text that isn't empty.
+/// A string that isn't empty.
 pub(super) struct NonEmpty(pub(super) String);
 
 impl<'de> Deserialize<'de> for NonEmpty {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if text.is_empty() { Err(D::Error::custom("an empty text")) } else { Ok(Self(text)) }
+        if text.is_empty() { Err(D::Error::custom("an empty string")) } else { Ok(Self(text)) }
     }
 }
 
-/// A subject: a text, or a whole number, which older tokens hold, as its digits.
+/// A user id: a string, or an integer, which older tokens have and which is converted to its digits.
 pub(super) struct UserId(pub(super) String);
 
 impl<'de> Deserialize<'de> for UserId {
@@ -99,10 +100,10 @@ impl<'de> Deserialize<'de> for UserId {
         impl Visitor<'_> for Text {
             type Value = String;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a whole number")
+                f.write_str("a string or a whole number")
             }
             fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
-                if text.is_empty() { Err(E::custom("an empty text")) } else { Ok(text.to_owned()) }
+                if text.is_empty() { Err(E::custom("an empty string")) } else { Ok(text.to_owned()) }
             }
             fn visit_u64<E>(self, number: u64) -> Result<String, E> {
                 Ok(number.to_string())
@@ -121,7 +122,7 @@ impl<'de> Deserialize<'de> for Audience {
         impl<'de> Visitor<'de> for OneOrMore {
             type Value = Audience;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text or a list of texts")
+                f.write_str("a string or a list of strings")
             }
             fn visit_str<E>(self, text: &str) -> Result<Audience, E> {
                 Ok(Audience::One(text.to_owned()))

@@ -1,5 +1,5 @@
-//! Claims: what tokens say, in Simple JWT's order and under the names a site chose. A claim of the wrong type isn't
-//! an absent claim. Whether the claims hold now is asked elsewhere.
+//! Claims: the content of tokens, in Simple JWT's order and under the site's names. A claim of the wrong type
+//! is an error, not an absent claim. `token.rs` checks whether the claims are valid now.
 
 mod members;
 mod read;
@@ -10,66 +10,59 @@ use serde_json::Value;
 
 use crate::model::{ClaimNames, Generation, Invalid, Seq, SessionId, UserIdType};
 
-/// What a token is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TokenType {
-    /// Opens doors, for minutes.
+    /// Grants access, for minutes.
     Access,
-    /// Gets new tokens.
+    /// Is exchanged for new tokens.
     Refresh,
-    /// Does both: opens doors, and is exchanged for one that holds longer.
+    /// Does both: grants access, and is exchanged for one that is valid longer.
     Sliding,
 }
 
-/// Whom a token is for (RFC 7519 4.1.3).
+/// The recipients of a token (RFC 7519 4.1.3).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Audience {
-    /// One.
     One(String),
-    /// Any of several; never none.
+    /// One or more.
     Any(Vec<String>),
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Claims {
-    /// What it is for; `None` beside a `true` in `other_type` where quash doesn't know the type.
+    /// `None` if absent, or unknown to quash: then `other_type` is set.
     pub token_type: Option<TokenType>,
-    /// It has a type, but none that quash knows.
+    /// The token has a type that quash doesn't know.
     pub other_type: bool,
-    /// When it stops to hold, in seconds since 1970.
+    /// The expiry, in seconds since 1970.
     pub exp: Option<i64>,
-    /// When it was minted, in seconds since 1970.
+    /// The time of minting, in seconds since 1970.
     pub iat: Option<i64>,
-    /// From when on it holds, in seconds since 1970.
+    /// The start of validity, in seconds since 1970.
     pub nbf: Option<i64>,
-    /// Its id.
     pub jti: Option<String>,
-    /// Until when it can be exchanged, in sliding tokens, in seconds since 1970.
+    /// In sliding tokens: the end of the time in which they can be exchanged, in seconds since 1970.
     pub refresh_exp: Option<i64>,
-    /// Whose it is; a number becomes its digits.
+    /// The account. A number is converted to its digits.
     pub user_id: Option<String>,
-    /// What the password's hash was, in Simple JWT's form; read and written only where the site asks for it.
+    /// The mark of the password's hash in Simple JWT's form. Read and written only if the site uses marks.
     pub password_mark: Option<String>,
-    /// Its session.
     pub sid: Option<SessionId>,
-    /// The head that was read before it was minted.
+    /// The head that was read before the token was minted.
     pub rsq: Option<Seq>,
-    /// Its generation, in refresh tokens.
+    /// In refresh tokens: the generation.
     pub generation: Option<Generation>,
-    /// Whom it is for.
     pub aud: Option<Audience>,
-    /// Who issued it.
     pub iss: Option<String>,
-    /// All others, in their order.
+    /// All other claims, in their order.
     pub custom: Vec<(String, Value)>,
 }
 
 impl TokenType {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Access, Self::Refresh, Self::Sliding];
 
-    /// Its name in the claim.
+    /// The type's name in the claim.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Access => "access",
@@ -78,12 +71,12 @@ impl TokenType {
         }
     }
 
-    /// The type of a name.
+    /// The type with the given name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// Its class in Simple JWT, as its answers name it.
+    /// The type's class in Simple JWT, as in its responses.
     pub const fn class(self) -> &'static str {
         match self {
             Self::Access => "AccessToken",
@@ -94,7 +87,7 @@ impl TokenType {
 }
 
 impl Audience {
-    /// Whether one of the token's audiences is one of these. The comparison is exact.
+    /// Returns whether one of the token's audiences is one of these. The comparison is exact.
     pub fn meets(&self, wanted: &[String]) -> bool {
         match self {
             Self::One(audience) => wanted.contains(audience),
@@ -102,7 +95,6 @@ impl Audience {
         }
     }
 
-    /// Each of them.
     pub fn each(&self) -> impl Iterator<Item = &str> {
         match self {
             Self::One(audience) => std::slice::from_ref(audience),
@@ -117,12 +109,13 @@ impl Claims {
     /// Reads the claims of a payload.
     ///
     /// # Errors
-    /// The payload isn't a JSON object under the limits, has a member twice, or a claim of the wrong type.
+    /// The payload isn't a JSON object within the limits, has a duplicate member, or has a claim of the wrong
+    /// type.
     pub fn parse(payload: &[u8], names: &ClaimNames) -> Result<Self, Invalid> {
         read::claims(payload, names, true)
     }
 
-    /// Reads the claims of a payload that another issuer has signed.
+    /// Reads the claims of a payload signed by another issuer.
     ///
     /// # Errors
     /// As [`Claims::parse`].
@@ -134,7 +127,8 @@ impl Claims {
     pub fn to_json(&self, names: &ClaimNames) -> Vec<u8> {
         let mut json = Vec::with_capacity(320);
         let mut writer = serde_json::Serializer::new(&mut json);
-        // Writing numbers and texts to memory can't fail; an empty payload would be refused by every reader.
+        // Serializing numbers and strings to memory can't fail; if it did, every reader would refuse the
+        // empty payload.
         if self.write(names, &mut writer).is_err() {
             json.clear();
         }
@@ -181,7 +175,7 @@ impl Serialize for Audience {
     }
 }
 
-/// A subject as a site wants it written.
+/// A user id in the JSON type that the site configured.
 struct WrittenUserId<'a> {
     user_id: &'a str,
     form: UserIdType,
@@ -191,7 +185,7 @@ impl Serialize for WrittenUserId<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match (self.form, members::whole(self.user_id)) {
             (UserIdType::Integer, Some(number)) => serializer.serialize_u64(number),
-            // A subject that isn't a number stays what it is: another would be somebody else.
+            // An id that isn't a number stays unchanged: any other would name another account.
             (UserIdType::Integer, None) | (UserIdType::Text, _) => serializer.serialize_str(self.user_id),
         }
     }

@@ -1,4 +1,4 @@
-//! Reading claims: each in its own type, none twice, and not too many.
+//! Parsing of claims: each with its own type, without duplicates, and limited in number.
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,11 +10,11 @@ use super::{Claims, TokenType};
 use crate::model::{ClaimNames, Generation, Invalid, Seq};
 use crate::token::json::{Duplicates, ValueSeed};
 
-/// More members than this no token has.
+/// The maximum number of members in a payload.
 const MEMBERS: usize = 128;
 
-/// The claims of a payload. `sid`, `rsq` and `gen` are quash's own in quash's tokens alone; in those of another issuer they are
-/// custom claims.
+/// Parses the claims of a payload. `sid`, `rsq` and `gen` are quash's claims only in quash's own tokens; in
+/// other issuers' tokens they are custom claims.
 pub(super) fn claims(payload: &[u8], names: &ClaimNames, is_own: bool) -> Result<Claims, Invalid> {
     if payload.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Invalid::Malformed);
@@ -36,10 +36,10 @@ struct ClaimsSeed<'a> {
 impl ClaimsSeed<'_> {
     fn twice<E: Error>(&self) -> E {
         self.broken.set(true);
-        E::custom("a claim stands twice")
+        E::custom("a duplicate claim")
     }
 
-    /// Puts a value into a place that must be free.
+    /// Sets an empty field, or fails if it is set already.
     fn once<T, E: Error>(&self, place: &mut Option<T>, value: T) -> Result<(), E> {
         if place.replace(value).is_some() { Err(self.twice()) } else { Ok(()) }
     }
@@ -110,9 +110,9 @@ impl<'de> Visitor<'de> for ClaimsSeed<'_> {
                         let seed =
                             ValueSeed { depth: 2, duplicates: Duplicates::Refuse, broken: self.broken };
                         let value = map.next_value_seed(seed)?;
-                        // RFC 7519 4.1.2: where it isn't our own claim it still is a text.
+                        // RFC 7519 4.1.2: `sub` is a string even if quash doesn't use it.
                         if name == "sub" && !value.is_string() {
-                            return Err(A::Error::custom("a subject that isn't a text"));
+                            return Err(A::Error::custom("a subject that isn't a string"));
                         }
                         claims.custom.push((name, value));
                     }

@@ -1,6 +1,6 @@
 //! The algorithms that quash signs and verifies with (RFC 7518 3, RFC 8037). There is no `none`.
 
-/// What a key signs with. One key, one algorithm.
+/// A signature algorithm. Each key has exactly one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Algorithm {
     /// Ed25519 (RFC 8037 3.1).
@@ -32,18 +32,16 @@ pub enum Algorithm {
 /// The kind of key that an algorithm needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Family {
-    /// A key on the curve Ed25519.
     Ed25519,
     /// A key on P-256 or P-384.
     Ec,
-    /// An RSA key.
     Rsa,
-    /// A secret that whoever verifies must know too.
+    /// A secret shared by signer and verifiers.
     Hmac,
 }
 
 impl Algorithm {
-    /// All of them, the default first.
+    /// All algorithms, the default first.
     pub const ALL: [Self; 12] = [
         Self::EdDsa,
         Self::Es256,
@@ -59,7 +57,7 @@ impl Algorithm {
         Self::Hs512,
     ];
 
-    /// Its registered name, as in a token's header.
+    /// The registered name, as in a token's header.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::EdDsa => "EdDSA",
@@ -77,8 +75,8 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of a registered name; names are case-sensitive (RFC 7515 4.1.1). `Ed25519` is the newer name of
-    /// what quash writes as `EdDSA` (RFC 9864 2.2).
+    /// The algorithm with a registered name. Names are case-sensitive (RFC 7515 4.1.1). `Ed25519` is the
+    /// newer name of the algorithm that quash writes as `EdDSA` (RFC 9864 2.2).
     ///
     /// ```
     /// use quash_core::token::Algorithm;
@@ -93,7 +91,6 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }
 
-    /// The kind of key that it needs.
     pub const fn family(self) -> Family {
         match self {
             Self::EdDsa => Family::Ed25519,
@@ -103,7 +100,8 @@ impl Algorithm {
         }
     }
 
-    /// How long an HMAC secret must be at least, in bytes: as long as the hash (RFC 7518 3.2). Zero for the others.
+    /// The minimum length of an HMAC secret in bytes: that of the hash (RFC 7518 3.2). Zero for other
+    /// algorithms.
     pub const fn secret_bytes(self) -> usize {
         match self {
             Self::Hs256 => 32,
@@ -114,7 +112,7 @@ impl Algorithm {
     }
 }
 
-/// The name of an elliptic curve's algorithm's curve (RFC 7518 6.2.1.1).
+/// The curve of an ECDSA algorithm (RFC 7518 6.2.1.1).
 pub(super) const fn curve(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::Es384 => "P-384",

@@ -1,5 +1,4 @@
-//! Just enough DER (ITU-T X.690 10) to take a public key out of its wrapping. Private keys are read by the crypto
-//! library.
+//! Minimal DER parsing (ITU-T X.690 10), to unwrap public keys. The crypto library parses private keys.
 
 const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
@@ -13,7 +12,7 @@ pub(super) const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 /// 1.2.840.113549.1.1.1 (RFC 3279 2.3.1).
 pub(super) const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 
-/// Kind of key and the key itself, of a SubjectPublicKeyInfo (RFC 5280 4.1.2.7).
+/// The kind of key and the key itself, from a SubjectPublicKeyInfo (RFC 5280 4.1.2.7).
 pub(super) fn subject_public_key(spki: &[u8]) -> Option<(&[u8], &[u8])> {
     let (info, rest) = element(SEQUENCE, spki)?;
     let (algorithm, info) = element(SEQUENCE, info)?;
@@ -23,7 +22,7 @@ pub(super) fn subject_public_key(spki: &[u8]) -> Option<(&[u8], &[u8])> {
     (rest.is_empty() && end.is_empty() && *unused == 0).then_some((kind, key))
 }
 
-/// Modulus and exponent of an RSAPublicKey (RFC 8017 A.1.1), without leading zeros.
+/// The modulus and exponent of an RSAPublicKey (RFC 8017 A.1.1), without leading zeros.
 pub(super) fn rsa_public_key(key: &[u8]) -> Option<(&[u8], &[u8])> {
     let (numbers, rest) = element(SEQUENCE, key)?;
     let (modulus, numbers) = element(INTEGER, numbers)?;
@@ -31,13 +30,13 @@ pub(super) fn rsa_public_key(key: &[u8]) -> Option<(&[u8], &[u8])> {
     (rest.is_empty() && end.is_empty()).then_some((magnitude(modulus)?, magnitude(exponent)?))
 }
 
-/// The content of the element that `input` begins with, and what comes after it.
+/// The content of the element at the start of `input`, and the rest of the input.
 fn element(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (first, rest) = input.split_first()?;
     let (short, rest) = rest.split_first()?;
     let (length, rest) = match *short {
         length @ ..=0x7f => (usize::from(length), rest),
-        // Keys are shorter than 64 KiB; a length is written with as few bytes as it needs.
+        // Keys are shorter than 64 KiB. A length is written with as few bytes as possible.
         0x81 => rest
             .split_first()
             .map(|(length, rest)| (usize::from(*length), rest))
@@ -51,7 +50,7 @@ fn element(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
     (*first == tag).then(|| rest.split_at_checked(length)).flatten()
 }
 
-/// A number that isn't negative, without the zero that says so.
+/// The magnitude of a non-negative number, without the zero byte for its sign.
 fn magnitude(number: &[u8]) -> Option<&[u8]> {
     match number {
         [0, rest @ ..] if rest.first().is_some_and(|byte| byte & 0x80 != 0) => Some(rest),

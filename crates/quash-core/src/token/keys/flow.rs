@@ -1,5 +1,5 @@
-//! What links and codes in mails are derived from, and what is compared about them. Nothing of it is kept: whoever reads
-//! the store alone can't make a link.
+//! Derivation of the links and codes in mails, and of the hashes for flows. Links and codes aren't stored: a
+//! reader of the store can't make a link without the key.
 
 use std::fmt;
 
@@ -11,31 +11,31 @@ use zeroize::Zeroizing;
 
 use crate::model::{Account, Digest, Email, FlowId, PasswordHash, Purpose, Subject, fold};
 
-/// What derives links and codes, and hashes what they are compared by.
+/// The key that links, codes and hashes are derived with.
 #[derive(Clone)]
 pub struct FlowKey(hmac::Key);
 
 /// Base32 without letters that look like digits or like each other (I, L, O, U).
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-/// How many characters a code has: 50 bits.
+/// The length of a code: 10 characters, or 50 bits.
 const CODE_CHARS: usize = 10;
-/// A link is a flow's id and 32 bytes that only this key gives.
+/// A link is a flow's id, followed by 32 bytes derived with the key.
 const LINK_BYTES: usize = 16 + 32;
 
 impl FlowKey {
-    /// A key from 32 random bytes.
+    /// Creates a key from 32 random bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// What stands in the link of a flow: 64 characters.
+    /// The token in a flow's link: 64 characters.
     pub fn link(&self, flow: FlowId, purpose: Purpose) -> Zeroizing<String> {
         let mut link = flow.as_bytes().to_vec();
         link.extend_from_slice(&self.derive("link", &[purpose.as_str().as_bytes(), flow.as_bytes()]));
         Zeroizing::new(URL_SAFE_NO_PAD.encode(link))
     }
 
-    /// The flow of a link, if it is one for this purpose.
+    /// The flow of a link, if the link is valid and for this purpose.
     pub fn flow_of(&self, link: &str, purpose: Purpose) -> Option<FlowId> {
         let bytes = URL_SAFE_NO_PAD.decode(link).ok().filter(|bytes| bytes.len() == LINK_BYTES)?;
         let flow = FlowId::from_bytes(bytes[..16].try_into().ok()?);
@@ -43,39 +43,39 @@ impl FlowKey {
         verify_slices_are_equal(&bytes[16..], &right).is_ok().then_some(flow)
     }
 
-    /// The code of a flow, as it is shown: two groups of five characters.
+    /// The code of a flow as shown to the user: two groups of five characters.
     pub fn code(&self, flow: FlowId, purpose: Purpose) -> Zeroizing<String> {
         let code = self.plain_code(flow, purpose);
         Zeroizing::new(format!("{}-{}", &code[..CODE_CHARS / 2], &code[CODE_CHARS / 2..]))
     }
 
-    /// Whether this is the code of a flow, as somebody typed it.
+    /// Returns whether a user typed the code of this flow.
     pub fn is_code(&self, typed: &str, flow: FlowId, purpose: Purpose) -> bool {
         let typed = Zeroizing::new(as_meant(typed));
         verify_slices_are_equal(typed.as_bytes(), self.plain_code(flow, purpose).as_bytes()).is_ok()
     }
 
-    /// What a flow of an account is about.
+    /// The subject hash of an account's flow.
     pub fn matter(&self, purpose: Purpose, subject: &Subject) -> Digest {
         self.digest("matter", &[purpose.as_str().as_bytes(), b"account", subject.as_str().as_bytes()])
     }
 
-    /// The matter that is looked up where a request means no account: what was typed, folded. No flow has it.
+    /// The subject hash for a request that matches no account: over the typed text, folded. No flow has it.
     pub fn matter_of_nobody(&self, purpose: Purpose, typed: &str) -> Digest {
         self.digest("matter", &[purpose.as_str().as_bytes(), b"nobody", typed.as_bytes()])
     }
 
-    /// The matter of a decoy: a flow that is deleted in the transaction that writes it.
+    /// The subject hash of a decoy: a flow that is deleted in the transaction that writes it.
     pub fn matter_of_decoy(&self, flow: FlowId) -> Digest {
         self.digest("decoy", &[flow.as_bytes()])
     }
 
-    /// Whom a mail goes to.
+    /// The recipient hash of a mail.
     pub fn whom(&self, address: &str) -> Digest {
         self.digest("whom", &[fold(address).as_bytes()])
     }
 
-    /// An account's password and address: a flow is good only while they are as they were.
+    /// A hash over an account's password and address. A flow is only valid while both are unchanged.
     pub fn binding(&self, account: &Account) -> Digest {
         let password = account.password.as_ref().map_or("", PasswordHash::as_str);
         let address = account.email.as_ref().map(Email::folded).unwrap_or_default();
@@ -98,7 +98,7 @@ impl FlowKey {
         Digest(digest)
     }
 
-    /// Each part is preceded by its length, so that no two lists of parts give the same input.
+    /// Prefixes each part with its length, so that no two lists of parts give the same input.
     fn derive(&self, what: &str, parts: &[&[u8]]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.0);
         for part in std::iter::once(&what.as_bytes()).chain(parts) {
@@ -117,7 +117,8 @@ impl fmt::Debug for FlowKey {
     }
 }
 
-/// A code as it was meant: in upper case, without dashes and blanks, and with the digits that letters look like.
+/// Normalizes a typed code: upper case, without hyphens and spaces, and with digits for the letters that look
+/// like them.
 fn as_meant(typed: &str) -> String {
     let meant = |c: char| match c.to_ascii_uppercase() {
         '-' | ' ' => None,

@@ -1,5 +1,5 @@
-//! Keys as JSON (RFC 7517): what is published, and the members of what is read, strictly. A published key has no private
-//! members to leak; a private one is only ever read. What is made of members is told in `public.rs` and `secret.rs`.
+//! Keys as JSON (RFC 7517): the published form, and strict parsing of members. A published key has no private
+//! members. Keys are built from members in `public.rs` and `secret.rs`.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +11,7 @@ use super::algorithm::{Algorithm, Family, curve};
 use super::fault::KeyFault;
 use crate::token::json::{Duplicates, parse_json};
 
-/// A public key as it is published (RFC 7517, RFC 7518 6, RFC 8037 2). It has no private members.
+/// A public key as published (RFC 7517, RFC 7518 6, RFC 8037 2). It has no private members.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Jwk {
     pub(super) kty: &'static str,
@@ -35,14 +35,14 @@ pub(super) enum Members {
     Rsa { n: String, e: String },
 }
 
-/// A set of public keys as it is published (RFC 7517 5).
+/// A set of public keys as published (RFC 7517 5).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct JwkSet {
     pub(super) keys: Vec<Jwk>,
 }
 
 impl Members {
-    /// What a thumbprint is made from: the required members, in order, without blanks (RFC 7638 3.2).
+    /// The input of the thumbprint: the required members, in order, without white space (RFC 7638 3.2).
     pub(super) fn canonical(&self) -> String {
         match self {
             Self::Ec { crv, x, y } => format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#),
@@ -60,7 +60,7 @@ impl Members {
     }
 }
 
-/// Reads one key from text.
+/// Parses one key as text.
 pub(super) fn parse(text: &str) -> Result<Map<String, Value>, KeyFault> {
     match parse_json(text.as_bytes(), Duplicates::Refuse) {
         Ok(Value::Object(members)) => Ok(members),
@@ -68,25 +68,24 @@ pub(super) fn parse(text: &str) -> Result<Map<String, Value>, KeyFault> {
     }
 }
 
-/// The private members of a key: those that make one, whatever else it says about itself.
+/// The private members of a key, without its metadata.
 pub(super) enum PrivateMembers {
-    /// The seed of an Ed25519 key.
+    /// The seed.
     Ed25519(Zeroizing<Vec<u8>>),
-    /// A scalar and its point.
+    /// The scalar and its point.
     Ec(Zeroizing<Vec<u8>>, Vec<u8>),
     /// n, e, d, p, q, dp, dq, qi.
     Rsa(Box<[Zeroizing<Vec<u8>>; 8]>),
-    /// A secret.
     Hmac(Zeroizing<Vec<u8>>),
 }
 
-/// A key that signs, from its members.
+/// Reads the private members of a signing key.
 pub(super) fn read_private(
     wanted: Algorithm,
     members: &Map<String, Value>,
 ) -> Result<PrivateMembers, KeyFault> {
     check_use(members)?;
-    // A key that doesn't say for which algorithm it is may be used with any of its kind.
+    // A key without `alg` may be used with any algorithm of its kind.
     let stated = if members.contains_key("alg") { algorithm(members)? } else { wanted };
     if stated != wanted || !fits(wanted, members) {
         return Err(KeyFault::Unusable(wanted));
@@ -115,7 +114,7 @@ pub(super) fn read_private(
     })
 }
 
-/// Its algorithm: what it says, or else what we take for its kind; never what a token says.
+/// The key's algorithm: its `alg`, else the default for its kind. Never the one in a token's header.
 pub(super) fn algorithm(members: &Map<String, Value>) -> Result<Algorithm, KeyFault> {
     let stated = match members.get("alg") {
         None => None,
@@ -144,7 +143,7 @@ fn fits(algorithm: Algorithm, members: &Map<String, Value>) -> bool {
     }
 }
 
-/// RFC 7517 4.2 and 4.3: a key says what it is for, if it says anything.
+/// Checks that `use` and `key_ops`, if present, allow signatures (RFC 7517 4.2, 4.3).
 pub(super) fn check_use(members: &Map<String, Value>) -> Result<(), KeyFault> {
     match members.get("use") {
         None => {}

@@ -1,5 +1,5 @@
-//! Keys: one key, one algorithm. What makes a key and which are refused is told here; when a key is made, turned or
-//! struck is the service's business.
+//! Keys: parsing, checks, signing and verification. Each key has one algorithm. quash-service decides when
+//! keys are created, rotated or revoked.
 
 mod algorithm;
 

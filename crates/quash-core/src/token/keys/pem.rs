@@ -1,11 +1,11 @@
-//! Keys as PEM text (RFC 7468). What kind of key it is, its label says; nothing is guessed from the content.
+//! Keys as PEM text (RFC 7468). The label determines the kind of key; the content is never used to guess it.
 
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use zeroize::Zeroizing;
 
 use super::fault::KeyFault;
 
-/// What a PEM section holds, as DER.
+/// The DER content of a PEM section.
 pub(super) enum Section {
     /// A private key: PKCS #8 (RFC 5958), PKCS #1 (RFC 8017 A.1.2) or SEC 1 (RFC 5915).
     Private(Zeroizing<Vec<u8>>),
@@ -15,12 +15,12 @@ pub(super) enum Section {
     RsaPublic(Vec<u8>),
 }
 
-/// Whether a text has a PEM section in it, of whatever kind.
+/// Returns whether a text has a PEM section of any kind.
 pub(super) fn looks_like(text: &str) -> bool {
     text.contains("-----BEGIN ")
 }
 
-/// The one key in a text.
+/// Parses a text with exactly one key.
 pub(super) fn parse(text: &str) -> Result<Section, KeyFault> {
     let mut found = None;
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes()) {
@@ -38,14 +38,14 @@ pub(super) fn parse(text: &str) -> Result<Section, KeyFault> {
     }
     match found {
         Some(section) => Ok(section),
-        // A label that the reader passes over.
+        // The PEM parser skips this label.
         None if text.contains("-----BEGIN RSA PUBLIC KEY-----") => rsa_public(text),
         None if looks_like(text) => Err(KeyFault::OtherPem),
         None => Err(KeyFault::NeitherPemNorJwk),
     }
 }
 
-/// Its label is none of those that the reader knows; what is inside is read under the label of a public key.
+/// Parses a section under a label that the PEM parser doesn't know, by reading it as PUBLIC KEY.
 fn rsa_public(text: &str) -> Result<Section, KeyFault> {
     match parse(&text.replace(" RSA PUBLIC KEY-----", " PUBLIC KEY-----"))? {
         Section::Public(der) => Ok(Section::RsaPublic(der)),

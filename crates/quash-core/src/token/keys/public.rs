@@ -1,5 +1,5 @@
-//! Public keys from text: PEM, a JWK, a set of JWKs that somebody else has published. Secrets of HMACs may come in a set,
-//! too; alone they are read in `secret.rs`.
+//! Parsing of public keys: PEM, a JWK, or another issuer's JWKS. A JWKS may also contain HMAC secrets; single
+//! secrets are parsed in `secret.rs`.
 
 use serde_json::{Map, Value};
 
@@ -11,26 +11,26 @@ use super::{der, jwk, pem};
 use crate::model::{Kid, limits};
 use crate::token::json::{Duplicates, parse_json};
 
-/// A set of keys that somebody else has published.
+/// A JWKS published by another issuer.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet {
-    /// The keys that can be used.
+    /// The usable keys.
     pub keys: Vec<SetKey>,
-    /// Those that can't: their places in the set, from 0, and why. The others are used all the same (RFC 7517 5).
+    /// The unusable keys: their positions in the set, from 0, and the reasons. They don't affect the others
+    /// (RFC 7517 5).
     pub skipped: Vec<(usize, KeyFault)>,
 }
 
-/// A key of a set.
 #[derive(Clone, Debug)]
 pub struct SetKey {
-    /// The key. Without a `kid` it has its thumbprint.
+    /// The key. Without a `kid`, its id is its thumbprint.
     pub key: VerifyingKey,
-    /// Whether the set names it, so that tokens must.
+    /// The key has a `kid`, which tokens must name.
     pub named: bool,
 }
 
 impl KeySet {
-    /// Reads a set (RFC 7517 5).
+    /// Parses a JWKS (RFC 7517 5).
     ///
     /// ```
     /// use quash_core::token::KeySet;
@@ -40,7 +40,7 @@ impl KeySet {
     /// ```
     ///
     /// # Errors
-    /// It isn't a set, or one of which nobody could tell what is meant.
+    /// The text isn't a JWKS, or is an ambiguous one.
     pub fn parse(text: &[u8]) -> Result<Self, KeySetFault> {
         let Ok(Value::Object(mut set)) = parse_json(text, Duplicates::Refuse) else {
             return Err(KeySetFault::Malformed);
@@ -73,10 +73,10 @@ impl KeySet {
 }
 
 impl VerifyingKey {
-    /// A public key from PEM or from a JWK.
+    /// Parses a public key from PEM or a JWK.
     ///
     /// # Errors
-    /// It isn't one for this algorithm.
+    /// The text isn't a public key for this algorithm.
     pub fn read(algorithm: Algorithm, text: &str) -> Result<Self, KeyFault> {
         let unusable = KeyFault::Unusable(algorithm);
         if algorithm.family() == Family::Hmac {
@@ -102,7 +102,7 @@ impl VerifyingKey {
     }
 }
 
-/// A key that verifies, from its members.
+/// Reads a verifying key from its members.
 fn read_verifying(members: &Map<String, Value>) -> Result<SetKey, KeyFault> {
     jwk::check_use(members)?;
     let algorithm = jwk::algorithm(members)?;

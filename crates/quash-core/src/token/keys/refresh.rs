@@ -1,4 +1,4 @@
-//! What refresh tokens' ids are derived from.
+//! Derivation of refresh tokens' ids.
 
 use std::fmt;
 
@@ -6,24 +6,24 @@ use aws_lc_rs::hmac;
 
 use crate::model::{Generation, Jti, SessionId};
 
-/// What derives the ids of refresh tokens and of sliding tokens. Not a signing key: whoever steals one of these still
-/// lacks the other.
+/// The key that the ids of refresh and sliding tokens are derived with. It isn't a signing key: an attacker
+/// who steals one of the two still lacks the other.
 #[derive(Clone)]
 pub struct RefreshKey(hmac::Key);
 
 impl RefreshKey {
-    /// A key from 32 random bytes.
+    /// Creates a key from 32 random bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
-    /// The id of the refresh token of a generation: it can be made again, so it needn't be stored.
+    /// The id of the refresh token of a generation. It is derived, so it needn't be stored.
     pub fn jti(&self, session: SessionId, seed: &[u8; 16], generation: Generation) -> Jti {
         self.derive(session, seed, generation, b"")
     }
 
-    /// The id of a session's sliding token. It isn't that of a refresh token: a sliding token is seen by every service,
-    /// and must not be of use to forge the other.
+    /// The id of a session's sliding token. It differs from the refresh token's: every service sees a sliding
+    /// token, and its id must not help to forge a refresh token.
     pub fn sliding_jti(&self, session: SessionId, seed: &[u8; 16], generation: Generation) -> Jti {
         self.derive(session, seed, generation, b"sliding")
     }

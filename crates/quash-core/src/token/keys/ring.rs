@@ -1,4 +1,4 @@
-//! The keys that a verifier believes: our own, and those of other issuers.
+//! The key ring: the keys that a verifier trusts, quash's own and those of other issuers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,53 +10,50 @@ use crate::model::{Invalid, Kid, ScopeHasher};
 use crate::token::claims::Audience;
 use crate::token::jws::Header;
 
-/// The keys a verifier believes, and how often the ring has changed.
+/// The keys that a verifier trusts, with a version that each change increments.
 #[derive(Clone, Default, Debug)]
 pub struct KeyRing {
     version: u64,
     own: Vec<OwnKey>,
     foreign: Vec<TheirKey>,
     struck: Vec<Kid>,
-    /// The key that signs our refresh tokens and nothing else. It is never published.
+    /// The key that only signs quash's refresh tokens. It is never published.
     refresh: Option<VerifyingKey>,
 }
 
-/// Another issuer, whose tokens are taken as they are.
+/// Another issuer, whose tokens are accepted unchanged.
 #[derive(Clone)]
 pub struct Issuer {
-    /// What the settings call it.
+    /// The issuer's name in the settings.
     pub name: String,
     /// The namespace of its tokens' scopes.
     pub scopes: ScopeHasher,
-    /// A token that would hold longer than this is refused.
+    /// The longest accepted lifetime of its tokens.
     pub max_lifetime: Duration,
-    /// What its tokens' `iss` must be.
+    /// The expected `iss` of its tokens.
     pub iss: Expected<String>,
-    /// Of which its tokens' `aud` must meet one.
+    /// The expected `aud` of its tokens: one of these values.
     pub aud: Expected<Vec<String>>,
 }
 
-/// What a claim must be.
+/// The expected value of a claim.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Expected<T> {
-    /// Whatever it is, or not there.
+    /// Any value, or none.
     Anything,
-    /// This.
     Exactly(T),
 }
 
 /// A key of another issuer.
 #[derive(Clone, Debug)]
 pub struct ForeignKey {
-    /// The key.
     pub key: VerifyingKey,
-    /// Whether tokens must name it. One that needn't be named is for tokens without `kid`.
+    /// Tokens must name the key. If `false`, it also verifies tokens without a `kid`.
     pub named: bool,
-    /// Whose it is.
     pub issuer: Arc<Issuer>,
 }
 
-/// As [`ForeignKey`]. What tokens call it may be another name than its own, where it is also one of ours.
+/// Like [`ForeignKey`]. The `kid` in tokens may differ from the key's own if the key is also one of quash's.
 #[derive(Clone, Debug)]
 struct TheirKey {
     key: VerifyingKey,
@@ -67,29 +64,30 @@ struct TheirKey {
 #[derive(Clone, Debug)]
 struct OwnKey {
     key: VerifyingKey,
-    /// Who else signs with it: a secret may be shared.
+    /// The other issuer that signs with this key: a secret may be shared.
     shared_with: Option<Arc<Issuer>>,
 }
 
-/// A key that could have signed a token, and whose token it would be.
+/// A key that could have signed a token, with the token's possible issuers.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::token) struct Candidate<'a> {
     pub(in crate::token) key: &'a VerifyingKey,
-    /// It may be one of ours.
+    /// quash may have issued the token.
     pub(in crate::token) ours: bool,
-    /// Or one of this issuer's.
+    /// This other issuer may have issued the token.
     pub(in crate::token) issuer: Option<&'a Arc<Issuer>>,
-    /// The key verifies refresh tokens and no others.
+    /// The key only verifies refresh tokens.
     pub(in crate::token) refresh_only: bool,
 }
 
 impl KeyRing {
-    /// The ring of our own keys alone. Two rings of one process have two versions.
+    /// A ring of quash's own keys. Two rings in one process have different versions.
     pub fn new(version: u64, keys: Vec<VerifyingKey>) -> Self {
         Self::with_foreign(version, keys, Vec::new())
     }
 
-    /// The ring of our own keys and of others'. A key that is both is one key, with our kid: striking it ends both uses.
+    /// A ring of quash's own keys and other issuers' keys. A key that is both is one key, with quash's `kid`:
+    /// revoking it ends both uses.
     pub fn with_foreign(version: u64, keys: Vec<VerifyingKey>, foreign: Vec<ForeignKey>) -> Self {
         let taken_in = |theirs: ForeignKey| {
             let ForeignKey { key, named, issuer } = theirs;
@@ -105,15 +103,15 @@ impl KeyRing {
         Self { version, own, foreign, struck: Vec::new(), refresh: None }
     }
 
-    /// The same ring with the key that verifies refresh tokens and no others. It isn't in the published set.
+    /// Adds the key that only verifies refresh tokens. It isn't in the published set.
     #[must_use]
     pub fn with_refresh_key(self, key: VerifyingKey) -> Self {
         Self { refresh: Some(key), ..self }
     }
 
-    /// The same ring, in which these keys were struck. They still verify: whether a refresh token of theirs is genuine is
-    /// asked of the store, and all else meets the entries over them at the gate. They aren't published any more. Whoever
-    /// else uses the same secret, with whatever algorithm, is covered by the same entry.
+    /// Marks keys as revoked. They are no longer published, but they still verify: the store decides whether
+    /// a refresh token is genuine, and the key's entry in the log covers all other tokens. The same entry
+    /// covers every issuer that uses the same secret, with any algorithm.
     #[must_use]
     pub fn with_struck(mut self, kids: &[Kid]) -> Self {
         let struck: Vec<_> =
@@ -127,33 +125,33 @@ impl KeyRing {
         self
     }
 
-    /// How often the ring has changed.
+    /// The number of changes to the ring.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// All its keys, without the one for refresh tokens.
+    /// All keys except the one for refresh tokens.
     pub fn keys(&self) -> impl Iterator<Item = &VerifyingKey> {
         self.own.iter().map(|own| &own.key).chain(self.foreign.iter().map(|foreign| &foreign.key))
     }
 
-    /// Those that are ours.
+    /// quash's own keys.
     pub fn own(&self) -> impl Iterator<Item = &VerifyingKey> {
         self.own.iter().map(|own| &own.key)
     }
 
-    /// Whether a key was struck.
+    /// Returns whether a key was revoked.
     pub fn is_struck(&self, kid: &Kid) -> bool {
         self.struck.contains(kid)
     }
 
-    /// The public keys of the ring that are ours. Secrets are never in it, nor what was struck.
+    /// quash's public keys. Never contains secrets or revoked keys.
     pub fn jwks(&self) -> JwkSet {
         let published = self.own.iter().filter(|own| !self.struck.contains(own.key.kid()));
         JwkSet { keys: published.filter_map(|own| own.key.jwk()).collect::<Vec<Jwk>>() }
     }
 
-    /// The key of ours that writes exactly this header.
+    /// quash's own key that writes exactly this header.
     pub(in crate::token) fn by_header(&self, header: &str) -> Option<Candidate<'_>> {
         let own = self.own.iter().find(|own| own.key.header() == header).map(OwnKey::candidate);
         own.or_else(|| self.refresh_candidate(|key| key.header() == header))
@@ -164,8 +162,8 @@ impl KeyRing {
         Some(Candidate { key, ours: true, issuer: None, refresh_only: true })
     }
 
-    /// The keys that could have signed a token with this header. The header only chooses among keys: each key's own
-    /// algorithm must be the one that it names.
+    /// The keys that could have signed a token with this header. The header only selects among keys: it must
+    /// name the algorithm of the key itself.
     pub(in crate::token) fn candidates(&self, header: &Header) -> Result<Vec<Candidate<'_>>, Invalid> {
         let algorithm = super::algorithm::Algorithm::parse(&header.algorithm).ok_or(Invalid::Algorithm)?;
         let candidates: Vec<_> = match &header.kid {
@@ -182,7 +180,7 @@ impl KeyRing {
                         .collect(),
                 }
             }
-            // Which of several is meant can't be told without a name.
+            // Without a `kid`, several keys would be ambiguous.
             None => {
                 let is_unnamed =
                     |theirs: &&TheirKey| theirs.called.is_none() && theirs.key.algorithm() == algorithm;
@@ -210,14 +208,15 @@ impl OwnKey {
 }
 
 impl TheirKey {
-    /// A token without `kid`, or under a name that isn't ours, is none of ours, whoever else signs with the key.
+    /// A token without a `kid`, or with one that isn't quash's, isn't quash's, even if quash also has the
+    /// key.
     fn candidate(&self) -> Candidate<'_> {
         Candidate { key: &self.key, ours: false, issuer: Some(&self.issuer), refresh_only: false }
     }
 }
 
 impl Expected<String> {
-    /// Whether a claim is as expected.
+    /// Returns whether a claim is as expected.
     pub fn allows(&self, claim: Option<&str>) -> bool {
         match self {
             Self::Anything => true,
@@ -227,7 +226,7 @@ impl Expected<String> {
 }
 
 impl Expected<Vec<String>> {
-    /// Whether a claim is as expected.
+    /// Returns whether a claim is as expected.
     pub fn allows(&self, claim: Option<&Audience>) -> bool {
         match self {
             Self::Anything => true,

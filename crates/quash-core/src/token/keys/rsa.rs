@@ -1,9 +1,9 @@
-//! Which RSA keys are taken: large enough, with an exponent that is neither weak nor slow, and not of a generator
-//! whose keys can be factored.
+//! Checks of RSA keys: the size, an exponent that is neither weak nor slow, and no keys of a generator whose
+//! keys can be factored (CVE-2017-15361).
 
 use super::fault::KeyFault;
 
-/// Primes for which the faulty generator leaves a trace: modulo each of them its moduli are powers of 65,537.
+/// The primes that reveal the faulty generator: modulo each of them, its moduli are powers of 65,537.
 const TRACES: [u32; 17] = [11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157];
 
 /// Checks a modulus and an exponent, both without leading zeros.
@@ -50,7 +50,8 @@ fn is_power_of_65537(number: u32, prime: u32) -> bool {
 mod tests {
     use super::*;
 
-    /// Odd, and in every residue class that a random modulus would be in only once in a hundred million times.
+    /// An odd number in residue classes that a random modulus would only be in once in a hundred million
+    /// times.
     fn modulus(bits: usize) -> Vec<u8> {
         let mut modulus = vec![0x55; bits / 8];
         modulus[0] = 0x80;

@@ -1,5 +1,7 @@
-//! What a key signs with, from text: a private key in PEM or as a JWK, an HMAC secret as it stands. What comes out is
-//! what the store keeps, sealed: the seed of an Ed25519 key, PKCS #8 of an elliptic or RSA key, the bytes of a secret.
+//! Parsing of signing keys: a private key in PEM or as a JWK, or an HMAC secret as text.
+//!
+//! The result is the form that the store encrypts: the seed of an Ed25519 key, PKCS #8 of an elliptic-curve
+//! or RSA key, or the bytes of a secret.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPairComponents, PublicKeyComponents};
@@ -14,7 +16,7 @@ use super::fault::KeyFault;
 use super::jwk::{self, PrivateMembers};
 use super::pem::{self, Section};
 
-/// Secrets that many tutorials show, long enough to pass for one.
+/// Secrets from well-known tutorials that are long enough to pass the length check.
 const PUBLISHED: [&str; 4] = [
     "a-string-secret-at-least-256-bits-long",
     "a-valid-string-secret-that-is-at-least-512-bits-long-which-is-very-long",
@@ -22,7 +24,7 @@ const PUBLISHED: [&str; 4] = [
     "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow",
 ];
 
-/// Reads a private key or a secret.
+/// Parses a private key or a secret.
 ///
 /// ```
 /// use quash_core::token::{Algorithm, KeyFault, read_secret};
@@ -32,7 +34,7 @@ const PUBLISHED: [&str; 4] = [
 /// ```
 ///
 /// # Errors
-/// It isn't one for this algorithm. How strong a secret is isn't asked here.
+/// The text isn't a key for this algorithm. The strength of a secret isn't checked.
 pub fn read_secret(algorithm: Algorithm, text: &str) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
     if text.is_empty() {
         return Err(KeyFault::Empty);
@@ -50,7 +52,7 @@ pub fn read_secret(algorithm: Algorithm, text: &str) -> Result<Zeroizing<Vec<u8>
     }
 }
 
-/// Whether an HMAC secret is at least as long as its hash, and not one that everybody knows.
+/// Checks that an HMAC secret is at least as long as its hash and isn't publicly known.
 pub(super) fn check_strength(algorithm: Algorithm, secret: &[u8]) -> Result<(), KeyFault> {
     match secret {
         [] => Err(KeyFault::Empty),
@@ -60,8 +62,8 @@ pub(super) fn check_strength(algorithm: Algorithm, secret: &[u8]) -> Result<(), 
     }
 }
 
-/// A secret is the text itself, as Simple JWT takes it. The text of a key would be known to whoever has its public half
-/// (CVE-2017-11424 and the many after it).
+/// Reads a secret as the text itself, as Simple JWT does. The text of a key pair is rejected: anyone with the
+/// public half could know it (CVE-2017-11424 and many after it).
 fn read_hmac(algorithm: Algorithm, text: &str, is_jwk: bool) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
     if pem::looks_like(text) {
         return Err(KeyFault::KeyTextAsSecret(algorithm));
@@ -87,7 +89,7 @@ fn of_der(algorithm: Algorithm, der: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec
                 RsaKeyPair::from_pkcs8(&der).or_else(|_| RsaKeyPair::from_der(&der)).map_err(unusable)?;
             kept_rsa(algorithm, &pair)
         }
-        // The library gives no way from its key back to the seed; PKCS #8 is kept as it is.
+        // The library can't export the seed of its key, so the PKCS #8 is kept unchanged.
         Family::Ed25519 | Family::Hmac => Ok(der),
     }
 }
@@ -123,7 +125,7 @@ fn kept_rsa(algorithm: Algorithm, pair: &RsaKeyPair) -> Result<Zeroizing<Vec<u8>
     Ok(Zeroizing::new(der.as_ref().to_vec()))
 }
 
-/// How the crypto library calls the algorithm of an elliptic key.
+/// The crypto library's name of an ECDSA algorithm.
 pub(super) fn ec_signing(algorithm: Algorithm) -> Result<&'static EcdsaSigningAlgorithm, KeyFault> {
     match algorithm {
         Algorithm::Es256 => Ok(&ECDSA_P256_SHA256_FIXED_SIGNING),

@@ -1,4 +1,4 @@
-//! Keys that sign. One can't be printed.
+//! Signing keys. `Debug` doesn't print the secret.
 
 use std::fmt;
 
@@ -18,13 +18,12 @@ use super::secret::ec_signing;
 use super::verifying::{VerifyingKey, hmac_algorithm};
 use crate::model::Kid;
 
-/// A key that signs.
 pub struct SigningKey {
     secret: Secret,
     verifying: VerifyingKey,
 }
 
-/// The crypto library didn't sign. It has no memory left, or it is broken.
+/// The crypto library failed to sign: it is out of memory, or broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the crypto library did not sign")]
 pub struct Unsigned;
@@ -37,8 +36,8 @@ enum Secret {
 }
 
 impl SigningKey {
-    /// A key from what the store keeps: the 32-byte seed of Ed25519 or a private key in PKCS #8, whose kid is the
-    /// thumbprint; or an HMAC secret, whose kid is `kid`.
+    /// Creates a key from the stored form: the 32-byte seed of an Ed25519 key or a private key in PKCS #8,
+    /// with its thumbprint as the `kid`; or an HMAC secret, with the given `kid`.
     ///
     /// ```
     /// use quash_core::model::Kid;
@@ -49,7 +48,7 @@ impl SigningKey {
     /// ```
     ///
     /// # Errors
-    /// The secret isn't one of this algorithm or too weak, or an HMAC secret comes without a kid.
+    /// The secret isn't valid for this algorithm or is too weak, or an HMAC secret comes without a `kid`.
     pub fn new(algorithm: Algorithm, secret: &[u8], kid: Option<Kid>) -> Result<Self, KeyFault> {
         if algorithm.family() == Family::Hmac {
             secret::check_strength(algorithm, secret)?;
@@ -57,10 +56,10 @@ impl SigningKey {
         Self::insecure_new(algorithm, secret, kid)
     }
 
-    /// As [`SigningKey::new`], for an HMAC secret of whatever length that an operator insists on.
+    /// Like [`SigningKey::new`], but accepts HMAC secrets of any length.
     ///
     /// # Errors
-    /// The secret isn't one of this algorithm, or an HMAC secret comes without a kid.
+    /// The secret isn't valid for this algorithm, or an HMAC secret comes without a `kid`.
     pub fn insecure_new(algorithm: Algorithm, secret: &[u8], kid: Option<Kid>) -> Result<Self, KeyFault> {
         let unusable = KeyFault::Unusable(algorithm);
         match algorithm.family() {
@@ -91,13 +90,12 @@ impl SigningKey {
         }
     }
 
-    /// Its verifying half.
     pub fn verifying(&self) -> &VerifyingKey {
         &self.verifying
     }
 
-    /// A compact JWS over `payload` (RFC 7515 7.1). ECDSA and PSS signatures hold chance of the crypto library's own:
-    /// two over one payload differ.
+    /// Signs `payload` as a compact JWS (RFC 7515 7.1). ECDSA and PSS signatures use the crypto library's own
+    /// randomness: two signatures over the same payload differ.
     ///
     /// # Errors
     /// The crypto library fails.

@@ -1,4 +1,5 @@
-//! Keys that verify: a public key, or the secret of an HMAC. None has a private half to publish by mistake.
+//! Verifying keys: public keys and HMAC secrets. Neither contains a private half that could be published by
+//! mistake.
 
 use std::fmt;
 
@@ -18,13 +19,13 @@ use super::jwk::{Jwk, Members};
 use super::{der, rsa, secret};
 use crate::model::Kid;
 
-/// A key that verifies. One key, one algorithm: a token's header only has to agree.
+/// A verifying key. Each has one algorithm, which a token's header must match.
 #[derive(Clone)]
 pub struct VerifyingKey {
     kid: Kid,
     algorithm: Algorithm,
     material: Material,
-    /// A hash over the material, by which keys are compared: the thumbprint of a public key (RFC 7638).
+    /// A hash over the key material, for comparing keys: the thumbprint of a public key (RFC 7638).
     fingerprint: [u8; 32],
     header: String,
 }
@@ -36,10 +37,11 @@ enum Material {
 }
 
 impl VerifyingKey {
-    /// An Ed25519 public key of 32 bytes; its kid is its thumbprint (RFC 7638 3).
+    /// Creates a key from 32 bytes of an Ed25519 public key. Its `kid` is its thumbprint (RFC 7638 3).
     ///
     /// # Errors
-    /// The bytes aren't a point on the curve, or one of those under which anybody can sign.
+    /// The bytes aren't a point on the curve, or are a point of small order, for which anyone can forge
+    /// signatures.
     pub fn ed25519(public: &[u8]) -> Result<Self, KeyFault> {
         let algorithm = Algorithm::EdDsa;
         if is_of_small_order(public) {
@@ -49,7 +51,8 @@ impl VerifyingKey {
         Self::public(algorithm, parsed, Members::Okp { crv: "Ed25519", x: URL_SAFE_NO_PAD.encode(public) })
     }
 
-    /// A point on the curve of ES256 or ES384, uncompressed (SEC 1 2.3.3); its kid is its thumbprint.
+    /// Creates a key from an uncompressed point on the curve of ES256 or ES384 (SEC 1 2.3.3). Its `kid` is
+    /// its thumbprint.
     ///
     /// # Errors
     /// The algorithm is another, or the bytes aren't a point on its curve.
@@ -68,10 +71,10 @@ impl VerifyingKey {
         Self::public(algorithm, parsed, members)
     }
 
-    /// An RSA key from its modulus and exponent, big-endian; its kid is its thumbprint.
+    /// Creates a key from a big-endian RSA modulus and exponent. Its `kid` is its thumbprint.
     ///
     /// # Errors
-    /// The algorithm is another, or the key is too small, too large, weak or none.
+    /// The algorithm is another, or the key is invalid, too small, too large or weak.
     pub fn rsa(algorithm: Algorithm, modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyFault> {
         let parameters = rsa_parameters(algorithm).ok_or(KeyFault::Unusable(algorithm))?;
         // RFC 7518 6.3.1.1: no leading zeros.
@@ -86,19 +89,19 @@ impl VerifyingKey {
         )
     }
 
-    /// An HMAC secret under a kid, at least as long as its hash (RFC 7518 3.2).
+    /// Creates a key from an HMAC secret, at least as long as its hash (RFC 7518 3.2), and a `kid`.
     ///
     /// # Errors
-    /// The algorithm is another, or the secret is too short or known to everybody.
+    /// The algorithm is another, or the secret is too short or publicly known.
     pub fn hmac(algorithm: Algorithm, secret: &[u8], kid: Kid) -> Result<Self, KeyFault> {
         secret::check_strength(algorithm, secret)?;
         Self::insecure_hmac(algorithm, secret, kid)
     }
 
-    /// As [`VerifyingKey::hmac`], for a secret of whatever length that an operator insists on.
+    /// Like [`VerifyingKey::hmac`], but accepts secrets of any length.
     ///
     /// # Errors
-    /// The algorithm is another, or there is no secret.
+    /// The algorithm is another, or the secret is empty.
     pub fn insecure_hmac(algorithm: Algorithm, secret: &[u8], kid: Kid) -> Result<Self, KeyFault> {
         if secret.is_empty() {
             return Err(KeyFault::Empty);
@@ -111,7 +114,7 @@ impl VerifyingKey {
         Ok(Self::new(algorithm, kid, Material::Hmac(key), hash.finish()))
     }
 
-    /// An RSAPublicKey (RFC 8017 A.1.1).
+    /// Creates a key from an RSAPublicKey (RFC 8017 A.1.1).
     pub(super) fn rsa_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyFault> {
         let (modulus, exponent) = der::rsa_public_key(der).ok_or(KeyFault::Unusable(algorithm))?;
         Self::rsa(algorithm, modulus, exponent)
@@ -130,7 +133,7 @@ impl VerifyingKey {
         Self { header: header_of(algorithm, &kid), kid, algorithm, material, fingerprint }
     }
 
-    /// The same key under another id, if one is given.
+    /// Sets the key's id, if one is given.
     #[must_use]
     pub fn renamed(self, kid: Option<Kid>) -> Self {
         match kid {
@@ -139,22 +142,20 @@ impl VerifyingKey {
         }
     }
 
-    /// Its id.
     pub fn kid(&self) -> &Kid {
         &self.kid
     }
 
-    /// Its one algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// Whether both are one key, whatever they are called and used for.
+    /// Returns whether both are the same key, regardless of their ids and algorithms.
     pub fn is_same_key(&self, other: &Self) -> bool {
         self.fingerprint == other.fingerprint
     }
 
-    /// What recognises a secret without telling it; `None`: it is no secret.
+    /// A value that identifies a secret without revealing it; `None` for a public key.
     pub fn check_value(&self) -> Option<[u8; 32]> {
         let Material::Hmac(key) = &self.material else { return None };
         let mut check = [0; 32];
@@ -162,22 +163,22 @@ impl VerifyingKey {
         Some(check)
     }
 
-    /// Whether it is the secret that a check value recognises.
+    /// Returns whether the key is the secret that a check value identifies.
     pub fn is_checked_by(&self, check: &[u8; 32]) -> bool {
         self.check_value().is_some_and(|own| verify_slices_are_equal(&own, check).is_ok())
     }
 
-    /// No token has blanks: what is signed here is none.
+    /// Text with spaces, so that its signature can't be a token's.
     fn checked_text(&self) -> String {
         format!("quash checks {}", self.kid)
     }
 
-    /// The first part of every token that quash signs with it.
+    /// The encoded header of every token that quash signs with the key.
     pub(in crate::token) fn header(&self) -> &str {
         &self.header
     }
 
-    /// Whether `signature` is this key's over `text`. HMACs are compared in constant time.
+    /// Returns whether `signature` is valid for `text`. HMACs are compared in constant time.
     pub fn verifies(&self, text: &[u8], signature: &[u8]) -> bool {
         match &self.material {
             Material::Public(key, _) => key.verify_sig(text, signature).is_ok(),
@@ -185,7 +186,7 @@ impl VerifyingKey {
         }
     }
 
-    /// The key as it is published; `None` for a secret.
+    /// The key as published; `None` for a secret.
     pub(super) fn jwk(&self) -> Option<Jwk> {
         match &self.material {
             Material::Public(_, members) => Some(Jwk {
@@ -200,10 +201,10 @@ impl VerifyingKey {
     }
 }
 
-/// Whether an Ed25519 key is a multiple of nothing but the cofactor's points: a signature under it can be made without
-/// a private key.
+/// Returns whether an Ed25519 key is a point of small order, for which a signature can be made without a
+/// private key.
 fn is_of_small_order(public: &[u8]) -> bool {
-    /// The encodings of those points, canonical or not, with the bit of the sign cleared.
+    /// The encodings of those points, canonical or not, with the sign bit cleared.
     const ORDER_8: [[u8; 32]; 2] = [
         *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
         *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",

@@ -64,7 +64,7 @@ fn a_key_must_fit_its_algorithm() {
         ("HS256", &ed, "is the text of a key file"),
         ("HS256", "tiny\n", "fewer than 32 bytes"),
         ("HS512", "a secret of this site that nobody else has\n", "fewer than 64 bytes"),
-        ("HS256", "a-string-secret-at-least-256-bits-long", "stands in a public tutorial"),
+        ("HS256", "a-string-secret-at-least-256-bits-long", "from a public tutorial"),
     ] {
         let said = refused(
             &format!(
