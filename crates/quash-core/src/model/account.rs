@@ -73,7 +73,7 @@ pub enum AccountState {
     },
 }
 
-/// The account's state and address combined: may it sign in?
+/// The result of checking an account's state and address at a sign-in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     Active,

@@ -156,7 +156,7 @@ pub fn mint(
     }
 }
 
-/// Limits an access token's `exp` to the end of its session.
+/// Limits a token's `exp` to the end of its session.
 fn bounded(exp: Timestamp, grant: &Grant) -> Timestamp {
     grant.ends_at.map_or(exp, |ends_at| ends_at.min(exp))
 }
