@@ -7,8 +7,6 @@ use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use quash_core::model::{Account, DeviceId, Subject};
 use zeroize::Zeroizing;
 
-use crate::desk::Desk;
-
 /// A device token: the device's id, and what vouches for it. It signs nobody in; it only says from where somebody tries.
 #[derive(Clone)]
 pub struct DeviceToken(Zeroizing<String>);
@@ -62,19 +60,17 @@ impl DeviceKey {
         DeviceToken(text)
     }
 
+    /// The known device of an account whose token a client presents; `None` where the account has forgotten it.
+    pub(crate) fn presented(&self, said: &DeviceSaid, account: &Account) -> Option<DeviceId> {
+        let DeviceSaid::Brings(token) = said else { return None };
+        self.device(token, &account.subject).filter(|device| account.devices.contains(*device))
+    }
+
     /// The device of an account that a token vouches for; `None` where it is another account's, or nobody's.
     pub(crate) fn device(&self, token: &DeviceToken, subject: &Subject) -> Option<DeviceId> {
         let (id, mac) = token.0.split_at_checked(ID)?;
         let device: DeviceId = id.parse().ok()?;
         hmac::verify(&self.0, &message(device, subject), &bytes(mac)?).ok().map(|()| device)
-    }
-}
-
-impl Desk {
-    /// The device whose token a client presents, if the account is known on it. One that it was told to forget isn't.
-    pub(crate) fn presented_device(&self, said: &DeviceSaid, account: &Account) -> Option<DeviceId> {
-        let DeviceSaid::Brings(token) = said else { return None };
-        self.device_key.device(token, &account.subject).filter(|device| account.devices.contains(*device))
     }
 }
 

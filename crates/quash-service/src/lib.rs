@@ -4,105 +4,60 @@
 //! The rules are in `quash-core`, the queries in `quash-store`; here is only the order of things, and what is done
 //! when a part of it fails. No HTTP and no SQL lives here.
 
-mod desk;
-
-mod start;
-
+mod context;
+mod credential;
+mod embedded;
 mod failure;
-
+mod feed;
+mod keys;
+mod known;
+mod lockout;
+mod mail;
+mod metrics;
+mod network;
+mod passwords;
+mod quota;
+mod sealer;
+mod start;
+mod use_cases;
 mod vault;
 
-mod keys;
-
-mod feed;
-
-mod passwords;
-
-mod embedded;
-
-mod network;
-
-mod lockout;
-
-mod quota;
-
-mod known;
-
-mod prove;
-
-mod sign_in;
-
-mod ready;
-
-mod refresh;
-
-mod verify;
-
-mod end;
-
-mod accounts;
-
-mod subjects;
-
-mod audit;
-
-mod sessions;
-
-mod own;
-
-mod changes;
-
-mod mail;
-
-mod clients;
-
-mod inspect;
-
-mod introspect;
-
-mod revoke;
-
-mod epoch;
-
-mod backup;
-
-mod upkeep;
-
-mod metrics;
-
-pub use accounts::{AddFault, ClaimsFault, NewAccount, NewPassword, NewState};
-pub use audit::{AuditRefused, AuditVerified, NotAccepted, audit_seal_of};
-pub use backup::{BackedUp, BackupFault};
-pub use changes::{Address, ChangeFault, Changed, OneTimePassword};
-pub use clients::{ClientFault, ClientSecret, Credential};
-pub use desk::Service;
+pub use context::Service;
+pub use credential::Credential;
 pub use embedded::subscriber;
-pub use end::{Ended, RefusedAccess};
-pub use epoch::{Beyond, WentBack, begin_after_restore, begin_if_gone_back, renew_store_id};
 pub use failure::{Failure, StartError, Unavailable};
-pub use feed::{
-    Binding, Delivery, Effective, FeedReader, FeedRefused, InstanceId, LeaseAsked, SnapshotFeed, VerifierNow,
-    VerifierSeen, VerifierState,
-};
-pub use inspect::{Inspection, RevokedBy, Standing};
-pub use introspect::Introspected;
+pub use feed::{Binding, Delivery, FeedReader, FeedRefused, InstanceId, SnapshotFeed};
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen,
-    KeySetup, KeyTurnFault, KeysFrom, KeysSeen, RefreshSigning, Struck, StruckAgain, Takeover, TurnedKey,
-    strike_after_restore,
+    KeySetup, KeysFrom, KeysSeen, RefreshSigning, StruckAgain, strike_after_restore,
 };
 pub use known::{DeviceSaid, DeviceToken};
 pub use lockout::Allowance;
-pub use mail::{
-    Letter, LetterProof, MailProof, NewRegistration, Post, PostFault, RegisterFault, Whom, mailbox,
-};
-pub use own::{Me, Reproof};
+pub use mail::{Letter, LetterProof, Post, PostFault, mailbox};
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
 };
-pub use revoke::TokenRevoked;
-pub use sessions::{Listed, SessionSeen, SessionsSeen};
-pub use sign_in::{Attempt, SignedIn};
+pub use sealer::audit_seal_of;
 pub use start::Setup;
-pub use upkeep::Upkept;
+pub use use_cases::account::add::{AddFault, ClaimsFault, NewAccount, NewPassword, NewState};
+pub use use_cases::account::change::{Address, ChangeFault, Changed, OneTimePassword};
+pub use use_cases::account::own::{Me, Reproof};
+pub use use_cases::feed::barrier::{Effective, VerifierSeen, VerifierState};
+pub use use_cases::feed::serve::{LeaseAsked, VerifierNow};
+pub use use_cases::keys::turn::{KeyTurnFault, Struck, Takeover, TurnedKey};
+pub use use_cases::mail::flows::{MailProof, Whom};
+pub use use_cases::mail::registration::{NewRegistration, RegisterFault};
+pub use use_cases::operation::audit::{AuditRefused, AuditVerified, NotAccepted};
+pub use use_cases::operation::backup::{BackedUp, BackupFault};
+pub use use_cases::operation::clients::{ClientFault, ClientSecret};
+pub use use_cases::operation::epoch::{
+    Beyond, WentBack, begin_after_restore, begin_if_gone_back, renew_store_id,
+};
+pub use use_cases::operation::upkeep::Upkept;
+pub use use_cases::session::end::{Ended, RefusedAccess};
+pub use use_cases::session::inspect::{Inspection, RevokedBy, Standing};
+pub use use_cases::session::introspect::Introspected;
+pub use use_cases::session::list::{Listed, SessionSeen, SessionsSeen};
+pub use use_cases::session::revoke::TokenRevoked;
+pub use use_cases::session::sign_in::{Attempt, SignedIn};
 pub use vault::{MasterKey, MasterKeyFault};

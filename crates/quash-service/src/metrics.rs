@@ -8,7 +8,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::desk::Service;
 use crate::failure::Failure;
 
 /// What is counted.
@@ -81,10 +80,10 @@ impl Metrics {
     }
 }
 
-impl Service {
-    /// Adds what is counted here to what is published.
-    pub fn register_metrics(&self, registry: &mut Registry) {
-        let Metrics { attempts, exchanges, propagation } = &self.desk.metrics;
+impl Metrics {
+    /// Registers the counters.
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        let Self { attempts, exchanges, propagation } = self;
         registry.register("sign_ins", "Attempts to sign in", attempts.clone());
         registry.register(
             "exchanges",

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use quash_core::model::{Actor, Change, NewAudit, Subject, limits};
 
-use crate::desk::Desk;
 use crate::failure::{Failure, Unavailable};
 
 /// The quotas of all accounts, in the memory of this process.
@@ -32,7 +31,22 @@ impl Quotas {
         whole_at.checked_sub(uptime + most).filter(|wait| !wait.is_zero())
     }
 
-    /// Counts the entries of a change.
+    /// Lets an account's user cause another entry.
+    ///
+    /// # Errors
+    /// The account's quota is used up.
+    pub(crate) fn check(&self, subject: &Subject, uptime: Duration) -> Result<(), Failure> {
+        match self.wait(subject, uptime) {
+            Some(retry_after) => Err(Failure::Unavailable(Unavailable::AccountThrottled { retry_after })),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the entries of a change that was written.
+    pub(crate) fn count_all(&self, caused: &[(Subject, u32)], uptime: Duration) {
+        caused.iter().for_each(|(subject, entries)| self.count(subject, *entries, uptime));
+    }
+
     fn count(&self, subject: &Subject, entries: u32, uptime: Duration) {
         let mut accounts = self.whole_at.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.len() >= ACCOUNTS && !accounts.contains_key(subject) {
@@ -43,25 +57,6 @@ impl Quotas {
         }
         let whole_at = accounts.entry(subject.clone()).or_default();
         *whole_at = (*whole_at).max(uptime) + limits::OWN_ENTRY_EVERY * entries;
-    }
-}
-
-impl Desk {
-    /// Lets an account's user cause another entry.
-    ///
-    /// # Errors
-    /// The account's quota is used up.
-    pub(crate) fn check_quota(&self, subject: &Subject) -> Result<(), Failure> {
-        match self.quotas.wait(subject, self.clock.uptime()) {
-            Some(retry_after) => Err(Failure::Unavailable(Unavailable::AccountThrottled { retry_after })),
-            None => Ok(()),
-        }
-    }
-
-    /// Counts what a user caused with a change that was written.
-    pub(crate) fn count_entries(&self, caused: &[(Subject, u32)]) {
-        let uptime = self.clock.uptime();
-        caused.iter().for_each(|(subject, entries)| self.quotas.count(subject, *entries, uptime));
     }
 }
 

@@ -11,22 +11,21 @@ use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Store, StoreError};
 use quash_verify::{GuardSetup, MoreKeys};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
-use crate::audit::Sealer;
-use crate::desk::{Desk, Service};
-use crate::epoch::store_id;
+use crate::context::{Desk, Service};
 use crate::failure::StartError;
 use crate::feed::{self, Feed, LONGEST_TERM, Leases, Outlet, Snapshots, remember_term};
 use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys, Looking};
 use crate::known::DeviceKey;
-use crate::lockout::{Lockout, keeper};
+use crate::lockout::Lockout;
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::passwords::{MAX_CLASSES, Passwords};
 use crate::quota::Quotas;
-use crate::ready::Readiness;
-use crate::subjects::Numbering;
+use crate::sealer::Sealer;
+use crate::use_cases::operation::epoch::store_id;
+use crate::use_cases::session::lock;
 use crate::vault::MasterKey;
 use crate::{HashSettings, PasswordHasher, Rehash};
 
@@ -145,11 +144,11 @@ impl Service {
             flow_key,
             device_key,
             outbox,
-            numbering: Numbering::default(),
+            numbering: Mutex::default(),
             metrics: Metrics::new(),
-            readiness: Readiness::default(),
+            checked: Mutex::default(),
         });
-        tokio::spawn(keeper::follow(Arc::downgrade(&desk), orders));
+        tokio::spawn(lock::follow(Arc::downgrade(&desk), orders));
         Ok(Self { desk })
     }
 }

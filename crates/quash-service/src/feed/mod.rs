@@ -1,30 +1,37 @@
 //! The feed inside this process: committed entries reach the guard in the order of their numbers, and go on from there.
 //! What verifiers elsewhere are given is in `issuer.rs`.
 
-mod barrier;
-mod issuer;
 mod leases;
 mod outlet;
+mod refused;
 mod snapshot;
 
 use std::sync::Arc;
 
 use quash_core::model::{Entry, Head, Seq};
 use quash_core::watch::Revoked;
+use quash_core::watch::frame::CursorKey;
 use quash_store::{Store, StoreError};
 use quash_verify::Keeper;
 use tokio::sync::{Notify, mpsc};
 
-pub use self::barrier::{Effective, VerifierSeen, VerifierState};
-pub(crate) use self::issuer::Feed;
-pub use self::issuer::{FeedRefused, LeaseAsked, VerifierNow};
 pub use self::leases::{Binding, InstanceId};
 pub(crate) use self::leases::{LONGEST_TERM, Leases, remember_term};
 pub(crate) use self::outlet::Outlet;
 pub use self::outlet::{Delivery, FeedReader};
+pub use self::refused::FeedRefused;
 pub use self::snapshot::SnapshotFeed;
 pub(crate) use self::snapshot::Snapshots;
 use crate::keys::TurnRing;
+
+/// What this process gives to verifiers.
+pub(crate) struct Feed {
+    pub(crate) outlet: Arc<Outlet>,
+    pub(crate) leases: Leases,
+    pub(crate) cursors: CursorKey,
+    pub(crate) scope_key: [u8; 16],
+    pub(crate) snapshots: Snapshots,
+}
 
 /// How many entries are read at a time.
 const PAGE: u32 = 1024;

@@ -11,7 +11,7 @@ use quash_core::watch::frame::{CursorKey, Frame, FrameEntry, Wanted};
 use quash_store::Store;
 use tokio::sync::watch;
 
-use crate::clients::Credential;
+use crate::credential::Credential;
 
 /// Where entries are handed to readers.
 pub(crate) struct Outlet {
@@ -26,7 +26,7 @@ pub(crate) struct Outlet {
 }
 
 /// Whether the credential that something is sent with is still good.
-pub(super) struct Watched {
+pub(crate) struct Watched {
     store: Arc<dyn Store>,
     credential: Credential,
     removals: watch::Receiver<()>,
@@ -114,7 +114,7 @@ impl Outlet {
     }
 
     /// Watches a credential from now on. It is asked once in any case: it may have been removed just before.
-    pub(super) fn watch(&self, store: Arc<dyn Store>, credential: Credential) -> Watched {
+    pub(crate) fn watch(&self, store: Arc<dyn Store>, credential: Credential) -> Watched {
         let mut removals = self.credentials.subscribe();
         removals.mark_changed();
         Watched { store, credential, removals }
@@ -139,7 +139,7 @@ impl Outlet {
 }
 
 impl FeedReader {
-    pub(super) fn new(
+    pub(crate) fn new(
         outlet: Arc<Outlet>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -236,7 +236,7 @@ impl FeedReader {
 
 impl Watched {
     /// Returns whether the credential is good, which is asked again only after one was removed.
-    pub(super) async fn is_open(&mut self) -> bool {
+    pub(crate) async fn is_open(&mut self) -> bool {
         if !self.removals.has_changed().unwrap_or(true) {
             return true;
         }

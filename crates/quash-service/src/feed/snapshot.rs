@@ -9,8 +9,8 @@ use quash_core::watch::frame::{CursorKey, FeedPolicy, SNAPSHOT_ROWS, SnapshotWri
 use quash_store::Store;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use super::issuer::FeedRefused;
 use super::outlet::Watched;
+use super::refused::FeedRefused;
 use crate::failure::Failure;
 
 /// A snapshot that is being sent.
@@ -66,7 +66,7 @@ impl Snapshots {
 
 impl SnapshotFeed {
     /// Begins a snapshot, and reads its first page.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         store: Arc<dyn Store>,
         policy: &FeedPolicy,
         cursors: &CursorKey,

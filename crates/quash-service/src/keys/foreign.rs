@@ -18,8 +18,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::list::{IssuerKeySeen, IssuerSeen, KeysFrom};
 use super::rings::{OwnKeys, Rings, TurnRing};
+use super::seen::{IssuerKeySeen, IssuerSeen, KeysFrom};
 use crate::failure::StartError;
 use crate::vault::MasterKey;
 

@@ -17,7 +17,7 @@ use crate::vault::MasterKey;
 const RSA: KeySize = KeySize::Rsa3072;
 
 /// A new private key or secret, as the store keeps it; `None` if the crypto library fails.
-pub(super) fn secret(algorithm: Algorithm, entropy: &dyn Entropy) -> Option<Zeroizing<Vec<u8>>> {
+pub(crate) fn secret(algorithm: Algorithm, entropy: &dyn Entropy) -> Option<Zeroizing<Vec<u8>>> {
     Some(Zeroizing::new(match algorithm.family() {
         Family::Ed25519 => draw::<32>(entropy).to_vec(),
         Family::Hmac => draw::<64>(entropy).to_vec(),
@@ -40,7 +40,7 @@ fn ec(algorithm: &'static EcdsaSigningAlgorithm) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// The secret is none of this algorithm's.
-pub(super) fn record(
+pub(crate) fn record(
     algorithm: Algorithm,
     secret: &[u8],
     source: KeySource,
@@ -56,12 +56,12 @@ pub(super) fn record(
 }
 
 /// A random id, for a secret: it has no public half to take a thumbprint of.
-pub(super) fn random_kid(entropy: &dyn Entropy) -> Option<Kid> {
+pub(crate) fn random_kid(entropy: &dyn Entropy) -> Option<Kid> {
     kid(&draw::<16>(entropy))
 }
 
 /// The id that these bytes make, in hex.
-pub(super) fn kid(bytes: &[u8; 16]) -> Option<Kid> {
+pub(crate) fn kid(bytes: &[u8; 16]) -> Option<Kid> {
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     Kid::parse(&text).ok()
 }

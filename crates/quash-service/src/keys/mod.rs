@@ -3,11 +3,11 @@
 
 mod again;
 mod foreign;
-mod list;
-mod make;
-mod opened;
+pub(crate) mod make;
+pub(crate) mod opened;
 mod rings;
-mod turn;
+mod seen;
+mod turning;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,15 +22,14 @@ use zeroize::Zeroizing;
 use crate::failure::{Failure, StartError, Unavailable};
 use crate::vault::MasterKey;
 use opened::of_material;
-use turn::Turning;
+pub use seen::{IssuerKeySeen, IssuerSeen, KeySeen, KeysFrom, KeysSeen};
+pub(crate) use turning::Turning;
 
 pub use again::{StruckAgain, strike_after_restore};
 pub use foreign::{FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup};
 pub(crate) use foreign::{Foreign, Looking};
-pub use list::{IssuerKeySeen, IssuerSeen, KeySeen, KeysFrom, KeysSeen};
 pub(crate) use opened::{OpenedKeys, opened};
 pub(crate) use rings::{OwnKeys, Rings, TurnRing};
-pub use turn::{KeyTurnFault, Struck, Takeover, TurnedKey};
 
 /// What an operator has chosen about keys.
 #[derive(Clone)]
@@ -64,12 +63,12 @@ pub(crate) struct Keys {
     /// The key that signs refresh tokens; `None`: the one that signs access tokens.
     pub(crate) refresh_signing: Option<SigningKey>,
     /// Who turns the keys locks it for as long as nobody may sign. `None`: a key of the settings was struck.
-    signing: RwLock<Option<SigningKey>>,
-    turning: Mutex<Turning>,
-    rings: Arc<Rings>,
-    master: MasterKey,
-    algorithm: Algorithm,
-    rotate_every: Option<Duration>,
+    pub(crate) signing: RwLock<Option<SigningKey>>,
+    pub(crate) turning: Mutex<Turning>,
+    pub(crate) rings: Arc<Rings>,
+    pub(crate) master: MasterKey,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) rotate_every: Option<Duration>,
 }
 
 /// The keys of a store, opened.

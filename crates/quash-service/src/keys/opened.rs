@@ -42,7 +42,7 @@ pub(crate) fn opened(records: &[KeyRecord], master: &MasterKey) -> Result<Opened
 ///
 /// # Errors
 /// It can't be opened, or is none.
-pub(super) fn verifying(record: &KeyRecord, master: &MasterKey) -> Result<VerifyingKey, StartError> {
+pub(crate) fn verifying(record: &KeyRecord, master: &MasterKey) -> Result<VerifyingKey, StartError> {
     match record.state {
         KeyState::Struck { .. } if record.algorithm.family() != Family::Hmac => {
             let half =
@@ -58,7 +58,7 @@ pub(super) fn verifying(record: &KeyRecord, master: &MasterKey) -> Result<Verify
 ///
 /// # Errors
 /// One can't be opened, or is none.
-pub(super) fn of_material<'a>(
+pub(crate) fn of_material<'a>(
     wanted: &VerifyingKey,
     records: impl IntoIterator<Item = &'a KeyRecord>,
     master: &MasterKey,
@@ -76,7 +76,7 @@ pub(super) fn of_material<'a>(
 ///
 /// # Errors
 /// As [`of_material`].
-pub(super) fn unstruck<'a>(
+pub(crate) fn unstruck<'a>(
     wanted: &VerifyingKey,
     records: &'a [KeyRecord],
     master: &MasterKey,
@@ -88,7 +88,7 @@ pub(super) fn unstruck<'a>(
 ///
 /// # Errors
 /// One can't be opened, or is none.
-pub(super) fn kept_after_strike(
+pub(crate) fn kept_after_strike(
     records: &[&KeyRecord],
     master: &MasterKey,
     entropy: &dyn Entropy,

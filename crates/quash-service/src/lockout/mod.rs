@@ -3,7 +3,6 @@
 //!
 //! Counters are in memory. A lock is in the store, and holds here from the moment of the last failure.
 
-pub(crate) mod keeper;
 mod tallies;
 mod turns;
 mod windows;
@@ -31,9 +30,9 @@ pub(crate) struct Lockout {
 
 /// An account that must be locked.
 pub(crate) struct Order {
-    subject: Subject,
+    pub(crate) subject: Subject,
     /// When the last failure was.
-    at: Timestamp,
+    pub(crate) at: Timestamp,
 }
 
 /// How many accounts may wait to be locked. Each has cost several hashes; that many at once would take minutes to make.

@@ -1,0 +1,196 @@
+//! The service itself: what every use case shares.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use quash_core::decide::{PresentedForeign, renew_grant};
+use quash_core::model::{
+    Account, AccountBy, Change, Clock, Entropy, ForeignLoaded, Head, Policy, Receipt, Refusal, Seq, Session,
+    SessionState, Timestamp, fold,
+};
+use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, mint};
+use quash_store::{Store, StoreError};
+use quash_verify::Guard;
+use tokio::sync::{Mutex, Notify, watch};
+
+use crate::failure::{Conflicts, Failure, Unavailable};
+use crate::feed::Feed;
+use crate::keys::{Foreign, Keys};
+use crate::known::DeviceKey;
+use crate::lockout::{Allowance, Lockout};
+use crate::mail::Outbox;
+use crate::metrics::Metrics;
+use crate::passwords::Passwords;
+use crate::quota::{Quotas, caused_by_users};
+use crate::sealer::Sealer;
+
+/// All use cases of one process. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Service {
+    pub(crate) desk: Arc<Desk>,
+}
+
+pub(crate) struct Desk {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) policy: Policy,
+    pub(crate) keys: Keys,
+    pub(crate) issuers: Arc<Foreign>,
+    pub(crate) guard: Guard,
+    pub(crate) passwords: Passwords,
+    pub(crate) lockout: Lockout,
+    pub(crate) quotas: Quotas,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) feed: Feed,
+    pub(crate) renew: Arc<Notify>,
+    pub(crate) sealer: Sealer,
+    pub(crate) flow_key: FlowKey,
+    pub(crate) device_key: DeviceKey,
+    pub(crate) outbox: Outbox,
+    /// Locked from reading the largest number of a subject until the account with the next one is written.
+    pub(crate) numbering: Mutex<()>,
+    pub(crate) metrics: Metrics,
+    /// When the store was last checked, by the uptime, and the outcome.
+    pub(crate) checked: Mutex<Option<(Duration, Result<(), Failure>)>>,
+}
+
+/// How long an answer waits for this process's own guard to know what was committed.
+const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
+
+impl Service {
+    /// The guard of this process: for doors that only need to know whether a token is live.
+    pub fn guard(&self) -> &Guard {
+        &self.desk.guard
+    }
+
+    /// What an operator has chosen.
+    pub fn policy(&self) -> &Policy {
+        &self.desk.policy
+    }
+
+    /// The public keys that tokens can be verified with.
+    pub fn jwks(&self) -> JwkSet {
+        self.desk.guard.ring().jwks()
+    }
+
+    /// What the networks of an address may still fail. It says nothing of any account.
+    pub fn allowance(&self, address: IpAddr) -> Option<Allowance> {
+        self.desk.lockout.allowance(address)
+    }
+
+    /// Registers the counters of the use cases.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.desk.metrics.register(registry);
+    }
+
+    /// Becomes `true` when the process must end, because the disk refused to keep what it was given.
+    pub fn broken(&self) -> watch::Receiver<bool> {
+        self.desk.store.broken()
+    }
+}
+
+impl Desk {
+    /// Commits a change that ends something, and waits until this process's own guard knows.
+    pub(crate) async fn commit_and_announce(&self, change: Change) -> Result<Receipt, StoreError> {
+        let caused = caused_by_users(&change);
+        let receipt = self.store.commit(change).await?;
+        self.quotas.count_all(&caused, self.clock.uptime());
+        if let Some(seq) = receipt.seq {
+            self.announce(seq)
+                .await
+                .map_err(|_| StoreError::Unavailable("the guard does not follow the log".into()))?;
+        }
+        Ok(receipt)
+    }
+
+    /// Waits until this process's own guard knows an entry.
+    pub(crate) async fn announce(&self, seq: Seq) -> Result<(), quash_verify::Denied> {
+        self.guard.caught_up(seq, ANNOUNCE_WITHIN).await
+    }
+
+    /// Signs what was granted. What has become of the account meanwhile may already cover a token with the head that was
+    /// read: then it would be refused by the first door, and the next exchange would come of it. It is looked at again.
+    ///
+    /// # Errors
+    /// The session has ended meanwhile, or it can't be signed now.
+    pub(crate) async fn issue(&self, grant: Grant, now: Timestamp) -> Result<Issued, Failure> {
+        let mut grant = grant;
+        let mut conflicts = Conflicts::default();
+        while self.guard.covers_minted(grant.rsq, &[self.guard.scopes().user_id(&grant.bearer.user_id)]) {
+            conflicts.again(StoreError::Conflict)?;
+            let loaded = self.store.session(grant.session).await?;
+            let renewed = renew_grant(&grant, &loaded, &self.policy);
+            grant = self.explained(renewed, loaded.found.as_ref(), &loaded.head).await?;
+        }
+        let signing = self.keys.signing().await?;
+        let refresh_key = self.keys.refresh_signing.as_ref().unwrap_or(&signing);
+        let minting =
+            Minting { policy: &self.policy.tokens, key: &signing, refresh_key, secret: &self.keys.refresh };
+        mint(&grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
+    }
+
+    /// Whether anything can be signed: asked before a token is spent for another.
+    ///
+    /// # Errors
+    /// There is no key to sign with.
+    pub(crate) async fn can_sign(&self) -> Result<(), Failure> {
+        self.keys.signing().await.map(drop)
+    }
+
+    /// The account that a client means who signs in with this, and the folded text. A text longer than any name is treated
+    /// as a name that nobody has.
+    pub(crate) fn called(&self, typed: &str) -> (AccountBy, String) {
+        let by =
+            self.policy.accounts.login_fields.called(typed).unwrap_or_else(|| AccountBy::Name(String::new()));
+        (by, fold(typed))
+    }
+
+    /// What there is about a token of another issuer.
+    pub(crate) async fn foreign(
+        &self,
+        presented: &PresentedForeign,
+        now: Timestamp,
+    ) -> Result<ForeignLoaded, Failure> {
+        Ok(self
+            .store
+            .foreign(presented.key, &presented.scopes, presented.user, presented.account.as_ref(), now)
+            .await?)
+    }
+
+    /// What was decided, with the reason of a refusal where only the fact is known.
+    pub(crate) async fn explained<T>(
+        &self,
+        decided: Result<T, Refusal>,
+        found: Option<&(Session, Account)>,
+        head: &Head,
+    ) -> Result<T, Failure> {
+        match decided {
+            Ok(decided) => Ok(decided),
+            Err(refusal) => Err(self.explain(refusal, found, head).await),
+        }
+    }
+
+    /// Adds the reason to a refusal where only the fact is known: what the session's row says, or else the first entry of
+    /// the audit that raised a watermark over the account or over everything since the session was opened.
+    pub(crate) async fn explain(
+        &self,
+        refusal: Refusal,
+        found: Option<&(Session, Account)>,
+        head: &Head,
+    ) -> Failure {
+        let (Refusal::TokenRevoked(None), Some((session, account))) = (refusal, found) else {
+            return Failure::Refused(refusal);
+        };
+        if let SessionState::Ended(ending) = &session.state {
+            return Failure::Refused(Refusal::TokenRevoked(Some(ending.reason)));
+        }
+        if session.is_live(account, head) {
+            return Failure::Refused(refusal);
+        }
+        let found = self.store.endings(&session.subject, &[session.opened_seq]).await.unwrap_or_default();
+        let reason = found.into_iter().next().flatten().map(|ending| ending.reason);
+        Failure::Refused(Refusal::TokenRevoked(reason))
+    }
+}

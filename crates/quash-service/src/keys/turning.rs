@@ -1,0 +1,35 @@
+//! The keys that this process has switched to.
+
+use std::time::Duration;
+
+use quash_core::model::{KeyRecord, KeyState, Kid};
+
+/// What this process has turned to.
+#[derive(Default)]
+pub(crate) struct Turning {
+    /// The keys of the store as they stood.
+    pub(crate) known: Option<Vec<(Kid, KeyState)>>,
+    /// The key that is next, and since when, by the uptime, the guard has it.
+    pub(crate) next: Option<(Kid, Duration)>,
+}
+
+impl Turning {
+    pub(crate) fn knows(&self, records: &[KeyRecord]) -> bool {
+        self.known
+            .as_ref()
+            .is_some_and(|known| known.iter().map(|(kid, state)| (kid, state)).eq(stand(records)))
+    }
+
+    pub(crate) fn turned_to(&mut self, records: &[KeyRecord], uptime: Duration) {
+        self.known = Some(stand(records).map(|(kid, state)| (kid.clone(), *state)).collect());
+        let next = records.iter().find(|record| matches!(record.state, KeyState::Next { .. }));
+        self.next = next.map(|next| match self.next.take() {
+            Some(before) if before.0 == next.kid => before,
+            _ => (next.kid.clone(), uptime),
+        });
+    }
+}
+
+fn stand(records: &[KeyRecord]) -> impl Iterator<Item = (&Kid, &KeyState)> {
+    records.iter().map(|record| (&record.kid, &record.state))
+}

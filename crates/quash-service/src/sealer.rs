@@ -1,0 +1,121 @@
+//! The sealer of the audit: the only code that signs it. It never seals over a seal that is missing, forged or older than the
+//! one that it remembers: the new signature would vouch for the forgery. What is checked is decided in quash-core.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use quash_core::decide::{AuditFault, check_seal, is_ours, seal_audit};
+use quash_core::model::{AuditHead, AuditSeal, Change, Clock, Entropy};
+use quash_core::token::{Algorithm, SigningKey};
+use quash_store::Store;
+use tokio::sync::watch;
+
+use crate::failure::StartError;
+use crate::vault::MasterKey;
+
+/// The setting that a store keeps once it has had a seal.
+pub(crate) const BEGUN: &str = "audit_sealed";
+/// How often a fault is logged while it lasts.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// Seals the audit, and remembers the newest seal.
+pub(crate) struct Sealer {
+    pub(crate) key: SigningKey,
+    /// The newest seal that is known: written by this process, or noted outside of the store.
+    pub(crate) noted: watch::Sender<Option<AuditSeal>>,
+    /// Held from the look at a seal to the commit of the next one.
+    pub(crate) turn: tokio::sync::Mutex<()>,
+    /// When a fault was last logged, by the process's uptime.
+    told_at: Mutex<Option<Duration>>,
+}
+
+impl Sealer {
+    /// Opens the sealer with the key that the master key gives. A store without any past gets its first seal; so does, once, a store of a version that sealed later.
+    /// `noted` is the newest seal that is remembered outside of the store.
+    pub(crate) async fn open(
+        master: &MasterKey,
+        noted: Option<AuditSeal>,
+        store: &dyn Store,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, StartError> {
+        let key = audit_key(master)?;
+        let begun = store.remembered(BEGUN).await?.is_some();
+        let remember = Change::Remember { name: BEGUN, value: "yes".into() };
+        let (noted, fault) = match (noted, store.audit_head().await) {
+            (None, Ok(AuditHead { seal: None, .. })) if !begun => {
+                let first = seal_audit(&AuditHead::default(), &[], None, &key, clock.now(), entropy);
+                let first = first.map_err(|_| StartError::Unsigned)?;
+                let seal = seal_of(&first).cloned();
+                store.commit(Change::Together(vec![first, remember])).await?;
+                (seal, None)
+            }
+            (noted, Ok(head)) => match check_seal(&head, noted.as_ref(), &key) {
+                Ok(seal) => {
+                    if !begun {
+                        store.commit(remember).await?;
+                    }
+                    (Some(seal.clone()), None)
+                }
+                Err(fault) => (noted, Some(fault)),
+            },
+            // What can't be read is looked at again before anything is sealed.
+            (noted, Err(_)) => (noted, None),
+        };
+        let sealer = Self {
+            key,
+            noted: watch::Sender::new(noted),
+            turn: tokio::sync::Mutex::default(),
+            told_at: Mutex::default(),
+        };
+        fault.into_iter().for_each(|fault| sealer.tell(fault, clock.uptime()));
+        Ok(sealer)
+    }
+
+    /// The newest seal that is known.
+    pub(crate) fn noted(&self) -> Option<AuditSeal> {
+        self.noted.borrow().clone()
+    }
+
+    /// Follows the newest seal that is known.
+    pub(crate) fn follow(&self) -> watch::Receiver<Option<AuditSeal>> {
+        self.noted.subscribe()
+    }
+
+    /// Logs a fault, once a minute at most.
+    pub(crate) fn tell(&self, fault: AuditFault, uptime: Duration) {
+        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if told_at.is_some_and(|at| uptime.saturating_sub(at) < TELL_EVERY) {
+            return;
+        }
+        *told_at = Some(uptime);
+        tracing::error!(
+            %fault,
+            "the audit is not what was sealed, and nothing is sealed until an operator accepts it: see `quash audit verify` and \
+             `quash audit accept`"
+        );
+    }
+}
+
+/// Returns the seal in a store, if it was signed with this master key.
+///
+/// # Errors
+/// The store can't be used.
+pub async fn audit_seal_of(store: &dyn Store, master: &MasterKey) -> Result<Option<AuditSeal>, StartError> {
+    let key = audit_key(master)?;
+    // The head may lag behind the seal there: only the signature is asked for.
+    let head = store.audit_head().await?;
+    Ok(head.seal.filter(|seal| is_ours(seal, &key)))
+}
+
+/// The key that the audit is sealed with.
+pub(crate) fn audit_key(master: &MasterKey) -> Result<SigningKey, StartError> {
+    SigningKey::new(Algorithm::EdDsa, &master.derive::<32>("audit"), None).map_err(StartError::SigningKey)
+}
+
+pub(crate) fn seal_of(change: &Change) -> Option<&AuditSeal> {
+    match change {
+        Change::SealAudit { seal, .. } | Change::AcceptAudit { seal, .. } => Some(seal),
+        _ => None,
+    }
+}

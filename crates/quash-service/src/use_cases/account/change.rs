@@ -1,0 +1,424 @@
+//! What operators do with accounts: switch them off and on, lock and unlock them, change them, delete them. What dies with
+//! each says the table of `quash-core`.
+
+use std::time::Duration;
+
+use quash_core::decide::{By, change_account, delete_account, edit_account, unlocked};
+use quash_core::model::{
+    Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, Devices, Email, Entropy, Event,
+    NameFault, PasswordFault, Road, Seq, Subject, Timestamp, draw, limits,
+};
+use zeroize::Zeroizing;
+
+use crate::context::{Desk, Service};
+use crate::failure::{Conflicts, Failure};
+use crate::mail::operators_address;
+use crate::passwords::{FormatFault, Requester};
+use crate::use_cases::account::add::{ClaimsFault, KNOWN_FORMATS, NewPassword};
+use crate::use_cases::account::own::own_words;
+use crate::use_cases::session::end::Ended;
+
+/// What became of an account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Changed {
+    /// The account as it is now.
+    pub account: Account,
+    /// The number of the entry in the log, where something was ended.
+    pub seq: Option<Seq>,
+}
+
+/// A password that is good for once.
+pub struct OneTimePassword {
+    /// The password.
+    pub password: Zeroizing<String>,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// Whether an address that an operator sets has been confirmed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Address {
+    /// Its owner has to confirm it.
+    Unconfirmed,
+    /// It needn't be confirmed any more.
+    Confirmed,
+}
+
+/// Why an account isn't changed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ChangeFault {
+    /// There is none, or none any more.
+    #[error("there is no such account")]
+    Gone,
+    /// It is as it is to be.
+    #[error("the account is {0} already")]
+    Already(&'static str),
+    /// Only a reactivated account can be locked or unlocked.
+    #[error("the account is deactivated")]
+    Deactivated,
+    /// The name can't be one.
+    #[error("the name {0}")]
+    Name(NameFault),
+    /// The address can't be one.
+    #[error("the e-mail address {0}")]
+    Email(NameFault),
+    /// The password isn't taken.
+    #[error("the password {0}")]
+    Password(PasswordFault),
+    /// The password's hash can't be compared with.
+    #[error("the password hash {0}; {KNOWN_FORMATS}")]
+    PasswordHash(FormatFault),
+    /// The claims can't be any.
+    #[error("{0}")]
+    Claims(ClaimsFault),
+    /// Another account has the name or the address.
+    #[error("another account has this name or e-mail address")]
+    Taken,
+    /// Ours.
+    #[error("the account could not be changed now")]
+    Failed(Failure),
+}
+
+impl Service {
+    /// Deactivates an account: its sessions end, and it can't sign in.
+    ///
+    /// # Errors
+    /// It is deactivated already, isn't there, or the store is away.
+    pub async fn deactivate(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
+        self.desk
+            .change(subject, |account, now| match account.state {
+                AccountState::Deactivated { .. } => Err(ChangeFault::Already("deactivated")),
+                AccountState::Active | AccountState::Locked { .. } => Ok(self.desk.edit(
+                    account,
+                    Road::Deactivated,
+                    in_state(AccountState::Deactivated { at: now }),
+                    &by,
+                    now,
+                )),
+            })
+            .await
+    }
+
+    /// Lets a deactivated account sign in again. What died with it stays dead.
+    ///
+    /// # Errors
+    /// It isn't deactivated, isn't there, or the store is away.
+    pub async fn reactivate(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
+        self.desk
+            .change(subject, |account, now| match account.state {
+                AccountState::Deactivated { .. } => Ok(Some(change_account(
+                    account,
+                    Event::Reactivated,
+                    in_state(AccountState::Active),
+                    by.clone(),
+                    now,
+                ))),
+                AccountState::Active | AccountState::Locked { .. } => Err(ChangeFault::Already("active")),
+            })
+            .await
+    }
+
+    /// Locks an account for this long, as failed attempts would. One that is locked by hand already stays locked for at least
+    /// this long, and nothing else changes.
+    ///
+    /// # Errors
+    /// It is deactivated, isn't there, or the store is away.
+    pub async fn lock(&self, subject: &Subject, span: Duration, by: By) -> Result<Changed, ChangeFault> {
+        self.desk
+            .change(subject, |account, now| match account.state {
+                AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
+                // No known device gets past this lock: there is no session that would have to end again.
+                AccountState::Locked { since, until }
+                    if since <= now && now < until && account.devices == Devices::default() =>
+                {
+                    let fields = in_state(AccountState::Locked { since, until: until.max(now + span) });
+                    Ok(fields
+                        .differ_from(account)
+                        .then(|| change_account(account, Event::Locked, fields, by.clone(), now)))
+                }
+                AccountState::Active | AccountState::Locked { .. } => {
+                    // The operator means every client: the account forgets its devices, so that no session is bound.
+                    let forgotten = AccountFields {
+                        devices: Some(Devices::default()),
+                        ..in_state(AccountState::Locked { since: now, until: now + span })
+                    };
+                    Ok(self.desk.edit(account, Road::Locked, forgotten, &by, now))
+                }
+            })
+            .await
+    }
+
+    /// Unlocks an account, and forgets how often it was locked and what was counted against it.
+    ///
+    /// # Errors
+    /// It is deactivated, isn't there, or the store is away.
+    pub async fn unlock(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
+        let change = self.desk.change(subject, |account, now| match account.state {
+            AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
+            AccountState::Active | AccountState::Locked { .. } => {
+                let fields = unlocked(account, AccountFields::default());
+                Ok(fields
+                    .differ_from(account)
+                    .then(|| change_account(account, Event::Unlocked, fields, by.clone(), now)))
+            }
+        });
+        let changed = change.await?;
+        self.desk.lockout.clear(subject);
+        Ok(changed)
+    }
+
+    /// Gives an account another name. Where tokens call it by its name, its sessions end.
+    ///
+    /// # Errors
+    /// The name can't be one or is taken; or as the others.
+    pub async fn rename(&self, subject: &Subject, name: &str, by: By) -> Result<Changed, ChangeFault> {
+        let desk = &*self.desk;
+        let name = desk.new_name(name, Some(&desk.loaded(subject).await?)).map_err(ChangeFault::Name)?;
+        if desk
+            .is_subject_of_another(&name, Some(subject), desk.clock.now())
+            .await
+            .map_err(ChangeFault::Failed)?
+        {
+            return Err(ChangeFault::Taken);
+        }
+        let fields = AccountFields { username: Some(name), ..AccountFields::default() };
+        desk.change(subject, |account, now| {
+            Ok(desk.edit(account, Road::NameChanged, fields.clone(), &by, now))
+        })
+        .await
+    }
+
+    /// Gives an account another address: its sessions end. The address that it has stays as it is, but for being confirmed
+    /// where it wasn't.
+    ///
+    /// # Errors
+    /// The address can't be one or is taken; or as the others.
+    pub async fn set_email(
+        &self,
+        subject: &Subject,
+        email: &str,
+        address: Address,
+        by: By,
+    ) -> Result<Changed, ChangeFault> {
+        let email =
+            operators_address(email, self.desk.policy.accounts.local_parts).map_err(ChangeFault::Email)?;
+        self.desk
+            .change(subject, |account, now| {
+                let verified_at = (address == Address::Confirmed).then_some(now);
+                if let Some(before) = account.email.as_ref().filter(|before| before.shown == email.shown) {
+                    let email = Email { verified_at: before.verified_at.or(verified_at), ..before.clone() };
+                    let fields = AccountFields { email: Some(Some(email)), ..AccountFields::default() };
+                    let is_another = fields.differ_from(account);
+                    return Ok(is_another
+                        .then(|| change_account(account, Event::EmailVerified, fields, by.clone(), now)));
+                }
+                let fields = AccountFields {
+                    email: Some(Some(Email { verified_at, ..email.clone() })),
+                    ..AccountFields::default()
+                };
+                Ok(self.desk.edit(account, Road::EmailChanged, fields, &by, now))
+            })
+            .await
+    }
+
+    /// Gives an account another password, or none: its sessions end. The hash that it has already changes nothing.
+    ///
+    /// # Errors
+    /// The password isn't taken, its hash isn't of a known format; or as the others.
+    pub async fn set_password(
+        &self,
+        subject: &Subject,
+        password: NewPassword,
+        by: By,
+    ) -> Result<Changed, ChangeFault> {
+        let account = self.desk.loaded(subject).await?;
+        let desk = &*self.desk;
+        let fields = match password {
+            NewPassword::Plain(password) => {
+                let hash = desk
+                    .passwords
+                    .hash_new(password, &own_words(&account), Requester::OPERATOR, &*desk.entropy)
+                    .await;
+                let hash = hash.map_err(ChangeFault::Failed)?.map_err(ChangeFault::Password)?;
+                AccountFields { password: Some(Some(hash)), ..AccountFields::default() }
+            }
+            NewPassword::Encoded(text) => {
+                let hash = desk.encoded(text).map_err(ChangeFault::PasswordHash)?;
+                // It is the one that Django nodes have.
+                AccountFields {
+                    password: Some(hash),
+                    must_change: Some(None),
+                    mark: Some(None),
+                    ..AccountFields::default()
+                }
+            }
+        };
+        let changed = desk
+            .change(subject, |account, now| {
+                Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))
+            })
+            .await?;
+        let class =
+            changed.account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
+        class.into_iter().for_each(|class| desk.passwords.know(class));
+        Ok(changed)
+    }
+
+    /// Gives an account a random password that is good for a day, and for nothing but being changed: its sessions end.
+    ///
+    /// # Errors
+    /// It isn't there, or can't be changed now.
+    pub async fn give_one_time_password(
+        &self,
+        subject: &Subject,
+        by: By,
+    ) -> Result<(Changed, OneTimePassword), ChangeFault> {
+        let desk = &*self.desk;
+        desk.loaded(subject).await?;
+        let password = random_password(&*desk.entropy);
+        let hash = desk
+            .passwords
+            .hash(password.clone(), Requester::OPERATOR, &*desk.entropy)
+            .await
+            .map_err(ChangeFault::Failed)?;
+        let until = desk.clock.now() + limits::ONE_TIME_PASSWORD;
+        let fields = AccountFields {
+            password: Some(Some(hash)),
+            must_change: Some(Some(until)),
+            ..AccountFields::default()
+        };
+        let changed = desk
+            .change(subject, |account, now| {
+                Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))
+            })
+            .await?;
+        Ok((changed, OneTimePassword { password, until }))
+    }
+
+    /// Takes an account's password away, until its owner has reset it: its sessions end.
+    ///
+    /// # Errors
+    /// It isn't there, or can't be changed now.
+    pub async fn require_reset(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
+        let fields =
+            AccountFields { password: Some(None), must_change: Some(None), ..AccountFields::default() };
+        self.desk
+            .change(subject, |account, now| {
+                Ok(self.desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))
+            })
+            .await
+    }
+
+    /// Replaces what an account's tokens say besides quash's own claims.
+    ///
+    /// # Errors
+    /// They are too long, or one of them has a name of quash's own; or as the others.
+    pub async fn set_claims(&self, subject: &Subject, json: &str, by: By) -> Result<Changed, ChangeFault> {
+        let claims = self.desk.custom_claims(json).map_err(ChangeFault::Claims)?;
+        let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
+        self.desk
+            .change(subject, |account, now| {
+                Ok(self.desk.edit(account, Road::ClaimsChanged, fields.clone(), &by, now))
+            })
+            .await
+    }
+
+    /// Deletes an account with its sessions. Its subject is never given out again.
+    ///
+    /// # Errors
+    /// It isn't there, or can't be deleted now.
+    pub async fn delete(&self, subject: &Subject, by: By) -> Result<Ended, ChangeFault> {
+        let desk = &*self.desk;
+        let mut conflicts = Conflicts::default();
+        loop {
+            let account = desk.loaded(subject).await?;
+            let change = delete_account(&account, by.clone(), desk.guard.scopes(), desk.clock.now());
+            if let Some(ended) = desk.end(change, &mut conflicts).await.map_err(ChangeFault::Failed)? {
+                return Ok(ended);
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// Loads, decides and commits. `None` from `decide`: the account is as it is to be, and nothing is written. A conflict over
+    /// a row that hasn't changed is one over a name or an address.
+    async fn change(
+        &self,
+        subject: &Subject,
+        decide: impl Fn(&Account, Timestamp) -> Result<Option<AccountEdit>, ChangeFault>,
+    ) -> Result<Changed, ChangeFault> {
+        let mut conflicts = Conflicts::default();
+        let mut tried = None;
+        loop {
+            let account = self.loaded(subject).await?;
+            if tried == Some(account.version) {
+                return Err(ChangeFault::Taken);
+            }
+            tried = Some(account.version);
+            let Some(edit) = decide(&account, self.clock.now())? else {
+                return Ok(Changed { account, seq: None });
+            };
+            let ended = self
+                .end(Change::EditAccount(Box::new(edit)), &mut conflicts)
+                .await
+                .map_err(ChangeFault::Failed)?;
+            if let Some(Ended { seq }) = ended {
+                return Ok(Changed { account: self.loaded(subject).await?, seq });
+            }
+        }
+    }
+
+    /// A change by a road; `None`: the account has these values already, and repeating them ends nothing.
+    fn edit(
+        &self,
+        account: &Account,
+        road: Road,
+        fields: AccountFields,
+        by: &By,
+        now: Timestamp,
+    ) -> Option<AccountEdit> {
+        let edited = || {
+            edit_account(account, road, fields.clone(), by.clone(), &self.policy, self.guard.scopes(), now)
+        };
+        fields.differ_from(account).then(edited)
+    }
+
+    async fn loaded(&self, subject: &Subject) -> Result<Account, ChangeFault> {
+        let loaded = self.store.account(&AccountBy::Subject(subject.clone()), self.clock.now()).await;
+        loaded.map_err(|error| ChangeFault::Failed(error.into()))?.account.ok_or(ChangeFault::Gone)
+    }
+}
+
+fn in_state(state: AccountState) -> AccountFields {
+    AccountFields { state: Some(state), ..AccountFields::default() }
+}
+
+/// A hundred bits in four groups, of 32 characters that nobody takes for one another.
+fn random_password(entropy: &dyn Entropy) -> Zeroizing<String> {
+    const ALPHABET: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
+    let drawn = Zeroizing::new(draw::<20>(entropy));
+    let mut password = Zeroizing::new(String::with_capacity(23));
+    for (place, byte) in drawn.iter().enumerate() {
+        if place > 0 && place % 5 == 0 {
+            password.push('-');
+        }
+        password.push(char::from(ALPHABET[usize::from(byte % 32)]));
+    }
+    password
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quash_core::model::Seeded;
+
+    #[test]
+    fn a_password_for_once_has_four_groups_and_no_look_alikes() {
+        let entropy = Seeded::new(1);
+        let (one, other) = (random_password(&entropy), random_password(&entropy));
+        assert_ne!(*one, *other);
+        assert_eq!(one.split('-').map(str::len).collect::<Vec<_>>(), [5, 5, 5, 5]);
+        assert!(!one.contains(['0', '1', 'l', 'o']) && one.len() == 23);
+    }
+}

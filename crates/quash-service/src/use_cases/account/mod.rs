@@ -1,0 +1,6 @@
+//! Accounts: added and changed by operators (`add.rs`, `change.rs`), used by their owners (`own.rs`).
+
+pub(crate) mod add;
+pub(crate) mod change;
+pub(crate) mod own;
+pub(crate) mod subjects;

@@ -1,0 +1,418 @@
+//! An owner and their account: looking at it, changing it, ending its sessions, leaving. Whoever changes what one signs in
+//! with is asked for the password again.
+
+use std::net::IpAddr;
+
+use quash_core::decide::{
+    Cause, LivesOn, Survival, change_password, counted_from, delete_account, edit_account, end_others,
+    end_session, judge_again, judge_one_time_password,
+};
+use quash_core::model::{
+    Account, AccountBy, AccountFields, AccountState, Actor, Change, MailKind, Name, NameChanges, NameFault,
+    NumericNames, PasswordHash, Reason, Refusal, Road, SessionId, SessionLoaded, Subject, Subjects,
+    Timestamp,
+};
+use quash_core::token::{Issued, Origin};
+use quash_core::watch::Live;
+use quash_store::StoreError;
+use zeroize::Zeroizing;
+
+use crate::context::{Desk, Service};
+use crate::failure::{Conflicts, Failure};
+use crate::known::DeviceSaid;
+use crate::passwords::{Requester, check_length};
+use crate::use_cases::session::end::Ended;
+use crate::use_cases::session::prove::{Proof, Proven};
+
+/// An account as its owner sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Me {
+    /// The account.
+    pub account: Account,
+    /// The session that asks; a token of another issuer has none.
+    pub session: Option<SessionId>,
+}
+
+/// A password that is asked for again.
+pub struct Reproof {
+    /// The password, as received.
+    pub password: Zeroizing<String>,
+    /// The network it comes from, if its places in the queue are to be counted.
+    pub network: Option<IpAddr>,
+    /// What the client says of its device token. It gets none.
+    pub device_token: DeviceSaid,
+}
+
+impl Service {
+    /// The account of a live token.
+    ///
+    /// # Errors
+    /// It has none any more, or the store is away.
+    pub async fn me(&self, live: &Live) -> Result<Me, Failure> {
+        self.desk.me(live).await
+    }
+
+    /// Ends a session of a live token's account. One that has ended already is where it should be.
+    ///
+    /// # Errors
+    /// The account has no such session, or the store is away.
+    pub async fn end_own_session(&self, live: &Live, session: SessionId) -> Result<(), Failure> {
+        let desk = &*self.desk;
+        let me = desk.me(live).await?;
+        let cause = Cause { reason: Reason::Ended, actor: Actor::Owner };
+        let mut conflicts = Conflicts::default();
+        loop {
+            let loaded = desk.store.session(session).await?;
+            if loaded.found.as_ref().is_none_or(|(session, _)| session.subject != me.account.subject) {
+                return Err(Refusal::SessionNotFound.into());
+            }
+            let Ok(end) = end_session(&loaded, &cause, desk.guard.scopes(), desk.clock.now()) else {
+                return Ok(());
+            };
+            desk.quotas.check(&me.account.subject, desk.clock.uptime())?;
+            let change = Change::EndSessions { sessions: vec![end], tokens: Vec::new() };
+            if desk.end(change, &mut conflicts).await?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends all sessions of a live token's account but its own, which gets new tokens. Where there is no other, nothing is
+    /// revoked: it is a refresh.
+    ///
+    /// # Errors
+    /// The token has no session that could go on, the account has caused too many entries, or the store is away.
+    pub async fn end_other_sessions(&self, live: &Live) -> Result<Issued, Failure> {
+        let desk = &*self.desk;
+        let mut conflicts = Conflicts::default();
+        loop {
+            let now = desk.clock.now();
+            let (lives_on, loaded) = desk.own_session(live).await?;
+            let subject = loaded
+                .found
+                .as_ref()
+                .map(|(_, account)| account.subject.clone())
+                .ok_or(Refusal::AccountNotFound)?;
+            // After the session: another that is opened meanwhile is counted, too.
+            let counted = desk
+                .store
+                .account(&AccountBy::Subject(subject.clone()), counted_from(&desk.policy, now))
+                .await?;
+            let survival = end_others(lives_on, &loaded, &counted, &desk.policy, desk.guard.scopes(), now)?;
+            if survival.ends_others() {
+                desk.quotas.check(&subject, desk.clock.uptime())?;
+            }
+            if let Some(issued) = desk.survive(survival, &mut conflicts, now).await? {
+                return Ok(issued);
+            }
+        }
+    }
+
+    /// Ends all sessions of a live token's account.
+    ///
+    /// # Errors
+    /// There is no such account any more, or the store is away.
+    pub async fn end_own_sessions(&self, live: &Live) -> Result<Ended, Failure> {
+        let me = self.desk.me(live).await?;
+        self.end_account(&me.account.subject, Road::LogOutEverywhere, Actor::Owner).await
+    }
+
+    /// Gives a live token's account another name to sign in with. Where tokens call it by its name, all its sessions end.
+    ///
+    /// # Errors
+    /// The password is wrong, the name can't be one, somebody has it, or users don't change names here.
+    pub async fn rename_own(&self, live: &Live, name: &str, reproof: Reproof) -> Result<Me, Failure> {
+        let desk = &*self.desk;
+        if desk.policy.accounts.names == NameChanges::Refused {
+            return Err(Refusal::ChangeNotAllowed.into());
+        }
+        let me = desk.me(live).await?;
+        let name = desk.new_name(name, Some(&me.account)).map_err(Refusal::NameRefused)?;
+        desk.quotas.check(&me.account.subject, desk.clock.uptime())?;
+        let mut proof = again(&me.account, reproof);
+        let mut conflicts = Conflicts::default();
+        loop {
+            let proven = desk.reprove(&mut proof).await?;
+            if desk.is_taken(&name, &proven.account.subject, proven.started).await? {
+                return Err(Refusal::NameTaken.into());
+            }
+            let fields = AccountFields { username: Some(name.clone()), ..AccountFields::default() };
+            if !fields.differ_from(&proven.account) {
+                return Ok(Me { account: proven.account, ..me });
+            }
+            if desk.edit_proven(&proven, Road::NameChanged, fields, &mut conflicts).await?.is_some() {
+                return Ok(Me { account: Account { username: name, ..proven.account }, ..me });
+            }
+        }
+    }
+
+    /// Sets another password: all other sessions end, this one gets new tokens.
+    ///
+    /// # Errors
+    /// The current password is wrong, the new one isn't taken, or the token has no session that could go on.
+    pub async fn change_own_password(
+        &self,
+        live: &Live,
+        reproof: Reproof,
+        new: Zeroizing<String>,
+    ) -> Result<Issued, Failure> {
+        let desk = &*self.desk;
+        let me = desk.me(live).await?;
+        desk.own_session(live).await?;
+        desk.quotas.check(&me.account.subject, desk.clock.uptime())?;
+        check_length(&new).map_err(Refusal::PasswordRefused)?;
+        let network = reproof.network;
+        let mut proof = again(&me.account, reproof);
+        let mut hash: Option<PasswordHash> = None;
+        let mut conflicts = Conflicts::default();
+        loop {
+            let proven = desk.reprove(&mut proof).await?;
+            let password = match &hash {
+                Some(hash) => hash.clone(),
+                None => hash.insert(desk.new_hash(new.clone(), &proven, network).await?).clone(),
+            };
+            let account = proven.account;
+            let now = desk.clock.now();
+            let (lives_on, loaded) = desk.own_session(live).await?;
+            // Between the proof and this look somebody else may have set another password.
+            if loaded.found.as_ref().is_some_and(|(_, found)| found.version != account.version) {
+                conflicts.again(StoreError::Conflict)?;
+                continue;
+            }
+            let mut survival =
+                change_password(lives_on, &loaded, password, &desk.policy, desk.guard.scopes(), now)?;
+            survival.change = desk.with_notice(survival.change, MailKind::PasswordWasChanged, &account, now);
+            if let Some(issued) = desk.survive(survival, &mut conflicts, now).await? {
+                return Ok(issued);
+            }
+        }
+    }
+
+    /// Sets a password in place of one that is good for nothing else. Nobody is signed in by that, and nobody stays so.
+    ///
+    /// # Errors
+    /// The password isn't such a one, or the new one isn't taken.
+    pub async fn change_one_time_password(
+        &self,
+        name: &str,
+        reproof: Reproof,
+        new: Zeroizing<String>,
+    ) -> Result<(), Failure> {
+        let desk = &*self.desk;
+        // Anything else that may be wrong with it is found out in the pool, after the password that it replaces was proven.
+        check_length(&new).map_err(Refusal::PasswordRefused)?;
+        let network = reproof.network;
+        let (by, folded) = desk.called(name);
+        let mut proof = Proof::new(by, folded, reproof.password, reproof.network, reproof.device_token);
+        let mut hash: Option<PasswordHash> = None;
+        let mut conflicts = Conflicts::default();
+        loop {
+            let proven = desk.prove(&mut proof, judge_one_time_password).await?;
+            let password = match &hash {
+                Some(hash) => hash.clone(),
+                None => hash.insert(desk.new_hash(new.clone(), &proven, network).await?).clone(),
+            };
+            let fields = AccountFields { password: Some(Some(password)), ..AccountFields::default() };
+            if desk.edit_proven(&proven, Road::PasswordChanged, fields, &mut conflicts).await?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deactivates a live token's account: its sessions end, and it can't sign in any more.
+    ///
+    /// # Errors
+    /// The password is wrong, or the store is away.
+    pub async fn deactivate_own(&self, live: &Live, reproof: Reproof) -> Result<(), Failure> {
+        let desk = &*self.desk;
+        let mut proof = again(&desk.me(live).await?.account, reproof);
+        let mut conflicts = Conflicts::default();
+        loop {
+            let proven = desk.reprove(&mut proof).await?;
+            let state = Some(AccountState::Deactivated { at: desk.clock.now() });
+            let fields = AccountFields { state, ..AccountFields::default() };
+            if desk.edit_proven(&proven, Road::Deactivated, fields, &mut conflicts).await?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Deletes a live token's account, with all its sessions.
+    ///
+    /// # Errors
+    /// The password is wrong, or the store is away.
+    pub async fn delete_own(&self, live: &Live, reproof: Reproof) -> Result<(), Failure> {
+        let desk = &*self.desk;
+        let mut proof = again(&desk.me(live).await?.account, reproof);
+        let mut conflicts = Conflicts::default();
+        loop {
+            let proven = desk.reprove(&mut proof).await?;
+            let change =
+                delete_account(&proven.account, Actor::Owner.into(), desk.guard.scopes(), desk.clock.now());
+            if desk.end(change, &mut conflicts).await?.is_some() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// The account of a live token.
+    async fn me(&self, live: &Live) -> Result<Me, Failure> {
+        if let Origin::Foreign(_) = live.authentic().origin() {
+            let account = self.foreign_account(live.authentic()).await?;
+            return Ok(Me { account, session: None });
+        }
+        let (session, _) = live.authentic().place()?;
+        let (_, account) = self.store.session(session).await?.found.ok_or(Refusal::AccountNotFound)?;
+        self.check_owner(live, &account)?;
+        Ok(Me { account, session: Some(session) })
+    }
+
+    /// The session of a live token, and what it gets if it goes on while others end.
+    async fn own_session(&self, live: &Live) -> Result<(LivesOn, SessionLoaded), Failure> {
+        if let Origin::Foreign(_) = live.authentic().origin() {
+            return Err(Refusal::SessionRequired.into());
+        }
+        let (session, _) = live.authentic().place()?;
+        let loaded = self.store.session(session).await?;
+        if let Some((_, account)) = &loaded.found {
+            self.check_owner(live, account)?;
+        }
+        let lives_on = LivesOn::of(live.authentic(), &loaded, &self.keys.refresh);
+        let lives_on = self.explained(lives_on, loaded.found.as_ref(), &loaded.head).await?;
+        Ok((lives_on, loaded))
+    }
+
+    /// Who stole a signing key can write any name into a token, but no row.
+    fn check_owner(&self, live: &Live, account: &Account) -> Result<(), Refusal> {
+        let (scopes, user_id) = (self.guard.scopes(), live.claims().user_id.as_deref().unwrap_or_default());
+        if scopes.account(account) == scopes.user_id(user_id) {
+            Ok(())
+        } else {
+            Err(Refusal::AccountNotFound)
+        }
+    }
+
+    /// Proves the password of somebody who is signed in.
+    async fn reprove(&self, proof: &mut Proof) -> Result<Proven, Failure> {
+        self.prove(proof, judge_again).await.map_err(|failure| match failure {
+            Failure::Refused(Refusal::BadCredentials) => Refusal::WrongPassword.into(),
+            other => other,
+        })
+    }
+
+    /// The hash of a new password of the account whose present one was proven.
+    async fn new_hash(
+        &self,
+        new: Zeroizing<String>,
+        proven: &Proven,
+        network: Option<IpAddr>,
+    ) -> Result<PasswordHash, Failure> {
+        let requester = Requester::new(network, proven.known_device.is_some());
+        let hash =
+            self.passwords.hash_new(new, &own_words(&proven.account), requester, &*self.entropy).await?;
+        Ok(hash.map_err(Refusal::PasswordRefused)?)
+    }
+
+    /// Commits what ends the others, and gives the session that lives on its tokens. `None`: load and decide again.
+    async fn survive(
+        &self,
+        survival: Survival,
+        conflicts: &mut Conflicts,
+        now: Timestamp,
+    ) -> Result<Option<Issued>, Failure> {
+        self.can_sign().await?;
+        match self.end(survival.change.clone(), conflicts).await? {
+            Some(Ended { seq }) => self.issue(survival.grant(seq), now).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Changes the account whose password was proven, and no later one. `None`: prove again.
+    async fn edit_proven(
+        &self,
+        proven: &Proven,
+        road: Road,
+        fields: AccountFields,
+        conflicts: &mut Conflicts,
+    ) -> Result<Option<Ended>, Failure> {
+        let now = self.clock.now();
+        let edit = edit_account(
+            &proven.account,
+            road,
+            fields,
+            Actor::Owner.into(),
+            &self.policy,
+            self.guard.scopes(),
+            now,
+        );
+        let change = Change::EditAccount(Box::new(edit));
+        let change = match road {
+            Road::PasswordChanged => {
+                self.with_notice(change, MailKind::PasswordWasChanged, &proven.account, now)
+            }
+            _ => change,
+        };
+        self.end(change, conflicts).await
+    }
+
+    /// A name from what was typed. The name that an account has already is taken in any form.
+    pub(crate) fn new_name(&self, text: &str, account: Option<&Account>) -> Result<Name, NameFault> {
+        match Name::parse(text) {
+            Ok(name) if account.is_some_and(|account| account.username.folded() == name.folded()) => Ok(name),
+            _ if self.policy.accounts.subjects == Subjects::Integer => {
+                Name::parse_new(text, NumericNames::Refused)
+            }
+            _ => Name::parse_new(text, self.policy.accounts.numeric_names),
+        }
+    }
+
+    /// Whether another account has the name, as its name or as its subject.
+    pub(crate) async fn is_taken(
+        &self,
+        name: &Name,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        let found = self.store.account(&AccountBy::Name(name.folded().to_owned()), now).await?.account;
+        let is_name = found.is_some_and(|found| found.subject != *subject);
+        Ok(is_name || self.is_subject_of_another(name, Some(subject), now).await?)
+    }
+
+    /// Whether a name is the subject of another account than `own`: a command with that name would seem to mean the other.
+    pub(crate) async fn is_subject_of_another(
+        &self,
+        name: &Name,
+        own: Option<&Subject>,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
+        for text in [name.shown(), name.folded()] {
+            let Ok(subject) = Subject::parse(text) else { continue };
+            if Some(&subject) != own
+                && self.store.account(&AccountBy::Subject(subject), now).await?.account.is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The proof of an account's password, asked for again: by its subject, whatever it is called meanwhile.
+pub(crate) fn again(account: &Account, reproof: Reproof) -> Proof {
+    let Reproof { password, network, device_token } = reproof;
+    Proof::new(
+        AccountBy::Subject(account.subject.clone()),
+        account.username.folded().to_owned(),
+        password,
+        network,
+        device_token,
+    )
+}
+
+/// What an account's password must not be.
+pub(crate) fn own_words(account: &Account) -> Vec<&str> {
+    let address = account.email.as_ref().map(|email| email.shown.as_str());
+    std::iter::once(account.username.shown()).chain(address).collect()
+}

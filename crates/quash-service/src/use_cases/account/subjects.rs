@@ -1,0 +1,70 @@
+//! The subjects of new accounts. Numbers are given out one at a time: two additions never try the same one, and the store
+//! refuses one that an account has or had.
+
+use quash_core::model::{AccountBy, Subject, Subjects, Timestamp, fold};
+use tokio::sync::MutexGuard;
+
+use crate::context::Desk;
+use crate::failure::{Failure, Unavailable};
+
+/// A subject for a new account.
+pub(crate) struct NewSubject<'a> {
+    pub(crate) subject: Subject,
+    /// Dropped once the account is written.
+    pub(crate) _turn: Option<MutexGuard<'a, ()>>,
+}
+
+impl Desk {
+    /// A subject for a new account: the one that is given, or one as the settings choose them.
+    ///
+    /// # Errors
+    /// The store is away, or no number is left.
+    pub(crate) async fn subject(
+        &self,
+        given: Option<&Subject>,
+        now: Timestamp,
+    ) -> Result<NewSubject<'_>, Failure> {
+        if self.policy.accounts.subjects == Subjects::Uuid {
+            let subject = given.cloned().unwrap_or_else(|| Subject::new(now, &*self.entropy));
+            return Ok(NewSubject { subject, _turn: None });
+        }
+        let turn = self.numbering.lock().await;
+        let subject = match given {
+            Some(given) => given.clone(),
+            None => {
+                let used_up = || {
+                    Unavailable::StoreAway("the largest number that a subject can be is an account's".into())
+                };
+                let mut largest = self.store.largest_number().await?;
+                loop {
+                    let next = Subject::after(largest).ok_or_else(|| Failure::Unavailable(used_up()))?;
+                    // Accounts of before may have numbers as names: no subject is another account's name.
+                    if !self.is_name(&next, now).await? {
+                        break next;
+                    }
+                    largest += 1;
+                }
+            }
+        };
+        Ok(NewSubject { subject, _turn: Some(turn) })
+    }
+
+    /// Returns whether a subject reads like the name of an account.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub(crate) async fn is_name(&self, subject: &Subject, now: Timestamp) -> Result<bool, Failure> {
+        Ok(self.store.account(&AccountBy::Name(fold(subject.as_str())), now).await?.account.is_some())
+    }
+
+    /// Returns whether a number that was free when it was chosen has been given out meanwhile.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub(crate) async fn was_given_out(&self, subject: &Subject) -> Result<bool, Failure> {
+        match (self.policy.accounts.subjects, subject.number()) {
+            (Subjects::Integer, Some(number)) => Ok(self.store.largest_number().await? >= number),
+            _ => Ok(false),
+        }
+    }
+}

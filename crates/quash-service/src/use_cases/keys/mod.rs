@@ -1,0 +1,4 @@
+//! Signing keys: listing, rotation, retirement and revocation.
+
+pub(crate) mod list;
+pub(crate) mod turn;

@@ -1,0 +1,143 @@
+//! Giving an account another address: asked for with the password, and done once the new address is confirmed.
+
+use quash_core::decide::{About, Asking, Tried, change_email_by_mail, notice};
+use quash_core::model::{
+    Account, AccountBy, AccountLoaded, Email, FlowId, MailKind, NameFault, Purpose, Refusal, Timestamp,
+};
+use quash_core::watch::Live;
+
+use crate::context::{Desk, Service};
+use crate::failure::{Conflicts, Failure, Unavailable};
+use crate::mail::own_address;
+use crate::use_cases::account::own::{Reproof, again};
+use crate::use_cases::mail::flows::{MailProof, Pace};
+use crate::use_cases::session::prove::Proven;
+
+impl Service {
+    /// Asks for the mail with which a new address is confirmed. The address before is told; nothing changes until then. An
+    /// address that is somebody's gets a mail that says so, and the answer is the same.
+    ///
+    /// # Errors
+    /// The password is wrong, the token's account can't be used, or it can't be done now.
+    pub async fn request_email_change(
+        &self,
+        live: &Live,
+        email: &str,
+        reproof: Reproof,
+    ) -> Result<Result<FlowId, NameFault>, Failure> {
+        let desk = &*self.desk;
+        let email = match own_address(email, desk.policy.accounts.local_parts) {
+            Ok(email) => email,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let mut proof = again(&self.me(live).await?.account, reproof);
+        let mut conflicts = Conflicts::default();
+        loop {
+            let Proven { account, .. } = desk.prove(&mut proof, judge_again).await?;
+            let owner =
+                desk.store.account(&AccountBy::Email(email.folded()), desk.clock.now()).await?.account;
+            let is_taken = owner.as_ref().is_some_and(|owner| owner.subject != account.subject);
+            let typed = email.folded();
+            let taken = owner.as_ref().filter(|_| is_taken).and_then(|owner| owner.email.as_ref());
+            let asking = match taken {
+                Some(theirs) => Asking {
+                    purpose: Purpose::EmailChange,
+                    about: About::Nobody,
+                    typed: &typed,
+                    kind: MailKind::AddressTaken,
+                    to: Some(&theirs.shown),
+                    recipient: owner.as_ref().map(|owner| &owner.subject),
+                    priority: MailKind::AddressTaken.priority(),
+                },
+                None => Asking {
+                    purpose: Purpose::EmailChange,
+                    about: About::Account(&account),
+                    typed: &typed,
+                    kind: MailKind::EmailChange,
+                    to: Some(&email.shown),
+                    recipient: None,
+                    priority: MailKind::EmailChange.priority(),
+                },
+            };
+            let now = desk.clock.now();
+            let told = account.email.as_ref().map(|before| {
+                notice(
+                    MailKind::EmailChangeAsked,
+                    &before.shown,
+                    &account,
+                    &desk.flow_key,
+                    now,
+                    &*desk.entropy,
+                )
+            });
+            match desk.ask(&asking, told.as_slice(), Pace::AtOnce).await {
+                Ok(Some(id)) => return Ok(Ok(id)),
+                Ok(None) => {}
+                Err(error) => conflicts.again(error)?,
+            }
+        }
+    }
+
+    /// Gives an account the address that was confirmed. All its sessions end. With a token, the account must be its.
+    ///
+    /// # Errors
+    /// The proof is none, or another account's; the address is somebody's by now; or it can't be done now.
+    pub async fn confirm_email_change(
+        &self,
+        proof: &MailProof,
+        bearer: Option<&Live>,
+    ) -> Result<(), Failure> {
+        let desk = &*self.desk;
+        let bearer = match bearer {
+            Some(live) => Some(self.me(live).await?.account.subject),
+            None => None,
+        };
+        let id = desk.flow_of(proof, Purpose::EmailChange).await?;
+        desk.is_still_free(id).await?;
+        let scopes = desk.guard.scopes();
+        let used = desk.use_flow(id, Purpose::EmailChange, |flow, owner, now| {
+            let account = owner.account()?;
+            if bearer.as_ref().is_some_and(|subject| *subject != account.subject) {
+                return Err(Refusal::LinkInvalid.into());
+            }
+            Ok(change_email_by_mail(
+                flow,
+                account,
+                &desk.flow_key,
+                &desk.policy,
+                scopes,
+                now,
+                &*desk.entropy,
+            )?)
+        });
+        match used.await {
+            // Several accounts that were imported share the address: nobody is found by it, and nobody else can have it.
+            Err(Failure::Unavailable(Unavailable::Contended)) => Err(Refusal::LinkInvalid.into()),
+            used => used,
+        }
+    }
+}
+
+impl Desk {
+    /// Whether nobody else has the address that a flow is to give.
+    async fn is_still_free(&self, id: FlowId) -> Result<(), Failure> {
+        let flow = self.store.flow(id).await?.flow.ok_or(Refusal::LinkInvalid)?;
+        let folded = flow
+            .address
+            .as_deref()
+            .and_then(|address| Email::parse(address).ok())
+            .ok_or(Refusal::LinkInvalid)?
+            .folded();
+        let owner = self.store.account(&AccountBy::Email(folded), self.clock.now()).await?.account;
+        if owner.is_some_and(|owner| Some(&owner.subject) != flow.subject.as_ref()) {
+            return Err(Refusal::LinkInvalid.into());
+        }
+        Ok(())
+    }
+}
+
+/// Whether the bearer of a live token knows the password of its account.
+fn judge_again(loaded: &AccountLoaded, tried: Tried, _: Timestamp) -> Result<&Account, Refusal> {
+    let account = loaded.account.as_ref().ok_or(Refusal::AccountNotFound)?;
+    if tried.is_right() { Ok(account) } else { Err(Refusal::WrongPassword) }
+}

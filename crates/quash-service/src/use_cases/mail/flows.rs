@@ -1,0 +1,302 @@
+//! Asking for a mail, and using what it holds: what resetting, verifying and changing an address have in common.
+
+use std::net::IpAddr;
+
+use quash_core::decide::{About, Asking, FlowOwner, empty_transaction, judge_flow, notice, start_flow};
+use quash_core::model::{
+    Account, AccountBy, Change, Flow, FlowId, FlowLoaded, MailKind, MailPriority, Purpose, Refusal,
+    RegistrationBy, Timestamp, fold, limits,
+};
+use quash_store::StoreError;
+use zeroize::Zeroizing;
+
+use crate::context::{Desk, Service};
+use crate::failure::{Conflicts, Failure};
+use crate::lockout::Passage;
+
+/// Whom somebody asks a mail for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Whom {
+    /// The account of a name.
+    Name(String),
+    /// The account of an address.
+    Email(String),
+}
+
+/// What somebody has from a mail.
+#[derive(Clone)]
+pub enum MailProof {
+    /// What stands in the link.
+    Link(Zeroizing<String>),
+    /// The code, with the id that the request's answer gave.
+    Code {
+        /// The id, as sent.
+        flow: String,
+        /// The code, as typed.
+        code: Zeroizing<String>,
+        /// The network that tries it, if its failures are to be counted.
+        network: Option<IpAddr>,
+    },
+}
+
+/// How soon a mail may follow another about the same matter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// At once.
+    AtOnce,
+    /// A minute later.
+    Reminding,
+}
+
+/// What a request for a mail looks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finds {
+    Accounts,
+    AccountsAndRegistrations,
+}
+
+impl Whom {
+    pub(crate) fn by(&self) -> AccountBy {
+        match self {
+            Self::Name(name) => AccountBy::Name(fold(name)),
+            Self::Email(email) => AccountBy::Email(fold(email)),
+        }
+    }
+
+    pub(crate) fn registration_by(&self) -> RegistrationBy {
+        match self {
+            Self::Name(name) => RegistrationBy::Name(fold(name)),
+            Self::Email(email) => RegistrationBy::Email(fold(email)),
+        }
+    }
+
+    pub(crate) fn folded(&self) -> String {
+        match self {
+            Self::Name(text) | Self::Email(text) => fold(text),
+        }
+    }
+}
+
+impl Service {
+    /// Whether a link is good. Nothing is used up.
+    ///
+    /// # Errors
+    /// It isn't, or the store is away.
+    pub async fn look_at_link(&self, link: &str, purpose: Purpose) -> Result<(), Failure> {
+        let desk = &*self.desk;
+        let id = desk.flow_key.flow_of(link, purpose).ok_or(Refusal::LinkInvalid)?;
+        let loaded = desk.store.flow(id).await?;
+        judge_flow(&loaded, purpose, &desk.flow_key, desk.clock.now())?;
+        Ok(())
+    }
+}
+
+impl Desk {
+    /// Writes a flow and its mail, with the changes beside them, and returns the flow's id. A request that means no account
+    /// costs the same reads and a transaction of the same size, and leaves no row.
+    ///
+    /// # Errors
+    /// The store is away, or what is written beside it doesn't hold.
+    pub(crate) async fn ask(
+        &self,
+        asking: &Asking<'_>,
+        beside: &[Change],
+        pace: Pace,
+    ) -> Result<Option<FlowId>, StoreError> {
+        // One at a time for each reader: so a hundred at once send no more mails than a hundred in a row.
+        let _turn = self.outbox.turn(asking.whom(&self.flow_key)).await;
+        let now = self.clock.now();
+        let since = now - limits::MAIL_COUNTED;
+        let asked =
+            self.store.asked(&[asking.matter(&self.flow_key)], asking.whom(&self.flow_key), since).await?;
+        if pace == Pace::Reminding
+            && asked.flows.iter().flatten().any(|(_, at)| now.is_within(limits::REMIND_AFTER, *at))
+        {
+            return Ok(None);
+        }
+        let (id, changes) = start_flow(asking, &asked, &self.flow_key, now, &*self.entropy);
+        self.store.commit(Change::Together(beside.iter().cloned().chain(changes).collect())).await?;
+        self.outbox.wake();
+        Ok(Some(id))
+    }
+
+    /// As [`Desk::ask`], for a client that isn't signed in. Its network is counted before anything is looked up: past its
+    /// allowance each request gets the id of a decoy. `finds` also looks for a registration that waits for its address.
+    pub(crate) async fn ask_for(
+        &self,
+        whom: &Whom,
+        network: Option<IpAddr>,
+        kind: MailKind,
+        finds: Finds,
+        wanted: fn(&Account) -> bool,
+    ) -> Result<FlowId, Failure> {
+        if !self.outbox.networks.may_ask(network, self.clock.uptime()) {
+            return Ok(FlowId::random(&*self.entropy));
+        }
+        let purpose = kind.purpose().unwrap_or(Purpose::Reset);
+        let typed = whom.folded();
+        let mut conflicts = Conflicts::default();
+        loop {
+            let now = self.clock.now();
+            let account = self.store.account(&whom.by(), now).await?.account;
+            let registration = match finds {
+                Finds::Accounts => None,
+                Finds::AccountsAndRegistrations => {
+                    self.store.registration(&whom.registration_by(), now).await?
+                }
+            };
+            let about = match (&account, &registration) {
+                (Some(account), _) if account.email.is_some() && wanted(account) => About::Account(account),
+                (None, Some(Flow { registration: Some(pending), matter, .. })) => About::Registration {
+                    pending,
+                    matter: *matter,
+                    lifetime: self.policy.registration.link_lifetime,
+                },
+                _ => About::Nobody,
+            };
+            let to = match about {
+                About::Account(account) => account.email.as_ref().map(|email| email.shown.as_str()),
+                About::Registration { .. } => registration.as_ref().and_then(|flow| flow.address.as_deref()),
+                About::Nobody => None,
+            };
+            let asking = Asking {
+                purpose,
+                about,
+                typed: &typed,
+                kind,
+                to,
+                recipient: None,
+                priority: kind.priority(),
+            };
+            match self.ask(&asking, &[], Pace::AtOnce).await {
+                Ok(Some(id)) => return Ok(id),
+                Ok(None) => {}
+                Err(error) => conflicts.again(error)?,
+            }
+        }
+    }
+
+    /// The flow of a proof. A wrong code costs the same whether there is such a flow or not, and is a failure of its network.
+    ///
+    /// # Errors
+    /// The proof is wrong, its network has failed too often, or the store is away.
+    pub(crate) async fn flow_of(&self, proof: &MailProof, purpose: Purpose) -> Result<FlowId, Failure> {
+        match proof {
+            MailProof::Link(link) => Ok(self.flow_key.flow_of(link, purpose).ok_or(Refusal::LinkInvalid)?),
+            MailProof::Code { flow, code, network } => {
+                let id: FlowId = flow.parse().map_err(|_| Refusal::LinkInvalid)?;
+                let passage = self.lockout.pass(*network).map_err(Failure::Unavailable)?;
+                let had_tries = match self.store.commit(Change::SpendTry(id)).await {
+                    Ok(_) => true,
+                    Err(StoreError::Conflict) => {
+                        self.store
+                            .commit(empty_transaction(self.clock.now(), &self.flow_key, &*self.entropy))
+                            .await?;
+                        false
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                let loaded = self.store.flow(id).await?;
+                let is_in_time = loaded.flow.is_some_and(|flow| flow.is_code_good(self.clock.now()));
+                if self.flow_key.is_code(code, id, purpose) && had_tries && is_in_time {
+                    return Ok(id);
+                }
+                passage.into_iter().for_each(Passage::failed);
+                Err(Refusal::LinkInvalid.into())
+            }
+        }
+    }
+
+    /// Uses a flow: loads it, and writes what `decide` makes of it, once.
+    ///
+    /// # Errors
+    /// It is good for nothing any more, what `decide` says, or the store is away.
+    pub(crate) async fn use_flow(
+        &self,
+        id: FlowId,
+        purpose: Purpose,
+        decide: impl Fn(&Flow, FlowOwner<'_>, Timestamp) -> Result<Change, Failure>,
+    ) -> Result<(), Failure> {
+        let mut conflicts = Conflicts::default();
+        loop {
+            let loaded: FlowLoaded = self.store.flow(id).await?;
+            let now = self.clock.now();
+            let (flow, owner) = judge_flow(&loaded, purpose, &self.flow_key, now)?;
+            let change = decide(flow, owner, now)?;
+            match self.commit_and_announce(change).await {
+                Ok(_) => {
+                    self.outbox.wake();
+                    return Ok(());
+                }
+                Err(error) => conflicts.again(error)?,
+            }
+        }
+    }
+
+    /// A change, and beside it a mail that tells the account's owner of it, if it has an address that is known to be theirs.
+    pub(crate) fn with_notice(
+        &self,
+        change: Change,
+        kind: MailKind,
+        account: &Account,
+        now: Timestamp,
+    ) -> Change {
+        match account.email.as_ref().filter(|email| email.verified_at.is_some()) {
+            Some(email) => Change::Together(vec![
+                change,
+                notice(kind, &email.shown, account, &self.flow_key, now, &*self.entropy),
+            ]),
+            None => change,
+        }
+    }
+
+    /// Tells the owner of an account that it is locked, and how to come back: once a day, however often it is locked. What
+    /// goes wrong changes nothing of the lock.
+    pub(crate) async fn tell_of_lock(&self, account: &Account) {
+        let Some(email) = account.email.as_ref().filter(|email| email.verified_at.is_some()) else { return };
+        if !self.outbox.told.may_tell(&account.subject, self.clock.uptime()) {
+            return;
+        }
+        let asking = Asking {
+            purpose: Purpose::Reset,
+            about: About::Account(account),
+            typed: "",
+            kind: MailKind::Locked,
+            to: Some(&email.shown),
+            recipient: None,
+            priority: MailKind::Locked.priority(),
+        };
+        if let Err(error) = self.ask(&asking, &[], Pace::AtOnce).await {
+            tracing::warn!(%error, "the owner of a locked account could not be told");
+        }
+    }
+
+    /// Sends the mail with which an address is confirmed again, after somebody who knows the password was refused because
+    /// it isn't. What goes wrong changes nothing of the refusal.
+    pub(crate) async fn remind(&self, by: &AccountBy) {
+        let reminded = async {
+            let loaded = self.store.account(by, self.clock.now()).await?;
+            let Some((account, email)) =
+                loaded.account.as_ref().and_then(|account| Some((account, account.email.as_ref()?)))
+            else {
+                return Ok(());
+            };
+            let asking = Asking {
+                purpose: Purpose::Verification,
+                about: About::Account(account),
+                typed: "",
+                kind: MailKind::Verification,
+                to: Some(&email.shown),
+                recipient: None,
+                priority: MailPriority::Unrequested,
+            };
+            self.ask(&asking, &[], Pace::Reminding).await.map(drop)
+        };
+        // Who lost against another has been reminded by that one.
+        if let Err(error) = reminded.await
+            && error != StoreError::Conflict
+        {
+            tracing::warn!(%error, "the mail with which an address is confirmed could not be asked for");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Setting another password with a mail.
+
+use std::net::IpAddr;
+
+use quash_core::decide::{judge_flow, reset_by_mail};
+use quash_core::model::{Account, AccountState, FlowId, MailKind, Purpose, Refusal};
+use zeroize::Zeroizing;
+
+use crate::context::Service;
+use crate::failure::Failure;
+use crate::passwords::{Requester, Reserve};
+use crate::use_cases::account::own::own_words;
+use crate::use_cases::mail::flows::{Finds, MailProof, Whom};
+
+impl Service {
+    /// Asks for the mail with which a password is reset. Who it is about can't be told from the answer: there may be no such
+    /// account, it may be deactivated, or have no address.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn request_reset(&self, whom: &Whom, network: Option<IpAddr>) -> Result<FlowId, Failure> {
+        let is_wanted = |account: &Account| !matches!(account.state, AccountState::Deactivated { .. });
+        self.desk.ask_for(whom, network, MailKind::Reset, Finds::Accounts, is_wanted).await
+    }
+
+    /// Sets another password. All sessions end; nobody is signed in by that.
+    ///
+    /// # Errors
+    /// The proof is none, the password isn't taken, or it can't be done now.
+    pub async fn confirm_reset(
+        &self,
+        proof: &MailProof,
+        password: Zeroizing<String>,
+        network: Option<IpAddr>,
+    ) -> Result<(), Failure> {
+        let desk = &*self.desk;
+        let id = desk.flow_of(proof, Purpose::Reset).await?;
+        let loaded = desk.store.flow(id).await?;
+        let (_, owner) = judge_flow(&loaded, Purpose::Reset, &desk.flow_key, desk.clock.now())?;
+        let account = owner.account()?;
+        let requester = Requester { address: network, queue: Reserve::With };
+        let hash = desk.passwords.hash_new(password, &own_words(account), requester, &*desk.entropy).await?;
+        let hash = hash.map_err(Refusal::PasswordRefused)?;
+        let scopes = desk.guard.scopes();
+        let used = desk.use_flow(id, Purpose::Reset, |flow, owner, now| {
+            let account = owner.account()?;
+            Ok(reset_by_mail(
+                flow,
+                account,
+                hash.clone(),
+                &desk.flow_key,
+                &desk.policy,
+                scopes,
+                now,
+                &*desk.entropy,
+            ))
+        });
+        used.await?;
+        desk.lockout.clear(&account.subject);
+        Ok(())
+    }
+}

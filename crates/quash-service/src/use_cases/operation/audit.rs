@@ -1,0 +1,212 @@
+//! The audit: its entries are sealed each second, forgotten after their time, and read and verified for an operator.
+//! That they are written is the store's business; how they are sealed is decided in quash-core.
+
+use std::time::Duration;
+
+use quash_core::decide::{AuditFault, AuditWalk, check_seal};
+use quash_core::model::{Audit, AuditHead, AuditPlace, AuditSeal, Change, Note, Subject, Timestamp, limits};
+use tokio::sync::watch;
+
+use crate::context::{Desk, Service};
+use crate::failure::Failure;
+
+/// How long an entry waits for its seal at most, while the process runs.
+const SEALED_EVERY: Duration = Duration::from_secs(1);
+/// Entries at a time: each is a short transaction among those of the clients.
+pub(crate) const BATCH: u32 = 500;
+/// Walks that are begun again because entries were forgotten meanwhile.
+const WALKS: u32 = 3;
+
+/// What a walk along the whole audit has found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AuditVerified {
+    /// Entries that are as they were sealed.
+    pub entries: u64,
+    /// Those of them of which what is personal was blanked.
+    pub blanked: u64,
+    /// Entries that are too young to be sealed.
+    pub unsealed: u64,
+    /// Where the sealed audit ends. Whoever notes it can ask later whether the audit still goes through it.
+    pub head: AuditPlace,
+    /// When it was sealed.
+    pub sealed_at: Timestamp,
+    /// Entries up to this one stood there when an operator accepted the audit after a fault: nothing vouches for them.
+    pub accepted: Option<u64>,
+}
+
+/// Why the audit wasn't accepted.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NotAccepted {
+    /// There is nothing to accept.
+    #[error("the audit is as it was sealed")]
+    Intact,
+    /// Ours.
+    #[error("the audit could not be read or written now")]
+    Failed(Failure),
+}
+
+/// Why the audit can't be vouched for.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AuditRefused {
+    /// It isn't what was sealed.
+    #[error("{0}")]
+    Fault(#[from] AuditFault),
+    /// It doesn't go through a place that was noted before.
+    #[error(
+        "entry {0} has another hash than the one that was noted: the audit was replaced or the store went back"
+    )]
+    NotThrough(u64),
+    /// The place that was noted is before its beginning.
+    #[error("entry {0} is no longer kept: a later place must be noted")]
+    Forgotten(u64),
+    /// Ours.
+    #[error("the audit could not be read now")]
+    Failed(Failure),
+}
+
+impl Service {
+    /// Seals new entries for as long as the process runs.
+    pub async fn seal_audit(&self) {
+        loop {
+            match self.desk.seal_round().await {
+                Ok(sealed) if sealed >= BATCH as usize => continue,
+                Ok(_) => {}
+                Err(failure) => tracing::warn!(?failure, "the audit could not be sealed now"),
+            }
+            tokio::time::sleep(SEALED_EVERY).await;
+        }
+    }
+
+    /// Seals all entries that there are now.
+    pub async fn seal_audit_now(&self) {
+        loop {
+            match self.desk.seal_round().await {
+                Ok(sealed) if sealed >= BATCH as usize => {}
+                Ok(_) => return,
+                Err(failure) => return tracing::warn!(?failure, "the audit could not be sealed now"),
+            }
+        }
+    }
+
+    /// Follows the newest seal, so that its existence can be noted outside of the store.
+    pub fn audit_seals(&self) -> watch::Receiver<Option<AuditSeal>> {
+        self.desk.sealer.follow()
+    }
+
+    /// A page of the audit in the order of its numbers, after the number `after`; of one account, where one is given.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, Failure> {
+        Ok(self.desk.store.audit(after, of, limit.min(limits::PAGE)).await?)
+    }
+
+    /// How far the audit has come.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn audit_head(&self) -> Result<AuditHead, Failure> {
+        Ok(self.desk.store.audit_head().await?)
+    }
+
+    /// Walks along the whole audit, and compares it with its seal, with the seal that is noted outside of the store, and with
+    /// a place that the operator has noted.
+    ///
+    /// # Errors
+    /// It isn't what was sealed, or doesn't go through that place.
+    pub async fn verify_audit(&self, noted: Option<AuditPlace>) -> Result<AuditVerified, AuditRefused> {
+        let mut walks = 0;
+        loop {
+            walks += 1;
+            let beginning = self.desk.sealer.noted().map(|seal| seal.first);
+            match self.desk.walk_audit(noted).await {
+                Err(AuditRefused::Fault(_))
+                    if walks < WALKS && self.desk.sealer.noted().map(|seal| seal.first) != beginning => {}
+                walked => return walked,
+            }
+        }
+    }
+
+    /// Begins the audit anew after a fault: entries so far stay, but nothing vouches for them any more. Returns the number of
+    /// the last of them.
+    ///
+    /// # Errors
+    /// There is no fault, or it can't be written now.
+    pub async fn accept_audit(&self, note: Option<Note>) -> Result<u64, NotAccepted> {
+        match self.verify_audit(None).await {
+            Ok(_) => return Err(NotAccepted::Intact),
+            Err(AuditRefused::Failed(failure)) => return Err(NotAccepted::Failed(failure)),
+            Err(AuditRefused::Fault(_) | AuditRefused::NotThrough(_) | AuditRefused::Forgotten(_)) => {}
+        }
+        self.desk.accept(note).await.map_err(NotAccepted::Failed)
+    }
+}
+
+impl Desk {
+    async fn walk_audit(&self, noted: Option<AuditPlace>) -> Result<AuditVerified, AuditRefused> {
+        // Before the head: what is sealed meanwhile may not count against it.
+        let remembered = self.sealer.noted();
+        let head = self.store.audit_head().await.map_err(|error| AuditRefused::Failed(error.into()))?;
+        let seal = check_seal(&head, remembered.as_ref(), &self.sealer.key)?;
+        if let Some(noted) = noted.filter(|noted| noted.id < seal.first.id) {
+            return Err(AuditRefused::Forgotten(noted.id));
+        }
+        let remembered = remembered.map(|seal| seal.last).filter(|last| last.id >= seal.first.id);
+        let mut ahead: Vec<AuditPlace> = noted.into_iter().chain(remembered).collect();
+        let mut walk = AuditWalk::new(seal);
+        ahead.retain(|place| *place != walk.at());
+        while walk.ahead() > 0 {
+            let entries = self.audit_after(walk.at().id, walk.ahead()).await?;
+            if entries.is_empty() {
+                break;
+            }
+            for entry in &entries {
+                walk.step(entry)?;
+                ahead.retain(|place| *place != walk.at());
+            }
+        }
+        walk.end()?;
+        if let Some(place) = ahead.first() {
+            return Err(AuditRefused::NotThrough(place.id));
+        }
+        let verified = AuditVerified {
+            entries: walk.entries,
+            blanked: walk.blanked,
+            unsealed: head.newest - seal.last.id,
+            head: seal.last,
+            sealed_at: seal.at,
+            accepted: seal.is_acceptance().then_some(seal.first.id),
+        };
+        while walk.at().id < head.newest {
+            let entries = self.audit_after(walk.at().id, head.newest - walk.at().id).await?;
+            if entries.is_empty() {
+                return Err(AuditFault::Cut(head.newest).into());
+            }
+            entries.iter().try_for_each(|entry| walk.step_unsealed(entry))?;
+        }
+        walk.finish()?;
+        Ok(verified)
+    }
+
+    /// Up to `most` entries after a number. A row that can't be read is a fault of the audit if the store can be read.
+    async fn audit_after(&self, after: u64, most: u64) -> Result<Vec<Audit>, AuditRefused> {
+        let limit = u32::try_from(most).unwrap_or(u32::MAX).min(BATCH);
+        let error = match self.store.audit(after, None, limit).await {
+            Ok(entries) => return Ok(entries),
+            Err(error) => error,
+        };
+        match self.store.audit(after, None, 1).await {
+            Ok(first) => Ok(first),
+            Err(_) if self.store.audit_head().await.is_ok() => Err(AuditFault::Unreadable(after + 1).into()),
+            Err(_) => Err(AuditRefused::Failed(error.into())),
+        }
+    }
+
+    /// Blanks what is personal about deleted accounts.
+    pub(crate) async fn blank_persons(&self) -> Result<(), Failure> {
+        while let Some(subject) = self.store.unblanked().await? {
+            self.store.commit(Change::BlankPersons { subject, limit: BATCH }).await?;
+        }
+        Ok(())
+    }
+}

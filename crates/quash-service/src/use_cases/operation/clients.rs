@@ -1,0 +1,260 @@
+//! Clients: other services with secrets of their own, and public ones, which have none. Whoever brings a secret is looked up
+//! by its digest; what a client may do is asked at the doors.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quash_core::model::{
+    Change, Client, ClientName, ClientNameFault, Entropy, Note, Rights, SecretDigest, draw, limits,
+};
+use quash_store::StoreError;
+use zeroize::Zeroizing;
+
+use crate::context::Service;
+use crate::credential::Credential;
+use crate::failure::{Conflicts, Failure};
+
+/// What a client's secret begins with, so that whoever finds one knows what it is.
+const CLIENT: &str = "qc_";
+/// What a verifier's begins with.
+const VERIFIER: &str = "qv_";
+/// What the name of a public client follows where others have their secret.
+const PUBLIC: &str = "public client ";
+/// How long what follows is: 32 random bytes in base64url.
+const RANDOM_CHARS: usize = 43;
+
+/// A client's secret. It is told once, and not kept.
+pub struct ClientSecret(Zeroizing<String>);
+
+/// Why a client isn't added or removed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ClientFault {
+    /// That is no name.
+    #[error("the name {0}")]
+    Name(#[source] ClientNameFault),
+    /// There is one of this name.
+    #[error("there is a client of this name already")]
+    Taken,
+    /// There is none of this name.
+    #[error("there is no client of this name")]
+    Unknown,
+    /// Ours.
+    #[error("the client could not be changed now")]
+    Failed(Failure),
+}
+
+impl Service {
+    /// The client that a secret is the secret of. `None`: nobody's.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn client(&self, secret: &str) -> Result<Option<Client>, Failure> {
+        Ok(self.credential(secret).await?.map(|credential| credential.client))
+    }
+
+    /// As [`Service::client`], for what goes on for longer than a request: it can be asked again whether the secret is good.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn credential(&self, secret: &str) -> Result<Option<Credential>, Failure> {
+        let Some(digest) = ClientSecret::digest_of(secret) else { return Ok(None) };
+        Ok(self.desk.store.client(digest).await?.map(|client| Credential { client, digest }))
+    }
+
+    /// The public client of this name. `None`: there is none, or one that has a secret and must bring it.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn public_client(&self, name: &str) -> Result<Option<Client>, Failure> {
+        match ClientName::parse(name) {
+            Ok(name) => Ok(self.desk.store.client(digest_of_public(&name)).await?),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// A page of clients in the order of their names, after the name `after`.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, Failure> {
+        Ok(self.desk.store.clients(after, limit.min(limits::PAGE)).await?)
+    }
+
+    /// Adds a client, and makes its secret.
+    ///
+    /// # Errors
+    /// There is one of this name, the text is no name, or the store is away.
+    pub async fn add_client(
+        &self,
+        name: &str,
+        rights: Rights,
+        note: Option<Note>,
+    ) -> Result<(Client, ClientSecret), ClientFault> {
+        let client = self.new_client(name, rights)?;
+        let secret = ClientSecret::new(&client, &*self.desk.entropy);
+        self.write_client(client.clone(), secret.digest(), note).await?;
+        Ok((client, secret))
+    }
+
+    /// Adds a public client.
+    ///
+    /// # Errors
+    /// There is a client of this name, the text is no name, or the store is away.
+    pub async fn add_public_client(&self, name: &str, note: Option<Note>) -> Result<Client, ClientFault> {
+        let client = self.new_client(name, Rights::PUBLIC)?;
+        self.write_client(client.clone(), digest_of_public(&client.name), note).await?;
+        Ok(client)
+    }
+
+    fn new_client(&self, name: &str, rights: Rights) -> Result<Client, ClientFault> {
+        Ok(Client {
+            name: ClientName::parse(name).map_err(ClientFault::Name)?,
+            rights,
+            created_at: self.desk.clock.now(),
+        })
+    }
+
+    async fn write_client(
+        &self,
+        client: Client,
+        digest: SecretDigest,
+        note: Option<Note>,
+    ) -> Result<(), ClientFault> {
+        let added = self.desk.store.commit(Change::AddClient { client, digest, note }).await;
+        added.map(|_| ()).map_err(|error| match error {
+            StoreError::Conflict => ClientFault::Taken,
+            StoreError::Full | StoreError::Unavailable(_) => ClientFault::Failed(error.into()),
+        })
+    }
+
+    /// Removes a client: its secret opens nothing any more. Sessions that it has opened stay.
+    ///
+    /// # Errors
+    /// There is none of this name among those that are `meant`, or the store is away.
+    pub async fn remove_client(
+        &self,
+        name: &str,
+        meant: fn(&Client) -> bool,
+        note: Option<Note>,
+    ) -> Result<Client, ClientFault> {
+        let desk = &*self.desk;
+        let mut conflicts = Conflicts::default();
+        loop {
+            let found = self.client_named(name).await.map_err(ClientFault::Failed)?;
+            let client = found.filter(meant).ok_or(ClientFault::Unknown)?;
+            let change =
+                Change::RemoveClient { client: client.clone(), at: desk.clock.now(), note: note.clone() };
+            match desk.store.commit(change).await {
+                Ok(_) => {
+                    desk.feed.outlet.doubt_credentials();
+                    return Ok(client);
+                }
+                Err(error) => conflicts.again(error).map_err(ClientFault::Failed)?,
+            }
+        }
+    }
+
+    async fn client_named(&self, name: &str) -> Result<Option<Client>, Failure> {
+        let mut after: Option<ClientName> = None;
+        loop {
+            let page = self.clients(after.as_ref(), limits::PAGE).await?;
+            let Some(last) = page.last().map(|client| client.name.clone()) else { return Ok(None) };
+            if let Some(found) = page.into_iter().find(|client| client.name.as_str() == name) {
+                return Ok(Some(found));
+            }
+            after = Some(last);
+        }
+    }
+}
+
+impl ClientSecret {
+    fn new(client: &Client, entropy: &dyn Entropy) -> Self {
+        let random = Zeroizing::new(draw::<32>(entropy));
+        let mut text = Zeroizing::new(String::with_capacity(CLIENT.len() + RANDOM_CHARS));
+        text.push_str(if client.is_verifier() { VERIFIER } else { CLIENT });
+        URL_SAFE_NO_PAD.encode_string(random.as_slice(), &mut text);
+        Self(text)
+    }
+
+    /// The secret, to be told once.
+    pub fn into_text(self) -> Zeroizing<String> {
+        self.0
+    }
+
+    fn digest(&self) -> SecretDigest {
+        sha256(&self.0)
+    }
+
+    /// The digest of what looks like a secret; nothing else is looked up.
+    fn digest_of(text: &str) -> Option<SecretDigest> {
+        let random = text.strip_prefix(CLIENT).or_else(|| text.strip_prefix(VERIFIER))?;
+        let is_encoded = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
+        (random.len() == RANDOM_CHARS && random.bytes().all(is_encoded)).then(|| sha256(text))
+    }
+}
+
+impl fmt::Debug for ClientSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientSecret(..)")
+    }
+}
+
+fn digest_of_public(name: &ClientName) -> SecretDigest {
+    sha256(&format!("{PUBLIC}{name}"))
+}
+
+fn sha256(text: &str) -> SecretDigest {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    SecretDigest(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use quash_core::model::{Right, Seeded, Timestamp};
+
+    use super::*;
+
+    fn secret(rights: Rights) -> Zeroizing<String> {
+        let client = Client {
+            name: ClientName::parse("chat").expect("a name"),
+            rights,
+            created_at: Timestamp::default(),
+        };
+        ClientSecret::new(&client, &Seeded::new(1)).into_text()
+    }
+
+    #[test]
+    fn a_secret_says_whose_kind_it_is_and_has_256_bits() {
+        for (rights, prefix) in
+            [(Rights::VERIFIER, VERIFIER), ([Right::Introspect].into_iter().collect(), CLIENT)]
+        {
+            let text = secret(rights);
+            let random = text.strip_prefix(prefix).expect("a prefix");
+            assert_eq!(URL_SAFE_NO_PAD.decode(random).map(|bytes| bytes.len()), Ok(32));
+            assert_eq!(ClientSecret::digest_of(&text), Some(sha256(&text)));
+        }
+    }
+
+    #[test]
+    fn what_does_not_look_like_a_secret_is_not_looked_up() {
+        let good = secret(Rights::VERIFIER);
+        let others = [
+            "",
+            "qv_",
+            &good[1..],
+            &good[..good.len() - 1],
+            &format!("{}x", *good),
+            &good.replace("qv_", "qx_"),
+            &format!(" {}", *good),
+        ];
+        for text in others {
+            assert_eq!(ClientSecret::digest_of(text), None, "{text:?}");
+        }
+        assert_eq!(ClientSecret::digest_of(&format!("qv_{}", "é".repeat(RANDOM_CHARS))), None);
+        // What stands for a public client's secret can't be brought as one, whatever the client is called.
+        assert!(!PUBLIC.starts_with(CLIENT) && !PUBLIC.starts_with(VERIFIER));
+    }
+}

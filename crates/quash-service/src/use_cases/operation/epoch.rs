@@ -1,0 +1,244 @@
+//! Epochs: what is done with a store that was put back, and with one that is found to have gone back. How the log goes on
+//! then is decided in `quash_core::decide`; where it is remembered how far it had come is the business of whoever starts.
+
+use quash_core::decide::{NoEpochLeft, begin_epoch, went_back};
+use quash_core::model::{Actor, Change, Clock, Entropy, Epoch, Head, OldSessions, ScopeHasher, Seq, draw};
+use quash_store::{Store, StoreError};
+
+use crate::context::Service;
+use crate::failure::{Conflicts, Failure, StartError, Unavailable};
+use crate::vault::MasterKey;
+
+/// What is known of a log that its store may have lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Beyond {
+    /// A number that it had come to.
+    pub seq: Option<Seq>,
+    /// An epoch that it may have been in.
+    pub epoch: Option<Epoch>,
+}
+
+/// That a store had gone back, and how the log goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WentBack {
+    /// Where the log ended.
+    pub found: Seq,
+    /// The number that it had come to before.
+    pub proven: Seq,
+    /// The first number of the new epoch.
+    pub seq: Seq,
+}
+
+/// Begins a new epoch in a store that was made from a backup, before anything else is done with it.
+///
+/// # Errors
+/// The store can't be used, the master key isn't its own, or there is no epoch left.
+pub async fn begin_after_restore(
+    store: &dyn Store,
+    master: &MasterKey,
+    beyond: Beyond,
+    sessions: OldSessions,
+    clock: &dyn Clock,
+) -> Result<Seq, StartError> {
+    check_master_key(store, master).await?;
+    let noted = beyond.seq.map(|seq| Epoch::of(seq).ok_or(StartError::NoEpochLeft)).transpose()?;
+    let known = noted.max(beyond.epoch);
+    let change =
+        begin_epoch(&store.head().await?, known, sessions, Actor::Operator, &scopes(master), clock.now())?;
+    let begun = store.commit(change).await?;
+    Ok(begun.seq.unwrap_or_default())
+}
+
+/// Begins a new epoch, in which everything that was issued before has ended, if the store has lost a number that its log
+/// had come to. Must be called before anything is issued.
+///
+/// # Errors
+/// The store can't be used, the master key isn't its own, or there is no epoch left.
+pub async fn begin_if_gone_back(
+    store: &dyn Store,
+    master: &MasterKey,
+    proven: Seq,
+    clock: &dyn Clock,
+) -> Result<Option<WentBack>, StartError> {
+    let head = store.head().await?;
+    if !went_back(&head, proven) {
+        return Ok(None);
+    }
+    check_master_key(store, master).await?;
+    let known = Epoch::of(proven).ok_or(StartError::NoEpochLeft)?;
+    let change =
+        begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, &scopes(master), clock.now())?;
+    let begun = store.commit(change).await?;
+    Ok(Some(WentBack { found: head.seq, proven, seq: begun.seq.unwrap_or_default() }))
+}
+
+/// The name under which a store keeps what tells it from others under the same master key.
+const STORE_ID: &str = "store_id";
+
+/// The id of a store. One in memory has none: nothing can be a copy of it.
+pub(crate) async fn store_id(store: &dyn Store) -> Result<String, StoreError> {
+    Ok(store.remembered(STORE_ID).await?.unwrap_or_default())
+}
+
+/// Gives a copy of a store an id of its own. From then on neither takes the other's cursors for its own.
+///
+/// # Errors
+/// The store can't be used.
+pub async fn renew_store_id(store: &dyn Store, entropy: &dyn Entropy) -> Result<(), StartError> {
+    let value = draw::<16>(entropy).iter().map(|byte| format!("{byte:02x}")).collect();
+    store.commit(Change::Remember { name: STORE_ID, value }).await?;
+    Ok(())
+}
+
+impl Service {
+    /// Begins a new epoch, in which everything that was issued before has ended, because a verifier has proven that the log
+    /// had come to a number which the store has lost. However many say so, and however often, it is begun once: then the log
+    /// is past the number, and the answer is `None`.
+    ///
+    /// The number must be proven: with it anybody could end everything.
+    ///
+    /// # Errors
+    /// The store can't be used now, or there is no epoch left.
+    pub async fn store_went_back(&self, proven: Seq) -> Result<Option<WentBack>, Failure> {
+        self.begin_epoch_where(|head| went_back(head, proven), proven).await
+    }
+
+    /// As [`Service::store_went_back`], because a verifier has proven that the log had another entry under this number: it
+    /// went back, and has gone on since.
+    ///
+    /// # Errors
+    /// As [`Service::store_went_back`].
+    pub(crate) async fn store_has_another_log(&self, proven: Seq) -> Result<Option<WentBack>, Failure> {
+        self.begin_epoch_where(|head| head.seq.epoch() == proven.epoch(), proven).await
+    }
+
+    async fn begin_epoch_where(
+        &self,
+        is_lost: impl Fn(&Head) -> bool + Send,
+        proven: Seq,
+    ) -> Result<Option<WentBack>, Failure> {
+        let desk = &*self.desk;
+        let mut conflicts = Conflicts::default();
+        loop {
+            let head = desk.store.head().await?;
+            if !is_lost(&head) {
+                return Ok(None);
+            }
+            let no_epoch_left = || Failure::Unavailable(Unavailable::StoreAway(NoEpochLeft.to_string()));
+            let known = Epoch::of(proven).ok_or_else(no_epoch_left)?;
+            let scopes = desk.guard.scopes();
+            let change =
+                begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, scopes, desk.clock.now());
+            match desk.commit_and_announce(change.map_err(|NoEpochLeft| no_epoch_left())?).await {
+                Ok(begun) => {
+                    let went_back = WentBack { found: head.seq, proven, seq: begun.seq.unwrap_or_default() };
+                    went_back.tell("a verifier has proven");
+                    return Ok(Some(went_back));
+                }
+                Err(error) => conflicts.again(error)?,
+            }
+        }
+    }
+}
+
+impl WentBack {
+    /// Says it loudly; `who` knows better than the store.
+    pub fn tell(&self, who: &str) {
+        tracing::error!(
+            found = self.found.as_u64(),
+            proven = self.proven.as_u64(),
+            epoch = self.seq.epoch(),
+            "the store went back: {who} that the log had an entry which is not in it any more. What was ended since can't be known: \
+             everything issued before has ended, and everybody must sign in again"
+        );
+    }
+}
+
+/// Those of our own tokens. Over everything there is one scope, whatever tokens call accounts by.
+fn scopes(master: &MasterKey) -> ScopeHasher {
+    ScopeHasher::ours(master.derive("scopes"))
+}
+
+/// With another key, the entry would cover nothing that a verifier of this store knows.
+async fn check_master_key(store: &dyn Store, master: &MasterKey) -> Result<(), StartError> {
+    for record in store.keys().await? {
+        master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;
+    }
+    Ok(())
+}
+
+impl From<NoEpochLeft> for StartError {
+    fn from(_: NoEpochLeft) -> Self {
+        Self::NoEpochLeft
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quash_core::model::{KeyRecord, KeySource, KeyState, Kid};
+    use quash_core::model::{Sealed, Seeded, Timestamp};
+    use quash_core::token::Algorithm;
+    use quash_store::MemoryStore;
+
+    use super::*;
+
+    struct At(i64);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(self.0)
+        }
+
+        fn uptime(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
+    }
+
+    fn epoch(number: u64) -> Epoch {
+        Epoch::new(number).expect("an epoch")
+    }
+
+    #[tokio::test]
+    async fn a_store_goes_on_above_all_that_is_known_and_only_where_it_went_back() {
+        let (store, master) = (MemoryStore::new(), MasterKey::new(&Seeded::new(1)));
+        let end = store.head().await.expect("a head").seq;
+        assert_eq!(begin_if_gone_back(&store, &master, end, &At(0)).await.expect("no fault"), None);
+        let proven = epoch(4).start().next().next();
+        let told = begin_if_gone_back(&store, &master, proven, &At(0)).await.expect("no fault");
+        assert_eq!(told, Some(WentBack { found: end, proven, seq: epoch(5).start().next() }));
+        assert_eq!(begin_if_gone_back(&store, &master, proven, &At(0)).await.expect("no fault"), None);
+        let beyond = Beyond { seq: Some(epoch(6).start()), epoch: Some(epoch(8)) };
+        let begun =
+            begin_after_restore(&store, &master, beyond, OldSessions::End, &At(0)).await.expect("an epoch");
+        assert_eq!(begun, epoch(9).start().next());
+        let nothing = begin_after_restore(&store, &master, Beyond::default(), OldSessions::End, &At(0))
+            .await
+            .expect("an epoch");
+        assert_eq!(nothing, epoch(10).start().next());
+        let last = Beyond { seq: None, epoch: Some(Epoch::LAST) };
+        let refused = begin_after_restore(&store, &master, last, OldSessions::End, &At(0)).await;
+        assert!(matches!(refused, Err(StartError::NoEpochLeft)));
+        let refused = begin_if_gone_back(&store, &master, Seq::MAX, &At(0)).await;
+        assert!(matches!(refused, Err(StartError::NoEpochLeft)));
+    }
+
+    #[tokio::test]
+    async fn with_another_master_key_nothing_is_begun() {
+        let (store, chance) = (MemoryStore::new(), Seeded::new(1));
+        let (master, other) = (MasterKey::new(&chance), MasterKey::new(&chance));
+        let kid = Kid::parse("kid").expect("a kid");
+        let secret: Sealed = master.seal("kid", b"secret", &chance);
+        let (algorithm, state, source) = (Algorithm::Hs256, KeyState::Current, KeySource::Made);
+        let key = KeyRecord { kid, algorithm, state, secret, created_at: Timestamp::default(), source };
+        store
+            .commit(Change::AddKey { key, replaces: None, actor: Actor::Rule })
+            .await
+            .expect("it is written");
+        let before = store.head().await.expect("a head");
+        let begun = begin_after_restore(&store, &other, Beyond::default(), OldSessions::End, &At(0)).await;
+        assert!(matches!(begun, Err(StartError::WrongMasterKey)));
+        let begun = begin_if_gone_back(&store, &other, epoch(2).start(), &At(0)).await;
+        assert!(matches!(begun, Err(StartError::WrongMasterKey)));
+        assert_eq!(store.head().await.expect("a head"), before);
+    }
+}

@@ -1,0 +1,9 @@
+//! The operation of one process: audit, backup, clients, epochs, readiness and upkeep.
+
+pub(crate) mod audit;
+pub(crate) mod backup;
+pub(crate) mod clients;
+pub(crate) mod epoch;
+pub(crate) mod ready;
+pub(crate) mod seal;
+pub(crate) mod upkeep;

@@ -1,0 +1,116 @@
+//! Seals the audit, forgets sealed entries, and begins the audit anew after a fault.
+
+use quash_core::decide::{AuditFault, accept_audit, check_seal, seal_audit};
+use quash_core::model::{AuditPlace, Change, Note, Timestamp};
+use quash_store::StoreError;
+
+use crate::context::Desk;
+use crate::failure::{Failure, Unavailable};
+use crate::sealer::{BEGUN, seal_of};
+use crate::use_cases::operation::audit::BATCH;
+
+/// Why nothing was sealed.
+pub(crate) enum Unsealable {
+    /// The audit isn't what was sealed.
+    Fault(AuditFault),
+    /// It can't be sealed now.
+    Failed(Failure),
+}
+
+impl Desk {
+    /// Seals entries that aren't yet. Says how many.
+    pub(crate) async fn seal_round(&self) -> Result<usize, Failure> {
+        let _turn = self.sealer.turn.lock().await;
+        match self.seal_entries().await {
+            Ok(sealed) => Ok(sealed),
+            Err(Unsealable::Failed(failure)) => Err(failure),
+            Err(Unsealable::Fault(fault)) => {
+                self.sealer.tell(fault, self.clock.uptime());
+                Ok(0)
+            }
+        }
+    }
+
+    async fn seal_entries(&self) -> Result<usize, Unsealable> {
+        let head = self.store.audit_head().await?;
+        let seal =
+            check_seal(&head, self.sealer.noted().as_ref(), &self.sealer.key).map_err(Unsealable::Fault)?;
+        if head.newest == seal.last.id {
+            return Ok(0);
+        }
+        let entries = self.store.audit(seal.last.id, None, BATCH).await?;
+        // Nobody else seals.
+        if let Some(entry) = entries.iter().find(|entry| entry.sealing.is_some()) {
+            return Err(Unsealable::Fault(AuditFault::Changed(entry.id)));
+        }
+        let change = seal_audit(&head, &entries, None, &self.sealer.key, self.clock.now(), &*self.entropy)
+            .map_err(|_| unsigned())?;
+        self.write_seal(change).await?;
+        Ok(entries.len())
+    }
+
+    /// Forgets sealed entries that were made before `made_before`, from the beginning. Says how many.
+    pub(crate) async fn forget_audit(&self, made_before: Timestamp) -> Result<u32, Failure> {
+        let mut forgotten = 0;
+        loop {
+            let _turn = self.sealer.turn.lock().await;
+            match self.forget_oldest(made_before).await {
+                Ok(0) => return Ok(forgotten),
+                Ok(more) => forgotten += more,
+                Err(Unsealable::Failed(failure)) => return Err(failure),
+                Err(Unsealable::Fault(fault)) => {
+                    self.sealer.tell(fault, self.clock.uptime());
+                    return Ok(forgotten);
+                }
+            }
+        }
+    }
+
+    async fn forget_oldest(&self, made_before: Timestamp) -> Result<u32, Unsealable> {
+        let head = self.store.audit_head().await?;
+        let seal =
+            check_seal(&head, self.sealer.noted().as_ref(), &self.sealer.key).map_err(Unsealable::Fault)?;
+        let oldest = self.store.audit(seal.first.id, None, BATCH).await?;
+        let ripe = oldest.iter().take_while(|audit| audit.new.at < made_before && audit.id <= seal.last.id);
+        let first = ripe
+            .filter_map(|audit| {
+                audit.sealing.map(|sealing| AuditPlace { id: audit.id, chain: sealing.chain })
+            })
+            .last();
+        let Some(first) = first else { return Ok(0) };
+        let change = seal_audit(&head, &[], Some(first), &self.sealer.key, self.clock.now(), &*self.entropy);
+        self.write_seal(change.map_err(|_| unsigned())?).await
+    }
+
+    /// Begins the audit anew after a fault, with the operator's note.
+    pub(crate) async fn accept(&self, note: Option<Note>) -> Result<u64, Failure> {
+        let _turn = self.sealer.turn.lock().await;
+        let head = self.store.audit_head().await?;
+        let change =
+            accept_audit(&head, self.sealer.noted().as_ref(), &self.sealer.key, note, self.clock.now());
+        let change = change.map_err(|_| Failure::Unavailable(Unavailable::Unsigned))?;
+        let seal = seal_of(&change).cloned();
+        let remember = Change::Remember { name: BEGUN, value: "yes".into() };
+        self.store.commit(Change::Together(vec![change, remember])).await?;
+        let accepted = seal.as_ref().map_or(head.newest, |seal| seal.last.id);
+        self.sealer.noted.send_replace(seal);
+        Ok(accepted)
+    }
+
+    async fn write_seal(&self, change: Change) -> Result<u32, Unsealable> {
+        let seal = seal_of(&change).cloned();
+        let receipt = self.store.commit(change).await?;
+        self.sealer.noted.send_replace(seal);
+        Ok(receipt.pruned)
+    }
+}
+
+fn unsigned() -> Unsealable {
+    Unsealable::Failed(Failure::Unavailable(Unavailable::Unsigned))
+}
+
+impl From<StoreError> for Unsealable {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}

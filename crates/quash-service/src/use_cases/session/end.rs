@@ -1,0 +1,343 @@
+//! Ending: by log-out, by blacklisting, by an operator.
+
+use quash_core::decide::{
+    By, Cause, ForeignEnd, Presented, PresentedForeign, edit_account, end_everything, end_foreign,
+    end_presented, end_session, end_token_session, log_out_entry,
+};
+use quash_core::model::{
+    AccountBy, AccountFields, Actor, Change, NewEntry, Reason, Refusal, Road, Seq, SessionEnd, SessionId,
+    SessionLoaded, Subject,
+};
+use quash_core::token::{Authentic, Origin, TokenType};
+
+use crate::context::{Desk, Service};
+use crate::failure::{Conflicts, Failure};
+
+/// What was ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// The number of its entry in the log.
+    pub seq: Option<Seq>,
+}
+
+/// Why nobody logs out with a token in the header.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedAccess {
+    /// Why not.
+    pub failure: Failure,
+    /// Its type, in a token that a key which is believed has signed.
+    pub token_type: Option<TokenType>,
+}
+
+/// What a log-out is about to end.
+#[derive(Default)]
+pub(crate) struct Ends {
+    sessions: Vec<SessionEnd>,
+    tokens: Vec<NewEntry>,
+}
+
+/// The types of token that somebody may log out with in the header.
+pub(crate) const LOG_OUT_WITH: [TokenType; 2] = [TokenType::Access, TokenType::Sliding];
+
+impl Service {
+    /// Ends the session of a refresh token, of any genuine generation. One of another issuer that has opened none is
+    /// remembered until it expires.
+    ///
+    /// # Errors
+    /// The token is refused, a second time too, or can't be judged now.
+    pub async fn blacklist(&self, refresh: &str) -> Result<Ended, Failure> {
+        let desk = &*self.desk;
+        let token = desk.guard.authenticate(refresh).await?;
+        let mut conflicts = Conflicts::default();
+        loop {
+            let mut ends = Ends::default();
+            desk.end_refresh(&token, &mut ends).await?;
+            if let Some(ended) = desk.end(ends.into_change(), &mut conflicts).await? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// An access or sliding token to log out with. It may have expired.
+    ///
+    /// # Errors
+    /// The token is refused, its account can't be used, or it can't be judged now.
+    pub async fn access_for_log_out(&self, access: &str) -> Result<Authentic, RefusedAccess> {
+        let desk = &*self.desk;
+        let refused = |token_type| move |failure| RefusedAccess { failure, token_type };
+        let access = desk.guard.authenticate(access).await.map_err(Failure::from).map_err(refused(None))?;
+        let token_type = access.claims().token_type;
+        // Who has the key can write any session into an access token: it ends none.
+        if desk.guard.ring().is_struck(access.kid()) {
+            return Err(refused(token_type)(Refusal::TokenRevoked(Some(Reason::KeyRemoved)).into()));
+        }
+        let checked = access.check_even_expired(&LOG_OUT_WITH, &desk.policy.tokens, desk.clock.now());
+        checked.map_err(Failure::from).map_err(refused(token_type))?;
+        if let Origin::Foreign(_) = access.origin() {
+            desk.foreign_account(&access).await.map_err(refused(token_type))?;
+        }
+        Ok(access)
+    }
+
+    /// Logs out: ends the session of an access or sliding token, and that of a refresh token. Both must be of one
+    /// account, else nothing ends.
+    ///
+    /// # Errors
+    /// A token is refused, or can't be judged now.
+    pub async fn log_out(&self, access: &Authentic, refresh: Option<&str>) -> Result<Ended, Failure> {
+        let desk = &*self.desk;
+        let refresh = match refresh {
+            Some(text) => Some(desk.guard.authenticate(text).await?),
+            None => None,
+        };
+        let mut conflicts = Conflicts::default();
+        loop {
+            let mut ends = Ends::default();
+            if let Some(refresh) = &refresh {
+                let owner = desk.end_refresh(refresh, &mut ends).await?;
+                if !desk.is_of_one_account(access, refresh) {
+                    return Err(Failure::Refused(Refusal::TokensOfTwoAccounts));
+                }
+                desk.end_access_too(access, owner.as_ref(), &mut ends).await?;
+            } else {
+                desk.end_access_alone(access, &mut ends).await?;
+            }
+            if let Some(ended) = desk.end(ends.into_change(), &mut conflicts).await? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Ends a session by its id.
+    ///
+    /// # Errors
+    /// It isn't known or not live, or the store is away.
+    pub async fn end_session(
+        &self,
+        session: SessionId,
+        reason: Reason,
+        actor: Actor,
+    ) -> Result<Ended, Failure> {
+        let desk = &*self.desk;
+        let cause = Cause { reason, actor };
+        let mut conflicts = Conflicts::default();
+        loop {
+            let loaded = desk.store.session(session).await?;
+            let change = match end_session(&loaded, &cause, desk.guard.scopes(), desk.clock.now()) {
+                Ok(end) => Change::EndSessions { sessions: vec![end], tokens: Vec::new() },
+                Err(refusal) => return Err(desk.explain(refusal, loaded.found.as_ref(), &loaded.head).await),
+            };
+            if let Some(ended) = desk.end(change, &mut conflicts).await? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Ends all sessions of an account, and changes nothing else of it.
+    ///
+    /// # Errors
+    /// There is no such account, or the store is away.
+    pub async fn end_account(&self, subject: &Subject, road: Road, actor: Actor) -> Result<Ended, Failure> {
+        self.desk
+            .edit_account(
+                &AccountBy::Subject(subject.clone()),
+                road,
+                &AccountFields::default(),
+                &actor.into(),
+            )
+            .await
+    }
+
+    /// Ends everything issued before.
+    ///
+    /// # Errors
+    /// The store is away.
+    pub async fn end_everything(&self, reason: Reason, actor: Actor) -> Result<Ended, Failure> {
+        let desk = &*self.desk;
+        let cause = Cause { reason, actor };
+        let mut conflicts = Conflicts::default();
+        loop {
+            let change = end_everything(&cause, desk.guard.scopes(), desk.clock.now());
+            if let Some(ended) = desk.end(change, &mut conflicts).await? {
+                return Ok(ended);
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// Changes an account by a road, which ends what the table says.
+    ///
+    /// # Errors
+    /// There is no such account, or the store is away.
+    pub(crate) async fn edit_account(
+        &self,
+        which: &AccountBy,
+        road: Road,
+        fields: &AccountFields,
+        by: &By,
+    ) -> Result<Ended, Failure> {
+        let mut conflicts = Conflicts::default();
+        loop {
+            let now = self.clock.now();
+            let loaded = self.store.account(which, now).await?;
+            let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
+            let edit = edit_account(
+                account,
+                road,
+                fields.clone(),
+                by.clone(),
+                &self.policy,
+                self.guard.scopes(),
+                now,
+            );
+            if let Some(ended) = self.end(Change::EditAccount(Box::new(edit)), &mut conflicts).await? {
+                return Ok(ended);
+            }
+        }
+    }
+
+    /// Adds the end of what a refresh token stands for, and says whose that is, where the store knows.
+    pub(crate) async fn end_refresh(
+        &self,
+        token: &Authentic,
+        ends: &mut Ends,
+    ) -> Result<Option<Subject>, Failure> {
+        let (now, scopes) = (self.clock.now(), self.guard.scopes());
+        match Presented::new(token, TokenType::Refresh, &self.policy.tokens, now)? {
+            Presented::Refresh(presented) => {
+                let loaded = self.store.session(presented.session).await?;
+                let end = end_presented(&presented, &loaded, &self.keys.refresh, scopes, now);
+                ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
+                Ok(owner(&loaded).cloned())
+            }
+            Presented::Foreign(presented) => self.end_exchangeable(&presented, ends).await,
+            Presented::Sliding(_) => Err(Failure::Refused(Refusal::TokenOfWrongType)),
+        }
+    }
+
+    /// Adds the end of what another issuer's token stands for that could open a session, and says whose that is, where it
+    /// has opened one.
+    pub(crate) async fn end_exchangeable(
+        &self,
+        presented: &PresentedForeign,
+        ends: &mut Ends,
+    ) -> Result<Option<Subject>, Failure> {
+        let now = self.clock.now();
+        let loaded = self.foreign(presented, now).await?;
+        let end = end_foreign(presented, &loaded, &self.policy, self.guard.scopes(), now);
+        match self.explained(end, loaded.adopted.as_ref(), &loaded.account.head).await? {
+            ForeignEnd::Session(end) => ends.sessions.push(end),
+            ForeignEnd::Token(entry) => ends.tokens.push(entry),
+        }
+        Ok(loaded.adopted.map(|(session, _)| session.subject))
+    }
+
+    /// Adds the end of an access token's session, where it is another than the refresh token's; of one of another issuer
+    /// its own. What has ended already is where it should be.
+    async fn end_access_too(
+        &self,
+        access: &Authentic,
+        owner_of_refresh: Option<&Subject>,
+        ends: &mut Ends,
+    ) -> Result<(), Failure> {
+        let Ok((session, _)) = access.place() else {
+            ends.tokens.extend(self.end_of_foreign(access).ok());
+            return Ok(());
+        };
+        if ends.sessions.iter().any(|end| end.session == session) {
+            return Ok(());
+        }
+        let loaded = self.store.session(session).await?;
+        // Who stole a signing key can write any claim, but no row: the rows must name one account too.
+        if owner(&loaded).zip(owner_of_refresh).is_some_and(|(one, other)| one != other) {
+            return Err(Failure::Refused(Refusal::TokensOfTwoAccounts));
+        }
+        ends.sessions.extend(end_token_session(
+            access,
+            &loaded,
+            &self.keys.refresh,
+            self.guard.scopes(),
+            self.clock.now(),
+        ));
+        Ok(())
+    }
+
+    /// Adds the end of what a token in the header stands for, where no other is given.
+    pub(crate) async fn end_access_alone(&self, access: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
+        let Ok((session, _)) = access.place() else {
+            return self.end_foreign_alone(access, ends).await;
+        };
+        let loaded = self.store.session(session).await?;
+        let end =
+            end_token_session(access, &loaded, &self.keys.refresh, self.guard.scopes(), self.clock.now());
+        ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
+        Ok(())
+    }
+
+    /// Adds the end of another issuer's token that opens doors, or of the session that it has opened if it is a sliding one.
+    async fn end_foreign_alone(&self, token: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
+        if token.claims().token_type == Some(TokenType::Sliding) {
+            let presented = PresentedForeign::new(token, &self.policy.tokens)?;
+            return self.end_exchangeable(&presented, ends).await.map(drop);
+        }
+        ends.tokens.push(self.end_of_foreign(token)?);
+        Ok(())
+    }
+
+    /// The end of another issuer's token that opens doors.
+    fn end_of_foreign(&self, token: &Authentic) -> Result<NewEntry, Failure> {
+        let presented = PresentedForeign::new(token, &self.policy.tokens)?;
+        if self.guard.covers(token) {
+            return Err(Failure::Refused(Refusal::TokenRevoked(None)));
+        }
+        Ok(log_out_entry(&presented, self.clock.now()))
+    }
+
+    fn is_of_one_account(&self, one: &Authentic, other: &Authentic) -> bool {
+        let scopes = self.guard.scopes();
+        let called =
+            |token: &Authentic| token.claims().user_id.as_deref().map(|user_id| scopes.user_id(user_id));
+        called(one) == called(other)
+    }
+
+    /// Commits and announces an end. `None`: what was read has changed meanwhile, load and decide again.
+    pub(crate) async fn end(
+        &self,
+        change: Change,
+        conflicts: &mut Conflicts,
+    ) -> Result<Option<Ended>, Failure> {
+        // A mail about it may be among what is written.
+        let may_mail = matches!(change, Change::Together(_));
+        match self.commit_and_announce(change).await {
+            Ok(receipt) => {
+                if may_mail {
+                    self.outbox.wake();
+                }
+                Ok(Some(Ended { seq: receipt.seq }))
+            }
+            Err(error) => conflicts.again(error).map(|()| None),
+        }
+    }
+}
+
+impl Ends {
+    /// The same, at the word of somebody else than the tokens' bearer.
+    pub(crate) fn by(mut self, actor: &Actor) -> Self {
+        let of_sessions =
+            self.sessions.iter_mut().flat_map(|end| std::iter::once(&mut end.entry).chain(&mut end.adopted));
+        for entry in of_sessions.chain(&mut self.tokens) {
+            entry.actor = actor.clone();
+        }
+        self
+    }
+
+    pub(crate) fn into_change(self) -> Change {
+        Change::EndSessions { sessions: self.sessions, tokens: self.tokens }
+    }
+}
+
+/// Whose session it is, as the store knows it.
+fn owner(loaded: &SessionLoaded) -> Option<&Subject> {
+    loaded.found.as_ref().map(|(session, _)| &session.subject)
+}

@@ -1,0 +1,12 @@
+//! Sessions and their tokens, from the sign-in to the end.
+
+pub(crate) mod end;
+pub(crate) mod inspect;
+pub(crate) mod introspect;
+pub(crate) mod list;
+pub(crate) mod lock;
+pub(crate) mod prove;
+pub(crate) mod refresh;
+pub(crate) mod revoke;
+pub(crate) mod sign_in;
+pub(crate) mod verify;

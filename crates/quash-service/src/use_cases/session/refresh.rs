@@ -1,0 +1,146 @@
+//! Exchanging: refresh tokens for new pairs, sliding tokens for ones that hold longer, and tokens of other issuers for
+//! tokens of ours.
+
+use quash_core::decide::{
+    Device, Presented, PresentedForeign, PresentedRefresh, PresentedSliding, Refreshed, bind_exchanged,
+    refresh, refresh_foreign, refresh_foreign_sliding, refresh_sliding,
+};
+use quash_core::model::{Account, Change, Refusal, Session, Timestamp};
+use quash_core::token::{Issued, TokenType};
+
+use crate::context::{Desk, Service};
+use crate::failure::{Conflicts, Failure};
+use crate::known::DeviceSaid;
+use crate::metrics::Exchanged;
+
+impl Service {
+    /// Spends a refresh token, or gives its successor again; one used out of place ends its session. One of another
+    /// issuer opens a session.
+    ///
+    /// # Errors
+    /// The token is refused, or can't be judged now.
+    pub async fn refresh(&self, token: &str, device: &Device, said: &DeviceSaid) -> Result<Issued, Failure> {
+        self.exchange(token, TokenType::Refresh, device, said).await
+    }
+
+    /// Exchanges a sliding token for one that holds longer.
+    ///
+    /// # Errors
+    /// The token is refused, or can't be judged now.
+    pub async fn refresh_sliding(
+        &self,
+        token: &str,
+        device: &Device,
+        said: &DeviceSaid,
+    ) -> Result<Issued, Failure> {
+        self.exchange(token, TokenType::Sliding, device, said).await
+    }
+
+    async fn exchange(
+        &self,
+        text: &str,
+        purpose: TokenType,
+        device: &Device,
+        said: &DeviceSaid,
+    ) -> Result<Issued, Failure> {
+        let desk = &*self.desk;
+        desk.can_sign().await?;
+        let token = desk.guard.authenticate(text).await?;
+        let mut conflicts = Conflicts::default();
+        loop {
+            let (decided, now) = match Presented::new(&token, purpose, &desk.policy.tokens, desk.clock.now())?
+            {
+                Presented::Refresh(presented) => desk.decide_refresh(&presented, said).await?,
+                Presented::Sliding(presented) => desk.decide_sliding(&presented, said).await?,
+                Presented::Foreign(presented) => {
+                    desk.decide_foreign(&presented, purpose, device, said).await?
+                }
+            };
+            let (change, outcome) = match decided {
+                Refreshed::Answer { grant } => {
+                    desk.metrics.exchanged(Exchanged::answered);
+                    return desk.issue(grant, now).await;
+                }
+                Refreshed::Write { change, grant } => (change, Ok(grant)),
+                Refreshed::End { change, refusal } => (change, Err(refusal)),
+            };
+            // A token of another issuer opens a session, as a sign-in does.
+            if let Change::OpenSession(opening) = &change {
+                desk.quotas.check(&opening.session.subject, desk.clock.uptime())?;
+            }
+            let exchanged = if matches!(change, Change::BindSession { .. }) {
+                Exchanged::answered
+            } else {
+                Exchanged::rotated
+            };
+            match (desk.commit_and_announce(change).await, outcome) {
+                (Ok(_), Ok(grant)) => {
+                    desk.metrics.exchanged(exchanged);
+                    return desk.issue(grant, now).await;
+                }
+                (Ok(_), Err(refusal)) => {
+                    desk.metrics.exchanged(Exchanged::ended);
+                    tracing::warn!(session = ?token.claims().sid, ?refusal, "a session or a token was ended");
+                    return Err(Failure::Refused(refusal));
+                }
+                (Err(error), _) => conflicts.again(error)?,
+            }
+        }
+    }
+}
+
+/// Each reads the clock after the store: a row that a request at the same time has written would else be of the future, which
+/// counts as a clock that was set back.
+impl Desk {
+    async fn decide_refresh(
+        &self,
+        presented: &PresentedRefresh,
+        said: &DeviceSaid,
+    ) -> Result<(Refreshed, Timestamp), Failure> {
+        let loaded = self.store.session(presented.session).await?;
+        let now = self.clock.now();
+        let decided = refresh(presented, &loaded, &self.policy, &self.keys.refresh, self.guard.scopes(), now);
+        let decided = self.bound(decided, loaded.found.as_ref(), said);
+        Ok((self.explained(decided, loaded.found.as_ref(), &loaded.head).await?, now))
+    }
+
+    async fn decide_sliding(
+        &self,
+        presented: &PresentedSliding,
+        said: &DeviceSaid,
+    ) -> Result<(Refreshed, Timestamp), Failure> {
+        let loaded = self.store.session(presented.session).await?;
+        let now = self.clock.now();
+        let decided = refresh_sliding(presented, &loaded, &self.policy, &self.keys.refresh, now);
+        let decided =
+            self.bound(decided.map(|grant| Refreshed::Answer { grant }), loaded.found.as_ref(), said);
+        Ok((self.explained(decided, loaded.found.as_ref(), &loaded.head).await?, now))
+    }
+
+    async fn decide_foreign(
+        &self,
+        presented: &PresentedForeign,
+        purpose: TokenType,
+        device: &Device,
+        said: &DeviceSaid,
+    ) -> Result<(Refreshed, Timestamp), Failure> {
+        let loaded = self.foreign(presented, self.clock.now()).await?;
+        let now = self.clock.now();
+        let decide = if purpose == TokenType::Sliding { refresh_foreign_sliding } else { refresh_foreign };
+        let decided =
+            decide(presented, &loaded, device, &self.policy, self.guard.scopes(), now, &*self.entropy);
+        let decided = self.bound(decided, loaded.adopted.as_ref(), said);
+        Ok((self.explained(decided, loaded.adopted.as_ref(), &loaded.account.head).await?, now))
+    }
+
+    /// Binds the session to the device whose token the client presents: a lock spares it from then on.
+    fn bound(
+        &self,
+        decided: Result<Refreshed, Refusal>,
+        found: Option<&(Session, Account)>,
+        said: &DeviceSaid,
+    ) -> Result<Refreshed, Refusal> {
+        let Some((session, account)) = found else { return decided };
+        decided.map(|refreshed| bind_exchanged(refreshed, session, self.device_key.presented(said, account)))
+    }
+}

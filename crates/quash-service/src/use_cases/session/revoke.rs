@@ -1,0 +1,96 @@
+//! Revoking by a client (RFC 7009): a token's session ends, with its access and refresh tokens, whichever of them was given.
+
+use quash_core::decide::{Presented, PresentedForeign};
+use quash_core::model::{Actor, Client, ClientName, Refusal};
+use quash_core::token::{Authentic, Origin, TokenType};
+use quash_verify::Denied;
+
+use crate::context::{Desk, Service};
+use crate::failure::{Conflicts, Failure};
+use crate::use_cases::session::end::{Ended, Ends, LOG_OUT_WITH};
+
+/// What has become of a token that a client revokes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenRevoked {
+    /// What it stands for was ended.
+    Ended(Ended),
+    /// It was good for nothing before: it is none of ours, has expired, or what it stands for has ended already.
+    Nothing,
+    /// Its session was opened by another client, and goes on.
+    OfAnotherClient,
+}
+
+impl Service {
+    /// Ends what a token stands for. When this returns, this process refuses what has ended, now or before.
+    ///
+    /// # Errors
+    /// It can't be judged or written now: whether it holds isn't known.
+    pub async fn revoke_token(&self, client: &Client, text: &str) -> Result<TokenRevoked, Failure> {
+        let desk = &*self.desk;
+        let token = match desk.guard.authenticate(text).await {
+            Ok(token) => token,
+            Err(Denied::Refused(_)) => return Ok(TokenRevoked::Nothing),
+            Err(denied) => return Err(denied.into()),
+        };
+        if desk.opened_by(&token).await?.is_some_and(|name| name != client.name) {
+            return Ok(TokenRevoked::OfAnotherClient);
+        }
+        let actor = Actor::Client(client.name.clone());
+        let mut conflicts = Conflicts::default();
+        loop {
+            let mut ends = Ends::default();
+            match desk.end_token(&token, &mut ends).await {
+                Ok(()) => {}
+                Err(Failure::Refused(Refusal::TokenRevoked(_))) => {
+                    // Somebody else was faster, maybe a moment ago.
+                    let head = desk.store.head().await?;
+                    desk.announce(head.seq).await?;
+                    return Ok(TokenRevoked::Nothing);
+                }
+                Err(Failure::Refused(_)) => return Ok(TokenRevoked::Nothing),
+                Err(failure) => return Err(failure),
+            }
+            if let Some(ended) = desk.end(ends.by(&actor).into_change(), &mut conflicts).await? {
+                return Ok(TokenRevoked::Ended(ended));
+            }
+        }
+    }
+}
+
+impl Desk {
+    /// The client that has opened a token's session. That never changes.
+    async fn opened_by(&self, token: &Authentic) -> Result<Option<ClientName>, Failure> {
+        let found = match (token.place(), self.exchangeable(token)) {
+            (Ok((session, _)), _) => self.store.session(session).await?.found,
+            (Err(_), Ok(presented)) => self.foreign(&presented, self.clock.now()).await?.adopted,
+            (Err(_), Err(_)) => None,
+        };
+        Ok(found.and_then(|(session, _)| session.client))
+    }
+
+    /// Adds the end of what a token stands for. One of ours that opens doors may have expired: whoever logs out with it means
+    /// the session.
+    async fn end_token(&self, token: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
+        match (token.origin(), token.claims().token_type) {
+            (_, Some(TokenType::Refresh)) => self.end_refresh(token, ends).await.map(drop),
+            (Origin::Ours, _) => {
+                token.check_even_expired(&LOG_OUT_WITH, &self.policy.tokens, self.clock.now())?;
+                self.end_access_alone(token, ends).await
+            }
+            (Origin::Foreign(_), _) => {
+                token.check(&LOG_OUT_WITH, &self.policy.tokens, self.clock.now())?;
+                self.end_access_alone(token, ends).await
+            }
+        }
+    }
+
+    /// Another issuer's token that could open a session, or has.
+    fn exchangeable(&self, token: &Authentic) -> Result<PresentedForeign, Refusal> {
+        let purpose = token.claims().token_type.filter(|purpose| *purpose != TokenType::Access);
+        let purpose = purpose.ok_or(Refusal::TokenOfWrongType)?;
+        match Presented::new(token, purpose, &self.policy.tokens, self.clock.now())? {
+            Presented::Foreign(presented) => Ok(presented),
+            Presented::Refresh(_) | Presented::Sliding(_) => Err(Refusal::TokenOfWrongType),
+        }
+    }
+}

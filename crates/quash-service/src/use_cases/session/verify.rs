@@ -1,0 +1,148 @@
+//! Verifying: whether a token would be taken, without consequences.
+
+use quash_core::decide::{
+    Presented, PresentedForeign, is_of_another_password, recheck_foreign, recheck_presented, recheck_sliding,
+};
+use quash_core::model::{Account, InactiveAccounts, Reason, Refusal, Session, Standing};
+use quash_core::token::{Authentic, Origin, TokenType};
+use quash_verify::Denied;
+
+use crate::context::{Desk, Service};
+use crate::failure::Failure;
+
+impl Service {
+    /// Whether a token of any type holds now. A spent refresh token doesn't, and nothing ends because of it.
+    ///
+    /// # Errors
+    /// The token is refused, or can't be judged now.
+    pub async fn verify(&self, text: &str) -> Result<(), Failure> {
+        let desk = &*self.desk;
+        let token = desk.guard.authenticate(text).await?;
+        match token.claims().token_type {
+            Some(TokenType::Refresh) => desk.recheck(&token, TokenType::Refresh).await.map(drop),
+            Some(purpose @ (TokenType::Access | TokenType::Sliding)) => {
+                match desk.guard.check(text, &[purpose]).await {
+                    Ok(_) => desk.check_bearer(&token).await,
+                    Err(Denied::Refused(refusal @ Refusal::TokenRevoked(_))) => {
+                        Err(desk.why_revoked(refusal, &token).await?)
+                    }
+                    Err(denied) => Err(denied.into()),
+                }
+            }
+            None => {
+                token.check_for_any_purpose(&desk.policy.tokens, desk.clock.now())?;
+                Err(Failure::Refused(Refusal::TokenOfWrongType))
+            }
+        }
+    }
+}
+
+impl Service {
+    /// Whether a token is another issuer's, and of another password than its account has: for words alone.
+    pub async fn is_of_another_password(&self, text: &str) -> bool {
+        match self.desk.guard.authenticate(text).await {
+            Ok(token) if matches!(token.origin(), Origin::Foreign(_)) => {
+                matches!(
+                    self.desk.foreign_account(&token).await,
+                    Err(Failure::Refused(Refusal::PasswordChanged))
+                )
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What a token stands for, as the store has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Held {
+    /// Its session, where it has one.
+    pub(crate) session: Option<Session>,
+    /// Whose it is, where that is one of our accounts.
+    pub(crate) account: Option<Account>,
+}
+
+impl Held {
+    pub(crate) fn of(found: Option<(Session, Account)>) -> Self {
+        let (session, account) = found.unzip();
+        Self { session, account }
+    }
+}
+
+impl Desk {
+    /// What a token stands for that would be exchanged.
+    ///
+    /// # Errors
+    /// What exchanging it would refuse it with.
+    pub(crate) async fn recheck(&self, token: &Authentic, purpose: TokenType) -> Result<Held, Failure> {
+        let now = self.clock.now();
+        match Presented::new(token, purpose, &self.policy.tokens, now)? {
+            Presented::Refresh(presented) => {
+                let loaded = self.store.session(presented.session).await?;
+                let judged = recheck_presented(&presented, &loaded, &self.policy, &self.keys.refresh);
+                self.explained(judged, loaded.found.as_ref(), &loaded.head).await?;
+                Ok(Held::of(loaded.found))
+            }
+            Presented::Sliding(presented) => {
+                let loaded = self.store.session(presented.session).await?;
+                let judged = recheck_sliding(&presented, &loaded, &self.keys.refresh);
+                self.explained(judged, loaded.found.as_ref(), &loaded.head).await?;
+                Ok(Held::of(loaded.found))
+            }
+            Presented::Foreign(presented) => {
+                let loaded = self.foreign(&presented, now).await?;
+                let judged = recheck_foreign(&presented, &loaded, &self.policy);
+                self.explained(judged, loaded.adopted.as_ref(), &loaded.account.head).await?;
+                Ok(match loaded.adopted {
+                    Some(adopted) => Held::of(Some(adopted)),
+                    None => Held { session: None, account: loaded.account.account },
+                })
+            }
+        }
+    }
+
+    /// What the guard can't tell of a token that opens doors: whether the account of another issuer's may be used (with
+    /// our own, the session ends with the account), and whether a sliding token's id is genuine.
+    pub(crate) async fn check_bearer(&self, token: &Authentic) -> Result<(), Failure> {
+        match (token.origin(), token.claims().token_type) {
+            // The users of another namespace are none of our accounts.
+            (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(()),
+            (Origin::Foreign(_), _) => self.foreign_account(token).await.map(|_| ()),
+            (Origin::Ours, Some(TokenType::Sliding)) => {
+                self.recheck(token, TokenType::Sliding).await.map(drop)
+            }
+            (Origin::Ours, _) => Ok(()),
+        }
+    }
+
+    /// The account of another issuer's token.
+    pub(crate) async fn foreign_account(&self, token: &Authentic) -> Result<Account, Failure> {
+        let now = self.clock.now();
+        let presented = PresentedForeign::new(token, &self.policy.tokens)?;
+        let by = presented.account.as_ref().ok_or(Refusal::AccountNotFound)?;
+        let account = self.store.account(by, now).await?.account.ok_or(Refusal::AccountNotFound)?;
+        if account.standing(now) == Standing::Deactivated
+            && self.policy.accounts.inactive == InactiveAccounts::Refused
+        {
+            return Err(Refusal::AccountInactive.into());
+        }
+        if is_of_another_password(token.claims().password_mark.as_deref(), &account, &self.policy) {
+            return Err(Refusal::PasswordChanged.into());
+        }
+        Ok(account)
+    }
+
+    /// Why a token was revoked, as far as its session tells.
+    pub(crate) async fn why_revoked(&self, refusal: Refusal, token: &Authentic) -> Result<Failure, Failure> {
+        if self.guard.ring().is_struck(token.kid()) {
+            return Ok(Failure::Refused(Refusal::TokenRevoked(Some(Reason::KeyRemoved))));
+        }
+        let Ok((session, _)) = token.place() else {
+            return Ok(match self.foreign_account(token).await {
+                Err(Failure::Refused(Refusal::PasswordChanged)) => Failure::Refused(Refusal::PasswordChanged),
+                _ => Failure::Refused(refusal),
+            });
+        };
+        let loaded = self.store.session(session).await?;
+        Ok(self.explain(refusal, loaded.found.as_ref(), &loaded.head).await)
+    }
+}
