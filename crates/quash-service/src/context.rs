@@ -15,7 +15,7 @@ use quash_store::{Store, StoreError};
 use quash_verify::Guard;
 use tokio::sync::{Mutex, Notify, watch};
 
-use crate::failure::{Conflicts, Failure, Unavailable};
+use crate::failure::{Failure, Unavailable};
 use crate::feed::Feed;
 use crate::keys::{Foreign, Keys};
 use crate::known::DeviceKey;
@@ -24,6 +24,7 @@ use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::quota::{Quotas, caused_by_users};
+use crate::retry::{Conflicts, Uncommitted};
 use crate::sealer::Sealer;
 
 /// All use cases of one process. Cloning it is cheap.
@@ -119,7 +120,9 @@ impl Desk {
         let mut grant = grant;
         let mut conflicts = Conflicts::default();
         while self.guard.covers_minted(grant.rsq, &[self.guard.scopes().user_id(&grant.bearer.user_id)]) {
-            conflicts.again(StoreError::Conflict)?;
+            if let Some(failure) = conflicts.failure(Uncommitted::Conflict) {
+                return Err(failure);
+            }
             let loaded = self.store.session(grant.session).await?;
             let renewed = renew_grant(&grant, &loaded, &self.policy);
             grant = self.explained(renewed, loaded.found.as_ref(), &loaded.head).await?;

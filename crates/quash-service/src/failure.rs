@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_core::model::{Kid, Refusal, limits};
+use quash_core::model::{Kid, Refusal};
 use quash_core::token::{Algorithm, KeyFault};
 use quash_store::StoreError;
 
@@ -138,21 +138,6 @@ impl From<quash_verify::Denied> for Failure {
             quash_verify::Denied::Stale => Self::Unavailable(Unavailable::Stale),
             quash_verify::Denied::KeysAway => Self::Unavailable(Unavailable::ForeignKeysAway),
         }
-    }
-}
-
-/// How often a use case has met a conflict: it loads and decides again, but not for ever.
-#[derive(Default)]
-pub(crate) struct Conflicts(u32);
-
-impl Conflicts {
-    /// Whether to try again after what the store said.
-    ///
-    /// # Errors
-    /// Not after anything but a conflict, and not after too many of these.
-    pub(crate) fn again(&mut self, error: StoreError) -> Result<(), Failure> {
-        self.0 += 1;
-        if error == StoreError::Conflict && self.0 <= limits::CONFLICTS { Ok(()) } else { Err(error.into()) }
     }
 }
 

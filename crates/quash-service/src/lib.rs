@@ -17,6 +17,7 @@ mod metrics;
 mod network;
 mod passwords;
 mod quota;
+mod retry;
 mod sealer;
 mod start;
 mod use_cases;

@@ -10,9 +10,10 @@ use quash_store::StoreError;
 use zeroize::Zeroizing;
 
 use crate::context::{Desk, Service};
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
 use crate::mail::operators_address;
 use crate::passwords::{FormatFault, Requester};
+use crate::retry::{Uncommitted, retry};
 use crate::use_cases::account::subjects::NewSubject;
 
 /// An account to be added.
@@ -140,10 +141,8 @@ impl Service {
             NewState::Active => AccountState::Active,
             NewState::Deactivated => AccountState::Deactivated { at: now },
         };
-        let mut conflicts = Conflicts::default();
-        loop {
-            let NewSubject { subject, _turn } =
-                desk.subject(given.as_ref(), now).await.map_err(AddFault::Failed)?;
+        retry!({
+            let NewSubject { subject, _turn } = desk.subject(given.as_ref(), now).await?;
             let account = Account {
                 email: email.clone(),
                 password: password.clone(),
@@ -158,18 +157,17 @@ impl Service {
                         .as_ref()
                         .and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
                     class.into_iter().for_each(|class| desk.passwords.know(class));
-                    return Ok(account);
+                    Ok(account)
                 }
                 Err(StoreError::Conflict)
-                    if given.is_none()
-                        && desk.was_given_out(&account.subject).await.map_err(AddFault::Failed)? =>
+                    if given.is_none() && desk.was_given_out(&account.subject).await? =>
                 {
-                    conflicts.again(StoreError::Conflict).map_err(AddFault::Failed)?;
+                    Err(Uncommitted::Conflict)
                 }
-                Err(StoreError::Conflict) => return Err(AddFault::Taken),
-                Err(error) => return Err(AddFault::Failed(error.into())),
+                Err(StoreError::Conflict) => Err(Uncommitted::Failed(AddFault::Taken)),
+                Err(error) => Err(error.into()),
             }
-        }
+        })
     }
 
     async fn hash_of(
@@ -260,5 +258,11 @@ impl Desk {
             Some((name, _)) => Err(ClaimsFault::Reserved(name.clone())),
             None => Ok(claims),
         }
+    }
+}
+
+impl From<Failure> for AddFault {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
     }
 }

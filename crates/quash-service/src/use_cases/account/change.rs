@@ -11,9 +11,10 @@ use quash_core::model::{
 use zeroize::Zeroizing;
 
 use crate::context::{Desk, Service};
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
 use crate::mail::operators_address;
 use crate::passwords::{FormatFault, Requester};
+use crate::retry::{Uncommitted, retry};
 use crate::use_cases::account::add::{ClaimsFault, KNOWN_FORMATS, NewPassword};
 use crate::use_cases::account::own::own_words;
 use crate::use_cases::session::end::Ended;
@@ -329,14 +330,11 @@ impl Service {
     /// It isn't there, or can't be deleted now.
     pub async fn delete(&self, subject: &Subject, by: By) -> Result<Ended, ChangeFault> {
         let desk = &*self.desk;
-        let mut conflicts = Conflicts::default();
-        loop {
-            let account = desk.loaded(subject).await?;
+        retry!({
+            let account = desk.loaded(subject).await.map_err(Uncommitted::Failed)?;
             let change = delete_account(&account, by.clone(), desk.guard.scopes(), desk.clock.now());
-            if let Some(ended) = desk.end(change, &mut conflicts).await.map_err(ChangeFault::Failed)? {
-                return Ok(ended);
-            }
-        }
+            Ok(desk.end(change).await?)
+        })
     }
 }
 
@@ -348,25 +346,19 @@ impl Desk {
         subject: &Subject,
         decide: impl Fn(&Account, Timestamp) -> Result<Option<AccountEdit>, ChangeFault>,
     ) -> Result<Changed, ChangeFault> {
-        let mut conflicts = Conflicts::default();
         let mut tried = None;
-        loop {
-            let account = self.loaded(subject).await?;
+        retry!({
+            let account = self.loaded(subject).await.map_err(Uncommitted::Failed)?;
             if tried == Some(account.version) {
-                return Err(ChangeFault::Taken);
+                return Err(Uncommitted::Failed(ChangeFault::Taken));
             }
             tried = Some(account.version);
-            let Some(edit) = decide(&account, self.clock.now())? else {
+            let Some(edit) = decide(&account, self.clock.now()).map_err(Uncommitted::Failed)? else {
                 return Ok(Changed { account, seq: None });
             };
-            let ended = self
-                .end(Change::EditAccount(Box::new(edit)), &mut conflicts)
-                .await
-                .map_err(ChangeFault::Failed)?;
-            if let Some(Ended { seq }) = ended {
-                return Ok(Changed { account: self.loaded(subject).await?, seq });
-            }
-        }
+            let Ended { seq } = self.end(Change::EditAccount(Box::new(edit))).await?;
+            Ok(Changed { account: self.loaded(subject).await.map_err(Uncommitted::Failed)?, seq })
+        })
     }
 
     /// A change by a road; `None`: the account has these values already, and repeating them ends nothing.
@@ -406,6 +398,12 @@ fn random_password(entropy: &dyn Entropy) -> Zeroizing<String> {
         password.push(char::from(ALPHABET[usize::from(byte % 32)]));
     }
     password
+}
+
+impl From<Failure> for ChangeFault {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 #[cfg(test)]

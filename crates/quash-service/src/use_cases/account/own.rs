@@ -18,9 +18,10 @@ use quash_store::StoreError;
 use zeroize::Zeroizing;
 
 use crate::context::{Desk, Service};
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
 use crate::known::DeviceSaid;
 use crate::passwords::{Requester, check_length};
+use crate::retry::{Uncommitted, retry};
 use crate::use_cases::session::end::Ended;
 use crate::use_cases::session::prove::{Proof, Proven};
 
@@ -60,8 +61,7 @@ impl Service {
         let desk = &*self.desk;
         let me = desk.me(live).await?;
         let cause = Cause { reason: Reason::Ended, actor: Actor::Owner };
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let loaded = desk.store.session(session).await?;
             if loaded.found.as_ref().is_none_or(|(session, _)| session.subject != me.account.subject) {
                 return Err(Refusal::SessionNotFound.into());
@@ -71,10 +71,9 @@ impl Service {
             };
             desk.quotas.check(&me.account.subject, desk.clock.uptime())?;
             let change = Change::EndSessions { sessions: vec![end], tokens: Vec::new() };
-            if desk.end(change, &mut conflicts).await?.is_some() {
-                return Ok(());
-            }
-        }
+            desk.end(change).await?;
+            Ok(())
+        })
     }
 
     /// Ends all sessions of a live token's account but its own, which gets new tokens. Where there is no other, nothing is
@@ -84,8 +83,7 @@ impl Service {
     /// The token has no session that could go on, the account has caused too many entries, or the store is away.
     pub async fn end_other_sessions(&self, live: &Live) -> Result<Issued, Failure> {
         let desk = &*self.desk;
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let now = desk.clock.now();
             let (lives_on, loaded) = desk.own_session(live).await?;
             let subject = loaded
@@ -102,10 +100,8 @@ impl Service {
             if survival.ends_others() {
                 desk.quotas.check(&subject, desk.clock.uptime())?;
             }
-            if let Some(issued) = desk.survive(survival, &mut conflicts, now).await? {
-                return Ok(issued);
-            }
-        }
+            desk.survive(survival, now).await
+        })
     }
 
     /// Ends all sessions of a live token's account.
@@ -130,20 +126,18 @@ impl Service {
         let name = desk.new_name(name, Some(&me.account)).map_err(Refusal::NameRefused)?;
         desk.quotas.check(&me.account.subject, desk.clock.uptime())?;
         let mut proof = again(&me.account, reproof);
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let proven = desk.reprove(&mut proof).await?;
             if desk.is_taken(&name, &proven.account.subject, proven.started).await? {
                 return Err(Refusal::NameTaken.into());
             }
             let fields = AccountFields { username: Some(name.clone()), ..AccountFields::default() };
             if !fields.differ_from(&proven.account) {
-                return Ok(Me { account: proven.account, ..me });
+                return Ok(Me { account: proven.account, ..me.clone() });
             }
-            if desk.edit_proven(&proven, Road::NameChanged, fields, &mut conflicts).await?.is_some() {
-                return Ok(Me { account: Account { username: name, ..proven.account }, ..me });
-            }
-        }
+            desk.edit_proven(&proven, Road::NameChanged, fields).await?;
+            Ok(Me { account: Account { username: name.clone(), ..proven.account }, ..me.clone() })
+        })
     }
 
     /// Sets another password: all other sessions end, this one gets new tokens.
@@ -164,8 +158,7 @@ impl Service {
         let network = reproof.network;
         let mut proof = again(&me.account, reproof);
         let mut hash: Option<PasswordHash> = None;
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let proven = desk.reprove(&mut proof).await?;
             let password = match &hash {
                 Some(hash) => hash.clone(),
@@ -176,16 +169,13 @@ impl Service {
             let (lives_on, loaded) = desk.own_session(live).await?;
             // Between the proof and this look somebody else may have set another password.
             if loaded.found.as_ref().is_some_and(|(_, found)| found.version != account.version) {
-                conflicts.again(StoreError::Conflict)?;
-                continue;
+                return Err(Uncommitted::Conflict);
             }
             let mut survival =
                 change_password(lives_on, &loaded, password, &desk.policy, desk.guard.scopes(), now)?;
             survival.change = desk.with_notice(survival.change, MailKind::PasswordWasChanged, &account, now);
-            if let Some(issued) = desk.survive(survival, &mut conflicts, now).await? {
-                return Ok(issued);
-            }
-        }
+            desk.survive(survival, now).await
+        })
     }
 
     /// Sets a password in place of one that is good for nothing else. Nobody is signed in by that, and nobody stays so.
@@ -205,18 +195,16 @@ impl Service {
         let (by, folded) = desk.called(name);
         let mut proof = Proof::new(by, folded, reproof.password, reproof.network, reproof.device_token);
         let mut hash: Option<PasswordHash> = None;
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let proven = desk.prove(&mut proof, judge_one_time_password).await?;
             let password = match &hash {
                 Some(hash) => hash.clone(),
                 None => hash.insert(desk.new_hash(new.clone(), &proven, network).await?).clone(),
             };
             let fields = AccountFields { password: Some(Some(password)), ..AccountFields::default() };
-            if desk.edit_proven(&proven, Road::PasswordChanged, fields, &mut conflicts).await?.is_some() {
-                return Ok(());
-            }
-        }
+            desk.edit_proven(&proven, Road::PasswordChanged, fields).await?;
+            Ok(())
+        })
     }
 
     /// Deactivates a live token's account: its sessions end, and it can't sign in any more.
@@ -226,15 +214,13 @@ impl Service {
     pub async fn deactivate_own(&self, live: &Live, reproof: Reproof) -> Result<(), Failure> {
         let desk = &*self.desk;
         let mut proof = again(&desk.me(live).await?.account, reproof);
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let proven = desk.reprove(&mut proof).await?;
             let state = Some(AccountState::Deactivated { at: desk.clock.now() });
             let fields = AccountFields { state, ..AccountFields::default() };
-            if desk.edit_proven(&proven, Road::Deactivated, fields, &mut conflicts).await?.is_some() {
-                return Ok(());
-            }
-        }
+            desk.edit_proven(&proven, Road::Deactivated, fields).await?;
+            Ok(())
+        })
     }
 
     /// Deletes a live token's account, with all its sessions.
@@ -244,15 +230,13 @@ impl Service {
     pub async fn delete_own(&self, live: &Live, reproof: Reproof) -> Result<(), Failure> {
         let desk = &*self.desk;
         let mut proof = again(&desk.me(live).await?.account, reproof);
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let proven = desk.reprove(&mut proof).await?;
             let change =
                 delete_account(&proven.account, Actor::Owner.into(), desk.guard.scopes(), desk.clock.now());
-            if desk.end(change, &mut conflicts).await?.is_some() {
-                return Ok(());
-            }
-        }
+            desk.end(change).await?;
+            Ok(())
+        })
     }
 }
 
@@ -315,28 +299,20 @@ impl Desk {
         Ok(hash.map_err(Refusal::PasswordRefused)?)
     }
 
-    /// Commits what ends the others, and gives the session that lives on its tokens. `None`: load and decide again.
-    async fn survive(
-        &self,
-        survival: Survival,
-        conflicts: &mut Conflicts,
-        now: Timestamp,
-    ) -> Result<Option<Issued>, Failure> {
+    /// Commits what ends the others, and gives the session that lives on its tokens.
+    async fn survive(&self, survival: Survival, now: Timestamp) -> Result<Issued, Uncommitted<Failure>> {
         self.can_sign().await?;
-        match self.end(survival.change.clone(), conflicts).await? {
-            Some(Ended { seq }) => self.issue(survival.grant(seq), now).await.map(Some),
-            None => Ok(None),
-        }
+        let Ended { seq } = self.end(survival.change.clone()).await?;
+        Ok(self.issue(survival.grant(seq), now).await?)
     }
 
-    /// Changes the account whose password was proven, and no later one. `None`: prove again.
+    /// Changes the account whose password was proven, and no later one.
     async fn edit_proven(
         &self,
         proven: &Proven,
         road: Road,
         fields: AccountFields,
-        conflicts: &mut Conflicts,
-    ) -> Result<Option<Ended>, Failure> {
+    ) -> Result<Ended, StoreError> {
         let now = self.clock.now();
         let edit = edit_account(
             &proven.account,
@@ -354,7 +330,7 @@ impl Desk {
             }
             _ => change,
         };
-        self.end(change, conflicts).await
+        self.end(change).await
     }
 
     /// A name from what was typed. The name that an account has already is taken in any form.

@@ -16,9 +16,10 @@ use quash_core::token::SigningKey;
 use quash_store::StoreError;
 
 use crate::context::{Desk, Service};
-use crate::failure::{Conflicts, Failure, StartError, Unavailable};
+use crate::failure::{Failure, StartError, Unavailable};
 use crate::keys::opened::{kept_after_strike, unstruck, verifying};
 use crate::keys::{OpenedKeys, Turning, make, opened};
+use crate::retry::{Uncommitted, retry};
 
 /// When another key signs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,8 +98,7 @@ impl Service {
     /// # Errors
     /// The store is away.
     pub async fn tend_keys(&self) -> Result<(), Failure> {
-        let tended =
-            self.whole(|desk| async move { desk.tend_keys().await.map_err(KeyTurnFault::Failed) }).await;
+        let tended = self.whole(|desk| async move { desk.tend_keys().await }).await;
         tended.map_err(|fault| match fault {
             KeyTurnFault::Failed(failure) => failure,
             KeyTurnFault::Refused(_) => Failure::Unavailable(Unavailable::Contended),
@@ -124,11 +124,10 @@ impl Service {
 impl Desk {
     async fn rotate_key(&self, takeover: Takeover, actor: Actor) -> Result<TurnedKey, KeyTurnFault> {
         let mut turning = self.keys.turning.lock().await;
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let records = self.store.keys().await?;
             let longest = self.longest_lifetime().await?;
-            let (kid, state, changed) = match (rotate_keys(&records)?, takeover) {
+            let (kid, state, changed) = match (rotate_keys(&records).map_err(refused)?, takeover) {
                 (Rotation::IsNext { kid, since }, Takeover::Announced) => {
                     return Ok(TurnedKey { kid, state: Some(KeyState::Next { since }) });
                 }
@@ -150,26 +149,20 @@ impl Desk {
                     (kid, KeyState::Current, self.change_keys(change, &mut turning).await)
                 }
             };
-            match changed {
-                Ok(_) => {
-                    tracing::info!(%kid, ?state, "a key was turned");
-                    return Ok(TurnedKey { kid, state: Some(state) });
-                }
-                Err(fault) => again(&mut conflicts, fault)?,
-            }
-        }
+            changed?;
+            tracing::info!(%kid, ?state, "a key was turned");
+            Ok(TurnedKey { kid, state: Some(state) })
+        })
     }
 
     async fn retire_key(&self, kid: &Kid, actor: Actor) -> Result<TurnedKey, KeyTurnFault> {
         let mut turning = self.keys.turning.lock().await;
-        let mut conflicts = Conflicts::default();
-        loop {
-            let change = retire_key(&self.store.keys().await?, kid, actor.clone(), self.clock.now())?;
-            match self.change_keys(|_| change, &mut turning).await {
-                Ok(_) => return Ok(TurnedKey { kid: kid.clone(), state: None }),
-                Err(fault) => again(&mut conflicts, fault)?,
-            }
-        }
+        retry!({
+            let records = self.store.keys().await?;
+            let change = retire_key(&records, kid, actor.clone(), self.clock.now()).map_err(refused)?;
+            self.change_keys(|_| change, &mut turning).await?;
+            Ok(TurnedKey { kid: kid.clone(), state: None })
+        })
     }
 
     async fn strike_key(
@@ -179,12 +172,11 @@ impl Desk {
         actor: Actor,
     ) -> Result<Struck, KeyTurnFault> {
         let mut turning = self.keys.turning.lock().await;
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let records = self.store.keys().await?;
-            let same = self.of_one_material(&records, kid)?;
+            let same = self.of_one_material(&records, kid).map_err(Uncommitted::Failed)?;
             let kids: Vec<Kid> = same.iter().map(|record| record.kid.clone()).collect();
-            let heir = successor(&records, &kids)?;
+            let heir = successor(&records, &kids).map_err(refused)?;
             let fresh = match heir {
                 Successor::Make => Some(self.new_key(KeyState::Current).await?),
                 Successor::Same | Successor::Next(_) | Successor::Nobody => None,
@@ -195,53 +187,48 @@ impl Desk {
                 let signs = succeed(heir, fresh, actor.clone(), now);
                 strike_keys(struck, signs, sessions, actor.clone(), self.guard.scopes(), now)
             };
-            match self.change_keys(change, &mut turning).await {
-                Ok(receipt) => {
-                    tracing::warn!(%kid, "a key was struck");
-                    let signs =
-                        self.keys.signing.read().await.as_ref().map(|key| key.verifying().kid().clone());
-                    return Ok(Struck { seq: receipt.seq, signs });
-                }
-                Err(fault) => again(&mut conflicts, fault)?,
-            }
-        }
+            let receipt = self.change_keys(change, &mut turning).await?;
+            tracing::warn!(%kid, "a key was struck");
+            let signs = self.keys.signing.read().await.as_ref().map(|key| key.verifying().kid().clone());
+            Ok(Struck { seq: receipt.seq, signs })
+        })
     }
 
-    async fn tend_keys(&self) -> Result<(), Failure> {
+    async fn tend_keys(&self) -> Result<(), KeyTurnFault> {
         let mut turning = self.keys.turning.lock().await;
-        let mut conflicts = Conflicts::default();
-        loop {
-            let records = self.store.keys().await?;
-            if !turning.knows(&records) {
-                let mut signing = self.keys.signing.write().await;
-                self.turn(&mut signing, &mut turning, &records).await?;
-            }
-            let published_for = turning
-                .next
-                .as_ref()
-                .map_or(Duration::ZERO, |(_, since)| self.clock.uptime().saturating_sub(*since));
-            let longest = self.longest_lifetime().await?;
-            let rule = Actor::Rule;
-            let changed = match key_due(&records, self.keys.rotate_every, published_for, self.clock.now()) {
-                None => return Ok(()),
-                Some(KeyDue::Drop(kid)) => {
-                    self.change_keys(|now| Change::DropKey { kid, at: now, actor: rule }, &mut turning).await
-                }
-                Some(KeyDue::Make) => {
-                    let key = self.new_key(KeyState::Next { since: self.clock.now() }).await?;
-                    tracing::info!(kid = %key.kid, "a key is published, and signs ten minutes from now");
-                    self.change_keys(|_| Change::AddKey { key, replaces: None, actor: rule }, &mut turning)
-                        .await
-                }
-                Some(KeyDue::Promote(kid)) => {
-                    tracing::info!(%kid, "the key that was next signs");
-                    self.change_keys(|now| promote_key(&records, kid, longest, rule, now), &mut turning).await
-                }
-            };
-            if let Err(failure) = changed {
-                again(&mut conflicts, failure)?;
-            }
+        while retry!({ self.do_next_step(&mut turning).await })? {}
+        Ok(())
+    }
+
+    /// Does the first step that is due, and returns whether there was one.
+    async fn do_next_step(&self, turning: &mut Turning) -> Result<bool, Uncommitted<KeyTurnFault>> {
+        let records = self.store.keys().await?;
+        if !turning.knows(&records) {
+            let mut signing = self.keys.signing.write().await;
+            self.turn(&mut signing, turning, &records).await?;
         }
+        let published_for = turning
+            .next
+            .as_ref()
+            .map_or(Duration::ZERO, |(_, since)| self.clock.uptime().saturating_sub(*since));
+        let longest = self.longest_lifetime().await?;
+        let rule = Actor::Rule;
+        match key_due(&records, self.keys.rotate_every, published_for, self.clock.now()) {
+            None => return Ok(false),
+            Some(KeyDue::Drop(kid)) => {
+                self.change_keys(|now| Change::DropKey { kid, at: now, actor: rule }, turning).await?
+            }
+            Some(KeyDue::Make) => {
+                let key = self.new_key(KeyState::Next { since: self.clock.now() }).await?;
+                tracing::info!(kid = %key.kid, "a key is published, and signs ten minutes from now");
+                self.change_keys(|_| Change::AddKey { key, replaces: None, actor: rule }, turning).await?
+            }
+            Some(KeyDue::Promote(kid)) => {
+                tracing::info!(%kid, "the key that was next signs");
+                self.change_keys(|now| promote_key(&records, kid, longest, rule, now), turning).await?
+            }
+        };
+        Ok(true)
     }
 
     /// Commits a change of the keys, turns to what the store has then, and waits until the guard knows of its entries.
@@ -250,7 +237,7 @@ impl Desk {
         &self,
         change: impl FnOnce(Timestamp) -> Change,
         turning: &mut Turning,
-    ) -> Result<Receipt, Failure> {
+    ) -> Result<Receipt, Uncommitted<KeyTurnFault>> {
         let mut signing = self.keys.signing.write().await;
         let committed = self.store.commit(change(self.clock.now())).await;
         // After an error, too: nobody can tell what it has left.
@@ -267,7 +254,7 @@ impl Desk {
         let receipt = committed?;
         turned?;
         if let Some(seq) = receipt.seq {
-            self.announce(seq).await?;
+            self.announce(seq).await.map_err(Failure::from)?;
         }
         Ok(receipt)
     }
@@ -346,12 +333,8 @@ impl From<StoreError> for KeyTurnFault {
     }
 }
 
-/// After a conflict everything is looked at again, a few times.
-fn again(conflicts: &mut Conflicts, failure: Failure) -> Result<(), Failure> {
-    match failure {
-        Failure::Unavailable(Unavailable::Contended) => conflicts.again(StoreError::Conflict),
-        failure => Err(failure),
-    }
+fn refused(refusal: KeyRefusal) -> Uncommitted<KeyTurnFault> {
+    Uncommitted::Failed(KeyTurnFault::Refused(refusal))
 }
 
 /// What opening a key of the store failed with.

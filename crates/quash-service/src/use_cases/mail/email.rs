@@ -7,8 +7,9 @@ use quash_core::model::{
 use quash_core::watch::Live;
 
 use crate::context::{Desk, Service};
-use crate::failure::{Conflicts, Failure, Unavailable};
+use crate::failure::{Failure, Unavailable};
 use crate::mail::own_address;
+use crate::retry::{Uncommitted, retry};
 use crate::use_cases::account::own::{Reproof, again};
 use crate::use_cases::mail::flows::{MailProof, Pace};
 use crate::use_cases::session::prove::Proven;
@@ -31,8 +32,7 @@ impl Service {
             Err(fault) => return Ok(Err(fault)),
         };
         let mut proof = again(&self.me(live).await?.account, reproof);
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let Proven { account, .. } = desk.prove(&mut proof, judge_again).await?;
             let owner =
                 desk.store.account(&AccountBy::Email(email.folded()), desk.clock.now()).await?.account;
@@ -70,12 +70,9 @@ impl Service {
                     &*desk.entropy,
                 )
             });
-            match desk.ask(&asking, told.as_slice(), Pace::AtOnce).await {
-                Ok(Some(id)) => return Ok(Ok(id)),
-                Ok(None) => {}
-                Err(error) => conflicts.again(error)?,
-            }
-        }
+            let id = desk.ask(&asking, told.as_slice(), Pace::AtOnce).await?.ok_or(Uncommitted::Conflict)?;
+            Ok(Ok(id))
+        })
     }
 
     /// Gives an account the address that was confirmed. All its sessions end. With a token, the account must be its.

@@ -11,8 +11,9 @@ use quash_store::StoreError;
 use zeroize::Zeroizing;
 
 use crate::context::{Desk, Service};
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
 use crate::lockout::Passage;
+use crate::retry::{Uncommitted, retry};
 
 /// Whom somebody asks a mail for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -135,8 +136,7 @@ impl Desk {
         }
         let purpose = kind.purpose().unwrap_or(Purpose::Reset);
         let typed = whom.folded();
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let now = self.clock.now();
             let account = self.store.account(&whom.by(), now).await?.account;
             let registration = match finds {
@@ -168,12 +168,8 @@ impl Desk {
                 recipient: None,
                 priority: kind.priority(),
             };
-            match self.ask(&asking, &[], Pace::AtOnce).await {
-                Ok(Some(id)) => return Ok(id),
-                Ok(None) => {}
-                Err(error) => conflicts.again(error)?,
-            }
-        }
+            self.ask(&asking, &[], Pace::AtOnce).await?.ok_or(Uncommitted::Conflict)
+        })
     }
 
     /// The flow of a proof. A wrong code costs the same whether there is such a flow or not, and is a failure of its network.
@@ -217,20 +213,15 @@ impl Desk {
         purpose: Purpose,
         decide: impl Fn(&Flow, FlowOwner<'_>, Timestamp) -> Result<Change, Failure>,
     ) -> Result<(), Failure> {
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let loaded: FlowLoaded = self.store.flow(id).await?;
             let now = self.clock.now();
             let (flow, owner) = judge_flow(&loaded, purpose, &self.flow_key, now)?;
             let change = decide(flow, owner, now)?;
-            match self.commit_and_announce(change).await {
-                Ok(_) => {
-                    self.outbox.wake();
-                    return Ok(());
-                }
-                Err(error) => conflicts.again(error)?,
-            }
-        }
+            self.commit_and_announce(change).await?;
+            self.outbox.wake();
+            Ok(())
+        })
     }
 
     /// A change, and beside it a mail that tells the account's owner of it, if it has an address that is known to be theirs.

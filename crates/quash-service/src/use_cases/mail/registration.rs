@@ -10,9 +10,10 @@ use quash_core::model::{
 use zeroize::Zeroizing;
 
 use crate::context::{Desk, Service};
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
 use crate::mail::own_address;
 use crate::passwords::{Requester, check_length};
+use crate::retry::{Uncommitted, retry};
 use crate::use_cases::mail::flows::Pace;
 
 /// What somebody wants to register.
@@ -82,9 +83,8 @@ impl Service {
         // A matter of its own: another registration, perhaps another person's, never invalidates its link.
         let matter = Digest(draw(&*desk.entropy));
         let typed = email.folded();
-        let mut conflicts = Conflicts::default();
-        loop {
-            let outcome = desk.outcome(&pending.username, &typed).await.map_err(failed)?;
+        retry!({
+            let outcome = desk.outcome(&pending.username, &typed).await?;
             let (about, kind, to, recipient) = match &outcome {
                 Outcome::Pending => {
                     let lifetime = desk.policy.registration.link_lifetime;
@@ -111,12 +111,8 @@ impl Service {
                 recipient,
                 priority: kind.priority(),
             };
-            match desk.ask(&asking, &[], Pace::AtOnce).await {
-                Ok(Some(id)) => return Ok(id),
-                Ok(None) => {}
-                Err(error) => conflicts.again(error).map_err(failed)?,
-            }
-        }
+            desk.ask(&asking, &[], Pace::AtOnce).await?.ok_or(Uncommitted::Conflict)
+        })
     }
 }
 
@@ -133,5 +129,11 @@ impl Desk {
             (None, None) if is_subject => Outcome::NameTaken,
             (None, None) => Outcome::Pending,
         })
+    }
+}
+
+impl From<Failure> for RegisterFault {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
     }
 }

@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::context::Service;
 use crate::credential::Credential;
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
+use crate::retry::{Uncommitted, retry};
 
 /// What a client's secret begins with, so that whoever finds one knows what it is.
 const CLIENT: &str = "qc_";
@@ -140,20 +141,15 @@ impl Service {
         note: Option<Note>,
     ) -> Result<Client, ClientFault> {
         let desk = &*self.desk;
-        let mut conflicts = Conflicts::default();
-        loop {
-            let found = self.client_named(name).await.map_err(ClientFault::Failed)?;
-            let client = found.filter(meant).ok_or(ClientFault::Unknown)?;
+        retry!({
+            let found = self.client_named(name).await?;
+            let client = found.filter(meant).ok_or(Uncommitted::Failed(ClientFault::Unknown))?;
             let change =
                 Change::RemoveClient { client: client.clone(), at: desk.clock.now(), note: note.clone() };
-            match desk.store.commit(change).await {
-                Ok(_) => {
-                    desk.feed.outlet.doubt_credentials();
-                    return Ok(client);
-                }
-                Err(error) => conflicts.again(error).map_err(ClientFault::Failed)?,
-            }
-        }
+            desk.store.commit(change).await?;
+            desk.feed.outlet.doubt_credentials();
+            Ok(client)
+        })
     }
 
     async fn client_named(&self, name: &str) -> Result<Option<Client>, Failure> {
@@ -209,6 +205,12 @@ fn sha256(text: &str) -> SecretDigest {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
     SecretDigest(bytes)
+}
+
+impl From<Failure> for ClientFault {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 #[cfg(test)]

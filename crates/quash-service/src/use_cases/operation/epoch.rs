@@ -6,7 +6,8 @@ use quash_core::model::{Actor, Change, Clock, Entropy, Epoch, Head, OldSessions,
 use quash_store::{Store, StoreError};
 
 use crate::context::Service;
-use crate::failure::{Conflicts, Failure, StartError, Unavailable};
+use crate::failure::{Failure, StartError, Unavailable};
+use crate::retry::retry;
 use crate::vault::MasterKey;
 
 /// What is known of a log that its store may have lost.
@@ -118,8 +119,7 @@ impl Service {
         proven: Seq,
     ) -> Result<Option<WentBack>, Failure> {
         let desk = &*self.desk;
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let head = desk.store.head().await?;
             if !is_lost(&head) {
                 return Ok(None);
@@ -129,15 +129,11 @@ impl Service {
             let scopes = desk.guard.scopes();
             let change =
                 begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, scopes, desk.clock.now());
-            match desk.commit_and_announce(change.map_err(|NoEpochLeft| no_epoch_left())?).await {
-                Ok(begun) => {
-                    let went_back = WentBack { found: head.seq, proven, seq: begun.seq.unwrap_or_default() };
-                    went_back.tell("a verifier has proven");
-                    return Ok(Some(went_back));
-                }
-                Err(error) => conflicts.again(error)?,
-            }
-        }
+            let begun = desk.commit_and_announce(change.map_err(|NoEpochLeft| no_epoch_left())?).await?;
+            let went_back = WentBack { found: head.seq, proven, seq: begun.seq.unwrap_or_default() };
+            went_back.tell("a verifier has proven");
+            Ok(Some(went_back))
+        })
     }
 }
 

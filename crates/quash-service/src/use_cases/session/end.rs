@@ -10,8 +10,11 @@ use quash_core::model::{
 };
 use quash_core::token::{Authentic, Origin, TokenType};
 
+use quash_store::StoreError;
+
 use crate::context::{Desk, Service};
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
+use crate::retry::retry;
 
 /// What was ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,14 +51,11 @@ impl Service {
     pub async fn blacklist(&self, refresh: &str) -> Result<Ended, Failure> {
         let desk = &*self.desk;
         let token = desk.guard.authenticate(refresh).await?;
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let mut ends = Ends::default();
             desk.end_refresh(&token, &mut ends).await?;
-            if let Some(ended) = desk.end(ends.into_change(), &mut conflicts).await? {
-                return Ok(ended);
-            }
-        }
+            Ok(desk.end(ends.into_change()).await?)
+        })
     }
 
     /// An access or sliding token to log out with. It may have expired.
@@ -90,22 +90,19 @@ impl Service {
             Some(text) => Some(desk.guard.authenticate(text).await?),
             None => None,
         };
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let mut ends = Ends::default();
             if let Some(refresh) = &refresh {
                 let owner = desk.end_refresh(refresh, &mut ends).await?;
                 if !desk.is_of_one_account(access, refresh) {
-                    return Err(Failure::Refused(Refusal::TokensOfTwoAccounts));
+                    return Err(Refusal::TokensOfTwoAccounts.into());
                 }
                 desk.end_access_too(access, owner.as_ref(), &mut ends).await?;
             } else {
                 desk.end_access_alone(access, &mut ends).await?;
             }
-            if let Some(ended) = desk.end(ends.into_change(), &mut conflicts).await? {
-                return Ok(ended);
-            }
-        }
+            Ok(desk.end(ends.into_change()).await?)
+        })
     }
 
     /// Ends a session by its id.
@@ -120,17 +117,16 @@ impl Service {
     ) -> Result<Ended, Failure> {
         let desk = &*self.desk;
         let cause = Cause { reason, actor };
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let loaded = desk.store.session(session).await?;
             let change = match end_session(&loaded, &cause, desk.guard.scopes(), desk.clock.now()) {
                 Ok(end) => Change::EndSessions { sessions: vec![end], tokens: Vec::new() },
-                Err(refusal) => return Err(desk.explain(refusal, loaded.found.as_ref(), &loaded.head).await),
+                Err(refusal) => {
+                    return Err(desk.explain(refusal, loaded.found.as_ref(), &loaded.head).await.into());
+                }
             };
-            if let Some(ended) = desk.end(change, &mut conflicts).await? {
-                return Ok(ended);
-            }
-        }
+            Ok(desk.end(change).await?)
+        })
     }
 
     /// Ends all sessions of an account, and changes nothing else of it.
@@ -155,13 +151,10 @@ impl Service {
     pub async fn end_everything(&self, reason: Reason, actor: Actor) -> Result<Ended, Failure> {
         let desk = &*self.desk;
         let cause = Cause { reason, actor };
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let change = end_everything(&cause, desk.guard.scopes(), desk.clock.now());
-            if let Some(ended) = desk.end(change, &mut conflicts).await? {
-                return Ok(ended);
-            }
-        }
+            Ok(desk.end(change).await?)
+        })
     }
 }
 
@@ -177,8 +170,7 @@ impl Desk {
         fields: &AccountFields,
         by: &By,
     ) -> Result<Ended, Failure> {
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let now = self.clock.now();
             let loaded = self.store.account(which, now).await?;
             let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
@@ -191,10 +183,8 @@ impl Desk {
                 self.guard.scopes(),
                 now,
             );
-            if let Some(ended) = self.end(Change::EditAccount(Box::new(edit)), &mut conflicts).await? {
-                return Ok(ended);
-            }
-        }
+            Ok(self.end(Change::EditAccount(Box::new(edit))).await?)
+        })
     }
 
     /// Adds the end of what a refresh token stands for, and says whose that is, where the store knows.
@@ -301,23 +291,15 @@ impl Desk {
         called(one) == called(other)
     }
 
-    /// Commits and announces an end. `None`: what was read has changed meanwhile, load and decide again.
-    pub(crate) async fn end(
-        &self,
-        change: Change,
-        conflicts: &mut Conflicts,
-    ) -> Result<Option<Ended>, Failure> {
+    /// Commits and announces an end.
+    pub(crate) async fn end(&self, change: Change) -> Result<Ended, StoreError> {
         // A mail about it may be among what is written.
         let may_mail = matches!(change, Change::Together(_));
-        match self.commit_and_announce(change).await {
-            Ok(receipt) => {
-                if may_mail {
-                    self.outbox.wake();
-                }
-                Ok(Some(Ended { seq: receipt.seq }))
-            }
-            Err(error) => conflicts.again(error).map(|()| None),
+        let receipt = self.commit_and_announce(change).await?;
+        if may_mail {
+            self.outbox.wake();
         }
+        Ok(Ended { seq: receipt.seq })
     }
 }
 

@@ -8,8 +8,9 @@ use quash_core::model::{AccountBy, Extent, Road, Session, SessionId, Subject, li
 use tokio::sync::mpsc;
 
 use crate::context::Desk;
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
 use crate::lockout::Order;
+use crate::retry::retry;
 
 /// Locks whoever must be, until the desk is gone.
 pub(crate) async fn follow(desk: Weak<Desk>, mut orders: mpsc::Receiver<Order>) {
@@ -27,8 +28,7 @@ pub(crate) async fn follow(desk: Weak<Desk>, mut orders: mpsc::Receiver<Order>) 
 
 impl Desk {
     async fn lock(&self, order: &Order) -> Result<(), Failure> {
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let loaded = self.store.account(&AccountBy::Subject(order.subject.clone()), order.at).await?;
             let Some(account) = loaded.account else { return Ok(()) };
             let mut live = Vec::new();
@@ -40,11 +40,10 @@ impl Desk {
             else {
                 return Ok(());
             };
-            if self.end(change, &mut conflicts).await?.is_some() {
-                self.tell_of_lock(&account).await;
-                return Ok(());
-            }
-        }
+            self.end(change).await?;
+            self.tell_of_lock(&account).await;
+            Ok(())
+        })
     }
 
     async fn sessions_of(&self, subject: &Subject) -> Result<Vec<Session>, Failure> {

@@ -9,9 +9,10 @@ use quash_core::model::{Account, Change, Refusal, Session, Timestamp};
 use quash_core::token::{Issued, TokenType};
 
 use crate::context::{Desk, Service};
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
 use crate::known::DeviceSaid;
 use crate::metrics::Exchanged;
+use crate::retry::retry;
 
 impl Service {
     /// Spends a refresh token, or gives its successor again; one used out of place ends its session. One of another
@@ -46,8 +47,7 @@ impl Service {
         let desk = &*self.desk;
         desk.can_sign().await?;
         let token = desk.guard.authenticate(text).await?;
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let (decided, now) = match Presented::new(&token, purpose, &desk.policy.tokens, desk.clock.now())?
             {
                 Presented::Refresh(presented) => desk.decide_refresh(&presented, said).await?,
@@ -59,7 +59,7 @@ impl Service {
             let (change, outcome) = match decided {
                 Refreshed::Answer { grant } => {
                     desk.metrics.exchanged(Exchanged::answered);
-                    return desk.issue(grant, now).await;
+                    return Ok(desk.issue(grant, now).await?);
                 }
                 Refreshed::Write { change, grant } => (change, Ok(grant)),
                 Refreshed::End { change, refusal } => (change, Err(refusal)),
@@ -73,19 +73,19 @@ impl Service {
             } else {
                 Exchanged::rotated
             };
-            match (desk.commit_and_announce(change).await, outcome) {
-                (Ok(_), Ok(grant)) => {
+            desk.commit_and_announce(change).await?;
+            match outcome {
+                Ok(grant) => {
                     desk.metrics.exchanged(exchanged);
-                    return desk.issue(grant, now).await;
+                    Ok(desk.issue(grant, now).await?)
                 }
-                (Ok(_), Err(refusal)) => {
+                Err(refusal) => {
                     desk.metrics.exchanged(Exchanged::ended);
                     tracing::warn!(session = ?token.claims().sid, ?refusal, "a session or a token was ended");
-                    return Err(Failure::Refused(refusal));
+                    Err(refusal.into())
                 }
-                (Err(error), _) => conflicts.again(error)?,
             }
-        }
+        })
     }
 }
 

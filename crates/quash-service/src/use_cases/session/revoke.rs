@@ -6,7 +6,8 @@ use quash_core::token::{Authentic, Origin, TokenType};
 use quash_verify::Denied;
 
 use crate::context::{Desk, Service};
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
+use crate::retry::retry;
 use crate::use_cases::session::end::{Ended, Ends, LOG_OUT_WITH};
 
 /// What has become of a token that a client revokes.
@@ -36,24 +37,21 @@ impl Service {
             return Ok(TokenRevoked::OfAnotherClient);
         }
         let actor = Actor::Client(client.name.clone());
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let mut ends = Ends::default();
             match desk.end_token(&token, &mut ends).await {
                 Ok(()) => {}
                 Err(Failure::Refused(Refusal::TokenRevoked(_))) => {
                     // Somebody else was faster, maybe a moment ago.
                     let head = desk.store.head().await?;
-                    desk.announce(head.seq).await?;
+                    desk.announce(head.seq).await.map_err(Failure::from)?;
                     return Ok(TokenRevoked::Nothing);
                 }
                 Err(Failure::Refused(_)) => return Ok(TokenRevoked::Nothing),
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(failure.into()),
             }
-            if let Some(ended) = desk.end(ends.by(&actor).into_change(), &mut conflicts).await? {
-                return Ok(TokenRevoked::Ended(ended));
-            }
-        }
+            Ok(TokenRevoked::Ended(desk.end(ends.by(&actor).into_change()).await?))
+        })
     }
 }
 

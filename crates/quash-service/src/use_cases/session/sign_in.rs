@@ -8,8 +8,9 @@ use quash_core::token::Issued;
 use zeroize::Zeroizing;
 
 use crate::context::Service;
-use crate::failure::{Conflicts, Failure};
+use crate::failure::Failure;
 use crate::known::{DeviceSaid, DeviceToken};
+use crate::retry::retry;
 use crate::use_cases::session::prove::{Proof, Proven};
 
 /// An attempt to sign in.
@@ -56,8 +57,7 @@ impl Service {
         let wants_one = !matches!(device_token, DeviceSaid::Nothing);
         let (by, folded) = desk.called(&name);
         let mut proof = Proof::new(by.clone(), folded, password, network, device_token);
-        let mut conflicts = Conflicts::default();
-        loop {
+        retry!({
             let proven = desk.prove(&mut proof, judge_sign_in).await;
             if let Err(Failure::Refused(Refusal::EmailNotVerified)) = proven {
                 desk.remind(&by).await;
@@ -82,14 +82,10 @@ impl Service {
             let opened = opened.inspect_err(|_| {
                 tracing::warn!(subject = %account.subject, "an account lacks the field that tokens call it by, and can't sign in");
             })?;
-            match desk.commit_and_announce(opened.change).await {
-                Ok(_) => {
-                    let tokens = desk.issue(opened.grant, started).await?;
-                    let device_token = knows.map(|device| desk.device_key.token(device, &account.subject));
-                    return Ok(SignedIn { tokens, device_token });
-                }
-                Err(error) => conflicts.again(error)?,
-            }
-        }
+            desk.commit_and_announce(opened.change).await?;
+            let tokens = desk.issue(opened.grant, started).await?;
+            let device_token = knows.map(|device| desk.device_key.token(device, &account.subject));
+            Ok(SignedIn { tokens, device_token })
+        })
     }
 }
