@@ -219,7 +219,7 @@ async fn a_token_that_may_be_of_keys_which_cannot_be_had_is_answered_alike() {
     site.world.wait(secs(2));
     let token = other_key().sign(claims(&access).to_string().as_bytes()).expect("a signature");
     let answer = site.brief("keys away", me().bearer(&token)).await;
-    insta::assert_snapshot!(answer, @"keys away: 503 unavailable The keys of the token's issuer cannot be had now.");
+    insta::assert_snapshot!(answer, @"keys away: 503 unavailable The keys of the token's issuer are unavailable now.");
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn a_token_that_does_not_say_what_is_asked_for_leads_to_a_page_of_this_ser
     cache-control: no-store
     www-authenticate: Bearer realm="api", error="insufficient_scope"
 
-    {"type":"/docs/errors/claim_missing","title":"Claim missing","status":403,"detail":"The token does not say what is asked for here.","code":"claim_missing"}
+    {"type":"/docs/errors/claim_missing","title":"Claim missing","status":403,"detail":"The token lacks a claim that is required here.","code":"claim_missing"}
     "#);
     let page = site.world.send(Call::get(barred.json()["type"].as_str().expect("a reference"))).await;
     assert_eq!(page.status, 200);

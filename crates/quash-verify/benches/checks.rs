@@ -1,5 +1,5 @@
-//! What a check costs, beside what it can't do without. Prints one line a figure for `cargo xtask bench`:
-//! `figure <name> <ours> <baseline>`, in nanoseconds, each the best of many short rounds taken in turn.
+//! Measures checks against the least that they could cost. Prints a line for each figure, for `cargo xtask
+//! bench`: `figure <name> <ours> <baseline>`, in nanoseconds, each the best of many short alternating rounds.
 #![expect(
     clippy::disallowed_methods,
     reason = "a bench measures time, and is asked for figures by its arguments"
@@ -76,7 +76,7 @@ fn main() {
     figure("seen before", known, covers);
 }
 
-/// All figures are asked for, or one by its name.
+/// Returns whether this figure was requested: all are by default, or one by its name.
 fn is_asked_for(name: &str) -> bool {
     std::env::args().skip(1).find(|arg| !arg.starts_with('-')).is_none_or(|asked| asked == name)
 }
@@ -85,7 +85,7 @@ fn figure(name: &str, ours: f64, baseline: f64) {
     println!("figure {name} {ours:.1} {baseline:.1}");
 }
 
-/// The best of each side's rounds: what the machine's neighbours add is never less than nothing.
+/// Returns the best round of each side: other load on the machine only ever adds time.
 fn in_turn(mut ours: impl FnMut() -> f64, mut baseline: impl FnMut() -> f64) -> (f64, f64) {
     (0..ROUNDS).fold((f64::MAX, f64::MAX), |(one, other), _| (one.min(ours()), other.min(baseline())))
 }
@@ -114,7 +114,8 @@ fn key_of(algorithm: Algorithm) -> SigningKey {
     SigningKey::new(algorithm, &secret, Kid::parse("k").ok()).expect("a key")
 }
 
-/// The signature alone, by the same library, over the same bytes, with the key parsed once.
+/// Measures the bare signature verification by the same library over the same bytes, with the key parsed
+/// once.
 fn bare_verification(algorithm: Algorithm, key: &SigningKey, tokens: &[String]) -> f64 {
     let public = public_key(algorithm, key);
     let secret = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[7; 32]);
@@ -134,7 +135,7 @@ fn bare_verification(algorithm: Algorithm, key: &SigningKey, tokens: &[String]) 
     started.elapsed().as_nanos() as f64 / parts.len() as f64
 }
 
-/// The key as the library parses it, from what is published of it; none for a secret.
+/// Returns the key as the library parses it from its public form, or `None` for a secret.
 fn public_key(algorithm: Algorithm, key: &SigningKey) -> Option<ParsedPublicKey> {
     let jwks = serde_json::to_value(KeyRing::new(1, vec![key.verifying().clone()]).jwks()).expect("JSON");
     let member = |name: &str| {
@@ -187,7 +188,7 @@ fn guard_of(key: &SigningKey, revoked: &Revoked) -> Guard {
     guard(setup, revoked.clone(), KeyRing::new(1, vec![key.verifying().clone()])).0
 }
 
-/// What the set of so many ended sessions adds to the memory of this process.
+/// Measures the memory of this process that each entry of a set of ended sessions takes.
 fn bytes_per_entry(entries: u32) -> f64 {
     let hasher = ScopeHasher::ours([1; 16]);
     let (mut seq, mut chain) = (Seq::start_of(1), feed::EMPTY);
@@ -209,7 +210,7 @@ fn bytes_per_entry(entries: u32) -> f64 {
     added / f64::from(entries)
 }
 
-/// The second number of `/proc/self/statm`, in pages of 4 KiB.
+/// Returns the second number of `/proc/self/statm`, in bytes: it counts pages of 4 KiB.
 fn resident_bytes() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).expect("a number") * 4096.0

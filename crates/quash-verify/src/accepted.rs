@@ -1,4 +1,4 @@
-//! A token that was let in, and what it says in the form that an application wants.
+//! An accepted token, and its claims in the application's own type.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,38 +12,38 @@ use serde_json::{Map, Value};
 
 use crate::trust::Terms;
 
-/// A token that was let in a moment ago.
+/// A token that was accepted a moment ago.
 #[derive(Clone)]
 pub struct Accepted {
     live: Live,
     terms: Arc<Terms>,
 }
 
-/// What every token says, and all else beside it: for applications without a type of their own.
+/// The claims of a token, for applications without a type of their own.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
 pub struct Claims {
-    /// Whose it is.
+    /// The user's id.
     pub user_id: TextOrNumber,
-    /// Its id.
+    /// The token's id.
     pub jti: String,
-    /// When it stops to hold, in seconds since 1970.
+    /// The expiry, in seconds since 1970.
     pub exp: i64,
-    /// When it was minted, in seconds since 1970.
+    /// The time of issue, in seconds since 1970.
     pub iat: i64,
-    /// Its session.
+    /// The session's id.
     pub sid: Option<String>,
-    /// Everything else.
+    /// All other claims.
     #[serde(flatten)]
     pub others: Map<String, Value>,
 }
 
-/// A subject as it is written: a site may want its numbers as numbers.
+/// A subject as the token has it: a site may issue ids as numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum TextOrNumber {
-    /// As a text.
+    /// A JSON string.
     Text(String),
-    /// As a number.
+    /// A JSON number.
     Number(u64),
 }
 
@@ -52,7 +52,7 @@ impl Accepted {
         Self { live, terms }
     }
 
-    /// The proof that a guard has asked.
+    /// Returns the proof that a guard has checked the token.
     pub fn live(&self) -> &Live {
         &self.live
     }
@@ -61,20 +61,21 @@ impl Accepted {
         self.live
     }
 
-    /// Whose it is; there in every token that was let in.
+    /// Returns the user's id. Every accepted token has one.
     pub fn user_id(&self) -> &str {
         self.live.claims().user_id.as_deref().unwrap_or_default()
     }
 
-    /// Its session; `None`: another issuer's.
+    /// Returns the session's id, or `None` for a token of another issuer.
     pub fn session(&self) -> Option<SessionId> {
         self.live.claims().sid
     }
 
-    /// What it says, in an application's own type. A claim that the issuer has renamed is there under both names.
+    /// Returns the claims in the application's own type. A claim that the issuer has renamed is present under
+    /// both names.
     ///
     /// # Errors
-    /// It doesn't say what the type needs.
+    /// Returns an error if the claims don't fit the type.
     pub fn claims<C: DeserializeOwned>(&self) -> Result<C, serde_json::Error> {
         let names = &self.terms.policy.names;
         let json = self.live.claims().to_json(names);
@@ -96,7 +97,7 @@ impl Accepted {
         serde_json::from_value(Value::Object(claims))
     }
 
-    /// Whether a claim has this value, or is a list in which it stands.
+    /// Returns whether a claim has this value, or is a list that contains it.
     pub fn says(&self, name: &str, value: &Value) -> bool {
         let claims = self.live.claims();
         let is_text = |text: Option<&str>| text.is_some() && text == value.as_str();
@@ -112,7 +113,7 @@ impl Accepted {
 }
 
 impl fmt::Debug for Accepted {
-    /// Without what it says.
+    /// Omits the claims.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accepted").field("session", &self.session()).finish_non_exhaustive()
     }

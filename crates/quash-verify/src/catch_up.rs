@@ -1,5 +1,5 @@
-//! What is known here beside what is known to exist, and waiting for it. Whoever asks here takes a lock for a moment, so a
-//! check comes here only when it can't decide on what it sees.
+//! Compares the known entries with those known to exist, and waits for missing ones. Every method here takes
+//! a lock for a moment, so a check calls them only when the state that it loaded doesn't suffice.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ impl Shared {
         }
     }
 
-    /// Tells whoever waits for an entry that everything up to `cursor` is known now.
+    /// Wakes the tasks that wait for an entry up to `cursor`, which are all known now.
     pub(crate) fn reach(&self, cursor: Seq) {
         self.prove(cursor);
-        // Whoever waits for an entry isn't woken by a lease.
+        // A lease changes no cursor, and must wake no task that waits for an entry.
         self.cursor.send_if_modified(|known| std::mem::replace(known, cursor) != cursor);
     }
 
-    /// Tells those that wait for a key that there are others.
+    /// Wakes the tasks that wait for a key: the ring has changed.
     pub(crate) fn turned(&self) {
         self.ring.send_replace(());
     }
 
-    /// Tells whoever feeds this that the entry `seq` exists.
+    /// Notes that the entry `seq` exists, and wakes the task that fetches entries.
     pub(crate) fn prove(&self, seq: Seq) {
         self.proven.send_if_modified(|proven| {
             let is_newer = seq > *proven;
@@ -40,7 +40,7 @@ impl Shared {
         });
     }
 
-    /// How far what is known here can be vouched for now.
+    /// Returns the state of the known revocations now.
     pub(crate) fn standing(&self) -> VerifierState {
         let state = self.state.load();
         if state.trust.is_none() {
@@ -54,7 +54,8 @@ impl Shared {
         }
     }
 
-    /// How many entries are known to exist beyond this one. Over epochs nobody can count.
+    /// Returns the number of entries known to exist after `cursor`. Entries can't be counted across epochs;
+    /// the result is then 1.
     pub(crate) fn lag(&self, cursor: Seq) -> u64 {
         let proven = *self.proven.borrow();
         if proven.epoch() > cursor.epoch() { 1 } else { proven.as_u64().saturating_sub(cursor.as_u64()) }

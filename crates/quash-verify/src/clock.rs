@@ -1,4 +1,4 @@
-//! Where time comes from: the only place that reads a clock. Everything else is given one.
+//! The operating system's clocks. No other module reads a clock; all others take one as an argument.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// Suspended time counts (`CLOCK_BOOTTIME`): what was true before the lid was closed needn't be true after.
+/// Includes suspended time (`CLOCK_BOOTTIME`): a lease may expire while the machine sleeps.
 #[cfg(target_os = "linux")]
 fn uptime() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -32,7 +32,7 @@ fn uptime() -> Duration {
     Duration::new(secs.unwrap_or(0), nanos.unwrap_or(0))
 }
 
-/// Where the system has no clock that counts suspended time, the one that doesn't must do.
+/// Falls back to a clock without suspended time on systems that have no better one.
 #[cfg(not(target_os = "linux"))]
 fn uptime() -> Duration {
     static STARTED: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();

@@ -1,14 +1,14 @@
-//! Why a token isn't let in: what a check answers. The words of it are in `problem.rs`.
+//! The error of a check. `problem.rs` has the texts.
 
 use quash_core::model::Refusal;
 
-/// Why a token isn't let in.
+/// The reason why a token isn't accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Denied {
-    /// It is refused.
+    /// The token is refused.
     Refused(Refusal),
-    /// Nobody can vouch for an answer now: what is known may not be all.
+    /// The verifier is stale: the token may have been revoked.
     Stale,
-    /// The keys of an issuer can't be had: the token may be one of its.
+    /// An issuer's keys can't be fetched, and the token may be signed with one of them.
     KeysAway,
 }

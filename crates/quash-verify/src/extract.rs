@@ -1,4 +1,4 @@
-//! Extractors for axum: what the token of a request says, in an application's own type.
+//! Extractors for axum: the claims of a request's token, in the application's own type.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,16 +16,17 @@ use crate::problem::Problem;
 use crate::token_guard::TokenGuard;
 use crate::verifier_layer::Asked;
 
-/// What the token of a request says. The route must be under a [`VerifierLayer`](crate::VerifierLayer).
+/// Extractor for the claims of a request's token. The route must be under a
+/// [`VerifierLayer`](crate::VerifierLayer).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Auth<C = Claims>(pub C);
 
-/// What the token of a request says, or that it brings none. The route must be under a layer that is
-/// [optional](crate::VerifierLayer::optional); a token that isn't good is refused there.
+/// Extractor for the claims of a request's token, or `None` without a token. The route must be under a layer
+/// that is [optional](crate::VerifierLayer::optional); that layer refuses invalid tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OptionalAuth<C = Claims>(pub Option<C>);
 
-/// What a request is answered whose token can't be had in the form that was asked for.
+/// Rejection of a request whose token is missing, or whose claims don't fit the type.
 pub struct AuthRejection {
     problem: Problem,
     header: Arc<TokenHeader>,
@@ -64,11 +65,11 @@ fn claims<C: DeserializeOwned>(parts: &Parts) -> Result<Option<C>, AuthRejection
     guarded(parts)?;
     let Some(guard) = parts.extensions.get::<TokenGuard>() else { return Ok(None) };
     let claims = guard.accepted().claims();
-    // What a claim says may be somebody's: only where it doesn't fit is told.
+    // Claims may be personal data, so the log has only the position of the error.
     claims.map(Some).map_err(|error| {
         tracing::debug!(
             column = error.column(),
-            "a token was let in that does not say what the route asks for"
+            "the token's claims do not fit the type that the route asks for"
         );
         rejection(Problem::CLAIM_MISSING, parts)
     })
@@ -78,10 +79,7 @@ fn guarded(parts: &Parts) -> Result<(), AuthRejection> {
     if parts.extensions.get::<Asked>().is_some() {
         return Ok(());
     }
-    tracing::error!(
-        path = parts.uri.path(),
-        "a route asks for a token, and no layer of a verifier guards it"
-    );
+    tracing::error!(path = parts.uri.path(), "a route extracts a token but has no verifier layer");
     Err(rejection(Problem::INTERNAL_ERROR, parts))
 }
 

@@ -1,5 +1,5 @@
-//! The guard of a process that every revocation passes through: it always knows all. How others know is told in
-//! `verifier.rs`.
+//! The guard of the issuer's own process. Every revocation passes through that process, so its guard never
+//! lacks one. `verifier.rs` serves other processes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,35 +13,36 @@ use crate::more_keys::MoreKeys;
 use crate::shared::{Doubt, Purposes, Shared};
 use crate::trust::Terms;
 
-/// Decides on tokens. Cloning it is cheap; all clones see the same value.
+/// Checks tokens in the issuer's own process. Clones are cheap and share their state.
 #[derive(Clone)]
 pub struct Guard {
     pub(crate) shared: Arc<Shared>,
     pub(crate) terms: Arc<Terms>,
 }
 
-/// What a guard must be told.
+/// The configuration of a [`Guard`].
 pub struct GuardSetup {
-    /// What tokens must say.
+    /// The rules that tokens must meet.
     pub policy: TokenPolicy,
-    /// What turns scopes into the keys of the log.
+    /// The hasher that turns scopes into the keys of the log.
     pub scopes: ScopeHasher,
-    /// Where the time comes from.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
-    /// Random, and of this process alone: the key of the cache of verified tokens.
+    /// The key of the cache of verified tokens: random, and never shared with another process.
     pub cache_key: [u8; 16],
-    /// Who may know keys that the ring lacks.
+    /// The source of keys that the ring lacks, if there is one.
     pub more_keys: Option<Arc<dyn MoreKeys>>,
 }
 
-/// How long a check waits for an entry that the token proves to exist.
+/// The longest that a check waits for an entry that the token proves to exist.
 pub(crate) const CATCH_UP: Duration = Duration::from_millis(50);
 
 impl Guard {
-    /// Checks a token for one of these purposes. If the guard is behind the token, it waits a moment for what is missing.
+    /// Checks a token for one of these purposes. If the token proves an entry that the guard doesn't know,
+    /// waits a moment for that entry.
     ///
     /// # Errors
-    /// The token is refused, or the guard can't tell.
+    /// Returns an error if the token is refused, or if the guard can't decide.
     pub async fn check(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Denied> {
         let purposes = Purposes::These(purposes);
         match self.shared.judge(text, purposes) {
@@ -60,18 +61,19 @@ impl Guard {
         }
     }
 
-    /// Checks a token with what is known now.
+    /// Checks a token against the entries that are known now.
     ///
     /// # Errors
-    /// The token is refused, or the guard is behind it.
+    /// Returns an error if the token is refused, or if it proves an entry that the guard doesn't know.
     pub fn check_now(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
         self.shared.judge_known(text, purposes)
     }
 
-    /// Verifies a token's signature, and nothing else. It isn't remembered: this is for tokens that are used once.
+    /// Verifies a token's signature and nothing else. The result isn't cached: this is for tokens that are
+    /// used once.
     ///
     /// # Errors
-    /// No key of the ring signed it, nor one that could be had.
+    /// Returns an error if neither a key of the ring nor a key that could be fetched signed the token.
     pub async fn authenticate(&self, text: &str) -> Result<Authentic, Denied> {
         match self.authenticate_now(text) {
             Err(Invalid::Key) => self.shared.look_for_key_of(text).await?,
@@ -80,45 +82,45 @@ impl Guard {
         self.authenticate_now(text).map_err(|invalid| Denied::Refused(invalid.into()))
     }
 
-    /// As [`Guard::authenticate`], with the keys that are in the ring now.
+    /// Like [`Guard::authenticate`], with the keys that are in the ring now.
     ///
     /// # Errors
-    /// No key of the ring signed it.
+    /// Returns an error if no key of the ring signed the token.
     pub fn authenticate_now(&self, text: &str) -> Result<Authentic, Invalid> {
         self.shared.authenticate(text)
     }
 
-    /// Whether a token is revoked, as far as the guard knows now. Whether it holds otherwise isn't asked.
+    /// Returns whether a known entry revokes the token. Doesn't check expiry or the policy.
     pub fn covers(&self, token: &Authentic) -> bool {
         token.minted().is_ok_and(|minted| self.shared.state.load().revoked.covers(minted, token.scopes()))
     }
 
-    /// Whether a token that is minted at the head `rsq` with these scopes would be revoked from the start.
+    /// Returns whether a token issued now, at the head `rsq` and with these scopes, would already be revoked.
     pub fn covers_minted(&self, rsq: Seq, scopes: &[ScopeKey]) -> bool {
         self.shared.state.load().revoked.covers(Minted::At(rsq), scopes)
     }
 
-    /// The keys that tokens are verified with now.
+    /// Returns the current key ring.
     pub fn ring(&self) -> Arc<KeyRing> {
         self.shared.state.load().trust.as_ref().map(|trust| Arc::clone(&trust.ring)).unwrap_or_default()
     }
 
-    /// The number of the newest entry that the guard knows.
+    /// Returns the number of the newest known entry.
     pub fn cursor(&self) -> Seq {
         self.shared.state.load().revoked.cursor()
     }
 
-    /// How many scopes the guard knows to be revoked.
+    /// Returns the number of revoked scopes.
     pub fn entries(&self) -> usize {
         self.shared.state.load().revoked.len()
     }
 
-    /// What tokens must say.
+    /// Returns the rules that tokens must meet.
     pub fn policy(&self) -> &TokenPolicy {
         &self.terms.policy
     }
 
-    /// What turns scopes into the keys of the log.
+    /// Returns the hasher that turns scopes into the keys of the log.
     pub fn scopes(&self) -> &ScopeHasher {
         &self.terms.scopes
     }
@@ -126,7 +128,7 @@ impl Guard {
     /// Waits until the guard knows the entry `seq`.
     ///
     /// # Errors
-    /// It doesn't within this time.
+    /// Returns an error if the entry doesn't arrive in time.
     pub async fn caught_up(&self, seq: Seq, within: Duration) -> Result<(), Denied> {
         self.shared.caught_up(seq, within).await
     }

@@ -3,35 +3,35 @@
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
 
-/// Why a request brings no token.
+/// The reason why no token can be taken from a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HeaderFault {
-    /// There is no header, or it is of a scheme that isn't ours.
+    /// The header is missing, or its scheme isn't in [`TokenHeader::schemes`].
     Missing,
-    /// It is of our scheme, but not of the form `<scheme> <token>`; or there are two.
+    /// The scheme is known, but the value isn't of the form `<scheme> <token>`; or there are two headers.
     Malformed,
-    /// What stands in the token's place isn't text.
+    /// The token isn't UTF-8.
     NotText,
 }
 
-/// Where requests carry their token.
+/// The header and the schemes that carry tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenHeader {
-    /// The header: `Authorization` by default.
+    /// The header's name: `Authorization` by default.
     pub name: HeaderName,
-    /// The schemes that may stand before the token; the first is named in `WWW-Authenticate`.
+    /// The schemes that may precede the token. The first is named in `WWW-Authenticate`.
     pub schemes: Vec<String>,
-    /// How schemes are compared.
+    /// The comparison of schemes.
     pub case: SchemeCase,
 }
 
-/// How schemes are compared.
+/// The comparison of schemes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SchemeCase {
-    /// Without regard to case (RFC 9110 11.1).
+    /// Ignores case (RFC 9110 11.1).
     #[default]
     Ignored,
-    /// To the letter, as Simple JWT does.
+    /// Compares exactly, as Simple JWT does.
     Exact,
 }
 
@@ -42,7 +42,7 @@ impl Default for TokenHeader {
 }
 
 impl TokenHeader {
-    /// The token of a request.
+    /// Returns the token of a request.
     ///
     /// ```
     /// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
@@ -52,7 +52,7 @@ impl TokenHeader {
     /// ```
     ///
     /// # Errors
-    /// There is no token, or none that can be told apart.
+    /// Returns an error if there is no token, or if it can't be identified.
     pub fn token<'a>(&self, headers: &'a HeaderMap) -> Result<&'a str, HeaderFault> {
         let mut values = headers.get_all(&self.name).iter();
         let value = values.next().ok_or(HeaderFault::Missing)?;

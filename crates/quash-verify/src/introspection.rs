@@ -1,5 +1,5 @@
-//! Asking the issuer about one token: one question at a time for each, and few at once. How it is asked is the business
-//! of whoever carries it.
+//! Asks the issuer about single tokens (introspection): one request at a time for each token, and few in
+//! total. `follow/asking.rs` sends the requests.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,40 +11,40 @@ use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-/// What the issuer says of a token (RFC 7662 2.2).
+/// The issuer's answer about a token (RFC 7662 2.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Answer {
-    /// It holds.
+    /// The token is valid.
     Active,
-    /// It doesn't.
+    /// The token isn't valid.
     Inactive,
-    /// Nothing.
+    /// No answer came.
     Away,
 }
 
-/// What asks the issuer.
+/// Sends introspection requests to the issuer.
 pub(crate) trait Introspect: Send + Sync {
     fn ask<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 }
 
-/// The questions under way.
+/// The requests in progress.
 pub(crate) struct Introspection {
     issuer: Arc<dyn Introspect>,
     key: [u8; 16],
-    /// Each with how many wait for it.
+    /// Each slot with the number of its waiting callers.
     slots: Mutex<HashMap<u128, (usize, Arc<Slot>)>>,
 }
 
-/// One token that is asked about.
+/// The requests about one token.
 #[derive(Default)]
 struct Slot {
     asked: AtomicU64,
     answer: tokio::sync::Mutex<Option<Answer>>,
 }
 
-/// From a request to what it is answered: whoever waits for the issuer waits no longer.
+/// The longest that one caller waits for the issuer.
 const WITHIN: Duration = Duration::from_secs(2);
-/// How many tokens can be asked about at a time; the next one is denied.
+/// The most tokens that can be asked about at a time; checks of further tokens are denied.
 const TOKENS: usize = 64;
 
 impl Introspection {
@@ -52,7 +52,7 @@ impl Introspection {
         Self { issuer, key, slots: Mutex::default() }
     }
 
-    /// What the issuer says of a token.
+    /// Returns the issuer's answer about a token.
     pub(crate) async fn ask(&self, token: &str) -> Answer {
         let hash = self.hash(token);
         let Some(slot) = self.slot(hash) else { return Answer::Away };
@@ -60,8 +60,8 @@ impl Introspection {
         tokio::time::timeout(WITHIN, self.ask_or_share(token, &slot)).await.unwrap_or(Answer::Away)
     }
 
-    /// Only an answer to a question that was asked after this one arrived may be shared: an older one may not know of a
-    /// revocation that has been confirmed meanwhile.
+    /// Shares only the answer to a request that was sent after this caller arrived: an older answer may miss
+    /// a revocation that has been confirmed since.
     async fn ask_or_share(&self, token: &str, slot: &Slot) -> Answer {
         let on_arrival = slot.asked.load(Ordering::SeqCst);
         let mut last = slot.answer.lock().await;
@@ -94,7 +94,7 @@ impl Introspection {
     }
 }
 
-/// Clears up behind the last one who asked, however that ended.
+/// Removes the slot once the last caller has left, also when that caller was cancelled.
 struct Leave<'a> {
     introspection: &'a Introspection,
     hash: u128,
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use tokio::sync::Semaphore;
 
-    /// An issuer that answers when it is let.
+    /// An issuer that answers only when the test lets it.
     struct Slow {
         asked: AtomicU64,
         let_go: Semaphore,
@@ -150,7 +150,7 @@ mod tests {
             tokio::spawn(async move { introspection.ask("token").await })
         };
         let asks: Vec<_> = (0..10).map(|_| ask()).collect();
-        // All of them come before the first is answered.
+        // All ten callers arrive before the first is answered.
         tokio::task::yield_now().await;
         issuer.let_go.add_permits(2);
         for ask in asks {

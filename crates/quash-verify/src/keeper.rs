@@ -1,4 +1,4 @@
-//! The one place that builds what a guard or a verifier sees.
+//! The only writer of the state that a guard or a verifier reads.
 
 use std::sync::Arc;
 
@@ -10,14 +10,16 @@ use crate::guard::{Guard, GuardSetup};
 use crate::shared::{Shared, State};
 use crate::trust::{Terms, Trust};
 
-/// Builds the values that are seen, one after the other. There is one keeper to a guard or a verifier; it isn't cloned.
+/// Publishes the successive states of a guard or a verifier. Each has exactly one publisher, which can't be
+/// cloned.
 pub struct Keeper {
     follower: Follower,
     trust: Trust,
     shared: Arc<Shared>,
 }
 
-/// A guard and its keeper, in a process that every revocation passes through before anybody is told of it.
+/// Creates a guard and its publisher, for the issuer's own process: every revocation passes through that
+/// process before any other learns of it.
 pub fn guard(setup: GuardSetup, revoked: Revoked, ring: KeyRing) -> (Guard, Keeper) {
     let GuardSetup { policy, scopes, clock, cache_key, more_keys } = setup;
     let trust = Trust { ring: Arc::new(ring), terms: Arc::new(Terms { policy, scopes }), version: 0 };
@@ -35,25 +37,26 @@ pub fn guard(setup: GuardSetup, revoked: Revoked, ring: KeyRing) -> (Guard, Keep
 }
 
 impl Keeper {
-    /// The number of the newest entry that is known.
+    /// Returns the number of the newest known entry.
     pub fn cursor(&self) -> Seq {
         self.follower.revoked().cursor()
     }
 
-    /// Adds the next entries of the log, and lets all of them be seen together.
+    /// Adds the next entries of the log and publishes all of them at once.
     ///
     /// # Errors
-    /// An entry doesn't follow the ones before it. Those that did are seen; what is missing must be had with a
-    /// snapshot.
+    /// Returns an error if an entry doesn't follow the one before it. The entries before the gap are
+    /// published; the rest needs a snapshot.
     pub fn follow(&mut self, entries: &[Entry]) -> Result<(), Astray> {
         let followed = self.follower.follow(entries);
         self.publish();
         followed
     }
 
-    /// Replaces the whole set. One that knows less than before is ignored: what is revoked stays revoked.
+    /// Replaces the whole set. A set that knows less than the current one is ignored: revoked scopes stay
+    /// revoked.
     pub fn replace(&mut self, revoked: Revoked) {
-        // Nothing has changed if it fails.
+        // A failed replacement changes nothing.
         let _ = self.follower.replace(revoked);
         self.publish();
     }
@@ -64,7 +67,7 @@ impl Keeper {
         self.publish_ring();
     }
 
-    /// Publishes another ring, and tells those that wait for a key.
+    /// Publishes the state with its new ring, and wakes the tasks that wait for a key.
     fn publish_ring(&self) {
         self.publish();
         self.shared.turned();
@@ -79,10 +82,11 @@ impl Keeper {
     }
 }
 
-/// What the keeper of a verifier in another process does besides.
+/// Operations for the publisher of a verifier, which follows an issuer in another process.
 #[cfg(any(feature = "follow", feature = "test"))]
 impl Keeper {
-    /// The keeper of a verifier, which vouches for what it knows only with a lease. From now on something is known.
+    /// Creates the publisher of a verifier and publishes its first state. Only a lease makes that state
+    /// current.
     pub(crate) fn tenant(
         shared: Arc<Shared>,
         revoked: Revoked,
@@ -96,10 +100,10 @@ impl Keeper {
         keeper
     }
 
-    /// Takes a lease that holds for `term`.
+    /// Applies a lease that is valid for `term`.
     ///
     /// # Errors
-    /// Whoever granted it has another log.
+    /// Returns an error if the lease is of another log.
     pub(crate) fn grant(
         &mut self,
         lease: quash_core::watch::Lease,
@@ -113,14 +117,14 @@ impl Keeper {
     }
 }
 
-/// What only an issuer in another process can make necessary.
+/// Operations that only a remote issuer makes necessary.
 #[cfg(feature = "follow")]
 impl Keeper {
-    /// As [`Keeper::replace`], for whoever must know whether it was taken, together with what tokens must say from now on
-    /// and the keys that sign them: entries of one hash must never be looked up with another.
+    /// Like [`Keeper::replace`], but also replaces the policy and the keys in the same step, and reports
+    /// failure. Entries hashed under one policy must never be looked up under another.
     ///
     /// # Errors
-    /// It knows less, and nothing has changed.
+    /// Returns an error if the set knows less than the current one. Nothing has changed then.
     pub(crate) fn take(&mut self, revoked: Revoked, terms: Terms, ring: KeyRing) -> Result<(), Astray> {
         let taken = self.follower.replace(revoked);
         if !matches!(taken, Err(Astray::WentBack { .. })) {
@@ -131,13 +135,13 @@ impl Keeper {
         taken
     }
 
-    /// What leases have proven doesn't count any more that were asked for before now.
+    /// Ignores all leases that were requested before now.
     pub(crate) fn doubt(&mut self) {
         self.follower.doubt(self.shared.clock.uptime());
         self.publish();
     }
 
-    /// Replaces what tokens must say, and the keys that sign them.
+    /// Replaces the policy and the keys.
     pub(crate) fn agree(&mut self, terms: Terms, ring: KeyRing) {
         self.trust = Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: self.trust.version + 1 };
         self.publish_ring();

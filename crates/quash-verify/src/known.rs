@@ -1,5 +1,5 @@
-//! The cache of verified tokens. It answers one question: was exactly this text signed by a key of this ring. All
-//! that can change from one request to the next is asked again each time.
+//! The cache of verified tokens. It answers one question: has a key of this ring signed exactly this text?
+//! All that can change between two requests is checked each time.
 
 use std::array;
 use std::hash::Hasher;
@@ -11,34 +11,36 @@ use quash_core::model::Invalid;
 use quash_core::token::{Authentic, Family, KeyRing};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-/// Tokens verified before, under a keyed hash of their text: a dump of the memory holds no token, and nobody without
-/// the key can find two texts of one hash, or texts that fall into the same sets.
+/// The verified tokens, under a keyed hash of their text. A memory dump reveals no token, and an attacker
+/// without the key can't find two texts with the same hash, or texts that fall into the same sets.
 ///
-/// Nothing here takes a lock. What is known is found with one load or two; what is new is put in by replacing a set, and
-/// who is overtaken there does it again.
+/// No operation takes a lock. A lookup needs one or two loads. An insertion replaces a set, and is repeated
+/// if another thread replaced that set meanwhile.
 ///
-/// A load notes in a record of its thread what it looks at. A thread's first load makes that record, unless an ended thread
-/// has left one; none after it allocates, but for once in `usize::MAX / 4`. Where eight notes stand already (a check needs
-/// three), or the set is replaced at that very moment, the load counts a reference instead, helped by who replaces the set:
-/// slower, but it waits for nobody either. Who is the last to look at a set that was replaced frees it.
+/// Each load of an `ArcSwap` notes the value that it reads in a record of its thread. A thread's first load
+/// creates that record, unless it can reuse the record of a thread that has ended. No later load allocates,
+/// except for one in `usize::MAX / 4`. If a thread already holds eight notes (a check needs three), or if the
+/// set is replaced at the same moment, the load increments the reference count instead, with the help of the
+/// thread that replaces the set: slower, but still without waiting. The last reader of a replaced set frees
+/// it.
 pub(crate) struct Known {
     key: [u8; 16],
     sets: Box<[ArcSwap<Set>]>,
 }
 
-/// A few tokens, the newest first. It is replaced whole.
+/// A few tokens, the newest first. Never changed in place.
 #[derive(Default)]
 struct Set([Option<Verified>; TOKENS_IN_A_SET]);
 
 #[derive(Clone)]
 struct Verified {
     hash: u128,
-    /// The version of what was trusted.
+    /// The version of the [`Trust`](crate::trust::Trust) that the token was verified under.
     version: u64,
     token: Arc<Authentic>,
 }
 
-/// At about a kilobyte each.
+/// One entry takes about a kilobyte.
 const TOKENS: usize = 20_000;
 const TOKENS_IN_A_SET: usize = 16;
 const SETS: usize = TOKENS / TOKENS_IN_A_SET;
@@ -49,8 +51,8 @@ impl Known {
         Self { key, sets: (0..SETS).map(|_| ArcSwap::new(Arc::clone(&empty))).collect() }
     }
 
-    /// The token of a text, verified before or now. One verified under another version of what is trusted is verified
-    /// again.
+    /// Returns the token of a text from the cache, or verifies and caches it. A token that was cached under
+    /// another version is verified again.
     pub(crate) fn get_or(
         &self,
         text: &str,
@@ -79,7 +81,8 @@ impl Known {
         hasher.finish128().as_u128()
     }
 
-    /// The two that a token may be in. With one to choose from, many sets would be full long before all are.
+    /// Returns the two sets that a token may be in. With only one candidate, some sets would fill up long
+    /// before the others.
     fn sets(&self, hash: u128) -> [&ArcSwap<Set>; 2] {
         [hash as usize, (hash >> 64) as usize].map(|bits| &self.sets[bits % SETS])
     }
@@ -92,13 +95,14 @@ impl Set {
         Some(Arc::clone(&found.token))
     }
 
-    /// How many would stay beside one of this version, had they all room.
+    /// Returns the number of tokens that an insertion under this version would keep if the set were large
+    /// enough.
     fn len(&self, version: u64) -> usize {
         self.0.iter().flatten().filter(|verified| verified.version >= version).count()
     }
 
-    /// The set with this token. What was verified under an older version goes; if there is still no room, so does what was
-    /// verified the longest ago.
+    /// Returns the set with this token added. Drops tokens of older versions, and then, if the set is still
+    /// full, the token that was verified first.
     fn with(&self, new: &Verified) -> Self {
         let kept = self.0.iter().flatten().filter(|old| old.version >= new.version && old.hash != new.hash);
         let mut newest_first = iter::once(new).chain(kept).cloned();
@@ -106,7 +110,7 @@ impl Set {
     }
 }
 
-/// An HMAC costs little more than looking it up would.
+/// Verifying an HMAC costs little more than a lookup would.
 fn worth_it(ring: &KeyRing) -> bool {
     ring.keys().any(|key| key.algorithm().family() != Family::Hmac)
 }

@@ -1,5 +1,5 @@
-//! The guard as a tower layer: a request passes with a [`Live`](quash_core::watch::Live) in its extensions, or is
-//! answered here.
+//! The guard as a tower layer: passes a request on with a [`Live`](quash_core::watch::Live) in its
+//! extensions, or answers it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,17 +11,17 @@ use crate::guard::Guard;
 use crate::header::{HeaderFault, TokenHeader};
 use http::{Request, Response};
 
-/// Why a request isn't let in.
+/// The reason why a request is rejected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Barred {
-    /// It brings no token.
+    /// No token can be taken from the request.
     Header(HeaderFault),
-    /// Its token isn't let in.
+    /// The token isn't accepted.
     Token(Denied),
 }
 
-/// Guards services with tokens of the types that the policy accepts. What a barred request is answered is the given
-/// function's business.
+/// Layer that passes on requests with a token of a type that the policy accepts. A function of the caller
+/// answers rejected requests.
 #[derive(Clone)]
 pub struct GuardLayer<F> {
     guard: Guard,
@@ -29,7 +29,7 @@ pub struct GuardLayer<F> {
     answer: F,
 }
 
-/// A guarded service.
+/// Service that [`GuardLayer`] guards.
 #[derive(Clone)]
 pub struct Guarded<S, F> {
     inner: S,
@@ -37,7 +37,7 @@ pub struct Guarded<S, F> {
 }
 
 impl<F> GuardLayer<F> {
-    /// A layer that takes tokens from this header, and answers barred requests with `answer`.
+    /// Creates a layer that takes tokens from this header and answers rejected requests with `answer`.
     pub fn new(guard: Guard, header: Arc<TokenHeader>, answer: F) -> Self {
         Self { guard, header, answer }
     }
@@ -69,7 +69,7 @@ where
 
     fn call(&mut self, mut request: Request<In>) -> Self::Future {
         let layer = self.layer.clone();
-        // The service that was polled ready is the one that must be called; its clone takes its place.
+        // `self.inner` is the service that was polled ready, so call that one and leave its clone here.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {

@@ -1,9 +1,10 @@
-//! The guard: decides on a token without asking anybody, and knows when it can't vouch for its answer.
+//! Verifies tokens locally, without a request to the issuer, and knows when its answers may be out of date.
 //!
-//! A [`Verifier`] is for applications. It is told of every revocation by the issuer, within milliseconds, and holds all
-//! that matter in one immutable value: a check takes one look at it and does no I/O; for a token that was seen before
-//! it takes no lock and allocates nothing (HMACs apart, which are verified each time). As a [tower
-//! layer](Verifier::layer) it guards routes; with the feature `axum`, `Auth` extracts what the token says.
+//! A [`Verifier`] is for applications. The issuer sends it every revocation within milliseconds, and the
+//! verifier keeps everything that a check needs in one immutable value. A check loads that value once and
+//! does no I/O. For a token seen before, a check takes no lock and allocates nothing; HMACs are the
+//! exception, they are verified each time. [`Verifier::layer`] is a tower layer that guards routes. With the
+//! feature `axum`, `Auth` extracts the token's claims.
 //!
 //! ```
 //! use axum::{Router, body::Body, http::Request, routing::get};
@@ -18,11 +19,14 @@
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
-//! let issuer = TestIssuer::new(); // in an application: Verifier::builder("https://id.example.org")…start().await?
-//! let app = Router::new().route("/orders", get(orders)).layer(issuer.verifier().layer().require("role", "clerk"));
+//! // In an application: Verifier::builder("https://id.example.org").credential("qv_…").start().await?
+//! let issuer = TestIssuer::new();
+//! let clerks = issuer.verifier().layer().require("role", "clerk");
+//! let app = Router::new().route("/orders", get(orders)).layer(clerks);
 //!
 //! let token = issuer.token("dana").claim("role", "clerk").mint();
-//! let request = || Request::get("/orders").header("Authorization", token.bearer()).body(Body::empty()).unwrap();
+//! let request =
+//!     || Request::get("/orders").header("Authorization", token.bearer()).body(Body::empty()).unwrap();
 //! assert_eq!(app.clone().oneshot(request()).await.unwrap().status(), 200);
 //!
 //! issuer.revoke_session(token.session());
@@ -30,11 +34,11 @@
 //! # }
 //! ```
 //!
-//! A [`Guard`] is for the process that every revocation passes through, and a [`Keeper`] the one place that builds what
-//! it sees.
+//! A [`Guard`] is for the issuer's own process, through which every revocation passes. A [`Keeper`] is the
+//! only place that builds the state that a guard reads.
 //!
-//! Features: `follow` (on by default) brings `Verifier::builder` and with it an HTTP client; `axum` the extractors; `test`
-//! an issuer in memory for an application's tests.
+//! Features: `follow` (on by default) adds `Verifier::builder` and an HTTP client, `axum` adds the
+//! extractors, and `test` adds an in-memory issuer for an application's tests.
 
 #![warn(missing_docs)]
 

@@ -1,19 +1,21 @@
-//! Keys that a ring lacks, and who may know them.
+//! The source of keys that a ring lacks.
 
 use std::future::Future;
 use std::pin::Pin;
 
-/// Who may know keys that the ring lacks: an issuer publishes a new one before it signs with it, but nobody is told.
+/// A source of keys that the ring lacks: an issuer publishes a new key before it signs with it, but sends no
+/// notice.
 pub trait MoreKeys: Send + Sync {
-    /// Looks for them, unless it has just done so. What was found is in the ring by the time this returns.
+    /// Fetches the published keys, unless that has just been done. New keys are in the ring by the time this
+    /// returns.
     fn look(&self) -> Pin<Box<dyn Future<Output = Looked> + Send + '_>>;
 }
 
-/// What came of looking for keys.
+/// The outcome of fetching keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Looked {
-    /// The ring has what is published.
+    /// The ring has all published keys.
     Done,
-    /// Somebody's keys can't be had, so nobody can tell whether a token is theirs.
+    /// An issuer's keys can't be fetched, so the token may be signed with one of them.
     Away,
 }

@@ -1,5 +1,5 @@
-//! What requests are told that aren't let in (RFC 9457): status, code and words. Quash's own doors take them from here, so
-//! that a client need not tell them apart from those of an application.
+//! The answers to rejected requests (RFC 9457): status, code and texts. Quash's own endpoints use them too,
+//! so that clients handle an application's answers and quash's alike.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::denied::Denied;
 use crate::header::{HeaderFault, TokenHeader};
 use crate::layer::Barred;
 
-/// What a request is told that isn't let in.
+/// The answer to a rejected request.
 ///
 /// ```
 /// use quash_verify::{Barred, HeaderFault, Problem};
@@ -24,13 +24,13 @@ use crate::layer::Barred;
 pub struct Problem {
     /// The status.
     pub status: StatusCode,
-    /// What programs go by. The issuer has a page about it, `/docs/errors/<code>`.
+    /// The code for programs. The issuer documents it at `/docs/errors/<code>`.
     pub code: &'static str,
-    /// What is said whenever there is this code.
+    /// The summary, the same for each answer with this code.
     pub title: &'static str,
-    /// What is said about this request.
+    /// The explanation of this answer.
     pub detail: &'static str,
-    /// When to try again.
+    /// The time after which the client may try again.
     pub retry_after: Option<Duration>,
 }
 
@@ -47,14 +47,14 @@ const BLIND: Duration = Duration::from_secs(1);
 const KEYLESS: Duration = Duration::from_secs(10);
 
 impl Problem {
-    /// The token is good, but doesn't say what the route asks for.
+    /// The token is valid but lacks a claim that the route requires.
     pub const CLAIM_MISSING: Self = Self::new(
         StatusCode::FORBIDDEN,
         "claim_missing",
         "Claim missing",
-        "The token does not say what is asked for here.",
+        "The token lacks a claim that is required here.",
     );
-    /// A fault in the program.
+    /// The program has a bug.
     pub const INTERNAL_ERROR: Self = Self::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal_error",
@@ -62,7 +62,7 @@ impl Problem {
         "The request failed because of a fault in the program.",
     );
 
-    /// What a request is told that brings no token, or one that isn't let in.
+    /// Returns the answer to a request without a token, or with one that isn't accepted.
     pub const fn of(barred: Barred) -> Self {
         match barred {
             Barred::Header(HeaderFault::Missing) => Self::unauthorized(
@@ -84,25 +84,26 @@ impl Problem {
                 Refusal::TokenOfWrongType => "Token has wrong type",
                 Refusal::TokenWithoutUser => "Token contained no recognizable user identification",
                 Refusal::TokenRevoked(_) => "Token is blacklisted",
-                // What exactly is wrong is for the log and the command line: it would help whoever forges tokens.
+                // The exact fault is only in the log and the command line's output: it would help an attacker
+                // who forges tokens.
                 _ => "Token is invalid",
             }),
             Barred::Token(Denied::Stale) => {
                 Self::unavailable("The service cannot tell now whether the token has been revoked.", BLIND)
             }
             Barred::Token(Denied::KeysAway) => {
-                Self::unavailable("The keys of the token's issuer cannot be had now.", KEYLESS)
+                Self::unavailable("The keys of the token's issuer are unavailable now.", KEYLESS)
             }
         }
     }
 
-    /// The answer, for requests that carry their token in this header.
+    /// Builds the response, for requests that carry their token in this header.
     pub(crate) fn answer(self, header: &TokenHeader) -> Response<Vec<u8>> {
         let Self { status, code, title, detail, retry_after } = self;
-        // The page is the issuer's, and this the reference that its own doors give.
+        // A relative reference to the issuer's page, the same that its own endpoints give.
         let body =
             Body { r#type: format!("/docs/errors/{code}"), title, status: status.as_u16(), detail, code };
-        // Texts and a number can't fail to be written.
+        // Serializing strings and a number can't fail.
         let mut answer = Response::new(serde_json::to_vec(&body).unwrap_or_default());
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
@@ -118,7 +119,8 @@ impl Problem {
         answer
     }
 
-    /// As Simple JWT writes it (RFC 9110 11.6.1); for a good token that doesn't suffice as in RFC 6750 3.1.
+    /// Returns the challenge in Simple JWT's form (RFC 9110 11.6.1), or in that of RFC 6750 3.1 if the token
+    /// is valid but insufficient.
     fn challenge(self, header: &TokenHeader) -> Option<HeaderValue> {
         let scheme = header.schemes.first().map_or("Bearer", String::as_str);
         let challenge = match self.status {

@@ -1,5 +1,5 @@
-//! What a guard and a verifier look at: one immutable value, replaced whole, and the check itself. Who builds the next
-//! value is told in `keeper.rs`.
+//! The immutable state that guards and verifiers read, and the check itself. `keeper.rs` builds the next
+//! state.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,49 +16,49 @@ use crate::known::Known;
 use crate::more_keys::{Looked, MoreKeys};
 use crate::trust::Trust;
 
-/// Everything a check looks at, replaced whole.
+/// The state that a check reads, replaced as a whole.
 pub(crate) struct State {
     pub(crate) revoked: Revoked,
     pub(crate) freshness: Freshness,
-    /// What only changes now and then; `None`: nothing is known yet.
+    /// The keys and the policy, which rarely change; `None` until they are known.
     pub(crate) trust: Option<Trust>,
 }
 
-/// What the guard, its keeper and whoever feeds it share.
+/// The data that a guard or verifier shares with its publisher and the tasks that feed it.
 pub(crate) struct Shared {
     pub(crate) state: ArcSwap<State>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// The newest number that is known here, for whoever waits for one.
+    /// The newest known number, for tasks that wait for an entry.
     pub(crate) cursor: watch::Sender<Seq>,
-    /// The newest number that is known to exist: a token or a lease has named it.
+    /// The newest number known to exist: a token or a lease has named it.
     pub(crate) proven: watch::Sender<Seq>,
-    /// Somebody waits for a number that isn't known here.
+    /// Notified when a check waits for an entry that isn't known.
     pub(crate) poked: Notify,
-    /// Changes with the keys that are known here.
+    /// Changes with the key ring.
     pub(crate) ring: watch::Sender<()>,
     known: Known,
     more_keys: Option<Arc<dyn MoreKeys>>,
 }
 
-/// What a token must be for.
+/// The purposes that a token may have.
 #[derive(Clone, Copy)]
 pub(crate) enum Purposes<'a> {
-    /// What the issuer says opens doors.
+    /// The types that the issuer's policy accepts.
     Accepted,
-    /// One of these.
+    /// One of these types.
     These(&'a [TokenType]),
 }
 
-/// Why a token isn't let in at once.
+/// The reason why a token isn't accepted at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Doubt {
-    /// It is refused.
+    /// The token is refused.
     Refused(Refusal),
-    /// It was minted after a revocation that isn't known here.
+    /// The token was issued after a revocation that isn't known here.
     Behind { rsq: Seq },
-    /// Nobody can vouch here that nothing is missing.
+    /// The lease has expired: a revocation may be missing.
     Stale,
-    /// Nothing is known here yet.
+    /// No keys or revocations are known yet.
     Boot,
 }
 
@@ -85,8 +85,8 @@ impl Shared {
         }
     }
 
-    /// Checks a token with what is known now. The state is loaded once, and the clocks are read afterwards, so that a
-    /// pause in between can only make the token look older, and what is known staler.
+    /// Checks a token against the current state. Loads the state once and reads the clocks afterwards: a
+    /// pause in between can only make the token look older and the state staler.
     pub(crate) fn judge(&self, text: &str, purposes: Purposes<'_>) -> Result<Accepted, Doubt> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Doubt::Boot)?;
@@ -95,14 +95,15 @@ impl Shared {
         self.admit(token, purposes, &state, trust)
     }
 
-    /// As [`Shared::judge`], for a token that was verified before.
+    /// Like [`Shared::judge`], for a token that has been verified already.
     pub(crate) fn judge_again(&self, token: Arc<Authentic>) -> Result<Accepted, Doubt> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Doubt::Boot)?;
         self.admit(token, Purposes::Accepted, &state, trust)
     }
 
-    /// What is known holds first, in every state; then it is asked whether that is all.
+    /// Applies the known revocations first, whatever the state's freshness, and checks the freshness
+    /// afterwards.
     fn admit(
         &self,
         token: Arc<Authentic>,
@@ -126,7 +127,7 @@ impl Shared {
         }
     }
 
-    /// Checks a token with what is known now, where that needn't be all.
+    /// Checks a token against the known revocations, although some may be missing.
     pub(crate) fn judge_unvouched(&self, text: &str) -> Result<Accepted, Denied> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Denied::Stale)?;
@@ -138,7 +139,7 @@ impl Shared {
         Ok(Accepted::new(live, Arc::clone(&trust.terms)))
     }
 
-    /// Checks a token as far as the set tells. Whether that can be vouched for isn't asked.
+    /// Checks a token against the known revocations, without regard to the state's freshness.
     pub(crate) fn judge_known(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Verdict::Refused(Invalid::Key.into()))?;
@@ -147,14 +148,14 @@ impl Shared {
         admit(token, purposes, &trust.terms.policy, &state.revoked, self.clock.now())
     }
 
-    /// Verifies a signature, and remembers nothing of it.
+    /// Verifies a signature, without the cache.
     pub(crate) fn authenticate(&self, text: &str) -> Result<Authentic, Invalid> {
         let state = self.state.load();
         let Trust { ring, terms, .. } = state.trust.as_ref().ok_or(Invalid::Key)?;
         authenticate(text, ring, &terms.policy.names, &terms.scopes)
     }
 
-    /// Looks for the key of a token, and returns as soon as it is known, whoever's keys are still waited for.
+    /// Fetches keys until the token's key is known. Doesn't wait for the keys of further issuers once it is.
     pub(crate) async fn look_for_key_of(&self, text: &str) -> Result<(), Denied> {
         let Some(more) = &self.more_keys else { return Err(Denied::Refused(Invalid::Key.into())) };
         let mut ring = self.ring.subscribe();

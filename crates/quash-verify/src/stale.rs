@@ -1,24 +1,25 @@
-//! What is done with tokens that nobody here can vouch for.
+//! The policy for tokens while the verifier is stale.
 
 use std::time::Duration;
 
-/// What a verifier does with a good token while it can't tell whether it knows all revocations. Those that it knows hold
-/// in any case.
+/// A verifier's policy for valid tokens while it is stale, and so may lack revocations. It refuses tokens
+/// that are known to be revoked in any case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum WhenStale {
-    /// It asks the issuer about this one token; where that gives no answer, it denies.
+    /// Asks the issuer about the token, and denies it if no answer comes.
     #[default]
     IntrospectThenDeny,
-    /// It answers 503.
+    /// Answers 503.
     Deny,
-    /// It lets the token in. The issuer lists such a verifier as not bound: nobody waits for it.
+    /// Accepts the token. The issuer lists such a verifier as not bound and doesn't wait for it when it
+    /// confirms a revocation.
     Allow,
-    /// It lets in what was minted no longer ago than this, and denies the rest. Such a verifier isn't bound either.
+    /// Accepts tokens issued no longer ago than this, and denies others. Such a verifier isn't bound either.
     AllowYoung(Duration),
 }
 
 impl WhenStale {
-    /// Whether nothing is let in that nobody has vouched for.
+    /// Returns whether the policy never accepts a token that may have been revoked.
     pub(crate) fn is_bound(self) -> bool {
         match self {
             Self::IntrospectThenDeny | Self::Deny => true,

@@ -1,5 +1,5 @@
-//! An issuer in memory, for the tests of an application: it mints tokens and revokes them, and needs no server. Its clock
-//! stands still until it is told to go on.
+//! An in-memory issuer for an application's tests: it issues and revokes tokens without a server. Its clock
+//! moves only when the test moves it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -22,7 +22,8 @@ use crate::stale::WhenStale;
 use crate::trust::Terms;
 use crate::verifier::{Counts, Inner, Verifier};
 
-/// An issuer in memory. Everything in it follows from a seed, so it must never be used outside of tests.
+/// An in-memory issuer. Everything in it, keys included, follows from a fixed seed: never use it outside of
+/// tests.
 pub struct TestIssuer {
     key: SigningKey,
     policy: TokenPolicy,
@@ -33,7 +34,7 @@ pub struct TestIssuer {
     log: Mutex<Log>,
 }
 
-/// A token about to be minted.
+/// A token to be issued.
 pub struct TokenDraft<'a> {
     issuer: &'a TestIssuer,
     subject: String,
@@ -42,7 +43,7 @@ pub struct TokenDraft<'a> {
     lifetime: Duration,
 }
 
-/// A token, and its session.
+/// A token and its session.
 #[derive(Clone)]
 pub struct TestToken {
     text: String,
@@ -61,18 +62,18 @@ struct TestClock {
     uptime_millis: AtomicU64,
 }
 
-/// When the clock begins.
+/// The time at which the clock starts.
 const BEGINS: Timestamp = Timestamp::from_secs(1_800_000_000);
-/// How long the issuer's leases hold.
+/// The term of the issuer's leases.
 const TERM: Duration = Duration::from_secs(10);
-/// How long its tokens do, unless said otherwise.
+/// The default lifetime of its tokens.
 const LIFETIME: Duration = Duration::from_secs(300);
 
 impl TestIssuer {
-    /// An issuer of EdDSA tokens without issuer and audience.
+    /// Creates an issuer of EdDSA tokens without the claims `iss` and `aud`.
     ///
     /// # Panics
-    /// The crypto library doesn't work.
+    /// Panics if the crypto library fails.
     #[expect(clippy::expect_used, reason = "it is for tests, where a panic is what tells of a fault")]
     pub fn new() -> Self {
         let entropy = Seeded::new(1);
@@ -101,13 +102,13 @@ impl TestIssuer {
         issuer
     }
 
-    /// A verifier that is told of everything at once. All of one issuer see the same.
+    /// Returns a verifier that sees every revocation at once. All verifiers of an issuer share their state.
     pub fn verifier(&self) -> Verifier {
         self.verifier_when_stale(WhenStale::default())
     }
 
-    /// As [`TestIssuer::verifier`], with another way to go on while it can't vouch for its answers. There is nobody to
-    /// ask about a token: [`WhenStale::IntrospectThenDeny`] denies.
+    /// Like [`TestIssuer::verifier`], with another policy for the time while the verifier is stale. It can't
+    /// ask the issuer about a token, so [`WhenStale::IntrospectThenDeny`] denies.
     pub fn verifier_when_stale(&self, when_stale: WhenStale) -> Verifier {
         let (shared, unbound) = (Arc::clone(&self.shared), Arc::default());
         let inner = Inner {
@@ -122,7 +123,7 @@ impl TestIssuer {
         Verifier { inner: Arc::new(inner) }
     }
 
-    /// A token for a subject, in a session of its own.
+    /// Starts a token for a subject, in a new session.
     pub fn token(&self, subject: &str) -> TokenDraft<'_> {
         let session = SessionId::new(self.clock.now(), &self.entropy);
         TokenDraft {
@@ -139,32 +140,32 @@ impl TestIssuer {
         self.revoke(ScopeKind::Session, self.scopes.key(&Scope::Session(session)));
     }
 
-    /// Revokes all tokens that a subject has now. Those that are minted later hold.
+    /// Revokes all current tokens of a subject. Tokens issued later are valid.
     pub fn revoke_subject(&self, subject: &str) {
         self.revoke(ScopeKind::Subject, self.scopes.user_id(subject));
     }
 
-    /// Revokes all tokens that there are now.
+    /// Revokes all current tokens.
     pub fn revoke_everything(&self) {
         self.revoke(ScopeKind::Everything, self.scopes.key(&Scope::Everything));
     }
 
-    /// Lets time pass. The verifiers stay fresh.
+    /// Advances the clock. Verifiers stay fresh.
     pub fn advance(&self, span: Duration) {
         self.clock.go_on(span);
         self.speak();
     }
 
-    /// Doesn't answer for as long as its leases hold: its verifiers become stale.
+    /// Stops granting leases until the last one has expired: verifiers become stale.
     pub fn fall_silent(&self) {
         self.clock.go_on(TERM);
     }
 
-    /// Answers again: its verifiers become fresh.
+    /// Grants a lease again: verifiers become fresh.
     pub fn speak(&self) {
         let mut log = self.log();
         let lease = Lease { sent_at: self.clock.uptime(), cursor: log.seq, head: log.seq, chain: log.chain };
-        // It is this log's own head.
+        // Can't fail: the lease is for this log's own head.
         let _ = log.keeper.grant(lease, TERM);
     }
 
@@ -173,7 +174,7 @@ impl TestIssuer {
         let (seq, reason, at, actor) = (log.seq.next(), Reason::Revoked, self.clock.now(), Actor::Operator);
         let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() };
         let chain = feed::chain(&log.chain, seq, &new, None);
-        // It follows what is there.
+        // Can't fail: the entry follows the log's head.
         let _ = log.keeper.follow(&[Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }]);
         (log.seq, log.chain) = (seq, chain);
     }
@@ -190,29 +191,29 @@ impl Default for TestIssuer {
 }
 
 impl TokenDraft<'_> {
-    /// Says something else, too. A claim that every token has is written as it is.
+    /// Adds a claim. Names that are reserved for standard claims are ignored.
     #[must_use]
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.claims.push((name.to_owned(), value.into()));
         self
     }
 
-    /// In a session that there is.
+    /// Puts the token into an existing session.
     #[must_use]
     pub fn in_session(self, session: SessionId) -> Self {
         Self { session, ..self }
     }
 
-    /// Holds this long; five minutes else.
+    /// Sets the lifetime; five minutes by default.
     #[must_use]
     pub fn lifetime(self, lifetime: Duration) -> Self {
         Self { lifetime, ..self }
     }
 
-    /// The token.
+    /// Issues the token.
     ///
     /// # Panics
-    /// The claims are too long for a token.
+    /// Panics if the claims are too long for a token.
     #[expect(clippy::expect_used, reason = "it is for tests, where a panic is what tells of a fault")]
     pub fn mint(self) -> TestToken {
         let Self { issuer, subject, session, claims, lifetime } = self;
@@ -234,17 +235,17 @@ impl TokenDraft<'_> {
 }
 
 impl TestToken {
-    /// The token.
+    /// Returns the token's text.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What stands in the header `Authorization`.
+    /// Returns the value of the `Authorization` header.
     pub fn bearer(&self) -> String {
         format!("Bearer {}", self.text)
     }
 
-    /// Its session.
+    /// Returns the token's session.
     pub fn session(&self) -> SessionId {
         self.session
     }

@@ -1,4 +1,5 @@
-//! A token for as long as a request goes on: a stream, a WebSocket or a download is cut when its token stops to hold.
+//! A token that is watched for longer than a request: a stream, a WebSocket or a download can end when its
+//! token does.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::shared::Doubt;
 use crate::stale::WhenStale;
 use crate::verifier::Verifier;
 
-/// The token that a request was let in with. Cloning it is cheap.
+/// The token that a request was accepted with. Clones are cheap.
 #[derive(Clone)]
 pub struct TokenGuard {
     accepted: Accepted,
@@ -23,9 +24,9 @@ pub struct TokenGuard {
     when_stale: WhenStale,
 }
 
-/// How long nobody looks at the clock: it may be moved, and machines sleep.
+/// The longest pause between two looks at the clock: it may be set, and machines sleep.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
-/// How often the issuer is asked about a token that nobody here can vouch for.
+/// The interval between introspection requests for one token while the verifier is stale.
 const IN_DOUBT_EVERY: Duration = Duration::from_secs(3);
 
 impl TokenGuard {
@@ -33,12 +34,13 @@ impl TokenGuard {
         Self { accepted, text: Arc::new(Zeroizing::new(text.to_owned())), verifier, when_stale }
     }
 
-    /// The token as it was let in.
+    /// Returns the token as it was accepted.
     pub fn accepted(&self) -> &Accepted {
         &self.accepted
     }
 
-    /// Completes when the token isn't let in any more, and says why: it is revoked or expired, or nobody can vouch for it.
+    /// Completes as soon as the token is no longer accepted, with the reason: it has been revoked, it has
+    /// expired, or its revocation can no longer be ruled out.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -55,18 +57,18 @@ impl TokenGuard {
     /// ```
     pub async fn revoked(&self) -> Denied {
         loop {
-            // From here on no change is missed.
+            // Subscribes before the check, so that no change is missed.
             let mut cursor = self.verifier.inner.shared.cursor.subscribe();
             let wait = match self.again().await {
                 Ok(wait) => wait,
                 Err(denied) => return denied,
             };
-            // It is asked again in any case.
+            // The loop checks again after a change and after a timeout alike.
             let _ = tokio::time::timeout(wait, cursor.changed()).await;
         }
     }
 
-    /// Asks again, and says for how long that is good unless something becomes known.
+    /// Checks the token again, and returns how long the result is good unless a revocation arrives.
     async fn again(&self) -> Result<Duration, Denied> {
         let shared = &self.verifier.inner.shared;
         match shared.judge_again(self.accepted.live().to_authentic()) {
@@ -78,7 +80,7 @@ impl TokenGuard {
                     Freshness::Until(until) => until.saturating_sub(shared.clock.uptime()),
                     Freshness::Always | Freshness::Never => AT_LEAST_EVERY,
                 };
-                // A millisecond more: at the edge itself it would be asked again and again.
+                // One millisecond more: waking at the very edge would check again and again.
                 Ok(expires_in.unwrap_or_default().min(fresh_for).min(AT_LEAST_EVERY)
                     + Duration::from_millis(1))
             }
@@ -91,10 +93,10 @@ impl TokenGuard {
 }
 
 impl Verifier {
-    /// As [`Verifier::check`], for what goes on longer than a request.
+    /// Like [`Verifier::check`], for work that lasts longer than a request.
     ///
     /// # Errors
-    /// The token is refused, or nobody can tell.
+    /// Returns an error if the token is refused, or if its revocation can't be ruled out.
     pub async fn watch(&self, token: &str) -> Result<TokenGuard, Denied> {
         let when_stale = self.inner.when_stale;
         self.check(token).await.map(|accepted| TokenGuard::new(accepted, token, self.clone(), when_stale))
@@ -102,7 +104,7 @@ impl Verifier {
 }
 
 impl fmt::Debug for TokenGuard {
-    /// Without the token.
+    /// Omits the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenGuard").field("accepted", &self.accepted).finish_non_exhaustive()
     }

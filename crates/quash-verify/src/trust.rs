@@ -1,20 +1,20 @@
-//! Whose tokens a guard or a verifier believes, and what they must say: what only changes now and then.
+//! The keys and the policy of a guard or a verifier: the part of its state that rarely changes.
 
 use std::sync::Arc;
 
 use quash_core::model::{ScopeHasher, TokenPolicy};
 use quash_core::token::KeyRing;
 
-/// Whose tokens are believed, and what they must say.
+/// The keys that are trusted, and the policy that tokens must meet.
 #[derive(Clone)]
 pub(crate) struct Trust {
     pub(crate) ring: Arc<KeyRing>,
     pub(crate) terms: Arc<Terms>,
-    /// How often either has changed: a token that was verified under another is verified again.
+    /// Increases with each change: tokens that were verified under another version are verified again.
     pub(crate) version: u64,
 }
 
-/// What tokens must say.
+/// The policy that tokens must meet.
 #[derive(Clone)]
 pub(crate) struct Terms {
     pub(crate) policy: TokenPolicy,

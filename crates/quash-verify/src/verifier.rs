@@ -1,5 +1,5 @@
-//! The verifier: decides on tokens in a process that is told of revocations by an issuer, and knows when it can't
-//! vouch for its answers.
+//! The verifier: checks tokens in a process that receives revocations from an issuer, and knows when its
+//! answers may be out of date.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,9 @@ use crate::introspection::{Answer, Introspection};
 use crate::shared::{Doubt, Purposes, Shared};
 use crate::stale::WhenStale;
 
-/// Decides on tokens. Cloning it is cheap; all clones see the same, and what feeds them ends with the last one.
+/// Verifies an issuer's tokens in an application.
+///
+/// Clones are cheap and share their state. The tasks that follow the issuer end with the last clone.
 #[derive(Clone)]
 pub struct Verifier {
     pub(crate) inner: Arc<Inner>,
@@ -24,16 +26,16 @@ pub struct Verifier {
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) when_stale: WhenStale,
-    /// Whether any route lets in what nobody has vouched for: the issuer is told.
+    /// Set if any route accepts unvouched tokens. Reported to the issuer.
     pub(crate) unbound: Arc<AtomicBool>,
     #[cfg(feature = "follow")]
     pub(crate) introspection: Option<Introspection>,
     pub(crate) counts: Counts,
-    /// What feeds it, for as long as somebody asks.
+    /// The tasks that follow the issuer; dropping this ends them.
     pub(crate) _feed: Option<Box<dyn Send + Sync>>,
 }
 
-/// What a verifier has decided since it began.
+/// The numbers of decisions since the verifier started.
 #[derive(Default)]
 pub(crate) struct Counts {
     accepted: AtomicU64,
@@ -41,64 +43,65 @@ pub(crate) struct Counts {
     stale: AtomicU64,
 }
 
-/// How far a verifier can vouch for its answers.
+/// A verifier's knowledge compared with its issuer's log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum VerifierState {
-    /// It knows nothing yet: no token is let in.
+    /// No keys or revocations have been received yet: every token is denied.
     Boot,
-    /// It knows every revocation that was confirmed longer ago than a lease holds; mostly it is milliseconds.
+    /// The lease is current: every revocation confirmed longer ago than a lease's term is known. New
+    /// revocations usually arrive within milliseconds.
     Fresh,
-    /// It can't tell whether it knows all.
+    /// The lease has expired: there may be revocations that the verifier doesn't know.
     Stale,
-    /// It can vouch for what it knows, and knows that there is more.
+    /// The lease is current, but the verifier knows of an entry that it hasn't received.
     Behind,
 }
 
-/// What there is to know about a verifier at one moment.
+/// A verifier's state and counters at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct VerifierMetrics {
-    /// How far it can vouch for its answers.
+    /// The verifier's state.
     pub state: VerifierState,
-    /// The number of the newest entry that it knows.
+    /// The number of the newest known entry of the log.
     pub cursor: u64,
-    /// How many entries it knows to exist, and doesn't know.
+    /// The number of entries that are known to exist but haven't been received.
     pub lag: u64,
-    /// How many scopes it knows to be revoked.
+    /// The number of revoked scopes.
     pub entries: usize,
-    /// How many tokens it has let in.
+    /// The number of accepted tokens.
     pub accepted: u64,
-    /// How many it has refused.
+    /// The number of refused tokens.
     pub refused: u64,
-    /// How often it couldn't tell.
+    /// The number of checks that couldn't be decided.
     pub stale: u64,
 }
 
 impl Verifier {
-    /// Checks a token. It is let in only if the issuer's keys have signed it for this purpose, it holds now, and nobody
-    /// has revoked it.
+    /// Checks a token. Accepts it only if the issuer's keys signed it, its type is accepted, it is valid now
+    /// and it hasn't been revoked.
     ///
     /// # Errors
-    /// It is refused, or nobody can tell.
+    /// Returns an error if the token is refused, or if its revocation can't be ruled out.
     pub async fn check(&self, token: &str) -> Result<Accepted, Denied> {
         self.check_when_stale(token, self.inner.when_stale).await
     }
 
-    /// As [`Verifier::check`], with another way to go on while the verifier can't vouch for its answers.
+    /// Like [`Verifier::check`], with another policy for the time while the verifier is stale.
     ///
     /// # Errors
-    /// It is refused, or nobody can tell.
+    /// Returns an error if the token is refused, or if its revocation can't be ruled out.
     pub async fn check_when_stale(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, Denied> {
         let decided = self.decide(token, when_stale).await;
         self.inner.counts.count(&decided);
         decided
     }
 
-    /// How far it can vouch for its answers now.
+    /// Returns the verifier's current state.
     pub fn state(&self) -> VerifierState {
         self.inner.shared.standing()
     }
 
-    /// What there is to know about it now.
+    /// Returns the verifier's current state and counters.
     pub fn metrics(&self) -> VerifierMetrics {
         let Inner { shared, counts, .. } = &*self.inner;
         let (entries, cursor) = {
@@ -117,7 +120,7 @@ impl Verifier {
         }
     }
 
-    /// Tells the issuer that a route lets in what nobody has vouched for, if it does.
+    /// Makes leases report to the issuer that a route accepts unvouched tokens, if `when_stale` allows that.
     pub(crate) fn goes_on_with(&self, when_stale: WhenStale) {
         if !when_stale.is_bound() {
             self.inner.unbound.store(true, Ordering::Relaxed);
@@ -134,7 +137,7 @@ impl Verifier {
         if let Err(Doubt::Behind { rsq }) = judged {
             shared.prove(rsq);
             shared.poked.notify_one();
-            // Whether it has come is seen by asking again.
+            // The next check sees whether the entry has arrived.
             let _ = shared.caught_up(rsq, CATCH_UP).await;
             judged = shared.judge(token, Purposes::Accepted);
         }
@@ -168,14 +171,14 @@ impl Verifier {
     async fn introspect(&self, token: &str) -> Result<Accepted, Denied> {
         let introspection = self.inner.introspection.as_ref().ok_or(Denied::Stale)?;
         match introspection.ask(token).await {
-            // What has become known meanwhile holds, whatever was answered.
+            // A revocation that arrived meanwhile overrides the issuer's answer.
             Answer::Active => self.inner.shared.judge_unvouched(token),
             Answer::Inactive => Err(Denied::Refused(Refusal::TokenRevoked(None))),
             Answer::Away => Err(Denied::Stale),
         }
     }
 
-    /// There is nobody to ask.
+    /// Without the feature `follow` no issuer can be asked.
     #[cfg(not(feature = "follow"))]
     async fn introspect(&self, _token: &str) -> Result<Accepted, Denied> {
         Err(Denied::Stale)

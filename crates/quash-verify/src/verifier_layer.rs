@@ -1,4 +1,4 @@
-//! The verifier as a tower layer: a request passes with a [`TokenGuard`] in its extensions, or is answered here.
+//! The verifier as a tower layer: passes a request on with a [`TokenGuard`] in its extensions, or answers it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,7 +15,8 @@ use crate::stale::WhenStale;
 use crate::token_guard::TokenGuard;
 use crate::verifier::Verifier;
 
-/// Guards services. It works with every body that can be made from bytes, axum's among them.
+/// Layer that passes on requests with a valid token. Works with every body that can be made from bytes, such
+/// as axum's.
 #[derive(Clone)]
 pub struct VerifierLayer {
     verifier: Verifier,
@@ -25,21 +26,22 @@ pub struct VerifierLayer {
     without_token: WithoutToken,
 }
 
-/// What becomes of a request without a token.
+/// The treatment of requests without a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum WithoutToken {
     Barred,
     Passes,
 }
 
-/// A guarded service.
+/// Service that [`VerifierLayer`] guards.
 #[derive(Clone)]
 pub struct Verified<S> {
     inner: S,
     layer: VerifierLayer,
 }
 
-/// What a layer leaves in the extensions of a request, whether it brings a token or not: how to ask for one.
+/// The extension that marks a request as having passed a layer, with or without a token. Extractors take the
+/// challenge's header from it.
 #[derive(Clone)]
 pub(crate) struct Asked(
     #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors read it"))]
@@ -47,7 +49,7 @@ pub(crate) struct Asked(
 );
 
 impl Verifier {
-    /// A layer that lets in only requests with a live token in `Authorization: Bearer`.
+    /// Returns a layer that passes on only requests with a valid token in `Authorization: Bearer`.
     pub fn layer(&self) -> VerifierLayer {
         VerifierLayer {
             verifier: self.clone(),
@@ -60,34 +62,34 @@ impl Verifier {
 }
 
 impl VerifierLayer {
-    /// Goes on in another way while the verifier can't vouch for its answers.
+    /// Sets the policy for the time while the verifier is stale.
     #[must_use]
     pub fn when_stale(self, when_stale: WhenStale) -> Self {
         self.verifier.goes_on_with(when_stale);
         Self { when_stale, ..self }
     }
 
-    /// Lets in only tokens in which a claim has this value, or is a list in which it stands; else the answer is 403. May be
-    /// called again for another claim: all are asked for.
+    /// Requires a claim that has this value, or is a list that contains it; other tokens are answered 403.
+    /// Further calls add further requirements.
     #[must_use]
     pub fn require(self, claim: impl Into<String>, value: impl Into<Value>) -> Self {
         let required = self.required.iter().cloned().chain([(claim.into(), value.into())]).collect();
         Self { required, ..self }
     }
 
-    /// Lets requests without a token pass, too. One that isn't good is refused all the same.
+    /// Passes on requests without a token, too. Requests with an invalid token are still refused.
     #[must_use]
     pub fn optional(self) -> Self {
         Self { without_token: WithoutToken::Passes, ..self }
     }
 
-    /// Takes tokens from elsewhere.
+    /// Sets the header and the schemes that tokens are taken from.
     #[must_use]
     pub fn header(self, header: TokenHeader) -> Self {
         Self { header: Arc::new(header), ..self }
     }
 
-    /// The guard of a request's token; `None`: it brings none, and needs none.
+    /// Returns the guard of a request's token, or `None` if a token is optional and absent.
     async fn check(&self, token: Result<&str, HeaderFault>) -> Result<Option<TokenGuard>, Problem> {
         let token = match token {
             Ok(token) => token,
@@ -129,17 +131,17 @@ where
 
     fn call(&mut self, mut request: Request<In>) -> Self::Future {
         let layer = self.layer.clone();
-        // The service that was polled ready is the one that must be called; its clone takes its place.
+        // `self.inner` is the service that was polled ready, so call that one and leave its clone here.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            // The request itself isn't held while it is waited for: its body needn't be shared between threads.
+            // The future doesn't hold the request while it waits, so the body needn't be `Sync`.
             let token =
                 layer.header.token(request.headers()).map(|token| zeroize::Zeroizing::new(token.to_owned()));
             match layer.check(token.as_ref().map(|token| token.as_str()).map_err(|fault| *fault)).await {
                 Ok(guard) => {
                     request.extensions_mut().insert(Asked(Arc::clone(&layer.header)));
-                    // What was let in elsewhere isn't let in here.
+                    // A guard that an outer layer left must not count as this layer's.
                     request.extensions_mut().remove::<TokenGuard>();
                     if let Some(guard) = guard {
                         request.extensions_mut().insert(guard);

@@ -167,7 +167,7 @@ async fn a_token_that_does_not_say_what_is_asked_for_is_forbidden() {
     www-authenticate: Bearer realm="api", error="insufficient_scope"
     cache-control: no-store
 
-    {"type":"/docs/errors/claim_missing","title":"Claim missing","status":403,"detail":"The token does not say what is asked for here.","code":"claim_missing"}
+    {"type":"/docs/errors/claim_missing","title":"Claim missing","status":403,"detail":"The token lacks a claim that is required here.","code":"claim_missing"}
     "#);
 }
 

@@ -407,7 +407,7 @@ async fn an_address_that_has_never_answered_is_no_reason_to_sign_anybody_out() {
     let world = world_of(&address).await;
     let one = key(1);
     let token = one.sign(said("refresh", "dana", "a").to_string().as_bytes()).expect("a signature");
-    insta::assert_snapshot!(world.verify(&token).await.brief(), @r#"503 {"detail":"The keys of the token's issuer cannot be had now.","code":"unavailable"}"#);
+    insta::assert_snapshot!(world.verify(&token).await.brief(), @r#"503 {"detail":"The keys of the token's issuer are unavailable now.","code":"unavailable"}"#);
     let ours = world.sign_in("noor").await;
     world.assert_live(&ours).await;
     // What was published before holds while the address is away.

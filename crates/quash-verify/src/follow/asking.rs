@@ -1,4 +1,4 @@
-//! Asking the issuer about a token while what is known here can't be vouched for.
+//! Introspection over HTTP, for the time while the verifier is stale.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ impl Introspect for Asking {
     fn ask<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
         Box::pin(async move {
             let answer = self.http.introspect(token).await.unwrap_or_else(|fault| {
-                tracing::warn!(%fault, "the issuer could not be asked about a token");
+                tracing::warn!(%fault, "failed to ask the issuer about a token");
                 Answer::Away
             });
             if answer == Answer::Inactive {
@@ -31,12 +31,13 @@ impl Introspect for Asking {
 }
 
 impl Asking {
-    /// The token may have been revoked a moment ago, and that may not have arrived. A lease that is under way wouldn't prove
-    /// it: what has been refused once would be let in again.
+    /// Waits until older leases no longer count. The token may have been revoked a moment ago by an entry
+    /// that hasn't arrived: a lease requested before the refusal wouldn't prove otherwise, and the refused
+    /// token would be accepted again.
     async fn let_it_be_known(&self) {
         let (taken, known) = oneshot::channel();
         if self.keeping.send(Message::Refused(taken)).await.is_ok() {
-            // The keeping task ends with the process.
+            // The keeping task ends only with the process.
             let _ = known.await;
         }
     }

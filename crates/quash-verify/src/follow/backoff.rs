@@ -1,8 +1,8 @@
-//! How long nobody is asked again after a failure: twice as long each time, and never all at once.
+//! Delays between attempts after failures: each twice as long as the one before, with jitter.
 
 use std::time::Duration;
 
-/// The next delay.
+/// The state of one sequence of delays.
 pub(crate) struct Backoff {
     delay: Duration,
     chance: u64,
@@ -12,21 +12,22 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
 
 impl Backoff {
-    /// Delays that are spread by this seed.
+    /// Creates a sequence whose jitter follows from this seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self { delay: SHORTEST, chance: seed | 1 }
     }
 
-    /// Begins anew: what was asked has answered for a while.
+    /// Starts over after the issuer has answered for a while.
     pub(crate) fn reset(&mut self) {
         self.delay = SHORTEST;
     }
 
-    /// The next delay: from half of it to all of it, so that those who were cut off together don't come back together.
+    /// Returns the next delay, with jitter between half of it and all of it, so that verifiers that were
+    /// disconnected together don't reconnect together.
     pub(crate) fn next(&mut self) -> Duration {
         let delay = self.delay;
         self.delay = (delay * 2).min(LONGEST);
-        // xorshift64 (Marsaglia 2003): nothing secret hangs on it.
+        // xorshift64 (Marsaglia 2003); the jitter needs no secrecy.
         self.chance ^= self.chance << 13;
         self.chance ^= self.chance >> 7;
         self.chance ^= self.chance << 17;

@@ -1,5 +1,5 @@
-//! What carries a question to an issuer and its answer back: connections of the operating system, or the network of a
-//! simulation. What is asked and what becomes of it is told elsewhere.
+//! The transport of requests to an issuer: the operating system's connections, or a simulated network.
+//! `http.rs` makes the requests.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,12 +12,12 @@ use reqwest::redirect::Policy;
 
 use super::fault::{Fault, StartError};
 
-/// Carries requests.
+/// A transport for requests to an issuer.
 pub trait Carrier: Send + Sync {
-    /// Carries one, and brings what is answered.
+    /// Sends a request and returns its response.
     ///
     /// # Errors
-    /// No answer comes.
+    /// Returns an error if no response arrives.
     fn carry(
         &self,
         request: Request<String>,
@@ -25,38 +25,38 @@ pub trait Carrier: Send + Sync {
     ) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>>;
 }
 
-/// The body of an answer, as it arrives.
+/// The body of a response, as it arrives.
 pub trait Pieces: Send {
-    /// The next piece, or none after the last.
+    /// Returns the next piece, or `None` after the last.
     ///
     /// # Errors
-    /// It breaks off.
+    /// Returns an error if the connection breaks.
     fn next(&mut self) -> Soon<'_, Result<Option<Bytes>, Fault>>;
 }
 
-/// What is there some time.
+/// A boxed future.
 pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// On which connection a question goes.
+/// The connection that a request is sent on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Connection {
-    /// One that has been used before, if there is one.
+    /// An idle connection, if there is one.
     Kept,
-    /// One of its own: a connection that nobody has used for a while may be dead without a word.
+    /// A new connection. An idle one may be dead without the operating system knowing.
     New,
 }
 
-/// The connections of the operating system.
+/// The operating system's connections.
 pub(crate) struct Sockets {
     kept: Client,
     new: Client,
 }
 
-/// To a connection.
+/// The limit for establishing a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 impl Sockets {
-    /// Connections that follow nobody to another address: the credential would go there, too.
+    /// Creates clients that follow no redirects: the credential would be sent to the new address, too.
     pub(crate) fn new() -> Result<Self, StartError> {
         let builder = || {
             Client::builder()

@@ -1,68 +1,70 @@
-//! What can go wrong between a verifier and its issuer, and what keeps a verifier from starting.
+//! The errors of requests to an issuer, and those that keep a verifier from starting.
 
 use quash_core::token::KeyFault;
 use quash_core::watch::frame::FrameFault;
 
-/// Why an issuer gives no answer that could be used.
+/// The failure of a request to an issuer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Fault {
-    /// It can't be reached, or the connection broke.
-    #[error("it cannot be reached")]
+    /// The issuer can't be reached, or the connection broke.
+    #[error("the connection failed")]
     Unreachable,
-    /// It didn't answer in time, or fell silent.
-    #[error("it does not answer")]
+    /// The issuer didn't answer in time, or stopped sending.
+    #[error("no answer in time")]
     Silent,
-    /// It refuses.
-    #[error("it answers {0}")]
+    /// The issuer answered with this HTTP status.
+    #[error("unexpected status {0}")]
     Status(u16),
-    /// It asks for a snapshot to be taken first.
+    /// The verifier must take a snapshot first.
     #[error("a snapshot must be taken first")]
     SnapshotRequired,
-    /// The answer is longer than any may be.
-    #[error("its answer is too long")]
+    /// The answer exceeds its limit.
+    #[error("the answer is too long")]
     TooLong,
-    /// The answer can't be read.
-    #[error("its answer cannot be read")]
+    /// The answer can't be parsed.
+    #[error("the answer is malformed")]
     Unreadable,
-    /// The key set isn't the one whose hash its feed tells: it was damaged on its way, or is an old copy.
-    #[error("its key set is not the one that its feed names")]
+    /// The key set doesn't match the hash in the feed: it was damaged in transit, or is an old copy.
+    #[error("the key set does not match the hash in the feed")]
     OtherKeys,
 }
 
-/// Why a verifier doesn't start.
+/// The reason why a verifier doesn't start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address isn't one of HTTP.
+    /// An address isn't an HTTP URL.
     #[error("the issuer's address is not of the form https://host[:port][/path]")]
     Address,
-    /// An address would have the credential travel in clear.
-    #[error("the issuer's address is not https, and not of this machine; insecure_http() lets that pass")]
+    /// The credential would be sent to a remote address in clear text.
+    #[error("the issuer's address is neither https nor local: allow it with insecure_http()")]
     InsecureAddress,
-    /// There is no credential, or it can't be sent.
-    #[error("there is no credential: `quash verifier add NAME` on the issuer's side makes one")]
+    /// The credential is missing, or can't be sent in a header.
+    #[error(
+        "the credential is missing or malformed: create one with `quash verifier add NAME` at the issuer"
+    )]
     NoCredential,
     /// The issuer doesn't know the credential.
-    #[error("the issuer does not take the credential")]
+    #[error("the issuer refused the credential")]
     CredentialRefused,
     /// The issuer signs with a secret, and none was given.
-    #[error("the issuer signs with a secret: give it with secret(..)")]
+    #[error("the issuer signs with a secret: pass it with secret(..)")]
     SecretNeeded,
-    /// The issuer doesn't sign with the secret that was given.
+    /// The issuer doesn't sign with the given secret.
     #[error("the secret is not the one that the issuer signs with")]
     SecretUnknown,
-    /// The secret that was given can't be used.
+    /// The given secret can't be used.
     #[error("the secret {0}")]
     SecretUnusable(KeyFault),
-    /// The issuer speaks a language that this program doesn't.
-    #[error("what the issuer says cannot be understood: {0}")]
+    /// The feed can't be understood, for example because the issuer is a newer version.
+    #[error("cannot understand the issuer's feed: {0}")]
     NotUnderstood(FrameFault),
-    /// The issuer wasn't heard in time.
-    #[error("the issuer was not heard in time: {0}")]
+    /// The issuer didn't answer in time.
+    #[error("cannot follow the issuer: {0}")]
     Away(Fault),
-    /// The machine's certificates can't be used.
-    #[error("the certificates of this machine cannot be used")]
+    /// The machine's certificates can't be loaded.
+    #[error("failed to load the machine's certificates")]
     NoClient,
-    /// The operating system gives no random bytes.
+    /// The operating system provides no random bytes.
     #[error("the operating system gives no random bytes")]
     NoEntropy,
 }

@@ -1,4 +1,4 @@
-//! Asking an issuer over HTTP. When, and what becomes of the answer, is told elsewhere.
+//! The HTTP requests to an issuer. The tasks in `stream.rs`, `lease.rs` and `keys.rs` send them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,29 +19,31 @@ use super::carrier::{Carrier, Connection, Pieces};
 use super::fault::{Fault, StartError};
 use crate::introspection::Answer;
 
-/// The way to an issuer, which may have several addresses.
+/// An HTTP client for one issuer, which may have several addresses.
 pub(crate) struct Http {
     carrier: Arc<dyn Carrier>,
     addresses: Vec<String>,
     credential: HeaderValue,
-    /// Which address is asked about tokens and keys.
+    /// The index of the address that is asked about tokens and keys.
     turn: AtomicUsize,
 }
 
 /// A connection on which entries arrive.
 pub(crate) struct Stream(Box<dyn Pieces>);
 
-/// A whole snapshot: a million entries are about 60 MiB. It is read line by line, and never held as text.
+/// The limit of a snapshot: a million entries take about 60 MiB. A snapshot is parsed line by line and never
+/// held as text.
 const SNAPSHOT_BYTES: usize = 1024 * 1024 * 1024;
-/// Any other answer.
+/// The limit of any other answer.
 const ANSWER_BYTES: usize = 256 * 1024;
-/// How long an issuer may be silent: to the head of an answer, and between two pieces of it. Who asks may be less patient.
+/// The longest that an issuer may send nothing: before the head of an answer, and between two pieces of its
+/// body. Callers may wait for less.
 pub(super) const SILENT: Duration = Duration::from_secs(2);
-/// The feed says something every 15 seconds; after three of them nobody is there.
+/// The feed sends something every 15 seconds; after three missed times the connection is dead.
 const STREAM_SILENT: Duration = Duration::from_secs(45);
 
 impl Http {
-    /// A way to these addresses.
+    /// Creates a client for these addresses.
     pub(crate) fn new(
         carrier: Arc<dyn Carrier>,
         addresses: Vec<String>,
@@ -53,8 +55,8 @@ impl Http {
         Ok(Self { carrier, addresses, credential, turn: AtomicUsize::new(0) })
     }
 
-    /// Everything that the log remembers, or why that is not understood. The issuer, which makes it when it is asked, is
-    /// silent for no longer than `within`.
+    /// Returns everything that the log remembers, or the reason why it isn't understood. The issuer builds
+    /// the snapshot on request; it may send nothing for at most `within`.
     pub(crate) async fn snapshot(
         &self,
         turn: usize,
@@ -77,7 +79,7 @@ impl Http {
         reader.finish().map(Ok).map_err(|_| Fault::Unreadable)
     }
 
-    /// What comes after a place in the log. The issuer begins to answer within this time.
+    /// Opens the stream of the entries after a place in the log. The answer must begin within this time.
     pub(crate) async fn stream(
         &self,
         turn: usize,
@@ -88,7 +90,7 @@ impl Http {
         self.send(request, String::new(), Connection::New, within).await.map(Stream)
     }
 
-    /// A lease for whoever has everything up to `cursor`.
+    /// Requests a lease for a verifier that has every entry up to `cursor`.
     pub(crate) async fn lease(
         &self,
         turn: usize,
@@ -107,10 +109,10 @@ impl Http {
         )
     }
 
-    /// The set of keys that is published, from the first address that isn't silent for longer than `within` and answers with
-    /// the set that is named; if all answer with another one, that of the last.
+    /// Returns the published key set from the first address that answers with the named set and never sends
+    /// nothing for longer than `within`. If all addresses answer with another set, returns the last one.
     pub(crate) async fn keys(&self, within: Duration, named: Option<&FeedPolicy>) -> Result<Vec<u8>, Fault> {
-        // A cache between here and the issuer keeps an old set under another address.
+        // The query makes the address unique: a cache on the way can't answer with an old set.
         let query = named.map(|policy| format!("?sha256={}", policy.key_set())).unwrap_or_default();
         let path = format!("/.well-known/jwks.json{query}");
         let mut outcome = Err(Fault::Unreachable);
@@ -131,7 +133,8 @@ impl Http {
         outcome
     }
 
-    /// Whether the issuer would let a token in. If it can't be told, another address is asked next.
+    /// Asks whether the issuer would accept a token. After a failure the next request goes to another
+    /// address.
     pub(crate) async fn introspect(&self, token: &str) -> Result<Answer, Fault> {
         let asked = self.introspect_at(self.turn.load(Ordering::Relaxed), token).await;
         if asked.is_err() {
@@ -185,14 +188,14 @@ impl Http {
 }
 
 impl Stream {
-    /// The next bytes.
+    /// Returns the next bytes.
     pub(crate) async fn next(&mut self) -> Result<Bytes, Fault> {
         let next = tokio::time::timeout(STREAM_SILENT, self.0.next()).await.map_err(|_| Fault::Silent)?;
         next?.ok_or(Fault::Unreachable)
     }
 }
 
-/// An address in the form that paths are appended to.
+/// Checks an address and removes its trailing slash, so that paths can be appended.
 pub(crate) fn address(text: &str, may_be_insecure: bool) -> Result<String, StartError> {
     let url = Url::parse(text).map_err(|_| StartError::Address)?;
     let is_plain = url.query().is_none()

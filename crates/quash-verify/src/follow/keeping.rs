@@ -1,5 +1,5 @@
-//! The one task that owns the keeper. Frames, leases and keys reach it as messages; what it makes of them is a matter of
-//! their order alone.
+//! The task that owns the publisher. Frames, leases and keys reach it as messages, so their order alone
+//! decides the result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,30 +17,30 @@ use crate::shared::Shared;
 use crate::trust::Terms;
 use crate::verifier::VerifierState;
 
-/// What reaches the task.
+/// A message to the task.
 pub(crate) enum Message {
     /// Everything that the log remembers.
     Snapshot(Box<Snapshot>, Taken),
     /// A snapshot that can't be understood.
     NotUnderstood(FrameFault, Taken),
-    /// What the issuer's tokens say from now on.
+    /// The issuer's policy from now on.
     Policy(Box<FeedPolicy>, Taken),
     /// The next entries.
     Frame(Frame, Taken),
-    /// Somebody waits for a number.
+    /// The issuer waits until every verifier has applied this entry.
     Wanted(Seq),
-    /// A lease, and for how long it holds.
+    /// A lease, and its term.
     Lease(Lease, Duration),
-    /// The issuer has refused a token that nothing is known of here.
+    /// The issuer has refused a token that no known entry revokes.
     Refused(oneshot::Sender<()>),
     /// The keys that the issuer publishes.
     Keys(Vec<VerifyingKey>, oneshot::Sender<()>),
 }
 
-/// Whoever sent something waits for what became of it.
+/// The reply to the sender of a message.
 pub(crate) type Taken = oneshot::Sender<Result<(), Untaken>>;
 
-/// Why something isn't taken.
+/// The reason why a message isn't applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum Untaken {
     #[error(transparent)]
@@ -49,38 +49,38 @@ pub(crate) enum Untaken {
     NotUnderstood(#[from] FrameFault),
     #[error(transparent)]
     Secret(StartError),
-    #[error("it does not end where it says")]
+    #[error("it contradicts what is known of the log")]
     OtherEnd,
 }
 
-/// What the tasks tell each other besides.
+/// The tasks' other signals.
 pub(crate) struct Signals {
-    /// A lease is wanted at once.
+    /// A lease must be requested at once.
     pub(crate) lease: Notify,
     /// A snapshot is needed.
     pub(crate) snapshot: Notify,
-    /// The issuer has answered a question about a lease, after it had answered none for a while.
+    /// The issuer has answered a lease request after a time without answers.
     pub(crate) back: watch::Sender<()>,
-    /// How far the set has come, in the form that the issuer knows its own numbers by.
+    /// The newest known place in the log, as the issuer writes it.
     pub(crate) place: watch::Sender<Option<Cursor>>,
-    /// How starting has gone.
+    /// The progress of starting.
     pub(crate) started: watch::Sender<Started>,
 }
 
-/// How starting has gone.
+/// The progress of starting.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Started {
-    /// Nothing is known yet; the last thing that went wrong, if anything did.
+    /// Nothing is known yet; the last error, if there was one.
     NotYet(Option<StartError>),
-    /// It can't start.
+    /// The verifier can't start.
     Never(StartError),
-    /// Something is known.
+    /// Revocations are known, but no lease is current.
     Known,
-    /// What is known can be vouched for.
+    /// A lease is current.
     Fresh,
 }
 
-/// What an application has chosen.
+/// The application's configuration.
 pub(crate) struct Chosen {
     pub(crate) audience: Vec<String>,
     pub(crate) secrets: Vec<Zeroizing<Vec<u8>>>,
@@ -95,7 +95,7 @@ pub(crate) struct Keeping {
     published: Vec<VerifyingKey>,
     secrets: Vec<VerifyingKey>,
     wanted: Option<Seq>,
-    /// The issuer says something that can't be understood: its leases don't count.
+    /// The issuer sends something that can't be understood, so its leases don't count.
     is_deaf: bool,
 }
 
@@ -115,7 +115,7 @@ impl Keeping {
         }
     }
 
-    /// Takes messages for as long as somebody sends some.
+    /// Applies messages until all senders are gone.
     pub(crate) async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
         while let Some(message) = messages.recv().await {
             self.take(message);
@@ -130,7 +130,8 @@ impl Keeping {
             Message::Policy(policy, taken) => self.answer(taken, |keeping| keeping.agree(&policy)),
             Message::Frame(frame, taken) => self.answer(taken, |keeping| keeping.follow(frame)),
             Message::Wanted(seq) => {
-                // Each is larger than the one before; one that isn't so has been spoilt on its way, or the one before has.
+                // The issuer sends increasing numbers. If this one isn't larger than the last, one of the two
+                // was damaged in transit.
                 self.wanted = Some(seq);
                 self.answer_wanted();
             }
@@ -144,24 +145,25 @@ impl Keeping {
             }
             Message::Keys(keys, taken) => {
                 if !are_same(&keys, &self.published) {
-                    tracing::info!(keys = keys.len(), "the issuer's keys were read");
+                    tracing::info!(keys = keys.len(), "fetched the issuer's keys");
                     self.published = keys;
                     let ring = self.ring();
                     if let Some(keeper) = &mut self.keeper {
                         keeper.turn_ring(ring);
                     }
                 }
-                // Whoever waited may have gone.
+                // The receiver may be gone.
                 let _ = taken.send(());
             }
         }
     }
 
-    /// What can't be understood may revoke anything: nothing is vouched for until something is understood again.
+    /// Applies a message and replies. A message that can't be understood may revoke anything, so older leases
+    /// don't count until one is understood again.
     fn answer(&mut self, taken: Taken, take: impl FnOnce(&mut Self) -> Result<(), Untaken>) {
         let outcome = take(self);
         if let Err(untaken @ (Untaken::NotUnderstood(_) | Untaken::Secret(_))) = &outcome {
-            tracing::error!(%untaken, "what the issuer says can't be used: the verifier is stale");
+            tracing::error!(%untaken, "cannot use the issuer's feed; the verifier is stale");
             if let Some(keeper) = &mut self.keeper {
                 keeper.doubt();
             }
@@ -189,7 +191,7 @@ impl Keeping {
     fn agree(&mut self, policy: &FeedPolicy) -> Result<(), Untaken> {
         let terms = self.read(policy)?;
         if self.policy.as_ref().is_some_and(|known| !known.hashes_as(policy)) {
-            // Entries would be looked up under other keys than they are kept under.
+            // The set's keys were hashed in another way, so lookups would miss them.
             return Err(Untaken::OtherEnd);
         }
         let ring = self.ring();
@@ -217,14 +219,14 @@ impl Keeping {
     fn grant(&mut self, lease: Lease, term: Duration) {
         let Some(keeper) = self.keeper.as_mut().filter(|_| !self.is_deaf) else { return };
         if let Err(astray) = keeper.grant(lease, term) {
-            tracing::warn!(%astray, "a snapshot is taken");
+            tracing::warn!(%astray, "the lease contradicts the known log; taking a snapshot");
             self.signals.snapshot.notify_one();
         } else if lease.head > keeper.cursor() {
             self.shared.poked.notify_one();
         }
     }
 
-    /// What tokens must say under a policy; the secrets that it names are bound.
+    /// Reads a policy, and binds the secrets that it names.
     fn read(&mut self, policy: &FeedPolicy) -> Result<Terms, Untaken> {
         self.is_deaf = true;
         let terms = Terms { policy: policy.tokens(self.chosen.audience.clone())?, scopes: policy.scopes()? };
@@ -253,7 +255,7 @@ impl Keeping {
         self.answer_wanted();
     }
 
-    /// Whoever waits for a number learns from a lease that it has arrived.
+    /// Requests a lease once the wanted entry is known: the request confirms the entry to the issuer.
     fn answer_wanted(&mut self) {
         let cursor = self.keeper.as_ref().map(Keeper::cursor);
         if self.wanted.is_some() && cursor >= self.wanted {

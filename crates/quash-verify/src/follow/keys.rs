@@ -1,5 +1,5 @@
-//! The keys that an issuer publishes: read at the start, when the feed names another set, and when a token names a key that
-//! isn't known. A set that the feed doesn't name is not taken: it was damaged on its way, or is an old copy.
+//! The issuer's published keys: fetched at the start, when the feed names another set, and when a token names
+//! an unknown key. A set that the feed doesn't name is ignored: it was damaged in transit, or is an old copy.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,27 +16,29 @@ use super::http::{Http, SILENT};
 use super::keeping::Message;
 use crate::more_keys::{Looked, MoreKeys};
 
-/// The way to an issuer's keys.
+/// Fetches an issuer's keys.
 pub(crate) struct Keys {
     http: Arc<Http>,
     clock: Arc<dyn Clock>,
     keeping: mpsc::Sender<Message>,
     last: Mutex<Option<(Duration, Result<(), Fault>)>>,
-    /// What names the published set; `None` where a newer set may be published without being named here.
+    /// The policy that names the published set; `None` while a newer set may have been published without
+    /// notice.
     named: watch::Sender<Option<FeedPolicy>>,
-    /// A set was read that isn't the one that is named: the name may be missing here.
+    /// Notified when the fetched set isn't the named one: the stream may have missed the new name.
     pub(crate) unnamed: Notify,
-    /// The text of the set that was taken.
+    /// The text of the current set.
     taken: std::sync::Mutex<Vec<u8>>,
 }
 
-/// How soon they are read again after a failure, where the feed names another set than the one that was taken.
+/// The delay before fetching again after a failure, while the feed names another set than the current one.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Whoever sends tokens with made-up kids can't have them read more often than this.
+/// The least time between two fetches: an attacker who sends tokens with made-up `kid`s can't cause more.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
-/// From the question to the end of the answer, whichever address gives it.
+/// The limit of one fetch, over all addresses.
 const WITHIN: Duration = Duration::from_secs(5);
-/// How much later than a new set its name may come: it is sent on the stream at the moment at which the set is published.
+/// The most by which a set's name may arrive later than the set: the issuer sends the name when it publishes
+/// the set.
 const NAMED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Keys {
@@ -45,12 +47,12 @@ impl Keys {
         Self { http, clock, keeping, last, named, unnamed: Notify::new(), taken }
     }
 
-    /// Reads them whenever the feed names another set, for as long as the process runs.
+    /// Fetches the keys whenever the feed names another set, until the process ends.
     pub(crate) async fn follow(self: Arc<Self>) {
         let mut named = self.named.subscribe();
         loop {
             if self.renew().await.is_ok() {
-                // The sender is here.
+                // Can't fail: `self` owns the sender.
                 let _ = named.changed().await;
             } else {
                 let _ = tokio::time::timeout(AGAIN, named.changed()).await;
@@ -58,7 +60,7 @@ impl Keys {
         }
     }
 
-    /// Says which set is published, if that is known.
+    /// Notes which set is published, if that is known.
     pub(crate) fn name(&self, policy: Option<&FeedPolicy>) {
         self.named.send_if_modified(|named| {
             let is_new = named.as_ref() != policy;
@@ -67,10 +69,10 @@ impl Keys {
         });
     }
 
-    /// Takes the set that a policy names.
+    /// Applies the set that a policy names.
     ///
     /// # Errors
-    /// It isn't that set, or can't be read.
+    /// Returns an error if the text isn't that set, or can't be parsed.
     pub(crate) async fn take(&self, text: Vec<u8>, policy: &FeedPolicy) -> Result<(), Fault> {
         if !policy.publishes(&text) {
             return Err(Fault::OtherKeys);
@@ -83,7 +85,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Reads them if the set that is named isn't the one that was taken.
+    /// Fetches the keys unless the current set is the named one.
     async fn renew(&self) -> Result<(), Fault> {
         let mut last = self.last.lock().await;
         if self.is_named(&self.taken()) {
@@ -95,8 +97,9 @@ impl Keys {
         outcome
     }
 
-    /// Reads them for somebody who misses one: what was read before won't do, however shortly ago, because a key that takes
-    /// over in an emergency signs as soon as it is published. Until they may be read again one waits, at most a second.
+    /// Fetches the keys for a check that lacks one. A fetch from before the check doesn't count, however
+    /// recent: in an emergency, a new key signs as soon as it is published. Waits at most a second, until
+    /// another fetch is allowed.
     async fn read_anew(&self) -> Result<(), Fault> {
         let came = self.clock.uptime();
         let wait = match *self.last.lock().await {
@@ -110,7 +113,7 @@ impl Keys {
         tokio::time::sleep(wait).await;
         let mut last = self.last.lock().await;
         if let Some((_, outcome)) = last.filter(|(began, _)| *began >= came) {
-            // Another who has waited has read them.
+            // Another waiting check has fetched them.
             return outcome;
         }
         let now = self.clock.uptime();
@@ -122,7 +125,7 @@ impl Keys {
     async fn read_now(&self) -> Result<(), Fault> {
         let outcome = tokio::time::timeout(WITHIN, self.read_published()).await.unwrap_or(Err(Fault::Silent));
         if let Err(fault) = outcome {
-            tracing::warn!(%fault, "failed to read the issuer's keys; keeping those that are known");
+            tracing::warn!(%fault, "failed to fetch the issuer's keys; keeping the known ones");
         }
         outcome
     }
@@ -142,9 +145,9 @@ impl Keys {
     async fn load(&self, text: Vec<u8>) -> Result<(), Fault> {
         let set = KeySet::parse(&text).map_err(|_| Fault::Unreadable)?;
         for (place, fault) in &set.skipped {
-            tracing::warn!(place, %fault, "a key of the issuer's is not used");
+            tracing::warn!(place, %fault, "ignoring a key of the issuer");
         }
-        // A secret that everybody can read is none.
+        // A published secret is no secret.
         let keys = set
             .keys
             .into_iter()

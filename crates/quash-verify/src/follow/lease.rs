@@ -1,5 +1,5 @@
-//! The task that asks for leases: proof that nothing is missing. A lease counts from the moment at which it was asked
-//! for, by this process's own clock, read before the question leaves.
+//! The task that requests leases, which prove that no entry is missing. A lease counts from the moment of its
+//! request by this process's own clock, which is read before the request is sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,17 +23,17 @@ pub(crate) struct Leasing {
     pub(crate) shared: Arc<Shared>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) keeping: mpsc::Sender<Message>,
-    /// Random, and of this process alone.
+    /// The random id of this process.
     pub(crate) instance: Arc<str>,
     pub(crate) unbound: Arc<AtomicBool>,
     pub(crate) backoff: Backoff,
-    /// What the nonces of this process begin with: random.
+    /// The random first half of this process's nonces.
     pub(crate) nonces: u64,
-    /// How often it has asked.
+    /// The number of requests so far.
     pub(crate) asked: u64,
 }
 
-/// One question, and what must be known of it when its answer comes.
+/// One lease request.
 struct Question {
     http: Arc<Http>,
     clock: Arc<dyn Clock>,
@@ -44,30 +44,31 @@ struct Question {
     policy: &'static str,
 }
 
-/// How the issuer is, as far as it is known here.
+/// The issuer's state as this task sees it.
 struct Course {
-    /// Which of its addresses is asked.
+    /// The index of the current address.
     turn: usize,
-    /// How often.
+    /// The interval between requests.
     every: Duration,
-    /// It has left a question without an answer.
+    /// A request was left without an answer.
     is_away: bool,
-    /// What people have been told.
+    /// The state that was last logged.
     told: VerifierState,
 }
 
-/// A third of the time that a lease holds, until an issuer has said how long that is.
+/// A third of a lease's term, until the issuer has named its own term.
 const FIRST_EVERY: Duration = Duration::from_secs(3);
-/// Nobody is asked more often than this, nor more rarely than that, whatever the issuer says.
+/// The least and the greatest interval, for every term that the issuer may name.
 const EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(100));
-/// While no answer comes, another question goes after this long, on another connection: a network that swallows everything
-/// doesn't say when it has stopped, and a second later this process should know all that it missed.
+/// The delay before another request on another connection while none is answered. A network that drops all
+/// packets doesn't signal when it works again, and the verifier should know all that it missed within a
+/// second of that.
 const AGAIN: Duration = Duration::from_millis(400);
-/// How many questions wait for an answer at a time.
+/// The most requests that wait for an answer at the same time.
 const QUESTIONS: usize = 5;
 
 impl Leasing {
-    /// Asks for as long as the process runs.
+    /// Requests leases until the process ends.
     pub(crate) async fn run(mut self) {
         let mut course = Course { turn: 0, every: FIRST_EVERY, is_away: false, told: VerifierState::Boot };
         let mut place = self.signals.place.subscribe();
@@ -84,7 +85,7 @@ impl Leasing {
                 }
                 Err(fault) => {
                     course.turn += 1;
-                    tracing::debug!(%fault, "the issuer has granted no lease");
+                    tracing::debug!(%fault, "failed to renew the lease");
                     if fault == Fault::SnapshotRequired {
                         self.note_back(&mut course.is_away);
                         self.signals.snapshot.notify_one();
@@ -104,14 +105,14 @@ impl Leasing {
         }
     }
 
-    /// The issuer has answered. If it was away before, whoever waits for an older answer needn't.
+    /// Notes that the issuer has answered. If it had been away, requests that still wait can be given up.
     fn note_back(&self, is_away: &mut bool) {
         if std::mem::take(is_away) {
             self.signals.back.send_replace(());
         }
     }
 
-    /// Asks until an answer comes, and says how long the lease holds.
+    /// Requests a lease until an answer arrives, and returns the lease's term.
     async fn ask(&mut self, course: &mut Course) -> Result<Duration, Fault> {
         let mut questions = JoinSet::new();
         loop {
@@ -120,7 +121,7 @@ impl Leasing {
             }
             match tokio::time::timeout(AGAIN.min(course.every), questions.join_next()).await {
                 Ok(Some(Ok(Ok((lease, term))))) => {
-                    // The keeping task ends with the process.
+                    // The keeping task ends only with the process.
                     let _ = self.keeping.send(Message::Lease(lease, term)).await;
                     return Ok(term);
                 }
@@ -148,20 +149,22 @@ impl Leasing {
         })
     }
 
-    /// No two questions have the same.
+    /// Returns a nonce that no other request has.
     fn next_nonce(&mut self) -> LeaseNonce {
         self.asked += 1;
         LeaseNonce((u128::from(self.nonces) << 64 | u128::from(self.asked)).to_be_bytes())
     }
 
-    /// Tells people when the verifier can vouch for its answers, and when it can't any more.
+    /// Logs when the verifier becomes stale, and when it is fresh again.
     fn tell(&self, told: &mut VerifierState) {
         let now = self.shared.standing();
         let before = std::mem::replace(told, now);
         let is_stale = |state| state == VerifierState::Stale;
         match (is_stale(before), is_stale(now)) {
             (false, true) if before != VerifierState::Boot => {
-                tracing::warn!("the verifier is stale: it can't tell whether it knows all revocations");
+                tracing::warn!(
+                    "the verifier is stale: its lease has expired, and revocations may be missing"
+                );
             }
             (true, false) => tracing::info!("the verifier is fresh again"),
             _ => {}
@@ -170,12 +173,12 @@ impl Leasing {
 }
 
 impl Question {
-    /// The lease, and how long it holds.
+    /// Returns the lease and its term.
     async fn ask(self) -> Result<(Lease, Duration), Fault> {
         let sent_at = self.clock.uptime();
         let grant = self.http.lease(self.turn, &self.cursor, &self.instance, self.nonce, self.policy).await?;
         if grant.nonce() != self.nonce {
-            // It answers another question, which may have been asked long ago.
+            // The answer belongs to another request, which may be old.
             return Err(Fault::Unreadable);
         }
         let lease =

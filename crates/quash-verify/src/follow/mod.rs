@@ -1,5 +1,5 @@
-//! Following an issuer over HTTP: how a verifier is built, and the tasks that feed it. What the entries mean is the
-//! business of quash-core.
+//! Follows an issuer over HTTP: the verifier's builder, and the tasks that feed it. `quash-core` interprets
+//! the entries.
 
 mod asking;
 mod backoff;
@@ -41,7 +41,7 @@ use keys::Keys;
 use lease::Leasing;
 use stream::{Streaming, WITHIN};
 
-/// What a verifier is to know of its issuer. The issuer tells the rest.
+/// The configuration of a [`Verifier`]. The issuer provides the rest, such as keys and policy.
 pub struct VerifierBuilder {
     addresses: Vec<String>,
     may_be_insecure: bool,
@@ -50,25 +50,25 @@ pub struct VerifierBuilder {
     when_stale: WhenStale,
     clock: Arc<dyn Clock>,
     start_within: Duration,
-    /// The operating system's sockets, if there is none.
+    /// `None` for the operating system's connections.
     carrier: Option<Arc<dyn Carrier>>,
     chance: Chance,
 }
 
-/// Where what is random comes from.
+/// The source of random bytes.
 enum Chance {
     System,
     #[cfg(feature = "test")]
     Simulated(Box<dyn Entropy>),
 }
 
-/// How long [`VerifierBuilder::start`] waits for an issuer.
+/// The default limit of [`VerifierBuilder::start`].
 const START_WITHIN: Duration = Duration::from_secs(10);
-/// Messages that wait to be taken. Whoever sends more waits.
+/// The capacity of the channel to the keeping task.
 const MESSAGES: usize = 16;
 
 impl Verifier {
-    /// A verifier of the tokens that the quash at this address issues.
+    /// Returns a builder for a verifier of the tokens that the quash server at this address issues.
     ///
     /// ```no_run
     /// # async fn start() -> Result<(), quash_verify::StartError> {
@@ -92,76 +92,83 @@ impl Verifier {
 }
 
 impl VerifierBuilder {
-    /// Another address of the same issuer, for when one doesn't answer.
+    /// Adds another address of the same issuer, which is used when one doesn't answer.
     #[must_use]
     pub fn also_at(mut self, address: impl Into<String>) -> Self {
         self.addresses.push(address.into());
         self
     }
 
-    /// Lets the credential and the feed travel in clear, for networks that nobody else is on.
+    /// Allows plain HTTP: the credential and the feed are sent in clear text. Only for private networks.
     #[must_use]
     pub fn insecure_http(self) -> Self {
         Self { may_be_insecure: true, ..self }
     }
 
-    /// What opens the issuer's feed: `quash verifier add NAME` prints it once.
+    /// Sets the credential for the issuer's feed. `quash verifier add NAME` prints it once.
     #[must_use]
     pub fn credential(self, credential: impl Into<String>) -> Self {
         Self { credential: Zeroizing::new(credential.into()), ..self }
     }
 
-    /// A secret that tokens are signed with, where the issuer signs with one (HS256, HS384, HS512).
+    /// Adds a secret that the issuer signs with (HS256, HS384, HS512).
     #[must_use]
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.chosen.secrets.push(Zeroizing::new(secret.into()));
         self
     }
 
-    /// Takes only tokens for this audience. May be called again for another: one of them must meet.
+    /// Accepts only tokens for this audience. Further calls add audiences; a token must name at least one of
+    /// them.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.chosen.audience.push(audience.into());
         self
     }
 
-    /// How to go on while the verifier can't vouch for its answers. A route may choose another way.
+    /// Sets the policy for the time while the verifier is stale. A route may have its own.
     #[must_use]
     pub fn when_stale(self, when_stale: WhenStale) -> Self {
         Self { when_stale, ..self }
     }
 
-    /// Where the time comes from; the operating system's clocks else.
+    /// Sets the source of time. The default is the operating system's clocks.
     #[must_use]
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// How long [`VerifierBuilder::start`] waits for the issuer; ten seconds else.
+    /// Sets how long [`VerifierBuilder::start`] waits for the issuer. The default is ten seconds.
     #[must_use]
     pub fn start_within(self, start_within: Duration) -> Self {
         Self { start_within, ..self }
     }
 
-    /// Has something else than the operating system's sockets carry what it asks: a unix socket, a proxy, a simulation.
+    /// Sets the transport for requests to the issuer, in place of the operating system's connections: a Unix
+    /// socket, a proxy or a simulation.
     ///
     /// ```
     /// use std::sync::Arc;
     /// use http::{Request, Response};
     /// use quash_verify::{Carrier, Connection, Fault, Pieces, Soon, Verifier, VerifierState};
     ///
-    /// /// A network that nobody is on.
+    /// /// A network without any issuer.
     /// struct Empty;
     ///
     /// impl Carrier for Empty {
-    ///     fn carry(&self, _: Request<String>, _: Connection) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>> {
+    ///     fn carry(
+    ///         &self,
+    ///         _: Request<String>,
+    ///         _: Connection,
+    ///     ) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>> {
     ///         Box::pin(async { Err(Fault::Unreachable) })
     ///     }
     /// }
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let builder = Verifier::builder("https://id.example.org").credential("qv_…").carrier(Arc::new(Empty));
-    /// assert_eq!(builder.start_in_background().unwrap().state(), VerifierState::Boot);
+    /// let builder = Verifier::builder("https://id.example.org").credential("qv_…");
+    /// let verifier = builder.carrier(Arc::new(Empty)).start_in_background().unwrap();
+    /// assert_eq!(verifier.state(), VerifierState::Boot);
     /// # }
     /// ```
     #[must_use]
@@ -169,23 +176,24 @@ impl VerifierBuilder {
         Self { carrier: Some(carrier), ..self }
     }
 
-    /// Has this draw what is random, for a simulation in which everything follows from a seed. Never for real tokens.
+    /// Sets the source of random bytes, for a simulation that is reproducible from a seed. Never for real
+    /// tokens.
     #[cfg(feature = "test")]
     #[must_use]
     pub fn entropy(self, entropy: impl Entropy + 'static) -> Self {
         Self { chance: Chance::Simulated(Box::new(entropy)), ..self }
     }
 
-    /// Begins to follow the issuer, and waits until the verifier can vouch for its answers. Must be called inside a tokio
-    /// runtime. If the time is up and something is known, the verifier is returned as it is, stale.
+    /// Starts following the issuer, and waits until the verifier is fresh. If revocations are known but no
+    /// lease arrives in time, returns the verifier as it is, stale. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// It can't start, or the issuer wasn't heard in time.
+    /// Returns an error if the verifier can't start, or if the issuer doesn't answer in time.
     pub async fn start(self) -> Result<Verifier, StartError> {
         let start_within = self.start_within;
         let (verifier, mut started) = self.begin()?;
         let is_settled = |started: &Started| matches!(started, Started::Never(_) | Started::Fresh);
-        // What has become of it is seen below, in time or not.
+        // The state below tells whether the verifier has started, in time or not.
         let _ = tokio::time::timeout(start_within, started.wait_for(is_settled)).await;
         let started = *started.borrow();
         match started {
@@ -195,10 +203,11 @@ impl VerifierBuilder {
         }
     }
 
-    /// As [`VerifierBuilder::start`], but it doesn't wait: until the issuer is heard, every request is answered 503.
+    /// Like [`VerifierBuilder::start`], but doesn't wait. Every request is answered 503 until the issuer has
+    /// answered.
     ///
     /// # Errors
-    /// Something is wrong that waiting won't mend.
+    /// Returns an error if the configuration can't work, however long one waits.
     pub fn start_in_background(self) -> Result<Verifier, StartError> {
         self.begin().map(|(verifier, _)| verifier)
     }
@@ -255,7 +264,7 @@ impl VerifierBuilder {
             within: WITHIN,
         };
         let started = signals.started.subscribe();
-        // The tasks end with the set, and the set with the last clone of the verifier.
+        // The tasks end when the set is dropped, with the last clone of the verifier.
         let mut tasks = JoinSet::new();
         tasks.spawn(Keeping::new(Arc::clone(&shared), signals, chosen).run(messages));
         tasks.spawn(streaming.run());
@@ -287,7 +296,7 @@ impl Chance {
 }
 
 impl std::fmt::Debug for VerifierBuilder {
-    /// Without the credential and the secrets.
+    /// Omits the credential and the secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("VerifierBuilder").field("addresses", &self.addresses).finish_non_exhaustive()
     }

@@ -1,30 +1,29 @@
-//! Server-sent events, as far as the feed uses them (WHATWG HTML 9.2.6): bytes in, events out, however the bytes are cut.
-//! What an event means is not told here.
+//! A parser for server-sent events, as far as the feed uses them (WHATWG HTML 9.2.6): bytes in, events out,
+//! however the bytes are split. `stream.rs` interprets the events.
 
-/// An event.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Event {
     pub(crate) name: String,
     pub(crate) data: Vec<u8>,
 }
 
-/// An event, or a line in one, is longer than any may be.
+/// An event, or a line of one, exceeds the limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TooLong;
 
-/// Reads events from bytes.
+/// An incremental parser.
 pub(crate) struct Parser {
-    /// What a line may hold, and an event.
+    /// The most bytes of a line, and of an event.
     limit: usize,
     line: Vec<u8>,
     event: Event,
     has_data: bool,
-    /// The last byte was a CR: an LF right after it ends no line of its own.
+    /// The last byte was a CR: an LF right after it doesn't end another line.
     after_cr: bool,
     begun: bool,
 }
 
-/// What an event may hold, and with it a frame.
+/// The most bytes of an event, and so of a frame.
 pub(crate) const EVENT_BYTES: usize = 1024 * 1024;
 
 impl Default for Parser {
@@ -34,7 +33,7 @@ impl Default for Parser {
 }
 
 impl Parser {
-    /// A parser of events that hold so many bytes at most.
+    /// Creates a parser with this limit, in bytes.
     pub(crate) fn limited(limit: usize) -> Self {
         Self {
             limit,
@@ -46,13 +45,13 @@ impl Parser {
         }
     }
 
-    /// How much of what has come is kept.
+    /// Returns the number of buffered bytes.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn kept(&self) -> usize {
         self.line.len() + self.event.name.len() + self.event.data.len()
     }
 
-    /// Takes the next bytes, and hands each event that they complete to `take`.
+    /// Parses the next bytes, and passes each event that they complete to `take`.
     pub(crate) fn push(&mut self, bytes: &[u8], mut take: impl FnMut(Event)) -> Result<(), TooLong> {
         for &byte in bytes {
             let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
@@ -70,7 +69,7 @@ impl Parser {
         Ok(())
     }
 
-    /// The event that a blank line has completed.
+    /// Returns the event that a blank line completes.
     fn end_line(&mut self) -> Result<Option<Event>, TooLong> {
         let line = std::mem::take(&mut self.line);
         let begun = std::mem::replace(&mut self.begun, true);
@@ -84,7 +83,7 @@ impl Parser {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
             b"event" => {
-                // What isn't UTF-8 becomes longer.
+                // Each invalid byte becomes three, so the limit applies to the result.
                 let name = String::from_utf8_lossy(value);
                 if self.event.data.len() + name.len() > self.limit {
                     return Err(TooLong);
@@ -99,7 +98,7 @@ impl Parser {
                 self.event.data.extend_from_slice(&b"\n"[..end_of_line]);
                 self.event.data.extend_from_slice(value);
             }
-            // Comments keep a connection alive; ids and delays aren't used.
+            // Comments only keep the connection alive; ids and delays aren't used.
             _ => {}
         }
         Ok(None)

@@ -1,5 +1,5 @@
-//! The task that brings entries: a snapshot first, then the stream, and a snapshot again where something is missing. It
-//! delivers; what that proves is the business of leases.
+//! The task that receives entries: first a snapshot, then the stream, and another snapshot when something is
+//! missing. It proves nothing about completeness; leases do (`lease.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,59 +25,60 @@ pub(crate) struct Streaming {
     pub(crate) signals: Arc<Signals>,
     pub(crate) keeping: mpsc::Sender<Message>,
     pub(crate) backoff: Backoff,
-    /// How long the issuer may be silent that is asked: longer with each answer that didn't come, until one does.
+    /// The longest that the issuer may send nothing. Doubles with each missing answer, until one arrives.
     pub(crate) within: Duration,
 }
 
-/// Why a connection is given up.
+/// The reason why a connection is given up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 enum Over {
-    /// The issuer is away, or asks for a snapshot.
+    /// The issuer is away, or requires a snapshot.
     #[error("{0}")]
     Fault(#[from] Fault),
-    /// What came from it isn't taken.
+    /// A message from the issuer can't be applied.
     #[error("{0}")]
     Untaken(#[from] Untaken),
-    /// It wants this verifier to take a snapshot, or a lease has shown that it must.
+    /// The issuer requires a snapshot, or a lease has shown that one is needed.
     #[error("a snapshot is needed")]
     Resync,
-    /// An entry that exists hasn't come: the connection may be dead without anybody knowing.
-    #[error("an entry that exists has not come")]
+    /// An entry that exists hasn't arrived: the connection may be dead without notice.
+    #[error("an entry is overdue")]
     Overdue,
-    /// A key set was read that isn't the one that is named: another connection begins with its name.
-    #[error("the issuer's keys are not those that it has named")]
+    /// The fetched key set isn't the named one; a new connection starts with the current name.
+    #[error("the key set is not the one that the feed names")]
     OtherKeys,
-    /// The issuer was away and has answered about a lease: what was asked before may never be answered.
-    #[error("the issuer is back")]
+    /// The issuer was away and has answered a lease request: older requests may never be answered.
+    #[error("the issuer answers again")]
     Back,
 }
 
-/// Whether a snapshot that is on its way is given up when the issuer is back.
+/// The treatment of a pending snapshot when the issuer is back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Patience {
-    /// It is: it may never come.
+    /// Give it up: it may never arrive.
     Little,
-    /// It isn't: the one before was, and large ones must come some time, however often the issuer goes away and is back.
+    /// Keep it: the one before was given up, and a large snapshot must arrive at some time, however often the
+    /// issuer goes away and comes back.
     Much,
 }
 
-/// How long the issuer may be silent at first: a connection may be dead, and what is asked on another is answered at once.
+/// The longest that the issuer may send nothing at first. If a connection is dead, a new one answers at once.
 pub(super) const WITHIN: Duration = Duration::from_millis(400);
-/// How long it may be at most while it makes a snapshot, and answers else: a large one takes seconds.
+/// The longest that the issuer may send nothing while it builds a snapshot: a large one takes seconds.
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(60);
-/// An answer that takes so many times as long as the last one won't come.
+/// The factor over the last answer's time after which an answer counts as lost.
 const SLOWER: u32 = 4;
-/// An entry that exists is on its way for as long as this.
+/// The time that an existing entry may take to arrive.
 const UNDER_WAY: Duration = Duration::from_millis(10);
-/// A connection isn't given up more often than this because of entries that haven't come.
+/// The least time between two connections given up because of missing entries.
 const OVERDUE_EVERY: Duration = Duration::from_millis(400);
-/// How long the issuer is left alone at most that has given no snapshot.
+/// The longest delay between attempts while there is no snapshot.
 const INCOMPLETE: Duration = Duration::from_millis(400);
-/// A connection that has lasted this long was a good one.
+/// The age from which a connection counts as good.
 const GOOD: Duration = Duration::from_secs(5);
 
 impl Streaming {
-    /// Brings entries for as long as the process runs.
+    /// Receives entries until the process ends.
     pub(crate) async fn run(mut self) {
         let (mut turn, mut is_complete, mut patience) = (0, false, Patience::Little);
         loop {
@@ -85,7 +86,7 @@ impl Streaming {
             let mut back = self.signals.back.subscribe();
             let over = self.follow(turn, &mut is_complete, patience, &mut back).await;
             if self.shared.standing() == VerifierState::Stale {
-                // The issuer's keys may have changed, and nothing has named them here for a while.
+                // The issuer's keys may have changed without a new name having arrived.
                 self.keys.name(None);
             }
             is_complete &= !over.asks_for_a_snapshot();
@@ -104,7 +105,7 @@ impl Streaming {
             if self.shared.clock.uptime().saturating_sub(began) >= GOOD {
                 self.backoff.reset();
             }
-            // Nobody else asks whether it is back before there has been a snapshot.
+            // Before the first snapshot, no lease request would notice that the issuer is back.
             let delay = if is_complete { self.backoff.next() } else { self.backoff.next().min(INCOMPLETE) };
             tokio::select! {
                 biased;
@@ -115,7 +116,7 @@ impl Streaming {
         }
     }
 
-    /// Follows on one connection until it is over.
+    /// Follows on one connection until it ends.
     async fn follow(
         &mut self,
         turn: usize,
@@ -140,14 +141,14 @@ impl Streaming {
         }
     }
 
-    /// Somebody has been waiting for an entry for a while, so nobody is spared by waiting longer.
+    /// Completes when a check has waited for an entry for a while: waiting longer would spare no one.
     async fn overdue(&self) {
         tokio::time::sleep(OVERDUE_EVERY).await;
         self.shared.poked.notified().await;
     }
 
     async fn begin_anew(&mut self, turn: usize) -> Result<(), Over> {
-        // Before the snapshot, which may be large: without keys it is of no use.
+        // Fetches the keys before the snapshot, which may be large: without keys it is useless.
         let keys = self.http.keys(self.within.min(SILENT), None).await;
         let mut keys = self.heed(keys, SILENT)?;
         let snapshot = self.http.snapshot(turn, self.within).await;
@@ -164,12 +165,12 @@ impl Streaming {
         self.signals.lease.notify_one();
         tracing::info!(
             entries = self.shared.state.load().revoked.len(),
-            "a snapshot of the issuer's log was taken"
+            "took a snapshot of the issuer's log"
         );
         Ok(())
     }
 
-    /// Waits for longer the next time where no answer came in time, but not for longer than this.
+    /// Doubles the limit for the next answer after a timeout, up to `most`.
     fn heed<T>(&mut self, answer: Result<T, Fault>, most: Duration) -> Result<T, Fault> {
         if matches!(answer, Err(Fault::Silent)) {
             self.within = (self.within * 2).min(most);
@@ -188,11 +189,11 @@ impl Streaming {
             biased;
             stream = self.http.stream(turn, &place, self.within.min(SILENT)) => stream,
             _ = back.changed() => return Err(Over::Back),
-            // A lease has shown that this place is none of the log: whatever is answered from there, if anything is, is no use.
+            // A lease has shown that this place isn't in the log, so an answer from it would be useless.
             () = self.signals.snapshot.notified() => return Err(Over::Resync),
         };
         let mut stream = self.heed(stream, SILENT)?;
-        // It has answered: that it was away before is over.
+        // The issuer has answered, so its earlier absence no longer matters.
         back.mark_unchanged();
         let connected_at = self.shared.clock.uptime();
         self.within = (connected_at.saturating_sub(asked_at) * SLOWER).clamp(WITHIN, self.within);
@@ -212,7 +213,7 @@ impl Streaming {
         }
     }
 
-    /// Somebody waits for an entry that exists: either it comes in a moment, or the connection is given up.
+    /// Waits a moment for an entry that a check needs. Gives up the connection if the entry doesn't arrive.
     async fn wait_for_overdue(
         &self,
         stream: &mut Stream,
@@ -250,7 +251,7 @@ impl Streaming {
                 let named = policy.clone();
                 self.hand_over(|taken| Message::Policy(policy, taken)).await?;
                 self.keys.name(Some(&named));
-                // The connection stands: what was missed meanwhile comes next, and a lease proves it.
+                // Missed entries follow on this connection, and a lease proves that they are complete.
                 self.signals.lease.notify_one();
             }
             "entries" => {
@@ -259,11 +260,11 @@ impl Streaming {
             }
             "wanted" => {
                 let Wanted { seq } = read(event)?;
-                // The keeping task ends with the process.
+                // The keeping task ends only with the process.
                 let _ = self.keeping.send(Message::Wanted(Seq::from_u64(seq))).await;
             }
             "resync" => return Err(Over::Resync),
-            name => tracing::debug!(name, "the issuer sends an event that this program does not know"),
+            name => tracing::debug!(name, "ignoring an unknown event of the issuer's feed"),
         }
         Ok(())
     }
@@ -273,13 +274,13 @@ impl Streaming {
         let sent = self.keeping.send(message(taken)).await;
         match (sent, outcome.await) {
             (Ok(()), Ok(outcome)) => Ok(outcome?),
-            // The keeping task has ended, and so does this one.
+            // The keeping task has ended, and this one is about to.
             _ => std::future::pending().await,
         }
     }
 
     fn report(&self, over: Over) {
-        tracing::warn!(%over, "the connection to the issuer is given up, and another is made");
+        tracing::warn!(%over, "reconnecting to the issuer's feed");
         self.signals.started.send_if_modified(|started| {
             let Started::NotYet(before) = *started else { return false };
             *started = over.start_error(before);
@@ -298,7 +299,7 @@ impl Over {
         )
     }
 
-    /// What this means for a verifier that has never known anything.
+    /// Returns what this means for a verifier that hasn't started yet.
     fn start_error(self, before: Option<StartError>) -> Started {
         match self {
             Self::Fault(Fault::Status(401 | 403)) => Started::Never(StartError::CredentialRefused),
