@@ -1,10 +1,7 @@
 //! Measures checks against the least that they could cost. Prints a line for each figure, for `cargo xtask
 //! bench`: `figure <name> <ours> <baseline>`, in nanoseconds, each the best of many short alternating rounds.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a bench measures time, and is asked for figures by its arguments"
-)]
-#![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time, and its arguments select figures")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::hint::black_box;
 use std::sync::Arc;

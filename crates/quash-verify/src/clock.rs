@@ -10,7 +10,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
+        #[expect(clippy::disallowed_methods, reason = "this is the only place that reads the clock")]
         let now = std::time::SystemTime::now();
         let millis = match now.duration_since(std::time::UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
@@ -36,7 +36,7 @@ fn uptime() -> Duration {
 #[cfg(not(target_os = "linux"))]
 fn uptime() -> Duration {
     static STARTED: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is given")]
+    #[expect(clippy::disallowed_methods, reason = "this is the only place that reads the clock")]
     let now = std::time::Instant::now();
     now.saturating_duration_since(*STARTED.get_or_init(|| now))
 }

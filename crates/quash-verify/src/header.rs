@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(of(&[b"\xff\xfe abc"]), Err(HeaderFault::Missing));
         assert_eq!(of(&[b"bearer\tabc"]), Ok("abc".to_owned()));
         assert_eq!(of(&[b"Bearer   abc "]), Ok("abc".to_owned()));
-        assert_eq!(of(&["Bearer é".as_bytes()]), Ok("é".to_owned()), "no token, but in its place");
+        assert_eq!(of(&["Bearer é".as_bytes()]), Ok("é".to_owned()), "isn't a token, but is text");
     }
 
     #[test]

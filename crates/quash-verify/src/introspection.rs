@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(
             issuer.asked.load(Ordering::SeqCst),
             2,
-            "one for the first, one for all who came while it was under way"
+            "one for the first caller, one for all that arrived meanwhile"
         );
         assert!(introspection.slots.lock().expect("slots").is_empty());
     }

@@ -102,8 +102,7 @@ impl Shared {
         self.admit(token, Purposes::Accepted, &state, trust)
     }
 
-    /// Applies the known revocations first, whatever the state's freshness, and checks the freshness
-    /// afterwards.
+    /// Applies the known revocations first, even those of a stale state, and checks the freshness afterwards.
     fn admit(
         &self,
         token: Arc<Authentic>,

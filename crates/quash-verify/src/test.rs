@@ -74,7 +74,7 @@ impl TestIssuer {
     ///
     /// # Panics
     /// Panics if the crypto library fails.
-    #[expect(clippy::expect_used, reason = "it is for tests, where a panic is what tells of a fault")]
+    #[expect(clippy::expect_used, reason = "only for tests, where a panic reports the fault")]
     pub fn new() -> Self {
         let entropy = Seeded::new(1);
         let key = SigningKey::new(Algorithm::EdDsa, &draw::<32>(&entropy), None)
@@ -214,7 +214,7 @@ impl TokenDraft<'_> {
     ///
     /// # Panics
     /// Panics if the claims are too long for a token.
-    #[expect(clippy::expect_used, reason = "it is for tests, where a panic is what tells of a fault")]
+    #[expect(clippy::expect_used, reason = "only for tests, where a panic reports the fault")]
     pub fn mint(self) -> TestToken {
         let Self { issuer, subject, session, claims, lifetime } = self;
         let claims = CustomClaims::new(&claims).expect("claims that fit into a token");

@@ -1,4 +1,4 @@
-//! A check of a token that was seen before allocates nothing, whether it is let in or refused, and whatever else goes on.
+//! A check of a token seen before allocates nothing: accepted or refused, alone or beside other work.
 
 use std::pin::pin;
 use std::sync::Barrier;
@@ -7,11 +7,11 @@ use std::task::{Context, Poll, Waker};
 use quash_verify::test::TestIssuer;
 use quash_verify::{Accepted, Denied, Verifier};
 
-/// What a check says that needn't wait for anybody.
+/// Returns the result of a check, which must not wait.
 fn check(verifier: &Verifier, token: &str) -> Result<Accepted, Denied> {
     match pin!(verifier.check(token)).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(checked) => checked,
-        Poll::Pending => panic!("a check of a known token waits for nobody"),
+        Poll::Pending => panic!("a check of a known token must not wait"),
     }
 }
 
@@ -54,7 +54,7 @@ fn nor_does_it_while_other_tokens_are_verified_and_entries_are_published() {
     std::thread::scope(|threads| {
         let checking = [(); 2].map(|()| {
             threads.spawn(|| {
-                // What a thread's first check makes is there for as long as the thread.
+                // A thread's first check creates the thread's record in `ArcSwap`.
                 check_both();
                 meet.wait();
                 allocation_counter::measure(|| (0..20_000).for_each(|_| check_both())).count_total

@@ -1,4 +1,4 @@
-//! A verifier and an issuer that does what it shouldn't, over real sockets.
+//! A verifier and a misbehaving issuer, over real sockets.
 
 mod support;
 
@@ -61,7 +61,7 @@ async fn a_token_that_proves_an_entry_is_waited_for() {
         },
         verifier.check_when_stale(&newer, WhenStale::Deny)
     );
-    // On a machine with much else to do the entry may come too late for this request, which is then answered 503.
+    // On a busy machine the entry may arrive too late for this check, which then fails as stale.
     assert!(matches!(checked, Ok(_) | Err(Denied::Stale)), "{checked:?}");
     until("the entry has come", || verifier.metrics().lag == 0).await;
     assert!(verifier.check_when_stale(&newer, WhenStale::Deny).await.is_ok());
@@ -78,7 +78,7 @@ async fn a_dead_stream_is_replaced_as_soon_as_somebody_waits_for_what_it_owes() 
     let (ended, session) = issuer.token();
     issuer.end_untold(session);
     let (newer, _) = issuer.token();
-    // A connection that was just made is given a moment.
+    // A new connection is given some time before it counts as dead.
     issuer.clock.go_on(Duration::from_secs(2));
     let checked = verifier.check(&newer).await;
     until("another stream is open", || issuer.streams() == 1).await;
@@ -94,14 +94,14 @@ async fn what_was_asked_while_the_issuer_was_away_is_not_waited_for_when_it_is_b
     issuer.answer_instead(LEASE, Some(Instead::Status(503)));
     issuer.answer_instead(STREAM, Some(Instead::Nothing));
     let verifier = issuer.builder().start_in_background().expect("a verifier");
-    // Each is waited for twice as long as the one before, from 400 ms on: the fourth for two seconds.
+    // The limit starts at 400 ms and doubles with each request: the fourth waits for two seconds.
     until("a stream is asked for again and again", || issuer.asked(STREAM) == 4).await;
     issuer.answer_instead(STREAM, None);
     issuer.answer_instead(LEASE, None);
     let another = until("another stream is open", || issuer.streams() == 1);
     assert!(
         tokio::time::timeout(Duration::from_secs(1), another).await.is_ok(),
-        "it waits for what was asked before"
+        "it still waits for an older request"
     );
     until("a lease was granted", || verifier.state() == VerifierState::Fresh).await;
 }
@@ -113,17 +113,17 @@ async fn a_distant_issuer_is_waited_for_as_long_as_its_answers_take() {
     let _verifier = issuer.builder().clock(Arc::new(SystemClock)).start_in_background().expect("a verifier");
     until("a stream is open", || issuer.streams() == 1).await;
     let asked = issuer.asked(STREAM);
-    assert!(asked > 1, "at first it was waited for 400 ms");
+    assert!(asked > 1, "the first limit is 400 ms");
     issuer.cut();
     until("another stream is open", || issuer.asked(STREAM) > asked && issuer.streams() == 1).await;
-    assert_eq!(issuer.asked(STREAM), asked + 1, "how long it takes is known");
+    assert_eq!(issuer.asked(STREAM), asked + 1, "the limit has been adapted");
 }
 
 #[tokio::test]
 async fn an_answer_from_a_place_that_is_none_of_the_log_is_not_waited_for() {
     let issuer = Issuer::open().await;
     issuer.answer_instead(STREAM, Some(Instead::Nothing));
-    // The issuer was never away: leases say that a snapshot is needed, and the stream says nothing.
+    // The issuer was never away: lease requests require a snapshot, while the stream sends nothing.
     issuer.answer_instead(LEASE, Some(Instead::StatusOnce(409)));
     let verifier = issuer.builder().start_in_background().expect("a verifier");
     until("another snapshot is asked for, not the same place again", || issuer.asked(SNAPSHOT) == 2).await;
@@ -194,7 +194,7 @@ async fn without_a_lease_the_issuer_is_asked_about_each_token_and_then_denied() 
     until("the entry has come", || verifier.metrics().entries == 1).await;
     assert!(
         matches!(verifier.check_when_stale(&token, WhenStale::Allow).await, Err(Denied::Refused(_))),
-        "known is known"
+        "a known revocation applies"
     );
     issuer.answer_instead(LEASE, None);
     until("a lease was granted", || verifier.state() == VerifierState::Fresh).await;
@@ -237,7 +237,7 @@ async fn whoever_waits_for_a_number_gets_a_lease_at_once() {
     issuer.want();
     until("another lease is asked for", || issuer.asked(LEASE) > leases).await;
     let cursor = format!("cursor={}.", verifier.metrics().cursor);
-    assert!(issuer.last_target(LEASE).contains(&cursor), "with the cursor that was waited for");
+    assert!(issuer.last_target(LEASE).contains(&cursor), "with the wanted cursor");
 }
 
 #[tokio::test]
@@ -276,7 +276,7 @@ async fn a_new_key_is_looked_for_and_made_up_ones_are_not_looked_for_again_and_a
     assert_eq!(
         verifier.check(&stranger.token().0).await.err(),
         Some(Denied::KeysAway),
-        "it may be one of the issuer's"
+        "the token may be the issuer's"
     );
 }
 
@@ -290,7 +290,7 @@ async fn a_key_that_signs_at_once_is_found_however_shortly_ago_the_keys_were_rea
     let asked = issuer.asked(KEYS);
     let (first, second) = (issuer.token().0, issuer.token().0);
     let both = tokio::join!(is_let_in(&verifier, &first), is_let_in(&verifier, &second));
-    assert_eq!((both, issuer.asked(KEYS)), ((true, true), asked + 1), "they are read once for all who wait");
+    assert_eq!((both, issuer.asked(KEYS)), ((true, true), asked + 1), "one fetch serves both checks");
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn published_keys_are_read_when_the_feed_names_them() {
     let asked = issuer.asked(KEYS);
     issuer.publish(SigningKey::new(Algorithm::EdDsa, &[8; 32], None).expect("a key"));
     until("the keys are read", || issuer.asked(KEYS) == asked + 1).await;
-    assert!(issuer.last_target(KEYS).contains("?sha256="), "no cache has it yet");
+    assert!(issuer.last_target(KEYS).contains("?sha256="), "the query bypasses caches");
 }
 
 #[tokio::test]
@@ -313,7 +313,7 @@ async fn damaged_key_sets_are_not_taken() {
     issuer.clock.go_on(Duration::from_secs(2));
     let newer = issuer.token().0;
     assert_eq!(verifier.check(&newer).await.err(), Some(Denied::KeysAway), "a refusal would be wrong");
-    assert!(is_let_in(&verifier, &before).await, "the keys from before hold");
+    assert!(is_let_in(&verifier, &before).await, "the cached keys are kept");
     issuer.answer_instead(KEYS, None);
     issuer.clock.go_on(Duration::from_secs(2));
     assert!(is_let_in(&verifier, &newer).await);

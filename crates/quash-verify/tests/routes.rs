@@ -1,4 +1,5 @@
-//! Guarded routes of an axum application: what passes, what is answered, and what extractors give.
+//! Guarded routes of an axum application: which requests pass, how others are answered, and what extractors
+//! return.
 
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ async fn ask(app: &Router, path: &str, authorization: Option<&str>) -> Response<
     app.clone().oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer")
 }
 
-/// Status, headers that tell something, and body.
+/// Returns the status, the relevant headers and the body.
 async fn shown(answer: Response<Body>) -> String {
     let (parts, body) = answer.into_parts();
     let mut shown = parts.status.as_u16().to_string();
@@ -81,7 +82,11 @@ async fn a_live_token_passes_and_a_revoked_one_does_not() {
     issuer.revoke_subject("lee");
     assert_eq!(ask(&app, "/", Some(&lee.bearer())).await.status(), 401);
     let again = issuer.token("lee").claim("role", "cook").mint();
-    assert_eq!(ask(&app, "/", Some(&again.bearer())).await.status(), 200, "what was minted afterwards holds");
+    assert_eq!(
+        ask(&app, "/", Some(&again.bearer())).await.status(),
+        200,
+        "tokens issued afterwards are valid"
+    );
     issuer.revoke_everything();
     assert_eq!(ask(&app, "/", Some(&again.bearer())).await.status(), 401);
 }
@@ -159,7 +164,7 @@ async fn a_token_that_does_not_say_what_is_asked_for_is_forbidden() {
     assert_eq!(
         [status("/type", &clerk).await, status("/type", &cook).await],
         [200, 403],
-        "a list is no text"
+        "a list isn't a string"
     );
     insta::assert_snapshot!(shown(ask(&app, "/role", Some(&plain.bearer())).await).await, @r#"
     403
@@ -187,7 +192,7 @@ async fn an_optional_token_may_be_missing_but_not_be_bad() {
     let answer = shown(ask(&app, "/clerk", None).await).await;
     assert!(
         answer.starts_with("401") && answer.contains("not_authenticated"),
-        "what needs a token still does: {answer}"
+        "the extractor still requires a token: {answer}"
     );
 }
 
@@ -236,7 +241,7 @@ async fn while_nobody_can_vouch_each_route_goes_on_in_its_own_way() {
     assert_eq!(verifier.state(), VerifierState::Stale);
     assert_eq!(statuses(&old).await, [503, 503, 200, 503]);
     assert_eq!(statuses(&new).await, [503, 503, 200, 200]);
-    assert_eq!(statuses(&revoked).await, [401; 4], "what is known holds in every state");
+    assert_eq!(statuses(&revoked).await, [401; 4], "known revocations apply in every state");
     insta::assert_snapshot!(shown(ask(&app, "/deny", Some(&new.bearer())).await).await, @r#"
     503
     content-type: application/problem+json
@@ -270,7 +275,7 @@ async fn what_goes_on_is_cut_when_its_token_stops_to_hold() {
     issuer.revoke_session(ended.session());
     assert!(matches!(first.await.expect("an end"), Denied::Refused(_)));
     issuer.advance(Duration::from_secs(60));
-    // Somebody else's end wakes it; so does its own clock, ten seconds later at the latest.
+    // Another user's revocation wakes it; otherwise its own timer would, within ten seconds.
     issuer.revoke_subject("nobody");
     assert!(matches!(
         second.await.expect("an end"),

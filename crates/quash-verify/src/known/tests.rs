@@ -1,4 +1,4 @@
-//! What is remembered, for how long, and that nobody waits for anybody.
+//! Which tokens the cache keeps, for how long, and that no operation on it waits for another.
 
 use std::cell::Cell;
 use std::ptr;
@@ -12,7 +12,7 @@ use quash_core::token::{Algorithm, SigningKey};
 use super::*;
 use crate::test::TestIssuer;
 
-/// A cache, the ring that its tokens are verified with, and tokens that differ in whose they are.
+/// A cache, its key ring, and tokens of different users.
 struct Tried {
     known: Known,
     ring: Arc<KeyRing>,
@@ -31,7 +31,7 @@ fn tried(tokens: usize) -> Tried {
 }
 
 impl Tried {
-    /// The token of a text, which is this user's; `None`: it was known.
+    /// Returns the verified token, which is this user's, or `None` if the cache had it.
     fn verified(&self, text: &str, version: u64, user: usize) -> Option<Arc<Authentic>> {
         let is_new = Cell::new(false);
         let verify = || {
@@ -47,7 +47,7 @@ impl Tried {
         self.verified(text, version, user).is_none()
     }
 
-    /// So many texts that go to the first set of all, where it isn't fuller than their other one.
+    /// Returns texts that go to the first set, unless it is fuller than their other one.
     fn neighbours(&self, count: usize) -> Vec<String> {
         let goes_there =
             |text: &String| ptr::eq(self.known.sets(self.known.hash(text))[0], &self.known.sets[0]);
@@ -66,9 +66,9 @@ fn a_text_is_verified_once_under_each_version() {
     assert!(tried.is_known("a", 0, 0));
     assert!(!tried.is_known("b", 0, 1));
     assert!(tried.is_known("a", 0, 0));
-    assert!(!tried.is_known("a", 1, 1), "the same text says something else to another ring");
+    assert!(!tried.is_known("a", 1, 1), "another version verifies the text again");
     assert!(tried.is_known("a", 1, 1));
-    assert!(!tried.is_known("a", 0, 0), "an older version is another, too");
+    assert!(!tried.is_known("a", 0, 0), "so does an older version");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn what_no_key_has_signed_leaves_nothing_behind() {
         assert_eq!(refused.map(|_| ()), Err(Invalid::Signature));
     }
     assert!(tried.known.sets.iter().all(|set| set.load().len(0) == 0));
-    assert!(!tried.is_known("0", 0, 0), "it was refused, and isn't any more");
+    assert!(!tried.is_known("0", 0, 0), "a refusal isn't cached");
 }
 
 #[test]
@@ -106,8 +106,8 @@ fn nearly_as_many_are_remembered_as_there_is_room_for_and_never_more() {
     assert_eq!(held_after(without_loss), without_loss);
     let held = held_after(TOKENS + 1);
     assert!(held > TOKENS / 100 * 95, "{held}");
-    assert_eq!(held_after(2 * TOKENS), TOKENS, "every place is taken, and each token stands in one");
-    assert!(tried.is_known(&(2 * TOKENS - 1).to_string(), 0, 0), "the newest is there");
+    assert_eq!(held_after(2 * TOKENS), TOKENS, "every slot is taken, and no token is in two");
+    assert!(tried.is_known(&(2 * TOKENS - 1).to_string(), 0, 0), "the newest is cached");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn the_oldest_of_a_set_makes_room_and_those_of_an_older_version_before_it() {
     let full = (0..TOKENS_IN_A_SET).fold(Set::default(), |set, hash| put(set, hash, 1));
     assert!((0..TOKENS_IN_A_SET).all(|hash| has(&full, hash, 1)));
     let again = put(Set::default().with(full.0[0].as_ref().expect("the newest")), TOKENS_IN_A_SET - 1, 1);
-    assert_eq!(again.len(0), 1, "what two have verified at the same time takes one place");
+    assert_eq!(again.len(0), 1, "a token that two threads have verified takes one slot");
     let over = put(full, TOKENS_IN_A_SET, 1);
     assert!(!has(&over, 0, 1));
     assert!((1..=TOKENS_IN_A_SET).all(|hash| has(&over, hash, 1)));
@@ -128,7 +128,7 @@ fn the_oldest_of_a_set_makes_room_and_those_of_an_older_version_before_it() {
     assert_eq!(
         late.len(1),
         TOKENS_IN_A_SET - 1,
-        "who was slow to verify drops nobody's newer ones but the oldest"
+        "a slow insertion under an older version drops only the oldest token"
     );
     let turned = put(late, 7, 2);
     assert!(has(&turned, 7, 2));
@@ -158,7 +158,7 @@ fn whoever_asks_at_the_same_time_gets_what_was_verified_for_the_very_text() {
             threads.spawn(move || {
                 for round in 0..20_000 {
                     let (at, version) = ((begin * 7 + round * 13) % TEXTS, round / 64 % 2);
-                    // Whose it is depends on both.
+                    // The version and the text together decide which user's token is right.
                     tried.is_known(&texts[at], version as u64, version * TEXTS + at);
                 }
             });
@@ -184,11 +184,11 @@ fn nobody_waits_for_one_who_is_in_the_middle_of_replacing_a_set() {
                 set.with(&verified)
             });
         });
-        beginning.recv().expect("it is in the middle");
+        beginning.recv().expect("the insertion is halted");
         let (done, doing) = mpsc::channel();
         let texts = &texts;
         threads.spawn(move || {
-            // Of another version, so that it goes to the same set.
+            // Another version, so that the insertion goes to the same set.
             let _ = done.send((tried.is_known(&texts[1], 0, 1), tried.is_known(&texts[2], 1, 2)));
         });
         let found = doing.recv_timeout(Duration::from_secs(10));
@@ -199,7 +199,7 @@ fn nobody_waits_for_one_who_is_in_the_middle_of_replacing_a_set() {
     assert_eq!(
         tried.known.sets[0].load().len(0),
         2,
-        "who was overtaken has done it again, and nothing is lost"
+        "the overtaken insertion was repeated, and nothing is lost"
     );
     assert!(tried.is_known(&texts[2], 1, 2));
     assert!(tried.is_known(&texts[0], 0, 0));

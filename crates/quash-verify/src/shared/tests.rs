@@ -1,5 +1,5 @@
-//! A check that decides on what is known waits for nobody, and nobody waits for it. Who waited here would wait for ever:
-//! what stands in the middle of something goes on only afterwards.
+//! A check that needs only the known state waits for no other task, and no task waits for a check. If one
+//! did, these tests would deadlock: the halted task continues only after the other is done.
 
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError, mpsc};
@@ -17,10 +17,10 @@ use crate::keeper::guard;
 use crate::test::TestIssuer;
 use crate::trust::Terms;
 
-/// How long something may take that nobody holds up.
+/// The limit for work that nothing blocks.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Says that it is here, and stands still until it is told to go on, or nobody is left to tell it.
+/// Reports that it has been reached, and blocks until the test continues it or drops the sender.
 struct Halt {
     here: mpsc::Sender<()>,
     go_on: mpsc::Receiver<()>,
@@ -38,7 +38,7 @@ impl Halt {
     }
 }
 
-/// What this comes to in another thread.
+/// Returns the result of `work`, which runs in another thread, unless it takes too long.
 fn in_time<T: Send>(
     work: impl FnOnce() -> T + Send,
     go_on: mpsc::Sender<()>,
@@ -77,7 +77,7 @@ fn a_check_of_a_known_token_does_not_wait_for_whoever_is_in_the_middle_of_publis
     }
 }
 
-/// A clock that stands still: not its time, but whoever reads it.
+/// A clock that blocks its reader.
 struct Halting(Mutex<Option<Halt>>);
 
 impl Clock for Halting {

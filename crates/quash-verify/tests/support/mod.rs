@@ -1,4 +1,4 @@
-//! An issuer on a real socket that does what a test wants, and a clock that a test moves.
+//! An issuer on a real socket that a test controls, and a clock that a test moves.
 
 pub(crate) mod wait;
 
@@ -24,10 +24,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// How long the issuer's leases hold.
+/// The term of the issuer's leases.
 pub(crate) const TERM: Duration = Duration::from_secs(10);
 
-/// An issuer that does what a test wants.
+/// An issuer that a test controls.
 #[derive(Clone)]
 pub(crate) struct Issuer {
     desk: Arc<Mutex<Desk>>,
@@ -40,34 +40,33 @@ pub(crate) struct Desk {
     seq: Seq,
     chain: Chain,
     streams: Vec<mpsc::UnboundedSender<Vec<u8>>>,
-    /// What each path is answered instead, if anything.
+    /// The paths with another answer than usual.
     instead: HashMap<&'static str, Instead>,
-    /// How often each path was asked for, and the last target.
+    /// The number of requests for each path, and the last target.
     asked: HashMap<String, (usize, String)>,
     pub(crate) keys: Vec<SigningKey>,
-    /// Whose tokens introspection calls active.
+    /// The value of `active` in introspection answers.
     pub(crate) introspected: &'static str,
     entropy: Seeded,
 }
 
-/// What a path is answered instead.
+/// Another answer than usual.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Instead {
-    /// Nothing: the connection stands.
+    /// No answer; the connection stays open.
     Nothing,
-    /// A status.
     Status(u16),
-    /// A status, once.
+    /// This status for one request.
     StatusOnce(u16),
     /// A stream on which nothing arrives.
     DeafStream,
-    /// What is answered else, so much later.
+    /// The usual answer after a delay.
     Late(Duration),
-    /// Another text.
+    /// Another body.
     Text(&'static str),
 }
 
-/// A clock that begins with the machine's start of time, and that a test moves.
+/// A clock that starts at zero and that a test moves.
 #[derive(Default)]
 pub(crate) struct TestClock(AtomicU64);
 
@@ -111,7 +110,7 @@ impl Issuer {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let issuer = serving.clone();
-                // A client that goes away is none of a test's business.
+                // The test doesn't care about a client that disconnects.
                 tokio::spawn(async move { drop(issuer.serve(stream).await) });
             }
         });
@@ -135,24 +134,24 @@ impl Issuer {
         };
     }
 
-    /// How often a path was asked for.
+    /// Returns the number of requests for a path.
     pub(crate) fn asked(&self, path: &str) -> usize {
         self.desk().asked.get(path).map_or(0, |(times, _)| *times)
     }
 
-    /// The last target of a path.
+    /// Returns the last target of a path.
     pub(crate) fn last_target(&self, path: &str) -> String {
         self.desk().asked.get(path).map(|(_, target)| target.clone()).unwrap_or_default()
     }
 
-    /// How many streams are open.
+    /// Returns the number of open streams.
     pub(crate) fn streams(&self) -> usize {
         let mut desk = self.desk();
         desk.streams.retain(|stream| !stream.is_closed());
         desk.streams.len()
     }
 
-    /// A token in a session of its own.
+    /// Issues a token in a new session.
     pub(crate) fn token(&self) -> (String, SessionId) {
         let desk = self.desk();
         let session = SessionId::new(self.clock.now(), &desk.entropy);
@@ -171,7 +170,7 @@ impl Issuer {
         }
     }
 
-    /// Ends a session, and tells every stream.
+    /// Ends a session, and sends the entry on every stream.
     pub(crate) fn end(&self, session: SessionId) {
         self.end_untold(session);
         let newest = self.desk().entries.len() - 1;
@@ -179,7 +178,7 @@ impl Issuer {
         self.say("entries", &frame);
     }
 
-    /// Ends a session, and tells nobody.
+    /// Ends a session without sending the entry.
     pub(crate) fn end_untold(&self, session: SessionId) {
         let mut desk = self.desk();
         let scope = Scope::Session(session);
@@ -195,7 +194,7 @@ impl Issuer {
         (desk.seq, desk.chain) = (seq, chain);
     }
 
-    /// Forgets the newest entry, as a store does that was restored from a copy.
+    /// Removes the newest entry, as if the store had been restored from a backup.
     pub(crate) fn go_back(&self) {
         let mut desk = self.desk();
         desk.entries.pop();
@@ -204,7 +203,7 @@ impl Issuer {
         (desk.seq, desk.chain) = end;
     }
 
-    /// The entries from a place on.
+    /// Returns a frame of the entries from an index on.
     pub(crate) fn frame_from(&self, first: usize) -> String {
         let desk = self.desk();
         let frame = Frame {
@@ -214,25 +213,25 @@ impl Issuer {
         serde_json::to_string(&frame).expect("text")
     }
 
-    /// Says something on every stream.
+    /// Sends an event on every stream.
     pub(crate) fn say(&self, name: &str, data: &str) {
         let mut desk = self.desk();
         desk.streams.retain(|stream| stream.send(event(name, data)).is_ok());
     }
 
-    /// Somebody waits for the newest entry.
+    /// Asks every verifier to confirm the newest entry.
     pub(crate) fn want(&self) {
         let wanted = Wanted { seq: self.desk().seq.as_u64() };
         self.say("wanted", &serde_json::to_string(&wanted).expect("text"));
     }
 
-    /// Signs with another key from now on, and tells every stream that it is published.
+    /// Signs with another key from now on, and announces it on every stream.
     pub(crate) fn publish(&self, key: SigningKey) {
         self.desk().keys.push(key);
         self.say("policy", &serde_json::to_string(&self.policy()).expect("text"));
     }
 
-    /// Cuts every stream.
+    /// Closes every stream.
     pub(crate) fn cut(&self) {
         self.desk().streams.clear();
     }
@@ -343,7 +342,7 @@ impl Issuer {
                     Some(bytes) => stream.write_all(&bytes).await?,
                     None => return Ok(()),
                 },
-                // A client says nothing more: it has gone.
+                // Clients send nothing on a stream, so the client has disconnected.
                 _ = stream.read(&mut nothing) => return Ok(()),
             }
         }
@@ -386,7 +385,7 @@ async fn whole(mut stream: TcpStream, status: u16, body: &str) -> std::io::Resul
     stream.write_all(body.as_bytes()).await
 }
 
-/// The nonce of a question.
+/// Returns the nonce of a lease request.
 fn nonce(target: &str) -> LeaseNonce {
     let value = target.split(['?', '&']).find_map(|part| part.strip_prefix("nonce=")).expect("a nonce");
     LeaseNonce::parse(value).expect("of the form")
