@@ -1,4 +1,4 @@
-"""Makes the database and the one account, whose name and password are the two arguments."""
+"""Creates the database and an account; its name and password are the two arguments."""
 
 import sys
 

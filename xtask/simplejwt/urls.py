@@ -1,4 +1,4 @@
-"""The two paths that are measured."""
+"""The two measured endpoints."""
 
 from django.urls import path
 from rest_framework_simplejwt.views import TokenObtainPairView, TokenRefreshView

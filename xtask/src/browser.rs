@@ -1,5 +1,5 @@
-//! A browser for the tests of pages: the machine's Chromium, and axe, which looks for what hinders people, under the target
-//! directory.
+//! A browser for the tests of pages: the machine's Chromium, and axe for accessibility checks, installed
+//! under the target directory.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,29 +7,29 @@ use std::process::Command;
 use crate::failure::{Context, Result};
 use crate::{program, workspace};
 
-/// The version of axe-core that pages are held against.
+/// The version of axe-core that checks the pages.
 const AXE: &str = "4.14.1";
-/// What Chromium is called, here and there.
+/// Chromium's names on various systems.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// What the tests are given.
+/// The paths that the tests need.
 pub(crate) struct Browser {
     pub(crate) chromium: PathBuf,
     pub(crate) axe: PathBuf,
 }
 
-/// The machine's Chromium, if it has one that starts.
+/// Returns the machine's Chromium if one is installed and starts.
 pub(crate) fn chromium() -> Option<PathBuf> {
     NAMES.into_iter().find(|name| program::works(Command::new(name).arg("--version"))).map(PathBuf::from)
 }
 
-/// Makes axe ready beside the browser; or says what is missing, and what to do about it.
+/// Installs axe, or returns what is missing and how to install it.
 ///
 /// # Errors
-/// The workspace has no target directory.
+/// Returns an error if the workspace has no target directory.
 pub(crate) fn ready() -> Result<std::result::Result<Browser, String>> {
     let Some(chromium) = chromium() else {
-        return Ok(Err("Chromium is missing: install it, on Debian apt-get install chromium".into()));
+        return Ok(Err("Chromium is missing: install it (on Debian: apt-get install chromium)".into()));
     };
     let folder = workspace::target_directory()?.join("browser").join(AXE);
     let axe = folder.join("node_modules/axe-core/axe.min.js");
@@ -49,7 +49,7 @@ pub(crate) fn ready() -> Result<std::result::Result<Browser, String>> {
         .arg(&folder);
         if let Err(failure) = program::output(npm.arg(format!("axe-core@{AXE}"))) {
             return Ok(Err(format!(
-                "npm couldn't install axe-core {AXE}: it needs npm, and the network once; it said:\n{failure}"
+                "failed to install axe-core {AXE}: this needs npm and, once, the network:\n{failure}"
             )));
         }
     }

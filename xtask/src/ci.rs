@@ -1,5 +1,5 @@
-//! `cargo xtask ci`: every check, from the quickest to the slowest, up to the first that fails. The tests come last, so
-//! that the runner's own summary is the last thing but our closing line.
+//! `cargo xtask ci`: runs every check, from the quickest to the slowest, and stops at the first failure. The
+//! tests come last, so that the runner's summary is at the end of the output.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -8,7 +8,6 @@ use crate::failure::{Failure, Result};
 use crate::services::{self, Services};
 use crate::{fuzz, program, python, test, tidy, workspace};
 
-/// One check.
 struct Step {
     name: &'static str,
     what: String,
@@ -18,21 +17,21 @@ struct Step {
 enum Action {
     Call(fn() -> Result<()>),
     Run(Command),
-    /// Makes ready what the tests need.
+    /// Installs the services that the tests need.
     Services,
-    /// Runs the tests with that.
+    /// Runs the tests with those services.
     Tests(Command),
 }
 
-/// Runs all steps and says how long each took.
+/// Runs all steps and reports how long each took.
 ///
 /// # Errors
-/// The first step that fails; the failure carries its exit code.
+/// Returns the failure of the first failing step, with its exit code.
 pub(crate) fn run() -> Result<()> {
     let began = Instant::now();
     let steps = steps()?;
     let count = steps.len();
-    println!("ci: {count} steps, up to the first that fails");
+    println!("ci: {count} steps; stops at the first failure");
     for (index, step) in steps.iter().enumerate() {
         println!("  {}. {:<10} {}", index + 1, step.name, step.what);
     }
@@ -60,7 +59,7 @@ pub(crate) fn run() -> Result<()> {
     }
     report(&times);
     for tests in &services.left_out {
-        println!("ci: left out: {tests}");
+        println!("ci: skipped: {tests}");
     }
     println!("ci: all {count} steps passed in {}", minutes(began.elapsed()));
     Ok(())
@@ -71,7 +70,7 @@ fn steps() -> Result<Vec<Step>> {
     docs.env("RUSTDOCFLAGS", "-D warnings");
     let tests = test::runner()?;
     let needed = format!(
-        "what tests need beside Rust, installed where missing: strace, Chromium with axe, and for Python {}",
+        "services that the tests need, installed if missing: strace, Chromium with axe, and for Python {}",
         python::packages().join(", ")
     );
     let call = |name, what: &str, call| Step { name, what: what.to_owned(), action: Action::Call(call) };
@@ -79,14 +78,12 @@ fn steps() -> Result<Vec<Step>> {
     Ok(vec![
         call("tools", "the parts of the Rust toolchain that the steps need", tools),
         Step { name: "services", what: needed, action: Action::Services },
-        call("tidy", "the rules of the house, from cargo metadata and the sources", tidy::run),
+        call("tidy", "the project's rules, from cargo metadata and the sources", tidy::run),
         run("fmt", cargo("fmt --all --check")?),
         run("clippy", cargo("clippy --workspace --all-targets --quiet -- -D warnings")?),
         run("docs", docs),
         run("doctests", cargo("test --workspace --doc --quiet")?),
-        call("fuzz", "inputs that nobody would think of, a minute for each target", || {
-            fuzz::all(fuzz::MINUTE)
-        }),
+        call("fuzz", "random inputs, a minute for each target", || fuzz::all(fuzz::MINUTE)),
         Step { name: "tests", what: shown(&tests), action: Action::Tests(tests) },
     ])
 }
@@ -98,7 +95,7 @@ fn cargo(line: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// The command with the environment that it is given, as one would type it.
+/// Returns the command as one would type it, with its environment.
 fn shown(command: &Command) -> String {
     let given = command.get_envs().filter_map(|(name, value)| {
         Some(format!("{}='{}' ", name.to_string_lossy(), value?.to_string_lossy()))
@@ -106,7 +103,7 @@ fn shown(command: &Command) -> String {
     given.chain([program::shown(command)]).collect()
 }
 
-/// rustup's minimal profile has neither rustfmt nor clippy.
+/// Installs rustfmt and clippy, which rustup's minimal profile lacks.
 fn tools() -> Result<()> {
     for (tool, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
         if !program::works(&mut program::cargo(&[tool, "--version"])) {
@@ -119,7 +116,7 @@ fn tools() -> Result<()> {
     }
     let nextest = program::works(&mut program::cargo(&["nextest", "--version"]));
     println!(
-        "rustfmt and clippy are here; the tests run with {}",
+        "rustfmt and clippy are installed; the tests run with {}",
         if nextest { "cargo nextest" } else { "cargo test (cargo nextest is missing)" }
     );
     Ok(())

@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: builds the targets of `fuzz/` with what guides the fuzzer, and runs each for a while. What was
-//! learnt stays below the target directory, so that the next run begins there.
+//! `cargo xtask fuzz`: builds the targets of `fuzz/` with coverage instrumentation and runs each for a while.
+//! The corpus is kept under the target directory, and the next run starts with it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,36 +9,36 @@ use std::time::Duration;
 use crate::failure::{Context, Failure, Result};
 use crate::{program, workspace};
 
-/// The targets, as `fuzz/src/targets/` has them.
+/// The targets, as in `fuzz/src/targets/`.
 const TARGETS: [&str; 6] = ["tokens", "keys", "bodies", "settings", "feed", "events"];
-/// How long a target runs where nobody says otherwise, and in CI.
+/// A target's default time, also in CI.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
-/// How long a target runs before an issue is closed.
+/// A target's time in a soak.
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
-/// An input that takes longer hangs.
+/// The limit for one input, in seconds.
 const INPUT_SECONDS: u32 = 10;
 
-/// What libFuzzer needs to see where an input has led.
+/// The flags for libFuzzer's coverage instrumentation.
 const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
                         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
                         -Cllvm-args=-sanitizer-coverage-trace-compares";
 const BLIND: &str = "--cfg fuzzing";
 
-/// How inputs are made.
+/// The source of inputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Engine {
     LibFuzzer,
-    /// Seeded mutation of the corpus.
+    /// Seeded mutation of the corpus, without coverage.
     Blind,
 }
 
-/// `cargo xtask fuzz [target] [--seconds N]`.
+/// Runs `cargo xtask fuzz [target] [--seconds N]`.
 ///
 /// # Errors
-/// A target failed, or something can't be built.
+/// Returns an error if a target fails or can't be built.
 pub(crate) fn command(args: &[String]) -> Result<()> {
     let usage =
-        || Failure::usage(format!("fuzz takes a target ({}) and --seconds N at most", TARGETS.join(", ")));
+        || Failure::usage(format!("fuzz takes at most a target ({}) and --seconds N", TARGETS.join(", ")));
     let (mut targets, mut time, mut args) = (TARGETS.to_vec(), MINUTE, args.iter());
     while let Some(arg) = args.next() {
         if arg == "--seconds" {
@@ -58,19 +58,19 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 /// Runs all targets.
 ///
 /// # Errors
-/// As [`command`].
+/// Like [`command`].
 pub(crate) fn all(time: Duration) -> Result<()> {
     run(&TARGETS, time)
 }
 
-/// Two targets at a time, each in a process of its own.
+/// Runs two targets at a time, each in its own process.
 fn run(targets: &[&str], time: Duration) -> Result<()> {
     let home = workspace::target_directory()?.join("fuzz");
     let (engine, binary) = build(&home)?;
     for pair in targets.chunks(2) {
         let running: Vec<Result<Running>> =
             pair.iter().map(|target| Running::start(target, engine, &binary, &home, time)).collect();
-        // Both are waited for, so that the second doesn't outlive us.
+        // Wait for both, so that no target outlives this process.
         let ended: Vec<Result<()>> =
             running.into_iter().map(|running| running.and_then(Running::finish)).collect();
         ended.into_iter().collect::<Result<()>>()?;
@@ -78,7 +78,8 @@ fn run(targets: &[&str], time: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Builds with libFuzzer where there is a C++ compiler, and without where there is none; the stable toolchain will do.
+/// Builds with libFuzzer if there is a C++ compiler, and without it otherwise. Both work with the stable
+/// toolchain.
 fn build(home: &Path) -> Result<(Engine, PathBuf)> {
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     let engine = if program::works(Command::new(&compiler).arg("--version")) {
@@ -88,12 +89,11 @@ fn build(home: &Path) -> Result<(Engine, PathBuf)> {
     };
     match engine {
         Engine::LibFuzzer => println!("fuzz: libFuzzer, guided by coverage"),
-        Engine::Blind => println!(
-            "fuzz: there is no C++ compiler ({}), so the corpus is mutated blindly",
-            compiler.display()
-        ),
+        Engine::Blind => {
+            println!("fuzz: no C++ compiler ({}): mutating the corpus without coverage", compiler.display())
+        }
     }
-    // Named, so that what runs while building isn't built for fuzzing.
+    // An explicit target keeps the flags away from build scripts and procedural macros.
     let host = host()?;
     let mut cargo = program::cargo(&[
         "build",
@@ -123,7 +123,7 @@ fn host() -> Result<String> {
     host.map(str::to_owned).ok_or_else(|| Failure::new("rustc -vV names no host"))
 }
 
-/// A target that runs.
+/// A running target.
 struct Running {
     target: String,
     child: Child,
@@ -176,14 +176,14 @@ impl Running {
         let end: Vec<&str> = log.lines().rev().take(40).collect();
         let end: Vec<&str> = end.into_iter().rev().collect();
         Err(Failure::new(format!(
-            "fuzz: {target} failed\n{}\nThe input is in {}; put it into fuzz/seeds/{target}/ together with what mends it.",
+            "fuzz: {target} failed\n{}\nThe input is in {}; add it to fuzz/seeds/{target}/ together with the fix.",
             end.join("\n"),
             artifacts.display()
         )))
     }
 }
 
-/// How many inputs there were and, from a guided run, how far they have led.
+/// Summarizes the number of inputs and, for libFuzzer, the coverage.
 fn summary(log: &str) -> String {
     let stat = |name: &str| log.lines().rev().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let reached = log.lines().rev().find_map(|line| {
@@ -195,7 +195,7 @@ fn summary(log: &str) -> String {
     match (stat("stat::number_of_executed_units:"), reached) {
         (Some(count), Some(reached)) => format!("{count} inputs, {reached}"),
         (Some(count), None) => format!("{count} inputs"),
-        (None, _) => log.lines().last().unwrap_or("nothing was said").to_owned(),
+        (None, _) => log.lines().last().unwrap_or("no output").to_owned(),
     }
 }
 
@@ -209,6 +209,6 @@ mod tests {
                    stat::number_of_executed_units: 1234\nstat::peak: 5\n";
         assert_eq!(summary(log), "1234 inputs, 4711 edges reached, 321 inputs kept");
         assert_eq!(summary("9 inputs, mutated blindly from 2\n"), "9 inputs, mutated blindly from 2");
-        assert_eq!(summary(""), "nothing was said");
+        assert_eq!(summary(""), "no output");
     }
 }

@@ -1,11 +1,11 @@
-//! The project's own automation, run as `cargo xtask <command>`. It is no part of the product: nothing that quash needs
-//! when it runs lives here.
+//! The project's automation, run as `cargo xtask <command>`. It isn't part of the product: quash needs
+//! nothing of it at run time.
 
-#![expect(clippy::print_stdout, reason = "a program for a terminal: what it prints is its purpose")]
-#![expect(clippy::print_stderr, reason = "failures go to stderr, once, at the edge")]
+#![expect(clippy::print_stdout, reason = "a terminal program prints its results")]
+#![expect(clippy::print_stderr, reason = "failures are printed to stderr, in one place")]
 #![expect(
     clippy::disallowed_methods,
-    reason = "it times its own steps and reads its own command line; the product does neither here"
+    reason = "xtask times its steps and reads its command line; it isn't part of the product"
 )]
 
 mod bench;
@@ -27,22 +27,21 @@ use std::process::ExitCode;
 use failure::{Failure, Result};
 
 const HELP: &str = "\
-The project's own automation.
+The project's automation.
 
 Usage: cargo xtask <command>
 
   ci                    what CI runs: formatting, tidy, clippy, documentation, tests
   test [args..]         the tests (cargo nextest where it is installed, else cargo test); args go to the runner
-  tidy                  the rules of the house: walls between crates, and what sources may hold
+  tidy                  the project's rules: dependencies between crates, and what sources may contain
   soak [filter]         the long forms of the tests, optimized, with their figures
   fuzz [target] [--seconds N]
-                        inputs that nobody would think of, for a minute each: tokens, keys, bodies,
-                        settings, the feed
+                        random inputs, for a minute each: tokens, keys, bodies, settings, the feed
   sim [--seed N] [--runs K]
-                        the simulation of the guard: so many seeds, each with its own clocks, crashes and network
-  sim --mutants [name]  builds faults into a copy of the code, and asks of the simulation that it finds each
-  bench [row] [--write] the figures of docs/reference/benchmarks.md beside this machine's own baselines;
-                        a row is chosen by a part of its name; --write puts the table into the page
+                        the simulation of the guard with K seeds, each with its own clocks, crashes and network
+  sim --mutants [name]  builds faults into a copy of the code, and checks that the simulation finds each
+  bench [row] [--write] the figures of docs/reference/benchmarks.md, against baselines on this machine;
+                        [row] is a part of a row's name; --write puts the table into the page
   help                  this text
 ";
 

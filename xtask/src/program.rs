@@ -1,20 +1,20 @@
-//! Running other programs: cargo, git, apt-get, pip.
+//! Runs other programs: cargo, git, apt-get, pip.
 
 use std::process::{Command, Stdio};
 
 use crate::failure::{Context, Failure, Result};
 
-/// `cargo`, the one that runs us.
+/// Returns a command for the `cargo` that runs xtask.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args);
     command
 }
 
-/// Runs a program to its end; what it prints goes where ours goes.
+/// Runs a program to its end; it inherits stdout and stderr.
 ///
 /// # Errors
-/// It couldn't be started, or it ended with another code than 0; the failure carries that code.
+/// Returns an error if the program doesn't start or fails; the failure has its exit code.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     let status = command.status().context(format!("couldn't start `{shown}`"))?;
@@ -25,10 +25,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Runs a program to its end and takes what it prints. Its complaints are shown only in the failure.
+/// Runs a program to its end and returns its stdout. Its stderr is shown only in the failure.
 ///
 /// # Errors
-/// It couldn't be started, it ended with another code than 0, or it printed something that isn't UTF-8.
+/// Returns an error if the program doesn't start, fails, or prints something that isn't UTF-8.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let shown = shown(command);
     let output = command.stdin(Stdio::null()).output().context(format!("couldn't start `{shown}`"))?;
@@ -42,7 +42,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).context(format!("`{shown}` printed something that isn't UTF-8"))
 }
 
-/// Whether a program starts and ends well with these arguments, such as `--version`.
+/// Returns whether a program starts and succeeds with these arguments, such as `--version`.
 pub(crate) fn works(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -52,7 +52,7 @@ pub(crate) fn works(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The command as one would type it, without its folder.
+/// Returns the command as one would type it, without the program's folder.
 pub(crate) fn shown(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());

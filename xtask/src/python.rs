@@ -1,5 +1,5 @@
-//! A Python of the project's own, with Django, Simple JWT and PyJWT: a virtual environment under the target directory,
-//! made once. Tests are held against it, and the bench measures it. What they do with it lives with them.
+//! A Python environment with Django, Simple JWT and PyJWT, made once under the target directory. Tests
+//! compare quash with them, and the benchmark measures Simple JWT.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,38 +10,39 @@ use crate::{program, workspace};
 
 /// The packages, each with its version.
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
-/// The least that they need, as Python says it.
+/// The oldest Python that the packages support, as a Python expression.
 const LEAST: &str = "(3, 10)";
 
-/// Whether there is such a Python.
+/// The outcome of preparing the environment.
 pub(crate) enum Ready {
-    /// This one.
+    /// The environment's Python.
     Is(PathBuf),
-    /// There is none, and why.
+    /// There is no environment, for this reason.
     Not(Missing),
 }
 
-/// Why there is none. Its words say what to do about it.
+/// The reason why there is no environment. Its text includes the remedy.
 #[derive(Debug)]
 pub(crate) enum Missing {
-    /// No `python3`.
+    /// There is no `python3`.
     Python,
-    /// One that is too old, and says so.
+    /// This version is too old.
     Old(String),
-    /// One without the module that makes virtual environments, or without the half of it that Debian packs apart.
+    /// The module `venv` is missing, or the part of it that Debian packages separately.
     Venv,
-    /// pip got no further; what it printed.
+    /// pip failed, with this output.
     Packages(String),
 }
 
-/// Makes the environment, unless it is there already with these very packages.
+/// Creates the environment, unless it exists with exactly these packages.
 ///
 /// # Errors
-/// A file can't be written. A machine without Python, or without a way to its packages, is no error.
+/// Returns an error if a file can't be written. A missing Python, or packages that can't be fetched, are no
+/// error.
 pub(crate) fn ready() -> Result<Ready> {
     let folder = workspace::target_directory()?.join("python");
     let (python, installed) = (folder.join("venv/bin/python"), folder.join("installed"));
-    // It belongs to the Python that it was made with, which may be gone by now.
+    // The environment depends on the Python that made it, which may have been removed.
     let runs = || program::works(Command::new(&python).args(["-c", ""]));
     if std::fs::read_to_string(&installed).is_ok_and(|text| text == REQUIREMENTS) && runs() {
         return Ok(Ready::Is(python));
@@ -57,7 +58,7 @@ pub(crate) fn ready() -> Result<Ready> {
     }
 }
 
-/// Each package with its version, such as `Django==5.2`.
+/// Returns each package with its version, such as `Django==5.2`.
 pub(crate) fn packages() -> Vec<&'static str> {
     REQUIREMENTS.lines().filter(|line| !line.starts_with('#')).collect()
 }
@@ -87,22 +88,22 @@ impl fmt::Display for Missing {
         match self {
             Self::Python => write!(
                 f,
-                "python3 is missing: install it (3.10 or newer) with its venv module, on Debian python3-venv"
+                "python3 is missing: install 3.10 or newer with its venv module (on Debian: python3-venv)"
             ),
             Self::Old(version) => write!(
                 f,
-                "python3 is {version}, and Django needs 3.10 or newer: put a newer one first in PATH"
+                "python3 is {version}, but Django needs 3.10 or newer: put a newer one first in PATH"
             ),
             Self::Venv => {
                 write!(
                     f,
-                    "python3 makes no virtual environments: install its venv module, on Debian apt-get install python3-venv"
+                    "python3 can't create virtual environments: install its venv module (on Debian: apt-get install python3-venv)"
                 )
             }
             Self::Packages(printed) => write!(
                 f,
-                "pip couldn't install the packages of xtask/requirements.txt: it needs the network once, or its own settings for the way \
-                 there (PIP_INDEX_URL, PIP_PROXY); it said:\n{printed}"
+                "failed to install the packages of xtask/requirements.txt: pip needs the network once, or settings such as \
+                 PIP_INDEX_URL and PIP_PROXY:\n{printed}"
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! What tests need beside Rust: found, or installed where that is ours to do, and said either way.
+//! Finds what the tests need beside Rust, installs what may be installed, and reports both.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,29 +9,30 @@ use crate::failure::Result;
 use crate::python::{self, Missing, Ready};
 use crate::{program, workspace};
 
-/// What tests are told of what they need.
+/// The services that the tests need.
 #[derive(Default)]
 pub(crate) struct Services {
-    /// Variables for the runner of the tests.
+    /// The environment variables for the test runner.
     pub(crate) variables: Vec<(&'static str, OsString)>,
-    /// The tests that will say that they were skipped, and why.
+    /// The tests that will be skipped, and why.
     pub(crate) left_out: Vec<String>,
 }
 
-/// Where the tests against Django and PyJWT find their Python.
+/// Names the Python for the tests against Django and PyJWT.
 const PYTHON: &str = "QUASH_TEST_PYTHON";
 
-/// Where the tests of the pages find a browser, and what looks at pages in it.
+/// Name the browser for the tests of the pages, and the axe script that checks the pages.
 const CHROMIUM: &str = "QUASH_TEST_CHROMIUM";
 const AXE: &str = "QUASH_TEST_AXE";
 
-/// Where the tests with vectors of other projects look for them.
+/// Names the folder with test vectors of other projects.
 const VECTORS: &str = "QUASH_VECTORS";
 
-/// Makes ready what tests need. What is missing and can't be installed only makes tests skip, and they say so.
+/// Installs what the tests need. If something is missing and can't be installed, the tests that need it are
+/// skipped and say so.
 ///
 /// # Errors
-/// A file can't be written; a service that tests can't do without would fail here, too.
+/// Returns an error if a file can't be written.
 pub(crate) fn start() -> Result<Services> {
     let mut services = Services::default();
     services.left_out.extend(strace().err());
@@ -46,17 +47,17 @@ pub(crate) fn start() -> Result<Services> {
     };
     services.take(python);
     if browser::chromium().is_none() {
-        // Whether it is there now is seen below.
+        // `take_browser` checks whether it is installed now.
         let _ = install("chromium");
     }
     services.take_browser()?;
     Ok(services)
 }
 
-/// Makes ready what is kept under the target directory; what belongs to the machine is taken as it is.
+/// Prepares what belongs under the target directory, and installs nothing on the machine.
 ///
 /// # Errors
-/// As [`start`].
+/// Like [`start`].
 pub(crate) fn ready() -> Result<Services> {
     let mut services = Services::default();
     services.take(python::ready()?);
@@ -68,15 +69,13 @@ impl Services {
     fn take_browser(&mut self) -> Result<()> {
         match browser::ready()? {
             Ok(browser) => {
-                println!("Chromium and axe are here: the tests of the pages in a browser run");
+                println!("Chromium and axe are installed: the browser tests will run");
                 self.variables.extend([(CHROMIUM, browser.chromium.into()), (AXE, browser.axe.into())]);
             }
             Err(missing) => {
-                println!(
-                    "There is no browser for the tests of the pages, and they will say that they were skipped."
-                );
+                println!("The browser tests will be skipped, because no browser is installed.");
                 println!("{missing}");
-                self.left_out.push(format!("the tests of the pages in a browser, since {missing}"));
+                self.left_out.push(format!("the browser tests: {missing}"));
             }
         }
         Ok(())
@@ -86,80 +85,78 @@ impl Services {
         match python {
             Ready::Is(python) => {
                 println!(
-                    "Python with {} is here: the tests against Django and PyJWT run",
+                    "Python with {} is installed: the tests against Django and PyJWT will run",
                     python::packages().join(", ")
                 );
                 self.variables.push((PYTHON, python.into()));
             }
             Ready::Not(missing) => {
                 println!(
-                    "There is no Python for the tests against Django and PyJWT, and they will say that they were skipped."
+                    "The tests against Django and PyJWT will be skipped, because they lack a Python environment."
                 );
                 println!("{missing}");
-                self.left_out.push(format!("the tests against Django and PyJWT, since {missing}"));
+                self.left_out.push(format!("the tests against Django and PyJWT: {missing}"));
             }
         }
     }
 }
 
-/// Vectors of other projects stay where they are: their licences are their own.
+/// Finds the vectors of other projects. They stay outside of the repository, under their own licences.
 fn vectors() -> Result<std::result::Result<(), String>> {
     let beside = workspace::root()?.join("../shared/vectors");
     let folder = std::env::var_os(VECTORS).map_or(beside, PathBuf::from);
     if folder.is_dir() {
-        println!("vectors of other projects are here: the tests with them run");
+        println!("The vectors of other projects are present: the tests with them will run");
         return Ok(Ok(()));
     }
     println!(
-        "There are no vectors of other projects ({VECTORS} names their folder): the tests with them will say that they were skipped."
+        "The tests with vectors of other projects will be skipped: set {VECTORS} to the folder of the vectors."
     );
-    Ok(Err(format!(
-        "the tests with vectors of other projects, since there are none: {VECTORS} names their folder"
-    )))
+    Ok(Err(format!("the tests with vectors of other projects: set {VECTORS} to the folder of the vectors")))
 }
 
-/// strace breaks system calls for the fault tests: a full disk, an fsync that fails.
+/// Finds or installs strace, which makes system calls fail in the fault tests: a full disk, a failing fsync.
 fn strace() -> std::result::Result<(), String> {
     if program::works(Command::new("strace").arg("-V")) {
-        println!("strace is here: the fault tests run");
+        println!("strace is installed: the fault tests will run");
     } else if let Err(reason) = install("strace") {
         println!(
-            "strace is missing and couldn't be installed ({reason}): the fault tests that need it will say that they were skipped."
+            "strace is missing and couldn't be installed ({reason}): the fault tests that need it will be skipped."
         );
         println!("To run them: install strace (Linux only), then start again.");
-        return Err("the fault tests that need strace, since it is missing: install it (Linux only)".into());
+        return Err("the fault tests that need strace: install strace (Linux only)".into());
     } else {
-        println!("strace was installed with apt-get: the fault tests run");
+        println!("strace was installed with apt-get: the fault tests will run");
     }
     Ok(())
 }
 
-/// libfaketime moves a server's clock by a week.
+/// Finds or installs libfaketime, which moves a server's clock by a week.
 fn faketime() -> std::result::Result<(), String> {
     if program::works(Command::new("faketime").arg("--version")) {
-        println!("libfaketime is here: the tests of clocks that jump run");
+        println!("libfaketime is installed: the tests of jumping clocks will run");
     } else if let Err(reason) = install("faketime") {
         println!(
-            "libfaketime is missing and couldn't be installed ({reason}): the tests of clocks that jump will say that they were skipped."
+            "libfaketime is missing and couldn't be installed ({reason}): the tests of jumping clocks will be skipped."
         );
-        return Err("the tests of clocks that jump, since libfaketime is missing: install faketime".into());
+        return Err("the tests of jumping clocks: install faketime".into());
     } else {
-        println!("faketime was installed with apt-get: the tests of clocks that jump run");
+        println!("faketime was installed with apt-get: the tests of jumping clocks will run");
     }
     Ok(())
 }
 
-/// Installs a package of a Debian that is ours to change.
+/// Installs a Debian package, if this process is root.
 fn install(package: &str) -> std::result::Result<(), String> {
     if !program::works(Command::new("apt-get").arg("--version")) {
-        return Err("there is no apt-get".into());
+        return Err("apt-get is missing".into());
     }
     let user = program::output(Command::new("id").arg("-u")).map_err(|failure| failure.to_string())?;
     if user.trim() != "0" {
-        return Err("this isn't root".into());
+        return Err("not running as root".into());
     }
     let install = || apt_get(&["install", "--yes", "--no-install-recommends", package]);
-    // A fresh machine has no package lists; one that has them is spared the update.
+    // A fresh machine has no package lists; update them only then.
     install().or_else(|_| apt_get(&["update"]).and_then(|()| install())).map_err(|_| "apt-get failed".into())
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: the long forms of the tests, run before an issue is closed. Their figures are printed.
+//! `cargo xtask soak`: runs the long forms of the tests and prints their figures.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -7,20 +7,20 @@ use std::time::Instant;
 use crate::failure::{Context, Failure, Result};
 use crate::{fuzz, program, sim, workspace};
 
-/// What fuzzing is called among the soaks.
+/// The name of fuzzing among the soaks.
 const FUZZ: &str = "soak_fuzz";
-/// What the simulation and its mutants are called among them.
+/// The name of the simulation and its mutants among the soaks.
 const SIM: &str = "soak_sim";
 
 /// Runs the soaks whose name contains the filter, one after the other.
 ///
 /// # Errors
-/// A soak failed, none was found, or something didn't compile.
+/// Returns an error if a soak fails or doesn't compile, or if there is none.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let filter = match args {
         [] => "soak_",
         [filter] => filter.as_str(),
-        _ => return Err(Failure::usage("soak takes one filter at most")),
+        _ => return Err(Failure::usage("soak takes at most one filter")),
     };
     println!("soak: the long forms (QUASH_SOAK=1), optimized, tests named *{filter}*, one at a time");
     let began = Instant::now();
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         count += 1;
     }
     if count == 0 {
-        return Err(Failure::new(format!("soak: no test is named *{filter}*: nothing was proven")));
+        return Err(Failure::new(format!("soak: no test is named *{filter}*")));
     }
     println!("soak: {count} passed in {:.1} minutes", began.elapsed().as_secs_f64() / 60.0);
     Ok(())
@@ -49,7 +49,7 @@ fn soak(filter: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Runs the tests, shows what they print, and says how many there were.
+/// Runs the tests, passes their output on, and returns their number.
 fn run_counted(command: &mut Command) -> Result<usize> {
     let shown = program::shown(command);
     let mut child = command.stdout(Stdio::piped()).spawn().context(format!("couldn't start `{shown}`"))?;
@@ -70,7 +70,7 @@ fn run_counted(command: &mut Command) -> Result<usize> {
     }
 }
 
-/// How many tests a test binary says that it is going to run.
+/// Returns the number of tests that a test binary announces.
 fn announced(line: &str) -> Option<usize> {
     let (count, rest) = line.strip_prefix("running ")?.split_once(' ')?;
     if rest == "test" || rest == "tests" { count.parse().ok() } else { None }

@@ -1,24 +1,24 @@
-//! `cargo xtask test`: the tests, with the runner that is there, and what they need beside Rust.
+//! `cargo xtask test`: runs the tests with the available runner and services.
 
 use std::process::Command;
 
 use crate::failure::Result;
 use crate::{program, services, workspace};
 
-/// Runs the tests of the workspace; `args` go to the runner.
+/// Runs the tests of the workspace; `args` are passed to the runner.
 ///
 /// # Errors
-/// A test failed, or something didn't compile.
+/// Returns an error if a test fails or doesn't compile.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let services = services::ready()?;
     program::run(runner()?.args(args).envs(services.variables))
 }
 
-/// The command that runs every test but those in documentation. It names the binary's package together with the
-/// others, so that the servers under test are built once, with the tests.
+/// Returns the command that runs every test except doctests. It builds the whole workspace at once, so that
+/// the servers under test are built together with the tests.
 ///
 /// # Errors
-/// The workspace has no root.
+/// Returns an error if the workspace has no root.
 pub(crate) fn runner() -> Result<Command> {
     let nextest = program::works(&mut program::cargo(&["nextest", "--version"]));
     let mut command =

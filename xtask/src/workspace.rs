@@ -9,25 +9,26 @@ use serde_json::Value;
 use crate::failure::{Context, Failure, Result};
 use crate::program;
 
-/// The folder of the workspace's `Cargo.toml`.
+/// Returns the folder of the workspace's `Cargo.toml`.
 pub(crate) fn root() -> Result<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().map(Path::to_path_buf).ok_or_else(|| Failure::new("xtask has no folder above it"))
+    manifest.parent().map(Path::to_path_buf).ok_or_else(|| Failure::new("xtask has no parent folder"))
 }
 
-/// What `cargo metadata` says of the whole workspace and of all that it is built from.
+/// Returns the output of `cargo metadata` for the whole workspace and its dependencies.
 ///
 /// # Errors
-/// Cargo can't read a manifest, or can't reach the registry.
+/// Returns an error if Cargo can't read a manifest or can't reach the registry.
 pub(crate) fn metadata() -> Result<Value> {
     let text = program::output(program::cargo(&["metadata", "--format-version", "1"]).current_dir(root()?))?;
     serde_json::from_str(&text).context("what cargo metadata printed isn't JSON")
 }
 
-/// The names of the crates that quash-verify is built from without its features, over all platforms, itself included.
+/// Returns the names of the crates that quash-verify needs without its features, on all platforms, itself
+/// included.
 ///
 /// # Errors
-/// Cargo can't say.
+/// Returns an error if `cargo tree` fails.
 pub(crate) fn guard_tree() -> Result<BTreeSet<String>> {
     let arguments = "tree --package quash-verify --no-default-features --edges normal --target all --prefix none --format {p}";
     let arguments: Vec<&str> = arguments.split(' ').collect();
@@ -40,10 +41,10 @@ pub(crate) fn guard_tree() -> Result<BTreeSet<String>> {
         .collect())
 }
 
-/// Where Cargo builds.
+/// Returns Cargo's target directory.
 ///
 /// # Errors
-/// As [`metadata`].
+/// Like [`metadata`].
 pub(crate) fn target_directory() -> Result<PathBuf> {
     let text = program::output(
         program::cargo(&["metadata", "--format-version", "1", "--no-deps"]).current_dir(root()?),
@@ -55,10 +56,10 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
         .ok_or_else(|| Failure::new("cargo metadata names no target directory"))
 }
 
-/// Every file that is in git or would be added by `git add .`, relative to the root, in order.
+/// Returns every file that is in git or that `git add .` would add, relative to the root and sorted.
 ///
 /// # Errors
-/// This isn't a git work tree, or git is missing.
+/// Returns an error if this isn't a git work tree, or if git is missing.
 pub(crate) fn files() -> Result<Vec<String>> {
     let root = root()?;
     let mut git = Command::new("git");

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client: one connection, kept as long as the server keeps it. It knows JSON over loopback, no more.
+//! A minimal HTTP/1.1 client with one kept connection, for JSON over loopback.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use crate::failure::{Context, Failure, Result};
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 const MOST_BODY: u64 = 1024 * 1024;
 
-/// A client with one connection at most.
+/// A client with at most one connection.
 pub(super) struct Client {
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
@@ -24,26 +24,27 @@ struct Answer {
 }
 
 impl Client {
-    /// A client that connects when it first asks.
+    /// Creates a client, which connects with its first request.
     pub(super) fn new(address: SocketAddr) -> Self {
         Self { address, connection: None }
     }
 
-    /// Lets go of the connection: a server may close one that was idle for some seconds.
+    /// Closes the connection: a server may close one that has been idle for some seconds.
     pub(super) fn disconnect(&mut self) {
         self.connection = None;
     }
 
-    /// Posts JSON and takes the JSON of an answer 200.
+    /// Posts JSON and returns the JSON of a 200 answer.
     ///
     /// # Errors
-    /// No connection, no answer, an answer that isn't understood, or another status.
+    /// Returns an error if no connection or answer comes, or if the answer is malformed or has another
+    /// status.
     pub(super) fn post(&mut self, path: &str, body: &Value) -> Result<Value> {
         let kept = self.connection.take();
         let was_kept = kept.is_some();
         let (answer, connection) = match self.exchange(kept, path, body) {
-            // A server may close a kept connection at any time; whether it did so before it read our request can't be
-            // known, and these requests spend a token: no second try once the request may have arrived.
+            // A server may close a kept connection at any time, perhaps after it has read the request. These
+            // requests use up a token, so don't repeat one that may have arrived.
             Err(failure) if was_kept => return Err(failure.led_by("on a kept connection")),
             outcome => outcome?,
         };
@@ -69,7 +70,7 @@ impl Client {
             None => self.connect()?,
         };
         let body = body.to_string();
-        // One write: two would wait for each other's acknowledgement.
+        // Write once: a second write would wait for the first one's acknowledgement.
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
@@ -88,7 +89,7 @@ impl Client {
     }
 }
 
-/// Reads one answer (RFC 9112): by length, in chunks, or to the end of the connection.
+/// Reads one answer (RFC 9112): by length, in chunks, or until the connection ends.
 fn read_answer(reader: &mut impl BufRead) -> std::io::Result<Answer> {
     let status_line = read_line(reader)?;
     let status = status_line

@@ -1,4 +1,4 @@
-//! What an idle quash costs: its binary, the time until it listens, the memory that it holds.
+//! The cost of an idle quash: its binary, the time until it listens, its memory.
 
 use std::time::Instant;
 
@@ -9,13 +9,13 @@ use crate::failure::{Context, Failure, Result};
 
 const STARTS: usize = 5;
 
-/// The release binary's size.
+/// The size of the release binary.
 pub(super) const BINARY: Row =
     Row { work: "binary", baseline: "-", target: Target::AtMost(20.0), measure: binary };
-/// From exec to the line that says where it listens.
+/// The time from exec to the line that says where it listens.
 pub(super) const READY: Row =
     Row { work: "ready after exec", baseline: "-", target: Target::AtMost(100.0), measure: ready };
-/// Resident memory once it listens.
+/// The resident memory once it listens.
 pub(super) const MEMORY: Row =
     Row { work: "idle server, resident", baseline: "-", target: Target::AtMost(20.0), measure: memory };
 

@@ -1,5 +1,5 @@
-//! Rows that are measured inside a process: the crates' own bench targets measure, and print their figures as
-//! `figure <name> <ours> <baseline>`; here they are run and read.
+//! Rows measured inside a process: runs the crates' own benchmarks and reads the figures that they print as
+//! `figure <name> <ours> <baseline>`.
 
 use super::rounds::Compared;
 use super::table::{Outcome, Target};
@@ -7,14 +7,14 @@ use super::{Row, workspace};
 use crate::failure::{Failure, Result};
 use crate::program;
 
-/// A token met for the first time, beside its bare signature.
+/// A token seen for the first time, compared with verifying only its signature.
 pub(super) const EDDSA: Row = Row {
     work: "check a token never seen, EdDSA",
     baseline: "the bare verification",
     target: Target::AtMost(1.15),
     measure: || compared("quash-verify", "checks", "never seen, EdDSA", "ns"),
 };
-/// The same with an elliptic key.
+/// The same with an ES256 key.
 pub(super) const ES256: Row = Row {
     work: "check a token never seen, ES256",
     baseline: "the bare verification",
@@ -28,7 +28,7 @@ pub(super) const RS256: Row = Row {
     target: Target::AtMost(1.15),
     measure: || compared("quash-verify", "checks", "never seen, RS256", "ns"),
 };
-/// What a check adds to an HMAC.
+/// The time that a check takes beyond its HMAC.
 pub(super) const HS256: Row = Row {
     work: "check a token never seen, HS256: beyond the bare HMAC",
     baseline: "-",
@@ -38,7 +38,7 @@ pub(super) const HS256: Row = Row {
         Ok(Outcome::Alone { figure: ours - bare, unit: "ns" })
     },
 };
-/// A token met before.
+/// A token seen before.
 pub(super) const KNOWN: Row = Row {
     work: "check a token seen before, 100,000 entries",
     baseline: "-",
@@ -47,7 +47,7 @@ pub(super) const KNOWN: Row = Row {
         Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "seen before")?.0, unit: "ns" })
     },
 };
-/// The part of it that asks whether it is revoked.
+/// The part of that check that looks for revocations.
 pub(super) const REVOKED: Row = Row {
     work: "its revocation part",
     baseline: "-",
@@ -56,7 +56,7 @@ pub(super) const REVOKED: Row = Row {
         Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "seen before")?.1, unit: "ns" })
     },
 };
-/// What a live entry takes in memory.
+/// The memory of one live revocation.
 pub(super) const ENTRY: Row = Row {
     work: "memory of a live revocation, 1,000,000 entries",
     baseline: "-",
@@ -65,7 +65,7 @@ pub(super) const ENTRY: Row = Row {
         Ok(Outcome::Alone { figure: figures("quash-verify", "checks", "bytes per entry")?.0, unit: "bytes" })
     },
 };
-/// How long an end takes to everybody, as a rule.
+/// The time until all verifiers refuse a revoked token, median.
 pub(super) const SPREAD_P50: Row = Row {
     work: "revocation to refusal at the slowest of 100 verifiers, p50",
     baseline: "-",
@@ -74,7 +74,7 @@ pub(super) const SPREAD_P50: Row = Row {
         Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "100 verifiers")?.0, unit: "ms" })
     },
 };
-/// The same, at its worst but for one in a hundred.
+/// The same, 99th percentile.
 pub(super) const SPREAD_P99: Row = Row {
     work: "revocation to refusal at the slowest of 100 verifiers, p99",
     baseline: "-",
@@ -83,7 +83,7 @@ pub(super) const SPREAD_P99: Row = Row {
         Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "100 verifiers")?.1, unit: "ms" })
     },
 };
-/// Ten times as many.
+/// The same with ten times as many verifiers.
 pub(super) const SPREAD_1000: Row = Row {
     work: "revocation to refusal at the slowest of 1,000 verifiers, p99",
     baseline: "-",
@@ -92,7 +92,7 @@ pub(super) const SPREAD_1000: Row = Row {
         Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "1000 verifiers")?.1, unit: "ms" })
     },
 };
-/// Waiting until all have said that they know.
+/// The time until all verifiers have confirmed a revocation.
 pub(super) const BARRIER: Row = Row {
     work: "waiting until all of 100 verifiers have confirmed, p99",
     baseline: "-",
@@ -104,7 +104,7 @@ pub(super) const BARRIER: Row = Row {
         })
     },
 };
-/// The same for many.
+/// The same with ten times as many verifiers.
 pub(super) const BARRIER_1000: Row = Row {
     work: "waiting until all of 1,000 verifiers have confirmed, p99",
     baseline: "-",
@@ -116,7 +116,7 @@ pub(super) const BARRIER_1000: Row = Row {
         })
     },
 };
-/// A verifier that starts.
+/// The start of a verifier.
 pub(super) const SNAPSHOT: Row = Row {
     work: "a snapshot of 100,000 entries, from nothing to FRESH, p50",
     baseline: "-",
@@ -125,21 +125,21 @@ pub(super) const SNAPSHOT: Row = Row {
         Ok(Outcome::Alone { figure: figures("quash-server", "verifiers", "snapshot")?.0, unit: "ms" })
     },
 };
-/// The same route with and without the guard.
+/// A route with the guard, compared with the same route without it.
 pub(super) const GUARDED: Row = Row {
     work: "a guarded endpoint over HTTP",
     baseline: "the bare route",
     target: Target::AtLeast(0.85),
     measure: || compared("quash-server", "guarded", "guarded route", "/s"),
 };
-/// The whole desk, beside nothing but commits.
+/// A whole rotation, compared with its commit alone.
 pub(super) const ROTATIONS_EDDSA: Row = Row {
     work: "durable rotations in process, EdDSA",
     baseline: "a bare group-commit loop",
     target: Target::AtLeast(0.5),
     measure: || compared("quash-service", "rotations", "rotations, EdDSA", "/s"),
 };
-/// The same with the cheap signature.
+/// The same with the cheapest signature.
 pub(super) const ROTATIONS_HS256: Row = Row {
     work: "durable rotations in process, HS256",
     baseline: "a bare group-commit loop",
@@ -152,7 +152,7 @@ fn compared(package: &str, bench: &str, name: &str, unit: &'static str) -> Resul
     Ok(Outcome::Compared { figures: Compared { measured, baseline, ratio: measured / baseline }, unit })
 }
 
-/// Ours and the baseline's.
+/// Returns quash's figure and the baseline's.
 fn figures(package: &str, bench: &str, name: &str) -> Result<(f64, f64)> {
     let mut cargo = program::cargo(&["bench", "--quiet", "--package", package, "--bench", bench, "--", name]);
     let printed = program::output(cargo.current_dir(workspace::root()?))?;

@@ -1,5 +1,5 @@
-//! The load: clients that each hold a session and rotate its refresh token, one after the other, as fast as they are
-//! answered. It works on anything that speaks Simple JWT's two paths.
+//! The load: clients that each hold a session and rotate its refresh token again as soon as the last rotation
+//! is answered. Works with any server that has Simple JWT's two endpoints.
 
 use std::net::SocketAddr;
 use std::sync::Barrier;
@@ -10,30 +10,30 @@ use serde_json::{Value, json};
 use super::http::Client;
 use crate::failure::{Failure, Result};
 
-/// The account that every measured server is given.
+/// The account on every measured server.
 pub(super) const USERNAME: &str = "bench";
-/// Its password. No server that holds it outlives its measurement.
+/// Its password. A measured server ends with its measurement.
 pub(super) const PASSWORD: &str = "measured twice, cut once";
 
-/// One session and the connection it is used over.
+/// A session and its connection.
 pub(super) struct Session {
     client: Client,
     refresh: String,
 }
 
-/// Signs in, one client after the other: a password hash is meant to be slow, and isn't what is measured.
+/// Signs clients in one after the other. Password hashing is slow on purpose and isn't measured.
 ///
 /// # Errors
-/// A sign-in fails.
+/// Returns an error if a sign-in fails.
 pub(super) fn sign_in(address: SocketAddr, clients: usize) -> Result<Vec<Session>> {
     (0..clients).map(|_| Session::open(address)).collect()
 }
 
-/// Rotates for a while and says how many rotations were answered per second. One that fails ends the measurement: its
-/// figure would be of something else.
+/// Rotates for a while and returns the answered rotations per second. A failed rotation ends the measurement,
+/// because it would distort the figure.
 ///
 /// # Errors
-/// A rotation fails.
+/// Returns an error if a rotation fails.
 pub(super) fn rotations_per_second(sessions: &mut [Session], span: Duration) -> Result<f64> {
     let start = Barrier::new(sessions.len() + 1);
     let (outcomes, took) = std::thread::scope(|scope| {
@@ -46,7 +46,7 @@ pub(super) fn rotations_per_second(sessions: &mut [Session], span: Duration) -> 
             .into_iter()
             .map(|client| client.join().unwrap_or_else(|_| Err(Failure::new("a client panicked"))))
             .collect();
-        // Each client finishes what it has begun, so the time is that of the last answer.
+        // Each client finishes its last rotation, so the time ends with the last answer.
         (outcomes, began.elapsed())
     });
     let rotations: u64 = outcomes.into_iter().sum::<Result<u64>>()?;

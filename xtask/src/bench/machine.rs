@@ -1,10 +1,10 @@
-//! What the figures were measured on.
+//! Describes the machine that the figures were measured on.
 
 use std::process::Command;
 
 use crate::program;
 
-/// One line: cores, processor, compiler.
+/// Returns one line with cores, processor and compiler.
 pub(super) fn line() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let model = std::fs::read_to_string("/proc/cpuinfo")

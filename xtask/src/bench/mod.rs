@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: what quash does on this machine, beside a baseline on the same machine in the same run. The
-//! ratio is the figure; the numbers beside it are only this machine's.
+//! `cargo xtask bench`: measures quash against a baseline on the same machine in the same run. Only the ratio
+//! can be compared between machines.
 
 mod http;
 mod idle;
@@ -18,13 +18,12 @@ use crate::failure::{Failure, Result};
 use crate::{program, workspace};
 use table::{Line, Outcome};
 
-/// A row of the table: what is measured, against what, and what is wanted.
+/// A row of the table.
 struct Row {
-    /// As it is chosen on the command line, and shown.
+    /// The measured work; the command line selects rows by it.
     work: &'static str,
-    /// What the baseline is.
     baseline: &'static str,
-    /// What is wanted of the ratio.
+    /// The target for the ratio.
     target: table::Target,
     measure: fn() -> Result<Outcome>,
 }
@@ -53,13 +52,13 @@ const ROWS: &[Row] = &[
     idle::MEMORY,
 ];
 
-/// Measures the rows that are asked for and prints the table.
+/// Measures the selected rows and prints the table.
 ///
 /// # Errors
-/// A row couldn't be measured. A missed target is no error: figures are judged by people.
+/// Returns an error if a row can't be measured. A missed target is no error: people judge the figures.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     if cfg!(debug_assertions) {
-        // The rows run in this very process, so it has to be optimized.
+        // The rows run in this process, so it must be optimized.
         println!("bench: building xtask with the profile dist");
         let mut release =
             program::cargo(&["run", "--quiet", "--profile", "dist", "--package", "xtask", "--", "bench"]);
@@ -69,7 +68,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let rows: Vec<&Row> = ROWS.iter().filter(|row| row.work.contains(filter)).collect();
     if rows.is_empty() {
         let known: Vec<&str> = ROWS.iter().map(|row| row.work).collect();
-        return Err(Failure::usage(format!("no row is called *{filter}*; there are: {}", known.join("; "))));
+        return Err(Failure::usage(format!(
+            "no row is named *{filter}*; the rows are: {}",
+            known.join("; ")
+        )));
     }
     let mut lines = Vec::new();
     let mut failed = 0;
@@ -94,10 +96,10 @@ fn arguments(args: &[String]) -> Result<(&str, bool)> {
     let filters: Vec<&str> = args.iter().map(String::as_str).filter(|arg| *arg != "--write").collect();
     match filters.as_slice() {
         [] => Ok(("", write)),
-        // A table of some rows would take the others off the page.
-        [_] if write => Err(Failure::usage("--write takes the whole table: leave the row out")),
+        // A table of some rows would remove the others from the page.
+        [_] if write => Err(Failure::usage("--write needs the whole table: omit the row")),
         [flag] if flag.starts_with('-') => Err(Failure::usage(format!("bench has no flag '{flag}'"))),
         [filter] => Ok((filter, write)),
-        _ => Err(Failure::usage("bench takes one row filter at most")),
+        _ => Err(Failure::usage("bench takes at most one row")),
     }
 }

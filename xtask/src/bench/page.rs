@@ -1,4 +1,4 @@
-//! The page that shows the table: what stands between two markers is replaced, the rest is somebody's prose.
+//! Writes the table into its page, between two markers.
 
 use crate::failure::{Context, Failure, Result};
 use crate::workspace;
@@ -7,20 +7,20 @@ const PAGE: &str = "docs/reference/benchmarks.md";
 const BEGIN: &str = "<!-- begin: written by cargo xtask bench --write -->";
 const END: &str = "<!-- end -->";
 
-/// Puts the table into the page.
+/// Replaces the text between the markers with the table.
 ///
 /// # Errors
-/// The page, or its markers, aren't there.
+/// Returns an error if the page or its markers don't exist.
 pub(super) fn write(table: &str) -> Result<()> {
     let path = workspace::root()?.join(PAGE);
     let page = std::fs::read_to_string(&path).context(format!("reading {PAGE}"))?;
     let replaced = replace(&page, table).ok_or_else(|| {
         Failure::new(format!(
-            "{PAGE} lacks the lines '{BEGIN}' and '{END}'; put them where the table belongs"
+            "{PAGE} lacks the lines '{BEGIN}' and '{END}': add them where the table belongs"
         ))
     })?;
     std::fs::write(&path, replaced).context(format!("writing {PAGE}"))?;
-    println!("bench: {PAGE} is written");
+    println!("bench: wrote {PAGE}");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! quash under measurement: the binary that is shipped, with an empty data folder under the target directory.
+//! The measured quash: the binary that is shipped, with an empty data folder under the target directory.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use super::server::Server;
 use crate::failure::{Context, Failure, Result};
 use crate::{program, workspace};
 
-/// As many as a small application has requests at a time; group commit needs company.
+/// As many concurrent requests as a small application has. Group commits need concurrency.
 pub(super) const CLIENTS: usize = 64;
 
-/// Builds it.
+/// Builds the binary.
 ///
 /// # Errors
-/// It doesn't compile.
+/// Returns an error if it doesn't compile.
 pub(super) fn build() -> Result<PathBuf> {
     println!("  building quash with the profile dist");
     program::run(
@@ -28,16 +28,16 @@ pub(super) fn build() -> Result<PathBuf> {
         .with_extension(std::env::consts::EXE_EXTENSION))
 }
 
-/// A binary with a data folder of its own.
+/// A binary with its own data folder.
 pub(super) struct Prepared {
     binary: PathBuf,
     data: PathBuf,
 }
 
-/// Makes an empty data folder with the one account.
+/// Creates an empty data folder with the account.
 ///
 /// # Errors
-/// The folder can't be made, or the account can't be added.
+/// Returns an error if the folder can't be created or the account can't be added.
 pub(super) fn prepare(binary: PathBuf) -> Result<Prepared> {
     let data = workspace::target_directory()?.join("bench").join("quash-data");
     if data.exists() {
@@ -51,10 +51,10 @@ pub(super) fn prepare(binary: PathBuf) -> Result<Prepared> {
 }
 
 impl Prepared {
-    /// Starts it.
+    /// Starts the server.
     ///
     /// # Errors
-    /// It doesn't start.
+    /// Returns an error if it doesn't start.
     pub(super) fn serve(&self) -> Result<Server> {
         let mut serve = Command::new(&self.binary);
         serve.arg("serve").arg("--data-dir").arg(&self.data).args(["--listen", "127.0.0.1:0"]);

@@ -1,4 +1,4 @@
-//! Durable rotations over HTTP: quash on SQLite beside Simple JWT on SQLite, both servers up, asked in turn.
+//! Durable rotations over HTTP: quash on SQLite against Simple JWT on SQLite, in alternating rounds.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::python::{self, Ready};
 const ROUNDS: usize = 3;
 const SPAN: Duration = Duration::from_secs(8);
 
-/// quash against what it replaces.
+/// quash against Simple JWT.
 pub(super) const ROW: Row = Row {
     work: "durable rotations, SQLite",
     baseline: "Simple JWT, SQLite",

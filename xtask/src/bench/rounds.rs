@@ -1,22 +1,22 @@
-//! Both sides in turn: a machine that grows warm, or busy, does so to both.
+//! Alternating rounds, so that a machine that grows warm or busy slows both sides.
 
 use crate::failure::Result;
 
-/// The medians of some rounds.
+/// The medians of all rounds.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) struct Compared {
-    /// Ours.
+    /// quash's figure.
     pub(super) measured: f64,
-    /// The baseline's.
+    /// The baseline's figure.
     pub(super) baseline: f64,
-    /// The median of each round's own ratio, measured / baseline.
+    /// The median of the rounds' ratios, measured / baseline.
     pub(super) ratio: f64,
 }
 
-/// Measures in rounds; each measures both sides, and the next begins with the other.
+/// Measures both sides in each round, and alternates which side begins.
 ///
 /// # Errors
-/// The first failure of a side.
+/// Returns the first failure of a side.
 pub(super) fn compare(
     rounds: usize,
     mut ours: impl FnMut() -> Result<f64>,
@@ -41,7 +41,7 @@ pub(super) fn compare(
     })
 }
 
-/// The middle one; of an even number the lower of the two.
+/// Returns the median; for an even number of figures, the lower of the middle two.
 pub(super) fn median(figures: impl Iterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);

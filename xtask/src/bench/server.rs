@@ -1,4 +1,4 @@
-//! A server under measurement: started, asked where it listens, and ended with us.
+//! A measured server: starts it, reads its address, and ends it with this process.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::program;
 const START_WITHIN: Duration = Duration::from_secs(30);
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-/// A running server. Dropping it ends it.
+/// A running server, which ends when this is dropped.
 pub(super) struct Server {
     child: Child,
     address: SocketAddr,
@@ -22,7 +22,8 @@ impl Server {
     /// Starts a program that prints the loopback address it listens on, as `http://127.0.0.1:PORT`.
     ///
     /// # Errors
-    /// It can't be started, it ends, or it prints no such line in time. What it printed is in the failure.
+    /// Returns an error if the program doesn't start, ends, or prints no such line in time. The failure has
+    /// its output.
     pub(super) fn start(command: &mut Command) -> Result<Self> {
         let shown = program::shown(command);
         let (reader, writer) = std::io::pipe().context("making a pipe")?;
@@ -33,7 +34,7 @@ impl Server {
             .stderr(errors)
             .spawn()
             .context(format!("couldn't start `{shown}`"))?;
-        // Its ends of the pipe: while they are open here, the reader below wouldn't see its end.
+        // Close our write ends of the pipe; otherwise the reader below would never see its end.
         command.stdout(Stdio::null()).stderr(Stdio::null());
         match wait_for_address(&read_lines(reader)) {
             Ok(address) => Ok(Self { child, address }),
@@ -46,12 +47,10 @@ impl Server {
         }
     }
 
-    /// Where it listens.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Its process.
     pub(super) fn process(&self) -> u32 {
         self.child.id()
     }
@@ -63,12 +62,12 @@ impl Drop for Server {
     }
 }
 
-/// Reads what it prints to the end, so that it never waits for us. The channel takes what is asked for in time.
+/// Reads the output to its end, so that the server never blocks on a full pipe.
 fn read_lines(reader: std::io::PipeReader) -> Receiver<String> {
     let (sender, lines) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(reader).lines().map_while(std::result::Result::ok) {
-            // Nobody asks any more once the address is known.
+            // The receiver is gone once the address is known.
             let _ = sender.send(line);
         }
     });
@@ -97,7 +96,7 @@ fn address_in(line: &str) -> Option<SocketAddr> {
         .ok()
 }
 
-/// Asks it to end, so that it ends its own children; then makes sure.
+/// Terminates the process, so that it can end its children, and kills it if it doesn't end.
 fn end(child: &mut Child) {
     program::works(Command::new("kill").arg("-TERM").arg(child.id().to_string()));
     let deadline = Instant::now() + END_WITHIN;
@@ -107,7 +106,7 @@ fn end(child: &mut Child) {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    // It may have ended in between.
+    // The process may have ended in between.
     let _ = child.kill();
     let _ = child.wait();
 }

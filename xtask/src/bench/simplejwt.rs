@@ -1,5 +1,5 @@
-//! The baseline that quash replaces: Django with Simple JWT, rotating and blacklisting, over SQLite that forgets nothing
-//! it has answered (WAL, synchronous FULL), behind gunicorn with two workers.
+//! The baseline: Django with Simple JWT, rotating and blacklisting, on SQLite that loses no answered request
+//! (WAL, synchronous FULL), behind gunicorn with two workers.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,10 +13,10 @@ use crate::failure::{Context, Result};
 use crate::python::{self, Ready};
 use crate::{program, workspace};
 
-/// Each sign-in costs it half a second of PBKDF2; more clients than this don't make it quicker.
+/// Each sign-in takes half a second of PBKDF2, and more clients don't make rotations faster.
 pub(super) const CLIENTS: usize = 16;
 
-/// The baseline alone, to see what it is worth on a machine.
+/// The baseline alone, to show its speed on this machine.
 pub(super) const ROW: Row = Row {
     work: "Simple JWT's durable rotations, alone",
     baseline: "(it is the baseline)",
@@ -40,10 +40,10 @@ fn measure() -> Result<Outcome> {
     Ok(Outcome::Alone { figure: rotations_per_second(&mut sessions, Duration::from_secs(8))?, unit: "/s" })
 }
 
-/// Starts it with an empty database and the one account.
+/// Starts it with an empty database and the account.
 ///
 /// # Errors
-/// The project can't be written, or it doesn't start.
+/// Returns an error if the project can't be written, or if the server doesn't start.
 pub(super) fn start(python: &Path) -> Result<Server> {
     let project = workspace::target_directory()?.join("bench").join("simplejwt");
     if project.exists() {

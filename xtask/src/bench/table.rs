@@ -1,49 +1,35 @@
-//! The table: one line a row, in Markdown.
+//! The results as a Markdown table.
 
 use std::fmt::{self, Write};
 
 use super::rounds::Compared;
 
-/// What came out of a row.
+/// The outcome of a row.
 pub(super) enum Outcome {
     /// Both sides were measured.
-    Compared {
-        /// The figures.
-        figures: Compared,
-        /// Their unit.
-        unit: &'static str,
-    },
-    /// One figure alone: a limit, or a baseline to know.
-    Alone {
-        /// The figure.
-        figure: f64,
-        /// Its unit.
-        unit: &'static str,
-    },
-    /// It couldn't be measured here, for this reason.
+    Compared { figures: Compared, unit: &'static str },
+    /// A figure without a comparison: for an absolute limit, or a baseline.
+    Alone { figure: f64, unit: &'static str },
+    /// The row couldn't be measured, for this reason.
     NotMeasured(String),
 }
 
-/// What is wanted of the ratio, measured / baseline, or of a figure that stands alone.
+/// The target for the ratio measured / baseline, or for a single figure.
 #[derive(Clone, Copy)]
 pub(super) enum Target {
     /// More is better.
     AtLeast(f64),
     /// Less is better.
     AtMost(f64),
-    /// Nothing: the row only shows a baseline.
+    /// No target: the row only shows a baseline.
     None,
 }
 
 /// A line of the table.
 pub(super) struct Line {
-    /// What was measured.
     pub(super) work: &'static str,
-    /// Against what.
     pub(super) baseline: &'static str,
-    /// What is wanted.
     pub(super) target: Target,
-    /// What came out.
     pub(super) outcome: Outcome,
 }
 
@@ -68,7 +54,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// The table. What wasn't measured says why below it.
+/// Returns the table, followed by the reasons for rows that weren't measured.
 pub(super) fn markdown(lines: &[Line]) -> String {
     let mut table =
         String::from("| work | measured | baseline | ratio | target | met |\n|---|---|---|---|---|---|\n");
@@ -93,7 +79,7 @@ pub(super) fn markdown(lines: &[Line]) -> String {
                 format!("{} {unit} | {baseline} | - | {target} | {met}", number(*figure))
             }
             Outcome::NotMeasured(reason) => {
-                // Writing into a String can't fail.
+                // Writing to a `String` can't fail.
                 let _ = write!(notes, "\nNot measured: {work}: {reason}\n");
                 format!("not measured | {baseline} | - | {target} | -")
             }
@@ -103,7 +89,7 @@ pub(super) fn markdown(lines: &[Line]) -> String {
     table + &notes
 }
 
-/// Three digits that count, and thousands apart.
+/// Formats a number with three significant digits and separated thousands.
 fn number(figure: f64) -> String {
     if figure < 10.0 {
         return format!("{figure:.2}");

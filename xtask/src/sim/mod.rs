@@ -1,5 +1,5 @@
-//! `cargo xtask sim`: runs the simulation of the guard with as many seeds as one likes, and asks of it that it finds what
-//! is wrong with each of a list of mutants.
+//! `cargo xtask sim`: runs the simulation of the guard with any number of seeds, and checks that it finds the
+//! fault of each mutant.
 
 mod mutants;
 mod workshop;
@@ -12,24 +12,24 @@ use crate::{program, workspace};
 use self::mutants::MUTANTS;
 use self::workshop::Workshop;
 
-/// How many seeds run where nobody says otherwise.
+/// The default number of seeds.
 const RUNS: u64 = 1000;
-/// How many run before an issue is closed.
+/// The number of seeds in a soak.
 const SOAK_RUNS: u64 = 10_000;
-/// With how many seeds a mutant must have been found.
+/// The number of seeds within which each mutant must be found.
 const MUTANT_RUNS: u64 = 1000;
 
-/// What is asked for.
+/// The parsed arguments.
 #[derive(PartialEq, Eq, Debug)]
 enum Asked {
     Seeds { first: u64, runs: u64 },
     Mutants { filter: String },
 }
 
-/// `cargo xtask sim [--seed N] [--runs K]`, or `cargo xtask sim --mutants [name]`.
+/// Runs `cargo xtask sim [--seed N] [--runs K]`, or `cargo xtask sim --mutants [name]`.
 ///
 /// # Errors
-/// A seed has found something, or a mutant was not found.
+/// Returns an error if a seed finds a fault, or if a mutant isn't found.
 pub(crate) fn command(args: &[String]) -> Result<()> {
     match asked(args)? {
         Asked::Seeds { first, runs } => seeds(first, runs),
@@ -37,10 +37,10 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     }
 }
 
-/// The long form: many seeds, and all mutants.
+/// Runs the long form: many seeds, and all mutants.
 ///
 /// # Errors
-/// As [`command`].
+/// Like [`command`].
 pub(crate) fn soak() -> Result<()> {
     seeds(1, SOAK_RUNS)?;
     find("")
@@ -48,7 +48,7 @@ pub(crate) fn soak() -> Result<()> {
 
 fn asked(args: &[String]) -> Result<Asked> {
     let usage =
-        || Failure::usage("sim takes --seed N and --runs K, or --mutants and a part of a mutant's name");
+        || Failure::usage("sim takes --seed N and --runs K, or --mutants with a part of a mutant's name");
     if let Some((first, rest)) = args.split_first()
         && first == "--mutants"
     {
@@ -107,13 +107,13 @@ fn seeds(first: u64, runs: u64) -> Result<()> {
         ended.push(run.wait().context("waiting for the simulation")?);
     }
     if !ended.iter().all(std::process::ExitStatus::success) {
-        return Err(Failure::new("sim: a seed has found something"));
+        return Err(Failure::new("sim: a seed has found a fault"));
     }
     println!("sim: {runs} seeds from {first} in {:.1} s", began.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Asks of the simulation that it finds each mutant whose name contains the filter.
+/// Checks that the simulation finds each mutant whose name contains the filter.
 fn find(filter: &str) -> Result<()> {
     let began = Instant::now();
     let workshop = Workshop::set_up()?;
@@ -132,13 +132,13 @@ fn find(filter: &str) -> Result<()> {
     }
     if !missed.is_empty() {
         return Err(Failure::new(format!(
-            "sim: {} mutants were not found: {}",
+            "sim: {} mutants weren't found: {}",
             missed.len(),
             missed.join("; ")
         )));
     }
     if found == 0 {
-        return Err(Failure::usage(format!("no mutant is called *{filter}*")));
+        return Err(Failure::usage(format!("no mutant is named *{filter}*")));
     }
     println!(
         "sim: {found} mutants, all of them found, in {:.1} minutes",

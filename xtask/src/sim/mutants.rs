@@ -1,10 +1,10 @@
-//! The mutants: faults in the code that would let a revoked token through, each of which the simulation must find.
+//! The mutants: faults in the code that would let a revoked token pass. The simulation must find each.
 
 use crate::failure::{Failure, Result};
 
-/// One fault: a text that occurs exactly once in a file, and what stands there instead.
+/// A fault: a text that occurs exactly once in a file, and its replacement.
 pub(crate) struct Mutant {
-    /// What is wrong with it.
+    /// The fault's description.
     pub(crate) name: &'static str,
     pub(crate) file: &'static str,
     text: &'static str,
@@ -23,7 +23,7 @@ const KEEPING: &str = "crates/quash-verify/src/follow/keeping.rs";
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
-        name: "a lease counts although its head isn't reached",
+        name: "a lease counts although its head hasn't been reached",
         file: FOLLOWER,
         text: "if lease.head > cursor {",
         replacement: "if lease.head.epoch() > cursor.epoch() {",
@@ -35,7 +35,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         replacement: "if !is_next(cursor, entry.seq) { return Ok(()); }\n    if false {",
     },
     Mutant {
-        name: "the chain is not compared",
+        name: "the chain isn't compared",
         file: FEED,
         text: "if chain(so_far, entry.seq, &new, entry.drop_after) == entry.chain {",
         replacement: "if chain(so_far, entry.seq, &new, entry.drop_after) == entry.chain || true {",
@@ -47,13 +47,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         replacement: "if revoked.cursor().epoch() < known.epoch() {",
     },
     Mutant {
-        name: "a token from after the newest entry is believed",
+        name: "a token issued after the newest known entry is accepted",
         file: GATE,
         text: "Minted::At(rsq) if rsq > revoked.cursor() =>",
         replacement: "Minted::At(rsq) if false && rsq > revoked.cursor() =>",
     },
     Mutant {
-        name: "it isn't asked whether the lease still holds",
+        name: "an expired lease counts",
         file: FOLLOWER,
         text: "Self::Until(until) => uptime < until,",
         replacement: "Self::Until(until) => uptime < until || true,",
@@ -70,31 +70,31 @@ pub(crate) const MUTANTS: &[Mutant] = &[
                       entered.map_err(FeedRefused::from)?;",
     },
     Mutant {
-        name: "a lease confirms its head instead of the asker's place",
+        name: "a lease confirms its head instead of the verifier's cursor",
         file: ISSUER,
         text: "desk.feed.leases.confirm(&asked.id, asked.cursor.seq());",
         replacement: "desk.feed.leases.confirm(&asked.id, head.seq);",
     },
     Mutant {
-        name: "the barrier doesn't wait for those that haven't confirmed",
+        name: "the barrier doesn't wait for unconfirmed verifiers",
         file: BARRIER,
         text: "Binding::Bound => return true,",
         replacement: "Binding::Bound => VerifierState::Stale,",
     },
     Mutant {
-        name: "the barrier doesn't wait for leases of the process before",
+        name: "the barrier doesn't wait for leases of the previous process",
         file: BARRIER,
         text: ".chain([leases.alone_from()])",
         replacement: "",
     },
     Mutant {
-        name: "an end is answered before the own guard knows of it",
+        name: "an ended session is answered before the issuer's own guard knows it",
         file: DESK,
         text: "if let Some(seq) = receipt.seq {\n            self.announce",
         replacement: "if let Some(seq) = receipt.seq.filter(|_| false) {\n            self.announce",
     },
     Mutant {
-        name: "a struck key isn't looked for in the log",
+        name: "a revoked key isn't looked up in the log",
         file: TOKEN,
         text: "scopes.push(hasher.key_of(ScopeKind::Key, found.key.kid().as_str()));",
         replacement: "let _ = ScopeKind::Key;",
@@ -134,19 +134,19 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         replacement: "let _ = sent_at;\n        let lease = Lease { sent_at: self.clock.uptime(),",
     },
     Mutant {
-        name: "an answer about a lease counts for another question",
+        name: "the answer to one lease request counts for another",
         file: LEASE,
         text: "if grant.nonce() != self.nonce {",
         replacement: "if false && grant.nonce() != self.nonce {",
     },
     Mutant {
-        name: "leases that are under way count after the issuer has refused a token",
+        name: "leases requested before the issuer refused a token still count",
         file: FOLLOWER,
         text: "if lease.sent_at < *doubted_at {",
         replacement: "if false && lease.sent_at < *doubted_at {",
     },
     Mutant {
-        name: "a refused token is not told to whoever counts leases",
+        name: "the keeping task doesn't learn that the issuer refused a token",
         file: KEEPING,
         text: "            Message::Refused(taken) => {\n                if let Some(keeper) = &mut self.keeper {",
         replacement: "            Message::Refused(taken) => {\n                if let Some(keeper) = self.keeper.as_mut().filter(|_| false) {",
@@ -154,17 +154,17 @@ pub(crate) const MUTANTS: &[Mutant] = &[
 ];
 
 impl Mutant {
-    /// The file's text with the fault in it.
+    /// Returns the file's text with the fault in it.
     ///
     /// # Errors
-    /// The text isn't there, or more than once.
+    /// Returns an error unless the text occurs exactly once.
     pub(crate) fn applied_to(&self, file: &str) -> Result<String> {
         let count = file.matches(self.text).count();
         if count == 1 {
             return Ok(file.replacen(self.text, self.replacement, 1));
         }
         Err(Failure::new(format!(
-            "the mutant \"{}\" has its text {count} times in {}: it must be there once",
+            "the mutant \"{}\" has its text {count} times in {}: it must occur exactly once",
             self.name, self.file
         )))
     }

@@ -1,5 +1,5 @@
-//! Where mutants are made: a copy of the workspace with a target directory of its own, so that only what a mutant changes
-//! is built anew.
+//! Builds mutants in a copy of the workspace with its own target directory, so that only the parts that a
+//! mutant changes are rebuilt.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,22 +10,22 @@ use super::mutants::Mutant;
 use crate::failure::{Context, Failure, Result};
 use crate::{program, workspace};
 
-/// The simulation, as its test is called.
+/// The name of the simulation's test.
 pub(crate) const TEST: &str = "no_seed_finds_a_token_that_should_have_been_refused";
 
 pub(crate) struct Workshop {
-    /// The copy.
+    /// The copy's folder.
     copy: PathBuf,
     build: PathBuf,
-    /// The workspace as it was when this began, so that somebody may go on working on it.
+    /// The workspace's files at the start, so that it can be edited meanwhile.
     files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Workshop {
-    /// Sets it up, and checks that what isn't mutated passes there.
+    /// Creates the copy, and checks that the simulation passes there without a mutant.
     ///
     /// # Errors
-    /// It can't be copied or built, or finds something by itself.
+    /// Returns an error if the copy can't be made or built, or if the simulation finds a fault in it.
     pub(crate) fn set_up() -> Result<Self> {
         let home = workspace::target_directory()?.join("mutants");
         let root = workspace::root()?;
@@ -42,10 +42,10 @@ impl Workshop {
         }
     }
 
-    /// Runs the simulation with a mutant until it finds something, and says what.
+    /// Runs the simulation with a mutant, and returns the first finding.
     ///
     /// # Errors
-    /// The mutant's text is gone or isn't the only one, or it can't be built.
+    /// Returns an error if the mutant's text doesn't occur exactly once, or if the mutant can't be built.
     pub(crate) fn find(&self, mutant: &Mutant, runs: u64) -> Result<Option<String>> {
         self.restore()?;
         let path = self.copy.join(mutant.file);
@@ -61,7 +61,7 @@ impl Workshop {
         program::run(cargo.args(["--no-run", "--quiet"]))
     }
 
-    /// What the first seed that finds something has found.
+    /// Returns the finding of the first seed that has one.
     fn run(&self, runs: u64) -> Result<Option<String>> {
         let mut cargo = self.cargo();
         cargo
@@ -82,7 +82,7 @@ impl Workshop {
     fn cargo(&self) -> std::process::Command {
         let mut cargo = program::cargo(&["test", "--package", "quash-server", "--test", "sim"]);
         cargo.arg("--target-dir").arg(&self.build).current_dir(&self.copy);
-        // Mutants are built more often than they run, and what is left unused by one is no fault.
+        // Optimized for short builds. A mutant may leave code unused, so warnings are off.
         cargo
             .env("CARGO_PROFILE_DEV_DEBUG", "none")
             .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
@@ -90,7 +90,8 @@ impl Workshop {
         cargo
     }
 
-    /// The copy is as the workspace. What is so already keeps its time, and isn't built anew.
+    /// Makes the copy equal to the workspace. Unchanged files keep their modification time, so Cargo doesn't
+    /// rebuild them.
     fn restore(&self) -> Result<()> {
         for (file, bytes) in &self.files {
             let to = self.copy.join(file);
@@ -109,7 +110,7 @@ impl Workshop {
         Ok(())
     }
 
-    /// Files that the workspace has no more.
+    /// Removes files that the workspace no longer has.
     fn remove_strangers(&self, folder: &Path) -> Result<()> {
         let ours: BTreeSet<PathBuf> = self.files.keys().map(|file| self.copy.join(file)).collect();
         for there in fs::read_dir(folder).context(format!("reading {}", folder.display()))? {
@@ -124,10 +125,10 @@ impl Workshop {
     }
 }
 
-/// How many seeds show that the copy is whole.
+/// The number of seeds that check the unchanged copy.
 const FEW: u64 = 20;
 
-/// The seed and the first thing that was wrong, from what the test has printed.
+/// Returns the seed and the first panic message from the test's output.
 fn finding(said: &str) -> Option<String> {
     let seed =
         said.lines().find_map(|line| line.strip_prefix("seed ")?.strip_suffix(" has found something"))?;
@@ -137,7 +138,7 @@ fn finding(said: &str) -> Option<String> {
     Some(format!("seed {seed}, {}", what.chars().take(LONGEST).collect::<String>()))
 }
 
-/// How many letters of a finding are shown.
+/// The most characters of a finding to show.
 const LONGEST: usize = 120;
 
 #[cfg(test)]

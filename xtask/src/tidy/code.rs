@@ -1,47 +1,47 @@
-//! Rules about what code may say anywhere: time, surroundings, global state, unfinished and untrustworthy tests.
+//! Rules for code anywhere: clocks, environment, global state, unfinished code and unreliable tests.
 
 use super::lexer::{Kind, Token, rows};
 use super::report::{Finding, Rule};
 
 const TIME: Rule = Rule {
     name: "time-is-an-argument",
-    why: "a decision that reads a clock can't be tested at the edge of a second, nor replayed",
+    why: "a decision that reads a clock can't be replayed, nor tested at an exact time",
     remedy: "take `now: Timestamp` (at the edge a `&dyn Clock`); only crates/quash-verify/src/clock.rs reads one",
 };
 const SURROUNDINGS: Rule = Rule {
     name: "settings-are-arguments",
-    why: "what reads the environment behaves differently in ways that no caller can see",
-    remedy: "add a setting in crates/quash/src/settings/ and hand it down",
+    why: "code that reads the environment depends on inputs that its callers can't see",
+    remedy: "add a setting in crates/quash/src/settings/ and pass it as an argument",
 };
 const GLOBAL: Rule = Rule {
     name: "no-global-state",
-    why: "there is no static configuration: two servers in one process (as in tests) must not meet in a static",
-    remedy: "make it a field of what owns it, and hand it down; a `static` of a plain constant is fine",
+    why: "two servers in one process, as in tests, must not share state through a static",
+    remedy: "make it a field of its owner and pass it as an argument; a `static` with a plain constant is fine",
 };
 const UNFINISHED: Rule = Rule {
     name: "nothing-unfinished",
-    why: "it compiles, and panics where someone relies on it",
-    remedy: "write it, or leave the feature out",
+    why: "unfinished code compiles and panics in use",
+    remedy: "finish it, or remove the feature",
 };
 const IGNORED: Rule = Rule {
     name: "no-ignored-test",
-    why: "a test that doesn't run proves nothing and rots",
-    remedy: "mend it or delete it; a long one is a soak: a short form in `cargo xtask test`, the long one under QUASH_SOAK=1",
+    why: "a test that doesn't run proves nothing, and soon no longer compiles or passes",
+    remedy: "fix it or delete it; for a long test, run a short form by default and the long one under QUASH_SOAK=1",
 };
 const SLEEP: Rule = Rule {
     name: "no-sleep-in-tests",
     why: "a test that sleeps is slow on a quick machine and wrong on a slow one",
-    remedy: "hand in a clock, or wait for the state itself with a deadline; only a file named wait.rs may poll",
+    remedy: "pass a clock, or wait for the state with a deadline; only a file named wait.rs may poll",
 };
 
-/// The file that reads clocks: the verifier brings it to an application, and the binary takes the same. Where a clock only
-/// counts from a start, the start is a static there.
+/// The only file that reads clocks, for applications and the quash binary alike. A clock that counts from a
+/// start keeps that start in a static there.
 const CLOCK_FILES: [&str; 1] = ["crates/quash-verify/src/clock.rs"];
 const CLOCKS: [&[&str]; 6] = [
     &["SystemTime", "::", "now"],
     &["Instant", "::", "now"],
     &["Utc", "::", "now"],
-    // jiff's; our own `Timestamp` has none.
+    // jiff's `Timestamp`; our own has no `now`.
     &["Timestamp", "::", "now"],
     &["Zoned", "::", "now"],
     &["clock_gettime", "("],
@@ -50,7 +50,7 @@ const SURROUNDING_READS: [&str; 6] = ["var", "var_os", "vars", "vars_os", "args"
 const CELLS: [&str; 8] =
     ["OnceLock", "LazyLock", "OnceCell", "LazyCell", "Lazy", "Mutex", "RwLock", "ArcSwap"];
 
-/// What breaks these rules in one source file.
+/// Returns the places in a source file that break these rules.
 pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut forbid = |rule: &'static Rule, places: Vec<&Token<'_>>, found: &str| {
@@ -58,7 +58,7 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     };
     let anywhere = |row: &[&str]| rows(tokens, row).into_iter().map(|at| &tokens[at]).collect::<Vec<_>>();
     let in_product = |row: &[&str]| {
-        // An example is what others copy.
+        // Examples count as product code: people copy them.
         let is_product =
             (path.starts_with("crates/") || path.starts_with("examples/")) && !is_test_path(path);
         anywhere(row).into_iter().filter(|token| is_product && !token.in_test).collect()
@@ -75,7 +75,7 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     }
     if !CLOCK_FILES.contains(&path) && !is_test_path(path) {
         let statics = statics(tokens).into_iter().map(|at| &tokens[at]).filter(|token| !token.in_test);
-        forbid(&GLOBAL, statics.collect(), "a static that can change, or is made when first used");
+        forbid(&GLOBAL, statics.collect(), "a static that is mutable or lazily initialized");
     }
     for word in ["todo", "unimplemented"] {
         forbid(&UNFINISHED, anywhere(&[word, "!"]), &format!("{word}!"));
@@ -88,7 +88,7 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     findings
 }
 
-/// Whether a file is built for tests, benches or fuzzing alone.
+/// Returns whether a file is built only for tests, benchmarks or fuzzing.
 pub(super) fn is_test_path(path: &str) -> bool {
     path.starts_with("fuzz/")
         || path.contains("/tests/")
@@ -96,7 +96,7 @@ pub(super) fn is_test_path(path: &str) -> bool {
         || path.ends_with("/tests.rs")
 }
 
-/// Where statics are declared that can change, or that are made when first used.
+/// Returns the positions of statics that are mutable or lazily initialized.
 fn statics(tokens: &[Token<'_>]) -> Vec<usize> {
     let ends = |token: &&Token<'_>| !(token.is("=") || token.is(";") || token.is("|"));
     let changes =

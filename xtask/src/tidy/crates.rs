@@ -1,5 +1,6 @@
-//! Walls between crates, from what `cargo metadata` says: who may depend on whom, what the law may import, and what
-//! nobody may. Only what is built into the product counts; tests may depend on anything.
+//! Rules for dependencies between crates, from `cargo metadata`: which of our crates may depend on which,
+//! what quash-core may import, and which crates are banned. Only dependencies of the product count; tests may
+//! have any.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -11,21 +12,21 @@ use crate::failure::{Failure, Result};
 
 const ARROW: Rule = Rule {
     name: "crates-point-one-way",
-    why: "quash -> server -> service -> store -> core <- verify is the design; another arrow lets a handler run a query, or the guard need a server",
-    remedy: "go through the crate between; a new arrow or crate needs a decision record and a line in ARROWS in xtask/src/tidy/crates.rs",
+    why: "the design is quash -> server -> service -> store -> core <- verify; another dependency would let a handler run a query, or make the verifier need a server",
+    remedy: "use the crate in between; a new dependency or crate needs a decision record and a line in ARROWS in xtask/src/tidy/crates.rs",
 };
 const LAW: Rule = Rule {
-    name: "the-law-imports-little",
+    name: "core-imports-little",
     why: "quash-core is pure: no runtime, HTTP, SQL, clock, randomness or logging",
-    remedy: "do it in another crate and hand the result in; a new dependency needs a reason, and a line in LAW_IMPORTS in xtask/src/tidy/crates.rs",
+    remedy: "do it in another crate and pass the result as an argument; a new dependency needs a reason and a line in LAW_IMPORTS in xtask/src/tidy/crates.rs",
 };
 const BANNED: Rule = Rule {
     name: "banned-crate",
     why: "one crypto library (aws-lc-rs), one TLS (rustls), our own strict JWS layer; deny.toml gives each crate's reason",
-    remedy: "turn off the feature that brings it, or take another dependency",
+    remedy: "turn off the feature that needs it, or choose another dependency",
 };
 
-/// Who may depend on whom.
+/// The allowed dependencies between our crates.
 const ARROWS: &[(&str, &[&str])] = &[
     ("quash", &["quash-server", "quash-service", "quash-store", "quash-core"]),
     ("quash-server", &["quash-service", "quash-verify", "quash-core"]),
@@ -34,13 +35,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("quash-verify", &["quash-core"]),
     ("quash-core", &[]),
     ("quash-fuzz", &["quash", "quash-server", "quash-core"]),
-    // What an application needs, and no more.
+    // Examples depend only on what an application needs.
     ("quash-example-axum", &["quash-verify"]),
     ("quash-example-chat", &["quash-verify"]),
     ("quash-example-tower", &["quash-verify"]),
 ];
 
-/// All that quash-core may depend on.
+/// The allowed dependencies of quash-core.
 const LAW_IMPORTS: &[&str] = &[
     "aws-lc-rs",
     "base64",
@@ -59,20 +60,20 @@ const LAW_IMPORTS: &[&str] = &[
     "zeroize",
 ];
 
-/// What quash-core's whole tree must not hold.
+/// The crates that quash-core's tree must not contain.
 const BANNED_IN_THE_LAW: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "tracing", "log"];
 
-/// What no tree of ours may hold.
+/// The crates that no tree of ours may contain.
 const BANNED_EVERYWHERE: &[&str] =
     &["ring", "rsa", "openssl-sys", "native-tls", "jsonwebtoken", "djangohashers"];
 
 /// The crates that the product is built from.
 pub(crate) struct Graph {
-    /// Our own crates but xtask, by name.
+    /// Our own crates except xtask, by name.
     own: BTreeMap<String, Own>,
-    /// Names by package id.
+    /// Crate names by package id.
     names: BTreeMap<String, String>,
-    /// Package ids that a package id needs to run.
+    /// The normal dependencies of each package, by package id.
     needs: BTreeMap<String, Vec<String>>,
 }
 
@@ -83,10 +84,10 @@ struct Own {
 }
 
 impl Graph {
-    /// Reads the answer of `cargo metadata`.
+    /// Reads the output of `cargo metadata`.
     ///
     /// # Errors
-    /// It isn't one.
+    /// Returns an error if the output isn't of the expected form.
     pub(crate) fn read(metadata: &Value, root: &Path) -> Result<Self> {
         let members: BTreeSet<&str> =
             list(metadata, "workspace_members")?.iter().filter_map(Value::as_str).collect();
@@ -123,7 +124,7 @@ impl Graph {
         Ok(Self { own, names, needs })
     }
 
-    /// What breaks these rules.
+    /// Returns the places that break these rules.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (name, own) in &self.own {
@@ -139,7 +140,7 @@ impl Graph {
         findings
     }
 
-    /// How many crates each of ours is built from, for the reader.
+    /// Returns the number of crates in each of our crates' trees, for display.
     pub(crate) fn sizes(&self) -> String {
         let sizes: Vec<String> =
             self.own.iter().map(|(name, own)| format!("{name} {}", self.tree(own).len())).collect();
@@ -149,7 +150,7 @@ impl Graph {
     fn arrows(&self, name: &str, own: &Own) -> Vec<Finding> {
         let allowed = ARROWS.iter().find(|(from, _)| *from == name).map(|(_, to)| *to);
         let Some(allowed) = allowed else {
-            return vec![ARROW.found(&own.manifest, 1, format!("{name} isn't on the map"))];
+            return vec![ARROW.found(&own.manifest, 1, format!("{name} isn't in ARROWS"))];
         };
         let ours = own.direct.iter().filter(|direct| self.own.contains_key(*direct));
         ours.filter(|direct| !allowed.contains(&direct.as_str()))
@@ -163,7 +164,8 @@ impl Graph {
         found.map(|id| rule.found(&own.manifest, 1, self.way(&tree, id))).collect()
     }
 
-    /// The tree of one of our crates, itself included: each package id with the one that brought it, nearest first.
+    /// Returns the tree of one of our crates, itself included: each package id with the one that requires it,
+    /// nearest first.
     fn tree<'a>(&'a self, own: &'a Own) -> BTreeMap<&'a str, Option<&'a str>> {
         let mut tree = BTreeMap::from([(own.id.as_str(), None)]);
         let mut queue = VecDeque::from([own.id.as_str()]);
@@ -178,7 +180,7 @@ impl Graph {
         tree
     }
 
-    /// How a crate came into a tree: `quash-core -> uuid -> getrandom`.
+    /// Returns the path to a crate in a tree: `quash-core -> uuid -> getrandom`.
     fn way(&self, tree: &BTreeMap<&str, Option<&str>>, id: &str) -> String {
         let steps = std::iter::successors(Some(id), |id| tree.get(id).copied().flatten());
         let mut names: Vec<&str> = steps.map(|id| self.name(id)).collect();
@@ -191,8 +193,8 @@ impl Graph {
     }
 }
 
-/// Whether a package's dependency is built: it isn't optional, or a feature that is on turns it on. Cargo lists one as
-/// needed, too, that a feature would only add something to if it were on (`ring?/alloc`).
+/// Returns whether a package's dependency is built: it isn't optional, or an enabled feature enables it.
+/// Cargo also lists dependencies that a feature would only configure if they were enabled (`ring?/alloc`).
 fn is_on(package: &Value, node: &Value, name: &str) -> bool {
     let all = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let listed = all(&package["dependencies"]);
@@ -230,7 +232,7 @@ mod tests {
 
     use super::*;
 
-    /// Packages with what they need: `name` for a normal dependency, `dev:name` for one of tests.
+    /// Checks packages with their dependencies: `name` for a normal one, `dev:name` for one of tests.
     fn found(packages: &[(&str, &[&str])], members: &[&str]) -> Vec<String> {
         let kind = |need: &str| if need.starts_with("dev:") { json!("dev") } else { Value::Null };
         let bare = |need: &str| need.trim_start_matches("dev:").to_owned();
@@ -287,7 +289,7 @@ mod tests {
     fn a_new_crate_goes_on_the_map() {
         assert_eq!(
             found(&[("quash-mail", &[])], &["quash-mail"]),
-            ["crates/quash-mail/Cargo.toml crates-point-one-way: quash-mail isn't on the map"]
+            ["crates/quash-mail/Cargo.toml crates-point-one-way: quash-mail isn't in ARROWS"]
         );
     }
 
@@ -301,8 +303,8 @@ mod tests {
         assert_eq!(
             found(packages, &["quash-core"]),
             [
-                "crates/quash-core/Cargo.toml the-law-imports-little: quash-core -> rand",
-                "crates/quash-core/Cargo.toml the-law-imports-little: quash-core -> rand -> log",
+                "crates/quash-core/Cargo.toml core-imports-little: quash-core -> rand",
+                "crates/quash-core/Cargo.toml core-imports-little: quash-core -> rand -> log",
             ]
         );
     }

@@ -1,25 +1,25 @@
-//! The guard stays small: whoever adds quash-verify to an application adds its whole tree. Every crate that it needs
-//! without its features stands in a file, so that a new one is seen where it is decided on.
+//! Keeps quash-verify small: an application that adds it adds its whole tree. A file lists every crate that
+//! it needs without its features, so that a new one is noticed in review.
 
 use std::collections::BTreeSet;
 
 use super::report::{Finding, Rule};
 
-/// The file with the budget, from the root.
+/// The file with the list, relative to the root.
 pub(crate) const BUDGET: &str = "crates/quash-verify/tree.txt";
 
 const SMALL: Rule = Rule {
-    name: "the-guard-stays-small",
-    why: "whoever adds quash-verify to an application adds its whole tree",
-    remedy: "do without the new dependency, or add it to the file with a reason in the commit; take out what is gone",
+    name: "verify-stays-small",
+    why: "an application that adds quash-verify adds its whole tree",
+    remedy: "avoid the new dependency, or add it to the file with a reason in the commit; remove names that are no longer needed",
 };
 
-/// Where the tree and the budget differ.
+/// Returns the differences between the tree and the list.
 pub(crate) fn findings(tree: &BTreeSet<String>, budget: &str) -> Vec<Finding> {
     let budget: BTreeSet<String> =
         budget.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    let new = tree.difference(&budget).map(|name| format!("{name} is needed, and isn't in it"));
-    let gone = budget.difference(tree).map(|name| format!("{name} is in it, and isn't needed"));
+    let new = tree.difference(&budget).map(|name| format!("{name} is needed but not listed"));
+    let gone = budget.difference(tree).map(|name| format!("{name} is listed but not needed"));
     new.chain(gone).map(|found| SMALL.found(BUDGET, 1, found)).collect()
 }
 
@@ -31,7 +31,7 @@ mod tests {
     fn what_is_new_and_what_is_gone_is_found() {
         let tree = ["a", "b"].map(str::to_owned).into();
         let found: Vec<_> = findings(&tree, "a\nc\n").into_iter().map(|finding| finding.found).collect();
-        assert_eq!(found, ["b is needed, and isn't in it", "c is in it, and isn't needed"]);
+        assert_eq!(found, ["b is needed but not listed", "c is listed but not needed"]);
         assert!(findings(&tree, "b\na\n").is_empty());
     }
 }

@@ -1,44 +1,43 @@
-//! Just enough of Rust's lexical structure to tell code from comments and strings, and tests from the rest. No syntax
-//! tree: a rule looks for a few words in a row.
+//! A minimal lexer for Rust that tells code from comments and strings, and tests from other code. It builds
+//! no syntax tree: rules look for sequences of tokens.
 
-/// What a token is.
+/// A token's kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
-    /// A name, a keyword, a number.
+    /// A name, a keyword or a number.
     Word,
-    /// The inside of a string literal, escapes as they stand.
+    /// The content of a string literal, with its escapes.
     Text,
-    /// Punctuation: `::` and `->` as one, all else one character each.
+    /// Punctuation: `::` and `->` are one token, all else is one character each.
     Mark,
 }
 
-/// A piece of a source file. Comments, lifetimes and characters are left out.
+/// A token of a source file. Comments, lifetimes and character literals are skipped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Token<'a> {
-    /// What it is.
     pub(crate) kind: Kind,
-    /// As it stands in the source.
+    /// The text as in the source.
     pub(crate) text: &'a str,
-    /// The line it begins on, from 1.
+    /// The line, from 1.
     pub(crate) line: usize,
-    /// Whether it stands in an item under `#[cfg(test)]`, or in a file under `#![cfg(test)]`.
+    /// Whether the token is in an item under `#[cfg(test)]`, or in a file under `#![cfg(test)]`.
     pub(crate) in_test: bool,
 }
 
 impl Token<'_> {
-    /// Whether it is this word or mark.
+    /// Returns whether this is the given word or punctuation.
     pub(crate) fn is(&self, text: &str) -> bool {
         self.kind != Kind::Text && self.text == text
     }
 }
 
-/// The indices at which these words and marks stand in a row.
+/// Returns the indices at which this sequence of words and punctuation begins.
 pub(crate) fn rows(tokens: &[Token<'_>], row: &[&str]) -> Vec<usize> {
     let is_row = |window: &[Token<'_>]| window.iter().zip(row).all(|(token, text)| token.is(text));
     tokens.windows(row.len()).enumerate().filter(|(_, window)| is_row(window)).map(|(at, _)| at).collect()
 }
 
-/// Splits a source text.
+/// Splits a source text into tokens.
 pub(crate) fn lex(source: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut rest = source;
@@ -55,7 +54,7 @@ pub(crate) fn lex(source: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The next piece: its kind unless it is left out, the range of its text, and the length of the whole.
+/// Returns the next token's kind (`None` if it is skipped), the range of its text, and its total length.
 fn next(rest: &str, first: char) -> (Option<Kind>, usize, usize, usize) {
     if rest.starts_with("//") {
         return left_out(rest.find('\n').unwrap_or(rest.len()));
@@ -71,7 +70,7 @@ fn next(rest: &str, first: char) -> (Option<Kind>, usize, usize, usize) {
     }
     if is_word(first) {
         let length = word(rest);
-        // b'x': the prefix of a byte goes with it.
+        // A byte literal, `b'x'`: its prefix is part of it.
         if &rest[..length] == "b" && rest[length..].starts_with('\'') {
             return left_out(length + character_or_lifetime(&rest[length..]));
         }
@@ -125,7 +124,7 @@ fn character_or_lifetime(rest: &str) -> usize {
     }
 }
 
-/// A string literal at the start of `rest`: the range of its inside, and its length.
+/// Parses a string literal at the start of `rest`: returns the range of its content, and its length.
 fn string(rest: &str) -> Option<(usize, usize, usize)> {
     let prefix = ["br", "cr", "b", "c", "r"].into_iter().find(|prefix| {
         let after = rest.strip_prefix(prefix).unwrap_or_default();
@@ -161,7 +160,7 @@ fn unescaped_quote(text: &str) -> Option<usize> {
     None
 }
 
-/// Marks what only exists while testing.
+/// Marks the tokens that exist only in tests.
 fn mark_tests(tokens: &mut [Token<'_>]) {
     let mut at = 0;
     while at < tokens.len() {
@@ -177,7 +176,8 @@ fn mark_tests(tokens: &mut [Token<'_>]) {
     }
 }
 
-/// `#[cfg(test)]`, `#[cfg(all(test, ..))]` or `#![cfg(test)]` at `at`: where it ends, and whether it is an inner one.
+/// Parses `#[cfg(test)]`, `#[cfg(all(test, ..))]` or `#![cfg(test)]` at `at`: returns its end, and whether it
+/// is an inner attribute.
 fn test_attribute(tokens: &[Token<'_>], at: usize) -> Option<(usize, bool)> {
     if !tokens[at].is("#") {
         return None;
@@ -193,7 +193,7 @@ fn test_attribute(tokens: &[Token<'_>], at: usize) -> Option<(usize, bool)> {
     (says("test") && !says("not") && !says("any")).then_some((open + length + 1, inner))
 }
 
-/// The end of the item whose attributes go on at `at`: after its closing brace, or its semicolon.
+/// Returns the end of the item whose attributes continue at `at`: after its closing brace, or its semicolon.
 fn end_of_item(tokens: &[Token<'_>], at: usize) -> usize {
     let (mut braces, mut others) = (0_usize, 0_usize);
     for (index, token) in tokens.iter().enumerate().skip(at) {

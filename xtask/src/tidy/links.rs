@@ -1,14 +1,14 @@
-//! Relative links of Markdown pages lead somewhere. Addresses on the network are not asked.
+//! Relative links of Markdown pages have a target. Network addresses aren't checked.
 
 use super::report::{Finding, Rule};
 
 const LINK: Rule = Rule {
-    name: "a-link-leads-somewhere",
-    why: "a page that points at nothing was moved or never written, and the reader is stuck",
-    remedy: "mend the link, or write the page",
+    name: "links-have-targets",
+    why: "the target was moved or never written, and the reader can't follow the link",
+    remedy: "fix the link, or write the page",
 };
 
-/// Links of one page whose target doesn't exist; `exists` is asked for paths relative to the root.
+/// Returns a page's links without a target; `exists` takes paths relative to the root.
 pub(crate) fn findings(path: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut fenced = false;
@@ -31,12 +31,12 @@ pub(crate) fn findings(path: &str, text: &str, exists: &dyn Fn(&str) -> bool) ->
     findings
 }
 
-/// The line without what stands between backticks.
+/// Returns the line without its inline code.
 fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<_>>().join("``")
 }
 
-/// Targets of `[text](target)` and `[name]: target`.
+/// Returns the targets of `[text](target)` and `[name]: target`.
 fn targets(line: &str) -> Vec<&str> {
     let inline = line
         .match_indices("](")
@@ -46,7 +46,8 @@ fn targets(line: &str) -> Vec<&str> {
     inline.chain(defined.and_then(|target| target.split_whitespace().next())).collect()
 }
 
-/// The file that a link means, relative to the root; nothing for an address, and for a place on the same page.
+/// Returns the file that a link names, relative to the root, or `None` for an address or a place on the same
+/// page.
 fn file_of(page: &str, target: &str) -> Option<String> {
     let target = target.trim_start_matches('<').trim_end_matches('>');
     let target = target.split(['#', '?']).next().unwrap_or_default();
@@ -86,8 +87,8 @@ mod tests {
             found("docs/guides/a.md", "[up](../start.md), [readme](../../README.md)\n[x]: a.md \"A\"")
                 .is_empty()
         );
-        assert_eq!(found("README.md", "\n[start](start.md)"), ["a-link-leads-somewhere:2"]);
-        assert_eq!(found("docs/start.md", "[x]: guides/b.md"), ["a-link-leads-somewhere:1"]);
+        assert_eq!(found("README.md", "\n[start](start.md)"), ["links-have-targets:2"]);
+        assert_eq!(found("docs/start.md", "[x]: guides/b.md"), ["links-have-targets:1"]);
     }
 
     #[test]

@@ -6,13 +6,13 @@ use super::report::{Finding, Rule};
 
 const NUMBERS: Rule = Rule {
     name: "migrations-count-up",
-    why: "a database is brought up to date by number: a gap or a twin means that two of them disagree about the past",
-    remedy: "name it NNNN_name.sql with the next number; never rename one that was released",
+    why: "databases are migrated by number: with a gap or a duplicate, two databases may differ in their history",
+    remedy: "name it NNNN_name.sql with the next number; never rename a released migration",
 };
 
 const FOLDER: &str = "crates/quash-store/migrations/";
 
-/// What breaks the rule, from the paths of all files.
+/// Returns the paths that break the rule.
 pub(crate) fn findings(files: &[String]) -> Vec<Finding> {
     let mut databases: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
     let mut findings = Vec::new();
@@ -23,7 +23,7 @@ pub(crate) fn findings(files: &[String]) -> Vec<Finding> {
         }
         match below.split_once('/') {
             Some((database, name)) => databases.entry(database).or_default().push((name, path)),
-            None => findings.push(NUMBERS.found(path, 1, "a migration outside of a database's folder")),
+            None => findings.push(NUMBERS.found(path, 1, "a migration outside a database's folder")),
         }
     }
     for names in databases.values_mut() {
@@ -32,7 +32,7 @@ pub(crate) fn findings(files: &[String]) -> Vec<Finding> {
             let expected = index + 1;
             if number(name) != Some(expected) {
                 findings.push(NUMBERS.found(path, 1, format!("expected {expected:04}_name.sql here")));
-                // One gap moves all that follow; the first says enough.
+                // All later numbers would be findings, too; the first one suffices.
                 break;
             }
         }

@@ -1,5 +1,5 @@
-//! `cargo xtask tidy`: the rules of the house that the compiler can't keep. Each finding says where it is, which rule it
-//! breaks, why there is one, and what to do instead.
+//! `cargo xtask tidy`: the project's rules that the compiler can't check. Each finding names the place, the
+//! rule, its reason and the remedy.
 
 mod code;
 mod crates;
@@ -21,7 +21,7 @@ use report::Finding;
 /// Reads the workspace and prints what breaks a rule.
 ///
 /// # Errors
-/// There is a finding, or something can't be read.
+/// Returns an error if there is a finding, or if something can't be read.
 pub(crate) fn run() -> Result<()> {
     let root = workspace::root()?;
     let files = workspace::files()?;
@@ -69,7 +69,7 @@ fn findings_in(path: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Fin
     findings
 }
 
-/// A file's text; nothing for one that isn't text.
+/// Returns a file's text, or `None` if the file isn't text.
 fn text_of(root: &Path, path: &str) -> Result<Option<String>> {
     let bytes = std::fs::read(root.join(path)).context(format!("reading {path}"))?;
     Ok(String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')))

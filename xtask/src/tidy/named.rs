@@ -1,5 +1,6 @@
-//! Tests that the pages about attacks and standards name are there: in the last cell of each row of their tables, a name
-//! between backticks belongs to the file, or the folder, that is named before it. `…` stands for any part of a name.
+//! Checks that the tests named by the pages about attacks and standards exist. In the last cell of each table
+//! row, a name between backticks belongs to the file or folder named before it. `…` matches any part of a
+//! name.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +8,15 @@ use super::lexer::{self, Token};
 use super::report::{Finding, Rule};
 
 const NAMED: Rule = Rule {
-    name: "a-named-test-is-there",
-    why: "a page that promises a test which nobody runs is worse than one that promises nothing",
-    remedy: "name the test as it is called now, with its file before it",
+    name: "named-tests-exist",
+    why: "a page must not claim a test that doesn't exist",
+    remedy: "use the test's current name, with its file before it",
 };
 
 /// Pages whose tables name tests.
 const PAGES: [&str; 2] = ["docs/attacks.md", "docs/security-checklist.md"];
 
-/// What these pages say for short, and what it stands for.
+/// The pages' abbreviations of paths.
 const SHORT: [(&str, &str); 4] = [
     ("server/", "crates/quash-server/tests/"),
     ("core/", "crates/quash-core/"),
@@ -23,7 +24,8 @@ const SHORT: [(&str, &str); 4] = [
     ("quash/", "crates/quash/"),
 ];
 
-/// Where tests are functions that one list runs over all stores; the compiler says which one isn't in the list.
+/// A folder whose tests are plain functions: one list runs them over all stores, and the compiler reports a
+/// function that isn't in the list.
 const SUITE: &str = "crates/quash-store/tests/conformance/";
 
 /// The tests of each source file.
@@ -31,14 +33,14 @@ const SUITE: &str = "crates/quash-store/tests/conformance/";
 pub(crate) struct Tests(BTreeMap<String, Vec<String>>);
 
 impl Tests {
-    /// Keeps a source file's tests in mind.
+    /// Records a source file's tests.
     pub(crate) fn read(&mut self, path: &str, text: &str) {
         let tokens = lexer::lex(text);
         let tests = if path.starts_with(SUITE) { functions_in(&tokens) } else { tests_in(&tokens) };
         self.0.insert(path.to_owned(), tests);
     }
 
-    /// What a page names and isn't there; `exists` is asked for paths relative to the root.
+    /// Returns what a page names but doesn't exist; `exists` takes paths relative to the root.
     pub(crate) fn findings(&self, page: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
         let mut findings = Vec::new();
         if !PAGES.contains(&page) {
@@ -76,7 +78,7 @@ impl Tests {
     }
 }
 
-/// The names of functions that are marked as tests.
+/// Returns the names of functions that are marked as tests.
 fn tests_in(tokens: &[Token<'_>]) -> Vec<String> {
     let mut tests = Vec::new();
     let mut marked = false;
@@ -94,12 +96,12 @@ fn tests_in(tokens: &[Token<'_>]) -> Vec<String> {
     tests
 }
 
-/// The names of all functions.
+/// Returns the names of all functions.
 fn functions_in(tokens: &[Token<'_>]) -> Vec<String> {
     tokens.windows(2).filter(|pair| pair[0].is("fn")).map(|pair| pair[1].text.to_owned()).collect()
 }
 
-/// What stands between backticks in the last cell of a table's row.
+/// Returns the names between backticks in the last cell of a table row.
 fn named_in(line: &str) -> Vec<&str> {
     let cell = line
         .strip_prefix('|')
@@ -112,13 +114,14 @@ fn is_a_place(name: &str) -> bool {
     name.contains('/') || [".rs", ".txt", ".json", ".md", ".toml"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Names of tests are sentences; what else stands between backticks there is a setting or a header.
+/// Returns whether a name is a test's: those are sentences, all others are settings or headers.
 fn is_a_test(name: &str) -> bool {
     name.contains(['_', '…'])
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '…'))
 }
 
-/// Where a name leads, relative to the root. One without a folder stands beside the place before it.
+/// Returns the path that a name means, relative to the root. A bare file name is in the folder of the path
+/// before it.
 fn path_of(name: &str, before: Option<&str>) -> String {
     let name = name.trim_end_matches('/');
     if !name.contains('/') {
@@ -165,7 +168,7 @@ mod tests {
             "`server/gone.rs`",
             "`quash/tests/mail`: `a65`, `a_`",
         ] {
-            assert_eq!(found(&format!("| x | {row} |")), ["a-named-test-is-there:1"], "{row}");
+            assert_eq!(found(&format!("| x | {row} |")), ["named-tests-exist:1"], "{row}");
         }
     }
 

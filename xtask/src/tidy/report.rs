@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-/// A rule of the house.
+/// A rule of the project.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    /// Its name, as findings show it.
     pub(crate) name: &'static str,
-    /// Why there is such a rule.
+    /// The reason for the rule.
     pub(crate) why: &'static str,
-    /// What to do instead.
+    /// The remedy.
     pub(crate) remedy: &'static str,
 }
 
@@ -20,14 +19,13 @@ pub(crate) struct Finding {
     pub(crate) path: String,
     /// The line, from 1.
     pub(crate) line: usize,
-    /// The rule.
     pub(crate) rule: &'static Rule,
-    /// What was found there.
+    /// The offending text, or its description.
     pub(crate) found: String,
 }
 
 impl Rule {
-    /// A finding of this rule.
+    /// Creates a finding of this rule.
     pub(crate) fn found(&'static self, path: &str, line: usize, found: impl Into<String>) -> Finding {
         Finding { path: path.to_owned(), line, rule: self, found: found.into() }
     }
@@ -37,11 +35,11 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}:{}: {}: {}", self.path, self.line, self.rule.name, self.found)?;
         writeln!(f, "    why: {}", self.rule.why)?;
-        write!(f, "    do:  {}", self.rule.remedy)
+        write!(f, "    fix: {}", self.rule.remedy)
     }
 }
 
-/// For tests: each finding as `rule:line`.
+/// Formats each finding as `rule:line`, for tests.
 #[cfg(test)]
 pub(crate) fn brief(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(|finding| format!("{}:{}", finding.rule.name, finding.line)).collect()

@@ -1,25 +1,25 @@
-//! Rules about a file as a whole: how it begins, how long it is, and that it names nobody's machine.
+//! Rules for whole files: a header, a limited length, and no paths of a particular machine.
 
 use super::report::{Finding, Rule};
 
 const HEADER: Rule = Rule {
-    name: "a-file-says-what-it-is-for",
-    why: "a reader decides from the first line whether this is the right room",
-    remedy: "begin with `//!`: what lives here, and what doesn't",
+    name: "files-have-headers",
+    why: "a reader decides from the first line whether this is the right file",
+    remedy: "begin with a `//!` comment that says what the file does",
 };
 const LENGTH: Rule = Rule {
-    name: "a-file-fits-a-head",
-    why: "past 500 lines there is a second room in it",
+    name: "files-are-short",
+    why: "a file of more than 500 lines usually holds a second module",
     remedy: "split it, or list it with a reason in LONG_FILES in xtask/src/tidy/shape.rs",
 };
 const STALE: Rule = Rule {
     name: "no-stale-exception",
-    why: "an exception for a file that is gone hides the next one",
+    why: "an exception for a missing file would apply to a new file of that name",
     remedy: "remove it from LONG_FILES in xtask/src/tidy/shape.rs",
 };
 const MACHINE: Rule = Rule {
     name: "no-machine-paths",
-    why: "a path of one machine is wrong on every other",
+    why: "an absolute path of one machine is wrong on every other",
     remedy: "use a relative path, a temporary folder or a setting",
 };
 
@@ -28,10 +28,10 @@ const MOST_LINES: usize = 500;
 /// Source files that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
-/// Folders that only exist on somebody's machine.
+/// Folders that exist only on a particular machine.
 const MACHINE_FOLDERS: [&str; 3] = ["work", "root", "home"];
 
-/// What breaks these rules in one text file.
+/// Returns the places in a text file that break these rules.
 pub(crate) fn findings(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = machine_paths(path, text);
     if is_ours(path) {
@@ -46,7 +46,7 @@ pub(crate) fn findings(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// Exceptions for files that aren't there.
+/// Returns the exceptions for files that don't exist.
 pub(crate) fn stale_exceptions(files: &[String]) -> Vec<Finding> {
     let stale = LONG_FILES.iter().filter(|(listed, _)| !files.iter().any(|path| path == listed));
     stale
@@ -73,7 +73,8 @@ fn machine_paths(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// Whether a path that goes on after this text begins here: not in the middle of a relative path or an address.
+/// Returns whether an absolute path may begin after this text: not in the middle of a relative path or an
+/// address.
 fn begins_a_path(before: &str) -> bool {
     !before.ends_with(|c: char| c.is_alphanumeric() || "_-.~}*/".contains(c)) || before.ends_with("file://")
 }
@@ -86,7 +87,7 @@ mod tests {
     #[test]
     fn a_source_file_begins_with_its_purpose() {
         for path in ["crates/quash/src/a.rs", "examples/chat/src/a.rs"] {
-            assert_eq!(brief(&findings(path, "use x;\n")), ["a-file-says-what-it-is-for:1"]);
+            assert_eq!(brief(&findings(path, "use x;\n")), ["files-have-headers:1"]);
         }
         assert!(findings("crates/quash/src/a.rs", "//! Here.\n").is_empty());
         assert!(findings("docs/a.md", "# A\n").is_empty());
@@ -96,7 +97,7 @@ mod tests {
     fn a_source_file_is_at_most_500_lines_long() {
         let lines = |count: usize| format!("//! Here.\n{}", "\n".repeat(count - 1));
         assert!(findings("xtask/src/a.rs", &lines(500)).is_empty());
-        assert_eq!(brief(&findings("xtask/src/a.rs", &lines(501))), ["a-file-fits-a-head:501"]);
+        assert_eq!(brief(&findings("xtask/src/a.rs", &lines(501))), ["files-are-short:501"]);
         assert!(findings("vectors/a.json", &lines(501)).is_empty());
     }
 

@@ -1,32 +1,32 @@
-//! Walls inside the sources: where SQL may stand, who makes the two proofs, `Authentic` and `Live`, and where a guard may
-//! take a lock.
+//! Rules for places in the sources: where SQL may be, which files make the two proofs `Authentic` and `Live`,
+//! and where a guard may take a lock.
 
 use super::code::is_test_path;
 use super::lexer::{Kind, Token, rows};
 use super::report::{Finding, Rule};
 
 const SQL: Rule = Rule {
-    name: "sql-lives-in-the-store",
-    why: "a query elsewhere goes round the guard of a transaction, and round the other databases",
-    remedy: "add a method to the trait of crates/quash-store, or use one",
+    name: "sql-only-in-store",
+    why: "a query outside quash-store bypasses its transactions, and works with one database only",
+    remedy: "use a method of the trait in crates/quash-store, or add one",
 };
 const PROOF: Rule = Rule {
-    name: "a-proof-has-one-maker",
-    why: "`Authentic` proves that a signature was verified, `Live` that revocation was asked; made elsewhere they prove nothing",
+    name: "proofs-have-one-maker",
+    why: "`Authentic` proves that a signature was verified, `Live` that revocation was checked; made in another file they prove nothing",
     remedy: "call `token::authenticate` or `watch::admit`; only token/token.rs and watch/gate.rs make them",
 };
 
 const LOCK: Rule = Rule {
-    name: "a-check-takes-no-lock",
-    why: "a check of a known token waits for nobody: neither for whoever publishes, nor for another check",
-    remedy: "load it from an `ArcSwap` or an atomic; what follows an issuer, asks it or waits for it has rooms of its own in quash-verify",
+    name: "checks-take-no-lock",
+    why: "a check of a known token must not wait, neither for the publisher nor for another check",
+    remedy: "load it from an `ArcSwap` or an atomic; code that follows an issuer, asks it or waits for it is in the files of LOCKED_ROOMS in xtask/src/tidy/walls.rs",
 };
 
-/// What may take a lock in quash-verify: a check that decides on what it sees comes to none of these. The test kit's lock
-/// is its issuer's, whom its verifiers don't ask.
+/// The files of quash-verify that may take a lock: a check that needs only the current state calls none of
+/// them. The test issuer has a lock, but its verifiers don't take it.
 const LOCKED_ROOMS: [&str; 4] = ["follow/", "catch_up.rs", "introspection.rs", "test.rs"];
 const LOCKS: [&str; 5] = ["Mutex", "RwLock", "Condvar", "Semaphore", "parking_lot"];
-/// What takes the lock inside of a `tokio::sync::watch`.
+/// The calls that take the lock inside a `tokio::sync::watch`.
 const LOCKING_CALLS: [&str; 6] =
     ["borrow", "borrow_and_update", "wait_for", "send_if_modified", "send_modify", "send_replace"];
 
@@ -34,7 +34,7 @@ const LOCKING_CALLS: [&str; 6] =
 const PROOFS: [(&str, &str); 2] =
     [("Authentic", "crates/quash-core/src/token/token.rs"), ("Live", "crates/quash-core/src/watch/gate.rs")];
 
-/// What breaks these rules in one source file.
+/// Returns the places in a source file that break these rules.
 pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if path.starts_with("crates/") && !path.starts_with("crates/quash-store/") && !is_test_path(path) {
@@ -46,8 +46,7 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     for (proof, maker) in PROOFS {
         if path != maker && path.starts_with("crates/") {
             findings.extend(
-                made(proof, tokens)
-                    .map(|token| PROOF.found(path, token.line, format!("{proof} is made here"))),
+                made(proof, tokens).map(|token| PROOF.found(path, token.line, format!("makes a {proof}"))),
             );
         }
     }
@@ -63,7 +62,7 @@ fn is_on_the_way_of_a_check(path: &str) -> bool {
     (in_the_guard.is_some() || path.starts_with("crates/quash-core/src/")) && !may && !is_test_path(path)
 }
 
-/// Where a lock is named or taken.
+/// Returns the places where a lock is named or taken.
 fn locks<'t, 'a>(tokens: &'t [Token<'a>]) -> impl Iterator<Item = &'t Token<'a>> {
     let named = tokens.iter().filter(|token| LOCKS.iter().any(|lock| token.is(lock)));
     let taken =
@@ -71,7 +70,7 @@ fn locks<'t, 'a>(tokens: &'t [Token<'a>]) -> impl Iterator<Item = &'t Token<'a>>
     named.chain(taken).filter(|token| !token.in_test)
 }
 
-/// The SQL statement that a text holds. Keywords are ours: in capitals.
+/// Returns the SQL statement in a text, if there is one. SQL keywords are written in capitals here.
 fn statement(text: &str) -> Option<&'static str> {
     let words: Vec<&str> = text
         .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '*'))
@@ -92,8 +91,8 @@ fn statement(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Places where a proof is made: its name before `{` or `(`, in a file that knows it. Its privacy is the compiler's
-/// matter, but that ends at the fields: within their module nothing else holds.
+/// Returns the places where a proof is made: its name before `{` or `(`, in a file that imports it. Private
+/// fields let the compiler check this, except within their own module.
 fn made<'t, 'a>(proof: &'static str, tokens: &'t [Token<'a>]) -> impl Iterator<Item = &'t Token<'a>> {
     let known = is_used(proof, tokens);
     tokens.iter().enumerate().filter_map(move |(at, token)| {
@@ -103,7 +102,7 @@ fn made<'t, 'a>(proof: &'static str, tokens: &'t [Token<'a>]) -> impl Iterator<I
         }
         let before = |back: usize| at.checked_sub(back).map_or("", |at| tokens[at].text);
         let named = match before(1) {
-            // `SessionState::Live { .. }` is another Live; `gate::Live(..)` is ours.
+            // `SessionState::Live { .. }` is another `Live`; `gate::Live(..)` is the proof.
             "::" => ["gate", "watch", "token", "quash_core"].contains(&before(2)),
             "struct" | "enum" | "impl" | "for" | "trait" | "->" | "&" | "mut" | "dyn" | ":" | "fn" => false,
             _ => known,
@@ -112,7 +111,7 @@ fn made<'t, 'a>(proof: &'static str, tokens: &'t [Token<'a>]) -> impl Iterator<I
     })
 }
 
-/// Whether a `use` names it.
+/// Returns whether a `use` names the proof.
 fn is_used(proof: &str, tokens: &[Token<'_>]) -> bool {
     let uses = tokens.iter().enumerate().filter(|(_, token)| token.is("use"));
     uses.into_iter().any(|(at, _)| {
@@ -135,11 +134,7 @@ mod tests {
         for sql in ["SELECT 1", "insert or INSERT INTO a VALUES (1)", "UPDATE a\n SET b = 1", "DELETE FROM a"]
         {
             let source = format!("f(\"{sql}\")");
-            assert_eq!(
-                found("crates/quash-service/src/a.rs", &source),
-                ["sql-lives-in-the-store:1"],
-                "{sql}"
-            );
+            assert_eq!(found("crates/quash-service/src/a.rs", &source), ["sql-only-in-store:1"], "{sql}");
             for free in ["crates/quash-store/src/sqlite/a.rs", "crates/quash/tests/a.rs", "xtask/src/a.rs"] {
                 assert!(found(free, &source).is_empty(), "{free}");
             }
@@ -155,13 +150,13 @@ mod tests {
     #[test]
     fn a_proof_is_made_in_one_file() {
         let source = "use crate::watch::{Live};\nfn f() { Live(x) }";
-        assert_eq!(found("crates/quash-core/src/watch/feed.rs", source), ["a-proof-has-one-maker:2"]);
+        assert_eq!(found("crates/quash-core/src/watch/feed.rs", source), ["proofs-have-one-maker:2"]);
         assert!(found("crates/quash-core/src/watch/gate.rs", source).is_empty());
         let source =
             "use super::token::*;\nlet a = Authentic { claims };\nlet b = token::Authentic { claims };";
         assert_eq!(
             found("crates/quash-core/src/token/issue.rs", source),
-            ["a-proof-has-one-maker:2", "a-proof-has-one-maker:3"]
+            ["proofs-have-one-maker:2", "proofs-have-one-maker:3"]
         );
     }
 
@@ -177,7 +172,7 @@ mod tests {
     fn a_check_takes_no_lock() {
         let source = "use std::sync::{Arc, Mutex};\nfn f(a: &A) { a.proven.borrow(); }\n#[cfg(test)] mod tests { use std::sync::RwLock; }";
         for path in ["crates/quash-verify/src/shared.rs", "crates/quash-core/src/watch/gate.rs"] {
-            assert_eq!(found(path, source), ["a-check-takes-no-lock:1", "a-check-takes-no-lock:2"], "{path}");
+            assert_eq!(found(path, source), ["checks-take-no-lock:1", "checks-take-no-lock:2"], "{path}");
         }
         for free in [
             "crates/quash-verify/src/follow/keys.rs",
