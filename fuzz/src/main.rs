@@ -1,6 +1,6 @@
-//! Texts that nobody would think of, for whatever reads text from outside: tokens, keys, request bodies, settings files.
-//! `cargo xtask fuzz` builds and runs this; the variable `QUASH_FUZZ` says which target. With libFuzzer, what has been
-//! reached leads to more; without a compiler for it the corpus is mutated blindly. A target fails by panicking.
+//! Fuzz targets for all text from outside: tokens, keys, request bodies, settings files. `cargo xtask fuzz`
+//! builds and runs this binary; the variable `QUASH_FUZZ` names the target. libFuzzer is guided by coverage;
+//! without a C++ compiler the corpus is mutated blindly. A target fails by panicking.
 
 #![cfg_attr(all(fuzzing, feature = "libfuzzer"), no_main)]
 
@@ -17,7 +17,7 @@ fn main() -> std::process::ExitCode {
     mutate::main()
 }
 
-/// What is built for fuzzing alone is noticed late when it has become stale: these targets can be looked at by tests, too.
+/// Code that only fuzzing builds may break unnoticed, so tests build these targets, too.
 #[cfg(all(test, not(fuzzing)))]
 #[path = "targets/events.rs"]
 mod events;
@@ -28,5 +28,5 @@ mod feed;
 #[cfg(not(fuzzing))]
 #[expect(clippy::print_stderr, reason = "a program for a terminal")]
 fn main() {
-    eprintln!("`cargo xtask fuzz` builds this as it must be built");
+    eprintln!("this binary must be built by `cargo xtask fuzz`");
 }

@@ -1,5 +1,5 @@
-//! Blind mutation of a corpus, for where libFuzzer can't be built. It knows nothing of what it reaches, but it is the
-//! same with the same seed.
+//! Blind mutation of a corpus, for machines without a C++ compiler. It isn't guided by coverage, but the same
+//! seed gives the same inputs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::targets;
 
-/// What is mutated, for how long, and where an input that fails is left.
+/// The corpus, the folder for failing inputs, and the time limit.
 struct Plan {
     corpus: PathBuf,
     artifacts: PathBuf,
@@ -17,7 +17,7 @@ struct Plan {
 pub(crate) fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [corpus, artifacts, seconds] = &args[..] else {
-        eprintln!("CORPUS ARTIFACTS SECONDS are needed");
+        eprintln!("usage: CORPUS ARTIFACTS SECONDS");
         return ExitCode::from(2);
     };
     let time = Duration::from_secs(seconds.parse().unwrap_or(60));
@@ -50,7 +50,7 @@ fn run(plan: &Plan) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A generator that nobody needs to trust (xorshift*).
+/// A pseudo-random generator (xorshift*); fuzzing needs no better one.
 struct Dice(u64);
 
 impl Dice {

@@ -1,4 +1,4 @@
-//! The service: at most 15 lines, the whole of what one writes to have ended sessions refused.
+//! The service: all the code that it takes to refuse ended sessions, in at most 15 lines.
 
 use axum::{Router, routing::get};
 use quash_verify::{Auth, StartError, Verifier};

@@ -1,5 +1,5 @@
-//! The axum example, in a process of its own beside a server: what it lets in, what it refuses, and that every road of the
-//! table ends there, too.
+//! The axum example in its own process beside a server: which requests it accepts and refuses, and that every
+//! cause in the table of ends has its effect there.
 
 #[path = "../../../crates/quash-server/tests/support/mod.rs"]
 mod support;
@@ -30,8 +30,8 @@ async fn after_log_out_the_next_request_is_refused_in_the_servers_words() {
     let refused = example.until_refused(ORDERS, &dana.access).await;
     assert_same_refusal(&refused, &world.me(&dana.access).await);
     let others = example.ask(ORDERS, &noor.access).await;
-    assert_eq!((others.status, others.text()), (200, "orders of noor"), "nobody else is touched");
-    assert_eq!(example.ask(ORDERS, &dana.refresh).await.status, 401, "a refresh token opens nothing");
+    assert_eq!((others.status, others.text()), (200, "orders of noor"), "other users aren't affected");
+    assert_eq!(example.ask(ORDERS, &dana.refresh).await.status, 401, "a refresh token isn't accepted");
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn every_way_of_every_road_leads_to_a_refusal_at_a_verifier_in_another_pro
     let mut walked = 0;
     for road in Road::ALL {
         for way in ways(road) {
-            // Shown if the walk ends here.
+            // Shown if the test fails.
             println!("{way:?}");
             let world = World::planned(now(plan(road))).await;
             let example = Example::beside(&world, AXUM).await;
@@ -48,12 +48,13 @@ async fn every_way_of_every_road_leads_to_a_refusal_at_a_verifier_in_another_pro
             assert_eq!(
                 example.ask(ORDERS, &before).await.status,
                 200,
-                "{way:?}: it is good until the way is taken"
+                "{way:?}: the token is valid before the session ends"
             );
             let taken = take(*way, &world, pair).await;
             example.until_refused(ORDERS, &before).await;
             let refused = example.until_refused(ORDERS, &taken.pair().access).await;
-            // The verifier may read the published keys, without the revoked one, before the log's entry about it.
+            // The verifier may fetch the published keys, which lack the revoked one, before it receives the
+            // log's entry.
             if *way != Way::RevokeKey || refused.json()["detail"] != "Token is invalid" {
                 assert_same_refusal(&refused, &world.me(&taken.pair().access).await);
             }
@@ -62,16 +63,16 @@ async fn every_way_of_every_road_leads_to_a_refusal_at_a_verifier_in_another_pro
                 assert_eq!(
                     example.ask(ORDERS, &next.access).await.status,
                     200,
-                    "{way:?}: the session goes on"
+                    "{way:?}: the session continues"
                 );
             }
             walked += 1;
         }
     }
-    assert!(walked >= Road::ALL.len(), "each road has a way");
+    assert!(walked >= Road::ALL.len(), "each cause has a way");
 }
 
-/// What stands in `orders.rs` is all that there is of quash in it.
+/// All code of the example that uses quash is in `orders.rs`.
 #[test]
 fn it_takes_at_most_15_lines_of_quash_code() {
     let (service, rest) = (include_str!("../src/orders.rs"), include_str!("../src/main.rs"));

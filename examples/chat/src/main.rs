@@ -1,6 +1,6 @@
-//! A chat over WebSockets for whoever has a live token. What it is about is in `room.rs`; here it is given its address, its
-//! credential and a place to listen.
-#![expect(clippy::print_stdout, reason = "a program for a terminal says where it listens")]
+//! A chat over WebSockets that requires a valid token. `room.rs` has the service; this file reads the command
+//! line and listens.
+#![expect(clippy::print_stdout, reason = "prints the address that it listens on")]
 
 mod room;
 
@@ -11,14 +11,14 @@ use std::path::PathBuf;
 use clap::Parser;
 use tokio::net::TcpListener;
 
-/// A chat over WebSockets for whoever has a live token of an issuer, at /chat.
+/// Runs a chat over WebSockets at /chat that requires a valid token.
 #[derive(Parser)]
 struct Args {
-    /// Address of the quash that issues the tokens.
+    /// Address of the quash server that issues the tokens.
     issuer: String,
-    /// A file with what `quash verifier add` has printed.
+    /// File with the credential that `quash verifier add` printed.
     credential_file: PathBuf,
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
 }

@@ -1,4 +1,4 @@
-//! The service: one room, a WebSocket for each that is in it, and an end to the socket with the session that opened it.
+//! The service: one chat room, whose WebSockets close when the session that opened them ends.
 
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
@@ -7,15 +7,15 @@ use axum::{Router, routing::get};
 use quash_verify::{Denied, StartError, TokenGuard, Verifier};
 use tokio::sync::broadcast;
 
-/// What is said, to everybody who is there.
+/// The channel that sends each message to all participants.
 type Room = broadcast::Sender<String>;
 
-/// Who falls further behind than this many words loses the oldest.
+/// The capacity of the channel: a participant that falls further behind loses the oldest messages.
 const WORDS: usize = 64;
-/// The longest that may be said at once, in bytes.
+/// The longest message, in bytes.
 const LONGEST: usize = 4096;
 
-/// A chat at `/chat` for whoever has a live token.
+/// Returns the service: a chat at `/chat` that requires a valid token.
 pub(crate) async fn service(issuer: &str, credential: &str) -> Result<Router, StartError> {
     let verifier = Verifier::builder(issuer).credential(credential).start().await?;
     let room = Room::new(WORDS);
@@ -26,16 +26,16 @@ async fn join(guard: TokenGuard, State(room): State<Room>, upgrade: WebSocketUpg
     upgrade.max_message_size(LONGEST).on_upgrade(async move |mut socket| {
         tokio::select! {
             () = talk(&mut socket, guard.accepted().user_id(), &room) => {}
-            // A log-out, a password reset, a lock: whatever ends the session ends this, within milliseconds.
+            // A log-out, a password reset or a lock ends the session, and this socket within milliseconds.
             why = guard.revoked() => {
-                // Who has gone already needn't be told.
+                // The client may have disconnected already.
                 let _ = socket.send(Message::Close(Some(closing(why)))).await;
             }
         }
     })
 }
 
-/// Passes on what is said, until the socket is closed.
+/// Passes messages on until the socket is closed.
 async fn talk(socket: &mut WebSocket, name: &str, room: &Room) {
     let mut said = room.subscribe();
     loop {
@@ -47,7 +47,7 @@ async fn talk(socket: &mut WebSocket, name: &str, room: &Room) {
             },
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) => {
-                    // There is one who hears it: the one who says it.
+                    // Can't fail: this participant receives the message, too.
                     let _ = room.send(format!("{name}: {text}"));
                 }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
@@ -57,13 +57,11 @@ async fn talk(socket: &mut WebSocket, name: &str, room: &Room) {
     }
 }
 
-/// What a client is told: whether to sign in anew, or to try again.
+/// Returns the close frame that tells the client whether to sign in again or to reconnect.
 fn closing(why: Denied) -> CloseFrame {
     let (code, reason) = match why {
         Denied::Refused(_) => (close_code::POLICY, "the session has ended"),
-        Denied::Stale | Denied::KeysAway => {
-            (close_code::AGAIN, "nobody can tell whether the session goes on")
-        }
+        Denied::Stale | Denied::KeysAway => (close_code::AGAIN, "the session can't be checked now"),
     };
     CloseFrame { code, reason: reason.into() }
 }

@@ -1,4 +1,4 @@
-//! The chat, in a process of its own beside a server: sockets that close with the session that opened them.
+//! The chat in its own process beside a server: its sockets close with the session that opened them.
 
 #[path = "../../../crates/quash-server/tests/support/mod.rs"]
 mod support;
@@ -21,14 +21,14 @@ use example::{Example, TERM, now};
 use support::{Plan, World};
 
 const CHAT: &str = env!("CARGO_BIN_EXE_quash-example-chat");
-/// Longer than any path through this machine takes.
+/// Longer than any message takes on this machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Somebody in the room.
+/// A participant.
 struct Guest(WebSocketStream<TcpStream>);
 
 impl Guest {
-    /// Joins with a token; or gives the status of the refusal.
+    /// Joins with a token, or returns the status of the refusal.
     async fn join(example: &Example, token: &str) -> Result<Self, u16> {
         let mut request = format!("ws://{}/chat", example.address).into_client_request().expect("a request");
         request
@@ -70,9 +70,9 @@ async fn a_socket_closes_when_its_session_ends_and_no_other_does() {
     }
 
     assert_eq!(world.log_out(&pair.access, &pair.refresh).await.status, 200);
-    let Message::Close(Some(closing)) = dana.hear(TERM).await else { panic!("something else was said") };
+    let Message::Close(Some(closing)) = dana.hear(TERM).await else { panic!("expected a close frame") };
     assert_eq!((closing.code, closing.reason.as_str()), (CloseCode::Policy, "the session has ended"));
-    assert_eq!(Guest::join(&example, &pair.access).await.err(), Some(401), "nor is she let in again");
+    assert_eq!(Guest::join(&example, &pair.access).await.err(), Some(401), "the token is refused");
     noor.say("dana?").await;
     assert_eq!(text(&noor.hear(PATIENCE).await), "noor: dana?");
 }

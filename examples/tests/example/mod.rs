@@ -1,5 +1,5 @@
-//! An example beside a server: the server's door over a socket of this process, the example in a process of its own.
-#![allow(dead_code, clippy::allow_attributes, reason = "each example uses another part of it")]
+//! Runs an example in its own process, beside a server on a socket of this process.
+#![allow(dead_code, clippy::allow_attributes, reason = "each example uses a different part of it")]
 
 pub(crate) mod wait;
 
@@ -21,10 +21,10 @@ use tokio::task::JoinSet;
 
 use crate::support::{Answer, Plan, World};
 
-/// A revocation is known everywhere within this time of its answer.
+/// The time after its answer by which a revocation is effective everywhere.
 pub(crate) const TERM: Duration = Duration::from_secs(10);
 
-/// A running example. It is killed when this is dropped, and the server's socket is closed.
+/// A running example. Dropping it kills the process and closes the server's socket.
 pub(crate) struct Example {
     pub(crate) address: SocketAddr,
     child: Child,
@@ -32,13 +32,13 @@ pub(crate) struct Example {
     _credential: TempDir,
 }
 
-/// A world as of now: the example reads the machine's clock.
+/// Starts the world's clock at the current time, because the example reads the machine's clock.
 pub(crate) fn now(plan: Plan) -> Plan {
     Plan { now: SystemClock.now(), ..plan }
 }
 
 impl Example {
-    /// Serves a world over a socket, and starts a program that follows it and listens at a free port.
+    /// Serves a world on a socket, and starts a program that follows it and listens on a free port.
     pub(crate) async fn beside(world: &World, program: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let issuer = format!("http://{}", listener.local_addr().expect("an address"));
@@ -51,12 +51,12 @@ impl Example {
         std::fs::write(&file, format!("{}\n", *secret.into_text())).expect("a file");
         let mut command = Command::new(program);
         command.arg(issuer).arg(file).arg("127.0.0.1:0");
-        // The server is served by this thread: it mustn't wait for what the example says.
+        // This thread runs the server, so it must not block on the example's output.
         let (child, address) = tokio::task::spawn_blocking(|| start(command)).await.expect("it starts");
         Self { address, child, _server: server, _credential: credential }
     }
 
-    /// Asks for a path with a token.
+    /// Requests a path with a token.
     pub(crate) async fn ask(&self, path: &str, token: &str) -> Answer {
         let stream = TcpStream::connect(self.address).await.expect("it listens");
         let (mut sender, connection) =
@@ -70,7 +70,7 @@ impl Example {
     }
 }
 
-/// Starts an example, and reads where it listens: then it is fresh.
+/// Starts an example and reads the address that it listens on. It prints that once it is fresh.
 fn start(mut command: Command) -> (Child, SocketAddr) {
     let mut child =
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it can be run");
@@ -92,7 +92,7 @@ impl Drop for Example {
     }
 }
 
-/// Asserts that a verifier refuses a token in the words in which the server itself does.
+/// Asserts that a verifier refuses a token with the same status, code and texts as the server.
 pub(crate) fn assert_same_refusal(verifier: &Answer, server: &Answer) {
     let words = |answer: &Answer| {
         let body = answer.json();

@@ -1,4 +1,4 @@
-//! Waiting for an answer, with a deadline.
+//! Waits for an answer, with a deadline.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use super::{Example, TERM};
 use crate::support::Answer;
 
 const EVERY: Duration = Duration::from_millis(2);
-/// How often it is asked again whether what is refused stays refused.
+/// The number of further requests that check that a refusal is final.
 const AGAIN: usize = 5;
 
 impl Example {
-    /// Waits until a token is refused, which must be soon, and makes sure that it stays so. Until then it may be let in, or
-    /// nobody can tell.
+    /// Waits until a token is refused, and checks that it stays refused. Until then the token may be accepted
+    /// or answered 503.
     pub(crate) async fn until_refused(&self, path: &str, token: &str) -> Answer {
         let refused = self.until(401, path, token).await;
         for _ in 0..AGAIN {
-            assert_eq!(self.ask(path, token).await.status, 401, "what was refused is let in again");
+            assert_eq!(self.ask(path, token).await.status, 401, "a refused token is accepted again");
         }
         refused
     }
 
-    /// Waits until a token is answered so; until then it may be let in, or nobody can tell.
+    /// Waits until a token is answered with this status. Until then it may be accepted or answered 503.
     async fn until(&self, status: u16, path: &str, token: &str) -> Answer {
         let waiting = async {
             loop {

@@ -1,4 +1,4 @@
-//! The service: a function under a layer of tower's, whatever serves it.
+//! The service: a function under a tower layer, for any server.
 
 use std::convert::Infallible;
 
@@ -10,7 +10,7 @@ use tower::{ServiceBuilder, service_fn};
 
 type Answer = Response<Full<Bytes>>;
 
-/// Greets whoever has a live token; all others are answered by the layer.
+/// Returns the service: it greets users with a valid token, and the layer answers all other requests.
 pub(crate) async fn service<B: Send + 'static>(
     issuer: &str,
     credential: &str,
@@ -28,6 +28,7 @@ pub(crate) async fn service<B: Send + 'static>(
 }
 
 async fn greet<B>(request: Request<B>) -> Result<Answer, Infallible> {
-    let name = request.extensions().get::<TokenGuard>().map_or("nobody", |guard| guard.accepted().user_id());
+    let name =
+        request.extensions().get::<TokenGuard>().map_or("nobody", |guard| guard.accepted().user_id());
     Ok(Response::new(Full::from(format!("hello {name}"))))
 }

@@ -1,6 +1,6 @@
-//! A service on tower and hyper alone, for whoever has a live token. What it is about is in `greeting.rs`; here it is given
-//! its address, its credential and a place to listen.
-#![expect(clippy::print_stdout, reason = "a program for a terminal says where it listens")]
+//! A service on tower and hyper alone that requires a valid token. `greeting.rs` has the service; this file
+//! reads the command line and listens.
+#![expect(clippy::print_stdout, reason = "prints the address that it listens on")]
 
 mod greeting;
 
@@ -14,14 +14,14 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
-/// Greets whoever has a live token of an issuer, at every path.
+/// Greets the user whose token a request carries, at every path.
 #[derive(Parser)]
 struct Args {
-    /// Address of the quash that issues the tokens.
+    /// Address of the quash server that issues the tokens.
     issuer: String,
-    /// A file with what `quash verifier add` has printed.
+    /// File with the credential that `quash verifier add` printed.
     credential_file: PathBuf,
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
 }
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (stream, _) = listener.accept().await?;
         let service = service.clone();
         tokio::spawn(async move {
-            // A client that goes away is none of our business.
+            // Connection errors, such as a client that disconnects, end only this task.
             let _ = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
         });
     }

@@ -1,4 +1,4 @@
-//! The tower example, in a process of its own beside a server: what it lets in, and what it refuses.
+//! The tower example in its own process beside a server: which requests it accepts and refuses.
 
 #[path = "../../../crates/quash-server/tests/support/mod.rs"]
 mod support;
@@ -22,5 +22,5 @@ async fn after_log_out_the_next_request_is_refused_in_the_servers_words() {
     let refused = example.until_refused("/", &dana.access).await;
     assert_same_refusal(&refused, &world.me(&dana.access).await);
     let others = example.ask("/", &noor.access).await;
-    assert_eq!((others.status, others.text()), (200, "hello noor"), "nobody else is touched");
+    assert_eq!((others.status, others.text()), (200, "hello noor"), "other users aren't affected");
 }

@@ -1,4 +1,4 @@
-//! Bodies of requests, of every media type. The first byte says which.
+//! Request bodies of every media type. The first byte chooses the type.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ const MEDIA_TYPES: [&str; 8] = [
     "",
 ];
 
-/// Only what waits for a body's time to end needs one.
+/// A body's time limit needs a timer, and so a runtime.
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
 

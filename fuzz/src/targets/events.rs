@@ -1,21 +1,21 @@
-//! Server-sent events, as a verifier reads them. The first byte says how the rest is cut, the second how much an event may
-//! hold. However the bytes are cut, the same events come of them: those that a plain reading of the whole text finds. No more
-//! is kept than an event may hold. What the server writes is read as it was meant.
+//! Server-sent events, as a verifier parses them. The first byte chooses how the rest is split, the second
+//! the limit of an event. Every split must give the same events as a plain reading of the whole text, the
+//! parser must not buffer more than its limits allow, and it must return what the server wrote.
 
-// The parser is nobody's business outside of quash-verify, and stands alone.
+// The parser is private to quash-verify and depends on no other module, so its file is included here.
 #[path = "../../../crates/quash-verify/src/follow/sse.rs"]
 mod sse;
 
 use sse::{EVENT_BYTES, Event, Parser};
 
-/// What came of some bytes: the events, and whether one was too long.
+/// The events read, and whether one was too long.
 type Read = (Vec<Event>, bool);
 
 pub(super) fn run(data: &[u8]) {
     let [cut, room, bytes @ ..] = data else { return };
     let limit = if *room < 128 { EVENT_BYTES } else { usize::from(*room - 128) };
     let whole = read(&[bytes], limit);
-    assert_eq!(read(&pieces(bytes, *cut), limit), whole, "cut otherwise");
+    assert_eq!(read(&pieces(bytes, *cut), limit), whole, "split differently");
     let each: Vec<&[u8]> = bytes.chunks(1).collect();
     assert_eq!(read(&each, limit), whole, "byte by byte");
     let (events, is_too_long) = &whole;
@@ -28,15 +28,15 @@ pub(super) fn run(data: &[u8]) {
     as_the_server_writes(bytes, *cut);
 }
 
-/// Reads pieces with a parser of events that may hold so much.
+/// Parses pieces with this limit.
 fn read(pieces: &[&[u8]], limit: usize) -> Read {
     let (mut parser, mut events) = (Parser::limited(limit), Vec::new());
     for piece in pieces {
         let pushed = parser.push(piece, |event| {
-            assert!(event.name.len() + event.data.len() <= limit, "an event is longer than any may be");
+            assert!(event.name.len() + event.data.len() <= limit, "an event exceeds the limit");
             events.push(event);
         });
-        assert!(parser.kept() <= 2 * limit, "more is kept than an event and a line may hold");
+        assert!(parser.kept() <= 2 * limit, "the parser buffers more than an event and a line may hold");
         if pushed.is_err() {
             return (events, true);
         }
@@ -44,20 +44,20 @@ fn read(pieces: &[&[u8]], limit: usize) -> Read {
     (events, false)
 }
 
-/// Cuts bytes at places that follow from a number.
+/// Splits bytes at places that follow from a number.
 fn pieces(mut bytes: &[u8], cut: u8) -> Vec<&[u8]> {
     let (mut pieces, mut length) = (Vec::new(), usize::from(cut));
     while !bytes.is_empty() {
         let (piece, rest) = bytes.split_at(length.min(bytes.len()));
         pieces.push(piece);
         bytes = rest;
-        // From none to 36, in an order of its own for each number.
+        // Lengths from 0 to 36, in a different order for each number.
         length = (length * 7 + 5) % 37;
     }
     pieces
 }
 
-/// The events of a whole text, read line by line.
+/// Returns the events of a whole text, read line by line.
 fn plainly(bytes: &[u8]) -> Vec<Event> {
     let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let mut lines: Vec<Vec<u8>> = vec![Vec::new()];
@@ -68,7 +68,7 @@ fn plainly(bytes: &[u8]) -> Vec<Event> {
             _ => lines.last_mut().expect("a line").push(byte),
         }
     }
-    // The last has no end yet.
+    // The last line isn't complete.
     lines.pop();
     let mut events = Vec::new();
     for block in lines.split_inclusive(|line| line.is_empty()) {
@@ -94,7 +94,7 @@ fn plainly(bytes: &[u8]) -> Vec<Event> {
     events
 }
 
-/// Whatever the server says in an event is read so, with its signs of life in between.
+/// Checks that the parser returns what the server writes, with keep-alive comments in between.
 #[cfg(fuzzing)]
 fn as_the_server_writes(bytes: &[u8], cut: u8) {
     let said = String::from_utf8_lossy(bytes);

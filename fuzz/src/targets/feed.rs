@@ -1,6 +1,6 @@
-//! What a verifier is told: snapshots, frames, leases, and places in the log. The first byte says which. The log is fixed
-//! and is known here, so whatever a verifier takes must be what its issuer has said: nobody who doesn't know the hashes can
-//! move it elsewhere, and nothing but a lease that it has asked for makes it fresh.
+//! The feed's messages: snapshots, frames, leases and cursors. The first byte chooses the kind. The log is
+//! fixed and known here, so all that a verifier accepts must come from it: an attacker who doesn't know the
+//! hashes can't move the verifier to another state, and only a lease that it has requested makes it fresh.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use quash_core::watch::frame::{
 use quash_core::watch::{Follower, Freshness, Lease, Revoked, feed};
 
 const TERM: Duration = Duration::from_secs(10);
-/// When a lease was asked for.
+/// The time of the lease request.
 const ASKED: Duration = Duration::from_secs(5);
-/// What was asked with. The seeds have the answer to another question.
+/// The nonce of the lease request. The seeds answer other requests.
 const NONCE: LeaseNonce = LeaseNonce([0xA5; 16]);
-/// How many entries a verifier knows here.
+/// The number of entries that the verifier knows.
 const KNOWN: usize = 2;
 
 struct World {
@@ -58,24 +58,24 @@ pub(super) fn run(data: &[u8]) {
     }
 }
 
-/// A verifier that has come so far and holds no lease.
+/// Returns a verifier that knows the first entries and has no lease.
 fn verifier() -> Follower {
     let known = &WORLD.log[..KNOWN];
     Follower::tenant(Revoked::from_snapshot(known[KNOWN - 1].seq, known[KNOWN - 1].chain, known), TERM)
 }
 
-/// The set is one that the log has led to, and it vouches for nothing.
+/// Checks that the set is a state of the log, and that the verifier isn't fresh.
 fn check(follower: &Follower) {
     let (revoked, log) = (follower.revoked(), &WORLD.log);
     let ends_at = |end: usize| {
         (log[end].seq, log[end].chain, end + 1) == (revoked.cursor(), revoked.chain(), revoked.len())
     };
-    assert!((KNOWN - 1..log.len()).any(ends_at), "the issuer has never said this: {revoked:?}");
+    assert!((KNOWN - 1..log.len()).any(ends_at), "not a state of the issuer's log: {revoked:?}");
     assert_eq!(follower.freshness(), Freshness::Never);
 }
 
 fn snapshot(bytes: &[u8]) {
-    // However it is cut on its way, it is read alike.
+    // Reading in pieces must give the same result.
     let in_pieces = |size: usize| {
         let mut reader = SnapshotReader::default();
         bytes.chunks(size).try_for_each(|piece| reader.push(piece)).and_then(|()| reader.finish())
@@ -86,10 +86,10 @@ fn snapshot(bytes: &[u8]) {
     let (_, _) = (snapshot.policy.tokens(Vec::new()), snapshot.policy.scopes());
     assert!(
         snapshot.policy == WORLD.policy && WORLD.cursors.has_given(&snapshot.cursor),
-        "nobody has sent this"
+        "the issuer hasn't sent this snapshot"
     );
     let mut follower = verifier();
-    // One that knows less changes nothing.
+    // A snapshot that knows less changes nothing.
     let _ = follower.replace(snapshot.revoked);
     check(&follower);
 }
@@ -103,16 +103,19 @@ fn frame(bytes: &[u8]) {
         return;
     };
     let mut follower = verifier();
-    // Those before one that doesn't follow are taken.
+    // The entries before a gap are applied.
     let _ = follower.follow(&entries);
     check(&follower);
 }
 
 fn lease(bytes: &[u8]) {
     let Ok(grant) = serde_json::from_slice::<LeaseGrant>(bytes) else { return };
-    assert!(grant.nonce() != NONCE, "nobody has granted this");
-    assert!(WORLD.cursors.has_given(grant.cursor()) && grant.term() == TERM, "it is not what was sent");
-    // Even one that was asked for counts only for a verifier that has come up to its head, on the same log.
+    assert!(grant.nonce() != NONCE, "the issuer hasn't granted this lease");
+    assert!(
+        WORLD.cursors.has_given(grant.cursor()) && grant.term() == TERM,
+        "the lease isn't the one that was sent"
+    );
+    // Even a requested lease counts only if the verifier has reached its head on the same log.
     let mut follower = verifier();
     let (cursor, head, chain): (Seq, Seq, Chain) =
         (follower.revoked().cursor(), grant.cursor().seq(), grant.chain());
@@ -129,7 +132,7 @@ fn place(bytes: &[u8]) {
             WORLD.log.iter().any(|entry| WORLD.cursors.cursor(entry.seq, &entry.chain) == cursor);
         assert!(
             is_one_of_ours || !WORLD.cursors.has_given(&cursor),
-            "the issuer has never given this out: {text}"
+            "the issuer hasn't issued this cursor: {text}"
         );
     }
     if let Ok(nonce) = LeaseNonce::parse(text) {
@@ -148,7 +151,7 @@ mod tests {
         for seed in std::fs::read_dir(seeds).expect("the seeds") {
             let text = std::fs::read_to_string(seed.expect("a seed").path()).expect("text");
             run(text.as_bytes());
-            // A snapshot has several lines, of which the first says it.
+            // The first line of a snapshot has the cursor.
             let first = text[1..].lines().next().unwrap_or_default();
             let said: serde_json::Value = serde_json::from_str(first).unwrap_or(serde_json::Value::Null);
             let cursor = said["cursor"]
@@ -156,7 +159,7 @@ mod tests {
                 .or(text.strip_prefix('3'))
                 .and_then(|cursor| Cursor::parse(cursor).ok());
             if let Some(cursor) = cursor {
-                assert!(WORLD.cursors.has_given(&cursor), "a place of another form than today's: {cursor}");
+                assert!(WORLD.cursors.has_given(&cursor), "a cursor of an older form: {cursor}");
                 places += 1;
             }
         }

@@ -1,4 +1,4 @@
-//! JWK sets, JWKs and PEM, public and private. The first byte says for which algorithm a single key is read.
+//! JWK sets, JWKs and PEM, public and private. The first byte chooses the algorithm for single keys.
 
 use quash_core::model::Kid;
 use quash_core::token::{Algorithm, KeyRing, KeySet, SigningKey, VerifyingKey, read_secret};
@@ -12,12 +12,12 @@ pub(super) fn run(data: &[u8]) {
     let Some((choice, text)) = data.split_first() else { return };
     if let Ok(set) = KeySet::parse(text) {
         let mut keys: Vec<VerifyingKey> = set.keys.iter().map(|found| found.key.clone()).collect();
-        // One key under two names, or for two algorithms, is for a set to say; the store never has it twice.
+        // A set may hold one key under two names or for two algorithms; the store never does.
         keys.sort_by(|one, other| one.kid().as_str().cmp(other.kid().as_str()));
         keys.dedup_by(|one, other| one.kid() == other.kid());
         let published = KeyRing::new(1, keys.clone()).jwks();
         let json = serde_json::to_string(&published).expect("JSON");
-        assert!(!json.contains("\"k\":") && !json.contains("\"d\":"), "nothing secret is published: {json}");
+        assert!(!json.contains("\"k\":") && !json.contains("\"d\":"), "a secret is published: {json}");
         let again = KeySet::parse(json.as_bytes()).expect("what is published can be read");
         assert!(
             again.skipped.is_empty()

@@ -1,4 +1,4 @@
-//! The targets, one file each. Each takes any bytes, and panics where something isn't as it must be.
+//! The targets, one file each. A target takes any bytes, and panics if a property doesn't hold.
 
 mod bodies;
 mod events;
@@ -9,7 +9,6 @@ mod tokens;
 
 use std::sync::OnceLock;
 
-/// All targets by name.
 const TARGETS: [(&str, fn(&[u8])); 6] = [
     ("tokens", tokens::run),
     ("keys", keys::run),
@@ -19,7 +18,7 @@ const TARGETS: [(&str, fn(&[u8])); 6] = [
     ("events", events::run),
 ];
 
-/// Runs the target that the environment names.
+/// Runs the target that `QUASH_FUZZ` names.
 pub(crate) fn run(data: &[u8]) {
     static CHOSEN: OnceLock<fn(&[u8])> = OnceLock::new();
     CHOSEN.get_or_init(|| {

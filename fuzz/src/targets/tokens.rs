@@ -1,5 +1,5 @@
-//! Tokens: as they come, or, where the first byte says so, as claims that are signed here, so that what is behind the
-//! signature is met, too.
+//! Tokens. The first byte chooses between raw tokens and claims that are signed here, so that the code behind
+//! the signature check is reached, too.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub(super) fn run(data: &[u8]) {
             }
             assert!(
                 authenticate(text, &WORLD.ring, &WORLD.policy.names, &WORLD.scopes).is_err(),
-                "nobody has signed this: {text}"
+                "no key has signed this: {text}"
             );
         }
         1 => judge(&WORLD.ours, rest),
