@@ -169,7 +169,7 @@ mod tests {
         let (issuer, introspection) = introspection();
         assert_eq!(introspection.ask("token").await, Answer::Away);
         let slots: Vec<_> =
-            (0..TOKENS).map(|token| introspection.slot(token as u128).expect("room")).collect();
+            (0..TOKENS).map(|token| introspection.slot(token as u128).expect("a free slot")).collect();
         assert_eq!(slots.len(), TOKENS);
         assert_eq!(introspection.ask("one more").await, Answer::Away);
         assert_eq!(issuer.asked.load(Ordering::SeqCst), 1);

@@ -2,9 +2,9 @@
 //!
 //! A [`Verifier`] is for applications. The issuer sends it every revocation within milliseconds, and the
 //! verifier keeps everything that a check needs in one immutable value. A check loads that value once and
-//! does no I/O. For a token seen before, a check takes no lock and allocates nothing; HMACs are the
-//! exception, they are verified each time. [`Verifier::layer`] is a tower layer that guards routes. With the
-//! feature `axum`, `Auth` extracts the token's claims.
+//! does no I/O. For a token seen before, a check takes no lock and allocates nothing, except that HMACs are
+//! verified each time. [`Verifier::layer`] is a tower layer that guards routes. With the feature `axum`,
+//! `Auth` extracts the token's claims.
 //!
 //! ```
 //! use axum::{Router, body::Body, http::Request, routing::get};

@@ -1,4 +1,4 @@
-//! A check of a token seen before allocates nothing: accepted or refused, alone or beside other work.
+//! A check of a token seen before allocates nothing: accepted or refused, alone or during other work.
 
 use std::pin::pin;
 use std::sync::Barrier;

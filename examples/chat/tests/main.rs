@@ -60,10 +60,10 @@ async fn a_socket_closes_when_its_session_ends_and_no_other_does() {
     let world = World::planned(now(Plan::default())).await;
     let example = Example::beside(&world, CHAT).await;
     let (pair, other) = (world.sign_in("dana").await, world.sign_in("noor").await);
-    let mut dana = Guest::join(&example, &pair.access).await.expect("she is let in");
+    let mut dana = Guest::join(&example, &pair.access).await.expect("a participant");
     dana.say("is anybody here?").await;
     assert_eq!(text(&dana.hear(PATIENCE).await), "dana: is anybody here?");
-    let mut noor = Guest::join(&example, &other.access).await.expect("she is let in");
+    let mut noor = Guest::join(&example, &other.access).await.expect("a participant");
     noor.say("I am").await;
     for guest in [&mut dana, &mut noor] {
         assert_eq!(text(&guest.hear(PATIENCE).await), "noor: I am");

@@ -28,7 +28,6 @@ pub(crate) async fn service<B: Send + 'static>(
 }
 
 async fn greet<B>(request: Request<B>) -> Result<Answer, Infallible> {
-    let name =
-        request.extensions().get::<TokenGuard>().map_or("nobody", |guard| guard.accepted().user_id());
+    let name = request.extensions().get::<TokenGuard>().map_or("nobody", |guard| guard.accepted().user_id());
     Ok(Response::new(Full::from(format!("hello {name}"))))
 }

@@ -9,7 +9,7 @@ use crate::failure::{Context, Failure, Result};
 
 const STARTS: usize = 5;
 
-/// The size of the release binary.
+/// The size of the binary.
 pub(super) const BINARY: Row =
     Row { work: "binary", baseline: "-", target: Target::AtMost(20.0), measure: binary };
 /// The time from exec to the line that says where it listens.

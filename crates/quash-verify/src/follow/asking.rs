@@ -32,8 +32,8 @@ impl Introspect for Asking {
 
 impl Asking {
     /// Waits until older leases no longer count. The token may have been revoked a moment ago by an entry
-    /// that hasn't arrived: a lease requested before the refusal wouldn't prove otherwise, and the refused
-    /// token would be accepted again.
+    /// that hasn't arrived: a lease requested before the refusal would make the verifier fresh without that
+    /// entry, and the refused token would be accepted again.
     async fn let_it_be_known(&self) {
         let (taken, known) = oneshot::channel();
         if self.keeping.send(Message::Refused(taken)).await.is_ok() {

@@ -39,7 +39,7 @@ const ANSWER_BYTES: usize = 256 * 1024;
 /// The longest that an issuer may send nothing: before the head of an answer, and between two pieces of its
 /// body. Callers may wait for less.
 pub(super) const SILENT: Duration = Duration::from_secs(2);
-/// The feed sends something every 15 seconds; after three missed times the connection is dead.
+/// The feed sends something every 15 seconds; a connection that misses three of them is dead.
 const STREAM_SILENT: Duration = Duration::from_secs(45);
 
 impl Http {

@@ -56,7 +56,7 @@ struct Course {
     told: VerifierState,
 }
 
-/// A third of a lease's term, until the issuer has named its own term.
+/// The first interval. Once the issuer has named the leases' term, the interval is a third of that.
 const FIRST_EVERY: Duration = Duration::from_secs(3);
 /// The least and the greatest interval, for every term that the issuer may name.
 const EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(100));

@@ -141,7 +141,7 @@ impl Streaming {
         }
     }
 
-    /// Completes when a check has waited for an entry for a while: waiting longer would spare no one.
+    /// Completes when a check needs an entry after the least delay, so that reconnecting isn't delayed further.
     async fn overdue(&self) {
         tokio::time::sleep(OVERDUE_EVERY).await;
         self.shared.poked.notified().await;

@@ -68,7 +68,7 @@ fn a_text_is_verified_once_under_each_version() {
     assert!(tried.is_known("a", 0, 0));
     assert!(!tried.is_known("a", 1, 1), "another version verifies the text again");
     assert!(tried.is_known("a", 1, 1));
-    assert!(!tried.is_known("a", 0, 0), "so does an older version");
+    assert!(!tried.is_known("a", 0, 0), "an older version verifies it again");
 }
 
 #[test]
