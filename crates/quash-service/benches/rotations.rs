@@ -1,11 +1,8 @@
-//! Durable rotations through the whole desk, beside a bare loop that commits groups and does nothing else. Prints
-//! `figure <name> <ours> <baseline>`, in rotations a second, each the median of rounds taken in turn, for
+//! Durable rotations through the whole service, compared with a bare loop that only commits groups. Prints
+//! `figure <name> <ours> <baseline>`, in rotations a second, each the median of alternating rounds, for
 //! `cargo xtask bench`.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a bench measures time, and is asked for figures by its arguments"
-)]
-#![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
+#![expect(clippy::disallowed_methods, reason = "a bench measures time and reads its arguments")]
+#![expect(clippy::print_stdout, reason = "a bench prints its results")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,7 +50,7 @@ fn main() {
     });
 }
 
-/// All figures are asked for, or one by its name.
+/// Returns whether the arguments select this figure. Without arguments, all are selected.
 fn is_asked_for(name: &str) -> bool {
     std::env::args().skip(1).find(|arg| !arg.starts_with('-')).is_none_or(|asked| asked == name)
 }
@@ -137,8 +134,9 @@ impl Desk {
     }
 }
 
-/// A writer thread that does for each rotation what a table of tokens asks for: insert a token, mark the old one,
-/// update the session, insert a row to be sent. Many in one transaction, with the durability that quash has.
+/// A writer thread that does the minimum for each rotation in a table of tokens: insert a token, mark the old
+/// one, update the session, insert a row to be sent. It commits many in one transaction, with quash's
+/// durability.
 struct Bare {
     queue: mpsc::Sender<(i64, oneshot::Sender<()>)>,
 }
@@ -204,7 +202,7 @@ fn bare_writer(conn: &Connection, mut waiting: mpsc::Receiver<(i64, oneshot::Sen
     }
 }
 
-/// What all clients together get done in a second.
+/// The rotations a second of all clients together.
 async fn rate<F: Future<Output = ()> + Send + 'static>(
     work: impl Fn(usize, Arc<AtomicU64>, Instant) -> F,
 ) -> f64 {
@@ -219,7 +217,7 @@ async fn rate<F: Future<Output = ()> + Send + 'static>(
     done.load(Ordering::Relaxed) as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Passwords aren't what is measured here.
+/// A free hasher, because passwords aren't measured here.
 struct NoHash;
 
 impl PasswordHasher for NoHash {

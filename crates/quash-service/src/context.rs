@@ -1,4 +1,4 @@
-//! The service itself: what every use case shares.
+//! The service itself: the state that all use cases share.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::quota::{Quotas, caused_by_users};
 use crate::retry::{Conflicts, Uncommitted};
 use crate::sealer::Sealer;
 
-/// All use cases of one process. Cloning it is cheap.
+/// All use cases of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
     pub(crate) desk: Arc<Desk>,
@@ -50,50 +50,50 @@ pub(crate) struct Desk {
     pub(crate) flow_key: FlowKey,
     pub(crate) device_key: DeviceKey,
     pub(crate) outbox: Outbox,
-    /// Locked from reading the largest number of a subject until the account with the next one is written.
+    /// Held from reading the largest number of a subject until the account with the next one is written.
     pub(crate) numbering: Mutex<()>,
     pub(crate) metrics: Metrics,
-    /// When the store was last checked, by the uptime, and the outcome.
+    /// The uptime of the last check of the store, and the outcome.
     pub(crate) checked: Mutex<Option<(Duration, Result<(), Failure>)>>,
 }
 
-/// How long an answer waits for this process's own guard to know what was committed.
+/// How long an answer waits for this process's own guard to learn of a commit.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
 
 impl Service {
-    /// The guard of this process: for doors that only need to know whether a token is live.
+    /// The guard of this process, for callers that only need to know whether a token is live.
     pub fn guard(&self) -> &Guard {
         &self.desk.guard
     }
 
-    /// What an operator has chosen.
+    /// The operator's choices.
     pub fn policy(&self) -> &Policy {
         &self.desk.policy
     }
 
-    /// The public keys that tokens can be verified with.
+    /// The public keys that verify tokens.
     pub fn jwks(&self) -> JwkSet {
         self.desk.guard.ring().jwks()
     }
 
-    /// What the networks of an address may still fail. It says nothing of any account.
+    /// The failed attempts that the address's networks have left. Reveals nothing about any account.
     pub fn allowance(&self, address: IpAddr) -> Option<Allowance> {
         self.desk.lockout.allowance(address)
     }
 
-    /// Registers the counters of the use cases.
+    /// Registers the metrics of the use cases.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.desk.metrics.register(registry);
     }
 
-    /// Becomes `true` when the process must end, because the disk refused to keep what it was given.
+    /// Becomes `true` when the process must exit, because a write to disk failed.
     pub fn broken(&self) -> watch::Receiver<bool> {
         self.desk.store.broken()
     }
 }
 
 impl Desk {
-    /// Commits a change that ends something, and waits until this process's own guard knows.
+    /// Commits a change that ends something, and waits until this process's own guard has applied it.
     pub(crate) async fn commit_and_announce(&self, change: Change) -> Result<Receipt, StoreError> {
         let caused = caused_by_users(&change);
         let receipt = self.store.commit(change).await?;
@@ -101,21 +101,22 @@ impl Desk {
         if let Some(seq) = receipt.seq {
             self.announce(seq)
                 .await
-                .map_err(|_| StoreError::Unavailable("the guard does not follow the log".into()))?;
+                .map_err(|_| StoreError::Unavailable("the guard is behind the log".into()))?;
         }
         Ok(receipt)
     }
 
-    /// Waits until this process's own guard knows an entry.
+    /// Waits until this process's own guard has applied an entry.
     pub(crate) async fn announce(&self, seq: Seq) -> Result<(), quash_verify::Denied> {
         self.guard.caught_up(seq, ANNOUNCE_WITHIN).await
     }
 
-    /// Signs what was granted. What has become of the account meanwhile may already cover a token with the head that was
-    /// read: then it would be refused by the first door, and the next exchange would come of it. It is looked at again.
+    /// Signs a grant. A change made since the head was read may already cover a token with that head: the
+    /// first verifier would refuse the token, and the client would exchange it in vain. In that case the
+    /// session is loaded and checked again.
     ///
     /// # Errors
-    /// The session has ended meanwhile, or it can't be signed now.
+    /// The session has ended meanwhile, or nothing can be signed now.
     pub(crate) async fn issue(&self, grant: Grant, now: Timestamp) -> Result<Issued, Failure> {
         let mut grant = grant;
         let mut conflicts = Conflicts::default();
@@ -134,7 +135,7 @@ impl Desk {
         mint(&grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
     }
 
-    /// Whether anything can be signed: asked before a token is spent for another.
+    /// Checks that a key to sign with exists. Called before a token is consumed in an exchange.
     ///
     /// # Errors
     /// There is no key to sign with.
@@ -142,15 +143,15 @@ impl Desk {
         self.keys.signing().await.map(drop)
     }
 
-    /// The account that a client means who signs in with this, and the folded text. A text longer than any name is treated
-    /// as a name that nobody has.
+    /// The account that the typed login name denotes, and the folded text. A text longer than any name is
+    /// treated as an unused name.
     pub(crate) fn called(&self, typed: &str) -> (AccountBy, String) {
         let by =
             self.policy.accounts.login_fields.called(typed).unwrap_or_else(|| AccountBy::Name(String::new()));
         (by, fold(typed))
     }
 
-    /// What there is about a token of another issuer.
+    /// Loads the state that concerns another issuer's token.
     pub(crate) async fn foreign(
         &self,
         presented: &PresentedForeign,
@@ -162,7 +163,7 @@ impl Desk {
             .await?)
     }
 
-    /// What was decided, with the reason of a refusal where only the fact is known.
+    /// Adds the reason to a refusal, as [`Self::explain`] does; passes a success through.
     pub(crate) async fn explained<T>(
         &self,
         decided: Result<T, Refusal>,
@@ -175,8 +176,9 @@ impl Desk {
         }
     }
 
-    /// Adds the reason to a refusal where only the fact is known: what the session's row says, or else the first entry of
-    /// the audit that raised a watermark over the account or over everything since the session was opened.
+    /// Adds the reason to a refusal that only states a revocation: the session's row has it, or else the
+    /// first audit entry since the session was opened that raised a watermark over the account or over
+    /// everything.
     pub(crate) async fn explain(
         &self,
         refusal: Refusal,

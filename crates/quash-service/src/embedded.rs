@@ -1,10 +1,10 @@
-//! IPv4 addresses within IPv6 addresses: translators and tunnels give one IPv4 subscriber many IPv6 addresses, or many
-//! subscribers one /64.
+//! IPv4 addresses within IPv6 addresses: translators and tunnels give one IPv4 subscriber many IPv6
+//! addresses, or many subscribers one /64.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Returns the address that a subscriber really has: the IPv4 address within a mapped, NAT64, 6to4 or Teredo address,
-/// and any other address as it is.
+/// Returns the subscriber's real address: the IPv4 address within a mapped, NAT64, 6to4 or Teredo address,
+/// and any other address unchanged.
 ///
 /// ```
 /// use quash_service::subscriber;
@@ -24,7 +24,8 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
         // RFC 6052 2.1: the well-known prefix of NAT64 is a /96.
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => Some(v4([12, 13, 14, 15])),
-        // RFC 8215: sites use this /48 whole, with the address around the ninth octet (RFC 6052 2.2), or a /96 of it.
+        // RFC 8215: sites use this whole /48, with the address around the ninth octet (RFC 6052 2.2), or a
+        // /96 of it.
         [0x64, 0xff9b, 1, _, _, _, 0, 0] => Some(v4([6, 7, 9, 10])),
         [0x64, 0xff9b, 1, ..] => Some(v4([12, 13, 14, 15])),
         // RFC 4380 4: a Teredo client's address is inverted.

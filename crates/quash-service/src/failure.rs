@@ -1,4 +1,4 @@
-//! Failures: of a start, and of a use case, the client's fault or ours. What a client is told is made at the door.
+//! Failures of a start and of a use case. Responses to clients are made in `quash-server`.
 
 use std::time::Duration;
 
@@ -6,17 +6,16 @@ use quash_core::model::{Kid, Refusal};
 use quash_core::token::{Algorithm, KeyFault};
 use quash_store::StoreError;
 
-/// Why a service can't start.
+/// A reason why a service can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The store can't be used.
     #[error("the store cannot be used: {0}")]
     Store(#[source] StoreError),
-    /// The secrets in the store were sealed with another master key.
     #[error("the secrets in the store were sealed with another master key")]
     WrongMasterKey,
-    /// The log can't go on in another epoch.
-    #[error("there is no epoch left for the log to go on in")]
+    /// The epochs are used up: the log can't begin another one.
+    #[error("there is no epoch left for the log")]
     NoEpochLeft,
     /// The crypto library didn't sign.
     #[error("the crypto library did not sign")]
@@ -24,84 +23,85 @@ pub enum StartError {
     /// There is no key to sign with.
     #[error("there is no key to sign with")]
     NoSigningKey,
-    /// The key that the settings name is none.
-    #[error("the signing key of the settings {0}")]
+    /// The signing key in the settings is invalid.
+    #[error("the signing key in the settings {0}")]
     SigningKey(#[source] KeyFault),
-    /// The key that the settings name has signed with another algorithm, and still verifies what it signed.
-    #[error("the signing key of the settings has signed with {}, and a key is for one algorithm", .0.as_str())]
+    /// The signing key in the settings has signed with another algorithm, and still verifies those
+    /// signatures.
+    #[error("the signing key in the settings has signed with {}; a key must not be used with two algorithms", .0.as_str())]
     OfAnotherAlgorithm(Algorithm),
-    /// The key that the settings name was removed in an emergency.
-    #[error("the signing key of the settings was removed in an emergency, and signs nothing any more")]
+    /// The signing key in the settings was removed in an emergency.
+    #[error("the signing key in the settings was removed in an emergency and must be replaced by another")]
     StruckKey,
-    /// What was kept of a struck key can't be read.
-    #[error("what the store keeps of the struck key {0} cannot be used")]
+    /// The stored half of a revoked key is unreadable.
+    #[error("the stored public half of the revoked key {0} cannot be read")]
     StruckHalf(Kid),
-    /// The key of another issuer is none.
+    /// Another issuer's key is invalid.
     #[error("the key of the issuer {0} {1}")]
     ForeignKey(String, #[source] KeyFault),
-    /// A key in the store is none.
+    /// A key in the store is invalid.
     #[error("the key {0} in the store cannot be used: {1}")]
     Key(Kid, #[source] KeyFault),
 }
 
-/// Why a use case has no result.
+/// A reason why a use case has no result.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Failure {
     /// The client's request is refused.
     Refused(Refusal),
-    /// Ours: the request may be good, but can't be answered now.
+    /// A failure on our side: the request may be valid, but can't be answered now.
     Unavailable(Unavailable),
 }
 
-/// What can't be had now.
+/// A resource that is unavailable now.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// The disk is full: nothing that must be kept can be answered.
+    /// The disk is full: no request that requires a write can be answered.
     #[error("the store is full")]
     StoreFull,
-    /// The store can't be used; the detail is for the log alone.
-    #[error("the store is away: {0}")]
+    /// The store can't be used. The detail is for the log only.
+    #[error("the store is unavailable: {0}")]
     StoreAway(String),
-    /// One row was fought over longer than anybody should wait.
+    /// Concurrent requests changed the same row too often.
     #[error("too many requests for one session at once")]
     Contended,
     /// More passwords are waiting than can be hashed in time.
     #[error("the password queue is full")]
     HashQueueFull {
-        /// When there may be a place.
+        /// The time until a place may be free.
         retry_after: Duration,
     },
-    /// This network has all the places in the password queue that it may have.
+    /// The network has used up its share of the password queue.
     #[error("too many sign-ins at once from one network")]
     NetworkQueueFull {
-        /// When there may be a place.
+        /// The time until a place may be free.
         retry_after: Duration,
     },
-    /// This network has failed too often.
+    /// The network has had too many failed attempts.
     #[error("too many failed sign-ins from one network")]
     NetworkThrottled {
-        /// When it may try again.
+        /// The time until its next attempt is allowed.
         retry_after: Duration,
     },
-    /// The user of this account has caused too many entries of the log and of the audit.
+    /// The account's user has caused too many entries in the log and in the audit.
     #[error("too many sign-ins and log-outs of one account")]
     AccountThrottled {
-        /// When there may be another one.
+        /// The time until the next entry is allowed.
         retry_after: Duration,
     },
-    /// Too many attempts wait for those on one account, or on one name, that are being evaluated.
+    /// Too many attempts on one account or name are waiting for those being evaluated.
     #[error("too many sign-ins at once for one name")]
     Crowded {
-        /// When there may be a place.
+        /// The time until a place may be free.
         retry_after: Duration,
     },
-    /// This process can't vouch for its set of revocations.
+    /// This process's set of revocations may be out of date.
     #[error("the set of revocations is stale")]
     Stale,
-    /// The keys of another issuer have never been had: the token may be one of its.
-    #[error("the keys of an issuer cannot be had")]
+    /// Another issuer's keys were never fetched, and the token may be signed with one of them.
+    #[error("an issuer's keys could not be fetched")]
     ForeignKeysAway,
-    /// The key of the settings was removed in an emergency, and they name no other.
+    /// The key in the settings was removed in an emergency, and they name no other.
     #[error("there is no key to sign with")]
     NoSigningKey,
     /// The crypto library didn't sign.

@@ -1,5 +1,5 @@
-//! Device tokens: what a device brings to show that an account has signed in from it. What a known device may is in
-//! `lockout`, and which are known in quash-core.
+//! Device tokens: a client sends one to show that an account has signed in on this device before. `lockout`
+//! defines a known device's privileges, `quash-core` the set of known devices.
 
 use std::fmt;
 
@@ -7,35 +7,35 @@ use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use quash_core::model::{Account, DeviceId, Subject};
 use zeroize::Zeroizing;
 
-/// A device token: the device's id, and what vouches for it. It signs nobody in; it only says from where somebody tries.
+/// A device token: the device's id and its MAC. It authenticates no user; it only identifies the device of an
+/// attempt.
 #[derive(Clone)]
 pub struct DeviceToken(Zeroizing<String>);
 
-/// What a client says of the device token.
+/// The client's part in device tokens.
 #[derive(Clone, Debug, Default)]
 pub enum DeviceSaid {
-    /// Nothing: it wouldn't keep one.
+    /// The client doesn't keep device tokens.
     #[default]
     Nothing,
-    /// It has none, and would keep one.
+    /// The client has no device token, and would keep one.
     Asks,
-    /// It has this one.
+    /// The client sent this token.
     Brings(DeviceToken),
 }
 
-/// What device tokens are vouched for with.
+/// The key of device tokens' MACs.
 pub(crate) struct DeviceKey(hmac::Key);
 
-/// How many characters of a token are the id; the rest is a MAC in hex.
+/// The length of the id, in characters. The rest is a MAC in hex.
 const ID: usize = 32;
 
 impl DeviceToken {
-    /// A token from its text, whatever that is.
+    /// Wraps any text as a token, unchecked.
     pub fn new(text: &str) -> Self {
         Self(Zeroizing::new(text.to_owned()))
     }
 
-    /// The token as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -52,7 +52,7 @@ impl DeviceKey {
         Self(hmac::Key::new(HMAC_SHA256, secret))
     }
 
-    /// The token of a device of an account.
+    /// The token of an account's device.
     pub(crate) fn token(&self, device: DeviceId, subject: &Subject) -> DeviceToken {
         let mac = hmac::sign(&self.0, &message(device, subject));
         let mut text = Zeroizing::new(device.to_string());
@@ -60,13 +60,14 @@ impl DeviceKey {
         DeviceToken(text)
     }
 
-    /// The known device of an account whose token a client presents; `None` where the account has forgotten it.
+    /// The device whose token the client sent, if the account knows it. A device that the account has
+    /// forgotten isn't known.
     pub(crate) fn presented(&self, said: &DeviceSaid, account: &Account) -> Option<DeviceId> {
         let DeviceSaid::Brings(token) = said else { return None };
         self.device(token, &account.subject).filter(|device| account.devices.contains(*device))
     }
 
-    /// The device of an account that a token vouches for; `None` where it is another account's, or nobody's.
+    /// The account's device that a token authenticates. `None` if the token is another account's or invalid.
     pub(crate) fn device(&self, token: &DeviceToken, subject: &Subject) -> Option<DeviceId> {
         let (id, mac) = token.0.split_at_checked(ID)?;
         let device: DeviceId = id.parse().ok()?;
@@ -74,12 +75,12 @@ impl DeviceKey {
     }
 }
 
-/// The id has a fixed length, so no two pairs read alike.
+/// The id has a fixed length, so different pairs give different messages.
 fn message(device: DeviceId, subject: &Subject) -> Vec<u8> {
     [device.as_bytes().as_slice(), subject.as_str().as_bytes()].concat()
 }
 
-/// Lower-case hex: one token has one spelling.
+/// Decodes lower-case hex only, so that a token has one spelling.
 fn bytes(hex: &str) -> Option<[u8; 32]> {
     let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
     let hex: &[u8; 64] = hex.as_bytes().try_into().ok()?;
@@ -116,7 +117,7 @@ mod tests {
         assert_eq!(format!("{token:?}"), "DeviceToken(..)");
     }
 
-    /// With another digit in one place.
+    /// The text with a different digit at one position.
     fn flipped(text: &str, place: usize) -> String {
         let flip = |(n, c): (usize, char)| if n == place { if c == '0' { '1' } else { '0' } } else { c };
         text.chars().enumerate().map(flip).collect()

@@ -1,8 +1,8 @@
-//! The desk: use cases. Each has four steps: load, decide, commit with a guard (on a conflict load and decide again,
-//! a few times at most), announce.
+//! The application layer: use cases. Each has four steps: load, decide, commit with a guard (a conflict
+//! repeats the first two, a few times at most), announce.
 //!
-//! The rules are in `quash-core`, the queries in `quash-store`; here is only the order of things, and what is done
-//! when a part of it fails. No HTTP and no SQL lives here.
+//! The rules are in `quash-core`, the queries in `quash-store`, HTTP in `quash-server`. This crate orders the
+//! steps and handles their failures.
 
 mod context;
 mod credential;

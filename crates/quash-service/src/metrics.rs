@@ -1,4 +1,4 @@
-//! What is counted of the use cases. Labels are words of ours: nothing that a client sends is in one.
+//! Metrics of the use cases. Labels are fixed words: none contains a client's input.
 
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::failure::Failure;
 
-/// What is counted.
 pub(crate) struct Metrics {
     attempts: Family<AttemptOutcome, Counter>,
     exchanges: Family<ExchangeOutcome, Counter>,
@@ -35,19 +34,19 @@ enum Outcome {
     unavailable,
 }
 
-/// What became of a token that was to be exchanged.
+/// The outcome of an exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, EncodeLabelValue)]
 #[expect(non_camel_case_types, reason = "the names are the labels")]
 pub(crate) enum Exchanged {
-    /// It was spent.
+    /// The token was spent.
     rotated,
-    /// It had been, and its successor was given again; or nothing is spent here.
+    /// The successor was returned again, or the kind of token is never spent.
     answered,
-    /// It ended a session.
+    /// The token ended a session.
     ended,
 }
 
-/// From a millisecond to longer than any lease holds.
+/// From one millisecond to longer than any lease.
 const PROPAGATION: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0, 25.0];
 
 impl Metrics {
@@ -59,7 +58,7 @@ impl Metrics {
         }
     }
 
-    /// Somebody has attempted to sign in.
+    /// Counts an attempt to sign in.
     pub(crate) fn attempted<T>(&self, result: &Result<T, Failure>) {
         let outcome = match result {
             Ok(_) => Outcome::good,
@@ -69,28 +68,28 @@ impl Metrics {
         self.attempts.get_or_create(&AttemptOutcome { outcome }).inc();
     }
 
-    /// A token was exchanged, or ended something.
+    /// Counts an exchange.
     pub(crate) fn exchanged(&self, outcome: Exchanged) {
         self.exchanges.get_or_create(&ExchangeOutcome { outcome }).inc();
     }
 
-    /// A verifier has confirmed an entry that somebody waited for.
+    /// Records a verifier's confirmation of an entry that a request waited for.
     pub(crate) fn confirmed(&self, after: Duration) {
         self.propagation.observe(after.as_secs_f64());
     }
 }
 
 impl Metrics {
-    /// Registers the counters.
+    /// Adds these metrics to the registry.
     pub(crate) fn register(&self, registry: &mut Registry) {
         let Self { attempts, exchanges, propagation } = self;
         registry.register("sign_ins", "Attempts to sign in", attempts.clone());
         registry.register(
             "exchanges",
-            "Refresh and sliding tokens that were exchanged, or ended something",
+            "Exchanges of refresh and sliding tokens, by outcome",
             exchanges.clone(),
         );
-        let help = "From the beginning of waiting for all verifiers to the confirmation of each";
+        let help = "Time that each verifier took to confirm an entry that a request waited for";
         registry.register_with_unit("propagation", help, Unit::Seconds, propagation.clone());
     }
 }

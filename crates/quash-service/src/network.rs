@@ -1,21 +1,21 @@
-//! Networks: the addresses whose requests are counted together.
+//! Networks: groups of addresses whose requests are counted together.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::embedded::subscriber;
 
-/// An IPv4 address, or the first bits of an IPv6 address.
+/// An IPv4 address, or a prefix of an IPv6 address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Network {
     first: IpAddr,
     width: Width,
 }
 
-/// How much of an IPv6 address a network has in common. Providers give each subscriber a /64, a /56 or a /48: whoever has a
-/// /48 has 65,536 networks of the narrowest kind.
+/// The prefix length of an IPv6 network. Providers give each subscriber a /64, a /56 or a /48; a /48 contains
+/// 65,536 networks of the narrowest kind.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Width {
-    /// A /64; an IPv4 address has no other.
+    /// A /64. The only width of an IPv4 address.
     Subnet,
     /// A /56.
     Home,
@@ -24,10 +24,10 @@ pub(crate) enum Width {
 }
 
 impl Width {
-    /// All of them, from the narrowest to the widest.
+    /// All widths, from the narrowest to the widest.
     pub(crate) const ALL: [Self; 3] = [Self::Subnet, Self::Home, Self::Site];
 
-    /// How many times the limit of the narrowest network holds for one of this width.
+    /// The factor by which this width's limit exceeds that of the narrowest network.
     pub(crate) const fn times(self) -> u32 {
         match self {
             Self::Subnet => 1,
@@ -46,7 +46,7 @@ impl Width {
 }
 
 impl Network {
-    /// The networks that an address is counted in: one of an IPv4 address, one of each width of an IPv6 address.
+    /// The networks that count an address: one for an IPv4 address, one of each width for an IPv6 address.
     pub(crate) fn all_of(address: IpAddr) -> impl Iterator<Item = Self> + Clone {
         let address = subscriber(address);
         let widths: &[Width] = if address.is_ipv4() { &[Width::Subnet] } else { &Width::ALL };
@@ -63,12 +63,11 @@ impl Network {
         Self { first, width }
     }
 
-    /// How wide it is.
     pub(crate) const fn width(self) -> Width {
         self.width
     }
 
-    /// As 16 bytes. Two networks of one width have different ones.
+    /// The prefix as 16 bytes, unique among networks of the same width.
     pub(crate) fn bytes(self) -> [u8; 16] {
         match self.first {
             IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
@@ -85,7 +84,7 @@ mod tests {
         Network::all_of(text.parse().expect("an address")).collect()
     }
 
-    /// Which widths two addresses have in common.
+    /// The widths of the networks that contain both addresses.
     fn shared(one: &str, other: &str) -> Vec<Width> {
         let others = networks(other);
         networks(one).into_iter().filter(|network| others.contains(network)).map(Network::width).collect()

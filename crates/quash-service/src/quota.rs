@@ -1,8 +1,9 @@
-//! What one account may add to the log and to the audit: so many entries at once, and then one a second. Otherwise one signed-in
-//! user could fill both, and the snapshots that every verifier takes.
+//! A quota of log and audit entries for each account: a burst, and then one entry a second. Without it, one
+//! signed-in user could fill both, and the snapshots that every verifier takes.
 //!
-//! Sign-ins, and ends that only a signed-in user asks for, are refused while the quota is used up. Log-outs are counted and
-//! never refused: each needs a session, which a sign-in has opened. What operators and clients do isn't counted.
+//! Sign-ins, and ends that only a signed-in user asks for, are refused while the quota is used up. Log-outs
+//! are counted but never refused: each needs a session, which a sign-in has opened. Actions of operators and
+//! clients aren't counted.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,15 +13,15 @@ use quash_core::model::{Actor, Change, NewAudit, Subject, limits};
 
 use crate::failure::{Failure, Unavailable};
 
-/// The quotas of all accounts, in the memory of this process.
+/// The quotas of all accounts, in this process's memory.
 #[derive(Default)]
 pub(crate) struct Quotas {
-    /// When each account's quota is whole again, by the uptime. Those that are whole are forgotten.
+    /// The uptime at which each account's quota is full again. Accounts with a full quota are forgotten.
     whole_at: Mutex<HashMap<Subject, Duration>>,
 }
 
-/// How many accounts are remembered whose quota isn't whole. Each entry counts for a second, so that more than these would
-/// have to write as many entries in one.
+/// The most accounts remembered with a used quota. Each entry takes a second to regain, so exceeding this
+/// number would take as many entries in one second.
 const ACCOUNTS: usize = 1 << 16;
 
 impl Quotas {
@@ -31,7 +32,7 @@ impl Quotas {
         whole_at.checked_sub(uptime + most).filter(|wait| !wait.is_zero())
     }
 
-    /// Lets an account's user cause another entry.
+    /// Checks that an account's user may cause another entry.
     ///
     /// # Errors
     /// The account's quota is used up.
@@ -42,7 +43,7 @@ impl Quotas {
         }
     }
 
-    /// Counts the entries of a change that was written.
+    /// Counts the entries that users caused with a committed change.
     pub(crate) fn count_all(&self, caused: &[(Subject, u32)], uptime: Duration) {
         caused.iter().for_each(|(subject, entries)| self.count(subject, *entries, uptime));
     }
@@ -60,7 +61,7 @@ impl Quotas {
     }
 }
 
-/// Returns how many entries a change adds, by the accounts whose users cause them.
+/// Returns the number of entries that users caused with a change, for each account.
 pub(crate) fn caused_by_users(change: &Change) -> Vec<(Subject, u32)> {
     let mut caused: Vec<(Subject, u32)> = Vec::new();
     for audit in NewAudit::of(change) {

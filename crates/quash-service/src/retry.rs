@@ -13,15 +13,16 @@ pub(crate) enum Uncommitted<F> {
     Failed(F),
 }
 
-/// How many conflicts a use case has met.
+/// The number of conflicts in a use case. It loads and decides again after each, up to a limit.
 #[derive(Default)]
 pub(crate) struct Conflicts(u32);
 
 /// Runs a block that loads, decides, commits and announces, and runs it again after a conflict, at most
-/// [`limits::CONFLICTS`] times. Within the block, `?` and `return` end the attempt with a `Result<_, Uncommitted<_>>`;
-/// the macro's value is the `Result` of the use case.
+/// [`limits::CONFLICTS`] times. Within the block, `?` and `return` end the attempt with a
+/// `Result<_, Uncommitted<_>>`; the macro's value is the `Result` of the use case.
 ///
-/// It is a macro because the compiler can't prove that a function over an async closure returns a `Send` future.
+/// It is a macro because the compiler can't prove that a function over an async closure returns a `Send`
+/// future.
 macro_rules! retry {
     ($attempt:block) => {{
         let mut conflicts = $crate::retry::Conflicts::default();

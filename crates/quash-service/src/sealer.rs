@@ -1,5 +1,6 @@
-//! The sealer of the audit: the only code that signs it. It never seals over a seal that is missing, forged or older than the
-//! one that it remembers: the new signature would vouch for the forgery. What is checked is decided in quash-core.
+//! The sealer of the audit: the only code that signs it. It never seals over a seal that is missing, forged
+//! or older than the one that it remembers, because the new signature would authenticate the forgery.
+//! `quash-core` defines the checks.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,25 +14,26 @@ use tokio::sync::watch;
 use crate::failure::StartError;
 use crate::vault::MasterKey;
 
-/// The setting that a store keeps once it has had a seal.
+/// The name of the setting that marks a store as sealed at least once.
 pub(crate) const BEGUN: &str = "audit_sealed";
-/// How often a fault is logged while it lasts.
+/// The interval at which a lasting fault is logged.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Seals the audit, and remembers the newest seal.
 pub(crate) struct Sealer {
     pub(crate) key: SigningKey,
-    /// The newest seal that is known: written by this process, or noted outside of the store.
+    /// The newest known seal: written by this process, or noted outside of the store.
     pub(crate) noted: watch::Sender<Option<AuditSeal>>,
-    /// Held from the look at a seal to the commit of the next one.
+    /// Held from reading a seal until the next one is committed.
     pub(crate) turn: tokio::sync::Mutex<()>,
-    /// When a fault was last logged, by the process's uptime.
+    /// The uptime at which a fault was last logged.
     told_at: Mutex<Option<Duration>>,
 }
 
 impl Sealer {
-    /// Opens the sealer with the key that the master key gives. A store without any past gets its first seal; so does, once, a store of a version that sealed later.
-    /// `noted` is the newest seal that is remembered outside of the store.
+    /// Opens the sealer with a key derived from the master key. A store without a past gets its first seal;
+    /// so does, once, a store of an older version that didn't seal at first start. `noted` is the newest seal
+    /// remembered outside of the store.
     pub(crate) async fn open(
         master: &MasterKey,
         noted: Option<AuditSeal>,
@@ -59,7 +61,7 @@ impl Sealer {
                 }
                 Err(fault) => (noted, Some(fault)),
             },
-            // What can't be read is looked at again before anything is sealed.
+            // An unreadable audit is read again before anything is sealed.
             (noted, Err(_)) => (noted, None),
         };
         let sealer = Self {
@@ -72,17 +74,17 @@ impl Sealer {
         Ok(sealer)
     }
 
-    /// The newest seal that is known.
+    /// The newest known seal.
     pub(crate) fn noted(&self) -> Option<AuditSeal> {
         self.noted.borrow().clone()
     }
 
-    /// Follows the newest seal that is known.
+    /// Follows the newest known seal.
     pub(crate) fn follow(&self) -> watch::Receiver<Option<AuditSeal>> {
         self.noted.subscribe()
     }
 
-    /// Logs a fault, once a minute at most.
+    /// Logs a fault, at most once a minute.
     pub(crate) fn tell(&self, fault: AuditFault, uptime: Duration) {
         let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
         if told_at.is_some_and(|at| uptime.saturating_sub(at) < TELL_EVERY) {
@@ -103,12 +105,12 @@ impl Sealer {
 /// The store can't be used.
 pub async fn audit_seal_of(store: &dyn Store, master: &MasterKey) -> Result<Option<AuditSeal>, StartError> {
     let key = audit_key(master)?;
-    // The head may lag behind the seal there: only the signature is asked for.
+    // The head may lag behind the seal outside of the store, so only the signature is checked.
     let head = store.audit_head().await?;
     Ok(head.seal.filter(|seal| is_ours(seal, &key)))
 }
 
-/// The key that the audit is sealed with.
+/// The key that signs the audit's seals.
 pub(crate) fn audit_key(master: &MasterKey) -> Result<SigningKey, StartError> {
     SigningKey::new(Algorithm::EdDsa, &master.derive::<32>("audit"), None).map_err(StartError::SigningKey)
 }

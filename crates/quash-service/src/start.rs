@@ -1,4 +1,4 @@
-//! Opening a service: what it needs, and in which order. What it is made of is told in `desk.rs`.
+//! Starts a service from its parts, in order. The parts are described in `context.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,29 +29,26 @@ use crate::use_cases::session::lock;
 use crate::vault::MasterKey;
 use crate::{HashSettings, PasswordHasher, Rehash};
 
-/// What a service must be given.
+/// The parts and settings of a service.
 pub struct Setup {
-    /// Where it keeps what it must not forget.
+    /// Persistent storage.
     pub store: Arc<dyn Store>,
     /// The newest seal of the audit that is remembered outside of the store.
     pub audit_seal: Option<AuditSeal>,
-    /// What an operator has chosen.
+    /// The operator's choices.
     pub policy: Policy,
-    /// What tokens are signed and verified with.
+    /// The keys that sign and verify tokens.
     pub keys: KeySetup,
-    /// What asks addresses for the keys of other issuers.
+    /// Fetches the keys of other issuers.
     pub fetch: Arc<dyn FetchKeys>,
-    /// What secrets are sealed with.
+    /// Seals the secrets in the store.
     pub master: MasterKey,
-    /// What hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
-    /// How many passwords may be hashed at a time, and how many may wait.
+    /// The number of passwords hashed at once, and of waiting ones.
     pub hashing: HashSettings,
-    /// What becomes of a hash that isn't what would be made today.
+    /// The treatment of hashes with outdated formats or costs.
     pub rehash: Rehash,
-    /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
-    /// Where chance comes from.
     pub entropy: Arc<dyn Entropy>,
 }
 
@@ -153,7 +150,7 @@ impl Service {
     }
 }
 
-/// The longest that any token which is taken here can hold.
+/// The longest lifetime of any token accepted here.
 fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
     let foreign = keys
         .foreign
@@ -163,7 +160,7 @@ fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
     foreign.chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
 }
 
-/// For how long leases of a process before this one may still hold: their term may have been another.
+/// Returns how long leases of an earlier process may still be valid: that process may have had another term.
 async fn term_before(store: &dyn Store, term: Duration) -> Result<Duration, StoreError> {
     let before = store
         .remembered(LONGEST_TERM)
@@ -176,8 +173,8 @@ async fn term_before(store: &dyn Store, term: Duration) -> Result<Duration, Stor
     Ok(before.unwrap_or_default())
 }
 
-/// Where tokens call accounts by another field than before, access tokens of before would be covered by nothing that is
-/// revoked from now on. They end here; sessions go on, and the next refresh brings tokens with the new field.
+/// Ends all access tokens if tokens now identify accounts by another field: later revocations wouldn't cover
+/// the old ones. Sessions stay, and their next refresh returns tokens with the new field.
 async fn rename_bearers(
     store: &dyn Store,
     policy: &Policy,

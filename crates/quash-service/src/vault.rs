@@ -1,5 +1,5 @@
-//! The master key, and what is kept under it: secrets are sealed with AES-256-GCM, other keys are derived with HKDF.
-//! The master key itself is never in the store.
+//! The master key, and the secrets that it protects: stored secrets are sealed with AES-256-GCM, other keys
+//! are derived with HKDF. The master key itself is never in the store.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use aws_lc_rs::hkdf;
 use quash_core::model::{Entropy, Sealed, draw};
 use zeroize::Zeroizing;
 
-/// 32 random bytes that everything else hangs on.
+/// 32 random bytes, from which all other secrets are derived or with which they are sealed.
 pub struct MasterKey(Zeroizing<[u8; 32]>);
 
-/// Why a text isn't a master key.
+/// A reason why a text isn't a master key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum MasterKeyFault {
     /// Not 64 hex characters.
@@ -25,15 +25,15 @@ pub enum MasterKeyFault {
 pub(crate) struct WrongMasterKey;
 
 impl MasterKey {
-    /// A new key.
+    /// Draws a new key.
     pub fn new(entropy: &dyn Entropy) -> Self {
         Self(Zeroizing::new(draw(entropy)))
     }
 
-    /// A key from its text: 64 hex characters, white space around them allowed.
+    /// Parses a key: 64 hex characters, with optional white space around them.
     ///
     /// # Errors
-    /// The text has another form.
+    /// The text isn't of this form.
     pub fn parse(text: &str) -> Result<Self, MasterKeyFault> {
         let text = text.trim().as_bytes();
         if text.len() != 64 {
@@ -48,12 +48,12 @@ impl MasterKey {
         Ok(Self(key))
     }
 
-    /// The key as text, for its file and nothing else.
+    /// The key as text, for its file only.
     pub fn to_text(&self) -> Zeroizing<String> {
         Zeroizing::new(self.0.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// A key of its own for a purpose (RFC 5869).
+    /// Derives a key for one purpose (RFC 5869).
     pub(crate) fn derive<const N: usize>(&self, purpose: &str) -> [u8; N] {
         let mut derived = [0; N];
         let info = [purpose.as_bytes()];
@@ -65,7 +65,7 @@ impl MasterKey {
         derived
     }
 
-    /// Seals a secret under a name; it can't be opened under another.
+    /// Seals a secret under a name. It can't be opened under another name.
     pub(crate) fn seal(&self, name: &str, secret: &[u8], entropy: &dyn Entropy) -> Sealed {
         let nonce: [u8; NONCE_LEN] = draw(entropy);
         let mut sealed = nonce.to_vec();

@@ -97,7 +97,7 @@ fn what_cannot_be_an_account_is_wrong_usage() {
         (
             &["account", "add", "dana", "--password-hash-stdin"],
             &DJANGO_HASH[..80],
-            "is not written as pbkdf2_sha256 hashes are",
+            "is not a valid pbkdf2_sha256 hash",
         ),
         (&["account", "add", "dana", "--password-hash-stdin"], &"x".repeat(5000), "is longer than 512 bytes"),
         (

@@ -124,7 +124,7 @@ fn a_key_pair_of_the_settings_is_for_one_algorithm() {
     let refused = with(&["account", "list"], "PS256");
     assert_eq!(refused.code(), 1, "{}", refused.stderr);
     assert!(
-        refused.stderr.contains("has signed with RS256, and a key is for one algorithm"),
+        refused.stderr.contains("has signed with RS256; a key must not be used with two algorithms"),
         "{}",
         refused.stderr
     );

@@ -1,6 +1,6 @@
-//! Who holds a lease, for how long, and what they have confirmed. A lease is noted before its head is read, and counted
-//! until no clock that runs within its tolerance can take it for good any more. It is in memory alone: a process that has
-//! just started waits until those of the one before have run out.
+//! The leases of verifiers, and the entries that they have confirmed. A lease is recorded before its head is
+//! read, and counts until no clock within the tolerance can still consider it valid. Leases are in memory
+//! only: after its start, a process waits until those of the process before it have expired.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,65 +10,66 @@ use std::time::Duration;
 use quash_core::model::{Change, Seq, limits};
 use tokio::sync::watch;
 
-/// Who may vouch for what.
+/// The leases of all verifiers.
 pub(crate) struct Leases {
     tenants: Mutex<BTreeMap<InstanceId, Tenant>>,
     confirmed: watch::Sender<()>,
-    /// For how long a lease is counted from when it was asked for.
+    /// The time for which a lease counts, from its request.
     counted: Duration,
-    /// Whether leases of a process before this one may hold longer than its own, as the store remembers.
+    /// Whether leases of an earlier process may last longer than this process's own, according to the store.
     shorter: AtomicBool,
-    /// When no lease of a process before this one is counted any more, by the uptime.
+    /// The uptime at which all leases of an earlier process have expired.
     alone_from: Duration,
 }
 
-/// One process that follows the feed: whose credential it has, and the number that it chose.
+/// A process that follows the feed, identified by its credential and a number that it chose.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct InstanceId {
     /// The credential's name.
     pub name: String,
-    /// The number.
     pub number: [u8; 16],
 }
 
-/// Whether a verifier refuses tokens while it can't vouch for what it knows.
+/// A verifier's behaviour while it has no valid lease.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Binding {
-    /// It does: what it accepts is covered by a lease.
+    /// It refuses tokens: a lease covers everything that it accepts.
     Bound,
-    /// It doesn't: nothing can be said about what it accepts then.
+    /// It accepts tokens without a lease, so its knowledge is unknown.
     NotBound,
 }
 
-/// A process that follows the feed.
+/// The lease of a process that follows the feed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tenant {
-    /// Until when its lease counts, by the uptime.
+    /// The uptime until which the lease counts.
     pub(crate) until: Duration,
-    /// How far it had come when it last asked.
+    /// The sequence number that it confirmed last.
     pub(crate) confirmed: Seq,
     pub(crate) binding: Binding,
 }
 
-/// There are as many verifiers as there may be.
+/// The limit on verifiers that is reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum TooMany {
-    /// With all credentials.
+    /// The limit for all credentials together.
     Altogether,
-    /// With this one.
+    /// The limit for this credential.
     WithCredential,
 }
 
-/// Under which name the store remembers the longest term of leases that may still hold.
+/// The name of the setting for the longest term of leases that may still be valid.
 pub(crate) const LONGEST_TERM: &str = "feed_term";
 
-/// How far a clock may be off from another, in millionths, counted three times: both clocks, and rounding.
+/// The largest drift between two clocks, in parts per million. It is counted three times: for both clocks,
+/// and for rounding.
 const DRIFT_PPM: u32 = 200;
-/// How long somebody who has gone is still shown.
+/// The time for which a verifier is still shown after its lease has expired.
 const SHOWN: Duration = Duration::from_secs(3600);
 
 impl Leases {
-    /// Nobody holds a lease of this process, which has come up at `started`. Those of the one before held for `before`.
+    /// Creates an empty set of leases for a process started at `started`. Leases of the process before it had
+    /// the term `before`.
     pub(crate) fn new(term: Duration, before: Duration, started: Duration) -> Self {
         let (confirmed, shorter) = (watch::Sender::new(()), AtomicBool::new(term < before));
         Self {
@@ -80,7 +81,7 @@ impl Leases {
         }
     }
 
-    /// Notes a lease that was asked for at `arrived`, before its head is read.
+    /// Records a lease requested at `arrived`, before its head is read.
     pub(crate) fn enter(&self, id: InstanceId, binding: Binding, arrived: Duration) -> Result<(), TooMany> {
         let until = arrived + self.counted;
         let mut tenants = self.tenants();
@@ -99,7 +100,7 @@ impl Leases {
         Ok(())
     }
 
-    /// Somebody has everything up to `seq`.
+    /// Records that a verifier has applied everything up to `seq`.
     pub(crate) fn confirm(&self, id: &InstanceId, seq: Seq) {
         if let Some(tenant) = self.tenants().get_mut(id) {
             tenant.confirmed = tenant.confirmed.max(seq);
@@ -107,29 +108,29 @@ impl Leases {
         self.confirmed.send_replace(());
     }
 
-    /// Who held a lease at `now` or not long before. Who has gone for longer is forgotten.
+    /// The verifiers that have a lease at `now` or had one recently. Forgets the others.
     pub(crate) fn seen(&self, now: Duration) -> BTreeMap<InstanceId, Tenant> {
         let mut tenants = self.tenants();
         tenants.retain(|_, tenant| tenant.until + SHOWN > now);
         tenants.clone()
     }
 
-    /// How far one has come.
+    /// The last sequence number that a verifier has confirmed.
     pub(crate) fn confirmed_by(&self, id: &InstanceId) -> Option<Seq> {
         self.tenants().get(id).map(|tenant| tenant.confirmed)
     }
 
-    /// Changes whenever somebody confirms something.
+    /// Changes with each confirmation.
     pub(crate) fn confirmations(&self) -> watch::Receiver<()> {
         self.confirmed.subscribe()
     }
 
-    /// When no lease of a process before this one is counted any more, by the uptime.
+    /// The uptime at which all leases of an earlier process have expired.
     pub(crate) fn alone_from(&self) -> Duration {
         self.alone_from
     }
 
-    /// Whether those of a process before this one held longer than its own, and have run out just now.
+    /// Returns `true` once, when leases of an earlier process with a longer term have expired.
     pub(crate) fn have_become_shorter(&self, now: Duration) -> bool {
         now >= self.alone_from && self.shorter.swap(false, Ordering::Relaxed)
     }
@@ -139,7 +140,7 @@ impl Leases {
     }
 }
 
-/// Which limit keeps another verifier with the credential of this one from a lease.
+/// The limit, if reached, that prevents a lease for another verifier with this credential.
 fn full(tenants: &BTreeMap<InstanceId, Tenant>, id: &InstanceId) -> Option<TooMany> {
     let of_credential = |number| InstanceId { name: id.name.clone(), number };
     if tenants.range(of_credential([0; 16])..=of_credential([0xFF; 16])).count()
@@ -150,12 +151,12 @@ fn full(tenants: &BTreeMap<InstanceId, Tenant>, id: &InstanceId) -> Option<TooMa
     (tenants.len() >= limits::VERIFIERS).then_some(TooMany::Altogether)
 }
 
-/// The longest term of leases that may still hold, to be remembered beyond this process.
+/// The change that stores the longest term of leases that may still be valid.
 pub(crate) fn remember_term(term: Duration) -> Change {
     Change::Remember { name: LONGEST_TERM, value: term.as_millis().to_string() }
 }
 
-/// For how long a lease of this term is counted, by a clock that may run faster than the one that it holds by.
+/// The time for which a lease of this term counts, by a clock that may run faster than the verifier's.
 fn counted(term: Duration) -> Duration {
     term + term * (3 * DRIFT_PPM) / 1_000_000
 }

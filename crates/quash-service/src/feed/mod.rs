@@ -1,5 +1,5 @@
-//! The feed inside this process: committed entries reach the guard in the order of their numbers, and go on from there.
-//! What verifiers elsewhere are given is in `issuer.rs`.
+//! The feed inside this process: committed entries reach the guard in order, and then the readers of the
+//! feed. The use cases for verifiers are in `use_cases/feed/serve.rs`.
 
 mod leases;
 mod outlet;
@@ -24,7 +24,7 @@ pub use self::snapshot::SnapshotFeed;
 pub(crate) use self::snapshot::Snapshots;
 use crate::keys::TurnRing;
 
-/// What this process gives to verifiers.
+/// The state of the feed.
 pub(crate) struct Feed {
     pub(crate) outlet: Arc<Outlet>,
     pub(crate) leases: Leases,
@@ -33,19 +33,19 @@ pub(crate) struct Feed {
     pub(crate) snapshots: Snapshots,
 }
 
-/// How many entries are read at a time.
+/// The number of entries read at once.
 const PAGE: u32 = 1024;
 
-/// The set of everything the log still remembers.
+/// The set of all revocations in the log.
 pub(crate) async fn snapshot(store: &dyn Store) -> Result<Revoked, StoreError> {
     let (head, entries) = everything(store).await?;
     Ok(Revoked::from_snapshot(head.seq, head.chain, &entries).forgetting(head.forgotten))
 }
 
-/// The log's end, everything that it still remembers up to there, and what it has forgotten.
+/// The log's end, all entries up to it, and the mark of pruned entries.
 async fn everything(store: &dyn Store) -> Result<(Head, Vec<Entry>), StoreError> {
-    // The head is read first: an entry that comes meanwhile is then either in the snapshot too, which does no harm,
-    // or follows the head without a gap.
+    // The head is read first: an entry that is committed meanwhile is either also in the snapshot, which is
+    // harmless, or follows the head without a gap.
     let head = store.head().await?;
     let mut entries = Vec::new();
     let mut after = Seq::ZERO;
@@ -55,13 +55,13 @@ async fn everything(store: &dyn Store) -> Result<(Head, Vec<Entry>), StoreError>
         after = last.seq;
         entries.extend(page.into_iter().filter(|entry| entry.seq <= head.seq));
     }
-    // Looked at last: it tells of what was deleted before it was read here, too.
+    // Read last, because it also covers entries that were pruned before they were read here.
     let forgotten = store.head().await?.forgotten;
     Ok((Head { forgotten, ..head }, entries))
 }
 
-/// Keeps the guard up with the log for as long as the process runs. `renew` asks for a new snapshot, after entries
-/// have been deleted from the log; `rings` brings the key rings that take the place of the one before.
+/// Keeps the guard up to date with the log for as long as the process runs. `renew` requests a new snapshot
+/// after entries have been pruned; `rings` delivers the key rings that replace the current one.
 pub(crate) async fn follow(
     store: Arc<dyn Store>,
     mut keeper: Keeper,
@@ -72,7 +72,7 @@ pub(crate) async fn follow(
     let mut newest = store.newest();
     loop {
         if let Err(fault) = catch_up(&*store, &mut keeper, &outlet).await {
-            tracing::error!(fault, "the set of revocations could not be brought up to date");
+            tracing::error!(fault, "failed to apply new revocations; retrying");
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             continue;
         }
@@ -82,16 +82,16 @@ pub(crate) async fn follow(
             Some(TurnRing { ring, seen }) = rings.recv() => {
                 keeper.turn_ring(ring);
                 outlet.renew_policy();
-                // Whoever waited may have gone.
+                // The waiting task may have ended.
                 let _ = seen.send(());
             }
             () = renew.notified() => match snapshot(&*store).await {
-                // Entries that it has and the guard lacked reach readers from the store.
+                // Entries in the snapshot that the guard lacked reach readers from the store.
                 Ok(revoked) => {
                     keeper.replace(revoked);
                     outlet.begin_anew(keeper.cursor());
                 }
-                Err(error) => tracing::warn!(%error, "the set of revocations could not be renewed"),
+                Err(error) => tracing::warn!(%error, "failed to reload the set of revocations"),
             },
         }
     }
@@ -104,7 +104,7 @@ async fn catch_up(store: &dyn Store, keeper: &mut Keeper, outlet: &Outlet) -> Re
             return Ok(());
         }
         if let Err(gap) = keeper.follow(&entries) {
-            tracing::warn!(%gap, "the log is read anew");
+            tracing::warn!(%gap, "reloading the set of revocations after a gap in the log");
             keeper.replace(snapshot(store).await.map_err(|error| error.to_string())?);
             outlet.begin_anew(keeper.cursor());
             return Ok(());

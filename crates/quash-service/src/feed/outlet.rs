@@ -1,5 +1,6 @@
-//! Delivery: what the guard of this process has learnt goes on to whoever reads the feed. Readers share one bounded
-//! backlog and keep nothing but their place; who has fallen behind it reads from the store, at their own pace.
+//! Delivers entries that this process's guard has applied to the readers of the feed. Readers share one
+//! bounded backlog and keep only their position; a reader that has fallen behind the backlog reads from the
+//! store, at its own pace.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,26 +14,26 @@ use tokio::sync::watch;
 
 use crate::credential::Credential;
 
-/// Where entries are handed to readers.
+/// Hands entries to readers.
 pub(crate) struct Outlet {
     recent: Mutex<VecDeque<Arc<Entry>>>,
     newest: watch::Sender<Seq>,
     wanted: watch::Sender<Seq>,
     closed: watch::Sender<bool>,
-    /// Changes with what verifiers are told of the issuer.
+    /// Changes with the issuer's policy.
     policy: watch::Sender<()>,
     /// Changes when a credential is removed.
     credentials: watch::Sender<()>,
 }
 
-/// Whether the credential that something is sent with is still good.
+/// Tracks whether the credential of a stream or snapshot is still valid.
 pub(crate) struct Watched {
     store: Arc<dyn Store>,
     credential: Credential,
     removals: watch::Receiver<()>,
 }
 
-/// One reader's place in the feed. It keeps no entries.
+/// One reader's position in the feed. It keeps no entries.
 pub struct FeedReader {
     outlet: Arc<Outlet>,
     store: Arc<dyn Store>,
@@ -40,7 +41,7 @@ pub struct FeedReader {
     cursors: CursorKey,
     cursor: Seq,
     told: Seq,
-    /// When it was last given entries, by the uptime.
+    /// The uptime at which it last got entries.
     sent_at: Option<Duration>,
     newest: watch::Receiver<Seq>,
     wanted: watch::Receiver<Seq>,
@@ -49,28 +50,28 @@ pub struct FeedReader {
     watched: Watched,
 }
 
-/// What a reader is told next.
+/// The next message for a reader.
 #[derive(Clone)]
 pub enum Delivery {
-    /// What is said of the issuer has changed.
+    /// The issuer's policy has changed.
     Policy,
-    /// The log goes on.
+    /// New entries of the log.
     Entries(Frame),
-    /// Somebody waits until a number is known everywhere.
+    /// A request waits until every verifier knows this sequence number.
     Wanted(Wanted),
-    /// What comes next isn't remembered any more: a snapshot is needed.
+    /// The next entries have been pruned: the reader needs a snapshot.
     Resync,
-    /// Nothing has happened for a while.
+    /// A keep-alive after a quiet period.
     Nothing,
 }
 
-/// How many entries readers share.
+/// The number of entries in the shared backlog.
 const RECENT: usize = 16_384;
-/// How many entries a frame has at most.
+/// The most entries in a frame.
 const FRAME: u32 = 512;
-/// Entries of this time share a frame after the first.
+/// The time after a frame during which new entries are collected into the next one.
 const SHARE: Duration = Duration::from_millis(2);
-/// How long a reader hears nothing at most.
+/// The longest time without a message to a reader.
 const QUIET: Duration = Duration::from_secs(15);
 
 impl Outlet {
@@ -81,7 +82,7 @@ impl Outlet {
         Self { recent: Mutex::default(), newest, wanted, closed, policy, credentials }
     }
 
-    /// Takes the next entries of the log.
+    /// Appends the next entries of the log.
     pub(crate) fn push(&self, entries: &[Entry]) {
         let Some(last) = entries.last() else { return };
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,40 +93,41 @@ impl Outlet {
         self.newest.send_replace(last.seq);
     }
 
-    /// The log was read anew up to here, and not entry by entry.
+    /// Clears the backlog, because the log was read anew up to `cursor` and not entry by entry.
     pub(crate) fn begin_anew(&self, cursor: Seq) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.newest.send_replace(cursor);
     }
 
-    /// Somebody waits until `seq` is known everywhere.
+    /// Announces that a request waits until every verifier knows `seq`.
     pub(crate) fn want(&self, seq: Seq) {
         self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, seq.max(*wanted)) < seq);
     }
 
-    /// Tells all readers that what is said of the issuer has changed.
+    /// Notifies all readers of a changed policy.
     pub(crate) fn renew_policy(&self) {
         self.policy.send_replace(());
     }
 
-    /// Has all readers ask whether their credential is still good.
+    /// Makes all readers check their credentials.
     pub(crate) fn doubt_credentials(&self) {
         self.credentials.send_replace(());
     }
 
-    /// Watches a credential from now on. It is asked once in any case: it may have been removed just before.
+    /// Watches a credential from now on. It is checked once in any case, because it may have been removed
+    /// just before.
     pub(crate) fn watch(&self, store: Arc<dyn Store>, credential: Credential) -> Watched {
         let mut removals = self.credentials.subscribe();
         removals.mark_changed();
         Watched { store, credential, removals }
     }
 
-    /// All readers come to their end.
+    /// Ends all readers.
     pub(crate) fn close(&self) {
         self.closed.send_replace(true);
     }
 
-    /// Those that follow `cursor`; `None`: they are to be had from the store alone.
+    /// The entries after `cursor`. `None` if only the store has them.
     fn after(&self, cursor: Seq) -> Option<Vec<Arc<Entry>>> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let from = recent.partition_point(|entry| entry.seq <= cursor);
@@ -166,8 +168,9 @@ impl FeedReader {
         }
     }
 
-    /// What comes next; `None`: the feed has ended, and goes on elsewhere or later, or the credential was removed. The first entry comes at once, those
-    /// that follow it within moments together.
+    /// The next message. `None` if the feed has ended (the reader may reconnect) or the credential was
+    /// removed. After a quiet period, the first entry is sent at once; entries that follow within moments
+    /// share a frame.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
             if *self.closed.borrow_and_update() || !self.watched.is_open().await {
@@ -235,7 +238,7 @@ impl FeedReader {
 }
 
 impl Watched {
-    /// Returns whether the credential is good, which is asked again only after one was removed.
+    /// Returns whether the credential is valid. It is checked again only after a credential was removed.
     pub(crate) async fn is_open(&mut self) -> bool {
         if !self.removals.has_changed().unwrap_or(true) {
             return true;
@@ -248,7 +251,7 @@ impl Watched {
         false
     }
 
-    /// Returns once a credential was removed, until [`Watched::is_open`] has asked about this one.
+    /// Returns once a credential was removed, until [`Watched::is_open`] has checked this one.
     async fn doubted(&mut self) {
         if self.removals.changed().await.is_ok() {
             self.removals.mark_changed();

@@ -1,20 +1,20 @@
-//! The reasons for which a verifier isn't given a snapshot, a stream or a lease.
+//! The reasons to refuse a verifier's request for a snapshot, a stream or a lease.
 
 use crate::failure::Failure;
 use crate::feed::leases::TooMany;
 
-/// Why a verifier isn't given what it asks for.
+/// A reason to refuse a verifier's request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FeedRefused {
-    /// Its place isn't one of this log: it needs a snapshot.
+    /// The verifier's position isn't in this log: it needs a snapshot.
     SnapshotRequired,
-    /// There are as many verifiers as there may be.
+    /// The number of verifiers is at its limit.
     TooMany,
-    /// There are as many verifiers with this credential as there may be.
+    /// The number of verifiers with this credential is at its limit.
     TooManyWithCredential,
     /// The credential was removed meanwhile.
     Removed,
-    /// Ours.
+    /// A failure on our side.
     Failed(Failure),
 }
 

@@ -1,5 +1,5 @@
-//! Snapshots for verifiers: read from the store page by page, as fast as the verifier takes them, so that one costs the same
-//! memory however long the log is.
+//! Snapshots for verifiers. They are read from the store page by page, as fast as the verifier takes them, so
+//! that memory use doesn't depend on the log's length.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,7 +19,7 @@ pub struct SnapshotFeed {
     watched: Watched,
     /// Lines that are ready to be sent.
     ready: Option<String>,
-    /// `None`: the last line is ready, or was sent.
+    /// `None` once the last line is ready or was sent.
     writer: Option<SnapshotWriter>,
     /// The end of the log when the snapshot was begun.
     until: Seq,
@@ -28,13 +28,13 @@ pub struct SnapshotFeed {
     _turn: Turn,
 }
 
-/// How many snapshots are being sent.
+/// Limits the snapshots that are sent at once.
 pub(crate) struct Snapshots {
     all: Arc<Semaphore>,
     of_credentials: Mutex<HashMap<ClientName, Weak<Semaphore>>>,
 }
 
-/// The place of a snapshot among those that are sent at a time.
+/// A permit to send a snapshot.
 pub(crate) struct Turn {
     _of_credential: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
@@ -45,7 +45,8 @@ impl Snapshots {
         Self { all: Arc::new(Semaphore::new(limits::SNAPSHOTS)), of_credentials: Mutex::default() }
     }
 
-    /// Waits for a place. Those with one credential wait for each other first, so that they don't fill the places of others.
+    /// Waits for a permit. Snapshots with one credential wait for each other first, so that they don't take
+    /// the permits of others.
     pub(crate) async fn turn(&self, credential: &ClientName) -> Result<Turn, AcquireError> {
         let of_credential = self.of(credential).acquire_owned().await?;
         let of_all = Arc::clone(&self.all).acquire_owned().await?;
@@ -73,7 +74,7 @@ impl SnapshotFeed {
         watched: Watched,
         turn: Turn,
     ) -> Result<Self, FeedRefused> {
-        // Before any entry: one that is written meanwhile follows the head without a gap.
+        // Read before any entry, so that entries written meanwhile follow the head without a gap.
         let head = store.head().await.map_err(Failure::from)?;
         let cursor = cursors.cursor(head.seq, &head.chain);
         let (writer, first) = SnapshotWriter::begin(policy, &cursor, &head.chain);
@@ -85,10 +86,11 @@ impl SnapshotFeed {
         Ok(feed)
     }
 
-    /// Returns the next lines; `None` after the last.
+    /// Returns the next lines, and `None` after the last.
     ///
     /// # Errors
-    /// The store is away, or the credential was removed: the snapshot ends early, and is not taken by the verifier.
+    /// The store is unavailable, or the credential was removed. The snapshot ends early, and the verifier
+    /// discards it.
     pub async fn next(&mut self) -> Option<Result<String, FeedRefused>> {
         if self.ready.is_none() && self.writer.is_none() {
             return None;
@@ -111,15 +113,15 @@ impl SnapshotFeed {
             return self.last().await;
         };
         self.after = last.seq;
-        // An older entry of a scope says nothing that the newest doesn't: for a verifier, which takes no tokens of other
-        // issuers, only the number counts.
+        // Only the newest entry of a scope matters: verifiers don't accept tokens of other issuers, and for
+        // ours only the highest sequence number counts.
         let newest: Vec<Entry> =
             page.into_iter().filter(|(_, is_newest)| *is_newest).map(|(entry, _)| entry).collect();
         Ok(writer.rows(&newest))
     }
 
     async fn last(&mut self) -> Result<String, FeedRefused> {
-        // Read last: it tells of entries that were deleted before they were read here, too.
+        // Read last, because it also covers entries that were pruned before they were read here.
         let forgotten = self.store.head().await.map_err(Failure::from)?.forgotten;
         Ok(self.writer.take().map(|writer| writer.finish(forgotten)).unwrap_or_default())
     }

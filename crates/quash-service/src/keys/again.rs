@@ -1,5 +1,5 @@
-//! Striking again: a backup that takes a store's place doesn't know which keys were struck since. The store whose place it
-//! takes does. How a key is struck is told in `turn.rs`.
+//! Revokes keys again after a restore: the restored backup doesn't know keys that were revoked since, but the
+//! replaced store does. `use_cases/keys/turn.rs` revokes keys in a running process.
 
 use quash_core::decide::{Successor, strike_again, succeed, successor};
 use quash_core::model::{Actor, Clock, Entropy, KeyRecord, KeySource, KeyState, Kid, ScopeHasher, Seq};
@@ -10,29 +10,31 @@ use super::{current, make};
 use crate::failure::StartError;
 use crate::vault::MasterKey;
 
-/// What came of striking again.
+/// The result of revoking keys again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StruckAgain {
-    /// The number of the last entry in the log; `None`: there was nothing to strike.
+    /// The sequence number of the last entry in the log. `None` if there was nothing to revoke.
     pub seq: Option<Seq>,
-    /// The keys that weren't struck here, or weren't known, and are struck now.
+    /// The keys that weren't revoked or weren't known here, and are revoked now.
     pub kids: Vec<Kid>,
-    /// Keys that were struck there, aren't known here, and can't be: this master key doesn't open what is kept of them.
+    /// The revoked keys of the replaced store that are unknown here and can't be added, because this master
+    /// key doesn't open them.
     pub unread: Vec<Kid>,
 }
 
-/// What there is to strike.
+/// The keys to be revoked.
 #[derive(Default)]
 struct Due<'a> {
-    /// Of the keys that are here.
+    /// Keys that are in this store.
     here: Vec<&'a KeyRecord>,
-    /// What isn't here: no start may take it.
+    /// Keys that aren't in this store. Their addition prevents the settings from using them.
     unknown: Vec<KeyRecord>,
     unread: Vec<Kid>,
 }
 
-/// Strikes in a store that was made from a backup what was struck in the store whose place it takes: `replaced` are that
-/// one's keys. Must be called after the new epoch was begun, so that the log of the lost stretch isn't written anew.
+/// Revokes in a store restored from a backup the keys that were revoked in the store that it replaces.
+/// `replaced` are the replaced store's keys. Must be called after the new epoch was begun, so that the lost
+/// part of the log isn't written again.
 ///
 /// # Errors
 /// The store or a key in it can't be used.
@@ -46,7 +48,7 @@ pub async fn strike_after_restore(
     let records = store.keys().await?;
     let Due { here, unknown, unread } = due(replaced, &records, master)?;
     let mut kids: Vec<Kid> = here.iter().map(|record| record.kid.clone()).collect();
-    // Where none of them is here, whoever signs goes on.
+    // If none of the keys is in this store, the signing key stays.
     let heir = successor(&records, &kids).unwrap_or(Successor::Same);
     kids.extend(unknown.iter().map(|record| record.kid.clone()));
     if kids.is_empty() {
@@ -69,7 +71,7 @@ pub async fn strike_after_restore(
     Ok(StruckAgain { seq: receipt.seq, kids, unread })
 }
 
-/// Keys are compared by what they are. What can't be opened has its name all the same.
+/// Keys are compared by their material. A key that can't be opened is still compared by its id.
 fn due<'a>(
     replaced: &[KeyRecord],
     records: &'a [KeyRecord],
@@ -124,7 +126,7 @@ mod tests {
         }
     }
 
-    /// A copy that is made ready, and what seals its keys.
+    /// A restored copy, and the master key of its keys.
     struct Staged {
         store: MemoryStore,
         master: MasterKey,
@@ -152,7 +154,7 @@ mod tests {
             self.store.commit(change).await.expect("it is written");
         }
 
-        /// A key as the store knows it in which it was struck.
+        /// A key as the store in which it was revoked has it.
         fn struck(&self, key: &KeyRecord) -> KeyRecord {
             let (_, secret) = kept_after_strike(&[key], &self.master, &self.chance).expect("a key").remove(0);
             KeyRecord { state: STRUCK, secret, ..key.clone() }
@@ -194,7 +196,7 @@ mod tests {
             events[1..],
             [(Event::KeyStruck, Some(stolen.kid.as_str())), (Event::KeyAdded, Some(signs.kid.as_str()))]
         );
-        // Once is enough, and so it is after the next restore.
+        // A second call has no effect, nor does one after the next restore.
         assert_eq!(copy.strike(&keys).await, StruckAgain { seq: None, kids: vec![], unread: vec![] });
     }
 
@@ -252,7 +254,7 @@ mod tests {
         assert_eq!(again.kids, [here.kid, there.kid]);
         assert!(
             copy.states().await.iter().all(|(_, state)| state.is_struck()),
-            "nobody signs until the settings name another"
+            "no key signs until the settings name another"
         );
     }
 

@@ -1,5 +1,5 @@
-//! The keys of other issuers: those that the settings hold, and those that are published at an address and change
-//! there. How an address is asked is the binary's business.
+//! The keys of other issuers: from the settings, or fetched from an address where they can change. The binary
+//! does the fetching.
 
 use std::fmt;
 use std::future::Future;
@@ -23,48 +23,45 @@ use super::seen::{IssuerKeySeen, IssuerSeen, KeysFrom};
 use crate::failure::StartError;
 use crate::vault::MasterKey;
 
-/// Another issuer, whose tokens are taken.
+/// Another issuer, whose tokens are accepted.
 #[derive(Clone, Debug)]
 pub struct ForeignSetup {
-    /// What the settings call it.
+    /// The issuer's name in the settings.
     pub name: String,
-    /// Where its keys are.
+    /// The source of its keys.
     pub keys: ForeignKeys,
-    /// A token that would hold longer than this is refused.
+    /// The longest accepted lifetime of its tokens.
     pub max_lifetime: Duration,
-    /// The namespace of its tokens; empty for ours, whose subjects are our accounts.
+    /// The namespace of its tokens. Empty for ours, whose subjects are our accounts.
     pub namespace: String,
-    /// What its tokens' `iss` must be.
+    /// The required `iss` of its tokens.
     pub iss: Expected<String>,
-    /// Of which its tokens' `aud` must meet one.
+    /// The accepted values of its tokens' `aud`.
     pub aud: Expected<Vec<String>>,
 }
 
-/// Where the keys of an issuer are.
+/// The source of an issuer's keys.
 #[derive(Clone)]
 pub enum ForeignKeys {
-    /// In the settings: a public key. Tokens name it if it has a kid of its own.
+    /// A public key in the settings. Tokens must name it if it has a kid.
     Public {
-        /// The key.
         key: Box<VerifyingKey>,
         /// The kid that tokens name it by.
         kid: Option<Kid>,
     },
-    /// In the settings: a secret.
+    /// A secret in the settings.
     Secret {
-        /// What it is used with.
         algorithm: Algorithm,
-        /// The secret.
         secret: Zeroizing<Vec<u8>>,
         /// The kid that tokens name it by.
         kid: Option<Kid>,
     },
-    /// At an address, as a JWK set.
+    /// The address of a JWK set.
     Address(String),
 }
 
 impl fmt::Debug for ForeignKeys {
-    /// Without the secret.
+    /// Omits the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Public { key, kid } => {
@@ -78,33 +75,33 @@ impl fmt::Debug for ForeignKeys {
     }
 }
 
-/// What asks an address for the set of keys that is published there.
+/// Fetches the JWK set published at an address.
 #[async_trait]
 pub trait FetchKeys: Send + Sync {
-    /// What stands there.
+    /// Fetches the document at an address.
     ///
     /// # Errors
-    /// It can't be had, or is too long.
+    /// The document is unavailable or too long.
     async fn fetch(&self, address: &str) -> Result<Vec<u8>, FetchFault>;
 }
 
-/// What asks nobody: for where no issuer publishes its keys at an address.
+/// Fetches nothing, for settings in which no issuer has an address.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FetchNothing;
 
 #[async_trait]
 impl FetchKeys for FetchNothing {
     async fn fetch(&self, _address: &str) -> Result<Vec<u8>, FetchFault> {
-        Err(FetchFault("no address is asked here".into()))
+        Err(FetchFault("no addresses are fetched here".into()))
     }
 }
 
-/// Why what stands at an address can't be had, in words for the log.
+/// The reason why a document can't be fetched, as a text for the log.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct FetchFault(pub String);
 
-/// All keys of other issuers, and the way to newer ones.
+/// All keys of other issuers, and the means to refresh them.
 pub(crate) struct Foreign {
     fixed: Vec<ForeignKey>,
     fetch: Arc<dyn FetchKeys>,
@@ -113,7 +110,7 @@ pub(crate) struct Foreign {
     published: Mutex<Published>,
 }
 
-/// What was had from the addresses.
+/// The key sets fetched from addresses.
 struct Published {
     sets: Vec<Set>,
     looked: Option<Duration>,
@@ -127,16 +124,16 @@ struct Set {
     keys: Option<Vec<ForeignKey>>,
 }
 
-/// How often the addresses are asked, where nobody misses a key.
+/// The interval at which addresses are fetched while no key is missing.
 const EVERY: Duration = Duration::from_secs(300);
-/// Whoever sends tokens with made-up kids can't have them asked more often than this.
+/// The shortest interval between fetches, which limits those that an attacker causes with invented kids.
 const AT_MOST_EVERY: Duration = Duration::from_secs(10);
-/// How long one address may take, whatever fetches it.
+/// The timeout of one fetch.
 const WITHIN: Duration = Duration::from_secs(6);
 
 impl Foreign {
-    /// Sorts the issuers' keys, and gives the ring of what is known without asking anybody: of our own, and of theirs that
-    /// the settings hold.
+    /// Sorts the issuers' keys, and builds the first ring: our own keys, and other issuers' keys from the
+    /// settings.
     pub(crate) fn new(
         setups: &[ForeignSetup],
         own: OwnKeys,
@@ -190,17 +187,16 @@ impl Foreign {
         Ok((Self { fixed, fetch, clock, rings: Arc::new(rings), published }, first))
     }
 
-    /// What makes rings.
     pub(crate) fn rings(&self) -> &Arc<Rings> {
         &self.rings
     }
 
-    /// Whether there is anybody to ask.
+    /// Returns whether any issuer's keys are at an address.
     pub(crate) async fn has_addresses(&self) -> bool {
         !self.published.lock().await.sets.is_empty()
     }
 
-    /// Asks the addresses for as long as the process runs.
+    /// Fetches the key sets for as long as the process runs.
     pub(crate) async fn follow(&self) {
         loop {
             self.look_now(AT_MOST_EVERY).await;
@@ -208,7 +204,7 @@ impl Foreign {
         }
     }
 
-    /// The issuers in the order of their names, with what is known of their keys.
+    /// The issuers, ordered by name, with their known keys.
     pub(crate) async fn seen(&self) -> Vec<IssuerSeen> {
         self.look_now(Duration::MAX).await;
         let fixed = self.fixed.iter().map(|key| IssuerSeen {
@@ -231,7 +227,8 @@ impl Foreign {
         issuers
     }
 
-    /// Asks the addresses, unless that was done within `recently`. Who comes meanwhile waits for the same answer.
+    /// Fetches the key sets, unless this was done within `recently`. Concurrent callers wait for the same
+    /// result.
     async fn look_now(&self, recently: Duration) -> Looked {
         let mut published = self.published.lock().await;
         let now = self.clock.uptime();
@@ -244,10 +241,10 @@ impl Foreign {
                 let (fetch, address) = (Arc::clone(&self.fetch), set.address.clone());
                 fetches.spawn(async move {
                     let fetched = tokio::time::timeout(WITHIN, fetch.fetch(&address)).await;
-                    (place, fetched.unwrap_or_else(|_| Err(FetchFault("it does not answer".into()))))
+                    (place, fetched.unwrap_or_else(|_| Err(FetchFault("the request timed out".into()))))
                 });
             }
-            // Each answer counts when it comes: an issuer that doesn't answer delays no other one.
+            // Each key set is applied as it arrives, so that an unresponsive issuer delays no other.
             while let Some(fetched) = fetches.join_next().await {
                 let Ok((place, fetched)) = fetched else { continue };
                 if published.sets.get_mut(place).is_some_and(|set| set.take(fetched)) {
@@ -258,18 +255,18 @@ impl Foreign {
         if published.sets.iter().any(|set| set.keys.is_none()) { Looked::Away } else { Looked::Done }
     }
 
-    /// Lets the guard see what is known, and waits until it does.
+    /// Passes the known keys to the guard, and waits until it has them.
     async fn turn(&self, published: &Published) {
         let fetched = published.sets.iter().flat_map(|set| set.keys.iter().flatten()).cloned();
         if self.rings.turn_foreign(self.fixed.iter().cloned().chain(fetched).collect()).await.is_err() {
-            tracing::warn!("the keys of other issuers were read, and the guard does not see them yet");
+            tracing::warn!("fetched other issuers' keys, but the guard has not applied them in time");
         }
     }
 }
 
 impl Set {
-    /// Takes what was fetched, and returns whether the keys have changed. What was published before holds until something
-    /// else is published that can be read.
+    /// Applies a fetched key set, and returns whether the keys have changed. The previous keys stay valid
+    /// until another readable set is fetched.
     fn take(&mut self, fetched: Result<Vec<u8>, FetchFault>) -> bool {
         let issuer = &self.issuer.name;
         let read = match fetched {
@@ -285,36 +282,37 @@ impl Set {
         };
         self.answered_at = self.asked_at;
         for (place, fault) in &found.skipped {
-            tracing::warn!(issuer, place, %fault, "a key in the set of an issuer is not used");
+            tracing::warn!(issuer, place, %fault, "ignored a key in an issuer's JWKS");
         }
-        // A secret that stands at an address is none.
+        // A published secret isn't secret.
         let keys = found.keys.into_iter().filter(|key| key.key.algorithm().family() != Family::Hmac);
         let keys: Vec<_> = keys
             .map(|key| ForeignKey { key: key.key, named: key.named, issuer: Arc::clone(&self.issuer) })
             .collect();
         let same = self.keys.as_ref().is_some_and(|known| is_same(known, &keys));
         if !same {
-            tracing::info!(issuer, keys = keys.len(), "the key set of an issuer was read");
+            tracing::info!(issuer, keys = keys.len(), "an issuer's JWKS has changed");
             self.keys = Some(keys);
         }
         !same
     }
 }
 
-/// What looks for keys when a token names one that isn't known.
+/// Fetches key sets when a token names an unknown key.
 pub(crate) struct Looking(pub(crate) Arc<Foreign>);
 
 impl MoreKeys for Looking {
     fn look(&self) -> Pin<Box<dyn Future<Output = Looked> + Send + '_>> {
         let foreign = Arc::clone(&self.0);
-        // In a task: a client that hangs up, or whose key has been found, must not stop what others wait for.
+        // A separate task, so that a client that disconnects or whose key was found doesn't cancel a fetch
+        // that others wait for.
         let looking = tokio::spawn(async move { foreign.look_now(AT_MOST_EVERY).await });
         Box::pin(async { looking.await.unwrap_or(Looked::Away) })
     }
 }
 
 impl IssuerKeySeen {
-    /// A key without what it verifies with. The id of a secret that tokens don't name is of quash's own making.
+    /// Omits the key itself. A secret without a kid in tokens has an id made by quash, which isn't shown.
     fn new(key: &ForeignKey) -> Self {
         Self { kid: key.named.then(|| key.key.kid().clone()), algorithm: key.key.algorithm() }
     }
@@ -331,7 +329,7 @@ fn is_same(known: &[ForeignKey], found: &[ForeignKey]) -> bool {
         })
 }
 
-/// The id of a secret that has none: the same at each start, and of no use to whoever wants to guess the secret.
+/// The id of a secret without a kid: the same at each start, and no help in guessing the secret.
 fn kid_of(secret: &[u8], master: &MasterKey) -> Option<Kid> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, &master.derive::<32>("foreign kids"));
     let id = hmac::sign(&key, secret);
@@ -436,7 +434,7 @@ mod tests {
         let scopes = ScopeHasher::ours(master.derive("scopes"));
         let (fetch, clock) = (Arc::clone(&scene) as Arc<dyn FetchKeys>, Arc::clone(&scene) as Arc<dyn Clock>);
         let (turn, rings) = mpsc::channel(1);
-        // Nobody has a guard here.
+        // No guard takes rings here.
         drop(rings);
         let (foreign, _) = Foreign::new(&[setup], OwnKeys::default(), &master, &scopes, fetch, clock, turn)
             .expect("no key is wrong");

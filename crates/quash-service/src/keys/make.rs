@@ -1,5 +1,5 @@
-//! Making keys. Ed25519 seeds and HMAC secrets come from the chance that the process is given; what else a key needs the
-//! crypto library draws itself.
+//! Key generation. Ed25519 seeds and HMAC secrets come from the process's entropy source; the crypto library
+//! generates other keys with its own.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::KeySize;
@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::vault::MasterKey;
 
-/// Stronger than anybody needs today: a key may be about for years.
+/// Stronger than needed today, because a key may be used for years.
 const RSA: KeySize = KeySize::Rsa3072;
 
-/// A new private key or secret, as the store keeps it; `None` if the crypto library fails.
+/// Generates a private key or secret in the store's encoding. `None` if the crypto library fails.
 pub(crate) fn secret(algorithm: Algorithm, entropy: &dyn Entropy) -> Option<Zeroizing<Vec<u8>>> {
     Some(Zeroizing::new(match algorithm.family() {
         Family::Ed25519 => draw::<32>(entropy).to_vec(),
@@ -36,10 +36,10 @@ fn ec(algorithm: &'static EcdsaSigningAlgorithm) -> Option<Vec<u8>> {
     Some(pair.to_pkcs8v1().ok()?.as_ref().to_vec())
 }
 
-/// A key as the store keeps it.
+/// The store's record of a key.
 ///
 /// # Errors
-/// The secret is none of this algorithm's.
+/// The secret isn't valid for the algorithm.
 pub(crate) fn record(
     algorithm: Algorithm,
     secret: &[u8],
@@ -55,12 +55,12 @@ pub(crate) fn record(
     Ok(KeyRecord { kid, algorithm, state, secret, created_at: now, source })
 }
 
-/// A random id, for a secret: it has no public half to take a thumbprint of.
+/// A random id for a secret, which has no public half to take a thumbprint of.
 pub(crate) fn random_kid(entropy: &dyn Entropy) -> Option<Kid> {
     kid(&draw::<16>(entropy))
 }
 
-/// The id that these bytes make, in hex.
+/// The id made of these bytes, in hex.
 pub(crate) fn kid(bytes: &[u8; 16]) -> Option<Kid> {
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     Kid::parse(&text).ok()

@@ -1,5 +1,5 @@
-//! The keys of this store: made on first start or named by the settings, opened on every start. Those of other issuers
-//! are next door.
+//! The keys of this store: made on first start or named by the settings, and opened on every start. The keys
+//! of other issuers are in `foreign.rs`.
 
 mod again;
 mod foreign;
@@ -31,38 +31,38 @@ pub(crate) use foreign::{Foreign, Looking};
 pub(crate) use opened::{OpenedKeys, opened};
 pub(crate) use rings::{OwnKeys, Rings, TurnRing};
 
-/// What an operator has chosen about keys.
+/// The operator's choices about keys.
 #[derive(Clone)]
 pub struct KeySetup {
-    /// What new tokens are signed with.
+    /// The algorithm that signs new tokens.
     pub algorithm: Algorithm,
-    /// The private key or secret that the settings name; `None`: one is made.
+    /// The private key or secret in the settings. `None` to use a generated key.
     pub signing: Option<Zeroizing<Vec<u8>>>,
-    /// How old a key that is made here becomes before another one signs; `None`: as old as it will.
+    /// The age at which a generated key is replaced. `None` to keep it.
     pub rotate_every: Option<Duration>,
-    /// Other issuers, whose tokens are taken.
+    /// Other issuers, whose tokens are accepted.
     pub foreign: Vec<ForeignSetup>,
-    /// The key that signs refresh tokens.
     pub refresh_tokens: RefreshSigning,
 }
 
 /// The key that signs refresh tokens. Tokens of both forms are accepted in any case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum RefreshSigning {
-    /// A key that is never published, so that no verifier accepts a refresh token as an access token. With a shared secret
-    /// this is the same as [`RefreshSigning::LikeAccess`].
+    /// A key that is never published, so that no verifier accepts a refresh token as an access token. With a
+    /// shared secret this is the same as [`RefreshSigning::LikeAccess`].
     #[default]
     Unpublished,
-    /// The key that signs access tokens, as Simple JWT does.
+    /// The key that signs access tokens, as in Simple JWT.
     LikeAccess,
 }
 
-/// What a process signs and derives with.
+/// The keys that a process signs and derives with.
 pub(crate) struct Keys {
     pub(crate) refresh: RefreshKey,
-    /// The key that signs refresh tokens; `None`: the one that signs access tokens.
+    /// The key that signs refresh tokens. `None` if the one for access tokens does.
     pub(crate) refresh_signing: Option<SigningKey>,
-    /// Who turns the keys locks it for as long as nobody may sign. `None`: a key of the settings was struck.
+    /// Write-locked during a key rotation, so that nothing is signed meanwhile. `None` if a key of the
+    /// settings was revoked.
     pub(crate) signing: RwLock<Option<SigningKey>>,
     pub(crate) turning: Mutex<Turning>,
     pub(crate) rings: Arc<Rings>,
@@ -71,19 +71,19 @@ pub(crate) struct Keys {
     pub(crate) rotate_every: Option<Duration>,
 }
 
-/// The keys of a store, opened.
+/// The opened keys of a store.
 pub(crate) struct Opened {
-    /// What derives the ids of refresh tokens.
+    /// The key that derives the ids of refresh tokens.
     pub(crate) refresh: RefreshKey,
     /// The key of [`RefreshSigning::Unpublished`].
     pub(crate) refresh_signing: SigningKey,
     /// The key that signs access tokens.
     pub(crate) signing: SigningKey,
-    /// The keys that verify.
+    /// The keys that verify tokens.
     pub(crate) own: OwnKeys,
 }
 
-/// What opening the keys hangs on.
+/// The dependencies for opening the keys.
 struct Opening<'a> {
     store: &'a dyn Store,
     master: &'a MasterKey,
@@ -94,7 +94,7 @@ struct Opening<'a> {
 const REFRESH: &str = "refresh";
 
 impl fmt::Debug for KeySetup {
-    /// Without the key.
+    /// Omits the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let signing = if self.signing.is_some() { "of the settings" } else { "made here" };
         let Self { algorithm, rotate_every, foreign, refresh_tokens, .. } = self;
@@ -110,7 +110,7 @@ impl fmt::Debug for KeySetup {
 }
 
 impl KeySetup {
-    /// Keys of our own alone, made here.
+    /// Generated keys only, and no other issuers.
     pub fn of(algorithm: Algorithm) -> Self {
         Self {
             algorithm,
@@ -123,12 +123,11 @@ impl KeySetup {
 }
 
 impl Keys {
-    /// What a process signs with that begins with these.
     pub(crate) fn new(setup: &KeySetup, opened: Opened, rings: Arc<Rings>, master: MasterKey) -> Self {
         let Opened { refresh, refresh_signing, signing, .. } = opened;
         let signing = RwLock::new(Some(signing));
         let KeySetup { algorithm, rotate_every, refresh_tokens, .. } = *setup;
-        // Whoever verifies with a shared secret expects refresh tokens that it verifies, too.
+        // A verifier with a shared secret expects to verify refresh tokens too.
         let unpublished = refresh_tokens == RefreshSigning::Unpublished && algorithm.family() != Family::Hmac;
         let refresh_signing = unpublished.then_some(refresh_signing);
         Self {
@@ -143,18 +142,18 @@ impl Keys {
         }
     }
 
-    /// The key that signs. While somebody holds it, none takes its place.
+    /// The signing key. While a caller holds it, it isn't replaced.
     ///
     /// # Errors
-    /// There is none: the settings must name another.
+    /// There is no signing key: the settings must name another.
     pub(crate) async fn signing(&self) -> Result<RwLockReadGuard<'_, SigningKey>, Failure> {
         let signing = RwLockReadGuard::try_map(self.signing.read().await, Option::as_ref);
         signing.map_err(|_| Failure::Unavailable(Unavailable::NoSigningKey))
     }
 }
 
-/// Opens the keys of a store, making those that are missing. Another algorithm or another key in the settings than
-/// before means another current key; the old one goes on verifying until the last token it signed has expired.
+/// Opens the keys of a store, and makes missing ones. If the settings have another algorithm or key than
+/// before, the current key changes; the old one verifies until the last token that it signed has expired.
 pub(crate) async fn open(
     setup: &KeySetup,
     store: &dyn Store,
@@ -175,8 +174,8 @@ pub(crate) async fn open(
     Ok(Opened { refresh, refresh_signing, signing, own })
 }
 
-/// The key of [`RefreshSigning::Unpublished`]. It follows from the master key, like its kid: it doesn't rotate, because
-/// only this process has it and a refresh token must be genuine by its id besides.
+/// Derives the key of [`RefreshSigning::Unpublished`] and its kid from the master key. It doesn't rotate,
+/// because only this process has it, and a refresh token must also have a genuine id.
 fn refresh_signing_key(master: &MasterKey) -> Result<SigningKey, KeyFault> {
     let kid: [u8; 16] = master.derive("the kid of refresh tokens");
     let secret: Zeroizing<[u8; 32]> = Zeroizing::new(master.derive("refresh tokens"));
@@ -188,7 +187,7 @@ fn current(records: &[KeyRecord]) -> Option<&KeyRecord> {
 }
 
 impl Opening<'_> {
-    /// Sees to a current key that was made here, for this algorithm: one that is retiring is as good as a new one.
+    /// Ensures that the current key is a generated one for this algorithm. A retiring key is reused.
     async fn make_current(&self, records: &[KeyRecord], algorithm: Algorithm) -> Result<(), StartError> {
         let fits = |record: &&KeyRecord| record.algorithm == algorithm && record.source == KeySource::Made;
         if current(records).as_ref().is_some_and(fits) {
@@ -202,7 +201,7 @@ impl Opening<'_> {
         self.add(algorithm, &secret, KeySource::Made, records).await
     }
 
-    /// Sees to it that the current key is this one. Keys are compared by what they are, not by what they are called.
+    /// Ensures that the current key is this one. Keys are compared by their material, not by their ids.
     async fn take_current(
         &self,
         records: &[KeyRecord],
@@ -211,12 +210,13 @@ impl Opening<'_> {
     ) -> Result<(), StartError> {
         let wanted = SigningKey::insecure_new(algorithm, secret, make::random_kid(self.entropy))
             .map_err(StartError::SigningKey)?;
-        // RFC 8725 3.1: each key is for exactly one algorithm. A secret is another key for each, with a kid of its own: a
-        // site that goes from HS256 to HS512 has one secret. A key pair would be published twice under one kid.
+        // RFC 8725 3.1: each key is for exactly one algorithm. A secret counts as a different key for each
+        // algorithm, with a kid of its own, so that a site can move from HS256 to HS512 with one secret. A
+        // key pair would be published twice under one kid.
         let is_other_key =
             |record: &KeyRecord| algorithm.family() == Family::Hmac && record.algorithm != algorithm;
         let same = of_material(wanted.verifying(), records, self.master)?;
-        // Whatever it was used with: who has it can sign with any algorithm.
+        // Refused for every algorithm: an attacker with the key can sign with any of them.
         if same.iter().any(|record| record.state.is_struck()) {
             return Err(StartError::StruckKey);
         }
@@ -225,7 +225,7 @@ impl Opening<'_> {
                 Err(StartError::OfAnotherAlgorithm(record.algorithm))
             }
             Some(KeyRecord { state: KeyState::Current, .. }) => Ok(()),
-            // One that is next was made here, and nobody has it to name it.
+            // A key in the state `Next` was generated here, so the settings can't name it.
             Some(record) => self.resume(record, records).await,
             None => self.add(algorithm, secret, KeySource::Settings, records).await,
         }
@@ -266,8 +266,8 @@ impl Opening<'_> {
         Ok(())
     }
 
-    /// The key that is current now, if there is one. It verifies until the last token that it could have signed has
-    /// expired.
+    /// The current key, if there is one, with its next state: it verifies until the last token that it could
+    /// have signed has expired.
     async fn replaced(&self, records: &[KeyRecord]) -> Result<Option<(Kid, KeyState)>, StartError> {
         let longest = Duration::from_millis(self.store.longest_lifetime().await?);
         Ok(current(records)

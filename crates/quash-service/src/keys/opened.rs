@@ -1,4 +1,4 @@
-//! Keys of the store, opened: what signs, what verifies, and what is kept of a key that was struck.
+//! Opens the keys of a store: the signing key, the verifying keys, and the remains of revoked keys.
 
 use quash_core::model::{Entropy, KeyRecord, KeyState, Kid, Sealed};
 use quash_core::token::{Family, KeyRing, KeySet, SigningKey, VerifyingKey};
@@ -7,18 +7,18 @@ use super::rings::OwnKeys;
 use crate::failure::StartError;
 use crate::vault::MasterKey;
 
-/// The keys of a store.
+/// The opened keys of a store.
 pub(crate) struct OpenedKeys {
-    /// What signs.
+    /// The signing key.
     pub(crate) signing: Option<SigningKey>,
-    /// What verifies.
+    /// The verifying keys.
     pub(crate) own: OwnKeys,
 }
 
 /// Opens the keys of a store.
 ///
 /// # Errors
-/// One can't be opened, or is none.
+/// A key can't be opened, or is invalid.
 pub(crate) fn opened(records: &[KeyRecord], master: &MasterKey) -> Result<OpenedKeys, StartError> {
     let (mut signing, mut own) = (None, OwnKeys::default());
     for record in records {
@@ -38,10 +38,10 @@ pub(crate) fn opened(records: &[KeyRecord], master: &MasterKey) -> Result<Opened
     Ok(OpenedKeys { signing, own })
 }
 
-/// What verifies with a key.
+/// The verifying half of a key.
 ///
 /// # Errors
-/// It can't be opened, or is none.
+/// The key can't be opened, or is invalid.
 pub(crate) fn verifying(record: &KeyRecord, master: &MasterKey) -> Result<VerifyingKey, StartError> {
     match record.state {
         KeyState::Struck { .. } if record.algorithm.family() != Family::Hmac => {
@@ -54,10 +54,10 @@ pub(crate) fn verifying(record: &KeyRecord, master: &MasterKey) -> Result<Verify
     }
 }
 
-/// The keys of this material.
+/// The keys with this material.
 ///
 /// # Errors
-/// One can't be opened, or is none.
+/// A key can't be opened, or is invalid.
 pub(crate) fn of_material<'a>(
     wanted: &VerifyingKey,
     records: impl IntoIterator<Item = &'a KeyRecord>,
@@ -72,10 +72,10 @@ pub(crate) fn of_material<'a>(
     Ok(same)
 }
 
-/// The keys of this material that weren't struck. Those that were needn't open.
+/// The unrevoked keys with this material. Revoked keys aren't opened.
 ///
 /// # Errors
-/// As [`of_material`].
+/// As for [`of_material`].
 pub(crate) fn unstruck<'a>(
     wanted: &VerifyingKey,
     records: &'a [KeyRecord],
@@ -84,10 +84,11 @@ pub(crate) fn unstruck<'a>(
     of_material(wanted, records.iter().filter(|record| !record.state.is_struck()), master)
 }
 
-/// What is kept of keys that are struck: of a pair, what verifies. A secret verifies with itself.
+/// The remains of keys that are revoked: of a pair, the public key; a secret entirely, because it verifies
+/// with itself.
 ///
 /// # Errors
-/// One can't be opened, or is none.
+/// A key can't be opened, or is invalid.
 pub(crate) fn kept_after_strike(
     records: &[&KeyRecord],
     master: &MasterKey,
@@ -107,7 +108,7 @@ fn kept_of(record: &KeyRecord, master: &MasterKey, entropy: &dyn Entropy) -> Res
 
 fn signs(record: &KeyRecord, master: &MasterKey) -> Result<SigningKey, StartError> {
     let secret = master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;
-    // How long a secret must be was asked when it came.
+    // The length of a secret was checked when it was added.
     let key = SigningKey::insecure_new(record.algorithm, &secret, Some(record.kid.clone()));
     key.map_err(|fault| StartError::Key(record.kid.clone(), fault))
 }

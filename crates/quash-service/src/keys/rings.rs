@@ -1,5 +1,5 @@
-//! The ring of this process: our own keys and those of other issuers. Each half changes by itself; the guard sees one
-//! ring after the other, each with the next version.
+//! The key ring of this process: our own keys and those of other issuers. Each half changes independently;
+//! the guard gets a sequence of rings with increasing versions.
 
 use std::time::Duration;
 
@@ -7,26 +7,26 @@ use quash_core::model::Kid;
 use quash_core::token::{ForeignKey, KeyRing, VerifyingKey};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-/// A ring that the guard is to see, and who waits for that.
+/// A ring for the guard, and the signal that the guard has it.
 pub(crate) struct TurnRing {
     pub(crate) ring: KeyRing,
     pub(crate) seen: oneshot::Sender<()>,
 }
 
-/// Our own keys, as far as they verify.
+/// Our own keys that verify.
 #[derive(Clone, Default)]
 pub(crate) struct OwnKeys {
-    /// All of them, the one that signs first: it is the one most asked for.
+    /// All keys. The signing key is first, because it is looked up most.
     pub(crate) keys: Vec<VerifyingKey>,
-    /// Those of them that were struck.
+    /// The ids of the revoked ones among them.
     pub(crate) struck: Vec<Kid>,
 }
 
-/// The guard didn't see a ring in time.
+/// The guard didn't take a ring in time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NotSeen;
 
-/// What makes rings.
+/// Builds rings and passes them to the guard.
 pub(crate) struct Rings {
     halves: Mutex<Halves>,
     turn: mpsc::Sender<TurnRing>,
@@ -35,16 +35,16 @@ pub(crate) struct Rings {
 struct Halves {
     version: u64,
     own: OwnKeys,
-    /// The key that verifies refresh tokens alone. It never changes.
+    /// The key that verifies only refresh tokens. It never changes.
     refresh: VerifyingKey,
     foreign: Vec<ForeignKey>,
 }
 
-/// How long the guard may take to see a ring.
+/// The time in which the guard must take a ring.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
 
 impl Rings {
-    /// What makes rings, and the first of them.
+    /// Creates the builder and the first ring.
     pub(crate) fn new(
         own: OwnKeys,
         refresh: VerifyingKey,
@@ -56,27 +56,27 @@ impl Rings {
         (Self { halves: Mutex::new(halves), turn }, first)
     }
 
-    /// Lets the guard see other keys of our own.
+    /// Replaces our own keys in the guard.
     ///
     /// # Errors
-    /// It doesn't see them in time.
+    /// The guard doesn't take the ring in time.
     pub(crate) async fn turn_own(&self, own: OwnKeys) -> Result<(), NotSeen> {
         let mut halves = self.halves.lock().await;
         halves.own = own;
         self.turn(&mut halves).await
     }
 
-    /// Lets the guard see other keys of other issuers.
+    /// Replaces the keys of other issuers in the guard.
     ///
     /// # Errors
-    /// It doesn't see them in time.
+    /// The guard doesn't take the ring in time.
     pub(crate) async fn turn_foreign(&self, foreign: Vec<ForeignKey>) -> Result<(), NotSeen> {
         let mut halves = self.halves.lock().await;
         halves.foreign = foreign;
         self.turn(&mut halves).await
     }
 
-    /// The halves stay locked until the guard has seen them, so that no ring overtakes another.
+    /// Keeps the halves locked until the guard has the ring, so that rings arrive in order.
     async fn turn(&self, halves: &mut Halves) -> Result<(), NotSeen> {
         halves.version += 1;
         let (seen, saw) = oneshot::channel();

@@ -1,64 +1,56 @@
-//! The keys of this store and of other issuers, as an operator sees them. They hold no secret.
+//! The keys of this store and of other issuers, as the use case `use_cases/keys/list.rs` returns them. No
+//! secret is included.
 
 use quash_core::model::{KeySource, KeyState, Kid, Timestamp};
 use quash_core::token::Algorithm;
 
-/// The keys that tokens are signed and verified with.
+/// The keys that sign and verify tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeysSeen {
-    /// Those of this store, oldest first.
+    /// The keys of this store, oldest first.
     pub own: Vec<KeySeen>,
-    /// Other issuers, in the order of their names.
+    /// Other issuers, ordered by name.
     pub issuers: Vec<IssuerSeen>,
 }
 
 /// A key of this store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeySeen {
-    /// Its id.
     pub kid: Kid,
-    /// What it signs with.
     pub algorithm: Algorithm,
-    /// Where it stands in its life.
     pub state: KeyState,
-    /// Where it comes from.
     pub source: KeySource,
-    /// Since when the store has it.
+    /// The time at which the key was added to the store.
     pub created_at: Timestamp,
 }
 
 /// Another issuer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IssuerSeen {
-    /// What the settings call it.
+    /// The issuer's name in the settings.
     pub name: String,
-    /// Where its keys come from.
     pub origin: KeysFrom,
-    /// Those that are known.
+    /// The known keys.
     pub keys: Vec<IssuerKeySeen>,
 }
 
 /// A key of another issuer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IssuerKeySeen {
-    /// What tokens call it; `None`: it is for tokens that name no key.
+    /// The id that tokens name it by. `None` if it is for tokens without a kid.
     pub kid: Option<Kid>,
-    /// What it signs with.
     pub algorithm: Algorithm,
 }
 
-/// Where the keys of an issuer come from.
+/// The source of an issuer's keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeysFrom {
-    /// From the settings.
     Settings,
-    /// From an address.
     Address {
-        /// The address.
         address: String,
-        /// When it was last asked.
+        /// The time of the last fetch.
         asked_at: Option<Timestamp>,
-        /// When it last answered with a set of keys. What it said then holds.
+        /// The time of the last fetch that returned a key set, which stays valid.
         answered_at: Option<Timestamp>,
     },
 }

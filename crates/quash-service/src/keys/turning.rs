@@ -1,15 +1,15 @@
-//! The keys that this process has switched to.
+//! The record of the keys that this process has loaded, so that it notices a change of the store's keys.
 
 use std::time::Duration;
 
 use quash_core::model::{KeyRecord, KeyState, Kid};
 
-/// What this process has turned to.
+/// The keys that this process has loaded.
 #[derive(Default)]
 pub(crate) struct Turning {
-    /// The keys of the store as they stood.
+    /// The store's keys and their states when they were loaded.
     pub(crate) known: Option<Vec<(Kid, KeyState)>>,
-    /// The key that is next, and since when, by the uptime, the guard has it.
+    /// The next key, and the uptime since which the guard has it.
     pub(crate) next: Option<(Kid, Duration)>,
 }
 

@@ -1,7 +1,7 @@
-//! Lock-out: how often a password may be guessed. What is counted here decides which attempts are evaluated at all; what
-//! follows from too many failures is `decide/lock.rs` in quash-core.
+//! Lockout: limits password guesses. The counters here decide which attempts are evaluated; `decide/lock.rs`
+//! in quash-core decides the consequences of too many failures.
 //!
-//! Counters are in memory. A lock is in the store, and holds here from the moment of the last failure.
+//! Counters are in memory. A lock is in the store, and is effective here from the moment of the last failure.
 
 mod tallies;
 mod turns;
@@ -23,19 +23,19 @@ use turns::{AGAIN_AFTER, Asked, Turns};
 pub use windows::Allowance;
 use windows::Windows;
 
-/// What is counted of attempts, and who must be locked for it.
+/// The counters of attempts, and the orders to lock accounts.
 pub(crate) struct Lockout {
     shared: Arc<Shared>,
 }
 
-/// An account that must be locked.
+/// An account to be locked.
 pub(crate) struct Order {
     pub(crate) subject: Subject,
-    /// When the last failure was.
+    /// The time of the last failure.
     pub(crate) at: Timestamp,
 }
 
-/// How many accounts may wait to be locked. Each has cost several hashes; that many at once would take minutes to make.
+/// The most accounts waiting to be locked. Each has cost several hashes, so this many take minutes to cause.
 const ORDERS: usize = 1024;
 
 struct Shared {
@@ -48,38 +48,39 @@ struct Shared {
 struct Counts {
     tallies: Tallies,
     turns: Turns,
-    /// Those of IPv4 addresses and /64s, of /56s and of /48s.
+    /// For IPv4 addresses and /64s, for /56s and for /48s.
     networks: [Windows; Width::ALL.len()],
     devices: Windows,
 }
 
-/// An attempt's turn to be evaluated. It ends when this is dropped, or when it is said how the attempt ended.
+/// An attempt's slot for evaluation. It is freed on drop, and by the methods that report the attempt's
+/// outcome.
 pub(crate) struct Turn {
     shared: Arc<Shared>,
     counted: Counted,
     state: State,
 }
 
-/// An attempt of an address, counted in each of its networks, or of an account's known devices. It ends when this is dropped,
-/// or when it is said that it failed.
+/// A permit for an attempt, counted in each network of its address, or among an account's known devices. It
+/// is returned on drop, and by [`Passage::failed`].
 pub(crate) struct Passage {
     shared: Arc<Shared>,
     counted_in: Vec<(Through, Key)>,
 }
 
-/// What passages are counted in.
+/// The kind of limit that counts a permit.
 #[derive(Clone, Copy)]
 enum Through {
     Networks(Width),
     Devices,
 }
 
-/// What a turn was got by.
+/// The way a slot was obtained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Got {
-    /// At once.
+    /// Without waiting.
     AtOnce,
-    /// By waiting: what was loaded before may be old.
+    /// After waiting: state loaded before may be outdated.
     AfterWaiting,
 }
 
@@ -90,7 +91,7 @@ enum State {
 }
 
 impl Lockout {
-    /// Counts nothing yet. Accounts that must be locked come out of the channel.
+    /// Creates empty counters. The channel receives the accounts to be locked.
     pub(crate) fn new(
         policy: LockoutPolicy,
         secret: &[u8; 32],
@@ -106,10 +107,10 @@ impl Lockout {
         (Self { shared: Arc::new(Shared { secret, clock, counts, orders }) }, ordered)
     }
 
-    /// Lets an attempt from an address pass, if it is known where it comes from.
+    /// Permits an attempt from an address. Returns `None` if the address is unknown.
     ///
     /// # Errors
-    /// One of its networks has failed too often.
+    /// One of the address's networks has failed too often.
     pub(crate) fn pass(&self, address: Option<IpAddr>) -> Result<Option<Passage>, Unavailable> {
         let Some(address) = address else { return Ok(None) };
         let networks = Network::all_of(address)
@@ -117,8 +118,8 @@ impl Lockout {
         self.begin(networks).map(Some).map_err(|retry_after| Unavailable::NetworkThrottled { retry_after })
     }
 
-    /// Lets an attempt of one of an account's known devices pass. `None`: all of them together have failed too often, or as
-    /// many as may still fail are under way.
+    /// Permits an attempt from one of an account's known devices. `None` if these devices have together used
+    /// up their failures, or could use them up with the attempts in progress.
     pub(crate) fn pass_device(&self, subject: &Subject) -> Option<Passage> {
         self.begin([(Through::Devices, self.shared.key("devices", subject.as_str()))]).ok()
     }
@@ -133,7 +134,8 @@ impl Lockout {
         Ok(passage)
     }
 
-    /// What an attempt is counted by: the account, whatever it is called at whatever door, else the folded name.
+    /// The counter of an attempt: the account's, whichever name and endpoint are used, or else that of the
+    /// folded name.
     pub(crate) fn counted(&self, account: Option<&Account>, folded: &str) -> Counted {
         match account {
             Some(account) => self.of_account(&account.subject),
@@ -141,9 +143,9 @@ impl Lockout {
         }
     }
 
-    /// What an attempt from a known device is counted by: the device.
+    /// The counter of an attempt from a known device: the device's.
     pub(crate) fn counted_by_device(&self, subject: &Subject, device: DeviceId) -> Counted {
-        // The id has a fixed length: no two devices of two accounts are spelt alike.
+        // The id has a fixed length, so devices of different accounts give different texts.
         Counted {
             whose: Whose::Device,
             key: self.shared.key("device", &format!("{device}{}", subject.as_str())),
@@ -153,7 +155,7 @@ impl Lockout {
     /// Waits until an attempt may be evaluated.
     ///
     /// # Errors
-    /// Too many are waiting already.
+    /// Too many attempts are waiting already.
     pub(crate) async fn turn(&self, counted: Counted) -> Result<(Turn, Got), Unavailable> {
         let shared = Arc::clone(&self.shared);
         let asked = shared.ask(|turns, slots| turns.ask(counted, slots), counted);
@@ -175,19 +177,20 @@ impl Lockout {
         Ok((turn, Got::AfterWaiting))
     }
 
-    /// Whether attempts are refused whatever the password. The account's lock doesn't keep out those from known devices.
+    /// Returns whether attempts are refused even with the right password. The account's lock doesn't apply to
+    /// known devices.
     pub(crate) fn is_locked(&self, counted: Counted, account: Option<&Account>, now: Timestamp) -> bool {
         let stored = account.is_some_and(|account| account.standing(now) == Standing::Locked);
         (stored && counted.whose == Whose::Account)
             || self.shared.counts().tallies.is_locked(counted, self.shared.clock.uptime())
     }
 
-    /// Forgets what was counted against an account.
+    /// Resets an account's failures.
     pub(crate) fn clear(&self, subject: &Subject) {
         self.shared.counts().tallies.clear(self.of_account(subject));
     }
 
-    /// What an address may still fail: as much as that of its networks which has the least left.
+    /// The failures that an address has left: those of its network with the fewest left.
     pub(crate) fn allowance(&self, address: IpAddr) -> Option<Allowance> {
         let (mut counts, uptime) = (self.shared.counts(), self.shared.clock.uptime());
         let mut of = |network: Network| {
@@ -202,18 +205,19 @@ impl Lockout {
 }
 
 impl Turn {
-    /// What the attempt is counted by.
+    /// The counter of the attempt.
     pub(crate) fn counted(&self) -> Counted {
         self.counted
     }
 
-    /// The password was right: what was counted is forgotten.
+    /// Reports a right password: the failures are reset.
     pub(crate) fn succeeded(self) {
         self.shared.counts().tallies.clear(self.counted);
     }
 
-    /// The password was wrong, or that of an account which may not be used. The one failure too many locks at once, and
-    /// orders that the store be told; that of a known device locks the device alone, here and not in the store.
+    /// Reports a wrong password, or the right one of an account that may not be used. The last permitted
+    /// failure locks at once and orders the lock in the store. A known device's failures lock only the
+    /// device, and only in this process.
     pub(crate) fn failed(self, account: Option<&Account>, now: Timestamp) {
         let account = account.filter(|_| self.counted.whose == Whose::Account);
         let locks = account.map_or(0, |account| account.locks);
@@ -221,13 +225,13 @@ impl Turn {
         if let Some(account) = account.filter(|_| is_locked)
             && self.shared.orders.try_send(Order { subject: account.subject.clone(), at: now }).is_err()
         {
-            tracing::error!(subject = %account.subject, "too many accounts are being locked: this one is until the server ends");
+            tracing::error!(subject = %account.subject, "too many accounts are waiting to be locked; this one is locked in this process only");
         }
     }
 }
 
 impl Passage {
-    /// The attempt was refused as one with a wrong password is.
+    /// Reports an attempt that was refused as one with a wrong password.
     pub(crate) fn failed(self) {
         let uptime = self.shared.clock.uptime();
         for (through, key) in &self.counted_in {
@@ -264,7 +268,7 @@ impl Drop for Turn {
 }
 
 impl Shared {
-    /// A panic elsewhere can't have left a count half written.
+    /// A poisoned lock is safe to use: a panic in other code can't have left a count half written.
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! Tallies: how often a password was guessed wrong, by whom it was guessed for. Each table of them has a bound, and in
-//! none a stranger's names can take an account's tally away.
+//! Tallies of wrong passwords, by account, known device or unknown name. Each table is bounded, and an
+//! attacker's invented names can't evict an account's tally.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,29 +7,30 @@ use std::time::Duration;
 use quash_core::decide::lock_span;
 use quash_core::model::LockoutPolicy;
 
-/// A keyed hash of a subject or a name: whoever doesn't know the key can't choose one.
+/// A keyed hash of a subject or a name. Without the key, an attacker can't choose one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Key(pub(super) [u8; 16]);
 
-/// Attempts that are counted together.
+/// Identifies the attempts that are counted together.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Counted {
     pub(super) whose: Whose,
     pub(super) key: Key,
 }
 
-/// Whose password is guessed.
+/// The owner of the guessed password.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Whose {
-    /// An account's.
+    /// An account.
     Account,
-    /// An account's, from a device that it is known on.
+    /// A known device of an account.
     Device,
-    /// Nobody's: no account has the name.
+    /// No account: the name is unknown.
     Nobody,
 }
 
-/// What was counted. Moments are this process's uptime in milliseconds: a wall clock that jumps ends no lock here.
+/// The failures and locks of one counter. Times are this process's uptime in milliseconds, so a jump of the
+/// wall clock ends no lock here.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Tally {
     failed_at: u64,
@@ -45,35 +46,36 @@ pub(super) struct Tallies {
     nobodies: Passing<Tally>,
 }
 
-/// Tallies that are forgotten only when they say nothing any more.
+/// Tallies that are forgotten only when they no longer matter.
 struct Exact {
     most: usize,
-    /// At how many tallies those that say nothing any more are looked for.
+    /// The number of tallies at which those that no longer matter are removed.
     sweep_at: usize,
     swept_at: u64,
     tallies: HashMap<Key, Tally>,
 }
 
-/// What is forgotten when so many others have come since it was last changed: two halves, and when the younger is full,
-/// the older one goes.
+/// A map that forgets the entries changed least recently. It has two halves; when the younger one is full,
+/// the older one is dropped.
 pub(super) struct Passing<V> {
     half: usize,
     young: HashMap<Key, V>,
     old: HashMap<Key, V>,
 }
 
-/// How many accounts, and known devices of accounts, have a tally of their own. When so many have failed within the longest lock, further ones share one
-/// with all whose keyed hash begins alike: that is stricter, and never more lenient.
+/// The most accounts and known devices with a tally of their own. If more have failed within the longest
+/// lock, further ones share tallies by the first bytes of their keyed hashes. That is stricter, never more
+/// lenient.
 pub(super) const ACCOUNTS: usize = 1 << 19;
-/// How many names that no account has are remembered. Beyond, those that failed longest ago are forgotten: there is
-/// nothing to protect.
+/// The most unknown names remembered. Beyond it, those that failed longest ago are forgotten, as they protect
+/// nothing.
 pub(super) const NOBODIES: usize = 1 << 17;
 
-/// How many bytes of a keyed hash tell shared tallies apart.
+/// The number of bytes of a keyed hash that select a shared tally.
 const SHARED_BYTES: usize = 2;
-/// A table of fewer isn't swept, unless it is full.
+/// A smaller table isn't swept, unless it is full.
 const SWEEP_FROM: usize = 1024;
-/// How often a full table is swept, in milliseconds.
+/// The interval between sweeps of a full table, in milliseconds.
 const SWEEP_AGAIN: u64 = 60_000;
 
 impl Tallies {
@@ -86,17 +88,18 @@ impl Tallies {
         Self { policy, accounts, nobodies: Passing::new(nobodies) }
     }
 
-    /// How many attempts may be evaluated at a time: each of them may fail, and no more than lead to the lock.
+    /// The most attempts that may be evaluated at once: all of them may fail, and together must not exceed
+    /// the limit.
     pub(super) fn slots(&self, counted: Counted, uptime: Duration) -> u32 {
         self.policy.failures.saturating_sub(self.tally(counted, uptime).failures).max(1)
     }
 
-    /// Whether it is locked.
     pub(super) fn is_locked(&self, counted: Counted, uptime: Duration) -> bool {
         self.tally(counted, uptime).locked_until > millis(uptime)
     }
 
-    /// Counts a failure; `locks` is how often the store says that it was locked in a row. Whether it is locked now.
+    /// Counts a failure, and returns whether this locks. `locks` is the number of consecutive locks in the
+    /// store.
     pub(super) fn failed(&mut self, counted: Counted, locks: u32, uptime: Duration) -> bool {
         let policy = self.policy;
         let Tally { mut failures, locks: counted_locks, mut locked_until, .. } = self.tally(counted, uptime);
@@ -116,7 +119,6 @@ impl Tallies {
         is_locked
     }
 
-    /// Forgets what was counted.
     pub(super) fn clear(&mut self, counted: Counted) {
         match counted.whose {
             Whose::Account | Whose::Device => self.accounts.tallies.remove(&counted.key).map(drop),
@@ -124,8 +126,8 @@ impl Tallies {
         };
     }
 
-    /// What is counted. Failures that led to no lock are forgotten after the longest lock: whoever waits so long for
-    /// them gets no more attempts than by waiting for locks to end.
+    /// The current tally. Failures that led to no lock are forgotten after the longest lock: waiting for that
+    /// gains an attacker no more attempts than waiting for locks to end.
     fn tally(&self, counted: Counted, uptime: Duration) -> Tally {
         let tally = match counted.whose {
             Whose::Account | Whose::Device => self.accounts.of(counted.key),
@@ -141,7 +143,7 @@ impl Tally {
         uptime.saturating_sub(self.failed_at) < millis(policy.longest_lock)
     }
 
-    /// Whether it says anything that the store doesn't.
+    /// Returns whether the tally holds more than the store does.
     fn says_something(&self, policy: &LockoutPolicy, uptime: u64) -> bool {
         self.locked_until > uptime || (self.failures > 0 && self.is_recent(policy, uptime))
     }
@@ -154,7 +156,7 @@ impl Exact {
 
     fn put(&mut self, key: Key, tally: Tally, policy: LockoutPolicy, uptime: u64) {
         let is_new = !self.tallies.contains_key(&key);
-        // Each sweep pays for itself by what was put in since the one before, or comes long after it.
+        // A sweep is paid for by the insertions since the last one, or comes long after it.
         let is_due = self.tallies.len() >= self.sweep_at;
         let is_due_at_last = self.is_full() && uptime.saturating_sub(self.swept_at) >= SWEEP_AGAIN;
         if is_new && (is_due || is_due_at_last) {
@@ -172,7 +174,7 @@ impl Exact {
 }
 
 impl<V: Clone> Passing<V> {
-    /// For `most` values.
+    /// Creates a map of at most `most` entries.
     pub(super) fn new(most: usize) -> Self {
         Self { half: (most / 2).max(1), young: HashMap::new(), old: HashMap::new() }
     }
@@ -270,9 +272,9 @@ mod tests {
         assert_eq!(tallies.slots(dana, MINUTE + HOUR), 5);
     }
 
-    /// Rounds that a test repeats: more of them where time is no matter.
+    /// The number of rounds: more in soak tests.
     fn names() -> u64 {
-        #[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of quash")]
+        #[expect(clippy::disallowed_methods, reason = "the duration of a test is no setting of quash")]
         let soak = std::env::var_os("QUASH_SOAK").is_some();
         if soak { 1_000_000 } else { 2 * NOBODIES as u64 }
     }
@@ -298,7 +300,7 @@ mod tests {
         for n in 0..100 {
             fail(&mut tallies, counted(Whose::Account, n), 4, MINUTE);
         }
-        // One more than have a tally of their own; and so many that each shared one is locked.
+        // More than have tallies of their own, and enough to lock each shared one.
         for n in 100..700_000 {
             tallies.failed(counted(Whose::Account, n), 0, MINUTE);
         }
@@ -307,7 +309,7 @@ mod tests {
         let locked =
             (5_000_000..5_001_000).filter(|n| tallies.is_locked(counted(Whose::Account, *n), MINUTE));
         assert!(locked.count() > 900, "stricter");
-        // When they say nothing any more, there is room again.
+        // Once the tallies no longer matter, they are removed.
         fail(&mut tallies, counted(Whose::Account, 5_000_000), 1, HOUR * 3);
         assert_eq!(tallies.accounts.tallies.len(), 1);
     }

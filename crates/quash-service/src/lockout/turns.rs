@@ -1,5 +1,5 @@
-//! Turns: how many attempts are evaluated at a time, and how many may wait. An attempt has its turn until it is known
-//! how it ended.
+//! Slots: limits the attempts evaluated at once and those waiting. An attempt holds its slot until its
+//! outcome is known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use tokio::sync::futures::OwnedNotified;
 
 use super::tallies::Counted;
 
-/// How many attempts may wait for a turn at one tally.
+/// The most attempts waiting for a slot of one counter.
 pub(super) const WAITING: u32 = 16;
-/// When whoever found no place to wait should come again.
+/// The time after which a client that found no place may retry.
 pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Those that are evaluated, and those that wait for them. There is an entry only while there is somebody.
+/// The running and waiting attempts. An entry exists only while it has any.
 #[derive(Default)]
 pub(super) struct Turns(HashMap<Counted, Line>);
 
@@ -26,18 +26,17 @@ struct Line {
     freed: Arc<Notify>,
 }
 
-/// What becomes of an attempt that asks for a turn.
+/// The answer to a request for a slot.
 pub(super) enum Asked {
-    /// It has it.
     Granted,
-    /// It may wait until a turn ends, and ask again.
+    /// Wait until a slot is freed, then ask again.
     Wait(OwnedNotified),
-    /// There is no place to wait.
+    /// Too many attempts are waiting.
     Crowded,
 }
 
 impl Turns {
-    /// Asks for the first time.
+    /// Requests a slot for the first time.
     pub(super) fn ask(&mut self, counted: Counted, slots: u32) -> Asked {
         let line = self.0.entry(counted).or_default();
         if line.running < slots && line.waiting == 0 {
@@ -51,7 +50,7 @@ impl Turns {
         Asked::Wait(Arc::clone(&line.freed).notified_owned())
     }
 
-    /// Asks again, after having waited.
+    /// Requests a slot again after waiting.
     pub(super) fn ask_again(&mut self, counted: Counted, slots: u32) -> Asked {
         let line = self.0.entry(counted).or_default();
         if line.running < slots {
@@ -62,12 +61,12 @@ impl Turns {
         Asked::Wait(Arc::clone(&line.freed).notified_owned())
     }
 
-    /// Waits no longer.
+    /// Stops waiting.
     pub(super) fn give_up(&mut self, counted: Counted) {
         self.leave(counted, |line| line.waiting = line.waiting.saturating_sub(1));
     }
 
-    /// A turn ends.
+    /// Frees a slot.
     pub(super) fn end(&mut self, counted: Counted) {
         self.leave(counted, |line| line.running = line.running.saturating_sub(1));
     }

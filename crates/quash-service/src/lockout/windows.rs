@@ -1,5 +1,6 @@
-//! Failures within a window that ends now: those of each network, and those of each account's known devices together. An
-//! attempt takes one of what is left before it is judged, so that parallel ones can't fail more often than sequential ones.
+//! Sliding windows of failures: of each network, and of each account's known devices together. An attempt
+//! reserves one of the failures left before it is judged, so that parallel attempts can't fail more often
+//! than sequential ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -7,16 +8,16 @@ use std::time::Duration;
 use super::tallies::{Key, Passing};
 use super::turns::AGAIN_AFTER;
 
-/// What may still fail.
+/// The failures that are left in a window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Allowance {
-    /// Failures that there may be in a window.
+    /// The most failures in a window.
     pub most: u32,
-    /// How long that is.
+    /// The window's length.
     pub window: Duration,
-    /// How many are left.
+    /// The failures left.
     pub left: u32,
-    /// When there are more.
+    /// The time until more are left.
     pub more_after: Duration,
 }
 
@@ -24,16 +25,16 @@ pub struct Allowance {
 pub(super) struct Windows {
     most: u32,
     window: Duration,
-    /// When each has failed, oldest first; moments are this process's uptime.
+    /// The failures of each, oldest first, as this process's uptime.
     failed: Passing<VecDeque<Duration>>,
     running: HashMap<Key, u32>,
 }
 
-/// How many are remembered. Beyond, those that failed longest ago are forgotten.
+/// The most networks or accounts remembered. Beyond it, those that failed longest ago are forgotten.
 const REMEMBERED: usize = 1 << 16;
 
 impl Windows {
-    /// With at most so many failures of each in a window.
+    /// Permits at most this many failures of each in a window.
     pub(super) fn new(most: u32, window: Duration) -> Self {
         Self { most, window, failed: Passing::new(REMEMBERED), running: HashMap::new() }
     }
@@ -41,7 +42,7 @@ impl Windows {
     /// Begins an attempt.
     ///
     /// # Errors
-    /// There are none left: when there will be.
+    /// None are left. The error is the time until some are.
     pub(super) fn begin(&mut self, whose: Key, uptime: Duration) -> Result<(), Duration> {
         let running = self.running.get(&whose).copied().unwrap_or(0);
         let Allowance { left, more_after, .. } = self.allowance(whose, uptime);
@@ -55,7 +56,7 @@ impl Windows {
         }
     }
 
-    /// Ends one.
+    /// Ends an attempt.
     pub(super) fn end(&mut self, whose: Key) {
         if let Some(running) = self.running.get_mut(&whose) {
             *running -= 1;
@@ -65,7 +66,6 @@ impl Windows {
         }
     }
 
-    /// Counts a failure.
     pub(super) fn failed(&mut self, whose: Key, uptime: Duration) {
         let mut failed = self.recent(whose, uptime);
         failed.push_back(uptime);
@@ -75,7 +75,7 @@ impl Windows {
         self.failed.put(whose, failed);
     }
 
-    /// What may still fail.
+    /// The failures that are left.
     pub(super) fn allowance(&self, whose: Key, uptime: Duration) -> Allowance {
         let failed = self.recent(whose, uptime);
         let left = self.most.saturating_sub(u32::try_from(failed.len()).unwrap_or(u32::MAX));

@@ -1,9 +1,9 @@
-//! Which e-mail addresses are taken, and the form in which mail is sent to them: with the domain in ASCII, as DNS and SMTP
-//! need it (RFC 5891), and with a local part beyond ASCII only where the SMTP server offers SMTPUTF8 (RFC 6531).
+//! E-mail addresses: the accepted ones, and their form for sending. DNS and SMTP need the domain in ASCII
+//! (RFC 5891). A local part beyond ASCII is accepted only if the SMTP server offers SMTPUTF8 (RFC 6531).
 
 use quash_core::model::{Email, LocalParts, NameFault, limits};
 
-/// An address as it is written in SMTP: the domain in ASCII. `None` where it has no domain that DNS could know.
+/// Converts an address to its form in SMTP: the domain in ASCII. `None` if the domain can't exist in DNS.
 pub fn mailbox(address: &str) -> Option<String> {
     if address.is_ascii() {
         return Some(address.to_owned());
@@ -15,25 +15,25 @@ pub fn mailbox(address: &str) -> Option<String> {
     Some(format!("{local}@{}", idna::domain_to_ascii_strict(domain).ok()?))
 }
 
-/// An address that users give as their own, in the form in which addresses are handed out.
+/// Parses an address that users give as their own, in the usual form of addresses.
 ///
 /// # Errors
-/// It isn't one, or mail can't be sent to it.
+/// The text isn't such an address, or mail can't be sent to it.
 pub(crate) fn own_address(text: &str, local_parts: LocalParts) -> Result<Email, NameFault> {
     let email = operators_address(text, local_parts)?;
     let mailbox = mailbox(&email.shown).ok_or(NameFault::NotAnAddress)?;
     let (local, domain) = mailbox.rsplit_once('@').ok_or(NameFault::NotAnAddress)?;
-    // Letters and digits of any script stand where ASCII ones may.
+    // Letters and digits of any script are allowed in place of ASCII ones.
     let local: String =
         local.chars().map(|c| if !c.is_ascii() && c.is_alphanumeric() { 'x' } else { c }).collect();
     Email::parse_own(&format!("{local}@{domain}"))?;
     Ok(email)
 }
 
-/// An address that an operator gives an account.
+/// Parses an address that an operator gives an account.
 ///
 /// # Errors
-/// It isn't one, or mail can't be sent to it.
+/// The text isn't an address, or mail can't be sent to it.
 pub(crate) fn operators_address(text: &str, local_parts: LocalParts) -> Result<Email, NameFault> {
     let email = Email::parse(text)?;
     let mailbox = mailbox(&email.shown).ok_or(NameFault::NotAnAddress)?;
@@ -44,7 +44,7 @@ pub(crate) fn operators_address(text: &str, local_parts: LocalParts) -> Result<E
     if local.len() > limits::LOCAL_PART_BYTES && !local.is_ascii() {
         return Err(NameFault::TooLong);
     }
-    // An operator's address may be odd, but its ASCII form must fit into a command of SMTP, too.
+    // An operator's address may have an unusual form, but its ASCII form must also fit into an SMTP command.
     Email::parse(&mailbox)?;
     Ok(email)
 }

@@ -1,5 +1,5 @@
-//! Mail: what is asked to be mailed, what its reader may do with it, and the way out of the house. What a mail says is made
-//! by whoever sends it; when and whether a link is good is decided in quash-core.
+//! Mail: addresses, limits and the outbox. The use cases are in `use_cases/mail/`; the caller's transport
+//! writes the text of a mail; `quash-core` decides when a link is valid.
 
 mod address;
 

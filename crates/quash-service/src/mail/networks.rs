@@ -1,5 +1,5 @@
-//! Counts the requests for a mail of each network, before anything is looked up or written for them: a request whose mail is
-//! never sent counts as much as another.
+//! Counts each network's requests for mails, before anything is looked up or written for them. A request
+//! whose mail is never sent also counts.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use quash_core::model::limits;
 
 use crate::network::Network;
 
-/// The requests of each network, each counted since the first one within the hour. Peers whose network is unknown share one
-/// count.
+/// The requests of each network, counted for an hour from its first one. Clients with unknown networks share
+/// one count.
 #[derive(Default)]
 pub(crate) struct Networks(Mutex<HashMap<Option<Network>, Requests>>);
 
@@ -20,11 +20,11 @@ struct Requests {
     count: u32,
 }
 
-/// How many networks are counted. Of more, the one is forgotten that has been counted longest.
+/// The most networks counted. Beyond it, the one whose count began first is forgotten.
 const NETWORKS: usize = 10_000;
 
 impl Networks {
-    /// Whether a network may ask for one more mail. The request is counted.
+    /// Counts a request, and returns whether the network may make it.
     pub(crate) fn may_ask(&self, address: Option<IpAddr>, uptime: Duration) -> bool {
         let counted: Vec<Option<Network>> = match address {
             Some(address) => Network::all_of(address).map(Some).collect(),

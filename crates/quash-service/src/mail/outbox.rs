@@ -1,5 +1,5 @@
-//! The way out: mails that are due are given to whoever sends them, again and again until they are sent, with more time
-//! between each. No answer waits for that.
+//! The outbox: the state for mails, and the transport that sends them. `use_cases/mail/deliver.rs` delivers
+//! due mails.
 
 use std::time::Duration;
 
@@ -11,56 +11,54 @@ use zeroize::Zeroizing;
 use super::networks::Networks;
 use super::told::Told;
 
-/// A mail on its way out.
+/// A mail to be sent.
 #[derive(Clone)]
 pub struct Letter {
-    /// What it says.
     pub kind: MailKind,
-    /// Where it goes.
+    /// The recipient's address.
     pub to: String,
-    /// A name of its own: whoever gets it twice can tell.
+    /// A unique id, by which a recipient can recognize a duplicate.
     pub id: String,
-    /// When it was asked for.
+    /// The time of the request.
     pub at: Timestamp,
-    /// The name of the recipient's account, where the account has confirmed this address.
+    /// The name of the recipient's account, if the account has confirmed this address.
     pub username: Option<String>,
-    /// What its reader needs, if there is something to do.
+    /// The link and code, if the recipient has something to do.
     pub proof: Option<LetterProof>,
 }
 
-/// What a mail's reader needs to do something.
+/// The link and code of a mail.
 #[derive(Clone)]
 pub struct LetterProof {
-    /// What stands in the link.
+    /// The token in the link.
     pub link: Zeroizing<String>,
-    /// The code.
     pub code: Zeroizing<String>,
-    /// How long the link is good.
+    /// The time for which the link is valid.
     pub lifetime: Duration,
 }
 
-/// What sends mails.
+/// A transport for mails.
 #[async_trait]
 pub trait Post: Send + Sync {
-    /// Sends one, or says why not. It must come to an end.
+    /// Sends a mail. Must return eventually.
     async fn send(&self, letter: &Letter) -> Result<(), PostFault>;
 }
 
-/// Why a mail wasn't sent.
+/// A reason why a mail wasn't sent.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PostFault {
-    /// It surely wasn't; it may be later.
-    #[error("not now: {0}")]
+    /// The mail wasn't sent, and may be retried.
+    #[error("temporary failure: {0}")]
     NotNow(String),
-    /// It surely wasn't, and never will be.
-    #[error("never: {0}")]
+    /// The mail wasn't sent, and a retry would fail too.
+    #[error("permanent failure: {0}")]
     Never(String),
-    /// It may have been.
-    #[error("nobody knows: {0}")]
+    /// The mail may have been sent.
+    #[error("may have been sent: {0}")]
     Doubtful(String),
 }
 
-/// What the desk keeps about mails.
+/// The state for mails.
 pub(crate) struct Outbox {
     pub(crate) woken: Notify,
     turns: Vec<Mutex<()>>,
@@ -68,7 +66,7 @@ pub(crate) struct Outbox {
     pub(crate) told: Told,
 }
 
-/// How many readers can be asked for at once.
+/// The number of locks that recipients share.
 const TURNS: usize = 64;
 
 impl Default for Outbox {
@@ -83,12 +81,12 @@ impl Default for Outbox {
 }
 
 impl Outbox {
-    /// There is a new mail.
+    /// Signals a new mail.
     pub(crate) fn wake(&self) {
         self.woken.notify_one();
     }
 
-    /// Waits until nobody else asks for this reader.
+    /// Waits until no other request for this recipient is in progress.
     pub(crate) async fn turn(&self, whom: Digest) -> MutexGuard<'_, ()> {
         self.turns[usize::from(whom.0[0]) % TURNS].lock().await
     }

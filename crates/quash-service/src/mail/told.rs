@@ -1,4 +1,5 @@
-//! Whose owners have been told lately that their account is locked. A restart forgets it: then one is told once more.
+//! Remembers the owners who were recently notified of a lock. A restart forgets them, and may cause one more
+//! notice.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,15 +7,15 @@ use std::time::Duration;
 
 use quash_core::model::{Subject, limits};
 
-/// When owners were told, by this process's own uptime.
+/// The uptime at which each owner was notified.
 #[derive(Default)]
 pub(crate) struct Told(Mutex<HashMap<Subject, Duration>>);
 
-/// How many are remembered. Of more, the one is forgotten that was told longest ago.
+/// The most owners remembered. Beyond it, the one who was notified first is forgotten.
 const OWNERS: usize = 10_000;
 
 impl Told {
-    /// Whether an owner may be told, who then has been.
+    /// Returns whether an owner may be notified, and remembers it.
     pub(crate) fn may_tell(&self, subject: &Subject, uptime: Duration) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.get(subject).is_some_and(|at| uptime.saturating_sub(*at) < limits::TOLD_OF_LOCKS) {

@@ -1,8 +1,8 @@
-//! Memory for hashing, used again: what asks for it is never left without.
+//! Reusable memory for hashing. It grows on demand.
 
 use argon2::Block;
 
-/// The memory of one hash at a time. A fresh one costs a quarter of the hash.
+/// The memory of one hash at a time. Fresh memory would cost a quarter of the hash's time.
 #[derive(Default)]
 pub struct Arena(Vec<Block>);
 

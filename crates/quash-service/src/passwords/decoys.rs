@@ -1,5 +1,6 @@
-//! Decoys: hashes of no password, compared with where there is none. Each costs as much as a real one of its class,
-//! and the name that was typed picks the class, so that no name tells by its cost whether it has an account.
+//! Decoys: hashes that match no password, compared with when an account has none. Each costs as much as a
+//! real hash of its class, and the typed name selects the class, so the cost doesn't reveal whether the name
+//! has an account.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
@@ -10,7 +11,8 @@ use quash_core::model::PasswordHash;
 use super::formats::CostClass;
 use super::hasher::PasswordHasher;
 
-/// The most classes that are known besides our own. An import brings one or a few; a further one has no decoy.
+/// The most classes known besides our own. An import adds one or a few. A class beyond the limit has no
+/// decoy.
 pub(crate) const MAX_CLASSES: u32 = 64;
 
 /// The known classes, each with its decoy.
@@ -22,20 +24,20 @@ pub(super) struct Decoys {
 }
 
 struct Decoy {
-    /// What a name is weighed with.
+    /// The key for a name's weight in this class.
     weight: Key,
     hash: PasswordHash,
 }
 
 impl Decoys {
-    /// The class of new hashes is always known.
+    /// Creates decoys for the class of new hashes, which is always known.
     pub(super) fn new(secret: &[u8; 32], hasher: &dyn PasswordHasher) -> Self {
         let (secret, own) = (Key::new(HMAC_SHA256, secret), hasher.current());
         let own_decoy = Decoy::new(own, &secret, hasher);
         Self { secret, own, own_decoy, others: RwLock::default() }
     }
 
-    /// Knows these classes, and no others but our own.
+    /// Replaces all known classes except our own.
     pub(super) fn set(&self, classes: &[CostClass], hasher: &dyn PasswordHasher) {
         let others = classes.iter().filter(|class| **class != self.own);
         let others =
@@ -43,7 +45,7 @@ impl Decoys {
         *self.others.write().unwrap_or_else(PoisonError::into_inner) = others.collect();
     }
 
-    /// Knows one class more.
+    /// Adds a class.
     pub(super) fn know(&self, class: CostClass, hasher: &dyn PasswordHasher) {
         let knows = |others: &BTreeMap<_, _>| {
             class == self.own || others.contains_key(&class) || others.len() >= MAX_CLASSES as usize
@@ -58,7 +60,7 @@ impl Decoys {
         }
     }
 
-    /// The decoy of a class; `None` for one that isn't known.
+    /// The decoy of a class. `None` if the class is unknown.
     pub(super) fn of(&self, class: CostClass) -> Option<PasswordHash> {
         if class == self.own {
             return Some(self.own_decoy.hash.clone());
@@ -66,10 +68,11 @@ impl Decoys {
         self.others.read().unwrap_or_else(PoisonError::into_inner).get(&class).map(|decoy| decoy.hash.clone())
     }
 
-    /// The decoy for a name: always the same while the classes are, and when one comes or goes, another only for the
-    /// names that it takes or leaves. Each class weighs the name under a key of its own, and the heaviest has it.
+    /// The decoy for a name. It only changes for the names whose class is removed, or that a new class takes
+    /// over (rendezvous hashing): each class computes a weight of the name with its own key, and the class
+    /// with the largest weight is selected.
     pub(super) fn pick(&self, name: &str) -> PasswordHash {
-        // Names may be long; each class weighs 32 bytes.
+        // Names may be long, so classes weigh the 32 bytes of their MAC.
         let name = hmac::sign(&self.secret, &[b"name:", name.as_bytes()].concat());
         let others = self.others.read().unwrap_or_else(PoisonError::into_inner);
         let heaviest = others
@@ -86,7 +89,7 @@ impl Decoys {
 }
 
 impl Decoy {
-    /// Salt and output follow from the secret, so they are as good as random to everybody else.
+    /// Derives salt and output from the secret, so that they look random to an attacker.
     fn new(class: CostClass, secret: &Key, hasher: &dyn PasswordHasher) -> Self {
         let of_class = hmac::sign(secret, format!("class:{class}").as_bytes());
         let drawn = hmac::sign(&Key::new(HMAC_SHA512, of_class.as_ref()), b"output");

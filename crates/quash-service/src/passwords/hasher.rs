@@ -1,50 +1,52 @@
-//! What hashes passwords: with Argon2id (RFC 9106), in memory that is used again. It compares with every known format.
+//! The password hasher: Argon2id (RFC 9106) in reused memory for new hashes, and comparison with every known
+//! format.
 
 use quash_core::model::PasswordHash;
 
 use super::arena::Arena;
 use super::formats::{Argon2Cost, CostClass, Format, FormatFault};
 
-/// What hashes passwords. A trait, so that a test can count: each attempt to sign in costs exactly one
-/// [`verify`](Self::verify), and one [`hash`](Self::hash) more if it succeeds and the password is re-hashed.
+/// A password hasher. A trait, so that a test can count calls: each attempt to sign in costs exactly one
+/// [`verify`](Self::verify), and one [`hash`](Self::hash) more if it succeeds and the password is rehashed.
 pub trait PasswordHasher: Send + Sync {
-    /// The hash of a password.
+    /// Hashes a password.
     fn hash(&self, password: &str, salt: [u8; 16], arena: &mut Arena) -> PasswordHash;
 
-    /// Whether the password is the one of the hash, of whatever known format. The comparison takes constant time.
+    /// Returns whether the password matches the hash, which may have any known format. The comparison takes
+    /// constant time.
     fn verify(&self, password: &str, hash: &PasswordHash, arena: &mut Arena) -> bool;
 
-    /// A hash of no password, which costs as much to compare with as any other of its class.
+    /// Makes a hash that matches no password, and costs as much to compare with as any other of its class.
     fn decoy(&self, class: CostClass, salt: [u8; 16], output: [u8; 64]) -> PasswordHash;
 
-    /// The class of what `hash` makes.
+    /// The class of the hashes that `hash` makes.
     fn current(&self) -> CostClass;
 
-    /// Whether a hash is what `hash` would make today.
+    /// Returns whether a hash has the format and costs that `hash` uses.
     fn is_current(&self, hash: &PasswordHash) -> bool;
 
-    /// What comparing with a hash costs; `None` where it says that no password is usable.
+    /// The cost class of a hash. `None` if the hash encodes an unusable password.
     ///
     /// # Errors
-    /// It is of no known format, or asks for too much.
+    /// The format is unknown, or the hash costs more than a limit in `caps.rs`.
     fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault>;
 }
 
-/// Argon2id: with 19 MiB, two passes and one lane, or as an operator chooses.
+/// Argon2id, by default with 19 MiB, two passes and one lane.
 pub struct Argon2Hasher {
     cost: Argon2Cost,
 }
 
 impl Argon2Hasher {
-    /// With so much memory in KiB, so many passes and so many lanes.
+    /// Creates a hasher with this memory in KiB, number of passes and number of lanes.
     ///
     /// # Errors
-    /// That would cost more than any hash may.
+    /// The hash would cost more than a limit in `caps.rs`.
     pub fn with(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, FormatFault> {
         Argon2Cost::ours(memory_kib, passes, lanes).map(|cost| Self { cost })
     }
 
-    /// With the parameters of the OWASP password storage sheet.
+    /// Creates a hasher with the parameters of the OWASP password storage sheet.
     pub fn new() -> Self {
         Self { cost: Argon2Cost::CURRENT }
     }
@@ -58,7 +60,8 @@ impl Default for Argon2Hasher {
 
 impl PasswordHasher for Argon2Hasher {
     fn hash(&self, password: &str, salt: [u8; 16], arena: &mut Arena) -> PasswordHash {
-        // A password is far below Argon2's limits; should it fail all the same, the hash is one that nothing matches.
+        // A password is far below Argon2's limits. If hashing fails nevertheless, the hash matches no
+        // password.
         Format::make(self.cost, password, salt, arena).unwrap_or(Format::Unusable).encoded()
     }
 

@@ -1,4 +1,5 @@
-//! Passwords: checked, hashed and compared in a bounded pool; compared exactly once for each attempt to sign in.
+//! Passwords: checks, hashes and compares them in a bounded pool. Each attempt to sign in costs exactly one
+//! comparison.
 
 mod arena;
 mod decoys;
@@ -26,17 +27,17 @@ use policy::check_new_password;
 pub use pool::HashSettings;
 pub(crate) use pool::{Requester, Reserve};
 
-/// What becomes of a hash that isn't what would be made today, once its password has been seen.
+/// The treatment of a hash with an outdated format or cost, once its password is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Rehash {
     /// A successful sign-in replaces it.
     #[default]
     OnSuccess,
-    /// It stays: others read it, too.
+    /// The hash is kept, because other services read it too.
     Never,
 }
 
-/// The way from a password to a yes, a no or a hash.
+/// Checks and hashes passwords.
 pub(crate) struct Passwords {
     hasher: Arc<dyn PasswordHasher>,
     rehash: Rehash,
@@ -44,7 +45,6 @@ pub(crate) struct Passwords {
     decoys: Decoys,
 }
 
-/// A hash to be made.
 struct HashJob {
     hasher: Arc<dyn PasswordHasher>,
     salt: [u8; 16],
@@ -58,7 +58,7 @@ impl HashJob {
 }
 
 impl Passwords {
-    /// Opens the pool. Which of the classes a name without a hash costs hangs on `secret`.
+    /// Starts the pool. `secret` determines the decoy that a name without a hash is compared with.
     pub(crate) fn start(
         hasher: Arc<dyn PasswordHasher>,
         rehash: Rehash,
@@ -73,26 +73,26 @@ impl Passwords {
         passwords
     }
 
-    /// Knows the classes of the hashes in the store, and no others but that of new ones.
+    /// Sets the classes of the hashes in the store. That of new hashes is always known.
     pub(crate) fn known_classes(&self, classes: &[CostClass]) {
         self.decoys.set(classes, &*self.hasher);
     }
 
-    /// Knows one class more.
+    /// Adds a class.
     pub(crate) fn know(&self, class: CostClass) {
         self.decoys.know(class, &*self.hasher);
     }
 
-    /// What comparing with a hash costs; `None` where it says that no password is usable.
+    /// The cost class of a hash. `None` if the hash encodes an unusable password.
     ///
     /// # Errors
-    /// It is of no known format, or asks for too much.
+    /// The format is unknown, or the hash costs more than a limit in `caps.rs`.
     pub(crate) fn class_of(&self, hash: &PasswordHash) -> Result<Option<CostClass>, FormatFault> {
         self.hasher.class_of(hash)
     }
 
-    /// Whether a password is the one of a hash. Where there is no hash, or none that can be compared with, a decoy that
-    /// the name picks costs as much as one of the known classes, and is never right.
+    /// Returns whether a password matches a hash. If there is no supported hash, the password is compared
+    /// with a decoy, which the name selects, which costs as much as a known class, and which never matches.
     pub(crate) async fn verify(
         &self,
         hash: Option<PasswordHash>,
@@ -100,7 +100,7 @@ impl Passwords {
         password: Zeroizing<String>,
         requester: Requester,
     ) -> Result<bool, Failure> {
-        // Picked for every name, so that picking tells nothing either.
+        // Selected for every name, so that the selection's cost reveals nothing either.
         let decoy = self.decoys.pick(name);
         let class = hash.as_ref().and_then(|hash| self.hasher.class_of(hash).ok().flatten());
         class.into_iter().for_each(|class| self.know(class));
@@ -110,8 +110,8 @@ impl Passwords {
         Ok(right && class.is_some())
     }
 
-    /// Spends what comparing with a hash costs, and compares with nothing: for an attempt that is refused whatever the
-    /// password.
+    /// Costs as much as a comparison with a hash without making one, for an attempt that is refused
+    /// regardless of the password.
     pub(crate) async fn spend(
         &self,
         hash: Option<&PasswordHash>,
@@ -127,11 +127,11 @@ impl Passwords {
         Ok(())
     }
 
-    /// Checks a new password, and hashes it: both in one job, because checking may take as long as hashing. `own` holds the
-    /// account's names.
+    /// Checks and hashes a new password in one job, because the check may take as long as the hash. `own`
+    /// holds the account's names.
     ///
     /// # Errors
-    /// There is no place in the queue. The inner one: the password isn't taken.
+    /// The queue is full. The inner error: the password is refused.
     pub(crate) async fn hash_new(
         &self,
         password: Zeroizing<String>,
@@ -151,7 +151,7 @@ impl Passwords {
         Ok(checked.await?.map(|hash| self.classed(hash)))
     }
 
-    /// The hash of a password that needs no check.
+    /// Hashes a password that needs no check.
     pub(crate) async fn hash(
         &self,
         password: Zeroizing<String>,
@@ -167,7 +167,7 @@ impl Passwords {
         HashJob { hasher: Arc::clone(&self.hasher), salt: draw(entropy), password }
     }
 
-    /// A hash with its class, to be kept beside it.
+    /// Adds its class to a hash.
     pub(crate) fn classed(&self, hash: PasswordHash) -> PasswordHash {
         match self.hasher.class_of(&hash) {
             Ok(Some(class)) => hash.of_class(class.to_string()),
@@ -175,7 +175,7 @@ impl Passwords {
         }
     }
 
-    /// A hash to replace an outdated one with; `None` where there is no place to make it now.
+    /// Makes a hash to replace an outdated one. `None` if the queue is full.
     pub(crate) async fn rehash(
         &self,
         password: Zeroizing<String>,
@@ -186,7 +186,7 @@ impl Passwords {
         self.hasher.is_current(&made).then_some(made)
     }
 
-    /// Whether a hash is to be replaced now that its password has been seen.
+    /// Returns whether a hash is to be replaced now that its password is known.
     pub(crate) fn is_outdated(&self, hash: &PasswordHash) -> bool {
         self.rehash == Rehash::OnSuccess && !self.hasher.is_current(hash)
     }

@@ -1,5 +1,5 @@
-//! The bounded pool: one thread for each slot, a queue of as much work as is done in two seconds, a few places in it for
-//! each network, and a part of it for requesters who have shown that they aren't strangers.
+//! The bounded pool of hashing threads: one thread for each slot, and a queue of at most two seconds of work.
+//! Each network may have a few places in the queue, and a part of it is reserved for known requesters.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -13,38 +13,38 @@ use super::arena::Arena;
 use super::priority;
 use crate::network::Network;
 
-/// How many passwords may be hashed at a time, and how many may wait.
+/// The number of passwords hashed at once, and the length of the queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HashSettings {
-    /// Hashes at a time: one for each core.
+    /// The number of concurrent hashes, by default one for each core.
     pub slots: usize,
-    /// The longest wait that may be expected of a job that joins the queue.
+    /// The longest expected wait of a job that joins the queue.
     pub longest_wait: Duration,
-    /// Places in the queue that one network may have: an IPv4 address or an IPv6 /64. A /56 has twice as many, a /48 four
-    /// times.
+    /// The most places in the queue for one network: an IPv4 address or an IPv6 /64. A /56 has twice as many,
+    /// a /48 four times.
     pub places_per_network: usize,
 }
 
-/// Where a job comes from.
+/// The origin of a job.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Requester {
-    /// Its address, if its networks' places are to be counted.
+    /// The client's address, if its networks' places are to be counted.
     pub(crate) address: Option<IpAddr>,
-    /// Which part of the queue it may use.
     pub(crate) queue: Reserve,
 }
 
-/// Which part of the queue a job may use.
+/// The part of the queue that a job may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Reserve {
-    /// All but the reserve.
+    /// The queue without the reserve.
     #[default]
     Without,
-    /// All of it, and every second turn: for known devices, proofs from mails, and operators.
+    /// The whole queue, and every second slot that is freed: for known devices, proofs from mails, and
+    /// operators.
     With,
 }
 
-/// Why there is no place.
+/// A reason why a job can't join the queue.
 pub(crate) enum Full {
     Queue { retry_after: Duration },
     Network { retry_after: Duration },
@@ -64,13 +64,13 @@ struct Shared {
 struct Queue {
     /// Jobs that may not use the reserve.
     common: VecDeque<Job>,
-    /// Jobs that may.
+    /// Jobs that may use the reserve.
     favoured: VecDeque<Job>,
-    /// Whether the last job that was begun was one of the latter.
+    /// Set if the job begun last was a favoured one.
     favoured_last: bool,
     busy: usize,
     places: HashMap<Network, usize>,
-    /// The time that one hash takes, smoothed over the last few.
+    /// The duration of a hash, smoothed over the last few.
     typical: Duration,
     closed: bool,
 }
@@ -81,15 +81,16 @@ struct Job {
     run: Box<Run>,
 }
 
-/// Does the work, and returns what tells the requester; `None` if the requester has gone, and nothing was done.
+/// Does the work, and returns a function that sends the result. `None` if the requester has gone and no work
+/// was done.
 type Run = dyn FnOnce(&mut Arena) -> Option<Tell> + Send;
 type Tell = Box<dyn FnOnce()>;
 
-/// How long a slot keeps its memory while there is no job.
+/// The time for which an idle slot keeps its memory.
 const ARENA_KEPT: Duration = Duration::from_secs(10);
-/// The part of the queue that is reserved: a quarter of the longest wait.
+/// The divisor for the reserve: a quarter of the longest wait.
 const RESERVED: u32 = 4;
-/// The least that a hash is expected to take. It bounds the queue's length whatever was measured.
+/// The least expected duration of a hash. It bounds the queue's length, whatever was measured.
 const LEAST: Duration = Duration::from_millis(5);
 
 impl Default for HashSettings {
@@ -100,10 +101,10 @@ impl Default for HashSettings {
 }
 
 impl Requester {
-    /// A requester without a network that is counted, who may use the whole queue: an operator.
+    /// An operator: no network is counted, and the whole queue may be used.
     pub(crate) const OPERATOR: Self = Self { address: None, queue: Reserve::With };
 
-    /// A requester at this address, on a device that the account is known on or on another one.
+    /// A requester at this address, on a known or an unknown device of the account.
     pub(crate) fn new(address: Option<IpAddr>, is_known: bool) -> Self {
         Self { address, queue: if is_known { Reserve::With } else { Reserve::Without } }
     }
@@ -120,19 +121,19 @@ impl Pool {
                 if let Err(error) = lowered.as_ref()
                     && slot == 0
                 {
-                    tracing::info!(%error, "passwords are hashed at the same priority as everything else");
+                    tracing::info!(%error, "failed to lower the priority of the hashing threads");
                 }
                 shared.work();
             };
             let started = std::thread::Builder::new().name(format!("hash-{slot}")).spawn(work);
             if let Err(error) = started {
-                tracing::error!(%error, slot, "a slot for hashing passwords could not be started");
+                tracing::error!(%error, slot, "failed to start a hashing thread");
             }
         }
         Self { shared }
     }
 
-    /// Runs a job in a slot, or says that there is no place for it.
+    /// Runs a job in a slot, or refuses it if the queue is full.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         requester: Requester,
@@ -175,7 +176,7 @@ impl Queue {
         }
     }
 
-    /// The wait that is expected of a job that joins now.
+    /// The expected wait of a job that joins now.
     fn wait(&self, slots: usize) -> Duration {
         let ahead = u32::try_from(self.common.len() + self.favoured.len() + self.busy).unwrap_or(u32::MAX);
         self.typical.max(LEAST).saturating_mul(ahead) / u32::try_from(slots.max(1)).unwrap_or(1)
@@ -185,7 +186,7 @@ impl Queue {
         self.places.get(&network).is_none_or(|taken| *taken < per_network * network.width().times() as usize)
     }
 
-    /// The next job. While both kinds wait, they take turns.
+    /// Takes the next job. While jobs of both kinds wait, the kinds alternate.
     fn next(&mut self) -> Option<Job> {
         let (first, second) = match self.favoured_last {
             true => (&mut self.common, &mut self.favoured),
@@ -233,14 +234,16 @@ impl Shared {
         let mut arena = Arena::default();
         while let Some(Job { networks, run, .. }) = self.next(&mut arena) {
             let started = self.clock.uptime();
-            // A panic in a hash must not cost the slot: the job's answer is dropped, and its requester told to come again.
+            // A panic in a hash must not cost the slot: the job's answer is dropped, and its requester is
+            // asked to retry.
             let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&mut arena)));
             if done.is_err() {
                 arena = Arena::default();
             }
             let took = self.clock.uptime().saturating_sub(started);
             let tell = done.unwrap_or_default();
-            // Its places are free before the requester knows, so that its next request finds them.
+            // The job's places are freed before its requester gets the answer, so that its next request finds
+            // them.
             self.leave(&networks, tell.is_some().then_some(took));
             tell.into_iter().for_each(|tell| tell());
         }
@@ -264,7 +267,7 @@ impl Shared {
         }
     }
 
-    /// Gives back the places of a job. Only the time of work that was done says how long a hash takes.
+    /// Frees the places of a job. `took` is the duration of work that was done; an abandoned job has none.
     fn leave(&self, networks: &[Network], took: Option<Duration>) {
         let mut queue = self.queue();
         queue.busy -= 1;
@@ -340,7 +343,7 @@ mod tests {
             blocked
         }
 
-        /// Queues a job, and returns whether there was a place for it.
+        /// Queues a job, and returns whether it found a place.
         async fn queue(&mut self, requester: Requester) -> bool {
             let (pool, begun, number) = (Arc::clone(&self.pool), Arc::clone(&self.begun), self.jobs.len());
             let before = self.pool.waiting();
@@ -397,7 +400,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_quarter_of_the_queue_is_reserved() {
-        // Four hashes' time.
+        // The time of four hashes.
         let mut blocked = Blocked::new(pool(Duration::from_millis(120))).await;
         let favoured = Requester { queue: Reserve::With, ..Requester::default() };
         let mut queued = Vec::new();

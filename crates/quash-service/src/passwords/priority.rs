@@ -1,16 +1,16 @@
-//! The priority of threads that hash.
+//! The priority of hashing threads.
 
 use std::io;
 
-/// How much nicer a thread that hashes is than the process. A niced thread still gets about a tenth of a core that others
-/// would use up.
+/// The amount by which a hashing thread is nicer than the process. On a busy core it still gets about a tenth
+/// of the time.
 #[cfg(target_os = "linux")]
 const NICER: i32 = 10;
 
-/// Lowers the priority of the calling thread, so that requests which hash nothing don't wait for those that do.
+/// Lowers the calling thread's priority, so that requests without a hash don't wait for hashes.
 ///
 /// # Errors
-/// The system refuses, or has no priority of a single thread.
+/// The system refuses, or doesn't support priorities of single threads.
 #[cfg(target_os = "linux")]
 pub(super) fn lower() -> io::Result<()> {
     use rustix::process::{getpriority_process, setpriority_process};
@@ -19,10 +19,10 @@ pub(super) fn lower() -> io::Result<()> {
     Ok(setpriority_process(None, nice + NICER)?)
 }
 
-/// As on Linux.
+/// Unsupported: on other systems, a priority applies to the whole process.
 ///
 /// # Errors
-/// Elsewhere a priority is that of the whole process.
+/// Always.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn lower() -> io::Result<()> {
     Err(io::Error::from(io::ErrorKind::Unsupported))

@@ -1,5 +1,5 @@
-//! Hashes that Django itself has made, and what Django itself says of right and wrong passwords: `hashes.json`, which
-//! `make.py` writes. Their costs are low, but for one of each format at the cost that Django has by default.
+//! Hashes made by Django, and its verdicts on right and wrong passwords: `hashes.json`, which `make.py`
+//! writes. Their costs are low, except for one of each format at Django's default cost.
 
 use quash_core::model::PasswordHash;
 use quash_service::{Arena, Argon2Hasher, CostClass, PasswordHasher};

@@ -1,4 +1,4 @@
-"""Makes hashes.json: hashes that Django itself has made, and what Django itself says of other passwords.
+"""Makes hashes.json: hashes made by Django, and its verdicts on other passwords.
 
     python3 -m venv /tmp/django && /tmp/django/bin/pip install "django==5.2.19" "argon2-cffi==25.1.0" "bcrypt==4.3.0"
     /tmp/django/bin/python make.py > hashes.json

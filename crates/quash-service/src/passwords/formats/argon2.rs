@@ -1,8 +1,8 @@
-//! Argon2 (RFC 9106): as we write it ourselves, `$argon2id$v=19$m=<KiB>,t=<passes>,p=<lanes>$<salt>$<output>`, and as
-//! Django does, which puts `argon2` before that. Salt and output are Base64 without padding. Django writes Argon2id,
-//! and before 3.2 wrote Argon2i; a text without a version is of version 16.
+//! Argon2 (RFC 9106) in two encodings: ours, `$argon2id$v=19$m=<KiB>,t=<passes>,p=<lanes>$<salt>$<output>`,
+//! and Django's, which adds the prefix `argon2`. Salt and output are Base64 without padding. Django writes
+//! Argon2id, and before 3.2 wrote Argon2i. A text without a version has version 16.
 //!
-//! Lanes are worked on one after the other, so they cost nothing but their order.
+//! Lanes are computed sequentially, so they cost no more than a single one.
 
 use std::fmt;
 
@@ -15,17 +15,17 @@ use super::caps::{ARGON2_LANES, ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_WORK_KI
 use super::fault::{Cap, FormatFault, FormatName};
 use super::text::{self, same};
 
-/// Each lane has so much memory at least.
+/// The least memory of each lane.
 const MIN_LANE_KIB: u32 = 8;
 const MIN_SALT_BYTES: usize = 8;
 const MIN_OUTPUT_BYTES: usize = 16;
 const MAX_OUTPUT_BYTES: usize = 64;
-/// The output of what we make ourselves.
+/// The length of the output in new hashes.
 const OUTPUT_BYTES: usize = 32;
 
 const MALFORMED: FormatFault = FormatFault::Malformed(FormatName::Argon2);
 
-/// Who writes so.
+/// The encoding of a hash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Written {
     Phc,
@@ -49,7 +49,7 @@ pub(in crate::passwords) struct Argon2Hash {
 }
 
 impl Argon2Cost {
-    /// What new hashes are made with: the OWASP password storage sheet's choice.
+    /// The cost of new hashes by default, as the OWASP password storage sheet recommends.
     pub(in crate::passwords) const CURRENT: Self = Self {
         algorithm: Algorithm::Argon2id,
         version: Version::V0x13,
@@ -58,13 +58,13 @@ impl Argon2Cost {
         lanes: Params::DEFAULT_P_COST,
     };
 
-    /// The cost that a class names: `argon2id$v=19$m=19456,t=2,p=1`.
+    /// Parses the cost in a class: `argon2id$v=19$m=19456,t=2,p=1`.
     pub(super) fn parse(algorithm: &str, rest: &str) -> Result<Self, FormatFault> {
         let [version, params] = text::parts(rest).ok_or(MALFORMED)?;
         Self::new(algorithm, version, params)
     }
 
-    /// What new hashes are made with, where an operator chooses.
+    /// The cost of new hashes with an operator's parameters.
     pub(in crate::passwords) fn ours(memory_kib: u32, passes: u32, lanes: u32) -> Result<Self, FormatFault> {
         Self::new("argon2id", "v=19", &format!("m={memory_kib},t={passes},p={lanes}"))
     }
@@ -93,7 +93,7 @@ impl Argon2Cost {
         Err(FormatFault::TooCostly(cap))
     }
 
-    /// The output of a password.
+    /// Computes the output for a password.
     fn output(
         self,
         password: &str,
@@ -110,7 +110,7 @@ impl Argon2Cost {
     }
 }
 
-/// The numbers of `m=1,t=2,p=3`.
+/// Parses the numbers of `m=1,t=2,p=3`.
 fn numbers(params: &str) -> Option<[u32; 3]> {
     let mut split = params.split(',');
     let mut numbers = [0; 3];
@@ -121,7 +121,7 @@ fn numbers(params: &str) -> Option<[u32; 3]> {
 }
 
 impl Argon2Hash {
-    /// The hash that stands behind the first dollar sign.
+    /// Parses the hash after its first dollar sign.
     pub(super) fn parse(written: Written, rest: &str) -> Result<Self, FormatFault> {
         let [algorithm, version, params, salt, output] = match text::parts(rest) {
             Some(parts) => parts,
@@ -145,7 +145,7 @@ impl Argon2Hash {
     }
 
     pub(super) fn decoy(cost: Argon2Cost, salt: [u8; 16], output: [u8; 64]) -> Self {
-        // Argon2d and Argon2i are read as Django writes them alone.
+        // Only Django's encoding is accepted for Argon2d and Argon2i.
         Self { written: Written::Django, cost, salt: salt.to_vec(), output: output[..OUTPUT_BYTES].to_vec() }
     }
 

@@ -1,10 +1,11 @@
-//! bcrypt, as Django writes it: its name, a dollar sign, and the 60 characters that bcrypt itself writes
+//! bcrypt in Django's encoding: the format's name, a dollar sign, and bcrypt's own 60 characters
 //! (`$2b$<cost>$<salt><output>`; `2a` and `2y` mean the same today).
 //!
-//! bcrypt reads 72 bytes of a password and no more, and reads it again and again with a NUL between. So
-//! `bcrypt$…` hashes match every password that begins with the same 72 bytes, and one that is made of NULs alone is as
-//! good as none. Django compares so with bcrypt 4 for Python; with 5 it fails at a password of 73 bytes, and with 3 at
-//! a NUL. `bcrypt_sha256$…` has neither fault: there bcrypt is given the hexadecimal SHA-256 of the password.
+//! bcrypt reads at most 72 bytes of a password, cyclically and with a NUL in between. Therefore a `bcrypt$…`
+//! hash matches every password that begins with the same 72 bytes, and a password of NULs only equals an
+//! empty one. Django behaves the same with bcrypt 4 for Python; with bcrypt 5 it fails for a password of 73
+//! bytes, and with bcrypt 3 for a NUL. `bcrypt_sha256$…` has neither flaw, because bcrypt gets the
+//! hexadecimal SHA-256 of the password.
 
 use std::fmt;
 
@@ -17,9 +18,9 @@ use super::caps::BCRYPT_COST;
 use super::fault::{Cap, FormatFault, FormatName};
 use super::text::{self, same};
 
-/// The lowest that bcrypt knows.
+/// bcrypt's lowest cost.
 const MIN_COST: u8 = 4;
-/// So much of a password is read, the NUL at its end included.
+/// The number of bytes that bcrypt reads, including the final NUL.
 const KEY_BYTES: usize = 72;
 const SALT_CHARS: usize = 22;
 
@@ -51,7 +52,7 @@ pub(in crate::passwords) struct BcryptHash {
     output: [u8; 23],
 }
 
-/// What bcrypt is given of a password.
+/// bcrypt's input for a password.
 struct Key {
     bytes: Zeroizing<[u8; KEY_BYTES]>,
     length: usize,
@@ -95,7 +96,7 @@ impl Key {
 }
 
 impl BcryptCost {
-    /// The cost that stands behind the format's name in a class.
+    /// Parses the cost after the format's name in a class.
     pub(super) fn parse(prepared: Prepared, cost: &str) -> Result<Self, FormatFault> {
         let cost =
             text::number(cost).and_then(|cost| u8::try_from(cost).ok()).filter(|cost| *cost >= MIN_COST);
@@ -108,7 +109,7 @@ impl BcryptCost {
 }
 
 impl BcryptHash {
-    /// The hash that stands behind the format's name.
+    /// Parses the hash after the format's name.
     pub(super) fn parse(prepared: Prepared, rest: &str) -> Result<Self, FormatFault> {
         let malformed = FormatFault::Malformed(prepared.name());
         let ["", version, cost, salt_and_output] = text::parts(rest).ok_or(malformed)? else {
@@ -120,7 +121,7 @@ impl BcryptHash {
             "2y" => Version::Y,
             _ => return Err(malformed),
         };
-        // Two digits, whatever the number.
+        // Always two digits.
         let cost = cost
             .strip_prefix('0')
             .filter(|digit| digit.len() == 1)

@@ -1,4 +1,4 @@
-//! Cost classes: what it costs to compare a password with a hash, and nothing of the hash itself.
+//! Cost classes: the cost of comparing a password with a hash, without the hash itself.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use super::fault::FormatFault;
 use super::pbkdf2::{Digest, Pbkdf2Cost};
 use super::scrypt::ScryptCost;
 
-/// What it costs to compare a password with a hash: a format and its parameters, within the caps.
+/// The cost of comparing a password with a hash: a format and its parameters, within the limits of `caps.rs`.
 ///
 /// ```
 /// use quash_service::{CostClass, FormatFault};

@@ -1,8 +1,8 @@
-//! Formats of password hashes: our own, and those that Django writes. What is of none of them matches nothing.
+//! The formats of password hashes: our own, and Django's. A hash of any other format matches no password.
 //!
-//! Hashes are imported, so nothing in them is believed. A text of another spelling than its format writes is a fault
-//! (Django compares texts, and would never find it equal), and so is one that would cost more than an attempt to sign
-//! in may. How Django writes each is said in the format's own file.
+//! Hashes are imported, so they aren't trusted. A text that deviates from the spelling of its format is
+//! refused (Django compares texts, and would never find it equal), and so is a hash that costs more than a
+//! sign-in may. Each format's file describes its encoding.
 
 mod argon2;
 mod bcrypt;
@@ -27,21 +27,21 @@ pub(super) use self::argon2::Argon2Cost;
 pub use self::class::CostClass;
 pub use self::fault::{Cap, FormatFault, FormatName};
 
-/// A stored hash, read.
+/// A parsed hash.
 pub(super) enum Format {
     Argon2(Argon2Hash),
     Bcrypt(BcryptHash),
     Pbkdf2(Pbkdf2Hash),
     Scrypt(ScryptHash),
-    /// No password is usable: Django writes `!` and something random.
+    /// No password is usable: Django writes `!` and random characters.
     Unusable,
 }
 
 impl Format {
-    /// Reads a hash.
+    /// Parses a hash.
     ///
     /// # Errors
-    /// It is of no known format, or asks for too much.
+    /// The format is unknown, or the hash costs more than a limit in `caps.rs`.
     pub(super) fn parse(hash: &PasswordHash) -> Result<Self, FormatFault> {
         let text = hash.as_str();
         if text.len() > HASH_BYTES {
@@ -63,12 +63,12 @@ impl Format {
         }
     }
 
-    /// The hash of a password, as new ones are made.
+    /// Hashes a password in the format of new hashes.
     pub(super) fn make(cost: Argon2Cost, password: &str, salt: [u8; 16], arena: &mut Arena) -> Option<Self> {
         Argon2Hash::make(cost, password, salt, arena).map(Self::Argon2)
     }
 
-    /// A hash of no password that costs as much to compare with as any other of its class.
+    /// Makes a hash that matches no password, and costs as much to compare with as any other of its class.
     pub(super) fn decoy(class: CostClass, salt: [u8; 16], output: [u8; 64]) -> Self {
         match class.cost() {
             Cost::Argon2(cost) => Self::Argon2(Argon2Hash::decoy(cost, salt, output)),
@@ -78,7 +78,7 @@ impl Format {
         }
     }
 
-    /// What comparing with it costs; `None` where no password is usable.
+    /// The cost class. `None` if no password is usable.
     pub(super) fn cost_class(&self) -> Option<CostClass> {
         Some(match self {
             Self::Argon2(hash) => Cost::Argon2(hash.cost()).into(),
@@ -89,12 +89,12 @@ impl Format {
         })
     }
 
-    /// Whether it is what is made of a password today.
+    /// Returns whether the hash has the format of new hashes, and this cost.
     pub(super) fn is_made_with(&self, cost: Argon2Cost) -> bool {
         matches!(self, Self::Argon2(hash) if hash.is_made_with(cost))
     }
 
-    /// Whether a password is the one that was hashed. Outputs are compared in constant time.
+    /// Returns whether a password matches. Outputs are compared in constant time.
     pub(super) fn matches(&self, password: &str, arena: &mut Arena) -> bool {
         match self {
             Self::Argon2(hash) => hash.matches(password, arena),
@@ -105,7 +105,7 @@ impl Format {
         }
     }
 
-    /// The hash as text; reading that gives the same hash.
+    /// Encodes the hash. Parsing the result gives the same hash.
     pub(super) fn encoded(&self) -> PasswordHash {
         PasswordHash::new(match self {
             Self::Argon2(hash) => hash.to_string(),

@@ -1,8 +1,8 @@
 //! PBKDF2 (RFC 8018 5.2), Django's default: `pbkdf2_sha256$<iterations>$<salt>$<output>`, and the same with
-//! `pbkdf2_sha1`. The salt is the text itself, the output padded Base64.
+//! `pbkdf2_sha1`. The salt is the text itself, the output is padded Base64.
 //!
-//! HMAC fills a short key up with zeros and hashes a long one: a password and the same with a NUL behind it match
-//! each other's hashes, there as here.
+//! HMAC pads a short key with zeros and hashes a long one. Therefore a password and the same password
+//! followed by a NUL match each other's hashes, in Django as here.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -56,7 +56,7 @@ impl Digest {
 }
 
 impl Pbkdf2Cost {
-    /// The cost that stands behind the format's name in a class.
+    /// Parses the cost after the format's name in a class.
     pub(super) fn parse(digest: Digest, iterations: &str) -> Result<Self, FormatFault> {
         let iterations = text::number(iterations)
             .and_then(NonZeroU32::new)
@@ -69,7 +69,7 @@ impl Pbkdf2Cost {
 }
 
 impl Pbkdf2Hash {
-    /// The hash that stands behind the format's name.
+    /// Parses the hash after the format's name.
     pub(super) fn parse(digest: Digest, rest: &str) -> Result<Self, FormatFault> {
         let malformed = FormatFault::Malformed(digest.name());
         let [iterations, salt, output] = text::parts(rest).ok_or(malformed)?;

@@ -1,5 +1,5 @@
-//! scrypt (RFC 7914), as Django writes it: `scrypt$<N>$<salt>$<r>$<p>$<output>`. The salt is the text itself, the
-//! output 64 bytes in padded Base64.
+//! scrypt (RFC 7914) in Django's encoding: `scrypt$<N>$<salt>$<r>$<p>$<output>`. The salt is the text itself,
+//! the output is 64 bytes in padded Base64.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub(in crate::passwords) struct ScryptHash {
 }
 
 impl ScryptCost {
-    /// The cost that stands behind the format's name in a class.
+    /// Parses the cost after the format's name in a class.
     pub(super) fn parse(rest: &str) -> Result<Self, FormatFault> {
         let [n, block, lanes] = text::parts(rest).ok_or(MALFORMED)?;
         Self::new(n, block, lanes)
@@ -53,7 +53,7 @@ impl ScryptCost {
 }
 
 impl ScryptHash {
-    /// The hash that stands behind the format's name.
+    /// Parses the hash after the format's name.
     pub(super) fn parse(rest: &str) -> Result<Self, FormatFault> {
         let [n, salt, block, lanes, output] = text::parts(rest).ok_or(MALFORMED)?;
         let cost = ScryptCost::new(n, block, lanes)?;

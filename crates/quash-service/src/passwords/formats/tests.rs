@@ -1,4 +1,4 @@
-//! Reading hashes: what passes, what is refused, and that no text does harm.
+//! Tests of parsing hashes: accepted and refused texts, and the harmlessness of any text.
 
 use quash_core::model::{Entropy, Seeded, draw};
 
@@ -10,7 +10,7 @@ fn parse(text: &str) -> Result<Format, FormatFault> {
     Format::parse(&PasswordHash::new(text.to_owned()))
 }
 
-/// A hash of each format with the numbers in the place of its parameters.
+/// A hash of each format with these parameters.
 fn argon2(params: &str) -> String {
     format!("argon2$argon2id$v=19${params}${SALT}${}", "A".repeat(43))
 }
@@ -204,8 +204,8 @@ fn all_else_is_unknown() {
     }
 }
 
-/// Real hashes with pieces of others put in, cut out and doubled: what of it is still a hash is cheap enough, and
-/// comparing with it does no harm.
+/// Real hashes with parts of others inserted, removed and doubled: every text that is still a hash stays
+/// within the limits, and comparing with it does no harm.
 #[test]
 fn no_text_does_harm() {
     let seeds = [
@@ -246,7 +246,7 @@ fn no_text_does_harm() {
             "{text}"
         );
         still_hashes += 1;
-        // The rare one that is as costly as a hash may be would only take time.
+        // Skips the rare ones with the highest costs, which would only take time.
         if still_hashes % 16 == 0 && text.len() < 140 {
             format.matches("x", &mut arena);
         }

@@ -1,14 +1,15 @@
-//! Parts of a hash's text, read and compared. Each has one spelling: a text that is read is written again as it was.
+//! Parsing and comparison of the parts of a hash's text. Each part has one spelling: parsing and writing
+//! reproduces the text.
 
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD};
 
-/// Base64 as PBKDF2 and scrypt hashes are written in.
+/// The Base64 encoding of PBKDF2 and scrypt hashes.
 pub(super) const PADDED: GeneralPurpose = STANDARD;
-/// Base64 as Argon2 hashes are written in.
+/// The Base64 encoding of Argon2 hashes.
 pub(super) const UNPADDED: GeneralPurpose = STANDARD_NO_PAD;
 
-/// The parts between the dollar signs, if there are `N` of them.
+/// Splits a text at its dollar signs, if that gives `N` parts.
 pub(super) fn parts<const N: usize>(text: &str) -> Option<[&str; N]> {
     let mut split = text.split('$');
     let mut parts = [""; N];
@@ -18,23 +19,23 @@ pub(super) fn parts<const N: usize>(text: &str) -> Option<[&str; N]> {
     split.next().is_none().then_some(parts)
 }
 
-/// A number without a sign and without zeros before it.
+/// Parses a number without a sign or leading zeros.
 pub(super) fn number(text: &str) -> Option<u32> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| canonical)
 }
 
-/// The bytes that a text stands for, if there are `N` of them.
+/// Decodes a text, if it encodes `N` bytes.
 pub(super) fn bytes<const N: usize>(text: &str, base64: &GeneralPurpose) -> Option<[u8; N]> {
     base64.decode(text).ok()?.try_into().ok()
 }
 
-/// A salt as Django makes them: letters and digits, and of such a length.
+/// A salt in Django's form: letters and digits, of the same length.
 pub(super) fn salt_of(random: [u8; 16]) -> String {
     random[..11].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether two outputs are the same, in a time that doesn't tell where they differ.
+/// Compares two outputs in constant time.
 pub(super) fn same(made: &[u8], kept: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(made, kept).is_ok()
 }

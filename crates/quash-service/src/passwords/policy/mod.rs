@@ -1,5 +1,6 @@
-//! Which new passwords are taken. The same rules hold at every door that takes one: a length, no common password, none
-//! that is little more than the account's own name. There is no rule of composition.
+//! Rules for new passwords: a minimum and a maximum length, no common passwords, and none that are little
+//! more than the account's own name. The same rules apply wherever a password is set. There is no rule of
+//! composition.
 
 mod own_names;
 
@@ -7,23 +8,24 @@ use quash_core::model::{PasswordFault, limits};
 use zxcvbn::matching::patterns::MatchPattern;
 use zxcvbn::zxcvbn;
 
-/// A shorter password must stand a number of guesses. From this length on it is enough that it isn't one common word:
-/// what can be said of longer ones is little, and often wrong.
+/// The length from which a password may be guessable, but not a single common word. The estimator is
+/// unreliable for longer ones.
 const LONG_CHARS: usize = 15;
-/// So many guesses a password must stand at least, as the estimator counts them: below, it calls them very guessable.
+/// The least number of guesses that a shorter password must withstand, by the estimator's count. It calls
+/// passwords below this very guessable.
 const GUESSES: u64 = 1_000_000;
-/// How long a password the estimator is shown, in characters: no common password is longer, and its work grows faster than
-/// the length.
+/// The longest password that is estimated, in characters: no common password is longer, and the estimator's
+/// work grows faster than the length.
 const ESTIMATED_CHARS: usize = 32;
 
 /// The most bytes that a character takes.
 const UTF8_BYTES: usize = 4;
 
-/// Checks a new password for an account with these names of its own: its user name and its address. May take more than
-/// 100 ms: call it in the pool alone.
+/// Checks a new password for an account with these own names: its user name and its address. May take more
+/// than 100 ms, so it must only be called in the pool.
 ///
 /// # Errors
-/// It isn't taken.
+/// The password is refused.
 pub(super) fn check_new_password(password: &str, own: &[impl AsRef<str>]) -> Result<(), PasswordFault> {
     let count = check_length(password)?;
     let own: Vec<&str> = own.iter().map(AsRef::as_ref).collect();
@@ -40,9 +42,9 @@ pub(super) fn check_new_password(password: &str, own: &[impl AsRef<str>]) -> Res
 /// Checks the length of a new password, which takes no time, and returns it in characters.
 ///
 /// # Errors
-/// It is too short or too long.
+/// The password is too short or too long.
 pub(crate) fn check_length(password: &str) -> Result<usize, PasswordFault> {
-    // Bytes first: counting the characters of what is far too long would take its time.
+    // Bytes are compared first, because counting the characters of a far too long text takes time.
     if password.len() > limits::PASSWORD_CHARS * UTF8_BYTES {
         return Err(PasswordFault::TooLong);
     }
@@ -59,7 +61,7 @@ fn is_common(password: &str, count: usize, own: &[&str]) -> bool {
     let is_one_word = match estimate.sequence() {
         [one] => match &one.pattern {
             MatchPattern::Dictionary(_) => true,
-            // A word over and over. One letter over and over is left to whoever wants it.
+            // A repeated word. A repeated letter is allowed.
             MatchPattern::Repeat(repeat) => {
                 repeat.base_token.chars().count() > 1 && repeat.base_guesses < GUESSES
             }
@@ -74,7 +76,7 @@ fn is_common(password: &str, count: usize, own: &[&str]) -> bool {
 mod tests {
     use super::*;
 
-    /// The first 3,000 passwords of the estimator (zxcvbn, MIT) that are long enough.
+    /// Those of the first 3,000 passwords of the estimator (zxcvbn, MIT) that are long enough.
     const COMMON: &str = include_str!("common.txt");
 
     fn check(password: &str) -> Result<(), PasswordFault> {

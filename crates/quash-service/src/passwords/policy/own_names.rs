@@ -1,19 +1,19 @@
-//! The account's own names, and simple variations of them: as the password, forwards or backwards, in other letters, with
-//! figures and signs in between, before or behind.
+//! Finds passwords that consist of the account's own names and simple variations: forwards or backwards, with
+//! look-alike characters, and with digits and signs in between, before or after.
 
 use quash_core::model::{fold_unbounded, limits};
 
-/// A shorter name is found in words that have nothing to do with it.
+/// The length below which a name also occurs in unrelated words.
 const TELLING_CHARS: usize = 4;
 
-/// Whether a password is little more than one of the account's own names: without it there would be fewer characters than a
-/// password needs, or, of a short name, fewer than that.
+/// Returns whether a password is little more than one of the account's own names: without the name, it has
+/// fewer characters than a password needs, or fewer than [`TELLING_CHARS`] if the name is shorter than that.
 pub(super) fn are_most_of(password: &str, own: &[&str]) -> bool {
     let password = plain(password);
     own.iter().flat_map(|name| parts(name)).any(|name| is_most_of(&password, &plain(name)))
 }
 
-/// A name, and the local part of an address.
+/// The name itself, and the local part if it is an address.
 fn parts(name: &str) -> impl Iterator<Item = &str> {
     std::iter::once(name).chain(name.split_once('@').map(|(local, _)| local))
 }
@@ -29,7 +29,7 @@ fn is_most_of(password: &str, name: &str) -> bool {
     rest.len() < password.len() && rest.chars().count() < needed
 }
 
-/// Folded, without what is neither a letter nor a figure, and with one letter for all that are written for each other.
+/// The folded text, reduced to letters and digits, with one letter for all look-alike characters.
 fn plain(text: &str) -> String {
     let alike = |c: char| match c {
         '0' => Some('o'),

@@ -1,4 +1,4 @@
-//! Accounts, as an operator sees them: adding them and looking at them. What becomes of them is next door.
+//! Operators' additions and lookups of accounts. Changes are in `change.rs`.
 
 use std::time::Duration;
 
@@ -18,29 +18,26 @@ use crate::use_cases::account::subjects::NewSubject;
 
 /// An account to be added.
 pub struct NewAccount {
-    /// Its name, as typed.
+    /// The name, as typed.
     pub name: String,
-    /// Its address, as typed.
+    /// The address, as typed.
     pub email: Option<String>,
-    /// The address needn't be confirmed any more.
+    /// Marks the address as confirmed.
     pub verified: bool,
-    /// Its subject; a new one is made where none is given.
+    /// The subject. `None` generates one.
     pub subject: Option<String>,
-    /// Its password; `None`: none is usable.
+    /// The password. `None` adds an account without a usable password.
     pub password: Option<NewPassword>,
-    /// Whether it may sign in.
     pub state: NewState,
-    /// What its tokens say besides quash's own claims, as a JSON object.
+    /// The custom claims, as a JSON object.
     pub claims: Option<String>,
 }
 
-/// Whether an account to be added may sign in.
+/// The initial state of an account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum NewState {
-    /// Nothing stands against it.
     #[default]
     Active,
-    /// It is deactivated from the start.
     Deactivated,
 }
 
@@ -48,56 +45,56 @@ pub enum NewState {
 pub enum NewPassword {
     /// The password itself, as typed.
     Plain(Zeroizing<String>),
-    /// Its hash, as Django or we write it. One that says that no password is usable is as good as none.
+    /// Its hash, in Django's or our encoding. An encoding of an unusable password counts as no password.
     Encoded(Zeroizing<String>),
 }
 
-/// Why an account isn't added.
+/// A reason why an account isn't added.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AddFault {
-    /// The name can't be one.
+    /// The name is invalid.
     #[error("the name {0}")]
     Name(NameFault),
-    /// The address can't be one.
+    /// The address is invalid.
     #[error("the e-mail address {0}")]
     Email(NameFault),
-    /// The subject can't be one.
+    /// The subject is invalid.
     #[error("the subject is empty, longer than {} bytes or holds control characters", Subject::MAX)]
     Subject,
-    /// The subject isn't a number, and all are to be.
+    /// The subject isn't a number, as `accounts.subjects` requires.
     #[error(
         "the subject isn't a positive whole number of at most 15 digits, and accounts.subjects is \"integer\""
     )]
     SubjectNotANumber,
-    /// The password isn't taken.
+    /// The password is refused.
     #[error("the password {0}")]
     Password(PasswordFault),
-    /// The password's hash can't be compared with.
+    /// The password's hash has an unsupported format.
     #[error("the password hash {0}; {KNOWN_FORMATS}")]
     PasswordHash(FormatFault),
-    /// The claims can't be any.
+    /// The claims are invalid.
     #[error("{0}")]
     Claims(ClaimsFault),
     /// Another account has the name, the address or the subject.
     #[error("an account with this name, e-mail address or subject exists already")]
     Taken,
-    /// Ours.
+    /// A failure on our side.
     #[error("the account could not be added now")]
     Failed(Failure),
 }
 
-/// Why claims can't be an account's.
+/// A reason why claims are refused.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClaimsFault {
-    /// They can't be any.
+    /// They have an invalid form.
     #[error("the claims are {0}")]
     Form(#[from] CustomClaimsFault),
-    /// A claim of this name says something of quash's own.
-    #[error("the claim \"{0}\" says something of quash's own")]
+    /// The claim's name is reserved by quash.
+    #[error("the claim name \"{0}\" is reserved")]
     Reserved(String),
 }
 
-/// The formats of hashes that can be compared with, in words.
+/// The supported formats of hashes, as a text for users.
 pub(crate) const KNOWN_FORMATS: &str = "known formats are pbkdf2_sha256, pbkdf2_sha1, argon2, bcrypt_sha256, bcrypt and scrypt as \
                                         Django writes them, and Argon2id in PHC format";
 
@@ -105,7 +102,7 @@ impl Service {
     /// Adds an account.
     ///
     /// # Errors
-    /// What it is given can't be an account, or is taken.
+    /// A field is invalid, or the name, the address or the subject is taken.
     pub async fn add_account(&self, new: NewAccount) -> Result<Account, AddFault> {
         let desk = &*self.desk;
         let now = desk.clock.now();
@@ -124,7 +121,7 @@ impl Service {
                 return Err(AddFault::Taken);
             }
         }
-        // A name that is another account's subject would stand for that account in a command.
+        // A name equal to another account's subject would denote that account in a command.
         if desk.is_subject_of_another(&username, given.as_ref(), now).await.map_err(AddFault::Failed)? {
             return Err(AddFault::Taken);
         }
@@ -193,7 +190,7 @@ impl Service {
     /// The account of a name or, if no account has the name, of a subject.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn account(&self, name_or_subject: &str) -> Result<Option<Account>, Failure> {
         let desk = &*self.desk;
         let now = desk.clock.now();
@@ -204,53 +201,53 @@ impl Service {
         }
     }
 
-    /// The account that is looked for.
+    /// The account found by `by`.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn account_by(&self, by: &AccountBy) -> Result<Option<Account>, Failure> {
         Ok(self.desk.store.account(by, self.desk.clock.now()).await?.account)
     }
 
-    /// A page of accounts in the order of their names, after the folded name `after`.
+    /// Returns a page of accounts, ordered by name, after the folded name `after`.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, Failure> {
         Ok(self.desk.store.accounts(after, limit.min(limits::PAGE)).await?)
     }
 
-    /// An id for a request: random, so that it tells nothing about the ones before.
+    /// Draws an id for a request. It is random, so it reveals nothing about other requests.
     pub fn new_request_id(&self) -> String {
         Jti::random(&*self.desk.entropy).to_string()
     }
 
-    /// How long it is since some fixed moment, to measure what takes time.
+    /// The time since a fixed moment, to measure durations.
     pub fn uptime(&self) -> Duration {
         self.desk.clock.uptime()
     }
 
-    /// The time as this service sees it.
+    /// The time by this service's clock.
     pub fn now(&self) -> Timestamp {
         self.desk.clock.now()
     }
 }
 
 impl Desk {
-    /// The hash that a text is; `None`: it says that no password is usable.
+    /// Parses an encoded hash. `None` if it encodes an unusable password.
     ///
     /// # Errors
-    /// It can't be compared with.
+    /// The format is unsupported.
     pub(crate) fn encoded(&self, mut text: Zeroizing<String>) -> Result<Option<PasswordHash>, FormatFault> {
         let hash = PasswordHash::new(std::mem::take(&mut text));
         let class = self.passwords.class_of(&hash)?;
         Ok(class.map(|_| self.passwords.classed(hash)))
     }
 
-    /// Claims of an account from JSON.
+    /// Parses an account's claims from JSON.
     ///
     /// # Errors
-    /// They are too long, or one of them has a name of quash's own.
+    /// The claims are too long, or one has a name that quash reserves.
     pub(crate) fn custom_claims(&self, json: &str) -> Result<CustomClaims, ClaimsFault> {
         let claims = CustomClaims::read(json)?;
         let names = &self.policy.tokens.names;

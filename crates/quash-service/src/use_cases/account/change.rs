@@ -1,5 +1,5 @@
-//! What operators do with accounts: switch them off and on, lock and unlock them, change them, delete them. What dies with
-//! each says the table of `quash-core`.
+//! Operators' changes to accounts: deactivate and reactivate, lock and unlock, edit, delete. The table in
+//! `quash-core` defines the sessions and tokens that each change ends.
 
 use std::time::Duration;
 
@@ -19,63 +19,60 @@ use crate::use_cases::account::add::{ClaimsFault, KNOWN_FORMATS, NewPassword};
 use crate::use_cases::account::own::own_words;
 use crate::use_cases::session::end::Ended;
 
-/// What became of an account.
+/// The result of a change.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Changed {
-    /// The account as it is now.
+    /// The account after the change.
     pub account: Account,
-    /// The number of the entry in the log, where something was ended.
+    /// The sequence number of the log entry, if the change ended anything.
     pub seq: Option<Seq>,
 }
 
-/// A password that is good for once.
+/// A password that can be used once.
 pub struct OneTimePassword {
-    /// The password.
     pub password: Zeroizing<String>,
-    /// Until when.
     pub until: Timestamp,
 }
 
-/// Whether an address that an operator sets has been confirmed.
+/// The state of an e-mail address that an operator sets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Address {
-    /// Its owner has to confirm it.
+    /// The owner must confirm it.
     Unconfirmed,
-    /// It needn't be confirmed any more.
+    /// Needs no confirmation.
     Confirmed,
 }
 
-/// Why an account isn't changed.
+/// A reason to refuse a change of an account.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ChangeFault {
-    /// There is none, or none any more.
+    /// There is no such account, or it was deleted.
     #[error("there is no such account")]
     Gone,
-    /// It is as it is to be.
+    /// The account is already in the requested state.
     #[error("the account is {0} already")]
     Already(&'static str),
     /// Only a reactivated account can be locked or unlocked.
     #[error("the account is deactivated")]
     Deactivated,
-    /// The name can't be one.
+    /// The name is invalid.
     #[error("the name {0}")]
     Name(NameFault),
-    /// The address can't be one.
+    /// The address is invalid.
     #[error("the e-mail address {0}")]
     Email(NameFault),
-    /// The password isn't taken.
+    /// The password is refused.
     #[error("the password {0}")]
     Password(PasswordFault),
-    /// The password's hash can't be compared with.
+    /// The password's hash has an unsupported format.
     #[error("the password hash {0}; {KNOWN_FORMATS}")]
     PasswordHash(FormatFault),
-    /// The claims can't be any.
+    /// The claims are invalid.
     #[error("{0}")]
     Claims(ClaimsFault),
-    /// Another account has the name or the address.
     #[error("another account has this name or e-mail address")]
     Taken,
-    /// Ours.
+    /// A failure on our side.
     #[error("the account could not be changed now")]
     Failed(Failure),
 }
@@ -84,7 +81,7 @@ impl Service {
     /// Deactivates an account: its sessions end, and it can't sign in.
     ///
     /// # Errors
-    /// It is deactivated already, isn't there, or the store is away.
+    /// The account is already deactivated or doesn't exist, or the store is unavailable.
     pub async fn deactivate(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
         self.desk
             .change(subject, |account, now| match account.state {
@@ -100,10 +97,10 @@ impl Service {
             .await
     }
 
-    /// Lets a deactivated account sign in again. What died with it stays dead.
+    /// Lets a deactivated account sign in again. Ended sessions stay ended.
     ///
     /// # Errors
-    /// It isn't deactivated, isn't there, or the store is away.
+    /// The account isn't deactivated or doesn't exist, or the store is unavailable.
     pub async fn reactivate(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
         self.desk
             .change(subject, |account, now| match account.state {
@@ -119,16 +116,16 @@ impl Service {
             .await
     }
 
-    /// Locks an account for this long, as failed attempts would. One that is locked by hand already stays locked for at least
-    /// this long, and nothing else changes.
+    /// Locks an account for `span`, as failed attempts would. If an operator has already locked it, the lock
+    /// lasts at least this long, and nothing else changes.
     ///
     /// # Errors
-    /// It is deactivated, isn't there, or the store is away.
+    /// The account is deactivated or doesn't exist, or the store is unavailable.
     pub async fn lock(&self, subject: &Subject, span: Duration, by: By) -> Result<Changed, ChangeFault> {
         self.desk
             .change(subject, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
-                // No known device gets past this lock: there is no session that would have to end again.
+                // No known device is exempt from this lock, so no session has to end again.
                 AccountState::Locked { since, until }
                     if since <= now && now < until && account.devices == Devices::default() =>
                 {
@@ -138,7 +135,8 @@ impl Service {
                         .then(|| change_account(account, Event::Locked, fields, by.clone(), now)))
                 }
                 AccountState::Active | AccountState::Locked { .. } => {
-                    // The operator means every client: the account forgets its devices, so that no session is bound.
+                    // An operator's lock applies to every client: the account forgets its devices, so that no
+                    // session is bound to one.
                     let forgotten = AccountFields {
                         devices: Some(Devices::default()),
                         ..in_state(AccountState::Locked { since: now, until: now + span })
@@ -149,10 +147,10 @@ impl Service {
             .await
     }
 
-    /// Unlocks an account, and forgets how often it was locked and what was counted against it.
+    /// Unlocks an account, and resets its number of locks and of failed attempts.
     ///
     /// # Errors
-    /// It is deactivated, isn't there, or the store is away.
+    /// The account is deactivated or doesn't exist, or the store is unavailable.
     pub async fn unlock(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
         let change = self.desk.change(subject, |account, now| match account.state {
             AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
@@ -168,10 +166,10 @@ impl Service {
         Ok(changed)
     }
 
-    /// Gives an account another name. Where tokens call it by its name, its sessions end.
+    /// Renames an account. Its sessions end if tokens identify accounts by their names.
     ///
     /// # Errors
-    /// The name can't be one or is taken; or as the others.
+    /// The name is invalid or taken; or as for the other changes.
     pub async fn rename(&self, subject: &Subject, name: &str, by: By) -> Result<Changed, ChangeFault> {
         let desk = &*self.desk;
         let name = desk.new_name(name, Some(&desk.loaded(subject).await?)).map_err(ChangeFault::Name)?;
@@ -189,11 +187,11 @@ impl Service {
         .await
     }
 
-    /// Gives an account another address: its sessions end. The address that it has stays as it is, but for being confirmed
-    /// where it wasn't.
+    /// Sets an account's e-mail address: its sessions end. Setting the current address again changes nothing,
+    /// except that it can become confirmed.
     ///
     /// # Errors
-    /// The address can't be one or is taken; or as the others.
+    /// The address is invalid or taken; or as for the other changes.
     pub async fn set_email(
         &self,
         subject: &Subject,
@@ -222,10 +220,11 @@ impl Service {
             .await
     }
 
-    /// Gives an account another password, or none: its sessions end. The hash that it has already changes nothing.
+    /// Sets or removes an account's password: its sessions end. Setting the current hash again changes
+    /// nothing.
     ///
     /// # Errors
-    /// The password isn't taken, its hash isn't of a known format; or as the others.
+    /// The password is refused or its hash has an unknown format; or as for the other changes.
     pub async fn set_password(
         &self,
         subject: &Subject,
@@ -245,7 +244,7 @@ impl Service {
             }
             NewPassword::Encoded(text) => {
                 let hash = desk.encoded(text).map_err(ChangeFault::PasswordHash)?;
-                // It is the one that Django nodes have.
+                // The hash that Django nodes use.
                 AccountFields {
                     password: Some(hash),
                     must_change: Some(None),
@@ -265,10 +264,11 @@ impl Service {
         Ok(changed)
     }
 
-    /// Gives an account a random password that is good for a day, and for nothing but being changed: its sessions end.
+    /// Sets a random temporary password, valid for one day, that must be changed at first use: the account's
+    /// sessions end.
     ///
     /// # Errors
-    /// It isn't there, or can't be changed now.
+    /// The account doesn't exist, or can't be changed now.
     pub async fn give_one_time_password(
         &self,
         subject: &Subject,
@@ -296,10 +296,10 @@ impl Service {
         Ok((changed, OneTimePassword { password, until }))
     }
 
-    /// Takes an account's password away, until its owner has reset it: its sessions end.
+    /// Removes an account's password, so that its owner must reset it: its sessions end.
     ///
     /// # Errors
-    /// It isn't there, or can't be changed now.
+    /// The account doesn't exist, or can't be changed now.
     pub async fn require_reset(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
         let fields =
             AccountFields { password: Some(None), must_change: Some(None), ..AccountFields::default() };
@@ -310,10 +310,10 @@ impl Service {
             .await
     }
 
-    /// Replaces what an account's tokens say besides quash's own claims.
+    /// Replaces an account's custom claims.
     ///
     /// # Errors
-    /// They are too long, or one of them has a name of quash's own; or as the others.
+    /// The claims are too long or one has a name that quash reserves; or as for the other changes.
     pub async fn set_claims(&self, subject: &Subject, json: &str, by: By) -> Result<Changed, ChangeFault> {
         let claims = self.desk.custom_claims(json).map_err(ChangeFault::Claims)?;
         let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
@@ -324,10 +324,10 @@ impl Service {
             .await
     }
 
-    /// Deletes an account with its sessions. Its subject is never given out again.
+    /// Deletes an account with its sessions. Its subject is never reused.
     ///
     /// # Errors
-    /// It isn't there, or can't be deleted now.
+    /// The account doesn't exist, or can't be deleted now.
     pub async fn delete(&self, subject: &Subject, by: By) -> Result<Ended, ChangeFault> {
         let desk = &*self.desk;
         retry!({
@@ -339,8 +339,8 @@ impl Service {
 }
 
 impl Desk {
-    /// Loads, decides and commits. `None` from `decide`: the account is as it is to be, and nothing is written. A conflict over
-    /// a row that hasn't changed is one over a name or an address.
+    /// Loads, decides and commits. If `decide` returns `None`, the account is already in the requested state,
+    /// and nothing is written. A conflict over an unchanged row is one over a name or an address.
     async fn change(
         &self,
         subject: &Subject,
@@ -361,7 +361,7 @@ impl Desk {
         })
     }
 
-    /// A change by a road; `None`: the account has these values already, and repeating them ends nothing.
+    /// A change with this cause. `None` if the account already has these values: repeating them ends nothing.
     fn edit(
         &self,
         account: &Account,
@@ -386,7 +386,7 @@ fn in_state(state: AccountState) -> AccountFields {
     AccountFields { state: Some(state), ..AccountFields::default() }
 }
 
-/// A hundred bits in four groups, of 32 characters that nobody takes for one another.
+/// A password of 100 bits in four groups, drawn from 32 characters that users don't confuse.
 fn random_password(entropy: &dyn Entropy) -> Zeroizing<String> {
     const ALPHABET: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
     let drawn = Zeroizing::new(draw::<20>(entropy));

@@ -1,5 +1,5 @@
-//! An owner and their account: looking at it, changing it, ending its sessions, leaving. Whoever changes what one signs in
-//! with is asked for the password again.
+//! Owners' use cases: view, change, deactivate and delete their account, and end its sessions. Changes of the
+//! name or the password require the password again, as do deactivation and deletion.
 
 use std::net::IpAddr;
 
@@ -28,19 +28,18 @@ use crate::use_cases::session::prove::{Proof, Proven};
 /// An account as its owner sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Me {
-    /// The account.
     pub account: Account,
-    /// The session that asks; a token of another issuer has none.
+    /// The requesting session. Another issuer's token has none.
     pub session: Option<SessionId>,
 }
 
-/// A password that is asked for again.
+/// The password for a change that requires it again.
 pub struct Reproof {
     /// The password, as received.
     pub password: Zeroizing<String>,
-    /// The network it comes from, if its places in the queue are to be counted.
+    /// The client's network, if its waiting attempts are to be limited.
     pub network: Option<IpAddr>,
-    /// What the client says of its device token. It gets none.
+    /// The device token that the client sent, if any. The client gets no new one.
     pub device_token: DeviceSaid,
 }
 
@@ -48,15 +47,15 @@ impl Service {
     /// The account of a live token.
     ///
     /// # Errors
-    /// It has none any more, or the store is away.
+    /// The account no longer exists, or the store is unavailable.
     pub async fn me(&self, live: &Live) -> Result<Me, Failure> {
         self.desk.me(live).await
     }
 
-    /// Ends a session of a live token's account. One that has ended already is where it should be.
+    /// Ends a session of a live token's account. A session that has already ended is no error.
     ///
     /// # Errors
-    /// The account has no such session, or the store is away.
+    /// The account has no such session, or the store is unavailable.
     pub async fn end_own_session(&self, live: &Live, session: SessionId) -> Result<(), Failure> {
         let desk = &*self.desk;
         let me = desk.me(live).await?;
@@ -76,11 +75,12 @@ impl Service {
         })
     }
 
-    /// Ends all sessions of a live token's account but its own, which gets new tokens. Where there is no other, nothing is
-    /// revoked: it is a refresh.
+    /// Ends all sessions of a live token's account except its own, which gets new tokens. If there is no
+    /// other session, this is a plain refresh and revokes nothing.
     ///
     /// # Errors
-    /// The token has no session that could go on, the account has caused too many entries, or the store is away.
+    /// The token has no session that could be kept, the account has caused too many entries, or the store is
+    /// unavailable.
     pub async fn end_other_sessions(&self, live: &Live) -> Result<Issued, Failure> {
         let desk = &*self.desk;
         retry!({
@@ -91,7 +91,7 @@ impl Service {
                 .as_ref()
                 .map(|(_, account)| account.subject.clone())
                 .ok_or(Refusal::AccountNotFound)?;
-            // After the session: another that is opened meanwhile is counted, too.
+            // Counted after loading the session, so that a session opened meanwhile is included.
             let counted = desk
                 .store
                 .account(&AccountBy::Subject(subject.clone()), counted_from(&desk.policy, now))
@@ -107,16 +107,16 @@ impl Service {
     /// Ends all sessions of a live token's account.
     ///
     /// # Errors
-    /// There is no such account any more, or the store is away.
+    /// The account no longer exists, or the store is unavailable.
     pub async fn end_own_sessions(&self, live: &Live) -> Result<Ended, Failure> {
         let me = self.desk.me(live).await?;
         self.end_account(&me.account.subject, Road::LogOutEverywhere, Actor::Owner).await
     }
 
-    /// Gives a live token's account another name to sign in with. Where tokens call it by its name, all its sessions end.
+    /// Renames a live token's account. All its sessions end if tokens identify accounts by their names.
     ///
     /// # Errors
-    /// The password is wrong, the name can't be one, somebody has it, or users don't change names here.
+    /// The password is wrong, the name is invalid or taken, or users may not change names here.
     pub async fn rename_own(&self, live: &Live, name: &str, reproof: Reproof) -> Result<Me, Failure> {
         let desk = &*self.desk;
         if desk.policy.accounts.names == NameChanges::Refused {
@@ -140,10 +140,10 @@ impl Service {
         })
     }
 
-    /// Sets another password: all other sessions end, this one gets new tokens.
+    /// Changes the password: all other sessions end, and this one gets new tokens.
     ///
     /// # Errors
-    /// The current password is wrong, the new one isn't taken, or the token has no session that could go on.
+    /// The current password is wrong, the new one is refused, or the token has no session that could be kept.
     pub async fn change_own_password(
         &self,
         live: &Live,
@@ -167,7 +167,7 @@ impl Service {
             let account = proven.account;
             let now = desk.clock.now();
             let (lives_on, loaded) = desk.own_session(live).await?;
-            // Between the proof and this look somebody else may have set another password.
+            // Another request may have changed the password since the proof.
             if loaded.found.as_ref().is_some_and(|(_, found)| found.version != account.version) {
                 return Err(Uncommitted::Conflict);
             }
@@ -178,10 +178,10 @@ impl Service {
         })
     }
 
-    /// Sets a password in place of one that is good for nothing else. Nobody is signed in by that, and nobody stays so.
+    /// Replaces a temporary password. The user isn't signed in by this, and all sessions end.
     ///
     /// # Errors
-    /// The password isn't such a one, or the new one isn't taken.
+    /// The current password isn't a temporary one, or the new one is refused.
     pub async fn change_one_time_password(
         &self,
         name: &str,
@@ -189,7 +189,7 @@ impl Service {
         new: Zeroizing<String>,
     ) -> Result<(), Failure> {
         let desk = &*self.desk;
-        // Anything else that may be wrong with it is found out in the pool, after the password that it replaces was proven.
+        // The pool checks everything else, after the current password has been proven.
         check_length(&new).map_err(Refusal::PasswordRefused)?;
         let network = reproof.network;
         let (by, folded) = desk.called(name);
@@ -207,10 +207,10 @@ impl Service {
         })
     }
 
-    /// Deactivates a live token's account: its sessions end, and it can't sign in any more.
+    /// Deactivates a live token's account: its sessions end, and it can't sign in.
     ///
     /// # Errors
-    /// The password is wrong, or the store is away.
+    /// The password is wrong, or the store is unavailable.
     pub async fn deactivate_own(&self, live: &Live, reproof: Reproof) -> Result<(), Failure> {
         let desk = &*self.desk;
         let mut proof = again(&desk.me(live).await?.account, reproof);
@@ -223,10 +223,10 @@ impl Service {
         })
     }
 
-    /// Deletes a live token's account, with all its sessions.
+    /// Deletes a live token's account and all its sessions.
     ///
     /// # Errors
-    /// The password is wrong, or the store is away.
+    /// The password is wrong, or the store is unavailable.
     pub async fn delete_own(&self, live: &Live, reproof: Reproof) -> Result<(), Failure> {
         let desk = &*self.desk;
         let mut proof = again(&desk.me(live).await?.account, reproof);
@@ -241,7 +241,6 @@ impl Service {
 }
 
 impl Desk {
-    /// The account of a live token.
     async fn me(&self, live: &Live) -> Result<Me, Failure> {
         if let Origin::Foreign(_) = live.authentic().origin() {
             let account = self.foreign_account(live.authentic()).await?;
@@ -253,7 +252,7 @@ impl Desk {
         Ok(Me { account, session: Some(session) })
     }
 
-    /// The session of a live token, and what it gets if it goes on while others end.
+    /// The session of a live token, and the basis of its new tokens if it is kept while others end.
     async fn own_session(&self, live: &Live) -> Result<(LivesOn, SessionLoaded), Failure> {
         if let Origin::Foreign(_) = live.authentic().origin() {
             return Err(Refusal::SessionRequired.into());
@@ -268,7 +267,7 @@ impl Desk {
         Ok((lives_on, loaded))
     }
 
-    /// Who stole a signing key can write any name into a token, but no row.
+    /// An attacker with a stolen signing key can write any name into a token, but no row.
     fn check_owner(&self, live: &Live, account: &Account) -> Result<(), Refusal> {
         let (scopes, user_id) = (self.guard.scopes(), live.claims().user_id.as_deref().unwrap_or_default());
         if scopes.account(account) == scopes.user_id(user_id) {
@@ -278,7 +277,7 @@ impl Desk {
         }
     }
 
-    /// Proves the password of somebody who is signed in.
+    /// Checks the password of a signed-in user again.
     async fn reprove(&self, proof: &mut Proof) -> Result<Proven, Failure> {
         self.prove(proof, judge_again).await.map_err(|failure| match failure {
             Failure::Refused(Refusal::BadCredentials) => Refusal::WrongPassword.into(),
@@ -286,7 +285,7 @@ impl Desk {
         })
     }
 
-    /// The hash of a new password of the account whose present one was proven.
+    /// Hashes the new password of an account whose current password was proven.
     async fn new_hash(
         &self,
         new: Zeroizing<String>,
@@ -299,14 +298,14 @@ impl Desk {
         Ok(hash.map_err(Refusal::PasswordRefused)?)
     }
 
-    /// Commits what ends the others, and gives the session that lives on its tokens.
+    /// Commits the end of the other sessions, and issues tokens to the one that is kept.
     async fn survive(&self, survival: Survival, now: Timestamp) -> Result<Issued, Uncommitted<Failure>> {
         self.can_sign().await?;
         let Ended { seq } = self.end(survival.change.clone()).await?;
         Ok(self.issue(survival.grant(seq), now).await?)
     }
 
-    /// Changes the account whose password was proven, and no later one.
+    /// Changes the account as it was when its password was proven. A conflict if it has changed since.
     async fn edit_proven(
         &self,
         proven: &Proven,
@@ -333,7 +332,7 @@ impl Desk {
         self.end(change).await
     }
 
-    /// A name from what was typed. The name that an account has already is taken in any form.
+    /// Parses a new name. The account's current name is accepted in any form.
     pub(crate) fn new_name(&self, text: &str, account: Option<&Account>) -> Result<Name, NameFault> {
         match Name::parse(text) {
             Ok(name) if account.is_some_and(|account| account.username.folded() == name.folded()) => Ok(name),
@@ -344,7 +343,7 @@ impl Desk {
         }
     }
 
-    /// Whether another account has the name, as its name or as its subject.
+    /// Returns whether another account has the name, as its name or as its subject.
     pub(crate) async fn is_taken(
         &self,
         name: &Name,
@@ -356,7 +355,8 @@ impl Desk {
         Ok(is_name || self.is_subject_of_another(name, Some(subject), now).await?)
     }
 
-    /// Whether a name is the subject of another account than `own`: a command with that name would seem to mean the other.
+    /// Returns whether a name is the subject of an account other than `own`: commands with that name would be
+    /// ambiguous.
     pub(crate) async fn is_subject_of_another(
         &self,
         name: &Name,
@@ -375,7 +375,7 @@ impl Desk {
     }
 }
 
-/// The proof of an account's password, asked for again: by its subject, whatever it is called meanwhile.
+/// Starts the proof of an account's password by its subject, which a renaming doesn't change.
 pub(crate) fn again(account: &Account, reproof: Reproof) -> Proof {
     let Reproof { password, network, device_token } = reproof;
     Proof::new(
@@ -387,7 +387,7 @@ pub(crate) fn again(account: &Account, reproof: Reproof) -> Proof {
     )
 }
 
-/// What an account's password must not be.
+/// Words that an account's password must not be.
 pub(crate) fn own_words(account: &Account) -> Vec<&str> {
     let address = account.email.as_ref().map(|email| email.shown.as_str());
     std::iter::once(account.username.shown()).chain(address).collect()

@@ -1,5 +1,5 @@
-//! The subjects of new accounts. Numbers are given out one at a time: two additions never try the same one, and the store
-//! refuses one that an account has or had.
+//! The subjects of new accounts. Numbers are allocated one at a time: two concurrent additions never try the
+//! same one, and the store refuses one that an account has or had.
 
 use quash_core::model::{AccountBy, Subject, Subjects, Timestamp, fold};
 use tokio::sync::MutexGuard;
@@ -15,10 +15,10 @@ pub(crate) struct NewSubject<'a> {
 }
 
 impl Desk {
-    /// A subject for a new account: the one that is given, or one as the settings choose them.
+    /// Returns a subject for a new account: `given`, or one of the kind that the settings choose.
     ///
     /// # Errors
-    /// The store is away, or no number is left.
+    /// The store is unavailable, or no number is left.
     pub(crate) async fn subject(
         &self,
         given: Option<&Subject>,
@@ -32,13 +32,13 @@ impl Desk {
         let subject = match given {
             Some(given) => given.clone(),
             None => {
-                let used_up = || {
-                    Unavailable::StoreAway("the largest number that a subject can be is an account's".into())
-                };
+                let used_up =
+                    || Unavailable::StoreAway("the largest possible number is in use as a subject".into());
                 let mut largest = self.store.largest_number().await?;
                 loop {
                     let next = Subject::after(largest).ok_or_else(|| Failure::Unavailable(used_up()))?;
-                    // Accounts of before may have numbers as names: no subject is another account's name.
+                    // Older accounts may have numbers as names, and a subject must not equal another
+                    // account's name.
                     if !self.is_name(&next, now).await? {
                         break next;
                     }
@@ -49,18 +49,18 @@ impl Desk {
         Ok(NewSubject { subject, _turn: Some(turn) })
     }
 
-    /// Returns whether a subject reads like the name of an account.
+    /// Returns whether a subject equals the name of an account.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub(crate) async fn is_name(&self, subject: &Subject, now: Timestamp) -> Result<bool, Failure> {
         Ok(self.store.account(&AccountBy::Name(fold(subject.as_str())), now).await?.account.is_some())
     }
 
-    /// Returns whether a number that was free when it was chosen has been given out meanwhile.
+    /// Returns whether a number that was free when it was chosen has been allocated meanwhile.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub(crate) async fn was_given_out(&self, subject: &Subject) -> Result<bool, Failure> {
         match (self.policy.accounts.subjects, subject.number()) {
             (Subjects::Integer, Some(number)) => Ok(self.store.largest_number().await? >= number),

@@ -1,5 +1,5 @@
-//! The barrier: waiting until something is known everywhere. Whoever holds a lease has confirmed it, or their lease has
-//! run out, after which they refuse tokens by themselves.
+//! The barrier: waits until every verifier knows an entry. A verifier with a lease has confirmed it, or its
+//! lease has expired, and then it refuses tokens by itself.
 
 use std::time::Duration;
 
@@ -8,41 +8,38 @@ use quash_core::model::{Seq, Timestamp};
 use crate::context::Service;
 use crate::feed::{Binding, InstanceId};
 
-/// What waiting has shown.
+/// The result of a barrier.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Effective {
-    /// What was waited for.
+    /// The sequence number of the entry.
     pub seq: Seq,
-    /// Since when nobody who is bound accepts what it covers.
+    /// The time since which no bound verifier accepts a token that the entry covers.
     pub effective_at: Timestamp,
-    /// What became of each verifier.
     pub verifiers: Vec<VerifierSeen>,
 }
 
-/// What became of a verifier.
+/// The state of a verifier at the end of a barrier.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerifierSeen {
-    /// Which.
     pub id: InstanceId,
-    /// Where it stands.
     pub state: VerifierState,
-    /// After which time it stood there.
+    /// The time after which it reached this state.
     pub after: Duration,
 }
 
-/// Where a verifier stands towards a number.
+/// A verifier's state with respect to a sequence number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum VerifierState {
-    /// It knows it.
+    /// The verifier has confirmed it.
     Confirmed,
-    /// It hasn't said so, and can't vouch for anything any more.
+    /// The verifier hasn't confirmed it, and refuses tokens because its lease has expired.
     Stale,
-    /// It accepts tokens without a lease: nothing can be said.
+    /// The verifier accepts tokens without a lease, so its state is unknown.
     NotBound,
 }
 
 impl VerifierState {
-    /// Its name, in answers and tables.
+    /// The name of the state, in answers and tables.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
@@ -53,21 +50,21 @@ impl VerifierState {
 }
 
 impl Effective {
-    /// Whether every verifier has confirmed it.
+    /// Returns whether every verifier has confirmed the entry.
     pub fn is_confirmed_by_all(&self) -> bool {
         self.verifiers.iter().all(|verifier| verifier.state == VerifierState::Confirmed)
     }
 }
 
 impl Service {
-    /// Waits until every verifier that is bound knows the entry `seq`, which was committed before, or has lost its lease:
-    /// a lease's term at the most, a little more for clocks that differ.
+    /// Waits until every bound verifier knows the committed entry `seq` or has lost its lease: at most a
+    /// lease's term, and a little more for clocks that differ.
     pub async fn effective(&self, seq: Seq) -> Effective {
         let desk = &*self.desk;
         let (leases, clock) = (&desk.feed.leases, &*desk.clock);
         let began = clock.uptime();
         let mut confirmations = leases.confirmations();
-        // Whoever enters after the commit is given a head that has the entry.
+        // A verifier that enters after the commit gets a head that includes the entry.
         let mut waiting: Vec<_> = leases.seen(began).into_iter().collect();
         let mut verifiers = Vec::with_capacity(waiting.len());
         desk.feed.outlet.want(seq);

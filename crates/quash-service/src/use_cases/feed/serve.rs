@@ -1,4 +1,4 @@
-//! The feed as verifiers see it: policy, snapshot, stream, lease. How it travels is the door's business.
+//! The feed's use cases for verifiers: policy, snapshot, stream, lease. `quash-server` transports them.
 
 use std::sync::Arc;
 
@@ -13,32 +13,30 @@ use crate::feed::{Binding, InstanceId};
 use crate::feed::{FeedRefused, SnapshotFeed};
 use crate::use_cases::feed::barrier::VerifierState;
 
-/// A verifier asks for a lease.
+/// A verifier's request for a lease.
 #[derive(Clone, Debug)]
 pub struct LeaseAsked {
-    /// Who.
     pub id: InstanceId,
-    /// How far it has come.
+    /// The verifier's position in the log.
     pub cursor: Cursor,
-    /// What tells which request the answer is to.
+    /// Ties the answer to this request.
     pub nonce: LeaseNonce,
-    /// Whether it refuses tokens without a lease.
+    /// Whether the verifier refuses tokens while it has no lease.
     pub binding: Binding,
 }
 
 /// A verifier as it was last seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VerifierNow {
-    /// Which.
     pub id: InstanceId,
-    /// Whether its lease holds, and whether it needs one.
+    /// The state of its lease.
     pub state: VerifierState,
-    /// How far it had come.
+    /// The last sequence number that it has confirmed.
     pub confirmed: Seq,
 }
 
 impl Service {
-    /// What verifiers are told of this issuer.
+    /// The issuer's policy for verifiers.
     pub fn feed_policy(&self) -> FeedPolicy {
         let desk = &*self.desk;
         let ring = desk.guard.ring();
@@ -51,10 +49,10 @@ impl Service {
         )
     }
 
-    /// Everything that the log still remembers, for the verifier with this credential.
+    /// Begins a snapshot of all entries in the log, for the verifier with this credential.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn feed_snapshot(&self, credential: Credential) -> Result<SnapshotFeed, FeedRefused> {
         let desk = &*self.desk;
         let turn =
@@ -64,10 +62,10 @@ impl Service {
             .await
     }
 
-    /// The feed from a place on, for the verifier with this credential.
+    /// Begins a stream of the feed after a position, for the verifier with this credential.
     ///
     /// # Errors
-    /// The place isn't one of this log, or the store is away.
+    /// The position isn't in this log, or the store is unavailable.
     pub async fn feed_stream(
         &self,
         after: &Cursor,
@@ -82,13 +80,15 @@ impl Service {
         Ok(FeedReader::new(outlet, store, clock, desk.feed.cursors.clone(), after.seq(), watched))
     }
 
-    /// Grants a lease: whoever has everything up to its head had everything when the request arrived.
+    /// Grants a lease. A verifier that has applied everything up to the lease's head knows everything
+    /// committed before its request arrived.
     ///
     /// # Errors
-    /// The verifier's place isn't one of this log, there are too many, or the store is away.
+    /// The verifier's position isn't in this log, there are too many verifiers, or the store is unavailable.
     pub async fn lease(&self, asked: &LeaseAsked) -> Result<LeaseGrant, FeedRefused> {
         let desk = &*self.desk;
-        // Noted first: who asks whether everybody knows something waits for this one too, whatever head it is given.
+        // Recorded before the head is read: a barrier that starts now also waits for this verifier, whichever
+        // head it gets.
         let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, desk.clock.uptime());
         entered.map_err(FeedRefused::from)?;
         let head = desk.store.head().await.map_err(Failure::from)?;
@@ -98,7 +98,7 @@ impl Service {
         Ok(LeaseGrant::new(asked.nonce, cursor, &head.chain, desk.policy.feed.term, desk.clock.now()))
     }
 
-    /// The verifiers that have asked for a lease not long ago.
+    /// The verifiers that have recently asked for a lease.
     pub fn verifiers(&self) -> Vec<VerifierNow> {
         let now = self.desk.clock.uptime();
         let seen = self.desk.feed.leases.seen(now).into_iter().map(|(id, tenant)| {
@@ -112,13 +112,14 @@ impl Service {
         seen.collect()
     }
 
-    /// Ends all streams of the feed: this process is about to go.
+    /// Ends all streams of the feed, because this process is about to exit.
     pub fn close_feed(&self) {
         self.desk.feed.outlet.close();
     }
 
-    /// Whether a place is one of this log, which ends at `head`. A place that the issuer has given out and its store doesn't
-    /// know proves that the store went back: what was ended there is unknown, so everything ends.
+    /// Checks that a position is in this log, which ends at `head`. A position that the issuer has given out
+    /// but its store doesn't know proves that the store went back. The ends in the lost part are unknown, so
+    /// everything ends.
     async fn placed(&self, cursor: &Cursor, head: &Head) -> Result<(), FeedRefused> {
         if !self.desk.feed.cursors.has_given(cursor) {
             return Err(FeedRefused::SnapshotRequired);
@@ -137,8 +138,8 @@ impl Service {
         Ok(())
     }
 
-    /// Whether the log went back and has gone on since, with other entries under the same numbers. What has been forgotten
-    /// can't be compared any more; nor does it matter.
+    /// Returns whether the log went back and has since given the same sequence numbers to other entries.
+    /// Pruned entries can't be compared, but no longer matter.
     async fn is_of_another_log(&self, cursor: &Cursor, head: &Head) -> Result<bool, Failure> {
         if cursor.seq() == head.seq {
             return Ok(!cursor.is_of(&head.chain));

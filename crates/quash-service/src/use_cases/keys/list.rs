@@ -5,11 +5,11 @@ use crate::failure::Failure;
 use crate::keys::{KeySeen, KeysSeen};
 
 impl Service {
-    /// Looks at the keys. Addresses that were never asked are asked first, so that what a command sees doesn't hang on
-    /// whether it was quicker than they.
+    /// Lists the keys. Key sets that were never fetched are fetched first, so that the result doesn't depend
+    /// on timing.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn keys(&self) -> Result<KeysSeen, Failure> {
         let records = self.desk.store.keys().await?;
         let own = records.into_iter().map(|record| KeySeen {

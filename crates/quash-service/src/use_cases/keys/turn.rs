@@ -1,8 +1,9 @@
-//! Turning the keys of a running process: another one signs, one is dropped, one is struck. What is due is decided in
-//! `quash-core`.
+//! Key changes in a running process: rotating, retiring and revoking keys. `quash-core` decides when a change
+//! is due.
 //!
-//! Each step is one change, and this process turns to what the store has after it before anybody signs again. Whoever is
-//! killed in between begins again with what the store has, which is valid after each step.
+//! Each step is one change of the store, and this process loads the store's keys after it before anything is
+//! signed again. The store is valid after each step, so a process that is killed in between continues from
+//! there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,68 +22,65 @@ use crate::keys::opened::{kept_after_strike, unstruck, verifying};
 use crate::keys::{OpenedKeys, Turning, make, opened};
 use crate::retry::{Uncommitted, retry};
 
-/// When another key signs.
+/// The time at which the next key begins to sign.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Takeover {
     /// Once it has been published for long enough that verifiers know it.
     Announced,
-    /// At once: verifiers meet a key that they have to look up.
+    /// At once: verifiers must fetch the key when they meet it.
     Now,
 }
 
-/// A key that was turned, and how it stands from then on.
+/// A key that was changed, and its new state.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TurnedKey {
-    /// Its id.
     pub kid: Kid,
-    /// How it stands; `None`: it is gone.
+    /// The new state, or `None` if the key was dropped.
     pub state: Option<KeyState>,
 }
 
-/// What came of a strike.
+/// The result of revoking a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Struck {
-    /// The number of the last entry in the log.
+    /// The sequence number of the last entry in the log.
     pub seq: Option<Seq>,
-    /// The key that signs from then on; `None`: none does until the settings name another.
+    /// The key that signs from now on. `None` if none does until the settings name another.
     pub signs: Option<Kid>,
 }
 
-/// Why no key was turned.
+/// A reason why keys weren't changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum KeyTurnFault {
-    /// It can't be done.
     #[error("{0}")]
     Refused(KeyRefusal),
-    /// It failed.
-    #[error("the keys could not be turned")]
+    #[error("the keys could not be changed")]
     Failed(Failure),
 }
 
 impl Service {
-    /// Lets another key sign. With [`Takeover::Announced`] it is made and published; upkeep does the rest. Where one is
-    /// published already, it is that one.
+    /// Makes another key sign. With [`Takeover::Announced`] the key is made and published, and upkeep does
+    /// the rest. A key that is already published is used instead of a new one.
     ///
     /// # Errors
-    /// The settings name what signs, or the store is away.
+    /// The settings name the signing key, or the store is unavailable.
     pub async fn rotate_key(&self, takeover: Takeover, actor: Actor) -> Result<TurnedKey, KeyTurnFault> {
         self.whole(|desk| async move { desk.rotate_key(takeover, actor).await }).await
     }
 
-    /// Drops a key that nobody needs: one that is next, or one whose last token has expired.
+    /// Drops an unneeded key: the next key, or one whose last token has expired.
     ///
     /// # Errors
-    /// Somebody needs it, or the store is away.
+    /// The key is still needed, or the store is unavailable.
     pub async fn retire_key(&self, kid: &Kid, actor: Actor) -> Result<TurnedKey, KeyTurnFault> {
         let kid = kid.clone();
         self.whole(|desk| async move { desk.retire_key(&kid, actor).await }).await
     }
 
-    /// Strikes a key, and every other of the same material: what it has signed is refused at once, but for refresh tokens
-    /// with the right id. Where it signed, another does from then on.
+    /// Revokes a key, and all others of the same material: tokens that it has signed are refused at once,
+    /// except refresh tokens with genuine ids. If it was the signing key, another one signs from now on.
     ///
     /// # Errors
-    /// There is none, it was struck before, or the store is away.
+    /// The key doesn't exist or is revoked already, or the store is unavailable.
     pub async fn strike_key(
         &self,
         kid: &Kid,
@@ -93,10 +91,10 @@ impl Service {
         self.whole(|desk| async move { desk.strike_key(&kid, sessions, actor).await }).await
     }
 
-    /// Does what is due with the keys: upkeep, each minute.
+    /// Makes due key changes. Upkeep calls it each minute.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn tend_keys(&self) -> Result<(), Failure> {
         let tended = self.whole(|desk| async move { desk.tend_keys().await }).await;
         tended.map_err(|fault| match fault {
@@ -105,8 +103,8 @@ impl Service {
         })
     }
 
-    /// Does it to its end, whoever stops waiting for it: between a commit and the turn this process would sign with what
-    /// signs no more.
+    /// Runs the work to its end, even if the caller is cancelled: otherwise this process could commit a
+    /// change and still sign with a key that no longer signs.
     async fn whole<T, W>(&self, work: impl FnOnce(Arc<Desk>) -> W) -> Result<T, KeyTurnFault>
     where
         T: Send + 'static,
@@ -114,7 +112,7 @@ impl Service {
     {
         let broken_off = |_| {
             KeyTurnFault::Failed(Failure::Unavailable(Unavailable::StoreAway(
-                "turning the keys was broken off".into(),
+                "the change of the keys was interrupted".into(),
             )))
         };
         tokio::spawn(work(Arc::clone(&self.desk))).await.unwrap_or_else(|error| Err(broken_off(error)))
@@ -150,7 +148,7 @@ impl Desk {
                 }
             };
             changed?;
-            tracing::info!(%kid, ?state, "a key was turned");
+            tracing::info!(%kid, ?state, "changed the state of a key");
             Ok(TurnedKey { kid, state: Some(state) })
         })
     }
@@ -188,7 +186,7 @@ impl Desk {
                 strike_keys(struck, signs, sessions, actor.clone(), self.guard.scopes(), now)
             };
             let receipt = self.change_keys(change, &mut turning).await?;
-            tracing::warn!(%kid, "a key was struck");
+            tracing::warn!(%kid, "revoked a key");
             let signs = self.keys.signing.read().await.as_ref().map(|key| key.verifying().kid().clone());
             Ok(Struck { seq: receipt.seq, signs })
         })
@@ -200,7 +198,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Does the first step that is due, and returns whether there was one.
+    /// Makes the first due key change, and returns whether there was one.
     async fn do_next_step(&self, turning: &mut Turning) -> Result<bool, Uncommitted<KeyTurnFault>> {
         let records = self.store.keys().await?;
         if !turning.knows(&records) {
@@ -220,19 +218,19 @@ impl Desk {
             }
             Some(KeyDue::Make) => {
                 let key = self.new_key(KeyState::Next { since: self.clock.now() }).await?;
-                tracing::info!(kid = %key.kid, "a key is published, and signs ten minutes from now");
+                tracing::info!(kid = %key.kid, "published a new key, which will sign in ten minutes");
                 self.change_keys(|_| Change::AddKey { key, replaces: None, actor: rule }, turning).await?
             }
             Some(KeyDue::Promote(kid)) => {
-                tracing::info!(%kid, "the key that was next signs");
+                tracing::info!(%kid, "the published key now signs");
                 self.change_keys(|now| promote_key(&records, kid, longest, rule, now), turning).await?
             }
         };
         Ok(true)
     }
 
-    /// Commits a change of the keys, turns to what the store has then, and waits until the guard knows of its entries.
-    /// Nobody signs meanwhile: once it is committed, nothing is signed with what isn't current.
+    /// Commits a change of the keys, loads the store's keys, and waits until the guard knows the change's
+    /// entries. Nothing is signed meanwhile, so that after the commit only the current key signs.
     async fn change_keys(
         &self,
         change: impl FnOnce(Timestamp) -> Change,
@@ -240,13 +238,13 @@ impl Desk {
     ) -> Result<Receipt, Uncommitted<KeyTurnFault>> {
         let mut signing = self.keys.signing.write().await;
         let committed = self.store.commit(change(self.clock.now())).await;
-        // After an error, too: nobody can tell what it has left.
+        // Also after an error, because it isn't known whether the change was written.
         let turned = match self.store.keys().await {
             Ok(records) => self.turn(&mut signing, turning, &records).await,
             Err(error) => Err(error.into()),
         };
         if turned.is_err() {
-            // What signed may be what was struck. Upkeep looks again.
+            // The old signing key may be revoked. Upkeep tries again.
             *signing = None;
             turning.known = None;
         }
@@ -259,7 +257,7 @@ impl Desk {
         Ok(receipt)
     }
 
-    /// Lets the guard verify with what the store has, and then this process sign with it.
+    /// Updates the guard with the store's keys, and then this process's signing key.
     async fn turn(
         &self,
         signing: &mut Option<SigningKey>,
@@ -277,7 +275,7 @@ impl Desk {
         Ok(())
     }
 
-    /// The key of this id first, and all others of its material that weren't struck.
+    /// The key with this id first, then all unrevoked keys of the same material.
     fn of_one_material<'a>(
         &self,
         records: &'a [KeyRecord],
@@ -289,7 +287,7 @@ impl Desk {
         Ok([asked].into_iter().chain(others.into_iter().filter(|record| record.kid != *kid)).collect())
     }
 
-    /// Made apart from the tasks: an RSA key takes a while.
+    /// Runs in a blocking task, because generating an RSA key takes a while.
     async fn new_key(&self, state: KeyState) -> Result<KeyRecord, Failure> {
         let unmade = || Failure::Unavailable(Unavailable::Unsigned);
         let (algorithm, entropy) = (self.keys.algorithm, Arc::clone(&self.entropy));
@@ -337,7 +335,7 @@ fn refused(refusal: KeyRefusal) -> Uncommitted<KeyTurnFault> {
     Uncommitted::Failed(KeyTurnFault::Refused(refusal))
 }
 
-/// What opening a key of the store failed with.
+/// The failure to open a key of the store.
 fn unusable(error: &StartError) -> Failure {
     Failure::Unavailable(Unavailable::StoreAway(error.to_string()))
 }

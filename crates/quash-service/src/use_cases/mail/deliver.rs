@@ -1,4 +1,5 @@
-//! Delivers mails: those that are due are handed to the mailer, again after a pause that doubles, until they are sent.
+//! Delivers mails: hands due mails to the transport, and retries with growing pauses until they are sent. No
+//! answer to a client waits for this.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,13 @@ use crate::context::{Desk, Service};
 use crate::failure::Failure;
 use crate::mail::{Letter, LetterProof, Post, PostFault};
 
-/// How many mails are on their way at a time.
+/// The most mails being sent at once.
 const AT_ONCE: u32 = 8;
-/// How long the first failure waits; each further one waits twice as long.
+/// The pause after the first failure. Each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// How long any failure waits at most.
+/// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// How often the outbox is looked into where nothing is due.
+/// The interval at which an idle outbox is read.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Service {
@@ -27,19 +28,19 @@ impl Service {
             let pause = match self.deliver_due(&post).await {
                 Ok(pause) => pause,
                 Err(failure) => {
-                    tracing::warn!(?failure, "mails could not be looked at");
+                    tracing::warn!(?failure, "failed to read the due mails");
                     LOOK_AGAIN
                 }
             };
-            // A new mail or the next one's time, whichever comes first.
+            // Waits for a new mail or the next mail's time, whichever comes first.
             let _ = tokio::time::timeout(pause, outbox.woken.notified()).await;
         }
     }
 
-    /// Tries to send all that is due, and says how long there is nothing to do then.
+    /// Tries to send all due mails, and returns the time until the next one.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn deliver_due(&self, post: &Arc<dyn Post>) -> Result<Duration, Failure> {
         let idle_since = loop {
             let now = self.desk.clock.now();
@@ -52,7 +53,8 @@ impl Service {
                 let (desk, post) = (Arc::clone(&self.desk), Arc::clone(post));
                 sending.spawn(async move { desk.send(&mail, &*post).await });
             }
-            // All come to their end before the first failure is told: who is cut off has perhaps been sent.
+            // Waits for every send before returning the first error: a cancelled send may have been
+            // delivered.
             let sent = sending.join_all().await;
             sent.into_iter().collect::<Result<(), Failure>>()?;
         };
@@ -62,7 +64,8 @@ impl Service {
 }
 
 impl Desk {
-    /// Tries to send one mail. That it is tried is written before: a process that ends meanwhile has perhaps sent it.
+    /// Tries to send one mail. The attempt is recorded first: if the process ends meanwhile, the mail may
+    /// have been sent.
     async fn send(&self, mail: &Mail, post: &dyn Post) -> Result<(), Failure> {
         let now = self.clock.now();
         let account = mail.subject.as_ref().map_or("none", Subject::as_str);
@@ -91,14 +94,14 @@ impl Desk {
                 match fault {
                     PostFault::NotNow(_) => self.settle(settled(MailOutcome::NotSent)).await,
                     PostFault::Never(_) => self.settle(Change::DropMail(mail.id)).await,
-                    // What was written before says so.
+                    // The attempt recorded before covers this case.
                     PostFault::Doubtful(_) => Ok(()),
                 }
             }
         }
     }
 
-    /// Writes what has become of a mail. One that is gone meanwhile has had its time.
+    /// Writes the outcome of a mail. A conflict means that the mail has expired meanwhile.
     async fn settle(&self, change: Change) -> Result<(), Failure> {
         match self.store.commit(change).await {
             Ok(_) | Err(quash_store::StoreError::Conflict) => Ok(()),
@@ -106,7 +109,7 @@ impl Desk {
         }
     }
 
-    /// The letter of a mail; `None` where it has no recipient.
+    /// The e-mail to send; `None` if the mail has no recipient.
     async fn letter(&self, mail: &Mail) -> Result<Option<Letter>, Failure> {
         let Some(to) = mail.to.clone() else { return Ok(None) };
         let proof = match (mail.flow, mail.kind.purpose()) {
@@ -128,8 +131,8 @@ impl Desk {
         }))
     }
 
-    /// The name of the recipient's account, if the account has confirmed the address that the mail goes to. Anybody could
-    /// have chosen the name of another.
+    /// The name of the recipient's account, if the account has confirmed the address that the mail goes to.
+    /// Otherwise the name could be an attacker's choice.
     async fn confirmed_name(&self, mail: &Mail) -> Result<Option<String>, Failure> {
         let Some(subject) = &mail.subject else { return Ok(None) };
         let account =
@@ -144,7 +147,7 @@ impl Desk {
     }
 }
 
-/// How long after an attempt the next one is made.
+/// The pause before the next attempt.
 fn pause(attempts: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE)
 }

@@ -1,4 +1,5 @@
-//! Giving an account another address: asked for with the password, and done once the new address is confirmed.
+//! Changes of an account's e-mail address: requested with the password, and made once the new address is
+//! confirmed.
 
 use quash_core::decide::{About, Asking, Tried, change_email_by_mail, notice};
 use quash_core::model::{
@@ -15,11 +16,12 @@ use crate::use_cases::mail::flows::{MailProof, Pace};
 use crate::use_cases::session::prove::Proven;
 
 impl Service {
-    /// Asks for the mail with which a new address is confirmed. The address before is told; nothing changes until then. An
-    /// address that is somebody's gets a mail that says so, and the answer is the same.
+    /// Requests the mail that confirms a new address. The current address is notified; nothing changes until
+    /// the new one is confirmed. If another account has the new address, the mail says so, and the answer is
+    /// the same.
     ///
     /// # Errors
-    /// The password is wrong, the token's account can't be used, or it can't be done now.
+    /// The password is wrong, the token's account can't be used, or the request can't be handled now.
     pub async fn request_email_change(
         &self,
         live: &Live,
@@ -75,10 +77,12 @@ impl Service {
         })
     }
 
-    /// Gives an account the address that was confirmed. All its sessions end. With a token, the account must be its.
+    /// Gives an account its confirmed address. All its sessions end. If a token is given, it must belong to
+    /// the same account.
     ///
     /// # Errors
-    /// The proof is none, or another account's; the address is somebody's by now; or it can't be done now.
+    /// The proof is invalid or another account's, the address has been taken meanwhile, or the change can't
+    /// be made now.
     pub async fn confirm_email_change(
         &self,
         proof: &MailProof,
@@ -108,7 +112,8 @@ impl Service {
             )?)
         });
         match used.await {
-            // Several accounts that were imported share the address: nobody is found by it, and nobody else can have it.
+            // Several imported accounts share the address: it finds none of them, and no other account can
+            // have it.
             Err(Failure::Unavailable(Unavailable::Contended)) => Err(Refusal::LinkInvalid.into()),
             used => used,
         }
@@ -116,7 +121,7 @@ impl Service {
 }
 
 impl Desk {
-    /// Whether nobody else has the address that a flow is to give.
+    /// Checks that no other account has the address that a flow is about to set.
     async fn is_still_free(&self, id: FlowId) -> Result<(), Failure> {
         let flow = self.store.flow(id).await?.flow.ok_or(Refusal::LinkInvalid)?;
         let folded = flow
@@ -133,7 +138,7 @@ impl Desk {
     }
 }
 
-/// Whether the bearer of a live token knows the password of its account.
+/// Checks that the bearer of a live token knows the account's password.
 fn judge_again(loaded: &AccountLoaded, tried: Tried, _: Timestamp) -> Result<&Account, Refusal> {
     let account = loaded.account.as_ref().ok_or(Refusal::AccountNotFound)?;
     if tried.is_right() { Ok(account) } else { Err(Refusal::WrongPassword) }

@@ -1,4 +1,5 @@
-//! Asking for a mail, and using what it holds: what resetting, verifying and changing an address have in common.
+//! Requests for a mail, and the use of its link or code: the common part of resetting a password, and of
+//! verifying and changing an address.
 
 use std::net::IpAddr;
 
@@ -15,41 +16,41 @@ use crate::failure::Failure;
 use crate::lockout::Passage;
 use crate::retry::{Uncommitted, retry};
 
-/// Whom somebody asks a mail for.
+/// The recipient of a requested mail.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Whom {
-    /// The account of a name.
+    /// The account with this name.
     Name(String),
-    /// The account of an address.
+    /// The account with this address.
     Email(String),
 }
 
-/// What somebody has from a mail.
+/// The proof that a user has received a mail.
 #[derive(Clone)]
 pub enum MailProof {
-    /// What stands in the link.
+    /// The token in the link.
     Link(Zeroizing<String>),
-    /// The code, with the id that the request's answer gave.
+    /// The code, with the id from the answer to the request.
     Code {
         /// The id, as sent.
         flow: String,
         /// The code, as typed.
         code: Zeroizing<String>,
-        /// The network that tries it, if its failures are to be counted.
+        /// The client's network, if its failures are to be counted.
         network: Option<IpAddr>,
     },
 }
 
-/// How soon a mail may follow another about the same matter.
+/// The minimum interval between two mails on the same matter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// At once.
+    /// No interval.
     AtOnce,
-    /// A minute later.
+    /// One minute.
     Reminding,
 }
 
-/// What a request for a mail looks for.
+/// The rows that a request for a mail looks up.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finds {
     Accounts,
@@ -79,10 +80,10 @@ impl Whom {
 }
 
 impl Service {
-    /// Whether a link is good. Nothing is used up.
+    /// Checks that a link is valid, without using it.
     ///
     /// # Errors
-    /// It isn't, or the store is away.
+    /// The link is invalid, or the store is unavailable.
     pub async fn look_at_link(&self, link: &str, purpose: Purpose) -> Result<(), Failure> {
         let desk = &*self.desk;
         let id = desk.flow_key.flow_of(link, purpose).ok_or(Refusal::LinkInvalid)?;
@@ -93,18 +94,19 @@ impl Service {
 }
 
 impl Desk {
-    /// Writes a flow and its mail, with the changes beside them, and returns the flow's id. A request that means no account
-    /// costs the same reads and a transaction of the same size, and leaves no row.
+    /// Writes a flow and its mail together with other changes, and returns the flow's id. A request that
+    /// matches no account costs the same reads and a transaction of the same size, and leaves no row.
     ///
     /// # Errors
-    /// The store is away, or what is written beside it doesn't hold.
+    /// The store is unavailable, or the guard of one of the other changes fails.
     pub(crate) async fn ask(
         &self,
         asking: &Asking<'_>,
         beside: &[Change],
         pace: Pace,
     ) -> Result<Option<FlowId>, StoreError> {
-        // One at a time for each reader: so a hundred at once send no more mails than a hundred in a row.
+        // Serialized for each recipient: a hundred concurrent requests send no more mails than a hundred
+        // sequential ones.
         let _turn = self.outbox.turn(asking.whom(&self.flow_key)).await;
         let now = self.clock.now();
         let since = now - limits::MAIL_COUNTED;
@@ -121,8 +123,9 @@ impl Desk {
         Ok(Some(id))
     }
 
-    /// As [`Desk::ask`], for a client that isn't signed in. Its network is counted before anything is looked up: past its
-    /// allowance each request gets the id of a decoy. `finds` also looks for a registration that waits for its address.
+    /// Like [`Desk::ask`], for a client that isn't signed in. Its network is counted before anything is
+    /// looked up: past its allowance, each request gets the id of a decoy. `finds` can include a registration
+    /// whose address is unconfirmed.
     pub(crate) async fn ask_for(
         &self,
         whom: &Whom,
@@ -172,10 +175,11 @@ impl Desk {
         })
     }
 
-    /// The flow of a proof. A wrong code costs the same whether there is such a flow or not, and is a failure of its network.
+    /// Returns the flow of a proof. A wrong code costs the same whether or not such a flow exists, and counts
+    /// as a failure of its network.
     ///
     /// # Errors
-    /// The proof is wrong, its network has failed too often, or the store is away.
+    /// The proof is wrong, its network has failed too often, or the store is unavailable.
     pub(crate) async fn flow_of(&self, proof: &MailProof, purpose: Purpose) -> Result<FlowId, Failure> {
         match proof {
             MailProof::Link(link) => Ok(self.flow_key.flow_of(link, purpose).ok_or(Refusal::LinkInvalid)?),
@@ -203,10 +207,10 @@ impl Desk {
         }
     }
 
-    /// Uses a flow: loads it, and writes what `decide` makes of it, once.
+    /// Uses a flow once: loads it, and commits the change that `decide` returns.
     ///
     /// # Errors
-    /// It is good for nothing any more, what `decide` says, or the store is away.
+    /// The flow is no longer valid, `decide` refuses, or the store is unavailable.
     pub(crate) async fn use_flow(
         &self,
         id: FlowId,
@@ -224,7 +228,7 @@ impl Desk {
         })
     }
 
-    /// A change, and beside it a mail that tells the account's owner of it, if it has an address that is known to be theirs.
+    /// Adds to a change a mail that notifies the account's owner, if the account has a confirmed address.
     pub(crate) fn with_notice(
         &self,
         change: Change,
@@ -241,8 +245,8 @@ impl Desk {
         }
     }
 
-    /// Tells the owner of an account that it is locked, and how to come back: once a day, however often it is locked. What
-    /// goes wrong changes nothing of the lock.
+    /// Notifies the owner of an account that it is locked, and how to regain access: once a day, however
+    /// often it is locked. A failure here doesn't affect the lock.
     pub(crate) async fn tell_of_lock(&self, account: &Account) {
         let Some(email) = account.email.as_ref().filter(|email| email.verified_at.is_some()) else { return };
         if !self.outbox.told.may_tell(&account.subject, self.clock.uptime()) {
@@ -258,12 +262,12 @@ impl Desk {
             priority: MailKind::Locked.priority(),
         };
         if let Err(error) = self.ask(&asking, &[], Pace::AtOnce).await {
-            tracing::warn!(%error, "the owner of a locked account could not be told");
+            tracing::warn!(%error, "failed to notify the owner of a locked account");
         }
     }
 
-    /// Sends the mail with which an address is confirmed again, after somebody who knows the password was refused because
-    /// it isn't. What goes wrong changes nothing of the refusal.
+    /// Sends the mail that confirms an address, after a user with the right password was refused because the
+    /// address is unconfirmed. A failure here doesn't affect the refusal.
     pub(crate) async fn remind(&self, by: &AccountBy) {
         let reminded = async {
             let loaded = self.store.account(by, self.clock.now()).await?;
@@ -283,11 +287,11 @@ impl Desk {
             };
             self.ask(&asking, &[], Pace::Reminding).await.map(drop)
         };
-        // Who lost against another has been reminded by that one.
+        // On a conflict, the concurrent request has sent the mail.
         if let Err(error) = reminded.await
             && error != StoreError::Conflict
         {
-            tracing::warn!(%error, "the mail with which an address is confirmed could not be asked for");
+            tracing::warn!(%error, "failed to request the mail that confirms an address");
         }
     }
 }

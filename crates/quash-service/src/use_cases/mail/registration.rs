@@ -1,4 +1,5 @@
-//! Registering: users add an account for themselves. It is added once its address is confirmed (`verification.rs`).
+//! Registration: users add accounts for themselves. An account is added once its address is confirmed
+//! (`verification.rs`).
 
 use std::net::IpAddr;
 
@@ -16,7 +17,7 @@ use crate::passwords::{Requester, check_length};
 use crate::retry::{Uncommitted, retry};
 use crate::use_cases::mail::flows::Pace;
 
-/// What somebody wants to register.
+/// A user's request to register.
 pub struct NewRegistration {
     /// The name, as typed.
     pub name: String,
@@ -24,42 +25,38 @@ pub struct NewRegistration {
     pub email: String,
     /// The password, as typed.
     pub password: Zeroizing<String>,
-    /// The network it comes from, if its mails are to be counted.
+    /// The client's network, if its requests are to be counted.
     pub network: Option<IpAddr>,
 }
 
-/// Why nobody is registered. That a name or an address is somebody's is no fault: only a mail says so.
+/// A reason to refuse a registration. A taken name or address is no reason: only a mail reveals it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RegisterFault {
-    /// Name, address or both can't be one.
-    Fields {
-        /// What is wrong with the name.
-        name: Option<NameFault>,
-        /// What is wrong with the address.
-        email: Option<NameFault>,
-    },
-    /// The password isn't taken.
+    /// The name, the address or both are invalid.
+    Fields { name: Option<NameFault>, email: Option<NameFault> },
+    /// The password is refused.
     Password(PasswordFault),
-    /// Ours.
+    /// A failure on our side.
     Failed(Failure),
 }
 
-/// The outcome of a registration, which its answer doesn't tell.
+/// The outcome of a registration, which its answer doesn't reveal.
 enum Outcome {
-    /// It waits for its address to be confirmed.
+    /// The address must be confirmed.
     Pending,
-    /// An account has the address: its owner is told.
+    /// An account has the address: its owner is notified.
     AddressTaken(Box<Account>),
-    /// An account has the name: the address that was typed is told.
+    /// An account has the name: the mail goes to the address that was typed.
     NameTaken,
 }
 
 impl Service {
-    /// Starts a registration and mails the link that completes it. No account is added before that, and neither the name nor
-    /// the address is reserved. Where an account has one of them, the answer and its cost are the same, and a mail says so.
+    /// Starts a registration and mails the link that completes it. Until then no account is added, and
+    /// neither the name nor the address is reserved. If an account has one of them, the answer and its cost
+    /// are the same, and a mail says so.
     ///
     /// # Errors
-    /// What it is given can't be an account, or it can't be done now.
+    /// A field or the password is refused, or the registration can't be made now.
     pub async fn register(&self, new: NewRegistration) -> Result<FlowId, RegisterFault> {
         let desk = &*self.desk;
         let (name, email) =
@@ -80,7 +77,8 @@ impl Service {
             .await;
         let password = hash.map_err(failed)?.map_err(RegisterFault::Password)?;
         let pending = PendingRegistration { username: name, password };
-        // A matter of its own: another registration, perhaps another person's, never invalidates its link.
+        // A separate matter, so that another registration, perhaps of another person, never invalidates this
+        // link.
         let matter = Digest(draw(&*desk.entropy));
         let typed = email.folded();
         retry!({
@@ -117,7 +115,7 @@ impl Service {
 }
 
 impl Desk {
-    /// Looks up both the name and the address, whatever the first look finds.
+    /// Looks up both the name and the address, even if the first lookup decides.
     async fn outcome(&self, name: &Name, email: &str) -> Result<Outcome, Failure> {
         let now = self.clock.now();
         let named = self.store.account(&AccountBy::Name(name.folded().to_owned()), now).await?.account;

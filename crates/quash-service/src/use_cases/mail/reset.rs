@@ -1,4 +1,4 @@
-//! Setting another password with a mail.
+//! Password resets by mail.
 
 use std::net::IpAddr;
 
@@ -13,20 +13,20 @@ use crate::use_cases::account::own::own_words;
 use crate::use_cases::mail::flows::{Finds, MailProof, Whom};
 
 impl Service {
-    /// Asks for the mail with which a password is reset. Who it is about can't be told from the answer: there may be no such
-    /// account, it may be deactivated, or have no address.
+    /// Requests the mail that resets a password. The answer doesn't reveal whether the account exists, is
+    /// deactivated or has an address.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn request_reset(&self, whom: &Whom, network: Option<IpAddr>) -> Result<FlowId, Failure> {
         let is_wanted = |account: &Account| !matches!(account.state, AccountState::Deactivated { .. });
         self.desk.ask_for(whom, network, MailKind::Reset, Finds::Accounts, is_wanted).await
     }
 
-    /// Sets another password. All sessions end; nobody is signed in by that.
+    /// Sets a new password. All sessions end, and the user isn't signed in by this.
     ///
     /// # Errors
-    /// The proof is none, the password isn't taken, or it can't be done now.
+    /// The proof is invalid, the password is refused, or the reset can't be made now.
     pub async fn confirm_reset(
         &self,
         proof: &MailProof,

@@ -1,4 +1,4 @@
-//! Confirming the address that an account has.
+//! Confirmation of an account's current address.
 
 use std::net::IpAddr;
 
@@ -12,11 +12,11 @@ use crate::failure::{Failure, Unavailable};
 use crate::use_cases::mail::flows::{Finds, MailProof, Whom};
 
 impl Service {
-    /// Asks again for the mail with which the address of an account or of a registration is confirmed. The answer doesn't
-    /// tell whether there is anything to confirm. The link sent before is replaced.
+    /// Requests another mail that confirms the address of an account or a registration. The answer doesn't
+    /// reveal whether there is anything to confirm. The previous link is replaced.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn request_verification(
         &self,
         whom: &Whom,
@@ -31,16 +31,17 @@ impl Service {
             .await
     }
 
-    /// Confirms an address, of an account or of a registration, which becomes an account. Nothing ends, and no session is
-    /// opened.
+    /// Confirms the address of an account, or of a registration, which becomes an account. Nothing ends, and
+    /// no session is opened.
     ///
     /// # Errors
-    /// The proof is wrong, the name or the address of the registration has been taken since, or it can't be done now.
+    /// The proof is wrong, the name or the address of the registration has been taken since, or it can't be
+    /// done now.
     pub async fn confirm_verification(&self, proof: &MailProof) -> Result<(), Failure> {
         let desk = &*self.desk;
         let id = desk.flow_of(proof, Purpose::Verification).await?;
         desk.check_registration(id).await?;
-        // Kept until the account is written: no other addition gets the same number.
+        // Kept until the account is written, so that no other addition gets the same number.
         let new = desk.subject(None, desk.clock.now()).await;
         let confirmed = desk.use_flow(id, Purpose::Verification, |flow, owner, now| match owner {
             FlowOwner::Account(account) => Ok(verify_by_mail(flow, account, now)?),
@@ -50,7 +51,8 @@ impl Service {
             }
         });
         match confirmed.await {
-            // The store refused the account: its name or address was taken after the look, or several accounts share it.
+            // The store refused the account: its name or address was taken after the check, or several
+            // accounts share it.
             Err(Failure::Unavailable(Unavailable::Contended)) if desk.check_registration(id).await? => {
                 Err(Refusal::RegistrationTaken.into())
             }
@@ -58,11 +60,11 @@ impl Service {
         }
     }
 
-    /// The name that a link's registration gives its account, to be shown before it is confirmed; `None` for the link of an
+    /// The name in a link's registration, to be shown before the confirmation; `None` for the link of an
     /// account.
     ///
     /// # Errors
-    /// The link isn't good, or the store is away.
+    /// The link is invalid, or the store is unavailable.
     pub async fn look_at_verification(&self, link: &str) -> Result<Option<String>, Failure> {
         let desk = &*self.desk;
         let id = desk.flow_key.flow_of(link, Purpose::Verification).ok_or(Refusal::LinkInvalid)?;
@@ -75,10 +77,11 @@ impl Service {
 }
 
 impl Desk {
-    /// Checks that no account has the name or the address of a flow's registration, and returns whether the flow has one.
+    /// Checks that no account has the name or the address of a flow's registration, and returns whether the
+    /// flow has one.
     ///
     /// # Errors
-    /// [`Refusal::RegistrationTaken`], the flow isn't good, or the store is away.
+    /// [`Refusal::RegistrationTaken`], the flow is invalid, or the store is unavailable.
     async fn check_registration(&self, id: FlowId) -> Result<bool, Failure> {
         let loaded = self.store.flow(id).await?;
         let now = self.clock.now();

@@ -1,5 +1,5 @@
-//! The audit: its entries are sealed each second, forgotten after their time, and read and verified for an operator.
-//! That they are written is the store's business; how they are sealed is decided in quash-core.
+//! The audit: seals new entries each second, prunes old ones, and lets an operator read and verify them. The
+//! store writes the entries; `quash-core` decides how they are sealed.
 
 use std::time::Duration;
 
@@ -10,56 +10,58 @@ use tokio::sync::watch;
 use crate::context::{Desk, Service};
 use crate::failure::Failure;
 
-/// How long an entry waits for its seal at most, while the process runs.
+/// The longest time an entry waits for its seal while the process runs.
 const SEALED_EVERY: Duration = Duration::from_secs(1);
-/// Entries at a time: each is a short transaction among those of the clients.
+/// The most entries handled in one transaction, so that clients' transactions don't wait long.
 pub(crate) const BATCH: u32 = 500;
-/// Walks that are begun again because entries were forgotten meanwhile.
+/// The number of walks before a fault is reported, as entries may be pruned during a walk.
 const WALKS: u32 = 3;
 
-/// What a walk along the whole audit has found.
+/// The result of a complete check of the audit.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditVerified {
-    /// Entries that are as they were sealed.
+    /// The number of entries that match their seals.
     pub entries: u64,
-    /// Those of them of which what is personal was blanked.
+    /// The number of these whose personal data was blanked.
     pub blanked: u64,
-    /// Entries that are too young to be sealed.
+    /// The number of entries that are too recent to be sealed.
     pub unsealed: u64,
-    /// Where the sealed audit ends. Whoever notes it can ask later whether the audit still goes through it.
+    /// The end of the sealed audit. An operator who notes it can check later that the audit still contains
+    /// this place.
     pub head: AuditPlace,
-    /// When it was sealed.
+    /// The time of the newest seal.
     pub sealed_at: Timestamp,
-    /// Entries up to this one stood there when an operator accepted the audit after a fault: nothing vouches for them.
+    /// The last entry written before an operator accepted the audit after a fault. It and earlier entries are
+    /// unverified.
     pub accepted: Option<u64>,
 }
 
-/// Why the audit wasn't accepted.
+/// A reason why the audit wasn't accepted.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotAccepted {
     /// There is nothing to accept.
-    #[error("the audit is as it was sealed")]
+    #[error("the audit matches its seals: there is nothing to accept")]
     Intact,
-    /// Ours.
+    /// A failure on our side.
     #[error("the audit could not be read or written now")]
     Failed(Failure),
 }
 
-/// Why the audit can't be vouched for.
+/// A reason why the audit can't be verified.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum AuditRefused {
-    /// It isn't what was sealed.
+    /// It doesn't match its seals.
     #[error("{0}")]
     Fault(#[from] AuditFault),
-    /// It doesn't go through a place that was noted before.
+    /// It doesn't contain a place that was noted earlier.
     #[error(
         "entry {0} has another hash than the one that was noted: the audit was replaced or the store went back"
     )]
     NotThrough(u64),
-    /// The place that was noted is before its beginning.
+    /// The place that was noted precedes its first entry.
     #[error("entry {0} is no longer kept: a later place must be noted")]
     Forgotten(u64),
-    /// Ours.
+    /// A failure on our side.
     #[error("the audit could not be read now")]
     Failed(Failure),
 }
@@ -77,7 +79,7 @@ impl Service {
         }
     }
 
-    /// Seals all entries that there are now.
+    /// Seals all entries written so far.
     pub async fn seal_audit_now(&self) {
         loop {
             match self.desk.seal_round().await {
@@ -88,32 +90,33 @@ impl Service {
         }
     }
 
-    /// Follows the newest seal, so that its existence can be noted outside of the store.
+    /// Follows the newest seal, so that it can be noted outside of the store.
     pub fn audit_seals(&self) -> watch::Receiver<Option<AuditSeal>> {
         self.desk.sealer.follow()
     }
 
-    /// A page of the audit in the order of its numbers, after the number `after`; of one account, where one is given.
+    /// Returns a page of the audit, ordered by number, after the number `after`, optionally of one account
+    /// only.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, Failure> {
         Ok(self.desk.store.audit(after, of, limit.min(limits::PAGE)).await?)
     }
 
-    /// How far the audit has come.
+    /// The newest number and the seal of the audit.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn audit_head(&self) -> Result<AuditHead, Failure> {
         Ok(self.desk.store.audit_head().await?)
     }
 
-    /// Walks along the whole audit, and compares it with its seal, with the seal that is noted outside of the store, and with
-    /// a place that the operator has noted.
+    /// Reads the whole audit, and compares it with its seal, with the seal noted outside of the store, and
+    /// with a place that the operator has noted.
     ///
     /// # Errors
-    /// It isn't what was sealed, or doesn't go through that place.
+    /// The audit doesn't match its seals, or doesn't contain the noted place.
     pub async fn verify_audit(&self, noted: Option<AuditPlace>) -> Result<AuditVerified, AuditRefused> {
         let mut walks = 0;
         loop {
@@ -127,11 +130,11 @@ impl Service {
         }
     }
 
-    /// Begins the audit anew after a fault: entries so far stay, but nothing vouches for them any more. Returns the number of
-    /// the last of them.
+    /// Begins the audit anew after a fault: existing entries stay, but are no longer verified. Returns the
+    /// number of the last of them.
     ///
     /// # Errors
-    /// There is no fault, or it can't be written now.
+    /// There is no fault, or the acceptance can't be written now.
     pub async fn accept_audit(&self, note: Option<Note>) -> Result<u64, NotAccepted> {
         match self.verify_audit(None).await {
             Ok(_) => return Err(NotAccepted::Intact),
@@ -144,7 +147,7 @@ impl Service {
 
 impl Desk {
     async fn walk_audit(&self, noted: Option<AuditPlace>) -> Result<AuditVerified, AuditRefused> {
-        // Before the head: what is sealed meanwhile may not count against it.
+        // Read before the head, so that a seal made meanwhile doesn't count as a fault.
         let remembered = self.sealer.noted();
         let head = self.store.audit_head().await.map_err(|error| AuditRefused::Failed(error.into()))?;
         let seal = check_seal(&head, remembered.as_ref(), &self.sealer.key)?;
@@ -188,7 +191,8 @@ impl Desk {
         Ok(verified)
     }
 
-    /// Up to `most` entries after a number. A row that can't be read is a fault of the audit if the store can be read.
+    /// Returns up to `most` entries after a number. An unreadable row is a fault of the audit if the store
+    /// can otherwise be read.
     async fn audit_after(&self, after: u64, most: u64) -> Result<Vec<Audit>, AuditRefused> {
         let limit = u32::try_from(most).unwrap_or(u32::MAX).min(BATCH);
         let error = match self.store.audit(after, None, limit).await {
@@ -202,7 +206,7 @@ impl Desk {
         }
     }
 
-    /// Blanks what is personal about deleted accounts.
+    /// Blanks the personal data of deleted accounts.
     pub(crate) async fn blank_persons(&self) -> Result<(), Failure> {
         while let Some(subject) = self.store.unblanked().await? {
             self.store.commit(Change::BlankPersons { subject, limit: BATCH }).await?;

@@ -1,4 +1,4 @@
-//! Backing up: the store copies itself. What else must be kept, the master key above all, isn't here to be copied.
+//! Backups: copies of the store. The master key isn't part of a backup and must be kept separately.
 
 use std::path::Path;
 
@@ -8,18 +8,17 @@ use crate::context::Service;
 
 pub use quash_store::BackupError as BackupFault;
 
-/// A backup that was written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BackedUp {
-    /// The newest number of the log that it knows.
+    /// The newest sequence number in the copied log.
     pub seq: Seq,
 }
 
 impl Service {
-    /// Copies all that the store keeps, as it is at one moment, to a new file. Without the master key nobody can use it.
+    /// Copies a consistent snapshot of the store to a new file. The copy is useless without the master key.
     ///
     /// # Errors
-    /// Something stands there already, it can't be written, or the store keeps nothing beyond this process.
+    /// The file exists already or can't be written, or the store is in memory only.
     pub async fn back_up(&self, to: &Path) -> Result<BackedUp, BackupFault> {
         self.desk.store.back_up(to).await.map(|seq| BackedUp { seq })
     }

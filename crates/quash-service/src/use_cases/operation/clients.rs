@@ -1,5 +1,5 @@
-//! Clients: other services with secrets of their own, and public ones, which have none. Whoever brings a secret is looked up
-//! by its digest; what a client may do is asked at the doors.
+//! Clients: other services with secrets of their own, and public ones without. A secret is looked up by its
+//! digest. The HTTP layer checks a client's rights.
 
 use std::fmt;
 
@@ -17,57 +17,56 @@ use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::retry::{Uncommitted, retry};
 
-/// What a client's secret begins with, so that whoever finds one knows what it is.
+/// The prefix of a client's secret, so that a leaked one is recognized.
 const CLIENT: &str = "qc_";
-/// What a verifier's begins with.
+/// The prefix of a verifier's secret.
 const VERIFIER: &str = "qv_";
-/// What the name of a public client follows where others have their secret.
+/// The prefix of a public client's name, which is digested in place of a secret.
 const PUBLIC: &str = "public client ";
-/// How long what follows is: 32 random bytes in base64url.
+/// The length of the random part: 32 bytes in base64url.
 const RANDOM_CHARS: usize = 43;
 
-/// A client's secret. It is told once, and not kept.
+/// A client's secret. It is shown once and not stored.
 pub struct ClientSecret(Zeroizing<String>);
 
-/// Why a client isn't added or removed.
+/// A reason why a client isn't added or removed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClientFault {
-    /// That is no name.
+    /// The text isn't a valid name.
     #[error("the name {0}")]
     Name(#[source] ClientNameFault),
-    /// There is one of this name.
     #[error("there is a client of this name already")]
     Taken,
-    /// There is none of this name.
     #[error("there is no client of this name")]
     Unknown,
-    /// Ours.
+    /// A failure on our side.
     #[error("the client could not be changed now")]
     Failed(Failure),
 }
 
 impl Service {
-    /// The client that a secret is the secret of. `None`: nobody's.
+    /// The client that has this secret, or `None`.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn client(&self, secret: &str) -> Result<Option<Client>, Failure> {
         Ok(self.credential(secret).await?.map(|credential| credential.client))
     }
 
-    /// As [`Service::client`], for what goes on for longer than a request: it can be asked again whether the secret is good.
+    /// Like [`Service::client`], for work that outlives a request: the credential can be checked again later.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn credential(&self, secret: &str) -> Result<Option<Credential>, Failure> {
         let Some(digest) = ClientSecret::digest_of(secret) else { return Ok(None) };
         Ok(self.desk.store.client(digest).await?.map(|client| Credential { client, digest }))
     }
 
-    /// The public client of this name. `None`: there is none, or one that has a secret and must bring it.
+    /// The public client of this name. `None` if there is none, or if the client has a secret and must send
+    /// it.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn public_client(&self, name: &str) -> Result<Option<Client>, Failure> {
         match ClientName::parse(name) {
             Ok(name) => Ok(self.desk.store.client(digest_of_public(&name)).await?),
@@ -75,18 +74,18 @@ impl Service {
         }
     }
 
-    /// A page of clients in the order of their names, after the name `after`.
+    /// Returns a page of clients, ordered by name, after the name `after`.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, Failure> {
         Ok(self.desk.store.clients(after, limit.min(limits::PAGE)).await?)
     }
 
-    /// Adds a client, and makes its secret.
+    /// Adds a client with a new secret.
     ///
     /// # Errors
-    /// There is one of this name, the text is no name, or the store is away.
+    /// The name is taken or invalid, or the store is unavailable.
     pub async fn add_client(
         &self,
         name: &str,
@@ -102,7 +101,7 @@ impl Service {
     /// Adds a public client.
     ///
     /// # Errors
-    /// There is a client of this name, the text is no name, or the store is away.
+    /// The name is taken or invalid, or the store is unavailable.
     pub async fn add_public_client(&self, name: &str, note: Option<Note>) -> Result<Client, ClientFault> {
         let client = self.new_client(name, Rights::PUBLIC)?;
         self.write_client(client.clone(), digest_of_public(&client.name), note).await?;
@@ -130,10 +129,10 @@ impl Service {
         })
     }
 
-    /// Removes a client: its secret opens nothing any more. Sessions that it has opened stay.
+    /// Removes a client and invalidates its secret. Sessions that it has opened stay.
     ///
     /// # Errors
-    /// There is none of this name among those that are `meant`, or the store is away.
+    /// There is no client of this name that satisfies `meant`, or the store is unavailable.
     pub async fn remove_client(
         &self,
         name: &str,
@@ -174,7 +173,7 @@ impl ClientSecret {
         Self(text)
     }
 
-    /// The secret, to be told once.
+    /// The text of the secret, to be shown once.
     pub fn into_text(self) -> Zeroizing<String> {
         self.0
     }
@@ -183,7 +182,7 @@ impl ClientSecret {
         sha256(&self.0)
     }
 
-    /// The digest of what looks like a secret; nothing else is looked up.
+    /// The digest of a text that looks like a secret; no other text is looked up.
     fn digest_of(text: &str) -> Option<SecretDigest> {
         let random = text.strip_prefix(CLIENT).or_else(|| text.strip_prefix(VERIFIER))?;
         let is_encoded = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
@@ -256,7 +255,7 @@ mod tests {
             assert_eq!(ClientSecret::digest_of(text), None, "{text:?}");
         }
         assert_eq!(ClientSecret::digest_of(&format!("qv_{}", "é".repeat(RANDOM_CHARS))), None);
-        // What stands for a public client's secret can't be brought as one, whatever the client is called.
+        // The text digested for a public client can't be sent as a secret, whatever the client's name.
         assert!(!PUBLIC.starts_with(CLIENT) && !PUBLIC.starts_with(VERIFIER));
     }
 }

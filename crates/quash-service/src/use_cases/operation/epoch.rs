@@ -1,5 +1,5 @@
-//! Epochs: what is done with a store that was put back, and with one that is found to have gone back. How the log goes on
-//! then is decided in `quash_core::decide`; where it is remembered how far it had come is the business of whoever starts.
+//! Epochs: begins a new epoch in a store that was restored from a backup or is found to have gone back.
+//! `quash_core::decide` defines the new epoch. The binary remembers the log's position outside of the store.
 
 use quash_core::decide::{NoEpochLeft, begin_epoch, went_back};
 use quash_core::model::{Actor, Change, Clock, Entropy, Epoch, Head, OldSessions, ScopeHasher, Seq, draw};
@@ -10,27 +10,27 @@ use crate::failure::{Failure, StartError, Unavailable};
 use crate::retry::retry;
 use crate::vault::MasterKey;
 
-/// What is known of a log that its store may have lost.
+/// The known positions of a log that its store may have lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Beyond {
-    /// A number that it had come to.
+    /// A sequence number that the log had reached.
     pub seq: Option<Seq>,
-    /// An epoch that it may have been in.
+    /// An epoch that the log may have been in.
     pub epoch: Option<Epoch>,
 }
 
-/// That a store had gone back, and how the log goes on.
+/// The report of a store that had gone back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WentBack {
-    /// Where the log ended.
+    /// The last sequence number in the store's log.
     pub found: Seq,
-    /// The number that it had come to before.
+    /// The sequence number that the log had reached before.
     pub proven: Seq,
-    /// The first number of the new epoch.
+    /// The first sequence number of the new epoch.
     pub seq: Seq,
 }
 
-/// Begins a new epoch in a store that was made from a backup, before anything else is done with it.
+/// Begins a new epoch in a store that was restored from a backup, before any other use of it.
 ///
 /// # Errors
 /// The store can't be used, the master key isn't its own, or there is no epoch left.
@@ -50,8 +50,8 @@ pub async fn begin_after_restore(
     Ok(begun.seq.unwrap_or_default())
 }
 
-/// Begins a new epoch, in which everything that was issued before has ended, if the store has lost a number that its log
-/// had come to. Must be called before anything is issued.
+/// Begins a new epoch, which ends everything issued before, if the store has lost a sequence number that its
+/// log had reached. Must be called before anything is issued.
 ///
 /// # Errors
 /// The store can't be used, the master key isn't its own, or there is no epoch left.
@@ -73,15 +73,15 @@ pub async fn begin_if_gone_back(
     Ok(Some(WentBack { found: head.seq, proven, seq: begun.seq.unwrap_or_default() }))
 }
 
-/// The name under which a store keeps what tells it from others under the same master key.
+/// The name of the id that distinguishes a store from others under the same master key.
 const STORE_ID: &str = "store_id";
 
-/// The id of a store. One in memory has none: nothing can be a copy of it.
+/// The id of a store. A store in memory has none, as it can't be copied.
 pub(crate) async fn store_id(store: &dyn Store) -> Result<String, StoreError> {
     Ok(store.remembered(STORE_ID).await?.unwrap_or_default())
 }
 
-/// Gives a copy of a store an id of its own. From then on neither takes the other's cursors for its own.
+/// Gives a copy of a store an id of its own. From then on, neither store accepts the other's cursors.
 ///
 /// # Errors
 /// The store can't be used.
@@ -92,11 +92,11 @@ pub async fn renew_store_id(store: &dyn Store, entropy: &dyn Entropy) -> Result<
 }
 
 impl Service {
-    /// Begins a new epoch, in which everything that was issued before has ended, because a verifier has proven that the log
-    /// had come to a number which the store has lost. However many say so, and however often, it is begun once: then the log
-    /// is past the number, and the answer is `None`.
+    /// Begins a new epoch, which ends everything issued before, because a verifier has proven that the log
+    /// had reached a sequence number that the store has lost. Further reports have no effect: the log is then
+    /// past the number, and the answer is `None`.
     ///
-    /// The number must be proven: with it anybody could end everything.
+    /// The number must be proven, because an attacker could otherwise end everything.
     ///
     /// # Errors
     /// The store can't be used now, or there is no epoch left.
@@ -104,11 +104,11 @@ impl Service {
         self.begin_epoch_where(|head| went_back(head, proven), proven).await
     }
 
-    /// As [`Service::store_went_back`], because a verifier has proven that the log had another entry under this number: it
-    /// went back, and has gone on since.
+    /// Like [`Service::store_went_back`], for a verifier that has proven that the log had another entry under
+    /// this number: the store went back, and its log has grown since.
     ///
     /// # Errors
-    /// As [`Service::store_went_back`].
+    /// As for [`Service::store_went_back`].
     pub(crate) async fn store_has_another_log(&self, proven: Seq) -> Result<Option<WentBack>, Failure> {
         self.begin_epoch_where(|head| head.seq.epoch() == proven.epoch(), proven).await
     }
@@ -138,24 +138,24 @@ impl Service {
 }
 
 impl WentBack {
-    /// Says it loudly; `who` knows better than the store.
+    /// Logs the event as an error. `who` proved it.
     pub fn tell(&self, who: &str) {
         tracing::error!(
             found = self.found.as_u64(),
             proven = self.proven.as_u64(),
             epoch = self.seq.epoch(),
-            "the store went back: {who} that the log had an entry which is not in it any more. What was ended since can't be known: \
-             everything issued before has ended, and everybody must sign in again"
+            "the store went back: {who} that the log had an entry which is now missing. Later ends are unknown, so \
+             everything issued before has ended, and all users must sign in again"
         );
     }
 }
 
-/// Those of our own tokens. Over everything there is one scope, whatever tokens call accounts by.
+/// The scopes of our own tokens. One scope covers everything, whichever field identifies accounts in tokens.
 fn scopes(master: &MasterKey) -> ScopeHasher {
     ScopeHasher::ours(master.derive("scopes"))
 }
 
-/// With another key, the entry would cover nothing that a verifier of this store knows.
+/// With another key, the entry would cover no token that a verifier of this store knows.
 async fn check_master_key(store: &dyn Store, master: &MasterKey) -> Result<(), StartError> {
     for record in store.keys().await? {
         master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;

@@ -1,4 +1,5 @@
-//! Seals the audit, forgets sealed entries, and begins the audit anew after a fault.
+//! Seals the audit, prunes sealed entries, and begins the audit anew after a fault. The key and the newest
+//! seal are in `sealer.rs`.
 
 use quash_core::decide::{AuditFault, accept_audit, check_seal, seal_audit};
 use quash_core::model::{AuditPlace, Change, Note, Timestamp};
@@ -9,16 +10,16 @@ use crate::failure::{Failure, Unavailable};
 use crate::sealer::{BEGUN, seal_of};
 use crate::use_cases::operation::audit::BATCH;
 
-/// Why nothing was sealed.
+/// A reason why nothing was sealed.
 pub(crate) enum Unsealable {
-    /// The audit isn't what was sealed.
+    /// The audit doesn't match its seals.
     Fault(AuditFault),
     /// It can't be sealed now.
     Failed(Failure),
 }
 
 impl Desk {
-    /// Seals entries that aren't yet. Says how many.
+    /// Seals a batch of unsealed entries. Returns their number.
     pub(crate) async fn seal_round(&self) -> Result<usize, Failure> {
         let _turn = self.sealer.turn.lock().await;
         match self.seal_entries().await {
@@ -39,7 +40,7 @@ impl Desk {
             return Ok(0);
         }
         let entries = self.store.audit(seal.last.id, None, BATCH).await?;
-        // Nobody else seals.
+        // No other process seals.
         if let Some(entry) = entries.iter().find(|entry| entry.sealing.is_some()) {
             return Err(Unsealable::Fault(AuditFault::Changed(entry.id)));
         }
@@ -49,7 +50,7 @@ impl Desk {
         Ok(entries.len())
     }
 
-    /// Forgets sealed entries that were made before `made_before`, from the beginning. Says how many.
+    /// Prunes sealed entries from before `made_before`, oldest first. Returns their number.
     pub(crate) async fn forget_audit(&self, made_before: Timestamp) -> Result<u32, Failure> {
         let mut forgotten = 0;
         loop {

@@ -1,9 +1,10 @@
-//! Upkeep: what has had its time is marked, and deleted later. Nothing here decides what may be forgotten; the
-//! entries say it themselves.
+//! Upkeep: marks expired entries and rows, and deletes them later. Their own expiry times decide; nothing
+//! here does.
 //!
-//! Nothing is forgotten but what was past its time an hour of this process's own uptime ago, and has been since: a wall clock
-//! that jumped ahead for a while forgets nothing. An entry of the log is marked first, and read as before. What a clock does that
-//! stays wrong for longer is told in `docs/concepts/revocation.md`: users may have to sign in again, and nobody else can.
+//! Data is deleted only if it was expired an hour of this process's uptime ago and still is, so a wall clock
+//! that jumps ahead for a while deletes nothing. A log entry is marked first, and read as before.
+//! `docs/concepts/revocation.md` describes the effects of a clock that stays wrong for longer: users may have
+//! to sign in again, and attackers gain no access.
 
 use std::time::Duration;
 
@@ -14,33 +15,33 @@ use crate::failure::Failure;
 use crate::feed::remember_term;
 use crate::passwords::MAX_CLASSES;
 
-/// What one round of upkeep did.
+/// The result of one round of upkeep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Upkept {
-    /// Entries marked.
+    /// Log entries marked.
     pub marked: u32,
-    /// Entries deleted.
+    /// Log entries deleted.
     pub deleted: u32,
-    /// Rows of sessions, flows and mails forgotten.
+    /// Rows of sessions, flows and mails deleted.
     pub forgotten: u32,
 }
 
-/// How often upkeep looks, where there is nothing left to do.
+/// The interval between rounds.
 const EVERY: Duration = Duration::from_secs(60);
-/// For how long something must have been past its time.
+/// The time for which data must have been expired.
 const RIPE_AFTER: Duration = Duration::from_secs(3600);
-/// Rows at a time: each is a short transaction among those of the clients.
+/// The most rows changed in one transaction, so that clients' transactions don't wait long.
 const BATCH: u32 = 500;
-/// A wall clock that moved by more than this against the uptime isn't believed.
+/// A wall clock that moved by more than this against the uptime isn't trusted.
 const CLOCK_MOVED: Duration = Duration::from_secs(300);
 
 impl Service {
-    /// Upkeep for as long as the process runs.
+    /// Runs upkeep for as long as the process runs.
     pub async fn upkeep(&self) {
         let mut rounds = Rounds::default();
         loop {
             if let Err(failure) = self.upkeep_round(&mut rounds).await {
-                tracing::warn!(?failure, "upkeep did not finish a round");
+                tracing::warn!(?failure, "a round of upkeep failed");
             }
             tokio::time::sleep(EVERY).await;
         }
@@ -51,7 +52,7 @@ impl Service {
         let (now, uptime) = (desk.clock.now(), desk.clock.uptime());
         if rounds.clock_moved(now, uptime) {
             tracing::error!(
-                "the wall clock has moved by more than five minutes: nothing is forgotten until it has been right for an hour"
+                "the wall clock has moved by more than five minutes; nothing is deleted until it has been steady for an hour"
             );
             return Ok(Upkept::default());
         }
@@ -77,7 +78,7 @@ impl Service {
         Ok(upkept)
     }
 
-    /// Forgets what was past its time at the moment `then`, and is at `now`.
+    /// Deletes data that was expired at `then` and still is at `now`.
     async fn forget(&self, then: Timestamp, now: Timestamp, upkept: &mut Upkept) -> Result<(), Failure> {
         let desk = &*self.desk;
         loop {
@@ -102,7 +103,7 @@ impl Service {
         desk.forget_audit(past - desk.policy.audit.keep).await.map(drop)
     }
 
-    /// Forgets the classes of which no account has a hash any more.
+    /// Forgets the classes that no account's hash has any more.
     async fn know_password_classes(&self) -> Result<(), Failure> {
         let classes = self.desk.store.password_classes(MAX_CLASSES).await?;
         let classes: Vec<_> = classes.iter().filter_map(|class| class.parse().ok()).collect();
@@ -111,7 +112,7 @@ impl Service {
     }
 }
 
-/// The rounds that this process has done since its clock was last seen to jump: when, by its own uptime and by the wall clock.
+/// The rounds since the clock was last seen to jump, by this process's uptime and by the wall clock.
 #[derive(Default)]
 struct Rounds {
     done: Vec<(Duration, Timestamp)>,
@@ -119,7 +120,8 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// Whether the wall clock has moved against the uptime since the last round. If so, waiting begins anew.
+    /// Returns whether the wall clock has moved against the uptime since the last round. If so, the rounds
+    /// are forgotten.
     fn clock_moved(&mut self, now: Timestamp, uptime: Duration) -> bool {
         let moved = self.last.is_some_and(|(last_now, last_uptime)| {
             let by_uptime = uptime.saturating_sub(last_uptime);
@@ -133,7 +135,7 @@ impl Rounds {
         moved
     }
 
-    /// What time it was in the last round that is long enough ago.
+    /// The wall-clock time of the last round that is old enough.
     fn ripe(&self, uptime: Duration) -> Option<Timestamp> {
         self.done
             .iter()

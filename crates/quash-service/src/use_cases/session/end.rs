@@ -1,4 +1,4 @@
-//! Ending: by log-out, by blacklisting, by an operator.
+//! Ending sessions and tokens: by log-out, by blacklisting, by an operator.
 
 use quash_core::decide::{
     By, Cause, ForeignEnd, Presented, PresentedForeign, edit_account, end_everything, end_foreign,
@@ -16,38 +16,37 @@ use crate::context::{Desk, Service};
 use crate::failure::Failure;
 use crate::retry::retry;
 
-/// What was ended.
+/// The result of an end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ended {
-    /// The number of its entry in the log.
+    /// The sequence number of its entry in the log.
     pub seq: Option<Seq>,
 }
 
-/// Why nobody logs out with a token in the header.
+/// A refusal to log out with the token in the header.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RefusedAccess {
-    /// Why not.
     pub failure: Failure,
-    /// Its type, in a token that a key which is believed has signed.
+    /// The type of the token, if a trusted key has signed it.
     pub token_type: Option<TokenType>,
 }
 
-/// What a log-out is about to end.
+/// The sessions and tokens that a log-out is about to end.
 #[derive(Default)]
 pub(crate) struct Ends {
     sessions: Vec<SessionEnd>,
     tokens: Vec<NewEntry>,
 }
 
-/// The types of token that somebody may log out with in the header.
+/// The types of token that a client may log out with in the header.
 pub(crate) const LOG_OUT_WITH: [TokenType; 2] = [TokenType::Access, TokenType::Sliding];
 
 impl Service {
-    /// Ends the session of a refresh token, of any genuine generation. One of another issuer that has opened none is
-    /// remembered until it expires.
+    /// Ends the session of a refresh token of any genuine generation. Another issuer's token that has opened
+    /// no session is remembered until it expires.
     ///
     /// # Errors
-    /// The token is refused, a second time too, or can't be judged now.
+    /// The token is refused (also when it is sent a second time), or can't be judged now.
     pub async fn blacklist(&self, refresh: &str) -> Result<Ended, Failure> {
         let desk = &*self.desk;
         let token = desk.guard.authenticate(refresh).await?;
@@ -58,7 +57,7 @@ impl Service {
         })
     }
 
-    /// An access or sliding token to log out with. It may have expired.
+    /// Checks the access or sliding token of a log-out. It may have expired.
     ///
     /// # Errors
     /// The token is refused, its account can't be used, or it can't be judged now.
@@ -67,7 +66,8 @@ impl Service {
         let refused = |token_type| move |failure| RefusedAccess { failure, token_type };
         let access = desk.guard.authenticate(access).await.map_err(Failure::from).map_err(refused(None))?;
         let token_type = access.claims().token_type;
-        // Who has the key can write any session into an access token: it ends none.
+        // An attacker with the key can write any session into an access token, so a token of a revoked key
+        // ends none.
         if desk.guard.ring().is_struck(access.kid()) {
             return Err(refused(token_type)(Refusal::TokenRevoked(Some(Reason::KeyRemoved)).into()));
         }
@@ -79,8 +79,8 @@ impl Service {
         Ok(access)
     }
 
-    /// Logs out: ends the session of an access or sliding token, and that of a refresh token. Both must be of one
-    /// account, else nothing ends.
+    /// Logs out: ends the session of an access or sliding token, and that of a refresh token. If the tokens
+    /// belong to different accounts, nothing ends.
     ///
     /// # Errors
     /// A token is refused, or can't be judged now.
@@ -108,7 +108,7 @@ impl Service {
     /// Ends a session by its id.
     ///
     /// # Errors
-    /// It isn't known or not live, or the store is away.
+    /// The session is unknown or not live, or the store is unavailable.
     pub async fn end_session(
         &self,
         session: SessionId,
@@ -132,7 +132,7 @@ impl Service {
     /// Ends all sessions of an account, and changes nothing else of it.
     ///
     /// # Errors
-    /// There is no such account, or the store is away.
+    /// There is no such account, or the store is unavailable.
     pub async fn end_account(&self, subject: &Subject, road: Road, actor: Actor) -> Result<Ended, Failure> {
         self.desk
             .edit_account(
@@ -144,10 +144,10 @@ impl Service {
             .await
     }
 
-    /// Ends everything issued before.
+    /// Ends everything issued so far.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn end_everything(&self, reason: Reason, actor: Actor) -> Result<Ended, Failure> {
         let desk = &*self.desk;
         let cause = Cause { reason, actor };
@@ -159,10 +159,10 @@ impl Service {
 }
 
 impl Desk {
-    /// Changes an account by a road, which ends what the table says.
+    /// Changes an account for a cause, and ends the sessions that the table in `quash-core` names for it.
     ///
     /// # Errors
-    /// There is no such account, or the store is away.
+    /// There is no such account, or the store is unavailable.
     pub(crate) async fn edit_account(
         &self,
         which: &AccountBy,
@@ -187,7 +187,8 @@ impl Desk {
         })
     }
 
-    /// Adds the end of what a refresh token stands for, and says whose that is, where the store knows.
+    /// Adds the end of a refresh token's session or of the token itself. Returns its owner, if the store
+    /// knows it.
     pub(crate) async fn end_refresh(
         &self,
         token: &Authentic,
@@ -206,8 +207,8 @@ impl Desk {
         }
     }
 
-    /// Adds the end of what another issuer's token stands for that could open a session, and says whose that is, where it
-    /// has opened one.
+    /// Adds the end of another issuer's token that could open a session, or of the session that it has
+    /// opened. Returns the owner of that session.
     pub(crate) async fn end_exchangeable(
         &self,
         presented: &PresentedForeign,
@@ -223,8 +224,8 @@ impl Desk {
         Ok(loaded.adopted.map(|(session, _)| session.subject))
     }
 
-    /// Adds the end of an access token's session, where it is another than the refresh token's; of one of another issuer
-    /// its own. What has ended already is where it should be.
+    /// Adds the end of an access token's session, if it isn't the refresh token's; for another issuer's
+    /// token, the end of the token itself. An end that has already happened is no error.
     async fn end_access_too(
         &self,
         access: &Authentic,
@@ -239,7 +240,8 @@ impl Desk {
             return Ok(());
         }
         let loaded = self.store.session(session).await?;
-        // Who stole a signing key can write any claim, but no row: the rows must name one account too.
+        // An attacker with a stolen signing key can write any claim, but no row: the rows must also name one
+        // account.
         if owner(&loaded).zip(owner_of_refresh).is_some_and(|(one, other)| one != other) {
             return Err(Failure::Refused(Refusal::TokensOfTwoAccounts));
         }
@@ -253,7 +255,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Adds the end of what a token in the header stands for, where no other is given.
+    /// Adds the end for a token in the header that comes without a refresh token.
     pub(crate) async fn end_access_alone(&self, access: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
         let Ok((session, _)) = access.place() else {
             return self.end_foreign_alone(access, ends).await;
@@ -265,7 +267,8 @@ impl Desk {
         Ok(())
     }
 
-    /// Adds the end of another issuer's token that opens doors, or of the session that it has opened if it is a sliding one.
+    /// Adds the end of another issuer's access token, or, for a sliding token, of the session that it has
+    /// opened.
     async fn end_foreign_alone(&self, token: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
         if token.claims().token_type == Some(TokenType::Sliding) {
             let presented = PresentedForeign::new(token, &self.policy.tokens)?;
@@ -275,7 +278,7 @@ impl Desk {
         Ok(())
     }
 
-    /// The end of another issuer's token that opens doors.
+    /// The end of another issuer's access or sliding token.
     fn end_of_foreign(&self, token: &Authentic) -> Result<NewEntry, Failure> {
         let presented = PresentedForeign::new(token, &self.policy.tokens)?;
         if self.guard.covers(token) {
@@ -291,9 +294,9 @@ impl Desk {
         called(one) == called(other)
     }
 
-    /// Commits and announces an end.
+    /// Commits and announces an end. A conflict if the loaded state has changed meanwhile.
     pub(crate) async fn end(&self, change: Change) -> Result<Ended, StoreError> {
-        // A mail about it may be among what is written.
+        // The change may contain a mail about it.
         let may_mail = matches!(change, Change::Together(_));
         let receipt = self.commit_and_announce(change).await?;
         if may_mail {
@@ -304,7 +307,7 @@ impl Desk {
 }
 
 impl Ends {
-    /// The same, at the word of somebody else than the tokens' bearer.
+    /// The same ends, caused by another actor than the tokens' bearer.
     pub(crate) fn by(mut self, actor: &Actor) -> Self {
         let of_sessions =
             self.sessions.iter_mut().flat_map(|end| std::iter::once(&mut end.entry).chain(&mut end.adopted));
@@ -319,7 +322,7 @@ impl Ends {
     }
 }
 
-/// Whose session it is, as the store knows it.
+/// The session's owner, if the store knows it.
 fn owner(loaded: &SessionLoaded) -> Option<&Subject> {
     loaded.found.as_ref().map(|(session, _)| &session.subject)
 }

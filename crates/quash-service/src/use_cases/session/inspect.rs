@@ -1,4 +1,4 @@
-//! Inspecting: everything there is to know about a token, for an operator. Nothing is refused, and nothing ends.
+//! Inspects a token for an operator: reports all known facts, refuses nothing and ends nothing.
 
 use quash_core::model::{Actor, Entry, Invalid, Reason, Refusal, ScopeKind, Seq, SessionState, Timestamp};
 use quash_core::token::{Authentic, Claims, Header, Minted, Unverified};
@@ -7,50 +7,43 @@ use quash_verify::Denied;
 use crate::context::Service;
 use crate::failure::Failure;
 
-/// What there is to know about a token.
+/// The known facts about a token.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Inspection {
-    /// What its header says.
     pub header: Result<Header, Invalid>,
-    /// What its payload says, believed or not.
+    /// The claims in its payload, verified or not.
     pub claims: Result<Claims, Invalid>,
-    /// Whether a key of ours signed it.
+    /// The check of its signature.
     pub signature: Result<(), Invalid>,
-    /// Whether it would be taken now.
+    /// The verdict if it were sent now.
     pub standing: Standing,
 }
 
-/// Whether a token would be taken now.
+/// The verdict on a token if it were sent now.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Standing {
-    /// It would.
     Live,
-    /// It wouldn't.
     Refused(Refusal),
-    /// It has been revoked.
     Revoked(RevokedBy),
 }
 
-/// What revoked a token, as far as it is remembered.
+/// The revocation of a token, as far as it is recorded.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RevokedBy {
-    /// What was revoked.
+    /// The kind of scope that was revoked.
     pub kind: Option<ScopeKind>,
-    /// Why.
     pub reason: Option<Reason>,
-    /// When.
     pub at: Option<Timestamp>,
-    /// By whom.
     pub actor: Option<Actor>,
-    /// The number of its entry in the log.
+    /// The sequence number of its log entry.
     pub seq: Option<Seq>,
 }
 
 impl Service {
-    /// Looks at a token.
+    /// Inspects a token.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn inspect(&self, text: &str) -> Result<Inspection, Failure> {
         let desk = &*self.desk;
         let unverified = Unverified::parse(text);
@@ -81,7 +74,7 @@ impl Service {
         }
     }
 
-    /// The first entry of the log that covers the token; where the log has forgotten it, what the session's row says.
+    /// The first log entry that covers the token, or the session's row if the log no longer has that entry.
     async fn revoked_by(&self, token: &Authentic) -> Result<RevokedBy, Failure> {
         let desk = &*self.desk;
         let minted = token.minted()?;

@@ -1,5 +1,5 @@
-//! Introspecting: whether a token holds, for a client that asks on behalf of whom it was shown to. It is judged by what the
-//! store says, never by what this process remembers, and nothing ends because of it.
+//! Introspection: tells a client whether a token that was presented to it is valid. The verdict comes from
+//! the store, never from this process's memory, and nothing ends because of it.
 
 use std::sync::Arc;
 
@@ -13,25 +13,24 @@ use crate::context::{Desk, Service};
 use crate::failure::Failure;
 use crate::use_cases::session::verify::Held;
 
-/// What a client is told of a token that holds.
+/// The answer about a valid token.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Introspected {
-    /// What it is for.
     pub token_type: TokenType,
-    /// What it says.
     pub claims: Claims,
-    /// Whose it is, where that is one of our accounts.
+    /// The token's owner, if it is one of our accounts.
     pub account: Option<Account>,
-    /// The client that has opened its session, if one has.
+    /// The client that opened its session, if any.
     pub client: Option<ClientName>,
 }
 
 impl Service {
-    /// What a token says that holds now, or nothing (RFC 7662 2.2): it doesn't hold, its session is another client's, or it
-    /// is a refresh token and the client may not revoke. Resource servers accept each token that is reported as active.
+    /// Returns the claims of a valid token, or `None` (RFC 7662 2.2) if it is invalid, if another client
+    /// opened its session, or if it is a refresh token and the client may not revoke. Resource servers accept
+    /// each token that is reported as active.
     ///
     /// # Errors
-    /// It can't be judged now.
+    /// The token can't be judged now.
     pub async fn introspect(&self, client: &Client, text: &str) -> Result<Option<Introspected>, Failure> {
         let desk = &*self.desk;
         let token = match desk.guard.authenticate(text).await {
@@ -63,10 +62,10 @@ impl Service {
 }
 
 impl Desk {
-    /// What a token stands for that would be taken now, as the store tells it.
+    /// The session and the account behind a token that is valid now, according to the store.
     ///
     /// # Errors
-    /// It is refused, or can't be judged now.
+    /// The token is refused, or can't be judged now.
     pub(crate) async fn judge_by_store(&self, token: &Authentic) -> Result<Held, Failure> {
         let purpose = token.claims().token_type.unwrap_or(TokenType::Access);
         if purpose != TokenType::Refresh {
@@ -90,8 +89,9 @@ impl Desk {
         }
     }
 
-    /// Asks the gate, with all that the log in the store says of the token. The head is read after the token came: one
-    /// that was minted at a later head was minted by nobody. And it is read after the entries: it tells of what was deleted.
+    /// Admits or refuses a token by the store's log entries for its scopes. The head is read after the token
+    /// arrived: a token minted at a later head is forged. It is also read after the entries, because it
+    /// reports which ones were pruned.
     async fn pass_the_gate(&self, token: &Authentic, purpose: TokenType) -> Result<(), Failure> {
         let mut scopes = token.scopes().to_vec();
         scopes.push(self.guard.scopes().key(&Scope::Everything));

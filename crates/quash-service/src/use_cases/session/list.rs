@@ -1,50 +1,47 @@
-//! An account's sessions, as their owner or an operator sees them: which there are, which were ended and why. Ending them
-//! is in `end` and `own`.
+//! Lists of an account's sessions for its owner or an operator, with the reasons of their ends. Sessions are
+//! ended in `end` and `own`.
 
 use quash_core::model::{Account, Ending, Head, Session, SessionId, SessionState, Timestamp, limits};
 
 use crate::context::{Desk, Service};
 use crate::failure::Failure;
 
-/// Which sessions are listed.
+/// A filter for lists of sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Listed {
-    /// All whose rows are kept.
+    /// All sessions whose rows are kept.
     All,
-    /// Those that are live.
     Live,
-    /// Those that aren't any more.
+    /// Sessions that are no longer live.
     Over,
 }
 
-/// A session as it is seen in a list.
+/// A session in a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionSeen {
-    /// The session.
     pub session: Session,
-    /// Whether it is live: neither ended, nor covered by a watermark, nor expired.
+    /// Neither ended, nor covered by a watermark, nor expired.
     pub live: bool,
-    /// Why, when and by whom it was ended; `None` where it wasn't, or has only expired.
+    /// The reason, time and actor of the end. `None` if the session is live or has only expired.
     pub ending: Option<Ending>,
 }
 
-/// A page of sessions.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionsSeen {
     /// Oldest first.
     pub sessions: Vec<SessionSeen>,
-    /// After which one there may be more.
+    /// The session after which the next page begins, if there may be more.
     pub next: Option<SessionId>,
 }
 
-/// How often a page asks the store at most. What is left out of a list is read all the same, so such a page may be short.
+/// The most queries for one page. Rows that the filter leaves out are read too, so a page may be short.
 const LOOKS: u32 = 5;
 
 impl Service {
-    /// A page of an account's sessions, oldest first, after the id `after`.
+    /// Returns a page of an account's sessions, oldest first, after the id `after`.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is unavailable.
     pub async fn sessions(
         &self,
         account: &Account,
@@ -87,7 +84,8 @@ impl Listed {
 }
 
 impl Desk {
-    /// Sessions with why they were ended. What a watermark has ended knows it from the audit.
+    /// Adds the reasons of their ends to sessions. For a session that a watermark covers, the audit has the
+    /// reason.
     async fn seen(
         &self,
         account: &Account,
@@ -108,7 +106,7 @@ impl Desk {
         let seen = |session: Session| {
             let ending = match &session.state {
                 SessionState::Ended(ending) => Some(ending.clone()),
-                // What had expired before was ended no more.
+                // A session that had expired before the watermark wasn't ended by it.
                 SessionState::Live if is_covered(&session) => {
                     covered.next().flatten().filter(|ending| ending.at < session.idle_until)
                 }

@@ -1,5 +1,5 @@
-//! Who must be locked is locked in the store apart from the attempt that was one too many: its answer takes as long as
-//! any other, and whoever hangs up before the answer prevents nothing.
+//! Writes locks in a background task: the failing request's latency doesn't reveal the lock, and a client
+//! that disconnects can't prevent it.
 
 use std::sync::Weak;
 
@@ -12,15 +12,15 @@ use crate::failure::Failure;
 use crate::lockout::Order;
 use crate::retry::retry;
 
-/// Locks whoever must be, until the desk is gone.
+/// Writes ordered locks until the service is dropped.
 pub(crate) async fn follow(desk: Weak<Desk>, mut orders: mpsc::Receiver<Order>) {
     while let Some(order) = orders.recv().await {
         let Some(desk) = desk.upgrade() else { return };
         let subject = &order.subject;
         match desk.lock(&order).await {
-            Ok(()) => tracing::warn!(%subject, "an account is locked after failed attempts"),
+            Ok(()) => tracing::warn!(%subject, "locked an account after failed attempts"),
             Err(failure) => {
-                tracing::error!(%subject, ?failure, "an account is locked in this process, and could not be in the store")
+                tracing::error!(%subject, ?failure, "failed to write a lock to the store; the account is locked in this process only")
             }
         }
     }

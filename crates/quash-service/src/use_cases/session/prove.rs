@@ -1,5 +1,5 @@
-//! Proving a password: the one way from a name and a password to an account, for signing in and for every door that asks
-//! for the password again. Exactly one hash is spent on each, whatever is wrong with it; what is counted is counted here.
+//! Password checks, for sign-ins and for all requests that require the password again. Each costs exactly one
+//! hash, whatever is wrong with it. Failures are counted here.
 
 use std::net::IpAddr;
 
@@ -15,55 +15,54 @@ use crate::known::DeviceSaid;
 use crate::lockout::{Counted, Got, Passage, Turn};
 use crate::passwords::Requester;
 
-/// A password that is being proven.
+/// A password check in progress.
 pub(crate) struct Proof {
     by: AccountBy,
-    /// What picks the decoy for a name without a hash, and what attempts on it are counted by: the folded name, or the
-    /// subject.
+    /// Selects the decoy for a name without a hash, and the counter of attempts on it: the folded name, or
+    /// the subject.
     folded: String,
     password: Zeroizing<String>,
     network: Option<IpAddr>,
     device: DeviceSaid,
     passage: Option<Passage>,
-    /// The known device that it is counted by, and its part in what such devices may fail.
+    /// The known device that counts the attempt, and its permit.
     by_device: Option<(DeviceId, Passage)>,
     turn: Option<Turn>,
     judged: Option<Judged>,
     better: Option<Option<PasswordHash>>,
 }
 
-/// What was found out about a password, and about which hash.
+/// The verdict on a password, and the hash that it was compared with.
 struct Judged {
     row: Option<(Subject, u64)>,
     hash: Option<PasswordHash>,
     verdict: Verdict,
 }
 
-/// What was found out about a password.
+/// The verdict on a password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Right,
     Wrong,
-    /// Nothing: the account was locked.
+    /// The account was locked, so the password wasn't compared.
     Unasked,
 }
 
-/// What was loaded after the password was compared, and what to make of it.
+/// The state loaded after the comparison, and the facts about the attempt.
 pub(crate) struct Proven {
-    /// When loading began.
+    /// The time at which loading began.
     pub(crate) started: Timestamp,
-    /// What was loaded.
     pub(crate) loaded: AccountLoaded,
-    /// The account.
     pub(crate) account: Account,
-    /// A better hash of the password, where the account's is outdated and there was a place to make one.
+    /// A new hash of the password, if the account's is outdated and there was capacity to make one.
     pub(crate) rehash: Option<PasswordHash>,
-    /// The known device that it came from.
+    /// The known device of the attempt.
     pub(crate) known_device: Option<DeviceId>,
 }
 
 impl Proof {
-    /// A password of the account that `by` finds; `folded` is what it is called there.
+    /// Starts a check of the password of the account that `by` finds. `folded` is the text by which it is
+    /// found.
     pub(crate) fn new(
         by: AccountBy,
         folded: String,
@@ -87,14 +86,15 @@ impl Proof {
 }
 
 impl Desk {
-    /// Compares the password once, and loads what is decided on after that: hashing takes long, and others work
-    /// meanwhile. Called again after a conflict, it loads again and compares only what has changed.
+    /// Compares the password once, and then loads the state to decide on, because hashing takes long and
+    /// other requests may change it meanwhile. After a conflict, another call loads again and compares only
+    /// if the hash has changed.
     ///
-    /// What is wrong with a password is counted, per account and whatever the door; under a lock nothing is compared. From
-    /// a known device it is counted per device, and the account's lock doesn't keep it out.
+    /// Failures are counted for each account, whichever endpoint is used; under a lock nothing is compared.
+    /// From a known device they are counted for the device, and the account's lock doesn't apply.
     ///
     /// # Errors
-    /// What `judge` says, or it can't be judged now.
+    /// The refusal of `judge`, or the password can't be judged now.
     pub(crate) async fn prove(
         &self,
         proof: &mut Proof,
@@ -132,14 +132,14 @@ impl Desk {
             }
             (proof.passage, proof.by_device) = (None, None);
             proof.turn.take().into_iter().for_each(Turn::succeeded);
-            // Where there was no place for a better hash, the one that is there goes on until the next time.
+            // If there was no capacity for a better hash, the current one is kept until the next time.
             let rehash = proof.better.clone().flatten().filter(|_| outdated);
             let known_device = self.known_device(proof, Some(&account));
             return Ok(Proven { started, loaded, account, rehash, known_device });
         }
     }
 
-    /// Takes one of the failures that the attempt's network has left, unless it has one already.
+    /// Reserves one of the failures that the attempt's network has left, unless it already has.
     fn admit(&self, proof: &mut Proof) -> Result<(), Failure> {
         if proof.passage.is_none() {
             proof.passage = self.lockout.pass(proof.network).map_err(Failure::Unavailable)?;
@@ -147,7 +147,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Waits for the attempt's turn. What was loaded before may be old afterwards.
+    /// Waits for the attempt's slot. State loaded before may be outdated afterwards.
     async fn take_turn(
         &self,
         proof: &mut Proof,
@@ -158,15 +158,15 @@ impl Desk {
         if proof.turn.as_ref().is_some_and(|turn| turn.counted() == counted) {
             return Ok((counted, Got::AtOnce));
         }
-        // One that it has for another tally goes first: whoever has one mustn't wait for another.
+        // Frees a slot of another counter first: an attempt that holds one must not wait for another.
         proof.turn = None;
         let (turn, got) = self.lockout.turn(counted).await.map_err(Failure::Unavailable)?;
         proof.turn = Some(turn);
         Ok((counted, got))
     }
 
-    /// What the attempt is counted by: the known device that it comes from, while all those of the account may fail; else as
-    /// without one.
+    /// The counter of the attempt: that of its known device, while the account's devices have failures left,
+    /// or else the account's or name's.
     fn counted(&self, proof: &mut Proof, account: Option<&Account>) -> Counted {
         let known = self.known_device(proof, account);
         if proof.by_device.as_ref().map(|(device, _)| *device) != known {
@@ -181,7 +181,8 @@ impl Desk {
         }
     }
 
-    /// The device that the attempt comes from, if the account is known on it. One that it was told to forget isn't.
+    /// The device of the attempt, if the account knows it. A device that the account has forgotten isn't
+    /// known.
     fn known_device(&self, proof: &Proof, account: Option<&Account>) -> Option<DeviceId> {
         account.and_then(|account| self.device_key.presented(&proof.device, account))
     }
@@ -210,8 +211,8 @@ impl Desk {
         Ok(Judged { row, hash, verdict })
     }
 
-    /// Counts a failure. A right password that is refused for another reason isn't one. Under a lock it is the network's
-    /// alone.
+    /// Counts a failure. A right password refused for another reason isn't one. Under a lock, only the
+    /// network's failure counts.
     fn count(&self, proof: &mut Proof, verdict: Verdict, refusal: Refusal, account: Option<&Account>) {
         let (passage, device, turn) = (proof.passage.take(), proof.by_device.take(), proof.turn.take());
         if verdict == Verdict::Right && refusal != Refusal::BadCredentials {
@@ -230,7 +231,7 @@ impl Proof {
         Requester::new(self.network, self.by_device.is_some())
     }
 
-    /// What was found out, as it is judged: a device that the account knows no more is none.
+    /// The verdict as it is judged: a device that the account has meanwhile forgotten is treated as unknown.
     fn tried(&self, verdict: Verdict, account: Option<&Account>) -> Tried {
         let is_known = |(device, _): &(DeviceId, Passage)| {
             account.is_some_and(|account| account.devices.contains(*device))
@@ -244,8 +245,8 @@ impl Proof {
 }
 
 impl Judged {
-    /// The answer, while the row's hash is the one that was compared, or the row is at the same version: then another
-    /// attempt has re-hashed the same password.
+    /// The verdict, if the row still has the compared hash, or is at the same version: then another attempt
+    /// has rehashed the same password.
     fn still_holds(&self, loaded: &AccountLoaded) -> Option<Verdict> {
         let rehashed = self.row.is_some() && self.row == row(loaded);
         (rehashed || self.hash == hash(loaded)).then_some(self.verdict)

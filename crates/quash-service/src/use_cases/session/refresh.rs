@@ -1,5 +1,5 @@
-//! Exchanging: refresh tokens for new pairs, sliding tokens for ones that hold longer, and tokens of other issuers for
-//! tokens of ours.
+//! Exchanges refresh tokens for new pairs, sliding tokens for longer-lived ones, and tokens of other issuers
+//! for ours.
 
 use quash_core::decide::{
     Device, Presented, PresentedForeign, PresentedRefresh, PresentedSliding, Refreshed, bind_exchanged,
@@ -15,8 +15,8 @@ use crate::metrics::Exchanged;
 use crate::retry::retry;
 
 impl Service {
-    /// Spends a refresh token, or gives its successor again; one used out of place ends its session. One of another
-    /// issuer opens a session.
+    /// Spends a refresh token, or returns its successor again; a reused token ends its session. Another
+    /// issuer's token opens a session.
     ///
     /// # Errors
     /// The token is refused, or can't be judged now.
@@ -24,7 +24,7 @@ impl Service {
         self.exchange(token, TokenType::Refresh, device, said).await
     }
 
-    /// Exchanges a sliding token for one that holds longer.
+    /// Exchanges a sliding token for a longer-lived one.
     ///
     /// # Errors
     /// The token is refused, or can't be judged now.
@@ -64,7 +64,7 @@ impl Service {
                 Refreshed::Write { change, grant } => (change, Ok(grant)),
                 Refreshed::End { change, refusal } => (change, Err(refusal)),
             };
-            // A token of another issuer opens a session, as a sign-in does.
+            // Another issuer's token opens a session, as a sign-in does.
             if let Change::OpenSession(opening) = &change {
                 desk.quotas.check(&opening.session.subject, desk.clock.uptime())?;
             }
@@ -81,7 +81,7 @@ impl Service {
                 }
                 Err(refusal) => {
                     desk.metrics.exchanged(Exchanged::ended);
-                    tracing::warn!(session = ?token.claims().sid, ?refusal, "a session or a token was ended");
+                    tracing::warn!(session = ?token.claims().sid, ?refusal, "refused an exchange and ended the session or the token");
                     Err(refusal.into())
                 }
             }
@@ -89,8 +89,8 @@ impl Service {
     }
 }
 
-/// Each reads the clock after the store: a row that a request at the same time has written would else be of the future, which
-/// counts as a clock that was set back.
+/// Each function reads the clock after the store. Otherwise a row that a concurrent request has just written
+/// would lie in the future, which counts as a clock that was set back.
 impl Desk {
     async fn decide_refresh(
         &self,
@@ -133,7 +133,8 @@ impl Desk {
         Ok((self.explained(decided, loaded.adopted.as_ref(), &loaded.account.head).await?, now))
     }
 
-    /// Binds the session to the device whose token the client presents: a lock spares it from then on.
+    /// Binds the session to the known device whose token the client sends. From then on the session survives
+    /// a lock.
     fn bound(
         &self,
         decided: Result<Refreshed, Refusal>,

@@ -1,4 +1,4 @@
-//! Revoking by a client (RFC 7009): a token's session ends, with its access and refresh tokens, whichever of them was given.
+//! Revocation by a client (RFC 7009): a token's session ends, with all its access and refresh tokens.
 
 use quash_core::decide::{Presented, PresentedForeign};
 use quash_core::model::{Actor, Client, ClientName, Refusal};
@@ -10,22 +10,23 @@ use crate::failure::Failure;
 use crate::retry::retry;
 use crate::use_cases::session::end::{Ended, Ends, LOG_OUT_WITH};
 
-/// What has become of a token that a client revokes.
+/// The result of a client's revocation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TokenRevoked {
-    /// What it stands for was ended.
+    /// The token's session, or the token itself, was ended.
     Ended(Ended),
-    /// It was good for nothing before: it is none of ours, has expired, or what it stands for has ended already.
+    /// The token was invalid before: it isn't ours, has expired, or has been revoked.
     Nothing,
-    /// Its session was opened by another client, and goes on.
+    /// Another client opened its session, which stays.
     OfAnotherClient,
 }
 
 impl Service {
-    /// Ends what a token stands for. When this returns, this process refuses what has ended, now or before.
+    /// Ends a token's session, or the token itself if it has none. Once this returns, this process refuses
+    /// the token, even if another request ended it.
     ///
     /// # Errors
-    /// It can't be judged or written now: whether it holds isn't known.
+    /// The token can't be judged or the end can't be written now, so the token may still be valid.
     pub async fn revoke_token(&self, client: &Client, text: &str) -> Result<TokenRevoked, Failure> {
         let desk = &*self.desk;
         let token = match desk.guard.authenticate(text).await {
@@ -42,7 +43,7 @@ impl Service {
             match desk.end_token(&token, &mut ends).await {
                 Ok(()) => {}
                 Err(Failure::Refused(Refusal::TokenRevoked(_))) => {
-                    // Somebody else was faster, maybe a moment ago.
+                    // Another request may have ended it a moment ago.
                     let head = desk.store.head().await?;
                     desk.announce(head.seq).await.map_err(Failure::from)?;
                     return Ok(TokenRevoked::Nothing);
@@ -56,7 +57,7 @@ impl Service {
 }
 
 impl Desk {
-    /// The client that has opened a token's session. That never changes.
+    /// The client that opened a token's session. It never changes.
     async fn opened_by(&self, token: &Authentic) -> Result<Option<ClientName>, Failure> {
         let found = match (token.place(), self.exchangeable(token)) {
             (Ok((session, _)), _) => self.store.session(session).await?.found,
@@ -66,8 +67,8 @@ impl Desk {
         Ok(found.and_then(|(session, _)| session.client))
     }
 
-    /// Adds the end of what a token stands for. One of ours that opens doors may have expired: whoever logs out with it means
-    /// the session.
+    /// Adds the end for a token. Our access and sliding tokens may have expired: their session is what the
+    /// client wants to end.
     async fn end_token(&self, token: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
         match (token.origin(), token.claims().token_type) {
             (_, Some(TokenType::Refresh)) => self.end_refresh(token, ends).await.map(drop),
@@ -82,7 +83,7 @@ impl Desk {
         }
     }
 
-    /// Another issuer's token that could open a session, or has.
+    /// Another issuer's token that could open a session, or has opened one.
     fn exchangeable(&self, token: &Authentic) -> Result<PresentedForeign, Refusal> {
         let purpose = token.claims().token_type.filter(|purpose| *purpose != TokenType::Access);
         let purpose = purpose.ok_or(Refusal::TokenOfWrongType)?;

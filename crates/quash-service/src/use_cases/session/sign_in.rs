@@ -1,4 +1,4 @@
-//! Signing in.
+//! Sign-in.
 
 use std::net::IpAddr;
 
@@ -15,32 +15,33 @@ use crate::use_cases::session::prove::{Proof, Proven};
 
 /// An attempt to sign in.
 pub struct Attempt {
-    /// What kind of tokens it is to give.
+    /// The kind of tokens to issue.
     pub kind: Kind,
     /// The name, as typed.
     pub name: String,
     /// The password, as received: never trimmed, never cut.
     pub password: Zeroizing<String>,
-    /// What the client tells about itself.
+    /// The client's description of itself.
     pub device: Device,
-    /// The network it comes from, if its places in the queue are to be counted.
+    /// The client's network, if its waiting attempts are to be limited.
     pub network: Option<IpAddr>,
-    /// What the client says of its device token.
+    /// The device token that the client sent, if any.
     pub device_token: DeviceSaid,
 }
 
-/// What a sign-in gives.
+/// The result of a sign-in.
 pub struct SignedIn {
-    /// The session's tokens.
     pub tokens: Issued,
-    /// What its device is known by from then on, where the client keeps that.
+    /// Identifies the device from now on, for clients that keep device tokens.
     pub device_token: Option<DeviceToken>,
 }
 
 impl Service {
-    /// Opens a session. Whatever is wrong with the attempt, exactly one hash is spent on it, and the answer doesn't
-    /// tell which of name, password and account it was. One that succeeds spends a second where the account's hash is
-    /// outdated. A client that keeps device tokens gets one, or the one back that it has. Whoever is refused for an address that nobody has confirmed is mailed what to confirm it with.
+    /// Opens a session. Every attempt, whatever is wrong with it, costs exactly one hash, and the answer
+    /// doesn't reveal whether the name, the password or the account was at fault. A successful attempt costs
+    /// a second hash if the account's hash is outdated. A client that keeps device tokens gets a new one, or
+    /// its own back. If the attempt is refused because the address is unconfirmed, the owner is sent a mail
+    /// to confirm it.
     ///
     /// # Errors
     /// The attempt is refused, or can't be judged now.
@@ -80,7 +81,7 @@ impl Service {
                 &*desk.entropy,
             );
             let opened = opened.inspect_err(|_| {
-                tracing::warn!(subject = %account.subject, "an account lacks the field that tokens call it by, and can't sign in");
+                tracing::warn!(subject = %account.subject, "refused a sign-in: the account lacks the field that tokens identify it by (tokens.user_id_field)");
             })?;
             desk.commit_and_announce(opened.change).await?;
             let tokens = desk.issue(opened.grant, started).await?;

@@ -1,4 +1,4 @@
-//! Verifying: whether a token would be taken, without consequences.
+//! Verifies a token without consequences: reports whether a request with it would be accepted.
 
 use quash_core::decide::{
     Presented, PresentedForeign, is_of_another_password, recheck_foreign, recheck_presented, recheck_sliding,
@@ -11,7 +11,8 @@ use crate::context::{Desk, Service};
 use crate::failure::Failure;
 
 impl Service {
-    /// Whether a token of any type holds now. A spent refresh token doesn't, and nothing ends because of it.
+    /// Checks that a token of any type is valid now. A spent refresh token is refused, but its session
+    /// doesn't end.
     ///
     /// # Errors
     /// The token is refused, or can't be judged now.
@@ -38,7 +39,8 @@ impl Service {
 }
 
 impl Service {
-    /// Whether a token is another issuer's, and of another password than its account has: for words alone.
+    /// Returns whether a token is another issuer's, and was issued for another password than its account has.
+    /// Only for the wording of an answer.
     pub async fn is_of_another_password(&self, text: &str) -> bool {
         match self.desk.guard.authenticate(text).await {
             Ok(token) if matches!(token.origin(), Origin::Foreign(_)) => {
@@ -52,12 +54,12 @@ impl Service {
     }
 }
 
-/// What a token stands for, as the store has it.
+/// The session and the account behind a token, as the store has them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Held {
-    /// Its session, where it has one.
+    /// The token's session, if it has one.
     pub(crate) session: Option<Session>,
-    /// Whose it is, where that is one of our accounts.
+    /// The token's owner, if it is one of our accounts.
     pub(crate) account: Option<Account>,
 }
 
@@ -69,10 +71,10 @@ impl Held {
 }
 
 impl Desk {
-    /// What a token stands for that would be exchanged.
+    /// Loads the session and the account behind a token that could be exchanged.
     ///
     /// # Errors
-    /// What exchanging it would refuse it with.
+    /// The refusal that exchanging the token would produce.
     pub(crate) async fn recheck(&self, token: &Authentic, purpose: TokenType) -> Result<Held, Failure> {
         let now = self.clock.now();
         match Presented::new(token, purpose, &self.policy.tokens, now)? {
@@ -100,11 +102,12 @@ impl Desk {
         }
     }
 
-    /// What the guard can't tell of a token that opens doors: whether the account of another issuer's may be used (with
-    /// our own, the session ends with the account), and whether a sliding token's id is genuine.
+    /// Checks two facts about an access or sliding token that the guard can't: that the account of another
+    /// issuer's token may be used (our own sessions end with their account), and that a sliding token's id is
+    /// genuine.
     pub(crate) async fn check_bearer(&self, token: &Authentic) -> Result<(), Failure> {
         match (token.origin(), token.claims().token_type) {
-            // The users of another namespace are none of our accounts.
+            // The users of another namespace aren't our accounts.
             (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(()),
             (Origin::Foreign(_), _) => self.foreign_account(token).await.map(|_| ()),
             (Origin::Ours, Some(TokenType::Sliding)) => {
@@ -131,7 +134,8 @@ impl Desk {
         Ok(account)
     }
 
-    /// Why a token was revoked, as far as its session tells.
+    /// Adds the reason to the refusal of a revoked token, as far as its key, its account or its session
+    /// reveals it.
     pub(crate) async fn why_revoked(&self, refusal: Refusal, token: &Authentic) -> Result<Failure, Failure> {
         if self.guard.ring().is_struck(token.kid()) {
             return Ok(Failure::Refused(Refusal::TokenRevoked(Some(Reason::KeyRemoved))));

@@ -1,5 +1,5 @@
-//! Upkeep over both stores while the wall clock is a week off, and afterwards: what was ended stays so, at this process's
-//! own guard and for whoever takes a snapshot; what is live goes on.
+//! Upkeep over both stores while the wall clock is a week off, and afterwards: revoked tokens stay revoked,
+//! at this process's own guard and for a verifier that takes a snapshot; live sessions stay live.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use crate::{
 };
 
 const PASSWORD: &str = "correct horse battery staple";
-/// What another issuer signs with.
+/// Another issuer's signing secret.
 const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
-/// How often upkeep looks here.
+/// The interval of upkeep in these tests.
 const EVERY: Duration = Duration::from_secs(600);
 const HOUR: u32 = 6;
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -40,12 +40,12 @@ struct TwoHands {
 }
 
 impl TwoHands {
-    /// Sets the wall clock so many milliseconds off what is right.
+    /// Sets the wall clock this many milliseconds off the right time.
     fn set(&self, off: i64) {
         self.off.store(off, Ordering::SeqCst);
     }
 
-    /// What time it is.
+    /// The right time.
     fn right(&self) -> Timestamp {
         Timestamp::from_secs(1_800_000_000) + Duration::from_millis(self.gone.load(Ordering::SeqCst))
     }
@@ -69,13 +69,13 @@ struct World {
     service: Service,
     store: Arc<dyn Store>,
     clock: Arc<TwoHands>,
-    /// A verifier's.
+    /// A verifier's secret.
     secret: Zeroizing<String>,
     rounds: Rounds,
 }
 
 impl World {
-    /// With dana. All tokens hold for a day.
+    /// A service with the account dana. All tokens are valid for a day.
     async fn open(store: Arc<dyn Store>) -> Self {
         let clock = Arc::new(TwoHands::default());
         let service = Self::start(&store, &clock, 1).await;
@@ -131,7 +131,7 @@ impl World {
         Service::start(setup).await.expect("a service")
     }
 
-    /// Another process over the same store.
+    /// Starts another process over the same store.
     async fn restart(&mut self) {
         self.service = Self::start(&self.store, &self.clock, 2).await;
         self.rounds = Rounds::default();
@@ -161,7 +161,7 @@ impl World {
         self.service.log_out(&access, Some(refresh)).await.expect("a log-out");
     }
 
-    /// Lets time pass, with so many rounds of upkeep.
+    /// Lets time pass, with this many rounds of upkeep.
     async fn pass(&mut self, rounds: u32) -> Upkept {
         let mut upkept = Upkept::default();
         for _ in 0..rounds {
@@ -174,9 +174,9 @@ impl World {
         upkept
     }
 
-    /// What the guard of this process says, and one that begins with a snapshot now: they agree.
+    /// The verdict of this process's guard. Checks that a guard made from a snapshot agrees.
     async fn check(&self, access: &str) -> Result<(), Denied> {
-        // It begins anew after something was deleted.
+        // The guard reloads after entries were deleted.
         while self.service.guard().entries() != self.entries().await {
             tokio::task::yield_now().await;
         }
@@ -188,7 +188,7 @@ impl World {
         said
     }
 
-    /// What a verifier is sent.
+    /// The snapshot that a verifier gets.
     async fn snapshot(&self) -> Snapshot {
         let credential = self.service.credential(&self.secret).await.expect("a store").expect("it is good");
         let mut sent = self.service.feed_snapshot(credential).await.expect("a snapshot");
@@ -199,7 +199,7 @@ impl World {
         reader.finish().expect("a whole snapshot")
     }
 
-    /// How many entries the log still has.
+    /// The number of entries in the log.
     async fn entries(&self) -> usize {
         self.store.entries_after(Seq::ZERO, 1000).await.expect("entries").len()
     }
@@ -269,7 +269,7 @@ async fn a_process_that_starts_with_a_clock_that_is_ahead_forgets_nothing_for_an
         let mut world = World::open(store).await;
         let (ended, live) = (world.sign_in().await, world.sign_in().await);
         world.log_out(&ended).await;
-        // Longer ahead than the audit is kept.
+        // Further ahead than the audit is kept.
         world.clock.set(A_WEEK * 100);
         world.restart().await;
         world.pass(HOUR).await;
@@ -300,7 +300,7 @@ async fn what_a_clock_that_stayed_ahead_has_forgotten_stays_revoked() {
         world.clock.set(0);
         assert!(world.is_revoked(&ended.0).await);
         world.restart().await;
-        assert!(world.is_revoked(&ended.0).await, "to who starts now, too");
+        assert!(world.is_revoked(&ended.0).await, "also for a new process");
         assert_eq!(world.check(&world.sign_in().await.0).await, Ok(()));
     }
 }
@@ -319,7 +319,7 @@ async fn what_was_minted_by_a_clock_that_was_ahead_stays_revoked_when_its_time_c
         world.clock.go_on(DAY * 6);
         assert!(world.is_revoked(&ended.0).await);
         world.restart().await;
-        assert!(world.is_revoked(&ended.0).await, "to who starts now, too");
+        assert!(world.is_revoked(&ended.0).await, "also for a new process");
     }
 }
 
@@ -334,7 +334,7 @@ async fn what_had_its_time_stays_revoked_when_the_clock_goes_back() {
         world.clock.set(-26 * 60 * A_MINUTE);
         assert!(world.is_revoked(&ended.0).await);
         world.restart().await;
-        assert!(world.is_revoked(&ended.0).await, "to who starts now, too");
+        assert!(world.is_revoked(&ended.0).await, "also for a new process");
     }
 }
 
@@ -349,11 +349,11 @@ async fn a_session_outlives_what_a_clock_that_was_ahead_has_forgotten() {
         let next = pair(
             world.service.refresh(&live.1, &Device::default(), &DeviceSaid::Nothing).await.expect("a pair"),
         );
-        // The entry is past its time by then, and the session isn't.
+        // By then the entry has expired, and the session hasn't.
         world.clock.set((22 * 60 + 30) * A_MINUTE);
         assert_eq!(world.pass(2 * HOUR).await.deleted, 1);
         world.clock.set(0);
-        // Nobody can tell any more whether it wasn't ended: a refresh helps.
+        // It isn't known any more whether the session was ended. A refresh settles it.
         assert!(world.is_revoked(&live.0).await);
         assert_eq!(world.check(&next.0).await, Ok(()));
         let newest = pair(
@@ -389,7 +389,7 @@ async fn tokens_of_another_issuer_stay_revoked_too() {
         let refused = world.service.refresh(&refresh, &Device::default(), &DeviceSaid::Nothing).await.err();
         assert_eq!(refused, Some(Failure::Refused(revoked)));
         assert!(world.service.blacklist(&refresh).await.is_err(), "a second time it is refused, as ever");
-        // Others hold.
+        // Other tokens are valid.
         let (access, refresh) = (world.of_another("access", "three"), world.of_another("refresh", "four"));
         assert_eq!(world.service.guard().check(&access, &[TokenType::Access]).await.map(drop), Ok(()));
         world.service.refresh(&refresh, &Device::default(), &DeviceSaid::Nothing).await.expect("a session");
@@ -411,7 +411,7 @@ async fn what_is_past_its_time_is_kept_for_an_hour_more() {
                 .expect("sessions");
             (world.entries().await, sessions.len())
         };
-        // The entry is past its time after a day and ten minutes, the session's row after a day and an hour.
+        // The entry expires after a day and ten minutes, the session's row after a day and an hour.
         world.pass(25 * HOUR).await;
         assert_eq!(is_there(&world).await, (1, 1));
         world.pass(1).await;
