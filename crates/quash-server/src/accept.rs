@@ -1,4 +1,5 @@
-//! The accept loop: as many connections as there may be at once, each in a task of its own, and an orderly end.
+//! The accept loop: limits the number of connections, runs each in a task of its own, and drains them on
+//! shutdown.
 
 use std::future::Future;
 use std::io;
@@ -12,16 +13,16 @@ use tokio::task::JoinSet;
 use crate::connection::Attendant;
 use crate::listen::Listener;
 
-/// How long requests may still take once the server has been told to end.
+/// How long requests may still take after shutdown has begun.
 const DRAIN_WITHIN: Duration = Duration::from_secs(8);
-/// How long to wait when the system gives no more connections.
+/// The pause before accepting again when the system can't provide another connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// Serves a router until `shutdown`, then lets the requests under way finish, for eight seconds at most: with what
-/// else there is to close, the process ends within ten.
+/// Serves a router until `shutdown`, then lets pending requests finish, for at most eight seconds. With
+/// everything else that has to close, the process ends within ten.
 ///
 /// # Errors
-/// None today: a system that gives no more connections may do so later.
+/// None today: when the system can't provide another connection, it may do so later.
 pub async fn serve(
     listener: Listener,
     router: Router,
@@ -30,7 +31,8 @@ pub async fn serve(
     let (stop, stopping) = watch::channel(false);
     let attendant = Attendant::new(router, stopping).at(&listener);
     let mut connections = JoinSet::new();
-    // Told once each time: connections that come and go at the edge mustn't fill the log.
+    // Logged once each time the limit is reached: connections that come and go at the limit mustn't fill the
+    // log.
     let mut told_full = false;
     let mut shutdown = pin!(shutdown);
     loop {
@@ -60,8 +62,8 @@ pub async fn serve(
     Ok(())
 }
 
-/// A connection that went before it was accepted is nobody's fault; one that can't be accepted because the process has
-/// no handle left for it will be accepted later.
+/// Ignores a connection that the client closed before it was accepted. If the process has no file descriptor
+/// left, waits: the connection can be accepted later.
 async fn wait_out(error: &io::Error) {
     match error.kind() {
         io::ErrorKind::ConnectionAborted

@@ -1,4 +1,4 @@
-//! Answers: JSON with the headers that every answer of its kind carries.
+//! Builds JSON responses with the headers that every response of their kind carries.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -8,15 +8,16 @@ use serde::Serialize;
 
 /// The media type of JSON, without a charset: it has none (RFC 8259 11).
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
-/// The media type of a problem (RFC 9457 6.1).
+/// The media type of a problem document (RFC 9457 6.1).
 pub(crate) const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
-/// Compact JSON that nobody may keep (RFC 6749 5.1).
+/// Compact JSON that caches must not store (RFC 6749 5.1).
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     of_type(status, JSON, body)
 }
 
-/// As [`json`], on the paths that follow Simple JWT, whose answers name what else could be asked.
+/// Like [`json`], for paths that follow Simple JWT: adds the headers that name the allowed methods and
+/// formats.
 pub(crate) fn token_json(status: StatusCode, body: &impl Serialize) -> Response {
     let mut answer = json(status, body);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
@@ -24,9 +25,9 @@ pub(crate) fn token_json(status: StatusCode, body: &impl Serialize) -> Response 
     answer
 }
 
-/// JSON of a media type of its own.
+/// JSON with a media type of its own.
 pub(crate) fn of_type(status: StatusCode, media_type: HeaderValue, body: &impl Serialize) -> Response {
-    // The bodies are made of texts and numbers, whose serialisation can't fail.
+    // The bodies contain only strings and numbers, so serialization can't fail.
     let mut answer = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -36,7 +37,7 @@ pub(crate) fn of_type(status: StatusCode, media_type: HeaderValue, body: &impl S
     answer
 }
 
-/// Adds a header whose value was made here; one that can't be a header value is left out.
+/// Adds a header. A value that can't be a header value is left out.
 pub(crate) fn with_header(mut answer: Response, name: HeaderName, value: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(value) {
         answer.headers_mut().insert(name, value);

@@ -1,5 +1,6 @@
-//! The words for tokens of other issuers that the guard refuses as revoked: one of another password says so, as in Simple JWT.
-//! The guard knows no accounts, so the account is asked here, and only where the site asks for marks of passwords.
+//! Error texts for tokens of other issuers that the guard refuses as revoked: if the account's password has
+//! changed since, the response says so, as in Simple JWT. The guard knows no accounts, so this module looks
+//! the account up, and only where tokens carry a password mark.
 
 use std::sync::Arc;
 
@@ -13,11 +14,11 @@ use quash_verify::{Barred, Denied};
 use crate::door::Door;
 use crate::error::Fault;
 
-/// A token that was refused as revoked.
+/// Marks a response: the token was refused as revoked.
 #[derive(Clone, Copy)]
 struct Revoked;
 
-/// Marks the answer to a request whose token was refused as revoked.
+/// Marks the response to a request whose token was refused as revoked.
 pub(crate) fn marked(barred: Barred, mut answer: Response) -> Response {
     if let Barred::Token(Denied::Refused(Refusal::TokenRevoked(_))) = barred {
         answer.extensions_mut().insert(Revoked);
@@ -25,7 +26,7 @@ pub(crate) fn marked(barred: Barred, mut answer: Response) -> Response {
     answer
 }
 
-/// Answers with `password_changed` where a token is of another password.
+/// Answers with `password_changed` if the token was issued for another password.
 pub(crate) async fn explain(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let names = &door.service.policy().tokens.names;
     if names.password_mark.is_none() {

@@ -1,4 +1,5 @@
-//! `POST /api/token/blacklist/`: `{"refresh"}` ends its session and gives `{}`; a second time is a 401.
+//! `POST /api/token/blacklist/`: `{"refresh"}` ends the token's session and returns `{}`. A repeated request
+//! gets a 401.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! `OPTIONS` on the paths that follow Simple JWT: what each is called, what it takes and what it gives, in the form and
-//! the words that clients of Simple JWT know. What differs is only what would be untrue here: answers are never HTML,
-//! and blacklisting needs nothing installed.
+//! `OPTIONS` on the paths that follow Simple JWT: describes each endpoint's name, request and response, in
+//! the format and the words that clients of Simple JWT know. The text differs only where it would be untrue
+//! here: responses are never HTML, and blacklisting needs no installed app.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::door::Door;
 use crate::error::Fault;
 use crate::paths::Endpoint;
 
-/// What is told about a path.
+/// The description of a path.
 struct Description {
     endpoint: Endpoint,
     name: &'static str,
@@ -22,13 +22,12 @@ struct Description {
     fields: &'static [Field],
 }
 
-/// A field of a body.
 struct Field {
     name: &'static str,
     way: Way,
 }
 
-/// Which way a field goes.
+/// The direction of a field: request or response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     In,
@@ -116,7 +115,7 @@ impl Field {
     }
 }
 
-/// The label that Django REST framework gives a field: `phone_number` is "Phone number".
+/// The label that Django REST framework gives a field: `phone_number` becomes "Phone number".
 fn label(name: &str) -> String {
     let words = name.replace('_', " ").to_lowercase();
     let mut chars = words.chars();

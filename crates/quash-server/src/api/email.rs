@@ -1,5 +1,5 @@
-//! `POST /v1/me/email`: `{"email","password"}` asks for another address. `POST /v1/me/email/confirm`: gives it, once it is
-//! confirmed.
+//! `POST /v1/me/email`: `{"email","password"}` requests a change of address. `POST /v1/me/email/confirm`:
+//! sets the new address once it is confirmed.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! `POST /v1/email-verification`: asks again for the mail with which an address is confirmed. `POST
-//! /v1/email-verification/confirm`: confirms it.
+//! `POST /v1/email-verification`: requests the verification mail again. `POST
+//! /v1/email-verification/confirm`: confirms the address.
 
 use std::sync::Arc;
 

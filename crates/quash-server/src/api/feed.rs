@@ -1,8 +1,9 @@
-//! The feed, for verifiers. `GET /v1/feed/snapshot`: everything that the log remembers, in lines. `GET /v1/feed?after=`: what comes
-//! after, as server-sent events, or one at a time with `Accept: application/json`. `GET /v1/feed/lease?cursor=&instance=&nonce=`:
-//! how far the log reaches, as proof. All take a credential of `quash verifier add`, and nothing else.
+//! The feed, for verifiers. `GET /v1/feed/snapshot`: every entry that the log retains, as JSON lines. `GET
+//! /v1/feed?after=`: the entries after a cursor, as server-sent events, or one batch per request with
+//! `Accept: application/json`. `GET /v1/feed/lease?cursor=&instance=&nonce=`: a signed proof of how far the
+//! log reaches. All three require a credential from `quash verifier add`, and accept no other.
 //!
-//! A reader has a place and no backlog: what it doesn't take from its socket isn't made.
+//! A reader holds a position and no backlog: no event is built until the verifier takes it from its socket.
 
 use std::convert::Infallible;
 use std::io;
@@ -32,12 +33,12 @@ use crate::error::Fault;
 
 /// The media type of server-sent events (HTML, 9.2).
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
-/// Lines of JSON.
+/// JSON lines.
 const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
-/// How long somebody waits for the next entry who asks for one answer.
+/// How long a polling request waits for the next entry.
 const POLL: Duration = Duration::from_secs(20);
 
-/// The answer to somebody who takes one answer at a time.
+/// The response to a polling request.
 #[derive(Serialize)]
 struct Polled {
     policy: FeedPolicy,
@@ -69,7 +70,7 @@ pub(crate) async fn stream(
             return Ok(events(Arc::clone(&door), reader));
         }
         let polled = polled(&door, reader).await?;
-        // The credential may have been removed while the answer was waited for.
+        // The credential may have been removed while the request waited.
         verifier(&door, &headers).await?;
         Ok(polled)
     };
@@ -106,7 +107,7 @@ pub(crate) async fn lease(
     granted.await.unwrap_or_else(|fault: Fault| fault.into_problem(&door.settings))
 }
 
-/// Whoever asks, if they may read the feed.
+/// Returns the requesting verifier's credential if it may read the feed.
 async fn verifier(door: &Door, headers: &HeaderMap) -> Result<Credential, Fault> {
     let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
     let secret = header.token(headers).map_err(Fault::from)?;
@@ -142,8 +143,8 @@ fn refusal(door: &Door, refused: FeedRefused) -> Fault {
     }
 }
 
-/// The lines of a snapshot, read as fast as the verifier takes them. After a fault the response breaks off, so that what
-/// was sent isn't taken for the whole.
+/// Streams the lines of a snapshot as fast as the verifier takes them. After an error the response is
+/// aborted, so that the verifier doesn't mistake the part for the whole.
 fn lines(snapshot: SnapshotFeed) -> impl Stream<Item = io::Result<Bytes>> {
     stream::unfold(snapshot, |mut snapshot| async move {
         let next = snapshot.next().await?.map(Bytes::from).map_err(|refused| {
@@ -154,7 +155,7 @@ fn lines(snapshot: SnapshotFeed) -> impl Stream<Item = io::Result<Bytes>> {
     })
 }
 
-/// Server-sent events, made as fast as the reader takes them.
+/// Streams server-sent events, built as fast as the reader takes them.
 fn events(door: Arc<Door>, reader: FeedReader) -> Response {
     let first = event("policy", &door.service.feed_policy());
     let first = stream::once(async { Ok::<_, Infallible>(first) });
@@ -165,7 +166,7 @@ fn events(door: Arc<Door>, reader: FeedReader) -> Response {
             Delivery::Entries(frame) => event("entries", &frame),
             Delivery::Wanted(wanted) => event("wanted", &wanted),
             Delivery::Nothing => Bytes::from_static(b":\n\n"),
-            // It is the last that there is to say.
+            // No further event can follow.
             Delivery::Resync => return Some((Ok(event("resync", &value!({}))), None)),
         };
         Some((Ok(told), Some((door, reader))))
@@ -178,7 +179,7 @@ fn of_body(media_type: HeaderValue, body: Body) -> Response {
         .into_response()
 }
 
-/// One answer: the next entries, or that nothing has come for a while.
+/// One response: the next entries, or none after the timeout.
 async fn polled(door: &Door, mut reader: FeedReader) -> Result<Response, Fault> {
     let (mut frame, mut wanted) = (None, None);
     match tokio::time::timeout(POLL, reader.next()).await {
@@ -191,7 +192,7 @@ async fn polled(door: &Door, mut reader: FeedReader) -> Result<Response, Fault> 
 }
 
 pub(crate) fn event(name: &str, data: &impl Serialize) -> Bytes {
-    // JSON has no line ends but those that it escapes.
+    // JSON contains line breaks only in escaped form.
     let data = serde_json::to_string(data).unwrap_or_default();
     Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
 }
@@ -210,7 +211,7 @@ fn takes_events(headers: &HeaderMap) -> bool {
     accepts("text/event-stream") || !accepts("application/json")
 }
 
-/// A parameter that must be there, once.
+/// Returns a required query parameter that must occur exactly once.
 fn asked(query: Option<&str>, name: &str) -> Result<String, Fault> {
     let mut values =
         form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(key, _)| key == name);

@@ -1,5 +1,6 @@
-//! `GET /v1/forward-auth`: whether a proxy may pass on the request whose access token this is, for nginx's `auth_request`,
-//! Caddy's `forward_auth` and Traefik's `ForwardAuth`. 204 says whose it is, in headers that the proxy sends on.
+//! `GET /v1/forward-auth`: tells a proxy whether it may forward the request that carries this access token,
+//! for nginx's `auth_request`, Caddy's `forward_auth` and Traefik's `ForwardAuth`. A 204 names the user, in
+//! headers that the proxy forwards.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ const USERNAME: HeaderName = HeaderName::from_static("quash-username");
 const SESSION: HeaderName = HeaderName::from_static("quash-session");
 const EMAIL: HeaderName = HeaderName::from_static("quash-email");
 
-/// What is encoded with `%` in a header: all that could end it, separate two values in it, or be read in two charsets.
+/// Characters that are percent-encoded in a header: all that could end the header, separate two values in it,
+/// or be read differently in two charsets.
 const ENCODED: AsciiSet =
     NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'+');
 
@@ -34,7 +36,8 @@ pub(crate) async fn forward_auth(
     }
 }
 
-/// All headers are there, empty where there is nothing to say: a proxy then replaces what a client has written into them.
+/// Sets every header, with an empty value where there is none, so that a proxy overwrites values from the
+/// client.
 fn passed(me: &Me) -> Response {
     let email = me.account.email.as_ref().filter(|email| email.verified_at.is_some());
     let session = me.session.map(|session| session.to_string());

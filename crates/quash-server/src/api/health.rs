@@ -1,4 +1,5 @@
-//! `GET /livez`: the process answers. `GET /readyz`: it can do its work; with `?verbose=1` it says what it looked at.
+//! `GET /livez`: the process responds. `GET /readyz`: it can serve requests; with `?verbose=1` the response
+//! lists the checks.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::answer::{json, with_header};
 use crate::door::Door;
 use crate::settings::MailWay;
 
-/// When to ask again whether the process is ready, in seconds.
+/// The `Retry-After` of an unready process, in seconds.
 const READY_AFTER_SECS: &str = "5";
 
 pub(crate) async fn livez() -> Response {

@@ -1,4 +1,4 @@
-//! `GET /.well-known/jwks.json`: the public keys that tokens can be verified with (RFC 7517). Secrets are never in it.
+//! `GET /.well-known/jwks.json`: the public keys for verifying tokens (RFC 7517). It never contains secrets.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use crate::answer::{json, with_header};
 use crate::door::Door;
 
 pub(crate) async fn jwks(State(door): State<Arc<Door>>) -> Response {
-    // As long as Simple JWT's own client keeps a set; one that meets an unknown kid asks again.
+    // Simple JWT's own client keeps a key set for this long, and fetches it again when it meets an unknown
+    // kid.
     let mut answer =
         with_header(json(StatusCode::OK, &door.service.jwks()), CACHE_CONTROL, "public, max-age=300");
     answer.headers_mut().remove(http::header::PRAGMA);

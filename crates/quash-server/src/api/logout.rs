@@ -1,5 +1,6 @@
-//! `POST /api/logout/`: the access token in the header, which may have expired, and `{"refresh"}` in the body, both of
-//! one account, end their sessions and give `{}`. A sliding token in the header needs no body.
+//! `POST /api/logout/`: the access token in the header, which may have expired, and `{"refresh"}` in the body
+//! must belong to the same account. Ends the sessions of both and returns `{}`. A sliding token in the header
+//! needs no body.
 
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ pub(crate) async fn log_out(State(door): State<Arc<Door>>, request: Request) -> 
     }
 }
 
-/// The refresh token of the body or of the cookie. Who logs out with a sliding token has none.
+/// Returns the refresh token from the body or the cookie. A logout with a sliding token has none.
 async fn refresh_field(
     door: &Door,
     request: Request,
@@ -61,7 +62,7 @@ async fn refresh_field(
     Ok(Some(token))
 }
 
-/// Returns whether the refresh token in the cookie is refused, whatever the access token is refused for.
+/// Returns whether the refresh token in the cookie is refused, independent of the access token.
 async fn has_dead_cookie(door: &Door, headers: &HeaderMap) -> bool {
     match door.sent_cookie(headers) {
         Ok(Some(token)) => matches!(door.service.verify(token).await, Err(Failure::Refused(_))),

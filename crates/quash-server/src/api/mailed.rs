@@ -1,5 +1,5 @@
-//! What the doors have in common that ask for a mail or take what is in one: `{"flow"}` is what a request gets, `{"token"}`
-//! or `{"flow","code"}` what a confirmation brings.
+//! Shared code of the endpoints that request a mail or confirm one: a request gets `{"flow"}`, a confirmation
+//! brings `{"token"}` or `{"flow","code"}`.
 
 use std::net::IpAddr;
 
@@ -15,19 +15,19 @@ use crate::answer::json;
 use crate::body::{BodyFault, Fields, Take};
 use crate::door::Door;
 
-/// What a body holds, read to its end.
+/// Reads a body to its end and takes its fields.
 pub(crate) async fn read<T>(request: Request, take: impl FnOnce(&mut Fields) -> T) -> Result<T, BodyFault> {
     let mut fields = Fields::read(request).await?;
     let taken = take(&mut fields);
     fields.done().map(|()| taken)
 }
 
-/// What became of a request for a mail.
+/// The response to a request for a mail.
 pub(crate) fn asking(door: &Door, asked: Result<FlowId, Failure>) -> Response {
     asked.map_or_else(|failure| door.fault(&failure).into_problem(&door.settings), self::asked)
 }
 
-/// What became of what a mail lets its reader do. Where it is done, there is nothing to say.
+/// The response to a confirmation: without content on success.
 pub(crate) fn confirming(door: &Door, done: Result<(), Failure>) -> Response {
     done.map_or_else(
         |failure| door.fault(&failure).into_problem(&door.settings),
@@ -35,12 +35,13 @@ pub(crate) fn confirming(door: &Door, done: Result<(), Failure>) -> Response {
     )
 }
 
-/// A mail was asked for, or not: nobody can tell.
+/// The response to a request for a mail. It doesn't reveal whether a mail is sent.
 pub(crate) fn asked(flow: FlowId) -> Response {
     json(StatusCode::ACCEPTED, &value!({ "flow": flow.to_string() }))
 }
 
-/// Whom a mail is asked for: `email` or, without it, `username`. None is longer than those of accounts.
+/// The recipient of a requested mail: `email` or, without it, `username`. The limits on length are those of
+/// accounts.
 pub(crate) fn whom(fields: &mut Fields) -> Whom {
     if fields.has("email") || !fields.has("username") {
         Whom::Email(fields.text("email", Take::Trimmed, limits::EMAIL_BYTES))
@@ -49,7 +50,8 @@ pub(crate) fn whom(fields: &mut Fields) -> Whom {
     }
 }
 
-/// The proof that a mail was read: `token` or, without it, `flow` and `code`. Wrong codes count for `network`.
+/// The proof that a mail was read: `token` or, without it, `flow` and `code`. Wrong codes count against
+/// `network`.
 pub(crate) fn proof(fields: &mut Fields, network: Option<IpAddr>) -> MailProof {
     if fields.has("token") || !fields.has("code") {
         return MailProof::Link(Zeroizing::new(fields.text("token", Take::Trimmed, usize::MAX)));

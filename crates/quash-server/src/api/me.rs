@@ -1,4 +1,4 @@
-//! `GET /v1/me`: who the access token belongs to. The guard before it reads no database.
+//! `GET /v1/me`: the account that the access token belongs to. The guard in front of it reads no database.
 
 use std::sync::Arc;
 

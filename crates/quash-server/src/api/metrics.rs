@@ -1,4 +1,4 @@
-//! `GET /metrics`: what is counted, as OpenMetrics text, for whoever brings the credential of a client or a verifier.
+//! `GET /metrics`: the metrics, as OpenMetrics text. Requires the credential of a client or a verifier.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! One file for each endpoint, with its shape on the wire. Core types are never serialised here: what a client sees
-//! is written down in the endpoint's file.
+//! One file per endpoint, each with its wire format. Core types are never serialized here: the endpoint's
+//! file spells out what a client receives.
 
 pub(crate) mod token;
 
@@ -58,14 +58,14 @@ use crate::cookie::RefreshCookie;
 use crate::door::Door;
 use crate::error::Fault;
 
-/// Reads the one token that most of these endpoints take.
+/// Reads the single token that most of these endpoints take.
 pub(crate) async fn token_field(request: Request, name: &'static str) -> Result<String, BodyFault> {
     let mut fields = Fields::read(request).await?;
     let token = fields.text(name, Take::Trimmed, usize::MAX);
     fields.done().map(|()| token)
 }
 
-/// Which token of a pair comes first: clients that compare bytes know both orders from Simple JWT.
+/// The order of the tokens in a pair. Clients that compare bytes know both orders from Simple JWT.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Order {
     /// As after a sign-in.
@@ -74,7 +74,6 @@ pub(crate) enum Order {
     AccessFirst,
 }
 
-/// Tokens on their way to the client.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Tokens<'a> {
@@ -84,7 +83,7 @@ enum Tokens<'a> {
     Sliding { token: &'a str },
 }
 
-/// Tokens that were issued, on a path that follows Simple JWT.
+/// The response with issued tokens, on a path that follows Simple JWT.
 pub(crate) fn issued(door: &Door, tokens: Issued, order: Order) -> Response {
     match door.settings.refresh_cookie {
         RefreshCookie::Off => token_json(StatusCode::OK, &Tokens::of(&tokens, order)),
@@ -94,7 +93,7 @@ pub(crate) fn issued(door: &Door, tokens: Issued, order: Order) -> Response {
     }
 }
 
-/// Tokens that were issued, on one of our own paths.
+/// The response with issued tokens, on one of quash's own paths.
 pub(crate) fn own_tokens(door: &Door, tokens: Issued) -> Response {
     match door.settings.refresh_cookie {
         RefreshCookie::Off => json(StatusCode::OK, &Tokens::of(&tokens, Order::AccessFirst)),
@@ -115,23 +114,23 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// It is done, and there is nothing to say.
+/// Success without content.
 pub(crate) fn nothing() -> Response {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     with_header(answer, CACHE_CONTROL, "no-store")
 }
 
-/// A moment in UTC (RFC 3339).
+/// A point in time in UTC (RFC 3339).
 pub(crate) fn moment(at: Timestamp) -> String {
-    // No clock shows a moment that jiff couldn't.
+    // No clock returns a time outside jiff's range.
     jiff::Timestamp::from_millisecond(at.as_millis())
         .map_or_else(|_| String::new(), |moment| format!("{moment:.3}"))
 }
 
-/// The refresh token of a request whose only field it is.
+/// Returns the refresh token of a request that has no other field.
 pub(crate) async fn presented_refresh(door: &Door, request: Request) -> Result<String, Fault> {
-    // Only a cookie is looked for in them.
+    // The headers are needed for the cookie alone.
     let headers = match door.settings.refresh_cookie {
         RefreshCookie::On => request.headers().clone(),
         RefreshCookie::Off => HeaderMap::new(),
@@ -142,8 +141,8 @@ pub(crate) async fn presented_refresh(door: &Door, request: Request) -> Result<S
     Ok(token)
 }
 
-/// The refresh token of a request that brings one: in its body or, where refresh tokens travel in a cookie, there. Both
-/// are one too many.
+/// Returns the refresh token of a request: from its body or, where refresh tokens travel in a cookie, from
+/// the cookie. A request with both is refused.
 pub(crate) fn refresh_token(door: &Door, headers: &HeaderMap, fields: &mut Fields) -> Result<String, Fault> {
     match door.sent_cookie(headers)? {
         Some(_) if fields.has("refresh") => Err(Fault::two_tokens()),
@@ -155,7 +154,7 @@ pub(crate) fn refresh_token(door: &Door, headers: &HeaderMap, fields: &mut Field
     }
 }
 
-/// `{}`: it is done, and there is nothing to say.
+/// `{}`: success without content.
 pub(crate) fn done() -> Response {
     token_json(StatusCode::OK, &Value::Object(Map::new()))
 }

@@ -1,6 +1,7 @@
-//! What a user may change of an account. `PATCH /v1/me`: `{"username","password"}`. `POST /v1/me/password`:
-//! `{"current_password","new_password"}` gives new tokens. `POST /v1/me/deactivate` and `DELETE /v1/me`: `{"password"}`.
-//! `POST /v1/password`, without a token: `{"username","password","new_password"}`, for a password that is good for once.
+//! The changes that users make to their own accounts. `PATCH /v1/me`: `{"username","password"}`. `POST
+//! /v1/me/password`: `{"current_password","new_password"}` returns new tokens. `POST /v1/me/deactivate` and
+//! `DELETE /v1/me`: `{"password"}`. `POST /v1/password`, without a token:
+//! `{"username","password","new_password"}`, for a temporary password.
 
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub(crate) async fn rename(
         Err(fault) => return problem(&door, fault),
     };
     match door.service.rename_own(&live, &name, client.reproof(password)).await {
-        // Where tokens call accounts by their names, all sessions have ended.
+        // Where tokens identify accounts by name, all sessions have ended.
         Ok(renamed) if door.service.policy().tokens.names.user_id_field == UserIdField::Username => {
             door.without_cookie(me::shown(&renamed))
         }
@@ -124,7 +125,7 @@ async fn password_alone(request: Request) -> Result<Zeroizing<String>, BodyFault
     fields.done_with_all().map(|()| password)
 }
 
-/// A password, as it was sent.
+/// A password, exactly as sent.
 fn secret(fields: &mut Fields, name: &'static str) -> Zeroizing<String> {
     Zeroizing::new(fields.text(name, Take::AsSent, limits::PASSWORD_CHARS))
 }

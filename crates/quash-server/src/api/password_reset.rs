@@ -1,5 +1,5 @@
-//! `POST /v1/password-reset`: asks for the mail with which a password is reset. `POST /v1/password-reset/confirm`: sets the
-//! new one.
+//! `POST /v1/password-reset`: requests the password-reset mail. `POST /v1/password-reset/confirm`: sets the
+//! new password.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! Exchanging. `POST /api/token/refresh/`: `{"refresh"}` gives `{"access","refresh"}`, or `{"access"}` where refreshing
-//! doesn't rotate; the refresh token may travel in a cookie. `POST /api/token/sliding/refresh/`: `{"token"}` gives `{"token"}`.
+//! Token refresh. `POST /api/token/refresh/`: `{"refresh"}` returns `{"access","refresh"}`, or `{"access"}`
+//! where refreshing doesn't rotate; the refresh token may travel in a cookie. `POST
+//! /api/token/sliding/refresh/`: `{"token"}` returns `{"token"}`.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! `POST /v1/registration`: `{"username","email","password"}`, where the settings open it. Other members are ignored: nobody
-//! says of themselves what they may.
+//! `POST /v1/registration`: `{"username","email","password"}`, where the settings enable registration. Other
+//! members are ignored: users don't choose their own permissions.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(crate) async fn register(State(door): State<Arc<Door>>, client: Client, requ
     fault.into_problem(&door.settings)
 }
 
-/// What is wrong with a name or an address.
+/// The refusal for an invalid name or address.
 pub(crate) fn of_fields<const N: usize>(faults: [(&'static str, Option<NameFault>); N]) -> Fault {
     let told = faults.into_iter().filter_map(|(field, fault)| {
         fault.map(|fault| (field.to_owned(), value!([format!("This {fault}.")])))

@@ -1,5 +1,5 @@
-//! `/v1/me/sessions`: a user's sessions. `GET` lists them, `DELETE …/{sid}` ends one, `POST …/end-others` all but this one,
-//! which gets new tokens, `POST …/end-all` all.
+//! `/v1/me/sessions`: a user's sessions. `GET` lists them, `DELETE …/{sid}` ends one, `POST …/end-others`
+//! ends all but the current one, which gets new tokens, `POST …/end-all` ends all.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ struct Over {
     by: Option<&'static str>,
 }
 
-/// What a list is asked for.
+/// The parameters of a list request.
 struct Asked {
     listed: Listed,
     after: Option<SessionId>,
@@ -78,7 +78,7 @@ pub(crate) async fn end_one(
     Extension(live): Extension<Live>,
     sid: Result<Path<String>, PathRejection>,
 ) -> Response {
-    // What isn't an id is nobody's session.
+    // A malformed id is treated as an unknown session.
     let sid = sid.ok().and_then(|Path(sid)| sid.parse::<SessionId>().ok());
     let ended = match sid {
         Some(sid) => door.service.end_own_session(&live, sid).await,
@@ -120,7 +120,7 @@ pub(crate) async fn end_all(
     }
 }
 
-/// There is nothing to be said with it: no body, or an empty object.
+/// Requires a request without fields: no body, or an empty object.
 async fn empty(request: Request) -> Result<(), BodyFault> {
     Fields::read_json(request).await?.done_with_all()
 }
@@ -147,7 +147,7 @@ impl Asked {
     }
 }
 
-/// How long a page is at most.
+/// Reads the requested page size, up to the limit.
 fn page_limit(text: &str) -> Option<u32> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|limit| digits && (1..=limits::PAGE).contains(limit))

@@ -1,5 +1,5 @@
-//! Signing in: `{"username","password"}`, or another name for the first field (`accounts.username_field`). `POST /api/token/` gives `{"refresh","access"}`, `POST /api/token/sliding/`
-//! gives `{"token"}`.
+//! Sign-in: `{"username","password"}`; `accounts.username_field` renames the first field. `POST /api/token/`
+//! returns `{"refresh","access"}`, `POST /api/token/sliding/` returns `{"token"}`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `POST /api/token/verify/`: `{"token"}` of any type gives `{}` if it would be taken. Nothing ends because of it.
+//! `POST /api/token/verify/`: `{"token"}` of any type returns `{}` if the token would be accepted. It ends
+//! nothing.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! `POST /oauth2/introspect`: what a token says that holds now, or `{"active":false}` (RFC 7662). Of what doesn't hold
-//! nothing is told, not even why (RFC 7662 2.2).
+//! `POST /oauth2/introspect`: the claims of a valid token, or `{"active":false}` (RFC 7662). The response
+//! about an invalid token contains nothing else, not even the reason (RFC 7662 2.2).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,23 +18,23 @@ use crate::answer::json;
 use crate::door::Door;
 use crate::oauth_error::OAuthFault;
 
-/// A token that holds.
+/// The response about a valid token.
 #[derive(Serialize)]
 struct Active<'a> {
     active: bool,
-    /// How it is brought to doors (RFC 6749 7.1); absent where it opens none.
+    /// The way to present the token (RFC 6749 7.1). Absent for tokens that grant no access.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'a str>,
-    /// What it is for.
+    /// The token's type.
     token_use: &'a str,
     exp: Option<i64>,
     iat: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
-    /// The account's subject; absent where it is none of our accounts.
+    /// The account's subject. Absent if the token belongs to none of our accounts.
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<&'a str>,
-    /// What the token calls it.
+    /// The user id that the token carries.
     user_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<&'a str>,
@@ -49,12 +49,12 @@ struct Active<'a> {
     aud: Option<AudienceShown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a str>,
-    /// The token's custom claims, but for those that have the name of a member above.
+    /// The token's custom claims, except those that share the name of a member above.
     #[serde(flatten)]
     custom: BTreeMap<&'a str, &'a Value>,
 }
 
-/// The members that no custom claim takes the place of, whether they are there or not.
+/// The names that no custom claim can take, even where the member is absent.
 const MEMBERS: [&str; 15] = [
     "active",
     "token_type",
@@ -80,7 +80,7 @@ enum AudienceShown<'a> {
     Any(Vec<&'a str>),
 }
 
-/// Anything else.
+/// The response about any other token.
 #[derive(Serialize)]
 struct Inactive {
     active: bool,

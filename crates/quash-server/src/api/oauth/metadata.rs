@@ -1,5 +1,5 @@
-//! `GET /.well-known/oauth-authorization-server`: what there is of OAuth here, and where (RFC 8414). Nothing is named that
-//! isn't there.
+//! `GET /.well-known/oauth-authorization-server`: the OAuth endpoints and features that exist here (RFC
+//! 8414).
 
 use std::sync::Arc;
 
@@ -14,17 +14,17 @@ use crate::door::Door;
 use crate::error::Fault;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
-/// How clients authenticate (RFC 8414 2, RFC 6749 2.3.1).
+/// The authentication methods of clients (RFC 8414 2, RFC 6749 2.3.1).
 const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
-/// How they do where public ones may come, too.
+/// The same for endpoints that also admit public clients.
 const METHODS_OR_NONE: [&str; 3] = [METHODS[0], METHODS[1], "none"];
 
 #[derive(Serialize)]
 struct Metadata {
     issuer: String,
     jwks_uri: String,
-    /// There is no authorization endpoint. An empty array is to be left out (RFC 8414 3.2), but this one is required, and
-    /// whoever leaves out the next says that there are grants (RFC 8414 2).
+    /// Empty, as there is no authorization endpoint. RFC 8414 3.2 omits empty arrays, but this member is
+    /// required, and omitting the next one would imply default grants (RFC 8414 2).
     response_types_supported: [&'static str; 0],
     grant_types_supported: [&'static str; 0],
     introspection_endpoint: String,
@@ -33,7 +33,8 @@ struct Metadata {
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
 }
 
-/// The same where clients look that know an issuer with a path: the path follows the well-known one (RFC 8414 3.1).
+/// The same metadata at the path for an issuer with a path: the issuer's path follows the well-known one (RFC
+/// 8414 3.1).
 pub(crate) async fn metadata_of_path(State(door): State<Arc<Door>>, uri: Uri) -> Response {
     let url = door.settings.public_url.as_ref().map(ToString::to_string);
     let issuer = door.service.policy().tokens.issuer.clone().or(url);
@@ -45,7 +46,7 @@ pub(crate) async fn metadata_of_path(State(door): State<Arc<Door>>, uri: Uri) ->
     }
 }
 
-/// The path of an issuer's URL, without a slash at its end; `None`: it has none, or isn't a URL.
+/// The path of an issuer's URL, without a trailing slash. `None` if there is none, or the issuer isn't a URL.
 fn path_of(issuer: &str) -> Option<&str> {
     let (_, rest) = issuer.split_once("://")?;
     let path = rest[rest.find('/')?..].trim_end_matches('/');

@@ -1,5 +1,5 @@
-//! The doors for other services, as OAuth 2.0 draws them: introspection (RFC 7662), revocation (RFC 7009), and what tells of
-//! them (RFC 8414). Their bodies are forms, and their errors have OAuth's shape. Who the client is, is found out here.
+//! The OAuth 2.0 endpoints for other services: introspection (RFC 7662), revocation (RFC 7009), and metadata
+//! (RFC 8414). Bodies are forms, and errors have OAuth's format. Client authentication is in this file.
 
 pub(crate) mod introspect;
 
@@ -19,21 +19,21 @@ use crate::charset::Charset;
 use crate::door::Door;
 use crate::oauth_error::OAuthFault;
 
-/// What a client asks about a token.
+/// A client's request about a token.
 struct Asked {
     client: Client,
     token: String,
 }
 
-/// How a client says who it is.
+/// A client's credentials.
 #[derive(Default)]
 struct Credentials {
     name: Option<String>,
     secret: Option<String>,
 }
 
-/// Reads a request about a token, of a client that has this right. What kind of token it is called
-/// (`token_type_hint`) isn't looked at: it tells itself (RFC 7009 2.1).
+/// Reads a request about a token, from a client that has this right. Ignores `token_type_hint`: the token
+/// itself reveals its type (RFC 7009 2.1).
 async fn asked(door: &Door, request: Request, right: Right) -> Result<Asked, OAuthFault> {
     let headers = request.headers().clone();
     let mut form = Form::read(request).await?;
@@ -43,8 +43,9 @@ async fn asked(door: &Door, request: Request, right: Right) -> Result<Asked, OAu
     Ok(Asked { client, token })
 }
 
-/// The client that a request comes from, which must have this right. It says who it is by the header Authorization or by the
-/// body, and not by both (RFC 6749 2.3). A public client gives its name alone, and may only revoke (RFC 7009 2.1).
+/// Returns the requesting client, which must have this right. It authenticates with the Authorization header
+/// or the body, but not with both (RFC 6749 2.3). A public client gives its name alone, and may only revoke
+/// (RFC 7009 2.1).
 async fn client(
     door: &Door,
     headers: &HeaderMap,
@@ -58,7 +59,7 @@ async fn client(
     }
     let names = [name, name_in_body];
     let is_named = |client: &Client| names.iter().flatten().all(|name| *name == client.name.as_str());
-    // None may be written as an empty one (RFC 6749 2.3.1).
+    // An empty secret counts as none (RFC 6749 2.3.1).
     let (found, needed) = match (
         secret.or(secret_in_body).filter(|secret| !secret.is_empty()),
         names.iter().flatten().next(),
@@ -74,7 +75,8 @@ async fn client(
     if client.may(needed) { Ok(client) } else { Err(OAuthFault::lacks(needed)) }
 }
 
-/// What stands in the header: `Basic`, or `Bearer` and the secret alone. `None`: nothing stands there.
+/// Returns the credentials in the header: `Basic`, or `Bearer` with the secret alone. `None` if there is no
+/// header.
 fn in_header(headers: &HeaderMap) -> Result<Option<Credentials>, OAuthFault> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -96,7 +98,7 @@ fn read_header(value: &str) -> Option<Credentials> {
     Some(Credentials { name: Some(decoded(name)?), secret: Some(decoded(secret)?) })
 }
 
-/// As a form encodes it (RFC 6749 2.3.1). `None`: it isn't UTF-8.
+/// Decodes a form-encoded value (RFC 6749 2.3.1). `None` if it isn't UTF-8.
 fn decoded(text: &str) -> Option<String> {
     let form = Charset::Utf8.decode_form(format!("a={}", text.replace('&', "%26")).as_bytes()).ok()?;
     form.into_iter().next().map(|(_, value)| value)

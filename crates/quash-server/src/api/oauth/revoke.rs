@@ -1,5 +1,5 @@
-//! `POST /oauth2/revoke`: the session of a token ends, with all its tokens (RFC 7009). A token that holds no longer, or never
-//! did, is as good as revoked: 200 (RFC 7009 2.2).
+//! `POST /oauth2/revoke`: ends a token's session, with all its tokens (RFC 7009). An invalid token counts as
+//! revoked: 200 (RFC 7009 2.2).
 
 use std::sync::Arc;
 
