@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::connection::Attendant;
 use crate::listen::Listener;
 
-/// How long requests may still take after shutdown has begun.
+/// The time limit for pending requests after shutdown has begun.
 const DRAIN_WITHIN: Duration = Duration::from_secs(8);
 /// The pause before accepting again when the system can't provide another connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);

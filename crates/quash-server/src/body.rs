@@ -1,4 +1,5 @@
-//! Request bodies: JSON, form or multipart, under limits, with the faults that clients of Simple JWT know.
+//! Reads request bodies: JSON, forms or multipart, within limits, with the errors that clients of Simple JWT
+//! know.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,17 +19,18 @@ use crate::charset::{Charset, NotText};
 use crate::memory::{Account, Full};
 use crate::surrogates::{Mark, marked};
 
-/// The largest body, in bytes. Two passwords of the greatest length fit, with each character written as `\uXXXX\uXXXX`.
+/// The largest body, in bytes. It holds two passwords of the maximum length with each character escaped as
+/// `\uXXXX\uXXXX`.
 const BODY_BYTES: usize = 32 * 1024;
-/// What is allocated for a body that arrives in parts, at first. In bytes.
+/// The initial buffer for a body that arrives in parts, in bytes.
 const FIRST_BYTES: usize = 1024;
-/// How many unknown fields are told, and how much of their names, in characters.
+/// The number of unknown fields that an error names, and the characters of each name.
 const UNKNOWN: usize = 10;
 const UNKNOWN_CHARS: usize = 50;
-/// How long a body may take to arrive.
+/// The time limit for receiving a body.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
 
-/// What is wrong with a body.
+/// An error in a body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum BodyFault {
     TooLarge,
@@ -43,13 +45,13 @@ pub(crate) enum BodyFault {
     NotAnObject(&'static str),
     Nothing,
     Fields(Vec<(String, FieldFault)>),
-    /// Fields that nobody sets here, by their names as far as these are told.
+    /// Fields that don't exist here, by their names, shortened.
     Unknown(Vec<String>),
-    /// A parameter of a form that stands there twice.
+    /// A form parameter that occurs twice.
     Twice(&'static str),
 }
 
-/// What is wrong with a field, in the words of Django REST framework.
+/// An error in a field, in the words of Django REST framework.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FieldFault {
     Required,
@@ -58,35 +60,33 @@ pub(crate) enum FieldFault {
     NotText,
     NulCharacter,
     Surrogate(u16),
-    /// Longer than so many characters.
+    /// The maximum length, in characters.
     TooLong(usize),
 }
 
-/// The fields of a body.
 #[derive(Default)]
 pub(crate) struct Fields {
     values: Map<String, Value>,
-    /// What stands for lone surrogates in the values, where there were any.
+    /// The mark that replaces lone surrogates in the values, if there were any.
     mark: Option<Mark>,
     faults: Vec<(String, FieldFault)>,
 }
 
-/// The parameters of a form, each of which may stand there once (RFC 6749 3.1).
+/// The parameters of a form, each of which may occur once (RFC 6749 3.1).
 pub(crate) struct Form {
     pairs: Vec<(String, String)>,
 }
 
-/// How a text is taken.
+/// The handling of white space in a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Take {
-    /// Without the white space around it.
+    /// Without the surrounding white space.
     Trimmed,
-    /// As it was sent.
+    /// Exactly as sent.
     AsSent,
 }
 
 impl Fields {
-    /// Reads the fields of a request.
     pub(crate) async fn read(request: Request) -> Result<Self, BodyFault> {
         let (parts, body) = request.into_parts();
         let bytes = read_whole(body, parts.extensions.get()).await?;
@@ -106,7 +106,8 @@ impl Fields {
         Ok(Self { values, ..Self::default() })
     }
 
-    /// Reads the fields of a request to one of our own paths: JSON alone, which no form of another site can send.
+    /// Reads the fields of a request to one of quash's own paths: JSON only, which no form of another site
+    /// can send.
     pub(crate) async fn read_json(request: Request) -> Result<Self, BodyFault> {
         let (parts, body) = request.into_parts();
         let bytes = read_whole(body, parts.extensions.get()).await?;
@@ -117,7 +118,8 @@ impl Fields {
         }
     }
 
-    /// Takes a text; a missing or wrong one is remembered, so that all faults can be told at once.
+    /// Takes a text. Collects a missing or invalid one as an error, so that one response can report all of
+    /// them.
     pub(crate) fn text(&mut self, name: &str, take: Take, longest: usize) -> String {
         let taken = match self.values.remove(name) {
             None => Err(FieldFault::Required),
@@ -136,12 +138,11 @@ impl Fields {
         })
     }
 
-    /// Whether there is a field of a name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
-    /// As [`Fields::done`], and every field must have been taken.
+    /// Like [`Fields::done`], but also refuses fields that weren't taken.
     pub(crate) fn done_with_all(self) -> Result<(), BodyFault> {
         if self.values.is_empty() {
             return self.done();
@@ -150,14 +151,14 @@ impl Fields {
         Err(BodyFault::Unknown(names.collect()))
     }
 
-    /// What was wrong with the texts that were taken.
+    /// Returns the collected errors of the texts that were taken.
     pub(crate) fn done(self) -> Result<(), BodyFault> {
         if self.faults.is_empty() { Ok(()) } else { Err(BodyFault::Fields(self.faults)) }
     }
 }
 
 impl Form {
-    /// Reads a form of a request, and nothing else.
+    /// Reads a form body, and no other type.
     pub(crate) async fn read(request: Request) -> Result<Self, BodyFault> {
         let (parts, body) = request.into_parts();
         let bytes = read_whole(body, parts.extensions.get()).await?;
@@ -168,7 +169,7 @@ impl Form {
         }
     }
 
-    /// Takes a parameter. One without a value counts as left out (RFC 6749 3.1).
+    /// Takes a parameter. One without a value counts as omitted (RFC 6749 3.1).
     pub(crate) fn take(&mut self, name: &'static str) -> Result<Option<String>, BodyFault> {
         let mut values = self.pairs.extract_if(.., |(found, _)| found == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
@@ -198,7 +199,8 @@ impl fmt::Display for FieldFault {
     }
 }
 
-/// A text of nothing but white space is blank even where it is taken as sent: nobody has such a password.
+/// Checks a text. White space alone counts as blank even if the text is taken as sent: no valid password is
+/// blank.
 fn check(text: String, take: Take, longest: usize) -> Result<String, FieldFault> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
@@ -217,7 +219,7 @@ fn check(text: String, take: Take, longest: usize) -> Result<String, FieldFault>
     Ok(if taken.len() == text.len() { text } else { taken.to_owned() })
 }
 
-/// Reads a whole body, on the account of its connection if it has one.
+/// Reads a whole body. Charges it to its connection's account, if there is one.
 async fn read_whole(body: Body, account: Option<&Account>) -> Result<Bytes, BodyFault> {
     let closing = async {
         match account {
@@ -231,7 +233,8 @@ async fn read_whole(body: Body, account: Option<&Account>) -> Result<Bytes, Body
     }
 }
 
-/// Copies the parts together: each would keep the buffer alive that it was read into, however short it is.
+/// Copies the parts into one buffer: each part, however short, would keep the buffer alive that it was read
+/// into.
 async fn gather(mut body: Limited<Body>, account: Option<&Account>) -> Result<Bytes, BodyFault> {
     let mut charge = account.map(Account::body);
     let Some(first) = next_part(&mut body).await? else { return Ok(Bytes::new()) };
@@ -259,7 +262,7 @@ async fn next_part(body: &mut Limited<Body>) -> Result<Option<Bytes>, BodyFault>
             Ok(_) => BodyFault::TooLarge,
             Err(_) => BodyFault::Cut,
         })?;
-        // Trailers are no part of a body.
+        // Trailers don't belong to a body.
         if let Ok(data) = frame.into_data() {
             return Ok(Some(data));
         }
@@ -273,15 +276,15 @@ impl From<Full> for BodyFault {
     }
 }
 
-/// What the header says of a body.
+/// The content type that the header declares.
 struct ContentType {
-    /// Without parameters, in lower case.
+    /// Lower case, without parameters.
     media_type: String,
     charset: Charset,
 }
 
 impl ContentType {
-    /// A request without body and type counts as empty JSON, one with a body and no type as text.
+    /// Without a content type, an empty body counts as JSON, and any other body as text.
     fn of(headers: &HeaderMap, body: &[u8]) -> Self {
         let sent = headers.get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let sent = sent.as_deref().unwrap_or(if body.is_empty() { "application/json" } else { "text/plain" });
@@ -295,7 +298,7 @@ fn of_json(bytes: &[u8], charset: &Charset) -> Result<Fields, BodyFault> {
         return Ok(Fields::default());
     }
     let decoded = match charset {
-        // The parser tells where a byte is wrong.
+        // The parser reports the position of an invalid byte.
         Charset::Utf8 => Cow::Borrowed(bytes),
         charset => match charset.decode(bytes)? {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
@@ -306,7 +309,8 @@ fn of_json(bytes: &[u8], charset: &Charset) -> Result<Fields, BodyFault> {
     let (value, mark) = match parse_json(bytes, Duplicates::LastWins) {
         Ok(value) => (value, None),
         Err(error) => read_marked(bytes).ok_or_else(|| {
-            // The parser's own words could quote the input, and the input may hold a password: only the place is told.
+            // The parser's message could quote the input, which may contain a password: report only the
+            // position.
             let what = if error.is_eof() { "Unexpected end" } else { "Unexpected input" };
             BodyFault::Json(format!("{what}: line {} column {}", error.line(), error.column()))
         })?,
@@ -322,13 +326,13 @@ fn of_json(bytes: &[u8], charset: &Charset) -> Result<Fields, BodyFault> {
     }))
 }
 
-/// JSON that has no fault but lone surrogates.
+/// Reads JSON whose only errors are lone surrogates.
 fn read_marked(bytes: &[u8]) -> Option<(Value, Option<Mark>)> {
     let (repaired, mark) = marked(bytes)?;
     parse_json(repaired.as_bytes(), Duplicates::LastWins).ok().map(|value| (value, Some(mark)))
 }
 
-/// A part may declare a charset of its own.
+/// A part may declare its own charset.
 async fn of_multipart(request: Request, charset: &Charset) -> Result<Map<String, Value>, BodyFault> {
     let mut multipart = Multipart::from_request(request, &()).await.map_err(|_| BodyFault::Multipart)?;
     let mut values = Map::new();
@@ -445,7 +449,7 @@ mod tests {
         assert_eq!(read(Some("application/json"), of(BODY_BYTES + 1)).await.err(), Some(BodyFault::TooLarge));
     }
 
-    /// A body that arrives one byte at a time, each in a buffer of its own.
+    /// A body that arrives one byte at a time, each in its own buffer.
     fn in_parts(bytes: &'static [u8]) -> Body {
         Body::from_stream(futures_util::stream::iter(
             bytes.chunks(1).map(|part| Ok::<_, std::io::Error>(Bytes::from(part))),

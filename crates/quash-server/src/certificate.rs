@@ -1,9 +1,9 @@
-//! When a certificate holds: the one thing about it that the TLS library checks of others' and doesn't tell of one's
-//! own. Only the way through the DER to these two times is here.
+//! Reads a certificate's validity period. The TLS library checks it in peers' certificates but doesn't expose
+//! that of the server's own. Parses only as much DER as leads to the two times.
 
 use quash_core::model::Timestamp;
 
-/// From when to when a certificate holds, both included (RFC 5280 4.1.2.5).
+/// A certificate's validity period, both ends included (RFC 5280 4.1.2.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Validity {
     pub(crate) not_before: Timestamp,
@@ -14,17 +14,17 @@ const SEQUENCE: u8 = 0x30;
 const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// `[0] EXPLICIT`: the version, left out in version 1.
+/// `[0] EXPLICIT`: the version, omitted in version 1.
 const VERSION: u8 = 0xa0;
 
-/// When a certificate holds; none if its DER has another form.
+/// Returns a certificate's validity period. `None` if the DER has another structure.
 pub(crate) fn validity(certificate: &[u8]) -> Option<Validity> {
     let mut certificate = Reader(certificate);
     let mut signed = Reader(Reader(certificate.take(SEQUENCE)?).take(SEQUENCE)?);
     if signed.0.first() == Some(&VERSION) {
         signed.take(VERSION)?;
     }
-    // The serial number, the algorithm of the signature, the issuer.
+    // The serial number, the signature algorithm, the issuer.
     signed.take(INTEGER)?;
     signed.take(SEQUENCE)?;
     signed.take(SEQUENCE)?;
@@ -32,11 +32,11 @@ pub(crate) fn validity(certificate: &[u8]) -> Option<Validity> {
     Some(Validity { not_before: times.time()?, not_after: times.time()? })
 }
 
-/// What is left to read.
+/// The remaining input.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// The content of the next element, which must be of this tag.
+    /// Returns the content of the next element, which must have this tag.
     fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (found, rest) = self.0.split_first()?;
         let (first, rest) = rest.split_first()?;
@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
         }
         let (length, rest) = match first {
             0..=0x7f => (usize::from(*first), rest),
-            // Four bytes of length are more than any file here has.
+            // No file here needs more than four bytes for a length.
             0x81..=0x84 => {
                 let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
                 (
@@ -62,12 +62,12 @@ impl<'a> Reader<'a> {
         Some(content)
     }
 
-    /// The next element as a time.
+    /// Reads the next element as a time.
     fn time(&mut self) -> Option<Timestamp> {
         let tag = *self.0.first()?;
         let text = std::str::from_utf8(self.take(tag)?).ok()?.strip_suffix('Z')?;
         let (year, rest) = match tag {
-            // RFC 5280 4.1.2.5.1: two digits of a year are those of 1950 to 2049.
+            // RFC 5280 4.1.2.5.1: a two-digit year is one of 1950 to 2049.
             UTC_TIME => {
                 let (year, rest) = number(text, 2)?;
                 (if year < 50 { 2000 + year } else { 1900 + year }, rest)
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A number of so many digits, and what follows.
+/// Reads a number of exactly this many digits, and returns the rest.
 fn number(text: &str, digits: usize) -> Option<(i64, &str)> {
     let (number, rest) = text.split_at_checked(digits)?;
     number
@@ -97,7 +97,8 @@ fn number(text: &str, digits: usize) -> Option<(i64, &str)> {
         .then(|| number.parse().ok().map(|number| (number, rest)))?
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar. Years begin in March here, so that a leap day is the last.
+/// Returns the days from 1970-01-01 to a Gregorian date. Years begin in March here, so that a leap day is the
+/// last.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month > 2 { year } else { year - 1 };
     let months_since_march = (month + 9) % 12;

@@ -1,16 +1,16 @@
-//! The charset of a body, and forms in it, decoded as Django REST framework does, but for one thing: what isn't text in its
-//! charset is refused, never read with replacement characters.
+//! Decodes bodies and forms from their charset as Django REST framework does, with one exception: a body that
+//! isn't valid in its charset is refused, never read with replacement characters.
 
 use std::borrow::Cow;
 
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 use percent_encoding::percent_decode_str;
 
-/// How much of an unknown charset's name an error repeats, in characters.
+/// The length to which an error shortens an unknown charset's name, in characters.
 const LABEL_CHARS: usize = 40;
 
-/// Charsets that Python decodes and quash doesn't, by how their names begin. Django takes the body for UTF-8 where it doesn't
-/// know a charset; a body in one of these would then be read as another text than its sender's.
+/// Prefixes of charsets that Python decodes and quash doesn't. Django falls back to UTF-8 for a charset that
+/// it doesn't know; falling back for one of these would change the text that the client sent.
 const UNSUPPORTED: [&str; 17] = [
     "utf-7",
     "utf7",
@@ -31,24 +31,24 @@ const UNSUPPORTED: [&str; 17] = [
     "ptcp154",
 ];
 
-/// The charset that a request declares for its body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Charset {
-    /// Declared, or nothing that is known is.
+    /// Declared, or the fallback for a missing or unknown declaration.
     Utf8,
     /// UTF-8 with a byte order mark, which isn't part of the text.
     Utf8WithMark,
-    /// UTF-16 in the byte order of its mark; little-endian without one.
+    /// UTF-16 in the byte order of its mark; little-endian without a mark.
     Utf16,
-    /// Every byte is the character of its number. The Encoding Standard reads Windows-1252 under this name, Python doesn't.
+    /// Each byte is the character of its number, as in Python. The Encoding Standard reads this name as
+    /// Windows-1252.
     Latin1,
     Ascii,
     Other(&'static Encoding),
-    /// Known to Django and not to quash.
+    /// Known to Django but not to quash.
     Unsupported(String),
 }
 
-/// A body isn't text in its charset.
+/// The body isn't valid text in its charset.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct NotText {
     /// The charset's name: lower-case letters, digits and hyphens.
@@ -91,7 +91,7 @@ impl Charset {
     /// Decodes bytes.
     ///
     /// # Errors
-    /// They aren't text in this charset.
+    /// They aren't valid text in this charset.
     pub(crate) fn decode<'a>(&self, bytes: &'a [u8]) -> Result<Cow<'a, str>, NotText> {
         let utf8 = |bytes: &'a [u8]| str::from_utf8(bytes).ok().map(Cow::Borrowed);
         let decoded = match self {
@@ -113,11 +113,11 @@ impl Charset {
         decoded.ok_or_else(|| NotText { charset: self.name() })
     }
 
-    /// Reads a form. A body that isn't ASCII and not text in its charset counts as Latin-1, as in Django: some clients send
-    /// what they should encode with `%`.
+    /// Decodes a form. A body that is neither ASCII nor valid in its charset counts as Latin-1, as in Django:
+    /// some clients send raw bytes that they should percent-encode.
     ///
     /// # Errors
-    /// What stands there with `%` isn't text in this charset, or quash doesn't know the charset.
+    /// The percent-encoded bytes aren't valid in this charset, or quash doesn't know the charset.
     pub(crate) fn decode_form(&self, body: &[u8]) -> Result<Vec<(String, String)>, NotText> {
         let text = match (self, self.decode(body)) {
             (_, Ok(text)) => text,
@@ -133,7 +133,8 @@ impl Charset {
             .collect()
     }
 
-    /// A name or a value of a form. Only ASCII is encoded with `%`: other characters stand for themselves.
+    /// Decodes a name or a value of a form. Only ASCII characters encode others with `%`; the rest represent
+    /// themselves.
     fn decode_component(&self, text: &str) -> Result<String, NotText> {
         let text = text.replace('+', " ");
         if !text.contains('%') {

@@ -1,5 +1,5 @@
-//! What a request tells about who sends it: its user agent, its address, its device token, and the network whose failures and whose places
-//! in the queue for passwords are counted.
+//! Extracts the client's details from a request: its user agent, its address, its device token, and the
+//! network that counts its failed sign-ins and its places in the password queue.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,13 +16,13 @@ use crate::device::{self, Carrier};
 use crate::door::Door;
 use crate::forwarding::{Whence, is_forwarded, whence};
 
-/// Who sends a request, as far as it tells.
+/// The client of a request, as far as the request reveals it.
 #[derive(Clone, Default)]
 pub(crate) struct Client {
     pub(crate) device: Device,
     pub(crate) network: Option<IpAddr>,
     pub(crate) device_token: DeviceSaid,
-    /// How a device token goes back.
+    /// The way to return a device token.
     pub(crate) carrier: Carrier,
 }
 
@@ -38,7 +38,8 @@ impl FromRequestParts<Arc<Door>> for Client {
                 Whence::Peer(address) => (Some(address), Some(address).filter(|address| is_public(*address))),
                 Whence::Nowhere => (None, None),
             };
-        // A proxy that isn't named, or that doesn't write the header that is read: all behind it would be one client.
+        // The proxy isn't trusted, or doesn't write the configured header: all clients behind it would count
+        // as one.
         if network.is_none() && is_forwarded(&parts.headers) {
             door.tell_of_forwarding();
         }
@@ -55,8 +56,8 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
     headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
-/// Returns whether an address tells networks apart. A proxy or a translator on a loopback, private or shared address that
-/// no setting names stands for all clients behind it.
+/// Returns whether an address distinguishes networks. An untrusted proxy or translator at a loopback, private
+/// or shared address represents all clients behind it.
 fn is_public(address: IpAddr) -> bool {
     match subscriber(address) {
         IpAddr::V4(address) => {
@@ -72,8 +73,9 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Returns whether many clients share an address: carrier-grade NAT (RFC 6598: 100.64.0.0/10), which clouds and overlay
-/// networks use too, and the range for benchmarks (RFC 2544: 198.18.0.0/15), which local proxies use.
+/// Returns whether many clients share an address: carrier-grade NAT (RFC 6598: 100.64.0.0/10), which clouds
+/// and overlay networks use too, and the range for benchmarks (RFC 2544: 198.18.0.0/15), which local proxies
+/// use.
 fn is_shared(address: Ipv4Addr) -> bool {
     let [first, second, ..] = address.octets();
     (first == 100 && second & 0xc0 == 64) || (first == 198 && second & 0xfe == 18)

@@ -1,83 +1,80 @@
-//! The closed list of codes that errors have: each with its status, its title and its page under `/docs/errors/`. Which
-//! refusal gets which is told in `error.rs`. What the guard of an application answers is among them: its problems lead to
-//! these pages, too.
+//! The closed list of error codes: each with its status, its title and its page under `/docs/errors/`.
+//! `error.rs` maps refusals to codes. The list includes the codes that the guard returns in applications,
+//! because its problem documents link to these pages.
 
 use http::StatusCode;
 use quash_core::model::Refusal;
 use quash_verify::{Barred, Denied, HeaderFault, Problem};
 
-/// Every code that an error can have.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Code {
-    /// The token isn't taken.
+    /// The token isn't accepted.
     TokenNotValid,
-    /// There is no token.
+    /// The request carries no token.
     NotAuthenticated,
-    /// The Authorization header has another form.
+    /// The Authorization header is malformed.
     BadAuthorizationHeader,
-    /// Name and password don't open an account.
+    /// No active account has this name and password.
     BadCredentials,
-    /// The password is good for nothing but being changed.
+    /// The password is temporary and must be changed first.
     PasswordChangeRequired,
     /// The address must be confirmed first.
     EmailNotVerified,
-    /// The token's account may not be used.
+    /// The token's account is deactivated or deleted.
     NoActiveAccount,
-    /// There is no account of the token's.
+    /// The token's account doesn't exist.
     UserNotFound,
     /// The token's account has been deactivated.
     UserInactive,
-    /// The password that was asked for again is wrong.
+    /// The password that confirms a change is wrong.
     WrongPassword,
-    /// The token is of another password.
+    /// The token was issued for another password.
     PasswordChanged,
-    /// The token has no session that could go on.
+    /// The token has no session that could continue.
     SessionRequired,
-    /// Two tokens are of two accounts.
+    /// The two tokens belong to different accounts.
     TokensOfTwoAccounts,
-    /// Another account has the name.
+    /// Another account has this name.
     NameTaken,
-    /// A new password isn't taken.
+    /// The new password isn't accepted.
     PasswordRefused,
-    /// A setting lets no user change this.
+    /// The settings don't let users change this.
     ChangeNotAllowed,
-    /// A refresh token is in the body and in the cookie, or twice in the cookie.
+    /// A refresh token is both in the body and in the cookie, or twice in the cookie.
     TwoTokens,
-    /// A link or a code from a mail isn't good.
+    /// The link or code from a mail isn't valid.
     LinkNotValid,
-    /// An account has taken a registration's name or address.
+    /// Another account has taken the registration's name or address.
     RegistrationTaken,
-    /// A page of another site has sent the request.
+    /// A page of another site sent the request.
     CrossSite,
-    /// The body can't be read, or a field in it is wrong.
+    /// The body is unreadable, or a field in it is wrong.
     InvalidRequest,
-    /// The body is of another type.
+    /// The body has an unsupported media type.
     UnsupportedMediaType,
-    /// The body is too large.
     BodyTooLarge,
-    /// The body didn't arrive in time.
     BodyTimeout,
-    /// There is nothing at this path.
+    /// Nothing exists at this path.
     NotFound,
-    /// The path exists, but not for this method.
+    /// The path exists, but doesn't support this method.
     MethodNotAllowed,
-    /// The client takes no form that the answer could have.
+    /// The client accepts no available media type.
     NotAcceptable,
-    /// What is sent is no credential of a service.
+    /// The Authorization header carries no valid service credential.
     CredentialNotValid,
-    /// The credential may not do this.
+    /// The credential lacks the required right.
     RightRequired,
-    /// The feed doesn't go on from there.
+    /// The feed can't continue from this cursor.
     SnapshotRequired,
-    /// An application's: the token doesn't say what is asked for.
+    /// In an application: the token lacks a required claim.
     ClaimMissing,
-    /// Too many at once.
+    /// The request exceeds a limit on attempts or on concurrent requests.
     Throttled,
-    /// Ours: it can't be answered now.
+    /// Server error: the request can't be answered now.
     Unavailable,
-    /// Ours: nothing signs.
+    /// Server error: no signing key is available.
     NoSigningKey,
-    /// Ours: a fault in the program.
+    /// Server error: a bug.
     InternalError,
 }
 
@@ -85,7 +82,6 @@ pub enum Code {
 type Row = (&'static str, StatusCode, &'static str, &'static str);
 
 impl Code {
-    /// All codes.
     pub const ALL: [Self; 35] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
@@ -124,27 +120,27 @@ impl Code {
         Self::InternalError,
     ];
 
-    /// Its name in `code`, and in the address of its page.
+    /// The name in `code`, and in the address of its page.
     pub const fn as_str(self) -> &'static str {
         self.row().0
     }
 
-    /// Its status.
     pub const fn status(self) -> StatusCode {
         self.row().1
     }
 
-    /// Its title: the same for every occurrence (RFC 9457 3.1.3).
+    /// The title, the same for every occurrence (RFC 9457 3.1.3).
     pub const fn title(self) -> &'static str {
         self.row().2
     }
 
-    /// What its page says: what happened, and what to do.
+    /// The text of the code's page: the cause, and the remedy.
     pub const fn page(self) -> &'static str {
         self.row().3
     }
 
-    /// Simple JWT names a code only for tokens; what its framework answers has none.
+    /// Returns whether bodies in Simple JWT's format carry the code. It has codes only for tokens; errors of
+    /// its framework have none.
     pub(crate) const fn is_told_by_simple_jwt(self) -> bool {
         match self {
             Self::NotAuthenticated
@@ -262,7 +258,7 @@ impl Code {
     }
 }
 
-/// A code that the guard answers with, in an application as here.
+/// A code that the guard also returns in applications.
 const fn of_the_guard(problem: Problem, page: &'static str) -> Row {
     (problem.code, problem.status, problem.title, page)
 }

@@ -1,6 +1,6 @@
-//! One connection, from its handshake to its end: what it may cost, and how long it may keep us waiting. What a request
-//! may take once its head has arrived is bounded in `body.rs` and `layers.rs`; how long a response may take, in `sending.rs`;
-//! its memory is counted in `memory.rs`.
+//! Handles one connection from its handshake to its end, within limits on time and resources. `body.rs` and
+//! `layers.rs` limit a request after its head; `sending.rs` limits the time for a response; `memory.rs`
+//! accounts for the memory.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -28,41 +28,45 @@ use crate::metered::Metered;
 use crate::sending::{Patience, Sending};
 use crate::tls::H2;
 
-/// The head of a request, in bytes.
+/// The maximum size of a request's head, in bytes.
 const HEADER_BYTES: u32 = 16 * 1024;
-/// Headers of one request, with HTTP/1. With HTTP/2 each counts 32 bytes more than it has (RFC 9113 6.5.2).
+/// The maximum number of headers in an HTTP/1 request. In HTTP/2 each header counts 32 bytes extra (RFC 9113
+/// 6.5.2).
 const HEADERS: usize = 100;
-/// How long a TLS handshake may take.
+/// The time limit for a TLS handshake.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// How long the head of a request may take to arrive, from its first byte.
+/// The time limit for receiving a request's head, from its first byte.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How often a connection is looked at before it is known to rest.
+/// The number of checks before a connection counts as idle.
 const LOOKS: u32 = 10;
-/// How long a connection may take to close once it has been told to.
+/// The time limit for closing a connection after it has been told to.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-/// The same for a connection whose memory is needed, whatever it still has under way: a 503 has left by then.
+/// The same for a connection that is closed to free memory, despite pending requests: a 503 has been sent by
+/// then.
 const YIELD_WITHIN: Duration = Duration::from_millis(100);
-/// How long a peer may be silent, and how long it may take to answer a ping, while its HTTP/2 requests are under way.
+/// The time after which a silent peer with pending HTTP/2 requests is pinged, and the time limit for its
+/// response.
 const PING_AFTER: Duration = Duration::from_secs(10);
-/// Streams that one HTTP/2 connection may have open: no fewer than RFC 9113 6.5.2 recommends.
+/// The maximum number of open streams in an HTTP/2 connection: no fewer than RFC 9113 6.5.2 recommends.
 const STREAMS: u32 = 100;
-/// Streams that a peer may have reset before we took them up, and that were reset because of its errors.
+/// The maximum number of streams that the peer has reset before they were accepted, and of streams reset
+/// because of its errors.
 const RESET_STREAMS: usize = 32;
-/// What a peer may send on a stream, and on all of a connection's, before we have read it; and what we keep of an
-/// answer that it doesn't take. In bytes.
+/// The bytes that a peer may send on one stream, and on a whole connection, before they are read; and the
+/// bytes of a response that are buffered until the peer takes them.
 const STREAM_WINDOW: u32 = 32 * 1024;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// The longest response that counts towards the memory budget, in bytes. Only snapshots are longer; their clients have proven
-/// who they are.
+/// The longest response that is charged to the memory budget, in bytes. Only snapshots are longer, and their
+/// clients are authenticated.
 const CHARGED: u64 = 512 * 1024;
 
-/// In the extensions of requests that came over TLS.
+/// Marks requests that arrived over TLS, in their extensions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Secured;
 
-/// What all connections of a server share.
+/// The state that all connections of a server share.
 #[derive(Clone)]
 pub(crate) struct Attendant {
     http: Builder<TokioExecutor>,
@@ -90,19 +94,19 @@ impl Attendant {
         Self { http, router, memory: Memory::new(Listener::MEMORY), idle: Listener::IDLE, stopping }
     }
 
-    /// With the memory and the idle time of a listener.
+    /// Applies the memory budget and the idle time of a listener.
     pub(crate) fn at(self, listener: &Listener) -> Self {
         Self { memory: Memory::new(listener.memory), idle: listener.idle, ..self }
     }
 
-    /// Attends to a connection until it ends.
+    /// Serves a connection until it ends.
     pub(crate) async fn attend(
         mut self,
         stream: Box<dyn Stream>,
         peer: Option<SocketAddr>,
         tls: Option<TlsAcceptor>,
     ) {
-        // Beneath TLS, so that only bytes that left count.
+        // Wraps the stream beneath TLS, so that only bytes that were sent count.
         let sending = Sending::default();
         let account = self.memory.open(tls.is_some());
         let stream: Box<dyn Stream> = Box::new(Metered::new(sending.metered(stream), account.clone()));
@@ -117,7 +121,7 @@ impl Attendant {
         match shaken {
             Ok(Ok(stream)) => {
                 account.shaken();
-                // What was agreed on is what is spoken: without an agreement HTTP/1.1 (RFC 9113 3.2).
+                // Without an agreed protocol, speak HTTP/1.1 (RFC 9113 3.2).
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
                 self.http = if is_h2 { self.http.http2_only() } else { self.http.http1_only() };
                 self.serve(Box::new(stream), sending, Arrival { peer, secured: Some(Secured), account })
@@ -178,7 +182,7 @@ impl Attendant {
     }
 }
 
-/// What the requests of a connection have in common.
+/// The extensions that all requests of a connection share.
 #[derive(Clone)]
 struct Arrival {
     peer: Option<SocketAddr>,
@@ -199,8 +203,8 @@ impl Arrival {
     }
 }
 
-/// What the requests of a connection have come to. Counted, not told to anybody: a request must not wake what waits for
-/// the connection's rest.
+/// The number of requests that began and ended on a connection. Plain counters: a request must not wake the
+/// task that waits for the connection to become idle.
 #[derive(Clone)]
 struct Work {
     counts: Arc<Counts>,
@@ -214,15 +218,15 @@ struct Counts {
     ended: AtomicUsize,
 }
 
-/// A request that is under way until this is dropped.
+/// A pending request, until this is dropped.
 struct UnderWay {
     work: Work,
     ongoing: Option<Ongoing>,
 }
 
-/// Why a connection needn't be kept.
+/// The reason to close a connection.
 enum Pause {
-    /// No request has been under way for long enough.
+    /// No request has been pending for the idle time.
     Rested,
     /// The client doesn't take its response.
     Stalled,
@@ -240,8 +244,8 @@ impl Work {
         self.counts.begun.load(Ordering::Relaxed) != self.counts.ended.load(Ordering::Relaxed)
     }
 
-    /// Returns once no request has been under way for `idle`, or a tenth longer; once a head has taken too long; or once the
-    /// client has stalled.
+    /// Returns once no request has been pending for `idle`, or up to a tenth longer; once a head has taken
+    /// too long; or once the client has stalled.
     async fn pause(&self, idle: Duration) -> Pause {
         let look = idle.min(HEAD_WITHIN) / LOOKS;
         let (mut seen, mut quiet, mut in_a_head) = (0, Duration::ZERO, Duration::ZERO);
@@ -264,15 +268,15 @@ impl Work {
     }
 }
 
-/// Bytes of a request's head, counted as HTTP/2 does (RFC 9113 6.5.2).
+/// Returns the size of a request's head in bytes, counted as HTTP/2 does (RFC 9113 6.5.2).
 fn head_bytes(request: &Request<Incoming>) -> usize {
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
     request.uri().path().len() + request.uri().query().map_or(0, str::len) + headers.sum::<usize>()
 }
 
 impl UnderWay {
-    /// Keeps the request under way until its body has been sent. A short body of known length is done with when it is
-    /// handed over.
+    /// Keeps the request pending until its response body has been sent. A short body of known length counts
+    /// as sent when it is handed over.
     fn held_by(mut self, answer: Response) -> Response {
         if let Some(ongoing) = &mut self.ongoing {
             ongoing.answered(answer.body().size_hint().exact().filter(|length| *length <= CHARGED));

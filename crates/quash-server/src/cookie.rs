@@ -1,24 +1,25 @@
-//! The cookie that holds the refresh token, where an operator wants it: `__Host-`, so that no other host and no page over
-//! plain HTTP can set it; `HttpOnly`, so that no script reads it; `SameSite=Strict`, so that no other site sends it.
+//! The optional cookie that holds the refresh token: `__Host-`, so that no other host and no page over plain
+//! HTTP can set it; `HttpOnly`, so that no script reads it; `SameSite=Strict`, so that no other site sends
+//! it.
 
 use std::time::Duration;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue};
 
-/// Its name (RFC 6265bis 4.1.3.2).
+/// The cookie's name (RFC 6265bis 4.1.3.2).
 pub(crate) const NAME: &str = "__Host-quash-refresh";
-/// What every browser keeps of a cookie at least, in bytes: name, value and attributes (RFC 6265 6.1).
+/// The smallest limit of any browser on a cookie, in bytes: name, value and attributes (RFC 6265 6.1).
 const BYTES: usize = 4096;
-/// Stands for a value with a byte beyond ASCII: no token of ours has one.
+/// Replaces a value with a byte beyond ASCII: none of our tokens has one.
 const NO_TOKEN: &str = "?";
 
-/// Whether refresh tokens travel in the cookie.
+/// The setting for refresh tokens in the cookie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum RefreshCookie {
-    /// They travel in bodies.
+    /// Refresh tokens travel in bodies.
     #[default]
     Off,
-    /// They travel in the cookie alone.
+    /// Refresh tokens travel in the cookie alone.
     On,
 }
 
@@ -26,7 +27,7 @@ pub enum RefreshCookie {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Twice;
 
-/// The token in the cookie of a request. A value with a byte beyond ASCII reads as a text that is no token.
+/// Returns the token in a request's cookie. A value with a byte beyond ASCII becomes a text that is no token.
 pub(crate) fn sent(headers: &HeaderMap) -> Result<Option<&str>, Twice> {
     let mut ours = values(headers, NAME).filter(|value| !value.is_empty());
     match (ours.next(), ours.next()) {
@@ -35,8 +36,8 @@ pub(crate) fn sent(headers: &HeaderMap) -> Result<Option<&str>, Twice> {
     }
 }
 
-/// The values of all cookies of a name. Headers are read as bytes: another cookie with a byte beyond ASCII, which servers
-/// of the same host set and browsers send, must not hide ours.
+/// Returns the values of all cookies with this name. Reads the headers as bytes: a non-ASCII cookie from
+/// another server on the same host must not hide ours.
 pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     pairs.filter_map(move |pair| {
@@ -45,14 +46,14 @@ pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Ite
     })
 }
 
-/// What sets it; `None` where the token doesn't fit.
+/// The header that sets the cookie. `None` if the token doesn't fit.
 pub(crate) fn set(token: &str, lifetime: Duration) -> Option<HeaderValue> {
     let cookie =
         format!("{NAME}={token}; Path=/; Max-Age={}; Secure; HttpOnly; SameSite=Strict", lifetime.as_secs());
     HeaderValue::try_from(cookie).ok().filter(|cookie| cookie.len() <= BYTES)
 }
 
-/// What takes it away.
+/// The header that deletes the cookie.
 pub(crate) fn cleared() -> HeaderValue {
     HeaderValue::from_static("__Host-quash-refresh=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Strict")
 }

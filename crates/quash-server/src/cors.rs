@@ -1,8 +1,8 @@
-//! Cross-origin requests (the Fetch standard's CORS protocol): pages of the origins that an operator names may read
-//! answers, and nobody else's. Without a named origin nothing here does anything.
+//! Cross-origin requests (the Fetch standard's CORS protocol): only pages of the origins that an operator
+//! names may read responses. Without a named origin this layer does nothing except log refusals.
 //!
-//! Origins are compared byte by byte, and named one at a time, never with `*`. Only where refresh tokens travel in a cookie
-//! may a page send cookies, with `Access-Control-Allow-Credentials`.
+//! Origins are compared byte by byte and named individually, never with `*`. Only where refresh tokens travel
+//! in a cookie may a page send cookies, with `Access-Control-Allow-Credentials`.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,14 +31,14 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PAT
 /// Request headers that a page may send: the defaults of django-cors-headers, and quash's own.
 const HEADERS: &str =
     "Accept, Authorization, Content-Type, User-Agent, X-CSRFToken, X-Requested-With, Quash-Device, Prefer";
-/// Response headers that a page may read beyond those that every page may read.
+/// Response headers that a page may read in addition to those that every page may read.
 const EXPOSED: &str = "X-Request-Id, Retry-After, WWW-Authenticate, Quash-Device, RateLimit, RateLimit-Policy, RateLimit-Limit, \
                        RateLimit-Remaining, RateLimit-Reset";
-/// Refused origins that are logged, each once, and the longest that is.
+/// The number of refused origins that are logged, each once, and the longest of them that is.
 const REFUSED: usize = 100;
 const REFUSED_BYTES: usize = 300;
 
-/// The values of the response headers, which are the same for every request, and the origins that were refused.
+/// The response headers' values, which are the same for every request, and the origins that were refused.
 pub(crate) struct Cors {
     allowed: HeaderValue,
     exposed: HeaderValue,
@@ -84,15 +84,14 @@ impl Cors {
     }
 }
 
-/// A list of header names.
 fn list<'a>(ours: &str, further: impl Iterator<Item = &'a HeaderName>) -> HeaderValue {
     let names = further.fold(ours.to_owned(), |names, name| format!("{names}, {name}"));
-    // Names of headers are always valid in a value.
+    // Header names are always valid in a header value.
     HeaderValue::from_str(&names).unwrap_or(METHODS)
 }
 
-/// Whether a page's script sends the request to another origin, as far as the browser says. A form that is sent, or a link
-/// that is followed, needs no permission.
+/// Returns whether a script sends the request to another origin, according to the browser. A submitted form
+/// or a followed link needs no permission.
 fn is_cors(headers: &HeaderMap) -> bool {
     let says = |name: &HeaderName, values: &[&str]| {
         headers.get(name).is_none_or(|value| values.iter().any(|known| value == known))
@@ -117,12 +116,12 @@ pub(crate) async fn across_origins(State(door): State<Arc<Door>>, request: Reque
     if let Some(origin) = origin {
         permit(answer.headers_mut(), origin, door.settings.refresh_cookie, &door.cors);
     }
-    // What is answered depends on the origin, also where the origin is none of those named.
+    // The response depends on the origin, even if the origin isn't a named one.
     answer.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
     answer
 }
 
-/// The origin of a request, if it names one, and that is among those that may.
+/// Returns the request's origin, if it is a named one.
 fn named(origins: &[Origin], headers: &HeaderMap) -> Option<HeaderValue> {
     let mut sent = headers.get_all(ORIGIN).iter();
     let (Some(origin), None) = (sent.next(), sent.next()) else {
@@ -131,7 +130,8 @@ fn named(origins: &[Origin], headers: &HeaderMap) -> Option<HeaderValue> {
     origins.iter().any(|ours| ours.as_str().as_bytes() == origin.as_bytes()).then(|| origin.clone())
 }
 
-/// Whether a browser asks what it may ask. `OPTIONS` without the method in question is a request like any other.
+/// Returns whether a request is a preflight. `OPTIONS` without `Access-Control-Request-Method` is an ordinary
+/// request.
 fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }

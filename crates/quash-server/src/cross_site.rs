@@ -1,5 +1,5 @@
-//! Requests that pages of other sites make a browser send: refused at the doors that this stands before. Browsers say where
-//! a request comes from (`Sec-Fetch-Site`, `Origin`); what says neither is no browser's, or no page's.
+//! Refuses requests that pages of other sites make a browser send. Browsers name a request's source
+//! (`Sec-Fetch-Site`, `Origin`); a request with neither header comes from no browser, or from no page.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::settings::DoorSettings;
 
 pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Lets a request pass that changes nothing, that comes from our own pages or from those of a named origin, or that no page
-/// has sent.
+/// Lets a request pass that is safe, that comes from our own pages or those of a named origin, or that no
+/// page sent.
 pub(crate) async fn same_site(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     if is_ours(&door.settings, &request) {
         next.run(request).await
@@ -29,8 +29,8 @@ pub(crate) async fn same_site(State(door): State<Arc<Door>>, request: Request, n
     }
 }
 
-/// The same at every door, where refresh tokens travel in a cookie: there it speaks for a user who doesn't know, and a
-/// sign-in would make them somebody else.
+/// The same for every endpoint, where refresh tokens travel in a cookie: the cookie would act for an
+/// unsuspecting user, and a sign-in would switch the user's account.
 pub(crate) async fn same_site_with_cookies(
     State(door): State<Arc<Door>>,
     request: Request,
@@ -55,7 +55,8 @@ fn is_ours(settings: &DoorSettings, request: &Request) -> bool {
     let (site, origin) = (said(headers, &SEC_FETCH_SITE), said(headers, &ORIGIN));
     match (site, origin) {
         (Said::Nothing, Said::Nothing) | (Said::Once(b"same-origin" | b"none"), Said::Nothing) => true,
-        // What a form of a page sends that tells nobody where it stands, as ours do. The other header says it, and no page can.
+        // A form on a page that hides its origin, as ours do, sends `Origin: null`. Pages can't forge the
+        // other header.
         (Said::Once(b"same-origin"), Said::Once(b"null")) => true,
         (Said::Once(_) | Said::Nothing, Said::Once(origin)) if is_named(settings, origin) => true,
         (Said::Once(b"same-origin" | b"none") | Said::Nothing, Said::Once(origin)) => {
@@ -65,14 +66,14 @@ fn is_ours(settings: &DoorSettings, request: &Request) -> bool {
     }
 }
 
-/// Whether an origin is one that the settings name.
+/// Returns whether the settings name an origin.
 fn is_named(settings: &DoorSettings, origin: &[u8]) -> bool {
     settings.cors_origins.iter().any(|ours| ours.as_str().as_bytes() == origin)
 }
 
-/// Returns whether an origin is the one that clients reach quash at: as the settings name it, or as the request itself does,
-/// which no page of another site can choose. Where clients reach quash over TLS, a page of the same host over plain HTTP is
-/// another site: anybody on the network can write it.
+/// Returns whether an origin is quash's own: the one in the settings, or the one that the request itself
+/// names, which no page of another site can choose. Where clients reach quash over TLS, a page of the same
+/// host over plain HTTP is another site: any attacker on the network can forge it.
 pub(crate) fn is_own(settings: &DoorSettings, request: &Request, origin: &[u8]) -> bool {
     if settings.public_url.as_ref().is_some_and(|url| url.origin().as_str().as_bytes() == origin) {
         return true;
@@ -91,12 +92,13 @@ pub(crate) fn is_own(settings: &DoorSettings, request: &Request, origin: &[u8]) 
     place.is_some_and(|place| host.eq_ignore_ascii_case(place))
 }
 
-/// Returns whether a host is a loopback one: a developer's browser reaches quash there without TLS, whatever the settings say.
+/// Returns whether a host is loopback. A developer's browser reaches quash there without TLS, regardless of
+/// the settings.
 fn is_this_machine(host: &[u8]) -> bool {
     str::from_utf8(host).is_ok_and(is_loopback)
 }
 
-/// Returns whether clients reach quash over TLS: quash's own, or that of the proxy or address that the settings name.
+/// Returns whether clients reach quash over TLS: its own, or that of the proxy or address in the settings.
 fn is_reached_over_tls(settings: &DoorSettings, request: &Request) -> bool {
     let is_https = |url: &PublicUrl| url.origin().as_str().starts_with("https://");
     request.extensions().get::<Secured>().is_some()
@@ -104,7 +106,7 @@ fn is_reached_over_tls(settings: &DoorSettings, request: &Request) -> bool {
         || settings.public_url.as_ref().is_some_and(is_https)
 }
 
-/// What a request says in a header.
+/// A header's content.
 enum Said<'a> {
     Nothing,
     Once(&'a [u8]),

@@ -1,10 +1,10 @@
-//! The device token on the wire: in the header `Quash-Device`, or in a cookie, and never in a body. The cookie is `__Host-`,
-//! so that no other host and no page over plain HTTP can set it, and `HttpOnly`; unlike the one with the refresh token it is
-//! `SameSite=Lax`: it signs nobody in.
+//! The device token on the wire: in the header `Quash-Device` or in a cookie, never in a body. The cookie is
+//! `__Host-`, so that no other host and no page over plain HTTP can set it, and `HttpOnly`. Unlike the
+//! refresh token's cookie it is `SameSite=Lax`, because it signs no user in.
 //!
-//! Whoever brings the header gets the header. The cookie is for browsers on pages of this origin, which say so
-//! (`Sec-Fetch-Site`), and for who has it already. Everybody else gets neither: programs that keep no token would push those
-//! out that do.
+//! A client that sends the header receives the header. The cookie is for browsers on pages of this origin,
+//! which send `Sec-Fetch-Site`, and for clients that already have it. Other clients receive neither: programs
+//! that store no token would displace the tokens of those that do.
 
 use axum::response::Response;
 use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
@@ -17,22 +17,21 @@ use crate::cross_site::SEC_FETCH_SITE;
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("quash-device");
 /// The cookie's name (RFC 6265bis 4.1.3.2).
 pub(crate) const NAME: &str = "__Host-quash-device";
-/// How long browsers keep it, in seconds: 400 days, more than which they cut (RFC 6265bis 5.5). Each sign-in begins it anew.
+/// The lifetime of the cookie in browsers, in seconds: 400 days, the longest that they allow (RFC 6265bis
+/// 5.5). Each sign-in renews it.
 const MAX_AGE: u32 = 400 * 24 * 3600;
 
-/// How a device token comes, and how one goes back.
+/// The way in which a device token is sent and returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Carrier {
-    /// Not at all.
     #[default]
     None,
-    /// In the header.
     Header,
-    /// In the cookie.
     Cookie,
 }
 
-/// What a request says of its device token, and how one goes back. What is sent twice is none.
+/// Returns the device token of a request, and the way to return one. A token that is sent twice counts as
+/// none.
 pub(crate) fn said(headers: &HeaderMap) -> (DeviceSaid, Carrier) {
     let mut sent = headers.get_all(HEADER).iter();
     if let Some(first) = sent.next() {
@@ -50,7 +49,7 @@ pub(crate) fn said(headers: &HeaderMap) -> (DeviceSaid, Carrier) {
     }
 }
 
-/// The answer with a device token.
+/// Adds a device token to a response.
 pub(crate) fn with_token(mut answer: Response, token: &DeviceToken, carrier: Carrier) -> Response {
     let token = token.as_str();
     match carrier {
@@ -58,7 +57,7 @@ pub(crate) fn with_token(mut answer: Response, token: &DeviceToken, carrier: Car
         Carrier::Header => with_header(answer, HEADER, token),
         Carrier::Cookie => {
             let cookie = format!("{NAME}={token}; Path=/; Max-Age={MAX_AGE}; Secure; HttpOnly; SameSite=Lax");
-            // A token is hex.
+            // A token is hexadecimal, so this can't fail.
             if let Ok(cookie) = HeaderValue::try_from(cookie) {
                 answer.headers_mut().append(SET_COOKIE, cookie);
             }

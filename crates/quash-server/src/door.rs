@@ -1,4 +1,4 @@
-//! What every handler can reach.
+//! The state that every handler can reach.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +23,13 @@ use crate::settings::DoorSettings;
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// What every handler can reach.
+/// The state that every handler can reach.
 pub(crate) struct Door {
     pub(crate) service: Service,
     pub(crate) settings: DoorSettings,
     pub(crate) metrics: Metrics,
     pub(crate) cors: Cors,
-    /// Whether it was said that forwarding headers aren't believed.
+    /// Set once the warning about untrusted forwarding headers was logged.
     told_of_forwarding: AtomicBool,
 }
 
@@ -40,7 +40,7 @@ impl Door {
         Self { service, settings, metrics, cors, told_of_forwarding: AtomicBool::new(false) }
     }
 
-    /// Warns, once, that whoever forwards requests isn't believed.
+    /// Warns, once, that a proxy's forwarding headers aren't trusted.
     pub(crate) fn tell_of_forwarding(&self) {
         if !self.told_of_forwarding.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -50,7 +50,7 @@ impl Door {
         }
     }
 
-    /// Says in an answer what the network may still fail, where that is limited.
+    /// Adds the network's remaining allowance of failed attempts to a response, if there is a limit.
     pub(crate) fn with_allowance(&self, answer: Response, network: Option<IpAddr>) -> Response {
         let Some(Allowance { most, window, left, more_after }) =
             network.and_then(|network| self.service.allowance(network))
@@ -62,8 +62,8 @@ impl Door {
         with_header(with_header(answer, RATE_LIMIT_POLICY, &policy), RATE_LIMIT, &now)
     }
 
-    /// Takes what a user signs in with, from the field that the settings name. Where accounts sign in with their addresses
-    /// alone, `email` and `username` stand for it too.
+    /// Takes the name that a user signs in with, from the field that the settings name. Where accounts sign
+    /// in with their addresses alone, `email` and `username` work too.
     pub(crate) fn login_name(&self, fields: &mut Fields) -> String {
         let also: &[&str] = match self.service.policy().accounts.login_fields {
             LoginFields::Email => &["email", "username"],
@@ -75,37 +75,37 @@ impl Door {
         fields.text(sent, Take::Trimmed, usize::MAX)
     }
 
-    /// What a use case failed with.
+    /// Converts a use case's failure.
     pub(crate) fn fault(&self, failure: &Failure) -> Fault {
         Fault::of(failure, &self.service.policy().tokens.names)
     }
 
-    /// What a token in the header was refused with, as Simple JWT's authentication tells it. The token's type is known
-    /// where it was good but for being revoked.
+    /// Converts the refusal of a token in the header, in the words of Simple JWT's authentication. The
+    /// token's type is known if the token was valid but revoked.
     pub(crate) fn access_fault(&self, failure: &Failure, token_type: Option<TokenType>) -> Fault {
         self.fault(failure).of_access(failure, &self.service.policy().tokens.accepted, token_type)
     }
 
-    /// What is wrong with the header that carries the token.
+    /// Converts an error in the header that carries the token.
     pub(crate) fn header_fault(&self, fault: HeaderFault) -> Fault {
         match fault {
-            // There is a token, and it is none.
+            // The header carries a token, but a malformed one.
             HeaderFault::NotText => self.access_fault(&Failure::Refused(Invalid::Malformed.into()), None),
             HeaderFault::Missing | HeaderFault::Malformed => fault.into(),
         }
     }
 
-    /// The answer to a body that can't be taken, on any path that doesn't follow Simple JWT.
+    /// The response to an invalid body, on a path that doesn't follow Simple JWT.
     pub(crate) fn problem(&self, fault: BodyFault) -> Response {
         Fault::from(fault).into_problem(&self.settings)
     }
 
-    /// The answer to a request that isn't granted, on a path that follows Simple JWT.
+    /// The response to a failed request, on a path that follows Simple JWT.
     pub(crate) fn answer(&self, fault: Fault) -> Response {
         fault.into_token_answer(&self.settings)
     }
 
-    /// The refresh token in the cookie, where they travel there.
+    /// Returns the refresh token in the cookie, where refresh tokens travel in cookies.
     pub(crate) fn sent_cookie<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a str>, Fault> {
         match self.settings.refresh_cookie {
             RefreshCookie::Off => Ok(None),
@@ -113,7 +113,7 @@ impl Door {
         }
     }
 
-    /// An answer with tokens, the refresh token among them in the cookie.
+    /// Builds a response with tokens, and moves the refresh token into the cookie.
     pub(crate) fn with_cookie(&self, tokens: &Issued, answer: impl Fn(&Issued) -> Response) -> Response {
         let Issued::Both { access, refresh } = tokens else { return answer(tokens) };
         let Some(cookie) = cookie::set(refresh, self.service.policy().tokens.refresh_lifetime) else {
@@ -127,7 +127,7 @@ impl Door {
         answer
     }
 
-    /// An answer after which there is no refresh token any more.
+    /// Deletes the cookie, in a response after which the refresh token no longer exists.
     pub(crate) fn without_cookie(&self, mut answer: Response) -> Response {
         if self.settings.refresh_cookie == RefreshCookie::On {
             answer.headers_mut().append(SET_COOKIE, cookie::cleared());
@@ -135,8 +135,8 @@ impl Door {
         answer
     }
 
-    /// An answer about the refresh token that a request has brought. A 401 means that it is of no use any more: the cookie
-    /// goes with it, else browsers send it for as long as it would have lived.
+    /// Deletes the cookie if the response is a 401: its refresh token is no longer usable, and browsers would
+    /// otherwise send it for the rest of its lifetime.
     pub(crate) fn without_dead_cookie(&self, answer: Response) -> Response {
         if answer.status() == StatusCode::UNAUTHORIZED { self.without_cookie(answer) } else { answer }
     }

@@ -1,5 +1,6 @@
-//! `Prefer: wait=effective` (RFC 7240): the answer to a request that ends something comes once every verifier knows, or
-//! can't vouch for anything any more. What is waited for, and for how long, is told in its member `effective`.
+//! `Prefer: wait=effective` (RFC 7240): delays the response to a request that ends something until every
+//! verifier either knows of it or has lost its lease. The member `effective` of the response says which
+//! change was awaited, and for how long.
 
 use std::sync::Arc;
 
@@ -18,19 +19,20 @@ use crate::error::Fault;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-/// The preference, as it is asked for and as it is said to be applied.
+/// The preference, in the request and in `Preference-Applied`.
 const WAIT: &str = "wait=effective";
-/// No answer of ours that ends something is longer.
+/// The longest response that a member is added to, in bytes. Every response to a request that ends something
+/// is shorter.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// Lets an answer wait that the client wants to be in force everywhere.
+/// Delays the response if the client wants the change to be in force everywhere.
 pub(crate) async fn effective(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let waits = !request.method().is_safe() && prefers(request.headers());
     let answer = next.run(request).await;
     if !waits || !answer.status().is_success() {
         return answer;
     }
-    // The guard of this process has what the request has ended: that is awaited before anything is answered.
+    // This process's guard already knows of the change: each request waits for that before its response.
     let shown = shown(&door.service.effective(door.service.guard().cursor()).await);
     with_member(answer, shown).await.unwrap_or_else(|| {
         Fault::internal("an answer could not be read to add the member effective")
@@ -39,13 +41,13 @@ pub(crate) async fn effective(State(door): State<Arc<Door>>, request: Request, n
 }
 
 fn prefers(headers: &HeaderMap) -> bool {
-    // As bytes: another preference with a byte beyond ASCII must not hide this one.
+    // Reads bytes: another preference with a byte beyond ASCII must not hide this one.
     let mut parts =
         headers.get_all(PREFER).iter().flat_map(|value| value.as_bytes().split(|byte| b",;".contains(byte)));
     parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(WAIT.as_bytes()))
 }
 
-/// How many verifiers there are, and what became of them. Their names are for operators.
+/// The number of verifiers in each state. Their names are for operators only.
 fn shown(effective: &Effective) -> Value {
     let count = |state| effective.verifiers.iter().filter(|verifier| verifier.state == state).count();
     let slowest = effective.verifiers.iter().map(|verifier| verifier.after).max().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Errors on the wire: each refusal, fault and failure gets its status, its code and its words here. Only those of a token
-//! that isn't let in are the guard's (`quash-verify/src/problem.rs`): applications answer with the same.
+//! Errors on the wire: maps each refusal and failure to its status, its code and its text. Only the errors of
+//! rejected tokens come from the guard (`quash-verify/src/problem.rs`), because applications return the same.
 //!
-//! Two shapes: on the paths that follow Simple JWT, its bodies; on all others a problem (RFC 9457), but for the doors that
-//! OAuth draws, whose errors are in `oauth_error.rs`. Codes are listed next door.
+//! Two formats: the bodies of Simple JWT on the paths that follow it; problem documents (RFC 9457) on all
+//! others, except the OAuth endpoints, whose errors are in `oauth_error.rs`. `code.rs` lists the codes.
 
 use std::time::Duration;
 
@@ -20,7 +20,6 @@ use crate::answer::{PROBLEM, of_type, token_json, with_header};
 use crate::code::Code;
 use crate::settings::{Compat, DoorSettings};
 
-/// An error on its way to the client.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Fault {
     code: Code,
@@ -28,11 +27,11 @@ pub(crate) struct Fault {
     reason: Option<Reason>,
     retry_after: Option<Duration>,
     allow: Option<&'static str>,
-    /// Whether the code stands in a body of the paths that follow Simple JWT.
+    /// Puts the code into bodies in Simple JWT's format.
     code_is_told: bool,
     /// The whole body, where Simple JWT has one that isn't `{"detail", "code"}`.
     body: Option<Box<Value>>,
-    /// The cause, for the log alone.
+    /// The cause, for the log only.
     cause: Option<String>,
 }
 
@@ -55,12 +54,12 @@ impl Fault {
         }
     }
 
-    /// With a whole body of its own.
+    /// Replaces the whole body.
     pub(crate) fn with_body(self, body: Value) -> Self {
         Self { body: Some(Box::new(body)), ..self }
     }
 
-    /// What a use case failed with, where the site's claims have these names.
+    /// Converts a use case's failure. `names` are the names of the configured claims.
     pub(crate) fn of(failure: &Failure, names: &ClaimNames) -> Self {
         match failure {
             Failure::Refused(refusal) => Self::refused(*refusal, names),
@@ -70,7 +69,8 @@ impl Fault {
         }
     }
 
-    /// What a token in the header was refused with: as Simple JWT says it for the types of token that it tries.
+    /// Converts the refusal of a token in the header, in Simple JWT's format: one message for each token type
+    /// that it tries.
     pub(crate) fn of_access(
         mut self,
         failure: &Failure,
@@ -78,7 +78,7 @@ impl Fault {
         token_type: Option<TokenType>,
     ) -> Self {
         if self.code == Code::TokenNotValid && *failure != Failure::Refused(Refusal::TokenWithoutUser) {
-            // What a token of one type is revoked as, it never was as another.
+            // The token was revoked as one type. For every other type it has the wrong type.
             let wrong_type = "Token has wrong type".to_owned();
             let message = |class: TokenType| match failure {
                 Failure::Refused(Refusal::TokenRevoked(_))
@@ -101,13 +101,13 @@ impl Fault {
         self
     }
 
-    /// What an exchange was refused with: there Simple JWT names no code for an account that can't be used.
+    /// Adapts the refusal of a token exchange: Simple JWT has no code there for an unusable account.
     pub(crate) fn of_exchange(self) -> Self {
         let code_is_told = self.code_is_told && self.code != Code::PasswordChanged;
         Self { code_is_told, ..self }
     }
 
-    /// What bars a request from a guarded path.
+    /// Converts the guard's rejection of a request.
     pub(crate) fn of_barred(barred: Barred, names: &ClaimNames) -> Self {
         match barred {
             Barred::Header(fault) => fault.into(),
@@ -115,19 +115,19 @@ impl Fault {
         }
     }
 
-    /// There is nothing at this path.
+    /// Nothing exists at this path.
     pub(crate) fn not_found() -> Self {
         Self::new(Code::NotFound, "Not found.")
     }
 
-    /// There would be something at this path, were it known where clients reach quash.
+    /// The path needs the setting `http.public_url`.
     pub(crate) fn without_public_url() -> Self {
         Self::new(Code::NotFound, "There is no metadata while the setting http.public_url is missing.")
     }
 
-    /// The path exists, but not for this method.
+    /// The path exists, but doesn't support this method.
     pub(crate) fn method_not_allowed(method: &http::Method, allow: &'static str) -> Self {
-        // A method is at most as long as the limit on the request's head; more of it than this nobody needs to read.
+        // Shortens the name: its only limit is that on a request's head.
         let name: String = method.as_str().chars().take(32).collect();
         Self {
             allow: Some(allow),
@@ -135,12 +135,12 @@ impl Fault {
         }
     }
 
-    /// The client takes no form that the answer could have.
+    /// The client accepts no available media type.
     pub(crate) fn not_acceptable() -> Self {
         Self::new(Code::NotAcceptable, "Could not satisfy the request Accept header.")
     }
 
-    /// A refresh token stands in two places.
+    /// The request carries two refresh tokens.
     pub(crate) fn two_tokens() -> Self {
         Self::new(
             Code::TwoTokens,
@@ -148,23 +148,23 @@ impl Fault {
         )
     }
 
-    /// A refresh token doesn't fit into its cookie.
+    /// The refresh token doesn't fit into its cookie.
     pub(crate) fn too_long_for_a_cookie() -> Self {
         let detail = "The tokens of this account are too long for a cookie.";
         Self { retry_after: Some(Duration::from_secs(60)), ..Self::new(Code::Unavailable, detail) }
     }
 
-    /// A page of another site has sent the request.
+    /// A page of another site sent the request.
     pub(crate) fn cross_site() -> Self {
         Self::new(Code::CrossSite, "The request comes from a page of another site.")
     }
 
-    /// A fault in the program.
+    /// A bug.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         Self::as_the_guard(Code::InternalError, Problem::INTERNAL_ERROR).with_cause(cause)
     }
 
-    /// With the cause, for the log.
+    /// Sets the cause, for the log.
     pub(crate) fn with_cause(self, cause: impl Into<String>) -> Self {
         Self { cause: Some(cause.into()), ..self }
     }
@@ -174,38 +174,35 @@ impl Fault {
         Self::busy("The request could not be answered in time.")
     }
 
-    /// There are too many of something; it is worth trying again.
+    /// A limit on concurrent work is reached; a retry may succeed.
     pub(crate) fn busy(detail: &'static str) -> Self {
         Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(Code::Unavailable, detail) }
     }
 
-    /// Its status.
     pub(crate) fn status(&self) -> StatusCode {
         self.code.status()
     }
 
-    /// Its code.
     pub(crate) fn code(&self) -> Code {
         self.code
     }
 
-    /// What it says.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// When to try again, in whole seconds.
+    /// The time until a retry, in whole seconds.
     pub(crate) fn retry_after_secs(&self) -> Option<u64> {
         self.retry_after.map(whole_seconds)
     }
 
-    /// The cause, where the client is told that the service failed; else the client's own fault needs none.
+    /// The cause of a 5xx. Client errors need none.
     pub(crate) fn cause(&self) -> Option<Cause> {
         let cause = || self.cause.clone().unwrap_or_else(|| self.detail.clone());
         self.status().is_server_error().then(|| Cause(cause()))
     }
 
-    /// The answer on a path that follows Simple JWT.
+    /// The response on a path that follows Simple JWT.
     pub(crate) fn into_token_answer(self, settings: &DoorSettings) -> Response {
         let body = match &self.body {
             Some(body) => (**body).clone(),
@@ -224,7 +221,7 @@ impl Fault {
         self.with_headers(token_json(self.code.status(), &body), settings)
     }
 
-    /// The answer on any other path.
+    /// The response on any other path.
     pub(crate) fn into_problem(self, settings: &DoorSettings) -> Response {
         #[derive(Serialize)]
         struct Problem<'a> {
@@ -235,7 +232,7 @@ impl Fault {
             code: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             reason: Option<&'a str>,
-            /// The fields and their faults.
+            /// The fields and their errors.
             #[serde(skip_serializing_if = "Option::is_none")]
             errors: Option<&'a Value>,
         }
@@ -268,7 +265,7 @@ impl Fault {
         answer
     }
 
-    /// With the words of the guard.
+    /// Uses the guard's text.
     fn as_the_guard(code: Code, problem: Problem) -> Self {
         Self { retry_after: problem.retry_after, ..Self::new(code, problem.detail) }
     }
@@ -357,7 +354,7 @@ impl Fault {
             Unavailable::ForeignKeysAway => {
                 return Self::as_the_guard(Code::Unavailable, Problem::of(Barred::Token(Denied::KeysAway)));
             }
-            // Somebody has to change a setting first.
+            // Lasts until the operator changes a setting.
             Unavailable::NoSigningKey => {
                 let detail = "The service has no key to sign with.";
                 return Self {
@@ -385,7 +382,7 @@ impl From<HeaderFault> for Fault {
     }
 }
 
-/// Seconds as in `Retry-After`: whole, and never too few.
+/// Rounds up to whole seconds, at least one, as in `Retry-After`.
 pub(crate) fn whole_seconds(span: Duration) -> u64 {
     span.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1)
 }

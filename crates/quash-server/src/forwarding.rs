@@ -1,6 +1,6 @@
-//! Whose word about a client's address is taken: proxies are named by an operator, nobody by default. Of what a proxy
-//! passes on only what named proxies have written is believed: read from the end, up to the first address that isn't one
-//! of theirs.
+//! Determines a client's address from forwarding headers. Only proxies that the operator names are trusted,
+//! by default none. The addresses in a header are read from the end, up to the first that isn't a trusted
+//! proxy's.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,10 +11,10 @@ use http::{HeaderMap, HeaderValue};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// How many addresses are looked at, from the end: nobody has more proxies in a row.
+/// The maximum number of addresses that are read, from the end. No deployment has more proxies in a row.
 const HOPS: usize = 32;
 
-/// Addresses of proxies: a network, or whoever connects to the unix socket.
+/// Addresses of proxies: a network, or the peers of the unix socket.
 ///
 /// ```
 /// use quash_server::{Proxies, ProxiesFault};
@@ -24,30 +24,29 @@ const HOPS: usize = 32;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Proxies {
-    /// All addresses with these first bits.
+    /// All addresses with this prefix.
     Network {
-        /// The first address.
         first: IpAddr,
-        /// How many bits.
+        /// The prefix length, in bits.
         prefix: u8,
     },
-    /// Whoever connects to the unix socket.
+    /// Every peer of the unix socket.
     UnixSocket,
 }
 
-/// Why a text names no proxies.
+/// The reason why a text isn't a valid set of proxies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProxiesFault {
     /// Neither an address nor a network.
     NotANetwork,
     /// The address has bits beyond the prefix.
     BeyondThePrefix,
-    /// Everybody's word would be taken.
+    /// The network contains every address, so every client would be trusted.
     Everybody,
 }
 
-/// The header in which proxies say for whom they ask. The other one isn't read: a proxy that writes one may pass on what
-/// a client has written into the other.
+/// The header in which proxies pass on the client's address. The other one isn't read: a proxy that writes
+/// one may pass on the other unchanged from the client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ForwardingHeader {
     /// `X-Forwarded-For`.
@@ -57,14 +56,14 @@ pub enum ForwardingHeader {
     Forwarded,
 }
 
-/// Where a request comes from, as far as it is believed.
+/// The source of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Whence {
-    /// A proxy that is named says so.
+    /// The address that a trusted proxy passed on.
     Told(IpAddr),
-    /// The peer itself.
+    /// The peer's own address.
     Peer(IpAddr),
-    /// A unix socket.
+    /// A unix socket, without an address.
     Nowhere,
 }
 
@@ -72,7 +71,7 @@ impl Proxies {
     /// Reads an address, a network or `unix`.
     ///
     /// # Errors
-    /// It is none of them, or everybody.
+    /// The text is none of them, or covers every address.
     pub fn parse(text: &str) -> Result<Self, ProxiesFault> {
         if text == "unix" {
             return Ok(Self::UnixSocket);
@@ -121,7 +120,7 @@ impl fmt::Display for ProxiesFault {
     }
 }
 
-/// Where a request comes from.
+/// Returns the source of a request.
 pub(crate) fn whence(
     peer: Option<SocketAddr>,
     headers: &HeaderMap,
@@ -136,7 +135,7 @@ pub(crate) fn whence(
     }
     let mut seen = itself;
     for hop in hops(headers, header).into_iter().rev() {
-        // What can't be read was written by a proxy that is trusted: all that is known is that proxy.
+        // A trusted proxy wrote an unreadable element: only the proxy itself is known.
         let Some(address) = hop else { return seen };
         seen = Whence::Told(address);
         if !is_trusted(Some(address)) {
@@ -146,13 +145,13 @@ pub(crate) fn whence(
     seen
 }
 
-/// Whether a request has a header that says for whom it asks.
+/// Returns whether a request has a forwarding header.
 pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
     headers.contains_key(&X_FORWARDED_FOR) || headers.contains_key(FORWARDED)
 }
 
-/// The last addresses of the header, in order. Each proxy adds one behind a comma, so that no text before the last comma
-/// changes what the last one says, whatever quotation marks a client has left open.
+/// Returns the last addresses of the header, in order. Each proxy appends one after a comma, so that no text
+/// before the last comma affects the last element, not even a quotation mark that a client left open.
 fn hops(headers: &HeaderMap, header: ForwardingHeader) -> VecDeque<Option<IpAddr>> {
     let (name, read): (_, fn(&str) -> Option<IpAddr>) = match header {
         ForwardingHeader::XForwardedFor => (X_FORWARDED_FOR, node),
@@ -174,13 +173,13 @@ fn elements(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     line.as_bytes().split(|byte| *byte == b',')
 }
 
-/// The address in one element of `Forwarded`.
+/// Reads the address in one element of `Forwarded`.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let mut found = None;
     for pair in element.split(';') {
         let (name, value) = pair.split_once('=')?;
         if name.trim().eq_ignore_ascii_case("for") {
-            // Twice is none: whoever reads the other one would see another client.
+            // Two addresses count as none: another reader may take the other one.
             if found.is_some() {
                 return None;
             }
@@ -192,7 +191,7 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     found
 }
 
-/// An address with or without a port, a zone and brackets.
+/// Reads an address with or without a port, a zone and brackets.
 fn node(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let address = if let Some(bracketed) = text.strip_prefix('[') {
@@ -201,7 +200,7 @@ fn node(text: &str) -> Option<IpAddr> {
         is_port.then_some(address)?
     } else {
         match text.split_once(':') {
-            // One colon parts an IPv4 address from its port; an IPv6 address has more.
+            // A single colon separates an IPv4 address from its port; an IPv6 address has more.
             Some((address, port)) if !port.contains(':') => is_port(port).then_some(address)?,
             _ => text,
         }
@@ -357,7 +356,7 @@ mod tests {
             "For=\"198.51.100.7:80\";proto=https;by=203.0.113.43",
             "proto=https ; FOR = 198.51.100.7",
             "for=1.1.1.1, for=198.51.100.7",
-            // Quotation marks that a client has left open don't swallow what the proxy has added.
+            // A quotation mark that a client left open doesn't swallow the proxy's element.
             "for=\"1.1.1.1, for=198.51.100.7",
             "for=\"1.1.1.1\\\", for=198.51.100.7",
             "garbage, for=198.51.100.7",

@@ -1,4 +1,4 @@
-//! What `cargo xtask fuzz` calls, and nobody else.
+//! Entry points for `cargo xtask fuzz` only.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -11,7 +11,7 @@ use crate::api::feed;
 use crate::body::{Fields, Take};
 use crate::error::Fault;
 
-/// Reads a body as the endpoints do, and tells all that is wrong with it.
+/// Reads a body as the endpoints do, and formats all its errors.
 pub async fn body(media_type: &str, body: Vec<u8>) {
     let Ok(request) = Request::builder().header(CONTENT_TYPE, media_type).body(Body::from(body)) else {
         return;
@@ -37,7 +37,7 @@ pub async fn body(media_type: &str, body: Vec<u8>) {
     }
 }
 
-/// An event as the feed writes it.
+/// Formats an event as the feed does.
 pub fn event(name: &str, data: &impl Serialize) -> Vec<u8> {
     feed::event(name, data).to_vec()
 }

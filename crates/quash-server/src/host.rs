@@ -1,10 +1,10 @@
-//! The header `Host`: a request over HTTP/1.1 has exactly one (RFC 9112 3.2). Two, or one that names no host, could mean one
-//! host to a proxy and another one here.
+//! Checks the header `Host`: a request over HTTP/1.1 has exactly one (RFC 9112 3.2). With two, or an invalid
+//! one, a proxy and quash could see different hosts.
 
 use http::header::HOST;
 use http::{HeaderMap, Version};
 
-/// Returns what is wrong with the `Host` of a request.
+/// Returns the error in a request's `Host`, if any.
 pub(crate) fn fault(version: Version, headers: &HeaderMap) -> Option<&'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -15,7 +15,7 @@ pub(crate) fn fault(version: Version, headers: &HeaderMap) -> Option<&'static st
     }
 }
 
-/// Whether bytes are `uri-host [ ":" port ]` (RFC 9110 7.2, RFC 3986 3.2.2).
+/// Returns whether bytes match `uri-host [ ":" port ]` (RFC 9110 7.2, RFC 3986 3.2.2).
 fn is_host(bytes: &[u8]) -> bool {
     let is_port = |port: &[u8]| port.iter().all(u8::is_ascii_digit);
     if let Some(literal) = bytes.strip_prefix(b"[") {
@@ -31,7 +31,7 @@ fn is_host(bytes: &[u8]) -> bool {
     is_port(port) && is_name(name)
 }
 
-/// Whether bytes are a `reg-name`, with each `%` before two hexadecimal digits.
+/// Returns whether bytes match `reg-name`, with two hexadecimal digits after each `%`.
 fn is_name(name: &[u8]) -> bool {
     let mut parts = name.split(|byte| *byte == b'%');
     let is_plain_text = |text: &[u8]| text.iter().all(|byte| is_plain(*byte));
@@ -41,7 +41,7 @@ fn is_name(name: &[u8]) -> bool {
     parts.next().is_some_and(is_plain_text) && parts.all(is_encoded)
 }
 
-/// Whether a byte is `unreserved` or one of `sub-delims`.
+/// Returns whether a byte is `unreserved` or one of `sub-delims`.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }

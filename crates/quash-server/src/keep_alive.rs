@@ -1,5 +1,6 @@
-//! The header `Keep-Alive: timeout=N` of HTTP/1.1 responses: how long the server keeps an idle connection. A proxy that
-//! reuses connections must close its own sooner, or a request meets a connection that is being closed.
+//! The header `Keep-Alive: timeout=N` of HTTP/1.1 responses: announces the time for which the server keeps an
+//! idle connection. A proxy that reuses connections must close them earlier, or it may send a request on a
+//! closing connection.
 
 use std::time::Duration;
 
@@ -9,11 +10,12 @@ use http::{HeaderMap, HeaderValue, Request, Version};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-/// What the response to one request announces.
+/// The announcement in the response to one request.
 pub(crate) struct KeepAlive(Option<HeaderValue>);
 
 impl KeepAlive {
-    /// Nothing where the connection ends with the response, and in HTTP/2, which has no such header (RFC 9113 8.2.2).
+    /// Empty if the connection ends with the response, and in HTTP/2, which has no such header (RFC 9113
+    /// 8.2.2).
     pub(crate) fn of<B>(request: &Request<B>, idle: Duration) -> Self {
         let keeps = request.version() == Version::HTTP_11 && !closes(request.headers());
         Self(keeps.then(|| HeaderValue::try_from(format!("timeout={}", idle.as_secs())).ok()).flatten())

@@ -1,7 +1,8 @@
-//! What a user calls a device, made from a user agent by few rules: "Firefox on Linux". It is a help for the memory and
-//! proves nothing: a user agent is what the client says.
+//! Derives a device's label from its user agent with a few rules: "Firefox on Linux". The label helps users
+//! recognize their devices and proves nothing: clients choose their user agent.
 
-/// Marks of browsers, the more special ones first: most of them also claim to be those that they descend from.
+/// Marks of browsers, the more specific ones first: most browsers also claim to be those that they descend
+/// from.
 const BROWSERS: [(&str, &str); 12] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -17,7 +18,7 @@ const BROWSERS: [(&str, &str); 12] = [
     ("Trident/", "Internet Explorer"),
 ];
 
-/// Marks of systems, the more special ones first.
+/// Marks of systems, the more specific ones first.
 const SYSTEMS: [(&str, &str); 9] = [
     ("Android", "Android"),
     ("iPhone", "iPhone"),
@@ -30,10 +31,10 @@ const SYSTEMS: [(&str, &str); 9] = [
     ("Linux", "Linux"),
 ];
 
-/// The longest name of a program that is shown, in characters.
+/// The longest program name that is shown, in characters.
 const CHARS: usize = 40;
 
-/// A short text for people; `None` where the user agent says nothing.
+/// Returns a short label for users. `None` if the user agent is empty.
 pub(crate) fn label(user_agent: &str) -> Option<String> {
     let known = |marks: &[(&str, &'static str)]| {
         marks.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
@@ -47,7 +48,7 @@ pub(crate) fn label(user_agent: &str) -> Option<String> {
     }
 }
 
-/// What a program calls itself: the first word without its version, as in `curl/8.5.0` (RFC 9110 10.1.5).
+/// Returns a program's own name: the first word without its version, as in `curl/8.5.0` (RFC 9110 10.1.5).
 fn program(user_agent: &str) -> Option<String> {
     let name = user_agent.split(['/', ' ', '(', ';']).next().unwrap_or_default();
     let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(CHARS).collect();

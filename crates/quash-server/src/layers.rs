@@ -1,4 +1,4 @@
-//! What happens to every request and every answer, whatever the endpoint.
+//! Middleware for every request and every response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use crate::error::{Cause, Fault};
 use crate::host;
 use crate::memory::{Account, Full};
 
-/// How long a request may take altogether.
+/// The time limit for a whole request.
 const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 
-/// A browser that has spoken TLS with this host shall speak nothing else with it for a year (RFC 6797 6.1). Other hosts
-/// of the domain aren't ours to decide on.
+/// Tells a browser that has used TLS with this host to use only TLS for a year (RFC 6797 6.1). Other hosts of
+/// the domain aren't ours to decide on.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Gives the request an id, which the response carries, and logs the outcome: method, route, status and id, for a 5xx its
-/// cause, never an address, a header or a body.
+/// Gives the request an id, which the response carries, and logs the outcome: method, route, status and id;
+/// for a 5xx the cause; never an address, a header or a body.
 pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let id = door.service.new_request_id();
     let method = request.method().clone();
@@ -59,13 +59,13 @@ pub(crate) async fn surround(State(door): State<Arc<Door>>, request: Request, ne
     answer
 }
 
-/// Bounds the request's time.
+/// Applies the time limit.
 pub(crate) async fn bound(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let answered = tokio::time::timeout(REQUEST_WITHIN, next.run(request)).await;
     answered.unwrap_or_else(|_| Fault::too_slow().into_problem(&door.settings))
 }
 
-/// Refuses a request that came over a connection and for which there is no memory, or that has no valid `Host`.
+/// Refuses a request from a connection if memory is short, or if it has no valid `Host`.
 pub(crate) async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let extensions = request.extensions();
     if extensions.get::<Full>().is_some() {

@@ -1,5 +1,5 @@
-//! What mails say: a subject, and the same as text and as HTML. They repeat nothing that somebody typed, but for the user name
-//! of an account that has confirmed the recipient's address.
+//! The texts of mails: a subject, and a body as text and as HTML. They repeat no user input except the user
+//! name of an account that has confirmed the recipient's address.
 
 use std::time::Duration;
 
@@ -10,18 +10,16 @@ use quash_service::Letter;
 use crate::pages;
 use crate::public_url::PublicUrl;
 
-/// A mail as it is read.
+/// A rendered mail.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Written {
-    /// Its subject.
     pub subject: String,
-    /// As text.
     pub text: String,
-    /// As HTML, with nothing to be fetched from anywhere.
+    /// The HTML body, which loads nothing from the network.
     pub html: String,
 }
 
-/// What a mail says, whatever it looks like.
+/// The text of a mail, independent of its format.
 struct Words {
     subject: &'static str,
     first: &'static str,
@@ -54,7 +52,7 @@ struct AsHtml<'a> {
     style: &'a str,
 }
 
-/// Writes a mail whose links begin with `url`.
+/// Renders a mail whose links begin with `url`.
 pub fn write(letter: &Letter, url: &PublicUrl) -> Written {
     let words = words(letter.kind);
     let link = words
@@ -78,7 +76,7 @@ pub fn write(letter: &Letter, url: &PublicUrl) -> Written {
         code_lifetime,
         style: pages::STYLESHEET,
     };
-    // The templates are made of texts, which can always be written.
+    // The templates contain only strings, so rendering can't fail.
     Written {
         subject: format!("{} ({site})", words.subject),
         text: text.render().unwrap_or_default(),
@@ -86,7 +84,7 @@ pub fn write(letter: &Letter, url: &PublicUrl) -> Written {
     }
 }
 
-/// Whether a mail tells its recipient the user name to sign in with.
+/// Returns whether a mail contains the recipient's user name for signing in.
 const fn names_its_account(kind: MailKind) -> bool {
     match kind {
         MailKind::Reset | MailKind::Locked | MailKind::AddressTaken | MailKind::PasswordWasReset => true,
@@ -99,7 +97,7 @@ const fn names_its_account(kind: MailKind) -> bool {
     }
 }
 
-/// A span of time in the largest unit that divides it.
+/// Formats a duration in the largest unit that divides it.
 fn span(span: Duration) -> String {
     let minutes = span.as_secs() / 60;
     let (count, unit) = match minutes {

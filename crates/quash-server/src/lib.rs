@@ -1,5 +1,6 @@
-//! The door: HTTP only. `routes.rs` is the table of endpoints, `error.rs` turns each refusal into status, code and
-//! words, `api/` has one file for each endpoint. No rule and no query lives here; a handler calls one use case.
+//! The HTTP crate. `routes.rs` is the table of endpoints, `error.rs` maps each refusal to a status, a code
+//! and a text, and `api/` has one file per endpoint. It contains no rules and no queries; a handler calls one
+//! use case.
 
 mod routes;
 
@@ -96,9 +97,9 @@ pub use public_url::{PublicUrl, PublicUrlFault};
 pub use routes::{paths, router, router_counting};
 pub use settings::{Compat, CorsSettings, DoorSettings, MailWay, Registration};
 pub use tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
-// A part of `DoorSettings`.
+// `DoorSettings` contains these.
 pub use quash_verify::{SchemeCase, TokenHeader};
-// The guard brings it to applications; the binary takes the same.
+// The guard provides it to applications; the binary uses the same.
 pub use quash_verify::SystemClock;
 
 #[cfg(fuzzing)]

@@ -7,7 +7,7 @@ use axum::routing::MethodRouter;
 
 use crate::door::Door;
 
-/// A router and its paths. `routes.rs` builds the router with this alone, so that no endpoint is left out of the list.
+/// A router and its paths. `routes.rs` builds its router only with this type, so that no endpoint is missing.
 pub(crate) struct Listed {
     router: Router<Arc<Door>>,
     paths: Vec<String>,
@@ -29,7 +29,7 @@ impl Listed {
         Self { router: self.router.merge(other.router), ..self }
     }
 
-    /// Puts a layer around all paths so far.
+    /// Wraps all paths so far in a layer.
     pub(crate) fn layered(self, layer: impl FnOnce(Router<Arc<Door>>) -> Router<Arc<Door>>) -> Self {
         Self { router: layer(self.router), ..self }
     }

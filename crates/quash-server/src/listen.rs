@@ -1,4 +1,4 @@
-//! Where a server listens: at a TCP address or a unix socket, with TLS or without.
+//! Listens at a TCP address or a unix socket, with or without TLS.
 
 use std::fmt;
 use std::fs::{self, Permissions};
@@ -13,14 +13,15 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::tls::Tls;
 
-/// Its owner and group may connect to a unix socket, nobody else: a proxy runs as another user, in the same group.
+/// The mode of a unix socket: only its owner and group may connect. A proxy runs as another user of the same
+/// group.
 const SOCKET_MODE: u32 = 0o660;
 
-/// Bytes that the kernel may hold of a connection before it has sent them.
+/// The unsent bytes that the kernel may buffer per connection.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 16 * 1024;
 
-/// Where a server listens, and how.
+/// A listening socket, and the limits of its connections.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
@@ -30,14 +31,13 @@ pub struct Listener {
     pub(crate) idle: Duration,
 }
 
-/// Why a unix socket can't be listened at.
+/// The reason why a unix socket can't be opened.
 #[derive(Debug)]
 pub enum SocketFault {
-    /// Somebody listens there, or it can't be told.
+    /// Another process listens there, or may do so.
     InUse,
-    /// Something that isn't a socket stands there.
+    /// The file isn't a socket.
     NotASocket,
-    /// The system refuses.
     Failed(io::Error),
 }
 
@@ -47,30 +47,30 @@ enum Socket {
     Unix { listener: UnixListener, _file: SocketFile },
 }
 
-/// What comes in: bytes, whatever carries them.
+/// A byte stream over any transport.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Listener {
-    /// Connections that may be open at once. Each costs a handle of the process, and tens of kilobytes at worst.
+    /// The maximum number of open connections. Each costs a file descriptor, and tens of kilobytes at worst.
     pub const CONNECTIONS: usize = 16_384;
 
-    /// The memory of connections and of unfinished requests, in bytes, where nobody chooses another.
+    /// The default memory budget for connections and unfinished requests, in bytes.
     pub const MEMORY: usize = 512 * 1024 * 1024;
-    /// How long an idle connection is kept, where nobody chooses another time.
+    /// The default time for which an idle connection is kept.
     pub const IDLE: Duration = Duration::from_secs(10);
 
-    /// At a TCP address.
+    /// Listens at a TCP address.
     pub fn tcp(listener: TcpListener) -> Self {
         Self::at(Socket::Tcp(listener))
     }
 
-    /// At a unix socket, whose file is made here and removed with the listener. One that a dead server has left is
-    /// replaced. Those who connect have no address.
+    /// Listens at a unix socket. Creates its file and removes it with the listener. Replaces one that a
+    /// crashed server left behind. Clients have no address.
     ///
     /// # Errors
-    /// Somebody listens there, another file stands there, or the system refuses.
+    /// Another process listens there, another file exists there, or the operating system refuses.
     pub async fn unix(path: &Path) -> Result<Self, SocketFault> {
         remove_stale(path).await?;
         let listener = UnixListener::bind(path).map_err(|error| match error.kind() {
@@ -86,37 +86,36 @@ impl Listener {
         Self { socket, tls: None, connections: Self::CONNECTIONS, memory: Self::MEMORY, idle: Self::IDLE }
     }
 
-    /// With TLS.
     #[must_use]
     pub fn with_tls(self, tls: Tls) -> Self {
         Self { tls: Some(tls), ..self }
     }
 
-    /// With no more connections at once than this, where the process has handles for fewer than
+    /// Lowers the maximum number of connections, for a process with fewer file descriptors than
     /// [`Listener::CONNECTIONS`].
     #[must_use]
     pub fn at_most(self, connections: usize) -> Self {
         Self { connections: connections.clamp(1, Self::CONNECTIONS), ..self }
     }
 
-    /// With another budget for the memory of connections and of unfinished requests, in bytes.
+    /// Sets the memory budget for connections and unfinished requests, in bytes.
     #[must_use]
     pub fn with_memory(self, memory: usize) -> Self {
         Self { memory, ..self }
     }
 
-    /// With another time for which an idle connection is kept.
+    /// Sets the time for which an idle connection is kept.
     #[must_use]
     pub fn keeping_idle(self, idle: Duration) -> Self {
         Self { idle, ..self }
     }
 
-    /// The next connection, and the address that it comes from, if it has one.
+    /// Accepts the next connection. Returns its peer's address, if there is one.
     pub(crate) async fn accept(&self) -> io::Result<(Box<dyn Stream>, Option<SocketAddr>)> {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Small answers must not wait for an acknowledgement of the one before.
+                // Small responses must not wait for the acknowledgement of the previous one.
                 let _ = stream.set_nodelay(true);
                 limit_unsent(&stream);
                 Ok((Box::new(stream), Some(peer)))
@@ -126,18 +125,18 @@ impl Listener {
     }
 }
 
-/// Has the kernel accept only little beyond what it can send at once. Otherwise it takes megabytes ahead of a slow client,
+/// Limits the unsent bytes that the kernel buffers. Otherwise it accepts megabytes ahead of a slow client,
 /// and `sending.rs` sees no progress for minutes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn limit_unsent(stream: &TcpStream) {
-    // Without it only the slowest clients are cut off.
+    // If this fails, only the slowest clients are disconnected.
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT);
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn limit_unsent(_stream: &TcpStream) {}
 
-/// Takes away a socket at which nobody listens.
+/// Removes a socket if no process listens at it.
 async fn remove_stale(path: &Path) -> Result<(), SocketFault> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -150,16 +149,16 @@ async fn remove_stale(path: &Path) -> Result<(), SocketFault> {
             fs::remove_file(path).map_err(SocketFault::Failed)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // One that is too busy, or that we may not ask, isn't dead.
+        // A socket that is too busy, or that we may not connect to, may be in use.
         Ok(_) | Err(_) => Err(SocketFault::InUse),
     }
 }
 
-/// The file of a unix socket.
 #[derive(Debug)]
 struct SocketFile {
     path: PathBuf,
-    /// Its device and its number there: what tells it from one that another server has put in its place.
+    /// The device and inode numbers, which distinguish it from a file that another server has created at its
+    /// path.
     identity: (u64, u64),
 }
 
@@ -172,7 +171,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
-            // One that stays behind is found stale by the next server.
+            // The next server replaces a file that is left behind.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -1,6 +1,6 @@
-//! Memory of connections and of the requests that they have not finished: one budget for the process, and a share of it for
-//! each connection. When the budget is used up, the connections that have been unfinished longest are closed: a client that
-//! sends its request at once is served, however many others never finish theirs.
+//! Accounts for the memory of connections and their unfinished requests: one budget for the process, with a
+//! share for each connection. When the budget is exhausted, the connections that have been unfinished longest
+//! are closed. A client that sends its request promptly is served, however many others never finish theirs.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,41 +10,41 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::Version;
 use tokio::sync::Notify;
 
-// The flat sums are measured (docs/decisions/0034-memory-is-given-back-by-the-oldest.md).
-/// What a connection costs that has sent nothing: its task. In bytes.
+// The flat amounts are measured (docs/decisions/0034-memory-is-given-back-by-the-oldest.md).
+/// The bytes that a connection costs before it sends anything: its task.
 const CONNECTION_BYTES: usize = 8 * 1024;
-/// What TLS costs besides, in bytes.
+/// The additional bytes that TLS costs.
 const TLS_BYTES: usize = 16 * 1024;
-/// What HTTP costs besides, from the first byte on: its buffers. In bytes.
+/// The additional bytes that HTTP costs from the first byte on: its buffers.
 const HTTP_BYTES: usize = 18 * 1024;
-/// What a request under way costs besides its head and its body: its task and what it waits for. In bytes.
+/// The bytes that a pending request costs besides its head and its body: its task and what it waits for.
 const REQUEST_BYTES: usize = 20 * 1024;
-/// The most that one connection may hold, its requests included. In bytes.
+/// The maximum bytes that one connection may hold, its requests included.
 const SHARE_BYTES: usize = 3 * 1024 * 1024;
-/// What a connection with one request holds at most while its body is short. In bytes.
+/// The maximum bytes that a connection holds for one request with a short body.
 const MODEST_BYTES: usize = 64 * 1024;
-/// The most of unread input that is buffered for one connection, by TLS and HTTP together. In bytes.
+/// The maximum bytes of unread input that TLS and HTTP together buffer for one connection.
 const INPUT_BYTES: usize = 32 * 1024;
-/// What a client may send before a TLS handshake is done. In bytes.
+/// The maximum bytes that a client may send before a TLS handshake is complete.
 const HANDSHAKE_BYTES: usize = 16 * 1024;
 
-/// The budget of a server. Clones share it.
+/// The memory budget of a server. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Memory(Arc<Budget>);
 
 struct Budget {
     most: usize,
     used: AtomicUsize,
-    /// What connections still hold that have to close.
+    /// The bytes that closing connections still hold.
     lingering: AtomicUsize,
-    /// Counts requests, to tell which connection has been unfinished longest.
+    /// Counts events on requests, to order connections by the time for which they have been unfinished.
     events: AtomicU64,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
-    /// Whether it was logged that the budget is used up.
+    /// Set while an exhausted budget has been logged.
     is_told: AtomicBool,
 }
 
-/// The account of one connection. Clones share it; the last one gives everything back.
+/// The account of one connection. Clones share it; dropping the last one frees all its bytes.
 #[derive(Clone)]
 pub(crate) struct Account(Arc<Owner>);
 
@@ -62,30 +62,31 @@ struct Connection {
 #[derive(Default)]
 struct State {
     held: usize,
-    /// What was held when the connection had to close.
+    /// The bytes that were held when the connection was told to close.
     lingering: usize,
-    /// Of it, input that belongs to no request yet, or that a request has not read.
+    /// The part of `held` for input that belongs to no request yet, or that a request hasn't read.
     input: usize,
-    /// Of it, responses that the client has not taken.
+    /// The part of `held` for responses that the client hasn't taken.
     unsent: usize,
     under_way: usize,
-    /// Of the requests under way, those whose body has not come to its end.
+    /// The number of pending requests whose body hasn't ended.
     bodies: usize,
     /// The event since which the client has something unfinished.
     since: u64,
-    /// Responses of unknown length under way. Their clients have proven who they are, so the connection is outside the budget.
+    /// Pending responses of unknown length. Their clients are authenticated, so the connection is outside the
+    /// budget.
     streaming: usize,
     /// The event at which a request last began or ended.
     last: u64,
     is_handshake: bool,
-    /// Whether a byte of HTTP has come.
+    /// Set once a byte of HTTP has arrived.
     is_http: bool,
-    /// Whether a request came by HTTP/2, where what comes between two requests needn't be a head.
+    /// Set for HTTP/2, where input between two requests needn't be a head.
     is_h2: bool,
     is_closed: bool,
 }
 
-/// There is no memory for this.
+/// Not enough memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Full;
 
@@ -96,7 +97,7 @@ pub(crate) struct Charge {
     is_body: bool,
 }
 
-/// A request under way, until this is dropped.
+/// A pending request, until this is dropped.
 pub(crate) struct Ongoing {
     charge: Charge,
     is_streaming: bool,
@@ -135,9 +136,9 @@ impl Memory {
 }
 
 impl Budget {
-    /// Closes connections until the budget is kept: first those whose client has something unfinished, longest first; then
-    /// idle ones; last those that wait for us. Frees a sixteenth more than needed, so that a flood does not look for victims
-    /// at each byte.
+    /// Closes connections until the budget is met: first those whose client has something unfinished, oldest
+    /// first; then idle ones; finally those that wait for the server. Frees a sixteenth more than needed, so
+    /// that a flood doesn't trigger a search at each byte.
     fn make_room(&self) {
         if self.used.load(Ordering::Relaxed) <= self.most {
             return;
@@ -165,7 +166,8 @@ impl Budget {
         }
     }
 
-    /// Has a connection closed. Its tasks are woken; until they have ended its memory counts as lingering.
+    /// Tells a connection to close and wakes its tasks. Until they have ended, its memory counts as
+    /// lingering.
     fn close(&self, connection: &Connection) {
         let mut state = lock(&connection.state);
         state.is_closed = true;
@@ -176,7 +178,7 @@ impl Budget {
         connection.closing.notify_waiters();
     }
 
-    /// What is held altogether, connections that have to close included.
+    /// The bytes held by all connections, closing ones included.
     fn total(&self) -> usize {
         self.used.load(Ordering::Relaxed) + self.lingering.load(Ordering::Relaxed)
     }
@@ -190,7 +192,7 @@ impl Budget {
 }
 
 impl State {
-    /// The place in the order in which connections are closed.
+    /// The position in the order in which connections are closed.
     fn rank(&self) -> (u8, u64) {
         match (self.is_unfinished(), self.under_way) {
             (true, _) => (0, self.since),
@@ -199,17 +201,17 @@ impl State {
         }
     }
 
-    /// Whether the client has a request to send to its end, or a response to take.
+    /// Returns whether the client has yet to complete a request or to take a response.
     fn is_unfinished(&self) -> bool {
         self.bodies > 0 || self.unsent > 0 || self.is_in_a_head()
     }
 
-    /// Whether a request has begun to arrive, and its head has not ended.
+    /// Returns whether a request has begun to arrive and its head isn't complete.
     fn is_in_a_head(&self) -> bool {
         self.under_way == 0 && self.input > 0 && !self.is_h2
     }
 
-    /// Does something after which the client may have something unfinished.
+    /// Runs an action after which the client may have something unfinished.
     fn noting<T>(&mut self, budget: &Budget, act: impl FnOnce(&mut Self) -> T) -> T {
         let was_unfinished = self.is_unfinished();
         let done = act(self);
@@ -226,7 +228,7 @@ impl State {
         }
     }
 
-    /// Gives bytes back, unless closing the connection has done so.
+    /// Frees bytes, unless closing the connection has already freed them.
     fn give(&mut self, budget: &Budget, bytes: usize) {
         if !self.is_closed {
             self.held -= bytes;
@@ -236,7 +238,7 @@ impl State {
         }
     }
 
-    /// A response of unknown length begins: the connection leaves the budget for as long as it goes on.
+    /// Records the start of a response of unknown length: the connection is outside the budget until it ends.
     fn begin_streaming(&mut self, budget: &Budget) {
         if self.streaming == 0 {
             budget.free(self.held);
@@ -258,26 +260,26 @@ impl State {
 }
 
 impl Account {
-    /// Charges bytes that a request needs.
+    /// Charges the bytes that a request needs.
     ///
     /// # Errors
-    /// The connection has used up its share, or has to close.
+    /// The connection has exhausted its share, or has to close.
     pub(crate) fn charge(&self, bytes: usize) -> Result<Charge, Full> {
         let mut charge = Charge { account: self.clone(), bytes: 0, is_body: false };
         charge.grow_to(bytes)?;
         Ok(charge)
     }
 
-    /// Opens the charge of a body that has not come to its end.
+    /// Opens the charge of a body that hasn't ended.
     pub(crate) fn body(&self) -> Charge {
         self.state().noting(&self.0.budget, |state| state.bodies += 1);
         Charge { account: self.clone(), bytes: 0, is_body: true }
     }
 
-    /// A request begins, with a head of so many bytes.
+    /// Records the start of a request with a head of this many bytes.
     ///
     /// # Errors
-    /// The connection has used up its share, or has to close.
+    /// The connection has exhausted its share, or has to close.
     pub(crate) fn begin(&self, head: usize, version: Version) -> Result<Ongoing, Full> {
         let charge = self.charge(REQUEST_BYTES + head)?;
         let mut state = self.state();
@@ -300,24 +302,25 @@ impl Account {
         }
     }
 
-    /// Whether the connection has to close.
+    /// Returns whether the connection has to close.
     pub(crate) fn is_closed(&self) -> bool {
         self.state().is_closed
     }
 
-    /// Whether a request has begun to arrive, and its head has not ended.
+    /// Returns whether a request has begun to arrive and its head isn't complete.
     pub(crate) fn is_in_a_head(&self) -> bool {
         self.state().is_in_a_head()
     }
 
-    /// The TLS handshake is done.
+    /// Records the end of the TLS handshake.
     pub(crate) fn shaken(&self) {
         let mut state = self.state();
         state.is_handshake = false;
         state.give_input(&self.0.budget);
     }
 
-    /// Whether nothing may be read before other connections have closed. One that holds little waits only if they hold much.
+    /// Returns whether reading must wait until other connections have closed. A connection that holds little
+    /// waits only if they hold much.
     pub(crate) fn must_wait(&self) -> bool {
         let (total, most) = (self.0.budget.total(), self.0.budget.most);
         total > most && (total > most + most / 4 || self.state().held > MODEST_BYTES)
@@ -346,7 +349,7 @@ impl Account {
         Ok(())
     }
 
-    /// Gives back what the client has taken of responses.
+    /// Frees the bytes of responses that the client has taken.
     pub(crate) fn wrote(&self, bytes: usize) {
         let mut state = self.state();
         let taken = bytes.min(state.unsent);
@@ -370,10 +373,10 @@ impl Drop for Owner {
 }
 
 impl Charge {
-    /// Charges so many bytes altogether.
+    /// Raises the charge to this many bytes.
     ///
     /// # Errors
-    /// The connection has used up its share, or has to close.
+    /// The connection has exhausted its share, or has to close.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Full> {
         let more = bytes.saturating_sub(self.bytes);
         let mut state = self.account.state();
@@ -397,7 +400,7 @@ impl Drop for Charge {
 }
 
 impl Ongoing {
-    /// The request has a response: of so many bytes, or of a length that isn't known.
+    /// Records the request's response, with its length in bytes if it is known.
     pub(crate) fn answered(&mut self, length: Option<u64>) {
         let budget = &self.charge.account.0.budget;
         let mut state = self.charge.account.state();

@@ -1,4 +1,4 @@
-//! A connection's stream, whose bytes are charged to its account. It reads nothing while memory is short.
+//! A connection's stream that charges its bytes to its account, and reads nothing while memory is short.
 
 use std::future::Future;
 use std::io;
@@ -12,14 +12,13 @@ use tokio::time::{Sleep, sleep};
 use crate::listen::Stream;
 use crate::memory::Account;
 
-/// How long to wait before looking again whether there is memory.
+/// The interval between checks for memory.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A stream whose bytes are charged to an account.
 pub(crate) struct Metered {
     stream: Box<dyn Stream>,
     account: Account,
-    /// The pause before the next look whether there is memory.
+    /// The pause before the next check for memory.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -28,7 +27,7 @@ impl Metered {
         Self { stream, account, pause: None }
     }
 
-    /// Waits until connections that have to close have given their memory back.
+    /// Waits until closing connections have freed their memory.
     fn poll_memory(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(pause) = &mut self.pause {

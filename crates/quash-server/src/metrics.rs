@@ -1,5 +1,5 @@
-//! What is counted at the door, and what is read off when somebody asks. Labels are routes and words of ours: nothing that
-//! a client sends is in one.
+//! Metrics of the HTTP layer: counters, and gauges that are read on request. Labels are routes and constants:
+//! no label contains client input.
 
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use quash_service::{Service, VerifierState};
 
-/// What is counted, and what is read off.
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Family<Answered, Counter>,
@@ -24,17 +23,15 @@ pub(crate) struct Metrics {
     lag: Gauge,
 }
 
-/// Counts the log lines that were dropped because standard error did not take them. Clones share the count.
+/// Counts the log lines that were dropped because standard error blocked. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub struct DroppedLines(Counter);
 
 impl DroppedLines {
-    /// Counts one.
     pub fn count(&self) {
         self.0.inc();
     }
 
-    /// The number so far.
     pub fn get(&self) -> u64 {
         self.0.get()
     }
@@ -51,7 +48,7 @@ struct State {
     state: &'static str,
 }
 
-/// From a request that only looks something up in memory to one that is given up.
+/// Buckets from a lookup in memory to a request that times out, in seconds.
 const LATENCY: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 30.0];
 
 impl Metrics {
@@ -88,13 +85,13 @@ impl Metrics {
         Self { registry, requests, latency, head, entries, verifiers, lag }
     }
 
-    /// A request was answered.
+    /// Counts a response.
     pub(crate) fn answered(&self, route: &str, status: StatusCode, after: Duration) {
         self.requests.get_or_create(&Answered { route: route.to_owned(), status: status.as_u16() }).inc();
         self.latency.observe(after.as_secs_f64());
     }
 
-    /// All of it, as OpenMetrics text.
+    /// Renders all metrics as OpenMetrics text.
     pub(crate) fn text(&self, service: &Service) -> String {
         let as_gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let cursor = service.guard().cursor().as_u64();
@@ -117,7 +114,7 @@ impl Metrics {
                 .unwrap_or_default(),
         ));
         let mut text = String::new();
-        // Writing to a text doesn't fail.
+        // Writing to a string can't fail.
         let _ = encode(&mut text, &self.registry);
         text
     }

@@ -1,8 +1,8 @@
-//! Content negotiation on the paths that follow Simple JWT, as Django REST framework does it: before everything else
-//! that a request could be refused for.
+//! Content negotiation on the paths that follow Simple JWT, as in Django REST framework: before any other
+//! check of a request.
 //!
-//! There is one representation, JSON. `?format=` may name it, `Accept` may allow it, and the most that a client can
-//! choose is how far it is indented. Unlike the framework, a range with `q=0` refuses (RFC 9110 12.4.2).
+//! The only representation is JSON. `?format=` may name it and `Accept` may allow it; clients can choose only
+//! the indentation. Unlike in the framework, a range with `q=0` refuses (RFC 9110 12.4.2).
 
 use std::sync::Arc;
 
@@ -19,20 +19,20 @@ use serde_json::{Serializer, Value};
 use crate::door::Door;
 use crate::error::Fault;
 
-/// The deepest indentation, in blanks.
+/// The deepest indentation, in spaces.
 const INDENT: usize = 8;
-/// The longest answer that is indented, in bytes; those of these paths are far shorter.
+/// The longest response that is indented, in bytes. Responses on these paths are far shorter.
 const INDENTED_BYTES: usize = 64 * 1024;
 
-/// How a client wants its JSON.
+/// The JSON format that a client asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Form {
     Compact,
-    /// With this many blanks a level, one at least.
+    /// The spaces per level, at least one.
     Indented(usize),
 }
 
-/// Refuses what can't be answered in a form that the client takes, and gives the answer the form that it asked for.
+/// Refuses a request whose client accepts no available format, and formats the response as the client asks.
 pub(crate) async fn negotiate(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     if !is_known(request.uri().query().unwrap_or_default()) {
         return door.answer(Fault::not_found());
@@ -44,15 +44,15 @@ pub(crate) async fn negotiate(State(door): State<Arc<Door>>, request: Request, n
     }
 }
 
-/// Whether `?format=` names a form that there is. `api`, the framework's page for browsers, is answered in JSON too.
-/// Of several the last one counts.
+/// Returns whether `?format=` names an available format. `api`, the framework's page for browsers, also
+/// returns JSON. The last of several values counts.
 fn is_known(query: &str) -> bool {
     let named = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "format").last();
     named.is_none_or(|(_, format)| matches!(&*format, "" | "json" | "api"))
 }
 
-/// The form that `Accept` asks for, or none if it allows no JSON. Browsers that ask for HTML get JSON. A header that
-/// names nothing excludes nothing.
+/// Returns the format that `Accept` asks for. `None` if it excludes JSON. Browsers that ask for HTML receive
+/// JSON. An empty header excludes nothing.
 fn accepted(headers: &HeaderMap) -> Option<Form> {
     let lines: Vec<_> =
         headers.get_all(ACCEPT).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
@@ -71,24 +71,25 @@ fn accepted(headers: &HeaderMap) -> Option<Form> {
     }
 }
 
-/// What a client says of a media type that it names.
+/// A client's judgement of a media type.
 enum Judged<'r, 'h> {
     Taken(&'r Range<'h>),
     Refused,
 }
 
-/// What the ranges that name a media type most closely say of it (RFC 9110 12.5.1); none if no range names it.
+/// Judges a media type by the most specific ranges that match it (RFC 9110 12.5.1). `None` if no range does.
 fn judged<'r, 'h>(ranges: &'r [Range<'h>], main: &str, sub: &str) -> Option<Judged<'r, 'h>> {
     let closest = ranges.iter().filter_map(|range| range.closeness(main, sub)).max()?;
     let mut closest = ranges.iter().filter(|range| range.closeness(main, sub) == Some(closest));
     Some(closest.find(|range| !range.is_refused()).map_or(Judged::Refused, Judged::Taken))
 }
 
-/// A member of `Accept`. A comma within quotation marks ends it, as with the framework: nothing of ours has one.
+/// An element of `Accept`. A comma within quotation marks ends it, as in the framework: none of our media
+/// types contains one.
 struct Range<'a> {
     main: &'a str,
     sub: &'a str,
-    /// Names and values, as they stand there.
+    /// Names and values, undecoded.
     parameters: Vec<(&'a str, &'a str)>,
 }
 
@@ -107,7 +108,8 @@ impl<'a> Range<'a> {
         Some(Self { main, sub, parameters })
     }
 
-    /// How closely it names a media type, if it does: by everything, by its kind, by its name, or with parameters.
+    /// Returns how specifically the range matches a media type, if it does: `*/*`, by type, by subtype, or
+    /// with parameters.
     fn closeness(&self, main: &str, sub: &str) -> Option<u8> {
         match (self.main, self.sub) {
             ("*", "*") => Some(0),
@@ -120,14 +122,14 @@ impl<'a> Range<'a> {
         }
     }
 
-    /// Whether its weight is 0. A weight that is none counts as 1.
+    /// Returns whether the weight is 0. An invalid weight counts as 1.
     fn is_refused(&self) -> bool {
         self.parameter("q").is_some_and(|weight| {
             weight.starts_with('0') && weight.bytes().all(|byte| matches!(byte, b'0' | b'.'))
         })
     }
 
-    /// What `indent` says, where it is a whole number: no less than nothing, and no more than [`INDENT`].
+    /// Reads `indent`, if it is a whole number, and limits it to [`INDENT`].
     fn form(&self) -> Form {
         let digits = self.parameter("indent").map_or("", |text| text.strip_prefix('+').unwrap_or(text));
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -139,7 +141,7 @@ impl<'a> Range<'a> {
         }
     }
 
-    /// The last parameter of a name.
+    /// Returns the last parameter with this name.
     fn parameter(&self, wanted: &str) -> Option<&'a str> {
         self.parameters
             .iter()
@@ -149,10 +151,10 @@ impl<'a> Range<'a> {
     }
 }
 
-/// The answer with its JSON on lines of their own. A body that isn't JSON stays as it is.
+/// Indents the JSON of a response. Leaves a body that isn't JSON unchanged.
 async fn indented(answer: Response, blanks: usize) -> Response {
     let (mut parts, body) = answer.into_parts();
-    // The answers of these paths are whole and short: neither reading them nor writing them again can fail.
+    // Responses on these paths are complete and short: neither reading nor writing them can fail.
     let compact = to_bytes(body, INDENTED_BYTES).await.unwrap_or_default();
     let Ok(value) = serde_json::from_slice::<Value>(&compact) else {
         return Response::from_parts(parts, Body::from(compact));

@@ -1,5 +1,5 @@
-//! Errors of the doors for other services, in the shape that OAuth gives them (RFC 6749 5.2, RFC 7009 2.2.1): what went wrong
-//! as one of its words, and a sentence.
+//! Errors of the OAuth endpoints, in OAuth's format (RFC 6749 5.2, RFC 7009 2.2.1): an error code and a
+//! description.
 
 use axum::response::Response;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -13,18 +13,17 @@ use crate::body::BodyFault;
 use crate::door::Door;
 use crate::error::{Cause, Fault};
 
-/// An error on its way to another service.
 #[derive(Clone, Debug)]
 pub(crate) struct OAuthFault {
     status: StatusCode,
     error: Word,
     description: String,
     retry_after_secs: Option<u64>,
-    /// The cause of a 5xx, for the log alone.
+    /// The cause of a 5xx, for the log only.
     cause: Option<Cause>,
 }
 
-/// OAuth's words for what went wrong.
+/// OAuth's error codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Word {
     InvalidRequest,
@@ -41,12 +40,12 @@ struct Body<'a> {
 }
 
 impl OAuthFault {
-    /// The request can't be read, or says too little or too much.
+    /// The request is unreadable, incomplete or ambiguous.
     pub(crate) fn invalid_request(description: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Word::InvalidRequest, description)
     }
 
-    /// Nobody says who they are, or it isn't true. Which of both isn't told.
+    /// The client is unknown or its secret is wrong. The response doesn't reveal which.
     pub(crate) fn invalid_client() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
@@ -55,23 +54,22 @@ impl OAuthFault {
         )
     }
 
-    /// The client is known, and may do other things.
+    /// The client is authenticated but lacks this right.
     pub(crate) fn lacks(right: Right) -> Self {
         let description = format!("The client does not have the right {}.", right.as_str());
         Self::new(StatusCode::FORBIDDEN, Word::UnauthorizedClient, description)
     }
 
-    /// The token's session is another client's (RFC 7009 2.1).
+    /// The token's session belongs to another client (RFC 7009 2.1).
     pub(crate) fn of_another_client() -> Self {
         Self::new(StatusCode::BAD_REQUEST, Word::InvalidGrant, "The token was issued to another client.")
     }
 
-    /// What a use case failed with. It wasn't the token: there is no error for these here.
+    /// Converts a use case's failure that isn't about the token: these endpoints return no error for tokens.
     pub(crate) fn of(door: &Door, failure: &Failure) -> Self {
         Self::like(&door.fault(failure))
     }
 
-    /// The answer.
     pub(crate) fn into_answer(self) -> Response {
         let body = Body { error: self.error.as_str(), error_description: &self.description };
         let mut answer = json(self.status, &body);
@@ -94,7 +92,7 @@ impl OAuthFault {
         Self { status, error, description: description.into(), retry_after_secs: None, cause: None }
     }
 
-    /// An error that other doors have, too.
+    /// Converts an error that other endpoints share.
     fn like(fault: &Fault) -> Self {
         let error = if fault.status().is_server_error() {
             Word::TemporarilyUnavailable
@@ -114,7 +112,8 @@ impl From<BodyFault> for OAuthFault {
         let is_another_type = matches!(fault, BodyFault::MediaType(_));
         let told = Self::like(&fault.into());
         if is_another_type {
-            // What the request says isn't repeated: a description has no quotes and no other letters (RFC 6749 5.2).
+            // Don't repeat the request's text: a description has no quotation marks and only ASCII characters
+            // (RFC 6749 5.2).
             return Self {
                 description: "The body must be application/x-www-form-urlencoded.".into(),
                 ..told

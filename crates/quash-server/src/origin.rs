@@ -1,10 +1,10 @@
-//! An origin whose pages may read answers: scheme, host and port, in the one spelling in which browsers send it, so that
-//! it can be compared byte by byte.
+//! An origin whose pages may read responses: scheme, host and port, in the exact spelling that browsers send,
+//! so that it can be compared byte by byte.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The longest name of a host, and the longest label in it (RFC 1035 2.3.4).
+/// The longest host name, and the longest label in it (RFC 1035 2.3.4).
 const HOST_BYTES: usize = 253;
 const LABEL_BYTES: usize = 63;
 
@@ -19,24 +19,24 @@ const LABEL_BYTES: usize = 63;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Origin(String);
 
-/// Why a text is no origin that a browser could send.
+/// The reason why a text isn't an origin that a browser could send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OriginFault {
-    /// It has a `*`: whoever is meant is named.
+    /// It contains `*`: origins are named individually.
     Wildcard,
     /// It is `null`, which every sandboxed page sends.
     Null,
-    /// It isn't in lower case and ASCII.
+    /// It isn't lower case and ASCII.
     Spelling,
     /// It doesn't begin with `https://` or `http://`.
     Scheme,
-    /// The host is none, or not in a browser's spelling.
+    /// The host is invalid, or not spelled as browsers do.
     Host,
-    /// The port is none.
+    /// The port is invalid.
     Port,
-    /// The port is the scheme's own, which browsers leave out.
+    /// The port is the scheme's default, which browsers omit.
     DefaultPort,
-    /// A path, a query, a name of a user or a blank stands in it.
+    /// It contains a path, a query, a user name or a space.
     MoreThanAnOrigin,
 }
 
@@ -44,7 +44,7 @@ impl Origin {
     /// Reads an origin.
     ///
     /// # Errors
-    /// No browser would ever send it, or it stands for more than one.
+    /// No browser would ever send it, or it matches several origins.
     pub fn parse(text: &str) -> Result<Self, OriginFault> {
         if text.contains('*') {
             return Err(OriginFault::Wildcard);
@@ -63,7 +63,7 @@ impl Origin {
         if place.bytes().any(|byte| b"/?#@\\%".contains(&byte) || byte <= b' ' || byte == 0x7f) {
             return Err(OriginFault::MoreThanAnOrigin);
         }
-        // The colons of an IPv6 address stand in brackets, and are part of the host.
+        // The colons of an IPv6 address are within brackets and belong to the host.
         let at = place.rfind(']').map_or(0, |bracket| bracket + 1);
         let (host, port) = match place[at..].find(':') {
             Some(colon) => (&place[..at + colon], Some(&place[at + colon + 1..])),
@@ -79,13 +79,13 @@ impl Origin {
         }
     }
 
-    /// As browsers send it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Whether a host is one in a browser's spelling. A name whose last label is a number is an address to browsers.
+/// Returns whether a host is valid and spelled as browsers do. Browsers read a name whose last label is a
+/// number as an address.
 fn is_host(host: &str) -> bool {
     if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return address.parse::<Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address);

@@ -1,5 +1,5 @@
-//! Where endpoints are served: at quash's own paths, or where the clients of djoser, dj-rest-auth or another framework expect
-//! them.
+//! The paths of endpoints: quash's own, or those that clients of djoser, dj-rest-auth or another framework
+//! expect.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::settings::DoorSettings;
 /// The longest path, in bytes.
 const PATH_BYTES: usize = 200;
 
-/// First segments of paths that have a meaning of their own.
+/// First path segments that have a meaning of their own.
 const RESERVED: [&str; 13] = [
     "v1",
     "admin",
@@ -45,25 +45,24 @@ pub enum Endpoint {
     EmailVerificationConfirm,
 }
 
-/// Where endpoints are served that aren't at their own paths.
+/// The endpoints that aren't at their default paths.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Paths(BTreeMap<Endpoint, String>);
 
-/// Why endpoints can't be served at the paths that a setting names.
+/// The reason why a setting's paths are invalid.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PathsFault {
-    /// There is no endpoint of this name whose path is a setting.
+    /// No endpoint with a configurable path has this name.
     Unknown(String),
     /// The text isn't a path.
     NotAPath(String),
     /// The path begins with one of quash's own.
     Reserved(String),
-    /// Two endpoints would be served there.
+    /// Two endpoints share the path.
     Shared(String, Endpoint, Endpoint),
 }
 
 impl Endpoint {
-    /// All of them.
     pub const ALL: [Self; 14] = [
         Self::Token,
         Self::TokenRefresh,
@@ -81,7 +80,7 @@ impl Endpoint {
         Self::EmailVerificationConfirm,
     ];
 
-    /// Its name in the settings.
+    /// The endpoint's name in the settings.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Token => "token",
@@ -101,7 +100,7 @@ impl Endpoint {
         }
     }
 
-    /// Its own path, after the prefix where it follows Simple JWT.
+    /// The default path, after the prefix if the endpoint follows Simple JWT.
     const fn own_path(self) -> &'static str {
         match self {
             Self::Token => "/token",
@@ -121,7 +120,8 @@ impl Endpoint {
         }
     }
 
-    /// Returns whether its answers follow Simple JWT. It is then served with and without a last slash.
+    /// Returns whether responses follow Simple JWT. The endpoint is then served with and without a trailing
+    /// slash.
     pub(crate) const fn follows_simple_jwt(self) -> bool {
         matches!(
             self,
@@ -137,7 +137,7 @@ impl Endpoint {
 }
 
 impl Paths {
-    /// Reads names of endpoints and their paths. A slash at the end of a path makes no difference.
+    /// Reads endpoint names and their paths. A trailing slash in a path makes no difference.
     ///
     /// ```
     /// use quash_server::{Paths, PathsFault};
@@ -147,7 +147,7 @@ impl Paths {
     /// ```
     ///
     /// # Errors
-    /// A name or a path isn't one, or two endpoints would have one path.
+    /// A name or a path is invalid, or two endpoints would share a path.
     pub fn parse(chosen: &[(String, String)], prefix: &str) -> Result<Self, PathsFault> {
         let mut paths = BTreeMap::new();
         for (name, path) in chosen {
@@ -180,8 +180,8 @@ impl Paths {
 }
 
 impl DoorSettings {
-    /// The paths at which an endpoint is served. Its own may be without a last slash alone; one that a site chooses is served
-    /// with and without.
+    /// Returns the paths of an endpoint. A default path may be served only without a trailing slash; a
+    /// configured one is served with and without.
     pub(crate) fn paths_of(&self, endpoint: Endpoint) -> Vec<String> {
         let path = self.paths.path(endpoint, &self.prefix);
         let with_slash = endpoint.follows_simple_jwt() || self.paths.0.contains_key(&endpoint);
@@ -189,7 +189,7 @@ impl DoorSettings {
         std::iter::once(path).chain(slashed).collect()
     }
 
-    /// The endpoint that is served at a path, where that is a setting.
+    /// Returns the endpoint that is served at a path, if its path is a setting.
     pub(crate) fn endpoint_at(&self, path: &str) -> Option<Endpoint> {
         Endpoint::ALL
             .into_iter()
@@ -197,7 +197,7 @@ impl DoorSettings {
     }
 }
 
-/// Returns whether a text is a path as settings take one: a slash before each segment and none at the end.
+/// Returns whether a text is a valid path setting: a slash before each segment and none at the end.
 pub fn is_path(text: &str) -> bool {
     let is_segment = |segment: &str| {
         !matches!(segment, "" | "." | "..")
@@ -206,7 +206,7 @@ pub fn is_path(text: &str) -> bool {
     text.strip_prefix('/').is_some_and(|text| text.split('/').all(is_segment))
 }
 
-/// Returns whether a path begins with one of quash's own, and so can't be chosen.
+/// Returns whether a path begins with one of quash's own, and so can't be configured.
 pub fn is_reserved(path: &str) -> bool {
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     RESERVED.contains(&first)

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::origin::{Origin, OriginFault};
 
-/// Where clients reach quash: an origin, and a path where a proxy puts quash under one.
+/// The public address of quash: an origin, and a path if a proxy serves quash under one.
 ///
 /// ```
 /// use quash_server::PublicUrl;
@@ -18,22 +18,22 @@ pub struct PublicUrl {
     path: String,
 }
 
-/// Why a text is no such address.
+/// The reason why a text isn't a valid public address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PublicUrlFault {
-    /// What stands before the path is no origin.
+    /// The part before the path isn't an origin.
     Origin(OriginFault),
-    /// It isn't encrypted, and not this machine's own.
+    /// It is neither encrypted nor loopback.
     Insecure,
-    /// The path has something else in it than letters, digits and `-._~`.
+    /// The path contains characters other than letters, digits and `-._~`.
     Path,
 }
 
 impl PublicUrl {
-    /// Reads an address; a slash at its end is dropped.
+    /// Reads an address. Drops a trailing slash.
     ///
     /// # Errors
-    /// It is none that a link in a mail may begin with.
+    /// Links in mails can't begin with it.
     pub fn parse(text: &str) -> Result<Self, PublicUrlFault> {
         let host = text.find("://").map_or(0, |at| at + 3);
         let end = text[host..].find('/').map_or(text.len(), |at| host + at);
@@ -57,7 +57,7 @@ impl PublicUrl {
         &self.origin
     }
 
-    /// Host and port: what mails call the site.
+    /// Host and port: the site's name in mails.
     pub fn site(&self) -> &str {
         self.origin.as_str().split_once("://").map_or(self.origin.as_str(), |(_, site)| site)
     }
@@ -83,7 +83,7 @@ impl fmt::Display for PublicUrlFault {
 
 impl std::error::Error for PublicUrlFault {}
 
-/// Whether a host, with or without a port, is this machine's own.
+/// Returns whether a host, with or without a port, is loopback.
 pub(crate) fn is_loopback(place: &str) -> bool {
     let host = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, _)) => address,

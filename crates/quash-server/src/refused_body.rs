@@ -1,4 +1,4 @@
-//! What is wrong with a body, as an error: the words that clients of Django REST framework know.
+//! Converts an invalid body into an error, in the words that clients of Django REST framework know.
 
 use serde_json::{Map, Value, json};
 
@@ -49,12 +49,10 @@ impl From<BodyFault> for Fault {
 }
 
 impl Fault {
-    /// Fields and their faults.
     pub(crate) fn of_fields(body: Value) -> Self {
         Self::new(Code::InvalidRequest, "A field is missing or wrong.").with_body(body)
     }
 
-    /// One field and its fault.
     pub(crate) fn of_field(name: &str, fault: &str) -> Self {
         Self::of_fields(json!({ name: [fault] }))
     }

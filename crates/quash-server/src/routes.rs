@@ -1,4 +1,4 @@
-//! The table of endpoints. What an endpoint does is in the file of its name under `api/`.
+//! The table of endpoints. Each endpoint's file under `api/` describes it.
 
 use std::sync::Arc;
 
@@ -28,19 +28,18 @@ use crate::paths::Endpoint;
 use crate::settings::{DoorSettings, Registration};
 use crate::unread::read_out;
 
-/// What a path that is only read allows.
+/// The methods of a read-only path.
 const READ: &str = "GET, HEAD";
-/// What a path allows that takes something alone.
+/// The methods of a path that only accepts data.
 const WRITTEN: &str = "POST";
-/// What a page with a form allows.
+/// The methods of a page with a form.
 const SHOWN: &str = "GET, HEAD, POST";
 
-/// All endpoints over one service.
 pub fn router(service: Service, settings: DoorSettings) -> Router {
     router_counting(service, settings, &DroppedLines::default())
 }
 
-/// As [`router`], with the count of the server's dropped log lines among the metrics.
+/// Like [`router`], but adds the server's count of dropped log lines to the metrics.
 pub fn router_counting(service: Service, settings: DoorSettings, dropped: &DroppedLines) -> Router {
     let door = Arc::new(Door::new(service, settings, dropped));
     let panicked = Arc::clone(&door);
@@ -148,15 +147,15 @@ fn endpoints(door: &Arc<Door>) -> Listed {
         .route("/docs/errors/{code}", only(READ, get(pages::errors::show)))
 }
 
-/// A path that follows Simple JWT: with and without its last slash, POST alone, OPTIONS tells about it, and what the
-/// client accepts is asked first.
+/// A path that follows Simple JWT: with and without a trailing slash; POST only; OPTIONS describes it;
+/// content negotiation comes first.
 fn simple_jwt(door: &Arc<Door>, endpoint: Endpoint, methods: MethodRouter<Arc<Door>>) -> Listed {
     let methods = methods.merge(options(describe)).fallback(token_method_not_allowed);
     let methods = methods.layer(from_fn_with_state(Arc::clone(door), negotiate));
     at(door, endpoint, &methods)
 }
 
-/// A path that only a live access token opens.
+/// A path that requires a live access token.
 fn guarded(
     door: &Arc<Door>,
     place: impl Into<Place>,
@@ -179,7 +178,7 @@ fn guarded(
     )
 }
 
-/// A path that needs no token, and that no page of another site may send to.
+/// A path that needs no token and refuses requests from pages of other sites.
 fn own(
     door: &Arc<Door>,
     place: impl Into<Place>,
@@ -190,7 +189,7 @@ fn own(
         .layered(|router| router.layer(from_fn_with_state(Arc::clone(door), same_site)))
 }
 
-/// The door for registering, where the settings open it. Else there is nothing at its path.
+/// The registration endpoint, if the settings enable it.
 fn registration(door: &Arc<Door>) -> Listed {
     match door.settings.registration {
         Registration::Open => own(door, Endpoint::Registration, WRITTEN, post(api::registration::register)),
@@ -198,7 +197,7 @@ fn registration(door: &Arc<Door>) -> Listed {
     }
 }
 
-/// Where something is served: at a path of quash's own, or where the settings say.
+/// The place of an endpoint: a fixed path, or the configured one.
 enum Place {
     Path(&'static str),
     Chosen(Endpoint),
@@ -226,7 +225,7 @@ fn at(door: &Arc<Door>, place: impl Into<Place>, methods: &MethodRouter<Arc<Door
     }
 }
 
-/// A path with a problem for every other method than those that it allows.
+/// Answers every method that the path doesn't allow with a problem document.
 fn only(allow: &'static str, methods: MethodRouter<Arc<Door>>) -> MethodRouter<Arc<Door>> {
     methods.fallback(move |State(door): State<Arc<Door>>, request: Request| async move {
         Fault::method_not_allowed(request.method(), allow).into_problem(&door.settings)

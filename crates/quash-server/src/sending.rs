@@ -1,5 +1,6 @@
-//! Progress of responses: a connection may wait for its client as long as the client takes bytes. A slow download completes;
-//! a client that stalls, or that reads slower than [`RATE`] to occupy a connection, is disconnected.
+//! Tracks the progress of responses: a connection may wait for its client as long as the client takes bytes.
+//! A slow download completes; a client that stalls, or that reads slower than [`RATE`] to occupy a
+//! connection, is disconnected.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,15 +16,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::listen::Stream;
 
-/// How long a client may take no byte of a response that waits to be sent.
+/// The time after which a client that takes no byte of a waiting response is disconnected.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// The lowest average rate at which a client may take a response, in bytes per second.
 const RATE: u64 = 1024;
-/// The largest part of a body that is handed to the HTTP layer at a time. The layer buffers what it is handed, so a larger
-/// part would hide whether the client takes it. In bytes.
+/// The largest part of a body that is handed to the HTTP layer at a time, in bytes. The layer buffers it, so
+/// a larger part would hide whether the client takes it.
 const PIECE: usize = 16 * 1024;
 
-/// How far the responses of one connection have been taken by its client. Counted without waking any task.
+/// The progress of the responses of one connection. Counted without waking any task.
 #[derive(Clone, Default)]
 pub(crate) struct Sending(Arc<Counts>);
 
@@ -33,25 +34,26 @@ struct Counts {
     taken: AtomicU64,
     /// Whether the socket refused the last write, because the client hasn't taken what was written before.
     is_blocked: AtomicBool,
-    /// Bodies whose last part the HTTP layer has not sent yet. In HTTP/2 a client can stop a stream while the socket
-    /// accepts writes.
+    /// Bodies whose last part the HTTP layer has not sent yet. In HTTP/2 a client can stop a stream while the
+    /// socket accepts writes.
     offered: AtomicUsize,
 }
 
-/// How long a connection may still wait for its client: spent while it waits, earned by the bytes that the client takes.
+/// The time for which a connection may still wait for its client: spent by waiting, earned by the bytes that
+/// the client takes.
 pub(crate) struct Patience {
     left: Duration,
     taken: u64,
 }
 
 impl Sending {
-    /// Returns the stream, with its writes counted here.
+    /// Wraps a stream to count its writes here.
     pub(crate) fn metered(&self, stream: Box<dyn Stream>) -> Box<dyn Stream> {
         Box::new(Metered { stream, sending: self.clone() })
     }
 
-    /// Returns a body of the same bytes that holds `held` until it has been sent. A body of known length that fits into one
-    /// piece is not worth an allocation: it is returned as it is.
+    /// Wraps a body so that it holds `held` until it has been sent. Returns a body of known length that fits
+    /// into one piece unchanged: it isn't worth an allocation.
     pub(crate) fn track<H: Send + Unpin + 'static>(&self, body: Body, held: H) -> Body {
         if body.size_hint().exact().is_some_and(|length| length <= PIECE as u64) {
             return body;
@@ -64,7 +66,7 @@ impl Sending {
         })
     }
 
-    /// Whether the socket has refused the last write.
+    /// Returns whether the socket has refused the last write.
     pub(crate) fn is_blocked(&self) -> bool {
         self.0.is_blocked.load(Ordering::Relaxed)
     }
@@ -86,7 +88,7 @@ impl Patience {
         Self { left: STALLED_AFTER, taken: sending.0.taken.load(Ordering::Relaxed) }
     }
 
-    /// Returns whether the connection is out of patience with its client, `passed` after the last look.
+    /// Returns whether the connection's patience with its client is exhausted, `passed` after the last check.
     pub(crate) fn is_over(&mut self, sending: &Sending, passed: Duration) -> bool {
         let taken = sending.0.taken.load(Ordering::Relaxed);
         self.look(taken, sending.is_waiting(), passed)
@@ -155,7 +157,7 @@ impl AsyncWrite for Metered {
     }
 }
 
-/// A body that is handed out in pieces, and counted as offered from each piece until the next one is asked for.
+/// A body that is handed out in pieces. It counts as offered from each piece until the next one is requested.
 struct Tracked<H> {
     body: Body,
     rest: Bytes,
@@ -246,7 +248,7 @@ mod tests {
     #[test]
     fn slow_clients_at_the_lowest_rate_are_served() {
         let mut patience = patience();
-        // 64 KiB at a time, as the kernel makes room, at 4 KiB a second.
+        // 64 KiB at a time, as the kernel frees its buffer, at 4 KiB a second.
         for second in 0..10_000 {
             assert!(!patience.look(second / 16 * 64 * 1024, true, SECOND), "second {second}");
         }

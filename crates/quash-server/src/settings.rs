@@ -1,4 +1,4 @@
-//! What an operator may choose about the door.
+//! The operator's settings of the HTTP layer.
 
 use std::time::Duration;
 
@@ -11,36 +11,37 @@ use crate::origin::Origin;
 use crate::paths::Paths;
 use crate::public_url::PublicUrl;
 
-/// What an operator may choose about the door.
+/// The operator's settings of the HTTP layer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DoorSettings {
-    /// What stands before `/token/` and `/logout/`: `/api` by default.
+    /// The prefix of `/token/` and `/logout/`: `/api` by default.
     pub prefix: String,
-    /// Where endpoints are served that aren't at their own paths.
+    /// The endpoints that aren't at their default paths.
     pub paths: Paths,
-    /// The field of a sign-in that holds the name or address, Simple JWT's `USERNAME_FIELD`: `username` by default.
+    /// The sign-in field that holds the name or address, Simple JWT's `USERNAME_FIELD`: `username` by
+    /// default.
     pub username_field: String,
-    /// Where requests carry their token.
+    /// The header that carries a request's token.
     pub token_header: TokenHeader,
-    /// How closely answers follow Simple JWT's.
+    /// The degree to which responses follow Simple JWT's.
     pub compat: Compat,
-    /// A proxy stands before the door, so the peer's address isn't the client's.
+    /// Set if a proxy is in front of the server, so that the peer's address isn't the client's.
     pub behind_proxy: bool,
-    /// Whose word about a client's address is taken. Nobody's by default.
+    /// The proxies whose forwarding headers are trusted. None by default.
     pub trusted_proxies: Vec<Proxies>,
-    /// Where they give it.
+    /// The forwarding header that trusted proxies write.
     pub forwarding_header: ForwardingHeader,
-    /// Whose pages may read answers. Nobody's by default.
+    /// The origins whose pages may read responses. None by default.
     pub cors_origins: Vec<Origin>,
-    /// What else their pages may send and read.
+    /// Further permissions of those pages.
     pub cors: CorsSettings,
-    /// Whether refresh tokens travel in a cookie.
+    /// The setting for refresh tokens in a cookie.
     pub refresh_cookie: RefreshCookie,
-    /// Where clients reach quash, if that is said.
+    /// The public address of quash, if it is configured.
     pub public_url: Option<PublicUrl>,
-    /// Whether anybody may register.
+    /// The setting for self-registration.
     pub registration: Registration,
-    /// What becomes of mails.
+    /// The handling of mails.
     pub mail: MailWay,
 }
 
@@ -51,24 +52,23 @@ pub struct CorsSettings {
     pub allow_headers: Vec<HeaderName>,
     /// Further response headers that they may read.
     pub expose_headers: Vec<HeaderName>,
-    /// How long a browser may keep the answer to a preflight.
+    /// The time for which a browser may cache the response to a preflight.
     pub max_age: Duration,
 }
 
-/// Whether anybody may register.
+/// The setting for self-registration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Registration {
-    /// Nobody: there is no such door.
+    /// Registration is disabled: the endpoint doesn't exist.
     #[default]
     Closed,
-    /// Anybody with an address.
+    /// Every user with an e-mail address may register.
     Open,
 }
 
-/// What becomes of mails.
+/// The handling of mails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum MailWay {
-    /// They are sent.
     #[default]
     Sent,
     /// They are written to standard error, for development.
@@ -77,13 +77,13 @@ pub enum MailWay {
     Waiting(&'static str),
 }
 
-/// How closely answers follow Simple JWT's.
+/// The degree to which responses follow Simple JWT's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Compat {
-    /// To the byte, and a 401 for a token whose signature was good may say why in `reason`.
+    /// Byte for byte, but a 401 for a token with a valid signature may give the cause in `reason`.
     #[default]
     Standard,
-    /// To the byte.
+    /// Byte for byte.
     Strict,
 }
 

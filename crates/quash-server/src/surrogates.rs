@@ -1,20 +1,21 @@
-//! Lone surrogates in JSON: halves of a character that JSON can spell (`\ud800`) and no text can hold. Clients of Simple
-//! JWT know a fault of its own for them, so a body whose only fault they are is read all the same, with marks in their
-//! place.
+//! Handles lone surrogates in JSON: halves of a character that JSON can escape (`\ud800`) but no string can
+//! hold. Clients of Simple JWT know a specific error for them, so a body with no other error is read with
+//! marks in their place.
 
 use zeroize::Zeroizing;
 
-/// Noncharacters of Unicode, free for use within a program; one that isn't in a text marks surrogates in it.
+/// Unicode noncharacters, reserved for use within a program. One that doesn't occur in a text marks
+/// surrogates in it.
 const MARKS: std::ops::RangeInclusive<char> = '\u{fdd0}'..='\u{fdef}';
 /// The digits of an escape.
 const DIGITS: usize = 4;
 
-/// The character that stands in a text before the digits of each surrogate that was replaced.
+/// The character that precedes the digits of each replaced surrogate in a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mark(char);
 
-/// JSON without lone surrogates, and what marks their places; none if there are none, or if no mark is free. Text that
-/// isn't JSON stays something that isn't: only escapes are replaced, by the mark and the digits.
+/// Replaces lone surrogates in JSON. Returns the result and the mark. `None` if there are none, or if no mark
+/// is free. Text that isn't JSON doesn't become JSON: only escapes are replaced, by the mark and the digits.
 pub(crate) fn marked(json: &[u8]) -> Option<(Zeroizing<String>, Mark)> {
     let json = std::str::from_utf8(json).ok()?;
     let folded = Zeroizing::new(json.to_ascii_lowercase());
@@ -36,29 +37,27 @@ pub(crate) fn marked(json: &[u8]) -> Option<(Zeroizing<String>, Mark)> {
         rest = &rest[at + escape.length..];
     }
     repaired.push_str(rest);
-    // A free mark that stands there now was put there.
+    // The mark was free, so an occurrence now replaces a surrogate.
     repaired.contains(mark).then_some((repaired, Mark(mark)))
 }
 
 impl Mark {
-    /// The first surrogate that was in a text.
+    /// Returns the first surrogate that was in a text.
     pub(crate) fn first_in(self, text: &str) -> Option<u16> {
         let (_, after) = text.split_once(self.0)?;
         u16::from_str_radix(after.get(..DIGITS)?, 16).ok()
     }
 }
 
-/// What begins with a backslash.
+/// An escape, which begins with a backslash.
 struct Escape<'a> {
-    /// In bytes.
     length: usize,
     kind: Kind<'a>,
 }
 
 enum Kind<'a> {
-    /// Half a character, with its digits.
+    /// A lone surrogate's digits.
     Lone(&'a str),
-    /// Anything else.
     Whole,
 }
 
@@ -66,7 +65,7 @@ impl<'a> Escape<'a> {
     fn read(text: &'a str) -> Self {
         let of_length = |length| Self { length, kind: Kind::Whole };
         let Some((digits, unit)) = unit(text) else {
-            // The character after a backslash belongs to it, so that `\\ud800` is none.
+            // The character after a backslash belongs to it, so `\\ud800` contains no escaped surrogate.
             return of_length(text.chars().take(2).map(char::len_utf8).sum());
         };
         let length = 2 + DIGITS;
@@ -81,7 +80,7 @@ impl<'a> Escape<'a> {
     }
 }
 
-/// The code unit that a text begins with, if that is `\u` and four digits.
+/// Returns the code unit at the start of a text, if the text begins with `\u` and four digits.
 fn unit(text: &str) -> Option<(&str, u16)> {
     let digits = text.strip_prefix("\\u")?.get(..DIGITS)?;
     let are_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -1,5 +1,5 @@
-//! TLS, by rustls over aws-lc-rs: a chain of certificates and a key from PEM files, which can be read again while the
-//! server runs. Whoever shakes hands gets what was read last; connections that are open go on with what they have.
+//! TLS, with rustls over aws-lc-rs: a certificate chain and a key from PEM files, which can be reloaded while
+//! the server runs. New handshakes use the files that were loaded last; open connections keep theirs.
 
 use std::fmt;
 use std::fs::File;
@@ -23,23 +23,23 @@ use crate::certificate::validity;
 
 /// The longest file, in bytes.
 const FILE_BYTES: u64 = 256 * 1024;
-/// Who may not be allowed what with the key's file: its group may read it, and nobody else may do anything.
+/// The permissions that the key's file must not have: its group may read it, and other users may do nothing.
 const KEY_FORBIDDEN: u32 = 0o037;
 
-/// HTTP/2 over TLS, by its name in ALPN (RFC 9113 3.2).
+/// The ALPN name of HTTP/2 over TLS (RFC 9113 3.2).
 pub(crate) const H2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// Where certificates and key are.
+/// The paths of certificates and key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsFiles {
-    /// The server's certificate and those that lead from it to one that clients trust, in this order, as PEM.
+    /// The PEM chain: the server's certificate first, then those that lead to one that clients trust.
     pub certificates: PathBuf,
-    /// The key of the first certificate, as PEM. It isn't encrypted, so others may not read it.
+    /// The PEM key of the first certificate. It isn't encrypted, so other users must not be able to read it.
     pub key: PathBuf,
 }
 
-/// What a server needs to speak TLS. Clones are handles on the same.
+/// The server's TLS configuration. Clones share it.
 #[derive(Clone)]
 pub struct Tls(Arc<Shared>);
 
@@ -53,70 +53,66 @@ struct Loaded {
     valid_until: Timestamp,
 }
 
-/// Why a certificate and its key can't be used.
+/// The reason why a certificate and its key can't be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsFault {
-    /// The file that it is about.
+    /// The affected file.
     pub file: PathBuf,
-    /// What is wrong with it.
     pub kind: TlsFaultKind,
 }
 
-/// What is wrong with a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TlsFaultKind {
-    /// It can't be read.
     Unreadable(io::ErrorKind),
     /// It is longer than 256 KiB.
     TooLong,
-    /// Others than its owner and those in its group may read it, or its group may write it.
+    /// Users outside its group may access it, or its group may write it.
     OpenToOthers {
-        /// The mode that it has.
+        /// The file's mode.
         mode: u32,
     },
-    /// It isn't PEM.
     NotPem,
-    /// There is no certificate in it.
+    /// It contains no certificate.
     NoCertificate,
-    /// There is no key in it, or only an encrypted one.
+    /// It contains no key, or only an encrypted one.
     NoKey,
-    /// Its first certificate can't be read.
+    /// Its first certificate is invalid.
     BadCertificate,
-    /// Its first certificate doesn't hold yet.
+    /// Its first certificate isn't valid yet.
     NotYetValid,
-    /// Its first certificate doesn't hold any more.
+    /// Its first certificate has expired.
     Expired,
-    /// Its key is of a kind that isn't known, or broken.
+    /// Its key is of an unknown kind, or damaged.
     BadKey,
-    /// Its key is not that of the certificate.
+    /// Its key doesn't belong to the certificate.
     AnothersKey,
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Loads the files.
     ///
     /// # Errors
-    /// They can't be used at this moment.
+    /// They can't be used now.
     pub fn load(files: TlsFiles, now: Timestamp) -> Result<Self, TlsFault> {
         let loaded = ArcSwap::from_pointee(Loaded::read(&files, now)?);
         Ok(Self(Arc::new(Shared { files, loaded })))
     }
 
-    /// Reads the files again, for connections that begin from now on.
+    /// Reloads the files, for new connections.
     ///
     /// # Errors
-    /// They can't be used at this moment. What was read before goes on being used.
+    /// They can't be used now. The files that were loaded before stay in use.
     pub fn reload(&self, now: Timestamp) -> Result<(), TlsFault> {
         self.0.loaded.store(Arc::new(Loaded::read(&self.0.files, now)?));
         Ok(())
     }
 
-    /// Until when the certificate holds.
+    /// The end of the certificate's validity.
     pub fn valid_until(&self) -> Timestamp {
         self.0.loaded.load().valid_until
     }
 
-    /// For one connection.
+    /// An acceptor for one connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.0.loaded.load().config))
     }
@@ -130,7 +126,7 @@ impl Loaded {
         };
         let (chain, valid_until) = read_chain(&files.certificates, now).map_err(of(&files.certificates))?;
         let key = read_key(&files.key).map_err(of(&files.key))?;
-        // Never the process's default provider: what this server speaks is decided here.
+        // Never the process's default provider: this server chooses its algorithms itself.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -140,7 +136,7 @@ impl Loaded {
             _ => of(&files.key)(TlsFaultKind::BadKey),
         })?;
         let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13, &TLS12]);
-        // The provider has suites of both versions, so this can't fail.
+        // The provider has cipher suites for both versions, so this can't fail.
         let config = config.map_err(|_| of(&files.key)(TlsFaultKind::BadKey))?.with_no_client_auth();
         let mut config = config.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = vec![H2.to_vec(), HTTP_1_1.to_vec()];
@@ -148,7 +144,7 @@ impl Loaded {
     }
 }
 
-/// The certificates of a file, and until when the first one holds.
+/// Reads the certificates of a file, and the end of the first one's validity.
 fn read_chain(
     file: &Path,
     now: Timestamp,

@@ -1,5 +1,6 @@
-//! What a client still sends when its answer is there. A connection that closes on unread bytes takes the answer with
-//! it, so they are read, up to a bound; a client that sends more is told that the connection ends.
+//! Reads the rest of a request's body after its response is ready. Closing a connection with unread bytes
+//! would destroy the response, so they are read, up to a limit; a client that sends more is told that the
+//! connection closes.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,28 +18,28 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::memory::Account;
 
-/// How much is read of what nobody asked for, in bytes.
+/// The limit on unrequested bytes that are read.
 const BYTES: u64 = 1024 * 1024;
-/// How long it may take to come.
+/// The time limit for reading them.
 const WITHIN: Duration = Duration::from_secs(1);
 
-/// A body that can still be read when whoever it was for is done with it.
+/// A request body that can still be read after its handler is done with it.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Body>>);
 
-/// Reads what an answered request has left unread. In HTTP/2 a stream ends alone, and that is done below.
+/// Reads the rest of an answered request. Only for HTTP/1: in HTTP/2 a stream ends without its connection.
 pub(crate) async fn read_out(request: Request, next: Next) -> Response {
     let is_alone = matches!(request.version(), Version::HTTP_10 | Version::HTTP_11);
     if !is_alone || request.body().is_end_stream() {
         return next.run(request).await;
     }
-    // Who waits for a `100 Continue` has sent nothing yet, and needn't.
+    // A client that waits for `100 Continue` has sent nothing yet, and needn't.
     let waits = request.headers().contains_key(EXPECT);
     let account = request.extensions().get::<Account>().cloned();
     let (parts, body) = request.into_parts();
     let shared = Shared(Arc::new(Mutex::new(body)));
     let mut answer = next.run(Request::from_parts(parts, Body::new(shared.clone()))).await;
-    // A connection that has to close, because its memory is needed, isn't waited for either.
+    // Don't wait for a connection that has to close to free memory.
     let must_close = account.is_some_and(|account| account.is_closed());
     if !shared.is_read() && (waits || must_close || !shared.read().await) {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -55,7 +56,7 @@ impl Shared {
         self.with(|body| body.is_end_stream())
     }
 
-    /// Reads the rest, unless it is too long or too slow; whether that was all.
+    /// Reads the rest, unless it is too long or too slow. Returns whether it was read completely.
     async fn read(mut self) -> bool {
         if self.size_hint().lower() > BYTES {
             return false;

@@ -35,7 +35,7 @@ use crate::error::Fault;
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// JSON lines.
 const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
-/// How long a polling request waits for the next entry.
+/// The longest time that a polling request waits for the next entry.
 const POLL: Duration = Duration::from_secs(20);
 
 /// The response to a polling request.

@@ -36,7 +36,7 @@ pub(crate) async fn rename(
         Err(fault) => return problem(&door, fault),
     };
     match door.service.rename_own(&live, &name, client.reproof(password)).await {
-        // Where tokens identify accounts by name, all sessions have ended.
+        // Tokens identify accounts by name, so all sessions have ended.
         Ok(renamed) if door.service.policy().tokens.names.user_id_field == UserIdField::Username => {
             door.without_cookie(me::shown(&renamed))
         }

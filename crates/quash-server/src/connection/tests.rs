@@ -1,4 +1,5 @@
-//! Long responses: a client may take its time, but not stop. In memory, so that the clock can't run ahead of bytes.
+//! Long responses: a client may read slowly, but must not stall. In memory, so that the clock can't run ahead
+//! of bytes.
 
 use axum::routing::get;
 use http_body_util::{BodyExt, Empty};
@@ -9,9 +10,9 @@ use tokio::time::interval;
 
 use super::*;
 
-/// More than any buffer of a connection holds.
+/// More than the buffers of a connection hold.
 const LENGTH: usize = 4 * 1024 * 1024;
-/// What a slow client takes at once, and how often.
+/// The bytes that a slow client reads at once, and its interval.
 const PART: usize = 256 * 1024;
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -25,7 +26,7 @@ fn connect() -> (DuplexStream, JoinHandle<Duration>) {
     (client, attended)
 }
 
-/// How long something takes.
+/// Returns the time that a future takes.
 async fn passed(done: impl Future<Output = ()>) -> Duration {
     #[expect(
         clippy::disallowed_methods,

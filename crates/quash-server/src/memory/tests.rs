@@ -1,4 +1,4 @@
-//! Accounts: what is charged, given back, and closed in which order.
+//! Accounts: charges, refunds, and the order in which connections are closed.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn the_oldest_unfinished_connection_is_closed_first() {
         body.grow_to(2 * CONNECTION_BYTES).expect("room");
         body
     });
-    // What else an unfinished connection does makes it no younger.
+    // Further events on an unfinished connection don't make it younger.
     drop(old.begin(0, Version::HTTP_11).expect("room"));
     let newest = memory.open(false);
     let body = newest.charge(6 * CONNECTION_BYTES).expect("room for the newest");

@@ -1,4 +1,5 @@
-//! `GET /verify?token=…` and `GET /email?token=…`: a button. `POST`: confirms the address, or gives the account another.
+//! `GET /verify?token=…` and `GET /email?token=…`: show a button. `POST`: confirms the address, or changes
+//! the account's address.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::door::Door;
 struct Form<'a> {
     title: &'a str,
     text: &'a str,
-    /// The name of the account that a registration adds.
+    /// The name of the account that completing the registration creates.
     username: Option<&'a str>,
     action: &'a str,
     button: &'a str,
@@ -86,7 +87,7 @@ pub(crate) async fn send_email(State(door): State<Arc<Door>>, request: Request) 
     }
 }
 
-/// What the button sends. A missing token is none that is good.
+/// Reads the token that the button sends. A missing token is treated as an invalid one.
 async fn sent(request: Request) -> Result<MailProof, Box<Response>> {
     let mut fields = Fields::read(request).await.map_err(|fault| Box::new(refused(&fault.into())))?;
     Ok(MailProof::Link(Zeroizing::new(fields.text("token", Take::Trimmed, usize::MAX))))

@@ -1,5 +1,5 @@
-//! `GET /docs/errors/`: the index of error codes. `GET /docs/errors/<code>`: what an error means and what to do about it,
-//! the address in every problem's `type`.
+//! `GET /docs/errors/`: the index of error codes. `GET /docs/errors/<code>`: an error's cause and remedy. The
+//! `type` of every problem document links there.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub(crate) async fn show(
     State(door): State<Arc<Door>>,
     code: Result<Path<String>, PathRejection>,
 ) -> Response {
-    // A name that isn't UTF-8 is no code's.
+    // No code's name is invalid UTF-8.
     let code = code.ok().and_then(|Path(code)| Code::ALL.into_iter().find(|known| known.as_str() == code));
     let Some(code) = code else {
         return Fault::not_found().into_problem(&door.settings);

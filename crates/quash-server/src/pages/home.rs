@@ -1,4 +1,4 @@
-//! `GET /`: what this server is, whether it is ready, and where to go next.
+//! `GET /`: shows the server's purpose, its readiness, and the next steps.
 
 use std::sync::Arc;
 

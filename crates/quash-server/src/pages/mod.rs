@@ -1,6 +1,6 @@
-//! The pages for people: the home page, the pages about errors, and those that links in mails open. The latter have a
-//! button that sends, so that a mail scanner that fetches a link doesn't use it up. No page needs a script or loads
-//! anything from another origin.
+//! The HTML pages: the home page, the pages about errors, and those that links in mails open. The latter act
+//! only when the user presses a button, so that a mail scanner that fetches a link doesn't use it up. No page
+//! needs a script or loads anything from another origin.
 
 pub(crate) mod confirm;
 pub(crate) mod errors;
@@ -17,23 +17,22 @@ use crate::answer::with_header;
 use crate::code::Code;
 use crate::error::Fault;
 
-/// Where a password is reset.
+/// The path of the password reset.
 pub(crate) const RESET: &str = "/reset";
-/// Where an address is confirmed.
+/// The path for confirming an address.
 pub(crate) const VERIFY: &str = "/verify";
-/// Where another address is confirmed.
+/// The path for confirming a change of address.
 pub(crate) const EMAIL: &str = "/email";
-/// The stylesheet of all pages.
 pub(crate) const STYLE: &str = "/pages.css";
 
-/// Pages and mails look alike: one stylesheet.
+/// Pages and mails share one stylesheet.
 pub(crate) const STYLESHEET: &str = include_str!("../../templates/style.css");
 
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
-/// A page that only says something.
+/// A page that shows only a message.
 #[derive(Template)]
 #[template(path = "message.html")]
 struct Message<'a> {
@@ -41,12 +40,11 @@ struct Message<'a> {
     text: &'a str,
 }
 
-/// Something to be read, with nothing to do.
 fn message(status: StatusCode, title: &str, text: &str) -> Response {
     page(status, &Message { title, text })
 }
 
-/// What a fault looks like to somebody who has followed a link.
+/// The page that shows an error to a user who followed a link.
 fn refused(fault: &Fault) -> Response {
     let (title, text) = match fault.code() {
         Code::LinkNotValid => (
@@ -75,7 +73,7 @@ fn refused(fault: &Fault) -> Response {
     }
 }
 
-/// A page about one request, which no cache may keep.
+/// A page about one request, which caches must not store.
 fn page(status: StatusCode, page: &impl Template) -> Response {
     let mut answer = html(status, page);
     let headers = answer.headers_mut();
@@ -85,7 +83,7 @@ fn page(status: StatusCode, page: &impl Template) -> Response {
 }
 
 fn html(status: StatusCode, page: &impl Template) -> Response {
-    // The templates are made of texts, which can always be written.
+    // The templates contain only strings, so rendering can't fail.
     let mut answer = Response::new(Body::from(page.render().unwrap_or_default()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
@@ -94,12 +92,12 @@ fn html(status: StatusCode, page: &impl Template) -> Response {
     answer
 }
 
-/// The same answer for everyone, until the next release.
+/// A response that is the same for every client, until the next release.
 fn cacheable(answer: Response) -> Response {
     with_header(answer, CACHE_CONTROL, "public, max-age=3600")
 }
 
-/// The token in the address; of several, none.
+/// Returns the token in the address. Several count as none.
 fn token_in(query: Option<&str>) -> String {
     let mut tokens =
         form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(name, _)| name == "token");
@@ -109,7 +107,6 @@ fn token_in(query: Option<&str>) -> String {
     }
 }
 
-/// The stylesheet.
 pub(crate) async fn style() -> Response {
     cacheable(with_header(Response::new(Body::from(STYLESHEET)), CONTENT_TYPE, "text/css; charset=utf-8"))
 }

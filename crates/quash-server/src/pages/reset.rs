@@ -1,4 +1,4 @@
-//! `GET /reset?token=…`: a form for a new password. `POST /reset`: sets it.
+//! `GET /reset?token=…`: shows a form for a new password. `POST /reset`: sets it.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ struct Form<'a> {
     least: usize,
 }
 
-/// Shows the form. Nothing is used up.
+/// Shows the form. Doesn't use the link up.
 pub(crate) async fn show(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
     let token = token_in(query.as_deref());
     match door.service.look_at_link(&token, Purpose::Reset).await {
@@ -34,7 +34,7 @@ pub(crate) async fn show(State(door): State<Arc<Door>>, RawQuery(query): RawQuer
     }
 }
 
-/// Sets the password, or shows the form again with what is wrong.
+/// Sets the password, or shows the form again with the error.
 pub(crate) async fn send(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
     let mut fields = match Fields::read(request).await {
         Ok(fields) => fields,
