@@ -9,7 +9,8 @@ use crate::origin::{Origin, OriginFault};
 ///
 /// ```
 /// use quash_server::PublicUrl;
-/// assert_eq!(PublicUrl::parse("https://id.example.org/").map(|url| url.to_string()), Ok("https://id.example.org".into()));
+/// let url = PublicUrl::parse("https://id.example.org/").map(|url| url.to_string());
+/// assert_eq!(url, Ok("https://id.example.org".into()));
 /// assert!(PublicUrl::parse("http://id.example.org").is_err());
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]

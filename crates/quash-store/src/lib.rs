@@ -1,8 +1,8 @@
-//! The memory of quash: what is kept, and how it is written so that it stays.
+//! Stores quash's data durably.
 //!
-//! One trait, [`Store`]; one model of it in memory, which is also what the others are compared with; one store for
-//! SQLite. A store never decides: it writes a [`Change`] if its guard still holds, else it says
-//! [`StoreError::Conflict`]. No rule lives here, and no SQL lives anywhere else.
+//! The trait [`Store`] has two implementations: an in-memory model, which tests compare the others with, and
+//! SQLite. A store makes no decisions: it writes a [`Change`] if its guard still holds, and otherwise returns
+//! [`StoreError::Conflict`]. This crate contains no rules; no other crate contains SQL.
 
 mod log;
 mod memory;
@@ -21,21 +21,20 @@ use tokio::sync::watch;
 pub use memory::MemoryStore;
 pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore};
 
-/// Where quash keeps what it must not forget.
+/// The storage of quash's data.
 ///
-/// Each read is one consistent look; those that return a head have read it first. [`Store::commit`] is the only
+/// Each read is a consistent snapshot; reads that return a head read it first. [`Store::commit`] is the only
 /// write: one change, one transaction.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// The head of the log.
     async fn head(&self) -> Result<Head, StoreError>;
 
     /// An account, with its sessions counted as of `now`.
     async fn account(&self, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, StoreError>;
 
-    /// What there is about the token of another issuer whose scope is `key`: the session that it has opened, whether
-    /// the log has an entry with one of `scopes`, when an account last lost the name or address whose scope is `user`, and the
-    /// account that it names.
+    /// The data about another issuer's token with the scope `key`: the session that it opened, whether the log
+    /// has an entry with one of `scopes`, the time at which an account last lost the name or address with the
+    /// scope `user`, and the account that the token names.
     async fn foreign(
         &self,
         key: ScopeKey,
@@ -45,21 +44,21 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<ForeignLoaded, StoreError>;
 
-    /// Up to `limit` accounts in the order of their folded names, after the name `after`.
+    /// Up to `limit` accounts after the name `after`, ordered by folded name.
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError>;
 
-    /// The largest subject that is a number ([`Subject::number`]), of accounts that are there or were deleted; 0 where there
-    /// is none.
+    /// The largest numeric subject ([`Subject::number`]) of existing and deleted accounts; 0 if there is
+    /// none.
     async fn largest_number(&self) -> Result<u64, StoreError>;
 
-    /// Up to `limit` of the classes that are kept beside passwords' hashes, each once, in order.
+    /// Up to `limit` distinct classes of password hashes, in order.
     async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError>;
 
     /// A session with its account.
     async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError>;
 
-    /// Up to `limit` sessions of an account in the order of their ids (oldest first), after the id `after`: ended,
-    /// watermarked and expired ones too.
+    /// Up to `limit` sessions of an account after the id `after`, ordered by id (oldest first), including
+    /// ended, watermarked and expired ones.
     async fn sessions_of(
         &self,
         subject: &Subject,
@@ -67,11 +66,11 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Session>, StoreError>;
 
-    /// Up to `limit` entries of the log in the order of their numbers, after the number `after`; marked ones too.
+    /// Up to `limit` entries of the log after the number `after`, ordered by number, including marked ones.
     async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError>;
 
-    /// Up to `limit` entries of the log in the order of their numbers, after the number `after` and up to `until`, each with
-    /// whether it is the newest of its scope up to there.
+    /// Up to `limit` entries of the log after the number `after` and up to `until`, ordered by number, each
+    /// with whether it is the newest of its scope in that range.
     async fn entries_between(
         &self,
         after: Seq,
@@ -79,36 +78,35 @@ pub trait Store: Send + Sync {
         limit: u32,
     ) -> Result<Vec<(Entry, bool)>, StoreError>;
 
-    /// The entries of the log with one of these keys, in the order of their numbers.
+    /// The entries of the log with one of these keys, ordered by number.
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError>;
 
-    /// Up to `limit` entries of the audit in the order of their numbers, after the number `after`; those of one account,
-    /// where one is given.
+    /// Up to `limit` entries of the audit after the number `after`, ordered by number; only those of one
+    /// account, if `of` is given.
     async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError>;
 
-    /// How far the audit has come, and what vouches for it.
+    /// The audit's newest number and its seal.
     async fn audit_head(&self) -> Result<AuditHead, StoreError>;
 
-    /// A deleted account about which the audit may still hold what is personal.
+    /// A deleted account about which the audit may still contain personal data.
     async fn unblanked(&self) -> Result<Option<Subject>, StoreError>;
     /// A flow with its account.
     async fn flow(&self, id: FlowId) -> Result<FlowLoaded, StoreError>;
 
-    /// The flows about some matters, and how many mails there have been for somebody after `since`.
+    /// The flows with these subject hashes, and the number of mails to a recipient since `since`.
     async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError>;
 
     /// The flow of the newest registration under a name or for an address that hasn't expired by `now`.
     async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError>;
 
-    /// Up to `limit` mails that weren't sent and are due by `until`, in the order of their priorities, then of the moments
-    /// when they are due.
+    /// Up to `limit` unsent mails that are due by `until`, ordered by priority, then by due time.
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError>;
 
-    /// When the next mail is due after `after`.
+    /// The time at which the next mail after `after` is due.
     async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
-    /// For each of these numbers, the first entry of the audit after it that raised a watermark over an account or over
-    /// everything, as the end that it was for the sessions which had been opened at that number.
+    /// For each of these numbers, the first audit entry after it that raised a watermark over the account or
+    /// over everything, as the ending of the sessions that were opened at that number.
     async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError>;
 
     /// The signing keys, oldest first.
@@ -120,10 +118,10 @@ pub trait Store: Send + Sync {
     /// Up to `limit` clients in the order of their names, after the name `after`.
     async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError>;
 
-    /// The secret of a name.
+    /// The secret with this name.
     async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError>;
 
-    /// The setting that was remembered under a name.
+    /// The setting that was stored under this name.
     async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError>;
 
     /// The longest lifetime ever configured, in milliseconds.
@@ -132,100 +130,88 @@ pub trait Store: Send + Sync {
     /// Writes a change if its guard holds. Once this returns `Ok`, the change is durable.
     async fn commit(&self, change: Change) -> Result<Receipt, StoreError>;
 
-    /// Copies all that is kept, as it is at one moment, to a new file, and says up to which number the copy knows the log.
-    /// The copy is durable once this returns. Nobody is kept from writing meanwhile.
+    /// Copies a consistent snapshot of all data to a new file, and returns the number up to which the copy
+    /// contains the log. The copy is durable once this returns. Writes continue meanwhile.
     async fn back_up(&self, to: &Path) -> Result<Seq, BackupError>;
 
-    /// Follows the number of the newest durable entry. A wake-up: the truth is in [`Store::entries_after`].
+    /// Follows the number of the newest durable entry. Only a wake-up: [`Store::entries_after`] is
+    /// authoritative.
     fn newest(&self) -> watch::Receiver<Seq>;
 
-    /// Becomes `true` when the store can't promise durability any more, because the disk refused to keep what it was
-    /// given. The process must end; what was acknowledged is safe.
+    /// Becomes `true` when the store can't guarantee durability any more, because the disk failed to persist
+    /// a write. The process must exit; acknowledged changes are safe.
     fn broken(&self) -> watch::Receiver<bool>;
 
-    /// The first damage that was found in what is kept, since the store was opened. It doesn't heal.
+    /// The first damage that was found in the data since the store was opened. It is permanent.
     fn damage(&self) -> Option<String> {
         None
     }
 }
 
-/// Why the store did not do what it was asked.
+/// The reason why a store operation failed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The guard doesn't hold: somebody else was faster. Load and decide again.
+    /// The guard doesn't hold: another change was faster. Load and decide again.
     #[error("what was read has changed meanwhile")]
     Conflict,
-    /// The disk or the file's page limit is full. Nothing was written; it works again once there is room.
+    /// The disk or the file's page limit is full. Nothing was written. Works again once there is space.
     #[error("the disk is full")]
     Full,
-    /// It can't be reached or used now. Nothing was written, or nobody can tell; the detail is for the log.
+    /// The store can't be reached or used now. The change wasn't written, or its outcome is unknown. The
+    /// detail is for the log.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
 }
 
-/// Why there is no backup.
+/// The reason why a backup failed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BackupError {
-    /// Something stands where it should be written: nothing is overwritten.
+    /// The target exists. A backup overwrites nothing.
     #[error("{path} is there already")]
-    Exists {
-        /// The file.
-        path: String,
-    },
-    /// It can't be written.
+    Exists { path: String },
+    /// The target can't be written.
     #[error("cannot write the backup {path}: {detail}")]
     Unusable {
-        /// The file.
         path: String,
-        /// What the operating system or SQLite says.
+        /// The message of the operating system or SQLite.
         detail: String,
     },
-    /// What is kept in memory has no copies.
+    /// An in-memory store has no backups.
     #[error("what is kept in memory can't be backed up")]
     InMemory,
 }
 
-/// Why a store could not be opened.
+/// The reason why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process has it open.
     #[error("another process is using {path}")]
-    InUse {
-        /// The file.
-        path: String,
-    },
-    /// The file can't be used.
+    InUse { path: String },
     #[error("cannot open {path}: {detail}")]
     Unusable {
-        /// The file.
         path: String,
-        /// What the operating system or SQLite says.
+        /// The message of the operating system or SQLite.
         detail: String,
     },
-    /// The file is damaged.
     #[error("the database {path} is damaged: {detail}")]
     Damaged {
-        /// The file.
         path: String,
-        /// What SQLite says.
+        /// SQLite's message.
         detail: String,
     },
-    /// A newer quash has written it.
+    /// A newer version of quash wrote the file.
     #[error("{path} was written by a newer quash (migration {found}, this one knows {known})")]
     Newer {
-        /// The file.
         path: String,
-        /// The newest migration in it.
+        /// The newest migration in the file.
         found: u32,
-        /// The newest one this program knows.
+        /// The newest migration that this program knows.
         known: u32,
     },
-    /// A migration that was applied isn't the one this program knows by that number.
+    /// An applied migration differs from the one that this program knows by that number.
     #[error("{path} was written by another build of quash: migration {number} differs")]
     Altered {
-        /// The file.
         path: String,
-        /// The migration.
+        /// The migration's number.
         number: u32,
     },
 }

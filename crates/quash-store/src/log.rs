@@ -1,12 +1,12 @@
-//! How an entry gets its number, its place in the chain and its time to be forgotten. What an entry means is told in
-//! quash-core; where it is kept is each store's business.
+//! Computes the number, the chain hash and the retention of a new log entry. quash-core defines the meaning
+//! of entries.
 
 use std::time::Duration;
 
 use quash_core::model::{Chain, Entry, Keep, NewEntry, Seq, Timestamp, limits};
 use quash_core::watch::feed;
 
-/// The end of the log, as it stands in the transaction that appends to it.
+/// The end of the log, in the transaction that appends to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogEnd {
     pub(crate) seq: Seq,
@@ -15,7 +15,7 @@ pub(crate) struct LogEnd {
 }
 
 impl LogEnd {
-    /// The entry that `new` becomes when it is appended here.
+    /// Returns the entry that appending `new` here creates.
     pub(crate) fn followed_by(&self, new: &NewEntry) -> Entry {
         let seq = self.seq.next();
         let drop_after = self.drop_after(new);
@@ -31,8 +31,8 @@ impl LogEnd {
         }
     }
 
-    /// Never before the last token has expired that was minted before it, whatever it is about: whoever has forgotten an entry
-    /// takes no token from before it (`Forgotten`).
+    /// Returns the time until which an entry is kept: at least until every token that was minted before it
+    /// has expired, in any scope. A verifier that has dropped an entry rejects all older tokens (`Forgotten`).
     fn drop_after(&self, new: &NewEntry) -> Option<Timestamp> {
         let longest = new.at + Duration::from_millis(self.longest_lifetime_ms);
         let covered_until = match new.keep {

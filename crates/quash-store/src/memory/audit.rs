@@ -1,4 +1,4 @@
-//! The audit of the model.
+//! The in-memory audit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use quash_core::model::{
 
 use crate::StoreError;
 
-/// All entries, and what vouches for them.
+/// All entries, and their seals.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AuditState {
     entries: BTreeMap<u64, Audit>,

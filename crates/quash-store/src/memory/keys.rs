@@ -1,4 +1,4 @@
-//! The signing keys of the model.
+//! The in-memory signing keys.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,6 @@ use quash_core::model::{KeyRecord, KeyState, Kid, Receipt, Sealed, Timestamp};
 use super::outcome::{WRITTEN, guard};
 use crate::StoreError;
 
-/// All signing keys.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys(BTreeMap<Kid, KeyRecord>);
 
@@ -71,7 +70,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Oldest first.
+    /// All keys, oldest first.
     pub(super) fn all(&self) -> Vec<KeyRecord> {
         let mut keys: Vec<_> = self.0.values().cloned().collect();
         keys.sort_by(|a, b| (a.created_at, &a.kid).cmp(&(b.created_at, &b.kid)));
@@ -86,7 +85,7 @@ impl Keys {
         Ok(WRITTEN)
     }
 
-    /// Retires the current key, if it is the one that is said to be.
+    /// Retires the current key if it matches `replaces`.
     fn replace(&mut self, replaces: Option<&(Kid, KeyState)>) -> Result<(), StoreError> {
         let current = self.0.values().find(|key| key.state == KeyState::Current);
         guard(current.map(|key| &key.kid) == replaces.map(|(kid, _)| kid))?;

@@ -1,5 +1,5 @@
-//! The store in memory: the model that the others are compared with, and a store for tests. It keeps nothing beyond
-//! the process.
+//! The in-memory store: the model that the other stores are compared with, and a store for tests. It persists
+//! nothing.
 
 mod audit;
 mod keys;
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use self::state::State;
 use crate::{BackupError, Store, StoreError};
 
-/// A [`Store`] that forgets everything with the process.
+/// A [`Store`] whose data lasts as long as the process.
 ///
 /// ```
 /// use quash_store::{MemoryStore, Store};
@@ -36,21 +36,22 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store.
     pub fn new() -> Self {
         let state = State::default();
         let newest = watch::Sender::new(state.head().seq);
         Self { state: Mutex::new(state), newest, broken: watch::Sender::new(false) }
     }
 
-    /// A store of its own that begins with all that this one knows now, as one that was put back from a backup.
+    /// Returns an independent store with a copy of this store's data, like one that was restored from a
+    /// backup.
     pub fn copy(&self) -> Self {
         let state = self.state().clone();
         let newest = watch::Sender::new(state.head().seq);
         Self { state: Mutex::new(state), newest, broken: watch::Sender::new(false) }
     }
 
-    /// A panic elsewhere can't have left the state half written: a change is applied after all that may fail.
+    /// Locks the state, ignoring poison: a change is applied only after everything that may fail, so a panic
+    /// can't leave the state half written.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,7 +190,7 @@ impl Store for MemoryStore {
         let mut state = self.state();
         let receipt = state.apply(&change)?;
         if let Some(seq) = receipt.seq {
-            // While the lock is held, so that the newest number never goes back.
+            // Sent under the lock, so that the newest number never decreases.
             self.newest.send_replace(seq);
         }
         Ok(receipt)

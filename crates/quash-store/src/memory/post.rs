@@ -1,4 +1,5 @@
-//! Flows and mails in memory: what each change does to them, and what is read. Who they belong to is next door.
+//! Flows and mails in memory: applies changes to them, and reads them. `state.rs` holds the accounts that
+//! they belong to.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,6 @@ use quash_core::model::{
 use super::outcome::{WRITTEN, guard};
 use crate::StoreError;
 
-/// All flows and mails.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Post {
     flows: BTreeMap<FlowId, Flow>,
@@ -72,7 +72,7 @@ impl Post {
         Ok(WRITTEN)
     }
 
-    /// How many flows and mails past their time were forgotten.
+    /// Deletes expired flows and mails. Returns their number.
     pub(super) fn forget_expired(&mut self, now: Timestamp, limit: u32) -> usize {
         let mut flows: Vec<_> = self
             .flows
@@ -113,7 +113,7 @@ impl Post {
         Asked { flows: flows.collect(), mails: u32::try_from(mails).unwrap_or(u32::MAX) }
     }
 
-    /// The newest registration under a name or for an address.
+    /// Returns the newest registration under a name or for an address.
     pub(super) fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Option<Flow> {
         let is_meant = |flow: &&Flow| {
             flow.registration.as_ref().is_some_and(|pending| match by {

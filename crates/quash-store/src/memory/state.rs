@@ -1,5 +1,5 @@
-//! All that a store knows, in plain collections, and what each change does to it: first every guard, then every
-//! write. No lock lives here, and nothing is asynchronous.
+//! The store's data in plain collections. Applies each change: first every guard, then every write. Contains
+//! no locks and nothing asynchronous.
 
 mod reads;
 
@@ -20,7 +20,6 @@ use super::post::Post;
 use crate::StoreError;
 use crate::log::LogEnd;
 
-/// All that a store knows.
 #[derive(Clone, Debug)]
 pub(super) struct State {
     seq: Seq,
@@ -37,13 +36,13 @@ pub(super) struct State {
     secrets: BTreeMap<String, Sealed>,
     remembered: BTreeMap<String, String>,
     gone: BTreeSet<Subject>,
-    /// Tokens of other issuers that have opened sessions of deleted accounts, and until when they could be presented.
+    /// Tokens of other issuers that opened sessions of deleted accounts, with the end of their validity.
     adopted: BTreeMap<[u8; 16], Timestamp>,
     pub(super) audit: AuditState,
     post: Post,
 }
 
-/// An entry of the log, and since when it is marked.
+/// An entry of the log, and the time at which it was marked.
 #[derive(Clone, Debug)]
 struct Logged {
     entry: Entry,
@@ -75,7 +74,7 @@ impl Default for State {
 }
 
 impl State {
-    /// Writes a change if its guard holds, else nothing.
+    /// Writes a change if its guard holds. Otherwise writes nothing.
     pub(super) fn apply(&mut self, change: &Change) -> Result<Receipt, StoreError> {
         let receipt = self.write(change)?;
         for new in NewAudit::of(change) {
@@ -163,7 +162,7 @@ impl State {
         guard(session.adopted.is_none_or(|adopted| self.adopted_by(adopted.key).is_none()))?;
         guard(evict.as_ref().is_none_or(|end| self.live(end.session).is_some()))?;
         if let Some(Adoption { minted_at, scopes }) = adopts {
-            // As the transaction sees it: what is evicted has its entries by then.
+            // As in the SQLite transaction: evicted sessions have their entries by then.
             let evicted: Vec<_> = evict.iter().flat_map(entries_of).map(|entry| entry.key).collect();
             guard(scopes.iter().all(|scope| !self.is_logged(*scope) && !evicted.contains(scope)))?;
             guard(session.adopted.is_none_or(|adopted| !self.adopted.contains_key(&adopted.key.0)))?;
@@ -295,7 +294,7 @@ impl State {
         Ok(appended(self.append(entry)))
     }
 
-    /// The whole is tried on a copy: a guard may hold only because of what was written before it.
+    /// Applies the changes to a copy first: a guard may hold only because of a preceding change.
     fn together(&mut self, changes: &[Change]) -> Result<Receipt, StoreError> {
         let mut tried = self.clone();
         let mut all = WRITTEN;
@@ -416,7 +415,7 @@ impl State {
     }
 }
 
-/// What the guards and the writes above have in common.
+/// Helpers that guards and writes share.
 impl State {
     fn account_at(&self, subject: &Subject, version: u64) -> Option<&Account> {
         self.accounts.get(subject).filter(|account| account.version == version)
@@ -440,7 +439,7 @@ impl State {
         })
     }
 
-    /// Sessions of this account that were opened before this are ended.
+    /// The account's watermark: sessions that were opened before it have ended.
     fn watermark(&self, subject: &Subject) -> Seq {
         let own = self.accounts.get(subject).map_or(Seq::ZERO, |account| account.sessions_before);
         own.max(self.sessions_before)
@@ -479,7 +478,7 @@ fn write_fields(account: &mut Account, fields: &AccountFields) {
     account.devices = devices.unwrap_or_else(|| account.devices.clone());
 }
 
-/// What ending a session appends to the log.
+/// Returns the log entries for the end of a session.
 fn entries_of(end: &SessionEnd) -> impl Iterator<Item = &NewEntry> {
     std::iter::once(&end.entry).chain(&end.adopted)
 }

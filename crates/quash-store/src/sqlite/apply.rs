@@ -1,5 +1,5 @@
-//! One function per [`Change`]: it checks the guard in the statements that write, and fails with
-//! [`Fault::Conflict`] if it doesn't hold. What it has written by then is undone by whoever holds the transaction.
+//! Applies changes, with one function per [`Change`]. The statements that write also check the guard, and
+//! fail with [`Fault::Conflict`] if it doesn't hold. The owner of the transaction then rolls it back.
 
 use quash_core::model::{
     Account, AccountEdit, AccountFields, Adoption, Change, Client, ClientName, DeviceId, Devices, Email,
@@ -14,7 +14,7 @@ use super::write::{appended, pruned, write, write_one};
 use super::{audit, post, rows, statements};
 use crate::log::LogEnd;
 
-/// Writes a change into the open transaction, and what it is in the audit.
+/// Writes a change and its audit entry in the open transaction.
 pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
     let receipt = write_change(conn, change)?;
     for new in &NewAudit::of(change) {
@@ -71,7 +71,7 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
     }
 }
 
-/// About how many rows a change may write.
+/// Estimates the number of rows that a change writes.
 pub(super) fn weight(change: &Change) -> usize {
     match change {
         Change::MarkExpired { limit, .. }
@@ -84,7 +84,7 @@ pub(super) fn weight(change: &Change) -> usize {
     }
 }
 
-/// What is written of it when one fails is undone by whoever holds the transaction.
+/// If one change fails, the owner of the transaction rolls all of them back.
 fn together(conn: &Connection, changes: &[Change]) -> Result<Receipt, Fault> {
     let mut all = Receipt::default();
     for change in changes {
@@ -147,7 +147,7 @@ fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
         write_one(conn, statements::COUNT_LOCKS, params![locks, session.subject.as_str(), version])?;
     }
     if let Some(claims) = claims {
-        // Another token may have brought some meanwhile.
+        // Writes no row if another token has brought claims meanwhile.
         write(
             conn,
             statements::ADOPT_CLAIMS,
@@ -267,7 +267,7 @@ fn edit_account(conn: &Connection, edit: &AccountEdit) -> Result<Receipt, Fault>
     let (before, foreign_after) = match (ends, seq) {
         (Ends::Sessions { entry, survivor }, Some(seq)) => {
             let number = rows::stored(seq.as_u64())?;
-            // Before the account's row: the survivor is measured by the watermarks as they stood.
+            // Before the account's row: the survivor's guard compares the previous watermarks.
             survivor.map_or(Ok(()), |survivor| survive(conn, subject, survivor, number))?;
             (Some(number), Some(entry.at.as_millis()))
         }
@@ -372,7 +372,7 @@ fn begin_epoch(
     }
 }
 
-/// All sessions that were opened before the newest entry end with it.
+/// Ends all sessions that were opened before the newest entry.
 fn raise_watermark(conn: &Connection, seq: Seq, at: Timestamp) -> Result<Receipt, Fault> {
     write_one(conn, statements::END_EVERYTHING, [rows::stored(seq.as_u64())?, at.as_millis()])?;
     Ok(appended(seq))
@@ -403,7 +403,7 @@ fn insert_key(conn: &Connection, key: &KeyRecord) -> Result<Receipt, Fault> {
     write_one(conn, statements::ADD_KEY, values)
 }
 
-/// A key that is in the state `from` is current, and no other is.
+/// Makes a key in the state `from` current, and the replaced one not.
 fn make_current(
     conn: &Connection,
     kid: &Kid,
@@ -437,7 +437,8 @@ fn retire_key(conn: &Connection, (kid, state): &(Kid, KeyState)) -> Result<(), F
         KeyState::Retiring { until } => {
             write_one(conn, statements::RETIRE_KEY, params![kid.as_str(), until.as_millis()]).map(drop)
         }
-        // There would be two current keys; nor is this how one is struck.
+        // `Current` would leave two current keys; replacing a key neither revokes it nor makes it the next
+        // one.
         KeyState::Current | KeyState::Next { .. } | KeyState::Struck { .. } => Err(Fault::Conflict),
     }
 }
@@ -503,14 +504,14 @@ fn end_session(conn: &Connection, end: &SessionEnd) -> Result<Seq, Fault> {
     end.adopted.as_ref().map_or(Ok(seq), |entry| append(conn, entry))
 }
 
-/// Appends an entry to the log. Its number is read here, inside the transaction, so that numbers follow each other in
-/// the order of commits.
+/// Appends an entry to the log. Reads its number inside the transaction, so that numbers follow the order of
+/// commits.
 fn append(conn: &Connection, new: &NewEntry) -> Result<Seq, Fault> {
     let end = rows::log_end(conn)?;
     append_after(conn, end.seq, &end, new)
 }
 
-/// Appends an entry as if the log, whose newest number is `newest`, ended at `end`.
+/// Appends an entry to a log whose newest number is `newest`, continuing from `end`.
 fn append_after(conn: &Connection, newest: Seq, end: &LogEnd, new: &NewEntry) -> Result<Seq, Fault> {
     let entry = end.followed_by(new);
     let number = rows::stored(entry.seq.as_u64())?;
@@ -529,7 +530,7 @@ fn append_after(conn: &Connection, newest: Seq, end: &LogEnd, new: &NewEntry) ->
     Ok(entry.seq)
 }
 
-/// The guard that a statement finds no row of this scope.
+/// Checks that a statement finds no row of this scope.
 fn none(conn: &Connection, statement: &str, scope: ScopeKey) -> Result<(), Fault> {
     if rows::exists(conn, statement, [scope.0])? { Err(Fault::Conflict) } else { Ok(()) }
 }

@@ -1,4 +1,4 @@
-//! The audit in SQLite: how entries are written, sealed, blanked and read.
+//! Writes, seals, blanks and reads the audit in SQLite.
 
 use quash_core::model::{
     Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Note, Person, Reason, Receipt, SealedEntry,
@@ -11,8 +11,7 @@ use super::rows::{self, Columns};
 use super::statements;
 use super::write::{pruned, write, write_one};
 
-/// Writes an entry. Its number is given here, inside the transaction, so that numbers follow each other in the order of
-/// commits.
+/// Writes an entry. Assigns its number inside the transaction, so that numbers follow the order of commits.
 pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), Fault> {
     let last = rows::one(conn, statements::NEXT_AUDIT, [], |columns| columns.take::<i64>())?
         .ok_or(Fault::Value("no head of the audit"))?;
@@ -50,7 +49,7 @@ pub(super) fn seal(
     for SealedEntry { id, sealing: Sealing { salt, person, chain } } in entries {
         let id = rows::stored(*id)?;
         write_one(conn, statements::SEAL_ENTRY, params![id, person, chain])?;
-        // What was blanked meanwhile has no row for a salt.
+        // An entry that was blanked meanwhile has no row for a salt.
         if let Some(salt) = salt {
             write(conn, statements::SALT_PERSON, params![id, salt])?;
         }

@@ -1,4 +1,4 @@
-//! Backups: a copy of a database as it was at one moment, taken while it is used. The way back is in `restore.rs`.
+//! Takes backups: copies a consistent snapshot of a database in use. `restore.rs` restores them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -10,14 +10,15 @@ use rusqlite::OpenFlags;
 use super::{lock, rows};
 use crate::BackupError;
 
-/// Copies the database at `database` to a new file at `to`, and says up to which number the copy knows the log. What
-/// stands at `to` is whole and on the disk once this returns; until then it is empty, and the copy grows beside it.
+/// Copies the database at `database` to a new file at `to`, and returns the number up to which the copy
+/// contains the log. The file at `to` stays empty until the complete copy is durable; the copy is built in a
+/// second file in the same directory.
 pub(super) fn back_up(database: &Path, to: &Path) -> Result<Seq, BackupError> {
     let reserved = reserve(to)?;
     let copied = copy(database, to);
     drop(reserved);
     if copied.is_err() {
-        // Nobody but this has written there.
+        // Only this backup has written to these files.
         let _ = fs::remove_file(partial(to));
         let _ = fs::remove_file(to);
     }
@@ -30,7 +31,7 @@ fn copy(database: &Path, to: &Path) -> Result<Seq, BackupError> {
     let io = |error: io::Error| unusable(&error);
     lock::remove(&partial).map_err(io)?;
     lock::create_private(&partial).map_err(io)?;
-    // One statement is one look at the database. It is a reader: it keeps nobody from writing.
+    // One statement sees one snapshot of the database. As a reader it doesn't block writes.
     let text = partial.to_str().ok_or_else(|| unusable(&"the path isn't UTF-8"))?;
     let conn =
         super::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| unusable(&error))?;
@@ -40,14 +41,14 @@ fn copy(database: &Path, to: &Path) -> Result<Seq, BackupError> {
         super::open_beside(&partial, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| unusable(&error))?;
     let seq = rows::head(&copied).map_err(|fault| unusable(&format!("{fault:?}")))?.seq;
     drop(copied);
-    // SQLite leaves the copy to the operating system.
+    // SQLite doesn't sync the copy to disk.
     File::open(&partial).and_then(|file| file.sync_all()).map_err(io)?;
     fs::rename(&partial, to).map_err(io)?;
     lock::sync_directory_of(to).map_err(io)?;
     Ok(seq)
 }
 
-/// Takes the name, so that nothing that stands there is overwritten.
+/// Reserves the name, so that no existing file is overwritten.
 fn reserve(to: &Path) -> Result<File, BackupError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

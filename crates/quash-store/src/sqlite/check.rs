@@ -1,4 +1,4 @@
-//! The check of the database file when it is opened, as far as it is quick.
+//! A quick check of the database file on opening.
 
 use std::path::Path;
 
@@ -6,10 +6,11 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::OpenError;
 
-/// A database of up to 64 MiB is checked whole, which takes about 0.2 seconds; of a larger one the small tables are.
+/// The largest database that is checked completely, which takes about 0.2 seconds. Of a larger one only the
+/// small tables are checked.
 const WHOLE_BYTES: i64 = 64 * 1024 * 1024;
 
-/// The small tables that nothing works without.
+/// The small tables that every feature needs.
 const SMALL: &[&str] =
     &["feed_head", "signing_key", "secret", "remembered", "audit_head", "audit_seal", "client"];
 
@@ -30,12 +31,12 @@ pub(super) fn quick(conn: &Connection, path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The refusal for an error of SQLite: a damaged file is told apart from one that can't be used otherwise.
+/// Converts a SQLite error, distinguishing a damaged file from one that can't be used for another reason.
 pub(super) fn refused(path: &Path, error: &rusqlite::Error) -> OpenError {
     if is_damage(error) { damaged(path, error.to_string()) } else { super::unusable(path, error) }
 }
 
-/// Whether SQLite says that the file itself is damaged.
+/// Returns whether an error means that the file is damaged.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     error
         .sqlite_error()

@@ -1,5 +1,5 @@
-//! Moving what was written from the WAL into the database, off the way of requests: a thread of its own, and the
-//! writer itself only where the WAL would grow without end.
+//! Moves data from the WAL into the database outside of requests: in a separate thread. Only when the WAL
+//! would grow without bound does the writer do it itself.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,33 +11,33 @@ use super::fault::{Fault, Signals};
 use super::{rows, statements};
 use crate::StoreError;
 
-/// From this many pages in the WAL on, a checkpoint is due at once.
+/// The number of WAL pages from which a checkpoint is due at once.
 const DUE_PAGES: u64 = 4000;
 
-/// How long what was written waits for its checkpoint otherwise.
+/// The longest delay of any other checkpoint.
 const DUE_AFTER: Duration = Duration::from_secs(1);
 
-/// How large the WAL may stay.
+/// The size to which the WAL may grow, in bytes.
 pub(super) const FULL_BYTES: u32 = 64 * 1024 * 1024;
 
-/// From this many pages in the WAL on, the writer stops until the WAL can begin anew.
+/// The number of WAL pages from which the writer pauses until the WAL can restart.
 const FULL_PAGES: u64 = FULL_BYTES as u64 / 4096;
 
-/// How many more pages the WAL gets where a reader kept it from beginning anew.
+/// The additional WAL pages that are allowed after a reader has prevented a restart.
 const GRACE_PAGES: u64 = 4096;
 
-/// How long the writer then waits for readers to finish.
+/// The time for which the writer waits for readers to finish.
 const READERS_WAIT: Duration = Duration::from_millis(250);
 
-/// How many rows are written from one look at the size of the WAL to the next.
+/// The number of rows written between checks of the WAL's size.
 const LOOK_EVERY: usize = 256;
 
-/// What the writer and the checkpointer tell each other.
+/// The state that the writer and the checkpointer share.
 #[derive(Debug, Default)]
 pub(super) struct Checkpoints {
     asked: Mutex<Asked>,
     bell: Condvar,
-    /// Held during a checkpoint: SQLite refuses a second one instead of letting it wait.
+    /// Held during a checkpoint: SQLite rejects a second one instead of blocking it.
     running: Mutex<()>,
 }
 
@@ -48,7 +48,7 @@ struct Asked {
     closing: bool,
 }
 
-/// The writer's view on how the WAL grows.
+/// The writer's record of the WAL's growth.
 #[derive(Debug)]
 pub(super) struct Growth {
     checkpoints: Arc<Checkpoints>,
@@ -57,29 +57,28 @@ pub(super) struct Growth {
 }
 
 impl Checkpoints {
-    /// The checkpointer's thread. It ends with [`Checkpoints::close`].
+    /// Runs the checkpointer's thread until [`Checkpoints::close`].
     pub(super) fn run(&self, conn: &Connection, signals: &Signals) {
         while self.await_work() {
             if signals.unbroken().is_ok() {
                 let _running = lock(&self.running);
-                // If it fails, the WAL keeps what it has; a failed fsync has been noted.
+                // After a failure the WAL keeps its content. A failed fsync has been recorded.
                 let _ = wal(conn, statements::WAL_PASSIVE, signals);
             }
         }
     }
 
-    /// Ends the checkpointer's thread.
+    /// Stops the checkpointer's thread.
     pub(super) fn close(&self) {
         lock(&self.asked).closing = true;
         self.bell.notify_all();
     }
 
-    /// The writer's view on how the WAL grows.
     pub(super) fn growth(self: &Arc<Self>) -> Growth {
         Growth { checkpoints: Arc::clone(self), rows_unlooked: 0, full_at: FULL_PAGES }
     }
 
-    /// Waits until something was written, and then until a checkpoint is due; `false` at the end.
+    /// Waits for a write, and then until a checkpoint is due. Returns `false` on shutdown.
     fn await_work(&self) -> bool {
         let asked = lock(&self.asked);
         let asked = self
@@ -107,7 +106,7 @@ impl Checkpoints {
 }
 
 impl Growth {
-    /// Notes that a transaction of about so many rows has been written, by `conn`.
+    /// Records a transaction of about this many rows on `conn`.
     pub(super) fn wrote(&mut self, rows: usize, conn: &Connection, signals: &Signals) {
         self.rows_unlooked += rows;
         if self.rows_unlooked < LOOK_EVERY || signals.unbroken().is_err() {
@@ -121,8 +120,8 @@ impl Growth {
         }
     }
 
-    /// Brings all of the WAL into the database and lets the next transaction write from its beginning. `false` if a
-    /// reader still needs it.
+    /// Moves the whole WAL into the database, so that the next transaction writes at its start. Returns
+    /// `false` if a reader still needs it.
     fn begin_anew(&self, conn: &Connection, signals: &Signals) -> bool {
         let _running = lock(&self.checkpoints.running);
         let patience = conn.busy_timeout(READERS_WAIT);
@@ -133,17 +132,17 @@ impl Growth {
     }
 }
 
-/// Closes the last connection. SQLite then brings all of the WAL into the database and removes it; not so after a
-/// failed fsync, when the files are better left as they are.
+/// Closes the last connection. SQLite then moves the whole WAL into the database and deletes it, except after
+/// a failed fsync, when the files are best left unchanged.
 pub(super) fn close_last(conn: Connection, signals: &Signals) {
     if signals.unbroken().is_err() {
-        // If it fails, a checkpoint is tried that can't lose what was acknowledged either.
+        // If this fails, SQLite attempts a checkpoint, which can't lose acknowledged changes either.
         let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
     drop(conn);
 }
 
-/// What a look at the WAL or a checkpoint found.
+/// The result of a checkpoint or a check of the WAL.
 struct Wal {
     busy: bool,
     pages: u64,

@@ -1,5 +1,5 @@
-//! What can go wrong inside the SQLite store, and what the outside is told about it. Which faults a change provokes
-//! on purpose is in `apply`.
+//! The errors inside the SQLite store, and the conversion to [`StoreError`]. `apply.rs` raises conflicts
+//! deliberately.
 
 use std::sync::OnceLock;
 
@@ -11,23 +11,22 @@ use tokio::sync::watch;
 use super::check;
 use crate::StoreError;
 
-/// Why something inside a transaction didn't work.
+/// The reason why an operation in a transaction failed.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// The guard of a change doesn't hold.
     Conflict,
-    /// A row can't be read, or a value can't be written, as what it should be.
+    /// A row can't be decoded, or a value can't be encoded.
     Value(&'static str),
-    /// SQLite refuses.
     Sqlite(rusqlite::Error),
 }
 
-/// What all threads of a store tell the outside without being asked.
+/// The signals from a store's threads to its callers.
 #[derive(Debug)]
 pub(super) struct Signals {
     /// The newest durable number.
     pub(super) newest: watch::Sender<Seq>,
-    /// Whether the disk has refused to keep what it was given.
+    /// Set once the disk has failed to persist a write.
     pub(super) broken: watch::Sender<bool>,
     /// The first damage that SQLite has found in the file.
     pub(super) damage: OnceLock<String>,
@@ -48,7 +47,7 @@ impl Signals {
         }
     }
 
-    /// Fails once the store is broken: after a failed fsync nobody knows what the disk holds.
+    /// Fails once the store is broken: after a failed fsync the content of the disk is unknown.
     pub(super) fn unbroken(&self) -> Result<(), StoreError> {
         if *self.broken.borrow() {
             Err(unavailable("the disk has refused to keep what it was given"))
@@ -57,7 +56,7 @@ impl Signals {
         }
     }
 
-    /// What the outside is told of a fault. A failed fsync breaks the store for good.
+    /// Converts a fault to the caller's error. A failed fsync breaks the store permanently.
     pub(super) fn told(&self, fault: Fault) -> StoreError {
         match fault {
             Fault::Conflict => StoreError::Conflict,
@@ -77,7 +76,7 @@ impl Signals {
     }
 }
 
-/// An answer that something is missing which should be there.
+/// The error for a missing resource.
 pub(super) fn unavailable(detail: &str) -> StoreError {
     StoreError::Unavailable(detail.to_owned())
 }
@@ -87,7 +86,7 @@ fn is_failed_fsync(error: &rusqlite::Error) -> bool {
     matches!(extended, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
 }
 
-/// A full disk shows as `SQLITE_FULL`, or, where the index of the WAL can't grow, as `SQLITE_IOERR_SHMSIZE`.
+/// Returns whether the disk is full: `SQLITE_FULL`, or `SQLITE_IOERR_SHMSIZE` if the WAL's index can't grow.
 fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| {
         error.code == ErrorCode::DiskFull || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE

@@ -1,5 +1,4 @@
-//! The files of a database: who may read them, and the lock that keeps a second process out. What is in them is
-//! SQLite's business.
+//! The database's files: their permissions, and the lock that excludes a second process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -8,11 +7,11 @@ use std::time::Duration;
 
 use crate::OpenError;
 
-/// A one-shot command may hold the lock for a moment: so often is it tried, with so much time between.
+/// The attempts to take the lock, with a pause between them: a one-shot command may hold it briefly.
 const TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_millis(100);
 
-/// Takes the lock beside the database. It holds until the file is dropped, or the process ends in whatever way.
+/// Takes the database's lock file. The lock holds until the file is dropped, or the process ends in any way.
 pub(super) fn take(path: &Path) -> Result<File, OpenError> {
     let beside = lock_path(path);
     let file = create_private(&beside).map_err(|error| super::unusable(&beside, &error))?;
@@ -27,8 +26,8 @@ pub(super) fn take(path: &Path) -> Result<File, OpenError> {
     Err(OpenError::InUse { path: path.display().to_string() })
 }
 
-/// Opens a file for writing; one that is made now can be read by its owner only. SQLite gives the same mode to the
-/// files that it makes beside it.
+/// Opens a file for writing. Only the owner may read a new file. SQLite gives its own files for the database
+/// the same mode.
 pub(super) fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
@@ -37,19 +36,19 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// `quash.db.lock` beside `quash.db`.
+/// Returns `quash.db.lock` for `quash.db`.
 fn lock_path(path: &Path) -> PathBuf {
     beside(path, ".lock")
 }
 
-/// The file beside another whose name goes on with this.
+/// Returns the path with a suffix appended to its name.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -57,12 +56,11 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The directory that a file is in.
 pub(super) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes what has become of a file's name durable.
+/// Makes changes of a file's name durable.
 pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
     File::open(directory_of(path))?.sync_all()
 }

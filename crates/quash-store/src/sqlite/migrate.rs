@@ -1,4 +1,4 @@
-//! Bringing a database up to what this program knows. The schema itself is in `migrations/sqlite`, one file a step,
+//! Migrates a database to the current schema. `migrations/sqlite` contains the schema, one file per step,
 //! never changed once released.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ struct Migration {
     sql: &'static str,
 }
 
-/// In order; the first has the number 1.
+/// In order. The first has the number 1.
 const MIGRATIONS: &[Migration] = &[
     Migration { name: "sessions", sql: include_str!("../../migrations/sqlite/0001_sessions.sql") },
     Migration {
@@ -43,8 +43,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
     checksum BLOB    NOT NULL
 ) STRICT";
 
-/// Checks, without writing, that what was applied to this database is what this program knows; says how many
-/// migrations that are.
+/// Checks, without writing, that the applied migrations match those of this program. Returns their number.
 pub(super) fn applied(conn: &Connection, path: &Path) -> Result<usize, OpenError> {
     let found = recorded(conn).map_err(|error| super::check::refused(path, &error))?;
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
@@ -61,7 +60,7 @@ pub(super) fn applied(conn: &Connection, path: &Path) -> Result<usize, OpenError
     Ok(found.len())
 }
 
-/// Applies what is missing after the first `applied` migrations, each in one transaction with its record.
+/// Applies the migrations after the first `applied`, each in one transaction with its record.
 pub(super) fn apply(conn: &mut Connection, applied: usize) -> Result<(), rusqlite::Error> {
     for (number, migration) in (1_u32..).zip(MIGRATIONS).skip(applied) {
         let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -76,7 +75,7 @@ pub(super) fn apply(conn: &mut Connection, applied: usize) -> Result<(), rusqlit
     Ok(())
 }
 
-/// Numbers and checksums, in order. None in an empty database; a database of something else is none of ours.
+/// Returns numbers and checksums, in order; none for an empty database. Fails for another program's database.
 fn recorded(conn: &Connection) -> Result<Vec<(u32, Vec<u8>)>, rusqlite::Error> {
     let tables: u32 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {

@@ -1,5 +1,5 @@
-//! The store in SQLite: one file, one process, one thread that writes, a few that read. This room opens and closes
-//! it; the work is done next door.
+//! The SQLite store: one file, one process, one writer thread, several reader threads. This file opens and
+//! closes it; the submodules do the work.
 
 mod apply;
 mod audit;
@@ -44,18 +44,18 @@ use crate::{BackupError, OpenError, Store, StoreError};
 
 pub use self::restore::{Replaced, StagedRestore};
 
-/// How long a transaction waits for somebody else's, such as an operator's at the SQLite shell.
+/// The longest time that a transaction waits for another process, such as an operator's SQLite shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many prepared statements a connection keeps.
+/// The number of prepared statements that a connection caches.
 const STATEMENTS: usize = 64;
 
-/// What may be chosen about a [`SqliteStore`].
+/// Options of a [`SqliteStore`].
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
-    /// How many threads read; at least one does.
+    /// The number of reader threads, at least one.
     pub readers: usize,
-    /// The most pages (of 4 KiB) that the database may have; writing more is [`StoreError::Full`].
+    /// The maximum number of pages (of 4 KiB) in the database. Exceeding it is [`StoreError::Full`].
     pub max_pages: Option<u32>,
 }
 
@@ -65,7 +65,7 @@ impl Default for SqliteOptions {
     }
 }
 
-/// A [`Store`] in a SQLite file. Dropping it finishes what was handed in.
+/// A [`Store`] in a SQLite file. Dropping it completes the submitted work.
 ///
 /// ```
 /// use quash_store::{SqliteOptions, SqliteStore};
@@ -78,11 +78,11 @@ pub struct SqliteStore {
     threads: Threads,
     signals: Arc<Signals>,
     path: PathBuf,
-    /// Locked as long as it is open.
+    /// Holds the lock while the store is open.
     _lock: File,
 }
 
-/// Where work is handed in. The threads end when these are gone.
+/// Channels for submitting work. The threads end when these are dropped.
 struct Handles {
     writes: mpsc::Sender<Write>,
     reads: Reads,
@@ -96,10 +96,10 @@ struct Threads {
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, or makes it, and brings it up to date.
+    /// Opens the database at `path`, creates it if it doesn't exist, and migrates it.
     ///
     /// # Errors
-    /// Another process has it open, a newer or another build has written it, or it can't be used.
+    /// Another process uses the database, a newer or another build wrote it, or it can't be used.
     pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
         let lock = lock::take(path)?;
         restore::finish(path).map_err(|error| unusable(path, &error))?;
@@ -322,7 +322,7 @@ impl Store for SqliteStore {
         }
         let (outcome, copied) = oneshot::channel();
         let copying = std::thread::Builder::new().name("quash-backup".into()).spawn(move || {
-            // Whoever stopped waiting doesn't need it.
+            // The receiver is gone if the caller stopped waiting.
             let _ = outcome.send(backup::back_up(&database, &to));
         });
         copying.map_err(|error| BackupError::Unusable {
@@ -345,11 +345,11 @@ impl Store for SqliteStore {
     }
 }
 
-/// The connection that writes, to a database that is up to date.
+/// Opens the writer's connection to a migrated database.
 fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenError> {
     let sqlite = |error: rusqlite::Error| check::refused(path, &error);
     let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
-    // Before anything is written: a database of somebody else stays as it is.
+    // Before any write: another program's database stays unchanged.
     let applied = migrate::applied(&conn, path)?;
     let mode: String =
         conn.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(sqlite)?;
@@ -364,7 +364,7 @@ fn open_writer(path: &Path, options: &SqliteOptions) -> Result<Connection, OpenE
     Ok(conn)
 }
 
-/// A connection beside the writer's. Closing it leaves the WAL to the writer.
+/// Opens an additional connection. Closing it leaves the WAL to the writer.
 fn open_beside(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let opened = connect(path, flags).and_then(|conn| {
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -377,10 +377,10 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, rusqlite::Error>
     let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    // No plan here gets better with the values it is given, but SQLite would make each anew for each.
+    // Bound values improve no plan here, but SQLite would replan each statement for them.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // Without FULL, an answered change could be lost with the power. Savepoints keep their undo log in memory. A WAL
-    // that grew beyond 64 MiB is cut when it begins anew.
+    // Without FULL, a power failure could lose an acknowledged change. Savepoints keep their undo log in
+    // memory. A WAL over 64 MiB is truncated when it restarts.
     conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF;")?;
     conn.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     conn.pragma_update_and_check(None, "journal_size_limit", checkpoint::FULL_BYTES, |_| Ok(()))?;

@@ -1,4 +1,4 @@
-//! How SQLite finds the rows of each statement: by an index, never by reading a table from end to end.
+//! Tests that SQLite finds each statement's rows by an index, never by scanning a table.
 
 use rusqlite::Connection;
 
@@ -121,11 +121,11 @@ fn every_statement_finds_its_rows_by_an_index() {
     let conn = open_writer(&path, &SqliteOptions::default()).expect("a database");
     for &statement in STATEMENTS {
         let steps = plan(&conn, statement);
-        // There are few keys, and all of them are wanted. A constant row is none of a table's.
+        // There are few keys, and all of them are read. A constant row belongs to no table.
         let whole =
             |step: &&String| step.starts_with("SCAN") && *step != "SCAN CONSTANT ROW" && statement != KEYS;
         assert_eq!(steps.iter().find(whole), None, "{statement}\n{steps:#?}");
-        // An account has at most so many live sessions; whatever else is in order comes so from an index.
+        // An account has a limited number of live sessions; every other order comes from an index.
         let sorted = steps.iter().any(|step| step.contains("TEMP B-TREE") && statement != IDLEST);
         assert!(!sorted, "{statement}\n{steps:#?}");
     }

@@ -1,4 +1,4 @@
-//! Flows and mails in SQLite: what each change writes, and what is read. The statements are in `statements`.
+//! Flows and mails in SQLite: applies changes to them, and reads them. `statements.rs` contains the SQL.
 
 use quash_core::model::{
     Asked, Digest, Flow, FlowId, FlowLoaded, Head, Mail, MailId, MailKind, MailOutcome, MailPriority, Name,
@@ -94,7 +94,7 @@ pub(super) fn drop_mail(conn: &Connection, id: MailId) -> Result<Receipt, Fault>
     write_one(conn, statements::DROP_MAIL, [id.as_bytes()])
 }
 
-/// How many flows and mails past their time were forgotten.
+/// Deletes expired flows and mails. Returns their number.
 pub(super) fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<usize, Fault> {
     let flows = write(conn, statements::FORGET_FLOWS, params![now.as_millis(), limit])?;
     let mails = write(conn, statements::FORGET_MAILS, params![now.as_millis(), limit])?;

@@ -1,4 +1,4 @@
-//! The threads that read: looks share a read transaction, in which the head is read first. Writing is in `writer`.
+//! The reader threads. Reads share a transaction, in which the head is read first. `writer.rs` writes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,31 +14,31 @@ use super::fault::{Fault, Signals, unavailable};
 use super::{rows, statements};
 use crate::StoreError;
 
-/// How many reads may wait before whoever brings another one waits too.
+/// The number of reads that may queue before a caller has to wait.
 const QUEUE: usize = 4096;
 
-/// How many reads share one transaction at most.
+/// The maximum number of reads that share one transaction.
 const BATCH: usize = 64;
 
-/// A read on its way to a thread. It answers to whoever asked by itself.
+/// A submitted read. It sends its result to the caller itself.
 type Read = Box<dyn FnOnce(&Connection, Result<Head, StoreError>, &Signals) + Send>;
 
-/// Where reads are handed in.
+/// The sending end of the queue of reads.
 #[derive(Clone, Debug)]
 pub(super) struct Reads(mpsc::Sender<Read>);
 
-/// Where the threads take them from.
+/// The receiving end of the queue, shared by the reader threads.
 #[derive(Debug)]
 pub(super) struct ReadQueue(Mutex<mpsc::Receiver<Read>>);
 
-/// A channel for reads that several threads share.
+/// Creates a queue of reads for several threads.
 pub(super) fn queue() -> (Reads, Arc<ReadQueue>) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     (Reads(sender), Arc::new(ReadQueue(Mutex::new(receiver))))
 }
 
 impl Reads {
-    /// Runs `look` in a read transaction. The head was read before anything else in it.
+    /// Runs `look` in a read transaction that has already read the head.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Connection, Head) -> Result<T, Fault> + Send + 'static,
@@ -46,7 +46,7 @@ impl Reads {
         let (answer, answered) = oneshot::channel();
         let read: Read = Box::new(move |conn, head, signals| {
             let found = head.and_then(|head| look(conn, head).map_err(|fault| signals.told(fault)));
-            // Whoever stopped waiting doesn't need it.
+            // The receiver is gone if the caller stopped waiting.
             let _ = answer.send(found);
         });
         self.0.send(read).await.map_err(|_| unavailable("it is closing"))?;
@@ -55,10 +55,10 @@ impl Reads {
 }
 
 impl ReadQueue {
-    /// A reader's thread. It ends when nobody can hand in another read.
+    /// Runs a reader thread until all senders are dropped.
     ///
-    /// All that wait are answered in one transaction: it began after each of them came, and with every transaction
-    /// that somebody wrote, SQLite has to read its pages anew.
+    /// Answers all queued reads in one transaction, which begins after each of them was submitted. This saves
+    /// work: after every write, SQLite has to read its pages again.
     pub(super) fn run(&self, conn: &Connection, signals: &Signals) {
         let mut waiting = Vec::with_capacity(BATCH);
         while self.take(&mut waiting) > 0 {
@@ -77,13 +77,13 @@ impl ReadQueue {
     }
 }
 
-/// Begins a read transaction with the head.
+/// Begins a read transaction and reads the head.
 fn begin(conn: &Connection) -> Result<Head, Fault> {
     conn.prepare_cached(statements::BEGIN_READ)?.execute([])?;
     rows::head(conn)
 }
 
-/// Lets go of the snapshot. Nothing was written.
+/// Releases the snapshot.
 fn end(conn: &Connection) -> Result<(), Fault> {
     if !conn.is_autocommit() {
         conn.prepare_cached(statements::ROLLBACK)?.execute([])?;
@@ -111,7 +111,8 @@ pub(super) fn account(
     loaded(conn, head, account, now)
 }
 
-/// The only account that has confirmed an address; else the one of that name; else the only one that has the address.
+/// Returns the account that has confirmed an address, if it is the only one; else the account of that name;
+/// else the account that has the address, if it is the only one.
 fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<Option<Account>, Fault> {
     let only = |statement: &str| {
         let mut found = rows::all(conn, statement, [folded], rows::account)?;
@@ -156,7 +157,7 @@ pub(super) fn accounts(conn: &Connection, after: Option<&str>, limit: u32) -> Re
     rows::all(conn, statements::ACCOUNTS, params![after.unwrap_or_default(), limit], rows::account)
 }
 
-/// One look-up for each class: they are few, and the index has them in order.
+/// One lookup per class: there are few, and the index sorts them.
 pub(super) fn password_classes(conn: &Connection, limit: u32) -> Result<Vec<String>, Fault> {
     let mut classes: Vec<String> = Vec::new();
     while classes.len() < limit as usize {
@@ -191,7 +192,7 @@ pub(super) fn sessions_of(
 }
 
 pub(super) fn entries_after(conn: &Connection, after: Seq, limit: u32) -> Result<Vec<Entry>, Fault> {
-    // No number is beyond i64: after one that is, there is nothing.
+    // No stored number exceeds i64: nothing follows a number that does.
     let after = i64::try_from(after.as_u64()).unwrap_or(i64::MAX);
     rows::all(conn, statements::ENTRIES_AFTER, params![after, limit], rows::entry)
 }
@@ -216,7 +217,7 @@ pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Ent
     Ok(found.into_values().collect())
 }
 
-/// Two look-ups for each number: over the account, and over everything.
+/// Two lookups per number: over the account, and over everything.
 pub(super) fn endings(conn: &Connection, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, Fault> {
     let first = |subject: Option<&str>, after: i64| {
         rows::one(conn, statements::FIRST_ENDING, params![subject, after], rows::ending)

@@ -1,6 +1,6 @@
-//! The way back from a backup, so that a crash at any moment leaves the old database or the new one, whole. The backup is
-//! copied beside the database and made ready there; a rename decides; what is left to do after that is done by whoever
-//! opens the database next.
+//! Restores a backup. A crash at any moment leaves either the old database or the new one, complete. The
+//! backup is copied to the database's directory and prepared there; a rename commits the restore; the next
+//! process that opens the database finishes it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,28 +13,28 @@ use super::fault::Fault;
 use super::{SqliteOptions, SqliteStore, lock, migrate, reader, rows, unusable};
 use crate::OpenError;
 
-/// What SQLite keeps beside a database.
+/// Suffixes of SQLite's additional files.
 const WAL: &str = "-wal";
 const SHM: &str = "-shm";
 
-/// Where the copy stands until it is ready.
+/// The suffix of the copy until it is ready.
 const STAGED: &str = ".restoring";
-/// Where it stands from the moment on that decides, followed by the label.
+/// The suffix of the copy once the restore is committed, followed by the label.
 const DECIDED: &str = ".restored-";
-/// Where the database from before is kept, followed by the label.
+/// The suffix of the previous database, followed by the label.
 const ASIDE: &str = ".before-restore-";
 
-/// What is known of a database whose place a backup shall take.
+/// Information about the database that a restore replaces.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Replaced {
-    /// Where its log ends.
+    /// The end of its log.
     pub end: Seq,
     /// Its signing keys, oldest first.
     pub keys: Vec<KeyRecord>,
 }
 
-/// A backup that was copied beside the database whose place it shall take. Nobody else can open that database as long as
-/// this is kept. Dropping it leaves everything as it was.
+/// A copy of a backup, ready to replace the database. No other process can open the database while this
+/// exists. Dropping it changes nothing.
 #[derive(Debug)]
 pub struct StagedRestore {
     database: PathBuf,
@@ -43,10 +43,12 @@ pub struct StagedRestore {
 }
 
 impl StagedRestore {
-    /// Copies a backup beside the database, which needn't be there, and checks that it is whole and one of quash.
+    /// Copies a backup to the directory of the database, which may not exist yet, and checks that it is
+    /// complete and one of quash.
     ///
     /// # Errors
-    /// The database is in use, the backup can't be read, isn't one or is damaged, or a newer or another build wrote it.
+    /// The database is in use; the backup is unreadable, damaged or not a backup of quash; or a newer or
+    /// another build wrote it.
     pub fn new(backup: &Path, database: &Path) -> Result<Self, OpenError> {
         let lock = lock::take(database)?;
         finish(database).map_err(|error| unusable(database, &error))?;
@@ -57,8 +59,8 @@ impl StagedRestore {
         Ok(staged)
     }
 
-    /// Looks into the database whose place the copy shall take, and leaves it as it is; `None`: there is none. It may be of
-    /// another version: what of it can be understood is.
+    /// Reads the database that the copy would replace, without changing it. `None` if there is none. Reads as
+    /// much as possible from another version's database.
     ///
     /// # Errors
     /// It can't be read, or its keys are damaged.
@@ -69,7 +71,8 @@ impl StagedRestore {
         let wal = lock::beside(&self.database, WAL);
         let had_wal = wal.exists();
         let read = read_replaced(&self.database);
-        // What SQLite makes to read it isn't part of it. A WAL that was there is, with all that stands in it.
+        // Files that SQLite creates for reading don't belong to the database. A WAL that existed before does,
+        // with its content.
         let made = if had_wal { vec![] } else { vec![wal] };
         let tidied =
             made.iter().chain([&lock::beside(&self.database, SHM)]).try_for_each(|path| lock::remove(path));
@@ -77,7 +80,7 @@ impl StagedRestore {
         read.map(Some)
     }
 
-    /// Opens the copy, to make it ready. It must be closed before it is put in place.
+    /// Opens the copy for preparation. Close it before [`StagedRestore::put_in_place`].
     ///
     /// # Errors
     /// It can't be used.
@@ -85,11 +88,11 @@ impl StagedRestore {
         SqliteStore::open(&self.staged, SqliteOptions::default())
     }
 
-    /// Lets the copy take the database's place, and says where that is kept; `None`: there was none. The label, such as
-    /// the time, becomes part of its name.
+    /// Replaces the database with the copy, and returns the path of the previous one, or `None` if there was
+    /// none. The label, such as the time, becomes part of that path.
     ///
     /// # Errors
-    /// It can't be written. The copy may have been put in place all the same.
+    /// A file can't be written. The copy may be in place nevertheless.
     pub fn put_in_place(self, label: &str) -> Result<Option<PathBuf>, OpenError> {
         let kept = lock::beside(&self.database, &format!("{ASIDE}{label}"));
         let put = || -> io::Result<bool> {
@@ -109,7 +112,7 @@ impl StagedRestore {
         }
     }
 
-    /// A copy of a database that was in use may come with a WAL, which belongs to it.
+    /// Copies the backup. A copy of a database in use may include a WAL, which belongs to it.
     fn copy(&self, backup: &Path) -> io::Result<()> {
         copy(backup, &self.staged)?;
         match copy(&lock::beside(backup, WAL), &lock::beside(&self.staged, WAL)) {
@@ -139,18 +142,18 @@ impl StagedRestore {
 
 impl Drop for StagedRestore {
     fn drop(&mut self) {
-        // What is left is removed by whoever opens the database next.
+        // The next process that opens the database removes what is left.
         let _ = clear(&self.database);
     }
 }
 
-/// Finishes a restore that was decided, and removes what is left of one that wasn't. Whoever calls this holds the
+/// Finishes a committed restore, and removes the files of one that wasn't committed. The caller holds the
 /// database's lock.
 pub(super) fn finish(database: &Path) -> io::Result<()> {
     clear(database)?;
     let Some((decided, label)) = decided(database)? else { return Ok(()) };
     let kept = lock::beside(database, &format!("{ASIDE}{label}"));
-    // The WAL belongs to the old database. Beside the new one SQLite would take it for its own.
+    // The WAL belongs to the old database. SQLite would apply it to the new one.
     for suffix in ["", WAL] {
         match fs::rename(lock::beside(database, suffix), lock::beside(&kept, suffix)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -165,7 +168,7 @@ pub(super) fn finish(database: &Path) -> io::Result<()> {
 
 fn read_replaced(database: &Path) -> Result<Replaced, OpenError> {
     let conn = super::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    // A damaged index would leave keys out. The rest of it needn't be whole.
+    // A damaged index would hide keys. The rest of the database needn't be intact.
     let sound: Result<String, _> =
         conn.query_row("PRAGMA integrity_check('signing_key')", [], |row| row.get(0));
     let sound = sound.map_err(|error| unusable(database, &error))?;
@@ -183,7 +186,7 @@ fn clear(database: &Path) -> io::Result<()> {
         .try_for_each(|suffix| lock::remove(&lock::beside(&staged, suffix)))
 }
 
-/// A copy that shall take the database's place, and its label.
+/// Returns the copy of a committed restore, and its label.
 fn decided(database: &Path) -> io::Result<Option<(PathBuf, String)>> {
     let Some(name) = database.file_name().and_then(|name| name.to_str()) else { return Ok(None) };
     let prefix = format!("{name}{DECIDED}");

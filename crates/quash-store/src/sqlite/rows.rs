@@ -1,5 +1,5 @@
-//! Between rows and the nouns of the core. A row that can't be read is a [`Fault`], never a panic. Which rows are
-//! read is in `statements` and `reader`.
+//! Converts between rows and the core's types. An undecodable row is a [`Fault`], never a panic.
+//! `statements.rs` and `reader.rs` select the rows.
 
 use quash_core::model::{
     Account, AccountClaims, AccountState, Actor, Adopted, Client, ClientName, CustomClaims, DeviceId,
@@ -15,7 +15,7 @@ use super::fault::Fault;
 use super::statements;
 use crate::log::LogEnd;
 
-/// The row that a statement finds, if it finds one.
+/// Returns the row that a statement finds, if any.
 pub(super) fn one<T>(
     conn: &Connection,
     statement: &str,
@@ -27,12 +27,12 @@ pub(super) fn one<T>(
     rows.next()?.map(|row| read(&mut Columns { row, next: 0 })).transpose()
 }
 
-/// Whether a statement finds a row.
+/// Returns whether a statement finds a row.
 pub(super) fn exists(conn: &Connection, statement: &str, params: impl Params) -> Result<bool, Fault> {
     Ok(one(conn, statement, params, |_| Ok(()))?.is_some())
 }
 
-/// All rows that a statement finds.
+/// Returns all rows that a statement finds.
 pub(super) fn all<T>(
     conn: &Connection,
     statement: &str,
@@ -48,7 +48,7 @@ pub(super) fn all<T>(
     Ok(found)
 }
 
-/// The head of the log and the watermark over everything.
+/// Reads the head of the log and the watermark over everything.
 pub(super) fn head(conn: &Connection) -> Result<Head, Fault> {
     let read = |columns: &mut Columns<'_, '_>| {
         Ok(Head {
@@ -62,7 +62,7 @@ pub(super) fn head(conn: &Connection) -> Result<Head, Fault> {
     one(conn, statements::HEAD, [], read)?.ok_or(Fault::Value("no head of the log"))
 }
 
-/// The end of the log, for what is appended to it.
+/// Reads the end of the log, for appending.
 pub(super) fn log_end(conn: &Connection) -> Result<LogEnd, Fault> {
     let read = |columns: &mut Columns<'_, '_>| {
         Ok(LogEnd { seq: columns.seq()?, chain: columns.take()?, longest_lifetime_ms: columns.count()? })
@@ -124,7 +124,7 @@ pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, Fault> {
     })
 }
 
-/// A watermark, and what it ended.
+/// Decodes a watermark and the ending that it caused.
 pub(super) fn ending(columns: &mut Columns<'_, '_>) -> Result<(Seq, Ending), Fault> {
     let watermark = columns.seq()?;
     Ok((
@@ -158,12 +158,12 @@ pub(super) fn client(columns: &mut Columns<'_, '_>) -> Result<Client, Fault> {
     })
 }
 
-/// A count or a number of the log as SQLite keeps it.
+/// Encodes a count or a log number for SQLite.
 pub(super) fn stored(number: u64) -> Result<i64, Fault> {
     i64::try_from(number).map_err(|_| Fault::Value("a number beyond 2^63"))
 }
 
-/// The three columns of an account's state.
+/// Encodes an account's state as three columns.
 pub(super) fn stored_state(state: AccountState) -> (&'static str, Option<i64>, Option<i64>) {
     match state {
         AccountState::Active => ("active", None, None),
@@ -172,7 +172,7 @@ pub(super) fn stored_state(state: AccountState) -> (&'static str, Option<i64>, O
     }
 }
 
-/// The two columns of an account's claims.
+/// Encodes an account's claims as two columns.
 pub(super) fn stored_claims(claims: &AccountClaims) -> (Option<String>, bool) {
     match claims {
         AccountClaims::Unset => (None, false),
@@ -181,12 +181,12 @@ pub(super) fn stored_claims(claims: &AccountClaims) -> (Option<String>, bool) {
     }
 }
 
-/// Claims as a JSON object, be it empty.
+/// Encodes claims as a JSON object, which may be empty.
 pub(super) fn object(claims: &CustomClaims) -> String {
     claims.to_json().unwrap_or_else(|| "{}".into())
 }
 
-/// The two columns of a key's state.
+/// Encodes a key's state as two columns.
 pub(super) fn stored_key_state(state: KeyState) -> (&'static str, Option<i64>) {
     match state {
         KeyState::Next { since } => ("next", Some(since.as_millis())),
@@ -206,7 +206,7 @@ fn email(columns: &mut Columns<'_, '_>) -> Result<Option<Email>, Fault> {
 fn account_state(columns: &mut Columns<'_, '_>) -> Result<AccountState, Fault> {
     match (columns.text()?, columns.perhaps_moment()?, columns.perhaps_moment()?) {
         ("active", None, None) => Ok(AccountState::Active),
-        // An older version has kept no beginning.
+        // An older version of quash stored no start.
         ("locked", Some(until), since) => {
             Ok(AccountState::Locked { since: since.unwrap_or_default(), until })
         }
@@ -262,7 +262,7 @@ pub(super) fn actor(text: &str) -> Result<Actor, Fault> {
     Actor::parse(text).ok_or(Fault::Value("an actor"))
 }
 
-/// A row, read column by column from the left.
+/// Reads a row column by column, from the left.
 pub(super) struct Columns<'r, 's> {
     row: &'r Row<'s>,
     next: usize,

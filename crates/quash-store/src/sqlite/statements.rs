@@ -1,5 +1,5 @@
-//! Every statement that the store runs while it serves. Guards are conditions of the statement that writes; whether
-//! it wrote is seen in the number of rows. The schema is in `migrations/sqlite`.
+//! Every SQL statement of the running store. Guards are conditions of the writing statement; the number of
+//! written rows shows whether they held. `migrations/sqlite` contains the schema.
 
 /// The columns that `rows::account` reads.
 macro_rules! account {
@@ -32,7 +32,7 @@ macro_rules! client {
     };
 }
 
-/// What `audit::entry` reads.
+/// The columns that `audit::entry` reads.
 macro_rules! audit {
     () => {
         "u.id, u.at, u.event, u.actor, u.reason, u.subject, u.sid, u.kid, u.seq, p.id, p.name, p.address, p.device, p.author, p.note, p.salt, \
@@ -56,7 +56,7 @@ macro_rules! mail {
     };
 }
 
-/// Sessions of the account `?1` that count as of `?2`, below the watermarks `?3`.
+/// Sessions of the account `?1` that count as of `?2` and aren't below the watermark `?3`.
 macro_rules! counted {
     () => {
         "FROM session s INDEXED BY session_live \
@@ -64,7 +64,7 @@ macro_rules! counted {
     };
 }
 
-/// The session's row, in a statement that writes it, is covered by no watermark.
+/// In a statement that writes the session: no watermark covers it.
 macro_rules! uncovered {
     () => {
         "opened_seq >= (SELECT f.sessions_before FROM feed_head f WHERE f.id = 1) \
@@ -72,7 +72,8 @@ macro_rules! uncovered {
     };
 }
 
-/// A session is added for the account `?2` at its version `?15`, whose watermarks and those over everything it is above.
+/// Adds a session for the account `?2` at its version `?15`, if neither the account's watermark nor the one
+/// over everything covers it.
 macro_rules! open_session {
     () => {
         "INSERT INTO session (sid, subject, generation, rotated_at, seed, opened_seq, opened_at, idle_until, ends_at, \
@@ -83,7 +84,7 @@ macro_rules! open_session {
     };
 }
 
-/// Until when a session's row is kept at least.
+/// The earliest time at which a session's row may be deleted.
 macro_rules! kept_until {
     () => {
         "max(idle_until, coalesce(foreign_until, 0))"
@@ -118,7 +119,7 @@ pub(super) const ACCOUNT_BY_CONFIRMED_EMAIL: &str = concat!(
     account!(),
     " FROM account a WHERE a.email_folded = ?1 AND a.email_verified_at IS NOT NULL LIMIT 2"
 );
-// The conditions are those of the partial indexes over subjects that are numbers.
+// The conditions match the partial indexes over numeric subjects.
 pub(super) const LARGEST_NUMBER: &str = "SELECT max(\
      coalesce((SELECT max(CAST(subject AS INTEGER)) FROM account INDEXED BY account_number \
      WHERE length(subject) <= 15 AND subject GLOB '[1-9]*' AND subject NOT GLOB '*[^0-9]*'), 0), \
@@ -155,7 +156,7 @@ pub(super) const SESSIONS_OF: &str = concat!(
 );
 pub(super) const ENTRIES_AFTER: &str =
     concat!("SELECT ", entry!(), " FROM revocation_log WHERE seq > ?1 ORDER BY seq LIMIT ?2");
-// Looks at no more rows than it returns, however many of them a newer one of the scope supersedes.
+// Reads no more rows than it returns, however many of them a newer entry of the scope supersedes.
 pub(super) const ENTRIES_BETWEEN: &str = concat!(
     "SELECT ",
     entry!(),
@@ -167,7 +168,7 @@ pub(super) const ENTRIES_OF: &str =
 pub(super) const REVOKED_ALREADY: &str = "SELECT 1 FROM revocation_log WHERE key = ?1 LIMIT 1";
 pub(super) const ADOPTED_ALREADY: &str = "SELECT 1 FROM session WHERE foreign_key = ?1 LIMIT 1";
 pub(super) const ADOPTED_BEFORE: &str = "SELECT 1 FROM adopted WHERE key = ?1";
-// When the name or address of a scope last stopped to be an account's.
+// The time at which an account last lost the name or address of a scope.
 pub(super) const FREED_AT: &str = "SELECT max(at) FROM revocation_log WHERE key = ?1 AND reason IN ('deleted', 'name_changed', 'email_changed')";
 pub(super) const KEYS: &str = "SELECT kid, algorithm, state, state_at, secret, created_at, source FROM signing_key ORDER BY created_at, kid";
 pub(super) const CLIENT_BY_SECRET: &str = concat!("SELECT ", client!(), " FROM client c WHERE c.digest = ?1");
@@ -182,7 +183,7 @@ pub(super) const ADD_ENTRY: &str =
     concat!("INSERT INTO revocation_log (", entry!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
 pub(super) const MOVE_HEAD: &str = "UPDATE feed_head SET seq = ?1, chain = ?2 WHERE id = 1 AND seq = ?3";
 
-// Changes. Those that add a row write none where one is in the way.
+// Changes. Those that insert a row write nothing if an existing row conflicts.
 pub(super) const ADD_ACCOUNT: &str = "INSERT INTO account (subject, username, username_folded, email, email_folded, email_verified_at, \
      password, state, state_at, sessions_before, version, created_at, foreign_after, last_login_at, \
      password_class, must_change, locks, claims, devices, locked_at, claims_adopted, mark) \
@@ -198,7 +199,7 @@ pub(super) const LAST_LOGIN: &str =
     "UPDATE account SET last_login_at = ?1 WHERE subject = ?2 AND version = ?3";
 pub(super) const ADOPT_CLAIMS: &str = "UPDATE account SET claims = ?1, claims_adopted = 1 WHERE subject = ?2 AND version = ?3 AND claims IS NULL";
 pub(super) const COUNT_LOCKS: &str = "UPDATE account SET locks = ?1 WHERE subject = ?2 AND version = ?3";
-// The device `?1` moves to the end of the text; of the beginning goes what is more than `?4` characters.
+// Moves the device `?1` to the end of the text, and removes what exceeds `?4` characters from its start.
 pub(super) const KNOW_DEVICE: &str = "UPDATE account SET devices = substr(replace(devices, ?1, '') || ?1, -?4) WHERE subject = ?2 AND version = ?3";
 pub(super) const ROTATE: &str = concat!(
     "UPDATE session SET generation = ?3, rotated_at = ?4, idle_until = ?5 \
@@ -215,7 +216,8 @@ pub(super) const SURVIVE: &str = concat!(
     uncovered!()
 );
 pub(super) const END_SESSION: &str = "UPDATE session SET ended_reason = ?2, ended_at = ?3, ended_actor = ?4 WHERE sid = ?1 AND ended_reason IS NULL";
-// Each field has a flag before it: whether it changes. A name or address that somebody else has leaves the row as it is.
+// A flag before each field says whether it changes. If another account has the name or address, the row stays
+// unchanged.
 pub(super) const EDIT_ACCOUNT: &str = "UPDATE OR IGNORE account SET version = version + 1, \
      username = iif(?3, ?4, username), username_folded = iif(?3, ?5, username_folded), \
      email = iif(?6, ?7, email), email_folded = iif(?6, ?8, email_folded), email_verified_at = iif(?6, ?9, email_verified_at), \
@@ -234,10 +236,11 @@ pub(super) const ADD_GONE: &str = "INSERT INTO gone (subject) VALUES (?1)";
 pub(super) const END_EVERYTHING: &str = "UPDATE feed_head SET sessions_before = ?1, foreign_after = max(foreign_after, ?2) WHERE id = 1 AND seq = ?1";
 pub(super) const RETIRE_KEY: &str =
     "UPDATE signing_key SET state = 'retiring', state_at = ?2 WHERE kid = ?1 AND state = 'current'";
-// A key of the state `?2` is current. Where another one is, the index over what is current leaves the row as it is.
+// Makes a key in the state `?2` current. If another key is current, the unique index leaves the row
+// unchanged.
 pub(super) const MAKE_CURRENT: &str =
     "UPDATE OR IGNORE signing_key SET state = 'current', state_at = NULL WHERE kid = ?1 AND state = ?2";
-// There is one current key, and one next: the indexes over these states are in the way of another.
+// The indexes over the states allow only one current key, and one next key.
 pub(super) const ADD_KEY: &str = "INSERT INTO signing_key (kid, algorithm, state, state_at, secret, created_at, source) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
 pub(super) const DROP_KEY: &str = "DELETE FROM signing_key WHERE kid = ?1 AND state IN ('retiring', 'next')";

@@ -1,5 +1,5 @@
-//! The one thread that writes: many changes, one transaction, one fsync. No answer and no wake-up leaves before
-//! COMMIT has returned. What a change writes is in `apply`.
+//! The only writer thread: many changes, one transaction, one fsync. It sends no result and no wake-up before
+//! COMMIT has returned. `apply.rs` applies the changes.
 
 use std::sync::Arc;
 
@@ -12,23 +12,22 @@ use super::fault::{Fault, Signals};
 use super::{apply, statements};
 use crate::StoreError;
 
-/// The most changes in one transaction, and about the most rows that one may write.
+/// The maximum number of changes in a transaction, and roughly of rows that it writes.
 const BATCH: usize = 512;
 
-/// How many changes may wait before whoever brings another one waits too.
+/// The number of changes that may queue before a caller has to wait.
 pub(super) const QUEUE: usize = 4096;
 
-/// What becomes of a change.
 pub(super) type Outcome = Result<Receipt, StoreError>;
 
-/// A change on its way to the writer, and where its outcome is awaited.
+/// A submitted change, and the channel for its outcome.
 #[derive(Debug)]
 pub(super) struct Write {
     pub(super) change: Change,
     pub(super) outcome: oneshot::Sender<Outcome>,
 }
 
-/// The writer's connection and what it needs beside it.
+/// The writer's connection, and the state that it shares with the other threads.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) conn: Connection,
@@ -36,17 +35,17 @@ pub(super) struct Writer {
     pub(super) checkpoints: Arc<Checkpoints>,
 }
 
-/// Why a batch came to nothing.
+/// The reason why a batch failed.
 enum Undone {
-    /// The transaction is gone, and what its members wrote with it. SQLite does that on `FULL`, `IOERR` and `NOMEM`,
-    /// whatever savepoints there are. Members that aren't to blame may still succeed alone.
+    /// SQLite has rolled back the transaction and all its members, as it does on `FULL`, `IOERR` and `NOMEM`
+    /// despite savepoints. Members that didn't cause it may still succeed alone.
     Lost,
-    /// It couldn't be begun or committed.
+    /// The transaction couldn't be begun or committed.
     Refused(StoreError),
 }
 
 impl Writer {
-    /// Writes until nobody can bring another change, then gives the connection back.
+    /// Writes until all senders are dropped, then returns the connection.
     pub(super) fn run(self, mut queue: mpsc::Receiver<Write>) -> Connection {
         let mut waiting = Vec::with_capacity(BATCH);
         let mut growth = self.checkpoints.growth();
@@ -66,12 +65,12 @@ impl Writer {
             self.signals.newest.send_replace(seq);
         }
         for (member, outcome) in batch.into_iter().zip(outcomes) {
-            // Whoever stopped waiting doesn't need it.
+            // The receiver is gone if the caller stopped waiting.
             let _ = member.outcome.send(outcome);
         }
     }
 
-    /// One outcome for each member, none of them before it is durable.
+    /// Returns one outcome for each member, after all of them are durable.
     fn outcomes(&self, batch: &[Write]) -> Vec<Outcome> {
         if let [only] = batch {
             return vec![self.write_alone(&only.change)];
@@ -91,7 +90,7 @@ impl Writer {
         Ok(outcomes)
     }
 
-    /// One member of a batch, in a savepoint, so that its conflict leaves the others alone.
+    /// Writes one member of a batch in a savepoint, so that its conflict doesn't affect the others.
     fn write_member(&self, change: &Change) -> Result<Outcome, Undone> {
         let written = self.run_statement(statements::SAVEPOINT).and_then(|()| {
             let receipt = apply::apply(&self.conn, change)?;
@@ -112,7 +111,7 @@ impl Writer {
         Err(Undone::Lost)
     }
 
-    /// One change in a transaction of its own.
+    /// Writes one change in its own transaction.
     fn write_alone(&self, change: &Change) -> Outcome {
         self.begin()?;
         match apply::apply(&self.conn, change) {
@@ -126,7 +125,7 @@ impl Writer {
 
     fn begin(&self) -> Result<(), StoreError> {
         self.signals.unbroken()?;
-        // What a failed ROLLBACK may have left open.
+        // Closes a transaction that a failed ROLLBACK may have left open.
         self.roll_back();
         self.run_statement(statements::BEGIN_WRITE).map_err(|fault| self.signals.told(fault))
     }
@@ -138,7 +137,7 @@ impl Writer {
         })
     }
 
-    /// Leaves no transaction open. If even that fails, the next one can't begin, and says so.
+    /// Leaves no transaction open. If even that fails, the next one fails to begin.
     fn roll_back(&self) {
         if !self.conn.is_autocommit() {
             let _ = self.run_statement(statements::ROLLBACK).map_err(|fault| self.signals.told(fault));
@@ -151,7 +150,8 @@ impl Writer {
     }
 }
 
-/// How many of those waiting go into the next transaction, and about how many rows they write.
+/// Returns how many queued changes go into the next transaction, and the estimated number of rows that they
+/// write.
 fn first_batch(waiting: &[Write]) -> (usize, usize) {
     let mut weight = 0;
     for (members, write) in waiting.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What is read from all that a store knows. What each change does to it is next door.
+//! Reads from the in-memory data. `memory/state.rs` applies the changes.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ impl State {
         self.loaded(account, now)
     }
 
-    /// The only account that has confirmed an address.
+    /// Returns the account that has confirmed an address, if it is the only one.
     fn confirmed(&self, folded: &str) -> Option<&Account> {
         let confirmed = |account: &&Account| {
             account
@@ -43,7 +43,7 @@ impl State {
         only(self.accounts.values().filter(confirmed))
     }
 
-    /// The only account that has an address.
+    /// Returns the account that has an address, if it is the only one.
     fn addressed(&self, folded: &str) -> Option<&Account> {
         only(
             self.accounts
@@ -71,7 +71,7 @@ impl State {
         }
     }
 
-    /// When the name or address of a scope last stopped to be an account's.
+    /// Returns the time at which an account last lost the name or address of a scope.
     fn freed_at(&self, user: ScopeKey) -> Option<Timestamp> {
         let freed = |entry: &&Entry| {
             matches!(entry.reason, Reason::Deleted | Reason::NameChanged | Reason::EmailChanged)
@@ -232,7 +232,7 @@ impl State {
     }
 }
 
-/// The first, if there is no second.
+/// Returns the first item if there is no second.
 fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
     found.next().filter(|_| found.next().is_none())
 }
