@@ -38,7 +38,10 @@ pub async fn serve(
     loop {
         let may_accept = connections.len() < listener.connections;
         if !may_accept && !told_full {
-            tracing::warn!("{} connections are open: more have to wait", listener.connections);
+            tracing::warn!(
+                "reached the limit of {} open connections; further ones have to wait",
+                listener.connections
+            );
         }
         told_full = !may_accept || (told_full && connections.len() > listener.connections / 2);
         tokio::select! {
@@ -57,7 +60,7 @@ pub async fn serve(
     stop.send_replace(true);
     let drained = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_WITHIN, drained).await.is_err() {
-        tracing::warn!("requests were still under way when the time to finish them was over");
+        tracing::warn!("shutdown timed out with requests still pending");
     }
     Ok(())
 }
@@ -70,7 +73,7 @@ async fn wait_out(error: &io::Error) {
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionRefused => {}
         _ => {
-            tracing::warn!(%error, "a connection could not be accepted");
+            tracing::warn!(%error, "failed to accept a connection");
             tokio::time::sleep(ACCEPT_AGAIN).await;
         }
     }

@@ -44,7 +44,7 @@ impl Door {
     pub(crate) fn tell_of_forwarding(&self) {
         if !self.told_of_forwarding.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "requests come with forwarding headers from a loopback, private or shared address that isn't believed: failed sign-ins aren't \
+                "ignoring forwarding headers from a loopback, private or shared address that isn't a trusted proxy; failed sign-ins aren't \
                  limited by network; name the proxy in http.trusted_proxies, and its header in http.forwarding_header"
             );
         }
@@ -118,7 +118,7 @@ impl Door {
         let Issued::Both { access, refresh } = tokens else { return answer(tokens) };
         let Some(cookie) = cookie::set(refresh, self.service.policy().tokens.refresh_lifetime) else {
             tracing::error!(
-                "a refresh token is too long for a cookie: the account's claims, or those of an adopted token, are too long"
+                "a refresh token is too long for a cookie; shorten the account's claims, or those of the adopted token"
             );
             return Fault::too_long_for_a_cookie().into_problem(&self.settings);
         };

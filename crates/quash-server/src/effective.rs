@@ -35,8 +35,7 @@ pub(crate) async fn effective(State(door): State<Arc<Door>>, request: Request, n
     // This process's guard already knows of the change: each request waits for that before its response.
     let shown = shown(&door.service.effective(door.service.guard().cursor()).await);
     with_member(answer, shown).await.unwrap_or_else(|| {
-        Fault::internal("an answer could not be read to add the member effective")
-            .into_problem(&door.settings)
+        Fault::internal("failed to read a response to add the member effective").into_problem(&door.settings)
     })
 }
 

@@ -115,7 +115,7 @@ impl fmt::Display for ProxiesFault {
         f.write_str(match self {
             Self::NotANetwork => "is neither an IP address nor a network",
             Self::BeyondThePrefix => "has bits beyond its prefix",
-            Self::Everybody => "would take everybody's word",
+            Self::Everybody => "would trust every client",
         })
     }
 }

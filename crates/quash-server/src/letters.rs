@@ -109,65 +109,65 @@ fn span(span: Duration) -> String {
 }
 
 const fn words(kind: MailKind) -> Words {
-    const IGNORE: &str = "If you did not ask for this, you need not do anything: nothing changes.";
+    const IGNORE: &str = "If you did not ask for this, you can ignore this mail: nothing will change.";
     match kind {
         MailKind::Reset => Words {
             subject: "Reset your password",
-            first: "Somebody, hopefully you, has asked for a new password for your account.",
+            first: "We received a request to reset the password of your account.",
             button: Some(("Choose a new password", pages::RESET)),
             last: IGNORE,
         },
         MailKind::Verification => Words {
             subject: "Confirm your e-mail address",
-            first: "Please confirm that this is the address of your account. You can sign in then.",
+            first: "Please confirm that this is your e-mail address. You can then sign in.",
             button: Some(("Confirm this address", pages::VERIFY)),
             last: IGNORE,
         },
         MailKind::EmailChange => Words {
             subject: "Confirm your new e-mail address",
-            first: "Please confirm that your account is to have this address.",
+            first: "Please confirm that you want to use this address for your account.",
             button: Some(("Use this address", pages::EMAIL)),
             last: IGNORE,
         },
         MailKind::PasswordWasReset => Words {
             subject: "Your password has been changed",
-            first: "The password of your account has been changed with a mail to this address, and all devices have been signed out.",
+            first: "The password of your account has been changed through a mail to this address, and all devices have been signed out.",
             button: None,
-            last: "If that was not you, somebody else can read your mail: change the password of your mailbox, then ask for a new password here.",
+            last: "If this was not you, someone else can read your mail: change the password of your mailbox, then request a new password here.",
         },
         MailKind::PasswordWasChanged => Words {
             subject: "Your password has been changed",
-            first: "The password of your account has been changed by somebody who knew the one before, and all other devices have been signed out.",
+            first: "The password of your account has been changed by someone who knew the previous one, and all other devices have been signed out.",
             button: None,
-            last: "If that was not you, ask for a new password here at once: that signs everybody out.",
+            last: "If this was not you, request a new password here at once: that signs all devices out.",
         },
         MailKind::Locked => Words {
-            subject: "Your account is locked for a while",
-            first: "Somebody has tried wrong passwords for your account. It is locked for a while, and may have been signed out everywhere. If you want to use it now, choose a new password.",
+            subject: "Your account is temporarily locked",
+            first: "Someone has tried wrong passwords for your account. It is temporarily locked, and all devices may have been signed out. To use it now, choose a new password.",
             button: Some(("Choose a new password", pages::RESET)),
-            last: "Otherwise you need not do anything: the lock ends by itself, and your password still holds.",
+            last: "Otherwise you need not do anything: the lock ends by itself, and your password stays the same.",
         },
         MailKind::EmailChangeAsked => Words {
-            subject: "Your account is to have another e-mail address",
-            first: "Somebody who knows your password has asked that your account has another e-mail address. Nothing changes until that address is confirmed.",
+            subject: "A change of your e-mail address was requested",
+            first: "Someone who knows your password has requested another e-mail address for your account. Nothing changes until that address is confirmed.",
             button: None,
-            last: "If that was not you, change your password now: the change can't be confirmed any more then.",
+            last: "If this was not you, change your password now: that cancels the request.",
         },
         MailKind::EmailWasChanged => Words {
-            subject: "Your account has another e-mail address",
-            first: "Your account has another e-mail address now, and all devices have been signed out. Mails about it no longer come here.",
+            subject: "Your e-mail address has been changed",
+            first: "Your account now has another e-mail address, and all devices have been signed out. Mails about it will no longer be sent here.",
             button: None,
-            last: "If that was not you, ask whoever runs this site for help.",
+            last: "If this was not you, ask the operator of this site for help.",
         },
         MailKind::AddressTaken => Words {
-            subject: "You have an account already",
-            first: "Somebody, perhaps you, has given this address for an account. There is an account with it already, and nothing was changed.",
+            subject: "You already have an account",
+            first: "Someone, perhaps you, tried to use this address for an account. It already belongs to an account, and nothing was changed.",
             button: None,
-            last: "If it was you, sign in with that account; if you do not know its password, ask for a new one.",
+            last: "If it was you, sign in with that account. If you do not know its password, request a new one.",
         },
         MailKind::NameTaken => Words {
             subject: "Please choose another name",
-            first: "Somebody, hopefully you, has tried to register with this address. The name is somebody else's, and no account was made.",
+            first: "Someone, hopefully you, tried to register with this address. The user name is already taken, and no account was created.",
             button: None,
             last: "If it was you, register again with another name.",
         },
@@ -230,7 +230,7 @@ mod tests {
         let letter = Letter { kind: MailKind::Verification, proof: Some(proof(3 * 86_400)), ..plain.clone() };
         assert!(write(&letter, &url).text.contains("open this link within 3 days."));
         insta::assert_snapshot!(write(&plain, &url).text, @r"
-        Somebody, hopefully you, has tried to register with this address. The name is somebody else's, and no account was made.
+        Someone, hopefully you, tried to register with this address. The user name is already taken, and no account was created.
 
         If it was you, register again with another name.
 

@@ -184,9 +184,9 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 impl fmt::Display for SocketFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse => f.write_str("another process listens there"),
-            Self::NotASocket => f.write_str("a file that isn't a socket stands there"),
-            Self::Failed(_) => f.write_str("the system refuses"),
+            Self::InUse => f.write_str("another process is listening there"),
+            Self::NotASocket => f.write_str("a file that isn't a socket exists there"),
+            Self::Failed(_) => f.write_str("the operating system refused"),
         }
     }
 }

@@ -146,7 +146,7 @@ impl Budget {
         if !self.is_told.swap(true, Ordering::Relaxed) {
             let mebibytes = self.most / (1024 * 1024);
             tracing::warn!(
-                "connections and unfinished requests use up their {mebibytes} MiB: closing those that wait longest"
+                "connections and unfinished requests exceed their {mebibytes} MiB; closing those that have waited longest"
             );
         }
         let connections = lock(&self.connections);

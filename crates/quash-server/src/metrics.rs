@@ -60,20 +60,20 @@ impl Metrics {
         registry.register("requests", "Requests that were answered", requests.clone());
         registry.register_with_unit(
             "request_duration",
-            "How long answering took",
+            "The time to answer a request",
             Unit::Seconds,
             latency.clone(),
         );
         registry.register("log_head", "The newest number of the log that this process knows", head.clone());
-        registry.register("revocations", "Scopes that this process knows to be revoked", entries.clone());
+        registry.register("revocations", "Revoked scopes that this process knows", entries.clone());
         registry.register(
             "verifiers",
-            "Verifiers that have asked for a lease within the hour, by their state",
+            "Verifiers that requested a lease within the last hour, by state",
             verifiers.clone(),
         );
         registry.register(
             "verifier_lag",
-            "Entries that the furthest behind of those that hold a lease had not confirmed",
+            "Log entries that the slowest verifier with a lease has not confirmed",
             lag.clone(),
         );
         registry.register(

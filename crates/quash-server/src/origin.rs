@@ -116,12 +116,12 @@ impl fmt::Display for OriginFault {
         f.write_str(match self {
             Self::Wildcard => "has a *",
             Self::Null => "is null, which any page can send",
-            Self::Spelling => "isn't in lower case and ASCII, as browsers send it",
+            Self::Spelling => "isn't in lower-case ASCII, as browsers send it",
             Self::Scheme => "begins neither with https:// nor with http://",
-            Self::Host => "has no host, or not in the spelling of browsers",
-            Self::Port => "has a port that is none",
-            Self::DefaultPort => "names the port that browsers leave out",
-            Self::MoreThanAnOrigin => "has more than scheme, host and port in it",
+            Self::Host => "has no host, or one that browsers spell differently",
+            Self::Port => "has an invalid port",
+            Self::DefaultPort => "names the default port, which browsers omit",
+            Self::MoreThanAnOrigin => "contains more than scheme, host and port",
         })
     }
 }

@@ -215,7 +215,7 @@ pub fn is_reserved(path: &str) -> bool {
 impl fmt::Display for PathsFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(name) => write!(f, "has \"{name}\", which is no endpoint's name"),
+            Self::Unknown(name) => write!(f, "has \"{name}\", which isn't an endpoint's name"),
             Self::NotAPath(path) => {
                 write!(f, "has \"{path}\", which isn't a path of at most {PATH_BYTES} bytes")
             }

@@ -74,10 +74,10 @@ impl fmt::Display for PublicUrlFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Origin(fault) => fault.fmt(f),
-            Self::Insecure => {
-                f.write_str("is http and not this machine's: whoever is on the way could read the links")
-            }
-            Self::Path => f.write_str("has a path with something else in it than letters, digits and -._~"),
+            Self::Insecure => f.write_str(
+                "uses http and isn't on this machine; an attacker on the network could read the links",
+            ),
+            Self::Path => f.write_str("has a path with characters other than letters, digits and -._~"),
         }
     }
 }

@@ -37,7 +37,7 @@ impl From<BodyFault> for Fault {
                 Self::of_fields(body.into())
             }
             BodyFault::Twice(name) => {
-                Self::new(Code::InvalidRequest, format!("The parameter {name} stands in the form twice."))
+                Self::new(Code::InvalidRequest, format!("The parameter {name} occurs twice in the form."))
             }
             BodyFault::Unknown(names) => {
                 let body: Map<_, _> =

@@ -209,7 +209,7 @@ impl fmt::Display for TlsFaultKind {
             Self::NoCertificate => f.write_str("holds no certificate"),
             Self::NoKey => f.write_str("holds no private key, or only an encrypted one"),
             Self::BadCertificate => f.write_str("begins with a certificate that can't be read"),
-            Self::NotYetValid => f.write_str("begins with a certificate that doesn't hold yet"),
+            Self::NotYetValid => f.write_str("begins with a certificate that isn't valid yet"),
             Self::Expired => f.write_str("begins with a certificate that has expired"),
             Self::BadKey => f.write_str("holds a key that can't be used"),
             Self::AnothersKey => f.write_str("holds the key of another certificate"),

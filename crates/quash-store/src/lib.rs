@@ -152,7 +152,7 @@ pub trait Store: Send + Sync {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The guard doesn't hold: another change was faster. Load and decide again.
-    #[error("what was read has changed meanwhile")]
+    #[error("the data has changed since it was read")]
     Conflict,
     /// The disk or the file's page limit is full. Nothing was written. Works again once there is space.
     #[error("the disk is full")]
@@ -167,7 +167,7 @@ pub enum StoreError {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum BackupError {
     /// The target exists. A backup overwrites nothing.
-    #[error("{path} is there already")]
+    #[error("{path} already exists")]
     Exists { path: String },
     /// The target can't be written.
     #[error("cannot write the backup {path}: {detail}")]
@@ -177,7 +177,7 @@ pub enum BackupError {
         detail: String,
     },
     /// An in-memory store has no backups.
-    #[error("what is kept in memory can't be backed up")]
+    #[error("an in-memory store can't be backed up")]
     InMemory,
 }
 

@@ -167,7 +167,7 @@ fn a_unix_socket_belongs_to_one_live_server() {
 
     let second = on(&room.path().join("data"), &["serve", "--listen", &listen], "");
     assert_eq!(second.code(), 3, "{}", second.stderr);
-    assert!(second.stderr.contains("another process listens there"), "{}", second.stderr);
+    assert!(second.stderr.contains("another process is listening there"), "{}", second.stderr);
     assert!(ask_through(&path).is_ok(), "the first one goes on");
 
     server.kill();

@@ -48,7 +48,7 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("claims.on_change", "\"never\"", "never", "isn't one that is known"),
     ("cookies.refresh", "\"yes\"", "yes", "isn't one that is known"),
     ("http.behind_proxy", "true", "true", "which addresses are those of the proxy"),
-    ("http.trusted_proxies", "\"::/0\"", "::/0", "everybody's word"),
+    ("http.trusted_proxies", "\"::/0\"", "::/0", "every client"),
     ("http.behind_proxy", "\"yes\"", "yes", "neither true nor false"),
     ("registration.link_lifetime", "\"1m\"", "1m", "is shorter than 10m"),
     ("storage.engine", "\"postgres\"", "postgres", "isn't one that is known"),

@@ -87,15 +87,16 @@ pub(crate) async fn lease(
         let query = query.as_deref();
         let cursor = cursor(&asked(query, "cursor")?, "cursor")?;
         let number = instance(&asked(query, "instance")?)?;
-        let nonce = LeaseNonce::parse(&asked(query, "nonce")?)
-            .map_err(|_| wrong("nonce", "is 22 characters of base64url, drawn for each request"))?;
+        let nonce = LeaseNonce::parse(&asked(query, "nonce")?).map_err(|_| {
+            wrong("nonce", "must be 22 characters of base64url, chosen at random for each request")
+        })?;
         let binding = match asked(query, "policy")?.as_str() {
             "deny" => Binding::Bound,
             "allow" => Binding::NotBound,
             _ => {
                 return Err(wrong(
                     "policy",
-                    "is `deny` where tokens are refused without a lease, else `allow`",
+                    "must be `deny` if tokens are refused without a lease, otherwise `allow`",
                 ));
             }
         };
@@ -115,7 +116,7 @@ async fn verifier(door: &Door, headers: &HeaderMap) -> Result<Credential, Fault>
         Some(credential) if credential.client.may(Right::Feed) => Ok(credential),
         Some(_) => Err(Fault::new(
             Code::RightRequired,
-            "This credential may not read the feed. Make one with `quash verifier add`.",
+            "This credential may not read the feed. Create one with `quash verifier add`.",
         )),
         None => Err(not_valid()),
     }
@@ -124,7 +125,7 @@ async fn verifier(door: &Door, headers: &HeaderMap) -> Result<Credential, Fault>
 fn not_valid() -> Fault {
     Fault::new(
         Code::CredentialNotValid,
-        "This is no credential for the feed. Make one with `quash verifier add`.",
+        "The credential for the feed is missing or not valid. Create one with `quash verifier add`.",
     )
 }
 
@@ -132,11 +133,11 @@ fn refusal(door: &Door, refused: FeedRefused) -> Fault {
     match refused {
         FeedRefused::SnapshotRequired => Fault::new(
             Code::SnapshotRequired,
-            "The log does not go on from there. Take a snapshot, and follow from its cursor.",
+            "The log cannot continue from this cursor. Take a snapshot, and follow from its cursor.",
         ),
         FeedRefused::TooMany => Fault::busy("Too many verifiers, or too many snapshots at once."),
         FeedRefused::TooManyWithCredential => {
-            Fault::busy("Too many verifiers use this credential. Make others with `quash verifier add`.")
+            Fault::busy("Too many verifiers use this credential. Create others with `quash verifier add`.")
         }
         FeedRefused::Removed => not_valid(),
         FeedRefused::Failed(failure) => door.fault(&failure),
@@ -148,8 +149,8 @@ fn refusal(door: &Door, refused: FeedRefused) -> Fault {
 fn lines(snapshot: SnapshotFeed) -> impl Stream<Item = io::Result<Bytes>> {
     stream::unfold(snapshot, |mut snapshot| async move {
         let next = snapshot.next().await?.map(Bytes::from).map_err(|refused| {
-            tracing::warn!(?refused, "a snapshot breaks off");
-            io::Error::other("the snapshot breaks off")
+            tracing::warn!(?refused, "a snapshot response was aborted");
+            io::Error::other("the snapshot was aborted")
         });
         Some((next, snapshot))
     })
@@ -218,18 +219,19 @@ fn asked(query: Option<&str>, name: &str) -> Result<String, Fault> {
     match (values.next(), values.next()) {
         (Some((_, value)), None) => Ok(value.into_owned()),
         (None, _) => Err(wrong(name, "is missing")),
-        (Some(_), Some(_)) => Err(wrong(name, "is there twice")),
+        (Some(_), Some(_)) => Err(wrong(name, "occurs twice")),
     }
 }
 
 fn cursor(text: &str, name: &str) -> Result<Cursor, Fault> {
     Cursor::parse(text)
-        .map_err(|_| wrong(name, "is a cursor as the feed gives it: a number, a dot, 22 characters"))
+        .map_err(|_| wrong(name, "must be a cursor from the feed: a number, a dot and 22 characters"))
 }
 
 fn instance(text: &str) -> Result<[u8; 16], Fault> {
-    let wrong =
-        || wrong("instance", "is 32 characters from 0 to 9 and a to f, chosen at random by each process");
+    let wrong = || {
+        wrong("instance", "must be 32 characters from 0 to 9 and a to f, chosen at random by each process")
+    };
     let digits: Vec<u8> = text
         .chars()
         .map_while(|c| if c.is_ascii_uppercase() { None } else { c.to_digit(16) })

@@ -22,7 +22,10 @@ pub(crate) async fn metrics(State(door): State<Arc<Door>>, headers: HeaderMap) -
         let secret = header.token(&headers).map_err(Fault::from)?;
         let client = door.service.client(secret).await.map_err(|failure| door.fault(&failure))?;
         client.ok_or_else(|| {
-            Fault::new(Code::CredentialNotValid, "This is no credential. Make one with `quash client add`.")
+            Fault::new(
+                Code::CredentialNotValid,
+                "The credential is missing or not valid. Create one with `quash client add`.",
+            )
         })
     };
     if let Err(fault) = read.await {

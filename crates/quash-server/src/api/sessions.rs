@@ -132,13 +132,14 @@ impl Asked {
             match (&*name, &*value) {
                 ("ended", "true") => asked.listed = Listed::Over,
                 ("ended", "false") => asked.listed = Listed::Live,
-                ("ended", _) => return Err(Fault::of_field("ended", "Neither true nor false.")),
+                ("ended", _) => return Err(Fault::of_field("ended", "Must be true or false.")),
                 ("after", sid) => {
-                    asked.after = Some(sid.parse().map_err(|_| Fault::of_field("after", "No session id."))?)
+                    asked.after =
+                        Some(sid.parse().map_err(|_| Fault::of_field("after", "Not a session id."))?)
                 }
                 ("limit", limit) => {
                     asked.limit =
-                        page_limit(limit).ok_or_else(|| Fault::of_field("limit", "Not from 1 to 200."))?
+                        page_limit(limit).ok_or_else(|| Fault::of_field("limit", "Must be from 1 to 200."))?
                 }
                 _ => {}
             }

@@ -37,7 +37,7 @@ pub(crate) async fn show_verification(State(door): State<Arc<Door>>, RawQuery(qu
         title: "Confirm your e-mail address",
         text: match username {
             Some(_) => {
-                "This adds an account with the following user name. If you did not choose it, close this page."
+                "This creates an account with the following user name. If you did not choose it, close this page."
             }
             None => "You can sign in once your address is confirmed.",
         },
@@ -51,7 +51,7 @@ pub(crate) async fn show_verification(State(door): State<Arc<Door>>, RawQuery(qu
 
 pub(crate) async fn show_email(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
     let title = "Use this e-mail address for your account";
-    let text = "Your account will have this address instead of the one before. All devices that are signed in will be signed out.";
+    let text = "This address will replace your account's current one. All devices that are signed in will be signed out.";
     let token = token_in(query.as_deref());
     let form =
         Form { title, text, username: None, action: "email", button: "Use this address", token: &token };

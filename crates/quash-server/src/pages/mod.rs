@@ -57,7 +57,7 @@ fn refused(fault: &Fault) -> Response {
         ),
         Code::Unavailable | Code::Throttled => (
             "Please try again in a moment",
-            "It could not be done just now. Nothing was changed, and the link is still good.",
+            "It could not be done just now. Nothing was changed, and the link is still valid.",
         ),
         _ => {
             ("That did not work", "The request could not be understood. Open the link in the mail once more.")

@@ -211,7 +211,7 @@ async fn faults_of_requests_have_the_shape_of_oauth() {
     "#);
     insta::assert_snapshot!(told(introspect("")).await, @r#"400 {"error":"invalid_request","error_description":"The parameter token is missing."}"#);
     insta::assert_snapshot!(told(introspect("token=")).await, @r#"400 {"error":"invalid_request","error_description":"The parameter token is missing."}"#);
-    insta::assert_snapshot!(told(introspect("token=a&token=b")).await, @r#"400 {"error":"invalid_request","error_description":"The parameter token stands in the form twice."}"#);
+    insta::assert_snapshot!(told(introspect("token=a&token=b")).await, @r#"400 {"error":"invalid_request","error_description":"The parameter token occurs twice in the form."}"#);
     insta::assert_snapshot!(told(introspect(&"x".repeat(32_769))).await, @r#"413 {"error":"invalid_request","error_description":"The request body is larger than 32 KiB."}"#);
     insta::assert_snapshot!(told(Call::post("/oauth2/revoke").json(&json!({ "token": "x" })).bearer(&shop.secret)).await, @r#"415 {"error":"invalid_request","error_description":"The body must be application/x-www-form-urlencoded."}"#);
     insta::assert_snapshot!(verifier.introspect("x").await.brief(), @r#"403 {"error":"unauthorized_client","error_description":"The client does not have the right introspect."}"#);

@@ -185,7 +185,7 @@ async fn a_page_says_when_the_store_is_away() {
     world.store.break_part(crate::support::Part::Rows, crate::support::Brittle::away());
     let page = world.send(Call::get(&format!("/reset?token={link}"))).await;
     assert!(
-        page.status == 503 && page.header("retry-after").is_some() && page.text().contains("still good"),
+        page.status == 503 && page.header("retry-after").is_some() && page.text().contains("still valid"),
         "{page}"
     );
 }

@@ -153,7 +153,7 @@ fn wal(conn: &Connection, statement: &str, signals: &Signals) -> Result<Wal, Sto
         Ok(Wal { busy: columns.count()? != 0, pages: columns.count()? })
     });
     found
-        .and_then(|found| found.ok_or(Fault::Value("no answer about the WAL")))
+        .and_then(|found| found.ok_or(Fault::Value("no result of a WAL checkpoint")))
         .map_err(|fault| signals.told(fault))
 }
 

@@ -49,11 +49,7 @@ impl Signals {
 
     /// Fails once the store is broken: after a failed fsync the content of the disk is unknown.
     pub(super) fn unbroken(&self) -> Result<(), StoreError> {
-        if *self.broken.borrow() {
-            Err(unavailable("the disk has refused to keep what it was given"))
-        } else {
-            Ok(())
-        }
+        if *self.broken.borrow() { Err(unavailable("the disk failed to persist a write")) } else { Ok(()) }
     }
 
     /// Converts a fault to the caller's error. A failed fsync breaks the store permanently.
@@ -61,7 +57,7 @@ impl Signals {
         match fault {
             Fault::Conflict => StoreError::Conflict,
             Fault::Value(what) => {
-                StoreError::Unavailable(format!("the database holds something unreadable: {what}"))
+                StoreError::Unavailable(format!("the database contains unreadable data: {what}"))
             }
             Fault::Sqlite(error) => {
                 if check::is_damage(&error) {
