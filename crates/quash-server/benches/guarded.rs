@@ -1,8 +1,8 @@
-//! A guarded endpoint beside the same endpoint without a guard, over HTTP on loopback. Prints
-//! `figure <name> <ours> <baseline>`, in requests a second, each the median of rounds taken in turn, for
-//! `cargo xtask bench`.
-#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
-#![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
+//! Compares a guarded endpoint with the same endpoint without a guard, over HTTP on loopback. Prints `figure
+//! <name> <ours> <baseline>`, in requests per second, each the median of alternating rounds, for `cargo xtask
+//! bench`.
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -55,7 +55,7 @@ async fn hello() -> &'static str {
     "hello"
 }
 
-/// Requests a second of all clients together, each with a connection and a token of its own.
+/// The requests per second of all clients together, each with its own connection and token.
 fn round(address: SocketAddr, path: &str, key: &SigningKey) -> f64 {
     let done = Arc::new(AtomicU64::new(0));
     let started = Instant::now();

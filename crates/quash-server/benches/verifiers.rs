@@ -1,11 +1,11 @@
-//! Verifiers that follow one server over loopback: from the call that ends a session to its refusal at the slowest of
-//! them, what waiting for all of them costs, and how long a snapshot takes. Prints `figure <name> <p50> <p99>` in
-//! milliseconds for `cargo xtask bench`.
+//! Measures verifiers that follow one server over loopback: from the call that ends a session to its refusal
+//! at the slowest verifier, the cost of waiting for all of them, and the time for a snapshot. Prints `figure
+//! <name> <p50> <p99>` in milliseconds for `cargo xtask bench`.
 #![expect(
     clippy::disallowed_methods,
-    reason = "a bench measures time, and is asked for figures by its arguments"
+    reason = "a benchmark measures time, and takes arguments"
 )]
-#![expect(clippy::print_stdout, reason = "a bench tells what it measured")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-/// How many sessions are ended, one after the other.
+/// The number of sessions that are ended in sequence.
 const ENDS: usize = 1000;
-/// How many accounts these are of: one account can't cause so many entries at once.
+/// The number of their accounts: one account can't cause so many entries at once.
 const ACCOUNTS: usize = 10;
-/// How many entries the log has before a snapshot is taken.
+/// The number of log entries before a snapshot is taken.
 const ENTRIES: u32 = 100_000;
 const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
 
@@ -137,7 +137,7 @@ impl World {
             .expect("a verifier")
     }
 
-    /// Ends sessions one at a time: first without waiting for the verifiers, and then with it.
+    /// Ends sessions one at a time: first without waiting for the verifiers, then with it.
     async fn measure(&self, count: usize, ends: usize) -> (Vec<Duration>, Vec<Duration>) {
         let mut verifiers = Vec::with_capacity(count);
         for _ in 0..count {
@@ -168,7 +168,7 @@ impl World {
         (refusals, barriers)
     }
 
-    /// From nothing to FRESH, with a log that remembers much.
+    /// The time from an empty verifier to FRESH, with a long log.
     async fn snapshots(&self) -> Vec<Duration> {
         let entries = (0..ENTRIES).map(|number| {
             let mut key = [0; 16];
@@ -204,7 +204,7 @@ impl World {
         times
     }
 
-    /// A session is opened with the token of another issuer: that costs no hash.
+    /// Opens a session with another issuer's token, which costs no password hash.
     async fn session(&self, number: usize) -> (String, String) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let user_id = format!("a{}", number % ACCOUNTS);

@@ -1,4 +1,4 @@
-//! Custom claims of an account: what tokens say, and what happens to those from before a change.
+//! An account's custom claims: the claims in tokens, and the fate of older tokens after a change.
 
 mod support;
 
@@ -79,7 +79,7 @@ async fn with_wait_access_tokens_hold_until_they_expire() {
 async fn a_refresh_that_began_before_a_new_role_gives_tokens_that_hold() {
     for (rotate, blacklist) in [(true, true), (true, false), (false, false)] {
         let mut plan = Plan::rotating(rotate, blacklist);
-        // Whoever tried again with the parent would end the session.
+        // Retrying with the parent would end the session.
         plan.policy.rotation = RotationPolicy { grace: secs(0), ..plan.policy.rotation };
         let world = World::planned(plan).await;
         give(&world, "admin").await;

@@ -1,5 +1,5 @@
-//! The contract of the door as a whole: the main way, the shapes of bodies, headers that every answer carries, and
-//! what settings change.
+//! The HTTP contract as a whole: the main flow, the formats of bodies, the headers of every response, and the
+//! effects of settings.
 
 mod support;
 
@@ -295,7 +295,7 @@ async fn a_body_is_limited_one_past_the_edge() {
         |length: usize| format!("{}{}", json!({ "refresh": "x", "token": "x" }), " ".repeat(length - 27));
     let pair = world.sign_in("dana").await;
     assert_eq!(of(32_768).len(), 32_768);
-    // Signing in counts as a failed one, so the doors that do it come last.
+    // A sign-in counts as a failed attempt, so the sign-in endpoints come last.
     for (path, _) in TOKEN_PATHS.iter().filter(|(_, field)| *field != "password") {
         let call = |length: usize| Call::post(path).bearer(&pair.access).body("application/json", of(length));
         assert_eq!(world.send(call(32_768)).await.status, 401, "{path}");

@@ -1,4 +1,4 @@
-//! Refresh tokens in a cookie: how it looks, what reads it, and who isn't let through.
+//! Refresh tokens in a cookie: its attributes, the endpoints that read it, and the requests that are refused.
 
 mod support;
 
@@ -12,7 +12,8 @@ use support::{Answer, Call, OWN_PATHS, PASSWORD, Plan, TOKEN_PATHS, World, claim
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const NEW: &str = "another horse battery staple";
 
-/// What a browser has after an answer: the access token, which a page keeps, and the cookie, which it doesn't see.
+/// The state of a browser after a response: the access token, which the page keeps, and the cookie, which it
+/// can't see.
 #[derive(Clone)]
 struct Browser {
     access: String,
@@ -34,7 +35,7 @@ fn browser(answer: &Answer) -> Browser {
     }
 }
 
-/// The token in the cookie that an answer sets; none where it takes it away.
+/// Returns the token in the cookie that a response sets. `None` if the response deletes it.
 fn cookie(answer: &Answer) -> Option<String> {
     let mut all = answer.headers.get_all(SET_COOKIE).iter();
     let (set, None) = (all.next()?.to_str().expect("ASCII"), all.next()) else {
@@ -75,7 +76,7 @@ async fn a73_the_refresh_token_is_in_the_cookie_alone_and_each_is_a_new_one() {
     assert_eq!(claims(&first.refresh)["token_type"], "refresh");
     let rotated = browser(&refresh(&world, &first.refresh).await);
     assert_ne!(rotated.refresh, first.refresh);
-    // A cookie that somebody planted before is no session's afterwards.
+    // A cookie that an attacker planted earlier belongs to no session afterwards.
     let planted = Call::post("/api/token/").json(&json!({ "username": "dana", "password": PASSWORD }));
     assert_ne!(browser(&world.send(sent(planted, &second.refresh)).await).refresh, second.refresh);
     assert_eq!(world.me(&rotated.access).await.status, 200);
@@ -309,7 +310,7 @@ async fn a79_tokens_in_two_places_are_never_mixed() {
         (two_accounts.status, two_accounts.json()["code"].as_str()),
         (400, Some("tokens_of_two_accounts"))
     );
-    // The header alone says who acts on our own paths.
+    // On quash's own paths only the header identifies the user.
     let me = world.send(sent(Call::get("/v1/me").bearer(&dana.access), &noor.refresh)).await;
     assert_eq!(me.json()["username"], "dana");
     assert_eq!(world.send(sent(Call::get("/v1/me"), &noor.refresh)).await.status, 401);

@@ -1,4 +1,4 @@
-//! Cross-origin requests: whose pages may read answers, and that nobody else's may.
+//! Cross-origin requests: only pages of named origins may read responses.
 
 mod support;
 
@@ -54,7 +54,7 @@ async fn a_preflight_of_a_named_origin_is_answered_on_every_path() {
     let paths = TOKEN_PATHS.iter().map(|(path, _)| *path).chain(READ_PATHS).chain(["/nowhere", "/"]);
     for path in paths {
         assert_eq!(values(&world.send(preflight(path, LOCAL)).await), one, "{path}");
-        // What else a preflight brings doesn't matter: it is no request to the path.
+        // Other contents of a preflight don't matter: it isn't a request to the path.
         let odd = preflight(path, LOCAL).header(ACCEPT, "image/png").bearer("a.b.c");
         assert_eq!(values(&world.send(odd).await), one, "{path}");
     }

@@ -1,4 +1,4 @@
-//! Known devices: who gets a device token and how, what one lets past, and what takes it away.
+//! Known devices: issuing device tokens, the limits that they bypass, and their removal.
 
 mod support;
 
@@ -18,7 +18,7 @@ const DEVICE: HeaderName = HeaderName::from_static("quash-device");
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const NEW_PASSWORD: &str = "another horse, another staple";
 
-/// A sign-in from a network that nobody else is in.
+/// A sign-in from a network without other clients.
 fn call(name: &str, password: &str) -> Call {
     static NETWORKS: AtomicU32 = AtomicU32::new(0x5000_0000);
     let network = Ipv4Addr::from_bits(NETWORKS.fetch_add(1, Ordering::SeqCst));
@@ -30,7 +30,7 @@ async fn from_device(world: &World, name: &str, password: &str, token: &str) -> 
     world.send(call(name, password).header(DEVICE, token)).await
 }
 
-/// Signs in from a device that has no token, and gives the one that it gets.
+/// Signs in from a device without a token, and returns the one that it receives.
 async fn new_device(world: &World, name: &str) -> String {
     let answer = from_device(world, name, PASSWORD, "").await;
     answer.pair();
@@ -41,7 +41,7 @@ fn token(answer: &Answer) -> Option<String> {
     answer.header("quash-device").map(str::to_owned)
 }
 
-/// Whether a token lets past a lock, which is made and ended.
+/// Returns whether a token bypasses a lock, which is set and removed for the check.
 async fn is_known(world: &World, name: &str, token: &str) -> bool {
     world.guess(name, 5).await;
     world.locked(name).await;
@@ -86,7 +86,7 @@ async fn a_token_goes_the_way_that_it_came_and_is_in_no_body() {
 #[tokio::test]
 async fn a_full_queue_has_places_for_known_devices() {
     let (plan, valve) = Plan::valved();
-    // The time of four hashes at first: a quarter of it is reserved.
+    // The initial estimate is the time of four hashes, of which a quarter is reserved.
     let hashing = HashSettings { longest_wait: millis(120), ..plan.hashing };
     let world = Arc::new(World::planned(Plan { hashing, ..plan }).await);
     let device = new_device(&world, "dana").await;
@@ -127,7 +127,7 @@ async fn a27_a_victim_under_attack_gets_in_from_a_known_device_and_by_a_reset_ma
             "the lock goes on for everybody else"
         );
         assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
-        // Whoever is in may do what is asked for the password.
+        // A signed-in user may do what requires the password.
         let body = json!({ "username": "Dana", "password": PASSWORD });
         let rename = Call::of(http::Method::PATCH, "/v1/me").bearer(&pair.access).json(&body);
         assert_eq!(world.send(rename.clone()).await.status, 403);
@@ -179,7 +179,7 @@ async fn a_token_that_is_forged_dropped_or_another_accounts_is_as_none_at_all() 
         new_device(&world, "dana").await
     };
     let no_token = [noors.as_str(), forged.as_str(), dropped.as_str(), "", "x", "\u{e4}"];
-    // One counter for all of them, the same answers, and a lock keeps them all out.
+    // All of them share one counter and the responses, and a lock excludes them all.
     for round in 0..2 {
         let expected = world.attempt("dana", "wrong password").await;
         for token in &no_token[..4] {
@@ -202,12 +202,12 @@ async fn a_token_that_is_forged_dropped_or_another_accounts_is_as_none_at_all() 
         assert_eq!(from_device(&world, "dana", PASSWORD, &danas).await.status, 200, "round {round}");
         world.forgive("dana").await;
     }
-    // Nobody's name has no devices.
+    // An unknown name has no devices.
     assert_eq!(
         from_device(&world, "nobody", PASSWORD, &danas).await.to_string(),
         world.attempt("nobody", PASSWORD).await.to_string()
     );
-    // A restart changes nothing in that.
+    // A restart changes nothing.
     let world = world.reopened(Plan::default()).await;
     assert!(is_known(&world, "dana", &danas).await);
     assert!(!is_known(&world, "dana", &noors).await);
@@ -226,7 +226,7 @@ async fn a_device_has_a_counter_of_its_own_and_its_lock_is_nobody_elses() {
     assert_eq!(from_device(&world, "dana", PASSWORD, &one).await.status, 401, "locked");
     assert_eq!(world.account("dana").await.state, AccountState::Active, "and not in the store");
     assert_eq!(from_device(&world, "dana", PASSWORD, &other).await.status, 200);
-    // The failures of everybody else are still there.
+    // The failures of other devices still count.
     world.guess("dana", 1).await;
     world.locked("dana").await;
     world.wait(secs(60));
@@ -239,7 +239,7 @@ async fn a_device_has_turns_and_waiting_places_of_its_own() {
     let world = Arc::new(World::planned(plan).await);
     let device = new_device(&world, "dana").await;
     world.guess("dana", 4).await;
-    // One is evaluated and sixteen wait; from the device five and sixteen.
+    // One attempt is evaluated and sixteen wait; from the device five are evaluated and sixteen wait.
     let mut calls: Vec<_> = (0..40).map(|_| call("dana", "wrong password")).collect();
     calls.extend((0..22).map(|_| call("dana", PASSWORD).header(DEVICE, &device)));
     let answers = world.at_once(&valve, calls).await;
@@ -257,14 +257,14 @@ async fn all_devices_of_an_account_stop_together_at_fifty_failures_an_hour() {
         devices.push(new_device(&world, "dana").await);
     }
     world.evaluated();
-    // Twelve devices fail four times each, and one twice: none has a lock of its own.
+    // Twelve devices fail four times each, and one twice: none of them is locked individually.
     for (n, device) in devices.iter().enumerate() {
         for _ in 0..if n < 12 { 4 } else { 2 } {
             assert_eq!(from_device(&world, "dana", "wrong password", device).await.status, 401);
         }
     }
     assert_eq!(world.evaluated(), limits::DEVICE_FAILURES as usize);
-    // From now on they are counted with everybody else.
+    // From now on their failures count with those of all clients.
     world.guess("dana", 4).await;
     assert_eq!(from_device(&world, "dana", "wrong password", &devices[0]).await.status, 401);
     world.locked("dana").await;
@@ -304,7 +304,7 @@ async fn an_account_is_known_on_twenty_devices_and_the_one_not_used_longest_goes
     assert!(!is_known(&world, "dana", &devices[1]).await);
     assert!(is_known(&world, "dana", &devices[0]).await);
     assert!(is_known(&world, "dana", &devices[limits::DEVICES]).await);
-    // Who keeps no token takes nobody's place.
+    // A client that stores no token displaces no other.
     for _ in 0..30 {
         world.sign_in("dana").await;
     }
@@ -352,7 +352,7 @@ async fn what_is_done_against_somebody_else_drops_the_devices_and_nothing_else_d
     world.service.reactivate(&subject("dana"), Actor::Operator.into()).await.expect("a change");
     assert!(!is_known(&world, "dana", &device).await);
 
-    // An operator who locks an account by hand means everybody.
+    // A lock that an operator sets applies to all devices.
     let device = new_device(&world, "dana").await;
     world.service.lock(&subject("dana"), secs(600), Actor::Operator.into()).await.expect("a lock");
     assert_eq!(from_device(&world, "dana", PASSWORD, &device).await.status, 401);
@@ -379,9 +379,9 @@ async fn a31_a_lock_spares_sessions_whose_client_presented_a_device_token() {
     world.assert_live(&second).await;
     insta::assert_snapshot!(world.refresh(&strange.refresh).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"locked"}"#);
     world.assert_dead(&strange).await;
-    // Being given a token proves nothing.
+    // Receiving a token proves nothing.
     world.assert_dead(&first.pair()).await;
-    // They go on being spared after a refresh.
+    // The known device's session stays exempt after a refresh.
     let second = world.refresh(&second.refresh).await.pair();
     world.wait(secs(60));
     world.guess("dana", 5).await;

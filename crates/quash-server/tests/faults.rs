@@ -1,5 +1,5 @@
-//! Faults of ours: while the store is away or full nobody gets a token, nobody is told that something ended, and no
-//! word of what is wrong reaches a client. And what a store that was stolen tells.
+//! Server errors: while the store is unavailable or full, no client receives a token or a confirmed end, and
+//! no response reveals the cause. Also: the contents of a stolen store.
 
 mod support;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use support::{Answer, Brittle, Call, PASSWORD, Part, Plan, World, claims, kinds, secs};
 
-/// A 503 that tells nothing.
+/// A 503 without details.
 fn assert_generic(answer: &Answer) {
     assert_eq!(answer.status, 503, "{answer}");
     let told = format!("{:?} {}", answer.headers, answer.text()).to_lowercase();
@@ -131,7 +131,7 @@ async fn a52_an_end_is_not_confirmed_before_the_guard_knows_it() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.store.break_part(Part::Log, Brittle::away());
-    // No password is hashed from here on, so that waiting may take no time.
+    // No password is hashed from here on, so waiting can take no real time.
     tokio::time::pause();
     assert_generic(&world.log_out(&pair.access, &pair.refresh).await);
     assert_eq!(world.refresh(&pair.refresh).await.status, 401, "it is written all the same");
@@ -164,7 +164,7 @@ async fn a47_a_stolen_store_holds_no_token() {
     }
 }
 
-/// Everything that the store keeps, as text and as bytes.
+/// The whole content of the store, as text and as bytes.
 async fn dump(world: &World) -> Vec<u8> {
     let store = &*world.store;
     let mut dump =
@@ -239,7 +239,8 @@ async fn the_log_states_cause_and_request_id_of_each_5xx() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    // While there is one subscriber alone, tracing lets the thread that first reaches an event decide for all threads.
+    // With a single subscriber, tracing caches the decision of the first thread that reaches an event for all
+    // threads.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _default = tracing::subscriber::set_default(subscriber);
     let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };

@@ -1,4 +1,4 @@
-//! The feed over HTTP: who may read it, what it says, that leases prove what they should, and the barrier.
+//! The feed over HTTP: access, contents, leases and the barrier.
 
 mod support;
 
@@ -58,7 +58,7 @@ async fn lease(world: &World, secret: &str, cursor: &Cursor, instance: u8) -> Le
     serde_json::from_value(answer.json()).expect("a lease")
 }
 
-/// A stream of server-sent events, read as it comes.
+/// A stream of server-sent events, read as it arrives.
 struct Events {
     body: BodyDataStream,
     text: String,
@@ -186,13 +186,13 @@ async fn a_verifier_follows_from_a_snapshot_on_and_refuses_what_has_ended() {
     };
     assert!(covers(&follower, &dana.access));
     assert!(!covers(&follower, &noor.access));
-    // A lease counts from when it was asked for.
+    // A lease's term begins with its request.
     let grant = lease(&world, &secret, &frame.cursor, 1).await;
     let asked =
         Lease { sent_at: T, cursor: frame.cursor.seq(), head: grant.cursor().seq(), chain: grant.chain() };
     follower.grant(asked).expect("of this log");
     assert_eq!(follower.freshness(), Freshness::Until(T + T));
-    // And what a verifier learns by entries it would learn by a snapshot.
+    // A snapshot contains the same information as the entries.
     let again = snapshot(&world, &secret).await.revoked;
     assert_eq!(
         (again.cursor(), again.chain(), again.len()),
@@ -301,7 +301,8 @@ async fn the_barrier_waits_for_those_who_hold_a_lease_and_no_longer_than_it_hold
     lease(&world, &secret, &here, 1).await;
     lease(&world, &secret, &here, 2).await;
     let pair = world.sign_in("dana").await;
-    // Passwords are hashed elsewhere; from here on all happens in this thread, and time goes on when it is idle.
+    // Passwords are hashed in other threads. From here on everything happens in this thread, and time
+    // advances when it is idle.
     tokio::time::pause();
     let mut events = Events::open(&world, &secret, &here).await;
     events.next().await.expect("the policy");
@@ -318,7 +319,7 @@ async fn the_barrier_waits_for_those_who_hold_a_lease_and_no_longer_than_it_hold
             ("wanted", frame.cursor.seq().as_u64()),
             "whoever has it renews its lease at once"
         );
-        // One has it and says so; the other is cut off, until its lease has run out.
+        // One verifier confirms the entry; the other is disconnected until its lease has expired.
         lease(&world, &secret, &frame.cursor, 1).await;
         tokio::task::yield_now().await;
         world.wait(T + Duration::from_millis(6));
@@ -512,7 +513,7 @@ async fn a_place_in_another_log_proves_that_the_store_went_back() {
     let (world, other) = (World::open().await, World::open().await);
     let (secret, of_the_other) = (credential(&world, "api").await, credential(&other, "api").await);
     let pair = world.sign_in("dana").await;
-    // Both have the same master key, and an entry under the same number.
+    // Both have the same master key, and an entry with the same number.
     world.end_all("noor").await;
     other.end_all("dana").await;
     let (here, there) = (world_cursor(&world, &secret).await, world_cursor(&other, &of_the_other).await);

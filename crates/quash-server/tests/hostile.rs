@@ -1,7 +1,7 @@
-//! Hostile requests: whatever is sent, the answer is one of the contract's, and nothing of ours breaks.
+//! Hostile requests: for any input, the response is one of the contract's, and nothing breaks.
 //!
-//! A80 to A82 need a connection: they are in `sockets/` and in quash's own tests. A85 needs a list with pages, which this
-//! door doesn't have.
+//! A80 to A82 need a connection: they are in `sockets/` and in the tests of the binary. A85 needs a paginated
+//! list, which this server doesn't have.
 
 mod support;
 
@@ -17,7 +17,7 @@ use support::{
     CLIENT_PATHS, Call, MAIL_PATHS, OWN_PATHS, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World, secs,
 };
 
-/// Tells of the doors for other services.
+/// The metadata of the endpoints for other services.
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a44_tokens_and_passwords_in_the_address_are_not_looked_at() {
     world.assert_live(&pair).await;
 }
 
-/// What may stand where a string is expected.
+/// Hostile values for a string.
 fn naughty() -> Vec<String> {
     let mut strings: Vec<String> = [
         "' OR '1'='1",
@@ -286,7 +286,7 @@ async fn a_token_is_limited_one_past_the_edge() {
     assert_eq!(world.verify(&over).await.status, 401);
 }
 
-/// Choices that follow from a seed.
+/// Random choices that follow from a seed.
 struct Dice(Seeded);
 
 impl Dice {
@@ -304,7 +304,7 @@ impl Dice {
         bytes
     }
 
-    /// Something like JSON: mostly well-formed, sometimes cut or with a byte changed.
+    /// Text like JSON: mostly well-formed, sometimes truncated or with a changed byte.
     fn json_ish(&self, tokens: &[&str]) -> Vec<u8> {
         let names = [
             "username",

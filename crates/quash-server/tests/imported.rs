@@ -1,4 +1,5 @@
-//! Signing in with hashes that others have made: what an attempt costs, what it tells, and what becomes of the hash.
+//! Sign-in with imported hashes: the cost of an attempt, the information that it reveals, and the upgrade of
+//! the hash.
 
 mod support;
 
@@ -12,7 +13,7 @@ use zeroize::Zeroizing;
 
 use support::{Answer, Cheap, PASSWORD, Plan, Spent, Unmade, World, subject};
 
-/// Hashes of [`PASSWORD`] that Django 5.2.19 has made, at a low cost.
+/// Hashes of [`PASSWORD`] by Django 5.2.19, at a low cost.
 const PBKDF2: &str = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
 const BCRYPT: &str = "bcrypt$$2b$04$jlNnVSsHDvAC72wwXOBhLeM0tiT4a2CwClmN9LjBL762zG/aVcN4C";
 
@@ -20,7 +21,7 @@ fn class(text: &str) -> CostClass {
     text.parse().expect("a class")
 }
 
-/// What one attempt has cost: the classes that were compared with, and how many hashes were made.
+/// The cost of one attempt: the classes that were compared, and the number of hashes that were made.
 async fn cost(world: &World, name: &str, password: &str) -> (Answer, Vec<Spent>) {
     world.hasher.taken();
     let answer = world.attempt(name, password).await;
@@ -133,7 +134,7 @@ async fn a06_attempts_at_once_cost_one_comparison_each() {
     assert!(Cheap.is_current(&stored(&world, "django").await.password.expect("a hash")));
 }
 
-/// What each of a hundred unknown names costs.
+/// The cost of each of a hundred unknown names.
 async fn picks(world: &World) -> Vec<CostClass> {
     let mut picks = Vec::new();
     for n in 0..100 {
@@ -159,7 +160,7 @@ async fn a02_an_unknown_name_is_charged_a_class_of_the_store_and_always_the_same
         let (_, spent) = cost(&world, &format!(" NOBODY {n}"), "wrong password").await;
         assert_eq!(spent, [Spent::Compared(*class)], "whatever its spelling and the password");
     }
-    // An account that has the name, and no password, costs what the name has cost before.
+    // An account without a password costs the same as its name did before the account existed.
     for (n, class) in first.iter().enumerate().take(10) {
         let name = format!("nobody {n}");
         if n % 2 == 0 {

@@ -1,5 +1,5 @@
-//! Keys that turn while the doors are open: by time, by an operator's word, in an emergency. What is valid stays valid,
-//! and what a struck key has signed is refused.
+//! Key rotation in a running server: scheduled, by an operator, and in an emergency. Valid tokens stay valid;
+//! tokens signed with a revoked key are refused.
 
 mod support;
 
@@ -42,7 +42,7 @@ fn shared() -> Plan {
     plan
 }
 
-/// An access token of the Django, for dana.
+/// Django's access token for dana.
 fn djangos() -> String {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -122,7 +122,7 @@ async fn the_next_key_is_published_ten_minutes_before_it_signs_and_what_the_old_
     world.assert_live(&new).await;
     let renewed = world.refresh(&old.refresh).await.pair();
     assert_eq!(kid_of(&renewed.refresh), kid_of(&new.refresh));
-    // Until the last token that the old one has signed holds nowhere.
+    // Until the last token signed with the old key has expired.
     world.wait(secs(DAY + 300));
     tend(&world).await;
     assert_eq!(published(&world).await, both);
@@ -145,7 +145,7 @@ async fn a_restart_in_any_state_goes_on_from_there() {
     assert!(matches!(states(&world).await[..], [KeyState::Current, KeyState::Next { .. }]));
     world.wait(secs(600));
     let old = world.sign_in("dana").await;
-    // Nobody has published it meanwhile.
+    // The key wasn't published meanwhile.
     let world = world.reopened(every_30_days()).await;
     world.assert_live(&old).await;
     assert_eq!(published(&world).await.len(), 2);
@@ -206,7 +206,7 @@ async fn only_a_key_that_nobody_needs_is_retired() {
 
 #[tokio::test]
 async fn what_a_struck_key_has_signed_is_refused_and_sessions_go_on() {
-    // With refresh tokens in the old form, which the struck key has signed, too.
+    // The same with refresh tokens in the old format, which the revoked key also signed.
     let world = World::planned(Plan { refresh_tokens: RefreshSigning::LikeAccess, ..Plan::default() }).await;
     let (pair, ended) = (world.sign_in("dana").await, world.sign_in("dana").await);
     let before = kid_of(&pair.access);
@@ -226,7 +226,7 @@ async fn what_a_struck_key_has_signed_is_refused_and_sessions_go_on() {
     assert!(matches!(again, Err(KeyTurnFault::Refused(KeyRefusal::Struck { .. }))), "{again:?}");
 }
 
-/// Whoever has the key can sign what they like. It opens nothing, and ends nothing.
+/// A thief of the key can sign any token. None gives access or ends a session.
 #[tokio::test]
 async fn who_has_a_struck_key_can_neither_refresh_nor_log_anybody_out() {
     let world = World::open().await;
@@ -308,7 +308,7 @@ async fn the_settings_own_key_is_turned_by_the_settings_alone() {
     assert_eq!(states(&world).await, [KeyState::Current]);
 }
 
-/// Nothing is spent while nothing can be signed.
+/// Without a signing key no token is used up.
 #[tokio::test]
 async fn without_a_key_nothing_is_signed_and_nothing_is_spent_until_the_settings_name_another() {
     let world = World::planned(shared()).await;
@@ -322,7 +322,7 @@ async fn without_a_key_nothing_is_signed_and_nothing_is_spent_until_the_settings
     insta::assert_snapshot!(world.refresh(&pair.refresh).await.brief(), @r#"503 {"detail":"The service has no key to sign with.","code":"no_signing_key"}"#);
     assert_eq!(world.me(&djangos).await.status, 401, "a strike ends both uses of a secret");
     assert_eq!(world.me(&pair.access).await.status, 401);
-    // A secret is one, whatever it is used with.
+    // A secret is the same key with any algorithm.
     let other_use = Plan { algorithm: Algorithm::Hs384, ..shared() };
     assert!(matches!(world.tried_again(other_use).await, Err(StartError::StruckKey)));
 }
@@ -344,7 +344,7 @@ async fn a_start_with_a_struck_key_is_refused_and_one_with_another_goes_on() {
     assert!(matches!(world.tried_again(shared()).await, Err(StartError::StruckKey)));
 }
 
-/// What can't be written isn't turned to.
+/// A key that can't be stored isn't activated.
 #[tokio::test]
 async fn a_store_that_is_away_turns_nothing() {
     let world = World::open().await;
@@ -360,7 +360,7 @@ async fn a_store_that_is_away_turns_nothing() {
     assert_eq!(published(&world).await.len(), 1);
 }
 
-/// Whatever fails in the middle: nothing is signed with a key that may have been struck.
+/// After any failure nothing is signed with a key that may have been revoked.
 #[tokio::test]
 async fn nothing_is_signed_while_nobody_knows_what_the_store_has() {
     let world = World::open().await;
@@ -398,7 +398,7 @@ async fn published_keys_verify_no_refresh_token() {
         .send(Call::post("/api/token/sliding/").json(&json!({ "username": "dana", "password": PASSWORD })))
         .await;
     assert_eq!(kid_of(sliding.json()["token"].as_str().expect("a token")), access);
-    // The key stays through a restart, and through the rotation of the other.
+    // The key survives a restart, and the rotation of the other key.
     let world = world.reopened(Plan::default()).await;
     world.service.rotate_key(Takeover::Now, Actor::Operator).await.expect("a key");
     let (next, same) = kids(&world).await;

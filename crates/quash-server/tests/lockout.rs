@@ -1,4 +1,5 @@
-//! Lock-out: how often a password may be guessed, at whatever door, what a lock ends, and how it is undone.
+//! Lockout: the number of password guesses at all endpoints together, the sessions that a lock ends, and
+//! unlocking.
 
 mod support;
 
@@ -126,7 +127,7 @@ async fn a29_every_door_that_asks_for_a_password_counts_into_the_one_counter_and
         json!({ "username": "dana", "password": PASSWORD, "new_password": "another horse battery staple" });
     assert_eq!(world.post("/v1/password", &once).await.status, 401);
     assert_eq!(world.evaluated(), 0);
-    // The door of passwords for once counts, too.
+    // The endpoint for temporary passwords counts, too.
     world.guess("noor", 4).await;
     let guess = json!({ "username": "noor", "password": "wrong password", "new_password": "another horse battery staple" });
     assert_eq!(world.post("/v1/password", &guess).await.status, 401);
@@ -155,7 +156,7 @@ async fn a21_parallel_right_ones_all_succeed_up_to_those_that_may_wait() {
     let world = Arc::new(World::planned(plan).await);
     let answers = world.at_once(&valve, (0..21).map(|_| attempt("dana", PASSWORD)).collect()).await;
     assert_eq!(count(&answers, 200), 21);
-    // After four failures one is evaluated at a time.
+    // After four failures attempts are evaluated one at a time.
     world.guess("dana", 4).await;
     let answers = world.at_once(&valve, (0..17).map(|_| attempt("dana", PASSWORD)).collect()).await;
     assert_eq!(count(&answers, 200), 17);
@@ -245,7 +246,7 @@ async fn a30_what_is_refused_for_another_reason_than_the_password_is_not_counted
     }
     world.guess("new", 4).await;
     assert_eq!(world.attempt("new", PASSWORD).await.json()["code"], "email_not_verified");
-    // A right password that is refused forgets nothing either.
+    // A refused attempt with the right password resets no counter either.
     world.guess("new", 1).await;
     world.locked("new").await;
     assert!(world.attempt("new", PASSWORD).await.json().get("code").is_none(), "never under a lock");

@@ -1,4 +1,4 @@
-//! Logging out and blacklisting: what ends, what doesn't, and that nothing comes back.
+//! Log-out and blacklisting: the tokens that end, those that don't, and that none comes back.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! What one signs in with: the name, the address, or both.
+//! The name that users sign in with: the user name, the address, or both.
 
 mod support;
 
@@ -100,11 +100,11 @@ async fn an_unconfirmed_address_is_told_only_to_who_knows_the_password() {
 #[tokio::test]
 async fn whoever_has_confirmed_an_address_goes_before_a_name_that_looks_like_it() {
     let world = open(LoginFields::NameOrEmail).await;
-    // Noor calls herself like dana's address: that locks dana out of nothing.
+    // Noor takes dana's address as a user name: dana can still sign in.
     let fields = AccountFields { username: Name::parse("dana@example.org").ok(), ..AccountFields::default() };
     edit(&world, "noor", fields).await;
     assert_eq!(claims(&world.sign_in("dana@example.org").await.access)["user_id"], "dana");
-    // A name goes before an address that nobody has confirmed.
+    // A user name takes precedence over an unconfirmed address.
     let fields = AccountFields { username: Name::parse("kim@example.org").ok(), ..AccountFields::default() };
     edit(&world, "noor", fields).await;
     assert_eq!(claims(&world.sign_in("kim@example.org").await.access)["user_id"], "noor");
@@ -126,7 +126,7 @@ async fn a_password_for_once_is_changed_under_each_of_them() {
     assert_eq!(world.send(Call::post("/v1/password").json(&body)).await.status, 204);
 }
 
-/// What signing in with each body is answered, and what `OPTIONS` says of its first field.
+/// The response to a sign-in with each body, and the first field in the response to `OPTIONS`.
 async fn posted(username_field: &str, login_fields: LoginFields, bodies: &[serde_json::Value]) -> String {
     let settings = DoorSettings { username_field: username_field.into(), ..DoorSettings::default() };
     let mut plan = Plan { settings, ..Plan::default() };

@@ -1,4 +1,4 @@
-//! The guarded path: who is let in, with what header, and what is told.
+//! The guarded path: accepted tokens and headers, and the responses.
 
 mod support;
 
@@ -107,7 +107,7 @@ async fn a50_a_revoked_token_does_not_come_back_in_another_spelling() {
     }
 }
 
-/// A token's text in other spellings that a lenient reader would take for the same token.
+/// Other spellings of a token that a lenient reader would accept as the same token.
 fn spellings(token: &str) -> Vec<String> {
     let parts: Vec<&str> = token.split('.').collect();
     let (header, payload, signature) = (parts[0], parts[1], parts[2]);
@@ -137,7 +137,7 @@ fn spellings(token: &str) -> Vec<String> {
         format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(text(payload).replace(',', ", "))),
         format!("{header}.{payload}.{}", URL_SAFE_NO_PAD.encode([&decoded(signature)[..], &[0]].concat())),
     ];
-    // Other bits where the last character has some left over, and the other root of the signature's equation.
+    // Other unused bits in the last character, and the other root of the signature's equation.
     let last = signature.chars().last().expect("a signature");
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let others = alphabet.chars().filter(|other| *other != last);
@@ -150,8 +150,8 @@ fn spellings(token: &str) -> Vec<String> {
     spellings
 }
 
-/// An Ed25519 signature with the order of the group added to its second half: equal to a reader that forgets to
-/// check the range (RFC 8032 5.1.7).
+/// An Ed25519 signature with the order of the group added to its second half: equal for a reader that forgets
+/// the range check (RFC 8032 5.1.7).
 fn with_order_added(mut signature: [u8; 64]) -> [u8; 64] {
     const ORDER: [u8; 32] = [
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0,
@@ -392,7 +392,7 @@ async fn other_methods_are_refused() {
     );
 }
 
-/// Status and identity of an answer to a proxy.
+/// Status and identity of a response to a proxy.
 fn identity(answer: &Answer) -> String {
     let said = ["quash-subject", "quash-username", "quash-session", "quash-email"]
         .map(|name| answer.header(name).unwrap_or("-").to_owned());

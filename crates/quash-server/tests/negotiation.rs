@@ -1,5 +1,5 @@
-//! What a client may ask of an answer's form on the paths that follow Simple JWT, in which order it is looked at, and
-//! what OPTIONS tells. Bodies are those that Simple JWT was recorded with.
+//! Content negotiation on the paths that follow Simple JWT: the formats, the order of the checks, and the
+//! response to OPTIONS. The bodies are those recorded from Simple JWT.
 
 mod support;
 
@@ -123,7 +123,7 @@ async fn browsers_and_careless_clients_get_json() {
     assert_eq!(world.send(both).await.to_string(), plain);
 }
 
-/// 404 for the format, 406, 401, 405, 415, 400: the earlier one is told where several hold.
+/// 404 for the format, 406, 401, 405, 415, 400: the first error that applies is reported.
 #[tokio::test]
 async fn what_is_wrong_is_looked_at_in_the_order_of_the_framework() {
     let world = World::open().await;

@@ -1,4 +1,4 @@
-//! What is limited for a network, how its clients are told apart behind proxies, and what answers tell of it.
+//! Limits per network: distinguishing clients behind proxies, and the limits in responses.
 
 mod support;
 
@@ -12,7 +12,7 @@ use support::{Answer, Call, PASSWORD, Plan, World, secs};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// An attempt to sign in that comes from an address.
+/// A sign-in attempt from an address.
 fn from(peer: &str, name: &str, password: &str) -> Call {
     let peer: SocketAddr = peer.parse().expect("an address");
     Call {
@@ -31,7 +31,7 @@ fn left(answer: &Answer) -> [Option<&str>; 2] {
     [answer.header("ratelimit-policy"), answer.header("ratelimit")]
 }
 
-/// Fails once with each of so many names.
+/// Fails once with each of these names.
 async fn fail(world: &World, peer: &str, names: std::ops::Range<usize>) -> Answer {
     let mut last = None;
     for n in names {
@@ -92,7 +92,7 @@ async fn a_64_of_ipv6_is_one_network() {
 async fn a_56_and_a_48_of_ipv6_fail_twice_and_four_times_as_often() {
     let world = World::open().await;
     let mut statuses = Vec::new();
-    // Each time from another /64: those of a /56, then those of the others of its /48.
+    // Each time from another /64: first those of a /56, then those of the other /56 of its /48.
     for n in 0..101 {
         statuses.push(fail(&world, &format!("[2001:db8:1:{n:x}::]:1"), n..n + 1).await.status);
     }

@@ -1,4 +1,4 @@
-//! What a user changes of an account, each with the password; and what dies with that.
+//! The changes that users make to their accounts, each with the password; and the tokens that end with them.
 
 mod support;
 
@@ -91,7 +91,7 @@ async fn where_tokens_call_an_account_by_its_name_a_new_one_ends_all_sessions() 
     assert_eq!(world.refresh(&other.refresh).await.reason().as_deref(), Some("name_changed"));
     let kim = world.sign_in("kim").await;
     assert_eq!(claims(&kim.access)["user_id"], "kim");
-    // Another account gets the name, and none of its tokens.
+    // Another account gets the name, but none of its tokens.
     assert_eq!(rename(&world, &kim.access, "max").await.status, 200);
     assert_eq!(rename(&world, &world.sign_in("noor").await.access, "kim").await.status, 200);
     world.assert_dead(&kim).await;

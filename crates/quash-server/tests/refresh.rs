@@ -1,4 +1,4 @@
-//! Refreshing: one winner, one successor for whoever comes again in time, and the end for whoever comes out of place.
+//! Refresh: one winner, the same successor for a timely retry, and the end of the session for a replay.
 
 mod support;
 
@@ -339,7 +339,7 @@ async fn a_token_from_a_store_that_went_back_ends_the_session() {
     let old = world.sessions("dana").await[0].clone();
     let second = world.refresh(&first.refresh).await.pair();
     let third = world.refresh(&second.refresh).await.pair();
-    // Another door over a store that holds the session as it was before both rotations.
+    // Another server over a store that holds the session as it was before both rotations.
     let restored = World::open().await;
     restored.sign_in("dana").await;
     assert_eq!(restored.sessions("dana").await, [old]);

@@ -1,4 +1,4 @@
-//! Every road of the table, by every way that leads to it, from its door to a refused access token.
+//! Each end cause, triggered in each possible way, from the request to a refused access token.
 
 mod support;
 
@@ -40,7 +40,7 @@ async fn every_way_of_every_road_leads_to_a_refused_access_token() {
                 Taken::Access(pair) => world.assert_live(&world.refresh(&pair.refresh).await.pair()).await,
                 Taken::Session(pair) => {
                     let refused = world.refresh(&pair.refresh).await;
-                    // Of a deleted account nothing is left that could say why.
+                    // Nothing remains of a deleted account that could give the reason.
                     let reason = Some(row.reason.as_str()).filter(|_| road != Road::Deleted);
                     assert_eq!((refused.status, refused.reason().as_deref()), (401, reason), "{way:?}");
                     world.assert_dead(&pair).await;
@@ -51,7 +51,8 @@ async fn every_way_of_every_road_leads_to_a_refused_access_token() {
     assert_eq!(without_a_way, []);
 }
 
-/// The walk above would fail for each way whose entry somebody forgets: nothing else refuses an access token in its words.
+/// The test above would fail for each way whose log entry is forgotten: no other mechanism refuses an access
+/// token.
 #[tokio::test]
 async fn without_its_entry_in_the_log_no_way_of_any_road_ends_an_access_token() {
     for road in Road::ALL {
@@ -61,7 +62,7 @@ async fn without_its_entry_in_the_log_no_way_of_any_road_ends_an_access_token() 
             let pair = world.sign_in("dana").await;
             let taken = take(*way, &world, pair).await;
             let answer = world.me(&taken.pair().access).await;
-            // The guard lets it in, and then nobody is found whom it would be about.
+            // The guard lets it pass, and then its account isn't found.
             let nobody = matches!(road, Road::Deleted | Road::NameChanged).then(|| json!("user_not_found"));
             let expected = if nobody.is_some() { 401 } else { 200 };
             assert_eq!(

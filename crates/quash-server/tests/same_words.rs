@@ -1,5 +1,5 @@
-//! What this door answers to a request that isn't let in is what `quash-verify` answers in an application, to the letter: for
-//! each token and each header, asked at both.
+//! This server and an application with `quash-verify` answer a rejected request identically: each token and
+//! each header is sent to both.
 
 mod support;
 
@@ -52,7 +52,7 @@ impl Site {
         Self { world, verifier, application, serving }
     }
 
-    /// What both answer, which is the same.
+    /// The response of both, which is the same.
     async fn answer(&self, what: &str, call: Call) -> Answer {
         let here = self.world.send(call.clone()).await;
         let there =
@@ -62,7 +62,7 @@ impl Site {
         here
     }
 
-    /// The status and what is told, where both answer the same.
+    /// The status and the text, if both responses are the same.
     async fn brief(&self, what: &str, call: Call) -> String {
         let answer = self.answer(what, call).await;
         let said = answer.json();
@@ -81,7 +81,7 @@ impl Drop for Site {
     }
 }
 
-/// All that an answer tells. The rest is what every answer of this server has, whatever it says.
+/// The relevant parts of a response. The rest is the same for every response of this server.
 fn told(answer: &Answer) -> (u16, Vec<Option<&str>>, &str) {
     let names = [CONTENT_TYPE, CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE, RETRY_AFTER];
     (answer.status, names.iter().map(|name| answer.header(name.as_str())).collect(), answer.text())
@@ -103,7 +103,7 @@ async fn a_token_that_is_not_let_in_is_answered_alike_here_and_in_an_application
         (world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("dana").await);
     world.log_out(&revoked.access, &revoked.refresh).await;
     let head = world.head().await;
-    // What is minted after the end is let in once the verifier knows of it.
+    // A token minted after the end is accepted once the verifier knows of the end.
     let later = world.sign_in("noor").await.access;
     while site.verifier.check(&later).await.is_err() {}
     let said = claims(&pair.access).to_string();
@@ -202,7 +202,7 @@ async fn the_challenge_is_that_of_the_header_which_a_site_has_chosen() {
 
 #[tokio::test]
 async fn a_token_that_may_be_of_keys_which_cannot_be_had_is_answered_alike() {
-    // Nobody answers at the address of the other issuer's keys; the application can't ask for those of its own.
+    // The address of the other issuer's keys is unreachable; the application can't fetch its own.
     let other = ForeignSetup {
         name: "other".into(),
         keys: ForeignKeys::Address("https://other.example/jwks".into()),

@@ -1,4 +1,4 @@
-//! A user's sessions: seen, and ended one by one, all but one, or all.
+//! A user's sessions: listed, and ended one by one, all but one, or all.
 
 mod support;
 

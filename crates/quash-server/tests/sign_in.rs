@@ -1,6 +1,6 @@
-//! Signing in: who may, what a refusal tells, and what each attempt costs.
+//! Sign-in: the accounts that may, the information in a refusal, and the cost of each attempt.
 //!
-//! Of the rows about signing in, A06 and A12 stand in `imported.rs`, A18 to A20 have to wait for the count of failures.
+//! Of the attacks on sign-in, A06 and A12 are in `imported.rs`; A18 to A20 need the count of failures.
 
 mod support;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use support::{Answer, Call, Gated, PASSWORD, Plan, World, claims, millis};
 
-/// What two refusals must have in common: everything but the id of the request.
+/// The parts that two refusals must share: everything but the id of the request.
 fn told(answer: &Answer) -> String {
     let mut headers: Vec<_> = answer.headers.iter().filter(|(name, _)| *name != "x-request-id").collect();
     headers.sort_by_key(|(name, _)| name.as_str());
@@ -314,7 +314,7 @@ async fn over_long_names_are_unknown_names() {
     assert_eq!(world.attempt(&expanding, PASSWORD).await.status, 200);
     world.hashes();
     let unknown = world.attempt("nobody", PASSWORD).await.to_string();
-    // The first is what the name is folded to, but longer than a name may be.
+    // The first name is already folded, but longer than a name may be.
     for name in ["ss".repeat(100), "\u{fdfa}".repeat(10_000), "x".repeat(30_000)] {
         assert_eq!(world.attempt(&name, PASSWORD).await.to_string(), unknown);
     }
@@ -362,7 +362,8 @@ async fn a83_who_would_wait_too_long_is_sent_away_with_a_time_to_come_again() {
     let (a, b, c, d, e, ()) = tokio::join!(attempt(), attempt(), attempt(), attempt(), attempt(), open_after);
     let mut answers = [a, b, c, d, e];
     answers.sort_by_key(|answer| answer.status);
-    // How many are let in depends on how long a hash has typically taken; the first is, and the last isn't.
+    // The number of accepted attempts depends on the typical time of a hash. The first is accepted, the last
+    // isn't.
     assert_eq!(answers[0].status, 200);
     insta::assert_snapshot!(answers[4], @r#"
     503

@@ -1,4 +1,5 @@
-//! Sliding tokens: one token that opens doors and renews itself, as Simple JWT knows it, of a session that ends.
+//! Sliding tokens: one token that gives access and renews itself, as in Simple JWT, within a session that
+//! ends.
 
 mod support;
 
@@ -8,7 +9,7 @@ use quash_core::token::TokenType;
 use serde_json::json;
 use support::{Answer, Call, PASSWORD, Plan, World, claims, secs};
 
-/// A site that takes sliding tokens at guarded paths, and access tokens, too.
+/// A site that accepts sliding tokens at guarded paths, and access tokens, too.
 async fn world() -> World {
     let mut plan = Plan::default();
     plan.policy.tokens.accepted = vec![TokenType::Sliding, TokenType::Access];
@@ -52,7 +53,7 @@ async fn a_sliding_token_opens_doors_and_renews_itself_under_its_own_id() {
         assert_eq!(renewed[same], said[same], "{same}");
     }
     assert_eq!(renewed["exp"].as_i64(), Some(iat + 500));
-    // Simple JWT changes the token in place: the earlier one holds until its own end.
+    // Simple JWT changes the token in place: the earlier one stays valid until it expires.
     assert_eq!((world.me(&first).await.status, world.me(&second).await.status), (200, 200));
     world.wait(secs(101));
     insta::assert_snapshot!(exchange(&world, &first).await.brief(), @r#"401 {"detail":"Token is expired","code":"token_not_valid"}"#);
@@ -69,7 +70,7 @@ async fn it_renews_itself_until_its_end_and_no_longer() {
         token_now = token(&exchange(&world, &token_now).await);
     }
     world.wait(secs(240));
-    // The last one holds no longer than it can be exchanged.
+    // The last token is valid no longer than it can be exchanged.
     insta::assert_snapshot!(exchange(&world, &token_now).await.brief(), @r#"401 {"detail":"Token 'refresh_exp' claim has expired","code":"token_not_valid"}"#);
 }
 
@@ -106,7 +107,7 @@ async fn log_out_ends_it_with_the_token_in_the_header_and_no_body() {
     );
     insta::assert_snapshot!(log_out(&world, &second).await.brief(), @r#"401 {"detail":"Given token not valid for any token type","code":"token_not_valid","messages":[{"token_class":"SlidingToken","token_type":"sliding","message":"Token is blacklisted"},{"token_class":"AccessToken","token_type":"access","message":"Token has wrong type"}]}"#);
     assert_eq!((world.me(&other).await.status, exchange(&world, &other).await.status), (200, 200));
-    // One that has expired still logs out.
+    // An expired token can still log out.
     world.wait(secs(301));
     assert_eq!(log_out(&world, &other).await.brief(), "200 {}");
     assert!(

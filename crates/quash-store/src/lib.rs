@@ -32,9 +32,9 @@ pub trait Store: Send + Sync {
     /// An account, with its sessions counted as of `now`.
     async fn account(&self, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, StoreError>;
 
-    /// The data about another issuer's token with the scope `key`: the session that it opened, whether the log
-    /// has an entry with one of `scopes`, the time at which an account last lost the name or address with the
-    /// scope `user`, and the account that the token names.
+    /// The data about another issuer's token with the scope `key`: the session that it opened, whether the
+    /// log has an entry with one of `scopes`, the time at which an account last lost the name or address with
+    /// the scope `user`, and the account that the token names.
     async fn foreign(
         &self,
         key: ScopeKey,

@@ -32,7 +32,8 @@ impl LogEnd {
     }
 
     /// Returns the time until which an entry is kept: at least until every token that was minted before it
-    /// has expired, in any scope. A verifier that has dropped an entry rejects all older tokens (`Forgotten`).
+    /// has expired, in any scope. A verifier that has dropped an entry rejects all older tokens
+    /// (`Forgotten`).
     fn drop_after(&self, new: &NewEntry) -> Option<Timestamp> {
         let longest = new.at + Duration::from_millis(self.longest_lifetime_ms);
         let covered_until = match new.keep {

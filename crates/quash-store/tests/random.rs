@@ -1,5 +1,5 @@
-//! The same random changes for the SQLite store and for the model: the same outcomes, and afterwards the same to
-//! read. What a change means is told by the tests in `conformance`.
+//! Applies the same random changes to the SQLite store and to the model: the outcomes and all later reads
+//! must be equal. The tests in `conformance` define the meaning of changes.
 
 mod support;
 
@@ -20,8 +20,8 @@ const EMAILS: [Option<&str>; 3] = [None, Some("one@example.org"), Some("two@exam
 const SECRETS: [&str; 3] = ["first", "second", "third"];
 const KINDS: [ScopeKind; 3] = [ScopeKind::Token, ScopeKind::Key, ScopeKind::Subject];
 
-/// What somebody wants. It becomes a change when it is looked up what the store holds; with `stale`, what was looked
-/// up is wrong.
+/// An intended change. Reading the store's state turns it into a change; with `stale`, that state is
+/// outdated.
 #[derive(Clone, Debug)]
 enum Wish {
     AddAccount { who: usize, email: usize },
@@ -115,7 +115,7 @@ fn single() -> impl Strategy<Value = Wish> {
     ]
 }
 
-/// What is wanted of flows and mails.
+/// Wishes about flows and mails.
 fn post(n: std::ops::Range<u8>) -> impl Strategy<Value = Wish> {
     prop_oneof![
         3 => (n.clone(), 1..4_u8, 0..NAMES.len(), prop::bool::weighted(0.15))
@@ -130,12 +130,13 @@ fn post(n: std::ops::Range<u8>) -> impl Strategy<Value = Wish> {
     ]
 }
 
-/// Wishes in groups: a group is looked up together and handed in at once, so that it may share a transaction.
+/// Wishes in groups: the wishes of a group are resolved together and submitted at once, so that they may
+/// share a transaction.
 fn wishes() -> impl Strategy<Value = Vec<Vec<Wish>>> {
     prop::collection::vec(prop::collection::vec(wish(), 1..6), 4..24)
 }
 
-/// Makes a wish a change, from what `model` holds.
+/// Turns a wish into a change, based on the state of `model`.
 async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
     let head = head(model).await;
     match wish.clone() {
@@ -312,7 +313,7 @@ fn key_id(n: u8) -> Kid {
     Kid::parse(&format!("key{n}")).expect("a key id")
 }
 
-/// The current key, which is to be replaced.
+/// The current key, which will be replaced.
 async fn replaced(model: &MemoryStore, n: u8) -> Option<(Kid, KeyState)> {
     let current = model.keys().await.expect("keys").into_iter().find(|key| key.state == KeyState::Current);
     current.map(|key| (key.kid, KeyState::Retiring { until: at(i64::from(n)) }))
@@ -350,11 +351,11 @@ async fn agree(groups: Vec<Vec<Wish>>) {
 
 #[test]
 fn soak_random_changes_have_the_same_outcome_in_both_stores() {
-    #[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of quash")]
+    #[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
     let soak = std::env::var_os("QUASH_SOAK").is_some();
     let config =
         Config { cases: if soak { 200 * 25 } else { 200 }, failure_persistence: None, ..Config::default() };
-    // The short form is the same every time; the long one looks further each time.
+    // The short run is deterministic; the long one explores further each time.
     let mut runner = if soak {
         TestRunner::new(config)
     } else {

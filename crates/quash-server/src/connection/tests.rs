@@ -30,7 +30,7 @@ fn connect() -> (DuplexStream, JoinHandle<Duration>) {
 async fn passed(done: impl Future<Output = ()>) -> Duration {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the clock of this test is stopped, and asked how far it has jumped"
+        reason = "the test measures how far its paused clock jumped"
     )]
     let begun = tokio::time::Instant::now();
     done.await;

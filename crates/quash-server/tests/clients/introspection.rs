@@ -1,4 +1,4 @@
-//! What a client is told of a token (RFC 7662): what the store knows, and nothing of what doesn't hold.
+//! Introspection (RFC 7662): the response reflects the store, and reveals nothing about invalid tokens.
 
 use quash_core::model::{Actor, Right};
 use serde_json::json;
@@ -75,7 +75,7 @@ async fn a56_whatever_ends_a_session_is_seen_in_the_store() {
     }
 }
 
-/// What is in the store and not in memory: the row has ended, and its entry covers nobody.
+/// The store knows of the end but the memory doesn't: the row has ended, and its log entry covers no token.
 #[tokio::test]
 async fn a56_what_this_process_remembers_is_not_asked() {
     let world = World::open().await;

@@ -1,4 +1,4 @@
-//! The doors for other services: who they are, what they are told of a token, and what they can end.
+//! The endpoints for other services: authentication, introspection and revocation.
 
 mod introspection;
 mod revocation;
@@ -34,7 +34,7 @@ impl<'a> Service<'a> {
         Self { world, name: name.to_owned(), secret: secret.into_text().to_string() }
     }
 
-    /// One that may do everything here.
+    /// A client with every right.
     async fn full(world: &'a World, name: &str) -> Self {
         Self::with(world, name, &[Right::Introspect, Right::Revoke]).await
     }
@@ -68,7 +68,7 @@ fn basic(call: Call, name: &str, secret: &str) -> Call {
     call.header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(format!("{name}:{secret}"))))
 }
 
-/// Tokens of a session of dana's that a client has opened: as a pair of hers, for another row.
+/// The tokens of a session of dana's that a client opened: her pair, rewritten for another row.
 async fn opened_by(world: &World, client: &str) -> Pair {
     let pair = world.sign_in("dana").await;
     let id: SessionId = claims(&pair.access)["sid"].as_str().expect("a session").parse().expect("an id");
@@ -315,7 +315,7 @@ async fn metadata_names_what_is_there_once_it_is_known_where() {
 
     {"issuer":"https://id.example.org/auth","jwks_uri":"https://id.example.org/auth/.well-known/jwks.json","response_types_supported":[],"grant_types_supported":[],"introspection_endpoint":"https://id.example.org/auth/oauth2/introspect","introspection_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"],"revocation_endpoint":"https://id.example.org/auth/oauth2/revoke","revocation_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","none"]}
     "#);
-    // RFC 8414 3.1: the path of the issuer comes after the well-known one.
+    // RFC 8414 3.1: the issuer's path follows the well-known one.
     let status = async |world: &World, path: &str| {
         world.send(Call::get(&format!("/.well-known/oauth-authorization-server{path}"))).await.status
     };

@@ -1,4 +1,4 @@
-//! What a client can end, and what it is told about it (RFC 7009).
+//! Revocation (RFC 7009): the sessions that a client can end, and the responses.
 
 use quash_core::model::{Actor, ClientName, Session, SessionState};
 use quash_core::token::TokenType;
@@ -73,9 +73,9 @@ async fn a52_what_ended_is_confirmed_by_nobody_before_the_guard_knows_it() {
     let shop = Service::full(&world, "shop").await;
     let pair = world.sign_in("dana").await;
     world.store.break_part(Part::Log, Brittle::away());
-    // No password is hashed from here on, so that waiting may take no time.
+    // No password is hashed from here on, so waiting can take no real time.
     tokio::time::pause();
-    // Written, and not followed: neither the first who asks nor the second may say that it is over.
+    // Written but not followed: neither the first request nor the second may report the end.
     for _ in 0..2 {
         let answer = shop.revoke(&pair.refresh).await;
         assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true), "{answer}");
@@ -91,7 +91,7 @@ async fn a55_every_genuine_token_ends_its_session_and_every_other_is_answered_al
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let bystander = world.sign_in("dana").await;
-    // Another's key, another's id, nothing at all: 200, and nothing ends.
+    // Another issuer's key, another session's id, nothing at all: 200, and nothing ends.
     let unknown = world.forge(&bystander.refresh, &json!({ "sid": "00000000000000000000000000000000" }));
     let stolen = world.forge(&bystander.refresh, &json!({ "jti": "00000000000000000000000000000000" }));
     let ahead = world.forge(&bystander.access, &json!({ "rsq": world.head().await.as_u64() + 1 }));
@@ -101,7 +101,7 @@ async fn a55_every_genuine_token_ends_its_session_and_every_other_is_answered_al
     }
     world.assert_live(&bystander).await;
     assert_eq!(kinds(&*world.store).await, []);
-    // Whatever its sender calls it, whichever of the two it is, whatever its generation.
+    // With any hint, either token, of any generation.
     for (hint, pick) in [("refresh_token", 0), ("access_token", 1), ("nonsense", 2), ("", 1)] {
         let first = world.sign_in("dana").await;
         let second = world.refresh(&first.refresh).await.pair();
@@ -171,7 +171,7 @@ async fn a55_a_public_client_ends_what_it_has_the_token_of_and_nothing_of_anothe
     let named = |name: &str, token: &str| form("/oauth2/revoke", &[("client_id", name), ("token", token)]);
     let revoke = async |name: &str, token: &str| world.send(named(name, token)).await;
     assert_eq!(revoke("app", "garbage").await.brief(), "200 {}");
-    // What is nobody's, by any of its tokens; and what is its own.
+    // A session of no client, by any of its tokens; and the client's own session.
     let (by_access, by_refresh, own) =
         (world.sign_in("dana").await, world.sign_in("dana").await, opened_by(&world, "app").await);
     for (pair, token) in
@@ -188,13 +188,13 @@ async fn a55_a_public_client_ends_what_it_has_the_token_of_and_nothing_of_anothe
         world.sessions("dana").await.into_iter().filter_map(by_whom).collect::<Vec<_>>(),
         [app.clone(), app.clone(), app]
     );
-    // Another's session goes on, whether that has a secret or not.
+    // Another client's session continues, whether that client is confidential or public.
     for owner in ["shop", "web"] {
         let pair = opened_by(&world, owner).await;
         assert_eq!(revoke("app", &pair.refresh).await.json()["error"], "invalid_grant");
         world.assert_live(&pair).await;
     }
-    // Some write that there is no secret as an empty one.
+    // Some clients send an empty secret instead of none.
     let pair = world.sign_in("dana").await;
     let empty = basic(form("/oauth2/revoke", &[("token", &pair.access)]), "app", "");
     assert_eq!(world.send(empty).await.brief(), "200 {}");

@@ -1,4 +1,4 @@
-//! Tokens of other issuers and the accounts that they name: names that change hands, claims, and other passwords.
+//! Tokens of other issuers and their accounts: names that change owners, claims, and other passwords.
 
 use quash_core::decide::By;
 use quash_core::model::{Actor, UserIdField};
@@ -45,7 +45,7 @@ async fn a_dead_token_opens_no_new_account_of_its_name() {
             assert_eq!(world.verify(dead).await.status, 401);
         }
         assert!(world.sessions("another robin").await.is_empty());
-        // The other issuer's clock may be ahead; a token of later is the new account's.
+        // The other issuer's clock may be fast. A later token belongs to the new account.
         let minted_at = |iat: i64| {
             let mut said = said("refresh", user, &format!("at {iat}"));
             said["iat"] = json!(START + iat);

@@ -1,5 +1,5 @@
-//! Tokens of other issuers at the doors: those of a Django that the users come from, by a shared secret and by keys at
-//! an address.
+//! Tokens of other issuers over HTTP: those of a Django site that the users come from, with a shared secret
+//! and with keys at an address.
 
 mod accounts;
 #[path = "../support/mod.rs"]
@@ -78,7 +78,7 @@ async fn the_first_refresh_adopts_it_and_its_claims_are_kept() {
         (&json!("dana"), &claimed["role"], &json!(1))
     );
     world.assert_live(&adopted).await;
-    // A lost answer: the same successor. Once that is spent, it is reuse.
+    // A retry after a lost response gets the same successor. Once the successor is used, a retry is reuse.
     let again = world.refresh(&old).await.pair();
     assert_eq!(again.refresh, adopted.refresh);
     let next = world.refresh(&adopted.refresh).await.pair();
@@ -127,7 +127,7 @@ async fn until_a_moment_they_are_taken_and_then_not() {
     let adopted = world.refresh(&one).await.pair();
     world.wait(secs(1));
     assert_eq!(world.refresh(&two).await.status, 401);
-    // What it has become is ours.
+    // The adopted token's session is one of quash's own.
     world.assert_live(&adopted).await;
     assert_eq!(world.refresh(&adopted.refresh).await.status, 200);
 }
@@ -140,7 +140,7 @@ async fn blacklisting_one_that_nobody_has_adopted_is_remembered() {
     insta::assert_snapshot!(world.refresh(&old).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid"}"#);
     insta::assert_snapshot!(world.verify(&old).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid"}"#);
     insta::assert_snapshot!(world.blacklist(&old).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid"}"#);
-    // That can't reach the access token that was made with it; logging out with both can.
+    // That can't affect the access token that was minted with it; logging out with both can.
     assert_eq!(world.me(&access).await.status, 200);
     let other = refresh_of("dana", "three");
     assert_eq!(world.log_out(&access, &other).await.brief(), "200 {}");
@@ -149,7 +149,7 @@ async fn blacklisting_one_that_nobody_has_adopted_is_remembered() {
     assert!(world.sessions("dana").await.is_empty());
 }
 
-/// What a client is told of a token, and what it ends.
+/// Introspects or revokes a token as a client.
 async fn ask(world: &World, secret: &str, door: &str, token: &str) -> String {
     let call = Call::post(&format!("/oauth2/{door}")).bearer(secret);
     world.send(call.body("application/x-www-form-urlencoded", format!("token={token}"))).await.brief()
@@ -166,7 +166,7 @@ async fn a55_a56_a_client_introspects_and_revokes_them_too() {
     let secret = secret.into_text();
     let active = async |token: &str| ask(&world, &secret, "introspect", token).await;
     let revoke = async |token: &str| ask(&world, &secret, "revoke", token).await;
-    // One that has opened no session ends alone, whatever it opens.
+    // A token that opened no session ends alone, regardless of its type.
     for token_type in ["refresh", "access", "sliding"] {
         let token = minted(&exchangeable(token_type, "dana", token_type));
         assert!(
@@ -186,7 +186,7 @@ async fn a55_a56_a_client_introspects_and_revokes_them_too() {
             "{token_type}: a second time"
         );
     }
-    // One that has opened a session ends that.
+    // A token that opened a session ends that session.
     let old = refresh_of("dana", "adopted");
     let adopted = world.refresh(&old).await.pair();
     assert_eq!(active(&old).await, GONE, "it is spent");
@@ -199,7 +199,7 @@ async fn a55_a56_a_client_introspects_and_revokes_them_too() {
     for token in [&sliding[..], next.as_str().expect("a token")] {
         assert_eq!((active(token).await, world.me(token).await.status), (GONE.into(), 401));
     }
-    // Of what has expired, or is of nobody here, nothing is kept.
+    // Nothing is stored for an expired token, or one of an unknown account.
     let head = world.head().await;
     let mut expired = said("access", "dana", "old");
     (expired["iat"], expired["exp"]) = (json!(START - 300), json!(START - 200));
@@ -225,7 +225,7 @@ async fn logging_out_with_a_sliding_one_ends_the_session_that_it_has_opened() {
     }
 }
 
-/// A token that can be exchanged, if its type can.
+/// A token that can be exchanged, if its type allows it.
 fn exchangeable(token_type: &str, user: &str, jti: &str) -> Value {
     let mut said = said(token_type, user, jti);
     if token_type == "sliding" {
@@ -308,7 +308,7 @@ async fn it_cannot_pass_for_one_of_ours_nor_hold_for_longer_than_agreed() {
     .into_iter()
     .enumerate()
     {
-        // Custom claims of theirs. What it becomes is a session of its own.
+        // The other issuer's custom claims. Each token opens its own session.
         let mut claimed = said("refresh", "dana", &format!("theirs {number}"));
         claimed.as_object_mut().expect("claims").extend(said_too.as_object().expect("claims").clone());
         let adopted = world.refresh(&minted(&claimed)).await.pair();
@@ -331,7 +331,7 @@ async fn it_cannot_pass_for_one_of_ours_nor_hold_for_longer_than_agreed() {
     world.assert_live(&ours).await;
 }
 
-/// An address at which nobody is until it is told what to answer, and that counts.
+/// An address that is unreachable until it is told its response, and that counts requests.
 #[derive(Default)]
 struct Address {
     answer: Mutex<Option<Result<String, FetchFault>>>,
@@ -343,7 +343,7 @@ impl Address {
         *self.answer.lock().expect("nobody panicked") = Some(answer);
     }
 
-    /// How often it was asked, once those who were going to ask have.
+    /// The number of requests, once the pending ones have been made.
     async fn asked(&self) -> usize {
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -388,7 +388,7 @@ async fn keys_at_an_address_are_had_when_a_token_needs_them() {
     assert_eq!(world.verify(&signed(&one, "a")).await.status, 200);
     let asked = address.asked().await;
     address.tell(published(&[&one, &two]));
-    // A key that isn't there yet is looked for, though not at once again.
+    // An unknown key is fetched, but not again immediately.
     assert_eq!(world.verify(&signed(&two, "b")).await.status, 401);
     assert_eq!(address.asked().await, asked);
     world.wait(secs(10));
@@ -410,7 +410,7 @@ async fn an_address_that_has_never_answered_is_no_reason_to_sign_anybody_out() {
     insta::assert_snapshot!(world.verify(&token).await.brief(), @r#"503 {"detail":"The keys of the token's issuer are unavailable now.","code":"unavailable"}"#);
     let ours = world.sign_in("noor").await;
     world.assert_live(&ours).await;
-    // What was published before holds while the address is away.
+    // Published keys stay valid while the address is unreachable.
     address.tell(published(&[&one]));
     world.wait(secs(10));
     assert_eq!(world.verify(&token).await.status, 200);

@@ -1,4 +1,4 @@
-//! What requests without a password may cost: the lengths of names, and places in the queue for hashes.
+//! The costs of requests without a password: the lengths of names, and places in the queue for hashes.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ async fn a_new_password_is_checked_and_hashed_in_a_place_of_its_network() {
     let attempt = |n: usize| {
         Call::post("/api/token/").json(&json!({ "username": format!("name {n}"), "password": "x" }))
     };
-    // All four places of the network are taken: not even a common password is looked at.
+    // All four places of the network are taken: the password isn't even compared with the common ones.
     let answers =
         world.at_once_as_they_are(&valve, (0..4).map(attempt).chain([confirm.clone()]).collect()).await;
     assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [401, 401, 401, 401, 429]);

@@ -72,7 +72,7 @@ async fn a74_our_own_pages_named_origins_and_what_is_no_browser_may_send() {
         let call = headers.iter().fold(call, |call, (name, value)| call.header(name.clone(), value));
         assert_eq!(world.send(call).await.status, 202, "{headers:?}");
     }
-    // A link is followed from wherever the mail is read.
+    // Users follow the link from their mail reader's site.
     let call = Call::get("/reset?token=none").header(SITE, "cross-site");
     assert_eq!(world.send(call).await.status, 400);
 }

@@ -1,4 +1,4 @@
-//! Giving an account another address.
+//! Changing an account's address.
 
 use quash_core::model::MailKind;
 use serde_json::{Value, json};
@@ -163,7 +163,7 @@ async fn a68_a_verification_is_dead_once_the_address_is_another() {
     world.add("max", Some("max@example.org"), false).await;
     world.post("/v1/email-verification", &json!({ "username": "max" })).await;
     let verification = link(&world.mails().await[0]);
-    // A password that was reset confirms the address, too.
+    // A password reset confirms the address, too.
     crate::ask(&world, json!({ "username": "max" })).await;
     crate::reset(&world, &link(&world.mails().await[0])).await;
     world.mails().await;

@@ -1,5 +1,5 @@
-//! What is done with a mail: resetting a password, confirming an address, registering, changing an address; at the doors
-//! and on the pages that links open.
+//! Actions that a mail authorizes: resetting a password, confirming an address, registering, changing an
+//! address; over the API and on the pages that links open.
 
 mod costs;
 mod cross_site;
@@ -18,18 +18,18 @@ use support::{Answer, World};
 
 const NEW_PASSWORD: &str = "another horse, another staple";
 
-/// The id of a flow that a request was answered with.
+/// Returns the flow's id from the response to a request.
 fn flow(answer: &Answer) -> String {
     assert_eq!(answer.status, 202, "{answer}");
     answer.json()["flow"].as_str().expect("a flow").to_owned()
 }
 
-/// Asks for a reset.
+/// Requests a reset.
 async fn ask(world: &World, body: Value) -> String {
     flow(&world.post("/v1/password-reset", &body).await)
 }
 
-/// Asks for a reset of dana's password, and gives the link.
+/// Requests a reset of dana's password, and returns the link.
 async fn danas_link(world: &World) -> String {
     ask(world, json!({ "username": "dana" })).await;
     let letter =

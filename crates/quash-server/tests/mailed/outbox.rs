@@ -1,4 +1,4 @@
-//! Sending: again until it is sent, never more than twice where nobody knows, and never in the way of an answer.
+//! Sending mails: retried until sent, at most twice if the outcome is unknown, and never delaying a response.
 
 use quash_service::PostFault;
 use serde_json::json;

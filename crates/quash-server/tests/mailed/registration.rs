@@ -1,4 +1,4 @@
-//! Registering.
+//! Registration.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ async fn a08_a_taken_name_or_address_is_answered_like_a_free_one_and_a_mail_says
     world.assert_live(&world.sign_in("dana").await).await;
 }
 
-/// Registers, and gives the link that completes it.
+/// Registers, and returns the link that completes the registration.
 async fn registered(world: &World, name: &str, email: &str) -> String {
     assert_eq!(world.post("/v1/registration", &body(name, email)).await.status, 202);
     let mails = world.mails().await;
@@ -116,7 +116,7 @@ async fn a_mistyped_address_locks_neither_name_nor_address() {
 
     {"type":"/docs/errors/registration_taken","title":"Registration taken","status":409,"detail":"Another account has taken the name or the address since. Register again.","code":"registration_taken"}
     "#);
-    // The other address is as free as before.
+    // The mistyped address is still available.
     let other = registered(&world, "maxine", "max@exmaple.org").await;
     assert_eq!(confirm(&world, &other).await.status, 200);
 }

@@ -1,4 +1,4 @@
-//! Resetting a password.
+//! Password reset.
 
 use quash_core::model::{AccountState, MailKind, Timestamp};
 use quash_service::Letter;
@@ -65,7 +65,7 @@ async fn a07_a_request_is_answered_alike_whoever_it_is_about() {
     assert_eq!(mails.iter().filter(|letter| letter.to == "dana@example.org").count(), 3);
     assert_eq!(mails.iter().filter(|letter| letter.to == "max@example.org").count(), 2);
     assert_eq!(mails.len(), 5);
-    // With the outbox full or the store away nothing tells them apart either.
+    // A full outbox or an unavailable store doesn't reveal a difference either.
     world.store.break_part(Part::Writes, crate::support::Brittle::away());
     let known = world.post("/v1/password-reset", &about[0]).await;
     let unknown = world.post("/v1/password-reset", &about[3]).await;
@@ -162,7 +162,7 @@ async fn a_network_past_its_allowance_writes_nothing() {
             202
         );
     }
-    // Whether the requests before meant accounts can't be told from what follows.
+    // Later behaviour doesn't reveal whether the earlier requests named accounts.
     let before = world.store.written();
     let known = world.post("/v1/password-reset", &json!({ "username": "dana" })).await;
     let unknown = world.post("/v1/password-reset", &json!({ "username": "nobody" })).await;
@@ -196,7 +196,7 @@ async fn a63_a_link_is_used_once_and_of_twenty_at_once_one_succeeds() {
     let link = danas_link(&world).await;
     let uses = (0..20).map(|n| {
         let body = json!({ "token": link, "new_password": NEW_PASSWORD });
-        // Each from a network of its own.
+        // Each from its own network.
         let peer = Some(([198, 51, 100, n], 1).into());
         world.send(Call { peer, ..Call::post("/v1/password-reset/confirm").json(&body) })
     });
@@ -228,7 +228,7 @@ async fn a63_a_code_is_used_once_within_ten_minutes_and_five_tries() {
     world.wait(millis(599_999));
     assert_eq!(confirm(&first, &code(&letter).to_lowercase()).await, 200);
     assert_eq!(confirm(&first, &code(&letter)).await, 400);
-    // After five wrong ones the right one is none; the link still is one.
+    // After five wrong codes the right one is refused; the link still works.
     let second = ask(&world, json!({ "email": "dana@example.org" })).await;
     let letter = newest_link(&world).await;
     for _ in 0..5 {
@@ -236,7 +236,7 @@ async fn a63_a_code_is_used_once_within_ten_minutes_and_five_tries() {
     }
     assert_eq!(confirm(&second, &code(&letter)).await, 400);
     assert_eq!(reset(&world, &link(&letter)).await.status, 200);
-    // A code is no good a moment later, nor with the flow of another request.
+    // A code isn't valid after its lifetime, nor with another request's flow.
     let third = ask(&world, json!({ "email": "dana@example.org" })).await;
     let letter = newest_link(&world).await;
     let other = ask(&world, json!({ "email": "nobody@example.org" })).await;
@@ -247,7 +247,7 @@ async fn a63_a_code_is_used_once_within_ten_minutes_and_five_tries() {
     assert_eq!(reset(&world, &link(&letter)).await.status, 200);
 }
 
-/// The mail with a link, beside notices of what was done before.
+/// The mail with a link, among notices of earlier actions.
 async fn newest_link(world: &World) -> Letter {
     world.mails().await.into_iter().find(|letter| letter.proof.is_some()).expect("a mail with a link")
 }
@@ -374,7 +374,7 @@ async fn a71_an_address_gets_five_mails_an_hour_and_the_link_before_stays_good()
     });
     let answers = join(bodies.enumerate().map(|(n, body)| {
         let (world, call) = (&world, Call::post("/v1/password-reset").json(&body));
-        // Each from a network of its own.
+        // Each from its own network.
         let peer = Some(([198, 51, 100, u8::try_from(n).expect("few")], 1).into());
         async move { world.send(Call { peer, ..call }).await.to_string() }
     }))
@@ -448,7 +448,7 @@ async fn what_is_missing_is_named() {
     insta::assert_snapshot!(world.post("/v1/password-reset/confirm", &json!({ "flow": 1, "code": [] })).await.json()["errors"], @r#"{"code":["Not a valid string."],"new_password":["This field is required."]}"#);
 }
 
-/// All at once.
+/// Runs all futures concurrently.
 async fn join<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
     let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|context| {
@@ -475,7 +475,7 @@ async fn a32_a_reset_by_mail_forgets_what_was_counted() {
     world.guess("dana", 4).await;
     let link = danas_link(&world).await;
     assert_eq!(reset(&world, &link).await.status, 200);
-    // With those of before, the first of these would have locked the account.
+    // Together with the earlier failures, the first of these would have locked the account.
     world.guess("dana", 4).await;
     assert_eq!(world.attempt("dana", NEW_PASSWORD).await.status, 200);
 }

@@ -1,4 +1,4 @@
-//! Chance that follows from a seed.
+//! Random choices that follow from a seed.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -11,7 +11,7 @@ impl Chance {
         Self(Mutex::new(seed))
     }
 
-    /// A sequence of its own, for a task: what it draws hangs on nobody else's turn.
+    /// A separate sequence for a task, so that its numbers don't depend on other tasks.
     pub(crate) fn fork(&self) -> Self {
         Self::new(self.below(u64::MAX))
     }
@@ -25,7 +25,7 @@ impl Chance {
         (z ^ (z >> 31)) % limit
     }
 
-    /// Whether something happens that happens once in so many times.
+    /// Returns true once in this many times on average.
     pub(crate) fn once_in(&self, times: u64) -> bool {
         self.below(times) == 0
     }
@@ -34,7 +34,7 @@ impl Chance {
         Duration::from_millis(self.below(below))
     }
 
-    /// How long a message is under way: mostly a moment, and once in so many times longer, or much longer.
+    /// The delay of a message: mostly short, and once in this many times longer, or much longer.
     pub(crate) fn delay(&self, slow: u64) -> Duration {
         match (self.once_in(slow), self.once_in(3)) {
             (true, true) => self.millis(3000),
@@ -43,7 +43,7 @@ impl Chance {
         }
     }
 
-    /// One of them.
+    /// Picks one of them.
     pub(crate) fn pick<'a, T>(&self, of: &'a [T]) -> Option<&'a T> {
         let index = usize::try_from(self.below(of.len().max(1) as u64)).ok()?;
         of.get(index)

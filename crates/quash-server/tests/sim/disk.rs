@@ -1,5 +1,5 @@
-//! The disk of one process of the issuer: the store that outlives it, slower than memory, and gone with the process. A
-//! process that is killed does nothing more: whatever it was about to write isn't written.
+//! The disk of one process of the issuer: the store outlives the process, and is slower than memory. A killed
+//! process does nothing more: its pending writes don't happen.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,29 +23,30 @@ pub(crate) struct Disk {
     pub(crate) time: Arc<Time>,
     pub(crate) alive: Arc<AtomicBool>,
     pub(crate) seed: u64,
-    /// How slow it is at times.
+    /// The delay of its slow periods.
     pub(crate) slow_millis: u64,
     pub(crate) calm: Arc<AtomicBool>,
 }
 
-/// What takes its time.
+/// An operation that takes time.
 #[derive(Clone, Copy)]
 enum Act {
     Head,
     Entries,
     Load,
     Commit,
-    /// It is written, and nobody has been told.
+    /// The change is written, but not yet confirmed.
     Answer,
 }
 
 impl Disk {
-    /// Lets pass what an act takes. It hangs on the moment alone, and not on whose turn it is among those of one moment.
+    /// Waits for the duration of an operation. The duration depends on the time alone, not on the order of
+    /// operations at that time.
     async fn turn(&self, act: Act) {
         if !self.calm.load(Ordering::Relaxed) {
             let moment = u64::try_from(self.time.now().as_millis()).expect("a short run");
             let chance = Chance::new(self.seed ^ (moment << 3 | act as u64).wrapping_mul(0x9E37_79B9));
-            // What is read may be old by the time it is used: that is where it is easiest to go wrong.
+            // Data may be outdated by the time it is used: errors are most likely there.
             match chance.below(if matches!(act, Act::Head) { 6 } else { 16 }) {
                 0 => pass(chance.millis(self.slow_millis)).await,
                 1..=4 => pass(chance.millis(4)).await,

@@ -1,5 +1,5 @@
-//! What has happened as somebody outside saw it: tokens that were given out, ends that were confirmed, and what may
-//! follow.
+//! The history as clients saw it: tokens that were issued, ends that were confirmed, and the outcomes that
+//! they allow.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use quash_core::token::Authentic;
 
 use crate::TERM;
 
-/// A token that was given out.
+/// An issued token.
 #[derive(Clone, Debug)]
 pub(crate) struct Given {
     pub(crate) number: usize,
-    /// As it was given out.
+    /// As issued.
     pub(crate) text: Arc<str>,
     pub(crate) session: SessionId,
     pub(crate) subject: String,
@@ -22,24 +22,24 @@ pub(crate) struct Given {
     pub(crate) rsq: Seq,
 }
 
-/// What an end covers.
+/// The coverage of an end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Ended {
     Session(SessionId),
     Subject(String),
-    /// What it has signed so far. Where the store was put back since, it may sign again.
+    /// Everything that the key has signed so far. If the store was restored since, it may sign again.
     Key(Kid),
     Everything,
 }
 
-/// An end that was confirmed.
+/// A confirmed end.
 #[derive(Clone, Debug)]
 struct End {
     what: Ended,
     seq: Seq,
-    /// When the call that ended it had answered.
+    /// The time at which the call that ended it returned.
     answered: Duration,
-    /// When the call that waits until it is in force everywhere had.
+    /// The time at which the call that waits until it is in force everywhere returned.
     in_force: Option<Duration>,
 }
 
@@ -47,13 +47,13 @@ struct End {
 pub(crate) struct Journal {
     given: Vec<Given>,
     ends: Vec<End>,
-    /// Keys that somebody has begun to strike, whether an answer came or not.
+    /// Keys that an operator has begun to revoke, confirmed or not.
     struck: BTreeSet<Kid>,
-    /// Which verifier has said of which token that it is revoked.
+    /// The tokens that each verifier has called revoked.
     refused: BTreeSet<(usize, usize)>,
 }
 
-/// A verifier's clock may be slower than another by so much, and time is in steps here.
+/// The maximum difference between verifiers' clocks, and the size of a time step.
 const SLACK: Duration = Duration::from_millis(8);
 
 impl Journal {
@@ -68,24 +68,24 @@ impl Journal {
         &self.given
     }
 
-    /// Somebody strikes a key.
+    /// An operator revokes a key.
     pub(crate) fn strikes(&mut self, kid: Kid) {
         self.struck.insert(kid);
     }
 
-    /// Whether a token's key may be known no more.
+    /// Returns whether a token's key may be unknown by now.
     pub(crate) fn may_lack_its_key(&self, given: &Given) -> bool {
         self.struck.contains(&given.kid) || self.is_over(given)
     }
 
-    /// A call that ends something has answered.
+    /// A call that ends something has returned.
     pub(crate) fn ends(&mut self, what: Ended, seq: Seq, now: Duration) {
         self.ends.push(End { what, seq, answered: now, in_force: None });
     }
 
-    /// A call that waits until everybody knows of an entry has answered.
+    /// A call that waits until every verifier knows of an entry has returned.
     pub(crate) fn in_force(&mut self, seq: Seq, now: Duration) {
-        // Whoever knows an entry knows all before it.
+        // A verifier that knows an entry knows all before it.
         for end in self.ends.iter_mut().filter(|end| end.seq <= seq && end.in_force.is_none()) {
             end.in_force = Some(now);
         }
@@ -96,7 +96,8 @@ impl Journal {
         self.given.iter().rev().filter(|given| what.covers(seq, given)).take(most).cloned().collect()
     }
 
-    /// The issuer itself has accepted a token. Panics if that may not be: it knows of every end before anybody is told.
+    /// The issuer itself has accepted a token. Panics if that is wrong: the issuer knows of every end before
+    /// it is confirmed.
     pub(crate) fn issuer_accepts(&self, given: &Given, now: Duration) {
         let end = self.ends.iter().find(|end| end.what.covers(end.seq, given));
         assert!(
@@ -106,7 +107,7 @@ impl Journal {
         );
     }
 
-    /// Whether a token must be refused by everybody who has caught up.
+    /// Returns whether every verifier that has caught up must refuse a token.
     pub(crate) fn is_over(&self, given: &Given) -> bool {
         self.ends.iter().any(|end| end.what.covers(end.seq, given))
     }
@@ -116,8 +117,8 @@ impl Journal {
         self.refused.insert((verifier, given.number));
     }
 
-    /// A verifier has accepted a token by what was known at the moment `now`: by itself, and then `cursor` is its newest
-    /// entry. Panics if that may not be.
+    /// A verifier has accepted a token based on its knowledge at the time `now`; `cursor` is its newest entry
+    /// if it decided by itself. Panics if that is wrong.
     pub(crate) fn accepts(&self, verifier: usize, cursor: Option<Seq>, given: &Given, now: Duration) {
         if let Some(cursor) = cursor {
             assert!(

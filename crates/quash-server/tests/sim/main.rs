@@ -1,6 +1,6 @@
-//! A simulation of the guard: the real server behind its door and real verifiers, under a clock, a network and crashes that follow from a
-//! seed. At every accept it is asked whether that may be: the bound, no resurrection, causality; and after every barrier
-//! that nobody accepts what it covers. `cargo xtask sim --seed N --runs K` runs more of them.
+//! A simulation of the guard: the real HTTP server and real verifiers, under a clock, a network and crashes
+//! that follow from a seed. Each acceptance is checked: the bound, no resurrection, causality. After each
+//! barrier, no verifier may accept what it covers. `cargo xtask sim --seed N --runs K` runs more seeds.
 
 mod chance;
 mod disk;
@@ -18,18 +18,18 @@ use std::time::Duration;
 use chance::Chance;
 use world::World;
 
-/// How long a lease holds here.
+/// The term of a lease.
 const TERM: Duration = Duration::from_secs(2);
-/// How long the faults go on.
+/// The duration of the faults.
 const FAULTS: Duration = Duration::from_secs(25);
-/// How many verifiers there are at most.
+/// The maximum number of verifiers.
 const VERIFIERS: usize = 3;
 
-/// What one run has seen, so that one can tell that it has seen something.
+/// The observations of one run, to prove that it exercised something.
 #[derive(Default, Debug, Clone, Copy)]
 struct Seen {
     accepted: usize,
-    /// Accepted, perhaps because the issuer was asked.
+    /// Accepted, perhaps after introspection.
     introspected: usize,
     refused: usize,
     stale: usize,
@@ -39,7 +39,7 @@ struct Seen {
     restores: usize,
 }
 
-/// Runs one seed. It panics with what is wrong.
+/// Runs one seed. Panics with the violation.
 fn run(seed: u64) -> Seen {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -57,7 +57,7 @@ fn run(seed: u64) -> Seen {
 #[test]
 fn no_seed_finds_a_token_that_should_have_been_refused() {
     let number = |name: &str, otherwise: u64| {
-        #[expect(clippy::disallowed_methods, reason = "whoever runs it chooses the seeds")]
+        #[expect(clippy::disallowed_methods, reason = "the caller chooses the seeds")]
         std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
     };
     let (first, runs) = (number("QUASH_SIM_SEED", 1), number("QUASH_SIM_RUNS", 40));

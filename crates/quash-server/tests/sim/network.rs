@@ -1,5 +1,6 @@
-//! The network between one verifier and the issuer: it delays, loses, doubles, cuts up, spoils and swallows what passes, and
-//! keeps old answers. A connection ends with the process at its other end, sometimes without a word.
+//! The network between one verifier and the issuer: it delays, loses, duplicates, splits, corrupts and
+//! swallows messages, and replays old responses. A connection ends with the process at its other end,
+//! sometimes silently.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub(crate) struct Network {
     pub(crate) chance: Chance,
 }
 
-/// The body of an answer on its way.
+/// The body of a response in transit.
 struct Line {
     world: Arc<World>,
     verifier: usize,
@@ -29,13 +30,13 @@ struct Line {
     /// The issuer's process at the other end.
     life: u64,
     body: Body,
-    /// What has left the issuer, and hasn't arrived.
+    /// Sent by the issuer, but not yet received.
     under_way: VecDeque<Bytes>,
-    /// Only what the feed says is hashed, and so may be spoilt: for the rest a network has TLS.
+    /// Only the feed's content is hashed, and so may be corrupted: the rest is protected by TLS.
     is_feed: bool,
 }
 
-/// How long it takes until somebody notices that nobody is there, if anybody does.
+/// The time until a peer notices a dead connection, if it does.
 const NOTICED_AFTER: Duration = Duration::from_millis(300);
 
 impl Carrier for Network {
@@ -80,14 +81,14 @@ impl Carrier for Network {
 }
 
 impl Pieces for Line {
-    /// Nothing is lost if somebody stops waiting.
+    /// Cancel-safe: nothing is lost if the caller stops waiting.
     fn next(&mut self) -> Soon<'_, Result<Option<Bytes>, Fault>> {
         Box::pin(async {
             while self.under_way.is_empty() {
                 if self.body.is_end_stream() {
                     return Ok(None);
                 }
-                // What was made before the process was killed may still arrive.
+                // Data from before the process was killed may still arrive.
                 let Some(frame) = self.world.while_alive(self.life, self.body.frame()).await else {
                     return Err(nobody(&self.chance).await);
                 };
@@ -122,7 +123,7 @@ impl Line {
     }
 }
 
-/// Nobody is there: that is noticed after a while, or never.
+/// The peer is gone, which is noticed after a while, or never.
 async fn nobody(chance: &Chance) -> Fault {
     if chance.once_in(6) {
         std::future::pending::<()>().await;
@@ -131,7 +132,7 @@ async fn nobody(chance: &Chance) -> Fault {
     Fault::Unreachable
 }
 
-/// A bit has flipped, a letter is another, or the end is missing.
+/// A flipped bit, a changed letter, or a missing end.
 fn spoilt(piece: &Bytes, chance: &Chance) -> Bytes {
     let mut bytes = piece.to_vec();
     let another = |letters: &[u8]| *chance.pick(letters).expect("there are some");
@@ -140,7 +141,7 @@ fn spoilt(piece: &Bytes, chance: &Chance) -> Bytes {
     match chance.below(4) {
         0 => *letter ^= 1 << chance.below(7),
         1 => bytes.truncate(place),
-        // What is still of the form, and says something else.
+        // Still well-formed, but with another meaning.
         _ if letter.is_ascii_digit() => *letter = another(b"0123456789"),
         _ if letter.is_ascii_alphabetic() => *letter = another(b"abcdefghijklmnopqrstuvwxyzABCDEF"),
         _ => {}

@@ -1,4 +1,5 @@
-//! What people do: they sign in, refresh, and end things, and now and then wait until that is so everywhere.
+//! The users' actions: they sign in, refresh, end sessions, and sometimes wait until that is in force
+//! everywhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::world::{PEOPLE, SECRET, World};
 type Sessions = Vec<(SessionId, String)>;
 
 impl World {
-    /// Somebody does one thing after the other.
+    /// Runs one user, who does one action after the other.
     pub(crate) async fn live(self: Arc<Self>, chance: Chance, until: Duration) {
         let (mut sessions, mut hunts) = (Sessions::new(), Vec::new());
         while self.time.now() < until {
@@ -41,7 +42,7 @@ impl World {
         }
     }
 
-    /// Somebody does something, which may end something.
+    /// Runs one action, which may end something.
     async fn do_something(
         &self,
         service: &Service,
@@ -76,7 +77,7 @@ impl World {
             }
             12 if chance.once_in(2) => {
                 let takeover = if chance.once_in(2) { Takeover::Now } else { Takeover::Announced };
-                // There may be too many.
+                // There may be too many keys.
                 let _ = service.rotate_key(takeover, Actor::Operator).await;
                 return None;
             }
@@ -93,14 +94,14 @@ impl World {
         Some((what, seq))
     }
 
-    /// A token was given out, unless its key has been struck meanwhile.
+    /// Records an issued token, unless its key has been revoked meanwhile.
     fn gives(&self, service: &Service, access: &str) -> Option<SessionId> {
         let token = service.guard().authenticate_now(access).ok()?;
         self.journal.lock().expect("no panic").gives(&token, access);
         token.place().ok().map(|(session, _)| session)
     }
 
-    /// A session is opened with the token of another issuer: that needs no password, and so no other thread.
+    /// Opens a session with another issuer's token, which needs no password and so no other thread.
     fn token_of_another_issuer(&self, name: &str, chance: &Chance) -> String {
         let now = Issuers(Arc::clone(&self.time)).now().as_secs();
         let jti = format!("{:016x}{:016x}", chance.below(u64::MAX), chance.below(u64::MAX));

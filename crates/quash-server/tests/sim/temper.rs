@@ -1,5 +1,5 @@
-//! What one seed's world is like: each draws its own, since what one fault hides in a world that has all of them shows in
-//! one that has few.
+//! The parameters of one seed's world. Each world draws its own, because a fault that others hide in a world
+//! with all of them shows in a world with few.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use crate::chance::Chance;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Temper {
     pub(crate) verifiers: usize,
-    /// How long nothing goes wrong at most.
+    /// The longest time without a fault.
     pub(crate) between_faults: Duration,
-    /// How long somebody does nothing at most.
+    /// The longest time without an action of a user.
     pub(crate) between_deeds: Duration,
-    /// How slow the disk is at times.
+    /// The delay of the disk's slow periods.
     pub(crate) disk: Duration,
-    /// Once in how many messages one is slow.
+    /// One in this many messages is slow.
     pub(crate) slow: u64,
-    /// Once in how many messages one is lost or spoilt.
+    /// One in this many messages is lost or corrupted.
     pub(crate) faulty: u64,
-    /// In how many of ten faults the issuer is killed.
+    /// Of ten faults, the number that kill the issuer.
     pub(crate) kills: u64,
-    /// In how many of ten faults a verifier is.
+    /// Of ten faults, the number that kill a verifier.
     pub(crate) restarts: u64,
-    /// Whether somebody sets everybody's clocks by a week, forwards and back.
+    /// Set if all clocks are moved by a week, forwards and back.
     pub(crate) clocks_are_set: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The time: one that goes on in steps, and the clocks that show it.
+//! Time that advances in steps, and the clocks that show it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use quash_core::model::{Clock, Timestamp};
 
 use crate::chance::Chance;
 
-/// The time, in steps, and by how many seconds clocks on walls have been set forwards.
+/// The time in steps, and the seconds by which wall clocks have been set forwards.
 #[derive(Default)]
 pub(crate) struct Time {
     steps: AtomicU64,
@@ -16,7 +16,7 @@ pub(crate) struct Time {
     issuers: AtomicI64,
 }
 
-/// A verifier's clock, which runs too fast or too slow by so many millionths.
+/// A verifier's clock, which runs too fast or too slow by this many millionths.
 pub(crate) struct Drifting {
     pub(crate) time: Arc<Time>,
     pub(crate) ppm: i64,
@@ -33,12 +33,12 @@ impl Time {
         Duration::from_millis(self.steps.load(Ordering::Relaxed))
     }
 
-    /// One step, a millisecond.
+    /// Advances by one step, a millisecond.
     pub(crate) fn goes_on(&self) {
         self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Somebody sets clocks, everybody's or the issuer's alone.
+    /// Sets the clocks: all of them, or the issuer's alone.
     pub(crate) fn is_set(&self, chance: &Chance) {
         let clocks = if chance.once_in(3) { &self.issuers } else { &self.everybodys };
         clocks.fetch_add(if chance.once_in(2) { WEEK } else { -WEEK }, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! A verifier: the real one, in a process that is killed and started again, with a clock that runs a little too fast or too
-//! slow. What it asks is carried by the world's network.
+//! A real verifier in a process that is killed and restarted, with a clock that runs slightly too fast or too
+//! slow. The simulated network carries its requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,11 @@ pub(crate) struct Verifier {
     pub(crate) number: usize,
     clock: Arc<dyn Clock>,
     chance: Chance,
-    /// Which process it is, and the verifier, while there is one.
+    /// The number of the process, and the verifier while it runs.
     running: watch::Sender<(u32, Option<quash_verify::Verifier>)>,
 }
 
-/// What a verifier says of a token.
+/// A verifier's answer about a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
     Accepted { cursor: Seq },
@@ -41,7 +41,7 @@ impl Verifier {
         Self { number, clock, chance, running: watch::Sender::default() }
     }
 
-    /// Its process begins, and knows nothing.
+    /// Starts its process, which knows nothing.
     pub(crate) fn start(&self, world: &Arc<World>) {
         let network = Network { world: Arc::clone(world), verifier: self.number, chance: self.chance.fork() };
         let builder = quash_verify::Verifier::builder("https://issuer.test").credential(world.credential());
@@ -50,23 +50,23 @@ impl Verifier {
         self.running.send_modify(|running| running.1 = Some(verifier));
     }
 
-    /// Its process is killed, and isn't back before so much time has passed.
+    /// Kills its process, and restarts it after this time.
     pub(crate) async fn crash(self: Arc<Self>, down: Duration, world: Arc<World>) {
         self.stop();
         let life = self.running.borrow().0;
         pass(down).await;
-        // It may have been killed again, as little as there is to be killed.
+        // It may have been killed again meanwhile.
         if self.running.borrow().0 == life {
             self.start(&world);
         }
     }
 
-    /// Its process is killed.
+    /// Kills its process.
     pub(crate) fn stop(&self) {
         self.running.send_modify(|running| *running = (running.0 + 1, None));
     }
 
-    /// What it says of a token; `None`: nothing, because it was killed meanwhile.
+    /// Judges a token. `None` if the process was killed meanwhile.
     pub(crate) async fn judge(&self, token: &str, when_stale: WhenStale) -> Option<Said> {
         let (life, verifier) = self.running.borrow().clone();
         let Some(verifier) = verifier else { return Some(Said::Unsure) };
@@ -84,7 +84,7 @@ impl Verifier {
         })
     }
 
-    /// Whether it can vouch for what it knows.
+    /// Returns whether its lease is current.
     pub(crate) fn is_fresh(&self) -> bool {
         self.metrics().is_some_and(|metrics| metrics.state == VerifierState::Fresh)
     }

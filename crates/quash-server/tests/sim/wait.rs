@@ -1,9 +1,9 @@
-//! How simulated time passes. Nothing is waited for in truth: tokio's clock stands still while anybody has something to
-//! do, and jumps when nobody has.
+//! Simulated time without real waiting: tokio's clock stops while any task has work, and jumps when all are
+//! idle.
 
 use std::time::Duration;
 
-/// Lets so much of the simulated time pass.
+/// Waits for this much simulated time.
 pub(crate) async fn pass(span: Duration) {
     tokio::time::sleep(span).await;
 }

@@ -1,4 +1,5 @@
-//! The world: a clock, a network, an issuer that is killed and started again, and people who sign in and are ended.
+//! The simulated world: a clock, a network, an issuer that is killed and restarted, and users who sign in and
+//! whose sessions are ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,22 +36,22 @@ pub(crate) struct World {
     seed: u64,
     pub(crate) time: Arc<Time>,
     store: Mutex<Arc<MemoryStore>>,
-    /// A copy of it from some time ago.
+    /// An earlier copy of the store.
     copy: Mutex<Option<MemoryStore>>,
-    /// Which process it is, and the process, while there is one.
+    /// The number of the process, and the process while it runs.
     issuer: watch::Sender<(u64, Option<Issuer>)>,
-    /// What opens the feed.
+    /// The credential for the feed.
     credential: OnceLock<String>,
-    /// Whether that process lives.
+    /// Set while that process lives.
     alive: Mutex<Arc<AtomicBool>>,
-    /// Until when each verifier's network swallows everything.
+    /// The time until which each verifier's network swallows everything.
     cut: Mutex<[Duration; VERIFIERS]>,
     verifiers: Vec<Arc<Verifier>>,
     pub(crate) journal: Mutex<Journal>,
     pub(crate) seen: Mutex<Seen>,
     calm: Arc<AtomicBool>,
     pub(crate) temper: Temper,
-    /// The last answer from each path, which something on the way has kept.
+    /// The last response from each path, which the network has kept.
     kept: Mutex<BTreeMap<String, Bytes>>,
 }
 
@@ -64,9 +65,9 @@ struct Issuer {
 const STEP: Duration = Duration::from_millis(1);
 pub(crate) const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
 pub(crate) const PEOPLE: [&str; 4] = ["dana", "noor", "kim", "sam"];
-/// How much time of the simulated world passes between two tokens that are presented.
+/// The simulated time between two presented tokens.
 const BETWEEN: u64 = 12;
-/// How many tokens somebody tries after their end.
+/// The number of tokens that a thief tries after their end.
 const PREY: usize = 4;
 
 impl World {
@@ -169,7 +170,7 @@ impl World {
         service
     }
 
-    /// Which process of the issuer there is, and where it can be asked, if it is there.
+    /// The number of the issuer's process, and its router while it runs.
     pub(crate) fn door(&self) -> (u64, Option<Router>) {
         let (life, issuer) = &*self.issuer.borrow();
         (*life, issuer.as_ref().map(|issuer| issuer.door.clone()))
@@ -184,7 +185,7 @@ impl World {
         self.credential.get().expect("it is set before verifiers start")
     }
 
-    /// Waits for something as long as this process of the issuer lives.
+    /// Waits for a future as long as this process of the issuer lives.
     pub(crate) async fn while_alive<T>(&self, life: u64, something: impl Future<Output = T>) -> Option<T> {
         let mut issuer = self.issuer.subscribe();
         let killed =
@@ -200,7 +201,7 @@ impl World {
         self.cut.lock().expect("no panic")[verifier] > self.time.now()
     }
 
-    /// Something on the way may keep an answer, and give it to whoever asks the same later.
+    /// The network may keep a response, and replay it for a later request to the same path.
     pub(crate) fn kept_on_the_way(&self, path: String, answer: Bytes, chance: &Chance) -> Bytes {
         let mut kept = self.kept.lock().expect("no panic");
         if let Some(kept) = kept.get(&path).filter(|_| !self.is_calm() && chance.once_in(4)) {
@@ -214,12 +215,12 @@ impl World {
         self.calm.load(Ordering::Relaxed)
     }
 
-    /// How long a message is under way.
+    /// The delay of a message.
     pub(crate) fn delay(&self, chance: &Chance) -> Duration {
         if self.is_calm() { chance.millis(8) } else { chance.delay(self.temper.slow) }
     }
 
-    /// Whether something goes wrong that does once in so many times what the temper says.
+    /// Returns whether a fault occurs, `rarer` times less often than the parameters say.
     pub(crate) fn faulty(&self, chance: &Chance, rarer: u64) -> bool {
         !self.is_calm() && chance.once_in(self.temper.faulty * rarer)
     }
@@ -228,7 +229,7 @@ impl World {
         *self.seen.lock().expect("no panic")
     }
 
-    /// People and faults, for so long.
+    /// Runs users and faults for this long.
     pub(crate) async fn let_faults_happen(self: &Arc<Self>, span: Duration) {
         let until = self.time.now() + span;
         let people: Vec<_> =
@@ -248,7 +249,7 @@ impl World {
         }
     }
 
-    /// Somebody presents some token to some verifier.
+    /// Presents some token to some verifier.
     fn present(self: &Arc<Self>, presented: &mut JoinSet<()>) {
         let given = self.chance.pick(self.journal.lock().expect("no panic").given()).cloned();
         if let (Some(given), Some(verifier)) = (given, self.chance.pick(&self.verifiers)) {
@@ -264,7 +265,7 @@ impl World {
         let (mut journal, mut seen) =
             (self.journal.lock().expect("no panic"), self.seen.lock().expect("no panic"));
         match said {
-            // The issuer was asked, perhaps: what has ended meanwhile it needn't have known.
+            // Perhaps after introspection: the issuer needn't know of an end that happened meanwhile.
             Said::Accepted { .. } if when_stale == WhenStale::IntrospectThenDeny => {
                 journal.accepts(verifier, None, &given, asked_at);
                 seen.introspected += 1;
@@ -273,21 +274,21 @@ impl World {
                 journal.accepts(verifier, Some(cursor), &given, self.time.now());
                 seen.accepted += 1;
             }
-            // The issuer, whose clock is another, may only have found that it has run out.
+            // The issuer, with another clock, may only have found that it expired.
             Said::Revoked if when_stale == WhenStale::IntrospectThenDeny && self.temper.clocks_are_set => {}
             Said::Revoked => {
                 journal.refuses(verifier, &given);
                 seen.refused += 1;
             }
             Said::Unsure => seen.stale += 1,
-            // By another clock it has run out, or isn't valid yet; or its key is known no more.
+            // By another clock it has expired or isn't valid yet; or its key is no longer known.
             Said::Refused(_) if self.temper.clocks_are_set || journal.may_lack_its_key(&given) => {}
             Said::Refused(refusal) => panic!("a token that holds is refused: {refusal:?}, {given:?}"),
         }
     }
 
-    /// Whoever held what has just ended tries it everywhere: at the issuer at once, and at every verifier for as long as one
-    /// of them might not know, and a little longer.
+    /// A thief tries the ended tokens everywhere: immediately at the issuer, and at every verifier for as
+    /// long as one of them might not know of the end, and a little longer.
     pub(crate) async fn hunt(self: Arc<Self>, what: Ended, seq: Seq, barrier: bool) {
         let covered = self.journal.lock().expect("no panic").covered(&what, seq, PREY);
         if let (_, Some(service)) = self.service() {
@@ -343,14 +344,15 @@ impl World {
         }
     }
 
-    /// The store is put back to what it was some time ago, if there is a copy: restored, or an older file in its place. Of that
-    /// it is noticed how far the log had come; either way everything that was issued before has ended.
+    /// Resets the store to an earlier copy, if there is one: by a restore, or by an older file in its place.
+    /// The issuer learns how far the log had advanced; in both cases everything that was issued before has
+    /// ended.
     async fn store_goes_back(&self, chance: &Chance) {
         let proven = self.store().head().await.expect("a head").seq;
         let Some(copy) = self.copy.lock().expect("no panic").take() else { return };
         let (master, clock) = (MasterKey::new(&Seeded::new(self.seed)), Issuers(Arc::clone(&self.time)));
         let keys = self.store().keys().await.expect("keys");
-        // What was struck meanwhile only a restore can know.
+        // Only a restore can know of keys that were revoked meanwhile.
         let may_be_by_hand = struck(&keys) == struck(&copy.keys().await.expect("keys"));
         let noticed = if may_be_by_hand && chance.once_in(2) {
             begin_if_gone_back(&copy, &master, proven, &clock).await.expect("an epoch")
@@ -383,7 +385,7 @@ impl World {
         self.seen.lock().expect("no panic").ended += 1;
     }
 
-    /// All faults end: everybody catches up, and knows.
+    /// Ends all faults: every verifier catches up.
     pub(crate) async fn heal(self: &Arc<Self>) {
         self.calm.store(true, Ordering::Relaxed);
         *self.cut.lock().expect("no panic") = Default::default();
@@ -422,7 +424,7 @@ impl World {
     }
 }
 
-/// Those of these keys that are struck.
+/// The revoked ones of these keys.
 fn struck(keys: &[KeyRecord]) -> BTreeSet<&Kid> {
     keys.iter().filter(|key| key.state.is_struck()).map(|key| &key.kid).collect()
 }

@@ -10,10 +10,10 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
-/// When certificates are looked at.
+/// The time at which certificates are checked.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(super::support::START);
 
-/// A certificate of `localhost` that signs itself, and its key.
+/// A self-signed certificate for `localhost`, and its key.
 pub(crate) struct Certificate {
     pub(crate) der: CertificateDer<'static>,
     pub(crate) pem: String,
@@ -26,7 +26,7 @@ pub(crate) struct Files {
 }
 
 impl Certificate {
-    /// One that holds for a very long time.
+    /// A certificate that stays valid for a very long time.
     pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
@@ -47,7 +47,7 @@ impl Files {
         files
     }
 
-    /// Puts a certificate and its key in the place of those that are there.
+    /// Replaces the certificate and its key.
     pub(crate) fn put(&self, certificate: &Certificate) {
         self.write("certificate.pem", certificate.pem.as_bytes());
         self.write("key.pem", certificate.key.as_bytes());

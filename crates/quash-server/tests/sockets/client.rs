@@ -1,4 +1,4 @@
-//! Just enough of a client: HTTP/1.1 as bytes, so that they can be wrong, and hyper's own HTTP/2.
+//! Minimal clients: HTTP/1.1 as raw bytes, so that they can be malformed, and hyper's HTTP/2.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::PATIENCE;
 use super::certificates::Certificate;
 
-/// A connection with TLS, to a server with this certificate.
+/// Opens a TLS connection to a server with this certificate.
 pub(crate) async fn connect(
     address: SocketAddr,
     trusted: &Certificate,
@@ -38,7 +38,7 @@ pub(crate) async fn connect(
         .await
 }
 
-/// Sends bytes, and reads one answer with a body of a known length.
+/// Sends bytes, and reads one response with a body of known length.
 pub(crate) async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[u8]) -> String {
     stream.write_all(request).await.expect("it is read");
     let mut answer = Vec::new();
@@ -58,24 +58,24 @@ pub(crate) async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), requ
     String::from_utf8(answer).expect("UTF-8")
 }
 
-/// Sends bytes, and reads whatever comes until the server closes.
+/// Sends bytes, and reads until the server closes the connection.
 pub(crate) async fn ask_to_the_end(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     request: &[u8],
 ) -> Vec<u8> {
-    // A server that has seen enough may close before all of it is written, and reset what it hasn't read.
+    // A server that has seen enough may close before all is written, and reset what it hasn't read.
     let _ = stream.write_all(request).await;
     let mut answer = Vec::new();
     let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server closes");
     answer
 }
 
-/// `GET` of a path, on a connection that stays open.
+/// A `GET` of a path, on a connection that stays open.
 pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
-/// HTTP/2 over a stream; the task ends with the connection.
+/// Starts HTTP/2 over a stream. The task ends with the connection.
 pub(crate) async fn http2(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
 ) -> (SendRequest<Empty<&'static [u8]>>, JoinHandle<()>) {

@@ -1,4 +1,4 @@
-//! What a connection may keep waiting, how many there may be, and how they end.
+//! Time limits of connections, their maximum number, and their end.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use tokio::time::{Interval, interval};
 use super::client::{ask, ask_to_the_end, get, get2, http2};
 use super::{Served, hello, jumping};
 
-/// A little more than a connection is kept that does nothing.
+/// Slightly longer than an idle connection is kept.
 const IDLE: Duration = Duration::from_millis(11_100);
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn idle_connections_are_kept_as_long_as_announced() {
     let (answer, passed) = jumping(ask_to_the_end(&mut stream, b"")).await;
     assert!(answer.is_empty() && (idle..Duration::from_secs(43)).contains(&passed), "{passed:?}");
 
-    // A head that has begun must still come soon.
+    // A head that has begun must still arrive in time.
     let mut stream = TcpStream::connect(served.address).await.expect("it listens");
     ask(&mut stream, &get("/")).await;
     let (answer, passed) = jumping(ask_to_the_end(&mut stream, b"GET / HTTP/1.1\r\n")).await;
@@ -111,7 +111,7 @@ async fn a81_an_idle_http2_connection_is_closed_although_it_answers_pings() {
     assert!(ended.is_ok() && passed < IDLE, "{passed:?}");
 }
 
-/// A body of unknown length: a word now and again, more seldom than a connection may rest.
+/// A body of unknown length: a word at intervals longer than the idle time.
 struct Slow {
     every: Interval,
     left: usize,

@@ -1,5 +1,5 @@
-//! How a request's bytes are told apart: heads that are too large, lengths that contradict each other, headers of every
-//! form. Nothing of it leads to a 500, and no second request hides in the first.
+//! Request framing: heads that are too large, contradictory lengths, malformed headers. None leads to a 500,
+//! and no second request hides in the first.
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -14,7 +14,7 @@ async fn sent(served: &Served, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Each is refused with 400, and the connection closed: what follows isn't looked at.
+/// Each is refused with 400 and the connection closed: the rest isn't read.
 #[tokio::test]
 async fn a80_lengths_that_say_nothing_are_refused() {
     let served = Served::start(hello(), |listener| listener).await;
@@ -56,8 +56,8 @@ async fn a80_lengths_that_say_nothing_are_refused() {
     }
 }
 
-/// RFC 9112 6.3: the chunks count, and the connection is closed, so that whoever has counted otherwise before us can't
-/// be led to take the rest for a request of somebody else.
+/// RFC 9112 6.3: the chunks count, and the connection closes. A proxy that counted differently can't be led
+/// to forward the rest as another client's request.
 #[tokio::test]
 async fn a80_a_length_beside_chunks_ends_the_connection() {
     let served = Served::start(hello(), |listener| listener).await;
@@ -168,7 +168,7 @@ fn with_body(path: &str, length: usize) -> Vec<u8> {
     [head.as_bytes(), &vec![b'x'; length]].concat()
 }
 
-/// A body that nobody wants is read all the same: who sends it gets the answer, and the connection goes on.
+/// An unwanted body is read nevertheless: its client receives the response, and the connection stays open.
 #[tokio::test]
 async fn a_body_that_nobody_reads_ends_no_connection() {
     let world = World::open().await;
@@ -189,7 +189,8 @@ async fn a_body_that_nobody_reads_ends_no_connection() {
     assert!(ask(&mut stream, &get("/livez")).await.starts_with("HTTP/1.1 200 "));
 }
 
-/// One that is too long for that, or that the client hasn't begun to send, ends the connection, and the answer says so.
+/// A body that is too long for that, or that the client hasn't begun to send, ends the connection, and the
+/// response says so.
 #[tokio::test]
 async fn a_connection_that_ends_on_a_body_is_said_to_end() {
     let world = World::open().await;

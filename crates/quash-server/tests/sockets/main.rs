@@ -1,4 +1,4 @@
-//! The door over real sockets: TLS, unix sockets, deadlines and limits of connections.
+//! The server over real sockets: TLS, unix sockets, deadlines and limits on connections.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -40,7 +40,7 @@ struct Served {
 }
 
 impl Served {
-    /// At a free port; `listening` is what else the listener has.
+    /// Starts a server at a free port; `listening` configures its listener.
     async fn start(router: Router, listening: impl FnOnce(Listener) -> Listener) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -48,7 +48,7 @@ impl Served {
         Self { address, stop, serving }
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Tells the server to end, and waits until it has.
     async fn stop(self) {
         self.stop.send(()).expect("it runs");
         self.serving.await.expect("it doesn't panic").expect("it serves");
@@ -63,19 +63,20 @@ fn serve(listener: Listener, router: Router) -> (oneshot::Sender<()>, JoinHandle
     (stop, serving)
 }
 
-/// A router that has no thread of its own, so that the clock can be stopped.
+/// A router without its own threads, so that the clock can be stopped.
 fn hello() -> Router {
     Router::new().route("/", get(async || "hello").post(async |body: String| body.len().to_string()))
 }
 
-/// Waits for what a deadline of the server brings about, on a clock that jumps to the next deadline whenever nothing is
-/// to be done; how far it went comes with it. Only bytes that nobody answers may be on their way meanwhile: the clock
-/// may jump while they are. A deadline of the test's own could be jumped to before the server has begun with its own.
+/// Waits for the effect of a server's deadline, on a clock that jumps to the next deadline whenever all tasks
+/// are idle. Also returns how far the clock jumped. No bytes that need an answer may be in transit meanwhile,
+/// because the clock may jump then. A deadline of the test itself could be reached before the server has
+/// started its own.
 async fn jumping<T>(awaited: impl Future<Output = T>) -> (T, Duration) {
     tokio::time::pause();
     #[expect(
         clippy::disallowed_methods,
-        reason = "the clock of this test is stopped, and asked how far it has jumped"
+        reason = "the test measures how far its paused clock jumped"
     )]
     let begun = tokio::time::Instant::now();
     let done = awaited.await;

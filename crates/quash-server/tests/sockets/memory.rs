@@ -1,5 +1,5 @@
-//! The memory of unfinished requests: when it is used up, those that have waited longest are ended, and a client that sends
-//! its request at once is served.
+//! The memory of unfinished requests: when it is exhausted, those that have waited longest are ended, and a
+//! client that sends its request promptly is served.
 
 use quash_server::Listener;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! TLS: what is spoken, whose certificate is shown, how it is read again, and what doesn't hold a server up.
+//! TLS: versions and protocols, the certificate, its reload, and clients that try to block the server.
 
 use std::time::Duration;
 
@@ -49,11 +49,11 @@ async fn a76_plain_answers_promise_no_tls() {
     );
 }
 
-/// A first message of TLS that offers this version and no newer one.
+/// A TLS client hello that offers this version and no newer one.
 fn client_hello(version: [u8; 2]) -> Vec<u8> {
     let mut hello = Vec::from(version);
     hello.extend([7; 32]);
-    // No session; two suites with AES; no compression; then the groups, point formats and signatures of the day.
+    // No session; two suites with AES; no compression; then common groups, point formats and signatures.
     hello.extend([0, 0, 4, 0xc0, 0x13, 0xc0, 0x2f, 1, 0]);
     let extensions: [&[u8]; 3] =
         [&[0, 10, 0, 4, 0, 2, 0, 23], &[0, 11, 0, 2, 1, 0], &[0, 13, 0, 4, 0, 2, 4, 3]];
@@ -256,7 +256,7 @@ async fn a_server_that_ends_waits_for_no_handshake() {
     let tls = Files::of(&Certificate::new()).load().expect("TLS");
     let served = Served::start(hello(), |listener| listener.with_tls(tls)).await;
     let mut silent = TcpStream::connect(served.address).await.expect("it listens");
-    // One that comes later has been told off: the silent one is being waited for.
+    // Once this later client has its error, the server has accepted the silent one.
     let mut plain = TcpStream::connect(served.address).await.expect("it listens");
     ask_to_the_end(&mut plain, &get("/")).await;
     let ((), passed) = jumping(served.stop()).await;

@@ -1,4 +1,4 @@
-//! Unix sockets: whose they are, what stands in their place, and what is seen of those who connect.
+//! Unix sockets: their owner, existing files in their place, and the address of clients.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,5 @@
-//! An answer: what every one must keep to, and how it looks in a snapshot, where tokens, ids and keys are masked.
+//! A response: the rules for every response, and its form in a snapshot, where tokens, ids and keys are
+//! masked.
 
 use std::fmt;
 
@@ -32,7 +33,6 @@ const SHOWN: [HeaderName; 13] = [
     ACCESS_CONTROL_EXPOSE_HEADERS,
 ];
 
-/// What came back.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -40,7 +40,7 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
-/// What a sign-in or a refresh gave.
+/// The tokens from a sign-in or a refresh.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Pair {
     pub(crate) access: String,
@@ -86,13 +86,13 @@ impl Answer {
         format!("{} {}", self.status, masked(self.text()))
     }
 
-    /// Whether a token is in it.
+    /// Returns whether the response contains a token.
     pub(crate) fn holds_a_token(&self) -> bool {
         runs(&String::from_utf8_lossy(&self.body))
             .any(|(_, run)| mask(run).is_some_and(|mask| mask != "<id>" && mask != "<key>"))
     }
 
-    /// What holds for every answer, whatever was asked.
+    /// Checks the rules for every response.
     pub(crate) fn keeps_to_the_rules(&self, method: &Method, line: &str) {
         assert_ne!(self.status, 500, "{line}\n{self}");
         assert!(!(300..400).contains(&self.status), "a redirect: {line}\n{self}");
@@ -154,7 +154,7 @@ impl Answer {
     }
 }
 
-/// Status, the headers of the contract and the body.
+/// Formats the status, the headers of the contract and the body.
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.status)?;
@@ -179,7 +179,7 @@ fn masked(text: &str) -> String {
     shown
 }
 
-/// The runs of characters that tokens, ids and keys are made of.
+/// The runs of characters that tokens, ids and keys consist of.
 fn runs(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let of_a_token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let runs = text.split(move |c| !of_a_token(c)).filter(|run| !run.is_empty());

@@ -1,4 +1,4 @@
-//! A store that can be broken in part, in mid-test, and mended again. While it is whole it is the store in memory.
+//! A store that tests can break in part, and repair. While intact it is the in-memory store.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -34,14 +34,14 @@ pub(crate) struct Brittle {
     written: AtomicUsize,
     broken: Mutex<Option<(Part, StoreError)>>,
     meanwhile: Mutex<Option<(Change, Guard)>>,
-    /// Whether it can't be read any more once the next change is written.
+    /// Set if reads fail after the next change is written.
     breaks_after_write: Mutex<bool>,
-    /// How many entries have been made to cover nobody; `None`: they are left as they are.
+    /// The number of entries that were changed to cover nothing. `None` leaves entries unchanged.
     emptied: Mutex<Option<u8>>,
 }
 
 impl Brittle {
-    /// What a broken part says; no word of it may reach a client.
+    /// The error of a broken part. None of its words may reach a client.
     pub(crate) fn away() -> StoreError {
         StoreError::Unavailable("disk secret path /var/lib/quash/quash.db: SQLITE_IOERR".into())
     }
@@ -51,7 +51,7 @@ impl Brittle {
         *self.broken.lock().expect("a switch") = Some((part, error));
     }
 
-    /// Breaks what is read of rows right after the next change is written.
+    /// Breaks reads of rows right after the next change is written.
     pub(crate) fn break_after_write(&self) {
         *self.breaks_after_write.lock().expect("a switch") = true;
     }
@@ -61,17 +61,18 @@ impl Brittle {
         self.written.load(Ordering::SeqCst)
     }
 
-    /// Makes it whole again.
+    /// Repairs it.
     pub(crate) fn mend(&self) {
         *self.broken.lock().expect("a switch") = None;
     }
 
-    /// Commits a change right after the next look at a session, and lets the guard know before whoever looked goes on.
+    /// Commits a change right after the next read of a session, and updates the guard before the reader
+    /// continues.
     pub(crate) fn meanwhile(&self, change: Change, guard: Guard) {
         *self.meanwhile.lock().expect("a switch") = Some((change, guard));
     }
 
-    /// From now on what changes append to the log covers nobody: everything is written but the entry of a road.
+    /// From now on log entries of changes cover nothing: everything is written except the effective entry.
     pub(crate) fn empty_entries(&self) {
         self.emptied.lock().expect("a switch").get_or_insert(0);
     }
@@ -244,7 +245,7 @@ impl Store for Brittle {
     }
 }
 
-/// What a change appends to the log.
+/// The entries that a change appends to the log.
 fn entries_of(change: &mut Change) -> Vec<&mut NewEntry> {
     fn of_sessions<'a>(
         ends: impl IntoIterator<Item = &'a mut SessionEnd>,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::peer;
 
-/// A request on its way to the door.
+/// A request to the router.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) method: Method,
@@ -50,7 +50,7 @@ impl Call {
         self.header(AUTHORIZATION, format!("Bearer {token}"))
     }
 
-    /// Adds a header, beside those of the same name.
+    /// Adds a header, in addition to those of the same name.
     pub(crate) fn header(mut self, name: HeaderName, value: impl AsRef<[u8]>) -> Self {
         self.headers.append(name, HeaderValue::from_bytes(value.as_ref()).expect("a header value"));
         self

@@ -17,12 +17,12 @@ impl HandClock {
         Self { start, gone: AtomicU64::default(), back: AtomicU64::default() }
     }
 
-    /// Sets the wall clock back. The uptime goes on.
+    /// Sets the wall clock back. The uptime continues.
     pub(crate) fn set_back(&self, span: Duration) {
         self.back.fetch_add(u64::try_from(span.as_millis()).expect("a span"), Ordering::SeqCst);
     }
 
-    /// Moves it on.
+    /// Advances the clock.
     pub(crate) fn go_on(&self, span: Duration) {
         self.gone.fetch_add(u64::try_from(span.as_millis()).expect("a span"), Ordering::SeqCst);
     }

@@ -1,5 +1,5 @@
-//! Hashers for tests: one that costs nothing, one that writes down what is asked of it, one that waits. What counts is
-//! how often a hash is made or compared with, and of which class it is; not what it takes.
+//! Hashers for tests: one that costs nothing, one that records calls, one that waits. Tests count how often a
+//! hash of which class is made or compared, not the time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
@@ -7,23 +7,23 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use quash_core::model::PasswordHash;
 use quash_service::{Arena, Argon2Hasher, CostClass, FormatFault, PasswordHasher};
 
-/// Costs nothing and protects nothing. Hashes that others have made are compared with as they are.
+/// Costs nothing and protects nothing. Imported hashes are compared with their own algorithm.
 pub(crate) struct Cheap;
 
-/// Writes down what another hasher is asked for.
+/// Records the calls of another hasher.
 pub(crate) struct Counted {
     inner: Arc<dyn PasswordHasher>,
     spent: Mutex<Vec<Spent>>,
-    /// How often a password was compared with a real one.
+    /// The number of comparisons with a real password.
     evaluated: AtomicUsize,
 }
 
-/// One hash that was paid for.
+/// One hash operation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Spent {
     /// A password was compared with a hash of this class.
     Compared(CostClass),
-    /// A new one was made.
+    /// A new hash was made.
     Made,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Gated(Mutex<mpsc::Receiver<()>>);
 #[derive(Clone, Default)]
 pub(crate) struct Valved(Arc<(Mutex<bool>, Condvar)>);
 
-/// Makes no hash: it panics. Comparing works.
+/// Panics instead of making a hash. Comparing works.
 pub(crate) struct Unmade;
 
 impl Counted {
@@ -42,12 +42,12 @@ impl Counted {
         Self { inner, spent: Mutex::default(), evaluated: AtomicUsize::default() }
     }
 
-    /// What was paid since the last time this was asked.
+    /// The operations since the last call.
     pub(crate) fn taken(&self) -> Vec<Spent> {
         std::mem::take(&mut self.spent.lock().expect("a list"))
     }
 
-    /// How often a password was compared with a hash that isn't a decoy, since the last time this was asked.
+    /// The number of comparisons with a hash that isn't a decoy, since the last call.
     pub(crate) fn evaluated(&self) -> usize {
         self.evaluated.swap(0, Ordering::SeqCst)
     }
@@ -58,7 +58,7 @@ impl Counted {
 }
 
 impl Gated {
-    /// With what opens it: dropping the sender.
+    /// Also returns the sender. Dropping it opens the gate.
     pub(crate) fn new() -> (Self, mpsc::Sender<()>) {
         let (open, gate) = mpsc::channel();
         (Self(Mutex::new(gate)), open)
@@ -71,7 +71,7 @@ impl Valved {
         *self.0.0.lock().expect("a valve") = true;
     }
 
-    /// Opens it.
+    /// Opens the valve.
     pub(crate) fn open(&self) {
         *self.0.0.lock().expect("a valve") = false;
         self.0.1.notify_all();
@@ -154,7 +154,7 @@ impl PasswordHasher for Gated {
     }
 
     fn verify(&self, password: &str, hash: &PasswordHash, arena: &mut Arena) -> bool {
-        // An error means that the sender is gone: the gate is open.
+        // An error means that the sender was dropped: the gate is open.
         let _ = self.0.lock().expect("a gate").recv();
         Cheap.verify(password, hash, arena)
     }

@@ -1,4 +1,4 @@
-//! Where mails go in tests: kept in order, or refused as a test wants it.
+//! A mail transport for tests: it keeps mails in order, or refuses them as a test demands.
 
 use std::sync::Mutex;
 
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use quash_core::model::MailKind;
 use quash_service::{Letter, Post, PostFault};
 
-/// A post that keeps what it is given.
+/// A mailer that keeps its mails.
 #[derive(Default)]
 pub(crate) struct Mailbox {
     letters: Mutex<Vec<Letter>>,
@@ -14,12 +14,12 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
-    /// What came since the last time.
+    /// The mails since the last call.
     pub(crate) fn taken(&self) -> Vec<Letter> {
         std::mem::take(&mut self.letters.lock().expect("a mailbox"))
     }
 
-    /// The next mails fail like this, the last of them first. What may have been sent is kept.
+    /// The next mails fail like this, the last fault first. Mails that may have been sent are kept.
     pub(crate) fn fail(&self, faults: impl IntoIterator<Item = PostFault>) {
         self.faults.lock().expect("a mailbox").extend(faults);
     }
@@ -36,17 +36,17 @@ impl Post for Mailbox {
     }
 }
 
-/// What a mail's link holds.
+/// The token in a mail's link.
 pub(crate) fn link(letter: &Letter) -> String {
     letter.proof.as_ref().expect("a link").link.to_string()
 }
 
-/// What a mail's code is.
+/// A mail's code.
 pub(crate) fn code(letter: &Letter) -> String {
     letter.proof.as_ref().expect("a code").code.to_string()
 }
 
-/// What mails say, and to whom.
+/// The kinds of mails, and their recipients.
 pub(crate) fn kinds_and_places(letters: &[Letter]) -> Vec<(MailKind, &str)> {
     letters.iter().map(|letter| (letter.kind, letter.to.as_str())).collect()
 }

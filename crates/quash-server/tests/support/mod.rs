@@ -1,5 +1,5 @@
-//! A door over a store in memory, with a clock that tests move by hand: arrange, call, compare. What is expected of
-//! an answer stands in the tests; what every answer must keep to is looked at in `answer.rs`.
+//! A router over an in-memory store, with a clock that tests move by hand: arrange, call, compare. Tests
+//! state the expected response; `answer.rs` checks the rules for every response.
 #![allow(
     dead_code,
     unused_imports,
@@ -45,23 +45,23 @@ pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade, Valved};
 pub(crate) use mailbox::{Mailbox, code, kinds_and_places, link};
 pub(crate) use paths::{CLIENT_PATHS, MAIL_PATHS, OWN_PATHS, READ_PATHS, TOKEN_PATHS};
 
-/// When every test begins.
+/// The time at which every test begins.
 pub(crate) const START: i64 = 1_800_000_000;
 /// The password of every account.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 pub(crate) const SEED: u64 = 7;
 
-/// What a test chooses before the door opens.
+/// The configuration of a test's server.
 pub(crate) struct Plan {
-    /// What time it is then.
+    /// The time at the start.
     pub(crate) now: Timestamp,
     pub(crate) policy: Policy,
     pub(crate) settings: DoorSettings,
     pub(crate) algorithm: Algorithm,
     /// The key that the settings name.
     pub(crate) signing: Option<Vec<u8>>,
-    /// How old the key that signs becomes.
+    /// The rotation period of the signing key.
     pub(crate) rotate_every: Option<Duration>,
     pub(crate) foreign: Vec<ForeignSetup>,
     pub(crate) refresh_tokens: RefreshSigning,
@@ -69,11 +69,11 @@ pub(crate) struct Plan {
     pub(crate) hasher: Arc<dyn PasswordHasher>,
     pub(crate) hashing: HashSettings,
     pub(crate) rehash: Rehash,
-    /// What the master key follows from.
+    /// The seed of the master key.
     pub(crate) secret: u64,
 }
 
-/// A door, and what stands behind it.
+/// A router, and everything behind it.
 pub(crate) struct World {
     pub(crate) service: Service,
     pub(crate) store: Arc<Brittle>,
@@ -81,7 +81,7 @@ pub(crate) struct World {
     pub(crate) hasher: Arc<Counted>,
     pub(crate) mailbox: Arc<Mailbox>,
     router: Router,
-    /// How many networks have attempted to sign in.
+    /// The number of networks that have attempted to sign in.
     networks: AtomicU32,
 }
 
@@ -110,18 +110,18 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// With the hasher that servers run with.
+    /// Uses the hasher of real servers.
     pub(crate) fn with_argon2() -> Self {
         Self { hasher: Arc::new(Argon2Hasher::new()), ..Self::default() }
     }
 
-    /// With a hasher that waits for a valve.
+    /// Uses a hasher that waits for a valve.
     pub(crate) fn valved() -> (Self, Valved) {
         let valve = Valved::default();
         (Self { hasher: Arc::new(valve.clone()), ..Self::default() }, valve)
     }
 
-    /// With rotation and blacklisting switched on or off.
+    /// Sets rotation and blacklisting.
     pub(crate) fn rotating(rotate: bool, blacklist: bool) -> Self {
         let mut plan = Self::default();
         plan.policy.rotation = RotationPolicy { rotate, blacklist, ..RotationPolicy::default() };
@@ -130,12 +130,12 @@ impl Plan {
 }
 
 impl World {
-    /// As it is by default, with the accounts dana and noor.
+    /// The default configuration, with the accounts dana and noor.
     pub(crate) async fn open() -> Self {
         Self::planned(Plan::default()).await
     }
 
-    /// As planned, with the accounts dana and noor.
+    /// This configuration, with the accounts dana and noor.
     pub(crate) async fn planned(plan: Plan) -> Self {
         let world = Self::empty(plan).await;
         world.add("dana", Some("dana@example.org"), true).await;
@@ -143,7 +143,7 @@ impl World {
         world
     }
 
-    /// As planned, without accounts.
+    /// This configuration, without accounts.
     pub(crate) async fn empty(plan: Plan) -> Self {
         Self::over(Arc::default(), Arc::new(HandClock::at(plan.now)), SEED, plan).await
     }
@@ -158,7 +158,7 @@ impl World {
         Self::tried(store, clock, seed, plan).await.expect("a service over an empty store")
     }
 
-    /// As [`World::reopened`], where it may not start.
+    /// Like [`World::reopened`], but the start may fail.
     pub(crate) async fn tried_again(self, plan: Plan) -> Result<Self, StartError> {
         let Self { store, clock, .. } = self;
         Self::tried(store, clock, SEED + 100, plan).await
@@ -204,12 +204,12 @@ impl World {
         })
     }
 
-    /// Adds an account with the password of every account; its subject is its name.
+    /// Adds an account with the common password. Its subject is its name.
     pub(crate) async fn add(&self, name: &str, email: Option<&str>, verified: bool) -> Account {
         self.add_with(name, email, verified, Some(PASSWORD)).await
     }
 
-    /// Adds an account with a password of its own, or without any.
+    /// Adds an account with its own password, or without any.
     pub(crate) async fn add_with(
         &self,
         name: &str,
@@ -232,7 +232,7 @@ impl World {
         self.service.add_account(new).await.expect("an account")
     }
 
-    /// Adds an account with a hash that somebody else has made.
+    /// Adds an account with an imported hash.
     pub(crate) async fn import(&self, name: &str, hash: &str) -> Account {
         let password = Some(NewPassword::Encoded(Zeroizing::new(hash.to_owned())));
         let (name, subject, state) = (name.to_owned(), Some(name.to_owned()), NewState::Active);
@@ -245,7 +245,7 @@ impl World {
         self.router.clone()
     }
 
-    /// Sends a request, and looks at what every answer must keep to.
+    /// Sends a request, and checks the rules for every response.
     pub(crate) async fn send(&self, call: Call) -> Answer {
         let (method, line) = (call.method.clone(), format!("{} {}", call.method, call.target));
         let answer = self.router.clone().oneshot(call.into_request()).await.expect("a router never fails");
@@ -261,7 +261,7 @@ impl World {
         self.send(Call { peer: Some((network, 40_000).into()), ..call }).await
     }
 
-    /// Attempts to sign in with a wrong password, so many times, and gives the statuses.
+    /// Attempts to sign in with a wrong password this many times. Returns the statuses.
     pub(crate) async fn guess(&self, name: &str, times: usize) -> Vec<u16> {
         let mut statuses = Vec::new();
         for _ in 0..times {
@@ -270,15 +270,15 @@ impl World {
         statuses
     }
 
-    /// Sends requests at once, each from another network, and gives their answers in the order of the requests. No
-    /// password is compared before all have come.
+    /// Sends requests concurrently, each from another network, and returns their responses in order. No
+    /// password is compared before all requests have arrived.
     pub(crate) async fn at_once(self: &Arc<Self>, valve: &Valved, calls: Vec<Call>) -> Vec<Answer> {
         let from =
             |(call, n)| Call { peer: Some((Ipv4Addr::from_bits(0xCB00_0000 + n), 40_000).into()), ..call };
         self.at_once_as_they_are(valve, calls.into_iter().zip(0_u32..).map(from).collect()).await
     }
 
-    /// Like [`World::at_once`], with the peers that the requests have.
+    /// Like [`World::at_once`], with the requests' own peers.
     pub(crate) async fn at_once_as_they_are(
         self: &Arc<Self>,
         valve: &Valved,
@@ -290,7 +290,7 @@ impl World {
             let world = Arc::clone(self);
             under_way.spawn(async move { (n, world.send(call).await) });
         }
-        // Each goes as far as it comes without a hash.
+        // Each advances as far as it can without a hash.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
@@ -300,7 +300,7 @@ impl World {
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    /// Waits until the store says that an account is locked: that is done apart from the attempt that was one too many.
+    /// Waits until the store has locked an account: the lock is written in a background task.
     pub(crate) async fn locked(&self, name: &str) -> Account {
         loop {
             let account = self.account(name).await;
@@ -311,24 +311,23 @@ impl World {
         }
     }
 
-    /// Forgets what was counted against an account.
+    /// Resets the failures of an account.
     pub(crate) async fn forgive(&self, name: &str) {
         self.service.unlock(&subject(name), Actor::Operator.into()).await.expect("an unlock");
     }
 
-    /// An account as the store keeps it.
+    /// The stored account.
     pub(crate) async fn account(&self, name: &str) -> Account {
         let loaded =
             self.store.account(&AccountBy::Subject(subject(name)), self.clock.now()).await.expect("a look");
         loaded.account.expect("it is there")
     }
 
-    /// How often a password was compared with one that an account has or had, since the last time.
+    /// The number of comparisons with a current or former password of an account, since the last call.
     pub(crate) fn evaluated(&self) -> usize {
         self.hasher.evaluated()
     }
 
-    /// Signs in.
     pub(crate) async fn sign_in(&self, name: &str) -> Pair {
         self.attempt(name, PASSWORD).await.pair()
     }
@@ -338,7 +337,7 @@ impl World {
         self.send(Call::post("/api/token/refresh/").json(&json!({ "refresh": refresh }))).await
     }
 
-    /// Asks whether a token would be taken.
+    /// Verifies a token.
     pub(crate) async fn verify(&self, token: &str) -> Answer {
         self.send(Call::post("/api/token/verify/").json(&json!({ "token": token }))).await
     }
@@ -353,25 +352,26 @@ impl World {
         self.send(Call::post("/api/logout/").bearer(access).json(&json!({ "refresh": refresh }))).await
     }
 
-    /// Opens the guarded path.
+    /// Requests the guarded path.
     pub(crate) async fn me(&self, access: &str) -> Answer {
         self.send(Call::get("/v1/me").bearer(access)).await
     }
 
-    /// Does one of the things that a user does, with a token in the header; no body where it is `null`.
+    /// Does an action of a user, with a token in the header, and without a body if that is `null`.
     pub(crate) async fn own(&self, method: &str, path: &str, access: &str, body: &Value) -> Answer {
         let call = Call::of(method.parse().expect("a method"), path).bearer(access);
         self.send(if body.is_null() { call } else { call.json(body) }).await
     }
 
-    /// What the list of sessions says: the live ones, or those that are over.
+    /// The listed sessions: the live ones, or the ended ones.
     pub(crate) async fn listed(&self, access: &str, query: &str) -> Vec<Value> {
         let answer = self.own("GET", &format!("/v1/me/sessions{query}"), access, &Value::Null).await;
         assert_eq!(answer.status, 200, "{answer}");
         answer.json()["sessions"].as_array().expect("a list").clone()
     }
 
-    /// Asserts that no token of a pair is taken anywhere. Presenting the refresh token comes last: it may end things.
+    /// Asserts that both tokens of a pair are refused everywhere. Presents the refresh token last: that may
+    /// end the session.
     pub(crate) async fn assert_dead(&self, pair: &Pair) {
         assert_eq!(self.me(&pair.access).await.status, 401);
         assert_eq!(self.verify(&pair.access).await.status, 401);
@@ -379,7 +379,7 @@ impl World {
         assert_eq!(self.refresh(&pair.refresh).await.status, 401);
     }
 
-    /// Asserts that both tokens of a pair are taken. Nothing is spent.
+    /// Asserts that both tokens of a pair are accepted. Uses neither up.
     pub(crate) async fn assert_live(&self, pair: &Pair) {
         assert_eq!(self.me(&pair.access).await.status, 200);
         assert_eq!(self.verify(&pair.access).await.status, 200);
@@ -391,24 +391,24 @@ impl World {
         self.send(Call::post(path).json(body)).await
     }
 
-    /// Sends the mails that are due, and gives what came since the last time.
+    /// Sends the mails that are due. Returns those since the last call.
     pub(crate) async fn mails(&self) -> Vec<Letter> {
         let post = Arc::clone(&self.mailbox) as Arc<dyn Post>;
         self.service.deliver_due(&post).await.expect("a store");
         self.mailbox.taken()
     }
 
-    /// How many hashes the calls since the last time have cost.
+    /// The number of hash operations since the last call.
     pub(crate) fn hashes(&self) -> usize {
         self.hasher.taken().len()
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub(crate) fn wait(&self, span: Duration) {
         self.clock.go_on(span);
     }
 
-    /// An account's sessions as the store keeps them.
+    /// The stored sessions of an account.
     pub(crate) async fn sessions(&self, name: &str) -> Vec<Session> {
         self.store.sessions_of(&subject(name), None, u32::MAX).await.expect("sessions")
     }
@@ -418,7 +418,7 @@ impl World {
         self.store.head().await.expect("a head").seq
     }
 
-    /// Puts an account into a state, which ends its sessions, the way an operator's command will.
+    /// Puts an account into a state, which ends its sessions, as an operator's command does.
     pub(crate) async fn put(&self, name: &str, state: AccountState) {
         use quash_core::decide::edit_account;
         let loaded = self
@@ -461,10 +461,10 @@ impl World {
             .expect("an end");
     }
 
-    /// The key that signs, as a thief would have it: made from the same chance as the service's.
+    /// The signing key, as a thief would have it: derived from the service's own seed.
     pub(crate) fn stolen_key(&self) -> SigningKey {
         let chance = Seeded::new(SEED);
-        // The secret that refresh tokens are derived from and its nonce are drawn before.
+        // The secret of refresh tokens and its nonce are drawn first.
         let mut drawn = [0; 32];
         for _ in 0..3 {
             chance.fill(&mut drawn);
@@ -486,7 +486,7 @@ impl World {
         self.stolen_key().sign(claims.to_string().as_bytes()).expect("a signature")
     }
 
-    /// As [`World::forge`], with a claim left out.
+    /// Like [`World::forge`], with a claim omitted.
     pub(crate) fn forge_without(&self, token: &str, name: &str) -> String {
         let mut claims = claims(token);
         claims.as_object_mut().expect("claims").shift_remove(name);
@@ -499,7 +499,7 @@ pub(crate) fn subject(name: &str) -> Subject {
     Subject::parse(name).expect("a subject")
 }
 
-/// The claims of a token, unverified.
+/// The unverified claims of a token.
 pub(crate) fn claims(token: &str) -> Value {
     let payload = Unverified::parse(token).and_then(|token| token.payload_unverified()).expect("a token");
     serde_json::from_slice(&payload).expect("claims")
@@ -510,7 +510,7 @@ pub(crate) fn peer() -> SocketAddr {
     "203.0.113.9:40000".parse().expect("an address")
 }
 
-/// Kinds of entries, in the log's order.
+/// The kinds of the log's entries, in order.
 pub(crate) async fn kinds(store: &dyn Store) -> Vec<ScopeKind> {
     store.entries_after(Seq::ZERO, u32::MAX).await.expect("entries").iter().map(|entry| entry.kind).collect()
 }

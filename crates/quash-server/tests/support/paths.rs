@@ -1,4 +1,4 @@
-//! The paths of the router, by who may use them: tests walk over them.
+//! The paths of the router by their clients, for tests that walk over them.
 
 /// The paths that take POST alone, each with the field that holds its token.
 pub(crate) const TOKEN_PATHS: [(&str, &str); 7] = [
@@ -10,7 +10,7 @@ pub(crate) const TOKEN_PATHS: [(&str, &str); 7] = [
     ("/api/token/blacklist", "refresh"),
     ("/api/logout", "refresh"),
 ];
-/// The paths that have to do with mails, their pages among them.
+/// The paths about mails, including their pages.
 pub(crate) const MAIL_PATHS: [&str; 10] = [
     "/v1/password-reset",
     "/v1/password-reset/confirm",
@@ -23,9 +23,9 @@ pub(crate) const MAIL_PATHS: [&str; 10] = [
     "/verify",
     "/email",
 ];
-/// The paths that are for other services.
+/// The paths for other services.
 pub(crate) const CLIENT_PATHS: [&str; 2] = ["/oauth2/introspect", "/oauth2/revoke"];
-/// The paths that are only read.
+/// The read-only paths.
 pub(crate) const READ_PATHS: [&str; 9] = [
     "/v1/me",
     "/v1/forward-auth",
@@ -38,7 +38,7 @@ pub(crate) const READ_PATHS: [&str; 9] = [
     "/",
 ];
 
-/// The guarded paths that change something of one's own, each with its method and a body that it takes.
+/// The guarded paths that change the user's own data, each with its method and a valid body.
 pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [
     ("PATCH", "/v1/me", r#"{"username":"dana2","password":"correct horse battery staple"}"#),
     (

@@ -1,5 +1,5 @@
-//! Every way that leads to a road of the table, and how to take it. A road that no way leads to yet says so below; a new
-//! one doesn't compile before it stands here. Where it has to end is the business of those who walk.
+//! Every way to trigger an end cause. A cause without one says so below; a new cause doesn't compile before
+//! it is listed here. The tests that use this check the effects.
 
 use quash_core::decide::{By, StruckSessions};
 use quash_core::model::{
@@ -16,28 +16,28 @@ use crate::support::{self, Answer, Call, PASSWORD, Pair, Plan, World, claims, co
 
 const NEW: &str = "another horse battery staple";
 
-/// Who does it, where several may.
+/// The acting party, if several may act.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Who {
     Owner,
     Operator,
 }
 
-/// What is taken out of a mail.
+/// The part of a mail that is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Proof {
     Link,
     Code,
 }
 
-/// Which of its tokens a client gives.
+/// The token that a client revokes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Given {
     Access,
     Refresh,
 }
 
-/// A way to a road: a door, and what is done there.
+/// A way to trigger an end cause: an endpoint, and the request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Way {
     LogOut,
@@ -68,7 +68,7 @@ pub(crate) enum Way {
     RevokeKey,
 }
 
-/// All ways to a road.
+/// All ways to trigger a cause.
 pub(crate) const fn ways(road: Road) -> &'static [Way] {
     match road {
         Road::LogOut => &[
@@ -99,11 +99,11 @@ pub(crate) const fn ways(road: Road) -> &'static [Way] {
     }
 }
 
-/// What a way ended.
+/// The effect of a way.
 pub(crate) enum Taken {
-    /// The session is over.
+    /// The session has ended.
     Session(Pair),
-    /// The access token is dead, and the session goes on.
+    /// The access token is revoked, and the session continues.
     Access(Pair),
 }
 
@@ -115,7 +115,7 @@ impl Taken {
     }
 }
 
-/// What a road needs beside the defaults.
+/// The settings that a cause needs in addition to the defaults.
 pub(crate) fn plan(road: Road) -> Plan {
     let mut plan = Plan::default();
     if road == Road::OverLimit {
@@ -127,7 +127,7 @@ pub(crate) fn plan(road: Road) -> Plan {
     plan
 }
 
-/// Takes a way with the tokens of a session of dana's, which are good until then.
+/// Triggers a cause with the tokens of a session of dana's, which are valid until then.
 pub(crate) async fn take(way: Way, world: &World, pair: Pair) -> Taken {
     world.assert_live(&pair).await;
     match way {
@@ -154,7 +154,7 @@ pub(crate) async fn take(way: Way, world: &World, pair: Pair) -> Taken {
         Way::FailFiveSignIns => {
             assert_eq!(world.guess("dana", 5).await, [401; 5]);
             world.locked("dana").await;
-            // The lock is written apart from the answer, and the guard follows the store.
+            // A background task writes the lock, and the guard follows the store.
             world.service.guard().caught_up(world.head().await, secs(5)).await.expect("a guard that follows");
         }
         Way::EndSession(Who::Owner)
@@ -171,7 +171,7 @@ pub(crate) async fn take(way: Way, world: &World, pair: Pair) -> Taken {
     Taken::Session(pair)
 }
 
-/// What owners do, with an access token.
+/// The actions of owners, with an access token.
 async fn own(way: Way, world: &World, pair: &Pair) {
     let (method, path, body) = match way {
         Way::EndSession(_) => ("DELETE", format!("/v1/me/sessions/{}", sid(pair)), Value::Null),
@@ -191,7 +191,7 @@ async fn own(way: Way, world: &World, pair: &Pair) {
     assert!(matches!(answer.status, 200 | 204), "{way:?}: {answer}");
 }
 
-/// What operators do, with a command.
+/// The actions of operators, with a command.
 async fn operate(way: Way, world: &World, pair: &Pair) {
     let (service, dana, by) = (&world.service, subject("dana"), By::from(Actor::Operator));
     match way {
@@ -237,7 +237,7 @@ async fn operate(way: Way, world: &World, pair: &Pair) {
     }
 }
 
-/// What another service ends.
+/// A revocation by another service.
 async fn revoke(given: Given, world: &World, pair: &Pair) {
     let rights = [Right::Revoke].into_iter().collect();
     let (_, secret) = world.service.add_client("shop", rights, None).await.expect("a client");
@@ -247,7 +247,7 @@ async fn revoke(given: Given, world: &World, pair: &Pair) {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// Asks for a reset and follows the mail.
+/// Requests a reset and follows the mail.
 async fn reset(proof: Proof, world: &World) {
     let asked = world.post("/v1/password-reset", &json!({ "username": "dana" })).await;
     let mut body = proven(proof, world, &asked, MailKind::Reset).await;
@@ -256,7 +256,7 @@ async fn reset(proof: Proof, world: &World) {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// Asks for another address and follows the mail that goes there.
+/// Requests a change of address and follows the mail to the new one.
 async fn change_email(proof: Proof, world: &World, pair: &Pair) {
     let post = async |path, body: &Value| world.send(Call::post(path).bearer(&pair.access).json(body)).await;
     let asked = post("/v1/me/email", &json!({ "email": "new@example.org", "password": PASSWORD })).await;
@@ -265,7 +265,7 @@ async fn change_email(proof: Proof, world: &World, pair: &Pair) {
     assert_eq!(answer.status, 200, "{answer}");
 }
 
-/// What proves that a mail was read.
+/// The proof that a mail was read.
 async fn proven(proof: Proof, world: &World, asked: &Answer, kind: MailKind) -> Value {
     assert_eq!(asked.status, 202, "{asked}");
     let mails = world.mails().await;
@@ -280,7 +280,7 @@ fn sid(pair: &Pair) -> String {
     claims(&pair.access)["sid"].as_str().expect("a session").to_owned()
 }
 
-/// A verifier proves that the log had come further, and with it another one.
+/// Two verifiers prove concurrently that the log had advanced further.
 async fn store_went_back(world: &World) {
     let end = world.store.head().await.expect("a head").seq;
     assert_eq!(world.service.store_went_back(end).await, Ok(None), "it had come just so far");
@@ -292,7 +292,8 @@ async fn store_went_back(world: &World) {
     assert!(world.store.head().await.expect("a head").seq.epoch() > end.epoch());
 }
 
-/// A refresh token of the generation after the next, as a store that went back would meet it again.
+/// A refresh token of the generation after the next, as a store that was reset to an earlier state would see
+/// it.
 async fn from_the_future(world: &World, pair: &Pair) -> String {
     let secret = RefreshKey::new(&draw(&Seeded::new(support::SEED)));
     let session: SessionId = sid(pair).parse().expect("an id");

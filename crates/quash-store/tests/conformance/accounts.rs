@@ -1,4 +1,4 @@
-//! Accounts and reading them: what is unique, what is counted, and in which order they come.
+//! Accounts and reading them: uniqueness, counts, and order.
 
 use quash_core::model::{
     Account, AccountBy, AccountClaims, AccountFields, AccountState, Change, CustomClaims, DeviceId, Devices,
@@ -83,7 +83,7 @@ pub(crate) async fn an_account_needs_an_unused_subject_name_and_address(store: &
     conflict(store, add(renamed("DANA"))).await;
     conflict(store, add(with_email("other", "DANA@example.ORG"))).await;
     commit(store, add(renamed("other"))).await;
-    // No address is nobody's address.
+    // Two accounts without an address don't conflict.
     commit(store, add(account("third"))).await;
 }
 
@@ -164,7 +164,7 @@ pub(crate) async fn a_known_device_is_the_last_that_has_signed_in_and_there_are_
     commit(store, Change::OpenSession(Box::new(opening(session(50, "dana", head), 1)))).await;
     assert_eq!(read(store, "dana").await, account("dana"));
     let most = u8::try_from(limits::DEVICES).expect("few");
-    // One past the edge, and one that is known already.
+    // One more than the limit, and one that is already known.
     for (n, device) in (1..=most + 1).chain([5]).enumerate() {
         commit(store, Change::OpenSession(Box::new(from(n as u8, device)))).await;
     }
@@ -243,7 +243,7 @@ pub(crate) async fn the_idlest_is_the_longest_unrotated(store: &dyn Store) {
         async || store.account(&by_name("dana"), NOW).await.expect("a look").idlest.map(|idlest| idlest.id);
     commit(store, rotate(1, 0)).await;
     assert_eq!(idlest().await, Some(sid(2)));
-    // Rotated at the same moment: the lower id.
+    // Rotated at the same time: the lower id.
     commit(store, rotate(2, 0)).await;
     assert_eq!(idlest().await, Some(sid(1)));
 }
@@ -332,7 +332,7 @@ pub(crate) async fn a_deleted_account_is_gone_with_its_sessions_and_its_subject_
     assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries").len(), 1);
     conflict(store, delete(1)).await;
     conflict(store, add(account("dana"))).await;
-    // The name may be somebody else's now.
+    // The name may belong to another account now.
     let other = Account { username: Name::parse("dana").expect("a name"), ..account("another") };
     commit(store, add(other)).await;
 }
@@ -344,7 +344,7 @@ pub(crate) async fn changes_together_are_written_whole_or_not_at_all(store: &dyn
     conflict(store, Change::Together(vec![remember("one"), revoke(1), add(account("dana"))])).await;
     assert_eq!(store.remembered("a name").await.expect("a look"), None);
     assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries"), []);
-    // A later one may hold because of an earlier one.
+    // A later change may hold because of an earlier one.
     let both = vec![
         add(account("kim")),
         edit("kim", 1, AccountFields::default(), Ends::Nothing),

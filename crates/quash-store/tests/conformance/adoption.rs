@@ -1,4 +1,5 @@
-//! Tokens of other issuers: each opens one session at most, and none once it or its account's sessions have ended.
+//! Tokens of other issuers: each opens at most one session, and none once it or its account's sessions have
+//! ended.
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use quash_store::Store;
 
 use crate::support::*;
 
-/// The scope of the token that [`adopting`] a session is opened with.
+/// The scope of the token that [`adopting`] opens a session with.
 fn token(n: u8) -> ScopeKey {
     ScopeKey([100 + n; 16])
 }
 
-/// The scope of an account, as tokens call it.
+/// The scope of an account, as named by tokens.
 const USER: ScopeKey = ScopeKey([42; 16]);
 
 fn revoke_token(n: u8) -> Change {
@@ -53,7 +54,7 @@ pub(crate) async fn a_token_opens_one_session(store: &dyn Store) {
             .collect(),
     );
     assert_eq!(outcomes.await.iter().filter(|outcome| outcome.is_ok()).count(), 1);
-    // Ended or not: it has been used.
+    // Ended or not: the token has been used.
     commit(store, ends(vec![end(1)])).await;
     conflict(store, adopt(again, 1, 5)).await;
 }
@@ -64,7 +65,7 @@ pub(crate) async fn a_revoked_token_opens_none(store: &dyn Store) {
     let opened = adopting(1, "dana", head(store).await);
     conflict(store, adopt(opened.clone(), 1, 5)).await;
     assert!(store.foreign(token(1), &[token(9), token(1)], USER, None, NOW).await.expect("a look").revoked);
-    // Its key may have been struck instead.
+    // The token's key may have been revoked instead.
     let struck = ScopeKey([77; 16]);
     commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, 77) } })
         .await;
@@ -87,7 +88,7 @@ pub(crate) async fn a_token_from_before_the_end_opens_none(store: &dyn Store) {
     let opened = adopting(2, "dana", head(store).await);
     conflict(store, adopt(opened.clone(), 2, 250)).await;
     commit(store, adopt(opened, 2, 251)).await;
-    // What ends nothing moves nothing.
+    // A change that ends nothing moves nothing.
     commit(store, Change::Revoke { entry: entry(ScopeKind::Everything, 255) }).await;
     assert_eq!(store.head().await.expect("a head").foreign_after, at(250));
 }

@@ -1,4 +1,4 @@
-//! The audit: each event leaves its entry in the transaction that it is, and nothing else does.
+//! The audit: each event writes its entry in its own transaction, and nothing else writes entries.
 
 use quash_core::model::{
     AccountFields, AccountState, Actor, Audit, AuditPlace, AuditSeal, Change, Ends, Event, NewEntry, Note,
@@ -190,7 +190,7 @@ pub(crate) async fn a_watermark_says_why_with_its_first_entry_after_the_opening(
     let start = head(store).await;
     let of = |reason| NewEntry { reason, ..entry(ScopeKind::Subject, 77) };
     let sessions = |reason| Ends::Sessions { entry: of(reason), survivor: None };
-    // Nothing of this raises a watermark over dana.
+    // None of this raises a watermark over dana.
     commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: vec![entry(ScopeKind::Token, 9)] })
         .await;
     let fields = AccountFields::default;

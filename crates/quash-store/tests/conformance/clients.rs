@@ -1,4 +1,4 @@
-//! Clients: other services with secrets of their own, and the sessions that they have opened.
+//! Clients: other services with their own secrets, and the sessions that they have opened.
 
 use quash_core::model::{ClientName, Event, SecretDigest, Session};
 use quash_store::Store;

@@ -1,4 +1,4 @@
-//! Epochs: what a store that went back goes on with.
+//! Epochs: the numbering that a store continues with after it was reset to an earlier state.
 
 use quash_core::model::{Change, Epoch, Event, Head, OldSessions, ScopeKind, Seq, Timestamp};
 use quash_core::watch::feed;

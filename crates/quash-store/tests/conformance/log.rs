@@ -1,4 +1,4 @@
-//! The log: its numbers, its chain, how long it remembers and how it is pruned.
+//! The log: its numbers, its chain, its retention and its pruning.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(crate) async fn an_entry_is_remembered_as_long_as_it_says(store: &dyn Store)
         kept.push(entry.drop_after);
     }
     let beyond = |moment: Timestamp| Some(moment + limits::REMEMBER_BEYOND);
-    // Never less than a token can hold.
+    // Never less than a token's validity.
     let longest = beyond(at(3) + Duration::from_secs(5));
     assert_eq!(kept, [longest, beyond(at(70)), longest, None]);
 }
@@ -131,7 +131,7 @@ pub(crate) async fn marking_comes_before_deleting(store: &dyn Store) {
         Receipt { seq: None, pruned: 1 }
     );
     assert_eq!(commit(store, Change::MarkExpired { now: due, limit: 10 }).await.pruned, 0);
-    // A marked entry is still read, and found.
+    // A marked entry is still read and found.
     assert_eq!((count().await, store.entries_of(&[ScopeKey([3; 16])]).await.expect("entries").len()), (3, 3));
     assert_eq!(commit(store, delete(due, early)).await.pruned, 0);
     assert_eq!(commit(store, delete(due, due)).await, Receipt { seq: None, pruned: 1 });
@@ -147,7 +147,7 @@ pub(crate) async fn deleting_leaves_what_is_due_again(store: &dyn Store) {
     .await;
     let due = at(3) + limits::REMEMBER_BEYOND;
     commit(store, Change::MarkExpired { now: due, limit: 10 }).await;
-    // The clock that marked it was ahead.
+    // The clock that marked it was fast.
     let back = due - Duration::from_millis(1);
     assert_eq!(
         commit(store, Change::DeleteMarked { now: back, marked_until: due, limit: 10 }).await.pruned,
@@ -170,7 +170,7 @@ pub(crate) async fn pruning_stops_at_its_limit(store: &dyn Store) {
     let now = at(10 * 86_400);
     assert_eq!(commit(store, Change::MarkExpired { now, limit: 2 }).await.pruned, 2);
     assert_eq!(commit(store, Change::DeleteMarked { now, marked_until: now, limit: 1 }).await.pruned, 1);
-    // Those due first were marked first; of those, the lower number is deleted first.
+    // Entries that were due first were marked first; of those, the lower number is deleted first.
     let keys: Vec<_> = store
         .entries_after(Seq::ZERO, 10)
         .await
@@ -188,7 +188,7 @@ pub(crate) async fn pruning_stops_at_its_limit(store: &dyn Store) {
 pub(crate) async fn the_head_tells_what_was_deleted(store: &dyn Store) {
     let forgotten = async || store.head().await.expect("a head").forgotten;
     assert_eq!(forgotten().await, Forgotten::NOTHING);
-    // The newest isn't the one that is remembered longest.
+    // The newest entry isn't the one with the longest retention.
     for (secs, until) in [(3, 50), (9, 40), (5, 90)] {
         let new = NewEntry { keep: Keep::Until(at(until)), ..entry(ScopeKind::Token, secs) };
         commit(store, Change::Revoke { entry: NewEntry { at: at(i64::from(secs)), ..new } }).await;

@@ -1,5 +1,5 @@
-//! What every store promises: each guard of each change, the numbering of the log, and what is read back. The same
-//! tests run over all stores; what only one of them can do is tested in a file of its own.
+//! The guarantees of every store: each guard of each change, the numbering of the log, and reads. All stores
+//! run the same tests; features of only one store have their own test files.
 
 mod accounts;
 mod adoption;

@@ -1,4 +1,5 @@
-//! Flows and mails: of each matter the newest flow, used once; mails that are tried, counted and forgotten.
+//! Flows and mails: only the newest flow per subject hash, used once; mails that are tried, counted and
+//! forgotten.
 
 use quash_core::model::{
     Asked, Change, Digest, Flow, Mail, MailId, MailOutcome, MailPriority, RegistrationBy, Timestamp,
@@ -62,7 +63,7 @@ pub(crate) async fn a_flow_is_used_once(store: &dyn Store) {
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == Err(StoreError::Conflict)).count(), 19);
     conflict(store, used()).await;
-    // A new one about the same matter replaces none.
+    // The used flow no longer exists, so a new one can't replace it.
     conflict(store, start(flow(2, 1, None, 0), Some(1))).await;
     commit(store, start(flow(2, 1, None, 0), None)).await;
 }
@@ -200,7 +201,7 @@ pub(crate) async fn flows_and_mails_are_forgotten_past_their_time(store: &dyn St
     assert_eq!(commit(store, forget(3600, 9)).await.pruned, 0);
     assert_eq!(commit(store, forget(3601, 9)).await.pruned, 1);
     assert_eq!((flow_of(store, 1).await, flow_of(store, 2).await.is_some()), (None, true));
-    // What was sent is kept an hour.
+    // Sent mails are kept for an hour.
     assert_eq!(commit(store, forget(3610, 1)).await.pruned, 2);
     assert_eq!(commit(store, forget(3610, 1)).await.pruned, 1);
     assert_eq!(due(store, 9999).await.len(), 2);

@@ -1,4 +1,4 @@
-//! Sessions: opening, rotating, ending one or two. The end of all of an account's is in `watermarks`.
+//! Sessions: opening, rotating, ending one or two. `watermarks.rs` ends all sessions of an account.
 
 use std::time::Duration;
 
@@ -152,7 +152,7 @@ pub(crate) async fn spent_sessions_are_forgotten(store: &dyn Store) {
 pub(crate) async fn changes_handed_in_at_once_keep_their_order(store: &dyn Store) {
     let mut changes = vec![add(account("dana")), open(session(1, "dana", Seq::start_of(1)), 1)];
     changes.extend((0..20).map(|from| rotate(1, from)));
-    // One of those whose guard doesn't hold has appended an entry before that shows.
+    // The first change has appended an entry before the second one's guard fails.
     let half = ends(vec![end(1), end(9)]);
     changes.extend([rotate(1, 7), half, ends(vec![end(1)]), rotate(1, 20)]);
     let held: Vec<_> = commit_all(store, changes).await.iter().map(Result::is_ok).collect();

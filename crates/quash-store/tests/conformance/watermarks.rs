@@ -1,4 +1,4 @@
-//! The ends that cover many sessions at once, and what may live on.
+//! The ends that cover many sessions at once, and the sessions that may survive.
 
 use quash_core::model::{
     Account, AccountFields, AccountState, Change, Ends, Generation, PasswordHash, ScopeKind, SessionState,
@@ -52,7 +52,7 @@ pub(crate) async fn the_end_of_an_account_is_a_watermark(store: &dyn Store) {
         read(store, "dana").await,
         Account { sessions_before: head(store).await, version: 2, foreign_after: at(200), ..account("dana") }
     );
-    // Constant work: no row of a session was touched.
+    // Constant work: no session's row was written.
     assert_eq!((state(store, 1).await, state(store, 2).await), (SessionState::Live, SessionState::Live));
     let loaded = store.session(sid(1)).await.expect("a look");
     let (covered, owner) = loaded.found.expect("the session");
@@ -122,7 +122,7 @@ pub(crate) async fn of_two_everywhere_else_at_once_one_wins(store: &dyn Store) {
 pub(crate) async fn everything_ended_meanwhile_leaves_no_survivor(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 9) }).await;
-    // The account's row is as loaded: only the watermark over everything tells.
+    // The account's row is as loaded: only the watermark over everything differs.
     conflict(store, end_account("dana", 1, Some(survivor(1, 0)))).await;
     commit(store, end_account("dana", 1, None)).await;
 }

@@ -1,4 +1,4 @@
-//! Backups and the way back: what is copied, what is refused, and what a crash leaves behind.
+//! Backups and restores: the copied data, refusals, and the state after a crash.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -61,7 +61,7 @@ async fn a_backup_overwrites_nothing_and_leaves_nothing_where_it_fails() {
         store.back_up(&room.path().join("no/such/place")).await,
         Err(BackupError::Unusable { .. })
     ));
-    // What stands where the copy would grow is no file that could be taken away.
+    // A directory in the copy's place can't be removed like a file.
     fs::create_dir(room.path().join("copy.partial")).expect("it is ours");
     assert!(matches!(store.back_up(&room.path().join("copy")).await, Err(BackupError::Unusable { .. })));
     assert!(!room.path().join("copy").exists());
@@ -94,7 +94,7 @@ async fn a_database_that_is_replaced_tells_its_keys_and_stays_as_it_is() {
     let store = open(&database);
     commit(&store, Change::AddStruckKey { key: key.clone(), entry: entry(ScopeKind::Key, 3) }).await;
     let end = head(&store).await;
-    // As a kill leaves it: what came last stands in the WAL.
+    // As a kill leaves it: the last writes are in the WAL.
     let files = [&database, &wal].map(|file| fs::read(file).expect("it is there"));
     drop(store);
     let known = Some(Replaced { end, keys: vec![key] });
@@ -138,7 +138,7 @@ async fn a_database_that_is_replaced_may_be_missing_or_broken() {
     assert_eq!(staged.put_in_place("then").expect("it is put in place"), None);
 }
 
-/// SQLite would read the keys in the order of their age and find none.
+/// SQLite would read the keys ordered by age and find none.
 #[tokio::test]
 async fn a_damaged_index_hides_no_key_of_a_database_that_is_replaced() {
     let room = tempfile::tempdir().expect("a directory");
@@ -156,7 +156,7 @@ async fn a_damaged_index_hides_no_key_of_a_database_that_is_replaced() {
         })
         .expect("it is there");
     let mut bytes = fs::read(&database).expect("it is there");
-    // A leaf of an index with nothing in it.
+    // An index leaf page without content.
     bytes[(page as usize - 1) * 4096..][..8].copy_from_slice(&[10, 0, 0, 0, 0, 0x10, 0, 0]);
     fs::write(&database, &bytes).expect("it is ours");
     let staged = StagedRestore::new(&backup, &database).expect("a backup");
@@ -173,7 +173,8 @@ async fn what_was_decided_is_finished_by_whoever_opens_next() {
         (everything(&open(&database)).await, everything(&open(&room.path().join("backup"))).await);
     let decided = room.path().join("quash.db.restored-then");
     let kept = room.path().join("quash.db.before-restore-then");
-    // The process ended right after it was decided, and once more after the old one was moved.
+    // The process ended right after the restore was committed, and once more after the old database was
+    // moved.
     fs::copy(room.path().join("backup"), &decided).expect("it is ours");
     fs::write(room.path().join("quash.db-wal"), "of the old one").expect("it is ours");
     assert_eq!(everything(&open(&database)).await, new);
@@ -200,7 +201,7 @@ async fn a_restore_that_is_given_up_changes_nothing() {
     drop(staged);
     assert_eq!(names(room.path()), before);
     assert_eq!(everything(&open(&database)).await, old);
-    // And what a killed one has left is no hindrance, and removed by whoever comes next.
+    // The leftovers of a killed restore are no obstacle, and the next process removes them.
     let leave_half_of_it = || {
         for suffix in ["", "-wal", "-shm", ".lock"] {
             fs::write(room.path().join(format!("quash.db.restoring{suffix}")), "half of it")
@@ -242,7 +243,7 @@ async fn what_is_no_whole_backup_is_refused() {
     let mut torn = whole.clone();
     torn.truncate(whole.len() / 2);
     let mut flipped = whole;
-    // A page: SQLite has no sums over what stands in one.
+    // A whole page: SQLite has no checksums for contents of a page.
     flipped[8 * 4096..9 * 4096].fill(0xff);
     for bytes in [Vec::new(), b"no database".repeat(100), torn, flipped] {
         let bad = room.path().join("bad");

@@ -1,4 +1,4 @@
-//! A full disk: what fits is kept, what doesn't leaves no trace, and the store goes on.
+//! A full disk: writes that fit are kept, others leave no trace, and the store continues.
 
 use std::task::Poll;
 
@@ -13,17 +13,17 @@ const NAMES: [&str; 16] = [
     "s15",
 ];
 
-/// An account that takes a page of its own. If there is none left, SQLite undoes the statement.
+/// An account that needs its own page. If none is left, SQLite undoes the statement.
 fn large_account(n: usize) -> Change {
     add(Account { password: Some(PasswordHash::new("x".repeat(3000))), ..account(NAMES[n]) })
 }
 
-/// A secret that takes a page of its own. If there is none left, SQLite drops the whole transaction.
+/// A secret that needs its own page. If none is left, SQLite drops the whole transaction.
 fn large_secret(n: usize) -> Change {
     Change::AddSecret { name: NAMES[n], secret: Sealed(vec![0; 3000]) }
 }
 
-/// Which of the accounts and secrets above are there.
+/// The existing accounts and secrets of those above.
 async fn found(store: &SqliteStore) -> [bool; 16] {
     let mut found = [false; 16];
     for (found, name) in found.iter_mut().zip(NAMES) {
@@ -42,7 +42,8 @@ async fn a_batch_is_written_as_far_as_it_fits(large: fn(usize) -> Change) {
     let options = SqliteOptions { max_pages: Some(pages + 8), ..SqliteOptions::default() };
     let store = SqliteStore::open(&path, options).expect("a store");
 
-    // While somebody else writes, the writer waits with the first change, and the other sixteen gather behind it.
+    // While another connection writes, the writer waits with the first change, and the other sixteen queue
+    // behind it.
     other.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
     let mut changes = vec![add(account("first"))];
     changes.extend((0..16).map(large));
@@ -63,7 +64,8 @@ async fn a_batch_is_written_as_far_as_it_fits(large: fn(usize) -> Change) {
     assert_eq!(found(&store).await.as_slice(), written);
     assert!(!*store.broken().borrow());
 
-    // What needs no new page still works. A value that takes pages and gives them back needs them all the same.
+    // Changes that need no new page still work. A value that takes pages and returns them needs them
+    // nevertheless.
     commit(&store, Change::RaiseLongestLifetime(1)).await;
     let remember = |length| Change::Remember { name: "readiness", value: "x".repeat(length) };
     for _ in 0..3 {

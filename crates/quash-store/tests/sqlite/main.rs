@@ -1,5 +1,5 @@
-//! What only the SQLite store must stand: being opened twice, by others, and on a full disk; many writers, and files
-//! that stay small. What it shares with the other stores is tested in `conformance`.
+//! Requirements of the SQLite store only: opening it twice or from other programs, a full disk, many writers,
+//! and files that stay small. `conformance` contains the tests for all stores.
 
 mod backup;
 mod full;

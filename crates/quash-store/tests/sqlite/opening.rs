@@ -1,4 +1,4 @@
-//! Opening: what is kept, and who is refused.
+//! Opening a database: the data that is kept, and the refusals.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::support::*;
 
-/// Something of everything.
+/// Writes something of every kind.
 async fn fill(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, rotate(1, 0)).await;
@@ -45,7 +45,7 @@ async fn what_was_acknowledged_is_in_the_files() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = sqlite(directory.path());
     fill(&store).await;
-    // As a process leaves them that is killed now.
+    // As a process that is killed now leaves them.
     let left = tempfile::tempdir().expect("a directory");
     for name in ["quash.db", "quash.db-wal"] {
         fs::copy(directory.path().join(name), left.path().join(name)).expect("a copy");
@@ -59,7 +59,7 @@ async fn what_was_handed_in_is_finished_before_it_closes() {
     let store = sqlite(directory.path());
     for name in ["dana", "kim", "lee"] {
         let mut handed_in = store.commit(add(account(name)));
-        // Polled once and forgotten.
+        // Polled once and dropped.
         std::future::poll_fn(|context| {
             let _ = handed_in.as_mut().poll(context);
             std::task::Poll::Ready(())
@@ -76,7 +76,7 @@ async fn a_second_process_is_refused() {
     let path = directory.path().join("quash.db");
     let store = sqlite(directory.path());
     assert!(matches!(refusal(&path), OpenError::InUse { .. }));
-    // One that is about to end is waited for.
+    // Opening waits for a process that is about to end.
     let waiting = std::thread::spawn(move || SqliteStore::open(&path, SqliteOptions::default()).map(drop));
     drop(store);
     waiting.join().expect("a thread").expect("a store");
@@ -235,7 +235,7 @@ fn change(path: &Path, sql: &str) {
     Connection::open(path).expect("a database").execute_batch(sql).expect("a change");
 }
 
-/// A database as it was after the first migrations.
+/// A database after only the first migrations.
 fn migrate(path: &Path, migrations: &[(&str, &str)]) {
     change(
         path,
@@ -249,7 +249,7 @@ fn migrate(path: &Path, migrations: &[(&str, &str)]) {
     }
 }
 
-/// What happens to a file.
+/// A modification of a file.
 type Damage = fn(&mut Vec<u8>);
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn a_damaged_database_is_refused() {
         ("the header", |file| file[..16].fill(0)),
         ("the end", |file| file.truncate(file.len() / 2)),
         ("a page", |file| {
-            // The first page after the schema's that holds cells.
+            // The first page after the schema's that contains cells.
             let page =
                 (1..file.len() / 4096).find(|page| [10, 13].contains(&file[page * 4096])).expect("a page");
             file[page * 4096..][..64].fill(0xff);

@@ -1,4 +1,4 @@
-//! Many writers and a reader that doesn't finish: nobody fails, and the WAL stays bounded.
+//! Many writers and a reader that doesn't finish: no write fails, and the WAL stays bounded.
 
 use std::fs;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::support::*;
 
 const WRITERS: u32 = 64;
 
-/// Each of 64 writers adds accounts of three pages and more, one after the other.
+/// Each of 64 writers adds accounts of three or more pages in sequence.
 async fn write(store: &Arc<SqliteStore>, round: &'static str, each: u32) {
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
@@ -47,7 +47,7 @@ async fn many_writers_and_a_long_reader_do_not_hinder_each_other() {
     assert_eq!(count(&reader), 0, "its snapshot moved");
     assert!(wal() > 64, "too little was written to see anything: {} MiB", wal());
 
-    // Once it has finished, the WAL begins anew and is cut.
+    // Once the reader has finished, the WAL restarts and is truncated.
     reader.execute_batch("COMMIT").expect("an end");
     assert_eq!(count(&reader), WRITERS * 90);
     write(&store, "after", 90).await;
@@ -65,7 +65,8 @@ async fn what_was_written_reaches_the_database_while_it_is_open() {
     let store = sqlite(directory.path());
     let size = |name| fs::metadata(directory.path().join(name)).expect("a file").len();
     let before = size("quash.db");
-    // Until the WAL has grown to more than a checkpoint is due at, but not to where the writer stops for one.
+    // Until the WAL exceeds the size at which a checkpoint is due, but not the size at which the writer stops
+    // for one.
     for n in 0.. {
         let large = |k| Account {
             password: Some(PasswordHash::new("x".repeat(12_000))),

@@ -1,5 +1,5 @@
-//! Small accounts, sessions and entries for the stores' tests, and a few ways to ask a store for them. What is
-//! expected of a store is in the tests themselves.
+//! Small accounts, sessions and entries for the stores' tests, and a few ways to read a store. The tests
+//! themselves state the expectations.
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses another part of it")]
 
 use std::future::Future;
@@ -74,14 +74,15 @@ pub(crate) fn session(n: u8, of: &str, opened_seq: Seq) -> Session {
     }
 }
 
-/// A session that a token of another issuer opens, which expires a day after the session would.
+/// A session that another issuer's token opens. The token expires a day after the session would.
 pub(crate) fn adopting(n: u8, of: &str, opened_seq: Seq) -> Session {
     let adopted = Adopted { key: ScopeKey([100 + n; 16]), until: at(2 * 86_400 + i64::from(n)) };
     let claims = CustomClaims::parse(r#"{"role":"admin"}"#).expect("claims");
     Session { adopted: Some(adopted), claims, ..session(n, of, opened_seq) }
 }
 
-/// The change that opens it, for a token that was minted `secs` after [`NOW`] and is revoked by its own scope.
+/// The change that opens it, for a token that was minted `secs` after [`NOW`] and is revoked by its own
+/// scope.
 pub(crate) fn adopt(session: Session, version: u64, secs: i64) -> Change {
     let scopes = session.adopted.iter().map(|adopted| adopted.key).collect();
     let adopts = Some(Adoption { minted_at: at(secs), scopes });
@@ -98,7 +99,7 @@ pub(crate) fn end(n: u8) -> SessionEnd {
     SessionEnd { session: sid(n), subject: subject("dana"), entry, adopted: None }
 }
 
-/// The end of a session that a token of another issuer has opened.
+/// The end of a session that another issuer's token opened.
 pub(crate) fn end_adopted(n: u8) -> SessionEnd {
     SessionEnd { adopted: Some(entry(ScopeKind::Token, 100 + n)), ..end(n) }
 }
@@ -192,7 +193,7 @@ pub(crate) fn key(kid: &str, state: KeyState, created: Timestamp) -> KeyRecord {
     }
 }
 
-/// A client with the rights of a number's bits, which was added `n` seconds after [`NOW`].
+/// A client whose rights are the bits of a number, and which was added `n` seconds after [`NOW`].
 pub(crate) fn client(name: &str, n: u8) -> Client {
     let rights = ["feed", "introspect", "revoke"]
         .iter()
@@ -215,7 +216,7 @@ pub(crate) fn flow_id(n: u8) -> FlowId {
     FlowId::from_bytes([n; 16])
 }
 
-/// A flow of somebody's, about a matter, that was asked for `secs` after [`NOW`].
+/// A flow with a subject hash, requested `secs` after [`NOW`].
 pub(crate) fn flow(n: u8, matter: u8, of: Option<&str>, secs: i64) -> Flow {
     Flow {
         id: flow_id(n),
@@ -231,7 +232,7 @@ pub(crate) fn flow(n: u8, matter: u8, of: Option<&str>, secs: i64) -> Flow {
     }
 }
 
-/// A flow of a registration, about a matter of its own, that was asked for `secs` after [`NOW`].
+/// A registration's flow with its own subject hash, requested `secs` after [`NOW`].
 pub(crate) fn registration(n: u8, name: &str, email: &str, secs: i64) -> Flow {
     let password = PasswordHash::new(format!("hash {n}"));
     let password = if n.is_multiple_of(2) { password.of_class("class".into()) } else { password };
@@ -244,7 +245,7 @@ pub(crate) fn start(flow: Flow, replaces: Option<u8>) -> Change {
     Change::StartFlow { flow: Box::new(flow), replaces: replaces.map(flow_id) }
 }
 
-/// A mail for somebody that is due `secs` after [`NOW`].
+/// A mail to a recipient, due `secs` after [`NOW`].
 pub(crate) fn mail(n: u8, whom: u8, secs: i64) -> Mail {
     Mail {
         id: MailId::from_bytes([n; 16]),
@@ -277,7 +278,7 @@ pub(crate) async fn head(store: &dyn Store) -> Seq {
     store.head().await.expect("a head").seq
 }
 
-/// All that can be read, to compare a store with itself or with another.
+/// Everything that can be read, to compare a store with itself or with another.
 pub(crate) async fn everything(store: &dyn Store) -> String {
     let mut told = format!("{:#?}\n{:?}\n", store.head().await, store.longest_lifetime().await);
     told += &format!("{:#?}\n{:#?}\n", store.keys().await, store.entries_after(Seq::ZERO, u32::MAX).await);
@@ -350,7 +351,8 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
     told
 }
 
-/// Hands in all changes in this order before it awaits the first outcome, so that they may share a transaction.
+/// Submits all changes in this order before it awaits the first outcome, so that they may share a
+/// transaction.
 pub(crate) async fn commit_all(store: &dyn Store, changes: Vec<Change>) -> Vec<Result<Receipt, StoreError>> {
     let mut commits: Vec<Pin<Box<dyn Future<Output = _> + Send + '_>>> =
         changes.into_iter().map(|change| store.commit(change)).collect();
