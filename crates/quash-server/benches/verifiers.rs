@@ -1,10 +1,7 @@
 //! Measures verifiers that follow one server over loopback: from the call that ends a session to its refusal
 //! at the slowest verifier, the cost of waiting for all of them, and the time for a snapshot. Prints `figure
 //! <name> <p50> <p99>` in milliseconds for `cargo xtask bench`.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a benchmark measures time, and takes arguments"
-)]
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time, and takes arguments")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
 use std::net::SocketAddr;

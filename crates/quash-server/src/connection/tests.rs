@@ -28,10 +28,7 @@ fn connect() -> (DuplexStream, JoinHandle<Duration>) {
 
 /// Returns the time that a future takes.
 async fn passed(done: impl Future<Output = ()>) -> Duration {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the test measures how far its paused clock jumped"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the test measures how far its paused clock jumped")]
     let begun = tokio::time::Instant::now();
     done.await;
     begun.elapsed()

@@ -74,10 +74,7 @@ fn hello() -> Router {
 /// started its own.
 async fn jumping<T>(awaited: impl Future<Output = T>) -> (T, Duration) {
     tokio::time::pause();
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the test measures how far its paused clock jumped"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the test measures how far its paused clock jumped")]
     let begun = tokio::time::Instant::now();
     let done = awaited.await;
     let passed = begun.elapsed();
