@@ -24,9 +24,9 @@ const OPTIONS_OF_REFRESH: &str = r#"{"name":"Token Refresh","description":"Takes
 /// The table.
 pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
-        theirs: "log-out leaves the access token good until it expires",
+        theirs: "after a log-out the access token is valid until it expires",
         ours: "it is refused at the next request",
-        why: "it is what log-out means",
+        why: "a log-out must end access",
         cases: &[Listed::problem(
             122,
             "me with access after blacklist",
@@ -36,24 +36,24 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         )],
     },
     Deviation {
-        theirs: "reuse is refused, its successors stay good",
+        theirs: "reuse is refused, the successors stay valid",
         ours: "reuse ends the session",
-        why: "owner and thief can't be told apart",
+        why: "the server can't distinguish owner and thief",
         cases: &[
             Listed::body(192, "rotate new still works after reuse of old", 401, BLACKLISTED),
             Listed::body(194, "verify ok access", 401, BLACKLISTED),
         ],
     },
     Deviation {
-        theirs: "rotation without blacklisting branches: each use of the old token gives another new one",
-        ours: "each gives the current one",
-        why: "a branch can't be told from a theft",
+        theirs: "rotation without blacklisting branches: each use of the old token returns another new one",
+        ours: "each returns the current one",
+        why: "a branch looks like a theft",
         cases: &[Listed::claim(196, "old again", "T2", "jti", Some("2983e225218c4beeb3d6e5b4a976fa07"))],
     },
     Deviation {
-        theirs: "without the app `token_blacklist` blacklisting says 200 and does nothing",
+        theirs: "without the app `token_blacklist` blacklisting answers 200 and does nothing",
         ours: "it ends the session",
-        why: "what says that it is done has done it",
+        why: "a success must have an effect",
         cases: &[
             Listed::body(206, "rotate w/o app", 401, BLACKLISTED),
             Listed::body(207, "again", 401, BLACKLISTED),
@@ -61,8 +61,8 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     },
     Deviation {
         theirs: "500 for odd claims, odd user ids and a missing `jti`",
-        ours: "401; who blacklists a token that was good gets 200",
-        why: "nothing that a client sends is our fault",
+        ours: "401; blacklisting a valid token answers 200",
+        why: "invalid input is the client's error, not the server's",
         cases: &[
             Listed::body(76, "refresh exp string num", 401, INVALID),
             Listed::body(79, "refresh exp huge", 401, INVALID),
@@ -75,9 +75,9 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         ],
     },
     Deviation {
-        theirs: "a `user_id` that is `null` or has more than 64 bits counts as that of nobody",
+        theirs: "a `user_id` that is `null` or has more than 64 bits counts as an unknown user",
         ours: "401 `token_not_valid`",
-        why: "a claim of the wrong form isn't a claim of somebody who is gone",
+        why: "a malformed claim doesn't identify a deleted user",
         cases: &[
             Listed::body(94, "refresh user huge", 401, INVALID),
             Listed::problem(157, "me user null", 401, "token_not_valid", "Token is invalid"),
@@ -86,7 +86,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         theirs: "a token without `user_id`, or with `0`, is refreshed and blacklisted",
         ours: "401",
-        why: "a session is somebody's",
+        why: "each session belongs to an account",
         cases: &[
             Listed::body(88, "refresh no user_id", 401, WITHOUT_USER),
             Listed::body(95, "refresh user 0", 401, NO_ACTIVE_ACCOUNT),
@@ -94,15 +94,15 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         ],
     },
     Deviation {
-        theirs: "a token without `iat` is taken",
+        theirs: "a token without `iat` is accepted",
         ours: "401 `token_not_valid`",
-        why: "it can't be told whether it is older than a revocation",
+        why: "without it quash can't know whether the token is older than a revocation",
         cases: &[Listed::body(82, "refresh no iat", 401, INVALID)],
     },
     Deviation {
         theirs: "a refresh copies `user_id` as it is written, and an `aud` or `iss` that no setting asks for",
-        ours: "a new token says what the settings say",
-        why: "a token that comes in doesn't decide whom the next one is for",
+        ours: "the settings determine these claims of a new token",
+        why: "the presented token must not determine the audience of the next one",
         cases: &[
             Listed::claim(90, "refresh user int 1", "T1", "user_id", Some("1")),
             Listed::claim(98, "refresh aud present unexpected", "T1", "aud", None),
@@ -110,7 +110,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         ],
     },
     Deviation {
-        theirs: "custom claims of a token last as long as its successors",
+        theirs: "custom claims of a token are copied to its successors only",
         ours: "those of the first adopted token become the account's, until an operator sets others",
         why: "a site that moves keeps its claims after the next sign-in",
         cases: &[
@@ -120,16 +120,16 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         ],
     },
     Deviation {
-        theirs: "a token of another password is blacklisted when it is refused, and the next refusal says so",
+        theirs: "a token from before a password change is blacklisted when it is refused, and the next refusal says so",
         ours: "each refusal says that the password was changed",
         why: "a client that tries again learns the cause",
         cases: &[Listed::body(200, "refresh after pw change 2nd", 401, ANOTHER_PASSWORD)],
     },
     Deviation {
-        theirs: "`verify` gives 200 or 400 for a blacklisted token, and 200 without a type, for users that are gone or deactivated, and \
-                 after a change of the password",
-        ours: "401 for what would be refused",
-        why: "the question is whether the token would be taken",
+        theirs: "`verify` answers 200 or 400 for a blacklisted token, and 200 for a token without a type, of a deleted or \
+                 deactivated user, or from before a password change",
+        ours: "401 for a token that would be refused",
+        why: "the question is whether the token would be accepted",
         cases: &[
             Listed::body(113, "verify no type", 401, WITHOUT_TYPE),
             Listed::body(116, "verify unknown user", 401, USER_NOT_FOUND),
@@ -142,41 +142,41 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     },
     Deviation {
         theirs: "names are case-sensitive",
-        ours: "folded: `Dana` is `dana`",
-        why: "two names that look alike are one person or an attack",
+        ours: "case is folded: `Dana` is `dana`",
+        why: "two names that look alike belong to one person, or are an attack",
         cases: &[Listed::body(21, "case differs username", 200, PAIR)],
     },
     Deviation {
         theirs: "passwords are trimmed",
-        ours: "taken as sent",
+        ours: "they are used as sent",
         why: "a blank is a character",
         cases: &[Listed::body(20, "whitespace trimmed", 401, BAD_CREDENTIALS)],
     },
     Deviation {
         theirs: "`AllowAllUsersModelBackend` lets deactivated users sign in",
-        ours: "nothing does",
-        why: "it is what deactivating means",
+        ours: "they can't sign in",
+        why: "deactivation must prevent signing in",
         cases: &[Listed::body(229, "login inactive w/ AllowAll", 401, BAD_CREDENTIALS)],
     },
     Deviation {
-        theirs: "the path without its last slash is a redirect, which turns POST into GET",
-        ours: "the same as with it",
-        why: "nobody meant the redirect",
+        theirs: "the path without its trailing slash is a redirect, which turns POST into GET",
+        ours: "both paths behave the same",
+        why: "the redirect loses the body",
         cases: &[
             Listed::body(47, "no trailing slash POST", 200, PAIR),
             Listed::body(48, "no trailing slash GET", 405, r#"{"detail":"Method \"GET\" not allowed."}"#),
         ],
     },
     Deviation {
-        theirs: "`bearer` in lower case counts as no token",
-        ours: "it counts, but with `tokens.compat = \"strict\"`",
+        theirs: "`bearer` in lower case is ignored",
+        ours: "it is accepted, except with `tokens.compat = \"strict\"`",
         why: "RFC 9110 11.1",
         cases: &[Listed::opened(139, "me lowercase bearer").in_standard_only()],
     },
     Deviation {
-        theirs: "a view with `JWTStatelessUserAuthentication` asks for the signature alone",
-        ours: "a path that quash guards knows whose token it is",
-        why: "users that are gone or deactivated, or have another password, are out",
+        theirs: "a view with `JWTStatelessUserAuthentication` checks only the signature",
+        ours: "a path that quash guards checks the account too",
+        why: "deleted and deactivated users, and tokens from before a password change, are refused",
         cases: &[
             Listed::problem(169, "stateless unknown user ok", 401, "user_not_found", "User not found"),
             Listed::problem(170, "stateless inactive ok", 401, "user_inactive", "User is inactive"),
@@ -190,9 +190,9 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
         ],
     },
     Deviation {
-        theirs: "permissions such as `AllowAny` and `IsAdminUser` say who gets in",
-        ours: "a path that quash guards lets in whoever has a good token",
-        why: "who may do what is the site's business",
+        theirs: "permissions such as `AllowAny` and `IsAdminUser` restrict access",
+        ours: "a path that quash guards accepts every valid token",
+        why: "authorization is the site's responsibility",
         cases: &[
             Listed::problem(
                 165,
@@ -207,7 +207,7 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     Deviation {
         theirs: "`DEFAULT_THROTTLE_RATES` answers 429 after so many requests",
         ours: "429 while one network has too many passwords compared at once",
-        why: "what a request costs counts, and counting them is a proxy's business",
+        why: "quash limits costly work; a proxy limits the request rate",
         cases: &[Listed::body(233, "t2 throttled", 400, REQUIRED)],
     },
     Deviation {
@@ -223,8 +223,8 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     },
     Deviation {
         theirs: "`OPTIONS` names `text/html`, and an app that blacklisting needs",
-        ours: "it names what is so here",
-        why: "nobody should wait for HTML",
+        ours: "it describes quash's own endpoints",
+        why: "clients must not expect HTML",
         cases: &[
             Listed::body(45, "OPTIONS", 200, OPTIONS),
             Listed::body(46, "OPTIONS refresh", 200, OPTIONS_OF_REFRESH),
