@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::Version;
 use tokio::sync::Notify;
 
-// The flat amounts are measured (docs/decisions/0034-memory-is-given-back-by-the-oldest.md).
+// The flat amounts are measured (docs/decisions/0034-close-longest-unfinished-connections.md).
 /// The bytes that a connection costs before it sends anything: its task.
 const CONNECTION_BYTES: usize = 8 * 1024;
 /// The additional bytes that TLS costs.

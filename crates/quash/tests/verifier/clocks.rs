@@ -1,6 +1,6 @@
 //! The server's clock jumps by a week, ahead and back, while a verifier follows whose clock doesn't. What was ended stays so.
 //! Needs libfaketime, and says that it was skipped where it isn't. The server's uptime isn't faked: it doesn't jump. What upkeep
-//! makes of such a clock, for which it takes an hour, is told in `quash-service/src/upkeep/tests.rs`.
+//! makes of such a clock, for which it takes an hour, is told in `quash-service/src/use_cases/operation/upkeep/tests.rs`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
