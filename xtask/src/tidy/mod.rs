@@ -8,6 +8,7 @@ mod lexer;
 mod links;
 mod migrations;
 mod named;
+mod paths;
 mod report;
 mod shape;
 mod walls;
@@ -45,6 +46,7 @@ pub(crate) fn run() -> Result<()> {
         }
     }
     findings.extend(pages.iter().flat_map(|(path, text)| tests.findings(path, text, &exists)));
+    findings.extend(pages.iter().flat_map(|(path, text)| paths::findings(path, text, &files)));
     findings.sort_by(|a, b| (&a.path, a.line, a.rule.name).cmp(&(&b.path, b.line, b.rule.name)));
     for finding in &findings {
         println!("{finding}");

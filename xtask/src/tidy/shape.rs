@@ -1,5 +1,6 @@
 //! Rules for whole files: a header, a limited length, and no paths of a particular machine.
 
+use super::code::is_test_path;
 use super::report::{Finding, Rule};
 
 const HEADER: Rule = Rule {
@@ -9,7 +10,7 @@ const HEADER: Rule = Rule {
 };
 const LENGTH: Rule = Rule {
     name: "files-are-short",
-    why: "a file of more than 500 lines usually holds a second module",
+    why: "a source file of more than 500 lines, or a test of more than 600, usually holds a second module",
     remedy: "split it, or list it with a reason in LONG_FILES in xtask/src/tidy/shape.rs",
 };
 const STALE: Rule = Rule {
@@ -24,6 +25,7 @@ const MACHINE: Rule = Rule {
 };
 
 const MOST_LINES: usize = 500;
+const MOST_LINES_OF_TESTS: usize = 600;
 
 /// Source files that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
@@ -39,7 +41,8 @@ pub(crate) fn findings(path: &str, text: &str) -> Vec<Finding> {
             findings.push(HEADER.found(path, 1, "no //! on the first line"));
         }
         let lines = text.lines().count();
-        if lines > MOST_LINES && !LONG_FILES.iter().any(|(listed, _)| *listed == path) {
+        let most = if is_test_path(path) { MOST_LINES_OF_TESTS } else { MOST_LINES };
+        if lines > most && !LONG_FILES.iter().any(|(listed, _)| *listed == path) {
             findings.push(LENGTH.found(path, lines, format!("{lines} lines")));
         }
     }
@@ -94,10 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn a_source_file_is_at_most_500_lines_long() {
+    fn source_files_and_tests_have_a_length_limit() {
         let lines = |count: usize| format!("//! Here.\n{}", "\n".repeat(count - 1));
         assert!(findings("xtask/src/a.rs", &lines(500)).is_empty());
         assert_eq!(brief(&findings("xtask/src/a.rs", &lines(501))), ["files-are-short:501"]);
+        assert!(findings("crates/a/tests/b.rs", &lines(600)).is_empty());
+        assert_eq!(brief(&findings("crates/a/tests/b.rs", &lines(601))), ["files-are-short:601"]);
         assert!(findings("vectors/a.json", &lines(501)).is_empty());
     }
 

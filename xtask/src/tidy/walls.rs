@@ -30,6 +30,14 @@ const LOCKS: [&str; 5] = ["Mutex", "RwLock", "Condvar", "Semaphore", "parking_lo
 const LOCKING_CALLS: [&str; 6] =
     ["borrow", "borrow_and_update", "wait_for", "send_if_modified", "send_modify", "send_replace"];
 
+const PART: Rule = Rule {
+    name: "parts-import-no-context",
+    why: "use cases stand above the context, and the context above its parts: an import upwards is a circle",
+    remedy: "pass the value as an argument, or move the function to crates/quash-service/src/use_cases",
+};
+
+const SERVICE: &str = "crates/quash-service/src/";
+
 /// Each proof, and the one file that makes it.
 const PROOFS: [(&str, &str); 2] =
     [("Authentic", "crates/quash-core/src/token/token.rs"), ("Live", "crates/quash-core/src/watch/gate.rs")];
@@ -50,10 +58,31 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
             );
         }
     }
+    findings.extend(
+        upward(path, tokens)
+            .map(|(name, token)| PART.found(path, token.line, format!("an import of crate::{name}"))),
+    );
     if is_on_the_way_of_a_check(path) {
         findings.extend(locks(tokens).map(|token| LOCK.found(path, token.line, token.text)));
     }
     findings
+}
+
+/// Returns where a file of the application crate imports a module that stands above it.
+fn upward<'t, 'a>(
+    path: &str,
+    tokens: &'t [Token<'a>],
+) -> impl Iterator<Item = (&'static str, &'t Token<'a>)> {
+    let above: &[&str] = match path.strip_prefix(SERVICE) {
+        None | Some("lib.rs" | "start.rs") => &[],
+        Some("context.rs") => &["use_cases"],
+        Some(file) if file.starts_with("use_cases/") => &[],
+        Some(_) => &["context", "use_cases"],
+    };
+    above.iter().flat_map(|name| {
+        let imports = rows(tokens, &["crate", "::", name]).into_iter().map(|at| &tokens[at]);
+        imports.filter(|token| !token.in_test).map(|token| (*name, token))
+    })
 }
 
 fn is_on_the_way_of_a_check(path: &str) -> bool {
@@ -127,6 +156,17 @@ mod tests {
 
     fn found(path: &str, source: &str) -> Vec<String> {
         brief(&findings(path, &lex(source)))
+    }
+
+    #[test]
+    fn parts_import_neither_context_nor_use_cases() {
+        let upward = "use crate::context::Context;\nuse crate::use_cases::end;";
+        let found = |file: &str| found(&format!("crates/quash-service/src/{file}"), upward);
+        assert_eq!(found("keys/mod.rs"), ["parts-import-no-context:1", "parts-import-no-context:2"]);
+        assert_eq!(found("context.rs"), ["parts-import-no-context:2"]);
+        for above in ["use_cases/account/add.rs", "start.rs", "lib.rs"] {
+            assert!(found(above).is_empty(), "{above}");
+        }
     }
 
     #[test]
