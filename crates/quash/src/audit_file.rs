@@ -1,6 +1,7 @@
-//! The file `audit.seal` beside the database: the newest seal of the audit, signed under the master key. It proves that the
-//! audit was sealed up to a place, so that nobody with access to the database alone can remove the seal or put an older one
-//! in its place. A seal is written here after it is durable in the database, never before.
+//! The file `audit.seal` next to the database: the newest seal of the audit, signed under the master key. It
+//! proves how far the audit was sealed, so that an attacker with access to the database alone can't remove
+//! the seal or replace it with an older one. A seal is written here after it is durable in the database,
+//! never before.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -18,10 +19,9 @@ use crate::error::CommandError;
 const NAME: &str = "audit.seal";
 /// Longer than any seal.
 const BYTES: u64 = 2048;
-/// How often it is written at most.
+/// The shortest time between two writes.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The file.
 #[derive(Clone, Debug)]
 pub(crate) struct AuditFile {
     path: PathBuf,
@@ -42,10 +42,10 @@ impl AuditFile {
         Self { path: data_dir.join(NAME) }
     }
 
-    /// The newest seal that was noted; `None`: none was noted yet.
+    /// Returns the newest seal in the file; `None`: no seal was written yet.
     ///
     /// # Errors
-    /// The file can't be read, or holds something else.
+    /// The file can't be read, or doesn't hold a seal.
     pub(crate) fn read(&self) -> Result<Option<AuditSeal>, CommandError> {
         let shown = self.path.display();
         let mut text = String::new();
@@ -56,15 +56,15 @@ impl AuditFile {
         }
         parse(&text).map(Some).ok_or_else(|| {
             CommandError::failure(format!("{shown} holds no seal of the audit")).hint(
-                "put the file back; if that can't be done, remove it: then a seal that is missing in the database goes unnoticed this once",
+                "put the file back; if that can't be done, remove it: then a seal missing from the database goes unnoticed this once",
             )
         })
     }
 
-    /// Writes a seal. It is durable once this returns; a crash leaves the one from before.
+    /// Writes a seal. It is durable once this returns; a crash leaves the previous seal.
     ///
     /// # Errors
-    /// The disk doesn't take it.
+    /// Writing to the disk fails.
     pub(crate) fn write(&self, seal: &AuditSeal) -> io::Result<()> {
         let new = self.path.with_extension("seal.new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
@@ -77,7 +77,7 @@ impl AuditFile {
 }
 
 impl AuditNotes {
-    /// Notes for a file that holds `written`, about an audit whose newest seal `newest` tells.
+    /// Keeps `file`, which holds `written`, up to date with the audit's newest seal in `newest`.
     pub(crate) fn new(
         file: AuditFile,
         written: Option<AuditSeal>,
@@ -96,7 +96,7 @@ impl AuditNotes {
         match self.file.write(&newest) {
             Ok(()) => *written = Some(newest),
             Err(error) => {
-                tracing::warn!(%error, path = %self.file.path.display(), "failed to note the seal of the audit")
+                tracing::warn!(%error, path = %self.file.path.display(), "failed to write the seal of the audit; trying again with the next seal")
             }
         }
     }
@@ -105,7 +105,7 @@ impl AuditNotes {
     pub(crate) async fn follow(mut self) {
         while self.newest.changed().await.is_ok() {
             let notes = self.clone();
-            // What is being written when the server ends is written to its end.
+            // A write that has begun is finished even if the server ends meanwhile.
             let _ = tokio::task::spawn_blocking(move || notes.note()).await;
             tokio::time::sleep(EVERY).await;
         }

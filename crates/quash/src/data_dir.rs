@@ -1,5 +1,5 @@
-//! The data directory: who may read it, the master key, and which server it belongs to. What is in the database is
-//! the store's business.
+//! The data directory: its permissions, the master key, and the lock of the server that uses it.
+//! `quash-store` handles the database in it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -14,14 +14,14 @@ use zeroize::Zeroizing;
 use crate::control::user_name;
 use crate::error::{CommandError, Exit};
 
-/// A directory that holds everything a quash must not lose.
+/// The directory with everything that an installation of quash must not lose.
 #[derive(Clone, Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
     group: GroupAccess,
 }
 
-/// Whether the group of the data directory may have access to it, by `storage.group_access`.
+/// The access of the data directory's group, set by `storage.group_access`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum GroupAccess {
     /// Only the owner has access.
@@ -31,18 +31,18 @@ pub(crate) enum GroupAccess {
     Allowed,
 }
 
-/// Shows that this process is the one server of its data directory, for as long as it is kept.
+/// The lock that makes this process the only server of its data directory, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ServerLock {
     _file: File,
 }
 
-/// What to do where there is no data directory.
+/// The action to take if the data directory is missing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Absent {
-    /// Make it.
+    /// Create it.
     Make,
-    /// There is nothing to look at.
+    /// Fail with [`Exit::NotFound`].
     Refuse,
 }
 
@@ -50,10 +50,11 @@ pub(crate) enum Absent {
 const MASTER_KEY_BYTES: u64 = 256;
 
 impl DataDir {
-    /// The directory at `path`; `true` beside it where it was made just now, with mode 0700.
+    /// Opens the directory at `path`. The flag is `true` if it was created just now, with mode 0700.
     ///
     /// # Errors
-    /// It isn't there and shouldn't be made, can't be made, or users without permission may write into it.
+    /// It is missing and `absent` is [`Absent::Refuse`], it can't be created, or users without permission may
+    /// write into it.
     pub(crate) fn open(
         path: PathBuf,
         absent: Absent,
@@ -68,20 +69,20 @@ impl DataDir {
                 Err(CommandError::failure(format!("{shown} is not a directory")).hint("name another with --data-dir"))
             }
             Ok(metadata) if metadata.permissions().mode() & 0o002 != 0 => {
-                let message = format!("the data directory {shown} can be written by other users");
-                Err(CommandError::failure(message).hint(format!("chmod 700 {shown}, or name a directory of its own inside it")))
+                let message = format!("the data directory {shown} is writable by other users");
+                Err(CommandError::failure(message).hint(format!("chmod 700 {shown}, or use a directory of its own inside it")))
             }
             Ok(metadata) if metadata.permissions().mode() & group.forbidden(0o020) != 0 => {
-                let message = format!("the data directory {shown} can be written by its group");
+                let message = format!("the data directory {shown} is writable by its group");
                 Err(CommandError::failure(message).hint(format!(
-                    "chmod 700 {shown}, or name a directory of its own inside it; on a volume that a group must have access to, \
+                    "chmod 700 {shown}, or use a directory of its own inside it; on a volume that a group must have access to, \
                      such as one with fsGroup in Kubernetes, set storage.group_access = true"
                 )))
             }
             Ok(_) => Ok((Self { path, group }, false)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => match absent {
                 Absent::Refuse => Err(CommandError::new(Exit::NotFound, format!("there is no data directory at {shown}"))
-                    .hint("name it with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` make a new one")),
+                    .hint("name it with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` create a new one")),
                 Absent::Make => {
                     DirBuilder::new().mode(0o700).recursive(true).create(&path).map_err(|error| cannot(&error))?;
                     Ok((Self { path, group }, true))
@@ -91,24 +92,24 @@ impl DataDir {
         }
     }
 
-    /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The database's file.
     pub(crate) fn database(&self) -> PathBuf {
         self.path.join("quash.db")
     }
 
-    /// Refuses to work as root on files of another user: the server, which runs as that user, could not read the files
-    /// that root makes or replaces. A root process that followed links in that user's directory would be unsafe, too.
+    /// Refuses to work as root on files of another user: the server, which runs as that user, could not read
+    /// the files that root makes or replaces. A root process that followed links in that user's directory
+    /// would be unsafe, too.
     ///
     /// # Errors
-    /// This process runs as root, and the database or, where there is none, the directory belongs to another user.
+    /// This process runs as root, and the database or, where there is none, the directory belongs to another
+    /// user.
     pub(crate) fn check_owner(&self) -> Result<(), CommandError> {
         let owned = fs::metadata(self.database()).or_else(|_| fs::metadata(&self.path));
-        // Whatever keeps this from being looked at is reported when the files are opened.
+        // An error here is ignored: opening the files reports it again.
         let owner = owned.map_or(0, |metadata| metadata.uid());
         if !geteuid().is_root() || owner == 0 {
             return Ok(());
@@ -122,10 +123,10 @@ impl DataDir {
             .hint(format!("run the command as that user: sudo -u {user} quash ...")))
     }
 
-    /// Makes this process the one server of the directory.
+    /// Takes the lock that makes this process the only server of the directory.
     ///
     /// # Errors
-    /// Another one is, or this process must not make files there.
+    /// Another process holds the lock, or this process must not create files there.
     pub(crate) fn lock_for_server(&self) -> Result<ServerLock, CommandError> {
         self.check_owner()?;
         let path = self.path.join("control.lock");
@@ -149,15 +150,14 @@ impl DataDir {
         }
     }
 
-    /// Where the master key is.
     pub(crate) fn master_key_path(&self) -> PathBuf {
         self.path.join("master.key")
     }
 
-    /// The master key, if its file is there.
+    /// Reads the master key; `None`: there is no such file.
     ///
     /// # Errors
-    /// Others may read the file, or it isn't a master key.
+    /// Other users may read the file, or it doesn't hold a master key.
     pub(crate) fn master_key(&self) -> Result<Option<MasterKey>, CommandError> {
         let path = self.master_key_path();
         let shown = path.display();
@@ -172,9 +172,9 @@ impl DataDir {
         let mode = file.metadata().map_err(unreadable)?.permissions().mode();
         if mode & (0o007 | self.group.forbidden(0o070)) != 0 {
             let message =
-                format!("the master key {shown} can be read by other users (mode {:04o})", mode & 0o7777);
+                format!("the master key {shown} is readable by other users (mode {:04o})", mode & 0o7777);
             return Err(CommandError::failure(message).hint(format!(
-                "chmod 600 {shown}; and if others may have read it, what it protects is no secret any more; on a volume that a \
+                "chmod 600 {shown}; if another user may have read it, treat what it protects as disclosed; on a volume that a \
                      group must have access to, set storage.group_access = true"
             )));
         }
@@ -182,13 +182,13 @@ impl DataDir {
         file.take(MASTER_KEY_BYTES).read_to_string(&mut text).map_err(unreadable)?;
         let fault = |fault| {
             CommandError::failure(format!("the master key {shown} {fault}"))
-                .hint("put back the file that quash made")
+                .hint("restore the file that quash created")
         };
         MasterKey::parse(&text).map(Some).map_err(fault)
     }
 
-    /// Makes a master key. A file that stands there meanwhile is never overwritten, and a half-written one is never
-    /// seen.
+    /// Creates a master key file. A file that another process created meanwhile is never overwritten, and a
+    /// half-written file never becomes visible.
     ///
     /// # Errors
     /// It can't be written.
@@ -214,7 +214,7 @@ impl DataDir {
 }
 
 impl GroupAccess {
-    /// These bits of a mode, if a file or directory must not have them.
+    /// Returns those of `bits` that the mode of a file or directory must not have.
     const fn forbidden(self, bits: u32) -> u32 {
         match self {
             Self::Refused => bits,
@@ -274,7 +274,7 @@ mod tests {
         let allowed = open(GroupAccess::Allowed).expect("as Kubernetes leaves it");
         assert!(allowed.master_key().expect("no fault").is_some());
         set(&data_dir.master_key_path(), 0o664);
-        assert!(allowed.master_key().is_err(), "never for everybody");
+        assert!(allowed.master_key().is_err(), "other users never get access");
     }
 
     #[test]
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn one_server_at_a_time() {
         let (_room, data_dir) = fresh();
-        let lock = data_dir.lock_for_server().expect("nobody has it");
+        let lock = data_dir.lock_for_server().expect("no other process holds the lock");
         assert_eq!(data_dir.lock_for_server().expect_err("taken").exit, Exit::InUse);
         drop(lock);
         assert!(data_dir.lock_for_server().is_ok());

@@ -1,9 +1,10 @@
-//! The file `epoch` beside the database: how far the log has come, so that a database that was replaced by an older copy
-//! of itself is noticed when it is opened. What is done then is the service's business.
+//! The file `epoch` next to the database: the newest sequence number of the log. It reveals, when the
+//! database is opened, that the database was replaced by an older copy of itself. `quash-service` handles
+//! that case.
 //!
-//! The number is written after the entry that has it is durable, never before: a crash can't make it say too much. It is
-//! written at each opening, at the end, and between them at most once a second. So what goes unnoticed is a copy that
-//! lacks nothing but entries of the last second before a crash.
+//! The number is written after its entry is durable, never before, so a crash can't leave a number that is
+//! too high. It is written at each opening, at shutdown, and between them at most once a second. An older
+//! copy therefore goes unnoticed only if it lacks no more than the entries of the last second before a crash.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -20,21 +21,20 @@ use crate::error::CommandError;
 const NAME: &str = "epoch";
 /// Longer than any number.
 const BYTES: u64 = 32;
-/// How often it is written at most.
+/// The shortest time between two writes.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The file.
 #[derive(Clone, Debug)]
 pub(crate) struct EpochFile {
     path: PathBuf,
 }
 
-/// Writes into the file how far a log has come.
+/// Keeps the file up to date.
 #[derive(Clone, Debug)]
 pub(crate) struct EpochNotes {
     file: EpochFile,
     newest: watch::Receiver<Seq>,
-    /// What the file says. Locked while it is written.
+    /// The number in the file. Locked while it is written.
     written: Arc<Mutex<Option<Seq>>>,
 }
 
@@ -44,10 +44,10 @@ impl EpochFile {
         Self { path: data_dir.join(NAME) }
     }
 
-    /// How far the log had come; `None`: nothing was noted yet.
+    /// Returns the newest number that was written; `None`: no number was written yet.
     ///
     /// # Errors
-    /// It can't be read, or says something else.
+    /// The file can't be read, or doesn't hold a sequence number.
     pub(crate) fn read(&self) -> Result<Option<Seq>, CommandError> {
         let shown = self.path.display();
         let mut text = String::new();
@@ -58,15 +58,15 @@ impl EpochFile {
         }
         let seq = text.trim().parse().ok().map(Seq::from_u64).filter(|seq| Epoch::of(*seq).is_some());
         seq.map(Some).ok_or_else(|| {
-            CommandError::failure(format!("{shown} does not say how far the log has come"))
+            CommandError::failure(format!("{shown} does not hold a sequence number of the log"))
                 .hint("put the file back; if that can't be done, remove it: then an older copy of the database goes unnoticed this once")
         })
     }
 
-    /// Writes how far the log has come. It is durable once this returns; a crash leaves the number from before.
+    /// Writes a number. It is durable once this returns; a crash leaves the previous number.
     ///
     /// # Errors
-    /// The disk doesn't take it.
+    /// Writing to the disk fails.
     pub(crate) fn write(&self, seq: Seq) -> io::Result<()> {
         let new = self.path.with_extension("new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
@@ -79,12 +79,12 @@ impl EpochFile {
 }
 
 impl EpochNotes {
-    /// Notes for a file that says `written`, about a log whose durable end `newest` tells.
+    /// Keeps `file`, which holds `written`, up to date with the log's durable end in `newest`.
     pub(crate) fn new(file: EpochFile, written: Option<Seq>, newest: watch::Receiver<Seq>) -> Self {
         Self { file, newest, written: Arc::new(Mutex::new(written)) }
     }
 
-    /// Brings the file up to date. A disk that doesn't take it now will be asked again.
+    /// Brings the file up to date. A failed write is tried again with the next entry.
     pub(crate) fn note(&self) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         let newest = *self.newest.borrow();
@@ -94,16 +94,16 @@ impl EpochNotes {
         match self.file.write(newest) {
             Ok(()) => *written = Some(newest),
             Err(error) => {
-                tracing::warn!(%error, path = %self.file.path.display(), "how far the log has come could not be noted")
+                tracing::warn!(%error, path = %self.file.path.display(), "failed to write the newest sequence number; trying again with the next entry")
             }
         }
     }
 
-    /// Keeps the file up to date, for as long as there is a log.
+    /// Keeps the file up to date for as long as the store is open.
     pub(crate) async fn follow(mut self) {
         while self.newest.changed().await.is_ok() {
             let notes = self.clone();
-            // What is being written when the server ends is written to its end.
+            // A write that has begun is finished even if the server ends meanwhile.
             let _ = tokio::task::spawn_blocking(move || notes.note()).await;
             tokio::time::sleep(EVERY).await;
         }
@@ -151,7 +151,7 @@ mod tests {
         let newest = watch::Sender::new(seq(2));
         let notes = EpochNotes::new(file.clone(), Some(seq(2)), newest.subscribe());
         notes.note();
-        assert_eq!(file.read().expect("no fault"), None, "it was said to be there already");
+        assert_eq!(file.read().expect("no fault"), None, "the number counts as written already");
         newest.send_replace(seq(5));
         notes.note();
         assert_eq!(file.read().expect("no fault"), Some(seq(5)));

@@ -1,10 +1,10 @@
-//! Why a command ends without success: one message, a hint where one helps, an exit code.
+//! The error of a command: a message, an optional hint, and an exit code.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// How the process ends. The numbers are documented in `quash --help`.
+/// The exit status of the process. `quash --help` documents the numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Exit {
@@ -12,47 +12,45 @@ pub(crate) enum Exit {
     Failure,
     /// The command or a setting is wrong.
     Usage,
-    /// Another process has the data directory or the address.
+    /// Another process uses the data directory or the address.
     InUse,
-    /// What was asked for isn't there.
+    /// The requested object doesn't exist.
     NotFound,
-    /// What was asked for is taken, or has happened already.
+    /// The requested name is taken, or the requested change was made already.
     Conflict,
-    /// A token was judged, and is refused.
+    /// A token was verified and is refused, or the audit isn't what was sealed.
     Refused,
-    /// It is done, and not every verifier has confirmed it.
+    /// The command succeeded, but not every verifier has confirmed it.
     NotConfirmed,
-    /// It can't be done now; it may be done later.
+    /// The command can't be executed now, but may succeed later.
     Unavailable,
 }
 
-/// Why a command ends without success.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct CommandError {
-    /// What is wrong, in one sentence.
+    /// The fault, in one sentence.
     pub(crate) message: String,
-    /// What helps.
+    /// The remedy.
     pub(crate) hint: Option<String>,
-    /// How the process ends.
     pub(crate) exit: Exit,
-    /// All that was found wrong, where that may be more than one thing.
+    /// All faults, for commands that can find several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) findings: Vec<Finding>,
 }
 
-/// One of the things that are wrong.
+/// One of several faults.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Finding {
-    /// Where it stands.
+    /// The location of the fault, such as a file and line.
     pub(crate) place: String,
-    /// What is wrong, in one sentence.
+    /// The fault, in one sentence.
     pub(crate) message: String,
-    /// What helps.
+    /// The remedy.
     pub(crate) hint: String,
 }
 
 impl Exit {
-    /// The number that the process ends with.
+    /// Returns the exit code of the process.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Failure => 1,
@@ -68,24 +66,21 @@ impl Exit {
 }
 
 impl CommandError {
-    /// An error that ends the process in this way.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, exit, findings: Vec::new() }
     }
 
-    /// Something went wrong.
+    /// Creates an error with [`Exit::Failure`].
     pub(crate) fn failure(message: impl Into<String>) -> Self {
         Self::new(Exit::Failure, message)
     }
 
-    /// Adds what helps.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds what was found wrong.
     #[must_use]
     pub(crate) fn findings(mut self, findings: Vec<Finding>) -> Self {
         self.findings = findings;

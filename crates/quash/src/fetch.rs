@@ -1,4 +1,4 @@
-//! Asking addresses for the keys of other issuers. When, and what becomes of the answer, is the desk's business.
+//! Fetches the keys of other issuers over HTTPS. `quash-service` decides when, and handles the answer.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,24 +10,28 @@ use reqwest::{Client, Url};
 
 use crate::error::CommandError;
 
-/// The way to other issuers' addresses.
+/// An HTTP client that fetches the keys of other issuers.
 pub(crate) struct HttpsFetch(Client);
 
-/// A set of keys is a few KiB long; whoever sends more sends something else.
+/// The longest answer, in bytes. A real key set takes a few KiB.
 const BYTES: usize = 64 * 1024;
-/// From the question to the end of the answer.
+/// The timeout from the request to the end of the answer.
 const WITHIN: Duration = Duration::from_secs(5);
 
 impl HttpsFetch {
-    /// A way that follows nobody to another address: who answers there would say whose tokens are taken.
+    /// Creates a client that follows no redirect: the server at another address could decide whose tokens are
+    /// accepted.
     ///
     /// # Errors
-    /// The machine's certificates can't be used.
+    /// The machine's root certificates can't be used.
     pub(crate) fn new() -> Result<Self, CommandError> {
         let client =
             Client::builder().redirect(Policy::none()).timeout(WITHIN).no_proxy().user_agent("quash").build();
         client.map(Self).map_err(|error| {
-            CommandError::failure(format!("other issuers can't be asked for their keys: {}", in_full(&error)))
+            CommandError::failure(format!(
+                "failed to create the HTTP client for other issuers' keys: {}",
+                in_full(&error)
+            ))
         })
     }
 }
@@ -52,7 +56,7 @@ impl FetchKeys for HttpsFetch {
     }
 }
 
-/// An error with what is behind it: that of the connection alone says nothing.
+/// Formats an error with its causes: the outermost one alone only says that the request failed.
 fn in_full(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,20 +1,20 @@
-//! Handles on files and connections: a process may have only so many, and a connection must not take the one that the
-//! store needs.
+//! The limit on file descriptors: reserves some for the store, so that connections can't use them all.
 
 use quash_server::Listener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Handles that aren't connections of clients: the store's files, the control socket and its commands, the log.
+/// File descriptors reserved for the store's files, the control socket and its commands, and the log.
 const KEPT: u64 = 128;
 
-/// How many connections the process has handles for. Its limit is raised as far as it may raise it itself.
+/// Returns the number of connections that the process has file descriptors for. Raises the soft limit first,
+/// as far as the hard limit allows.
 pub(crate) fn for_connections() -> usize {
     let wanted = Listener::CONNECTIONS as u64 + KEPT;
     let limit = getrlimit(Resource::Nofile);
     let enough = limit.current.is_none_or(|current| current >= wanted);
     if !enough {
         let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-        // Where that is refused, the limit stays as it is.
+        // If this fails, the current limit applies.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), ..limit });
     }
     let handles = getrlimit(Resource::Nofile).current.unwrap_or(wanted).min(wanted);

@@ -1,5 +1,6 @@
-//! quash: JWT sessions that end when you say so. The work of the one binary: it reads the command line, hands the work to
-//! its command, and turns what comes back into output and an exit code. No rule lives here, and nobody else uses it.
+//! quash: JWT sessions that end when you say so. The code of the binary: it parses the command line, runs the
+//! command, and turns the result into output and an exit code. The rules are in `quash-core`. No other crate
+//! uses this library.
 
 mod commands;
 
@@ -46,9 +47,9 @@ use crate::output::Form;
 #[cfg(fuzzing)]
 pub use settings::fuzz as fuzz_settings;
 
-/// The whole of the program.
+/// Runs the program.
 pub fn main() -> ExitCode {
-    // Whatever quash makes is for its owner only, from the first moment on.
+    // Every file that quash creates is private to its owner from the start.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let arguments = settings::arguments();
     let cli = match Cli::try_parse_from(&arguments) {
@@ -72,7 +73,7 @@ fn failed(form: Form, error: &CommandError) -> ExitCode {
     ExitCode::from(error.exit.code())
 }
 
-/// Prints help, the version, or what is wrong with the command line.
+/// Prints help, the version, or the fault in the command line.
 fn answered(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if let Err(error) = output::of_clap(answer) {
         return failed(Form::Text, &error);
@@ -83,12 +84,11 @@ fn answered(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if answer.kind() == ErrorKind::DisplayHelp
         && arguments.iter().filter(|argument| is_flag(argument)).count() > 1
     {
-        // In a script a user called --help has probably been taken for the flag.
+        // In a script, this was probably the name of an account called `--help`.
         let error = CommandError::new(Exit::Usage, "nothing was done: this command line asks for help");
         return failed(
             Form::Text,
-            &error
-                .hint("a name that begins with - stands after --, such as in `quash account add -- --help`"),
+            &error.hint("put a name that begins with - after --, such as in `quash account add -- --help`"),
         );
     }
     ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(1))

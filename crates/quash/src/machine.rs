@@ -1,14 +1,14 @@
-//! The memory that this process may use: what its cgroup allows, or what the machine has.
+//! The memory that this process may use: the limit of its cgroup, or the machine's memory.
 
 use std::fs;
 use std::path::Path;
 
 use quash_server::Listener;
 
-/// The least that connections and unfinished requests get, in bytes.
+/// The least memory for connections and unfinished requests, in bytes.
 const LEAST: usize = 24 * 1024 * 1024;
 
-/// The memory for connections and unfinished requests where the settings name none: a quarter of what the process may use.
+/// Returns the default memory for connections and unfinished requests: a quarter of what the process may use.
 pub(crate) fn for_connections() -> usize {
     share(limit())
 }
@@ -19,7 +19,7 @@ fn share(limit: Option<u64>) -> usize {
     quarter.clamp(LEAST, Listener::MEMORY)
 }
 
-/// The lowest limit of the cgroup, of those above it, and of the machine.
+/// Returns the lowest limit among the cgroup, its ancestors, and the machine.
 fn limit() -> Option<u64> {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
@@ -32,7 +32,8 @@ fn limit() -> Option<u64> {
     version_2.chain(version_1).chain(machine).min()
 }
 
-/// The limits of a cgroup and of all above it. In a container its own may be mounted as the root.
+/// Reads the limits of a cgroup and its ancestors. In a container, the cgroup itself may be mounted as the
+/// root.
 fn limits(root: &str, path: &str, file: &str) -> Vec<u64> {
     let read = |directory: &Path| {
         fs::read_to_string(Path::new(root).join(directory).join(file)).ok()?.trim().parse().ok()
@@ -40,7 +41,7 @@ fn limits(root: &str, path: &str, file: &str) -> Vec<u64> {
     Path::new(path).ancestors().filter_map(read).collect()
 }
 
-/// The machine's memory, of `/proc/meminfo`.
+/// Parses the machine's memory from the text of `/proc/meminfo`.
 fn total(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)

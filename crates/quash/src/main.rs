@@ -1,4 +1,4 @@
-//! The binary: its work is the library's.
+//! The entry point; the code is in the library.
 
 use std::process::ExitCode;
 

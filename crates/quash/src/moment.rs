@@ -1,15 +1,15 @@
-//! Moments as commands show them: RFC 3339 in UTC for programs, and how far away for people.
+//! Times as commands print them: RFC 3339 in UTC for programs, with the distance from now for people.
 
 use jiff::Timestamp as Civil;
 use quash_core::model::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A moment that is shown.
+/// A time that is printed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Moment(pub(crate) Timestamp);
 
 impl Moment {
-    /// In UTC to the second, for people.
+    /// Formats the time in UTC, to the second.
     pub(crate) fn to_the_second(self) -> String {
         match Civil::from_second(self.0.as_secs()) {
             Ok(civil) => format!("{civil:.0}").replace('T', " "),
@@ -17,7 +17,7 @@ impl Moment {
         }
     }
 
-    /// In UTC to the millisecond, as part of a file's name.
+    /// Formats the time in UTC, to the millisecond, as part of a file name.
     pub(crate) fn to_label(self) -> String {
         match Civil::from_millisecond(self.0.as_millis()) {
             Ok(civil) => format!("{civil:.3}").replace(['-', ':'], ""),
@@ -25,7 +25,7 @@ impl Moment {
         }
     }
 
-    /// In UTC to the second, and how far from `now`.
+    /// Formats the time in UTC, to the second, with its distance from `now`.
     pub(crate) fn seen_from(self, now: Timestamp) -> String {
         let (ahead, behind) = (self.0.since(now).as_secs(), now.since(self.0).as_secs());
         let far = match (ahead, behind) {
@@ -37,7 +37,7 @@ impl Moment {
     }
 }
 
-/// The two largest units of a span.
+/// Formats a span by its two largest units.
 fn in_words(secs: u64) -> String {
     let units = [("y", 31_556_952), ("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)];
     let mut rest = secs;

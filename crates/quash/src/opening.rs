@@ -1,4 +1,5 @@
-//! Opening: from settings and a data directory to a service. Keys are made where there are none.
+//! Opens the store and starts the service, from the settings and a data directory. Creates keys if there are
+//! none.
 
 use std::sync::Arc;
 
@@ -15,16 +16,16 @@ use crate::fetch::HttpsFetch;
 use crate::settings::{Engine, Settings};
 use quash_server::SystemClock;
 
-/// A service, and what had to be made for it.
+/// A service, with the files and keys that had to be created for it.
 pub(crate) struct Opened {
     pub(crate) service: Service,
-    /// What notes how far the log comes; `None`: it ends with this process.
+    /// `None`: the store is in memory and ends with this process.
     pub(crate) notes: Option<Notes>,
-    /// What was made, each in a few words and without secrets.
+    /// The created objects, each in a few words and without secrets.
     pub(crate) made: Vec<String>,
 }
 
-/// What is noted in files beside the database, so that a database that was replaced or changed by somebody else is noticed.
+/// The files next to the database that reveal a database replaced or changed by another party.
 #[derive(Clone, Debug)]
 pub(crate) struct Notes {
     epoch: EpochNotes,
@@ -44,7 +45,7 @@ impl Notes {
     }
 }
 
-/// What a service works on.
+/// The store and keys of a service.
 struct Kept {
     store: Arc<dyn Store>,
     master: MasterKey,
@@ -88,7 +89,7 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
         epoch,
         audit: AuditNotes::new(file, audit_seal, service.audit_seals()),
     });
-    // The first seal is noted before anything else is done.
+    // The first seal is written before the service is used.
     notes.iter().for_each(|notes| notes.audit.note());
     Ok(Opened { service, notes, made })
 }
@@ -100,7 +101,7 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<Kept, Co
     if !database.exists() {
         made.push(format!("the database {}", database.display()));
     }
-    // The store is opened first: its lock makes sure that two first starts don't make two master keys.
+    // The store is opened first: its lock keeps two concurrent first starts from creating two master keys.
     let store = SqliteStore::open(&database, SqliteOptions::default()).map_err(open_error)?;
     let master = match data_dir.master_key()? {
         Some(master) => master,
@@ -108,10 +109,10 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<Kept, Co
             let keys = store.keys().await.map_err(|error| start_error(error.into(), data_dir))?;
             if !keys.is_empty() {
                 return Err(CommandError::failure(format!(
-                    "the master key {} is missing, and the database has secrets that only it opens",
+                    "the master key {} is missing, and only it decrypts the secrets in the database",
                     data_dir.master_key_path().display()
                 ))
-                .hint("put the file back from a backup; a new key could not open them"));
+                .hint("restore the file from a backup; a new key can't decrypt them"));
             }
             made.push(format!(
                 "the master key {} (mode 0600; keep a copy of it apart from the database)",
@@ -129,7 +130,8 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<Kept, Co
     Ok(Kept { store: Arc::new(store), master, audit_seal, notes: Some((notes, file)), made })
 }
 
-/// Sees to it that a database from before what this directory's servers have answered doesn't go on as if nothing had been.
+/// Begins a new epoch if the database is older than the `epoch` file says: revocations may be missing from
+/// it.
 async fn notice(
     store: &SqliteStore,
     master: &MasterKey,
@@ -141,19 +143,19 @@ async fn notice(
         let went_back = begin_if_gone_back(store, master, noted, &SystemClock)
             .await
             .map_err(|error| start_error(error, data_dir))?;
-        went_back.iter().for_each(|went_back| went_back.tell("the file epoch beside it says"));
+        went_back.iter().for_each(|went_back| went_back.tell("the file epoch says"));
     }
     let notes = EpochNotes::new(file, noted, store.newest());
     notes.note();
     Ok(notes)
 }
 
-/// What the operator is told of a store that can't be opened.
+/// The message for the operator if the store can't be opened.
 pub(crate) fn open_error(error: OpenError) -> CommandError {
     let message = error.to_string();
     match error {
         OpenError::InUse { .. } => CommandError::new(Exit::InUse, message)
-            .hint("another server or command is at work there: try again when it is done"),
+            .hint("another server or command uses it: try again when it is done"),
         OpenError::Unusable { .. } => CommandError::failure(message),
         OpenError::Damaged { .. } => CommandError::failure(message)
             .hint("keep a copy of the file, and restore the newest backup: quash restore FILE"),
@@ -162,17 +164,17 @@ pub(crate) fn open_error(error: OpenError) -> CommandError {
     }
 }
 
-/// What the operator is told where nothing can be started.
+/// The message for the operator if the service can't be started.
 pub(crate) fn start_error(error: StartError, data_dir: &DataDir) -> CommandError {
     let message = error.to_string();
     match error {
         StartError::Store(StoreError::Full | StoreError::Conflict) => CommandError::new(Exit::Unavailable, message),
         StartError::WrongMasterKey => CommandError::failure(message)
-            .hint(format!("put back the {} that belongs to this database", data_dir.master_key_path().display())),
+            .hint(format!("restore the {} that belongs to this database", data_dir.master_key_path().display())),
         StartError::OfAnotherAlgorithm(_) => CommandError::failure(message)
-            .hint("name a new key for the new algorithm, or none, and quash makes one; the old key goes on verifying as long as it must"),
+            .hint("set a new key for the new algorithm, or none, and quash creates one; the old key keeps verifying until its last token expires"),
         StartError::StruckKey => CommandError::failure(message)
-            .hint("name another in tokens.signing_key or tokens.signing_key_file, or none, and quash makes one"),
+            .hint("set another in tokens.signing_key or tokens.signing_key_file, or none, and quash creates one"),
         StartError::Store(_)
         | StartError::Unsigned
         | StartError::NoEpochLeft

@@ -1,5 +1,5 @@
-//! Output of commands: tables and pairs for people, JSON for programs. Results go to stdout, everything else to
-//! stderr. A result that can't be written fails the command. Text that others have chosen can't steer a terminal.
+//! Output of commands: tables and pairs for people, JSON for programs. Results go to stdout, everything else
+//! to stderr. A result that can't be written fails the command. Untrusted text can't control the terminal.
 
 use std::io::{self, Write};
 use std::sync::mpsc;
@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::error::{CommandError, Finding};
 
-/// How long a server waits for a stream to take what it writes there.
+/// The longest that a server waits until a stream takes its output.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 
-/// How results are printed.
+/// The format of results.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Form {
     /// For people.
@@ -23,10 +23,10 @@ pub(crate) enum Form {
     Json,
 }
 
-/// Whether a result still has a reader.
+/// The state of the reader of the results.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reader {
-    /// It was written.
+    /// The result was written.
     Reading,
     /// The reader closed the pipe, as in `quash ... | head -1`: further output is useless.
     Gone,
@@ -49,7 +49,7 @@ pub(crate) fn result(
     }
 }
 
-/// Prints a line of the result at once.
+/// Prints a line of the result and flushes it.
 ///
 /// # Errors
 /// As with [`result`].
@@ -57,7 +57,7 @@ pub(crate) fn line(text: &str) -> Result<Reader, CommandError> {
     written(write_to(io::stdout().lock(), text))
 }
 
-/// Prints what clap answers instead of a command: help and version as results, everything else as errors.
+/// Prints clap's own output: help and version as results, everything else as errors.
 ///
 /// # Errors
 /// As with [`result`].
@@ -66,12 +66,12 @@ pub(crate) fn of_clap(answer: &clap::Error) -> Result<Reader, CommandError> {
     if answer.use_stderr() { Ok(Reader::Reading) } else { written(printed) }
 }
 
-/// Prints something that isn't the result. Stderr that can't be written is ignored: there is no other place to tell it.
+/// Prints a note to stderr. A write error is ignored: no other stream is left to report it.
 pub(crate) fn note(text: &str) {
     let _ = write_to(io::stderr().lock(), &clean(text));
 }
 
-/// Tells why the command ends without success.
+/// Prints the error that ended the command.
 pub(crate) fn error(form: Form, error: &CommandError) {
     let text = match form {
         Form::Json => {
@@ -86,7 +86,7 @@ pub(crate) fn error(form: Form, error: &CommandError) {
         Form::Text => {
             let hint =
                 error.hint.as_deref().map(|hint| format!("\n hint: {}", clean(hint))).unwrap_or_default();
-            // A single one is what the message says.
+            // A single finding is the message itself.
             let findings = error.findings.iter().filter(|_| error.findings.len() > 1);
             let lines = findings
                 .map(|Finding { place, message, hint }| clean(&format!("{place}: {message}; {hint}")));
@@ -97,22 +97,22 @@ pub(crate) fn error(form: Form, error: &CommandError) {
     let _ = write_to(io::stderr().lock(), &text);
 }
 
-/// Writes in a thread of its own, for a server: a stream that nobody reads must not block it. Waits a second at most; the
-/// result is `None` where that was not enough.
+/// Writes in a thread of its own, for a server: a stream without a reader must not block it. Returns `None`
+/// if the stream takes longer than a second.
 pub(crate) fn without_waiting<T: Send + 'static>(write: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, written) = mpsc::channel();
     let writer = std::thread::Builder::new().name("quash-output".into()).spawn(move || done.send(write()));
     writer.ok().and_then(|_| written.recv_timeout(WRITTEN_WITHIN).ok())
 }
 
-/// A table without lines; the head row in capitals. On a terminal it is no wider than that.
+/// Formats a table without lines, its head row in capitals. On a terminal, it is no wider than the terminal.
 pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
-    // What isn't a terminal has no width.
+    // A file or a pipe has no width.
     let columns = tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
     table_within(columns, head, rows)
 }
 
-/// A table that fits into so many columns: long cells take several lines, ids stay whole.
+/// Formats a table of at most `columns` columns: long cells take several lines, ids are never wrapped.
 fn table_within<const N: usize>(
     columns: Option<u16>,
     head: [&str; N],
@@ -141,7 +141,7 @@ fn table_within<const N: usize>(
         .join("\n")
 }
 
-/// Names and values, the values below each other.
+/// Formats names and values, one pair a line, with aligned values.
 pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
     let pairs: Vec<_> = pairs.iter().map(|(name, value)| (clean(name), clean(value))).collect();
     let width = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
@@ -152,14 +152,14 @@ pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
         .join("\n")
 }
 
-/// Text in which nothing moves a cursor, changes a colour or turns the direction of writing.
+/// Escapes characters that move the cursor, change a colour or reverse the writing direction.
 pub(crate) fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|c| if steers(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect()
 }
 
-/// Whether a character moves a cursor, changes a colour or turns the direction of writing.
+/// Returns whether a character moves the cursor, changes a colour or reverses the writing direction.
 pub(crate) fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

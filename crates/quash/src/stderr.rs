@@ -1,5 +1,6 @@
-//! Standard error of a server: a bounded queue and one thread that writes. A reader that stops reading (a pager, Ctrl-S, a
-//! collector that hangs) blocks that thread alone, never a worker, the start or the shutdown.
+//! Standard error of a server: a bounded queue and one thread that writes. A reader that stops reading (a
+//! pager, Ctrl-S, a log collector that hangs) blocks only that thread, never a worker, the start or the
+//! shutdown.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -9,14 +10,14 @@ use std::time::Duration;
 use quash_server::DroppedLines;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The lines that may wait to be written, in bytes. Further lines are dropped and counted.
+/// The capacity of the queue, in bytes. Further lines are dropped and counted.
 const QUEUE_BYTES: usize = 1024 * 1024;
-/// Memory of a waiting line besides its text, in bytes.
+/// The overhead of a queued line beyond its text, in bytes.
 const LINE_BYTES: usize = 64;
-/// How long a process that ends waits for the lines that are still queued.
+/// The longest that a process that ends waits for queued lines.
 const DRAIN_WITHIN: Duration = Duration::from_secs(1);
 
-/// Standard error behind a queue. Clones share it.
+/// Standard error behind a queue. Clones share the queue.
 #[derive(Clone)]
 pub(crate) struct Stderr(Arc<Queue>);
 
@@ -30,7 +31,7 @@ struct Queue {
 struct State {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Lines that were dropped since the last report.
+    /// Lines dropped since the last report.
     unreported: u64,
     is_writing: bool,
 }
@@ -98,7 +99,7 @@ impl Queue {
     fn write_to(&self, mut out: impl Write, report: impl Fn(u64)) {
         loop {
             let line = self.next();
-            // A reader that has gone away is no reason to stop the server.
+            // A closed pipe must not stop the server.
             let _gone = out.write_all(&line).and_then(|()| out.flush());
             let unreported = self.take_unreported();
             if unreported > 0 {
@@ -118,14 +119,15 @@ impl Queue {
         line
     }
 
-    /// The number of dropped lines to report, once the queue is half empty: the report goes through the same queue.
+    /// Returns the number of dropped lines to report, but 0 until the queue is half empty: the report goes
+    /// through the same queue.
     fn take_unreported(&self) -> u64 {
         let mut state = self.lock();
         if state.bytes > QUEUE_BYTES / 2 { 0 } else { std::mem::take(&mut state.unreported) }
     }
 }
 
-/// Takes the lines of the log, each in one write.
+/// A writer for the log that takes each line in one write.
 pub(crate) struct Line<'a>(&'a Queue);
 
 impl Write for Line<'_> {

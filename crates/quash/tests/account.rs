@@ -1,4 +1,4 @@
-//! `quash account` and `quash policy` from outside: what each command does to tokens, what it says, and how it ends.
+//! `quash account` and `quash policy`: the effect of each command on tokens, its output, and its exit code.
 
 mod support;
 
@@ -25,7 +25,7 @@ impl World {
         self.server.sign_in("dana", PASSWORD)
     }
 
-    /// Runs a command that succeeds, and what `--json` says.
+    /// Runs a command that must succeed, and returns its `--json` output.
     fn account(&self, args: &[&str], stdin: &str) -> Value {
         self.server.run(&[&["account"], args, &["--json"]].concat(), stdin).json()
     }
@@ -223,7 +223,7 @@ fn repeating_a_value_ends_nothing_and_is_no_event() {
     }
     assert_eq!(world.account(&["unlock", "dana"], "")["state"], "active");
     assert_eq!((world.me(&pair), newest()), (200, before), "it wasn't locked");
-    // What another value would do, it does.
+    // A different value has its effect.
     assert!(set(&["--claims-stdin"], "{\"role\":\"reader\"}")["seq"].is_u64());
     let until = world.account(&["lock", "dana", "--for", "2d"], "")["locked_until"].clone();
     let before = newest();
@@ -257,10 +257,10 @@ fn a_deleted_account_is_gone() {
     assert_eq!((world.me(&pair), world.refresh(&pair).status), (401, 401));
     assert_eq!(world.server.run(&["account", "show", "dana"], "").code(), 4);
     let again = world.server.run(&["account", "add", "dana", "--subject", &subject], "");
-    assert_eq!(again.code(), 5, "its subject is nobody's: {}", again.stderr);
+    assert_eq!(again.code(), 5, "its subject belongs to no account: {}", again.stderr);
 }
 
-/// The walk of roads on the command line: whatever ends something reaches the access tokens that are out.
+/// Every command that ends something also ends the access tokens that were issued before.
 #[test]
 fn after_each_command_that_ends_something_a_live_access_token_is_refused() {
     let server = Server::start(&[]);
@@ -293,7 +293,7 @@ fn after_each_command_that_ends_something_a_live_access_token_is_refused() {
         let done = server.run(&words.iter().map(String::as_str).collect::<Vec<_>>(), stdin);
         assert_eq!((done.code(), me(&pair)), (0, 401), "{command:?}: {}", done.stderr);
         let refreshed = server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
-        // New claims end access tokens alone; of a deleted account nothing is left that could say why.
+        // New claims only end access tokens; a deleted account leaves no record of the reason.
         let told = (refreshed.status, refreshed.body["reason"].as_str());
         let expected = if command.contains(&"--claims-stdin") {
             (200, None)
@@ -302,7 +302,7 @@ fn after_each_command_that_ends_something_a_live_access_token_is_refused() {
         };
         assert_eq!(told, expected, "{command:?}");
     }
-    assert_eq!(server.get("/v1/me", Some(&untouched.access)).status, 401, "everything is everybody's");
+    assert_eq!(server.get("/v1/me", Some(&untouched.access)).status, 401, "everything covers all accounts");
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn everything_works_without_a_server_too() {
     assert_eq!(on(&data_dir, &["account", "delete", "dana", "--yes"], "").code(), 0);
 }
 
-/// Who ran a command is what the system says, by either way.
+/// The author of a command is the system user, with and without a server.
 #[tokio::test]
 async fn the_audit_keeps_who_did_it_and_why() {
     let room = tempfile::tempdir().expect("a temporary directory");

@@ -1,4 +1,4 @@
-//! `quash audit` from outside: what has happened is listed, and whoever changes the record of it is found out.
+//! `quash audit`: events are listed, and tampering with the audit is detected.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::{Server, on};
 
 const PASSWORD: &str = "a password of dana's";
 
-/// A server that has signed dana in and out again, and has sealed that.
+/// Starts a server, signs dana in and out, and waits until that is sealed.
 fn with_a_past(data_dir: &Path) -> (Server, Value) {
     let server = Server::start_in(data_dir, &[]);
     server.add_account("dana", PASSWORD);
@@ -19,7 +19,7 @@ fn with_a_past(data_dir: &Path) -> (Server, Value) {
         server.post_json("/api/logout/", &json!({ "refresh": pair.refresh }), Some(&pair.access)).status,
         200
     );
-    // It is sealed within a second, and asking takes some milliseconds.
+    // Sealing takes at most a second, and each request some milliseconds.
     let mut asked = (0..2000).map(|_| server.run(&["audit", "verify", "--json"], "").json());
     let verified = asked.find(|verified| verified["unsealed"] == 0).expect("it is sealed");
     drop(asked);
@@ -189,7 +189,7 @@ fn older_seals_are_noticed() {
     assert_eq!(server.terminate().code(), 0);
     assert_eq!(on(&data_dir, &["audit", "verify"], "").code(), 0);
 
-    // The audit as it was, with the genuine seal of then.
+    // An older audit, with its genuine seal.
     let conn = Connection::open(data_dir.join("quash.db")).expect("a database");
     conn.execute("DELETE FROM audit WHERE id > ?1", [id]).expect("it is written");
     conn.execute("UPDATE audit_head SET last = ?1", [id]).expect("it is written");

@@ -1,5 +1,5 @@
-//! A standard error that nobody reads: a full pipe, as behind a pager, a terminal stopped with Ctrl-S, or a collector that
-//! hangs. The server starts, serves and stops all the same.
+//! A standard error without a reader: a full pipe, as behind a pager, a terminal stopped with Ctrl-S, or a
+//! log collector that hangs. The server still starts, serves and stops.
 
 mod support;
 
@@ -51,7 +51,7 @@ fn soak_blocked_stderr_stops_neither_requests_nor_shutdown() {
     let report = lines.find(|line| {
         line.as_ref().is_ok_and(|line| line.contains(" log lines were dropped: standard error"))
     });
-    assert!(report.is_some(), "the reader is told");
+    assert!(report.is_some(), "the reader learns of dropped lines");
 
     serve();
     let finished = server.terminate();

@@ -1,4 +1,4 @@
-//! The command line from outside: the built binary, its exit codes, its output, its files.
+//! The command line: exit codes, output and files of the built binary.
 
 mod support;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use support::{Server, on, quash, run};
 
 const PASSWORD: &str = "a password of dana's";
-/// Of "correct horse battery staple", made by Django 5.2.19 at a low cost.
+/// The hash of "correct horse battery staple" by Django 5.2.19 at a low cost.
 const DJANGO_HASH: &str =
     "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
 
@@ -129,7 +129,7 @@ fn an_account_comes_with_the_hash_that_django_has_made() {
     ] {
         let added = server.run(&["account", "add", name, "--password-hash-stdin", "--json"], &line);
         assert_eq!(added.json()["password_usable"], json!(true), "{name}");
-        // The second time the hash is our own.
+        // The second sign-in uses quash's own hash.
         for _ in 0..2 {
             server.sign_in(name, "correct horse battery staple");
         }
@@ -318,12 +318,12 @@ fn help_names_the_exit_codes() {
     let help = run(command, "");
     assert_eq!(help.code(), 0);
     assert!(
-        help.stdout.contains("   7  it is done, and not every verifier has confirmed it"),
+        help.stdout.contains("   7  success, but not every verifier has confirmed it"),
         "{}",
         help.stdout
     );
     assert!(
-        help.stdout.contains("Exit codes:") && help.stdout.contains("75  it can't be done now"),
+        help.stdout.contains("Exit codes:") && help.stdout.contains("75  temporarily unavailable"),
         "{}",
         help.stdout
     );

@@ -1,11 +1,12 @@
-//! `quash client` and `quash verifier` from outside: with and without a server, exit codes, and a secret that is told once.
+//! `quash client` and `quash verifier`, with and without a server: exit codes, and secrets that are shown
+//! only once.
 
 mod support;
 
 use serde_json::{Value, json};
 use support::{Server, on, request};
 
-/// Introspects, and gives the status and whether the token is active.
+/// Introspects a token, and returns the status and the member `active`.
 fn introspect(server: &Server, secret: &str, token: &str) -> (u16, Value) {
     let authorization = format!("Bearer {secret}");
     let headers = [("Content-Type", "application/x-www-form-urlencoded"), ("Authorization", &authorization)];
@@ -46,7 +47,10 @@ fn a_secret_is_printed_once_alone_on_stdout_and_opens_the_doors_until_its_client
         let listed = server.run(&[kind, "list"], "");
         assert!(listed.stdout.contains("shop") && listed.stdout.contains(shown), "{}", listed.stdout);
         let audit = server.run(&["audit", "list", "--json"], "");
-        assert!(!(listed.stdout + &listed.stderr + &audit.stdout).contains(&secret[3..]), "it is told once");
+        assert!(
+            !(listed.stdout + &listed.stderr + &audit.stdout).contains(&secret[3..]),
+            "it is shown only once"
+        );
         let removed = server.run(&[kind, "remove", "shop"], "");
         assert_eq!(removed.code(), 0, "{}", removed.stderr);
         assert_eq!(introspect(&server, &secret, &pair.access), (401, Value::Null));

@@ -1,4 +1,4 @@
-//! `quash config` from outside: what it prints, its exit codes, and that it makes nothing.
+//! `quash config`: its output and exit codes, and that it creates no files.
 
 mod support;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use support::{on, quash, run};
 use tempfile::TempDir;
 
-/// A data directory with this settings file.
+/// Creates a data directory with this settings file.
 fn room(file: &str) -> TempDir {
     let room = tempfile::tempdir().expect("a temporary directory");
     fs::write(room.path().join("quash.toml"), file).expect("it is ours");
@@ -117,7 +117,7 @@ fn check_refuses_what_serve_refuses() {
             refused.stderr
         );
     }
-    // What can't be read is not the same as none; a link to itself can't be read by root either.
+    // An unreadable file is an error, not a missing file. Even root can't read a link to itself.
     fs::remove_file(&settings).expect("it is ours");
     std::os::unix::fs::symlink("quash.toml", &settings).expect("it is ours");
     let refused = on(room.path(), &["config", "check"], "");

@@ -1,5 +1,5 @@
-//! Killed, or told to end, at any moment: nothing that was acknowledged is lost. A few rounds here; many with
-//! `cargo xtask soak`.
+//! The server is killed or stopped at random moments: no acknowledged change is lost. A few rounds here; many
+//! with `cargo xtask soak`.
 
 mod support;
 
@@ -28,7 +28,7 @@ fn f01_soak_killed_at_random_moments() {
         let journal = std::thread::scope(|scope| {
             let clients: Vec<ScopedJoinHandle<_>> =
                 (0..CLIENTS).map(|_| scope.spawn(|| load.client())).collect();
-            // The kill meets whatever the other clients are at when this many answers have come.
+            // The kill comes after this many answers, while other clients are in the middle of a request.
             while load.acknowledged.load(Ordering::SeqCst) < 20 + usize::from(after) {
                 std::hint::spin_loop();
             }
@@ -63,7 +63,7 @@ fn f28_told_to_end_under_load() {
     journal::check(&Server::start_in(&data_dir, &[]), &journal);
 }
 
-/// Killed after the commit and before the answer: trying again is safe.
+/// The server is killed after the commit and before the answer: trying again is safe.
 #[test]
 fn f02_a_retry_after_a_kill_finds_the_same_successor() {
     let room = tempfile::tempdir().expect("a temporary directory");

@@ -1,5 +1,5 @@
-//! Faults of the disk under a running server: full, refusing writes, refusing to sync. What needs root, `strace` or
-//! `unshare` says that it was skipped where it can't have it.
+//! Disk faults under a running server: a full disk, failing writes, failing syncs. A test without the root,
+//! `strace` or `unshare` that it needs prints that it was skipped.
 
 mod support;
 
@@ -12,8 +12,8 @@ use support::{Answer, Pair, Server};
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// An fsync that fails leaves nobody knowing what the disk holds: the request isn't acknowledged, and the process
-/// ends rather than go on as if it were.
+/// After a failed fsync, the content of the disk is unknown: the request isn't acknowledged, and the process
+/// ends.
 #[test]
 fn f05_a_failed_fsync_ends_the_process() {
     let Some(room) = room_for("strace") else { return };
@@ -49,11 +49,11 @@ fn f06_writes_that_fail_are_answered_and_got_over() {
     let strace = Strace::attach(&server, "pwrite64:error=ENOSPC");
     refused_for_now(&refresh(&server, &pair));
     refused_for_now(&log_out(&server, &pair));
-    assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200, "reading goes on");
+    assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200, "reads still work");
     drop(strace);
     pair = renewed(&refresh(&server, &pair));
 
-    // A call that was interrupted is made again by whoever made it.
+    // An interrupted call is repeated by its caller.
     let strace = Strace::attach(&server, "pwrite64:error=EINTR:when=1+3");
     pair = renewed(&refresh(&server, &pair));
     drop(strace);
@@ -87,14 +87,14 @@ fn f04_a_full_disk_refuses_what_must_be_kept_and_nothing_else() {
     assert!(added.status.success(), "{}", added.stderr);
     let mut pair = server.sign_in("dana", PASSWORD);
 
-    // The disk as the server sees it: its file system isn't mounted here.
+    // The disk as the server sees it: its file system isn't mounted in this process.
     let fill = Path::new("/proc")
         .join(server.id().to_string())
         .join("root")
         .join(disk.strip_prefix("/").expect("absolute"))
         .join("fill");
     let full = fill_up(&fill);
-    // What the log has room for already may still succeed; then nothing does.
+    // Writes may succeed while the log has allocated space; after that, all fail.
     let refused = (0..5000).find_map(|_| {
         let answer = refresh(&server, &pair);
         if answer.status != 200 {
@@ -107,7 +107,7 @@ fn f04_a_full_disk_refuses_what_must_be_kept_and_nothing_else() {
     refused_for_now(&log_out(&server, &pair));
     let sign_in = server.post_json("/api/token/", &json!({ "username": "dana", "password": PASSWORD }), None);
     refused_for_now(&sign_in);
-    assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200, "reading goes on");
+    assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200, "reads still work");
     assert_eq!(server.post_json("/api/token/verify/", &json!({ "token": pair.refresh }), None).status, 200);
 
     drop(full);
@@ -131,7 +131,7 @@ fn renewed(answer: &Answer) -> Pair {
     Pair { access: token("access"), refresh: token("refresh") }
 }
 
-/// 503, when to try again, and no token.
+/// Asserts a 503 with `Retry-After` and without a token.
 fn refused_for_now(answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.text);
     assert!(answer.header("retry-after").is_some(), "{:?}", answer.headers);
@@ -148,7 +148,8 @@ fn fill_up(path: &Path) -> std::fs::File {
     file
 }
 
-/// A folder for a test that needs root and a tool; `None`, and a word about it, where these aren't to be had.
+/// Returns a folder for a test that needs root and a tool; if one is missing, prints a note and returns
+/// `None`.
 #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 fn room_for(tool: &str) -> Option<tempfile::TempDir> {
     let has_tool = Command::new(tool)
@@ -191,14 +192,14 @@ impl Strace {
             line.clear();
             assert!(said.read_line(&mut line).expect("a line") > 0, "strace could not attach");
         }
-        // Whatever it says from now on must not fill its pipe.
+        // Further output must not fill its pipe.
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
         Self(child)
     }
 }
 
 impl Drop for Strace {
-    /// With SIGINT it lets go of the server; killed, it would take it along.
+    /// SIGINT detaches strace from the server; SIGKILL would kill the server, too.
     fn drop(&mut self) {
         let id = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw);
         let _ = id.map(|id| rustix::process::kill_process(id, rustix::process::Signal::INT));

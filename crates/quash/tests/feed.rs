@@ -1,4 +1,4 @@
-//! The feed and the barrier of a running server: the command that waits, and a stream that ends with the server.
+//! The feed and the barrier of a running server: commands that wait, and streams that end with the server.
 
 mod support;
 
@@ -20,14 +20,14 @@ fn start() -> (Server, String) {
     (server, secret)
 }
 
-/// Where the log ends.
+/// Returns the cursor at the end of the log.
 fn cursor(server: &Server, secret: &str) -> String {
     let snapshot = server.get("/v1/feed/snapshot", Some(secret)).text;
     let head: Value = serde_json::from_str(snapshot.lines().next().expect("a head")).expect("JSON");
     head["cursor"].as_str().expect("a cursor").to_owned()
 }
 
-/// Takes a snapshot, and asks for a lease as of its end.
+/// Fetches a snapshot, and requests a lease at its end.
 fn lease(server: &Server, secret: &str, instance: &str) {
     let cursor = cursor(server, secret);
     let path = format!(
@@ -39,7 +39,7 @@ fn lease(server: &Server, secret: &str, instance: &str) {
 
 fn revoke(server: &Server) -> (i32, Value) {
     let revoked = server.run(&["revoke", "account", "dana", "--wait", "--json"], "");
-    assert!(!revoked.stderr.contains("could not be started"), "{}", revoked.stderr);
+    assert!(!revoked.stderr.contains("failed to start the log"), "{}", revoked.stderr);
     (revoked.code(), serde_json::from_str(&revoked.stdout).expect("JSON"))
 }
 
@@ -47,7 +47,7 @@ fn revoke(server: &Server) -> (i32, Value) {
 fn the_command_that_waits_says_who_knows_and_who_does_not() {
     let (server, secret) = start();
     let (code, effective) = revoke(&server);
-    assert_eq!((code, effective["verifiers"].as_array().map(Vec::len)), (0, Some(0)), "nobody follows");
+    assert_eq!((code, effective["verifiers"].as_array().map(Vec::len)), (0, Some(0)), "no verifier follows");
     lease(&server, &secret, "01");
     let (code, effective) = revoke(&server);
     assert_eq!(
@@ -55,7 +55,7 @@ fn the_command_that_waits_says_who_knows_and_who_does_not() {
         (7, Some("stale")),
         "it was cut off, and its lease has run out"
     );
-    // One that goes on asking confirms what is revoked meanwhile.
+    // A verifier that keeps renewing confirms revocations.
     let done = AtomicBool::new(false);
     let (code, effective) = std::thread::scope(|scope| {
         let follower = scope.spawn(|| {

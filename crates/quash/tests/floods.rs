@@ -1,4 +1,5 @@
-//! Floods of connections and of HTTP/2 frames at the running binary: each is ended, and the others don't notice.
+//! Floods of connections and of HTTP/2 frames at the running binary: each is closed, and other clients are
+//! unaffected.
 
 mod support;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 use support::Server;
 
 const PASSWORD: &str = "a password of dana's";
-/// Every connection that does nothing is gone after this, and a busy machine's delay.
+/// The time after which every idle connection is closed, with a margin for a busy machine.
 const CLOSED_WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
@@ -39,7 +40,7 @@ fn a81_connections_that_do_nothing_are_closed_and_nobody_waits_for_them() {
     assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200);
 }
 
-/// An HTTP/2 connection, spoken by hand.
+/// An HTTP/2 connection with hand-written frames.
 struct Frames {
     stream: TcpStream,
     reader: std::thread::JoinHandle<Vec<u8>>,
@@ -56,7 +57,7 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// `POST /api/token/` at `x`, with names from HPACK's static table and values as they are (RFC 7541 6.2.2).
+/// `POST /api/token/` at `x`, with names from HPACK's static table and literal values (RFC 7541 6.2.2).
 const REQUEST: &[u8] = b"\x83\x86\x04\x0b/api/token/\x01\x01x";
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -72,7 +73,7 @@ impl Frames {
             .expect("it is read");
         stream.set_write_timeout(Some(CLOSED_WITHIN)).expect("a time");
         let mut reading = stream.try_clone().expect("a handle");
-        // What is answered is taken, so that the flood isn't held up by its own answers.
+        // Answers are read, so that they don't block the flood.
         let reader = std::thread::spawn(move || {
             let mut answer = Vec::new();
             let _ = reading.read_to_end(&mut answer);
@@ -81,7 +82,8 @@ impl Frames {
         Self { stream, reader }
     }
 
-    /// Sends until the server takes no more, at most this often; returns how often, and why the server ended it.
+    /// Sends batches until the server closes the connection, at most `at_most`; returns their number and the
+    /// server's error.
     fn flood(mut self, at_most: usize, mut batch: impl FnMut(usize) -> Vec<u8>) -> (usize, Option<u32>) {
         let sent = (0..at_most).take_while(|number| self.stream.write_all(&batch(*number)).is_ok()).count();
         let _ = self.stream.shutdown(Shutdown::Write);
@@ -90,7 +92,7 @@ impl Frames {
     }
 }
 
-/// The error code of the last GOAWAY among frames.
+/// Returns the error code of the last GOAWAY among frames.
 fn goaway(mut frames: &[u8]) -> Option<u32> {
     let mut code = None;
     while frames.len() >= 9 {
@@ -104,14 +106,15 @@ fn goaway(mut frames: &[u8]) -> Option<u32> {
     code
 }
 
-/// Memory that the server has in use, in KiB.
+/// Returns the server's resident memory, in KiB.
 fn resident(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// Floods, and asserts that the connection was ended, that memory stays, and that others are served.
+/// Floods, and asserts that the connection was closed, that memory doesn't grow, and that other clients are
+/// served.
 fn assert_ended(server: &Server, at_most: usize, codes: &[Option<u32>], batch: impl FnMut(usize) -> Vec<u8>) {
     server.get("/livez", None);
     let before = resident(server);
@@ -141,18 +144,18 @@ fn a82_http2_floods_are_ended() {
         })
         .collect()
     });
-    // Streams that we have to reset, because what comes on them is wrong: a window that is made larger by nothing.
+    // Streams that the server has to reset because of an invalid frame: a window update of zero.
     assert_ended(&server, 1000, &[calm[0], calm[1], Some(1)], |number| {
         let ids = (0..100).map(|n| u32::try_from(2 * (number * 100 + n) + 1).expect("a stream"));
         ids.flat_map(|id| [frame(HEADERS, END_HEADERS, id, REQUEST), frame(8, 0, id, &[0; 4])].concat())
             .collect()
     });
-    // A head without an end.
+    // A head that never ends.
     assert_ended(&server, 10_000, &[Some(ENHANCE_YOUR_CALM), Some(1), None], |number| match number {
         0 => frame(HEADERS, 0, 1, REQUEST),
         _ => frame(CONTINUATION, 0, 1, &[&b"\x00\x01a\x7f\x7e"[..], &[b'x'; 253]].concat()),
     });
-    // A head without an end, in nothing but beginnings.
+    // A head that never ends, in empty frames.
     assert_ended(&server, 100_000, &[Some(ENHANCE_YOUR_CALM), Some(1), None], |number| match number {
         0 => frame(HEADERS, 0, 1, REQUEST),
         _ => frame(CONTINUATION, 0, 1, &[]).repeat(10),

@@ -1,4 +1,4 @@
-//! Hostile texts at the running binary: tokens, in the log, on the terminal, in limits of lists.
+//! Hostile texts at the running binary: in tokens, in the log, on the terminal, in limits of lists.
 
 mod support;
 
@@ -10,7 +10,7 @@ use support::{Server, request, run};
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// One event is one line, whatever a client calls itself, and nothing of it reaches the log.
+/// A client's name never reaches the log, and each event stays one line.
 #[test]
 fn a87_what_a_client_sends_forges_no_line_of_the_log() {
     let room = tempfile::tempdir().expect("a temporary directory");
@@ -27,7 +27,7 @@ fn a87_what_a_client_sends_forges_no_line_of_the_log() {
     ] {
         let body =
             json!({ "username": text, "password": text.chars().take(20).collect::<String>() }).to_string();
-        // What may stand in a header is sent in one, too.
+        // The characters that are allowed in a header are sent in one, too.
         let agent: String = text.chars().filter(|c| !c.is_control()).collect();
         let headers = [("Content-Type", "application/json"), ("User-Agent", agent.as_str())];
         let answer =
@@ -47,7 +47,7 @@ fn a87_what_a_client_sends_forges_no_line_of_the_log() {
     }
 }
 
-/// What a client called itself is shown to an operator, and moves no cursor.
+/// A client's name is shown to an operator without control characters.
 #[test]
 fn a87_a_user_agent_is_harmless_on_a_terminal() {
     let server = Server::start(&[]);
@@ -76,7 +76,7 @@ fn a85_a_page_has_a_size_that_makes_sense() {
     }
 }
 
-/// A server that takes the tokens of the list's two profiles, and has the account that they name.
+/// Starts a server that accepts the tokens of the list's two profiles, with the account that they name.
 fn taking_all(room: &Path, corpus: &Value) -> Server {
     let mut settings = String::from("[tokens]\nforeign_tokens = \"accept\"\n");
     let a_century = "max_lifetime = \"36525d\"";
@@ -99,7 +99,7 @@ fn taking_all(room: &Path, corpus: &Value) -> Server {
     Server::start_in(&data_dir, &["--set", "log.level=trace"])
 }
 
-/// What a server says of each token of the list, in a header and in a body; and that nothing else comes of it.
+/// The server gives each token of the list its verdict, in a header and in a body, without side effects.
 #[test]
 fn every_token_of_the_list_gets_its_verdict_over_http() {
     let corpus: Value =
@@ -110,7 +110,7 @@ fn every_token_of_the_list_gets_its_verdict_over_http() {
     for case in cases {
         let (id, token) = (case["id"].as_str().expect("an id"), case["token"].as_str().expect("a token"));
         let accepted = case["expect"] == "accept";
-        // Blanks around a token are none of its business in a header (RFC 9110 5.5), nor in a body: Django REST framework
+        // Blanks around a token are ignored in a header (RFC 9110 5.5) and in a body: Django REST framework
         // trims texts.
         let trimmed = id == "T70";
         if !token.contains('\0') && token.is_ascii() {
@@ -128,7 +128,7 @@ fn every_token_of_the_list_gets_its_verdict_over_http() {
         let of_any_type = id == "T112";
         match (accepted || trimmed || of_any_type, id) {
             (true, _) => assert_eq!((answer.status, answer.text.as_str()), (200, "{}"), "{id} in a body"),
-            // A field with a NUL is no text for Django.
+            // Django refuses a field with a NUL.
             (false, "T71") => assert_eq!(answer.text, r#"{"token":["Null characters are not allowed."]}"#),
             (false, _) => {
                 let said = answer.body["detail"].as_str().unwrap_or_default();
@@ -143,7 +143,7 @@ fn every_token_of_the_list_gets_its_verdict_over_http() {
                         .contains(&said)
                         || said == "Token has no type"
                         || said == "Token has no 'exp' claim",
-                    "{id} tells more than it should: {said}"
+                    "{id} reveals too much: {said}"
                 );
             }
         }

@@ -1,5 +1,5 @@
-//! Killed at any moment while keys turn: what is valid is taken, and what was struck signs nothing. A few rounds here;
-//! many with `cargo xtask soak`.
+//! The server is killed at random moments during key rotations: valid tokens are accepted, and a revoked key
+//! signs nothing. A few rounds here; many with `cargo xtask soak`.
 
 mod support;
 
@@ -17,19 +17,19 @@ use support::{Answer, Pair, Server, header, on, rounds};
 const PASSWORD: &str = "correct horse battery staple";
 const CLIENTS: usize = 3;
 
-/// What all threads of a round share.
+/// The shared state of a round's threads.
 struct Round {
     address: std::net::SocketAddr,
     acknowledged: AtomicUsize,
-    /// How many commands have ended.
+    /// The number of finished commands.
     commanded: AtomicUsize,
     stop: AtomicBool,
-    /// The keys that were struck as far as a command has said so.
+    /// The keys whose revocation a command has acknowledged.
     struck: Mutex<BTreeSet<String>>,
 }
 
 impl Round {
-    /// Signs in, then refreshes and calls until the server is gone; gives the newest pair.
+    /// Signs in, then refreshes and calls until the server is gone; returns the newest pair.
     fn client(&self) -> Option<Pair> {
         let body = json!({ "username": "dana", "password": PASSWORD });
         let mut pair = self.exchange("/api/token/", &body).ok()?;
@@ -39,13 +39,14 @@ impl Round {
             };
             pair = next;
             let Ok(me) = self.me(&pair.access) else { break };
-            // Its key may have been struck since, before anybody was told.
+            // Its key may have been revoked since, before a command acknowledged it.
             assert!(matches!(me.status, 200 | 401), "{}", me.text);
         }
         Some(pair)
     }
 
-    /// What comes back was signed by no key that was known to be struck when it was asked for.
+    /// Exchanges a token, and checks that no key signed the answer that was known to be revoked before the
+    /// request.
     fn exchange(&self, path: &str, body: &Value) -> io::Result<Pair> {
         let struck = self.struck.lock().expect("a set").clone();
         let answer = request(
@@ -58,7 +59,7 @@ impl Round {
         let pair = answer.pair();
         self.acknowledged.fetch_add(1, Ordering::SeqCst);
         for token in [&pair.access, &pair.refresh] {
-            assert!(!struck.contains(&kid(token)), "{path}: a struck key has signed");
+            assert!(!struck.contains(&kid(token)), "{path}: a revoked key has signed");
         }
         Ok(pair)
     }
@@ -70,8 +71,8 @@ impl Round {
         Ok(me)
     }
 
-    /// Rotates and strikes, one command after the other. One that is at work when the server is killed may do its work
-    /// itself, or fail.
+    /// Rotates and revokes keys, one command after the other. A command that runs while the server is killed
+    /// may do its work itself, or fail.
     fn operator(&self, data_dir: &Path, first: u8) {
         for turn in usize::from(first).. {
             if self.stop.load(Ordering::SeqCst) {
@@ -86,8 +87,8 @@ impl Round {
         }
     }
 
-    /// Waits until so many commands have ended and then so many answers have come: the kill meets whatever the next command
-    /// is at. A client that has found a fault is not waited for.
+    /// Waits for a number of commands and then of answers, so that the kill interrupts the next command.
+    /// Stops waiting once a client has found a fault.
     fn wait(&self, commands: usize, answers: usize, fault: impl Fn() -> bool) {
         while self.commanded.load(Ordering::SeqCst) < commands && !fault() {
             std::hint::spin_loop();
@@ -143,8 +144,8 @@ fn f03_soak_killed_while_keys_turn() {
     }
 }
 
-/// What is told by the store decides: what a struck key has signed is refused, all else is taken, and every session goes
-/// on with a key that signs.
+/// Checks tokens against the store: those of a revoked key are refused, all others are accepted, and every
+/// session continues with a signing key.
 fn check(server: &Server, pairs: &[Pair], acknowledged: &BTreeSet<String>, number: usize) {
     let keys = server.run(&["key", "list", "--json"], "").json();
     let (struck, current) = (in_state(&keys, "struck"), in_state(&keys, "current"));

@@ -1,5 +1,5 @@
-//! `quash key` and `quash revoke key` from outside: with and without a server, with keys of other issuers, and never a
-//! secret.
+//! `quash key` and `quash revoke key`, with and without a server and with keys of other issuers. No output
+//! contains a secret.
 
 mod support;
 
@@ -22,7 +22,7 @@ const PASSWORD: &str = "correct horse battery staple";
 const SECRET: &str = "fifty characters that stand in a settings file, say";
 const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
 
-/// An issuer that publishes one key, and counts how often it is asked.
+/// An issuer that publishes one key, and counts the requests.
 struct Publisher {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
@@ -57,7 +57,7 @@ fn answer(mut stream: TcpStream) {
     stream.write_all(answer.as_bytes()).expect("it reads the answer");
 }
 
-/// A port that nobody listens at.
+/// Returns an address without a listener.
 fn closed() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
@@ -99,7 +99,8 @@ fn keys_are_listed_without_a_server() {
     assert!(!table.contains("fifty") && !keys.to_string().contains("fifty"), "{keys}{table}");
 }
 
-/// RFC 8725 3.1: each key is for exactly one algorithm. Going back to a key that still verifies makes no other.
+/// RFC 8725 3.1: each key is for exactly one algorithm. Returning to a key that still verifies creates no new
+/// key.
 #[test]
 fn a_key_pair_of_the_settings_is_for_one_algorithm() {
     let room = tempfile::tempdir().expect("a temporary directory");
@@ -128,7 +129,7 @@ fn a_key_pair_of_the_settings_is_for_one_algorithm() {
         "{}",
         refused.stderr
     );
-    assert!(refused.stderr.contains("name a new key for the new algorithm, or none"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("set a new key for the new algorithm, or none"), "{}", refused.stderr);
     assert_eq!(on(&data_dir, &["key", "list", "--json"], "").json()["keys"][1]["algorithm"], "EdDSA");
     let resumed = with(&["key", "list", "--json"], "RS256").json()["keys"].clone();
     assert_eq!(
@@ -137,7 +138,7 @@ fn a_key_pair_of_the_settings_is_for_one_algorithm() {
     );
 }
 
-/// A site that goes from HS256 to HS384 has one secret; its tokens name one key or the other.
+/// A site that changes from HS256 to HS384 has one secret; its tokens name either key.
 #[test]
 fn a_secret_of_the_settings_is_a_key_for_each_algorithm() {
     let room = tempfile::tempdir().expect("a temporary directory");
@@ -208,7 +209,7 @@ fn a_running_server_tells_its_keys_and_those_of_other_issuers() {
     );
 
     let table = server.run(&["key", "list"], "").stdout;
-    assert_eq!(publisher.asked(), 1, "looking asks nobody again");
+    assert_eq!(publisher.asked(), 1, "listing keys doesn't fetch them again");
     for part in ["django   unnamed  HS256", "2026-01", "k1", "and it has never answered"] {
         assert!(table.contains(part), "{part}: {table}");
     }
@@ -253,7 +254,7 @@ fn keys_are_rotated_retired_and_revoked_while_the_server_runs() {
     assert_eq!(server.run(&["key", "retire", &next], "").code(), 4);
 
     let rotated = server.run(&["key", "rotate", "--now"], "");
-    assert!(rotated.stderr.contains("look it up"), "{}", rotated.stderr);
+    assert!(rotated.stderr.contains("fetch the key set again"), "{}", rotated.stderr);
     let second = server.sign_in("dana", PASSWORD);
     assert_ne!(kid(&second.access), kid(&first.access));
     assert_eq!(published(), 2);
@@ -284,7 +285,7 @@ fn keys_are_rotated_retired_and_revoked_while_the_server_runs() {
     assert_eq!(server.run(&["revoke", "key", "nobodys"], "").code(), 4);
 
     let ended = server.run(&["revoke", "key", &kid(&renewed), "--end-sessions"], "");
-    assert!(ended.stdout.contains("sessions of before have ended"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("existing sessions have ended"), "{}", ended.stdout);
     let refused = server.post_json("/api/token/refresh/", &json!({ "refresh": first.refresh }), None);
     assert_eq!((refused.status, &refused.body["reason"]), (401, &json!("key_removed")));
     assert_eq!(server.get("/v1/me", Some(&server.sign_in("dana", PASSWORD).access)).status, 200);
@@ -334,7 +335,7 @@ fn a_key_of_the_settings_is_struck_and_a_start_with_it_is_refused() {
     );
     let struck = server.run(&["revoke", "key", &kid], "");
     assert!(
-        struck.stdout.contains("nothing signs until tokens.signing_key names another"),
+        struck.stdout.contains("no key signs until tokens.signing_key names another"),
         "{}{}",
         struck.stdout,
         struck.stderr

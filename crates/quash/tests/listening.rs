@@ -1,4 +1,4 @@
-//! Where a server listens: TLS with files that are read again on SIGHUP, and unix sockets.
+//! The sockets of a server: TLS with files that are read again on SIGHUP, and unix sockets.
 
 mod support;
 
@@ -17,7 +17,7 @@ use support::{Server, on};
 
 const ASK: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// A certificate of `localhost` that signs itself, in two files.
+/// A self-signed certificate of `localhost` and its key, in two files.
 struct Files {
     room: tempfile::TempDir,
 }
@@ -29,7 +29,7 @@ impl Files {
         (files, certificate)
     }
 
-    /// Puts a new certificate and its key in the place of the old ones.
+    /// Replaces the certificate and its key.
     fn renew(&self) -> CertificateDer<'static> {
         let key = rcgen::KeyPair::generate().expect("a key");
         let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
@@ -54,7 +54,7 @@ impl Files {
     }
 }
 
-/// The answer over TLS, to a client that trusts this certificate alone.
+/// Sends a request over TLS with a client that trusts only this certificate.
 fn ask(server: &Server, trusted: &CertificateDer<'static>) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).expect("a certificate");
@@ -89,9 +89,9 @@ fn tls_is_spoken_everywhere_and_its_files_are_read_again() {
     );
 
     let second = files.renew();
-    assert!(ask(&server, &second).is_err(), "not before it is told");
+    assert!(ask(&server, &second).is_err(), "not before SIGHUP");
     server.hang_up();
-    // The signal is heard at some time; until then the first one is shown.
+    // Until the signal is handled, the server uses the first certificate.
     while ask(&server, &second).is_err() {}
     assert!(ask(&server, &first).is_err());
 
@@ -103,11 +103,11 @@ fn tls_is_spoken_everywhere_and_its_files_are_read_again() {
     let finished = server.terminate();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
     assert!(
-        finished.stderr.contains("read the certificate again; it holds until 4096-01-01"),
+        finished.stderr.contains("reloaded the certificate; it is valid until 4096-01-01"),
         "{}",
         finished.stderr
     );
-    let stays = "the certificate that was read before stays, because ";
+    let stays = "keeping the previous certificate: ";
     assert!(
         finished.stderr.contains(stays) && finished.stderr.contains("certificate.pem holds no certificate"),
         "{}",
@@ -168,10 +168,10 @@ fn a_unix_socket_belongs_to_one_live_server() {
     let second = on(&room.path().join("data"), &["serve", "--listen", &listen], "");
     assert_eq!(second.code(), 3, "{}", second.stderr);
     assert!(second.stderr.contains("another process is listening there"), "{}", second.stderr);
-    assert!(ask_through(&path).is_ok(), "the first one goes on");
+    assert!(ask_through(&path).is_ok(), "the first server keeps running");
 
     server.kill();
-    assert!(path.exists() && ask_through(&path).is_err(), "nobody was left to remove it");
+    assert!(path.exists() && ask_through(&path).is_err(), "the killed server couldn't remove it");
     let server = start();
     assert!(ask_through(&path).is_ok());
     assert_eq!(server.terminate().code(), 0);

@@ -1,4 +1,5 @@
-//! `quash completions` and `quash man` from outside: what they print, and that a real shell takes it.
+//! `quash completions`, `quash man` and `quash password-cost`: their output, and that a real shell accepts
+//! the script.
 
 mod support;
 
@@ -12,7 +13,7 @@ use support::{Finished, quash, run};
 
 const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
-/// Runs a command where the settings are wrong: neither of these reads them.
+/// Runs a command with invalid settings, which it must not read.
 fn printed(args: &[&str]) -> Finished {
     let mut command = quash();
     command.args(args).env("QUASH_COLOUR", "red");
@@ -23,7 +24,7 @@ fn printed(args: &[&str]) -> Finished {
 fn the_cost_of_a_password_is_measured_and_settings_proposed_that_hold() {
     let measured = printed(&["password-cost", "--target", "2s", "--json"]).json();
     assert_eq!(measured["measured"].as_array().map(Vec::len), Some(7));
-    // What fits depends on the machine; something does within two seconds.
+    // The result depends on the machine, but some parameters fit into two seconds.
     let proposed = &measured["proposed"];
     let mut command = quash();
     for name in ["memory_mib", "passes", "lanes"] {
@@ -42,7 +43,7 @@ fn every_shell_gets_its_completions() {
         let script = printed(&["completions", shell]);
         assert_eq!((script.code(), script.stderr.as_str()), (0, ""), "{shell}");
         for word in ["verify", "max-lifetime"] {
-            assert!(script.stdout.contains(word), "{shell} isn't told of {word}");
+            assert!(script.stdout.contains(word), "the script for {shell} lacks {word}");
         }
         let json = printed(&["completions", shell, "--json"]).json();
         assert_eq!(json["script"].as_str().map(str::trim_end), Some(script.stdout.trim_end()), "{shell}");
@@ -52,7 +53,7 @@ fn every_shell_gets_its_completions() {
     assert!(SHELLS.iter().all(|shell| unknown.stderr.contains(shell)), "{}", unknown.stderr);
 }
 
-/// What bash offers for the last of these words.
+/// A script that prints bash's completions for the last of these words.
 const ASK: &str = r#"
 source "$1"; shift
 [[ $(complete -p quash) == *"-F _quash quash" ]] || exit 9

@@ -1,6 +1,6 @@
-//! Many accounts and sessions: a refresh costs about what it costs in an empty store, and the process stays small. A
-//! hundred thousand of each here, a million with `cargo xtask soak`. That every list is read by an index is asserted
-//! where the statements are (`quash-store/src/sqlite/plans.rs`).
+//! Many accounts and sessions: a refresh takes about as long as in an empty store, and the process stays
+//! small. A hundred thousand of each here, a million with `cargo xtask soak`.
+//! `quash-store/src/sqlite/plans.rs` checks that every list uses an index.
 
 mod support;
 
@@ -14,7 +14,7 @@ use serde_json::json;
 use support::{Pair, Server, rounds};
 
 const PASSWORD: &str = "a password of everybody's";
-/// The most that the process may hold in memory, in KiB.
+/// The most resident memory of the process, in KiB.
 const RESIDENT_KIB: u64 = 200 * 1024;
 
 #[test]
@@ -29,13 +29,13 @@ fn soak_a_refresh_among_many_costs_what_it_costs_among_few() {
     let server = Server::start_in(&few, &[]);
     let pairs: Vec<Pair> = (0..measured).map(|n| server.sign_in(&format!("a{n}"), PASSWORD)).collect();
     assert_eq!(server.terminate().code(), 0);
-    // Both know the same tokens; whatever slows the machine down slows both.
+    // Both servers know the same tokens, and other load on the machine slows both.
     copy_files(&few, &crowd);
     copy_accounts(&crowd, measured..many);
     copy_sessions(&crowd, measured, many);
     let servers = [Server::start_in(&few, &[]), Server::start_in(&crowd, &[])];
     let mut pairs = [pairs.clone(), pairs];
-    // What the operating system must read from the disk first is no cost of the million.
+    // A first pass warms the operating system's cache.
     refresh_all(&servers, &mut pairs);
     let [alone, among] = refresh_all(&servers, &mut pairs);
     let [_, server] = &servers;
@@ -56,13 +56,13 @@ fn soak_a_refresh_among_many_costs_what_it_costs_among_few() {
         resident / 1024
     );
     assert!(resident < RESIDENT_KIB, "{resident} KiB");
-    // The worst of two hundred are those that had a neighbour; of these the best tell more. Beside other tests twice the
-    // target is left to them.
+    // With only two hundred samples, other tests on the machine distort the worst ones; the best are more
+    // telling, with twice the target.
     let ((among, alone), most) = if measured == 2000 { ((worst, worst_alone), 2.0) } else { (best, 4.0) };
     assert!(among <= alone * most, "{among} ms among many, {alone} ms among few");
 }
 
-/// Exchanges each refresh token for the next, at both servers in turn, and tells what each exchange took.
+/// Exchanges each refresh token for the next, at both servers in turn, and returns the durations.
 fn refresh_all(servers: &[Server; 2], pairs: &mut [Vec<Pair>; 2]) -> [Vec<Duration>; 2] {
     let [few, many] = pairs;
     let both =
@@ -73,7 +73,7 @@ fn refresh_all(servers: &[Server; 2], pairs: &mut [Vec<Pair>; 2]) -> [Vec<Durati
     [alone, among]
 }
 
-/// Of sorted spans.
+/// Returns a percentile of sorted spans.
 fn percentile(spans: &[Duration], percent: usize) -> Duration {
     spans[spans.len() * percent / 100]
 }
@@ -91,7 +91,7 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "what a request takes is compared within one run")]
+#[expect(clippy::disallowed_methods, reason = "latencies are compared within one run")]
 fn refresh(server: &Server, pair: &mut Pair) -> Duration {
     let began = std::time::Instant::now();
     let answer = server.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
@@ -117,7 +117,7 @@ fn copy_accounts(data_dir: &Path, numbers: std::ops::Range<usize>) {
     transaction.commit().expect("a commit");
 }
 
-/// Copies one session to each of the accounts from `from` to `to`. Their ids lie among those that are there.
+/// Copies one session to each of the accounts from `from` to `to`. Their ids are among the existing ones.
 fn copy_sessions(data_dir: &Path, from: usize, to: usize) {
     let mut conn = Connection::open(data_dir.join("quash.db")).expect("a database");
     let ids = |order: &str| -> [u8; 16] {
@@ -142,7 +142,7 @@ fn copy_sessions(data_dir: &Path, from: usize, to: usize) {
     transaction.commit().expect("a commit");
 }
 
-/// A statement that copies rows of a table, whatever columns it has, but for those that are given another value.
+/// Returns a statement that copies rows of a table with all its columns, except for those with another value.
 fn copied(conn: &Connection, table: &str, others: &[(&str, &str)]) -> String {
     let mut told = conn.prepare("SELECT name FROM pragma_table_info(?1)").expect("a statement");
     let columns: Vec<String> =

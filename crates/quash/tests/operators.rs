@@ -1,4 +1,4 @@
-//! What an operator must be able to rely on: whose files a command makes, which account a name means, and that lost output
+//! Guarantees for operators: the owner of new files, the account that a name selects, and that lost output
 //! fails a command.
 
 mod support;
@@ -14,10 +14,10 @@ use support::{Finished, Server, on, quash, run};
 use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse battery staple";
-/// A user of the system that has no name there.
+/// The number of a system user without a name.
 const SERVICE: u32 = 61_234;
 
-/// A data directory of the service's user, in a place that it can reach.
+/// Creates a data directory of the service's user, in a place that it can reach.
 fn of_service() -> (TempDir, PathBuf) {
     let room = tempfile::tempdir().expect("a temporary directory");
     fs::set_permissions(room.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -28,7 +28,7 @@ fn of_service() -> (TempDir, PathBuf) {
     (room, data_dir)
 }
 
-/// A copy of the binary that every user may run.
+/// Copies the binary so that every user may run it.
 fn for_everybody(room: &TempDir) -> std::process::Command {
     let binary = room.path().join("quash");
     fs::copy(env!("CARGO_BIN_EXE_quash"), &binary).expect("it can be copied");
@@ -57,7 +57,7 @@ fn root_leaves_no_file_to_a_service_of_another_user() {
     let backup = room.path().join("backup.db");
     let command = || for_everybody(&room);
     let server = Server::start_with(command(), &data_dir, &[]);
-    // Through the server root may do everything: the server makes the files.
+    // Root may use the server, which creates the files.
     let added = server.run(&["account", "add", "dana", "--password-stdin"], PASSWORD);
     assert_eq!(added.code(), 0, "{}", added.stderr);
     let in_data_dir = data_dir.join("backup.db");
@@ -79,7 +79,7 @@ fn root_leaves_no_file_to_a_service_of_another_user() {
         assert!(refused.stderr.contains("sudo -u '#61234' quash"), "{args:?}: {}", refused.stderr);
         assert_eq!(owners(&data_dir), before, "{args:?}");
     }
-    // The directory of a volume may be root's, where the database in it is the service's.
+    // The directory of a volume may belong to root, if the database in it belongs to the service.
     chown(&data_dir, Some(0), Some(0)).expect("root may");
     assert_eq!(on(&data_dir, &["revoke", "everything", "--yes"], "").code(), 1);
     chown(&data_dir, Some(SERVICE), Some(SERVICE)).expect("root may");
@@ -97,7 +97,7 @@ fn a_volume_of_a_group_is_used_where_the_setting_allows_it() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana", "--password-stdin"], PASSWORD).code(), 0);
-    // As the kubelet leaves a volume with fsGroup, at each mount.
+    // The modes that the kubelet sets on a volume with fsGroup, at each mount.
     for entry in fs::read_dir(&data_dir).expect("a directory") {
         fs::set_permissions(entry.expect("an entry").path(), fs::Permissions::from_mode(0o660))
             .expect("it is ours");
@@ -185,7 +185,7 @@ fn numbers_are_no_names_unless_the_setting_allows_them() {
     assert_eq!(refused.code(), 2, "{}", refused.stderr);
 }
 
-/// An account whose name is another's subject, from before names were checked.
+/// Creates an account whose name is another's subject, as from before names were checked.
 fn with_two_meanings(data_dir: &Path) -> Finished {
     let set = ["--set", "accounts.numeric_names=true"];
     let add = |args: &[&str]| on(data_dir, &[&["account", "add"], args, &set].concat(), "");
@@ -366,7 +366,7 @@ fn the_audit_is_read_to_its_seal_without_a_server() {
         None => on(&copy, args, ""),
     };
     let with = run(&mut server, &["audit", "export"]);
-    // The server's own directory ends with it.
+    // The server's own directory is removed with it.
     fs::create_dir(&copy).expect("it is ours");
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o700)).expect("it is ours");
     let backup = copy.join("quash.db");
@@ -388,7 +388,7 @@ fn the_audit_is_read_to_its_seal_without_a_server() {
         "{}",
         follow.stderr
     );
-    // It asks twice, too.
+    // It also prompts twice.
     let waited = run(&mut server, &["revoke", "everything", "--yes", "--wait"]);
     assert_eq!(waited.code(), 0, "{}", waited.stderr);
 }
@@ -460,7 +460,7 @@ fn many_accounts_are_added_and_each_skipped_one_is_named() {
         (&json!(false), &json!("deactivated"))
     );
     let again = server.run(&["account", "add", "--batch-stdin"], &text);
-    assert_eq!(again.stdout, "0 accounts added, 303 there already, 5 skipped\n");
+    assert_eq!(again.stdout, "0 accounts added, 303 existed already, 5 skipped\n");
     let long = server.run(&["account", "add", "--batch-stdin"], &"x".repeat(16 * 1024 + 1));
     assert_eq!((long.code(), long.stderr.contains("longer than 16384")), (2, true), "{}", long.stderr);
     assert_eq!(server.run(&["account", "add"], "").code(), 2);

@@ -1,5 +1,5 @@
-//! Requests at the same moment, against a running server, on both stores: fifty with one refresh token; one with its account
-//! being deactivated. A few rounds here; many with `cargo xtask soak`.
+//! Concurrent requests to a running server, on both stores: fifty with one refresh token, and one during the
+//! deactivation of its account. A few rounds here; many with `cargo xtask soak`.
 
 mod support;
 
@@ -42,10 +42,10 @@ fn with_grace(engine: &str) {
         assert_eq!(children.len(), 1, "round {round}: one successor");
         assert!(
             pairs.iter().all(|pair| me(&server, pair) == 200),
-            "round {round}: every access token opens the door"
+            "round {round}: every access token is accepted"
         );
         assert_eq!(refresh(&server, &pairs[0].refresh).status, 200, "round {round}: the successor is good");
-        // The parent of the parent is never forgiven, and takes everything with it.
+        // The parent of the parent is never accepted, and ends the session.
         let reused = refresh(&server, &parent.refresh);
         assert_eq!((reused.status, reused.body["reason"].as_str()), (401, Some("reuse")), "round {round}");
         assert!(
@@ -89,8 +89,8 @@ fn a58_soak_deactivated_while_it_refreshes_memory() {
     deactivated_while_it_refreshes("memory");
 }
 
-/// One refreshes without a pause, so that some refresh meets the deactivation, whenever that is. Once both have answered
-/// for the last time, no token of the account is live.
+/// Refreshes without a pause, so that one refresh coincides with the deactivation. After the last answers, no
+/// token of the account is live.
 fn deactivated_while_it_refreshes(engine: &str) {
     let (room, server) = start(engine, "30s");
     for round in 0..rounds(10, 1000) {
@@ -126,7 +126,7 @@ fn deactivated_while_it_refreshes(engine: &str) {
     drop(room);
 }
 
-/// Every pair that was had, the first included.
+/// Refreshes until refused, and returns all pairs, including the first.
 fn refresh_until_refused(server: &Server, first: Pair, round: usize) -> Vec<Pair> {
     let mut got = vec![first];
     loop {
@@ -167,7 +167,7 @@ fn serve(data_dir: &Path, config: &Path) -> Server {
     Server::start_in(data_dir, &["--config", config.to_str().expect("a path of plain characters")])
 }
 
-/// All begin at the same moment, each on a connection of its own.
+/// Sends all requests at the same moment, each on a connection of its own.
 fn all_at_once(server: &Server, token: &str) -> Vec<Answer> {
     let start = Barrier::new(AT_ONCE);
     std::thread::scope(|scope| {

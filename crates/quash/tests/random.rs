@@ -1,5 +1,5 @@
-//! Random requests at the running binary, over sockets that stay open: none may lead to a fault of ours or to a
-//! connection that ends unasked. They follow from a seed, so what was found once is found again.
+//! Random requests to the running binary over persistent connections: none may cause a 5xx or an unexpected
+//! close. They follow from a seed, so that a failure can be reproduced.
 
 mod support;
 
@@ -77,16 +77,16 @@ const ENDPOINTS: [(&str, &str); 38] = [
     ("/livez", ""),
 ];
 
-/// What is drawn from.
+/// The source of random values.
 struct Dice {
     seeded: Seeded,
     key: SigningKey,
     tokens: Vec<String>,
-    /// The secret of a client that may follow the feed, and that of one that may do the rest.
+    /// The secret of a client that may follow the feed, and that of a client with all other rights.
     secrets: [String; 2],
 }
 
-/// The paths that are for other services.
+/// Returns whether a path is for other services.
 fn is_for_services(path: &str) -> bool {
     ["/oauth2/", "/v1/feed/", "/metrics"].iter().any(|start| path.starts_with(start))
 }
@@ -110,7 +110,7 @@ impl Dice {
         bytes
     }
 
-    /// Any text, with what is odd in texts more often than not.
+    /// Returns a random text, usually with unusual characters.
     fn text(&self) -> String {
         let odd = [
             "", " ", "dana", "\u{0}", "\u{202e}", "\u{feff}", "ﬀ", "😀", "null", "-1", "1e999", "../..",
@@ -136,7 +136,7 @@ impl Dice {
         }
     }
 
-    /// A token that was given, one that says something else under a good signature, or one that is damaged.
+    /// Returns an issued token, a token with other claims and a good signature, or a damaged one.
     fn token(&self) -> String {
         let token = self.tokens[self.below(self.tokens.len())].clone();
         match self.below(5) {
@@ -193,7 +193,7 @@ impl Dice {
 
     fn fields(&self, first: &str) -> Value {
         let mut fields = serde_json::Map::new();
-        // Whole forms make the server hash, so they are few.
+        // Complete forms make the server hash a password, so they are rare.
         let whole = first == "username" && self.one_in(12);
         if whole {
             fields.insert("username".into(), json!(self.one_of(&["dana", "DANA", "noor", "nobody"])));
@@ -248,12 +248,12 @@ impl Dice {
         bytes
     }
 
-    /// Bytes that may stand in the value of a header.
+    /// Returns bytes that are allowed in a header value.
     fn header_value(&self) -> String {
         self.bytes(30).into_iter().map(|byte| char::from(b' ' + byte % 95)).collect()
     }
 
-    /// A question for a lease in which most is of the form.
+    /// Returns a mostly well-formed request for a lease.
     fn lease(&self, path: &str) -> String {
         let cursor = self.one_of(&[
             "17179869184.AAAAAAAAAAAAAAAAAAAAAA",
@@ -381,11 +381,11 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
     assert!(!ended.stderr.contains("panic") && !ended.stderr.contains("internal_error"), "{}", ended.stderr);
 }
 
-/// Whose tokens a worker has. They are of accounts of its own: a thousand sessions of one account, opened at once, would be
-/// in each other's way.
+/// The user of a worker. Each worker has accounts of its own: a thousand concurrent sessions of one account
+/// would interfere with each other.
 struct Person {
     name: String,
-    /// How many accounts there have been.
+    /// The number of accounts so far.
     accounts: usize,
 }
 
@@ -394,8 +394,8 @@ impl Person {
         Self { name: format!("{name}{place}"), accounts: 0 }
     }
 
-    /// Signs in, with another account where this one was deactivated, locked or given another password: requests that are
-    /// drawn at random do that now and then.
+    /// Signs in, with another account if random requests have deactivated or locked this one or changed its
+    /// password.
     fn sign_in(&mut self, server: &Server) -> Pair {
         loop {
             let account = format!("{}.{}", self.name, self.accounts);
@@ -410,7 +410,7 @@ impl Person {
                         later();
                     }
                 }
-                // All workers sign in at once, and passwords are hashed a few at a time.
+                // All workers sign in at once, but only a few passwords are hashed at a time.
                 503 => later(),
                 _ => return answer.pair(),
             }
@@ -444,7 +444,7 @@ fn beset(
         if round % 200 == 0 {
             let (dana, noor) = (dana.sign_in(server), noor.sign_in(server));
             dice.tokens = vec![dana.access, dana.refresh, noor.access, noor.refresh];
-            // Where many wait for their passwords, the server has closed the idle connection of before.
+            // The server may have closed the idle connection while many passwords were waiting.
             connection = Connection::open(server.address);
         }
         let (method, target, headers, body) = dice.request(path, first);
@@ -458,7 +458,7 @@ fn beset(
             )
         };
         let answer = answer.unwrap_or_else(|error| panic!("{error}: {}", said()));
-        // Hashing yields to everything else, so that a busy machine may have no place for one more password.
+        // Hashing has the lowest priority, so a busy machine may refuse another password.
         let is_busy = answer.status == 503 && answer.text.contains("Too many sign-ins are waiting.");
         assert!(answer.status < 500 || is_busy, "{}: {}", answer.text, said());
         before = format!("{method} {target} and {} bytes: {}", body.len(), answer.status);
@@ -467,7 +467,7 @@ fn beset(
     let have_one_account = [dana, noor].iter().all(|person| person.accounts == 1);
     assert!(
         have_one_account || path.starts_with("/v1/me/"),
-        "{path} does nothing to an account whose password it isn't given"
+        "{path} doesn't change an account without its password"
     );
     statuses
 }

@@ -1,5 +1,5 @@
-//! `quash backup` and `quash restore` from outside, and a database that is replaced by an older copy of itself: who must
-//! sign in again, what stays ended, and what a kill leaves behind.
+//! `quash backup` and `quash restore`, and a database that is replaced by an older copy: which sessions end,
+//! which stay ended, and the state after a kill.
 
 mod support;
 
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 const PASSWORD: &str = "correct horse battery staple";
 const CLIENTS: usize = 4;
 
-/// A data directory, and a place for backups beside it.
+/// A data directory, and a directory for backups.
 struct Site {
     room: TempDir,
 }
@@ -41,7 +41,7 @@ impl Site {
         Server::start_in(&self.data_dir(), &[])
     }
 
-    /// A server with an account.
+    /// Starts a server with an account.
     fn first_start(&self) -> Server {
         let server = self.start();
         server.add_account("dana", PASSWORD);
@@ -69,7 +69,7 @@ impl Site {
         self.data_dir().join("quash.db")
     }
 
-    /// The databases that were set aside.
+    /// Returns the number of previous databases that were kept.
     fn kept(&self) -> usize {
         let names = fs::read_dir(self.data_dir())
             .expect("a directory")
@@ -109,14 +109,14 @@ fn kid(token: &str) -> String {
     header(token)["kid"].as_str().expect("a kid").to_owned()
 }
 
-/// How the keys of this id stand.
+/// Returns the states of the keys with this id.
 fn states(server: &Server, kid: &str) -> Vec<String> {
     let listed = server.run(&["key", "list", "--json"], "").json();
     let keys = listed["keys"].as_array().expect("keys").iter().filter(|key| key["kid"] == kid);
     keys.map(|key| key["state"].as_str().expect("a state").to_owned()).collect()
 }
 
-/// What the audit says of the store's way back.
+/// Returns the audit's entries about a restored store.
 fn restored_in_the_audit(server: &Server) -> Vec<Value> {
     let listed = server.run(&["audit", "list", "--json"], "").json();
     let entries = listed["entries"].as_array().expect("entries").clone();
@@ -212,13 +212,13 @@ fn an_older_database_in_its_place_is_noticed_once() {
     assert_live(&server, &new);
     let finished = server.kill();
     assert!(!finished.stderr.contains("went back"), "{}", finished.stderr);
-    // What a killed server has answered isn't taken for a way back either.
+    // A killed server's database isn't mistaken for an older copy.
     let server = site.start();
     assert_live(&server, &server.sign_in("dana", PASSWORD));
     assert!(!server.terminate().stderr.contains("went back"));
 }
 
-/// What a lease at this place is answered.
+/// Requests a lease at this cursor, and returns the status.
 fn lease(server: &Server, secret: &str, cursor: &str) -> u16 {
     let instance = "01".repeat(16);
     let path = format!(
@@ -227,7 +227,7 @@ fn lease(server: &Server, secret: &str, cursor: &str) -> u16 {
     server.get(&path, Some(secret)).status
 }
 
-/// Where the log of a server ends, as its verifiers know it.
+/// Returns the end of a server's log, as its verifiers know it.
 fn cursor(server: &Server, secret: &str) -> String {
     let snapshot = server.get("/v1/feed/snapshot", Some(secret)).text;
     let head: Value = serde_json::from_str(snapshot.lines().next().expect("a head")).expect("JSON");
@@ -249,11 +249,12 @@ fn copies_prove_nothing_to_the_original() {
     assert_eq!(restored.code(), 0, "{}", restored.stderr);
     let staging = copy.start();
     let there = cursor(&staging, &secret);
-    assert_ne!(here.split('.').next(), there.split('.').next(), "its log goes on elsewhere");
+    assert_ne!(here.split('.').next(), there.split('.').next(), "its log continues in another epoch");
     assert_eq!((lease(&staging, &secret, &there), lease(&server, &secret, &there)), (200, 409));
     assert_live(&server, &pair);
     assert_eq!((lease(&server, &secret, &here), restored_in_the_audit(&server).len()), (200, 0));
-    // The original's own backup is no copy: what a verifier knows beyond it proves that it went back.
+    // A backup of the same installation is no copy: a verifier that knows newer entries proves that it is
+    // older.
     end(&server, &pair);
     let beyond = cursor(&server, &secret);
     server.terminate();
@@ -286,7 +287,7 @@ fn kept_sessions_go_on_and_their_access_tokens_do_not() {
         "verifiers forget what they have accepted"
     );
     assert_eq!(refresh(&server, &kept).status, 200);
-    // This is the danger: it had been ended.
+    // The danger of the flag: this session had been ended.
     assert_eq!(refresh(&server, &ended).status, 200);
     let refused = refresh(&server, &next);
     assert_eq!((refused.status, refused.body["reason"].as_str()), (401, Some("restored")));
@@ -301,7 +302,7 @@ fn a_key_that_was_struck_since_the_backup_signs_no_more_after_a_restore() {
     let stolen = kid(&pair.access);
     site.back_up();
     let struck = server.run(&["revoke", "key", &stolen, "--json"], "").json();
-    // Killed, so that the strike is in the WAL.
+    // Killed, so that the revocation is in the WAL.
     server.kill();
     let restored = site.restore(&["--keep-sessions"]);
     assert_eq!(restored["struck"], json!([stolen]));
@@ -331,11 +332,11 @@ fn a_key_that_was_struck_since_the_backup_signs_no_more_after_a_restore() {
     assert!(noted["seq"].as_u64() > restored["seq"].as_u64(), "{noted}");
     server.terminate();
 
-    // What was struck again is known by the next restore, too.
+    // The next restore also knows the keys that were revoked again.
     let again = site.run(&["restore", text(&site.backup())]);
     assert!(
         again.code() == 0
-            && again.stdout.contains(&format!("struck again, as in the database from before: {stolen};")),
+            && again.stdout.contains(&format!("revoked again, as in the previous database: {stolen};")),
         "{}",
         again.stdout
     );
@@ -391,15 +392,15 @@ fn where_the_database_from_before_tells_nothing_the_operator_is_told_so() {
     fs::write(site.database(), "no database").expect("it is ours");
     told("cannot open", &Value::Null);
     fs::remove_file(site.database()).expect("it is ours");
-    told("there is no database from before", &Value::Null);
-    // The file beside it says that the log has come further.
+    told("there is no previous database", &Value::Null);
+    // The file `epoch` has a newer number than the log.
     fs::write(site.database(), whole).expect("it is ours");
-    told("had gone back itself", &json!([stolen]));
+    told("was itself an older copy", &json!([stolen]));
     fs::remove_file(site.database()).expect("it is ours");
-    told("there is no database from before", &Value::Null);
+    told("there is no previous database", &Value::Null);
 
     let server = site.start();
-    assert_eq!(kid(&server.sign_in("dana", PASSWORD).access), stolen, "nobody can know");
+    assert_eq!(kid(&server.sign_in("dana", PASSWORD).access), stolen, "the revocation is unknown here");
     assert_eq!(server.run(&["revoke", "key", &stolen], "").code(), 0);
     assert_ne!(kid(&server.sign_in("dana", PASSWORD).access), stolen);
 }
@@ -411,7 +412,7 @@ fn an_epoch_is_above_the_one_that_is_named_and_there_is_a_last_one() {
     site.back_up();
     let last = (1_u64 << 19) - 1;
     assert_eq!(site.restore(&["--epoch-above", "400000"])["epoch"], 400_001);
-    assert_eq!(site.restore(&[])["epoch"], 400_002, "the backup doesn't know of it, the file beside it does");
+    assert_eq!(site.restore(&[])["epoch"], 400_002, "the backup doesn't know of it, the file `epoch` does");
     for beyond in [last, last + 1, u64::MAX] {
         let refused = site.run(&["restore", text(&site.backup()), "--epoch-above", &beyond.to_string()]);
         assert_eq!(refused.code(), 2, "{}", refused.stderr);
@@ -478,7 +479,7 @@ fn f08_soak_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
             .spawn()
             .expect("the binary starts");
         let [high, low] = draw::<2>(&chance);
-        // A moment of its life: so often is it asked whether it has ended.
+        // A random moment: the number of polls before the kill.
         let mut left = 4 * usize::from(u16::from_be_bytes([high, low]));
         while left > 0 && child.try_wait().expect("it is ours").is_none() {
             left -= 1;

@@ -1,4 +1,4 @@
-//! The server as a process: one at a time, asked to end, killed, spoken to by strangers.
+//! The server as a process: one at a time, stopped, killed, and malformed requests on its control socket.
 
 mod support;
 
@@ -20,7 +20,7 @@ fn a_second_server_refuses() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let same_address = on(&room.path().join("data"), &["serve", "--listen", &server.address.to_string()], "");
     assert_eq!(same_address.code(), 3, "{}", same_address.stderr);
-    assert_eq!(server.get("/livez", None).status, 200, "the first one goes on");
+    assert_eq!(server.get("/livez", None).status, 200, "the first server keeps running");
     assert!(server.data_dir.join("control.sock").exists(), "and keeps its socket");
 }
 
@@ -31,7 +31,7 @@ fn a_killed_server_leaves_nothing_in_the_way() {
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     server.kill();
-    assert!(data_dir.join("control.sock").exists(), "nobody was left to remove it");
+    assert!(data_dir.join("control.sock").exists(), "the killed server couldn't remove it");
     assert_eq!(on(&data_dir, &["account", "show", "dana"], "").code(), 0);
     let server = Server::start_in(&data_dir, &[]);
     assert_eq!(server.run(&["account", "show", "dana"], "").code(), 0);
@@ -58,7 +58,7 @@ fn nothing_outlives_a_server_in_memory_and_it_says_so() {
     };
     assert_eq!(without.code(), 75, "{}", without.stderr);
     let finished = server.terminate();
-    assert_eq!(finished.stderr.matches("end with this process").count(), 1, "{}", finished.stderr);
+    assert_eq!(finished.stderr.matches("are lost when this process ends").count(), 1, "{}", finished.stderr);
 }
 
 #[test]
@@ -88,12 +88,12 @@ fn connections_that_say_nothing_do_not_hold_it_up() {
 fn a_second_signal_ends_it_at_once() {
     let server = Server::start(&[]);
     let mut half = TcpStream::connect(server.address).expect("it listens");
-    // A request whose body is still awaited is under way.
+    // A request without its whole body is under way.
     half.write_all(b"POST /api/token/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n")
         .expect("it listens");
     assert_eq!(server.get("/livez", None).status, 200);
     server.ask_to_end();
-    // The first signal has been heard once nobody listens any more.
+    // The first signal was handled once the server doesn't accept connections.
     while TcpStream::connect(server.address).is_ok() {}
     server.ask_to_end();
     let finished = server.ended();
@@ -108,7 +108,7 @@ fn sighup_ends_nothing_where_there_is_nothing_to_read_again() {
     assert_eq!(server.get("/livez", None).status, 200);
     let finished = server.terminate();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
-    assert!(finished.stderr.contains("SIGHUP: there is no certificate"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("SIGHUP: no certificate is configured"), "{}", finished.stderr);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn the_control_socket_bears_nonsense() {
     server.add_account("dana", PASSWORD);
     let ask = |line: &[u8]| {
         let mut socket = UnixStream::connect(server.data_dir.join("control.sock")).expect("it listens");
-        // A line that is too long is answered before all of it is read.
+        // A line that is too long is answered before it is read completely.
         let _ = socket.write_all(line);
         let _ = socket.shutdown(Shutdown::Write);
         let mut answer = Vec::new();
@@ -146,7 +146,7 @@ fn the_control_socket_bears_nonsense() {
     let answer = ask(asking(64 * 1024 - shortest + 1).as_bytes());
     assert!(failed(&answer) || answer.is_null(), "a byte more: {answer}");
     assert!(!ask(&vec![b'x'; 1024 * 1024]).to_string().contains("xxx"));
-    assert_eq!(server.run(&["account", "show", "dana"], "").code(), 0, "it goes on");
+    assert_eq!(server.run(&["account", "show", "dana"], "").code(), 0, "the server keeps running");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! No secret in any log (A88), none in the database in clear, and no way in before somebody made one (A98).
+//! No secret is in a log (A88) or in clear in the database, and no default credentials exist (A98).
 
 mod support;
 
@@ -16,7 +16,7 @@ const WRONG_PASSWORD: &str = "not-the-right-one-9317";
 const NEW_PASSWORD: &str = "p4ssword for eve 5150";
 const CLAIM: &str = "what-only-its-tokens-say-6614";
 const COOKIE: &str = "__Host-quash-refresh";
-/// As Django makes them, at a low cost.
+/// A hash as Django writes it, at a low cost.
 const HASH: &str = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
 const PASSWORD_OF_HASH: &str = "correct horse battery staple";
 
@@ -34,7 +34,7 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
             .run(&["account", "add", "dana", "--password-stdin", "--set", "log.level=trace"], NEW_PASSWORD);
         assert_eq!(taken.code(), 5);
         let mut said = taken.stdout + &taken.stderr;
-        // One hash is taken, one refused, and one replaced at sign-in: none is ever told.
+        // One hash is accepted, one refused, and one replaced at sign-in: none is ever printed.
         for (name, hash, code) in [("eve", HASH, 0), ("eve", HASH, 5), ("finn", &HASH[..80], 2)] {
             let imported = server
                 .run(&["account", "add", name, "--password-hash-stdin", "--set", "log.level=trace"], hash);
@@ -97,8 +97,8 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
     }
 }
 
-/// Adds clients whose secrets are told once, and introspects with them in each way. Gives what the commands have said beside
-/// the secrets.
+/// Adds clients whose secrets are shown once, and introspects with each authentication method. Returns the
+/// commands' output without the secrets.
 fn ask_as_clients(server: &Server, token: &str, secrets: &mut Vec<String>) -> String {
     let mut said = String::new();
     for args in [&["client", "add", "shop", "--introspect", "--revoke"][..], &["verifier", "add", "chat"]] {
@@ -127,7 +127,7 @@ fn ask_as_clients(server: &Server, token: &str, secrets: &mut Vec<String>) -> St
     said
 }
 
-/// What mails, the cookie and the commands for operators add to that.
+/// The same for mails, the cookie and the operators' commands.
 #[test]
 fn a88_nothing_of_mails_cookies_and_commands_is_logged_or_kept_in_clear() {
     for format in ["text", "json"] {
@@ -175,12 +175,13 @@ fn a88_nothing_of_mails_cookies_and_commands_is_logged_or_kept_in_clear() {
         assert!(secrets.len() > 15, "{}", secrets.len());
         assert_unsaid(&said, &secrets);
         assert_not_kept(&data_dir, &secrets);
-        // Claims stand in tokens and in what the command shows, so the log alone must not have them.
+        // Claims are in tokens and in the command's output, so only the log must not contain them.
         assert!(!said.contains(CLAIM), "a claim is in: {said}");
     }
 }
 
-/// A server with a mailbox, what it and its commands have said, and what none of them may say.
+/// A server with a mailbox, the output of it and its commands, and the secrets that must not be in the
+/// output.
 struct Heard {
     server: Server,
     smtp: Smtp,
@@ -196,7 +197,7 @@ impl Heard {
         self.secrets.extend(args.contains(&"--password-stdin").then(|| stdin.to_owned()));
     }
 
-    /// Posts JSON, with a cookie where there is one; the cookie and the device token that come back are secrets, too.
+    /// Posts JSON, with a cookie if there is one; the returned cookie and device token are secrets, too.
     fn post(&mut self, path: &str, body: &Value, access: Option<&str>, cookie: Option<&str>) -> Answer {
         let (access, cookie) =
             (access.map(|token| format!("Bearer {token}")), cookie.map(|token| format!("{COOKIE}={token}")));
@@ -213,7 +214,7 @@ impl Heard {
         answer
     }
 
-    /// Gives an access token.
+    /// Returns an access token.
     fn signs_in_with_a_cookie_and_changes_the_password(&mut self) -> String {
         let signed_in =
             self.post("/api/token/", &json!({ "username": "dana", "password": PASSWORD }), None, None);
@@ -227,13 +228,13 @@ impl Heard {
         let changed = self.post("/v1/me/password", &change(PASSWORD), Some(&access), None);
         let access = changed.body["access"].as_str().expect("a token").to_owned();
         let cookie = refresh_cookie(&changed).expect("another cookie");
-        // Twice in one request is refused, and a spent one later on.
+        // Two cookies in one request are refused, and a spent one later.
         let twice = format!("{cookie}; {COOKIE}={cookie}");
         assert_eq!(self.post("/api/token/refresh/", &Value::Null, None, Some(&twice)).status, 400);
         access
     }
 
-    /// The next mail with a link, which holds secrets.
+    /// Returns the next mail, whose link is a secret.
     fn mail(&mut self) -> Received {
         let mut mails = std::iter::repeat_with(|| self.smtp.next());
         let mail = mails.find(|mail| mail.text().contains("?token=")).expect("a mail");
@@ -256,14 +257,14 @@ impl Heard {
         assert_eq!(self.server.get(&format!("/verify?token={}", mail.token()), None).status, 200);
         let by_code = json!({ "flow": asked.body["flow"], "code": mail.code() });
         assert_eq!(self.post("/v1/email-verification/confirm", &by_code, None, None).status, 200);
-        // A link that has been used is no secret any more, and yet nobody's business.
+        // A used link isn't a secret any more, but still private.
         assert_eq!(
             self.post("/v1/email-verification/confirm", &json!({ "token": mail.token() }), None, None).status,
             400
         );
     }
 
-    /// Printed once by the command, and nowhere else.
+    /// The password is only in the command's own output.
     fn is_given_a_password_for_once(&mut self) {
         let given = self.server.run(&["account", "one-time-password", "max", "--set", "log.level=trace"], "");
         let is_password = |word: &&str| word.len() == 23 && word.split('-').map(str::len).eq([5; 4]);
@@ -285,7 +286,7 @@ fn refresh_cookie(answer: &Answer) -> Option<String> {
     set.split(';').next().filter(|token| !token.is_empty()).map(str::to_owned)
 }
 
-/// A token's signature alone would do, too.
+/// Returns the part of a secret to search for; for a token, the signature is enough.
 fn part(secret: &str) -> &str {
     secret.rsplit('.').next().unwrap_or(secret)
 }
@@ -352,7 +353,7 @@ fn a87_one_event_is_one_line_whatever_a_client_calls_itself() {
             let body = json!({ "username": name, "password": WRONG_PASSWORD }).to_string();
             let agent = name.replace(['\r', '\n'], "\t");
             let headers = [("Content-Type", "application/json"), ("User-Agent", agent.as_str())];
-            // A head with a control character is none.
+            // A head with a control character is invalid.
             let wrong =
                 request(server.address, "POST", "/api/token/", &headers, body.as_bytes()).expect("an answer");
             assert!(matches!(wrong.status, 401 | 400), "{}", wrong.text);

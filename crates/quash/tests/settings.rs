@@ -1,5 +1,5 @@
-//! Wrong settings stop the start (A97): exit code 2, the key, where it stands, the fault, the remedy; and nothing is
-//! made before all of them are right.
+//! Invalid settings stop the start (A97): exit code 2, with the key, its location, the fault and the remedy.
+//! No file is created before all settings are valid.
 
 mod support;
 
@@ -7,7 +7,7 @@ use std::fs;
 
 use support::{Finished, quash, run};
 
-/// Key, value as TOML, value as plain text, and a part of what is said about it.
+/// Key, value as TOML, value as plain text, and a part of the fault.
 const WRONG: &[(&str, &str, &str, &str)] = &[
     ("tokens.access_token_lifetime", "\"15 min\"", "15 min", "has a blank in it"),
     ("tokens.access_token_lifetime", "\"1,5h\"", "1,5h", "isn't a whole number"),
@@ -19,16 +19,16 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("tokens.refresh_token_lifetime", "\"0d\"", "0d", "is zero"),
     ("tokens.refresh_token_lifetime", "\"99999999999999999999w\"", "99999999999999999999w", "is longer than"),
     ("tokens.leeway", "\"6m\"", "6m", "is longer than 5m"),
-    ("tokens.algorithm", "\"none\"", "none", "isn't one that is known"),
-    ("tokens.algorithm", "\"hs256\"", "hs256", "isn't one that is known"),
+    ("tokens.algorithm", "\"none\"", "none", "isn't a known word"),
+    ("tokens.algorithm", "\"hs256\"", "hs256", "isn't a known word"),
     ("tokens.issuer", "\"\"", "", "is empty"),
     ("tokens.issuer", "\"http://auth.example\"", "http://auth.example", "is an http address"),
-    ("tokens.user_id_claim", "\"exp\"", "exp", "means something else"),
-    ("tokens.user_id_claim", "\"sid\"", "sid", "means something else"),
-    ("tokens.jti_claim", "\"rsq\"", "rsq", "means something else"),
-    ("tokens.token_type_claim", "\"gen\"", "gen", "means something else"),
-    ("tokens.user_id_claim", "\"jti\"", "jti", "has already"),
-    ("tokens.compat", "\"loose\"", "loose", "isn't one that is known"),
+    ("tokens.user_id_claim", "\"exp\"", "exp", "another meaning"),
+    ("tokens.user_id_claim", "\"sid\"", "sid", "another meaning"),
+    ("tokens.jti_claim", "\"rsq\"", "rsq", "another meaning"),
+    ("tokens.token_type_claim", "\"gen\"", "gen", "another meaning"),
+    ("tokens.user_id_claim", "\"jti\"", "jti", "is already the value of tokens.jti_claim"),
+    ("tokens.compat", "\"loose\"", "loose", "isn't a known word"),
     ("rotation.grace", "\"-1s\"", "-1s", "is negative"),
     ("sessions.absolute_lifetime", "\"0s\"", "0s", "is zero"),
     ("sessions.max_per_account", "0", "0", "isn't a whole number"),
@@ -36,24 +36,24 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("http.listen", "\"[::]:0\"", "[::]:0", "other machines"),
     ("http.listen", "\"8000\"", "8000", "isn't an IP address and a port"),
     ("http.listen", "\"unix:quash.sock\"", "unix:quash.sock", "isn't an absolute path"),
-    ("http.tls_cert", "\"c.pem\"", "c.pem", "has no key"),
-    ("http.tls_key", "\"k.pem\"", "k.pem", "has no certificate"),
+    ("http.tls_cert", "\"c.pem\"", "c.pem", "is set without a key"),
+    ("http.tls_key", "\"k.pem\"", "k.pem", "is set without a certificate"),
     ("http.paths", "{ token = \"/docs\" }", "token=/docs", "quash uses itself"),
     ("http.paths", "{ token = \"/a\", me = \"/a\" }", "token=/a,me=/a", "both token and me"),
     ("http.cors_origins", "\"*\"", "*", "has a *"),
     ("http.cors_origins", "\"https://app.example/\"", "https://app.example/", "more than scheme"),
-    ("accounts.login_fields", "[\"phone\"]", "phone", "nobody signs in with"),
+    ("accounts.login_fields", "[\"phone\"]", "phone", "isn't a sign-in name"),
     ("accounts.numeric_names", "\"some\"", "some", "neither true nor false"),
     ("accounts.username_field", "\"e-mail\"", "e-mail", "isn't the name of a field"),
-    ("claims.on_change", "\"never\"", "never", "isn't one that is known"),
-    ("cookies.refresh", "\"yes\"", "yes", "isn't one that is known"),
-    ("http.behind_proxy", "true", "true", "which addresses are those of the proxy"),
+    ("claims.on_change", "\"never\"", "never", "isn't a known word"),
+    ("cookies.refresh", "\"yes\"", "yes", "isn't a known word"),
+    ("http.behind_proxy", "true", "true", "is set without the proxy's addresses"),
     ("http.trusted_proxies", "\"::/0\"", "::/0", "every client"),
     ("http.behind_proxy", "\"yes\"", "yes", "neither true nor false"),
     ("registration.link_lifetime", "\"1m\"", "1m", "is shorter than 10m"),
-    ("storage.engine", "\"postgres\"", "postgres", "isn't one that is known"),
+    ("storage.engine", "\"postgres\"", "postgres", "isn't a known word"),
     ("storage.group_access", "\"quash\"", "quash", "neither true nor false"),
-    ("log.level", "\"loud\"", "loud", "isn't one that is known"),
+    ("log.level", "\"loud\"", "loud", "isn't a known word"),
     ("tokens.acess_token_lifetime", "\"5m\"", "5m", "isn't a setting that quash knows"),
     ("token.issuer", "\"a\"", "a", "isn't a setting that quash knows"),
 ];
@@ -69,7 +69,7 @@ fn serve(file: Option<&str>, variable: Option<(&str, &str)>, args: &[&str]) -> F
         command.arg("--config").arg(path);
     }
     let finished = run(command, "");
-    assert!(!data_dir.exists(), "nothing is made before the settings are right");
+    assert!(!data_dir.exists(), "nothing is created before the settings are valid");
     finished
 }
 

@@ -1,4 +1,4 @@
-//! quash at a terminal: what is typed and not shown, how wide tables are, and colours.
+//! quash at a terminal: hidden input, the width of tables, and colours.
 
 mod support;
 
@@ -15,13 +15,13 @@ use support::{Server, on, quash};
 const PASSWORD: &str = "correct horse battery staple";
 const COLUMNS: u16 = 60;
 
-/// What a command at a terminal leaves behind: its exit code, and all that the terminal shows.
+/// The result of a command at a terminal: its exit code, and the terminal's content.
 struct Shown {
     code: Option<i32>,
     screen: String,
 }
 
-/// Runs a command at a terminal of its own. Each line is typed once the command asks for one.
+/// Runs a command at a terminal of its own. Each line is typed once the command prompts for it.
 fn at_a_terminal(mut command: Command, lines: &[&str]) -> Shown {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("it is ours");
@@ -33,11 +33,11 @@ fn at_a_terminal(mut command: Command, lines: &[&str]) -> Shown {
     let stdio = || Stdio::from(end.try_clone().expect("a handle"));
     let mut child =
         command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().expect("the binary starts");
-    // The handles in the command and here would keep the terminal open.
+    // Open handles would keep the terminal open.
     drop((command, end));
     let mut terminal = File::from(terminal);
     let (mut screen, mut chunk, mut lines) = (Vec::new(), [0; 4096], lines.iter());
-    // The end is an error here, once nobody has the other side any more.
+    // The read fails once the other side is closed.
     while let Ok(length @ 1..) = terminal.read(&mut chunk) {
         screen.extend_from_slice(&chunk[..length]);
         if screen.ends_with(b": ")

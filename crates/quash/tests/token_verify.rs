@@ -1,5 +1,4 @@
-//! `quash token verify` from outside: verdicts and exit codes, which keys are taken and which are refused, and that it
-//! asks nobody.
+//! `quash token verify`: verdicts, exit codes, accepted and refused keys, and that it works offline.
 
 mod support;
 
@@ -15,7 +14,7 @@ use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Our own list of tokens that must not be taken, and of those that must.
+/// Returns the list of tokens that must be refused or accepted.
 fn hostile() -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../quash-core/tests/hostile/tokens.json");
     serde_json::from_str(&fs::read_to_string(path).expect("the list")).expect("JSON")
@@ -30,7 +29,7 @@ fn room() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
-/// A file that its owner alone may use.
+/// Writes a file that only its owner can access.
 fn file(room: &TempDir, name: &str, content: &str) -> String {
     let path = room.path().join(name);
     fs::write(&path, content).expect("it is ours");
@@ -38,7 +37,7 @@ fn file(room: &TempDir, name: &str, content: &str) -> String {
     path.display().to_string()
 }
 
-/// Runs the command where there is no data directory, and nothing may be made.
+/// Runs the command without a data directory, which it must not create.
 fn verify(args: &[&str], token: &str) -> Finished {
     let nowhere = room();
     let mut command = quash();
@@ -52,7 +51,7 @@ fn verify(args: &[&str], token: &str) -> Finished {
     finished
 }
 
-/// The verdict as a program sees it; anything but 0 and 6 fails the test.
+/// Returns the JSON verdict; an exit code other than 0 and 6 fails the test.
 fn verdict(args: &[&str], token: &str) -> Value {
     let finished = verify(&[args, &["--json"]].concat(), token);
     let verdict: Value =
@@ -63,7 +62,7 @@ fn verdict(args: &[&str], token: &str) -> Value {
     verdict
 }
 
-/// The flags for a profile of the list; its keys stand in files.
+/// Returns the flags for a profile of the list, with its keys in files.
 fn flags(room: &TempDir, hostile: &Value, name: &str) -> Vec<String> {
     let profile = &hostile["profiles"][name];
     let mut flags = match &profile["hs256_secret_base64url"] {
@@ -71,7 +70,7 @@ fn flags(room: &TempDir, hostile: &Value, name: &str) -> Vec<String> {
             "--jwks".to_owned(),
             file(room, "jwks.json", &json!({ "keys": profile["keys"] }).to_string()),
         ],
-        // It isn't text, and so written as a JWK.
+        // The secret isn't text, so it is written as a JWK.
         secret => {
             let path = file(room, "secret.jwk", &format!("{}\n", json!({ "kty": "oct", "k": secret })));
             ["--secret-file", &path, "--algorithm", "HS256"].map(str::to_owned).to_vec()
@@ -147,7 +146,7 @@ fn a_token_of_a_running_server_is_accepted_by_its_published_keys_until_somebody_
     assert_eq!(inspected["standing"], json!("revoked"), "and that one knows");
 }
 
-/// The first line for people, and the exit code.
+/// Asserts the first line of the text output, and the exit code.
 fn verdict_is(expected: &str, args: &[&str], token: &str) {
     let finished = verify(args, token);
     let code = if expected == "accepted" { 0 } else { 6 };
@@ -186,7 +185,7 @@ fn one_line_end_after_a_token_is_dropped_and_nothing_else() {
     }
 }
 
-/// Wrong usage, told with all of these.
+/// Asserts a usage error whose text has all these parts.
 fn wrong(finished: &Finished, parts: &[&str]) {
     assert_eq!((finished.code(), finished.stdout.as_str()), (2, ""), "{}", finished.stderr);
     for part in parts {
@@ -199,7 +198,7 @@ fn what_cannot_be_asked_is_wrong_usage() {
     let room = room();
     let secret = file(&room, "secret", &"s".repeat(32));
     for (args, parts) in [
-        (&[][..], &["there is no key to judge the token with", "--jwks FILE", "quash token inspect -"][..]),
+        (&[][..], &["there is no key to verify the token with", "--jwks FILE", "quash token inspect -"][..]),
         (&["--algorithm", "HS256"], &["there is no key"]),
         (&["--secret-file", &secret], &["--algorithm"]),
         (&["--public-key-file", &secret], &["--algorithm"]),
@@ -225,16 +224,13 @@ fn what_cannot_be_asked_is_wrong_usage() {
         (&["--jwks", "a", "--leeway", "300"], &["it has no unit"]),
         (&["--jwks", "a", "--max-lifetime", "0s"], &["it is zero"]),
         (&["--jwks", "a", "--max-lifetime", "36526d"], &["it is longer than 36525d"]),
-        (
-            &["--jwks", "a", "--user-id-claim", "exp"],
-            &["it is the name of a claim that means something else"],
-        ),
-        (&["--jwks", "a", "--jti-claim", ""], &["it isn't a name for a claim"]),
+        (&["--jwks", "a", "--user-id-claim", "exp"], &["it is the name of a claim with another meaning"]),
+        (&["--jwks", "a", "--jti-claim", ""], &["it isn't a valid claim name"]),
     ] {
         wrong(&verify(args, "x"), parts);
     }
     let jwks = file(&room, "jwks.json", &json!({ "keys": hostile()["profiles"]["A"]["keys"] }).to_string());
-    wrong(&verify(&["--jwks", &jwks, "--user-id-claim", "jti"], "x"), &["two claims are called jti"]);
+    wrong(&verify(&["--jwks", &jwks, "--user-id-claim", "jti"], "x"), &["two claims have the name jti"]);
     let mut command = quash();
     command.args(["token", "verify", "eyJ.a.token", "--jwks", &jwks]);
     let refused = run(command, "");
@@ -250,18 +246,14 @@ fn a_key_file_that_cannot_be_used_is_told_with_its_fault_and_remedy() {
     let secret_jwk = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 64]) });
     let encryption = json!({ "kty": "OKP", "crv": "Ed25519", "x": keys[0]["x"], "use": "enc" });
     for (content, fault, remedy) in [
-        ("", "is a file with nothing in it", "write the key into it"),
+        ("", "is an empty file", "write the key into it"),
         ("{}", "is not a well-formed JWK set", "--public-key-file"),
         (&keys[0].to_string(), "is not a well-formed JWK set", "--public-key-file"),
-        (&set(json!([keys[0], keys[0]])), "has two keys with the same kid", "whoever publishes it"),
-        (&set(json!([keys[0], secret_jwk])), "has a secret among public keys", "whoever publishes it"),
+        (&set(json!([keys[0], keys[0]])), "has two keys with the same kid", "ask the issuer"),
+        (&set(json!([keys[0], secret_jwk])), "has a secret among public keys", "ask the issuer"),
         (&set(json!([secret_jwk])), "is a set of secrets", "--secret-file"),
-        (&set(json!([])), "has no key that can be used", "whoever signs"),
-        (
-            &set(json!([encryption])),
-            "key 1 is not used: it is not meant for signatures",
-            "has no key that can be used",
-        ),
+        (&set(json!([])), "has no usable key", "ask the issuer"),
+        (&set(json!([encryption])), "key 1 is not used: it is not meant for signatures", "has no usable key"),
         (&"x".repeat(65 * 1024), "is a file longer than 64 KiB", "nothing else"),
     ] {
         let path = file(&room, "jwks.json", content);
@@ -320,11 +312,11 @@ fn a_secret_is_read_as_the_settings_read_it() {
     fs::set_permissions(Path::new(&path), fs::Permissions::from_mode(0o644)).expect("it is ours");
     wrong(
         &verify(&["--secret-file", &path, "--algorithm", "HS256"], &token),
-        &[&path, "other users may use", "chmod 640"],
+        &[&path, "other users can access", "chmod 640"],
     );
 }
 
-/// A token that names its key, as a Simple JWT whose keys are named would sign it.
+/// Signs a token with a `kid`, as Simple JWT with named keys would.
 fn signed_with(secret: &str, more: &Value) -> String {
     use aws_lc_rs::hmac;
     let mut claims = json!({ "token_type": "access", "exp": 4_102_444_800_u64, "iat": 1_700_000_000, "jti": "a", "user_id": 1 });
@@ -345,7 +337,7 @@ fn a_public_key_is_read_from_pem_and_from_a_jwk() {
     for content in [pem, &jwk] {
         let path = file(&room, "key", content);
         let key = ["--public-key-file", &path, "--algorithm", "EdDSA"];
-        // One names the key, one doesn't: there is one.
+        // One token names the key, the other doesn't.
         for id in ["T01", "T34"] {
             verdict_is("accepted", &key, case(&hostile, id));
         }

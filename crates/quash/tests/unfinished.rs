@@ -1,8 +1,8 @@
-//! Thousands of requests that are never finished, of each shape, at the running binary: its memory stays within a bound, and
-//! a client that sends its request at once is served.
+//! Thousands of unfinished requests of each kind to the running binary: its memory stays bounded, and
+//! complete requests are served.
 //!
-//! The long form opens 10,000 of each shape. The settings are what the default gives in a container of 128 MiB; its limit is
-//! measured as resident memory, since making a cgroup needs rights that a test seldom has.
+//! The long form opens 10,000 of each kind. The settings are the defaults of a container with 128 MiB; its
+//! limit is measured as resident memory, since a test can seldom create a cgroup.
 
 mod support;
 
@@ -17,13 +17,13 @@ use support::{Server, rounds};
 const PASSWORD: &str = "a password of dana's";
 /// The bound of the resident memory, in KiB.
 const RESIDENT: u64 = 128 * 1024;
-/// Unfinished requests of each shape in the long form, and in the short one.
+/// Unfinished requests of each kind in the long form, and in the short one.
 const ALL: usize = 10_000;
 const FEW: usize = 1_000;
 /// Streams of one HTTP/2 connection.
 const STREAMS: usize = 100;
 
-/// The most memory that the server has had in use, in KiB, without the pages of its own file: a cgroup takes those back.
+/// Returns the server's peak memory, in KiB, without the pages of its own file, which a cgroup can reclaim.
 fn peak(server: &Server) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.id())).expect("it runs");
     let of = |name: &str| {
@@ -33,7 +33,7 @@ fn peak(server: &Server) -> u64 {
     of("VmHWM:").saturating_sub(of("RssFile:"))
 }
 
-/// Opens so many connections, each of which sends these bytes and no more. A server that closes one meanwhile may do so.
+/// Opens `count` connections, each of which sends these bytes and no more. The server may close them.
 fn open(server: &Server, count: usize, mut bytes: impl FnMut(usize) -> Vec<u8>) -> Vec<TcpStream> {
     let open_one = |number| {
         let mut stream = TcpStream::connect(server.address).expect("it listens");
@@ -43,7 +43,7 @@ fn open(server: &Server, count: usize, mut bytes: impl FnMut(usize) -> Vec<u8>) 
     (0..count).map(open_one).collect()
 }
 
-/// Opens unfinished requests; then others are served, and the memory has stayed in its bound.
+/// Opens unfinished requests, and checks that other requests are served and that memory stays bounded.
 #[expect(clippy::print_stdout, reason = "the figures of a soak")]
 fn assert_survives(shape: &str, args: &[&str], connections: usize, bytes: impl FnMut(usize) -> Vec<u8>) {
     support::raise_limit_of_open_files();
@@ -134,7 +134,7 @@ fn soak_http2_heads_without_an_end() {
     assert_survives("HTTP/2 heads", &[], rounds(FEW, ALL), |_| head.clone());
 }
 
-/// A certificate of `localhost` and its key, as settings.
+/// Creates a certificate of `localhost` and its key, and returns their settings.
 fn tls(room: &Path) -> [String; 2] {
     let key = rcgen::KeyPair::generate().expect("a key");
     let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
@@ -153,7 +153,7 @@ fn tls(room: &Path) -> [String; 2] {
 fn soak_handshakes_without_an_end() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let [certificate, key] = tls(room.path());
-    // The beginning of a ClientHello of 60,000 bytes, in two records.
+    // The first part of a ClientHello of 60,000 bytes, in two records.
     let record = |payload: &[u8]| {
         [&[0x16, 3, 1][..], &u16::try_from(payload.len()).expect("a record").to_be_bytes(), payload].concat()
     };

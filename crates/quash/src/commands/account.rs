@@ -1,4 +1,4 @@
-//! `quash account`: adding accounts and looking at them. What is done with them is in `changes`.
+//! `quash account`: adds, lists and shows accounts. Changes of an account are in `changes`.
 
 mod batch;
 mod changes;
@@ -25,7 +25,7 @@ use quash_server::SystemClock;
 pub(super) enum AccountCommand {
     /// Add an account
     Add(AddArgs),
-    /// List accounts in the order of their names
+    /// List accounts, sorted by name
     List(PageArgs),
     /// Show one account
     Show {
@@ -36,15 +36,15 @@ pub(super) enum AccountCommand {
     Set(changes::SetArgs),
     /// Deactivate an account: it can't sign in, and all its sessions end
     Deactivate(changes::Whose),
-    /// Let a deactivated account sign in again; what has ended stays ended
+    /// Let a deactivated account sign in again; ended sessions stay ended
     Reactivate(changes::Whose),
     /// Lock an account for a while, as failed attempts do
     Lock(changes::LockArgs),
-    /// Unlock an account before the time
+    /// Unlock an account early
     Unlock(changes::Whose),
-    /// Give an account a random password, for a day and for being changed alone; all its sessions end
+    /// Set a temporary password, valid for one day, that must be changed at first use; all its sessions end
     OneTimePassword(changes::Whose),
-    /// Take an account's password away until its owner has reset it; all its sessions end
+    /// Make an account's password unusable until its owner resets it; all its sessions end
     RequireReset(changes::Whose),
     /// Delete an account with all its sessions
     Delete(changes::DeleteArgs),
@@ -52,33 +52,35 @@ pub(super) enum AccountCommand {
 
 #[derive(Args)]
 pub(super) struct AddArgs {
-    /// What it signs in with
+    /// The name to sign in with
     #[arg(required_unless_present = "batch_stdin")]
     name: Option<String>,
-    /// Where it gets mail; it can't sign in before the address is confirmed
+    /// Its e-mail address; it can't sign in before the address is confirmed
     #[arg(long)]
     email: Option<String>,
-    /// The address is confirmed already
+    /// Mark the address as confirmed
     #[arg(long, requires = "email")]
     verified: bool,
-    /// Its subject, where it has one already; a new UUID otherwise
+    /// Its subject, if it has one already; a new UUID by default
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
-    /// It can't be used yet: signing in is refused
+    /// Add it deactivated: signing in is refused
     #[arg(long)]
     deactivated: bool,
-    /// Read the password from the first line of standard input, or ask for it at a terminal; without this or a hash none is usable
+    /// Read the password from the first line of standard input, or prompt for it at a terminal; without this
+    /// or a hash, no password is usable
     #[arg(long)]
     password_stdin: bool,
     /// Read the password's hash from the first line of standard input, as Django or quash writes it
     #[arg(long, conflicts_with = "password_stdin")]
     password_hash_stdin: bool,
-    /// Read many accounts from standard input, one JSON object on each line; those that are there already stay as they are
+    /// Read many accounts from standard input, one JSON object on each line; existing accounts are left
+    /// unchanged
     #[arg(long, conflicts_with_all = ["name", "email", "subject", "deactivated", "password_stdin", "password_hash_stdin"])]
     batch_stdin: bool,
 }
 
-/// What is read from standard input.
+/// A secret that is read from standard input.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Given {
     Password,
@@ -87,13 +89,13 @@ enum Given {
     NewHash,
 }
 
-/// Which page of a list.
+/// The page of a list to show.
 #[derive(Args)]
 pub(super) struct PageArgs {
-    /// At most so many
+    /// The most entries to list
     #[arg(long, default_value_t = limits::PAGE, value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::PAGE)))]
     pub(super) limit: u32,
-    /// Only what comes after this one
+    /// List only entries after this one
     #[arg(long)]
     pub(super) after: Option<String>,
 }
@@ -182,10 +184,11 @@ impl Given {
     }
 }
 
-/// More bytes than any password or hash has.
+/// The most bytes to read: more than any password or hash has.
 const BYTES: u64 = 4 * limits::PASSWORD_CHARS as u64 + 2;
 
-/// The first line of standard input. At a terminal it is asked for without an echo, a password twice.
+/// Reads the first line of standard input. At a terminal, prompts for it without an echo, for a password
+/// twice.
 fn from_stdin(given: Given) -> Result<Secret, CommandError> {
     if prompt::is_typed() {
         return typed(given);
@@ -217,7 +220,7 @@ fn typed(given: Given) -> Result<Secret, CommandError> {
     Ok(first)
 }
 
-/// What a first line says, which is text and not empty.
+/// Returns the first line, which must be UTF-8 and not empty.
 fn said(bytes: &[u8], given: Given) -> Result<Secret, CommandError> {
     let what = given.name();
     let fault = |message: String| CommandError::new(Exit::Usage, message).hint(given.example());
@@ -229,7 +232,7 @@ fn said(bytes: &[u8], given: Given) -> Result<Secret, CommandError> {
     Ok(Secret::new(Zeroizing::new(text.to_owned())))
 }
 
-/// The first line, without a byte order mark before it and its line end. Blanks are part of it.
+/// Returns the first line without a byte order mark and its line end. Blanks are kept.
 fn first_line(bytes: &[u8]) -> &[u8] {
     let bytes = without_mark(bytes);
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -275,9 +278,11 @@ fn pairs_of(account: &AccountShown, now: Timestamp) -> Vec<(&'static str, String
         None => account.state.clone(),
     };
     let password = match (account.password_usable, account.must_change_until) {
-        (true, Some(until)) => format!("good until {}, for being changed alone", until.seen_from(now)),
+        (true, Some(until)) => {
+            format!("temporary until {}, must be changed at first use", until.seen_from(now))
+        }
         (true, None) => "usable".into(),
-        (false, _) => "none: it can't sign in with one".into(),
+        (false, _) => "none: it can't sign in with a password".into(),
     };
     let mut pairs = vec![
         ("name", account.name.clone()),

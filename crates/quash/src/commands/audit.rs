@@ -1,4 +1,4 @@
-//! `quash audit`: what has happened, and whether the record of it is what was written.
+//! `quash audit`: shows the audit, and checks that it is intact.
 
 use std::time::Duration;
 
@@ -16,49 +16,50 @@ use crate::output::{self, Form, Reader};
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
-    /// List what has happened, oldest first
+    /// List entries, oldest first
     List {
         #[command(flatten)]
         which: ListedWhich,
-        /// Entries of one page
+        /// The most entries to list
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         limit: u32,
-        /// Entries after this number
+        /// List only entries after this number
         #[arg(long, value_name = "ID", default_value_t = 0)]
         after: u64,
     },
-    /// Show what has happened last
+    /// Show the newest entries
     Tail {
-        /// So many entries
+        /// The number of entries
         #[arg(long, short = 'n', default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
         entries: u32,
-        /// Go on with what happens from now on
+        /// Keep printing new entries until interrupted
         #[arg(long, short)]
         follow: bool,
     },
-    /// Compare every entry with what was sealed; exit code 6 if one was changed, added, moved or taken away
+    /// Compare every entry with what was sealed; exit code 6 if one was changed, added, moved or removed
     Verify {
-        /// A place that an earlier `verify` has shown: the audit must still go through it
+        /// A head that an earlier `verify` printed: the audit must still go through it
         #[arg(long, value_name = "ID:CHAIN", value_parser = noted)]
         head: Option<NotedPlace>,
     },
-    /// Accept the audit after a fault: entries so far stay but are no longer vouched for, and sealing begins anew
+    /// Accept the audit after a fault: existing entries stay but are no longer vouched for, and sealing
+    /// begins anew
     Accept {
-        /// The reason, in a line; it stands in the audit beside the system's user who runs this
+        /// The reason, in one line; recorded in the audit with the system user that runs the command
         #[arg(long, value_name = "TEXT", value_parser = reason_of)]
         reason: Option<String>,
     },
     /// Print all entries as JSON, one on each line, and the seal on the last
     Export {
-        /// Entries after this number
+        /// Print only entries after this number
         #[arg(long, value_name = "ID", default_value_t = 0)]
         after: u64,
     },
 }
 
-/// How often what follows is looked for.
+/// The interval at which `--follow` looks for new entries.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Entries of one page, where pages aren't seen.
+/// The entries of one request, for commands that don't show pages.
 const PAGE: u32 = 200;
 
 pub(super) async fn run(command: AuditCommand, place: &Place) -> Result<(), CommandError> {
@@ -104,11 +105,11 @@ async fn tail(asked: &Asked, count: u64, follow: bool, form: Form) -> Result<(),
         if !follow {
             return Ok(());
         }
-        // The store must not be held open while nothing happens: a server that starts needs it.
+        // The store must not stay open while nothing happens: a server that starts needs it.
         if asked.ask_running(&Request::Audit(AuditRequest::Head)).await?.is_none() {
             return Err(CommandError::new(
                 Exit::Unavailable,
-                "no server runs on this data directory, so nothing more happens",
+                "no server runs on this data directory, so no new entries follow",
             )
             .hint("start `quash serve`, then follow the audit"));
         }
@@ -169,7 +170,7 @@ fn noted(text: &str) -> Result<NotedPlace, String> {
 
 fn listed(page: &AuditPage) -> String {
     if page.entries.is_empty() {
-        return "nothing has happened".into();
+        return "no entries".into();
     }
     let rows = page.entries.iter().map(|entry| {
         [
@@ -189,7 +190,7 @@ fn listed(page: &AuditPage) -> String {
     }
 }
 
-/// One entry on one line.
+/// Formats an entry as one line.
 fn line(entry: &AuditShown) -> String {
     let subject = entry.subject.as_deref().unwrap_or("-");
     let account =

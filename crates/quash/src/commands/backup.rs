@@ -1,4 +1,4 @@
-//! `quash backup` and `quash restore`: a copy of all that quash keeps, and the way back.
+//! `quash backup` and `quash restore`: copies the database, and puts a copy in its place.
 
 use std::path::PathBuf;
 
@@ -22,25 +22,23 @@ use crate::output;
 use crate::settings::{Engine, LogFormat, LogSettings};
 use quash_server::SystemClock;
 
-/// What `quash backup` takes.
 #[derive(Args)]
 pub(super) struct BackupArgs {
-    /// The file to write; nothing may stand there
+    /// The file to write; it must not exist
     path: PathBuf,
 }
 
-/// What `quash restore` takes.
 #[derive(Args)]
 pub(super) struct RestoreArgs {
-    /// The backup
+    /// The backup file
     path: PathBuf,
-    /// Number what is revoked from now on above this epoch, too: one that is known from elsewhere
+    /// Begin an epoch above this one, too: for an epoch that is known from another source
     #[arg(long, value_name = "N")]
     epoch_above: Option<u64>,
-    /// Dangerous: let sessions go on that the backup knows, those too that were ended since
+    /// Dangerous: keep the sessions in the backup, including those that were ended since
     #[arg(long)]
     keep_sessions: bool,
-    /// Make another installation of it, beside the one that the backup is of: a staging system, for example
+    /// Make another installation from the backup, such as a staging system next to the original
     #[arg(long)]
     as_copy: bool,
 }
@@ -62,8 +60,8 @@ pub(super) async fn back_up(args: BackupArgs, place: &Place) -> Result<(), Comma
     })?;
     let master = asked.data_dir().master_key_path();
     output::note(&format!(
-        "the master key is not in it: keep a copy of {} apart from it, without which nobody can use the backup; \
-         with both, anybody can make tokens",
+        "the master key is not in it: keep a copy of {} apart from it. The backup is unusable without the key; \
+        anyone with both can forge tokens",
         master.display()
     ));
     Ok(())
@@ -90,19 +88,19 @@ pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), Comm
         let struck = if kids.is_empty() {
             kids
         } else {
-            format!("; struck again, as in the database from before: {kids}")
+            format!("; revoked again, as in the previous database: {kids}")
         };
         let kept = restored
             .kept
             .as_ref()
-            .map(|kept| format!("; the database from before is kept as {kept}"))
+            .map(|kept| format!("; the previous database is kept as {kept}"))
             .unwrap_or_default();
         let then = match sessions {
-            OldSessions::End => "everybody must sign in again",
-            OldSessions::Keep => "sessions go on, those too that were ended since the backup",
+            OldSessions::End => "all users must sign in again",
+            OldSessions::Keep => "sessions continue, including those that were ended since the backup",
         };
         let seq = if place.verbose {
-            format!("the log goes on with seq {} in epoch {}; ", restored.seq, restored.epoch)
+            format!("the log continues with seq {} in epoch {}; ", restored.seq, restored.epoch)
         } else {
             String::new()
         };
@@ -110,8 +108,8 @@ pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), Comm
     })
 }
 
-/// Puts a backup in the database's place. Until the last step but one, nothing is changed that anybody looks at; what
-/// then stands there has its new epoch already.
+/// Puts a backup in the database's place. The staged copy gets its new epoch before it replaces the database,
+/// so that no process sees it with the old one.
 async fn put_back(
     args: &RestoreArgs,
     sessions: OldSessions,
@@ -120,7 +118,7 @@ async fn put_back(
     let above = args.epoch_above.map(with_one_above).transpose()?;
     let master = data_dir.master_key()?.ok_or_else(|| {
         CommandError::failure(format!("the master key {} is missing", data_dir.master_key_path().display()))
-            .hint("put the file there that belongs to the backup: only that opens what is in it")
+            .hint("put the master key there that belongs to the backup: only that decrypts its secrets")
     })?;
     let noted = EpochFile::in_directory(data_dir.path());
     let beyond = Beyond { seq: noted.read()?, epoch: above };
@@ -138,13 +136,13 @@ async fn put_back(
         None => None,
     };
     note_audit_seal(&store, &master, data_dir).await?;
-    // Closing it brings all of it into one file.
+    // Closing the store merges its journal into one file.
     drop(store);
     let kept = staged.put_in_place(&Moment(SystemClock.now()).to_label()).map_err(opening::open_error)?;
     let end = again.as_ref().and_then(|again| again.seq).unwrap_or(seq);
     if let Err(error) = noted.write(end) {
         output::note(&format!(
-            "how far the log has come could not be noted ({error}): the next start does it"
+            "failed to write the newest sequence number ({error}): the next start writes it"
         ));
     }
     let struck = again.map(|again| texts(&again.kids));
@@ -156,8 +154,8 @@ async fn put_back(
     })
 }
 
-/// Notes the seal of the backup, which may be older than the noted one. It is done before the backup is in its place: a
-/// database that is ahead of its note is none that somebody else has changed.
+/// Writes the backup's seal, which may be older than the current one, into the seal file. This happens before
+/// the backup is in place: a database that is ahead of the seal file doesn't count as tampered with.
 async fn note_audit_seal(
     store: &SqliteStore,
     master: &MasterKey,
@@ -166,14 +164,14 @@ async fn note_audit_seal(
     let seal = audit_seal_of(store, master).await.map_err(|error| opening::start_error(error, data_dir))?;
     let Some(seal) = seal else {
         output::note(
-            "the audit in the backup has no seal of this master key: see `quash audit verify` and `quash audit accept`",
+            "the audit in the backup isn't sealed with this master key: see `quash audit verify` and `quash audit accept`",
         );
         return Ok(());
     };
     let noted = AuditFile::in_directory(data_dir.path()).write(&seal);
     noted.map_err(|error| {
         CommandError::failure(format!(
-            "the seal of the audit could not be noted in {}: {error}",
+            "failed to write the seal of the audit in {}: {error}",
             data_dir.path().display()
         ))
     })
@@ -184,28 +182,28 @@ fn with_one_above(number: u64) -> Result<Epoch, CommandError> {
     Epoch::new(number).filter(|epoch| *epoch < Epoch::LAST).ok_or_else(fault)
 }
 
-/// The keys of the database that is replaced; `None`: nothing is known of it, and the operator is told. `noted` is a number that
-/// its log had come to.
+/// Returns the keys of the database that is replaced. If they are unknown, tells the operator and returns
+/// `None`. `noted` is a sequence number that its log had reached.
 fn known_keys(staged: &StagedRestore, noted: Option<Seq>) -> Option<Vec<KeyRecord>> {
-    let what_to_do = "a stolen key would sign again: see `quash key list`, and `quash revoke key KID` for each key that was struck since";
+    let what_to_do = "a stolen key would sign again: see `quash key list`, and run `quash revoke key KID` for each key that was revoked since";
     match staged.replaced() {
         Ok(Some(Replaced { end, keys })) => {
             if noted.is_some_and(|noted| end < noted) {
                 output::note(&format!(
-                    "the database from before had gone back itself, and may not know of all struck keys; {what_to_do}"
+                    "the previous database was itself an older copy, and may not know all revoked keys; {what_to_do}"
                 ));
             }
             Some(keys)
         }
         Ok(None) => {
             output::note(&format!(
-                "there is no database from before: which keys were struck since the backup isn't known; {what_to_do}"
+                "there is no previous database, so the keys that were revoked since the backup are unknown; {what_to_do}"
             ));
             None
         }
         Err(error) => {
             output::note(&format!(
-                "{error}: which keys were struck since the backup isn't known; {what_to_do}"
+                "{error}: the keys that were revoked since the backup are unknown; {what_to_do}"
             ));
             None
         }
@@ -222,8 +220,8 @@ async fn strike_again(
     let again = again.map_err(|error| opening::start_error(error, data_dir))?;
     if !again.unread.is_empty() {
         output::note(&format!(
-            "struck in the database from before and sealed with another master key, so that a start would take them: {}; \
-             don't name them in the settings",
+            "revoked in the previous database but sealed with another master key, so that a start would accept them: {}; \
+            don't name them in the settings",
             texts(&again.unread).join(", ")
         ));
     }

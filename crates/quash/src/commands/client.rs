@@ -1,4 +1,4 @@
-//! `quash client` and `quash verifier`: other services, and the secrets that they speak to quash with.
+//! `quash client` and `quash verifier`: services that call quash, and their secrets.
 
 use clap::{ArgGroup, Args, Subcommand};
 use quash_core::model::{Right, Rights};
@@ -14,29 +14,30 @@ use crate::output;
 
 #[derive(Subcommand)]
 pub(super) enum ClientCommand {
-    /// Add a client, and print its secret: once, and it is not kept. A public one has none
+    /// Add a client and print its secret, which is shown only once. A public client has none
     Add(AddArgs),
-    /// List clients in the order of their names; verifiers are listed apart
+    /// List clients, sorted by name; verifiers are listed separately
     List(PageArgs),
-    /// Remove a client: its secret opens nothing any more
+    /// Remove a client: its secret is no longer accepted
     Remove {
-        /// Its name
+        /// The client's name
         name: String,
     },
 }
 
 #[derive(Subcommand)]
 pub(super) enum VerifierCommand {
-    /// Add a verifier, which may follow the feed and introspect, and print its secret: once, and it is not kept
+    /// Add a verifier, which may follow the feed and introspect tokens, and print its secret, which is shown
+    /// only once
     Add {
         /// Its name: 1 to 64 characters from a to z, 0 to 9, '.', '_' and '-'
         name: String,
     },
-    /// List verifiers in the order of their names
+    /// List verifiers, sorted by name
     List(PageArgs),
-    /// Remove a verifier: its secret opens nothing any more
+    /// Remove a verifier: its secret is no longer accepted
     Remove {
-        /// Its name
+        /// The verifier's name
         name: String,
     },
 }
@@ -46,13 +47,14 @@ pub(super) enum VerifierCommand {
 pub(super) struct AddArgs {
     /// Its name: 1 to 64 characters from a to z, 0 to 9, '.', '_' and '-'
     name: String,
-    /// It may ask whether a token holds
+    /// Allow it to introspect tokens
     #[arg(long, group = "rights")]
     introspect: bool,
-    /// It may end what a token stands for
+    /// Allow it to revoke tokens
     #[arg(long, group = "rights")]
     revoke: bool,
-    /// It has no secret, and may end what a token stands for: an app on people's devices, which can't keep one
+    /// Add it without a secret, allowed to revoke tokens: for an app on users' devices, which can't keep a
+    /// secret
     #[arg(long, group = "rights", conflicts_with_all = ["introspect", "revoke"])]
     public: bool,
 }
@@ -82,14 +84,14 @@ pub(super) async fn run_verifier(command: VerifierCommand, place: &Place) -> Res
     }
 }
 
-/// The secret alone goes to stdout, so that it can be piped to where it is kept.
+/// Adds a client. Only the secret goes to stdout, so that it can be piped into a secret store.
 async fn add(name: String, rights: Rights, place: &Place) -> Result<(), CommandError> {
     let word = if rights.has(Right::Feed) { "verifier" } else { "client" };
     let request = ClientRequest::Add { name, rights: rights.to_string() };
     let ClientReply::Added(added) = ask(request, place).await? else { return Err(unexpected()) };
     let ClientAddedShown { client, secret } = &added;
     let about_secret = if secret.is_some() {
-        "the secret is shown this once"
+        "the secret is shown only once"
     } else {
         "it has no secret: its client_id is its name"
     };
@@ -97,7 +99,7 @@ async fn add(name: String, rights: Rights, place: &Place) -> Result<(), CommandE
     let printed = place.print(&added, || secret.as_ref().map_or(&*client.name, Secret::expose).to_owned());
     printed.map_err(|error| match secret {
         Some(_) => error.hint(format!(
-            "{0} was added, and its secret is lost: make another with `quash {word} remove {0}` and `quash {word} add {0}`",
+            "{0} was added, but its secret is lost: create another with `quash {word} remove {0}` and `quash {word} add {0}`",
             client.name
         )),
         None => error.hint(format!("{} was added", client.name)),
@@ -116,7 +118,7 @@ async fn remove(kind: Kind, name: String, place: &Place) -> Result<(), CommandEr
     let ClientReply::Removed(removed) = ask(ClientRequest::Remove { kind, name }, place).await? else {
         return Err(unexpected());
     };
-    place.print(&removed, || format!("removed {}: its secret opens nothing any more", removed.name))
+    place.print(&removed, || format!("removed {}: its secret is no longer accepted", removed.name))
 }
 
 async fn ask(request: ClientRequest, place: &Place) -> Result<ClientReply, CommandError> {
@@ -126,7 +128,7 @@ async fn ask(request: ClientRequest, place: &Place) -> Result<ClientReply, Comma
     }
 }
 
-/// How many processes follow with it, in each state.
+/// Counts the processes that follow the feed with this verifier's secret, by state.
 fn processes(client: &ClientShown) -> String {
     let count = |state| client.instances.iter().filter(|instance| instance.state == state).count();
     let counts = [("leased", "with a lease"), ("stale", "stale"), ("not_bound", "not bound")]

@@ -1,5 +1,4 @@
-//! `quash completions`: what makes a shell complete the command line. It is made from the definition of the command
-//! line when it is asked for.
+//! `quash completions`: prints a shell completion script, generated from the definition of the command line.
 
 use clap::CommandFactory;
 use clap_complete::Shell;

@@ -1,4 +1,4 @@
-//! `quash config`: what is set, what is wrong with it, and what could be set.
+//! `quash config`: checks, shows and explains the settings.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -10,17 +10,17 @@ use crate::settings::{Extent, Loaded, Origins, draft, schema};
 
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Read all settings, and say everything that is wrong with them
+    /// Read all settings, and report all faults
     Check,
-    /// Show the settings that hold, in the form of a settings file
+    /// Show the settings in force, as a settings file
     Show {
-        /// Say beside each where it comes from; JSON always does
+        /// Show where each setting comes from; JSON output always does
         #[arg(long)]
         origin: bool,
     },
-    /// Print a settings file to begin with, in which everything is explained and nothing is set
+    /// Print a settings file to start with, in which every key is explained and none is set
     Init {
-        /// Only what a first deployment decides on
+        /// Print only the keys that a first deployment decides on
         #[arg(long)]
         minimal: bool,
     },
@@ -49,7 +49,7 @@ pub(super) fn run(command: &ConfigCommand, place: &Place) -> Result<(), CommandE
 
 fn check(place: &Place) -> Result<(), CommandError> {
     let Loaded { settings, file, .. } = place.loaded()?;
-    // What `serve` would refuse when it reads them.
+    // `serve` refuses a wrong certificate or key when it starts.
     settings.tls.as_ref().map(listen::load).transpose()?;
     let file = file.map(|path| path.display().to_string());
     place.print(&json!({ "ok": true, "file": file }), || match &file {

@@ -1,4 +1,4 @@
-//! `quash key`: what tokens are signed and verified with.
+//! `quash key`: the keys that sign and verify tokens.
 
 use clap::Subcommand;
 use quash_core::model::{Clock, Timestamp};
@@ -12,17 +12,17 @@ use quash_server::SystemClock;
 
 #[derive(Subcommand)]
 pub(super) enum KeyCommand {
-    /// List the keys of this server and those of other issuers, without any secret
+    /// List the keys of this server and of other issuers, without secrets
     List,
-    /// Let another key sign: it is published now, and takes over in ten minutes
+    /// Create the next signing key: it is published now, and signs in ten minutes
     Rotate {
-        /// At once: verifiers meet a key that they don't know and have to look up
+        /// Sign with it at once: verifiers see an unknown key and have to fetch the key set again
         #[arg(long)]
         now: bool,
     },
-    /// Drop a key that nobody needs: one that is next, or one whose last token has expired
+    /// Remove a key that is no longer needed: a next key, or a key whose last token has expired
     Retire {
-        /// Its id, as `key list` shows it
+        /// The key's id, as `key list` shows it
         #[arg(allow_hyphen_values = true)]
         kid: String,
     },
@@ -34,7 +34,7 @@ pub(super) async fn run(command: KeyCommand, place: &Place) -> Result<(), Comman
         KeyCommand::Rotate { now } => {
             if now {
                 output::note(
-                    "verifiers that have fetched the key set before will meet a key that they don't know, and look it up",
+                    "verifiers that have cached the key set will see an unknown key, and fetch the key set again",
                 );
             }
             Request::RotateKey { now }
@@ -52,10 +52,7 @@ fn turned(key: &TurnedKeyShown) -> String {
     let kid = output::clean(&key.kid);
     match (key.state.as_deref(), key.next_since) {
         (Some("next"), Some(since)) => {
-            format!(
-                "{kid}: next, published since {}; the server lets it sign after ten minutes",
-                since.to_the_second()
-            )
+            format!("{kid}: next, published since {}; it signs after ten minutes", since.to_the_second())
         }
         (Some(state), _) => format!("{kid}: {state}"),
         (None, _) => format!("{kid}: gone"),
@@ -81,7 +78,7 @@ fn listed(keys: &KeysShown, now: Timestamp) -> String {
     format!("{own}\n\n{}", output::table(["issuer", "kid", "algorithm", "from", "asked"], issuers))
 }
 
-/// A row for each key of another issuer; one for the issuer where none is known.
+/// Returns a row for each key of another issuer, or one row for an issuer without a known key.
 fn rows(issuer: &IssuerShown, now: Timestamp) -> Vec<[String; 5]> {
     let from = issuer.address.as_ref().unwrap_or(&issuer.source);
     let asked = match (issuer.address.is_some(), issuer.asked_at, issuer.answered_at) {

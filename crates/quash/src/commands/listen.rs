@@ -1,4 +1,4 @@
-//! Where `quash serve` listens: the socket, the certificate, and what to do where either can't be had.
+//! The socket and the certificate of `quash serve`, with hints for the errors of both.
 
 use std::fmt;
 use std::io;
@@ -16,16 +16,16 @@ use crate::moment::Moment;
 use crate::settings::{Listen, Settings};
 use quash_server::SystemClock;
 
-/// Where a server can be reached.
+/// The address of a running server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Reachable {
-    /// At an address, by HTTP or HTTPS.
+    /// A TCP address, for HTTP or HTTPS.
     At { scheme: &'static str, address: SocketAddr },
-    /// At a unix socket.
+    /// The path of a unix socket.
     Through(PathBuf),
 }
 
-/// Opens the socket. From here on the kernel takes connections, and they wait.
+/// Opens the socket. From then on, the kernel queues connections.
 pub(super) async fn open(
     settings: &Settings,
     tls: Option<&Tls>,
@@ -50,23 +50,24 @@ pub(super) async fn open(
     Ok((tls.cloned().into_iter().fold(listener, Listener::with_tls), reachable))
 }
 
-/// Reads certificate and key.
+/// Reads the certificate and its key.
 pub(super) fn load(files: &TlsFiles) -> Result<Tls, CommandError> {
     let tls = Tls::load(files.clone(), SystemClock.now()).map_err(|fault| cannot_speak_tls(&fault))?;
-    tracing::info!("the certificate holds until {}", Moment(tls.valid_until()).to_the_second());
+    tracing::info!("the certificate is valid until {}", Moment(tls.valid_until()).to_the_second());
     Ok(tls)
 }
 
-/// Reads certificate and key again. A server that has none goes on, and so does one whose files are wrong.
+/// Reads the certificate and its key again. If there are none or the files are wrong, the server keeps
+/// running unchanged.
 pub(super) fn reload(tls: Option<&Tls>) {
     match tls.map(|tls| tls.reload(SystemClock.now()).map(|()| tls.valid_until())) {
-        None => tracing::info!("SIGHUP: there is no certificate to read again"),
+        None => tracing::info!("SIGHUP: no certificate is configured, so nothing is reloaded"),
         Some(Ok(until)) => tracing::info!(
-            "SIGHUP: read the certificate again; it holds until {}",
+            "SIGHUP: reloaded the certificate; it is valid until {}",
             Moment(until).to_the_second()
         ),
         Some(Err(fault)) => {
-            tracing::error!("SIGHUP: the certificate that was read before stays, because {fault}")
+            tracing::error!("SIGHUP: keeping the previous certificate: {fault}")
         }
     }
 }
@@ -84,7 +85,7 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> CommandError {
     let message = format!("cannot listen on {address}: {error}");
     match error.kind() {
         io::ErrorKind::AddrInUse => CommandError::new(Exit::InUse, message)
-            .hint("stop what listens there, or choose another port with --listen; port 0 takes a free one"),
+            .hint("stop the process that listens there, or choose another port with --listen; port 0 takes a free one"),
         io::ErrorKind::PermissionDenied => CommandError::failure(message).hint("choose a port above 1023"),
         _ => CommandError::failure(message).hint("choose an address of this machine with --listen"),
     }
@@ -94,7 +95,7 @@ fn cannot_listen_at(path: &Path, fault: &SocketFault) -> CommandError {
     let message = format!("cannot listen at {}: {fault}", path.display());
     match fault {
         SocketFault::InUse => CommandError::new(Exit::InUse, message)
-            .hint("stop what listens there, or choose another path in http.listen"),
+            .hint("stop the process that listens there, or choose another path in http.listen"),
         SocketFault::NotASocket => {
             CommandError::failure(message).hint("choose another path in http.listen, or move that file away")
         }
@@ -111,10 +112,10 @@ fn cannot_speak_tls(fault: &TlsFault) -> CommandError {
             error.hint(format!("chmod 600 {file}, or 640 and a group of quash's own"))
         }
         TlsFaultKind::Expired | TlsFaultKind::NotYetValid => {
-            error.hint("get a new certificate, or look at this machine's clock")
+            error.hint("get a new certificate, or check this machine's clock")
         }
         TlsFaultKind::AnothersKey => {
-            error.hint("let http.tls_key name the key of the first certificate in http.tls_cert")
+            error.hint("set http.tls_key to the key of the first certificate in http.tls_cert")
         }
         TlsFaultKind::NoKey | TlsFaultKind::BadKey => {
             error.hint("put an unencrypted private key there: RSA, ECDSA or Ed25519, as PEM")
@@ -124,7 +125,7 @@ fn cannot_speak_tls(fault: &TlsFault) -> CommandError {
         | TlsFaultKind::NotPem
         | TlsFaultKind::NoCertificate
         | TlsFaultKind::BadCertificate => {
-            error.hint("let http.tls_cert and http.tls_key name PEM files that quash can read")
+            error.hint("set http.tls_cert and http.tls_key to PEM files that quash can read")
         }
     }
 }

@@ -1,5 +1,4 @@
-//! `quash man`: a manual page for each command. They are made from the definition of the command line when they are
-//! asked for.
+//! `quash man`: prints or writes manual pages, generated from the definition of the command line.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -28,14 +27,14 @@ fn write_all(directory: &Path, place: &Place) -> Result<(), CommandError> {
     let shown = directory.display();
     if !directory.is_dir() {
         return Err(CommandError::new(Exit::NotFound, format!("there is no directory {shown}"))
-            .hint("make it, or name another with --out"));
+            .hint("create it, or name another with --out"));
     }
     let mut written = Vec::new();
     for command in definition::with_all_below(definition::top()) {
         let name = format!("{}.1", name_of(&command));
         let page = page(command).map_err(|error| cannot_be_made(&error))?;
         let path = directory.join(&name);
-        // Everybody may read the manual.
+        // All users may read the manual.
         let kept =
             fs::write(&path, page).and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o644)));
         kept.map_err(|error| CommandError::failure(format!("{} can't be written: {error}", path.display())))?;
@@ -44,7 +43,7 @@ fn write_all(directory: &Path, place: &Place) -> Result<(), CommandError> {
     place.print(&json!({ "written": written }), || format!("wrote {} pages into {shown}", written.len()))
 }
 
-/// A page in roff, for section 1 of the manual.
+/// Generates a page in roff, for section 1 of the manual.
 pub(super) fn page(command: Command) -> io::Result<String> {
     let name = name_of(&command);
     let mut page = Vec::new();
@@ -56,11 +55,11 @@ pub(super) fn page(command: Command) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-/// Such as `quash-account-add`.
+/// Returns the name of a page, such as `quash-account-add`.
 fn name_of(command: &Command) -> String {
     command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
 
 fn cannot_be_made(error: &io::Error) -> CommandError {
-    CommandError::failure(format!("the page can't be made: {error}"))
+    CommandError::failure(format!("the manual page can't be generated: {error}"))
 }

@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and which file does the work.
+//! The command line: the commands, and the files that run them.
 
 mod account;
 mod audit;
@@ -34,15 +34,15 @@ use quash_server::SystemClock;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-   0  done
-   1  something went wrong
+   0  success
+   1  failure
    2  the command line or a setting is wrong
-   3  another process has the data directory or the address
-   4  what was asked for isn't there
-   5  what was asked for is taken, or has happened already
+   3  another process uses the data directory or the address
+   4  the requested object doesn't exist
+   5  conflict: the name is taken, or the current state doesn't allow the change
    6  a token was verified and is refused, or the audit is not what was sealed
-   7  it is done, and not every verifier has confirmed it
-  75  it can't be done now; try again
+   7  success, but not every verifier has confirmed it
+  75  temporarily unavailable; try again
 
 Settings come from quash.toml in the data directory (or --config), from the environment as
 QUASH_<SECTION>_<KEY>, and from --set; each later one wins. `quash config` helps with them.";
@@ -57,23 +57,24 @@ pub(crate) struct Cli {
     command: Command,
 }
 
-/// What every command takes.
+/// The arguments of every command.
 #[derive(Args, Clone)]
 struct PlaceArgs {
-    /// The directory with everything quash must not lose [default: ./quash-data; environment: QUASH_DATA_DIR]
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Place and form")]
+    /// The data directory [default: ./quash-data; environment: QUASH_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     data_dir: Option<std::path::PathBuf>,
-    /// The settings file [default: quash.toml in the data directory, if there is one; environment: QUASH_CONFIG]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Place and form")]
+    /// The settings file [default: quash.toml in the data directory, if there is one; environment:
+    /// QUASH_CONFIG]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     config: Option<std::path::PathBuf>,
-    /// One setting, over the file and the environment; may be given several times
-    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", help_heading = "Place and form")]
+    /// A setting, which overrides the file and the environment; may be given several times
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", help_heading = "Global options")]
     set: Vec<String>,
     /// Print JSON instead of text
-    #[arg(long, global = true, help_heading = "Place and form")]
+    #[arg(long, global = true, help_heading = "Global options")]
     json: bool,
-    /// Print the numbers of the log, too; JSON always does
-    #[arg(long, short, global = true, help_heading = "Place and form")]
+    /// Also print sequence numbers of the log; JSON output always has them
+    #[arg(long, short, global = true, help_heading = "Global options")]
     verbose: bool,
 }
 
@@ -81,77 +82,74 @@ struct PlaceArgs {
 enum Command {
     /// Run the server
     Serve(serve::ServeArgs),
-    /// Add accounts, look at them and change them
+    /// Add, list, show and change accounts
     #[command(subcommand)]
     Account(account::AccountCommand),
-    /// Look at an account's sessions and end one
+    /// List an account's sessions, and end one
     #[command(subcommand)]
     Session(session::SessionCommand),
-    /// Revoke what was issued before
+    /// Revoke tokens that were issued before
     #[command(subcommand)]
     Revoke(revoke::RevokeCommand),
-    /// Look at what has happened, and whether the record of it is intact
+    /// Show the audit, and check that it is intact
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Copy all that quash keeps to a new file, while it runs or not. The master key isn't in it
+    /// Copy the database to a new file, also while the server runs. The master key isn't in it
     Backup(backup::BackupArgs),
-    /// Put a backup in the place of the database. Everybody must sign in again; no server may run
+    /// Replace the database with a backup. All users must sign in again; no server may run
     Restore(backup::RestoreArgs),
-    /// Look at what ends what
+    /// Show which events end which sessions and tokens
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Look at the keys that tokens are signed and verified with, and let another one sign
+    /// List, rotate and retire the keys that sign and verify tokens
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Add services that ask whether tokens hold or end them, list them and remove them
+    /// Add, list and remove services that introspect or revoke tokens
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Add services that follow the feed of revocations, list them and remove them
+    /// Add, list and remove services that follow the feed of revocations
     #[command(subcommand)]
     Verifier(client::VerifierCommand),
-    /// Look at tokens, and judge them
+    /// Inspect and verify tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// Check settings, show those that hold, and get help with writing them
+    /// Check and show settings, and get help with writing them
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Measure what hashing a password costs on this machine, and propose settings
+    /// Measure the cost of hashing a password on this machine, and propose settings
     PasswordCost {
-        /// How long a hash may take on one core
+        /// The longest time that a hash may take on one core
         #[arg(long, value_name = "SPAN", default_value = "100ms")]
         target: String,
     },
-    /// Print what makes a shell complete commands and flags of quash
+    /// Print a shell completion script
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page of quash, or write one for each command
     Man {
-        /// The directory to write them into, such as share/man/man1; it must be there
+        /// The directory to write them into, such as share/man/man1; it must exist
         #[arg(long, value_name = "DIR")]
         out: Option<std::path::PathBuf>,
     },
-    /// Sign in, call, log out, call again: see a token die, in a server of its own
+    /// Start a temporary server, and show that a log-out ends a token at once
     Demo,
 }
 
 impl Cli {
-    /// How results are printed.
+    /// Returns the format of results.
     pub(crate) fn form(&self) -> Form {
         if self.place.json { Form::Json } else { Form::Text }
     }
 
-    /// Whether the command runs until it is stopped, so that a blocked stream must not hold it up.
+    /// Returns whether the command is a server, which a blocked output stream must not stop.
     pub(crate) fn is_server(&self) -> bool {
         matches!(self.command, Command::Serve(_))
     }
 }
 
-/// Does what was typed. What ends without an error may still have another exit code than 0.
-///
-/// # Errors
-/// It can't be done.
+/// Runs the command. A command without an error may still return another exit code than 0.
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
     let form = cli.form();
     let listen = match &cli.command {

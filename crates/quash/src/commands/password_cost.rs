@@ -1,5 +1,5 @@
-//! `quash password-cost`: what hashing a password costs on this machine, and the parameters that a time for it allows.
-//! One hash at a time, in memory that is used again, as the server does it.
+//! `quash password-cost`: measures the cost of hashing a password on this machine, and proposes parameters
+//! for a given time. Hashes one password at a time in reused memory, as the server does.
 
 use std::time::Duration;
 
@@ -12,15 +12,16 @@ use crate::error::{CommandError, Exit};
 use crate::output::table;
 use crate::settings::{Argon2, LEAST_COSTS, MOST_PASSES, Span, Zero};
 
-/// How long a hash may be said to take.
+/// The bounds of `--target`.
 const TARGET: Span =
     Span { least: Duration::from_millis(1), most: Duration::from_secs(2), zero: Zero::Refused };
-/// How often each is measured: the quickest counts, because whatever else the machine does only slows it down.
+/// The number of measurements of each candidate. The fastest counts: other load on the machine only slows it
+/// down.
 const ROUNDS: u32 = 3;
-/// What is measured beyond the least costs: more memory, in MiB, with as many passes as the most expensive of those.
+/// The memory of further candidates beyond the least costs, in MiB, each with one pass.
 const MORE_MEMORY: [u32; 2] = [64, 128];
 
-/// What was measured.
+/// A measurement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Measured {
     cost: Argon2,
@@ -61,7 +62,7 @@ fn measure(
     let hasher = cost
         .hasher()
         .map_err(|fault| CommandError::failure(format!("{cost} can't be measured: it {fault}")))?;
-    // The first time the memory is new, which the server's isn't.
+    // The first hash uses fresh memory, unlike the server's.
     let mut took = once(&hasher, arena, clock, entropy);
     for _ in 0..ROUNDS {
         took = took.min(once(&hasher, arena, clock, entropy));
@@ -77,7 +78,8 @@ fn once(hasher: &Argon2Hasher, arena: &mut Arena, clock: &dyn Clock, entropy: &d
     took
 }
 
-/// The most memory that fits into the time, and then as many passes as do. `None`: not even the cheapest fits.
+/// Returns the candidate with the most memory that fits into the time, with as many passes as fit. `None`:
+/// not even the cheapest fits.
 fn propose(measured: &[Measured], target: Duration) -> Option<Measured> {
     let fits = measured.iter().filter(|measured| measured.took <= target);
     fits.max_by_key(|measured| measured.cost.memory_mib).map(|least| {
@@ -103,7 +105,7 @@ fn text(measured: &[Measured], proposed: Option<Measured>, target: Duration) -> 
             millis(took),
         ),
         None => format!(
-            "Nothing that is strong enough fits into {} ms: allow more, or stay with the defaults.",
+            "No parameters that are strong enough fit into {} ms: allow more time, or keep the defaults.",
             target.as_millis()
         ),
     };
@@ -142,7 +144,7 @@ mod tests {
         assert_eq!(
             most,
             Some(measured(7, MOST_PASSES, u64::from(MOST_PASSES))),
-            "and no more than may be set"
+            "no more passes than the setting allows"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Where a command works: the data directory, the settings that hold there, and how it prints.
+//! The context of a command: its data directory, its settings, and the format of its output.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -15,12 +15,12 @@ use crate::output::{self, Form};
 use crate::settings::{self, Environment, Flags, Loaded, LogFormat, LogSettings, Settings};
 use crate::stderr::Stderr;
 
-/// Where a command works.
+/// The context of a command.
 pub(super) struct Place {
     flags: Flags,
     environment: Environment,
     pub(super) form: Form,
-    /// Texts for people say the numbers of the log, too.
+    /// Print sequence numbers of the log in texts for people, too.
     pub(super) verbose: bool,
 }
 
@@ -30,17 +30,17 @@ impl Place {
         Self { flags, environment: Environment::read(), form, verbose: args.verbose }
     }
 
-    /// The settings that hold here. They are read before anything is made.
+    /// Reads the settings, before any file is created.
     pub(super) fn settings(&self) -> Result<Settings, CommandError> {
         self.loaded().map(|loaded| loaded.settings)
     }
 
-    /// The same, with where they come from.
+    /// Reads the settings with their origins.
     pub(super) fn loaded(&self) -> Result<Loaded, CommandError> {
         Ok(settings::load(&self.flags, &self.environment, &self.data_dir_path())?)
     }
 
-    /// The data directory.
+    /// Opens the data directory.
     pub(super) fn data_dir(
         &self,
         absent: Absent,
@@ -49,12 +49,12 @@ impl Place {
         DataDir::open(self.data_dir_path(), absent, settings.group_access)
     }
 
-    /// Has a request executed, by the running server or here.
+    /// Executes a request, in the running server or in this process.
     pub(super) async fn ask(&self, absent: Absent, request: Request) -> Result<Reply, CommandError> {
         self.asked(absent)?.ask(request).await
     }
 
-    /// Whom several requests can be put to.
+    /// Returns the executor for several requests.
     pub(super) fn asked(&self, absent: Absent) -> Result<Asked, CommandError> {
         let settings = self.settings()?;
         self.start_log(LogSettings {
@@ -80,12 +80,13 @@ impl Place {
         output::result(self.form, value, text).map(drop)
     }
 
-    /// Begins to write the log to stderr.
+    /// Starts to write the log to stderr.
     pub(super) fn start_log(&self, log: LogSettings) {
         start_log(log, io::stderr, self.is_coloured());
     }
 
-    /// Starts a server's log, which waits for nothing. Panics go there, too: Rust's own hook would wait for standard error.
+    /// Starts a server's log, which never blocks. Panics go there, too: Rust's own hook would wait for
+    /// standard error.
     pub(super) fn start_server_log(&self, log: LogSettings, stderr: &Stderr) {
         start_log(log, stderr.clone(), self.is_coloured());
         std::panic::set_hook(Box::new(|panic| {
@@ -104,7 +105,7 @@ impl Place {
     }
 }
 
-/// The running server, or the store where none runs.
+/// Executes requests in the running server or, if none runs, on the store.
 pub(super) struct Asked {
     settings: Settings,
     data_dir: DataDir,
@@ -113,17 +114,16 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// The data directory that is worked on.
     pub(super) fn data_dir(&self) -> &DataDir {
         &self.data_dir
     }
 
-    /// Has a request executed.
+    /// Executes a request.
     pub(super) async fn ask(&self, request: Request) -> Result<Reply, CommandError> {
         control::ask(request, &self.settings, &self.data_dir, self.absent, &self.local).await
     }
 
-    /// Has a request executed by the running server; `None` where none runs.
+    /// Executes a request in the running server; `None`: no server runs.
     pub(super) async fn ask_running(&self, request: &Request) -> Result<Option<Reply>, CommandError> {
         control::ask_running(request, &self.data_dir).await
     }
@@ -136,12 +136,12 @@ fn start_log(log: LogSettings, writer: impl for<'a> MakeWriter<'a> + Send + Sync
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     if let Err(error) = started {
-        output::note(&format!("the log could not be started: {error}"));
+        output::note(&format!("failed to start the log: {error}"));
     }
 }
 
-/// The server answered something else than was asked for.
+/// The error for a reply that doesn't match the request.
 pub(super) fn unexpected() -> CommandError {
-    CommandError::failure("the server's answer is of another kind than the request")
-        .hint("use the same version of quash for both")
+    CommandError::failure("the server's reply doesn't match the request")
+        .hint("use the same version of quash for the server and the command")
 }

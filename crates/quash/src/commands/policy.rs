@@ -1,4 +1,4 @@
-//! `quash policy`: what ends what.
+//! `quash policy`: shows which events end which sessions and tokens.
 
 use clap::Subcommand;
 
@@ -10,7 +10,8 @@ use crate::output;
 
 #[derive(Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Show what ends which tokens, as it is in force: by the running server's settings, or else by those here
+    /// Show which events end which tokens, by the settings of the running server or, if none runs, by the
+    /// local ones
     Show,
 }
 

@@ -1,22 +1,22 @@
-//! Secrets that are typed at a terminal: asked for without an echo, and twice where a slip would lock somebody out.
+//! Prompts for secrets at a terminal, without an echo.
 
 use std::io::{self, BufRead, IsTerminal, Read, Stdin, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-/// A terminal that shows nothing of what is typed, until this is dropped.
+/// A terminal without an echo, until this is dropped.
 struct Quiet<'a> {
     terminal: &'a Stdin,
     before: Termios,
 }
 
-/// Returns whether standard input is a terminal, where a user types.
+/// Returns whether standard input is a terminal.
 pub(super) fn is_typed() -> bool {
     io::stdin().is_terminal()
 }
 
-/// Asks for a line on stderr and reads it from the terminal, at most so many bytes, with its line end.
+/// Prompts on stderr, and reads a line with its line end from the terminal, at most `bytes` long.
 ///
 /// # Errors
 /// The terminal can't be read.
@@ -36,7 +36,7 @@ impl<'a> Quiet<'a> {
         let before = tcgetattr(terminal)?;
         let mut quiet = before.clone();
         quiet.local_modes.remove(LocalModes::ECHO);
-        // The line end alone is shown, so that the next prompt has a line of its own.
+        // Only the line end is echoed, so that the next prompt has a line of its own.
         quiet.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
         tcsetattr(terminal, OptionalActions::Flush, &quiet)?;
         Ok(Self { terminal, before })
@@ -45,7 +45,7 @@ impl<'a> Quiet<'a> {
 
 impl Drop for Quiet<'_> {
     fn drop(&mut self) {
-        // A terminal that has gone away needs no echo.
+        // A terminal that was closed needs no echo.
         let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
     }
 }

@@ -1,4 +1,4 @@
-//! `quash revoke`: what was issued before holds no longer.
+//! `quash revoke`: revokes tokens that were issued before.
 
 use clap::{Args, Subcommand};
 
@@ -11,34 +11,35 @@ use crate::output;
 
 #[derive(Subcommand)]
 pub(super) enum RevokeCommand {
-    /// All tokens of a session; the session ends
+    /// Revoke all tokens of a session, and end it
     Session {
-        /// Its id, as in the claim sid
+        /// The session's id, as in the claim sid
         sid: String,
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// All tokens of an account; its sessions end
+    /// Revoke all tokens of an account, and end its sessions
     Account {
         #[command(flatten)]
         which: WhichArgs,
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// All that a key has signed, in an emergency; another one signs at once, and sessions go on with their next refresh
+    /// Revoke a key and all tokens it has signed, in an emergency; another key signs at once, and sessions
+    /// continue with their next refresh
     Key {
-        /// Its id, as `key list` shows it
+        /// The key's id, as `key list` shows it
         #[arg(allow_hyphen_values = true)]
         kid: String,
-        /// Sessions of before end, too: everybody must sign in again
+        /// Also end all existing sessions: all users must sign in again
         #[arg(long)]
         end_sessions: bool,
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Every token issued before; everybody must sign in again
+    /// Revoke every token issued before; all users must sign in again
     Everything {
-        /// Yes, everybody
+        /// Confirm that all users are signed out
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
@@ -48,7 +49,8 @@ pub(super) enum RevokeCommand {
 
 #[derive(Args)]
 pub(super) struct WaitArgs {
-    /// Wait until every verifier knows, or can't vouch for anything any more; exit code 7 unless all know
+    /// Wait until every verifier has confirmed it or has lost its lease; exit code 7 unless all have
+    /// confirmed
     #[arg(long)]
     wait: bool,
 }
@@ -62,7 +64,7 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
         RevokeCommand::Key { kid, end_sessions, wait } => (Request::RevokeKey { kid, end_sessions }, wait),
         RevokeCommand::Everything { yes: true, wait } => (Request::RevokeEverything, wait),
         RevokeCommand::Everything { yes: false, .. } => {
-            return Err(CommandError::new(Exit::Usage, "this signs everybody out")
+            return Err(CommandError::new(Exit::Usage, "this signs all users out")
                 .hint("if that is what you want, add --yes"));
         }
     };
@@ -74,7 +76,7 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
         _ => return Err(unexpected()),
     };
     if let (true, Some(seq)) = (wait, seq) {
-        // What is done is told first: waiting may be broken off.
+        // The result is printed before waiting, which may be interrupted.
         output::note(&words);
         return wait_for(seq, &asked, place).await;
     }
@@ -84,7 +86,7 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
     }
 }
 
-/// Waits until every verifier knows of an entry, and prints what became of each.
+/// Waits until every verifier has confirmed an entry or lost its lease, and prints the state of each.
 async fn wait_for(seq: u64, asked: &Asked, place: &Place) -> Result<(), CommandError> {
     let Reply::Effective(effective) = asked.ask(Request::Effective { seq }).await? else {
         return Err(unexpected());
@@ -95,7 +97,7 @@ async fn wait_for(seq: u64, asked: &Asked, place: &Place) -> Result<(), CommandE
         return Ok(());
     }
     let message = format!("{open} of {} verifiers have not confirmed it", effective.verifiers.len());
-    let hint = "one that is stale refuses tokens until it has caught up; one that is not bound may go on accepting them";
+    let hint = "a stale verifier refuses tokens until it has caught up; one that is not bound may still accept revoked tokens";
     Err(CommandError::new(Exit::NotConfirmed, message).hint(hint))
 }
 
@@ -103,7 +105,7 @@ fn in_words(effective: &EffectiveShown, place: &Place) -> String {
     let seq = if place.verbose { format!(", seq {}", effective.seq) } else { String::new() };
     let everywhere = format!("effective everywhere since {}{seq}", effective.effective_at.to_the_second());
     if effective.verifiers.is_empty() {
-        return format!("{everywhere}; nobody else follows the feed");
+        return format!("{everywhere}; no verifier follows the feed");
     }
     let row = |verifier: &VerifierShown| {
         [
@@ -133,7 +135,7 @@ fn ended_in_words(ended: &EndedShown, place: &Place) -> String {
     ))
 }
 
-/// How many sessions have ended, in words.
+/// Formats the number of sessions that have ended.
 pub(super) fn in_sessions(count: u64) -> String {
     match count {
         0 => "no live session".to_owned(),
@@ -143,15 +145,15 @@ pub(super) fn in_sessions(count: u64) -> String {
 }
 
 fn struck_in_words(struck: &StruckKeyShown, place: &Place) -> String {
-    let sessions = if struck.sessions_ended { "sessions of before have ended" } else { "sessions go on" };
+    let sessions = if struck.sessions_ended { "existing sessions have ended" } else { "sessions continue" };
     let signs = struck
         .signs
         .as_deref()
-        .map_or("nothing signs until tokens.signing_key names another".into(), |kid| format!("{kid} signs"));
+        .map_or("no key signs until tokens.signing_key names another".into(), |kid| format!("{kid} signs"));
     output::clean(&format!("{}; {sessions}; {signs}", ended_in_words(&struck.ended, place)))
 }
 
-/// Prints what was ended, and since when.
+/// Prints what was revoked, and since when.
 pub(super) fn print_end(reply: Reply, place: &Place) -> Result<(), CommandError> {
     let Reply::Ended(ended) = reply else { return Err(unexpected()) };
     place.print(&ended, || ended_in_words(&ended, place))

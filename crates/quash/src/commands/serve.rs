@@ -1,4 +1,4 @@
-//! `quash serve`: the server, from its first line to its orderly end.
+//! `quash serve`: starts the server, and stops it in order.
 
 use std::sync::Arc;
 
@@ -21,15 +21,15 @@ use crate::output;
 use crate::settings::{Engine, Settings};
 use crate::stderr::Stderr;
 
-/// What `quash serve` takes.
 #[derive(Args)]
 pub(super) struct ServeArgs {
-    /// Where to listen: an address and a port, 0 for a free one, or unix:/path [default: 127.0.0.1:7827; environment: QUASH_LISTEN]
+    /// The address and port to listen on (port 0 for a free one), or unix:/path [default: 127.0.0.1:7827;
+    /// environment: QUASH_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<String>,
 }
 
-/// A server that has its store and its address, but doesn't accept yet.
+/// A server that has opened its store and its sockets, but doesn't accept connections yet.
 pub(super) struct Ready {
     pub(super) reachable: Reachable,
     service: Service,
@@ -92,7 +92,7 @@ async fn run_with_log(
     Ok(())
 }
 
-/// Opens the store and the sockets. From here on the kernel takes connections, and they wait.
+/// Opens the store and the sockets. From then on, the kernel queues connections.
 pub(super) async fn prepare(
     settings: &Settings,
     data_dir: &DataDir,
@@ -101,7 +101,7 @@ pub(super) async fn prepare(
 ) -> Result<Ready, CommandError> {
     if settings.engine == Engine::Memory {
         tracing::warn!(
-            "storage.engine = \"memory\": accounts, sessions and revocations end with this process; never for real users"
+            "storage.engine = \"memory\": accounts, sessions and revocations are lost when this process ends; don't use it in production"
         );
     }
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -117,13 +117,13 @@ pub(super) async fn prepare(
         MailWay::Written => {
             tracing::info!("mails are written to standard error, for development: mail.host is not set")
         }
-        MailWay::Waiting(setting) => tracing::warn!("mails wait and none is sent: {setting} is not set"),
+        MailWay::Waiting(setting) => tracing::warn!("mails are queued but not sent: {setting} is not set"),
     }
     let door = DoorSettings { mail: way, ..settings.door.clone() };
     Ok(Ready { reachable, service, notes, listener, door, post, control, stderr: stderr.clone() })
 }
 
-/// Serves until `stopping` turns true, then drains.
+/// Serves until `stopping` becomes true, then finishes the requests under way.
 pub(super) async fn serve(
     ready: Ready,
     mut stopping: watch::Receiver<bool>,
@@ -142,9 +142,9 @@ pub(super) async fn serve(
     let noting = notes.clone().map(|notes| tokio::spawn(notes.follow()));
     let watch = tokio::spawn(async move { end_when_broken(&watched, &stderr).await });
     let stopped = async move {
-        // A sender that is gone can't ask for anything any more: that is the end, too.
+        // A dropped sender also stops the server.
         let _asked = stopping.wait_for(|stopping| *stopping).await;
-        // Verifiers read for as long as they are given something to read.
+        // Feed connections stay open until the feed is closed.
         fed.close_feed();
     };
     let served = quash_server::serve(listener, router, stopped).await;
@@ -156,17 +156,15 @@ pub(super) async fn serve(
     closing.seal_audit_now().await;
     notes.iter().for_each(Notes::note);
     drop(control);
-    served.map_err(|error| {
-        CommandError::failure(format!("the server's socket can't be used any more: {error}"))
-    })
+    served.map_err(|error| CommandError::failure(format!("the server's socket failed: {error}")))
 }
 
-/// Once the disk has refused to keep what it was given, nothing may be acknowledged any more.
+/// Ends the process after a failed write to disk: from then on, no request may be acknowledged.
 async fn end_when_broken(service: &Service, stderr: &Stderr) {
     let mut broken = service.broken();
     if broken.wait_for(|broken| *broken).await.is_ok() {
         tracing::error!(
-            "the disk refused to keep what it was given: quash ends here, so that nothing is promised that isn't kept"
+            "a write to disk failed; stopping, so that no change is acknowledged that isn't durable"
         );
         stderr.drain();
         std::process::exit(i32::from(Exit::Failure.code()));
@@ -193,5 +191,6 @@ impl Signals {
 }
 
 fn hear(kind: SignalKind) -> Result<Signal, CommandError> {
-    signal(kind).map_err(|error| CommandError::failure(format!("signals can't be heard: {error}")))
+    signal(kind)
+        .map_err(|error| CommandError::failure(format!("failed to install a signal handler: {error}")))
 }

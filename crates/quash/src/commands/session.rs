@@ -1,4 +1,4 @@
-//! `quash session`: an account's sessions, and the end of one.
+//! `quash session`: lists an account's sessions, and ends one.
 
 use clap::Subcommand;
 
@@ -20,9 +20,9 @@ pub(super) enum SessionCommand {
         #[command(flatten)]
         page: PageArgs,
     },
-    /// End a session: all its tokens die
+    /// End a session, and revoke its tokens
     End {
-        /// Its id, as in the claim sid
+        /// The session's id, as in the claim sid
         sid: String,
     },
 }

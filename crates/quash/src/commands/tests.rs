@@ -1,5 +1,4 @@
-//! What is said of the command line: the help, the manual and the reference name every command and every flag, and no
-//! other.
+//! Checks that the help, the manual and the reference name every command and every flag, and no other.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -9,7 +8,7 @@ use regex::Regex;
 
 use super::{Cli, definition, man};
 
-/// The full name, such as `quash account add`.
+/// Returns the full name, such as `quash account add`.
 fn name(command: &Command) -> String {
     command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned()
 }
@@ -18,7 +17,7 @@ fn all() -> Vec<Command> {
     definition::with_all_below(definition::top())
 }
 
-/// What a command can be told beside what all of them take.
+/// Returns the arguments of a command, without the global ones.
 fn own_arguments(command: &Command) -> impl Iterator<Item = &Arg> {
     command
         .get_arguments()
@@ -39,14 +38,14 @@ fn reference() -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The rows of a table, each cut into its code and what is said of it.
+/// Returns the rows of a table, each split into its code and its explanation.
 fn rows<'a>(page: &'a str, heading: &str) -> Vec<(&'a str, &'a str)> {
     let section =
         page.lines().skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with("## "));
     section.filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).collect()
 }
 
-/// Of a command: `account`, `one-time-password`; neither an argument nor a flag.
+/// Returns whether a word can name a command, such as `one-time-password`, and isn't an argument or a flag.
 fn is_a_name(word: &str) -> bool {
     !word.starts_with('-') && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
 }
@@ -54,7 +53,7 @@ fn is_a_name(word: &str) -> bool {
 #[test]
 fn the_help_of_each_command_is_what_it_was() {
     let mut told = String::new();
-    // As it is shown, with the command that repeats help.
+    // As users see it, with the command `help`.
     let mut shown = Cli::command();
     shown.build();
     for command in
@@ -107,7 +106,7 @@ fn every_command_and_every_flag_stands_in_the_reference_and_no_other() {
     assert_eq!(
         rows.iter().map(|(row, _)| named(row)).collect::<Vec<_>>(),
         leaves.iter().map(|leaf| name(leaf)).collect::<Vec<_>>(),
-        "they stand in the order of the definition"
+        "the rows are in the order of the definition"
     );
     for ((row, _), leaf) in rows.iter().zip(&leaves) {
         assert_eq!(flags_in(row), flags(own_arguments(leaf)), "{row}");
@@ -137,7 +136,7 @@ fn the_reference_names_nothing_that_is_not_there() {
     let mentioned = Regex::new("`quash [a-z-]+( [a-z]+)?").expect("a pattern");
     for found in mentioned.find_iter(&page) {
         let words = found.as_str().trim_start_matches('`');
-        // The word after a command without others below it may be an argument.
+        // The word after a command without subcommands may be an argument.
         let first = words.rsplit_once(' ').map_or(words, |(first, _)| first);
         assert!(
             names.contains(words) || (words.matches(' ').count() == 2 && names.contains(first)),

@@ -1,14 +1,14 @@
-//! Arguments that name one account: by its name or subject, or by a flag that says which of these it is.
+//! Arguments that select one account: a name or subject, or a flag for one of name, subject and address.
 
 use clap::Args;
 
 use crate::control::Which;
 
-/// An account, named in one of four ways.
+/// The account that a command is about.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct WhichArgs {
-    /// Its name or subject; refused if these are of two accounts
+    /// The account's name or subject; refused if it is the name of one account and the subject of another
     #[arg(value_name = "NAME")]
     account: Option<String>,
     /// The account with this subject
@@ -22,11 +22,11 @@ pub(super) struct WhichArgs {
     email: Option<String>,
 }
 
-/// An account to be changed: `--email` is its new address.
+/// The account to change. There is no `--email` here: it sets the new address.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct WhichToSet {
-    /// Its name or subject; refused if these are of two accounts
+    /// The account's name or subject; refused if it is the name of one account and the subject of another
     #[arg(value_name = "NAME")]
     account: Option<String>,
     /// The account with this subject
@@ -37,20 +37,21 @@ pub(super) struct WhichToSet {
     name: Option<String>,
 }
 
-/// The account that a list is about, if it is about one.
+/// The account that a list is restricted to, if any.
 #[derive(Args)]
 #[group(multiple = false)]
 pub(super) struct ListedWhich {
-    /// Only what concerns this account: its name or subject; refused if these are of two accounts
+    /// List only entries of this account: its name or subject; refused if it is the name of one account and
+    /// the subject of another
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
     account: Option<String>,
-    /// Only what concerns the account with this subject, which may be deleted
+    /// List only entries of the account with this subject, which may be deleted
     #[arg(long, value_name = "ID", allow_hyphen_values = true)]
     subject: Option<String>,
-    /// Only what concerns the account with this name
+    /// List only entries of the account with this name
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     name: Option<String>,
-    /// Only what concerns the account with this e-mail address
+    /// List only entries of the account with this e-mail address
     #[arg(long, value_name = "E", allow_hyphen_values = true)]
     email: Option<String>,
 }
@@ -70,7 +71,7 @@ impl WhichToSet {
 }
 
 impl ListedWhich {
-    /// The one that is given, which clap sees to; `None`: none is.
+    /// Returns the selected account. clap ensures that at most one argument is given.
     pub(super) fn into_which(self) -> Option<Which> {
         let Self { account, subject, name, email } = self;
         let given = [

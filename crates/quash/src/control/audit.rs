@@ -1,4 +1,4 @@
-//! Requests about the audit, and how its entries are shown.
+//! Requests about the audit, and the shapes of their replies.
 
 use std::collections::BTreeMap;
 
@@ -13,34 +13,24 @@ use super::{from_hex, hex};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
-/// What is asked about the audit.
+/// A request about the audit.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "audit", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum AuditRequest {
-    /// A page of entries.
-    Entries {
-        /// After which number.
-        after: u64,
-        /// Of which account.
-        of: Option<Which>,
-        /// At most so many.
-        limit: u32,
-    },
-    /// How far it has come.
+    /// Returns a page of entries, after the number `after`.
+    Entries { after: u64, of: Option<Which>, limit: u32 },
+    /// Returns the newest entry and the sealed range.
     Head,
-    /// Whether it is what was sealed.
+    /// Compares the audit with what was sealed.
     Verify {
-        /// A place that was noted before.
+        /// A head that an operator noted before.
         noted: Option<NotedPlace>,
     },
-    /// Begin it anew after a fault.
-    Accept {
-        /// The operator's reason.
-        reason: Option<String>,
-    },
+    /// Begins the audit anew after a fault.
+    Accept { reason: Option<String> },
 }
 
-/// A place in the audit as it is noted: the number of an entry, and the hash over it and all before it in hex.
+/// A place in the audit: the number of an entry, and the hash over it and all earlier entries, in hex.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct NotedPlace {
     pub(crate) id: u64,
@@ -50,108 +40,98 @@ pub(crate) struct NotedPlace {
 /// An entry of the audit.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct AuditShown {
-    /// Its number.
     pub(crate) id: u64,
-    /// When it happened.
     pub(crate) at: Moment,
-    /// What happened.
     pub(crate) event: String,
-    /// By whom: `owner`, `operator` or `rule`.
+    /// `owner`, `operator` or `rule`.
     pub(crate) actor: String,
-    /// Why, where something ended.
+    /// The reason, if the entry ended something.
     pub(crate) reason: Option<String>,
-    /// Whose account.
+    /// The account's subject.
     pub(crate) subject: Option<String>,
-    /// What that account is called now; `null` where it is gone.
+    /// The account's current name; `null` if the account was deleted.
     #[serde(default)]
     pub(crate) username: Option<String>,
-    /// Which session.
     pub(crate) sid: Option<String>,
-    /// Which key.
     pub(crate) kid: Option<String>,
-    /// The number of its entry in the log of revocations.
+    /// The sequence number of its entry in the log.
     pub(crate) seq: Option<u64>,
-    /// The account's name.
+    /// The account's name at the time.
     pub(crate) name: Option<String>,
     /// The address that a session was opened from.
     pub(crate) address: Option<String>,
-    /// What it was opened with.
+    /// The user agent that opened the session.
     pub(crate) device: Option<String>,
-    /// Who did it, as the system knows them.
+    /// The system user that ran the command.
     pub(crate) author: Option<String>,
-    /// What they said about it.
+    /// The reason that the operator gave.
     pub(crate) note: Option<String>,
-    /// The hash over this entry and all before it, in hex; `null`: it isn't sealed yet.
+    /// The hash over this entry and all earlier ones, in hex; `null` if it isn't sealed yet.
     pub(crate) chain: Option<String>,
 }
 
 /// A page of the audit.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct AuditPage {
-    /// In the order of their numbers.
+    /// Sorted by number.
     pub(crate) entries: Vec<AuditShown>,
-    /// What `--after` must say to get the next page; `null` on the last.
+    /// The value of `--after` for the next page; `null` on the last page.
     pub(crate) next: Option<u64>,
 }
 
-/// How far the audit has come.
+/// The newest entry and the sealed range of the audit.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct AuditHeadShown {
-    /// The newest number that was given.
+    /// The number of the newest entry.
     pub(crate) newest: u64,
-    /// After which entry it begins; earlier ones are no longer kept.
+    /// The number before the oldest entry; entries up to it are no longer kept.
     pub(crate) first: u64,
-    /// Where the sealed part ends.
+    /// The end of the sealed part.
     pub(crate) head: NotedPlace,
-    /// When it was sealed; `null`: never yet.
+    /// `null` if nothing was sealed yet.
     pub(crate) sealed_at: Option<Moment>,
     /// The signature, a compact JWS over both ends.
     pub(crate) signed: Option<String>,
 }
 
-/// What a walk along the whole audit has found.
+/// The result of checking the whole audit.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct AuditVerifiedShown {
-    /// Entries that are as they were sealed.
+    /// The number of entries that match their seal.
     pub(crate) entries: u64,
-    /// Those of them of which what is personal was blanked.
+    /// The number of these whose personal data was blanked.
     pub(crate) blanked: u64,
-    /// Entries that are too young to be sealed.
+    /// The number of entries that aren't sealed yet.
     pub(crate) unsealed: u64,
-    /// Where the sealed part ends.
+    /// The end of the sealed part.
     pub(crate) head: NotedPlace,
-    /// When it was sealed.
     pub(crate) sealed_at: Moment,
-    /// Entries up to this one are not vouched for: an operator has accepted them after a fault. `null`: there are none.
+    /// Entries up to this number are not vouched for: an operator accepted them after a fault.
     #[serde(default)]
     pub(crate) accepted: Option<u64>,
 }
 
-/// An audit that was accepted.
+/// The result of accepting the audit.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct AuditAcceptedShown {
-    /// Entries up to this one are not vouched for.
+    /// Entries up to this number are not vouched for.
     pub(crate) accepted: u64,
 }
 
-/// What a request about the audit gets.
+/// The reply to a request about the audit.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AuditReply {
-    /// A page of entries.
     Entries(AuditPage),
-    /// How far it has come.
     Head(AuditHeadShown),
-    /// It is what was sealed.
     Verified(AuditVerifiedShown),
-    /// It was accepted.
     Accepted(AuditAcceptedShown),
 }
 
 /// Executes a request about the audit.
 ///
 /// # Errors
-/// It fails, with words for the operator.
+/// The request fails. The error is written for the operator.
 pub(super) async fn execute(
     service: &Service,
     request: AuditRequest,
@@ -204,7 +184,7 @@ async fn entries(
     limit: u32,
 ) -> Result<AuditPage, CommandError> {
     let subject = match of {
-        // What is left of a deleted account is found by its subject.
+        // Entries of a deleted account are found by its subject.
         Some(which) => match (account(service, &which).await, which) {
             (Ok(account), _) => Some(account.subject),
             (Err(error), Which::Any(text) | Which::Subject(text)) if error.exit == Exit::NotFound => {
@@ -233,8 +213,8 @@ fn refused(refused: AuditRefused) -> CommandError {
     match refused {
         AuditRefused::Failed(failure) => failed(&failure),
         AuditRefused::Fault(_) | AuditRefused::NotThrough(_) => CommandError::new(Exit::Refused, format!("the audit is not what was sealed: {refused}"))
-            .hint("somebody has written to the store beside quash, or it went back to an older state: compare it with a backup and with exported entries; nothing is sealed until `quash audit accept` begins the audit anew"),
-        AuditRefused::Forgotten(_) => CommandError::new(Exit::NotFound, refused.to_string()).hint("audit.keep says for how long entries are kept"),
+            .hint("the store was changed by another program, or was replaced with an older copy: compare it with a backup and with exported entries; nothing is sealed until `quash audit accept` begins the audit anew"),
+        AuditRefused::Forgotten(_) => CommandError::new(Exit::NotFound, refused.to_string()).hint("audit.keep sets how long entries are kept"),
     }
 }
 
@@ -272,8 +252,8 @@ impl NotedPlace {
 
     fn into_place(self) -> Result<AuditPlace, CommandError> {
         let wrong = || {
-            CommandError::new(Exit::Usage, "that isn't a place in the audit")
-                .hint("write it as `quash audit verify` has shown it: the number of an entry, a colon and 64 hex characters")
+            CommandError::new(Exit::Usage, "that isn't a head of the audit")
+                .hint("write it as `quash audit verify` prints it: the number of an entry, a colon and 64 hex characters")
         };
         from_hex(&self.chain).map(|chain| AuditPlace { id: self.id, chain }).ok_or_else(wrong)
     }

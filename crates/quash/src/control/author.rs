@@ -1,18 +1,18 @@
-//! Who is at the command line, as the system knows them: the name of the user, or the number where it has none. The server
-//! asks the socket, so that nobody can say to be somebody else.
+//! The system user that runs a command: its name, or its number if it has no name. The server takes it from
+//! the socket, so that a client can't claim to be another user.
 
 use rustix::process::getuid;
 use tokio::net::UnixStream;
 
-/// Names and numbers of the system's users.
+/// The file with the names and numbers of the system's users.
 const PASSWD: &str = "/etc/passwd";
 
-/// Who runs this process.
+/// Returns the user that runs this process.
 pub(super) fn here() -> String {
     named(getuid().as_raw())
 }
 
-/// Who is at the other end of the control socket.
+/// Returns the user at the other end of the control socket.
 pub(super) fn at_the_other_end_of(stream: &UnixStream) -> Option<String> {
     stream.peer_cred().ok().map(|peer| named(peer.uid()))
 }
@@ -21,12 +21,12 @@ fn named(uid: u32) -> String {
     user_name(uid).unwrap_or_else(|| format!("uid {uid}"))
 }
 
-/// The name of a user of the system, if it has one.
+/// Returns the name of a system user, if it has one.
 pub(crate) fn user_name(uid: u32) -> Option<String> {
     std::fs::read_to_string(PASSWD).ok().and_then(|users| name_in(&users, uid))
 }
 
-/// The name of a user in a text such as `/etc/passwd`.
+/// Finds the name of a user in the text of `/etc/passwd`.
 fn name_in(users: &str, uid: u32) -> Option<String> {
     let mut names = users.lines().filter_map(|line| {
         let mut fields = line.split(':');

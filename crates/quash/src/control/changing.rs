@@ -1,4 +1,4 @@
-//! What is done with an account at an operator's word: the use case for each change.
+//! Changes of an account by an operator: calls the use case for each change.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::moment::Moment;
 /// Changes an account.
 ///
 /// # Errors
-/// It can't be changed, or isn't there.
+/// The account doesn't exist, or the change is refused.
 pub(super) async fn change(
     service: &Service,
     which: &Which,
@@ -60,7 +60,7 @@ pub(super) async fn change(
     shown(service, &changed, before).await.map(|shown| Reply::Changed(Box::new(shown)))
 }
 
-/// An account that was changed, of whose sessions `before` were live.
+/// Describes a changed account. `before` is the number of its live sessions before the change.
 async fn shown(service: &Service, changed: &Changed, before: u64) -> Result<ChangedShown, CommandError> {
     let now = service.now();
     let left = found::live_sessions(service, &changed.account.subject).await?;
@@ -72,7 +72,7 @@ async fn shown(service: &Service, changed: &Changed, before: u64) -> Result<Chan
     })
 }
 
-/// The command says it before; whoever speaks to the socket without it is held to the same.
+/// Checks the reason again: a client may write to the socket without the command's own check.
 pub(super) fn note(reason: Option<String>, author: Option<String>) -> Result<Option<Note>, CommandError> {
     let text = reason
         .map(|text| reason_of(&text))
@@ -81,17 +81,17 @@ pub(super) fn note(reason: Option<String>, author: Option<String>) -> Result<Opt
     Ok(Some(Note { author, text }).filter(|note| *note != Note::default()))
 }
 
-/// A reason that an operator gives.
+/// Checks a reason that an operator gives.
 ///
 /// # Errors
-/// It is empty, too long, or of more than one line.
+/// It is empty, too long, or has more than one line.
 pub(crate) fn reason_of(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("is empty".into()),
         text if text.chars().count() > limits::NOTE_CHARS => {
             Err(format!("is longer than {} characters", limits::NOTE_CHARS))
         }
-        text if text.chars().any(char::is_control) => Err("holds a control character".into()),
+        text if text.chars().any(char::is_control) => Err("contains a control character".into()),
         text => Ok(text.to_owned()),
     }
 }

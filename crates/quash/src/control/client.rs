@@ -1,4 +1,5 @@
-//! The command's end: asks the running server or, where none runs, does the work itself.
+//! The command's end of the control socket: sends requests to the running server or, if none runs, executes
+//! them itself.
 
 use std::io;
 
@@ -14,14 +15,14 @@ use crate::opening::{self, Notes, Opened};
 use crate::output;
 use crate::settings::{Engine, Settings};
 
-/// The store as this process has it open, where no server runs: opened for the first request, and kept for those that
-/// follow. A second opening in one process would meet the first one's lock.
+/// The store that this process has opened because no server runs. It stays open for further requests: opening
+/// it a second time would fail on the first one's lock.
 pub(crate) type Local = OnceCell<Opened>;
 
-/// Has a request executed.
+/// Executes a request, in the running server or in this process.
 ///
 /// # Errors
-/// It can't be executed, or fails.
+/// The request can't be executed, or fails.
 pub(crate) async fn ask(
     request: Request,
     settings: &Settings,
@@ -38,13 +39,13 @@ pub(crate) async fn ask(
     if settings.engine == Engine::Memory {
         return Err(CommandError::new(
             Exit::Unavailable,
-            "no server runs, and with storage.engine = \"memory\" there is nothing else to ask",
+            "no server runs, and with storage.engine = \"memory\" there is no database to open",
         )
         .hint("start `quash serve` with the same data directory"));
     }
     if absent == Absent::Refuse && !data_dir.database().exists() {
         return Err(CommandError::new(Exit::NotFound, format!("there is no quash in {}", data_dir.path().display()))
-            .hint("name its data directory with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` make a new one"));
+            .hint("name its data directory with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` create a new one"));
     }
     match opening::open(settings, data_dir).await {
         Ok(opened) => {
@@ -52,10 +53,10 @@ pub(crate) async fn ask(
             here(local.get_or_init(async || opened).await, request).await
         }
         Err(error) if error.exit == Exit::InUse => {
-            // A server that is just starting takes the store first and opens its socket a moment later.
+            // A starting server locks the store a moment before it opens its socket.
             let server = connect(data_dir).await?.ok_or_else(|| {
                 CommandError::new(Exit::InUse, format!("{}, and no server answers at its control socket", error.message))
-                    .hint("another command may be at work: try again; if a server is starting or stopping, wait for it")
+                    .hint("another command may be running: try again; if a server is starting or stopping, wait for it")
             })?;
             ask_server(server, &request).await
         }
@@ -71,10 +72,10 @@ async fn here(opened: &Opened, request: Request) -> Result<Reply, CommandError> 
     done
 }
 
-/// Has a request executed by the running server; `None` where none runs.
+/// Executes a request in the running server; `None`: no server runs.
 ///
 /// # Errors
-/// It can't be executed, or fails.
+/// The request can't be executed, or fails.
 pub(crate) async fn ask_running(
     request: &Request,
     data_dir: &DataDir,
@@ -85,7 +86,7 @@ pub(crate) async fn ask_running(
     }
 }
 
-/// A connection to the running server; `None` where none runs.
+/// Connects to the running server; `None`: no server runs.
 async fn connect(data_dir: &DataDir) -> Result<Option<UnixStream>, CommandError> {
     match socket::connect(data_dir.path()).await {
         Ok(stream) => Ok(Some(stream)),
@@ -105,15 +106,16 @@ async fn connect(data_dir: &DataDir) -> Result<Option<UnixStream>, CommandError>
 
 async fn ask_server(server: UnixStream, request: &Request) -> Result<Reply, CommandError> {
     let went_away = || {
-        CommandError::new(Exit::Unavailable, "the server went away before it answered")
-            .hint("look whether it was done, and try again")
+        CommandError::new(Exit::Unavailable, "the server closed the connection before it answered")
+            .hint("check whether the change was made, and try again")
     };
     let mut line = Zeroizing::new(
         serde_json::to_vec(request).map_err(|error| CommandError::failure(error.to_string()))?,
     );
     line.push(b'\n');
     let (reading, mut writing) = server.into_split();
-    // A server that refuses a long line has closed its end before it was sent: its answer says so.
+    // A server that refuses a long line closes the connection before the line is sent; its answer explains
+    // that.
     let sent = writing.write_all(&line).await;
     let mut answer = Vec::new();
     let read = BufReader::new(reading.take(ANSWER_BYTES)).read_until(b'\n', &mut answer).await;
@@ -123,7 +125,7 @@ async fn ask_server(server: UnixStream, request: &Request) -> Result<Reply, Comm
     match serde_json::from_slice(&answer) {
         Ok(Answer::Done(reply)) => Ok(*reply),
         Ok(Answer::Failed(error)) => Err(error),
-        Err(_) => Err(CommandError::failure("the server's answer can't be understood")
-            .hint("use the same version of quash for both")),
+        Err(_) => Err(CommandError::failure("failed to parse the server's answer")
+            .hint("use the same version of quash for the server and the command")),
     }
 }

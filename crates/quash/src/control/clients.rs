@@ -1,4 +1,4 @@
-//! Requests about clients, verifiers among them, and how these are shown.
+//! Requests about clients, including verifiers, and the shapes of their replies.
 
 use quash_core::model::{Client, ClientName, Note, Right, Rights};
 use quash_service::{ClientFault, Failure, Service, VerifierNow, VerifierState};
@@ -11,55 +11,42 @@ use super::words;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
-/// What is asked about clients.
+/// A request about clients.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "clients", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum ClientRequest {
-    /// Add one.
     Add {
-        /// Its name.
         name: String,
-        /// What it may do, in words.
+        /// The rights, in the text form of [`Rights`].
         rights: String,
     },
-    /// A page of them.
-    List {
-        /// Which kind.
-        kind: Kind,
-        /// After which name.
-        after: Option<String>,
-        /// At most so many.
-        limit: u32,
-    },
-    /// Remove one.
+    /// Returns a page of clients, after the name `after`.
+    List { kind: Kind, after: Option<String>, limit: u32 },
     Remove {
-        /// Which kind it must be of.
+        /// The kind that the client must have.
         kind: Kind,
-        /// Its name.
         name: String,
     },
 }
 
-/// Which clients are meant.
+/// A kind of clients.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Those that follow the log.
+    /// Clients that follow the feed.
     Verifier,
-    /// The others.
+    /// All other clients.
     Client,
 }
 
 /// A client, without its secret.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct ClientShown {
-    /// Its name.
     pub(crate) name: String,
-    /// What it may do: some of `feed`, `introspect` and `revoke`, or `revoke_as_public` alone.
+    /// Some of `feed`, `introspect` and `revoke`, or `revoke_as_public` alone.
     pub(crate) rights: Vec<String>,
-    /// When it was added.
     pub(crate) created_at: Moment,
-    /// Processes that have followed the feed with it within the hour, as this server has seen them.
+    /// Processes that followed the feed of this server with its secret within the last hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) instances: Vec<InstanceShown>,
 }
@@ -67,49 +54,45 @@ pub(crate) struct ClientShown {
 /// A process that follows the feed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct InstanceShown {
-    /// The number that it has chosen.
+    /// The id that the process has chosen.
     pub(crate) instance: String,
     /// `leased`, `stale` or `not_bound`.
     pub(crate) state: String,
-    /// How far it had come when it last asked.
+    /// The sequence number that it last confirmed.
     pub(crate) confirmed: u64,
 }
 
-/// A client that was added.
+/// An added client.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct ClientAddedShown {
-    /// The client.
     #[serde(flatten)]
     pub(crate) client: ClientShown,
-    /// Its secret. It is shown once; a public client has none.
+    /// The secret, shown only once; `null` for a public client.
     pub(crate) secret: Option<Secret>,
 }
 
 /// A page of clients.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct ClientPage {
-    /// In the order of their names.
+    /// Sorted by name.
     pub(crate) clients: Vec<ClientShown>,
-    /// What `--after` must say to get the next page; `null` on the last.
+    /// The value of `--after` for the next page; `null` on the last page.
     pub(crate) next: Option<String>,
 }
 
-/// What a request about clients gets.
+/// The reply to a request about clients.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ClientReply {
-    /// One was added.
     Added(ClientAddedShown),
-    /// A page of them.
     Listed(ClientPage),
-    /// One was removed.
     Removed(ClientShown),
 }
 
 /// Executes a request about clients.
 ///
 /// # Errors
-/// It fails, with words for the operator.
+/// The request fails. The error is written for the operator.
 pub(super) async fn execute(
     service: &Service,
     request: ClientRequest,
@@ -141,11 +124,11 @@ async fn add(
 ) -> Result<ClientAddedShown, CommandError> {
     let rights = Rights::parse(rights).filter(|rights| *rights != Rights::default());
     let rights =
-        rights.ok_or_else(|| CommandError::new(Exit::Usage, "a client needs a right that quash knows"))?;
+        rights.ok_or_else(|| CommandError::new(Exit::Usage, "a client needs at least one known right"))?;
     if rights.has(Right::RevokeAsPublic) && rights != Rights::PUBLIC {
         return Err(CommandError::new(
             Exit::Usage,
-            "a public client has no secret, and may do nothing that needs one",
+            "a public client has no secret, so it can't have a right that needs one",
         ));
     }
     let kind = if rights.has(Right::Feed) { Kind::Verifier } else { Kind::Client };
@@ -187,8 +170,8 @@ fn not_changed(name: &str, kind: Kind, fault: ClientFault) -> CommandError {
         ClientFault::Failed(Failure::Unavailable(fault)) => words::unavailable(&fault),
         ClientFault::Failed(failure @ Failure::Refused(_)) => failed(&failure),
         ClientFault::Name(_) => CommandError::new(Exit::Usage, fault.to_string()),
-        ClientFault::Taken => CommandError::new(Exit::Conflict, format!("there is a client or verifier \"{name}\" already"))
-            .hint("a secret can't be shown again: remove it and add it anew, and give the new secret to the service"),
+        ClientFault::Taken => CommandError::new(Exit::Conflict, format!("a client or verifier \"{name}\" exists already"))
+            .hint("a secret can't be shown again: remove the client and add it again, then give the new secret to the service"),
         ClientFault::Unknown => CommandError::new(Exit::NotFound, format!("there is no {} \"{name}\"", kind.as_str()))
             .hint("`quash client list` and `quash verifier list` show them"),
     }

@@ -1,4 +1,4 @@
-//! The work itself: one use case of the service for each request.
+//! Executes requests: calls the service's use case for each.
 
 use std::path::Path;
 
@@ -17,10 +17,10 @@ use super::{AddAccount, GivenPassword, Reply, Request, Which, audit, changing, c
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
-/// Executes a request of whoever is at the command line.
+/// Executes a request. `author` is the system user that runs the command.
 ///
 /// # Errors
-/// It fails, with words for the operator.
+/// The request fails. The error is written for the operator.
 pub(crate) async fn execute(
     service: &Service,
     request: Request,
@@ -101,7 +101,7 @@ fn as_new(new: AddAccount) -> NewAccount {
     }
 }
 
-/// Adds all at the same time, so that the store writes them in one transaction.
+/// Adds all accounts concurrently, so that the store writes them in one transaction.
 async fn add_accounts(service: &Service, accounts: Vec<AddAccount>) -> Result<Vec<AddedShown>, CommandError> {
     let adding: Vec<_> = accounts
         .into_iter()
@@ -114,7 +114,7 @@ async fn add_accounts(service: &Service, accounts: Vec<AddAccount>) -> Result<Ve
     for task in adding {
         added.push(
             task.await
-                .map_err(|error| CommandError::failure(format!("an account could not be added: {error}")))?,
+                .map_err(|error| CommandError::failure(format!("failed to add an account: {error}")))?,
         );
     }
     added.into_iter().collect()

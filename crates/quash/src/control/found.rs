@@ -1,5 +1,4 @@
-//! What requests of all kinds need: the account that is meant, whether there is a next page, what was ended, and what a
-//! failure is in words.
+//! Helpers of all requests: finding accounts, paging, describing what was ended, and describing failures.
 
 use quash_core::model::{Account, AccountBy, Subject, fold, limits};
 use quash_service::{Ended, Failure, Listed, Service};
@@ -9,10 +8,10 @@ use super::{Which, words};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
-/// The account that an operator names.
+/// Finds the account that an operator names.
 ///
 /// # Errors
-/// There is none, or a bare argument is the name of one account and the subject of another.
+/// There is no such account, or a bare argument is the name of one account and the subject of another.
 pub(super) async fn account(service: &Service, which: &Which) -> Result<Account, CommandError> {
     let found = match which {
         Which::Subject(subject) => by_subject(service, subject).await?,
@@ -28,7 +27,7 @@ pub(super) async fn account(service: &Service, which: &Which) -> Result<Account,
                     Exit::Usage,
                     format!("\"{text}\" is the name of one account and the subject of another"),
                 )
-                .hint(format!("say which is meant: --name {text} or --subject {text}")));
+                .hint(format!("choose one: --name {text} or --subject {text}")));
             }
             named.or(identified)
         }
@@ -38,7 +37,7 @@ pub(super) async fn account(service: &Service, which: &Which) -> Result<Account,
             Exit::NotFound,
             format!("no single account has the e-mail address \"{email}\""),
         )
-        .hint("`quash account list` shows them; one that several accounts share, unconfirmed, finds none"),
+        .hint("`quash account list` shows them; an unconfirmed address that several accounts share can't be used"),
         Which::Any(text) | Which::Subject(text) | Which::Name(text) => {
             CommandError::new(Exit::NotFound, format!("there is no account \"{text}\""))
                 .hint("`quash account list` shows them")
@@ -46,11 +45,11 @@ pub(super) async fn account(service: &Service, which: &Which) -> Result<Account,
     })
 }
 
-/// The account with a subject.
+/// Finds the account with a subject.
 pub(super) async fn by_subject(service: &Service, text: &str) -> Result<Option<Account>, CommandError> {
     match Subject::parse(text) {
         Ok(subject) => find(service, &AccountBy::Subject(subject)).await,
-        // It can't be anybody's.
+        // An invalid subject belongs to no account.
         Err(_) => Ok(None),
     }
 }
@@ -59,7 +58,8 @@ async fn find(service: &Service, by: &AccountBy) -> Result<Option<Account>, Comm
     service.account_by(by).await.map_err(|failure| failed(&failure))
 }
 
-/// The service answers once its own guard knows: that is the moment from which on it refuses.
+/// Describes what was ended. The service returns once its own guard is up to date, so that the current time
+/// is when the server began to refuse.
 pub(super) fn shown_end(service: &Service, scope: &str, target: Option<String>, ended: Ended) -> EndedShown {
     let seq = ended.seq.map(|seq| seq.as_u64());
     EndedShown {
@@ -72,7 +72,7 @@ pub(super) fn shown_end(service: &Service, scope: &str, target: Option<String>, 
     }
 }
 
-/// The end of an account's sessions, of which `before` were live.
+/// Describes the end of an account's sessions, of which `before` were live.
 pub(super) async fn shown_end_of(
     service: &Service,
     account: &Account,
@@ -88,7 +88,7 @@ pub(super) async fn shown_end_of(
     })
 }
 
-/// How many sessions of an account are live; none where there is no such account.
+/// Counts the live sessions of an account; 0 if there is no such account.
 pub(super) async fn live_sessions(service: &Service, subject: &Subject) -> Result<u64, CommandError> {
     let Some(account) = find(service, &AccountBy::Subject(subject.clone())).await? else { return Ok(0) };
     let (mut count, mut after) = (0, None);
@@ -105,12 +105,12 @@ pub(super) async fn live_sessions(service: &Service, subject: &Subject) -> Resul
     }
 }
 
-/// Whether a page is full, so that there may be a next one.
+/// Returns whether a page is full, so that there may be a next one.
 pub(super) fn is_full(length: usize, limit: u32) -> bool {
     u32::try_from(length).is_ok_and(|length| length > 0 && length >= limit.min(limits::PAGE))
 }
 
-/// A failure, in words for the operator.
+/// Describes a failure for the operator.
 pub(super) fn failed(failure: &Failure) -> CommandError {
     match failure {
         Failure::Unavailable(fault) => words::unavailable(fault),

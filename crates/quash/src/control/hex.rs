@@ -1,11 +1,11 @@
-//! Bytes as they are shown.
+//! Hexadecimal encoding.
 
-/// In hex, two digits each.
+/// Encodes bytes as two lower-case digits each.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes that a text of two hex digits each stands for; `None`: it is none, or of another length.
+/// Decodes exactly `N` bytes; `None`: the text isn't hexadecimal, or has another length.
 pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != 2 * N || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;

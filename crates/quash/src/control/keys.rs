@@ -1,4 +1,4 @@
-//! What is done with keys at an operator's word.
+//! Changes of signing keys by an operator.
 
 use quash_core::decide::{KeyRefusal, StruckSessions};
 use quash_core::model::{Actor, KeyState, Kid};
@@ -11,49 +11,47 @@ use super::words;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
-/// A key that was turned.
+/// A key that was rotated or retired.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct TurnedKeyShown {
-    /// Its id.
     pub(crate) kid: String,
-    /// How it stands now: `next`, `current` or, where it is gone, `null`.
+    /// `next`, `current`, or `null` if the key was removed.
     pub(crate) state: Option<String>,
-    /// Since when it is next.
+    /// The time of publication of a next key.
     pub(crate) next_since: Option<Moment>,
 }
 
-/// A key that was struck.
+/// A revoked key.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct StruckKeyShown {
-    /// What was ended.
     #[serde(flatten)]
     pub(crate) ended: EndedShown,
-    /// The key that signs now; `null`: none does until the settings name another.
+    /// The key that signs now; `null` if none signs until the settings name another.
     pub(crate) signs: Option<String>,
-    /// Whether the sessions of before ended with it.
+    /// `true` if all existing sessions ended with it.
     pub(crate) sessions_ended: bool,
 }
 
-/// Lets another key sign.
+/// Rotates the signing key.
 ///
 /// # Errors
-/// It can't be done.
+/// The rotation is refused, or the store fails.
 pub(super) async fn rotate(service: &Service, takeover: Takeover) -> Result<TurnedKeyShown, CommandError> {
     service.rotate_key(takeover, Actor::Operator).await.map(shown).map_err(|fault| not_turned(&fault))
 }
 
-/// Drops a key.
+/// Removes a key that is no longer needed.
 ///
 /// # Errors
-/// It can't be done.
+/// The key doesn't exist or is still needed, or the store fails.
 pub(super) async fn retire(service: &Service, kid: &str) -> Result<TurnedKeyShown, CommandError> {
     service.retire_key(&parsed(kid)?, Actor::Operator).await.map(shown).map_err(|fault| not_turned(&fault))
 }
 
-/// Strikes a key.
+/// Revokes a key.
 ///
 /// # Errors
-/// It can't be done.
+/// The key doesn't exist or is revoked already, or the store fails.
 pub(super) async fn strike(
     service: &Service,
     kid: &str,
@@ -86,11 +84,11 @@ fn parsed(kid: &str) -> Result<Kid, CommandError> {
 }
 
 fn unknown() -> CommandError {
-    CommandError::new(Exit::NotFound, "there is no such key among those of this server")
-        .hint("`quash key list` shows them; another issuer's is taken away under [foreign] in the settings")
+    CommandError::new(Exit::NotFound, "this server has no such key")
+        .hint("`quash key list` shows its keys; remove another issuer's key under [foreign] in the settings")
 }
 
-/// Why no key was turned.
+/// Describes a refused change of a key.
 fn not_turned(fault: &KeyTurnFault) -> CommandError {
     let conflict = |hint: &str| CommandError::new(Exit::Conflict, fault.to_string()).hint(hint);
     match fault {
@@ -98,17 +96,22 @@ fn not_turned(fault: &KeyTurnFault) -> CommandError {
         KeyTurnFault::Failed(quash_service::Failure::Refused(_)) => CommandError::failure(fault.to_string()),
         KeyTurnFault::Refused(KeyRefusal::Unknown) => unknown(),
         KeyTurnFault::Refused(KeyRefusal::NamedBySettings) => conflict(
-            "name another in tokens.signing_key or tokens.signing_key_file, and start the server again: the old one goes on verifying",
+            "set another in tokens.signing_key or tokens.signing_key_file, and restart the server: the old one keeps verifying",
         ),
         KeyTurnFault::Refused(KeyRefusal::TooMany) => {
-            conflict("wait until the last tokens of the oldest have expired")
+            conflict("wait until the last tokens of the oldest key have expired")
         }
-        KeyTurnFault::Refused(KeyRefusal::Signs) => conflict("`quash key rotate` lets another one sign"),
+        KeyTurnFault::Refused(KeyRefusal::Signs) => {
+            conflict("run `quash key rotate` first, so that another key signs")
+        }
         KeyTurnFault::Refused(KeyRefusal::StillVerifies { until }) => {
-            let message =
-                format!("tokens that the key has signed may hold until {}", Moment(*until).to_the_second());
-            CommandError::new(Exit::Conflict, message)
-                .hint("it goes by itself after that; if it must end now, `quash revoke key` ends what it has signed")
+            let message = format!(
+                "tokens that the key has signed may be valid until {}",
+                Moment(*until).to_the_second()
+            );
+            CommandError::new(Exit::Conflict, message).hint(
+                "the key is removed automatically after that; to end its tokens now, run `quash revoke key`",
+            )
         }
         KeyTurnFault::Refused(KeyRefusal::Struck { at }) => CommandError::new(
             Exit::Conflict,

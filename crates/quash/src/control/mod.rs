@@ -1,6 +1,6 @@
-//! Control: how commands reach what they work on. One request is one line of JSON, and so is its answer. Where a
-//! server runs, the line goes through the unix socket in its data directory; where none runs, the command opens the
-//! store itself. Either way the same [`execute()`] does the work.
+//! Requests of commands to the server. A request is one line of JSON, and so is its answer. If a server runs,
+//! the line goes through the unix socket in its data directory; if none runs, the command opens the store
+//! itself. In both cases, [`execute()`] does the work.
 
 mod audit;
 mod author;
@@ -40,126 +40,99 @@ pub(crate) use shown::{
 };
 pub(crate) use words::refusal as refusal_in_words;
 
-/// The longest line of a request, in bytes.
+/// The longest request line, in bytes.
 const REQUEST_BYTES: u64 = 64 * 1024;
-/// The longest line of an answer, in bytes.
+/// The longest answer line, in bytes.
 const ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What a command asks for. It isn't printable, because it may hold a password or a token.
+/// The request of a command. It has no `Debug`, because it may contain a password or a token.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Request {
-    /// Add an account.
     AddAccount(AddAccount),
-    /// Add several accounts, none of which depends on another.
+    /// Adds several accounts, none of which depends on another.
     AddAccounts {
-        /// The accounts.
         accounts: Vec<AddAccount>,
     },
-    /// A page of accounts.
+    /// Returns a page of accounts, after the name `after`.
     Accounts {
-        /// After which name.
         after: Option<String>,
-        /// At most so many.
         limit: u32,
     },
-    /// One account.
     Account {
-        /// Which.
         which: Which,
     },
-    /// Change an account.
     ChangeAccount {
-        /// Which.
         which: Which,
-        /// What to change.
         change: AccountChange,
-        /// Why.
         reason: Option<String>,
     },
-    /// What ends what.
+    /// Returns which events end which sessions and tokens.
     Policy,
-    /// A page of an account's sessions.
+    /// Returns a page of an account's sessions, after the session `after`.
     Sessions {
-        /// The account.
         which: Which,
-        /// After which session.
         after: Option<String>,
-        /// At most so many.
         limit: u32,
     },
-    /// End one session, because its owner is done with it.
+    /// Ends a session with the reason `ended`.
     EndSession {
-        /// Its id.
         sid: String,
     },
-    /// Revoke the tokens of one session.
+    /// Ends a session with the reason `revoked`.
     RevokeSession {
-        /// Its id.
         sid: String,
     },
-    /// Revoke all tokens of an account.
+    /// Revokes all tokens of an account.
     RevokeAccount {
-        /// Which.
         which: Which,
     },
-    /// Revoke every token issued before.
+    /// Revokes every token issued before.
     RevokeEverything,
-    /// Wait until every verifier knows of an entry, or can't vouch for anything any more.
+    /// Waits until every verifier has confirmed an entry of the log or lost its lease.
     Effective {
-        /// Its number.
         seq: u64,
     },
-    /// Copy all that is kept.
+    /// Copies the database.
     BackUp {
-        /// To which file, from the root.
+        /// The absolute path of the new file.
         to: String,
     },
-    /// The keys that tokens are signed and verified with.
+    /// Returns the keys that sign and verify tokens.
     Keys,
-    /// Add, list or remove clients.
     Clients(ClientRequest),
-    /// Let another key sign.
+    /// Creates the next signing key.
     RotateKey {
-        /// At once.
+        /// `true`: the key signs at once.
         now: bool,
     },
-    /// Drop a key that nobody needs.
+    /// Removes a key that is no longer needed.
     RetireKey {
-        /// Its id.
         kid: String,
     },
-    /// Strike a key.
     RevokeKey {
-        /// Its id.
         kid: String,
-        /// The sessions of before end with it.
+        /// `true`: all existing sessions end, too.
         end_sessions: bool,
     },
-    /// Look at the audit.
     Audit(AuditRequest),
-    /// Look at a token.
     InspectToken {
-        /// The token.
         token: String,
     },
 }
 
-/// How an operator names an account.
+/// An account as an operator names it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Which {
-    /// By its name or its subject.
+    /// A name or a subject.
     Any(String),
-    /// By its subject.
     Subject(String),
-    /// By its name.
     Name(String),
-    /// By its address.
     Email(String),
 }
 
-/// An account to be added.
+/// An account to add.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AddAccount {
@@ -173,88 +146,77 @@ pub(crate) struct AddAccount {
     pub(crate) claims: Option<String>,
 }
 
-/// What is done with an account.
+/// A change of an account.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "to", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum AccountChange {
-    /// Its sessions end, and it can't sign in.
+    /// Forbids signing in, and ends all sessions.
     Deactivate,
-    /// It can sign in again.
     Reactivate,
-    /// It can't sign in for so long.
-    Lock { for_ms: u64 },
-    /// It can again.
+    /// Forbids signing in for a time.
+    Lock {
+        for_ms: u64,
+    },
     Unlock,
-    /// It has another name.
-    Rename { name: String },
-    /// It has another address.
-    Email { email: String, verified: bool },
-    /// It has another password.
-    Password { password: GivenPassword },
-    /// Its tokens say something else.
-    Claims { claims: String },
-    /// It has a random password that must be changed.
+    Rename {
+        name: String,
+    },
+    Email {
+        email: String,
+        verified: bool,
+    },
+    Password {
+        password: GivenPassword,
+    },
+    /// Replaces the account's own claims in its tokens.
+    Claims {
+        claims: String,
+    },
+    /// Sets a random password that must be changed at first use.
     OneTimePassword,
-    /// It has no password until its owner has reset it.
+    /// Makes the password unusable until its owner resets it.
     RequireReset,
-    /// It is deleted.
     Delete,
 }
 
-/// The password of an account to be added.
+/// A password that an operator sets.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum GivenPassword {
-    /// The password itself.
     Plain(Secret),
     /// Its hash, as Django or quash writes it.
     Encoded(Secret),
 }
 
-/// A text that is wiped from memory.
+/// A text that is wiped from memory when it is dropped.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Secret(String);
 
-/// What a request gets.
+/// The reply to a request.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
-    /// One account.
     Account(AccountShown),
-    /// What became of several accounts, in their order.
+    /// The results of several accounts, in their order.
     AddedAccounts(Vec<AddedShown>),
-    /// A page of accounts.
     Accounts(AccountPage),
-    /// A page of sessions.
     Sessions(SessionPage),
-    /// What became of an account.
     Changed(Box<ChangedShown>),
-    /// A password that is good for once.
     OneTimePassword(OneTimeShown),
-    /// What ends what.
     Policy(PolicyShown),
-    /// What was ended.
     Ended(EndedShown),
-    /// What waiting for all verifiers has shown.
     Effective(EffectiveShown),
-    /// The keys that tokens are signed and verified with.
     Keys(KeysShown),
-    /// What there is to say about clients.
     Clients(ClientReply),
-    /// What was copied.
     BackedUp(BackedUpShown),
-    /// A key that was turned.
     TurnedKey(TurnedKeyShown),
-    /// A key that was struck.
     StruckKey(StruckKeyShown),
-    /// What there is to say about the audit.
     Audit(AuditReply),
-    /// What there is to know about a token.
     Inspection(Box<InspectionShown>),
 }
 
-/// A line of answer.
+/// An answer line.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
@@ -272,19 +234,18 @@ impl GivenPassword {
 }
 
 impl Default for Which {
-    /// No account has it.
+    /// A name that no account has.
     fn default() -> Self {
         Self::Any(String::new())
     }
 }
 
 impl Secret {
-    /// Keeps a text.
     pub(crate) fn new(mut text: Zeroizing<String>) -> Self {
         Self(std::mem::take(&mut *text))
     }
 
-    /// As it is printed, once.
+    /// Returns the text, to print it once.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,5 @@
-//! The server's end of the control socket. Whoever may open the file may do everything: the file's mode is the lock.
+//! The server's end of the control socket. A process that may open the socket may execute every request; the
+//! file's mode is the only protection.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,9 +16,9 @@ use super::{Answer, REQUEST_BYTES, Request, author, execute, socket};
 use crate::data_dir::{DataDir, ServerLock};
 use crate::error::{CommandError, Exit};
 
-/// Commands at a time; the next ones wait in the socket's own queue.
+/// The most concurrent commands; further ones wait in the socket's own queue.
 const AT_A_TIME: usize = 16;
-/// How long a command may take to send its line, and again to take its answer.
+/// The longest that a command may take to send its line, and again to read its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The open control socket. Closing it removes the file.
@@ -28,10 +29,10 @@ pub(crate) struct ControlServer {
 }
 
 impl ControlServer {
-    /// Opens the socket and begins to answer.
+    /// Opens the socket, and starts to answer.
     ///
     /// # Errors
-    /// The socket can't be made.
+    /// The socket can't be created.
     pub(crate) fn start(
         service: Service,
         data_dir: &DataDir,
@@ -39,7 +40,7 @@ impl ControlServer {
     ) -> Result<Self, CommandError> {
         let path = socket::path_in(data_dir.path());
         let listener = socket::listen(data_dir.path()).map_err(|error| {
-            CommandError::failure(format!("the control socket {} cannot be made: {error}", shown(&path)))
+            CommandError::failure(format!("the control socket {} cannot be created: {error}", shown(&path)))
         })?;
         Ok(Self { serving: tokio::spawn(accept(listener, service)), path, _lock: lock })
     }
@@ -49,7 +50,7 @@ impl Drop for ControlServer {
     fn drop(&mut self) {
         self.serving.abort();
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(%error, path = shown(&self.path), "the control socket could not be removed");
+            tracing::warn!(%error, path = shown(&self.path), "failed to remove the control socket");
         }
     }
 }
@@ -63,13 +64,13 @@ async fn accept(listener: UnixListener, service: Service) {
                 let service = service.clone();
                 tokio::spawn(async move {
                     if let Err(error) = serve(stream, &service).await {
-                        tracing::debug!(%error, "a command went away without its answer");
+                        tracing::debug!(%error, "a command disconnected before its answer");
                     }
                     drop(place);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a command could not be accepted");
+                tracing::warn!(%error, "failed to accept a command's connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -102,10 +103,10 @@ fn read(line: &[u8]) -> Result<Request, CommandError> {
             format!("the request is longer than {REQUEST_BYTES} bytes"),
         ));
     }
-    // What serde says about the place might quote the request.
+    // serde's message might quote the request.
     serde_json::from_slice(line).map_err(|_| {
         CommandError::new(Exit::Usage, "the server doesn't understand the request")
-            .hint("use the same version of quash for both")
+            .hint("use the same version of quash for the server and the command")
     })
 }
 

@@ -1,4 +1,5 @@
-//! What commands show: the stable shapes of `--json`. Times are RFC 3339 in UTC; what isn't there is `null`.
+//! The replies of commands: the stable shapes of `--json`. Times are RFC 3339 in UTC; absent values are
+//! `null`.
 
 use quash_core::model::{Account, AccountState, KeyState, Policy, Road, Standing, Timestamp};
 use quash_service::{Effective, IssuerSeen, KeySeen, KeysFrom, KeysSeen, SessionSeen, VerifierSeen};
@@ -9,130 +10,115 @@ use super::hex::hex;
 use super::{Secret, words};
 use crate::moment::Moment;
 
-/// An account, without anything secret.
+/// An account, without secrets.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct AccountShown {
-    /// Its name, as typed.
+    /// The name, as typed.
     pub(crate) name: String,
-    /// Its subject, as in tokens.
+    /// The subject, as in tokens.
     pub(crate) subject: String,
-    /// Its address.
     pub(crate) email: Option<String>,
-    /// When the address was confirmed.
     pub(crate) email_verified_at: Option<Moment>,
     /// `active`, `unverified`, `locked` or `deactivated`.
     pub(crate) state: String,
-    /// Until when it is locked.
     pub(crate) locked_until: Option<Moment>,
-    /// Whether it can sign in with a password.
     pub(crate) password_usable: bool,
-    /// When it was added.
     pub(crate) created_at: Moment,
-    /// When it has last signed in, where that is kept.
+    /// The last sign-in, if that is recorded.
     pub(crate) last_login_at: Option<Moment>,
-    /// Until when its password is good, where that is good for nothing but being changed.
+    /// The expiry of a temporary password, which must be changed at first use.
     pub(crate) must_change_until: Option<Moment>,
-    /// What its tokens say besides quash's own claims.
+    /// Further claims in its tokens, besides those of quash.
     pub(crate) claims: Map<String, Value>,
 }
 
-/// What became of one of several accounts to be added.
+/// The result for one of several accounts.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AddedShown {
-    /// It was added.
     Added,
-    /// It was there already, with this subject and name.
+    /// The account existed already, with the same subject and name.
     Present,
-    /// It was not added, for this reason.
+    /// The account was not added, for this reason.
     Refused(String),
 }
 
-/// What became of an account.
+/// A changed account.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct ChangedShown {
-    /// The account as it is now.
     #[serde(flatten)]
     pub(crate) account: AccountShown,
-    /// The number of the entry in the log, where something was ended.
+    /// The sequence number of the entry in the log, if the change ended something.
     pub(crate) seq: Option<u64>,
-    /// When the server itself refused what that covers.
+    /// The time since which this server refuses what the entry covers.
     pub(crate) effective_at: Option<Moment>,
-    /// How many live sessions have ended with it.
+    /// The number of live sessions that it ended.
     pub(crate) ended_sessions: u64,
 }
 
-/// A password that is good for once.
+/// A temporary password.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct OneTimeShown {
-    /// Whose.
     #[serde(flatten)]
     pub(crate) changed: ChangedShown,
-    /// The password. It is shown once.
+    /// The password, shown only once.
     pub(crate) password: Secret,
-    /// Until when.
     pub(crate) until: Moment,
 }
 
-/// What ends what, as it is in force.
+/// The table of which events end which sessions and tokens.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct PolicyShown {
-    /// Each road to the end of a token.
     pub(crate) roads: Vec<RoadShown>,
 }
 
-/// A road to the end of a token.
+/// A row of the table: an event that ends tokens.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct RoadShown {
-    /// Its name.
+    /// The name of the event.
     pub(crate) road: String,
-    /// What happens.
+    /// The event, in words.
     pub(crate) when: String,
-    /// What it ends.
+    /// The sessions or tokens that the event ends, in words.
     pub(crate) ends: String,
-    /// The kind of the entry in the log; `null` where it ends nothing.
+    /// The kind of the entry in the log; `null` if the event ends nothing.
     pub(crate) entry: Option<String>,
-    /// The reason that is told.
+    /// The reason that refused clients get.
     pub(crate) reason: String,
-    /// The setting that can change what it ends.
+    /// The setting that changes what the event ends.
     pub(crate) setting: Option<String>,
 }
 
 /// A page of accounts.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct AccountPage {
-    /// In the order of their names.
+    /// Sorted by name.
     pub(crate) accounts: Vec<AccountShown>,
-    /// What `--after` must say to get the next page; `null` on the last.
+    /// The value of `--after` for the next page; `null` on the last page.
     pub(crate) next: Option<String>,
 }
 
-/// A session.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct SessionShown {
-    /// Its id.
     pub(crate) sid: String,
     /// `live`, `ended` or `expired`.
     pub(crate) state: String,
-    /// When it was opened.
     pub(crate) opened_at: Moment,
-    /// When its refresh token was last rotated.
+    /// The last rotation of its refresh token.
     pub(crate) rotated_at: Moment,
-    /// How often that was.
+    /// The number of rotations.
     pub(crate) generation: u32,
-    /// When it expires unless it is refreshed.
+    /// The expiry unless the session is refreshed.
     pub(crate) idle_until: Moment,
-    /// When it expires in any case.
+    /// The expiry in any case.
     pub(crate) ends_at: Option<Moment>,
     /// The user agent that opened it.
     pub(crate) device: Option<String>,
     /// The address that opened it.
     pub(crate) address: Option<String>,
-    /// Why it was ended.
     pub(crate) ended_reason: Option<String>,
-    /// When it was ended.
     pub(crate) ended_at: Option<Moment>,
-    /// By whom: `owner`, `operator` or `rule`.
+    /// `owner`, `operator` or `rule`.
     pub(crate) ended_by: Option<String>,
 }
 
@@ -141,48 +127,47 @@ pub(crate) struct SessionShown {
 pub(crate) struct SessionPage {
     /// Oldest first.
     pub(crate) sessions: Vec<SessionShown>,
-    /// What `--after` must say to get the next page; `null` on the last.
+    /// The value of `--after` for the next page; `null` on the last page.
     pub(crate) next: Option<String>,
 }
 
-/// What was ended.
+/// The end of a session, an account's sessions, a key, or everything.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct EndedShown {
     /// `session`, `account`, `key` or `everything`.
     pub(crate) scope: String,
     /// The session's id, the account's subject or the key's id.
     pub(crate) target: Option<String>,
-    /// The number of its entry in the log.
+    /// The sequence number of its entry in the log.
     pub(crate) seq: Option<u64>,
-    /// When the server itself refused what it covers.
+    /// The time since which this server refuses what the entry covers.
     pub(crate) effective_at: Moment,
-    /// The account's name, where an account was ended.
+    /// The account's name, if the scope is an account.
     pub(crate) name: Option<String>,
-    /// How many live sessions have ended; `null` where that isn't counted.
+    /// The number of live sessions that ended; `null` if they aren't counted.
     pub(crate) ended_sessions: Option<u64>,
 }
 
-/// What waiting for all verifiers has shown.
+/// The result of waiting for all verifiers.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct EffectiveShown {
-    /// The number that was waited for.
+    /// The sequence number that was waited for.
     pub(crate) seq: u64,
-    /// Since when nobody who is bound accepts what it covers.
+    /// The time since which no bound verifier accepts what the entry covers.
     pub(crate) effective_at: Moment,
-    /// What became of each.
     pub(crate) verifiers: Vec<VerifierShown>,
 }
 
-/// A verifier, and whether it knows.
+/// The state of a verifier's process.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct VerifierShown {
-    /// Its credential's name.
+    /// The verifier's name.
     pub(crate) name: String,
-    /// The number that the process has chosen.
+    /// The id that the process has chosen.
     pub(crate) instance: String,
     /// `confirmed`, `stale` or `not_bound`.
     pub(crate) state: String,
-    /// After how many milliseconds.
+    /// The milliseconds until it reached this state.
     pub(crate) ms: u64,
 }
 
@@ -199,125 +184,112 @@ impl EffectiveShown {
     }
 }
 
-/// A backup that was written.
+/// A new backup.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct BackedUpShown {
-    /// Where.
     pub(crate) path: String,
-    /// The newest number of the log that it knows.
+    /// The newest sequence number of the log in it.
     pub(crate) seq: u64,
 }
 
-/// What has become of a backup that was put back.
+/// A restored backup.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct RestoredShown {
-    /// The number with which the log goes on.
+    /// The sequence number with which the log continues.
     pub(crate) seq: u64,
     /// The epoch that begins with it.
     pub(crate) epoch: u64,
-    /// The keys that the database from before knew as struck and the backup didn't: they were struck again. `null`: nothing is
-    /// known of that database.
+    /// The keys that were revoked again: the previous database had them as revoked, the backup didn't. `null`
+    /// if nothing is known of that database.
     pub(crate) struck: Option<Vec<String>>,
-    /// Where the database from before is kept; `null`: there was none.
+    /// The path of the previous database; `null` if there was none.
     pub(crate) kept: Option<String>,
 }
 
-/// The keys that tokens are signed and verified with.
+/// The keys that sign and verify tokens.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct KeysShown {
-    /// Those of this server, oldest first.
+    /// The keys of this server, oldest first.
     pub(crate) keys: Vec<KeyShown>,
-    /// Other issuers, in the order of their names.
+    /// Other issuers, sorted by name.
     pub(crate) issuers: Vec<IssuerShown>,
 }
 
-/// A key of this server, without anything secret.
+/// A key of this server, without secrets.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct KeyShown {
-    /// Its id, as in the header of tokens.
     pub(crate) kid: String,
-    /// What it signs with.
     pub(crate) algorithm: String,
     /// `next`, `current`, `retiring` or `struck`.
     pub(crate) state: String,
-    /// Since when it is published, where it is next.
+    /// The time of publication of a next key.
     pub(crate) next_since: Option<Moment>,
-    /// Until when it verifies, where it is retiring.
+    /// The time until which a retiring key verifies.
     pub(crate) retiring_until: Option<Moment>,
-    /// When it was struck.
+    /// The time of revocation.
     pub(crate) struck_at: Option<Moment>,
     /// `made` or `settings`.
     pub(crate) source: String,
-    /// Since when it is there.
     pub(crate) created_at: Moment,
 }
 
-/// Another issuer.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct IssuerShown {
-    /// What the settings call it.
+    /// The issuer's name in the settings.
     pub(crate) name: String,
-    /// Where its keys come from: `settings` or `address`.
+    /// The source of its keys: `settings` or `address`.
     pub(crate) source: String,
-    /// The address.
     pub(crate) address: Option<String>,
-    /// When it was last asked.
+    /// The last request for its keys.
     pub(crate) asked_at: Option<Moment>,
-    /// When it last answered with a set of keys.
+    /// The last answer with a key set.
     pub(crate) answered_at: Option<Moment>,
-    /// Its keys, as far as they are known.
+    /// The known keys.
     pub(crate) keys: Vec<IssuerKeyShown>,
 }
 
-/// A key of another issuer, without anything secret.
+/// A key of another issuer, without secrets.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct IssuerKeyShown {
-    /// What tokens call it; `null`: it is for tokens that name no key.
+    /// The key id; `null` if the key is for tokens without one.
     pub(crate) kid: Option<String>,
-    /// What it signs with.
     pub(crate) algorithm: String,
 }
 
-/// What there is to know about a token.
+/// Everything that is known about a token.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct InspectionShown {
-    /// What the header says.
     pub(crate) header: Option<Map<String, Value>>,
-    /// What the payload says, believed or not.
+    /// The claims, also of a token with a bad signature.
     pub(crate) claims: Option<Map<String, Value>>,
-    /// Why one of them can't be read.
+    /// The reason why the header or the claims can't be read.
     pub(crate) unreadable: Option<String>,
-    /// Whether a key of this quash signed it.
+    /// `true` if a key of this quash signed it.
     pub(crate) signature_good: bool,
-    /// Why not.
     pub(crate) signature_fault: Option<String>,
     /// `live`, `refused` or `revoked`.
     pub(crate) standing: String,
-    /// Why it is refused.
+    /// The reason for the refusal.
     pub(crate) refusal: Option<String>,
-    /// What revoked it.
     pub(crate) revoked: Option<RevokedShown>,
-    /// When it was looked at.
     pub(crate) inspected_at: Moment,
 }
 
-/// What revoked a token, as far as it is remembered.
+/// The revocation of a token, as far as it is still recorded.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct RevokedShown {
-    /// What was revoked.
+    /// The kind of what was revoked.
     pub(crate) scope: Option<String>,
-    /// Why.
     pub(crate) reason: Option<String>,
-    /// When.
     pub(crate) at: Option<Moment>,
-    /// By whom: `owner`, `operator` or `rule`.
+    /// `owner`, `operator` or `rule`.
     pub(crate) by: Option<String>,
-    /// The number of its entry in the log.
+    /// The sequence number of its entry in the log.
     pub(crate) seq: Option<u64>,
 }
 
 impl AccountShown {
-    /// An account as it stands at `now`.
+    /// Describes an account, with its state at `now`.
     pub(super) fn new(account: &Account, now: Timestamp) -> Self {
         let state = match account.standing(now) {
             Standing::Active => "active",
@@ -346,7 +318,7 @@ impl AccountShown {
 }
 
 impl PolicyShown {
-    /// The table as a policy has it.
+    /// Builds the table of a policy.
     pub(crate) fn new(policy: &Policy) -> Self {
         let shown = |road: Road| {
             let (row, ends) = (road.row(), road.ends(policy));
@@ -364,7 +336,6 @@ impl PolicyShown {
 }
 
 impl SessionShown {
-    /// A session as it was seen.
     pub(super) fn new(seen: &SessionSeen) -> Self {
         let session = &seen.session;
         let ending = seen.ending.as_ref();
@@ -391,7 +362,6 @@ impl SessionShown {
 }
 
 impl KeysShown {
-    /// The keys as they were seen.
     pub(super) fn new(seen: &KeysSeen) -> Self {
         Self {
             keys: seen.own.iter().map(KeyShown::new).collect(),
@@ -422,7 +392,7 @@ impl KeyShown {
     }
 }
 
-/// How a key stands, in a word.
+/// Returns the name of a key's state.
 pub(super) const fn key_state(state: KeyState) -> &'static str {
     match state {
         KeyState::Next { .. } => "next",
@@ -456,7 +426,6 @@ impl IssuerShown {
 }
 
 impl RevokedShown {
-    /// What revoked a token.
     pub(super) fn new(by: &quash_service::RevokedBy) -> Self {
         Self {
             scope: by.kind.map(|kind| words::scope(kind).to_owned()),

@@ -1,5 +1,6 @@
-//! The control socket's file: `control.sock` in the data directory, for its owner only. The path of a unix socket is
-//! bounded (108 bytes on Linux), a data directory's isn't: a long one is reached through an open handle on it.
+//! The control socket's file: `control.sock` in the data directory, accessible only to its owner. The path of
+//! a unix socket is limited (108 bytes on Linux), unlike that of a data directory: a long path goes through
+//! an open directory handle.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -9,21 +10,21 @@ use std::path::{Path, PathBuf};
 use tokio::net::{UnixListener, UnixStream};
 
 const NAME: &str = "control.sock";
-/// Longer paths may not fit into a socket's address.
+/// The longest path that surely fits into a socket's address, in bytes.
 const PATH_BYTES: usize = 100;
 
-/// A path that fits into a socket's address, and what must stay open for it.
+/// A path that fits into a socket's address, and the handle that must stay open for it.
 struct Reachable {
     path: PathBuf,
     _handle: Option<File>,
 }
 
-/// Where the socket is.
 pub(super) fn path_in(data_dir: &Path) -> PathBuf {
     data_dir.join(NAME)
 }
 
-/// Listens. A socket that stands there already is taken away: the caller holds the lock that says whose it is.
+/// Listens on the socket. Replaces an existing file: the caller holds the server lock, so no other server
+/// uses it.
 pub(super) fn listen(data_dir: &Path) -> io::Result<UnixListener> {
     let reachable = reachable(data_dir)?;
     match fs::remove_file(&reachable.path) {
@@ -35,7 +36,7 @@ pub(super) fn listen(data_dir: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Connects to whoever listens.
+/// Connects to the running server.
 pub(super) async fn connect(data_dir: &Path) -> io::Result<UnixStream> {
     let reachable = reachable(data_dir)?;
     UnixStream::connect(&reachable.path).await
@@ -76,9 +77,9 @@ mod tests {
         for name in ["short", &"long".repeat(50)] {
             let data_dir = room.path().join(name);
             fs::create_dir(&data_dir).expect("it is ours");
-            assert!(connect(&data_dir).await.is_err(), "nobody is there");
+            assert!(connect(&data_dir).await.is_err(), "there is no socket");
             drop(listen(&data_dir).expect("a first socket"));
-            let refused = connect(&data_dir).await.expect_err("nobody listens");
+            let refused = connect(&data_dir).await.expect_err("no process listens");
             assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
             let _listener = listen(&data_dir).expect("the stale one is replaced");
             assert!(connect(&data_dir).await.is_ok());

@@ -1,15 +1,15 @@
-//! Words for operators: refusals and failures of the service as a command says them.
+//! Messages for operators: refusals and failures of the service.
 
 use quash_core::model::{NameFault, Refusal, ScopeKind};
 use quash_service::{AddFault, BackupFault, ChangeFault, ClaimsFault, Failure, Unavailable};
 
 use crate::error::{CommandError, Exit};
 
-/// What to do about names that are numbers.
+/// The hint for names that are numbers.
 const NUMERIC_NAMES: &str =
-    "if names here are numbers, such as telephone numbers, set accounts.numeric_names = true";
+    "to allow names that are numbers, such as telephone numbers, set accounts.numeric_names = true";
 
-/// A scope's kind.
+/// Returns the name of a scope's kind.
 pub(super) fn scope(kind: ScopeKind) -> &'static str {
     match kind {
         ScopeKind::Everything => "everything",
@@ -23,7 +23,7 @@ pub(super) fn scope(kind: ScopeKind) -> &'static str {
     }
 }
 
-/// Why a token is refused.
+/// Returns the reason for a refusal, in words.
 pub(crate) fn refusal(refusal: Refusal) -> String {
     match refusal {
         Refusal::TokenInvalid(invalid) => invalid.to_string(),
@@ -34,14 +34,14 @@ pub(crate) fn refusal(refusal: Refusal) -> String {
         Refusal::TokenOfWrongType => "of another type".into(),
         Refusal::TokenWithoutUser => "without an account".into(),
         Refusal::TokenRevoked(reason) => {
-            format!("revoked ({})", reason.map_or("no reason is remembered", |reason| reason.as_str()))
+            format!("revoked ({})", reason.map_or("no reason is recorded", |reason| reason.as_str()))
         }
         Refusal::BadCredentials => "wrong name or password".into(),
-        Refusal::EmailNotVerified => "an address that nobody has confirmed".into(),
+        Refusal::EmailNotVerified => "an unconfirmed address".into(),
         Refusal::NoActiveAccount => "no active account".into(),
-        Refusal::TokenWithoutRefreshExp => "without a moment until which it can be exchanged".into(),
-        Refusal::TokenRefreshExpired => "past the moment until which it can be exchanged".into(),
-        Refusal::AccountNotFound => "of an account that isn't there".into(),
+        Refusal::TokenWithoutRefreshExp => "without the time until which it can be exchanged".into(),
+        Refusal::TokenRefreshExpired => "past the time until which it can be exchanged".into(),
+        Refusal::AccountNotFound => "of an account that doesn't exist".into(),
         Refusal::AccountInactive => "of an account that is deactivated".into(),
         Refusal::PasswordChanged => "from before a change of the password".into(),
         Refusal::TokensOfTwoAccounts => "tokens of two accounts".into(),
@@ -54,17 +54,17 @@ pub(crate) fn refusal(refusal: Refusal) -> String {
         Refusal::ChangeNotAllowed => "a change that users may not make".into(),
         Refusal::PasswordRefused(fault) => format!("a new password that {fault}"),
         Refusal::RegistrationTaken => "a registration whose name or address another account has taken".into(),
-        Refusal::LinkInvalid => "a link or a code that isn't good".into(),
+        Refusal::LinkInvalid => "an invalid link or code".into(),
     }
 }
 
-/// What can't be had now.
+/// Describes a temporary failure.
 pub(super) fn unavailable(unavailable: &Unavailable) -> CommandError {
     CommandError::new(Exit::Unavailable, unavailable.to_string())
-        .hint("nothing was changed that this command can vouch for: look, and try again")
+        .hint("the change may or may not have been made: check, and try again")
 }
 
-/// Why a session or an account wasn't ended.
+/// Describes why a session or an account wasn't ended.
 pub(super) fn not_ended(what: &str, failure: &Failure) -> CommandError {
     match failure {
         Failure::Unavailable(fault) => unavailable(fault),
@@ -76,7 +76,7 @@ pub(super) fn not_ended(what: &str, failure: &Failure) -> CommandError {
     }
 }
 
-/// Why an account wasn't changed.
+/// Describes why an account wasn't changed.
 pub(super) fn not_changed(fault: &ChangeFault) -> CommandError {
     match fault {
         ChangeFault::Failed(Failure::Unavailable(fault)) => unavailable(fault),
@@ -98,18 +98,18 @@ pub(super) fn not_changed(fault: &ChangeFault) -> CommandError {
     }
 }
 
-/// Why there is no backup.
+/// Describes why a backup failed.
 pub(super) fn not_backed_up(fault: &BackupFault) -> CommandError {
     match fault {
         BackupFault::Exists { .. } => CommandError::new(Exit::Conflict, fault.to_string())
             .hint("nothing is overwritten: name another file"),
         BackupFault::Unusable { .. } => CommandError::failure(fault.to_string())
-            .hint("the server writes the file: its user must be allowed to, and the disk have room"),
+            .hint("the server writes the file: its user needs permission, and the disk needs space"),
         BackupFault::InMemory => CommandError::new(Exit::Usage, fault.to_string()),
     }
 }
 
-/// Why an account wasn't added.
+/// Describes why an account wasn't added.
 pub(super) fn not_added(fault: &AddFault) -> CommandError {
     match fault {
         AddFault::Failed(Failure::Unavailable(fault)) => unavailable(fault),

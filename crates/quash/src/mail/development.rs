@@ -1,5 +1,5 @@
-//! Mails for whoever develops: a marked line on standard error. It never goes through the log, which is kept and read by
-//! others.
+//! Mails during development: a marked line on standard error. It never goes through the log, which is stored
+//! and read by other people.
 
 use async_trait::async_trait;
 use quash_server::{PublicUrl, write};
@@ -25,7 +25,7 @@ impl Post for StandardError {
     async fn send(&self, letter: &Letter) -> Result<(), PostFault> {
         let written = write(letter, &self.url);
         let mut line = format!("[development mail] to {}: {}", letter.to, written.subject);
-        // A line for each: what is said once more is what there is to do.
+        // One line for each mail, with only what the developer needs to continue.
         if let Some(proof) = &letter.proof {
             let link = written.text.lines().find(|line| line.contains("?token=")).unwrap_or_default();
             line.push_str(&format!(": {link} (code {})", *proof.code));

@@ -1,5 +1,5 @@
-//! Mail: which way it goes, as the settings stand. What a mail says is made in quash-server, when it is tried again in
-//! quash-service.
+//! Chooses how mails are sent, by the settings. `quash-server` writes the mails, `quash-service` retries
+//! them.
 
 mod development;
 mod smtp;
@@ -16,18 +16,18 @@ use crate::stderr::Stderr;
 use development::StandardError;
 use smtp::Smtp;
 
-/// Which way mails go.
+/// The way that mails are sent.
 pub(crate) struct Way {
-    /// For whoever asks whether the server is ready.
+    /// The mode that the readiness endpoint reports.
     pub(crate) way: MailWay,
-    /// What sends them; nothing while they wait.
+    /// `None`: mails stay in the queue.
     pub(crate) post: Option<Arc<dyn Post>>,
 }
 
-/// Which way mails go from a server that can be reached at `reachable`.
+/// Chooses the way for a server at the address `reachable`.
 ///
 /// # Errors
-/// Certificates that this machine trusts can't be had.
+/// The machine's root certificates can't be loaded.
 pub(crate) fn way(settings: &Settings, reachable: &str, stderr: &Stderr) -> Result<Way, CommandError> {
     let public_url = settings.door.public_url.clone();
     if let (Some(smtp), Some(url)) = (&settings.smtp, &public_url) {
@@ -43,7 +43,7 @@ pub(crate) fn way(settings: &Settings, reachable: &str, stderr: &Stderr) -> Resu
     }
 }
 
-/// Whether nobody but this machine's own users can ask for a mail, so that they may see it.
+/// Returns whether only users of this machine can request mails, so that mails may be printed.
 fn is_for_development(settings: &Settings) -> bool {
     let is_loopback =
         matches!(settings.listen, Listen::Tcp(address) if address.ip().to_canonical().is_loopback());

@@ -1,5 +1,5 @@
-//! Mails by SMTP (RFC 5321): one connection for each. What the server says is told by its number alone, since its words may
-//! repeat an address.
+//! Sends mails by SMTP (RFC 5321), with one connection for each. Errors contain only the number of the
+//! server's reply, since its text may repeat an address.
 
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
@@ -20,32 +20,32 @@ use crate::error::CommandError;
 use crate::settings::{Encryption, SmtpSettings};
 use quash_server::SystemClock;
 
-/// Hands mails to an SMTP server.
+/// Sends mails to an SMTP server.
 pub(super) struct Smtp {
     settings: SmtpSettings,
     url: PublicUrl,
     tls: Option<TlsParameters>,
 }
 
-/// How long a step may take: to connect and to encrypt, each command.
+/// The timeout of a step: connecting, encrypting, or a command.
 const STEP: Duration = Duration::from_secs(10);
-/// How long the server may take to answer for a mail that it was given.
+/// The timeout of the server's reply to the mail itself.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
-/// How long saying goodbye may take.
+/// The timeout of `QUIT`.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 impl Smtp {
-    /// The way to a server.
+    /// Creates a transport to an SMTP server.
     ///
     /// # Errors
-    /// Certificates that this machine trusts can't be had.
+    /// The machine's root certificates can't be loaded.
     pub(super) fn new(settings: SmtpSettings, url: PublicUrl) -> Result<Self, CommandError> {
         let tls = match settings.encryption {
             Encryption::None => None,
             Encryption::Tls | Encryption::StartTls => {
                 Some(TlsParameters::new_rustls(settings.host.clone()).map_err(|error| {
                     CommandError::failure(format!("mails can't be sent with TLS: {error}"))
-                        .hint("install the certificates of authorities, on Debian ca-certificates")
+                        .hint("install the root certificates; on Debian, the package ca-certificates")
                 })?)
             }
         };
@@ -65,9 +65,9 @@ impl Smtp {
                 SystemTime::UNIX_EPOCH
                     + Duration::from_millis(u64::try_from(SystemClock.now().as_millis()).unwrap_or(0)),
             )
-            // The same each time: whoever gets it twice can tell.
+            // The same id in each attempt, so that the recipient's mail system can drop duplicates.
             .message_id(Some(format!("<{}@{}>", letter.id, self.settings.from.email.domain())))
-            // No machine need answer it (RFC 3834 5).
+            // Automatic responders must not answer (RFC 3834 5).
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
                 "auto-generated".to_owned(),
@@ -109,7 +109,7 @@ impl Post for Smtp {
         step("MAIL", connection.command(Mail::new(Some(from), parameters))).await?;
         refusable("RCPT", connection.command(Rcpt::new(to, Vec::new()))).await?;
         refusable("DATA", connection.command(Data)).await?;
-        // From here on it may have been taken though nobody says so.
+        // From here on, the server may have accepted the mail even if its reply is lost.
         match tokio::time::timeout(TAKEN_WITHIN, connection.message(&message)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) if error.is_transient() => {
@@ -124,7 +124,8 @@ impl Post for Smtp {
     }
 }
 
-/// The parameters of `MAIL` for a recipient whose local part isn't ASCII (RFC 6531 3.4): the header `To` isn't either.
+/// Returns the parameters of `MAIL` for a recipient whose local part isn't ASCII (RFC 6531 3.4): the header
+/// `To` isn't either.
 fn utf8_parameters(connection: &AsyncSmtpConnection) -> Result<Vec<MailParameter>, PostFault> {
     let server = connection.server_info();
     if server.supports_feature(Extension::SmtpUtfEight) && server.supports_feature(Extension::EightBitMime) {
@@ -136,7 +137,7 @@ fn utf8_parameters(connection: &AsyncSmtpConnection) -> Result<Vec<MailParameter
 
 type SmtpError = lettre::transport::smtp::Error;
 
-/// A step before the mail is handed over: whatever goes wrong, it wasn't sent.
+/// Runs a step before the mail itself is transferred: if it fails, the mail wasn't sent.
 async fn step<T>(name: &str, step: impl Future<Output = Result<T, SmtpError>>) -> Result<T, PostFault> {
     match tokio::time::timeout(STEP, step).await {
         Ok(done) => done.map_err(|error| PostFault::NotNow(said(name, &error))),
@@ -144,7 +145,7 @@ async fn step<T>(name: &str, step: impl Future<Output = Result<T, SmtpError>>) -
     }
 }
 
-/// A step at which the server may say that it will never take this mail.
+/// Runs a step in which the server may refuse this mail permanently.
 async fn refusable<T>(name: &str, taken: impl Future<Output = Result<T, SmtpError>>) -> Result<T, PostFault> {
     match tokio::time::timeout(STEP, taken).await {
         Ok(Err(error)) if error.is_permanent() => Err(PostFault::Never(said(name, &error))),
@@ -153,13 +154,13 @@ async fn refusable<T>(name: &str, taken: impl Future<Output = Result<T, SmtpErro
     }
 }
 
-/// What went wrong, without the server's words.
+/// Describes an SMTP error, without the text of the server's reply.
 fn said(step: impl Display, error: &SmtpError) -> String {
     match error.status() {
         Some(code) => format!("{step}: {code}"),
         None if error.is_tls() => format!("{step}: TLS failed"),
         None if error.is_timeout() => format!("{step} took too long"),
-        None if error.is_client() => format!("{step}: the server does not offer what is needed"),
+        None if error.is_client() => format!("{step}: the server lacks a required extension"),
         None => format!("{step}: the connection failed"),
     }
 }

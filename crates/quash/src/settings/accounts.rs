@@ -1,4 +1,4 @@
-//! `[accounts]`: what accounts sign in with, and what users change themselves.
+//! `[accounts]`: the names that accounts sign in with, and the changes that users may make themselves.
 
 use quash_core::model::{LoginFields, NameChanges, NumericNames, Subjects};
 
@@ -10,7 +10,7 @@ use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table = Table {
     name: "accounts",
-    doc: "what accounts sign in with",
+    doc: "sign-in names and subjects of accounts",
     naming: Naming::One,
     keys: &[&LOGIN_FIELDS, &USERNAME_FIELD, &CHANGE_USERNAME, &NUMERIC_NAMES, &SUBJECTS],
 };
@@ -22,42 +22,44 @@ const LOGIN_FIELDS: Key<List> = Key {
     name: "login_fields",
     kind: List,
     unset: DefaultsTo("[\"username\"]"),
-    doc: "What users sign in with: `username`, `email` or both. An address signs in where one account alone has \
-          confirmed it; before that it is answered `email_not_verified` to who knows the password. With both, a confirmed address goes \
-          before a name that looks like it.",
+    doc: "The names that users sign in with: `username`, `email` or both. An address is usable once exactly \
+          one account has confirmed it; before that, a sign-in with the right password gets \
+          `email_not_verified`. With both, a confirmed address takes precedence over an equal name.",
 };
 const USERNAME_FIELD: Key<Text> = Key {
     name: "username_field",
     kind: Text,
     unset: DefaultsTo("\"username\""),
-    doc: "The field of a sign-in that holds it, and the key in errors about it: the `USERNAME_FIELD` of the site's user model, or the \
-          `username_field` of its serializer. With `login_fields = [\"email\"]` the fields `email` and `username` are read as well.",
+    doc: "The field of a sign-in request that holds the name, and the key in errors about it: the \
+          `USERNAME_FIELD` of the site's user model, or the `username_field` of its serializer. With \
+          `login_fields = [\"email\"]` the fields `email` and `username` are accepted as well.",
 };
 const CHANGE_USERNAME: Key<Switch> = Key {
     name: "change_username",
     kind: Switch,
     unset: DefaultsTo("true"),
-    doc: "Users may change their name with `PATCH /v1/me`. With `false` only an operator does.",
+    doc: "Users may change their name with `PATCH /v1/me`. With `false`, only an operator can.",
 };
 const NUMERIC_NAMES: Key<Switch> = Key {
     name: "numeric_names",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "New names may be whole numbers, such as telephone numbers or numbers of students. With `false` they are refused, because the \
-          subject of an imported account may be a number, too, and a name must never look like another account's subject. Accounts \
-          that have such a name keep it. With `subjects = \"integer\"` they are refused all the same.",
+    doc: "New names may be whole numbers, such as telephone or student numbers. With `false` they are \
+          refused, because the subject of an imported account may be a number, too, and a name must never \
+          equal another account's subject. Accounts that have such a name keep it. With `subjects = \
+          \"integer\"`, such names are always refused.",
 };
 
 const SUBJECTS: Key<Words<Subjects>> = Key {
     name: "subjects",
     kind: Words(&[("uuid", Subjects::Uuid), ("integer", Subjects::Integer)]),
     unset: DefaultsTo("\"uuid\""),
-    doc: "The subjects of new accounts, which tokens carry in `user_id`: UUIDs, or with `integer` the next positive whole number that \
-          no account has or had. Django user models with integer keys need `integer`, before the first account is added; a `--subject` \
-          must then be a number too.",
+    doc: "The subjects of new accounts, which tokens carry in `user_id`: UUIDs or, with `integer`, the next \
+          positive whole number that no account has or had. Django user models with integer keys need \
+          `integer`, set before the first account is added; a `--subject` must then be a number too.",
 };
 
-/// The section, read.
+/// The section's values.
 pub(super) struct Accounts {
     pub(super) login_fields: LoginFields,
     pub(super) username_field: String,
@@ -81,7 +83,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Accounts, Told> {
     })
 }
 
-/// Their order says nothing.
+/// Reads the fields; their order doesn't matter.
 fn login_fields(section: &mut Section<'_>) -> Result<LoginFields, Told> {
     let fields = section.read(&LOGIN_FIELDS)?;
     match fields.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -90,7 +92,7 @@ fn login_fields(section: &mut Section<'_>) -> Result<LoginFields, Told> {
         ["username", "email"] | ["email", "username"] => Ok(LoginFields::NameOrEmail),
         _ => Err(section.wrong(
             &LOGIN_FIELDS,
-            "has a member that nobody signs in with",
+            "has a member that isn't a sign-in name",
             "write [\"username\"], [\"email\"] or both",
         )),
     }

@@ -1,4 +1,4 @@
-//! `[audit]`: how long it is kept what has happened.
+//! `[audit]`: the retention of audit entries.
 
 use std::time::Duration;
 
@@ -10,18 +10,14 @@ use super::section::Section;
 use super::span::{LONGEST, Span, Zero};
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table = Table {
-    name: "audit",
-    doc: "how long it is kept what has happened",
-    naming: Naming::One,
-    keys: &[&KEEP],
-};
+pub(super) const TABLE: Table =
+    Table { name: "audit", doc: "retention of audit entries", naming: Naming::One, keys: &[&KEEP] };
 
 const KEEP: Key<Span> = Key {
     name: "keep",
     kind: Span { least: Duration::from_secs(24 * 3600), most: LONGEST, zero: Zero::Refused },
     unset: DefaultsTo("\"400d\""),
-    doc: "From an event to the moment from which its entry in the audit may be forgotten.",
+    doc: "The time from an event until its entry in the audit may be deleted.",
 };
 
 pub(super) fn read(mut section: Section<'_>) -> Result<AuditPolicy, Told> {

@@ -1,4 +1,4 @@
-//! `[claims]`: what happens when an account's custom claims change.
+//! `[claims]`: the effect of changing an account's custom claims.
 
 use quash_core::model::ClaimsChange;
 
@@ -10,7 +10,7 @@ use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table = Table {
     name: "claims",
-    doc: "what happens when custom claims change",
+    doc: "the effect of changing custom claims",
     naming: Naming::One,
     keys: &[&ON_CHANGE],
 };
@@ -19,8 +19,9 @@ const ON_CHANGE: Key<Words<ClaimsChange>> = Key {
     name: "on_change",
     kind: Words(&[("renew", ClaimsChange::Renew), ("wait", ClaimsChange::Wait)]),
     unset: DefaultsTo("\"renew\""),
-    doc: "`renew` ends the access tokens from before, and the client's next refresh brings new ones: a role that is taken away is gone \
-          at once. With `wait` they hold until they expire. Sessions go on in any case.",
+    doc: "`renew` ends the existing access tokens, and the client's next refresh returns new ones: a removed \
+          role takes effect at once. With `wait`, existing tokens stay valid until they expire. Sessions \
+          continue in both cases.",
 };
 
 pub(super) fn read(mut section: Section<'_>) -> Result<ClaimsChange, Told> {

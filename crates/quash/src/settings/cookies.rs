@@ -1,4 +1,4 @@
-//! `[cookies]`: what travels in a cookie instead of a body.
+//! `[cookies]`: refresh tokens in a cookie instead of a body.
 
 use quash_server::RefreshCookie;
 
@@ -9,14 +9,15 @@ use super::section::Section;
 use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table =
-    Table { name: "cookies", doc: "what travels in a cookie", naming: Naming::One, keys: &[&REFRESH] };
+    Table { name: "cookies", doc: "refresh tokens in cookies", naming: Naming::One, keys: &[&REFRESH] };
 
 const REFRESH: Key<Words<RefreshCookie>> = Key {
     name: "refresh",
     kind: Words(&[("off", RefreshCookie::Off), ("on", RefreshCookie::On)]),
     unset: DefaultsTo("\"off\""),
-    doc: "`on` puts refresh tokens into the cookie `__Host-quash-refresh` alone, where no script reads them; access tokens stay in \
-          bodies. Requests from pages of other sites are then refused, but for those that `http.cors_origins` names.",
+    doc: "`on` puts refresh tokens only into the cookie `__Host-quash-refresh`, which scripts can't read; \
+          access tokens stay in bodies. Requests from pages of other sites are then refused, except for \
+          those in `http.cors_origins`.",
 };
 
 pub(super) fn read(mut section: Section<'_>) -> Result<RefreshCookie, Told> {

@@ -1,19 +1,19 @@
-//! A settings file to begin with: every key with its documentation, and its default commented out.
+//! A settings file to start with: every key with its documentation, and its default commented out.
 
 use super::SECTIONS;
 use super::key::{Description, Unset};
 use super::table::{Naming, Table};
 
-/// How much of the settings a draft holds.
+/// The keys that a draft contains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Extent {
     /// Every key.
     Whole,
-    /// What a first deployment decides on.
+    /// The keys that a first deployment decides on.
     Minimal,
 }
 
-/// What a first deployment decides on: who it is, and how it is reached.
+/// The keys that a first deployment decides on: its identity, and its addresses.
 pub(super) const MINIMAL: [(&str, &str); 7] = [
     ("tokens", "issuer"),
     ("http", "listen"),
@@ -25,22 +25,23 @@ pub(super) const MINIMAL: [(&str, &str); 7] = [
 ];
 
 const WHOLE_HEAD: &str = "\
-# Settings of quash. What stands behind a `#` without a blank is a key with its default, or with an
-# example where it has none: remove the `#` to set it. `quash config check` says what is wrong, and
-# `quash config show --origin` what holds.";
+# Settings of quash. A `#` without a blank comments out a key with its default or, if it has none, an
+# example: remove the `#` to set it. `quash config check` reports faults, and `quash config show
+# --origin` shows the settings in force.";
 pub(super) const MINIMAL_HEAD: &str = "\
-# What a first deployment of quash decides on: remove the `#` before a key to set it. `quash config init`
-# shows all keys, `quash config check` says what is wrong, and `quash config show --origin` what holds.";
+# The settings that a first deployment of quash decides on: remove the `#` before a key to set it.
+# `quash config init` shows all keys, `quash config check` reports faults, and `quash config show
+# --origin` shows the settings in force.";
 const EDITOR: &str = "\
 #
-# An editor completes and checks this file after `quash config schema > quash.schema.json` beside it,
-# with this as the first line:
+# Editors complete and check this file after `quash config schema > quash.schema.json` in the same
+# directory, with this as the first line:
 # #:schema ./quash.schema.json";
 
-/// Comments are broken before this many characters.
+/// The width of comment lines, in characters.
 const WIDTH: usize = 100;
 
-/// A settings file that sets nothing.
+/// Returns a settings file in which every key is commented out.
 pub(crate) fn draft(extent: Extent) -> String {
     let head = match extent {
         Extent::Whole => WHOLE_HEAD,
@@ -70,7 +71,7 @@ pub(super) fn sections(tables: &[Table], is_in: impl Fn(&Table, &Description) ->
 
 fn commented(key: &Description) -> String {
     if key.shape.may_be_in_a_file() {
-        let where_to = format!("{}: {}; a file of its own is a better place for it", key.name, key.shape);
+        let where_to = format!("{}: {}; preferably in a file of its own", key.name, key.shape);
         return format!("\n{}\n{}\n", wrapped(&key.doc), wrapped(&where_to));
     }
     let without = match key.unset {
@@ -82,7 +83,7 @@ fn commented(key: &Description) -> String {
     format!("\n{}\n{shape}\n#{} = {}\n", wrapped(&key.doc), key.name, key.unset.written())
 }
 
-/// A text in lines of comment. Of a Markdown link only its words are left: its target leads nowhere from here.
+/// Wraps a text into comment lines. Markdown links lose their targets, which are relative to the documents.
 fn wrapped(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for word in without_links(text).split(' ') {

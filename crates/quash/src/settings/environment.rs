@@ -1,4 +1,4 @@
-//! The environment: the variables whose names begin with `QUASH_`, and `NO_COLOR`. Nothing else of it is read.
+//! The environment: reads the variables whose names begin with `QUASH_`, and `NO_COLOR`, and no others.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -7,45 +7,45 @@ use std::path::PathBuf;
 use super::fault::{Fault, Origin, cut};
 use super::secret::SecretText;
 
-/// What the environment says.
+/// The variables of the environment.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Environment {
     pub(crate) data_dir: Option<PathBuf>,
     pub(super) config: Option<PathBuf>,
     pub(super) listen: Option<String>,
     pub(super) variables: Vec<Variable>,
-    /// What can't be text.
+    /// Faults of variables that aren't UTF-8.
     pub(super) faults: Vec<Fault>,
-    /// `NO_COLOR` is set and not empty: nothing is coloured (https://no-color.org).
+    /// `NO_COLOR` is set and not empty (https://no-color.org).
     pub(crate) no_color: bool,
     /// Names of variables with which Kubernetes describes a service whose name begins with `quash`.
     pub(super) service_links: Vec<String>,
 }
 
-/// A variable that should stand for a setting. Nobody knows yet whether it holds a secret.
+/// A variable for a setting. Its value may be a secret; that is known only once its key is.
 #[derive(Clone, Debug)]
 pub(super) struct Variable {
     pub(super) name: String,
     pub(super) value: SecretText,
 }
 
-/// Variables that stand for flags.
+/// Variables for flags.
 pub(super) const OWN_VARIABLES: [&str; 3] = ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN"];
-/// Variables that other programs of the project read.
+/// Variables of other programs in this repository.
 const OTHERS_VARIABLES: [&str; 5] =
     ["QUASH_VECTORS", "QUASH_SOAK", "QUASH_TEST_PYTHON", "QUASH_TEST_CHROMIUM", "QUASH_TEST_AXE"];
 
 impl Environment {
-    /// The environment of this process.
+    /// Reads the environment of this process.
     pub(crate) fn read() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "settings are read here, and nowhere else")]
+        #[expect(clippy::disallowed_methods, reason = "only this module reads the environment")]
         Self::of(std::env::vars_os())
     }
 
     pub(super) fn of(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
         for (name, value) in variables {
-            // A name that isn't text is nobody's, and will be told as such.
+            // A name that isn't UTF-8 matches no setting, and is reported as unknown.
             let name = name.to_string_lossy().into_owned();
             if name == "NO_COLOR" {
                 environment.no_color = !value.is_empty();
@@ -59,7 +59,7 @@ impl Environment {
         environment
     }
 
-    /// A line about the service links that are ignored, if there are any.
+    /// Returns a warning about ignored service links, if there are any.
     pub(super) fn ignored(&self) -> Option<String> {
         let first = self.service_links.first()?;
         let count = self.service_links.len();
@@ -89,18 +89,18 @@ impl Environment {
     }
 }
 
-/// The arguments of this process, the program's name first.
+/// Returns the arguments of this process, beginning with the program's name.
 pub(crate) fn arguments() -> Vec<OsString> {
     #[expect(
         clippy::disallowed_methods,
-        reason = "clap reads them; they are kept to say how it has understood them"
+        reason = "clap reads them; they are kept to explain how it parsed them"
     )]
     std::env::args_os().collect()
 }
 
-/// Returns whether a variable describes a service as Kubernetes (and Docker links) do: a service `quash` or `quash-tokens`
-/// puts `QUASH_PORT=tcp://10.0.0.1:8000` or `QUASH_TOKENS_SERVICE_HOST=10.0.0.1` into each pod's environment. The value must
-/// have the form, too: `QUASH_MAIL_PORT=587` is a setting.
+/// Returns whether a variable describes a service as Kubernetes (and Docker links) do: a service `quash` or
+/// `quash-tokens` puts `QUASH_PORT=tcp://10.0.0.1:8000` or `QUASH_TOKENS_SERVICE_HOST=10.0.0.1` into each
+/// pod's environment. The value must have the form, too: `QUASH_MAIL_PORT=587` is a setting.
 fn is_service_link(name: &str, value: &str) -> bool {
     let is_port = |text: &str| text.parse::<u16>().is_ok();
     let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
@@ -114,14 +114,14 @@ fn is_service_link(name: &str, value: &str) -> bool {
     if name.ends_with("_SERVICE_HOST") {
         return is_address(value);
     }
-    // A port with a name has that at the end: QUASH_SERVICE_PORT_HTTP.
+    // A named port ends with its name: QUASH_SERVICE_PORT_HTTP.
     if name.ends_with("_SERVICE_PORT") || name.contains("_SERVICE_PORT_") {
         return is_port(value);
     }
     if name.ends_with("_PORT") && is_url(value) {
         return true;
     }
-    // QUASH_PORT_8000_TCP, and that with _PROTO, _PORT or _ADDR behind it.
+    // QUASH_PORT_8000_TCP, optionally followed by _PROTO, _PORT or _ADDR.
     let Some((_, of_port)) = name.split_once("_PORT_") else { return false };
     match of_port.split('_').collect::<Vec<_>>().as_slice() {
         [port, kind] => is_port(port) && protocol(kind).is_some() && is_url(value),

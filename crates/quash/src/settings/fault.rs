@@ -1,4 +1,4 @@
-//! What is wrong with a setting: which key, where it stands, the fault, the remedy. All faults are told at once.
+//! Faults of settings: the key, its location, the fault and the remedy. All faults are reported at once.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,58 +6,56 @@ use std::path::PathBuf;
 use crate::error::{CommandError, Exit, Finding};
 use crate::output::clean;
 
-/// Where a value comes from, in the order in which faults are told.
+/// The origin of a value, in the order in which faults are reported.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Origin {
     /// A line of the settings file.
     File {
-        /// The file.
         path: PathBuf,
-        /// The line, from 1.
+        /// The line, counted from 1.
         line: usize,
     },
     /// An environment variable.
     Environment(String),
     /// A flag of the command line.
     Flag(String),
-    /// Nobody has set it.
+    /// The key isn't set.
     Default,
 }
 
-/// What is wrong with a setting.
+/// A fault of a setting.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Fault {
-    /// The key, such as `tokens.issuer`, and its value where it has one.
+    /// The key, such as `tokens.issuer`, and its value if it has one.
     pub(crate) subject: String,
-    /// Where it stands.
     pub(crate) origin: Origin,
-    /// What is wrong, to be read after the subject.
+    /// The fault, worded to follow the subject.
     pub(crate) fault: String,
-    /// What to do about it.
     pub(crate) remedy: String,
 }
 
-/// What is wrong with a value, and what to do about it.
+/// The fault of a value, and its remedy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Wrong {
-    /// To be read after the key and its value.
+    /// The fault, worded to follow the key and its value.
     pub(crate) fault: String,
     pub(crate) remedy: String,
 }
 
-/// Shows that a fault has been told. Whoever has nothing else to give back can't go on with a wrong setting.
+/// The proof that a fault was reported. A reader can return it instead of a value, so that no invalid setting
+/// is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Told(());
 
-/// All that is wrong with the settings.
+/// All faults of the settings.
 #[derive(PartialEq, Eq, Default, Debug)]
 pub(crate) struct Faults {
     told: Vec<Fault>,
-    /// How many there were beyond those.
+    /// The number of further faults, which aren't kept.
     more: usize,
 }
 
-/// Whoever has more faults than this has named the wrong file.
+/// The most faults to keep. More of them suggest that the wrong file was named.
 const MOST: usize = 100;
 
 impl Wrong {
@@ -67,7 +65,7 @@ impl Wrong {
 }
 
 impl Faults {
-    /// Keeps a fault. It isn't even made where there are too many.
+    /// Reports a fault. Beyond the limit, it is only counted.
     pub(super) fn tell(&mut self, fault: impl FnOnce() -> Fault) -> Told {
         if self.told.len() < MOST {
             self.told.push(fault());
@@ -77,12 +75,11 @@ impl Faults {
         Told(())
     }
 
-    /// Whether nothing is wrong.
     pub(super) fn is_empty(&self) -> bool {
         self.told.is_empty()
     }
 
-    /// By where they stand: the file's lines, the environment, the flags.
+    /// Sorts by origin: the file's lines, the environment, the flags.
     pub(super) fn in_order(mut self) -> Self {
         self.told.sort_by(|a, b| a.origin.cmp(&b.origin));
         self
@@ -101,7 +98,7 @@ impl fmt::Display for Origin {
 }
 
 impl From<Faults> for CommandError {
-    /// One fault is told like any other error; of several each gets a line.
+    /// A single fault becomes an ordinary error; several faults get a line each.
     fn from(faults: Faults) -> Self {
         let count = faults.told.len() + faults.more;
         let findings: Vec<Finding> = faults
@@ -127,7 +124,7 @@ impl From<Faults> for CommandError {
     }
 }
 
-/// A name that others have chosen, cut where it is long.
+/// Truncates a name from untrusted input.
 pub(super) fn cut(text: &str) -> String {
     const SHOWN: usize = 100;
     match text.char_indices().nth(SHOWN) {

@@ -1,4 +1,4 @@
-//! `[feed]`: how verifiers elsewhere follow what has ended.
+//! `[feed]`: the feed of revocations for verifiers.
 
 use std::time::Duration;
 
@@ -10,22 +10,19 @@ use super::section::Section;
 use super::span::{Span, Zero};
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table = Table {
-    name: "feed",
-    doc: "how verifiers elsewhere follow what has ended",
-    naming: Naming::One,
-    keys: &[&TERM],
-};
+pub(super) const TABLE: Table =
+    Table { name: "feed", doc: "the feed of revocations for verifiers", naming: Naming::One, keys: &[&TERM] };
 
-/// A request that waits for all verifiers must be answered before it is given up.
+/// The longest lease: a request that waits for all verifiers must be answered before it times out.
 const MOST: Duration = Duration::from_secs(20);
 
 const TERM: Key<Span> = Key {
     name: "term",
     kind: Span { least: Duration::from_secs(1), most: MOST, zero: Zero::Refused },
     unset: DefaultsTo("\"10s\""),
-    doc: "How long a verifier's lease holds. What has ended is refused everywhere within milliseconds; after this, also by a verifier \
-          that hears nothing of it. A shorter one costs each verifier more requests, and is missed by one that is cut off for a moment.",
+    doc: "The length of a verifier's lease. Connected verifiers refuse a revoked token within milliseconds; \
+          a disconnected one refuses all tokens once its lease has expired. A shorter lease costs each \
+          verifier more requests, and expires during a brief interruption.",
 };
 
 pub(super) fn read(mut section: Section<'_>) -> Result<FollowPolicy, Told> {

@@ -1,4 +1,4 @@
-//! `[foreign.<name>]`: other issuers whose tokens are taken, such as a Django with Simple JWT.
+//! `[foreign.<name>]`: other issuers whose tokens are accepted, such as a Django site with Simple JWT.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::web::is_insecure;
 
 pub(super) const TABLE: Table = Table {
     name: "foreign",
-    doc: "another issuer whose tokens are taken, such as a Django with Simple JWT",
+    doc: "another issuer whose tokens are accepted, such as a Django site with Simple JWT",
     naming: Naming::Named,
     keys: &[
         &ALGORITHM,
@@ -38,14 +38,15 @@ const ALGORITHM: Key<Words<Algorithm>, Optional> = Key {
     name: "algorithm",
     kind: ALGORITHMS,
     unset: Optional { example: "\"HS256\"" },
-    doc: "What its tokens are signed with; goes with `shared_secret` and `public_key`. The keys at a `jwks_url` say it themselves.",
+    doc: "The algorithm of its tokens, required with `shared_secret` and `public_key`. The keys at a \
+          `jwks_url` name theirs.",
 };
 const SHARED_SECRET: Key<Secret, Optional> = Key {
     name: "shared_secret",
     kind: Secret,
     unset: Optional { example: "\"django.secret\"" },
-    doc: "The secret that its tokens are signed with: Simple JWT's `SIGNING_KEY`, which is Django's `SECRET_KEY` where nobody has \
-          chosen another. Whoever has it can sign.",
+    doc: "The secret that its tokens are signed with: Simple JWT's `SIGNING_KEY`, which is Django's \
+          `SECRET_KEY` by default. Everyone who has it can sign.",
 };
 const PUBLIC_KEY: Key<Public, Optional> = Key {
     name: "public_key",
@@ -57,62 +58,64 @@ const KID: Key<Text, Optional> = Key {
     name: "kid",
     kind: Text,
     unset: Optional { example: "\"2026-01\"" },
-    doc: "What its tokens call that key. Without it the key is for tokens that name none, as Simple JWT's: of those there can be one \
-          for each algorithm.",
+    doc: "The `kid` that its tokens give for that key. Without it, the key is for tokens without a `kid`, \
+          such as Simple JWT's; there can be one such key for each algorithm.",
 };
 const JWKS_URL: Key<Text, Optional> = Key {
     name: "jwks_url",
     kind: Text,
     unset: Optional { example: "\"https://auth.example.org/.well-known/jwks.json\"" },
-    doc: "Where it publishes its keys, instead of a key here. Asked every five minutes and when a token names a key that isn't there, \
-          no more often than every ten seconds.",
+    doc: "The address at which it publishes its keys, instead of a key here. Fetched every five minutes and \
+          when a token names an unknown key, at most every ten seconds.",
 };
 const MAX_LIFETIME: Key<Span, Required> = Key {
     name: "max_lifetime",
     kind: Span { least: Duration::from_secs(1), most: CENTURY, zero: Zero::Refused },
     unset: Required { example: "\"1d\"" },
-    doc: "The longest that its tokens may hold, from `iat` to `exp`; that of its refresh tokens, as a rule. A revocation must be \
-          remembered as long.",
+    doc: "The longest lifetime of its tokens, from `iat` to `exp`: usually that of its refresh tokens. \
+          Revocations are kept that long.",
 };
 const ISSUER: Key<Text, Optional> = Key {
     name: "issuer",
     kind: Text,
     unset: Optional { example: "\"*\"" },
-    doc: "What its tokens' `iss` must be; `\"*\"`: anything, or none. Without it: what `tokens.issuer` says.",
+    doc: "The required `iss` of its tokens; `\"*\"` accepts any, or none. The default is `tokens.issuer`.",
 };
 const AUDIENCE: Key<List, Optional> = Key {
     name: "audience",
     kind: List,
     unset: Optional { example: "\"*\"" },
-    doc: "Of which its tokens' `aud` must meet one; `\"*\"`: anything, or none. Without it: what `tokens.audience` says.",
+    doc: "The accepted `aud` of its tokens, of which one must match; `\"*\"` accepts any, or none. The \
+          default is `tokens.audience`.",
 };
 const NAMESPACE: Key<Text, Optional> = Key {
     name: "namespace",
     kind: Text,
     unset: Optional { example: "\"partner\"" },
-    doc: "For an issuer whose users aren't our accounts: its tokens are revoked apart from ours, can be verified \
-          and introspected, and open no session.",
+    doc: "For an issuer whose users aren't accounts of quash: its tokens are revoked separately, can be \
+          verified and introspected, and can't open a session.",
 };
 const INSECURE_SHORT_SECRET: Key<Switch> = Key {
     name: "insecure_short_secret",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "Lets a `shared_secret` pass that is shorter than its hash (32, 48 or 64 bytes), with a warning at each start.",
+    doc: "Accepts a `shared_secret` that is shorter than its hash (32, 48 or 64 bytes), with a warning at \
+          each start.",
 };
 
-/// An issuer may sign what holds for longer than anything of ours: a device's token.
+/// Another issuer's tokens may live longer than any of quash: for a device, for example.
 const CENTURY: Duration = Duration::from_secs(36_525 * 24 * 3600);
 
-/// What stands for anything.
+/// The value that accepts anything.
 const ANYTHING: &str = "*";
 
-/// Other issuers, and what is wrong with them and yet allowed.
+/// Other issuers, and warnings about insecure but allowed settings.
 pub(super) struct Foreign {
     pub(super) setups: Vec<ForeignSetup>,
     pub(super) warnings: Vec<String>,
 }
 
-/// Reads each section; what it doesn't say of `iss` and `aud` is what our own tokens' are.
+/// Reads each section. `iss` and `aud` default to those of quash's own tokens.
 pub(super) fn read(reader: &mut Reader<'_>, iss: Option<String>, aud: Vec<String>) -> Result<Foreign, Told> {
     let sections = reader.each(&TABLE, one)?;
     let mut foreign = Foreign { setups: Vec::new(), warnings: Vec::new() };
@@ -179,30 +182,26 @@ fn keys(section: &mut Section<'_>) -> Result<(ForeignKeys, Option<String>), Told
             Ok((ForeignKeys::Address(url), None))
         }
         (None, None, Some(_)) => {
-            let remedy = "leave them out: each key that is published says its own";
-            Err(section.wrong(&JWKS_URL, "is set, and algorithm or kid beside it", remedy))
+            let remedy = "leave them out: each published key names its own";
+            Err(section.wrong(&JWKS_URL, "is set together with algorithm or kid", remedy))
         }
         (None, None, None) => {
             let remedy = "write one of shared_secret_file, public_key_file and jwks_url";
-            Err(section.wrong(
-                &PUBLIC_KEY,
-                "is missing, and so is everything that could stand for it",
-                remedy,
-            ))
+            Err(section.wrong(&PUBLIC_KEY, "is missing, and so is every alternative", remedy))
         }
         _ => {
             let set: [&dyn super::key::Entry; 2] = [&JWKS_URL, &PUBLIC_KEY];
             let one = set.into_iter().find(|key| section.has(*key)).unwrap_or(&PUBLIC_KEY);
             Err(section.wrong(
                 one,
-                "is set, and another key beside it",
+                "is set together with another key",
                 "keep one; each issuer's key gets a section of its own",
             ))
         }
     }
 }
 
-/// The algorithm, which must be one for secrets where there is a secret, and another where there is a public key.
+/// Reads the algorithm, which must be symmetric for a secret, and asymmetric for a public key.
 fn algorithm_of(
     section: &mut Section<'_>,
     algorithm: Option<Algorithm>,
@@ -221,11 +220,9 @@ fn algorithm_of(
             "isn't one for a public_key",
             "name a shared_secret, or write the key's own algorithm",
         )),
-        None => Err(section.wrong(
-            &ALGORITHM,
-            "is missing",
-            "write what the issuer signs with, such as \"HS256\"",
-        )),
+        None => {
+            Err(section.wrong(&ALGORITHM, "is missing", "write the issuer's algorithm, such as \"HS256\""))
+        }
     }
 }
 
@@ -234,9 +231,8 @@ fn kid(section: &mut Section<'_>) -> Result<Option<Kid>, Told> {
         None => Ok(None),
         Some(kid) => {
             let parsed = Kid::parse(&kid).map(Some);
-            parsed.map_err(|_| {
-                section.wrong(&KID, "isn't a key's id", "write it as it stands in the header of a token")
-            })
+            parsed
+                .map_err(|_| section.wrong(&KID, "isn't a key's id", "write it as in the header of a token"))
         }
     }
 }
@@ -247,7 +243,7 @@ fn jwks_url(section: &mut Section<'_>) -> Result<Option<String>, Told> {
         None => Ok(None),
         Some(text) if is_insecure(text) => Err(section.wrong(
             &JWKS_URL,
-            "is an http address, and anybody on the way could put keys there",
+            "is an http address, so an attacker on the network could replace the keys",
             "write it with https://",
         )),
         Some(text)

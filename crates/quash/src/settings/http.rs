@@ -1,4 +1,4 @@
-//! `[http]`: where quash listens, how, whose pages may read answers, and what stands before it.
+//! `[http]`: the address, TLS, paths, CORS and proxies.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table = Table {
     name: "http",
-    doc: "where quash listens",
+    doc: "address, TLS, paths, CORS and proxies",
     naming: Naming::One,
     keys: &[
         &LISTEN,
@@ -42,29 +42,31 @@ const LISTEN: Key<Address> = Key {
     name: "listen",
     kind: Address,
     unset: DefaultsTo("\"127.0.0.1:7827\""),
-    doc: "Port 0 takes a free one. An address that other machines reach is refused without TLS or `behind_proxy`: passwords would \
-          travel in clear. A unix socket has mode 0660 and no addresses of clients; one that a dead server has left is replaced, \
-          anything else that stands there stops the start.",
+    doc: "The address to listen on; port 0 takes a free one. An address that other machines can reach is \
+          refused without TLS or `behind_proxy`: passwords would be sent in clear. A unix socket has mode \
+          0660 and no client addresses; a socket that a dead server left behind is replaced, any other file \
+          at its path is an error.",
 };
 const TLS_CERT: Key<File, Optional> = Key {
     name: "tls_cert",
     kind: File,
     unset: Optional { example: "\"certificate.pem\"" },
-    doc: "The server's certificate with those that lead to one that clients trust, as PEM. TLS 1.2 and 1.3, with HTTP/2 and \
-          HTTP/1.1. What can't be used, an expired certificate included, stops the start; on SIGHUP both files are read again for \
-          new connections, and the old ones stay if they can't be used.",
+    doc: "The server's certificate chain, as PEM. TLS 1.2 and 1.3, with HTTP/2 and HTTP/1.1. The server \
+          doesn't start with an unusable or expired certificate; on SIGHUP both files are read again for new \
+          connections, and the previous ones are kept if the new ones are unusable.",
 };
 const TLS_KEY: Key<File, Optional> = Key {
     name: "tls_key",
     kind: File,
     unset: Optional { example: "\"key.pem\"" },
-    doc: "The certificate's key, as PEM; nobody but its owner and group may use the file.",
+    doc: "The certificate's key, as PEM; only the file's owner and group may have access to it.",
 };
 const PREFIX: Key<Text> = Key {
     name: "prefix",
     kind: Text,
     unset: DefaultsTo("\"/api\""),
-    doc: "What stands before `/token/` and `/logout/`. It can't begin with a path of quash's own, such as `/v1`.",
+    doc: "The path before `/token/` and `/logout/`. It can't begin with a path of quash's own, such as \
+          `/v1`.",
 };
 const PATHS: Key<Pairs, Optional> = Key {
     name: "paths",
@@ -85,48 +87,51 @@ const PATHS: Key<Pairs, Optional> = Key {
         "email_verification_confirm",
     ]),
     unset: Optional { example: "{ token = \"/auth/jwt/create/\", token_refresh = \"/auth/jwt/refresh/\" }" },
-    doc: "Other paths for endpoints, each with and without its last slash, and then not at their own: those of djoser, dj-rest-auth or \
-          another framework. [Names, and which bodies fit](http.md#paths-of-other-frameworks).",
+    doc: "Other paths for endpoints, such as those of djoser or dj-rest-auth, each with and without its last \
+          slash. They replace the default paths. [Names, and compatible \
+          bodies](http.md#paths-of-other-frameworks).",
 };
 const CORS_ORIGINS: Key<List, Optional> = Key {
     name: "cors_origins",
     kind: List,
     unset: Optional { example: "[\"https://app.example\", \"http://localhost:3000\"]" },
-    doc: "Whose pages may read answers, exactly as browsers send it. No `*`, no path, no port that goes without saying. \
-          [What they get](http.md#pages-of-other-origins).",
+    doc: "The origins whose pages may read responses, exactly as browsers send them: no `*`, no path, no \
+          default port. [Details](http.md#pages-of-other-origins).",
 };
 const CORS_ALLOW_HEADERS: Key<List, Optional> = Key {
     name: "cors_allow_headers",
     kind: List,
     unset: Optional { example: "[\"traceparent\", \"sentry-trace\", \"baggage\"]" },
-    doc: "Request headers that these pages may send besides those that are always allowed. At most 50.",
+    doc: "Request headers that these pages may send, besides those that are always allowed. At most 50.",
 };
 const CORS_EXPOSE_HEADERS: Key<List, Optional> = Key {
     name: "cors_expose_headers",
     kind: List,
     unset: Optional { example: "[\"Server-Timing\"]" },
-    doc: "Response headers that these pages may read besides those that are always exposed. At most 50.",
+    doc: "Response headers that these pages may read, besides those that are always exposed. At most 50.",
 };
 const CORS_MAX_AGE: Key<Span> = Key {
     name: "cors_max_age",
     kind: Span { least: Duration::from_secs(1), most: Duration::from_secs(24 * 3600), zero: Zero::Allowed },
     unset: DefaultsTo("\"10m\""),
-    doc: "How long browsers may keep the answer to a preflight. An origin that you remove may go on for that long. Fractions of a \
-          second are cut off.",
+    doc: "The time for which browsers may cache a preflight response. A removed origin may keep its access \
+          for that long. Fractions of a second are cut off.",
 };
 const BEHIND_PROXY: Key<Switch> = Key {
     name: "behind_proxy",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "Says that a proxy with TLS stands before quash, and so allows another address than loopback. Needs `trusted_proxies`.",
+    doc: "States that quash runs behind a proxy with TLS, which allows other addresses than loopback. \
+          Requires `trusted_proxies`.",
 };
 const TRUSTED_PROXIES: Key<List, Optional> = Key {
     name: "trusted_proxies",
     kind: List,
     unset: Optional { example: "[\"10.0.0.5\", \"fd00::/8\"]" },
-    doc: "Addresses and networks of proxies whose word about a client's address is taken; `\"unix\"` means whoever connects to the \
-          unix socket. Nobody's by default. A loopback, private or shared (100.64.0.0/10, 198.18.0.0/15) peer that isn't named \
-          here stands for all clients behind it: failures aren't counted for it.",
+    doc: "Addresses and networks of proxies that are trusted to report a client's address; `\"unix\"` means \
+          every peer of the unix socket. None by default. A loopback, private or shared (100.64.0.0/10, \
+          198.18.0.0/15) peer that isn't listed here counts as a proxy for many clients: failures aren't \
+          counted for it.",
 };
 const FORWARDING_HEADER: Key<Words<ForwardingHeader>> = Key {
     name: "forwarding_header",
@@ -135,35 +140,36 @@ const FORWARDING_HEADER: Key<Words<ForwardingHeader>> = Key {
         ("forwarded", ForwardingHeader::Forwarded),
     ]),
     unset: DefaultsTo("\"x-forwarded-for\""),
-    doc: "The header in which these proxies write it. The other one isn't read: clients can write into it.",
+    doc: "The header in which these proxies report it. The other header is ignored, because clients can \
+          forge it.",
 };
 
 const PUBLIC_URL: Key<Text, Optional> = Key {
     name: "public_url",
     kind: Text,
     unset: Optional { example: "\"https://id.example.org\"" },
-    doc: "Where clients reach quash: links in mails begin with it, and with nothing that a request says. `https://`, but on loopback; \
-          a path where a proxy puts quash under one.",
+    doc: "The address at which clients reach quash, with a path if a proxy adds one. Links in mails begin \
+          with it, never with a value from a request. Must be `https://`, except on loopback.",
 };
 
 const IDLE_TIMEOUT: Key<Span, Optional> = Key {
     name: "idle_timeout",
     kind: Span { least: Duration::from_secs(1), most: Duration::from_secs(3600), zero: Zero::Refused },
     unset: Optional { example: "\"75s\"" },
-    doc: "How long an idle connection is kept; HTTP/1.1 responses announce it as `Keep-Alive: timeout=`. By default 10 seconds, or 75 \
-          where `trusted_proxies` names a proxy: set it above the idle time of your proxy, which must close first. \
-          [Proxies](../guides/proxies.md).",
+    doc: "The time after which an idle connection is closed; HTTP/1.1 responses announce it as `Keep-Alive: \
+          timeout=`. By default 10 seconds, or 75 if `trusted_proxies` is set: it must exceed the idle \
+          timeout of your proxy, which must close first. [Proxies](../guides/proxies.md).",
 };
 const MEMORY_MIB: Key<Whole, Optional> = Key {
     name: "memory_mib",
     kind: Whole { least: 8, most: 65_536 },
     unset: Optional { example: "256" },
-    doc: "The memory of connections and of requests that have not been read or answered to their end, in MiB. When it is used up, \
-          those that have waited longest are closed. A used connection counts as 26 KiB. By default a quarter of the memory that \
-          the process may use, from 24 to 512 MiB.",
+    doc: "The memory for connections and unfinished requests, in MiB. When it is used up, the connections \
+          that have waited longest are closed. An active connection counts as 26 KiB. By default a quarter \
+          of the memory that the process may use, from 24 to 512 MiB.",
 };
 
-/// The section, read.
+/// The section's values.
 pub(super) struct Http {
     pub(super) listen: Listen,
     pub(super) tls: Option<TlsFiles>,
@@ -179,12 +185,12 @@ pub(super) struct Http {
     pub(super) memory: Option<usize>,
 }
 
-/// How long an idle connection is kept where a proxy is named: longer than the 60 seconds of nginx and AWS's balancers.
+/// The idle timeout behind a proxy: longer than the 60 seconds of nginx and of AWS's load balancers.
 const IDLE_BEHIND_PROXY: Duration = Duration::from_secs(75);
-/// Headers that one list may name.
+/// The most headers in one list.
 const HEADERS: usize = 50;
 
-/// What `QUASH_LISTEN` and `--listen` stand for.
+/// The key that `QUASH_LISTEN` and `--listen` set.
 pub(super) fn listen_key() -> Description {
     LISTEN.describe()
 }
@@ -203,7 +209,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
     let (max_age, idle_timeout, memory_mib) =
         (section.read(&CORS_MAX_AGE), section.read(&IDLE_TIMEOUT), section.read(&MEMORY_MIB));
     let trusted_proxies = trusted_proxies?;
-    // A proxy keeps connections for a minute, most often.
+    // Most proxies keep idle connections for a minute.
     let idle_by_default = if trusted_proxies.is_empty() { Listener::IDLE } else { IDLE_BEHIND_PROXY };
     Ok(Http {
         listen: listen?,
@@ -225,29 +231,29 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
     })
 }
 
-/// Where to listen; `clear` where nothing encrypts what goes there.
+/// Reads the address. `clear`: connections to it aren't encrypted.
 fn listen(section: &mut Section<'_>, clear: bool) -> Result<Listen, Told> {
     let listen = section.read(&LISTEN)?;
     match listen {
         Listen::Tcp(address) if clear && !address.ip().to_canonical().is_loopback() => Err(section.wrong(
             &LISTEN,
             "can be reached from other machines, which would send passwords and tokens without encryption",
-            "listen on 127.0.0.1; or set http.tls_cert and http.tls_key; or let a proxy that speaks TLS stand before quash, and say so \
-             with http.behind_proxy = true",
+            "listen on 127.0.0.1; or set http.tls_cert and http.tls_key; or put a proxy with TLS before quash, and set \
+            http.behind_proxy = true",
         )),
         listen => Ok(listen),
     }
 }
 
-/// The files are read when the server starts: other commands don't need them.
+/// Reads the paths of the files. Only the server reads the files themselves.
 fn tls(section: &mut Section<'_>) -> Result<Option<TlsFiles>, Told> {
     let (certificates, key) = (section.read(&TLS_CERT), section.read(&TLS_KEY));
     match (certificates?, key?) {
         (None, None) => Ok(None),
         (Some(certificates), Some(key)) => Ok(Some(TlsFiles { certificates, key })),
-        (Some(_), None) => Err(section.wrong(&TLS_CERT, "has no key beside it", "set http.tls_key, too")),
+        (Some(_), None) => Err(section.wrong(&TLS_CERT, "is set without a key", "set http.tls_key, too")),
         (None, Some(_)) => {
-            Err(section.wrong(&TLS_KEY, "has no certificate beside it", "set http.tls_cert, too"))
+            Err(section.wrong(&TLS_KEY, "is set without a certificate", "set http.tls_cert, too"))
         }
     }
 }
@@ -280,19 +286,20 @@ fn headers(section: &mut Section<'_>, key: &Key<List, Optional>) -> Result<Vec<H
         ));
     }
     let read = |text: String| {
-        // In a list of headers `*` means all of them (Fetch standard), though it is a valid name.
+        // In a list of headers, `*` means all of them (Fetch standard), though it is a valid name.
         HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| text != "*").ok_or_else(|| {
             section.wrong(
                 key,
-                format!("has \"{text}\", which is no header's name"),
-                "write names of headers, such as \"traceparent\"",
+                format!("has \"{text}\", which isn't a header name"),
+                "write header names, such as \"traceparent\"",
             )
         })
     };
     texts.into_iter().map(read).collect()
 }
 
-/// Where a proxy stands before quash, it must be named: else all clients would be one, whom nothing limits.
+/// Reads the trusted proxies. With `behind_proxy` there must be one: otherwise all clients would share the
+/// proxy's address, for which failures aren't limited.
 fn trusted_proxies(
     section: &mut Section<'_>,
     behind_proxy: Result<bool, Told>,
@@ -301,11 +308,7 @@ fn trusted_proxies(
     if texts.is_empty() && behind_proxy == Ok(true) {
         let remedy =
             "name the proxy in http.trusted_proxies, such as [\"10.0.0.5\"], or [\"unix\"] at a unix socket";
-        return Err(section.wrong(
-            &BEHIND_PROXY,
-            "leaves open which addresses are those of the proxy",
-            remedy,
-        ));
+        return Err(section.wrong(&BEHIND_PROXY, "is set without the proxy's addresses", remedy));
     }
     let read = |text: String| {
         Proxies::parse(&text).map_err(|fault| {

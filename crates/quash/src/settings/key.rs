@@ -1,35 +1,34 @@
-//! A key of a section, as its section's file describes it, and what holds where nobody sets it.
+//! A key of a section, and its default.
 
 use super::shape::{Describe, Shape};
 
-/// A key of a section: its kind says what may be written, and `unset` what holds where nothing is.
+/// A key of a section. `kind` determines the valid values, and `unset` the value if the key isn't set.
 #[derive(Clone, Copy)]
 pub(super) struct Key<K, U = DefaultsTo> {
     pub(super) name: &'static str,
     pub(super) kind: K,
     pub(super) unset: U,
-    /// What the key does, and why its default is so. Markdown, in one line.
+    /// The effect of the key, and the reason for its default. Markdown, in one line.
     pub(super) doc: &'static str,
 }
 
-/// What holds where a key isn't set: this, as TOML writes it.
+/// The default value of a key, as TOML.
 #[derive(Clone, Copy)]
 pub(super) struct DefaultsTo(pub(super) &'static str);
 
-/// Nothing holds where a key isn't set. The example, as TOML writes it, is for who looks for the form; that of a secret
-/// is the name of a file.
+/// A key without a default. The example, as TOML, shows the form; that of a secret is the name of a file.
 #[derive(Clone, Copy)]
 pub(super) struct Optional {
     pub(super) example: &'static str,
 }
 
-/// A section without the key is wrong.
+/// A key that every section must have.
 #[derive(Clone, Copy)]
 pub(super) struct Required {
     pub(super) example: &'static str,
 }
 
-/// What holds where a key isn't set, for whoever only shows it.
+/// The default of a key, for display.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Unset {
     DefaultsTo(&'static str),
@@ -37,18 +36,17 @@ pub(super) enum Unset {
     Required { example: &'static str },
 }
 
-/// What a key's reading gives: the value itself, or an option where nothing may hold.
+/// The result of reading a key: the value itself, or an option for an optional key.
 pub(super) trait Presence {
     type Of<T>;
-    /// For whoever only shows it.
     fn describe(&self) -> Unset;
-    /// A value that was set, or is the default.
+    /// The result for a value that was set or is the default.
     fn present<T>(value: T) -> Self::Of<T>;
-    /// What there is without one, if a section may be without.
+    /// The result without a value; `None`: the key is required.
     fn absent<T>() -> Option<Self::Of<T>>;
 }
 
-/// All that is to be said about a key.
+/// The description of a key, for display.
 #[derive(Clone, Debug)]
 pub(super) struct Description {
     pub(super) name: String,
@@ -57,17 +55,17 @@ pub(super) struct Description {
     pub(super) doc: String,
 }
 
-/// What the key of the file that holds a value has after the value's own name.
+/// The suffix of the key that names a file with the value.
 pub(super) const FILE: &str = "_file";
 
-/// A key, whatever its kind.
+/// A key of any kind.
 pub(super) trait Entry {
     fn name(&self) -> &'static str;
     fn describe(&self) -> Description;
 }
 
 impl Unset {
-    /// The default or, where there is none, an example.
+    /// Returns the default or, if there is none, the example.
     pub(super) fn written(self) -> &'static str {
         match self {
             Self::DefaultsTo(toml) | Self::Optional { example: toml } | Self::Required { example: toml } => {
@@ -78,11 +76,11 @@ impl Unset {
 }
 
 impl Description {
-    /// The key of the file that may hold the value.
+    /// Describes the key that names a file with the value, if there is one.
     pub(super) fn file(&self) -> Option<Self> {
         let example = self.unset.written();
         let whose = match self.shape {
-            Shape::Secret => "; nobody but its owner and group may use it",
+            Shape::Secret => "; only its owner and group may have access to it",
             _ => "",
         };
         self.shape.may_be_in_a_file().then(|| Self {

@@ -1,5 +1,5 @@
-//! Kinds of keys: what may be written for each, and the value that comes of it. Spans have their own file; secrets
-//! and public keys are read in `section.rs`, since a file may hold them.
+//! Kinds of keys: their valid values, and how they are read. Spans are in `span.rs`; secrets and public keys
+//! are read in `section.rs`, since they may be in a file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,22 +15,23 @@ use super::value::{Found, Raw};
 /// A kind of key that is read from one value.
 pub(super) trait Kind: Describe {
     type Value;
-    /// The value of what was found.
+    /// Converts the found text to a value.
     ///
     /// # Errors
-    /// It is of another kind, or out of bounds.
+    /// It has another type, or is out of bounds.
     fn read(&self, found: &Found) -> Result<Self::Value, Wrong>;
 }
 
-/// A text; never empty.
+/// A text that isn't empty.
 #[derive(Clone, Copy)]
 pub(super) struct Text;
 
-/// A text or a list of texts, none of them empty or there twice; separated by commas where it is plain.
+/// A text or a list of texts, without empty ones and duplicates; separated by commas in variables and flags.
 #[derive(Clone, Copy)]
 pub(super) struct List;
 
-/// A table of texts under given names, none of them empty; `name=text`, separated by commas, where it is plain.
+/// A table of texts under given names, none of them empty; `name=text`, separated by commas, in variables and
+/// flags.
 #[derive(Clone, Copy)]
 pub(super) struct Pairs(pub(super) &'static [&'static str]);
 
@@ -45,7 +46,7 @@ pub(super) struct Whole {
     pub(super) most: u32,
 }
 
-/// One of a few words, each with what it stands for.
+/// One of several words, each with its meaning.
 #[derive(Clone, Copy)]
 pub(super) struct Words<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
@@ -53,33 +54,32 @@ pub(super) struct Words<T: 'static>(pub(super) &'static [(&'static str, T)]);
 #[derive(Clone, Copy)]
 pub(super) struct Address;
 
-/// Where to listen.
+/// The address to listen on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Listen {
-    /// At an address.
     Tcp(SocketAddr),
-    /// At a unix socket.
+    /// The path of a unix socket.
     Unix(PathBuf),
 }
 
-/// The path of a file: relative to the settings file where it stands in that, else to the working directory.
+/// The path of a file: relative to the settings file if it is set there, otherwise to the working directory.
 #[derive(Clone, Copy)]
 pub(super) struct File;
 
-/// A secret text. It can't be given with a flag, is never shown, and may be held by a file: the key with `_file` after
-/// its name.
+/// A secret text. It can't be given with a flag, is never shown, and may be in a file: the key with `_file`
+/// after its name.
 #[derive(Clone, Copy)]
 pub(super) struct Secret;
 
-/// A public key, in PEM or as a JWK. It may be held by a file: the key with `_file` after its name.
+/// A public key, in PEM or as a JWK. It may be in a file: the key with `_file` after its name.
 #[derive(Clone, Copy)]
 pub(super) struct Public;
 
-/// Whether something is done: `accept`, `reject`, or `until` a date, which is the first day (in UTC) on which it isn't.
+/// `accept`, `reject`, or `until` a date, which is the first day (in UTC) of rejection.
 #[derive(Clone, Copy)]
 pub(super) struct Taking;
 
-/// A word that stands for nothing, or else what another kind allows.
+/// A word for "no value", or a value of another kind.
 #[derive(Clone, Copy)]
 pub(super) struct Or<K>(pub(super) &'static str, pub(super) K);
 
@@ -210,7 +210,7 @@ impl Kind for Whole {
             .and_then(|number| u32::try_from(number).ok())
             .filter(|number| (self.least..=self.most).contains(number));
         let remedy = || format!("write a whole number from {} to {}", self.least, self.most);
-        fitting.ok_or_else(|| Wrong::new("isn't a whole number in its bounds", remedy()))
+        fitting.ok_or_else(|| Wrong::new("isn't a whole number within the bounds", remedy()))
     }
 }
 
@@ -245,7 +245,7 @@ impl<T: Copy> Kind for Words<T> {
         let text = found.raw.text().ok_or_else(no_text)?;
         let meant = self.0.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         let words = || self.0.iter().map(|(word, _)| *word).collect::<Vec<_>>();
-        meant.ok_or_else(|| Wrong::new("isn't one that is known", format!("write {}", either(&words()))))
+        meant.ok_or_else(|| Wrong::new("isn't a known word", format!("write {}", either(&words()))))
     }
 }
 
@@ -319,7 +319,7 @@ impl Kind for Taking {
             "reject" => Ok(ForeignTokens::Reject),
             text => date(text).map(ForeignTokens::Until).ok_or_else(|| {
                 Wrong::new(
-                    "isn't one that is known",
+                    "isn't a known word",
                     "write \"reject\", \"accept\", or \"until 2027-01-31\" with a date",
                 )
             }),

@@ -1,4 +1,4 @@
-//! `[lockout]`: how often a password may be guessed, and what follows.
+//! `[lockout]`: limits on guessing passwords.
 
 use std::time::Duration;
 
@@ -13,56 +13,57 @@ use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table = Table {
     name: "lockout",
-    doc: "how often a password may be guessed",
+    doc: "limits on guessing passwords",
     naming: Naming::One,
     keys: &[&FAILURES, &FIRST_LOCK, &LONGEST_LOCK, &END_SESSIONS, &NETWORK_FAILURES, &NETWORK_WINDOW],
 };
 
-/// The longest that a lock can be made: it is the owner who waits.
+/// The longest lock that can be set: a lock also keeps the account's owner out.
 const MOST: Duration = Duration::from_secs(24 * 3600);
 
 const FAILURES: Key<Whole> = Key {
     name: "failures",
     kind: Whole { least: 3, most: 100 },
     unset: DefaultsTo("5"),
-    doc: "Failed attempts on one account that lock it. Fewer lock people out who mistype; 100 is what NIST SP 800-63B allows at \
-          the most.",
+    doc: "Failed attempts after which an account is locked. A low number locks out users who mistype; NIST \
+          SP 800-63B allows 100 at most.",
 };
 const FIRST_LOCK: Key<Span> = Key {
     name: "first_lock",
     kind: Span { least: Duration::from_secs(1), most: MOST, zero: Zero::Refused },
     unset: DefaultsTo("\"1m\""),
-    doc: "How long the first lock holds. Each further one holds twice as long, until there is a good sign-in.",
+    doc: "The duration of the first lock. Each further lock is twice as long, until a successful sign-in.",
 };
 const LONGEST_LOCK: Key<Span> = Key {
     name: "longest_lock",
     kind: Span { least: Duration::from_secs(1), most: MOST, zero: Zero::Refused },
     unset: DefaultsTo("\"1h\""),
-    doc: "The longest that a lock holds, and how long failures are remembered that led to none. Not below `first_lock`.",
+    doc: "The longest duration of a lock, and the time for which failures below the limit are counted. At \
+          least `first_lock`.",
 };
 const END_SESSIONS: Key<Words<LockEnds>> = Key {
     name: "end_sessions",
     kind: Words(&[("all", LockEnds::All), ("unbound", LockEnds::Unbound), ("none", LockEnds::None)]),
     unset: DefaultsTo("\"unbound\""),
-    doc: "Which sessions of an account end when it is locked: all; those whose client has presented no device token, neither at the \
-          sign-in nor at a refresh; or none.",
+    doc: "The sessions of an account that end when it is locked: all; those whose client has presented no \
+          device token, neither at the sign-in nor at a refresh; or none.",
 };
 
 const NETWORK_FAILURES: Key<Whole> = Key {
     name: "network_failures",
     kind: Whole { least: 5, most: 1000 },
     unset: DefaultsTo("50"),
-    doc: "Failed attempts of one network, on whatever accounts, after which it gets 429 for a while: an IPv4 address, or the /64 of \
-          an IPv6 address. A /56 may fail twice as often, a /48 four times.",
+    doc: "Failed attempts of one network, on any accounts, after which it gets 429 for a while: an IPv4 \
+          address, or the /64 of an IPv6 address. A /56 may fail twice as often, a /48 four times.",
 };
 const NETWORK_WINDOW: Key<Span> = Key {
     name: "network_window",
     kind: Span { least: Duration::from_secs(1), most: MOST, zero: Zero::Refused },
     unset: DefaultsTo("\"10m\""),
-    doc: "How long each of these failures counts.",
+    doc: "The time for which each of these failures counts.",
 };
 
-/// The section, read.
+/// The section's values.
 pub(super) struct Lockout {
     pub(super) policy: LockoutPolicy,
     pub(super) ends: LockEnds,
@@ -77,7 +78,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Lockout, Told> {
         return Err(section.wrong(
             &LONGEST_LOCK,
             "is shorter than lockout.first_lock",
-            "make it as long at least",
+            "make it at least as long",
         ));
     }
     let (failures, network_failures, network_window) = (failures?, network_failures?, network_window?);

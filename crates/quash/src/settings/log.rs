@@ -1,4 +1,4 @@
-//! `[log]`: what quash tells about its work, on stderr.
+//! `[log]`: the log on stderr.
 
 use tracing::level_filters::LevelFilter;
 
@@ -9,7 +9,7 @@ use super::section::Section;
 use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table =
-    Table { name: "log", doc: "what is told on stderr", naming: Naming::One, keys: &[&LEVEL, &FORMAT] };
+    Table { name: "log", doc: "the log on stderr", naming: Naming::One, keys: &[&LEVEL, &FORMAT] };
 
 const LEVEL: Key<Words<LevelFilter>> = Key {
     name: "level",
@@ -21,25 +21,24 @@ const LEVEL: Key<Words<LevelFilter>> = Key {
         ("trace", LevelFilter::TRACE),
     ]),
     unset: DefaultsTo("\"info\""),
-    doc: "The least important lines that are written. Commands other than `serve` write warnings at most.",
+    doc: "The lowest level that is logged. Commands other than `serve` log at most warnings.",
 };
 const FORMAT: Key<Words<LogFormat>> = Key {
     name: "format",
     kind: Words(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
     unset: DefaultsTo("\"text\""),
-    doc: "For people, or one JSON object a line.",
+    doc: "The format: for people, or one JSON object a line.",
 };
 
-/// What quash tells about its work.
+/// The settings of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LogSettings {
-    /// The least important lines that are written.
+    /// The lowest level that is logged.
     pub(crate) level: LevelFilter,
-    /// How they look.
     pub(crate) format: LogFormat,
 }
 
-/// How lines of the log look.
+/// The format of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum LogFormat {
     /// For people.

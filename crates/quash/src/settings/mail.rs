@@ -1,4 +1,4 @@
-//! `[mail]`: how mails leave the house.
+//! `[mail]`: sending mails.
 
 use std::net::IpAddr;
 
@@ -16,7 +16,7 @@ use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table = Table {
     name: "mail",
-    doc: "how mails leave the house",
+    doc: "sending mails",
     naming: Naming::One,
     keys: &[&HOST, &PORT, &ENCRYPTION, &USERNAME, &PASSWORD, &FROM, &SMTPUTF8],
 };
@@ -25,75 +25,74 @@ const HOST: Key<Text, Optional> = Key {
     name: "host",
     kind: Text,
     unset: Optional { example: "\"smtp.example.org\"" },
-    doc: "The SMTP server that takes quash's mails. Needs `from`, and `public_url` under `[http]`. Without it mails wait; only while \
-          quash listens on loopback alone, and no proxy stands before it, they are written to standard error instead.",
+    doc: "The SMTP server for quash's mails. Requires `from`, and `public_url` under `[http]`. Without it, \
+          mails stay in the queue; only if quash listens on loopback alone, without a proxy, they are \
+          written to standard error instead.",
 };
 const PORT: Key<Whole, Optional> = Key {
     name: "port",
     kind: Whole { least: 1, most: 65_535 },
     unset: Optional { example: "465" },
-    doc: "Its port: without this key 465 with `tls`, 587 with `starttls`, 25 with `none`.",
+    doc: "The port of the server. The default is 465 with `tls`, 587 with `starttls`, and 25 with `none`.",
 };
 const ENCRYPTION: Key<Words<Encryption>> = Key {
     name: "encryption",
     kind: Words(&[("tls", Encryption::Tls), ("starttls", Encryption::StartTls), ("none", Encryption::None)]),
     unset: DefaultsTo("\"tls\""),
-    doc: "TLS from the first byte, after STARTTLS, which is never left out then, or none. The server's certificate must be one that \
-          this machine trusts. With `none` whoever is on the way reads the links; a password is refused then, but on loopback.",
+    doc: "TLS from the first byte, mandatory STARTTLS, or none. This machine must trust the server's \
+          certificate. With `none`, an attacker on the network can read the links, and a password is refused \
+          except on loopback.",
 };
 const USERNAME: Key<Text, Optional> = Key {
     name: "username",
     kind: Text,
     unset: Optional { example: "\"quash\"" },
-    doc: "Whom quash signs in as there. Goes with `password`.",
+    doc: "The user name for the server. Requires `password`.",
 };
 const PASSWORD: Key<Secret, Optional> = Key {
     name: "password",
     kind: Secret,
     unset: Optional { example: "\"smtp.password\"" },
-    doc: "The password for that.",
+    doc: "The password for the server.",
 };
 const FROM: Key<Text, Optional> = Key {
     name: "from",
     kind: Text,
     unset: Optional { example: "\"Example <no-reply@example.org>\"" },
-    doc: "Whom mails come from: an address, with or without a name before it.",
+    doc: "The sender of mails: an address, with or without a name before it.",
 };
 const SMTPUTF8: Key<Switch> = Key {
     name: "smtputf8",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "Says that the SMTP server offers SMTPUTF8 (RFC 6531), and so takes addresses with other than ASCII characters before the `@`. \
-          Without it they are refused when they are entered. Domains of any script are taken in either case.",
+    doc: "States that the SMTP server offers SMTPUTF8 (RFC 6531), which allows addresses with non-ASCII \
+          characters before the `@`. Without it, such addresses are refused when they are entered. Domains \
+          in any script are always accepted.",
 };
 
-/// How a connection to the SMTP server is encrypted.
+/// The encryption of connections to the SMTP server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Encryption {
-    /// From the first byte.
+    /// TLS from the first byte.
     Tls,
-    /// After a command, or not at all.
+    /// TLS after the command STARTTLS; without it, no mail is sent.
     StartTls,
-    /// Not at all.
     None,
 }
 
-/// How mails leave the house.
+/// The SMTP server to send mails through.
 #[derive(Clone, Debug)]
 pub(crate) struct SmtpSettings {
-    /// The server.
     pub(crate) host: String,
-    /// Its port.
     pub(crate) port: u16,
-    /// How the connection is encrypted.
     pub(crate) encryption: Encryption,
-    /// Whom to sign in as, with the password.
+    /// The user name and password.
     pub(crate) credentials: Option<(String, SecretText)>,
-    /// Whom mails come from.
+    /// The sender of mails.
     pub(crate) from: Mailbox,
 }
 
-/// The section, read.
+/// The section's values.
 #[derive(Default)]
 pub(super) struct Read {
     pub(super) smtp: Option<SmtpSettings>,
@@ -101,8 +100,8 @@ pub(super) struct Read {
     pub(super) warning: Option<String>,
 }
 
-/// Reads the section. Links in mails begin with `public_url`, so that sending them needs one; where that is wrong, it is
-/// told already.
+/// Reads the section. Sending mails requires a `public_url`, because links in mails begin with it; a fault in
+/// it was reported already.
 pub(super) fn read(
     mut section: Section<'_>,
     public_url: Result<Option<&PublicUrl>, Told>,
@@ -116,13 +115,13 @@ pub(super) fn read(
     let Some(from) = from else {
         return Err(section.wrong(
             &HOST,
-            "has no sender beside it",
+            "is set without a sender",
             "set mail.from, such as \"no-reply@example.org\"",
         ));
     };
     if public_url == Ok(None) {
         let remedy = "set http.public_url, such as \"https://id.example.org\": the address that links in mails begin with";
-        return Err(section.wrong(&HOST, "would send links that lead nowhere", remedy));
+        return Err(section.wrong(&HOST, "would send links without an address", remedy));
     }
     let is_open = encryption == Encryption::None && !is_loopback(&host);
     if is_open && credentials.is_some() {
@@ -133,8 +132,7 @@ pub(super) fn read(
         ));
     }
     let warning = is_open.then(|| {
-        "mail.encryption is \"none\": whoever is on the way to the SMTP server reads the links in mails"
-            .to_owned()
+        "mail.encryption is \"none\": an attacker on the network can read the links in mails".to_owned()
     });
     let port = port.and_then(|port| u16::try_from(port).ok()).unwrap_or(match encryption {
         Encryption::Tls => 465,
@@ -151,12 +149,12 @@ fn credentials(section: &mut Section<'_>) -> Result<Option<(String, SecretText)>
         (Some(username), Some(password)) => Ok(Some((username, password))),
         (Some(_), None) => Err(section.wrong(
             &USERNAME,
-            "has no password beside it",
+            "is set without a password",
             "set mail.password_file, too, or leave it out",
         )),
         (None, Some(_)) => Err(section.wrong(
             &PASSWORD,
-            "has no user name beside it",
+            "is set without a user name",
             "set mail.username, too, or leave it out",
         )),
     }
@@ -165,16 +163,16 @@ fn credentials(section: &mut Section<'_>) -> Result<Option<(String, SecretText)>
 fn from(section: &mut Section<'_>) -> Result<Option<Mailbox>, Told> {
     let Some(text) = section.read(&FROM)? else { return Ok(None) };
     let remedy = "write it like \"no-reply@example.org\" or \"Example <no-reply@example.org>\"";
-    let from: Mailbox = text.parse().map_err(|_| section.wrong(&FROM, "is no address", remedy))?;
+    let from: Mailbox = text.parse().map_err(|_| section.wrong(&FROM, "isn't an address", remedy))?;
     if !from.email.user().is_ascii() {
         return Err(section.wrong(
             &FROM,
-            "has other than ASCII characters before the @, which not every server takes",
+            "has non-ASCII characters before the @, which not every server accepts",
             remedy,
         ));
     }
     let email = mailbox(from.email.as_ref()).and_then(|address| address.parse().ok());
-    let email = email.ok_or_else(|| section.wrong(&FROM, "has a domain that can't be one", remedy))?;
+    let email = email.ok_or_else(|| section.wrong(&FROM, "has an invalid domain", remedy))?;
     Ok(Some(Mailbox { email, ..from }))
 }
 

@@ -1,6 +1,6 @@
-//! Settings: one file for each section, which describes its keys and reads them; the layers that fill them; and what is
-//! made of the descriptions. Only this room reads the environment. What comes out is valid; what isn't stops the start
-//! with the key, where it stands, the fault and the remedy.
+//! Settings. Each section has a file that describes and reads its keys; `layers` collects the values, and the
+//! draft, the schema and `quash config show` are made from the descriptions. Only this module reads the
+//! environment. Every returned setting is valid; a fault names the key, its location and the remedy.
 
 mod environment;
 mod layers;
@@ -95,40 +95,36 @@ const SECTIONS: &[Table] = &[
     log::TABLE,
 ];
 
-/// Everything an operator may choose.
+/// All settings of an operator.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// What the law lets an operator choose.
+    /// The settings of the domain rules.
     pub(crate) policy: Policy,
-    /// What tokens are signed and verified with.
+    /// The keys that sign and verify tokens.
     pub(crate) keys: KeySetup,
-    /// What becomes of a hash that isn't what would be made today.
+    /// The handling of password hashes with outdated parameters.
     pub(crate) rehash: Rehash,
-    /// What new passwords are hashed with.
+    /// The parameters for new password hashes.
     pub(crate) argon2: Argon2,
-    /// What is chosen about the door.
+    /// The settings of the HTTP interface.
     pub(crate) door: DoorSettings,
-    /// Where to listen.
     pub(crate) listen: Listen,
-    /// How long an idle connection is kept.
+    /// The time after which an idle connection is closed.
     pub(crate) idle_timeout: Duration,
-    /// The memory of connections and of unfinished requests, in bytes, if that is said.
+    /// The memory for connections and unfinished requests, in bytes, if it is set.
     pub(crate) memory: Option<usize>,
-    /// Certificate and key, where quash speaks TLS itself.
+    /// The certificate and its key, if quash serves TLS itself.
     pub(crate) tls: Option<TlsFiles>,
-    /// How mails leave the house, if that is said.
+    /// The SMTP server, if it is set.
     pub(crate) smtp: Option<SmtpSettings>,
-    /// Where what must not be forgotten is kept.
     pub(crate) engine: Engine,
-    /// Whether the data directory's group may have access to it.
     pub(crate) group_access: GroupAccess,
-    /// What is told about the work.
     pub(crate) log: LogSettings,
-    /// What is allowed and yet unwise, to be said at each start.
+    /// Warnings about insecure but allowed settings, logged at each start.
     pub(crate) warnings: Vec<String>,
 }
 
-/// Settings, and where they come from.
+/// Settings with their origins.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) settings: Settings,
@@ -137,7 +133,7 @@ pub(crate) struct Loaded {
     values: Values,
 }
 
-/// What the command line says about settings.
+/// The flags that concern settings.
 #[derive(Clone, Default)]
 pub(crate) struct Flags {
     pub(crate) data_dir: Option<PathBuf>,
@@ -146,13 +142,13 @@ pub(crate) struct Flags {
     pub(crate) set: Vec<String>,
 }
 
-/// The settings file to read, if there is one: the one that was named, or `quash.toml` in the data directory.
+/// Returns the settings file to read, if there is one: the named file, or `quash.toml` in the data directory.
 fn file(flags: &Flags, environment: &Environment, data_dir: &Path) -> Option<PathBuf> {
     let named = flags.config.clone().or_else(|| environment.config.clone());
     named.or_else(|| Some(data_dir.join("quash.toml")).filter(|path| is_there(path)))
 }
 
-/// Whether there is something to read. What is there and can't be read is an error, and not the same as no file.
+/// Returns whether the file exists. A file that exists but can't be read is an error, not a missing file.
 fn is_there(path: &Path) -> bool {
     let absent = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
     !path.symlink_metadata().is_err_and(|error| absent.contains(&error.kind()))
@@ -161,12 +157,12 @@ fn is_there(path: &Path) -> bool {
 /// Reads all layers.
 ///
 /// # Errors
-/// All that is wrong.
+/// All faults that were found.
 pub(crate) fn load(flags: &Flags, environment: &Environment, data_dir: &Path) -> Result<Loaded, Faults> {
     let file = file(flags, environment, data_dir);
     let (layers, known) = lay(SECTIONS, file.as_deref(), environment, flags);
     let Layers { values, mut faults, .. } = layers;
-    // Without the file nobody can say what is missing, or what goes with what.
+    // Without the file, missing keys and conflicts between keys can't be determined.
     let settings = known.and_then(|()| read(&values, &mut faults));
     match settings {
         Ok(mut settings) if faults.is_empty() => {
@@ -177,7 +173,7 @@ pub(crate) fn load(flags: &Flags, environment: &Environment, data_dir: &Path) ->
     }
 }
 
-/// Lays the layers one over the other; an error beside them where the file couldn't be read.
+/// Collects the layers. The result is an error if the file couldn't be read.
 fn lay(
     tables: &'static [Table],
     file: Option<&Path>,
@@ -225,7 +221,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let mail = mail::read(reader.section(&mail::TABLE), public_url);
     let storage = storage::read(reader.section(&storage::TABLE));
     let log = log::read(reader.section(&log::TABLE));
-    // Only now, so that all faults are told.
+    // Only now, so that all faults are reported.
     let (tokens, foreign, grace, sessions) = (tokens?, foreign?, grace?, sessions?);
     let (passwords, lockout, http, mail) = (passwords?, lockout?, http?, mail?);
     let Storage { engine, group_access } = storage?;
@@ -297,29 +293,31 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     })
 }
 
-/// What is said where one of two settings has no effect without the other.
+/// Returns a warning if one of two settings has no effect without the other.
 fn at_odds(taken: ForeignTokens, issuers: usize) -> Option<String> {
     match (taken, issuers) {
         (ForeignTokens::Reject, 1..) => {
-            Some("tokens.foreign_tokens is \"reject\": the keys under [foreign] verify nothing".into())
+            Some("tokens.foreign_tokens is \"reject\": the keys under [foreign] have no effect".into())
         }
         (ForeignTokens::Accept | ForeignTokens::Until(_), 0) => Some(
-            "tokens.foreign_tokens takes tokens of other issuers, and there is none under [foreign]".into(),
+            "tokens.foreign_tokens accepts tokens of other issuers, but there is no issuer under [foreign]"
+                .into(),
         ),
         _ => None,
     }
 }
 
-/// The settings where nobody has chosen anything.
+/// Returns the default settings.
 ///
 /// # Errors
-/// None, as long as the defaults are valid.
+/// A default is invalid.
 pub(crate) fn defaults() -> Result<Settings, Faults> {
     let mut faults = Faults::default();
     read(&Values::default(), &mut faults).map_err(|_told| faults)
 }
 
-/// Reads a settings file from nowhere but memory. One that holds is shown, and what is shown says the same.
+/// Reads a settings file from memory. If it is valid, checks that its output from `to_toml` gives the same
+/// settings.
 #[cfg(fuzzing)]
 pub fn fuzz(text: &[u8]) {
     let read = |text: &[u8]| {
@@ -342,7 +340,7 @@ pub fn fuzz(text: &[u8]) {
     }
 }
 
-/// Where temporary directories are made.
+/// Returns the directory for temporary directories.
 pub(crate) fn temporary_directory() -> PathBuf {
     std::env::temp_dir()
 }

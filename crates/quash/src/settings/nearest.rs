@@ -1,9 +1,9 @@
 //! "Did you mean": the known word nearest to an unknown one.
 
-/// A longer word is no slip of the finger, and comparing it would take long.
+/// The longest word to compare, in bytes. A longer word is hardly a typo, and comparing it would take long.
 const WORD_BYTES: usize = 128;
 
-/// The candidate with the smallest edit distance, if it is near enough to have been meant.
+/// Returns the candidate with the smallest edit distance, if it is near enough.
 pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > WORD_BYTES {
         return None;
@@ -16,7 +16,8 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
         .map(|(_, found)| found)
 }
 
-/// How many characters must be added, removed, changed or swapped with their neighbour (optimal string alignment).
+/// Returns the number of characters to add, remove, change or swap with their neighbour (optimal string
+/// alignment).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];

@@ -1,4 +1,4 @@
-//! `[passwords]`: what passwords are hashed with, and what becomes of their hashes.
+//! `[passwords]`: the hashing of passwords.
 
 use std::fmt;
 
@@ -12,44 +12,46 @@ use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table = Table {
     name: "passwords",
-    doc: "what passwords are hashed with",
+    doc: "hashing of passwords",
     naming: Naming::One,
     keys: &[&REHASH, &ARGON2_MEMORY, &ARGON2_PASSES, &ARGON2_LANES],
 };
 
-/// The least of memory, in MiB, and passes: each row is as strong as the others (the OWASP password storage sheet).
+/// The least memory, in MiB, and passes: all rows are equally strong (the OWASP password storage cheat
+/// sheet).
 pub(crate) const LEAST_COSTS: [(u32, u32); 5] = [(46, 1), (19, 2), (12, 3), (9, 4), (7, 5)];
-/// The most passes: with the most memory that is what any hash may cost.
+/// The most passes: with the most memory, they are the highest cost of a hash.
 pub(crate) const MOST_PASSES: u32 = 16;
 
 const REHASH: Key<Switch> = Key {
     name: "rehash",
     kind: Switch,
     unset: DefaultsTo("true"),
-    doc: "A hash that isn't what quash would make today, such as one from Django, is replaced when its user signs in. With `false` it \
-          stays, for a Django that reads the same hashes.",
+    doc: "Replaces a hash with other parameters, such as one from Django, when its user signs in. With \
+          `false` it is kept, for a Django site that reads the same hashes.",
 };
 const ARGON2_MEMORY: Key<Whole> = Key {
     name: "argon2_memory_mib",
     kind: Whole { least: 7, most: 128 },
     unset: DefaultsTo("19"),
-    doc: "The memory of Argon2id, in MiB. Each core holds so much while it hashes. `quash password-cost` measures what the machine \
-          can do, and proposes all three.",
+    doc: "The memory of Argon2id, in MiB, for each core that hashes. `quash password-cost` measures the \
+          machine, and proposes all three settings.",
 };
 const ARGON2_PASSES: Key<Whole> = Key {
     name: "argon2_passes",
     kind: Whole { least: 1, most: MOST_PASSES },
     unset: DefaultsTo("2"),
-    doc: "Passes over the memory. At the least 1 with 46 MiB, 2 with 19, 3 with 12, 4 with 9 or 5 with 7.",
+    doc: "Passes over the memory. At least 1 with 46 MiB, 2 with 19, 3 with 12, 4 with 9 or 5 with 7.",
 };
 const ARGON2_LANES: Key<Whole> = Key {
     name: "argon2_lanes",
     kind: Whole { least: 1, most: 16 },
     unset: DefaultsTo("1"),
-    doc: "Lanes, which are worked on one after the other: more of them help only whoever guesses. For who must have them as elsewhere.",
+    doc: "Lanes, which are computed one after another: more of them only help an attacker. For hashes that \
+          must have the same parameters as in another system.",
 };
 
-/// What new passwords are hashed with.
+/// The parameters of Argon2id for new hashes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Argon2 {
     pub(crate) memory_mib: u32,
@@ -57,24 +59,24 @@ pub(crate) struct Argon2 {
     pub(crate) lanes: u32,
 }
 
-/// The section, read.
+/// The section's values.
 pub(super) struct Passwords {
     pub(super) rehash: Rehash,
     pub(super) argon2: Argon2,
 }
 
 impl Argon2 {
-    /// Whether it costs as much as one of the least at least.
+    /// Returns whether the cost reaches one of [`LEAST_COSTS`].
     pub(crate) fn is_strong_enough(self) -> bool {
         LEAST_COSTS
             .iter()
             .any(|(memory_mib, passes)| self.memory_mib >= *memory_mib && self.passes >= *passes)
     }
 
-    /// What hashes with it.
+    /// Creates a hasher with these parameters.
     ///
     /// # Errors
-    /// It costs more than any hash may.
+    /// The cost exceeds the highest allowed cost.
     pub(crate) fn hasher(self) -> Result<Argon2Hasher, FormatFault> {
         Argon2Hasher::with(self.memory_mib * 1024, self.passes, self.lanes)
     }
@@ -86,13 +88,13 @@ impl fmt::Display for Argon2 {
     }
 }
 
-/// Reads the section; `marked` where Django nodes compare the hash that each token is marked with.
+/// Reads the section. `marked`: each token has a claim with the hash, which Django nodes compare.
 pub(super) fn read(mut section: Section<'_>, marked: bool) -> Result<Passwords, Told> {
     let (rehash, argon2) = (rehash(&mut section, marked), argon2(&mut section));
     Ok(Passwords { rehash: rehash?, argon2: argon2? })
 }
 
-/// A marked hash that changes by itself would sign everybody out.
+/// Reads `rehash`. It conflicts with `marked`: replacing a hash would sign its user out.
 fn rehash(section: &mut Section<'_>, marked: bool) -> Result<Rehash, Told> {
     if !section.read(&REHASH)? {
         return Ok(Rehash::Never);
@@ -113,7 +115,7 @@ fn argon2(section: &mut Section<'_>) -> Result<Argon2, Told> {
         (section.read(&ARGON2_MEMORY), section.read(&ARGON2_PASSES), section.read(&ARGON2_LANES));
     let argon2 = Argon2 { memory_mib: memory_mib?, passes: passes?, lanes: lanes? };
     if !argon2.is_strong_enough() {
-        // With the default of the one, the other was set.
+        // If one has its default, the other was set.
         let (key, fault) = match argon2.passes {
             2 => (&ARGON2_MEMORY, "is too little for 2 passes".to_owned()),
             _ => (&ARGON2_PASSES, format!("is too few for {} MiB of memory", argon2.memory_mib)),
@@ -121,7 +123,7 @@ fn argon2(section: &mut Section<'_>) -> Result<Argon2, Told> {
         return Err(section.wrong(
             key,
             fault,
-            "take 1 with 46 MiB, 2 with 19, 3 with 12, 4 with 9 or 5 with 7",
+            "use at least 1 with 46 MiB, 2 with 19, 3 with 12, 4 with 9 or 5 with 7",
         ));
     }
     Ok(argon2)

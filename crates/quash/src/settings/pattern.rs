@@ -1,17 +1,17 @@
-//! Regular expressions for values, so that an editor sees what quash would refuse. They keep to what every dialect
-//! understands.
+//! Regular expressions for values, so that an editor marks invalid ones. They use only what every dialect of
+//! regular expressions supports.
 
 use std::time::Duration;
 
 use super::span::{Span, UNITS, Zero};
 
-/// An IP address and a port, or a unix socket. It lets more pass than there are addresses.
+/// An IP address and a port, or a unix socket. It also matches some invalid addresses.
 pub(super) const ADDRESS: &str = r"^(([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):[0-9]+|unix:/.*)$";
 
-/// `accept`, `reject`, or `until` a date. It lets more pass than there are days.
+/// `accept`, `reject`, or `until` a date. It also matches some invalid dates.
 pub(super) const TAKING: &str = "^(accept|reject|until [0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))$";
 
-/// Exactly the spans between the bounds.
+/// Returns a pattern that matches exactly the spans between the bounds.
 pub(super) fn span(span: Span) -> String {
     let zero = match span.zero {
         Zero::Allowed => Some(format!("0+({})", UNITS.map(|(unit, _)| unit).join("|"))),
@@ -29,11 +29,12 @@ fn whole(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The numbers from `least`, which isn't zero, to `most`, without leading zeros; nothing where there are none.
+/// Returns a pattern for the numbers from `least`, which isn't zero, to `most`, without leading zeros;
+/// `None`: there are none.
 fn numbers(least: u64, most: u64) -> Option<String> {
     let (least, most) = (u128::from(least), u128::from(most));
     let mut parts = Vec::new();
-    // Lengths of which all numbers belong to it: only the first and the last may be others.
+    // Lengths of which all numbers match; only the first and the last length can match partly.
     let mut whole_lengths: Option<(u32, u32)> = None;
     for length in digits(least)..=digits(most) {
         let (first, last) = (10_u128.pow(length - 1), 10_u128.pow(length) - 1);
@@ -58,13 +59,14 @@ fn digits(number: u128) -> u32 {
     number.max(1).ilog10() + 1
 }
 
-/// The numbers between two that have as many digits.
+/// Returns a pattern for the numbers between two numbers of the same length.
 fn of_one_length(least: &[u8], most: &[u8]) -> String {
     let ([first, least_rest @ ..], [last, most_rest @ ..]) = (least, most) else { return String::new() };
     if first == last {
         return format!("{}{}", char::from(*first), group(of_one_length(least_rest, most_rest)));
     }
-    // The first digits with all that may follow stand in the middle; at the ends what may follow is bounded.
+    // First digits between the two ends allow any further digits; at the ends, the further digits are
+    // bounded.
     let whole_below = least_rest.iter().all(|digit| *digit == b'0');
     let whole_above = most_rest.iter().all(|digit| *digit == b'9');
     let (from, to) =

@@ -1,4 +1,4 @@
-//! `[registration]`: whether users may register, and how long a registration waits for its address to be confirmed.
+//! `[registration]`: registration by users, and the time to confirm an address.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table = Table {
     name: "registration",
-    doc: "whether anybody may register",
+    doc: "registration by users",
     naming: Naming::One,
     keys: &[&ENABLED, &LINK_LIFETIME],
 };
@@ -23,8 +23,8 @@ const ENABLED: Key<Switch> = Key {
     name: "enabled",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "Opens `POST /v1/registration`: anybody with an address may have an account. The account is added once a mail has confirmed \
-          its address.",
+    doc: "Enables `POST /v1/registration`: everyone with an e-mail address can get an account. The account \
+          is added once its address is confirmed by mail.",
 };
 const LINK_LIFETIME: Key<Span> = Key {
     name: "link_lifetime",
@@ -34,10 +34,10 @@ const LINK_LIFETIME: Key<Span> = Key {
         zero: Zero::Refused,
     },
     unset: DefaultsTo("\"1h\""),
-    doc: "How long the link in that mail is good. A registration that isn't confirmed by then is forgotten.",
+    doc: "The lifetime of the link in that mail. A registration that isn't confirmed by then is discarded.",
 };
 
-/// The section, read.
+/// The section's values.
 pub(super) struct Read {
     pub(super) registration: Registration,
     pub(super) policy: RegistrationPolicy,

@@ -1,4 +1,4 @@
-//! `[rotation]`: what happens to a refresh token that comes twice.
+//! `[rotation]`: the reuse of refresh tokens.
 
 use std::time::Duration;
 
@@ -8,20 +8,17 @@ use super::section::Section;
 use super::span::{Span, Zero};
 use super::table::{Naming, Table};
 
-pub(super) const TABLE: Table = Table {
-    name: "rotation",
-    doc: "what happens to a refresh token that comes twice",
-    naming: Naming::One,
-    keys: &[&GRACE],
-};
+pub(super) const TABLE: Table =
+    Table { name: "rotation", doc: "reuse of refresh tokens", naming: Naming::One, keys: &[&GRACE] };
 
 const GRACE: Key<Span> = Key {
     name: "grace",
-    // Longer would give whoever stole a token time to use it.
+    // A longer grace would give a thief time to use a stolen token.
     kind: Span { least: Duration::from_millis(1), most: Duration::from_secs(300), zero: Zero::Allowed },
     unset: DefaultsTo("\"30s\""),
-    doc: "How long after a rotation its parent still gets the same successor. Long enough for a lost answer and a second tab. \
-          `\"0s\"`: never; of parallel refreshes one wins, and the others end the session.",
+    doc: "The time after a rotation in which the spent refresh token still returns the same successor: long \
+          enough for a lost response and a second tab. With `\"0s\"`, one of several parallel refreshes \
+          succeeds, and the others end the session.",
 };
 
 pub(super) fn read(mut section: Section<'_>) -> Result<Duration, Told> {

@@ -1,5 +1,5 @@
-//! The JSON Schema (draft 2020-12) of the settings file, for editors. What a file may hold by the forms and bounds of its
-//! keys is in it; what depends on more than one key, or on other files, only quash knows.
+//! The JSON Schema (draft 2020-12) of the settings file, for editors. It covers the forms and bounds of
+//! single keys; rules about several keys or other files are only checked by quash.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use super::show::value;
 use super::table::{Naming, Table};
 use super::value::Raw;
 
-/// The schema of the settings file.
+/// Returns the schema of the settings file.
 pub(crate) fn schema() -> Value {
     of_file(SECTIONS)
 }
@@ -87,7 +87,7 @@ fn of_shape(shape: &Shape) -> Value {
     }
 }
 
-/// Both objects' members.
+/// Merges the members of two objects.
 fn with(mut first: Value, second: Value) -> Value {
     if let (Value::Object(all), Value::Object(more)) = (&mut first, second) {
         all.extend(more);

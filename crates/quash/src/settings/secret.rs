@@ -1,4 +1,4 @@
-//! Secrets among the settings: kept out of every output, and read from files that only their owner and group may read.
+//! Secret settings: never printed, and read only from files that other users can't access.
 
 use std::fmt;
 use std::fs::File;
@@ -10,69 +10,70 @@ use zeroize::Zeroizing;
 
 use super::fault::Wrong;
 
-/// A secret that a setting holds. It is wiped from memory, and never printed.
+/// A secret setting. It is wiped from memory when dropped, and never printed.
 #[derive(Clone)]
 pub(crate) struct SecretText(Zeroizing<String>);
 
-/// What is printed in place of a secret; neither its length nor a hash of it.
+/// The placeholder for a secret; it reveals neither its length nor a hash.
 pub(super) const HIDDEN: &str = "(secret)";
-/// The longest secret, in bytes, with its line end.
+/// The longest secret with its line end, in bytes.
 const BYTES: usize = 64 * 1024;
 
 impl SecretText {
-    /// Hides a text.
     pub(super) fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The secret itself, for whoever must use it.
     pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether it can be a secret.
+    /// Checks that the text can be a secret.
     ///
     /// # Errors
-    /// It is none.
+    /// It is empty, too long, or the placeholder.
     pub(super) fn check(&self) -> Result<(), Wrong> {
         match self.0.as_str() {
             "" => Err(Wrong::new("is empty", "write a text, or leave the key out")),
-            // Somebody has taken the output of `config show` for a settings file.
-            HIDDEN => Err(Wrong::new("is what stands for a secret, and not one", "write the secret itself")),
+            // The output of `config show` was used as a settings file.
+            HIDDEN => Err(Wrong::new("is the placeholder for a secret", "write the secret itself")),
             text if text.len() > BYTES => Err(Wrong::new("is longer than 64 KiB", "write a shorter one")),
             _ => Ok(()),
         }
     }
 
-    /// The secret in a file, without a byte order mark before it and one line end after it.
+    /// Reads a secret from a file, without a byte order mark before it and one line end after it.
     ///
     /// # Errors
-    /// Others may read the file, or it holds no secret.
+    /// Other users have access to the file, or it holds no secret.
     pub(crate) fn read(path: &Path) -> Result<Self, Wrong> {
         let file = File::open(path).map_err(|error| unreadable(&error))?;
         let mode = file.metadata().map_err(|error| unreadable(&error))?.permissions().mode() & 0o7777;
         if mode & 0o007 != 0 {
             let remedy = format!(
-                "chmod {:03o} {}; and if others may have read it, take another secret",
+                "chmod {:03o} {}; if another user may have read it, replace the secret",
                 mode & 0o770,
                 path.display()
             );
-            return Err(Wrong::new(format!("is a file that other users may use (mode {mode:04o})"), remedy));
+            return Err(Wrong::new(
+                format!("is a file that other users can access (mode {mode:04o})"),
+                remedy,
+            ));
         }
         let text = text_of(file)?;
         Ok(Self(text))
     }
 }
 
-/// Text without the byte order mark that editors on Windows write before it. The mark is never part of a secret.
+/// Strips the byte order mark that editors on Windows write. The mark is never part of a secret.
 pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
-/// The text of a file, without a byte order mark before it and one line end after it.
+/// Reads the text of a file, without a byte order mark before it and one line end after it.
 ///
 /// # Errors
-/// It can't be read, or holds none.
+/// The file can't be read, or is empty.
 pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, Wrong> {
     text_of(File::open(path).map_err(|error| unreadable(&error))?)
 }
@@ -90,7 +91,7 @@ fn text_of(file: File) -> Result<Zeroizing<String>, Wrong> {
         .map_err(|_| Wrong::new("is a file that isn't UTF-8", "write the key as UTF-8"))?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.is_empty() {
-        return Err(Wrong::new("is a file with nothing in it", "write the key into it"));
+        return Err(Wrong::new("is an empty file", "write the key into it"));
     }
     Ok(Zeroizing::new(text.to_owned()))
 }

@@ -1,4 +1,5 @@
-//! Reading sections: each key's value or its default, and whatever is wrong told, so that all faults are seen at once.
+//! Reads the keys of sections: their values or defaults. Faults are collected, so that all are reported at
+//! once.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,19 +12,19 @@ use super::shape::Describe;
 use super::table::Table;
 use super::value::{Content, Found, Raw, Values};
 
-/// Where a value stands that may be in a file.
+/// The source of a value that may be in a file.
 enum Source<'a> {
     Text(&'a Found),
     File(PathBuf),
 }
 
-/// All sections, being read.
+/// The reader of all sections.
 pub(super) struct Reader<'a> {
     pub(super) values: &'a Values,
     pub(super) faults: &'a mut Faults,
 }
 
-/// One section, being read.
+/// The reader of one section.
 pub(super) struct Section<'a> {
     /// Such as `tokens` or `foreign.django`.
     name: String,
@@ -32,22 +33,22 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A section of which there is one.
+    /// Opens a section that exists once.
     pub(super) fn section(&mut self, table: &Table) -> Section<'_> {
         self.open(table.name.to_owned())
     }
 
-    /// Reads each of a table's named sections, and gives what they hold by name.
+    /// Reads each of a table's named sections, and returns their values by name.
     ///
     /// # Errors
-    /// One of them couldn't be read.
+    /// At least one section has a fault.
     pub(super) fn each<T>(
         &mut self,
         table: &Table,
         read: impl Fn(Section<'_>) -> Result<T, Told>,
     ) -> Result<BTreeMap<String, T>, Told> {
         let names: Vec<String> = self.values.names(table).map(str::to_owned).collect();
-        // All are read before the first fault ends it.
+        // All sections are read before the first fault is returned.
         let read: Vec<_> =
             names.into_iter().map(|name| (read(self.open(format!("{}.{name}", table.name))), name)).collect();
         read.into_iter().map(|(read, name)| read.map(|value| (name, value))).collect()
@@ -59,10 +60,10 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// A key's value, or its default.
+    /// Reads a key's value, or its default.
     ///
     /// # Errors
-    /// There is something wrong with it, which has been told.
+    /// The value has a fault, which was reported.
     pub(super) fn read<K: Kind, U: Presence>(&mut self, key: &Key<K, U>) -> Result<U::Of<K::Value>, Told> {
         let read = match (self.found(key.name), key.unset.describe()) {
             (Some(found), _) => key.kind.read(found),
@@ -74,10 +75,11 @@ impl<'a> Section<'a> {
         read.map(U::present).map_err(|wrong| self.wrong(key, wrong.fault, wrong.remedy))
     }
 
-    /// A secret: the key's own text, or what the file holds that the key with `_file` after its name names.
+    /// Reads a secret: the key's own text, or the content of the file that the key with the suffix `_file`
+    /// names.
     ///
     /// # Errors
-    /// There is something wrong with it, which has been told.
+    /// The value has a fault, which was reported.
     pub(super) fn secret<U: Presence>(&mut self, key: &Key<Secret, U>) -> Result<U::Of<SecretText>, Told> {
         let Some(source) = self.source(key)? else { return self.absent(key, &file_of(key)) };
         let read = match source {
@@ -88,10 +90,11 @@ impl<'a> Section<'a> {
         self.told(key, read)
     }
 
-    /// A public key: the key's own text, or what the file holds that the key with `_file` after its name names.
+    /// Reads a public key: the key's own text, or the content of the file that the key with the suffix
+    /// `_file` names.
     ///
     /// # Errors
-    /// There is something wrong with it, which has been told.
+    /// The value has a fault, which was reported.
     pub(super) fn public<U: Presence>(&mut self, key: &Key<Public, U>) -> Result<U::Of<String>, Told> {
         let Some(source) = self.source(key)? else { return self.absent(key, &file_of(key)) };
         let read = match source {
@@ -101,19 +104,19 @@ impl<'a> Section<'a> {
         self.told(key, read)
     }
 
-    /// Whether a key is set, or the file that may hold its value.
+    /// Returns whether a key is set, directly or with a file.
     pub(super) fn has(&self, key: &dyn Entry) -> bool {
         self.found(key.name()).is_some() || self.found(&format!("{}{FILE}", key.name())).is_some()
     }
 
-    /// Where the value of a key stands that may be in a file.
+    /// Finds the source of a key that may be in a file.
     fn source<K: Describe, U: Presence>(&mut self, key: &Key<K, U>) -> Result<Option<Source<'a>>, Told> {
         let file = file_of(key);
         match (self.found(key.name), self.found(&file)) {
             (None, None) => Ok(None),
             (Some(_), Some(named)) => {
                 let fault = format!("and {}.{file} ({}) are both set", self.name, named.origin);
-                Err(self.wrong(key, fault, "leave one of them out"))
+                Err(self.wrong(key, fault, "remove one of them"))
             }
             (Some(found), None) => Ok(Some(Source::Text(found))),
             (None, Some(named)) => match File.read(named) {
@@ -123,7 +126,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// What was read of a key that may be in a file; its fault is told where the value stands.
+    /// Returns the result for a key that may be in a file, and reports its fault at the value's location.
     fn told<K: Describe, U: Presence, T>(
         &mut self,
         key: &Key<K, U>,
@@ -132,8 +135,7 @@ impl<'a> Section<'a> {
         read.map(U::present).map_err(|Wrong { fault, remedy }| self.wrong(key, fault, remedy))
     }
 
-    /// Tells what is wrong with a key that is set, or with its default, to be read after its value; or with the file that
-    /// holds it.
+    /// Reports a fault of a key's value, or of the file that holds the value.
     pub(super) fn wrong(
         &mut self,
         key: &dyn Entry,
@@ -146,7 +148,8 @@ impl<'a> Section<'a> {
         self.tell(written, fault.into(), remedy.into())
     }
 
-    /// What there is without a key, or that it is missing; `written` is the key to write.
+    /// Returns the result for a key that isn't set, or reports that it is missing; `written` is the key to
+    /// set.
     fn absent<K, U: Presence, T>(&mut self, key: &Key<K, U>, written: &str) -> Result<U::Of<T>, Told> {
         U::absent().ok_or_else(|| {
             let section = &self.name;
@@ -175,7 +178,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The name of the key of the file that may hold this one's value.
+/// Returns the name of the key that names a file with this key's value.
 fn file_of<K: Describe, U: Presence>(key: &Key<K, U>) -> String {
     format!("{}{FILE}", key.name)
 }

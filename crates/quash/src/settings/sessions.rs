@@ -1,4 +1,4 @@
-//! `[sessions]`: how long sessions live and how many there may be.
+//! `[sessions]`: the lifetime and number of sessions.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::table::{Naming, Table};
 
 pub(super) const TABLE: Table = Table {
     name: "sessions",
-    doc: "how long sessions live and how many there may be",
+    doc: "lifetime and number of sessions",
     naming: Naming::One,
     keys: &[&ABSOLUTE_LIFETIME, &MAX_PER_ACCOUNT],
 };
@@ -22,13 +22,15 @@ const ABSOLUTE_LIFETIME: Key<Or<Span>> = Key {
     name: "absolute_lifetime",
     kind: Or("none", Span { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused }),
     unset: DefaultsTo("\"90d\""),
-    doc: "The end of a session however often it is refreshed. Simple JWT has none: a stolen session then lives for ever.",
+    doc: "The longest lifetime of a session, however often it is refreshed. Simple JWT has no such limit: a \
+          stolen session can live indefinitely.",
 };
 const MAX_PER_ACCOUNT: Key<Whole> = Key {
     name: "max_per_account",
     kind: Whole { least: 1, most: 1000 },
     unset: DefaultsTo("1000"),
-    doc: "Live sessions of one account; one more ends the one idle longest. A bound, not a policy.",
+    doc: "The most live sessions of one account; one more ends the session that has been idle longest. A \
+          limit on resources, not a policy.",
 };
 
 pub(super) fn read(mut section: Section<'_>) -> Result<SessionPolicy, Told> {

@@ -1,15 +1,14 @@
-//! What may be written for a key, for whoever only shows it: `quash config`, the schema, the documents.
+//! The form of a key's values, for display: in `quash config`, the schema and the documents.
 
 use std::fmt;
 
 use super::span::Span;
 
-/// What has a shape.
 pub(super) trait Describe {
     fn shape(&self) -> Shape;
 }
 
-/// What may be written for a key.
+/// The form of a key's values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Shape {
     Span(Span),
@@ -22,7 +21,7 @@ pub(super) enum Shape {
         least: u32,
         most: u32,
     },
-    /// One of these.
+    /// One of these words.
     Words(Vec<&'static str>),
     /// An IP address and a port, or `unix:` and an absolute path.
     Address,
@@ -38,7 +37,7 @@ pub(super) enum Shape {
 }
 
 impl fmt::Display for Shape {
-    /// In words, as the documents say it.
+    /// Describes the shape as the documents do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Span(span) => write!(f, "{span}"),
@@ -59,13 +58,13 @@ impl fmt::Display for Shape {
 }
 
 impl Shape {
-    /// Whether a file may hold the value instead.
+    /// Returns whether a file may hold the value instead.
     pub(super) fn may_be_in_a_file(&self) -> bool {
         matches!(self, Self::Secret | Self::Public)
     }
 }
 
-/// `"a"`, `"b"` or `"c"`.
+/// Joins words to a list such as `"a", "b" or "c"`.
 pub(super) fn either(words: &[&str]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
     match &quoted[..] {

@@ -1,4 +1,4 @@
-//! The settings that hold, as TOML or JSON, each with where it comes from. Secrets are named and not shown.
+//! Prints the settings in force as TOML or JSON, with their origins. Secrets are hidden.
 
 use serde_json::{Map, Value, json};
 
@@ -11,14 +11,14 @@ use super::value::{Found, Raw, Values};
 use super::{Loaded, SECTIONS};
 use crate::output::{clean, steers};
 
-/// Whether each setting says where it comes from.
+/// The visibility of origins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Origins {
     Shown,
     Hidden,
 }
 
-/// A section with its keys, each with its value and where that comes from; `null` where nothing holds.
+/// A section with its keys, their values and origins. An unset value is `null`.
 struct Shown {
     table: &'static str,
     name: Option<String>,
@@ -26,12 +26,12 @@ struct Shown {
 }
 
 impl Loaded {
-    /// As a settings file.
+    /// Formats the settings as a settings file.
     pub(crate) fn to_toml(&self, origins: Origins) -> String {
         to_toml(SECTIONS, &self.values, origins)
     }
 
-    /// By section and key.
+    /// Returns the settings by section and key.
     pub(crate) fn to_json(&self) -> Value {
         to_json(SECTIONS, &self.values)
     }
@@ -58,7 +58,7 @@ fn all(tables: &[Table], values: &Values) -> Vec<Shown> {
     all
 }
 
-/// What holds for a key, and where it comes from.
+/// Returns the value of a key, and its origin.
 fn holding(key: &Description, found: Option<&Found>) -> (Value, Origin) {
     match (found, key.unset) {
         (Some(found), _) => {
@@ -74,7 +74,7 @@ fn holding(key: &Description, found: Option<&Found>) -> (Value, Origin) {
     }
 }
 
-/// A value as the settings file would hold it, wherever it stands.
+/// Converts a value to the form of the settings file, whatever its origin.
 pub(super) fn value(shape: &Shape, raw: &Raw) -> Value {
     match (shape, raw) {
         (Shape::Secret, _) | (_, Raw::Secret(_)) => HIDDEN.into(),
@@ -156,7 +156,7 @@ fn toml_of(value: &Value) -> String {
     }
 }
 
-/// In quotation marks and on one line, with everything escaped that could steer a terminal.
+/// Formats a TOML string on one line, with control characters escaped.
 fn basic_string(text: &str) -> String {
     let mut written = String::from("\"");
     for c in text.chars() {

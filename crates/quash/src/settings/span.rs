@@ -1,5 +1,5 @@
-//! Spans of time as settings write them: one whole number and a unit, such as `5m`. Anything else is refused: a span
-//! that was read in another way than it was meant would make tokens that hold too long.
+//! Spans of time in settings: one whole number and a unit, such as `5m`. Other forms are refused: a misread
+//! span would make tokens that live too long.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use std::time::Duration;
 pub(crate) struct Span {
     pub(crate) least: Duration,
     pub(crate) most: Duration,
-    /// `0` in any unit is allowed besides.
+    /// `0` in any unit is also allowed.
     pub(crate) zero: Zero,
 }
 
-/// Whether a span may be zero.
+/// The handling of zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Zero {
     Allowed,
     Refused,
 }
 
-/// What to write instead.
+/// The remedy for an invalid span.
 pub(super) const REMEDY: &str =
     "write one whole number and a unit (ms, s, m, h, d or w) without a blank, such as \"5m\"";
 
-/// Ten years, near enough: longer spans are slips.
+/// About ten years: a longer span is a mistake.
 pub(super) const LONGEST: Duration = Duration::from_secs(3653 * 24 * 3600);
 
 /// Each unit and its milliseconds.
@@ -32,16 +32,16 @@ pub(super) const UNITS: [(&str, u64); 6] =
     [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 
 impl Span {
-    /// The span that a flag of its own gives.
+    /// Parses the span of a command's flag.
     ///
     /// # Errors
-    /// It is none, or out of bounds: the fault and the remedy.
+    /// The text isn't a span, or is out of bounds; the error has the fault and the remedy.
     pub(crate) fn of_flag(self, text: &str) -> Result<Duration, String> {
         parse(text, self).map_err(|fault| format!("it {fault}; {REMEDY}"))
     }
 }
 
-/// The span of a text, or what is wrong with the text.
+/// Parses a span, or returns the fault of the text.
 pub(super) fn parse(text: &str, bounds: Span) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -55,7 +55,7 @@ pub(super) fn parse(text: &str, bounds: Span) -> Result<Duration, String> {
     let span = Duration::from_millis(number.checked_mul(*millis_per_unit).ok_or_else(too_long)?);
     match (span.is_zero(), bounds.zero) {
         (true, Zero::Allowed) => Ok(span),
-        (true, Zero::Refused) => Err("is zero, which makes no sense here".into()),
+        (true, Zero::Refused) => Err("is zero, which isn't allowed here".into()),
         _ if span < bounds.least => Err(format!("is shorter than {}", shown(bounds.least))),
         _ if span > bounds.most => Err(too_long()),
         _ => Ok(span),
@@ -72,13 +72,13 @@ impl fmt::Display for Span {
     }
 }
 
-/// A span as a setting would write it, in the largest unit that leaves no rest.
+/// Formats a span as in the settings, in the largest unit that divides it.
 pub(super) fn shown(span: Duration) -> String {
     let millis = span.as_millis();
     if millis == 0 {
         return "0s".into();
     }
-    // Days at most: nobody counts a year in weeks.
+    // At most days, because weeks are uncommon for long spans.
     let days_at_most = UNITS.iter().rev().filter(|(unit, _)| *unit != "w");
     let fitting = days_at_most
         .map(|(unit, size)| (unit, u128::from(*size)))
@@ -94,7 +94,7 @@ fn fault_of_form(text: &str, number: &str, unit: &str) -> String {
     } else if text.starts_with(['-', '\u{2212}']) {
         "is negative".into()
     } else if text.starts_with(['P', 'p']) {
-        "is an ISO 8601 duration, which isn't understood here".into()
+        "is an ISO 8601 duration, which isn't supported".into()
     } else if number.is_empty() {
         "doesn't begin with a whole number".into()
     } else if unit.is_empty() {
@@ -104,7 +104,7 @@ fn fault_of_form(text: &str, number: &str, unit: &str) -> String {
     } else if unit.contains(|c: char| c.is_ascii_digit()) {
         "has more than one number in it".into()
     } else {
-        format!("has the unit \"{unit}\", which isn't known")
+        format!("has the unknown unit \"{unit}\"")
     }
 }
 

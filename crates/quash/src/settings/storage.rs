@@ -1,4 +1,4 @@
-//! `[storage]`: where quash keeps what it must not forget.
+//! `[storage]`: the database and the data directory.
 
 use super::fault::Told;
 use super::key::{DefaultsTo, Key};
@@ -9,7 +9,7 @@ use crate::data_dir::GroupAccess;
 
 pub(super) const TABLE: Table = Table {
     name: "storage",
-    doc: "where things are kept",
+    doc: "the database and the data directory",
     naming: Naming::One,
     keys: &[&ENGINE, &GROUP_ACCESS],
 };
@@ -18,26 +18,28 @@ const ENGINE: Key<Words<Engine>> = Key {
     name: "engine",
     kind: Words(&[("sqlite", Engine::Sqlite), ("memory", Engine::Memory)]),
     unset: DefaultsTo("\"sqlite\""),
-    doc: "`memory` ends with the process, accounts included, and warns at its start. For trials.",
+    doc: "`memory` loses everything, including accounts, when the process ends, and logs a warning at its \
+          start. For trials.",
 };
 const GROUP_ACCESS: Key<Switch> = Key {
     name: "group_access",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "The group of the data directory may read and write it and the files in it, the master key included. For volumes on which \
-          Kubernetes gives a group access (`fsGroup`). Other users never may.",
+    doc: "Allows the group of the data directory to read and write it and its files, including the master \
+          key. For volumes on which Kubernetes gives a group access (`fsGroup`). Other users never get \
+          access.",
 };
 
-/// Where quash keeps what it must not forget.
+/// The storage engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Engine {
-    /// In a file of the data directory.
+    /// A file in the data directory.
     Sqlite,
-    /// In the process; nothing outlives it.
+    /// The memory of the process.
     Memory,
 }
 
-/// The section, read.
+/// The section's values.
 pub(super) struct Storage {
     pub(super) engine: Engine,
     pub(super) group_access: GroupAccess,

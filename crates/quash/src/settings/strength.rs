@@ -1,4 +1,4 @@
-//! What a private key or secret of the settings must be, and what may pass with a warning.
+//! Checks the strength of private keys and secrets in the settings.
 
 use quash_core::model::Kid;
 use quash_core::token::{Algorithm, Family, KeyFault, SigningKey, read_secret};
@@ -6,22 +6,22 @@ use zeroize::Zeroizing;
 
 use super::secret::SecretText;
 
-/// Whether a secret may pass that can be guessed.
+/// The handling of secrets that can be guessed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ShortSecrets {
     Allowed,
     Refused,
 }
 
-/// A key that may be used.
+/// An accepted key.
 pub(crate) struct Checked {
-    /// As the store keeps it.
+    /// The key in the form of the store.
     pub(crate) secret: Zeroizing<Vec<u8>>,
-    /// What is wrong with it and yet allowed, to be read after the key's name.
+    /// A weakness that is allowed, worded to follow the key's name.
     pub(crate) doubt: Option<String>,
 }
 
-/// What Django's `startproject` puts before the secrets that it makes: they stand in the site's repository.
+/// The prefix of secrets that Django's `startproject` generates: they are in the site's repository.
 const OF_A_TEMPLATE: &[u8] = b"django-insecure-";
 
 impl ShortSecrets {
@@ -30,42 +30,40 @@ impl ShortSecrets {
     }
 }
 
-/// Reads a private key or a secret, and asks how strong it is.
+/// Reads a private key or a secret, and checks its strength.
 ///
 /// # Errors
-/// It is none for this algorithm, or too weak.
+/// It isn't a key for this algorithm, or is too weak.
 pub(crate) fn check(
     algorithm: Algorithm,
     text: &SecretText,
     short: ShortSecrets,
 ) -> Result<Checked, KeyFault> {
     let secret = read_secret(algorithm, text.expose())?;
-    // The store gives it the kid that it goes by.
+    // The store assigns the real kid.
     let kid = || Kid::parse("unnamed").ok();
     let doubt = match SigningKey::new(algorithm, &secret, kid()) {
         Ok(_) if algorithm.family() == Family::Hmac && secret.starts_with(OF_A_TEMPLATE) => {
-            Some("begins with django-insecure-, so it stands in a site's repository: whoever can read that can sign".to_owned())
+            Some("begins with django-insecure-, so it is in a site's repository: everyone who can read that can sign".to_owned())
         }
         Ok(_) => None,
         Err(fault @ (KeyFault::TooShort(_) | KeyFault::Published)) if short == ShortSecrets::Allowed => {
             SigningKey::insecure_new(algorithm, &secret, kid())?;
-            Some(format!("{fault}: it can be guessed from one token, and whoever guesses it can sign"))
+            Some(format!("{fault}: an attacker can guess it from one token, and then sign"))
         }
         Err(fault) => return Err(fault),
     };
     Ok(Checked { secret, doubt })
 }
 
-/// What to do about a key that can't be used.
+/// Returns the remedy for an unusable key.
 pub(crate) fn remedy(fault: KeyFault) -> &'static str {
     match fault {
         KeyFault::TooShort(_) | KeyFault::Published => {
-            "take a longer one, such as 64 random bytes in Base64; insecure_short_secret = true lets this one pass for a while"
+            "use a longer one, such as 64 random bytes in Base64; insecure_short_secret = true accepts this one for a while"
         }
-        KeyFault::KeyTextAsSecret(_) => {
-            "write a secret that nobody else knows, or name the algorithm that the key is for"
-        }
-        KeyFault::Public => "write the private key; whoever verifies gets the public one",
+        KeyFault::KeyTextAsSecret(_) => "write a secret that only you know, or set the key's own algorithm",
+        KeyFault::Public => "write the private key; verifiers get the public one",
         KeyFault::Private => "write the public key alone, and keep the private one where tokens are signed",
         _ => "write a key for the algorithm, in PEM or as a JWK; or, for HS algorithms, the secret itself",
     }

@@ -1,22 +1,21 @@
-//! How sections and keys describe themselves: once, for the code that reads them, for `quash config`, for the schema
-//! and for the tests of the documents. What the sections hold stands in their own files.
+//! Descriptions of sections and keys, shared by the code that reads them, `quash config`, the schema and the
+//! tests of the documents. Each section's content is in its own file.
 
 use super::key::{Description, Entry};
 
 /// A section of the settings.
 #[derive(Clone, Copy)]
 pub(super) struct Table {
-    /// Its name, such as `tokens`.
+    /// The name, such as `tokens`.
     pub(super) name: &'static str,
-    /// What it is about, to be read after its name.
+    /// The topic, worded to follow the name.
     pub(super) doc: &'static str,
-    /// Whether there is one of it.
     pub(super) naming: Naming,
-    /// Its keys, in the order in which they are shown.
+    /// The keys, in the order of display.
     pub(super) keys: &'static [&'static dyn Entry],
 }
 
-/// Whether there is one section of a kind, or one for each name.
+/// The number of sections of a kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Naming {
     /// `[tokens]`.
@@ -26,7 +25,7 @@ pub(super) enum Naming {
 }
 
 impl Table {
-    /// What stands between the brackets.
+    /// Returns the text between the brackets.
     pub(super) fn heading(&self) -> String {
         match self.naming {
             Naming::One => self.name.to_owned(),
@@ -34,7 +33,7 @@ impl Table {
         }
     }
 
-    /// All keys; one that may be in a file is followed by the key of that file.
+    /// Returns all keys; one that may be in a file is followed by the key of that file.
     pub(super) fn keys(&self) -> Vec<Description> {
         let keys = self.keys.iter().map(|key| key.describe());
         keys.flat_map(|key| {
@@ -44,7 +43,6 @@ impl Table {
         .collect()
     }
 
-    /// The key of this name.
     pub(super) fn key(&self, name: &str) -> Option<Description> {
         self.keys().into_iter().find(|key| key.name == name)
     }

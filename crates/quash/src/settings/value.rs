@@ -1,4 +1,4 @@
-//! Values as they stand in the settings file, the environment or the flags, before anybody knows what they should be.
+//! Values from the settings file, the environment or the flags, before they are checked against their keys.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,47 +12,47 @@ use super::secret::{HIDDEN, SecretText};
 use super::shape::Shape;
 use super::table::Table;
 
-/// A value before anybody knows what it should be.
+/// An unchecked value.
 #[derive(Clone, Debug)]
 pub(super) enum Raw {
-    /// From the environment or a flag: text that may stand for anything.
+    /// A text from the environment or a flag, which may be of any type.
     Plain(String),
     Text(String),
     Bool(bool),
     Whole(i64),
     List(Vec<String>),
-    /// A table of texts, in its order.
+    /// A table of texts, in its original order.
     Pairs(Vec<(String, String)>),
-    /// The text of a key that holds a secret, wherever it stands.
+    /// The text of a secret key, whatever its origin.
     Secret(SecretText),
-    /// Something that no setting is, in words.
+    /// A value of a type that no setting has, in words.
     Other(&'static str),
 }
 
-/// A value and where it stands.
+/// A value and its origin.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) raw: Raw,
     pub(super) origin: Origin,
 }
 
-/// What was found, by section. Only known sections and keys are in it.
+/// All values by section. It contains only known sections and keys.
 #[derive(Default, Debug)]
 pub(super) struct Values {
-    /// By `tokens` or `foreign.django`.
+    /// The keys are such as `tokens` or `foreign.django`.
     sections: BTreeMap<String, Content>,
 }
 
-/// What was found in a section.
+/// The values of a section.
 #[derive(Debug)]
 pub(super) struct Content {
-    /// Where the section is first named.
+    /// The first mention of the section.
     pub(super) origin: Origin,
     keys: BTreeMap<String, Found>,
 }
 
 impl Raw {
-    /// A value of TOML.
+    /// Converts a TOML value.
     pub(super) fn of(value: &DeValue<'_>) -> Self {
         match value {
             DeValue::String(text) => Self::Text(text.to_string()),
@@ -80,12 +80,12 @@ impl Raw {
         }
     }
 
-    /// A value as TOML writes it. What isn't TOML is something that no setting is.
+    /// Parses a TOML value. Invalid TOML becomes [`Raw::Other`].
     pub(super) fn parse(toml: &str) -> Self {
         DeValue::parse(toml).map_or(Self::Other("no TOML"), |value| Self::of(value.get_ref()))
     }
 
-    /// The text, where it is one and no secret.
+    /// Returns the text, if the value is a text and not secret.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Plain(text) | Self::Text(text) => Some(text),
@@ -93,7 +93,7 @@ impl Raw {
         }
     }
 
-    /// The same, with nothing of it shown.
+    /// Converts the value to a secret.
     fn hidden(self) -> Self {
         match self {
             Self::Plain(text) | Self::Text(text) => Self::Secret(SecretText::new(text)),
@@ -106,7 +106,8 @@ impl Raw {
 }
 
 impl Found {
-    /// The file that a text names: relative to the settings file where it stands in that, else to the working directory.
+    /// Resolves the path of a file: relative to the settings file if the value is from there, otherwise to
+    /// the working directory.
     pub(super) fn path(&self, text: &str) -> PathBuf {
         let path = match &self.origin {
             Origin::File { path, .. } => {
@@ -114,20 +115,21 @@ impl Found {
             }
             Origin::Environment(_) | Origin::Flag(_) | Origin::Default => PathBuf::from(text),
         };
-        // Absolute, so that it names the same file wherever it is shown or used; without a working directory as it is.
+        // An absolute path means the same file wherever it is used. Without a working directory, it stays as
+        // it is.
         std::path::absolute(&path).unwrap_or(path)
     }
 }
 
 impl Values {
-    /// Names a section, which may stay empty.
+    /// Adds a section, which may stay empty.
     pub(super) fn open(&mut self, section: &str, origin: &Origin) -> &mut Content {
         self.sections
             .entry(section.to_owned())
             .or_insert_with(|| Content { origin: origin.clone(), keys: BTreeMap::new() })
     }
 
-    /// Lays a value over what was there. That of a secret is hidden from here on.
+    /// Sets a value, replacing that of an earlier layer. A secret is hidden from here on.
     pub(super) fn lay(&mut self, section: &str, key: &Description, found: Found) {
         let raw = match key.shape {
             Shape::Secret => found.raw.hidden(),
@@ -136,12 +138,11 @@ impl Values {
         self.open(section, &found.origin).keys.insert(key.name.clone(), Found { raw, origin: found.origin });
     }
 
-    /// What was found in a section.
     pub(super) fn section(&self, section: &str) -> Option<&Content> {
         self.sections.get(section)
     }
 
-    /// The names of a table's named sections.
+    /// Returns the names of a table's named sections.
     pub(super) fn names(&self, table: &Table) -> impl Iterator<Item = &str> {
         self.sections.keys().filter_map(|section| {
             section.split_once('.').filter(|(first, _)| *first == table.name).map(|(_, name)| name)
@@ -150,14 +151,13 @@ impl Values {
 }
 
 impl Content {
-    /// What was found for a key.
     pub(super) fn found(&self, key: &str) -> Option<&Found> {
         self.keys.get(key)
     }
 }
 
 impl fmt::Display for Raw {
-    /// As a settings file would write it; cut where it is long.
+    /// Formats the value as in a settings file, truncated if it is long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&cut(&match self {
             Self::Plain(text) | Self::Text(text) => format!("\"{text}\""),

@@ -1,6 +1,6 @@
-//! Web addresses among the settings: those that can be trusted.
+//! Checks of web addresses in the settings.
 
-/// Whether an address speaks for itself without encryption, and not only to this machine: anybody on the way can speak
+/// Returns whether an address is unencrypted and not on this machine: an attacker on the network could answer
 /// for it (RFC 8414 2).
 pub(super) fn is_insecure(address: &str) -> bool {
     let http = address.split_at_checked(7).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("http://"));

@@ -1,4 +1,4 @@
-//! A headless Chromium at the other end of two pipes, spoken to in its DevTools protocol; and axe, to be run in a page.
+//! Controls a headless Chromium through two pipes with the DevTools protocol, and runs axe in its pages.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -12,15 +12,19 @@ use tempfile::TempDir;
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What these tests need beside Rust.
+/// The tools that these tests need besides Rust.
 pub(crate) struct Tools {
     chromium: PathBuf,
     axe: PathBuf,
 }
 
-/// What `cargo xtask test` and `ci` make ready; `None`, and a word about it, where these tests run without that.
+/// Returns the tools that `cargo xtask test` and `ci` install; if they are missing, prints a note and returns
+/// `None`.
 #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
-#[expect(clippy::disallowed_methods, reason = "what a test needs beside Rust is told by the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment names the tools that a test needs besides Rust"
+)]
 pub(crate) fn tools() -> Option<Tools> {
     let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let tools = named("QUASH_TEST_CHROMIUM").zip(named("QUASH_TEST_AXE"));
@@ -32,7 +36,7 @@ pub(crate) fn tools() -> Option<Tools> {
     tools.map(|(chromium, axe)| Tools { chromium, axe })
 }
 
-/// Whether pages may run scripts.
+/// Enables or disables scripts in pages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scripts {
     Run,
@@ -48,7 +52,7 @@ pub(crate) struct Browser {
     session: Option<String>,
     /// The addresses that the page has asked for.
     pub(crate) requests: Vec<String>,
-    /// What the browser has complained about.
+    /// The errors that the browser has reported.
     pub(crate) complaints: Vec<String>,
     axe: String,
     _room: TempDir,
@@ -57,7 +61,8 @@ pub(crate) struct Browser {
 impl Browser {
     pub(crate) fn start(tools: &Tools, scripts: Scripts) -> Self {
         let room = tempfile::tempdir().expect("a temporary directory");
-        // Chromium reads commands from the third handle and writes to the fourth: the shell makes them of our pipes.
+        // Chromium reads commands from file descriptor 3 and writes to 4; the shell redirects our pipes to
+        // them.
         let mut command = Command::new("sh");
         command.args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null"]).arg(&tools.chromium);
         command.args([
@@ -127,19 +132,19 @@ impl Browser {
         );
     }
 
-    /// Opens an address, and waits until all of the page is there.
+    /// Opens an address, and waits until the page has loaded.
     pub(crate) fn open(&mut self, url: &str) {
         self.ask("Page.navigate", &json!({ "url": url }));
         self.wait_for("Page.loadEventFired");
     }
 
-    /// Presses a key that sends a form, and waits for the page that comes of it.
+    /// Presses a key that submits a form, and waits for the next page.
     pub(crate) fn press_and_wait(&mut self, key: &str) {
         self.press(key);
         self.wait_for("Page.loadEventFired");
     }
 
-    /// Presses a key: `Tab`, `Enter`, or a blank.
+    /// Presses `Tab`, `Enter`, or the space bar.
     pub(crate) fn press(&mut self, key: &str) {
         let (code, number, text) = match key {
             "Tab" => ("Tab", 9, None),
@@ -167,7 +172,7 @@ impl Browser {
         }
     }
 
-    /// The page as it stands, as HTML.
+    /// Returns the current page as HTML.
     pub(crate) fn html(&mut self) -> String {
         let root = self.ask("DOM.getDocument", &json!({}))["root"]["nodeId"].clone();
         self.ask("DOM.getOuterHTML", &json!({ "nodeId": root }))["outerHTML"]
@@ -176,7 +181,7 @@ impl Browser {
             .to_owned()
     }
 
-    /// What axe says is wrong with the page.
+    /// Returns the violations that axe finds in the page.
     pub(crate) fn violations(&mut self) -> Vec<String> {
         let script = format!(
             "{};axe.run().then(found => found.violations.map(one => one.id + ': ' + one.nodes.map(node => node.html).join(' ')))",
@@ -218,7 +223,8 @@ impl Browser {
             Some("Network.requestWillBeSent") => {
                 self.requests.extend(message["params"]["request"]["url"].as_str().map(str::to_owned));
             }
-            // What the policy of a page forbids is told here, too. What failed to load, an answer of 400 among it, isn't meant.
+            // Violations of the content security policy are also logged here. Failed loads, such as a 400,
+            // are ignored.
             Some("Log.entryAdded") => {
                 let entry = &message["params"]["entry"];
                 if entry["level"] == "error" && entry["source"] != "network" {

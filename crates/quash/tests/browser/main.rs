@@ -1,5 +1,5 @@
-//! The pages that links in mails open, in a real browser: by keyboard alone, without scripts, with no request to another
-//! origin, and with nothing that axe finds wrong.
+//! The pages that links in mails open, in a real browser: usable by keyboard alone and without scripts, with
+//! no request to another origin, and without violations found by axe.
 
 mod chromium;
 #[path = "../support/mod.rs"]
@@ -14,7 +14,7 @@ use support::smtp::{Manner, Smtp};
 const PASSWORD: &str = "a password of dana's";
 const NEW_PASSWORD: &str = "another password of hers";
 
-/// A server that mails, with an account whose address is confirmed or isn't.
+/// Starts a server that sends mails.
 fn start(smtp: &Smtp, more: &[&str]) -> Server {
     let settings = [
         "mail.host=127.0.0.1".to_owned(),
@@ -32,7 +32,7 @@ fn start(smtp: &Smtp, more: &[&str]) -> Server {
     server
 }
 
-/// The page of the link in the next mail, at the server's own address.
+/// Returns the address of the page in the next mail's link, with the server's own address.
 fn page(server: &Server, smtp: &Smtp, path: &str) -> String {
     format!("{}{path}?token={}", server.url, smtp.next().token())
 }
@@ -53,7 +53,7 @@ fn a_password_is_reset_by_keyboard_alone_and_without_scripts() {
     server.post_json("/v1/password-reset", &json!({ "username": "dana" }), None);
     let mut browser = Browser::start(&tools, Scripts::Disabled);
     browser.open(&page(&server, &smtp, "/reset"));
-    // The cursor stands in the field, and Enter sends the form.
+    // The cursor is in the field, and Enter submits the form.
     browser.type_text("short");
     browser.press_and_wait("Enter");
     let html = browser.html();

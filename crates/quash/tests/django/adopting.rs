@@ -1,4 +1,4 @@
-//! Tokens that a Django has signed, at a quash that takes them: verified, adopted once, and ended.
+//! Tokens of a Django site at a quash that accepts them: verified, adopted once, and ended.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -55,7 +55,7 @@ fn a_pair_of_djangos_is_adopted_once_by_sixteen_requests_at_once() {
         "its claims are kept: {said}"
     );
 
-    // Again within the grace, and then when the grace is over.
+    // Once more within the grace, and then after it.
     let again = pair(&refresh(&quash, &theirs.refresh));
     assert_eq!(claim(&again.refresh, "jti"), claim(&pairs[0].refresh, "jti"));
     drop(quash);
@@ -79,11 +79,11 @@ fn an_adopted_session_goes_on_like_any_other() {
     let first = pair(&refresh(&quash, &theirs.refresh));
     let second = pair(&refresh(&quash, &first.refresh));
     assert_eq!(refused_as(&verify(&quash, &theirs.refresh)), "Token is blacklisted");
-    // By now theirs is older than the parent.
+    // By now, Django's token is older than the parent.
     let reused = refresh(&quash, &theirs.refresh);
     assert_eq!((reused.status, reused.body["reason"].as_str()), (401, Some("reuse")), "{}", reused.text);
     assert_eq!(quash.get("/v1/me", Some(&second.access)).status, 401);
-    // Their access token has nothing to do with the session that their refresh token has opened.
+    // Django's access token is independent of the session that Django's refresh token has opened.
     assert_eq!(quash.get("/v1/me", Some(&theirs.access)).status, 200);
 }
 
@@ -136,7 +136,7 @@ fn what_is_blacklisted_or_logged_out_at_quash_is_refused_there() {
     for access in [&adopted_and_logged_out.access, &ours.access] {
         assert_eq!(quash.get("/v1/me", Some(access)).status, 401);
     }
-    // The site that has signed them is told nothing.
+    // The site that signed them doesn't learn of it.
     assert_eq!(node.post("/api/token/verify/", &json!({ "token": fresh.refresh })).status, 200);
 }
 

@@ -1,5 +1,5 @@
-"""A front end as it was written for Simple JWT, with the standard library alone. Its arguments: the server, and a path
-that only an access token opens; a name and a password come on standard input. Each step is told as a line of JSON."""
+"""A front end written for Simple JWT, with only the standard library. Its arguments are the server and a path that
+requires an access token; it reads a name and a password from standard input, and prints each step as a line of JSON."""
 
 import json
 import sys

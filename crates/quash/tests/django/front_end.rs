@@ -1,5 +1,5 @@
-//! A front end that was written for Simple JWT, `front_end.py`: the same script at a Django and at a quash. What it is
-//! told there and here is the same, but for what the guide says is different on purpose.
+//! A front end written for Simple JWT, `front_end.py`, against Django and against quash. Its results are the
+//! same, except for the deliberate differences in the guide.
 
 use std::path::Path;
 use std::process::Command;
@@ -30,14 +30,14 @@ fn a_front_end_is_told_what_simple_jwt_tells_it_but_for_what_log_out_means() {
     for (there, here) in there.iter().zip(&here) {
         let step = there["step"].as_str().expect("a name");
         match step {
-            // It is another path, with another body; what counts is whether it opens.
+            // The path and body differ; only the access is compared.
             "call" | "call with the refresh token" | "call without a token" | "call with the new token" => {
                 assert_eq!(there["status"], here["status"], "{step}: {here}");
             }
             "call after that" => {
                 assert_eq!((&there["status"], &here["status"]), (&json!(200), &json!(401)), "{step}: {here}")
             }
-            // `reason` is the one member that is added.
+            // `reason` is the only additional member.
             "refresh after that" => {
                 let said = |told: &Value| json!([told["status"], told["code"], told["detail"]]);
                 assert_eq!(
@@ -53,7 +53,7 @@ fn a_front_end_is_told_what_simple_jwt_tells_it_but_for_what_log_out_means() {
             _ => assert_eq!(there, here),
         }
     }
-    // What is compared above must be what happened.
+    // The steps compared above must have had these statuses.
     let statuses: Vec<u64> = here.iter().map(|step| step["status"].as_u64().expect("a status")).collect();
     assert_eq!(
         statuses,
@@ -61,7 +61,7 @@ fn a_front_end_is_told_what_simple_jwt_tells_it_but_for_what_log_out_means() {
     );
 }
 
-/// What the script was told, step by step.
+/// Returns the responses that the script got, step by step.
 fn told(python: &Path, server: &str, guarded: &str) -> Vec<Value> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/django/front_end.py");
     let mut command = Command::new(python);

@@ -1,12 +1,12 @@
-//! What stands in docs/guides/simple-jwt.md, taken from there: what its readers copy is what the tests run.
+//! Reads blocks from docs/guides/simple-jwt.md, so that the tests run what readers copy.
 
 use std::path::Path;
 
-/// The one fenced block of the guide that begins with this line.
+/// Returns the only fenced block of the guide that begins with this line.
 pub(crate) fn block(first_line: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/simple-jwt.md");
     let page = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    // Outside and inside of fences take turns; a block's own first line is what names its language.
+    // Text and blocks alternate; the first line of a block names its language.
     let blocks = page.split("\n```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'));
     let found: Vec<&str> =
         blocks.map(|(_, text)| text).filter(|text| text.lines().next() == Some(first_line)).collect();
@@ -14,7 +14,7 @@ pub(crate) fn block(first_line: &str) -> String {
     format!("{}\n", found[0])
 }
 
-/// A block of settings for quash, on a day long before it says that other tokens end.
+/// Returns a block of settings for quash, with a later date for the end of other tokens.
 pub(crate) fn settings(first_line: &str) -> String {
     let text = block(first_line);
     let until = "foreign_tokens = \"until ";
@@ -24,12 +24,12 @@ pub(crate) fn settings(first_line: &str) -> String {
     format!("{before}{until}2999-12-31\"{after}")
 }
 
-/// A block that names quash's address, with the one that it has here.
+/// Returns a block with quash's address replaced by the test server's.
 pub(crate) fn block_for(first_line: &str, url: &str) -> String {
     let text = block(first_line);
     assert!(text.contains(ADDRESS), "it names {ADDRESS}:\n{text}");
     text.replace(ADDRESS, url)
 }
 
-/// How the guide calls quash's address.
+/// The address of quash in the guide.
 const ADDRESS: &str = "https://auth.example";

@@ -1,4 +1,4 @@
-//! What PyJWT can be made to sign, and what it won't: none of it is believed.
+//! Hostile tokens, signed by PyJWT or by hand: all are refused.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -10,7 +10,7 @@ use crate::room::{PASSWORD, Room, SECRET, add_account};
 use crate::signing::{access, now, verify};
 use crate::support::{Server, claims, header};
 
-/// A quash that signs with one RSA key, and believes another of a site's and the secret of a second site.
+/// A quash that signs with one RSA key, and trusts a site's RSA key and a second site's secret.
 struct Stage {
     quash: Server,
     ours: KeyPair,
@@ -26,7 +26,7 @@ fn a_public_key_is_no_secret_and_none_is_no_algorithm() {
     let real = stage.quash.sign_in("dana", PASSWORD);
     let kid = header(&real.access)["kid"].clone();
     let with_the_secret = by_hand("HS256", &json!({ "typ": "JWT" }), &theirs, Some(SECRET.as_bytes()));
-    assert_eq!(verify(&stage.quash, &with_the_secret).status, 200, "what is made by hand is well made");
+    assert_eq!(verify(&stage.quash, &with_the_secret).status, 200, "hand-made tokens are well-formed");
     let of_ours = json!({ "typ": "JWT", "kid": kid });
     for (said, public, headers) in [
         (theirs.clone(), &stage.theirs.public, json!({ "typ": "JWT" })),
@@ -84,7 +84,8 @@ fn a_good_signature_isnt_enough() {
             let token = stage.sign(&with(&good, &changes), &json!({}));
             assert_eq!(assert_refused(&stage.quash, &token), expected, "{changes}");
         }
-        // Claims with the names of quash's own are another issuer's custom claims, and make its token none of quash's.
+        // Claims with the names of quash's own are custom claims of another issuer, and don't make its token
+        // one of quash's.
         for changes in
             [json!({ "sid": claims(&real)["sid"], "rsq": claims(&real)["rsq"] }), json!({ "gen": 0 })]
         {
@@ -113,13 +114,13 @@ impl Stage {
         Some(Self { quash, ours, theirs, pyjwt, _room: room })
     }
 
-    /// A token that the site's key has signed.
+    /// Signs a token with the site's key.
     fn sign(&mut self, said: &Value, headers: &Value) -> String {
         self.pyjwt.sign(said, &self.theirs.pkcs8, "RS256", headers)
     }
 }
 
-/// Refused at every door that its type could open; what `verify` says about it.
+/// Asserts that every endpoint for the token's type refuses it, and returns the answer of `verify`.
 fn assert_refused(quash: &Server, token: &str) -> String {
     let asked = verify(quash, token);
     assert_eq!(
@@ -148,7 +149,7 @@ fn assert_refused(quash: &Server, token: &str) -> String {
     asked.body["detail"].as_str().expect("a text").to_owned()
 }
 
-/// A token that no library signs: with an HMAC over it, or with nothing.
+/// Builds a token that no library would sign: with an HMAC, or without a signature.
 fn by_hand(algorithm: &str, headers: &Value, said: &Value, secret: Option<&[u8]>) -> String {
     let header = with(headers, &json!({ "alg": algorithm }));
     let signed =
@@ -161,7 +162,7 @@ fn as_refresh(said: &Value) -> Value {
     with(said, &json!({ "token_type": "refresh" }))
 }
 
-/// An object with the members of another.
+/// Returns an object with the members of another added.
 pub(crate) fn with(object: &Value, more: &Value) -> Value {
     let mut object = object.clone();
     for (name, value) in more.as_object().expect("an object") {
@@ -170,7 +171,7 @@ pub(crate) fn with(object: &Value, more: &Value) -> Value {
     object
 }
 
-/// What stands in a PEM text.
+/// Returns the content of a PEM text.
 fn der(pem: &str) -> Vec<u8> {
     let lines: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     STANDARD.decode(lines).expect("base64")

@@ -1,4 +1,4 @@
-//! Private keys that cryptography has made, in each form that it writes: quash signs with them, and PyJWT verifies with
+//! Private keys made by cryptography, in each of its formats: quash signs with them, and PyJWT verifies with
 //! their public halves.
 
 use serde_json::json;
@@ -49,7 +49,7 @@ fn quash_signs_with_the_keys_of_others() {
             );
             let published = quash.get("/.well-known/jwks.json", None);
             let keys = published.body["keys"].as_array().expect("keys");
-            // However it is written, it is published as cryptography would.
+            // In every format, it is published as cryptography would publish it.
             let same = keys
                 .iter()
                 .find(|key| ["x", "y", "n", "e"].iter().all(|member| key[*member] == pair.jwk[*member]));

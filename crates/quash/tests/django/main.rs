@@ -1,6 +1,6 @@
-//! quash beside what it takes the place of: Django REST framework with Simple JWT, and PyJWT with cryptography, as they
-//! come from their makers. The Python is the one that `cargo xtask test` makes and names in `QUASH_TEST_PYTHON`; without
-//! it each test says that it was skipped. `site/` is a Django site that knows nothing of quash.
+//! quash together with the software that it replaces: Django REST framework with Simple JWT, and PyJWT with
+//! cryptography, all unmodified. `cargo xtask test` installs the Python and names it in `QUASH_TEST_PYTHON`;
+//! without it, each test prints that it was skipped. `site/` is a Django site without any code for quash.
 
 #[path = "../support/mod.rs"]
 mod support;

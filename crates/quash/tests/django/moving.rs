@@ -1,4 +1,5 @@
-//! Moving a site, step by step as the guide says it: users, tokens that were blacklisted before, and the day after.
+//! The migration of a site, step by step as in the guide: users, blacklisted tokens, and the time after the
+//! migration.
 
 use serde_json::json;
 
@@ -42,7 +43,7 @@ fn a_site_moves_as_the_guide_says() {
 
     let refresh = |token: &str| quash.post_json("/api/token/refresh/", &json!({ "refresh": token }), None);
     let verify = |token: &str| quash.post_json("/api/token/verify/", &json!({ "token": token }), None).status;
-    assert_eq!(verify(&blacklisted.refresh), 200, "what Django has blacklisted quash can't know");
+    assert_eq!(verify(&blacklisted.refresh), 200, "quash can't know Django's blacklist");
     let carry_over = guide::block_for("# carry_over.py", &quash.url);
     assert_eq!(site.manage(&["shell", "-v", "0"], &carry_over).trim(), "1 carried over");
     assert_eq!((verify(&blacklisted.refresh), verify(&kept.refresh)), (401, 200));
@@ -51,7 +52,7 @@ fn a_site_moves_as_the_guide_says() {
     assert_eq!(again.lines().last(), Some("0 carried over"), "{again}");
     assert!(again.contains("Token is blacklisted"), "{again}");
 
-    // A view of Django's that blacklists one of quash's tokens ends nothing; what the guide has instead does.
+    // A Django view that blacklists one of quash's tokens ends nothing; the guide's replacement does.
     let theirs = quash.sign_in("dana", PASSWORD).refresh;
     let blacklist = format!(
         "from rest_framework_simplejwt.tokens import RefreshToken; RefreshToken('{theirs}').blacklist()"
@@ -62,12 +63,12 @@ fn a_site_moves_as_the_guide_says() {
     site.shell(&format!("t = '{theirs}'\n{instead}"));
     assert_eq!(verify(&theirs), 401);
 
-    // Nobody has to sign in again, and whoever does needs no other password.
+    // No user has to sign in again, and passwords stay the same.
     let adopted = refresh(&kept.refresh);
     assert_eq!(adopted.status, 200, "{}", adopted.text);
     let pair = quash.sign_in("dana", PASSWORD);
 
-    // The day after: the same quash with a key of its own, and nodes that fetch it.
+    // After the migration: the same quash with a key of its own, and nodes that fetch it.
     drop((quash, node));
     let settings = guide::settings("# quash.toml, with keys that nodes fetch");
     let quash = room.quash(&settings);

@@ -1,4 +1,4 @@
-//! Nodes: Django sites that verify quash's access tokens, with settings of Simple JWT and nothing else.
+//! Nodes: Django sites that verify quash's access tokens with nothing but settings of Simple JWT.
 
 use std::path::Path;
 use std::process::Command;
@@ -35,7 +35,7 @@ fn a_node_with_the_shared_secret_takes_quashs_access_tokens() {
         "it knows nothing of sessions"
     );
 
-    // What the guide says can't be reached.
+    // The limitation that the guide mentions: the node doesn't learn of it.
     let ended = quash.post_json("/api/logout/", &json!({ "refresh": pair.refresh }), Some(&pair.access));
     assert_eq!(ended.status, 200, "{}", ended.text);
     assert_eq!(quash.get("/v1/me", Some(&pair.access)).status, 401);
@@ -85,7 +85,7 @@ fn a_node_fetches_rsa_keys_for_pss() {
     takes_by_published_keys(&["PS256", "PS384", "PS512"]);
 }
 
-/// One quash that changes its algorithm, and for each a node that has learnt it from the guide.
+/// Runs one quash that changes its algorithm, with a node for each algorithm, configured as in the guide.
 fn takes_by_published_keys(algorithms: &[&str]) {
     let Some(python) = python() else { return };
     let room = Room::new();
@@ -117,12 +117,12 @@ fn takes_by_published_keys(algorithms: &[&str]) {
             "Token is invalid",
             "{algorithm}: no published key verifies it"
         );
-        // Its key is published still, but a node believes one algorithm.
+        // Its key is still published, but a node accepts only one algorithm.
         if let Some(before) = before.replace(pair) {
             assert_eq!(
                 quash.get("/v1/me", Some(&before.access)).status,
                 200,
-                "{algorithm}: the key of before goes on verifying"
+                "{algorithm}: the previous key keeps verifying"
             );
             assert_eq!(refusal(&node.orders(&before.access)), "Token is invalid", "{algorithm}");
         }
@@ -145,7 +145,7 @@ fn a_node_that_checks_the_password_refuses_tokens_from_before_its_change() {
     let refreshed = quash.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
     let access = refreshed.body["access"].as_str().expect("a token").to_owned();
     assert_eq!(node.orders(&access).status, 200, "signing in has left the hash as Django has made it");
-    // By a quash that doesn't say it, a node with this setting is told nothing that it believes.
+    // A node with this setting refuses tokens of a quash without it.
     let elsewhere = Room::new();
     let silent = elsewhere.quash(SHARED);
     add_account(&silent, "dana", "1");
@@ -157,7 +157,8 @@ fn a_node_that_checks_the_password_refuses_tokens_from_before_its_change() {
         refused.text
     );
 
-    // A change of the password at quash: the node still has the hash from before, and takes what quash signs.
+    // After a change of the password in quash, the node still has the previous hash, and accepts quash's
+    // tokens.
     let new_password =
         json!({ "current_password": PASSWORD, "new_password": "a password that the node has never seen" });
     let changed = quash.post_json("/v1/me/password", &new_password, Some(&access));
@@ -169,7 +170,7 @@ fn a_node_that_checks_the_password_refuses_tokens_from_before_its_change() {
     assert_eq!(
         quash.get("/v1/me", Some(&pair.access)).status,
         401,
-        "quash itself has ended what was there before"
+        "quash itself has ended the earlier tokens"
     );
 
     site.shell("from django.contrib.auth.models import User; u = User.objects.get(pk=1); u.set_password('another one'); u.save()");
@@ -232,17 +233,17 @@ fn a_user_id_that_is_a_number_can_only_be_called_otherwise_than_sub() {
         let token = pyjwt.sign(&said, SECRET, "HS256", &json!({}));
         assert_eq!(pyjwt.verify(&token, "HS256", SECRET), expected);
     }
-    // So quash refuses what no node would take.
+    // So quash refuses settings with which no node would accept its tokens.
     let room = Room::new();
     room.write("quash.toml", &format!("{SHARED}user_id_type = \"int\"\nuser_id_claim = \"sub\"\n"));
     let mut check = quash();
     check.args(["config", "check", "--config"]).arg(room.path().join("quash.toml"));
     let checked = run(check, "");
     assert_eq!(checked.code(), 2, "{}", checked.stdout);
-    assert!(checked.stderr.contains("makes a number of sub"), "{}", checked.stderr);
+    assert!(checked.stderr.contains("makes sub a number"), "{}", checked.stderr);
 }
 
-/// Runs what the guide says, with all users of the site.
+/// Runs the guide's commands with all users of the site.
 pub(crate) fn import_accounts(site: &Site, quash: &Server, python: &Path) {
     let programs = [python.parent(), Path::new(env!("CARGO_BIN_EXE_quash")).parent()]
         .map(|folder| folder.expect("a folder"));
@@ -261,7 +262,7 @@ pub(crate) fn import_accounts(site: &Site, quash: &Server, python: &Path) {
     assert_eq!((&added["subject"], &added["password_usable"]), (&json!("1"), &json!(true)), "{added}");
 }
 
-/// The same token with another user's id, under the same signature.
+/// Returns a token with another user's id, but the same signature.
 fn tampered(token: &str) -> String {
     let mut parts: Vec<&str> = token.split('.').collect();
     let mut said = claims(token);
@@ -271,7 +272,7 @@ fn tampered(token: &str) -> String {
     parts.join(".")
 }
 
-/// Why a token was refused, in Simple JWT's words.
+/// Returns Simple JWT's reason for refusing a token.
 fn refusal(answer: &Answer) -> String {
     assert_eq!(
         (answer.status, answer.body["code"].as_str()),

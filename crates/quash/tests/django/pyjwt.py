@@ -1,5 +1,5 @@
-"""PyJWT and cryptography at the other end of a pipe: one question a line, one answer a line, both JSON. What is asked,
-and what the answer must be, is the test's business."""
+"""PyJWT and cryptography behind a pipe: one request a line, one answer a line, both JSON. The tests choose the requests
+and check the answers."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ KINDS = {
 
 
 def make(kind):
-    """A new key in all its forms. `traditional` is PKCS #1 or SEC 1, which Ed25519 doesn't have."""
+    """Generates a key, in all its formats. `traditional` is PKCS #1 or SEC 1, which Ed25519 doesn't have."""
     generate, algorithm = KINDS[kind]
     private = generate()
     public = private.public_key()

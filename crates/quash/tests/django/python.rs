@@ -1,4 +1,4 @@
-//! The Python with all the packages, and PyJWT at the other end of a pipe.
+//! Finds the Python with all packages, and runs PyJWT behind a pipe.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -6,9 +6,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
-/// The Python that `cargo xtask test` makes; `None`, and a word about it, where these tests run without that.
+/// Returns the Python that `cargo xtask test` installs; if it is missing, prints a note and returns `None`.
 #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
-#[expect(clippy::disallowed_methods, reason = "what a test needs beside Rust is told by the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment names the tools that a test needs besides Rust"
+)]
 pub(crate) fn python() -> Option<PathBuf> {
     let named = std::env::var_os("QUASH_TEST_PYTHON").map(PathBuf::from);
     if named.is_none() {
@@ -19,18 +22,18 @@ pub(crate) fn python() -> Option<PathBuf> {
     named
 }
 
-/// PyJWT, which answers questions. It ends with this.
+/// A PyJWT process that answers requests. It is killed when this is dropped.
 pub(crate) struct PyJwt {
     child: Child,
     questions: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
-/// A key pair that cryptography has made.
+/// A key pair made by cryptography.
 pub(crate) struct KeyPair {
     /// The private key as PKCS #8.
     pub(crate) pkcs8: String,
-    /// As PKCS #1 or SEC 1, where its kind has such a form.
+    /// As PKCS #1 or SEC 1, if its kind has such a format.
     pub(crate) traditional: Option<String>,
     /// The public key.
     pub(crate) public: String,
@@ -55,7 +58,7 @@ impl PyJwt {
         Self { child, questions, answers: BufReader::new(answers) }
     }
 
-    /// A new key pair: `rsa`, `p256`, `p384`, `p521` or `ed25519`.
+    /// Generates a key pair: `rsa`, `p256`, `p384`, `p521` or `ed25519`.
     pub(crate) fn make(&mut self, kind: &str) -> KeyPair {
         let answer = self.ask(&json!({ "do": "make", "kind": kind }));
         let text = |form: &str| answer[form].as_str().map(str::to_owned);
@@ -68,18 +71,18 @@ impl PyJwt {
         }
     }
 
-    /// A token that it has signed.
+    /// Signs a token.
     pub(crate) fn sign(&mut self, claims: &Value, key: &str, algorithm: &str, headers: &Value) -> String {
         let answer = self.ask(&json!({ "do": "sign", "claims": claims, "key": key, "algorithm": algorithm, "headers": headers }));
         answer["token"].as_str().expect("a token").to_owned()
     }
 
-    /// The claims of a token that it has verified with a key, or the name of its refusal.
+    /// Verifies a token with a key, and returns its claims or the name of the exception.
     pub(crate) fn verify(&mut self, token: &str, algorithm: &str, key: &str) -> Result<Value, String> {
         self.verified(&json!({ "do": "verify", "token": token, "algorithm": algorithm, "key": key }))
     }
 
-    /// The claims of a token that it has verified with the keys at an address, or the name of its refusal.
+    /// Verifies a token with the keys at an address, and returns its claims or the name of the exception.
     pub(crate) fn verify_by(
         &mut self,
         jwks_url: &str,
@@ -102,10 +105,7 @@ impl PyJwt {
     fn ask(&mut self, question: &Value) -> Value {
         writeln!(self.questions, "{question}").expect("it reads");
         let mut answer = String::new();
-        assert!(
-            self.answers.read_line(&mut answer).expect("a line") > 0,
-            "PyJWT ended; what it said is above"
-        );
+        assert!(self.answers.read_line(&mut answer).expect("a line") > 0, "PyJWT ended; its output is above");
         serde_json::from_str(&answer).expect("JSON")
     }
 }

@@ -1,4 +1,4 @@
-//! A folder with a quash, its settings and whatever they name, beside which a site may stand.
+//! A folder with a quash, its settings and their files, with space for a site.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -11,17 +11,17 @@ use crate::support::Server;
 
 /// The password of every account here.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
-/// A site's secret: 64 characters, of those that Django takes for its own.
+/// A site's secret: 64 of the characters that Django uses for its own.
 pub(crate) const SECRET: &str = "u%8w!g_t9q2z@k4^m7&x1*c5(v3)b6#n0-r=p+e$s_dahjylfi8o2w4u6y0t1q3z";
 
-/// A folder that goes with this.
+/// A folder that is removed when this is dropped.
 pub(crate) struct Room(TempDir);
 
 impl Room {
-    /// An empty one, but for the site's secret.
+    /// Creates a folder that contains only the site's secret.
     pub(crate) fn new() -> Self {
         let room = Self(tempfile::tempdir().expect("a temporary directory"));
-        // As an editor ends a file.
+        // Editors end a file with a line end.
         room.write("django.secret", &format!("{SECRET}\n"));
         room
     }
@@ -43,7 +43,7 @@ impl Room {
         std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
     }
 
-    /// Starts its quash with these settings, as a file.
+    /// Starts a quash with these settings in a file.
     pub(crate) fn quash(&self, settings: &str) -> Server {
         self.write("quash.toml", settings);
         let file = self.path().join("quash.toml");
@@ -51,13 +51,13 @@ impl Room {
     }
 }
 
-/// Adds an account with this subject, under the one password.
+/// Adds an account with this subject and the common password.
 pub(crate) fn add_account(quash: &Server, name: &str, subject: &str) {
     let added = quash.run(&["account", "add", name, "--subject", subject, "--password-stdin"], PASSWORD);
     assert!(added.status.success(), "{}", added.stderr);
 }
 
-/// An account's sessions, as its quash lists them.
+/// Lists an account's sessions.
 pub(crate) fn sessions(quash: &Server, name: &str) -> Vec<Value> {
     let listed = quash.run(&["session", "list", name, "--json"], "").json();
     listed["sessions"].as_array().expect("a list").clone()

@@ -1,4 +1,4 @@
-//! Every algorithm, both ways: what quash signs is verified by PyJWT, and what PyJWT signs by quash.
+//! Every algorithm in both directions: PyJWT verifies what quash signs, and quash verifies what PyJWT signs.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::python::{KeyPair, PyJwt, python};
 use crate::room::{PASSWORD, Room, SECRET, add_account};
 use crate::support::{Answer, Server, claims};
 
-/// Each with the kind of its keys, as `pyjwt.py` calls them.
+/// Algorithms, each with its kind of keys in `pyjwt.py`.
 const ASYMMETRIC: [(&str, &str); 9] = [
     ("EdDSA", "ed25519"),
     ("ES256", "p256"),
@@ -42,7 +42,7 @@ fn pyjwt_verifies_every_algorithm_that_quash_signs() {
             signed.push((algorithm, token));
         }
     }
-    // The last of them publishes the keys of all before, and no secret.
+    // The last one publishes the keys of all previous ones, and no secret.
     let quash = room.quash("");
     let jwks_url = format!("{}/.well-known/jwks.json", quash.url);
     let published = quash.get("/.well-known/jwks.json", None);
@@ -92,7 +92,7 @@ fn quash_verifies_every_algorithm_that_it_knows_of_those_that_pyjwt_signs() {
     let mut add = |name: &str, keys: &str| {
         settings.push_str(&format!("[foreign.{name}]\nmax_lifetime = \"1h\"\n{keys}\n"))
     };
-    // What is signed with which key, under which kid.
+    // Each algorithm, with its key and the headers of its tokens.
     let mut signers: Vec<(&str, String, Value)> = Vec::new();
     let pairs: Vec<(&str, KeyPair)> =
         ["rsa", "p256", "p384", "ed25519"].map(|kind| (kind, pyjwt.make(kind))).into();
@@ -135,13 +135,13 @@ fn quash_verifies_every_algorithm_that_it_knows_of_those_that_pyjwt_signs() {
         let unknown = pyjwt.sign(&access, key, algorithm, &json!({ "kid": "another" }));
         assert_eq!(verify(&quash, &unknown).body["detail"], "Token is invalid", "{algorithm} {headers}");
     }
-    // One that quash doesn't know, as the guide says.
+    // An algorithm that quash doesn't support, as the guide says.
     let key = pyjwt.make("p521").pkcs8;
     let token = pyjwt.sign(&access, &key, "ES512", &json!({}));
     assert_eq!(verify(&quash, &token).body["detail"], "Token is invalid");
 }
 
-/// The tokens of a session of `dana`, who is there from the first time on.
+/// Signs in as `dana`, who is added the first time.
 fn sign_in(quash: &Server) -> [String; 2] {
     if quash.run(&["account", "show", "dana"], "").code() != 0 {
         add_account(quash, "dana", "1");
@@ -150,12 +150,12 @@ fn sign_in(quash: &Server) -> [String; 2] {
     [pair.access, pair.refresh]
 }
 
-/// The second that it is, by quash's own clock.
+/// Returns the time by quash's own clock, in seconds.
 pub(crate) fn now(quash: &Server) -> i64 {
     claims(&sign_in(quash)[0])["iat"].as_i64().expect("a second")
 }
 
-/// The claims of an access token in Simple JWT's form.
+/// Returns the claims of an access token in Simple JWT's form.
 pub(crate) fn access(now: i64) -> Value {
     json!({ "token_type": "access", "exp": now + 300, "iat": now, "jti": "6ac2d198c36044d4a46abd8bf82c3024", "user_id": "1" })
 }
@@ -164,7 +164,7 @@ pub(crate) fn verify(quash: &Server, token: &str) -> Answer {
     quash.post_json("/api/token/verify/", &json!({ "token": token }), None)
 }
 
-/// A token with another character in the middle of its signature.
+/// Changes a character in the middle of a token's signature.
 fn altered(token: &str) -> String {
     let (signed, signature) = token.rsplit_once('.').expect("a signature");
     let at = signature.len() / 2;

@@ -1,4 +1,4 @@
-//! A Django site: its folder and database, commands of its `manage.py`, and its own server.
+//! A Django site: its folder and database, its `manage.py`, and its server.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -32,7 +32,7 @@ pub(crate) struct Node {
 }
 
 impl Site {
-    /// A site with an empty database, and `dana`, whose id is 1.
+    /// Creates a site with an empty database and the user `dana`, whose id is 1.
     pub(crate) fn new(python: &Path, room: &Room) -> Self {
         let site = Self { python: python.to_owned(), folder: room.path().join("site") };
         std::fs::create_dir(&site.folder).expect("it is made");
@@ -40,7 +40,7 @@ impl Site {
             site.write(name, text);
         }
         site.configure("SIMPLE_JWT = {}");
-        // In one process: each costs half a second before it does anything.
+        // In one process: each start takes half a second.
         site.shell(&format!(
             "from django.core.management import call_command; call_command('migrate', verbosity=0); \
              from django.contrib.auth.models import User; User.objects.create_user('dana', password='{PASSWORD}')"
@@ -58,17 +58,17 @@ impl Site {
         std::fs::write(self.folder.join(name), text).expect("it is written");
     }
 
-    /// Sets what it says of Simple JWT, as Python: `SIMPLE_JWT = {..}`.
+    /// Writes its settings of Simple JWT, as Python: `SIMPLE_JWT = {..}`.
     pub(crate) fn configure(&self, simple_jwt: &str) {
         self.write("site_jwt.py", simple_jwt);
     }
 
-    /// Runs a line of Python as `manage.py shell -c` does, and takes what it prints.
+    /// Runs a line of Python with `manage.py shell -c`, and returns its output.
     pub(crate) fn shell(&self, code: &str) -> String {
         self.manage(&["shell", "-v", "0", "-c", code], "").trim().to_owned()
     }
 
-    /// Runs `manage.py`, and takes what it prints.
+    /// Runs `manage.py`, and returns its output.
     pub(crate) fn manage(&self, args: &[&str], stdin: &str) -> String {
         let mut command = self.command();
         command.args(args);
@@ -91,7 +91,7 @@ impl Site {
         let said =
             lines.find_map(|line| line.strip_prefix("Starting development server at ").map(str::to_owned));
         let url = said.expect("it says where it listens").trim_end_matches('/').to_owned();
-        // Whatever it says from now on must not fill its pipe.
+        // Further output must not fill its pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let address = url.trim_start_matches("http://").parse().expect("an address");
         Node { url, address, child }
@@ -105,7 +105,7 @@ impl Site {
 }
 
 impl Node {
-    /// Asks for what only an access token opens.
+    /// Calls a view that requires an access token.
     pub(crate) fn orders(&self, access: &str) -> Answer {
         let authorization = format!("Bearer {access}");
         request(self.address, "GET", "/orders/", &[("Authorization", &authorization)], b"")
@@ -124,7 +124,7 @@ impl Node {
         .expect("an answer")
     }
 
-    /// Signs in as `dana`: a pair that Simple JWT has signed.
+    /// Signs in as `dana`, and returns a pair signed by Simple JWT.
     pub(crate) fn sign_in(&self) -> Pair {
         let answer = self.post("/api/token/", &json!({ "username": "dana", "password": PASSWORD }));
         assert_eq!(answer.status, 200, "{}", answer.text);

@@ -1,12 +1,13 @@
-//! Whether an answer is what was recorded, or what stands in the table of deviations instead.
+//! Compares an answer with the recorded one, or with its entry in the table of deviations.
 //!
-//! On the paths of Simple JWT that is: status, body to the byte, and the headers that it depends on. Three things are left
-//! open there. What tokens say is compared claim by claim, since they are signed anew; `sid`, `rsq` and `gen`, and the
-//! header's `kid`, come on top, and so does `Cache-Control`. Of `JSON parse error - …` only that much is compared: the rest is CPython's. And in
-//! `compat = "standard"` a refusal may say why, in one more member.
+//! On the paths of Simple JWT, the status, the exact body and the relevant headers are compared, with three
+//! exceptions. Tokens are compared claim by claim, since they are signed anew; `sid`, `rsq`, `gen` and the
+//! header's `kid` are additional, and so is `Cache-Control`. Of `JSON parse error - …` only this prefix is
+//! compared: the rest is CPython's. In `compat = "standard"`, a refusal may have an additional member with
+//! the reason.
 //!
-//! The guarded paths are the site's own, and quash's answers problems where they refuse. There status, code and words are
-//! compared, and whose token it is.
+//! Guarded paths are the site's own, and quash refuses there with a problem document. Status, code, text and
+//! the token's user are compared.
 
 use std::collections::BTreeMap;
 
@@ -17,26 +18,26 @@ use crate::site::Site;
 use crate::support::{Answer, claims, header};
 use crate::wallet::Wallet;
 
-/// How much a moment may differ: as long as a busy machine may take for a case.
+/// The allowed difference between times: the longest that a case may take on a busy machine.
 const SLACK_SECS: i64 = 30;
-/// What quash's tokens say beside what Simple JWT's do.
+/// The claims that quash's tokens have in addition to Simple JWT's.
 const OF_QUASH: [&str; 3] = ["sid", "rsq", "gen"];
 const PARSE_ERROR: &str = r#"{"detail":"JSON parse error - "#;
 
-/// What an answer must be.
+/// The expected answer.
 pub(crate) enum Wanted {
     /// On the paths of Simple JWT.
     Exactly { status: u16, headers: BTreeMap<String, String>, body: String, tokens: BTreeMap<String, Token> },
-    /// A problem. Simple JWT's framework names a code only for tokens.
+    /// A problem document. Simple JWT's framework has a code only for tokens.
     Problem { status: u16, code: Option<String>, detail: String, challenge: Option<String> },
-    /// A guarded path lets in, whoever this is.
+    /// A guarded path accepts the request of this user.
     Opened { subject: Option<String>, name: Option<String> },
 }
 
-/// A token of an answer, with the id of the one in whose place it is.
+/// A token of an answer, with the id of the recorded token that it replaces.
 pub(crate) type Given = (String, String);
 
-/// What was recorded.
+/// Returns the recorded answer.
 pub(crate) fn recorded(case: &Case) -> Wanted {
     let answer = &case.response;
     if case.is_of_simple_jwt() {
@@ -52,7 +53,7 @@ pub(crate) fn recorded(case: &Case) -> Wanted {
         let subject = body.get("id").map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
         return Wanted::Opened { subject, name: body["u"].as_str().map(str::to_owned) };
     }
-    // Of several classes of token, quash's problem says what the last one that was tried found.
+    // With several classes of tokens, quash's problem has the reason of the last class that was tried.
     let found =
         body["messages"].as_array().and_then(|messages| messages.last()).map(|message| &message["message"]);
     Wanted::Problem {
@@ -63,7 +64,7 @@ pub(crate) fn recorded(case: &Case) -> Wanted {
     }
 }
 
-/// What was recorded of a guarded path, as a path that follows Simple JWT would say it.
+/// Returns the recorded answer of a guarded path, in the form of a Simple JWT path.
 pub(crate) fn recorded_at_log_out(case: &Case) -> Wanted {
     let mut headers = case.response.headers.clone();
     headers.insert("Allow".into(), "POST, OPTIONS".into());
@@ -75,10 +76,10 @@ pub(crate) fn recorded_at_log_out(case: &Case) -> Wanted {
     }
 }
 
-/// Compares an answer with what it must be, and gives the tokens in it.
+/// Compares an answer with the expected one, and returns its tokens.
 ///
 /// # Errors
-/// The first difference, in words.
+/// The first difference.
 pub(crate) fn compare(wanted: &Wanted, answer: &Answer, wallet: &Wallet<'_>) -> Result<Vec<Given>, String> {
     match wanted {
         Wanted::Exactly { status, headers, body, tokens } => {
@@ -125,7 +126,7 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, wanted: &T) -> Re
     if found == wanted { Ok(()) } else { Err(format!("{what} is {found:?}, not {wanted:?}")) }
 }
 
-/// The tokens of a text with what stands for them in a template; none if the two differ elsewhere.
+/// Returns the tokens of a text with their placeholders in a template; `None`: the rest of the texts differs.
 fn matched<'t>(template: &'t str, text: &'t str) -> Option<Vec<(&'t str, &'t str)>> {
     let mut pieces = template.split("{{");
     let mut rest = text.strip_prefix(pieces.next()?)?;
@@ -140,7 +141,7 @@ fn matched<'t>(template: &'t str, text: &'t str) -> Option<Vec<(&'t str, &'t str
     rest.is_empty().then_some(found)
 }
 
-/// Compares a token with the recorded one; where none was recorded it need only be one.
+/// Compares a token with the recorded one; if none was recorded, checks only that it is a token.
 fn check_token(recorded: Option<&Token>, token: &str, wallet: &Wallet<'_>) -> Result<Option<Given>, String> {
     let Value::Object(mut says) = claims(token) else { return Err("a token that is no object".into()) };
     let Some(recorded) = recorded else { return Ok(None) };
@@ -169,8 +170,8 @@ fn check_token(recorded: Option<&Token>, token: &str, wallet: &Wallet<'_>) -> Re
     Ok(recorded.text("jti").map(|id| (id.to_owned(), token.to_owned())))
 }
 
-/// `alg`, `typ`, and then the `kid` that Simple JWT's tokens don't have. With a key pair, refresh tokens have a secret that
-/// is never published.
+/// Checks `alg`, `typ`, and the `kid` that Simple JWT's tokens don't have. With a key pair, refresh tokens
+/// are signed with an unpublished secret.
 fn check_header(recorded: &Token, token: &str, site: &Site) -> Result<(), String> {
     let found = header(token);
     let mut wanted = recorded.header.clone();
@@ -180,7 +181,7 @@ fn check_header(recorded: &Token, token: &str, site: &Site) -> Result<(), String
     same("the header", &found.to_string(), &Value::Object(wanted).to_string())
 }
 
-/// A token that was recorded twice is given twice, and another one is another one here.
+/// Checks that equal recorded ids are equal here, and different ones different.
 fn check_id(recorded: &Value, found: &Value, wallet: &Wallet<'_>) -> Result<(), String> {
     let (recorded, found) =
         (recorded.as_str().expect("an id"), found.as_str().ok_or("an id that is no text")?);

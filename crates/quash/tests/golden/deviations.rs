@@ -1,5 +1,6 @@
-//! A deviation: a difference from the recording that is meant, and what is answered instead. The table of them is next
-//! door. A case that differs and doesn't stand there fails the test, as does one that stands there and doesn't differ.
+//! Deviations: intended differences from the recording, with the expected answer. They are listed in
+//! `table.rs`. A case that differs without being listed fails the test, as does a listed case that doesn't
+//! differ.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use crate::recording::Case;
 use crate::site::{Run, Site};
 use crate::table::{DEVIATIONS, REASONS};
 
-/// A difference that is meant, as a row of the guide: what a site with Simple JWT does, what quash does, and why.
+/// An intended difference, as a row of the guide: the behaviour of Simple JWT, that of quash, and the reason.
 pub(crate) struct Deviation {
     pub(crate) theirs: &'static str,
     pub(crate) ours: &'static str,
@@ -18,28 +19,28 @@ pub(crate) struct Deviation {
 
 /// A case that differs.
 pub(crate) struct Listed {
-    /// Its place in the recording.
+    /// Its index in the recording.
     pub(crate) number: usize,
-    /// Its label there, so that the table can be read.
+    /// Its label in the recording, to make the table readable.
     pub(crate) label: &'static str,
     only_in: Option<Run>,
     instead: Instead,
 }
 
-/// What is answered instead.
+/// The expected answer.
 enum Instead {
-    /// On the paths of Simple JWT: this status and body.
+    /// This status and body, on the paths of Simple JWT.
     Body(u16, &'static str),
-    /// A problem, of this status and code, in these words.
+    /// A problem document with this status, code and text.
     Problem(u16, &'static str, &'static str),
-    /// A guarded path lets in.
+    /// A guarded path accepts the request.
     Opened,
-    /// The recorded answer, but that a claim of one token says something else, or isn't there.
+    /// The recorded answer, but with another value in a claim of one token, or without that claim.
     Claim(&'static str, &'static str, Option<&'static str>),
 }
 
 impl Deviation {
-    /// Its row in the guide.
+    /// Returns its row in the guide.
     pub(crate) fn row(&self) -> String {
         let Self { theirs, ours, why, .. } = self;
         format!("| {theirs} | {ours} | {why} |")
@@ -69,7 +70,7 @@ impl Listed {
         Self::new(number, label, Instead::Opened)
     }
 
-    /// A token that says this in a claim, or doesn't have it.
+    /// Describes a token with this value of a claim, or without it.
     pub(crate) const fn claim(
         number: usize,
         label: &'static str,
@@ -85,7 +86,7 @@ impl Listed {
     }
 }
 
-/// What stands in the table about a case in this run.
+/// Returns the entry of the table for a case in this run.
 pub(crate) fn listed(case: &Case, run: Run) -> Option<&'static Listed> {
     let of_case = |listed: &&Listed| {
         listed.number == case.number && listed.only_in.is_none_or(|only_in| only_in == run)
@@ -93,7 +94,7 @@ pub(crate) fn listed(case: &Case, run: Run) -> Option<&'static Listed> {
     DEVIATIONS.iter().flat_map(|deviation| deviation.cases).find(of_case)
 }
 
-/// What must be answered to a case that is listed.
+/// Returns the expected answer to a listed case.
 pub(crate) fn instead(listed: &Listed, case: &Case, site: &Site) -> Wanted {
     let challenge = |status: u16| (status == 401).then(|| site.challenge.clone());
     match listed.instead {
@@ -129,7 +130,7 @@ pub(crate) fn instead(listed: &Listed, case: &Case, site: &Site) -> Wanted {
     }
 }
 
-/// Adds to a refusal why it is one, where quash says so.
+/// Adds the reason to a refusal, if quash sends one.
 pub(crate) fn with_reason(mut wanted: Wanted, case: &Case, run: Run) -> Wanted {
     let reason = REASONS.iter().find(|(number, _)| run == Run::Standard && *number == case.number);
     if let (Wanted::Exactly { body, .. }, Some((_, reason))) = (&mut wanted, reason) {

@@ -1,10 +1,11 @@
-//! Golden replay: every recorded case of a Django with Simple JWT is sent to a running quash that has taken its place, once
-//! in `compat = "standard"` and once in `compat = "strict"`. Either the answer is what was recorded, or the case stands in
-//! the table of deviations, and the answer is what stands there.
+//! Golden replay: sends every recorded case of a Django site with Simple JWT to a quash that replaces it,
+//! once with `compat = "standard"` and once with `compat = "strict"`. The answer must equal the recorded one,
+//! or the entry of the case in the table of deviations.
 //!
-//! Cases whose answer was a page for people can't be compared. They are sent all the same, and stand in the table, too.
-//! The site's own views that were recorded stand for guarded paths: they are sent to `/v1/me`. What they refuse, Simple
-//! JWT's authentication has refused, and quash says that to the byte at `/api/logout/`: there it is asked once more.
+//! Cases that were answered with an HTML page can't be compared. They are still sent, and are listed in the
+//! table, too. Recorded views of the site represent guarded paths, and are sent to `/v1/me`. Their refusals
+//! come from Simple JWT's authentication, which quash reproduces exactly at `/api/logout/`: these cases are
+//! sent there as well.
 
 mod compare;
 mod deviations;
@@ -24,9 +25,9 @@ use replay::{Tally, replay};
 use site::Run;
 use table::DEVIATIONS;
 
-/// How many cases there are.
+/// The number of cases.
 const RECORDED: usize = 234;
-/// How many of them were answered with a page.
+/// The number of cases that were answered with an HTML page.
 const PAGES: usize = 12;
 
 #[test]

@@ -1,7 +1,9 @@
-//! What was recorded: requests to a Django with Simple JWT, its settings, and its answers. `recorded.json` holds one case a
-//! line; tokens stand in it as `{{T0}}`, with what they say. Nothing here knows of quash.
+//! The recording: requests to a Django site with Simple JWT, its settings, and its answers. `recorded.json`
+//! holds one case a line; tokens are replaced by `{{T0}}`, with their content. This module doesn't depend on
+//! quash.
 //!
-//! It was Simple JWT as of May 2026 (998eb63, after 5.5.1), on Django 5.2.19, Django REST framework 3.18.3 and PyJWT 2.15.1.
+//! The versions were Simple JWT of May 2026 (998eb63, after 5.5.1), Django 5.2.19, Django REST framework
+//! 3.18.3 and PyJWT 2.15.1.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +12,17 @@ use serde_json::{Map, Value};
 
 const RECORDED: &str = include_str!("recorded.json");
 
-/// What stands for the body of an answer that is a page for people.
+/// The placeholder for the body of an HTML page.
 const PAGE: &str = "(not JSON)";
 
 /// A request and its answer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
-    /// Its place in the recording, from 0.
+    /// Its index in the recording, from 0.
     #[serde(skip)]
     pub(crate) number: usize,
-    /// Cases of one site, one after the other.
+    /// The name of its site. The cases of a site are consecutive.
     #[serde(rename = "cfg")]
     pub(crate) site: String,
     pub(crate) settings: Settings,
@@ -32,25 +34,25 @@ pub(crate) struct Case {
     pub(crate) tokens: BTreeMap<String, Token>,
 }
 
-/// What the site's Django was set to.
+/// The Django settings of the site.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
     /// `SIMPLE_JWT`.
     #[serde(default, rename = "sj")]
     pub(crate) simple_jwt: Map<String, Value>,
-    /// `REST_FRAMEWORK`: only ever throttling, which quash leaves to whoever stands before it.
+    /// `REST_FRAMEWORK`: only throttling, which quash leaves to a proxy.
     #[serde(default, rename = "drf")]
     _framework: Map<String, Value>,
-    /// Whether the app that keeps blacklisted tokens is installed. quash has no such choice.
+    /// `true` if the app for blacklisted tokens is installed. quash has no such setting.
     #[serde(default, rename = "blacklist_app")]
     _blacklist_app: Option<bool>,
-    /// `AUTHENTICATION_BACKENDS`. quash has no such choice.
+    /// `AUTHENTICATION_BACKENDS`. quash has no such setting.
     #[serde(default, rename = "auth_backends")]
     _backends: Vec<String>,
 }
 
-/// What was sent.
+/// The request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
@@ -58,7 +60,7 @@ pub(crate) struct Request {
     pub(crate) body: Option<String>,
 }
 
-/// What was answered.
+/// The answer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Response {
@@ -67,7 +69,7 @@ pub(crate) struct Response {
     pub(crate) body: String,
 }
 
-/// A token of a request or of an answer. Moments are told from that of the request on: `"now+300"`.
+/// A token of a request or of an answer. Times are relative to the request: `"now+300"`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Token {
@@ -75,7 +77,7 @@ pub(crate) struct Token {
     pub(crate) claims: Value,
 }
 
-/// All cases, in their order.
+/// Returns all cases, in their order.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = serde_json::from_str(RECORDED).expect("the recording is read");
     for (number, case) in cases.iter_mut().enumerate() {
@@ -85,8 +87,8 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// Whether the answer was no JSON, so that there is nothing to compare: a page for people (of a fault, of a path that
-    /// isn't there, or because it was asked for), or a redirect to the path with its last slash.
+    /// Returns whether the answer wasn't JSON, and so can't be compared: an HTML page (about an error or a
+    /// missing path, or because it was requested), or a redirect to the path with its last slash.
     pub(crate) fn is_page(&self) -> bool {
         self.response
             .headers
@@ -94,19 +96,19 @@ impl Case {
             .is_some_and(|media_type| media_type.starts_with("text/html"))
     }
 
-    /// Whether the views of Simple JWT were asked, and not those of the site that they guard.
+    /// Returns whether the request was to a view of Simple JWT, not to a guarded view of the site.
     pub(crate) fn is_of_simple_jwt(&self) -> bool {
         self.path.starts_with("/api/token")
     }
 
-    /// Whether it asked for something that isn't there.
+    /// Returns whether the path doesn't exist.
     pub(crate) fn is_of_nothing(&self) -> bool {
         self.path == "/api/none/"
     }
 }
 
 impl Response {
-    /// The body as JSON; null where it is none.
+    /// Returns the body as JSON; null if it isn't JSON.
     pub(crate) fn json(&self) -> Value {
         assert_ne!(self.body, PAGE, "a page is never read");
         serde_json::from_str(&self.body).unwrap_or(Value::Null)
@@ -114,18 +116,18 @@ impl Response {
 }
 
 impl Token {
-    /// A claim that is a text.
+    /// Returns the value of a text claim.
     pub(crate) fn text(&self, claim: &str) -> Option<&str> {
         self.claims.get(claim).and_then(Value::as_str)
     }
 
-    /// How many seconds after the request the moment in a claim was.
+    /// Returns the time in a claim, in seconds after the request.
     pub(crate) fn offset(&self, claim: &str) -> Option<i64> {
         self.text(claim).and_then(offset)
     }
 }
 
-/// What `now+5` adds to the moment of the request.
+/// Parses an offset such as `now+5`.
 pub(crate) fn offset(moment: &str) -> Option<i64> {
     moment.strip_prefix("now")?.parse().ok()
 }

@@ -1,4 +1,5 @@
-//! Replaying: each site of the recording on a server of its own, its cases in their order. What a case was is counted here.
+//! The replay: each site of the recording on a server of its own, its cases in their order. Counts the kinds
+//! of cases.
 
 use crate::compare::{Given, Wanted, compare, recorded, recorded_at_log_out};
 use crate::deviations::{instead, listed, with_reason};
@@ -8,22 +9,22 @@ use crate::support::Answer;
 use crate::support::http::request_in_bytes;
 use crate::wallet::Wallet;
 
-/// How a replay went.
+/// The result of a replay.
 #[derive(Default)]
 pub(crate) struct Tally {
     /// Cases that were answered as recorded.
     pub(crate) as_recorded: usize,
-    /// Cases that differ as the table says.
+    /// Cases that differ as listed in the table.
     pub(crate) listed: usize,
-    /// Cases whose recorded answer can't be compared, and that were answered as the table says.
+    /// Cases whose recorded answer can't be compared, answered as listed in the table.
     pub(crate) pages: usize,
-    /// Of those answered as recorded, how many were asked once more, at log-out.
+    /// Cases answered as recorded that were also sent to log-out.
     pub(crate) also_at_log_out: usize,
-    /// What went otherwise, in words.
+    /// Unexpected differences.
     pub(crate) faults: Vec<String>,
 }
 
-/// What a case is.
+/// The kind of a case.
 enum Counted {
     AsRecorded,
     Listed,
@@ -67,7 +68,7 @@ fn replay_site(cases: &[Case], run: Run) -> Tally {
     tally
 }
 
-/// Says what a case is, and gives the tokens of its answer.
+/// Determines the kind of a case, and returns the tokens of its answer.
 fn judge(
     case: &Case,
     answer: &Answer,
@@ -91,8 +92,8 @@ fn judge(
     }
 }
 
-/// Whether what was refused at a guarded path is refused at log-out, too, which takes more: tokens that have expired, and
-/// sliding ones whatever the site accepts.
+/// Returns whether a request that a guarded path refused is also refused at log-out, which also accepts
+/// expired tokens, and sliding tokens regardless of the site's settings.
 fn is_refused_to_all(case: &Case) -> bool {
     let body = &case.response.body;
     let is_sliding = case.tokens.values().any(|token| token.text("token_type") == Some("sliding"));
@@ -100,7 +101,7 @@ fn is_refused_to_all(case: &Case) -> bool {
     !case.is_of_simple_jwt() && case.response.status == 401 && !logs_out
 }
 
-/// Simple JWT's authentication refuses, whatever it guards. quash says it to the byte where it follows Simple JWT.
+/// Checks a refusal by Simple JWT's authentication at log-out, where quash reproduces it exactly.
 fn again_at_log_out(case: &Case, wallet: &Wallet<'_>) -> Result<(), String> {
     let again = ask("POST", "/api/logout/", case, b"", wallet);
     compare(&recorded_at_log_out(case), &again, wallet)
@@ -108,12 +109,12 @@ fn again_at_log_out(case: &Case, wallet: &Wallet<'_>) -> Result<(), String> {
         .map_err(|fault| format!("at log-out {fault}"))
 }
 
-/// Sends a case where it belongs.
+/// Sends a case to its path.
 fn send(case: &Case, wallet: &Wallet<'_>) -> Answer {
     let path = wallet.path(case);
     let path = if case.is_of_simple_jwt() || case.is_of_nothing() { path } else { guarded(&path) };
     let body = case.request.body.as_deref().map(|body| wallet.fill_in(body, case)).unwrap_or_default();
-    // Bytes that are no text are spelled out in the recording.
+    // The recording escapes bytes that aren't text.
     let body = if case.label == "invalid utf8" { with_bytes(&body) } else { body.into_bytes() };
     ask(&case.method, &path, case, &body, wallet)
 }
@@ -126,7 +127,7 @@ fn ask(method: &str, path: &str, case: &Case, body: &[u8], wallet: &Wallet<'_>) 
     request_in_bytes(wallet.site.server.address, method, path, &headers, body).expect("an answer")
 }
 
-/// The guarded path of ours that stands for those of the recorded sites.
+/// Returns the guarded path of quash for a guarded path of a recorded site.
 fn guarded(path: &str) -> String {
     path.split_once('?').map_or_else(|| "/v1/me".into(), |(_, query)| format!("/v1/me?{query}"))
 }
@@ -136,7 +137,7 @@ fn with_bytes(spelled: &str) -> Vec<u8> {
     [before.as_bytes(), &[0xff], after.as_bytes()].concat()
 }
 
-/// The coding in which headers were sent.
+/// Encodes a text as Latin-1, as the recorded headers were.
 fn latin_1(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(c).expect("a character of Latin 1")).collect()
 }

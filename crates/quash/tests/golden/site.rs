@@ -1,5 +1,4 @@
-//! The site that a part of the recording was made on, as a quash that has taken its place: settings, accounts, and a server
-//! that runs on them.
+//! A recorded site, replaced by a quash: its settings, its accounts, and a running server.
 
 use std::fmt::Write;
 
@@ -9,17 +8,17 @@ use tempfile::TempDir;
 use crate::recording::Settings;
 use crate::support::{Server, request};
 
-/// What the recorded Django signed with. It is known here so that its tokens can be minted again.
+/// The secret of the recorded Django site, to sign its tokens again.
 pub(crate) const DJANGO_SECRET: &str = "a secret of the recorded site, 50 characters long!";
-/// The password of everybody who has one.
+/// The password of all accounts that have one.
 pub(crate) const PASSWORD: &str = "pw-correct-1";
 
-/// How closely answers follow the recording, and what quash signs with beside it.
+/// The compatibility mode, and the key that quash signs with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Run {
-    /// `compat = "standard"`, with a key of quash's own as its default is.
+    /// `compat = "standard"`, with a default key of quash's own.
     Standard,
-    /// `compat = "strict"`, with the secret that Django signs with.
+    /// `compat = "strict"`, with Django's secret.
     Strict,
 }
 
@@ -28,15 +27,14 @@ pub(crate) struct Site {
     /// Its name in the recording.
     pub(crate) name: String,
     pub(crate) server: Server,
-    /// What a 401 asks for.
+    /// The challenge of a 401.
     pub(crate) challenge: String,
-    /// What quash signs with.
+    /// The algorithm of quash's tokens.
     pub(crate) algorithm: &'static str,
     _room: TempDir,
 }
 
-/// An account as the recorded site had it. Of a user who was deleted there none is left here: there is no command that
-/// deletes accounts yet.
+/// An account of the recorded site. Users that were deleted there don't exist here.
 pub(crate) struct Known {
     pub(crate) name: &'static str,
     pub(crate) subject: &'static str,
@@ -59,7 +57,7 @@ impl Run {
     }
 }
 
-/// The accounts of a site.
+/// Returns the accounts of a site.
 pub(crate) fn known(site: &str) -> &'static [Known] {
     const ALICE: Known = Known { name: "alice", subject: "1", is_active: true };
     if site.starts_with("inactive") {
@@ -91,7 +89,7 @@ impl Site {
         Self { name: name.to_owned(), server, challenge, algorithm: run.algorithm(), _room: room }
     }
 
-    /// The moment, as the server's clock says it.
+    /// Returns the time by the server's clock.
     pub(crate) fn now(&self) -> i64 {
         let answer = request(self.server.address, "GET", "/livez", &[], b"").expect("an answer");
         let date = answer.header("date").expect("answers are dated");
@@ -99,8 +97,8 @@ impl Site {
     }
 }
 
-/// The settings of a quash that has taken the place of a Django with these. What a Django doesn't set has Simple JWT's
-/// default, where quash's is another.
+/// Returns the settings of a quash that replaces a Django site with these settings. Keys that Django doesn't
+/// set get Simple JWT's default if that of quash differs.
 fn toml(settings: &Settings, run: Run) -> String {
     let (compat, algorithm) = (run.compat(), run.algorithm());
     let mut toml = format!(
@@ -117,7 +115,7 @@ fn toml(settings: &Settings, run: Run) -> String {
     for (name, value) in &settings.simple_jwt {
         writeln!(toml, "{} = {}", name.to_lowercase(), setting(name, value)).expect("it is written");
     }
-    // The mark of a password is that of its hash, which therefore must stay as it is.
+    // The claim with the password's mark depends on its hash, which therefore must not change.
     let rehash = !settings.simple_jwt.contains_key("CHECK_REVOKE_TOKEN");
     writeln!(toml, "[passwords]\nrehash = {rehash}\n[rotation]\ngrace = \"0s\"").expect("it is written");
     writeln!(
@@ -128,7 +126,7 @@ fn toml(settings: &Settings, run: Run) -> String {
     toml
 }
 
-/// A value of `SIMPLE_JWT` as quash's setting of the same name takes it.
+/// Converts a value of `SIMPLE_JWT` to quash's setting of the same name.
 fn setting(name: &str, value: &Value) -> String {
     match (name, value) {
         ("LEEWAY", Value::Number(seconds)) => format!("\"{seconds}s\""),
@@ -136,11 +134,11 @@ fn setting(name: &str, value: &Value) -> String {
             let types = classes.iter().map(|class| match class.as_str() {
                 Some("rest_framework_simplejwt.tokens.AccessToken") => "\"access\"",
                 Some("rest_framework_simplejwt.tokens.SlidingToken") => "\"sliding\"",
-                other => panic!("a class that nobody knows: {other:?}"),
+                other => panic!("an unknown class: {other:?}"),
             });
             format!("[{}]", types.collect::<Vec<_>>().join(", "))
         }
-        // Texts, switches and lists of texts are written alike in JSON and TOML.
+        // Texts, switches and lists of texts have the same form in JSON and TOML.
         _ => value.to_string(),
     }
 }

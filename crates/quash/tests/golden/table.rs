@@ -1,5 +1,5 @@
-//! What quash answers otherwise than the recorded sites: each difference as a row of the guide, with the recorded cases that
-//! show it and what is answered to them instead.
+//! The intended differences between quash and the recorded sites: each as a row of the guide, with its
+//! recorded cases and their expected answers.
 
 use crate::deviations::{Deviation, Listed};
 
@@ -232,8 +232,8 @@ pub(crate) const DEVIATIONS: &[Deviation] = &[
     },
 ];
 
-/// Refusals that say why, in `compat = "standard"`, in one more member. Those of cases that are answered as recorded are
-/// among them.
+/// Refusals with an additional member for the reason in `compat = "standard"`, including those of cases that
+/// are otherwise answered as recorded.
 pub(crate) const REASONS: &[(usize, &str)] = &[
     (119, "log_out"),
     (120, "log_out"),

@@ -1,6 +1,6 @@
-//! The tokens of a site. Those that the recorded Django gave out are quash's own here, had by signing in or from the answer
-//! to an earlier case. Those that were minted beside it are minted again with Django's secret, as what they are: tokens of
-//! another issuer.
+//! The tokens of a site. Tokens that the recorded Django issued are issued by quash here, at a sign-in or in
+//! the answer to an earlier case. Tokens that the recording signed itself are signed again with Django's
+//! secret, as tokens of another issuer.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::recording::{Case, Token, offset};
 use crate::site::{DJANGO_SECRET, PASSWORD, Site, known};
 use crate::support::claims;
 
-/// What was had by signing in between the recorded cases, by the first eight characters of the tokens' ids. Which tokens
-/// came together isn't recorded, but follows from the order of the cases; at `rotate`, from there being no second sign-in.
+/// Tokens of sign-ins between the recorded cases, by the first eight characters of their ids. The pairs
+/// aren't recorded, but follow from the order of the cases; at `rotate`, from there being only one sign-in.
 const SIGN_INS: &[(&str, SignIn)] = &[
     ("default", SignIn::Pair { refresh: "3310cee0", access: "eddeef3e" }),
     ("default", SignIn::Pair { refresh: "2e108b78", access: "99df192a" }),
@@ -28,17 +28,17 @@ const SIGN_INS: &[(&str, SignIn)] = &[
 ];
 const NEVER_SENT: &str = "";
 
-/// How long tokens held that were had by signing in, by their types.
+/// The lifetimes of tokens from sign-ins, by type.
 const LIFETIMES: [(&str, i64); 3] = [("access", 300), ("refresh", 86_400), ("sliding", 300)];
 
-/// The site whose user changed the password, and the first case after that. There is no command for it yet: here the
-/// password stays, and tokens from before are those with another password's mark, as a Django would have given them out.
+/// The site whose user changed the password, and the first case after that. Here the password stays the same,
+/// and tokens from before the change have another password's mark, as if Django had issued them.
 const PASSWORD_CHANGED: (&str, usize) = ("revoke", 198);
 /// The claim with the mark of the password.
 const MARK: &str = "hash_password";
 
-/// The site where a sliding token was blacklisted in the database, having no view for it, and the first case after that.
-/// Here it logs out.
+/// The site where a sliding token was blacklisted in the database, for lack of a view, and the first case
+/// after that. Here the token is used to log out.
 const SLIDING_BLACKLISTED: (&str, usize) = ("both", 215);
 
 enum SignIn {
@@ -49,16 +49,16 @@ enum SignIn {
 /// The tokens of a site, by the ids that they had in the recording.
 pub(crate) struct Wallet<'s> {
     pub(crate) site: &'s Site,
-    /// The moment of the request that is under way, as the server's clock says it.
+    /// The time of the current request by the server's clock.
     pub(crate) now: i64,
-    /// What was had by signing in, by the first characters of the recorded id.
+    /// Tokens from sign-ins, by the first characters of the recorded id.
     signed_in: BTreeMap<&'static str, String>,
-    /// What was answered, by the recorded id; the newest of each.
+    /// Tokens from answers, by the recorded id; the newest of each.
     answered: BTreeMap<String, String>,
 }
 
 impl<'s> Wallet<'s> {
-    /// Signs in as often as it was done between the recorded cases.
+    /// Performs the sign-ins that happened between the recorded cases.
     pub(crate) fn fill(site: &'s Site) -> Self {
         let mut signed_in = BTreeMap::new();
         for (_, sign_in) in SIGN_INS.iter().filter(|(name, _)| *name == site.name) {
@@ -78,7 +78,7 @@ impl<'s> Wallet<'s> {
         Self { site, now: site.now(), signed_in, answered: BTreeMap::new() }
     }
 
-    /// Does what was done before a case without being recorded, and looks at the clock.
+    /// Performs unrecorded actions before a case, and reads the clock.
     pub(crate) fn before(&mut self, case: &Case) {
         if (case.site.as_str(), case.number) == SLIDING_BLACKLISTED {
             let token = case
@@ -92,7 +92,7 @@ impl<'s> Wallet<'s> {
         self.now = self.site.now();
     }
 
-    /// A text of a case with tokens in the places that are left for them.
+    /// Returns a text of a case with its placeholders replaced by tokens.
     pub(crate) fn fill_in(&self, template: &str, case: &Case) -> String {
         let mut text = template.to_owned();
         for (name, token) in &case.tokens {
@@ -104,7 +104,7 @@ impl<'s> Wallet<'s> {
         text
     }
 
-    /// The path of a case. The one token that was sent in an address stands there as it was; a good one takes its place.
+    /// Returns the path of a case. The one token that was recorded in a URL is replaced by a valid one.
     pub(crate) fn path(&self, case: &Case) -> String {
         match case.path.split_once("?token=") {
             None => case.path.clone(),
@@ -115,17 +115,17 @@ impl<'s> Wallet<'s> {
         }
     }
 
-    /// The token that has taken the place of the one with this id.
+    /// Returns the token that replaces the one with this id.
     pub(crate) fn had(&self, id: &str) -> Option<&str> {
         self.answered.get(id).or_else(|| self.signed_in.get(id.get(..8)?)).map(String::as_str)
     }
 
-    /// Whether a token with this id was given out already.
+    /// Returns whether a token with this id was issued already.
     pub(crate) fn has_given_out(&self, our_id: &str) -> bool {
         self.answered.values().chain(self.signed_in.values()).any(|token| claims(token)["jti"] == our_id)
     }
 
-    /// Keeps the token of an answer, in the place of the one with this id.
+    /// Stores the token of an answer as the replacement of the one with this id.
     pub(crate) fn keep(&mut self, id: String, token: String) {
         self.answered.insert(id, token);
     }
@@ -138,7 +138,7 @@ impl<'s> Wallet<'s> {
         }
     }
 
-    /// The token as Django, or somebody who knows its secret, would have made it now.
+    /// Signs a token as Django, or an attacker who knows its secret, would do it now.
     fn minted(&self, recorded: &Token, case: &Case) -> String {
         let has_account =
             known(&self.site.name).iter().any(|account| recorded.text("user_id") == Some(account.subject));
@@ -158,7 +158,7 @@ impl<'s> Wallet<'s> {
         signed(&recorded.header, &claims, secret)
     }
 
-    /// The mark of the password that the account has.
+    /// Returns the mark of the account's password.
     fn mark(&self) -> Value {
         claims(&self.site.server.sign_in("alice", PASSWORD).access)[MARK].take()
     }
@@ -171,8 +171,8 @@ fn was_had_by_signing_in(recorded: &Token) -> bool {
         .any(|(kind, lifetime)| recorded.text("token_type") == Some(kind) && held == Some(*lifetime))
 }
 
-/// Tells the moments from now on. Two that are no whole numbers stand in the recording as they were, a minute and a half
-/// away: one with a fraction, and one as a text.
+/// Makes times relative to now. Two that aren't whole numbers are absolute in the recording, a minute and a
+/// half away: one with a fraction, and one as a text.
 fn set_moments(claims: &mut Map<String, Value>, now: i64) {
     const AWAY: i64 = 90;
     if let Some(exp) = claims.get_mut("exp") {
@@ -190,7 +190,7 @@ fn set_moments(claims: &mut Map<String, Value>, now: i64) {
     }
 }
 
-/// The claims as JSON. The largest numbers were sent digit by digit, as powers of ten.
+/// Returns the claims as JSON. The largest numbers were sent as powers of ten, with all digits.
 fn payload(claims: &Value) -> String {
     let mut text = claims.to_string();
     for value in claims.as_object().into_iter().flat_map(Map::values) {
@@ -209,14 +209,14 @@ fn signed(header: &Map<String, Value>, claims: &Value, secret: &str) -> String {
     let algorithm = match header.get("alg").and_then(Value::as_str) {
         Some("none") => return signed + ".",
         Some("HS384") => hmac::HMAC_SHA384,
-        // Also under a header that names another algorithm or none: it is what the header says that is wrong.
+        // Also with a header that names another algorithm or none: the header is the fault of these tokens.
         _ => hmac::HMAC_SHA256,
     };
     let signature = hmac::sign(&hmac::Key::new(algorithm, secret.as_bytes()), signed.as_bytes());
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// The token with one character of its signature changed.
+/// Changes one character of a token's signature.
 fn altered(token: &str) -> String {
     let (signed, signature) = token.rsplit_once('.').expect("three parts");
     let first = if signature.starts_with('A') { 'B' } else { 'A' };

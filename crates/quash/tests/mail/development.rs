@@ -1,4 +1,4 @@
-//! Where mails go while nobody has said where: to standard error, or nowhere yet.
+//! Mails without an SMTP server: written to standard error, or queued.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;

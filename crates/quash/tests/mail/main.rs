@@ -1,5 +1,5 @@
-//! Mail from a real server to a real SMTP server over sockets: what arrives, what happens while that server is away, slow,
-//! unhelpful or gone, and where mails go when there is none.
+//! Mails from a real server to an SMTP server over sockets: their delivery, and retries while the SMTP server
+//! is down, slow or refusing.
 
 mod development;
 #[path = "../support/mod.rs"]
@@ -19,7 +19,7 @@ use support::{Answer, Server, on, quash, request};
 const PASSWORD: &str = "a password of dana's";
 const NEW_PASSWORD: &str = "another password of hers";
 
-/// The flags of a server that mails through this address.
+/// Returns the flags of a server that sends mails through this address.
 fn flags(smtp: SocketAddr) -> Vec<String> {
     let settings = [
         "mail.host=127.0.0.1".to_owned(),
@@ -113,7 +113,7 @@ fn a65_a_link_begins_with_the_address_of_the_settings_whatever_a_request_says() 
     ];
     assert_eq!(send(path, &poisoned), 202);
     assert_eq!(send("http://evil.example/v1/password-reset", &[]), 202);
-    // Two Host lines, of which one is another's, are refused or of no effect.
+    // A second Host line with another name is refused or has no effect.
     let two = send(path, &[("Host", "evil.example")]);
     assert!(matches!(two, 202 | 400), "{two}");
     let mails: Vec<_> = std::iter::once(smtp.next()).chain(smtp.rest()).collect();
@@ -141,7 +141,7 @@ fn nothing_is_lost_or_slowed_while_nobody_takes_mails() {
         )
     };
     assert_eq!(shape(&known), shape(&unknown));
-    // A mail outlives the process, too.
+    // A mail survives the end of the process.
     let data_dir = server.data_dir.clone();
     let room = tempfile::tempdir().expect("a temporary directory");
     let kept = room.path().join("data");
@@ -159,11 +159,11 @@ fn nothing_is_lost_or_slowed_while_nobody_takes_mails() {
     assert!(smtp.rest().is_empty(), "nothing is sent twice");
 }
 
-/// Kills a server, and takes its data directory to a place that outlives it.
+/// Kills a server, and moves its data directory to a permanent place.
 fn copy(from: &Path, to: &Path, server: Server) {
     fs::create_dir(to).expect("a directory");
     fs::set_permissions(to, fs::Permissions::from_mode(0o700)).expect("it is ours");
-    // Its temporary directory goes with the server: the files are linked before.
+    // The temporary directory is removed with the server, so the files are linked before.
     for name in ["quash.db", "quash.db-wal", "master.key"] {
         let _ = fs::hard_link(from.join(name), to.join(name));
     }
@@ -176,7 +176,7 @@ fn a_server_that_says_nothing_holds_up_no_answer_and_gets_its_mail_when_it_goes_
     let server = start(smtp.address, &[]);
     ask(&server);
     smtp.wait_for_connections(1);
-    // While that mail is held up, answers come.
+    // Requests are answered while that mail is held up.
     let pair = server.sign_in("dana", PASSWORD);
     assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200);
     assert_eq!(
@@ -281,7 +281,7 @@ fn local_parts_beyond_ascii_go_by_smtputf8_alone() {
         ("jürgen@xn--bcher-kva.example", "SMTPUTF8 BODY=8BITMIME")
     );
     assert!(mail.header("To").is_some_and(|to| to.contains("jürgen@")), "{}", mail.data);
-    // A server that doesn't offer it is sent nothing.
+    // Nothing is sent to a server that doesn't offer it.
     smtp.turn(Manner::Kind);
     assert_eq!(asked(), 202);
     smtp.wait_for_connections(2);
@@ -306,7 +306,7 @@ fn a88_no_link_no_code_no_password_and_no_address_reaches_the_log() {
     }
 }
 
-/// A server that mails with TLS and a password, and trusts a certificate of the test's.
+/// Starts a server that sends mails with TLS and a password, and trusts the test's certificate.
 fn start_encrypted(room: &Path, smtp: SocketAddr, encryption: &str, trusted: &Path) -> Server {
     let file = settings(room, smtp, encryption);
     let mut command = quash();
@@ -332,7 +332,7 @@ fn mails_go_encrypted_and_with_a_password_and_never_in_clear_instead() {
         assert_eq!((mail.encrypted, mail.signed_in.is_some()), (Encrypted::Yes, true), "{encryption}");
         assert_eq!(reset(&server, &mail.token()), 200);
     }
-    // A server without STARTTLS is sent nothing: no mail, and no password.
+    // Nothing is sent to a server without STARTTLS: no mail, and no password.
     let smtp = Smtp::start(Manner::Kind);
     let elsewhere = tempfile::tempdir().expect("a temporary directory");
     let server =
@@ -341,7 +341,7 @@ fn mails_go_encrypted_and_with_a_password_and_never_in_clear_instead() {
     smtp.wait_for_connections(1);
     assert!(smtp.rest().is_empty());
     drop(server);
-    // Nor is one whose certificate nobody has signed.
+    // The same for a server with an untrusted certificate.
     certificate(elsewhere.path());
     let smtp = Smtp::start_at(anywhere, Manner::Kind, Wrapped::AtOnce(config));
     let server =
@@ -352,12 +352,12 @@ fn mails_go_encrypted_and_with_a_password_and_never_in_clear_instead() {
     assert!(server.terminate().stderr.contains("connecting"));
 }
 
-/// What `/readyz?verbose=1` says about mail.
+/// Returns the state of mail in `/readyz?verbose=1`.
 fn readiness(server: &Server) -> Value {
     server.get("/readyz?verbose=1", None).body["checks"]["mail"].clone()
 }
 
-/// Not longer than a mail may take.
+/// The longest that a mail may take.
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]

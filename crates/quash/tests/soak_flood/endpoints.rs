@@ -12,10 +12,10 @@ use crate::support::wait::{later, pause};
 use crate::support::{Pair, Server, request};
 use crate::{ATTACKER, PASSWORD};
 
-/// A password that takes the estimator long, and is refused.
+/// A password that the estimator takes long for, and refuses.
 const SLOW: &str = "4@8({<369!1|0$5+7%2zZa4@8({<369!";
 
-/// Who floods.
+/// The kind of attacker.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     Stranger,
@@ -29,7 +29,7 @@ pub(crate) struct Flood {
     who: Who,
 }
 
-/// A user whose tokens a flood brings: for each connection those of a session of its own.
+/// A user whose tokens a flood uses: each connection has a session of its own.
 pub(crate) struct Attacker {
     name: String,
     accounts: usize,
@@ -43,14 +43,14 @@ enum Body {
     Form(String),
 }
 
-/// A path with its parameters filled in.
+/// Fills in the parameters of a path.
 pub(crate) fn target(path: &str) -> String {
     path.replace("{sid}", "01a20af06c05771097b1318de6f7c85b")
         .replace("{code}", "token_not_valid")
         .replace("{*path}", "x")
 }
 
-/// Signs in from an address, as often as it takes.
+/// Signs in from an address, with retries.
 pub(crate) fn sign_in(server: &Server, from: &str, name: &str) -> Pair {
     loop {
         let answer = try_sign_in(server, from, name);
@@ -88,13 +88,13 @@ impl Attacker {
         self.sessions[0].lock().expect("a pair").access.clone()
     }
 
-    /// Opens a session for each connection that has none, or none any more; with another account if the flood before has
+    /// Opens a session for each connection without a live one; with another account if the previous flood
     /// locked this one.
     pub(crate) fn sign_in_again(&mut self, server: &Server, connections: usize) {
         self.sessions
             .retain(|pair| server.get("/v1/me", Some(&pair.lock().expect("a pair").access)).status == 200);
         while self.sessions.len() < connections {
-            // From elsewhere: what the flood has failed counts for its network.
+            // From another network: the flood's failures count for its own network.
             let answer = try_sign_in(server, "192.0.2.1", &self.name);
             match answer.status {
                 200 => self.sessions.push(Mutex::new(answer.pair())),
@@ -111,19 +111,19 @@ impl Attacker {
 }
 
 impl Flood {
-    /// The floods of a path: with each method, without a token and with one.
+    /// Returns the floods of a path: with each method, without a token and with one.
     pub(crate) fn all_of(path: &str, methods: &[String]) -> Vec<Self> {
         let of = |method: &String, who| Self { method: method.clone(), path: path.to_owned(), who };
         methods.iter().flat_map(|method| [of(method, Who::Stranger), of(method, Who::User)]).collect()
     }
 
-    /// Whether it is among those that were asked for: all, unless the environment names a part of the path.
+    /// Returns whether this flood was selected: all are, unless the environment names a part of the path.
     #[expect(clippy::disallowed_methods, reason = "a soak run is asked for by the environment")]
     pub(crate) fn is_wanted(&self) -> bool {
         std::env::var("QUASH_SOAK_PATH").map_or(true, |part| self.path.contains(&part))
     }
 
-    /// Sends requests over a connection for as long as `next` gives a time from each to the next one.
+    /// Sends requests over a connection for as long as `next` returns the pause before the next one.
     pub(crate) fn run(
         &self,
         server: &Server,
@@ -136,7 +136,7 @@ impl Flood {
         while let Some(interval) = next(sent) {
             let answer = self.send(&mut connection, &attacker.name, &pair, place * 1_000_000 + sent);
             assert!(answer.status != 503 || answer.header("retry-after").is_some(), "{self}: {answer:?}");
-            // A flood with a user's tokens goes on with those that it is given.
+            // A flood with a user's tokens continues with the new tokens that it gets.
             for (token, field) in [(&mut pair.access, "access"), (&mut pair.refresh, "refresh")] {
                 if let Some(new) = answer.body[field].as_str() {
                     new.clone_into(token);
@@ -166,7 +166,8 @@ impl Flood {
         answer.unwrap_or_else(|error| panic!("{self}: {error}"))
     }
 
-    /// The query and the body of a request. A stranger knows nothing but names; a user has a password and tokens.
+    /// Returns the query and the body of a request. A stranger only knows names; a user has a password and
+    /// tokens.
     fn request(&self, name: &str, pair: &Pair, number: usize) -> (String, Body) {
         let is_user = self.who == Who::User;
         let of_user = |own: &str, other: &str| if is_user { own.to_owned() } else { other.to_owned() };
@@ -232,7 +233,7 @@ impl Flood {
                 | "/docs/errors/{code}",
             ) => return (String::new(), Body::Nothing),
             (_, path) if path.ends_with(".css") => return (String::new(), Body::Nothing),
-            (_, path) => panic!("the router has a new path, {path}: say here what a flood of it sends"),
+            (_, path) => panic!("the router has a new path, {path}: define the requests of its flood here"),
         };
         (String::new(), Body::Json(body))
     }

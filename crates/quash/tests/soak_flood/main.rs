@@ -1,5 +1,6 @@
-//! Floods of every endpoint of the router, without a token and with one user's token, from one address. Other users' requests
-//! must stay quick, and memory and the database small. The short form checks everything but times.
+//! Floods of every endpoint of the router, without a token and with one user's token, from one address.
+//! Requests of other users must stay fast, and memory and the database small. The short form checks
+//! everything except times.
 
 mod endpoints;
 mod measure;
@@ -25,32 +26,33 @@ use support::{Server, rounds};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
-/// The address of the flood, and that of the users who must not notice it.
+/// The addresses of the flood and of the users who must be unaffected.
 pub(crate) const ATTACKER: &str = "198.51.100.7";
 const BYSTANDER: &str = "203.0.113.9";
 
-/// The connections of a flood, and their requests per second, all together.
+/// The connections of a flood, and their total requests per second.
 const CONNECTIONS: usize = 8;
 const RATE: usize = 1000;
-/// The time of one flood and of the calm before it, in the long form.
+/// The duration of a flood and of the calm before it, in the long form.
 const SPAN: Duration = Duration::from_secs(5);
-/// The requests of each connection in the short form: all together more than any limit of one network lets pass.
+/// The requests of each connection in the short form: in total more than the limits of one network allow.
 const FEW: usize = 8;
 
-/// Latencies below this are noise: other processes run on the same cores, the flood's client among them.
+/// Latencies below this are noise: other processes run on the same cores, including the flood's client.
 const FLOOR: Duration = Duration::from_millis(10);
-/// The most rows that a flood may add: for each second, and in any case. Passwords that are hashed bound the first, limits
-/// for a network and an hour the second.
+/// The most rows that a flood may add, for each second and in total. Password hashing limits the first, the
+/// limits of a network in an hour the second.
 const ROWS_PER_SECOND: u64 = 200;
 const ROWS: u64 = 500;
-/// The memory that all floods together may add, in KiB: twice the memory of the hashing threads, and caches that fill.
+/// The memory that all floods together may add, in KiB: twice the memory of the hashing threads, and caches
+/// that fill.
 const GROWTH: u64 = 96 * 1024;
 
 fn settings() -> DoorSettings {
     DoorSettings { registration: Registration::Open, ..DoorSettings::default() }
 }
 
-/// The paths of the router, from the router.
+/// Reads the paths from the router.
 fn router_paths() -> Vec<String> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
@@ -71,7 +73,7 @@ fn router_paths() -> Vec<String> {
     })
 }
 
-/// The methods of a path, as the server tells them to a request with another one.
+/// Returns the methods of a path, as the server lists them in a 405.
 fn methods(server: &Server, path: &str, access: &str) -> Vec<String> {
     let bearer = format!("Bearer {access}");
     let answer = support::request(server.address, "TRACE", path, &[("Authorization", &bearer)], b"")
@@ -132,7 +134,7 @@ fn soak_flood_of_each_endpoint_leaves_others_in_peace() {
     assert!(!ended.stderr.contains("panic"), "{}", ended.stderr);
 }
 
-/// A few requests on each connection.
+/// Sends a few requests on each connection.
 fn short(server: &Server, attacker: &Attacker, flood: &Flood) -> Rates {
     std::thread::scope(|scope| {
         let connections: Vec<_> = (0..CONNECTIONS)
@@ -146,7 +148,7 @@ fn short(server: &Server, attacker: &Attacker, flood: &Flood) -> Rates {
     })
 }
 
-/// The calm and the flood, each with the latencies of two other users.
+/// Measures the latencies of two other users during the calm and during the flood.
 fn timed(
     server: &Server,
     attacker: &Attacker,
@@ -175,7 +177,7 @@ fn timed(
     (rates, Some(calm), Some(flooded))
 }
 
-/// Lets two users ask all the time: one for the account, one for new tokens.
+/// Runs two users who send requests continuously: one for the account, one for new tokens.
 fn while_others_ask(
     server: &Server,
     meanwhile: impl FnOnce(&AtomicBool) -> Rates,
@@ -209,5 +211,5 @@ fn while_others_ask(
     })
 }
 
-/// How often each status was answered.
+/// The number of answers with each status.
 type Statuses = BTreeMap<u16, usize>;

@@ -12,15 +12,15 @@ use crate::endpoints::Flood;
 use crate::support::Server;
 use crate::support::wait::pause;
 
-/// The time between two requests of a user who isn't part of the flood.
+/// The pause between two requests of a user who isn't part of the flood.
 const BETWEEN: Duration = Duration::from_millis(5);
 
-/// How often each status was answered to a flood.
+/// The number of answers to a flood with each status.
 #[derive(Default)]
 pub(crate) struct Rates(pub(crate) Statuses);
 
 impl Rates {
-    /// Asserts that no answer is a fault of the server's, and that a busy server says when to come again.
+    /// Asserts that no answer is a server error, and that a busy server sends `Retry-After`.
     pub(crate) fn assert_bounded(&self, flood: &Flood) {
         let faults: Vec<_> = self.0.keys().filter(|status| **status >= 500 && **status != 503).collect();
         assert!(faults.is_empty(), "{flood}: {self}");
@@ -51,8 +51,8 @@ pub(crate) struct Latencies {
 }
 
 impl Latencies {
-    /// Measures a request again and again, until it is over.
-    #[expect(clippy::disallowed_methods, reason = "what a request takes is compared within one run")]
+    /// Measures a request repeatedly until the flood is over.
+    #[expect(clippy::disallowed_methods, reason = "latencies are compared within one run")]
     pub(crate) fn of(what: &'static str, over: &AtomicBool, mut request: impl FnMut()) -> Self {
         let mut sorted = Vec::new();
         while !over.load(Ordering::Relaxed) {
@@ -70,14 +70,14 @@ impl Latencies {
     }
 }
 
-/// The memory that the server has in use, in KiB.
+/// Returns the server's resident memory, in KiB.
 pub(crate) fn resident(server: &Server) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// The rows of all tables of the server's database.
+/// Counts the rows of all tables of the server's database.
 pub(crate) fn rows(server: &Server) -> u64 {
     let database =
         Connection::open_with_flags(server.data_dir.join("quash.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)

@@ -1,5 +1,4 @@
-//! Just enough of an HTTP/1.1 client for tests: one request on a connection of its own, or many on one; whatever bytes the
-//! test wants to send.
+//! A minimal HTTP/1.1 client for tests: single requests, or many on one connection, with arbitrary bytes.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +11,7 @@ use serde_json::Value;
 pub(crate) struct Answer {
     /// The status.
     pub(crate) status: u16,
-    /// Names in lower case.
+    /// Headers, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     /// The body as JSON; null if it is none.
     pub(crate) body: Value,
@@ -32,7 +31,7 @@ pub(crate) fn request(
     request_in_bytes(to, method, path, &headers, body)
 }
 
-/// As [`request`], with headers that needn't be text.
+/// Like [`request`], with headers that needn't be text.
 pub(crate) fn request_in_bytes(
     to: SocketAddr,
     method: &str,
@@ -62,13 +61,13 @@ impl Answer {
         self.header("transfer-encoding") == Some("chunked")
     }
 
-    /// The value of a header, by its name in lower case.
+    /// Returns the value of a header by its name in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// A connection that stays open for as long as the server says so. One that ends unasked is an error.
+/// A persistent connection. An unannounced close is an error.
 pub(crate) struct Connection {
     to: SocketAddr,
     stream: TcpStream,
@@ -80,7 +79,8 @@ impl Connection {
         Self { to, stream: connect(to).expect("it listens") }
     }
 
-    /// Sends a request and reads its answer. An answer that ends the connection makes the next request take another.
+    /// Sends a request and reads its answer. If the answer announces a close, the next request opens a new
+    /// connection.
     pub(crate) fn send(
         &mut self,
         method: &str,
@@ -160,7 +160,7 @@ fn parse_head(head: &[u8]) -> Option<Answer> {
     Some(Answer { status, headers: headers.collect(), body: Value::Null, text: String::new() })
 }
 
-/// The body that chunks make up, and how many bytes they take; `None`: the last one isn't there yet.
+/// Decodes a chunked body, and returns it with its encoded length; `None`: it isn't complete yet.
 fn dechunked(mut chunks: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut body, mut taken) = (Vec::new(), 0);
     loop {
@@ -185,7 +185,7 @@ fn parse(answer: &[u8], method: &str) -> Option<Answer> {
         let (body, _) = dechunked(body)?;
         return Some(Answer { text: String::from_utf8_lossy(&body).into_owned(), ..head });
     }
-    // An answer that was cut off must not pass for a whole one. One to HEAD has the length of a body, and none.
+    // A truncated answer must not pass for a complete one. An answer to HEAD has a length but no body.
     if method != "HEAD" && length.is_some_and(|length| body.len() < length) {
         return None;
     }

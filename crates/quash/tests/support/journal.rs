@@ -1,4 +1,4 @@
-//! Clients that write down what they were told, and check afterwards that it was kept.
+//! Clients that record acknowledged changes, and check afterwards that none was lost.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,29 +9,29 @@ use serde_json::{Value, json};
 use super::http::{Answer, request};
 use super::{Pair, Server};
 
-/// What a client knows of one session: only what was acknowledged counts, but what was asked for last may have
-/// happened too.
+/// A client's knowledge of one session: acknowledged changes must persist, and the last request may have
+/// taken effect.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// The newest pair that an answer held.
+    /// The newest pair from an answer.
     pub(crate) pair: Pair,
     /// Log-out was acknowledged.
     pub(crate) ended: bool,
-    /// Log-out was asked for, and the answer never came.
+    /// Log-out was requested, but not answered.
     pub(crate) maybe_ended: bool,
 }
 
-/// What all clients of a round share.
+/// The shared state of a round's clients.
 pub(crate) struct Load {
     address: SocketAddr,
     password: String,
-    /// How many requests have been acknowledged.
+    /// The number of acknowledged requests.
     pub(crate) acknowledged: AtomicUsize,
     stop: AtomicBool,
 }
 
 impl Load {
-    /// A load on a server; clients sign in as `dana`.
+    /// Creates a load on a server; clients sign in as `dana`.
     pub(crate) fn new(server: &Server, password: &str) -> Self {
         Self {
             address: server.address,
@@ -41,13 +41,13 @@ impl Load {
         }
     }
 
-    /// Tells the clients to end after their next answer.
+    /// Makes the clients stop after their next answer.
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
     }
 
-    /// A client: signs in, refreshes a few times, logs out, and begins again; until the server is gone or the load is
-    /// stopped. Any answer but the expected one fails the test: an answer that came is an answer that counts.
+    /// Runs a client: signs in, refreshes a few times, logs out, and starts again, until the server is gone
+    /// or the load is stopped. An unexpected answer fails the test.
     pub(crate) fn client(&self) -> Vec<Entry> {
         let mut journal = Vec::new();
         while !self.stop.load(Ordering::SeqCst) {
@@ -65,7 +65,7 @@ impl Load {
         journal
     }
 
-    /// Every other session stays open, so that there is something of each kind to be checked.
+    /// Uses a session. Every other one stays open, so that both kinds are checked.
     fn use_session(&self, entry: &mut Entry) -> io::Result<()> {
         for _ in 0..8 {
             let answer = self.post("/api/token/refresh/", &json!({ "refresh": entry.pair.refresh }))?;
@@ -93,8 +93,8 @@ impl Load {
     }
 }
 
-/// Checks that nothing acknowledged was lost. The newest acknowledged token of a live session is the current one, or
-/// the parent of one whose answer was lost: both give 200.
+/// Checks that no acknowledged change was lost. The newest acknowledged token of a live session is the
+/// current one, or the parent of one whose answer was lost: both give 200.
 pub(crate) fn check(server: &Server, journal: &[Entry]) {
     for entry in journal {
         let refreshed =

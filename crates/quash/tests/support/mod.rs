@@ -1,5 +1,5 @@
-//! A real server for tests: the built binary, a data directory of its own, a free port. Nothing here sleeps: it waits
-//! for the line that says the server is ready, and for processes to end.
+//! A real server for tests: the built binary, with its own data directory and a free port. Without sleeps:
+//! waits for the line that says that the server is ready, and for processes to end.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub(crate) mod http;
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 pub(crate) use http::{Answer, request};
 
-/// A server that was asked to end does so within ten seconds; the rest is for a busy machine.
+/// A server stops within ten seconds; the rest is a margin for a busy machine.
 const DRAINED: Duration = Duration::from_secs(15);
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,9 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     /// Such as `http://127.0.0.1:40001`.
     pub(crate) url: String,
-    /// Where it listens.
     pub(crate) address: SocketAddr,
-    /// Its data directory.
     pub(crate) data_dir: PathBuf,
     child: Child,
     stdout: Option<JoinHandle<String>>,
@@ -42,27 +40,22 @@ pub(crate) struct Server {
     _room: Option<TempDir>,
 }
 
-/// What a process left behind.
+/// The result of a finished process.
 pub(crate) struct Finished {
-    /// How it ended.
     pub(crate) status: ExitStatus,
-    /// All it wrote to stdout.
     pub(crate) stdout: String,
-    /// All it wrote to stderr.
     pub(crate) stderr: String,
 }
 
-/// What a sign-in gives.
+/// The tokens of a sign-in.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
-    /// The access token.
     pub(crate) access: String,
-    /// The refresh token.
     pub(crate) refresh: String,
 }
 
 impl Answer {
-    /// The tokens of a sign-in; any answer but success fails the test where it was asked for.
+    /// Returns the tokens of a sign-in; any other answer fails the test.
     #[track_caller]
     pub(crate) fn pair(&self) -> Pair {
         assert_eq!(self.status, 200, "{}", self.text);
@@ -71,7 +64,7 @@ impl Answer {
     }
 }
 
-/// The binary under test, without any of the environment's own settings.
+/// Returns a command for the binary under test, without settings from the environment.
 pub(crate) fn quash() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quash"));
     command.env_clear().stdin(Stdio::null());
@@ -95,7 +88,7 @@ pub(crate) fn run(mut command: Command, stdin: &str) -> Finished {
         .expect("the binary starts");
     let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let mut input = child.stdin.take().expect("it is piped");
-    // A command that doesn't read its input may be gone already.
+    // A command that doesn't read its input may have ended already.
     let _ = input.write_all(stdin.as_bytes());
     drop(input);
     let status = wait(&mut child, PATIENCE);
@@ -115,17 +108,18 @@ impl Server {
         server
     }
 
-    /// Starts a server on a data directory that may have been used before; on a free port unless `args` say where.
+    /// Starts a server on a data directory that may have been used before; on a free port unless `args` set
+    /// one.
     pub(crate) fn start_in(data_dir: &Path, args: &[&str]) -> Self {
         Self::start_with(quash(), data_dir, args)
     }
 
-    /// Starts a server with a command that ends in running the binary with the arguments that are added to it.
+    /// Starts a server with a command that runs the binary with the arguments added to it.
     pub(crate) fn start_with(command: Command, data_dir: &Path, args: &[&str]) -> Self {
         Self::start_with_stderr(command, data_dir, args, Stdio::piped())
     }
 
-    /// As [`Server::start_with`], with a standard error of the test's own.
+    /// Like [`Server::start_with`], with another standard error.
     pub(crate) fn start_with_stderr(
         mut command: Command,
         data_dir: &Path,
@@ -157,7 +151,7 @@ impl Server {
             );
         }
         let place = url.trim_start_matches("http://").trim_start_matches("https://");
-        // A unix socket has none.
+        // A unix socket has no address.
         let address = if url.starts_with("unix:") {
             ([0, 0, 0, 0], 0).into()
         } else {
@@ -166,12 +160,12 @@ impl Server {
         Self { url, address, data_dir: data_dir.to_owned(), child, stdout: Some(stdout), stderr, _room: None }
     }
 
-    /// The process.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// A command on this server's data directory.
+    /// Returns a command on this server's data directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = quash();
         command.args(args).arg("--data-dir").arg(&self.data_dir);
@@ -210,7 +204,7 @@ impl Server {
         request(self.address, "GET", path, &headers, b"").expect("an answer")
     }
 
-    /// Sends SIGTERM and waits for the end, which must come soon.
+    /// Sends SIGTERM, and waits for the end, which must come soon.
     pub(crate) fn terminate(mut self) -> Finished {
         self.ask_to_end();
         self.finish(DRAINED)
@@ -231,7 +225,7 @@ impl Server {
         self.finish(DRAINED)
     }
 
-    /// Waits for an end that comes by itself.
+    /// Waits for the process to end without a signal.
     pub(crate) fn wait(mut self) -> Finished {
         self.finish(PATIENCE)
     }
@@ -259,14 +253,14 @@ impl Drop for Server {
 }
 
 impl Finished {
-    /// The exit code; a signal fails the test.
+    /// Returns the exit code; an end by a signal fails the test.
     pub(crate) fn code(&self) -> i32 {
         self.status
             .code()
             .unwrap_or_else(|| panic!("ended by signal {:?}: {}", self.status.signal(), self.stderr))
     }
 
-    /// What `--json` printed; anything but success fails the test.
+    /// Returns the `--json` output; a failed command fails the test.
     pub(crate) fn json(&self) -> Value {
         assert!(self.status.success(), "{}", self.stderr);
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
@@ -286,7 +280,7 @@ fn collect(stream: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     })
 }
 
-/// Waits for the end of a process; one that doesn't end is killed and fails the test.
+/// Waits for the end of a process; a process that doesn't end in time is killed, and fails the test.
 fn wait(child: &mut Child, within: Duration) -> ExitStatus {
     let id = pid(child);
     let (ended, watch) = mpsc::channel::<()>();
@@ -303,19 +297,19 @@ fn wait(child: &mut Child, within: Duration) -> ExitStatus {
     status
 }
 
-/// Lets this process open as many files and connections as it may.
+/// Raises this process's limit on open files as far as possible.
 pub(crate) fn raise_limit_of_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-/// The claims of a token, not verified.
+/// Returns the unverified claims of a token.
 pub(crate) fn claims(token: &str) -> Value {
     part(token, 1)
 }
 
-/// The header of a token, not verified.
+/// Returns the unverified header of a token.
 pub(crate) fn header(token: &str) -> Value {
     part(token, 0)
 }
@@ -325,7 +319,7 @@ fn part(token: &str, place: usize) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
 }
 
-/// How many rounds a test takes: a few, or all of them with `QUASH_SOAK=1`.
+/// Returns the number of rounds: a few, or all with `QUASH_SOAK=1`.
 #[expect(clippy::disallowed_methods, reason = "a soak run is asked for by the environment")]
 pub(crate) fn rounds(few: usize, all: usize) -> usize {
     if std::env::var_os("QUASH_SOAK").is_some() { all } else { few }

@@ -1,5 +1,4 @@
-//! A small SMTP server (RFC 5321) on a socket of its own, with or without TLS: it keeps what it is given, and can be as
-//! unhelpful as servers are.
+//! A small SMTP server (RFC 5321), with or without TLS, that stores received mails and can misbehave.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,28 +12,28 @@ use std::time::Duration;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// How a server behaves, from the next connection on.
+/// The behaviour of a server, from the next connection on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Manner {
-    /// It takes every mail.
+    /// Accepts every mail.
     Kind,
-    /// It takes every mail, and offers SMTPUTF8.
+    /// Accepts every mail, and offers SMTPUTF8.
     Utf8,
-    /// It says nothing before it is told to go on.
+    /// Sends nothing until its behaviour changes.
     Silent,
-    /// It refuses everybody for now.
+    /// Refuses all clients temporarily.
     Busy,
-    /// It refuses recipients for now.
+    /// Refuses recipients temporarily.
     Greylisting,
-    /// It refuses recipients for good.
+    /// Refuses recipients permanently.
     NoSuchUser,
-    /// It reads the mail to its end, and is gone without an answer.
+    /// Reads the whole mail, and disconnects without an answer.
     GoneAfterData,
-    /// It reads the mail to its end, and refuses it for now.
+    /// Reads the whole mail, and refuses it temporarily.
     FullAfterData,
 }
 
-/// How its connections are encrypted.
+/// The encryption of its connections.
 #[derive(Clone)]
 pub(crate) enum Wrapped {
     Never,
@@ -42,16 +41,16 @@ pub(crate) enum Wrapped {
     WhenAsked(Arc<ServerConfig>),
 }
 
-/// A mail as it came.
+/// A received mail.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) from: String,
     /// The parameters of `MAIL`.
     pub(crate) parameters: String,
     pub(crate) to: String,
-    /// What the client signed in with, as sent.
+    /// The client's credentials, as sent.
     pub(crate) signed_in: Option<String>,
-    /// Whether it came encrypted.
+    /// The encryption of its connection.
     pub(crate) encrypted: Encrypted,
     pub(crate) data: String,
 }
@@ -78,19 +77,19 @@ struct Shared {
     mails: Mutex<Sender<Received>>,
 }
 
-/// What a server of [`settings`] signs in with.
+/// The password of a server with [`settings`].
 pub(crate) const SMTP_PASSWORD: &str = "secret of quash";
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long nothing more may come before nothing more is believed to come: longer than the pause before a second try.
+/// The pause after which no further mail is expected: longer than the pause before a second attempt.
 const QUIET: Duration = Duration::from_secs(6);
 
-/// Where nobody listens, until somebody does.
+/// Returns an address without a listener.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
-/// A settings file with which a server mails encrypted, and with a password, through this address.
+/// Writes a settings file for sending mails with encryption and a password through this address.
 pub(crate) fn settings(room: &Path, smtp: SocketAddr, encryption: &str) -> PathBuf {
     let password = room.join("smtp.password");
     fs::write(&password, format!("{SMTP_PASSWORD}\n")).expect("it is ours");
@@ -106,7 +105,7 @@ pub(crate) fn settings(room: &Path, smtp: SocketAddr, encryption: &str) -> PathB
     file
 }
 
-/// A certificate that signs itself, and a server's settings with it.
+/// Creates a self-signed certificate, and a server's TLS settings with it.
 pub(crate) fn certificate(room: &Path) -> Arc<ServerConfig> {
     let key = rcgen::KeyPair::generate().expect("a key");
     let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])
@@ -153,28 +152,28 @@ impl Smtp {
         Self { address, mails, shared }
     }
 
-    /// Behaves otherwise; who was left waiting goes on.
+    /// Changes the behaviour; waiting clients continue.
     pub(crate) fn turn(&self, manner: Manner) {
         *self.shared.manner.lock().expect("a manner") = manner;
         self.shared.went_on.notify_all();
     }
 
-    /// The next mail, which must come.
+    /// Returns the next mail, which must come.
     pub(crate) fn next(&self) -> Received {
         self.mails.recv_timeout(PATIENCE).expect("a mail")
     }
 
-    /// What comes until nothing more does.
+    /// Returns all further mails.
     pub(crate) fn rest(&self) -> Vec<Received> {
         std::iter::from_fn(|| self.mails.recv_timeout(QUIET).ok()).collect()
     }
 
-    /// How many connections there were.
+    /// Returns the number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         *self.shared.connections.lock().expect("a count")
     }
 
-    /// Waits until there were so many connections.
+    /// Waits until there were `count` connections.
     pub(crate) fn wait_for_connections(&self, count: usize) {
         let connections = self.shared.connections.lock().expect("a count");
         let (connections, waited) = self
@@ -189,7 +188,7 @@ impl Smtp {
 trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
-/// What a client has said so far.
+/// The data of a client so far.
 #[derive(Clone)]
 struct Said {
     from: String,
@@ -323,7 +322,7 @@ impl Received {
         head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")).map(str::to_owned))
     }
 
-    /// All that is written, decoded.
+    /// Returns the decoded text of the mail.
     pub(crate) fn text(&self) -> String {
         let joined = self.data.replace("=\n", "");
         let mut bytes = Vec::new();
@@ -347,7 +346,7 @@ impl Received {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The address that its reader is to open.
+    /// Returns the link in the mail.
     pub(crate) fn link(&self) -> String {
         let text = self.text();
         text.lines()
@@ -356,13 +355,13 @@ impl Received {
             .to_owned()
     }
 
-    /// The code that its reader may type instead.
+    /// Returns the code in the mail, which can be used instead of the link.
     pub(crate) fn code(&self) -> String {
         let text = self.text();
         text.lines().find(|line| line.len() == 11 && line.as_bytes()[5] == b'-').expect("a code").to_owned()
     }
 
-    /// What stands in that.
+    /// Returns the token in the link.
     pub(crate) fn token(&self) -> String {
         self.link().split_once("?token=").expect("a token").1.to_owned()
     }
@@ -382,7 +381,7 @@ fn line(stream: &mut BufReader<Box<dyn Stream>>) -> Option<String> {
     }
 }
 
-/// What stands between angle brackets.
+/// Returns the text between angle brackets.
 fn between(line: &str) -> String {
     line.split(['<', '>']).nth(1).unwrap_or_default().to_owned()
 }

@@ -1,16 +1,16 @@
-//! The time that a client lets pass which is told to come again later.
+//! The pauses of a client that gets a `Retry-After`.
 
 use std::time::Duration;
 
-/// As `Retry-After` says at least.
+/// The shortest `Retry-After`.
 const LATER: Duration = Duration::from_secs(1);
 
-/// Lets it pass.
+/// Waits for the shortest `Retry-After`.
 pub(crate) fn later() {
     std::thread::sleep(LATER);
 }
 
-/// Lets a span pass: the time until the next request of a flood of so many a second.
+/// Waits until the next request of a flood with a fixed rate.
 pub(crate) fn pause(span: Duration) {
     std::thread::sleep(span);
 }

@@ -1,6 +1,6 @@
-//! The server's clock jumps by a week, ahead and back, while a verifier follows whose clock doesn't. What was ended stays so.
-//! Needs libfaketime, and says that it was skipped where it isn't. The server's uptime isn't faked: it doesn't jump. What upkeep
-//! makes of such a clock, for which it takes an hour, is told in `quash-service/src/use_cases/operation/upkeep/tests.rs`.
+//! The server's clock jumps by a week, forward and back, while a verifier with a steady clock follows it.
+//! Ended sessions stay ended. Needs libfaketime; without it, the tests print that they were skipped. The
+//! server's uptime isn't faked. `quash-service/src/use_cases/operation/upkeep/tests.rs` tests upkeep with such a clock.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,18 +15,18 @@ use super::wait::until;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Where libfaketime reads by how much a clock is off.
+/// The offset of an unchanged clock, in libfaketime's format.
 const NOW: &str = "+0";
 const WEEKS: [&str; 2] = ["+7d", "-7d"];
 
-/// A server whose clock is off by what a file says.
+/// A server whose clock is off by the offset in a file.
 struct Clock {
     library: PathBuf,
     room: tempfile::TempDir,
 }
 
 impl Clock {
-    /// `None`, and a word about it, where libfaketime isn't to be had.
+    /// Prints a note and returns `None` if libfaketime is missing.
     #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
     fn right() -> Option<Self> {
         let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
@@ -46,7 +46,7 @@ impl Clock {
     }
 
     fn set(&self, offset: &str) {
-        // It never reads half of it.
+        // The rename keeps libfaketime from reading a partial file.
         let new = self.room.path().join("new");
         fs::write(&new, offset).expect("it is ours");
         fs::rename(new, self.file()).expect("it is ours");
@@ -61,7 +61,7 @@ impl Clock {
     }
 }
 
-/// Sessions that have ended: refused here, at a verifier that has just begun, and at the server.
+/// Asserts that ended sessions are refused by the verifier, by a new verifier, and by the server.
 async fn all_stay_ended(site: &Site, ended: &[Pair]) {
     until("they are known", PATIENCE, || site.presented.knows_all()).await;
     until("it is fresh", PATIENCE, || site.verifier.state() == VerifierState::Fresh).await;
@@ -72,7 +72,7 @@ async fn all_stay_ended(site: &Site, ended: &[Pair]) {
     assert!(site.is_refused_at_the_server());
 }
 
-/// How far the server's own clock is from this process's, to show that it was moved.
+/// Returns the difference between the server's clock and that of this process, in days.
 fn days_off(site: &Site) -> i64 {
     let minted = super::support::claims(&site.pair().access)["iat"].as_i64().expect("a time");
     let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();

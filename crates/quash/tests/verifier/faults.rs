@@ -1,4 +1,4 @@
-//! Each thing that a network may do, while sessions end.
+//! Network faults while sessions end.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use super::site::{Site, tell};
 use super::support::rounds;
 use super::wait::{until, uptime};
 
-/// For how long sessions are opened and ended under a fault.
+/// The time for which sessions are opened and ended under a fault.
 const UNDER_FAULT: Duration = Duration::from_millis(2500);
-/// For how long they are before, so that there is something of each kind.
+/// The time for which they are opened and ended before, so that both kinds exist.
 const BEFORE: Duration = Duration::from_millis(100);
 
-/// The latest moment at which a verifier may be stale that has heard nothing since: its own clock decides, so all that may
-/// come on top is the time until it is looked at.
+/// The margin for noticing that a disconnected verifier has become stale: its own clock decides, so only the
+/// interval of the checks adds to it.
 const LOOKED_AT: Duration = Duration::from_millis(250);
 
 async fn under(fault: Fault, seed: u64) {
@@ -72,14 +72,14 @@ async fn soak_bits_are_flipped() {
     under(Fault::Flip, 6).await;
 }
 
-/// Without a word from the issuer, and with answers of before alone, it becomes stale by its own clock and says so.
+/// Without answers, or with only replayed ones, the verifier becomes stale by its own clock and reports it.
 async fn becomes_stale_under(fault: Fault, seed: u64) {
     for round in 0..rounds(1, 20) {
         let site = Site::open(seed + u64::try_from(round).expect("few") * 100).await;
         let (before, live) = (site.sign_in(), site.sign_in());
         site.use_for(BEFORE).await;
         until("all is known", UNDER_FAULT, || site.presented.knows_all()).await;
-        // An answer of before is as good as a new one but for its nonce: nothing has ended since.
+        // A replayed answer differs from a new one only in its nonce: nothing has ended since.
         let leases = site.proxy.leases();
         until("leases are granted", 4 * TERM, || site.proxy.leases() >= leases + 2).await;
         site.proxy.now(fault);
@@ -94,7 +94,7 @@ async fn becomes_stale_under(fault: Fault, seed: u64) {
             VerifierState::Stale,
             "nothing has come that could have made it fresh"
         );
-        assert_eq!(site.verifier.metrics().accepted, told, "what is stale lets nobody in");
+        assert_eq!(site.verifier.metrics().accepted, told, "a stale verifier accepts no token");
         assert!(site.proxy.mangled() > 0 || fault == Fault::Swallow, "no answer was given twice");
         let took = site.heal().await;
         site.end(live);
@@ -111,7 +111,7 @@ async fn soak_nothing_arrives_and_nobody_says_so() {
     becomes_stale_under(Fault::Swallow, 7).await;
 }
 
-/// A lease is the answer to one question. Whoever answers another with it vouches for nothing.
+/// A lease answers one request only. A replayed lease has no effect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn soak_an_answer_of_before_is_given_to_each_question() {
     becomes_stale_under(Fault::Replay, 8).await;

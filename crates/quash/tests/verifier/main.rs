@@ -1,6 +1,7 @@
-//! A verifier in this process, a real server, and a way between them that is cut, delayed, mangled or silent: what has
-//! ended is never let in later than a lease holds, and what was refused as ended never comes back. Then the same while the
-//! server is killed, its store goes back, or its clock jumps.
+//! A verifier in this process, a real server, and a connection between them that is cut, delayed, mangled or
+//! silent. An ended token is never accepted for longer than a lease, and a token that was refused as ended is
+//! never accepted again. The same while the server is killed, its store is replaced by an older copy, or its
+//! clock jumps.
 
 mod clocks;
 mod faults;

@@ -1,5 +1,5 @@
-//! Tokens that are presented to a verifier again and again, and the assertions that hold at every answer, whatever is done
-//! to the way between the verifier and its issuer.
+//! Tokens that are presented to a verifier repeatedly, and assertions for every answer, whatever fault the
+//! connection to the issuer has.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::support::Pair;
 use super::wait::{pass, uptime};
 
-/// How long a lease holds in these tests: the shortest that the setting takes.
+/// The length of a lease in these tests: the shortest that the setting allows.
 pub(crate) const TERM: Duration = Duration::from_secs(1);
 
 /// Sessions whose tokens are presented.
@@ -23,38 +23,38 @@ pub(crate) struct Presented {
 
 struct Seen {
     sessions: Mutex<Vec<Session>>,
-    /// What must not have happened.
+    /// The violations so far.
     faults: Mutex<Vec<String>>,
     accepted: AtomicUsize,
     stale: AtomicUsize,
-    /// The latest acceptance of a token after the call that ended it was answered.
+    /// The longest time between the end of a session and an acceptance of its token.
     latest: Mutex<Duration>,
     done: AtomicBool,
 }
 
-/// A session, and what is known of it.
+/// A session and its state.
 #[derive(Clone)]
 struct Session {
     pair: Pair,
     state: State,
-    /// The verifier has said that it has ended.
+    /// The verifier has refused it as ended.
     refused: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Live,
-    /// A call that ends it is under way, or it may have been ended.
+    /// The call that ends it is under way, or may have succeeded.
     Ending,
     /// The call that ended it was answered at this moment.
     Ended(Duration),
 }
 
-/// Between two rounds. A verifier is asked about every token about as often as this.
+/// The pause between two rounds, in which every token is presented.
 const EVERY: Duration = Duration::from_millis(1);
 
 impl Presented {
-    /// Presents tokens to this verifier until it is checked.
+    /// Presents tokens to this verifier until [`Presented::check`].
     pub(crate) fn to(verifier: &Verifier) -> Self {
         let seen = Arc::new(Seen {
             sessions: Mutex::default(),
@@ -77,32 +77,32 @@ impl Presented {
         Self { seen, presenting }
     }
 
-    /// From now on this session's token is presented, too.
+    /// Adds a session whose token is presented from now on.
     pub(crate) fn add(&self, pair: Pair) -> usize {
         let mut sessions = self.seen.sessions();
         sessions.push(Session { pair, state: State::Live, refused: false });
         sessions.len() - 1
     }
 
-    /// A session is about to be ended.
+    /// Notes that a session is about to be ended.
     pub(crate) fn ending(&self, place: usize) -> Pair {
         let mut sessions = self.seen.sessions();
         sessions[place].state = State::Ending;
         sessions[place].pair.clone()
     }
 
-    /// The call that ended it has been answered.
+    /// Notes that the call that ended it was answered.
     pub(crate) fn ended(&self, place: usize) {
         self.seen.sessions()[place].state = State::Ended(uptime());
     }
 
-    /// Everything is about to be ended.
+    /// Notes that all sessions are about to be ended.
     pub(crate) fn all_ending(&self) {
         let is_live = |session: &&mut Session| session.state == State::Live;
         self.seen.sessions().iter_mut().filter(is_live).for_each(|session| session.state = State::Ending);
     }
 
-    /// Whether each ended session's token is known to have ended.
+    /// Returns whether the verifier has refused the token of each ended session.
     pub(crate) fn knows_all(&self) -> bool {
         self.seen
             .sessions()
@@ -110,7 +110,7 @@ impl Presented {
             .all(|session| session.refused || !matches!(session.state, State::Ended(_)))
     }
 
-    /// Everything that was about to be ended has been.
+    /// Notes that all sessions about to be ended have ended.
     pub(crate) fn all_ended(&self) {
         let ending = |session: &&mut Session| session.state == State::Ending;
         self.seen
@@ -120,26 +120,27 @@ impl Presented {
             .for_each(|session| session.state = State::Ended(uptime()));
     }
 
-    /// Access tokens of the sessions that have ended.
+    /// Returns the access tokens of ended sessions.
     pub(crate) fn tokens_of_ended(&self) -> Vec<String> {
         let sessions = self.seen.sessions();
         let ended = sessions.iter().filter(|session| matches!(session.state, State::Ended(_)));
         ended.map(|session| session.pair.access.clone()).collect()
     }
 
-    /// Access tokens of the sessions that are about to be ended.
+    /// Returns the access tokens of sessions that are about to be ended.
     pub(crate) fn tokens_about_to_end(&self) -> Vec<String> {
         let sessions = self.seen.sessions();
         let ending = sessions.iter().filter(|session| session.state == State::Ending);
         ending.map(|session| session.pair.access.clone()).collect()
     }
 
-    /// How often a token was let in, and how often the verifier couldn't tell.
+    /// Returns the numbers of acceptances and of uncertain answers.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.seen.accepted.load(Ordering::SeqCst), self.seen.stale.load(Ordering::SeqCst))
     }
 
-    /// Stops, and fails the test if something happened that mustn't. Says how late a token of an ended session was let in.
+    /// Stops, and fails the test if there was a violation. Returns the longest time between an end and an
+    /// acceptance.
     pub(crate) async fn check(self) -> Duration {
         self.seen.done.store(true, Ordering::SeqCst);
         self.presenting.await.expect("it presents");
@@ -179,7 +180,7 @@ impl Seen {
         }
     }
 
-    /// What was decided was decided after `before`.
+    /// Checks an acceptance that was decided after `before`.
     fn note_accepted(&self, place: usize, state: State, before: Duration) {
         let State::Ended(at) = state else { return };
         let late = before.saturating_sub(at);

@@ -1,5 +1,4 @@
-//! A way between a verifier and its issuer that does to the bytes what networks do to them, and what an attacker would.
-//! What that may lead to is asserted elsewhere.
+//! A proxy between a verifier and its issuer that injects faults of networks and of attackers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,32 +14,30 @@ use tokio::sync::watch;
 
 use super::wait::pass;
 
-/// What is done to the bytes.
+/// A fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fault {
-    /// Nothing.
     None,
-    /// Connections are closed, new ones too.
+    /// Closes all connections, including new ones.
     Cut,
-    /// Pieces arrive late, up to one and a half terms of a lease.
+    /// Delays chunks by up to one and a half terms of a lease.
     Delay,
-    /// Pieces arrive twice, in both directions.
+    /// Sends chunks twice, in both directions.
     Duplicate,
-    /// A piece arrives after the next one.
+    /// Swaps a chunk with the next one.
     Reorder,
-    /// The end of a piece is missing, and all that follows: the connection is closed, or silent.
+    /// Drops the end of a chunk and everything after it: closes the connection, or leaves it silent.
     Truncate,
-    /// A bit is another one, in both directions; but not in the keys that everybody may read, which have no hash of their own.
+    /// Flips a bit, in both directions; but not in the public keys, which no hash protects.
     Flip,
-    /// Nothing arrives, and nobody is told. A connection that has met this never carries anything again.
+    /// Drops everything silently. An affected connection never carries data again.
     Swallow,
-    /// Each question for a lease is given an answer that was good before; nothing else arrives.
+    /// Answers each request for a lease with an earlier valid answer, and drops everything else.
     Replay,
 }
 
 /// A proxy in front of an issuer.
 pub(crate) struct Proxy {
-    /// Where it listens.
     pub(crate) address: SocketAddr,
     way: Arc<Way>,
 }
@@ -53,12 +50,12 @@ struct Way {
     mangled: AtomicUsize,
 }
 
-/// Answers about leases, as they came.
+/// Recorded answers to lease requests.
 #[derive(Default)]
 struct Answers {
     whole: Vec<u8>,
     coming: Vec<u8>,
-    /// How many have come whole.
+    /// The number of complete answers.
     count: usize,
 }
 
@@ -68,33 +65,33 @@ enum Direction {
     ToVerifier,
 }
 
-/// A connection of a verifier's: what both directions must know.
+/// A verifier's connection: the state that both directions share.
 #[derive(Default)]
 struct Line {
-    /// The last question was for a lease.
+    /// The last request was for a lease.
     leasing: AtomicBool,
-    /// The last question was for the issuer's keys.
+    /// The last request was for the issuer's keys.
     keys: AtomicBool,
-    /// It carries nothing any more.
+    /// The connection carries no more data.
     dead: AtomicBool,
 }
 
-/// Where a direction of a connection is written to.
+/// The writer of one direction.
 type Write = tokio::sync::Mutex<OwnedWriteHalf>;
 
-/// The longest piece that is handled as one: frames of the feed are longer.
+/// The longest chunk, in bytes: frames of the feed are longer.
 const PIECE: usize = 700;
-/// The shortest that a question is cut to: what it is for must be seen by its first piece.
+/// The shortest truncated request, in bytes: its first chunk must show its path.
 const SHORTEST: usize = 32;
-/// Longer than a lease holds.
+/// The longest delay: longer than a lease.
 const LATEST: Duration = Duration::from_millis(1500);
-/// A piece that waits for the next one waits no longer than this.
+/// The longest that a chunk is held back for the next one.
 const HELD: Duration = Duration::from_millis(30);
-/// One piece in so many is mangled.
+/// One chunk in this many is mangled.
 const ONE_IN: usize = 4;
 
 impl Proxy {
-    /// A way to the issuer at this address; what it does by chance follows from the seed.
+    /// Opens a proxy to the issuer at this address; its random choices follow from the seed.
     pub(crate) async fn open(issuer: SocketAddr, seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
@@ -109,29 +106,29 @@ impl Proxy {
         tokio::spawn(async move {
             while let Ok((verifier, _)) = listener.accept().await {
                 let way = Arc::clone(&accepting);
-                // A connection that breaks is what this is for.
+                // Broken connections are expected.
                 tokio::spawn(async move { drop(way.carry(verifier).await) });
             }
         });
         Self { address, way }
     }
 
-    /// From now on this is done to the bytes.
+    /// Sets the fault from now on.
     pub(crate) fn now(&self, fault: Fault) {
         self.way.fault.send_replace(fault);
     }
 
-    /// From now on new connections lead there.
+    /// Sets the issuer of new connections.
     pub(crate) fn lead_to(&self, issuer: SocketAddr) {
         *self.way.issuer.lock().unwrap_or_else(PoisonError::into_inner) = issuer;
     }
 
-    /// How many good answers about leases have come.
+    /// Returns the number of valid lease answers.
     pub(crate) fn leases(&self) -> usize {
         self.way.answers.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 
-    /// How often something was done to the bytes.
+    /// Returns the number of injected faults.
     pub(crate) fn mangled(&self) -> usize {
         self.way.mangled.load(Ordering::SeqCst)
     }
@@ -149,7 +146,7 @@ impl Way {
         let (line, to_verifier) = (Line::default(), Write::new(to_verifier));
         let to_issuer = Write::new(to_issuer);
         let back = async {
-            // Whoever swallows doesn't tell that the other side has gone.
+            // With `Swallow`, the close of the other side isn't passed on.
             let over = self.pump(Direction::ToVerifier, from_issuer, &to_verifier, &to_verifier, &line).await;
             if line.dead.load(Ordering::SeqCst) { std::future::pending().await } else { over }
         };
@@ -159,7 +156,7 @@ impl Way {
         }
     }
 
-    /// Carries one direction of a connection. `verifier` is what a forged answer is written to.
+    /// Carries one direction of a connection. Forged answers are written to `verifier`.
     async fn pump(
         &self,
         direction: Direction,
@@ -210,7 +207,7 @@ impl Way {
         }
     }
 
-    /// A fault begins for a connection that stands.
+    /// Starts a fault on an open connection.
     fn begin(&self, line: &Line) -> io::Result<()> {
         match self.fault() {
             Fault::Cut => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -251,7 +248,7 @@ impl Way {
         write(to, &piece).await
     }
 
-    /// Notes answers about leases while they are good.
+    /// Records answers to lease requests while there is no fault.
     fn write_down(&self, direction: Direction, piece: &[u8], line: &Line) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let is_good = self.fault() == Fault::None;
@@ -275,7 +272,7 @@ impl Way {
         }
     }
 
-    /// Answers a question for a lease with an answer to another one.
+    /// Answers a lease request with an answer to another one.
     async fn replay(&self, direction: Direction, verifier: &Write, line: &Line) -> io::Result<()> {
         if direction == Direction::ToVerifier || !line.leasing.swap(false, Ordering::SeqCst) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The server is killed and comes back, and its store goes back, while a verifier follows.
+//! The server is killed and restarted, and its store is replaced by an older copy, while a verifier follows.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ async fn soak_a_server_is_killed_and_comes_back() {
         site.end(one);
         site.kill();
         site.start();
-        // Twice in a row, and something ends in between.
+        // Twice in a row, with a session ended in between.
         site.end(other);
         site.kill();
         site.start();
@@ -35,7 +35,7 @@ async fn soak_a_server_is_killed_and_comes_back() {
     tell(&format!("killed: latest let in after {latest:?}"));
 }
 
-/// Everything that was issued before ends, and the verifier knows it without having been there.
+/// Everything issued before has ended, and the verifier learns it although it was disconnected.
 async fn everything_has_ended(site: Site, how: &str) {
     let took =
         until("everything that was issued before is refused", PATIENCE, || site.presented.knows_all()).await;
@@ -44,7 +44,7 @@ async fn everything_has_ended(site: Site, how: &str) {
     let session = site.sign_in();
     site.catch_up(&site.pair()).await;
     site.end(session);
-    until("what ends from now on is known", PATIENCE, || site.presented.knows_all()).await;
+    until("sessions that end from now on are refused", PATIENCE, || site.presented.knows_all()).await;
     let latest = site.check().await;
     tell(&format!("{how}: latest let in after {latest:?}, known after {took:?}"));
 }
@@ -84,7 +84,8 @@ async fn an_older_database_is_put_in_its_place() {
     everything_has_ended(site, "an older database").await;
 }
 
-/// A site whose server will come up with everything as it was before sessions were ended, and nothing of its own to tell it.
+/// Returns a site whose server starts with a store from before sessions were ended, without the file that
+/// would reveal it.
 async fn gone_back(seed: u64) -> Site {
     let mut site = Site::open(seed).await;
     let (ended, _live) = (site.sign_in(), site.sign_in());
@@ -106,12 +107,12 @@ async fn gone_back(seed: u64) -> Site {
 async fn a_verifier_proves_that_all_of_the_servers_files_went_back() {
     let mut site = gone_back(23).await;
     site.start();
-    until("the server knows that it went back", PATIENCE, || site.server_has_ended_all()).await;
+    until("the server knows that its store is older", PATIENCE, || site.server_has_ended_all()).await;
     site.presented.all_ended();
     everything_has_ended(site, "older files").await;
 }
 
-/// By then its log has numbers that the verifier knows, with other entries.
+/// The log then has sequence numbers that the verifier knows, with other entries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_verifier_comes_back_when_a_server_that_went_back_has_gone_on() {
     let mut site = gone_back(24).await;
@@ -121,7 +122,7 @@ async fn a_verifier_comes_back_when_a_server_that_went_back_has_gone_on() {
         site.end(site.sign_in());
     }
     site.proxy.now(Fault::None);
-    until("the server knows that it went back", PATIENCE, || site.server_has_ended_all()).await;
+    until("the server knows that its store is older", PATIENCE, || site.server_has_ended_all()).await;
     site.presented.all_ended();
     everything_has_ended(site, "older files that have gone on").await;
 }

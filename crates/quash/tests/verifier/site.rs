@@ -1,4 +1,4 @@
-//! A server, a way to it that can be broken, and a verifier that follows it in this process.
+//! A server, a proxy to it that injects faults, and a verifier in this process that follows it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,12 +17,12 @@ use super::wait::{until, uptime};
 const PASSWORD: &str = "correct horse battery staple";
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// After healing, a verifier is to have caught up within this time.
+/// The time in which a verifier must catch up after a fault.
 const CAUGHT_UP: Duration = Duration::from_secs(1);
-/// So many times as long it may take on a machine that does much else meanwhile; a soak has the machine for itself.
+/// The factor for a busy machine; a soak has the machine for itself.
 const BUSY: usize = 4;
 
-/// A server, a verifier, and what is between them.
+/// A server, a verifier, and the proxy between them.
 pub(crate) struct Site {
     room: TempDir,
     server: Option<Server>,
@@ -33,12 +33,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A server, and a verifier that is fresh.
+    /// Starts a server and a verifier, and waits until the verifier is fresh.
     pub(crate) async fn open(seed: u64) -> Self {
         Self::open_with(quash(), seed).await
     }
 
-    /// As [`Site::open`], with a command that runs the server.
+    /// Like [`Site::open`], with a command that runs the server.
     pub(crate) async fn open_with(command: Command, seed: u64) -> Self {
         let room = tempfile::tempdir().expect("a temporary directory");
         let (server, credential) = block_in_place(|| {
@@ -71,7 +71,7 @@ impl Site {
         self.presented.add(self.pair())
     }
 
-    /// Opens a session that nobody presents yet.
+    /// Opens a session that isn't presented.
     pub(crate) fn pair(&self) -> Pair {
         block_in_place(|| self.server().sign_in("dana", PASSWORD))
     }
@@ -86,7 +86,7 @@ impl Site {
         pair
     }
 
-    /// Ends all sessions of the account, of which this one is presented.
+    /// Ends all sessions of the account, including this presented one.
     pub(crate) fn end_all_of_dana(&self, session: usize) -> Pair {
         let pair = self.presented.ending(session);
         self.run(&["revoke", "account", "dana"]);
@@ -94,18 +94,18 @@ impl Site {
         pair
     }
 
-    /// A verifier that begins now.
+    /// Starts another verifier.
     pub(crate) async fn another_verifier(&self) -> Verifier {
         verifier(&self.proxy, &self.credential).await
     }
 
-    /// What the server says to each token that has ended.
+    /// Returns whether the server refuses each token that has ended.
     pub(crate) fn is_refused_at_the_server(&self) -> bool {
         let me = |token: String| block_in_place(|| self.server().get("/v1/me", Some(&token)).status);
         self.presented.tokens_of_ended().into_iter().all(|token| me(token) == 401)
     }
 
-    /// Whether the server refuses each token that is about to be ended.
+    /// Returns whether the server refuses each token that is about to be ended.
     pub(crate) fn server_has_ended_all(&self) -> bool {
         let me = |token: String| block_in_place(|| self.server().get("/v1/me", Some(&token)).status);
         self.presented.tokens_about_to_end().into_iter().all(|token| me(token) == 401)
@@ -124,44 +124,45 @@ impl Site {
         assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
     }
 
-    /// Has the server end by itself, so that its database is one file.
+    /// Stops the server in order, so that its database is one file.
     pub(crate) fn terminate(&mut self) {
         let server = self.server.take().expect("a server runs");
         let finished = block_in_place(|| server.terminate());
         assert_eq!(finished.code(), 0, "{}", finished.stderr);
     }
 
-    /// Starts a server on the data directory, and leads the verifier to it.
+    /// Starts a server on the data directory, and connects the verifier to it.
     pub(crate) fn start(&mut self) {
         self.start_with(quash());
     }
 
-    /// As [`Site::start`], with a command that runs the server.
+    /// Like [`Site::start`], with a command that runs the server.
     pub(crate) fn start_with(&mut self, command: Command) {
         let server = block_in_place(|| start(command, &self.data_dir()));
         self.proxy.lead_to(server.address);
         self.server = Some(server);
     }
 
-    /// The way is whole again. Waits until the verifier is fresh, knows all that has ended and lets in what is new, and says
-    /// how long that took.
+    /// Removes the fault. Waits until the verifier is fresh, refuses all ended sessions and accepts new ones,
+    /// and returns the time that took.
     pub(crate) async fn heal(&self) -> Duration {
         let new = self.pair();
         self.proxy.now(Fault::None);
         self.catch_up(&new).await
     }
 
-    /// Waits until the verifier is fresh, knows all that has ended and lets this session in, and says how long that took.
+    /// Waits until the verifier is fresh, refuses all ended sessions and accepts this one, and returns the
+    /// time that took.
     pub(crate) async fn catch_up(&self, new: &Pair) -> Duration {
         let began = uptime();
-        until("all that has ended is known", PATIENCE, || self.presented.knows_all()).await;
+        until("all ended sessions are refused", PATIENCE, || self.presented.knows_all()).await;
         self.is_fresh_for(new).await;
         let took = uptime().saturating_sub(began);
         assert_is_soon(took);
         took
     }
 
-    /// Waits until the verifier is fresh and lets this session in.
+    /// Waits until the verifier is fresh and accepts this session.
     async fn is_fresh_for(&self, new: &Pair) {
         until("it is fresh", PATIENCE, || self.verifier.state() == VerifierState::Fresh).await;
         let mut checked = self.verifier.check(&new.access).await;
@@ -171,7 +172,7 @@ impl Site {
         }
     }
 
-    /// Opens and ends sessions for as long as this, and says how many.
+    /// Opens and ends sessions for this time, and returns their number.
     pub(crate) async fn use_for(&self, span: Duration) -> usize {
         let (began, mut ended) = (uptime(), 0);
         while uptime().saturating_sub(began) < span {
@@ -183,7 +184,8 @@ impl Site {
         ended
     }
 
-    /// Ends the server, and fails the test if a token was let in that mustn't have been. Says how late one was.
+    /// Stops the server, and fails the test if a token was accepted wrongly. Returns the latest acceptance of
+    /// an ended token.
     pub(crate) async fn check(mut self) -> Duration {
         let finished = self.server.take().map(|server| block_in_place(|| server.kill()));
         let stderr = finished.map(|finished| finished.stderr).unwrap_or_default();
@@ -192,7 +194,7 @@ impl Site {
     }
 }
 
-/// Fails if a verifier took this long to catch up, and that is too long.
+/// Asserts that a verifier caught up in time.
 pub(crate) fn assert_is_soon(took: Duration) {
     let times = u32::try_from(rounds(BUSY, 1)).expect("few");
     assert!(took < CAUGHT_UP * times, "it took {took:?}");
@@ -212,8 +214,8 @@ async fn verifier(proxy: &Proxy, credential: &str) -> Verifier {
         .expect("a verifier")
 }
 
-/// Says a figure, for whoever runs the test with `--nocapture`.
-#[expect(clippy::print_stdout, reason = "figures are for whoever asks")]
+/// Prints a figure, visible with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "figures are for readers of the output")]
 pub(crate) fn tell(figure: &str) {
     println!("{figure}");
 }

@@ -1,19 +1,19 @@
-//! Waiting for a state, with a deadline; and the time that a proxy lets pass.
+//! Waits for states with a deadline, and pauses.
 
 use std::time::Duration;
 
 use quash_core::model::Clock;
 use quash_verify::SystemClock;
 
-/// How often a state is looked at.
+/// The interval of checks.
 const EVERY: Duration = Duration::from_millis(1);
 
-/// The time by the clock that a verifier counts with.
+/// Returns the time by the clock that verifiers use.
 pub(crate) fn uptime() -> Duration {
     SystemClock.uptime()
 }
 
-/// Waits until it is so, and says how long that took.
+/// Waits for a state, and returns the time that took.
 pub(crate) async fn until(what: &str, within: Duration, mut is_so: impl FnMut() -> bool) -> Duration {
     let began = uptime();
     let waiting = async {
@@ -21,11 +21,13 @@ pub(crate) async fn until(what: &str, within: Duration, mut is_so: impl FnMut() 
             pass(EVERY).await;
         }
     };
-    tokio::time::timeout(within, waiting).await.unwrap_or_else(|_| panic!("in vain for {within:?}: {what}"));
+    tokio::time::timeout(within, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("timed out after {within:?}: {what}"));
     uptime().saturating_sub(began)
 }
 
-/// Lets time pass: a proxy delays, and a client presents its tokens again a moment later.
+/// Pauses, as a delaying proxy or a client between two rounds.
 pub(crate) async fn pass(span: Duration) {
     tokio::time::sleep(span).await;
 }

@@ -1,5 +1,5 @@
-//! `quash account add --batch-stdin`: many accounts in one process, from JSON lines. Accounts travel in groups, and the store
-//! writes a group at once: that is what makes 100,000 accounts a matter of minutes.
+//! `quash account add --batch-stdin`: adds many accounts from JSON lines. Accounts are sent in groups, and
+//! the store writes a group at once: 100,000 accounts take minutes.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, Read};
@@ -16,14 +16,13 @@ use crate::error::{CommandError, Exit};
 use crate::output;
 use crate::settings::without_mark;
 
-/// The longest line, in bytes: more than an account with the longest of everything.
+/// The longest line, in bytes: more than an account whose values all have the greatest length.
 const LINE_BYTES: u64 = 16 * 1024;
 /// The most accounts in one group.
 const GROUP: usize = 64;
-/// The most bytes of lines in one group, so that its request fits into the server's limit.
+/// The most bytes of lines in one group, so that its request stays within the server's limit.
 const GROUP_BYTES: usize = 24 * 1024;
 
-/// A line of the input.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -38,14 +37,14 @@ struct Line {
     claims: Option<Map<String, Value>>,
 }
 
-/// An account that waits for its group.
+/// An account in a group, with its line.
 struct Waiting {
     line: u64,
     account: AddAccount,
 }
 
-/// Accounts that are added at once. None of them can take a name, an address or a subject from another: so it doesn't matter
-/// in which order they are.
+/// Accounts that are added at once. No two of them share a name, an address or a subject, so their order
+/// doesn't matter.
 #[derive(Default)]
 struct Group {
     waiting: Vec<Waiting>,
@@ -53,12 +52,12 @@ struct Group {
     taken: BTreeSet<(&'static str, String)>,
 }
 
-/// What became of all lines.
+/// The result of all lines.
 #[derive(Default, Serialize)]
 struct Outcome {
     /// Accounts that were added.
     added: u64,
-    /// Accounts that were there already, with this subject and name.
+    /// Accounts that existed already, with the same subject and name.
     present: u64,
     /// Lines that were skipped.
     skipped: Vec<Skipped>,
@@ -89,9 +88,7 @@ pub(super) async fn add(place: &Place) -> Result<(), CommandError> {
                 Exit::Usage,
                 format!("line {line} is longer than {LINE_BYTES} bytes"),
             )
-            .hint(
-                "write one JSON object on each line; lines before this one are done, and can be given again",
-            ));
+            .hint("write one JSON object on each line; earlier lines are done, and can be given again"));
         }
         let text = if line == 1 { without_mark(&bytes) } else { &bytes[..] };
         if text.trim_ascii().is_empty() {
@@ -113,7 +110,7 @@ pub(super) async fn add(place: &Place) -> Result<(), CommandError> {
     let total = outcome.added + outcome.present + outcome.skipped.len() as u64;
     place.print(&outcome, || {
         format!(
-            "{} accounts added, {} there already, {} skipped",
+            "{} accounts added, {} existed already, {} skipped",
             outcome.added,
             outcome.present,
             outcome.skipped.len()
@@ -128,11 +125,11 @@ pub(super) async fn add(place: &Place) -> Result<(), CommandError> {
     )))
 }
 
-/// What is wrong with a line never quotes it: it may hold a hash.
+/// Parses a line. The error never quotes the line, which may contain a hash.
 fn parsed(bytes: &[u8]) -> Result<AddAccount, String> {
     let line: Line = serde_json::from_slice(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
-            "it isn't an account: name, and where there are any subject, email, verified, password_hash, deactivated, claims".to_owned()
+            "it isn't an account: name is required; subject, email, verified, password_hash, deactivated and claims are optional".to_owned()
         }
         _ => format!("it isn't JSON: column {}", error.column()),
     })?;
@@ -170,7 +167,7 @@ impl Group {
         let Reply::AddedAccounts(added) = reply.map_err(|error| {
             let message = format!("stopped at line {from}: {}", error.message);
             CommandError { message, ..error }
-                .hint("give all lines again: accounts that are there already are left as they are")
+                .hint("give all lines again: existing accounts are left unchanged")
         })?
         else {
             return Err(unexpected());
@@ -194,10 +191,10 @@ impl Outcome {
     }
 }
 
-/// What no two accounts of a group may have in common.
+/// Returns the keys that no two accounts of a group may share.
 fn keys(account: &AddAccount) -> Vec<(&'static str, String)> {
     let email = account.email.as_ref().map(|email| ("email", fold(email)));
-    // A name must not be another's subject, so both are of one kind.
+    // A name must not be another account's subject, so both are of one kind.
     let subject = account.subject.as_ref().map(|subject| ("name", fold(subject)));
     [Some(("name", fold(&account.name))), email, subject].into_iter().flatten().collect()
 }

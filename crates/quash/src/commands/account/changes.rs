@@ -1,4 +1,4 @@
-//! What `quash account` does with an account that is there.
+//! The subcommands of `quash account` that change an existing account.
 
 use std::io::Read;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::output;
 use crate::settings::{Span, Zero};
 use quash_server::SystemClock;
 
-/// Whose, and why.
+/// The account to change, and the reason.
 #[derive(Args)]
 pub(in crate::commands) struct Whose {
     #[command(flatten)]
     which: WhichArgs,
-    /// Why, in a line; it stands in the audit beside the system's user who runs this
+    /// The reason, in one line; recorded in the audit with the system user that runs the command
     #[arg(long, value_name = "TEXT", value_parser = reason_of)]
     reason: Option<String>,
 }
@@ -33,7 +33,7 @@ pub(in crate::commands) struct Whose {
 pub(in crate::commands) struct LockArgs {
     #[command(flatten)]
     whose: Whose,
-    /// For how long, such as 30m or 2d
+    /// The duration, such as 30m or 2d
     #[arg(long = "for", value_name = "SPAN", default_value = "1h", value_parser = span)]
     span: Duration,
 }
@@ -42,7 +42,7 @@ pub(in crate::commands) struct LockArgs {
 pub(in crate::commands) struct DeleteArgs {
     #[command(flatten)]
     whose: Whose,
-    /// Yes, for good
+    /// Confirm that the account is deleted for good
     #[arg(long)]
     yes: bool,
 }
@@ -52,30 +52,33 @@ pub(in crate::commands) struct DeleteArgs {
 pub(in crate::commands) struct SetArgs {
     #[command(flatten)]
     which: WhichToSet,
-    /// Why, in a line; it stands in the audit beside the system's user who runs this
+    /// The reason, in one line; recorded in the audit with the system user that runs the command
     #[arg(long, value_name = "TEXT", value_parser = reason_of)]
     reason: Option<String>,
-    /// Another name to sign in with
+    /// A new name to sign in with
     #[arg(long, group = "what", value_name = "N", allow_hyphen_values = true)]
     username: Option<String>,
-    /// Another address; it can't sign in before that is confirmed. All sessions end
+    /// A new address; the account can't sign in before it is confirmed. All sessions end
     #[arg(long, group = "what", value_name = "E")]
     email: Option<String>,
-    /// The address is confirmed already
+    /// Mark the address as confirmed
     #[arg(long, requires = "email")]
     verified: bool,
-    /// Read another password from the first line of standard input, or ask for it at a terminal. All sessions end
+    /// Read a new password from the first line of standard input, or prompt for it at a terminal. All
+    /// sessions end
     #[arg(long, group = "what")]
     password_stdin: bool,
-    /// Read another password's hash from the first line of standard input, as Django or quash writes it. All sessions end
+    /// Read a new password's hash from the first line of standard input, as Django or quash writes it. All
+    /// sessions end
     #[arg(long, group = "what")]
     password_hash_stdin: bool,
-    /// Read what its tokens say, besides quash's own claims, as a JSON object from standard input; {} takes all away
+    /// Read further claims for its tokens as a JSON object from standard input, replacing the current ones;
+    /// {} removes all
     #[arg(long, group = "what")]
     claims_stdin: bool,
 }
 
-/// The most that is read of claims: with their white space.
+/// The longest JSON text of claims, with its white space, in bytes.
 const CLAIMS_BYTES: u64 = 16 * 1024;
 
 pub(super) async fn run(whose: Whose, change: AccountChange, place: &Place) -> Result<(), CommandError> {
@@ -91,7 +94,7 @@ async fn change_one(
     match place.ask(Absent::Refuse, Request::ChangeAccount { which, change, reason }).await? {
         Reply::Changed(changed) => place.print(&changed, || told(&changed, place)),
         Reply::OneTimePassword(given) => {
-            let lost = "the temporary password is set and lost: run the command again, which sets another";
+            let lost = "the temporary password was set, but is lost: run the command again to set another";
             place.print(&given, || given_in_words(&given)).map_err(|error| error.hint(lost))
         }
         ended @ Reply::Ended(_) => print_end(ended, place),
@@ -108,9 +111,9 @@ pub(super) async fn delete(args: DeleteArgs, place: &Place) -> Result<(), Comman
     if !args.yes {
         return Err(CommandError::new(
             Exit::Usage,
-            "a deleted account doesn't come back, and nobody else gets its subject",
+            "a deleted account can't be restored, and its subject is never used again",
         )
-        .hint("if that is what you want, add --yes; `quash account deactivate` can be taken back"));
+        .hint("if that is what you want, add --yes; `quash account deactivate` can be undone"));
     }
     run(args.whose, AccountChange::Delete, place).await
 }
@@ -135,7 +138,7 @@ pub(super) async fn set(args: SetArgs, place: &Place) -> Result<(), CommandError
         (.., true) => {
             AccountChange::Password { password: GivenPassword::Encoded(from_stdin(Given::NewHash)?) }
         }
-        // clap wants one of them.
+        // clap requires one of them.
         (None, None, false, false) => AccountChange::Claims { claims: claims_from_stdin()? },
     };
     change_one(which.into_which(), reason, change, place).await
@@ -176,7 +179,7 @@ fn given_in_words(given: &OneTimeShown) -> String {
     output::pairs(&[
         ("name", given.changed.account.name.clone()),
         ("password", given.password.expose().to_owned()),
-        ("good until", format!("{}, for being changed alone", given.until.seen_from(SystemClock.now()))),
+        ("good until", format!("{}, must be changed at first use", given.until.seen_from(SystemClock.now()))),
     ])
 }
 

@@ -1,4 +1,4 @@
-//! Just enough of an HTTP client to talk to our own server: one request, one connection, JSON both ways.
+//! A minimal HTTP client for the demo's own server: one request a connection, JSON both ways.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,16 +7,15 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// More than any answer of ours has.
+/// The longest response, in bytes.
 const ANSWER_BYTES: u64 = 1024 * 1024;
 
-/// An answer.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: Value,
 }
 
-/// Sends a request and reads the answer.
+/// Sends a request and reads the response.
 pub(super) async fn call(
     to: SocketAddr,
     line: &str,

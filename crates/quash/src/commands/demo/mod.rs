@@ -1,5 +1,5 @@
-//! `quash demo`: a token dies before your eyes. A real server on a free port, a real database in a temporary
-//! directory, real HTTP; success only if everything was as promised.
+//! `quash demo`: shows that a log-out ends a token at once. Runs a real server on a free port, with a
+//! database in a temporary directory, and calls it over HTTP. Fails if a response isn't the expected one.
 
 mod client;
 
@@ -29,7 +29,7 @@ use quash_server::{DroppedLines, SystemClock};
 /// A directory that is removed when this is dropped.
 struct Temporary(PathBuf);
 
-/// One call and its answer.
+/// A call and the expected status of its response.
 struct Step {
     what: &'static str,
     call: &'static str,
@@ -39,7 +39,7 @@ struct Step {
 pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
     tokio::select! {
         done = demonstrate(place) => done,
-        // What is dropped here removes the directory.
+        // Dropping the other future removes the directory.
         _ = tokio::signal::ctrl_c() => Err(CommandError::failure("interrupted")),
     }
 }
@@ -54,29 +54,29 @@ async fn demonstrate(place: &Place) -> Result<(), CommandError> {
         .map_err(|error| CommandError::failure(format!("no thread can be started: {error}")))?;
     let ready = serve::prepare(&settings, &data_dir, None, &stderr).await?;
     let Reachable::At { address, .. } = ready.reachable else {
-        return Err(CommandError::failure("the server listens at another place than it was told"));
+        return Err(CommandError::failure("the server listens at an unexpected address"));
     };
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(async move { serve::serve(ready, stopping, &dropped).await });
-    let told = tell(place, &format!("a server of its own is listening on http://{address}"));
+    let told = tell(place, &format!("a temporary server is listening on http://{address}"));
     let delay = match told {
         Ok(()) => play(place, &settings, &data_dir, address).await,
         Err(error) => Err(error),
     };
     stop.send_replace(true);
     let served =
-        serving.await.map_err(|error| CommandError::failure(format!("the server ended badly: {error}")))?;
+        serving.await.map_err(|error| CommandError::failure(format!("the server task failed: {error}")))?;
     let delay = delay?;
     served?;
     let millis = delay.as_secs_f64() * 1000.0;
     place.print(&json!({ "ok": true, "delay_ms": millis }), || {
         format!(
-            "from log-out's answer to the access token's refusal: {millis:.2} ms (its exp was 5 minutes away)"
+            "from the log-out's response to the access token's refusal: {millis:.2} ms (its exp was 5 minutes away)"
         )
     })
 }
 
-/// Signs in, calls, logs out, calls again. Returns the time from log-out's answer to the refusal.
+/// Signs in, calls, logs out, calls again. Returns the time from the log-out's response to the refusal.
 async fn play(
     place: &Place,
     settings: &Settings,
@@ -130,10 +130,7 @@ impl Step {
         if answer.status == *wanted {
             Ok(answer.body)
         } else {
-            Err(CommandError::failure(format!(
-                "{call} was answered with {} where {wanted} was promised",
-                answer.status
-            )))
+            Err(CommandError::failure(format!("{call} returned {} instead of {wanted}", answer.status)))
         }
     }
 }
@@ -149,7 +146,7 @@ impl Temporary {
     fn make() -> Result<Self, CommandError> {
         let name: String = draw::<8>(&SystemEntropy).iter().map(|byte| format!("{byte:02x}")).collect();
         let path = settings::temporary_directory().join(format!("quash-demo-{name}"));
-        // The name is new and the directory ours, or there is no demo.
+        // `create_dir` fails if the name exists: the directory is new and belongs to this process.
         fs::create_dir(&path).map(|()| Self(path.clone())).map_err(|error: io::Error| {
             CommandError::failure(format!(
                 "the temporary directory {} cannot be made: {error}",

@@ -1,4 +1,4 @@
-//! `quash token inspect`: everything that this quash knows about a token. Nothing is refused.
+//! `quash token inspect`: shows everything that this quash knows about a token, also about an invalid one.
 
 use quash_core::model::Timestamp;
 
@@ -14,7 +14,7 @@ const EXAMPLE: &str = "quash token inspect - < file";
 pub(super) async fn run(source: &str, place: &Place) -> Result<(), CommandError> {
     check_source(source, EXAMPLE)?;
     let text = read_stdin(EXAMPLE)?;
-    // Whoever wants to look at a token has copied it from somewhere, white space and all.
+    // Tokens are usually pasted, often with white space around them.
     match place.ask(Absent::Refuse, Request::InspectToken { token: text.trim().to_owned() }).await? {
         Reply::Inspection(inspection) => place.print(&inspection, || shown(&inspection, place.verbose)),
         _ => Err(unexpected()),

@@ -1,5 +1,5 @@
-//! Judging a token offline: a function of its text, the keys that may have signed it, what is expected of it, and the
-//! moment. It is the law's own judgement; what only a server knows, such as what was revoked, isn't asked.
+//! Verifies a token offline, as a function of its text, the keys, the expectations and the time. It applies
+//! the rules of `quash-core`, without what only a server knows, such as revocations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,43 +13,39 @@ use serde_json::{Map, Value};
 
 /// The keys that may have signed a token.
 pub(super) enum Keys {
-    /// Those of a set. Which one it was, the token says.
+    /// A key set; the token's header names the key.
     Set(Vec<SetKey>),
-    /// One alone, whatever tokens call it.
+    /// A single key, whatever `kid` the token has.
     One(VerifyingKey),
 }
 
-/// What is expected of a token.
+/// The requirements on a token.
 pub(super) struct Expectations {
-    /// What it must be for.
     pub(super) purpose: TokenType,
-    /// What its `iss` must be, if anything.
+    /// The required `iss`; `None`: any or none.
     pub(super) issuer: Option<String>,
-    /// Of which its `aud` must meet one, if of any.
+    /// The accepted values of `aud`, of which one must match; empty: any or none.
     pub(super) audience: Vec<String>,
-    /// The longest that it may hold, from `iat` to `exp`.
+    /// The longest accepted lifetime, from `iat` to `exp`.
     pub(super) max_lifetime: Duration,
-    /// Allowed difference between clocks.
+    /// The allowed difference between clocks.
     pub(super) leeway: Duration,
-    /// What its claims are called.
     pub(super) names: ClaimNames,
 }
 
-/// What came of it.
+/// The result of verifying a token.
 pub(super) struct Judgement {
-    /// Whether it is accepted, or why it isn't.
     pub(super) verdict: Result<(), Refusal>,
-    /// Whether one of the keys signed it. Nothing in it is to be believed otherwise.
+    /// `true` if one of the keys signed it. Otherwise its contents can't be trusted.
     pub(super) genuine: bool,
-    /// What its header says.
     pub(super) header: Option<Header>,
-    /// What it says that it is for; of a genuine one alone.
+    /// `None` unless the token is genuine.
     pub(super) token_type: Option<TokenType>,
-    /// What it says, of a genuine one alone.
+    /// `None` unless the token is genuine.
     pub(super) claims: Option<Map<String, Value>>,
 }
 
-/// Judges a token.
+/// Verifies a token.
 pub(super) fn judge(text: &str, keys: &Keys, expected: &Expectations, now: Timestamp) -> Judgement {
     let unverified = Unverified::parse(text);
     let header = unverified.and_then(|unverified| unverified.header()).ok();
@@ -67,8 +63,8 @@ pub(super) fn judge(text: &str, keys: &Keys, expected: &Expectations, now: Times
     Judgement { verdict: checked, genuine: payload.is_some(), header, token_type, claims }
 }
 
-/// Each key is there twice, as a quash's and as another issuer's: a token says itself whose it is, and either is judged
-/// by the rules for its kind.
+/// Builds a ring with each key twice, as one of quash and as one of another issuer: the token's claims tell
+/// which kind it is, and the rules for its kind apply.
 fn ring(keys: &Keys, kid: Option<&str>, expected: &Expectations) -> KeyRing {
     let keys = match keys {
         Keys::Set(keys) => keys.clone(),
@@ -109,7 +105,7 @@ fn policy(expected: &Expectations) -> TokenPolicy {
     }
 }
 
-/// Nothing is looked up under the scopes of a token that is judged offline.
+/// A hasher with a fixed key: offline verification looks nothing up by scope.
 fn hasher() -> ScopeHasher {
     ScopeHasher::ours([0; 16])
 }

@@ -1,5 +1,5 @@
-//! The keys of `quash token verify`, from the files that its flags name. What can't be used is told with the file, the
-//! fault and the remedy; a key is never quoted.
+//! Reads the keys of `quash token verify` from files. Errors name the file, the fault and the remedy, and
+//! never quote a key.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::error::{CommandError, Exit};
 use crate::output;
 use crate::settings::{Checked, SecretText, ShortSecrets, Wrong, check_secret, key_remedy, read_text};
 
-/// The public keys of a JWK set.
+/// Reads the public keys of a JWK set.
 ///
 /// # Errors
-/// The file can't be read, isn't a set, or has no key that can be used.
+/// The file can't be read, isn't a set, or has no usable key.
 pub(super) fn of_set(path: &Path) -> Result<Keys, CommandError> {
     let text = read_text(path).map_err(|wrong| unreadable(path, &wrong))?;
     let KeySet { mut keys, skipped } =
@@ -28,19 +28,20 @@ pub(super) fn of_set(path: &Path) -> Result<Keys, CommandError> {
     match (keys.len(), count) {
         (0, 1..) => Err(unusable(
             path,
-            "is a set of secrets, which is published nowhere",
+            "is a set of secrets, which must not be published",
             "name a secret with --secret-file, in a file of its own",
         )),
         (0, 0) => Err(unusable(
             path,
-            "has no key that can be used",
-            "ask whoever signs for the set that has the key of this token",
+            "has no usable key",
+            "ask the issuer for the set that has the key of this token",
         )),
         _ => Ok(Keys::Set(keys)),
     }
 }
 
-/// One public key.
+/// Reads one public key.
+///
 ///
 /// # Errors
 /// The file can't be read, or holds no public key for the algorithm.
@@ -53,10 +54,11 @@ pub(super) fn of_public_key(path: &Path, algorithm: Algorithm) -> Result<Keys, C
     Ok(Keys::One(key))
 }
 
-/// A secret.
+/// Reads a secret.
 ///
 /// # Errors
-/// Others may use the file, or it holds no secret for the algorithm, or one that can be guessed.
+/// Other users have access to the file, or it holds no secret for the algorithm, or a secret that can be
+/// guessed.
 pub(super) fn of_secret(
     path: &Path,
     algorithm: Algorithm,
@@ -66,7 +68,7 @@ pub(super) fn of_secret(
         return Err(no_algorithm(
             algorithm,
             "a secret",
-            "name a public key with --public-key-file; secrets go with HS256, HS384 and HS512",
+            "name a public key with --public-key-file; only HS256, HS384 and HS512 use secrets",
         ));
     }
     let text = SecretText::read(path).map_err(|wrong| unreadable(path, &wrong))?;
@@ -75,7 +77,7 @@ pub(super) fn of_secret(
     if let Some(doubt) = doubt {
         output::note(&format!("warning: the secret in {} {doubt}", path.display()));
     }
-    // It goes by whatever the token calls it.
+    // The id is replaced by the token's own `kid`.
     let key = Kid::parse("unnamed").map_err(|_| KeyFault::Unusable(algorithm));
     let key = key.and_then(|kid| VerifyingKey::insecure_hmac(algorithm, &secret, kid));
     key.map(Keys::One).map_err(|fault| unusable(path, fault, remedy(fault)))
@@ -97,7 +99,7 @@ fn unreadable(path: &Path, wrong: &Wrong) -> CommandError {
 fn remedy(fault: KeyFault) -> &'static str {
     match fault {
         KeyFault::TooShort(_) | KeyFault::Published => {
-            "whoever signs should take a longer one; --insecure-short-secret lets this one pass"
+            "the issuer should use a longer one; --insecure-short-secret accepts this one"
         }
         other => key_remedy(other),
     }
@@ -106,10 +108,10 @@ fn remedy(fault: KeyFault) -> &'static str {
 fn set_remedy(fault: KeySetFault) -> &'static str {
     match fault {
         KeySetFault::Malformed => {
-            "name a file like {\"keys\":[..]}, as a server publishes it; a single key goes with --public-key-file"
+            "name a file like {\"keys\":[..]}, as a server publishes it; a single key needs --public-key-file"
         }
         KeySetFault::KidTwice | KeySetFault::SecretAmongPublic | KeySetFault::TooMany => {
-            "ask whoever publishes it for one that can be used"
+            "ask the issuer for a usable set"
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `quash token`: what a token says, and whether it would be taken. A token comes on standard input, never on the
-//! command line.
+//! `quash token`: inspects and verifies tokens. A token is read from standard input, never from the command
+//! line.
 
 mod inspect;
 
@@ -25,9 +25,9 @@ use crate::settings::without_mark;
 
 #[derive(Subcommand)]
 pub(super) enum TokenCommand {
-    /// Show what a token on standard input says, whether it is genuine, and what revoked it
+    /// Show the contents of a token from standard input, whether it is genuine, and what revoked it
     Inspect {
-        /// `-`: the token is read from standard input, and never from the command line
+        /// `-`: the token is read from standard input, never from the command line
         #[arg(value_name = "-")]
         source: String,
     },
@@ -41,21 +41,22 @@ pub(super) async fn run(command: TokenCommand, place: &Place) -> Result<ExitCode
     }
 }
 
-/// Refuses a token in place of the `-` that stands for standard input.
+/// Refuses a token on the command line, where only `-` is allowed.
 fn check_source(source: &str, example: &str) -> Result<(), CommandError> {
     if source == "-" {
         return Ok(());
     }
     Err(CommandError::new(
         Exit::Usage,
-        "a token on the command line is kept by the shell's history and seen by other users",
+        "a token on the command line is visible to other users and kept in the shell's history",
     )
     .hint(format!("give it on standard input: {example}")))
 }
 
-/// What stands on standard input, without a byte order mark before it. What isn't UTF-8 isn't a token, and isn't one afterwards.
+/// Reads a token from standard input, without a byte order mark. Invalid UTF-8 is replaced: such a text is no
+/// token anyway.
 fn read_stdin(example: &str) -> Result<Zeroizing<String>, CommandError> {
-    /// Room for white space; a longer token is recognised as too long all the same.
+    /// Leaves space for white space; a longer token is still recognised as too long.
     const BYTES: u64 = limits::TOKEN_BYTES as u64 + 1024;
     let mut bytes = Zeroizing::new(Vec::new());
     let fault = |message: String| {
@@ -67,7 +68,7 @@ fn read_stdin(example: &str) -> Result<Zeroizing<String>, CommandError> {
     if text.trim().is_empty() { Err(fault("there is no token on standard input".into())) } else { Ok(text) }
 }
 
-/// A part of a token, its members below its name; moments are told in words too.
+/// Formats a part of a token, its members below its name; times are shown in words, too.
 fn part(title: &str, members: Option<&Map<String, Value>>, now: Timestamp) -> String {
     let Some(members) = members else { return format!("{title}\n  can't be read") };
     let members: Vec<(&str, String)> =

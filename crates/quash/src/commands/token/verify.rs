@@ -1,5 +1,5 @@
-//! `quash token verify`: would a service that has these keys accept this token? It is judged offline: no server, store
-//! or data directory is asked.
+//! `quash token verify`: verifies a token offline, as a service with these keys would. Uses no server, store
+//! or data directory.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,16 +24,15 @@ use quash_server::SystemClock;
 
 const EXAMPLE: &str = "quash token verify - --jwks FILE < file";
 
-/// Judge a token on standard input offline, with keys from a file
-///
-/// The token is judged as a service would judge it that has these keys: no server, store or data directory is asked,
-/// and no setting is read. What was revoked isn't seen: a token that is accepted here may belong to a session that has
-/// ended, and a refresh token may be spent. `quash token inspect -` knows that of this server's own tokens.
+/// Verify a token from standard input offline, with keys from a file The token is verified as a service with
+/// these keys would do it: no server, store or data directory is used, and no setting is read. Revocations
+/// aren't seen: an accepted token may belong to a session that has ended, and a refresh token may be spent.
+/// `quash token inspect -` shows that for this server's own tokens.
 ///
 /// The exit code is 0 for a token that is accepted and 6 for one that is refused.
 #[derive(Args)]
 pub(in crate::commands) struct VerifyArgs {
-    /// `-`: the token is read from standard input, and never from the command line
+    /// `-`: the token is read from standard input, never from the command line
     #[arg(value_name = "-")]
     source: String,
     /// The public keys that may have signed it: a JWK set, as servers publish it at /.well-known/jwks.json
@@ -42,63 +41,62 @@ pub(in crate::commands) struct VerifyArgs {
     /// The one public key that may have signed it, in PEM or as a JWK
     #[arg(long, value_name = "FILE", requires = "algorithm", conflicts_with_all = ["secret_file", "insecure_short_secret"])]
     public_key_file: Option<PathBuf>,
-    /// The secret that may have signed it; nobody but the file's owner and group may use it, and one line end is dropped
+    /// The secret that may have signed it; only the file's owner and group may have access, and one line end
+    /// is dropped
     #[arg(long, value_name = "FILE", requires = "algorithm")]
     secret_file: Option<PathBuf>,
-    /// What that key or secret signs with
+    /// The algorithm of that key or secret
     #[arg(long, value_parser = algorithm_parser())]
     algorithm: Option<Algorithm>,
-    /// Let a secret pass that is shorter than its hash or stands in a tutorial
+    /// Accept a secret that is shorter than its hash or is published in a tutorial
     #[arg(long, requires = "secret_file")]
     insecure_short_secret: bool,
-    /// What its iss must be; without this it may be anything, or missing
+    /// The required iss; by default it may be anything, or missing
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     issuer: Option<String>,
-    /// What its aud must name, may be given several times: one of them is enough; without this it may be anything, or missing
+    /// An accepted aud, of which one must match; may be given several times. By default it may be anything,
+    /// or missing
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     audience: Vec<String>,
-    /// What it must be for
+    /// The required token type
     #[arg(long = "type", value_name = "TYPE", default_value = "access", value_parser = type_parser())]
     purpose: TokenType,
-    /// The longest that it may hold, from iat to exp, such as 5m; without this as long as it says
+    /// The longest accepted lifetime, from iat to exp, such as 5m; by default unlimited
     #[arg(long, value_name = "SPAN", value_parser = max_lifetime)]
     max_lifetime: Option<Duration>,
-    /// Allowed difference between clocks, up to 5m
+    /// The allowed difference between clocks, up to 5m
     #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = leeway)]
     leeway: Duration,
-    /// The claim that says whose it is, where it has another name
+    /// The name of the claim with the user's id
     #[arg(long, value_name = "NAME", default_value = "user_id", value_parser = claim_name)]
     user_id_claim: String,
-    /// The claim that says what it is for, where it has another name
+    /// The name of the claim with the token's type
     #[arg(long, value_name = "NAME", default_value = "token_type", value_parser = claim_name)]
     token_type_claim: String,
-    /// The claim with its id, where it has another name
+    /// The name of the claim with the token's id
     #[arg(long, value_name = "NAME", default_value = "jti", value_parser = claim_name)]
     jti_claim: String,
 }
 
-/// Longer spans are slips, or a token that never ends.
+/// The longest `--max-lifetime`; a longer span is a mistake.
 const LONGEST: Duration = Duration::from_secs(36_525 * 24 * 3600);
 
-/// The judgement as it is shown.
+/// The result as it is printed.
 #[derive(Serialize)]
 struct Verdict {
-    /// Whether it is accepted.
     accepted: bool,
-    /// Why it isn't.
+    /// The reason for the refusal.
     reason: Option<String>,
-    /// Whether one of the keys signed it.
     signature_good: bool,
-    /// What its header says that it was signed with.
+    /// The algorithm in the token's header.
     algorithm: Option<String>,
-    /// The key's id, as its header names it.
+    /// The key id in the token's header.
     kid: Option<String>,
-    /// What it is for, where the signature is good.
+    /// `None` unless the signature is good.
     #[serde(rename = "type")]
     purpose: Option<&'static str>,
-    /// What it says, where the signature is good.
+    /// `None` unless the signature is good.
     claims: Option<Map<String, Value>>,
-    /// When that was found.
     judged_at: Moment,
 }
 
@@ -106,7 +104,7 @@ pub(super) fn run(args: &VerifyArgs, place: &Place) -> Result<ExitCode, CommandE
     check_source(&args.source, EXAMPLE)?;
     let (keys, expected) = (args.keys()?, args.expectations()?);
     let text = read_stdin(EXAMPLE)?;
-    // A line end belongs to the file or the pipe. Anything else around a token makes it another text.
+    // A line end belongs to the file or the pipe. Any other text around a token makes it invalid.
     let token = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     let now = SystemClock.now();
     let verdict = Verdict::new(judge(token, &keys, &expected, now), Moment(now));
@@ -119,7 +117,7 @@ pub(super) fn run(args: &VerifyArgs, place: &Place) -> Result<ExitCode, CommandE
     Ok(if verdict.accepted { ExitCode::SUCCESS } else { ExitCode::from(Exit::Refused.code()) })
 }
 
-/// Whether a token that no key has signed says that it is a refresh token.
+/// Returns whether the unverified claims of a token say that it is a refresh token.
 fn says_refresh(token: &str, names: &ClaimNames) -> bool {
     let payload = Unverified::parse(token).and_then(|unverified| unverified.payload_unverified());
     payload
@@ -135,9 +133,9 @@ impl VerifyArgs {
             (None, None, Some(path), Some(algorithm)) => {
                 keys::of_secret(path, algorithm, ShortSecrets::allowed_if(self.insecure_short_secret))
             }
-            _ => Err(CommandError::new(Exit::Usage, "there is no key to judge the token with").hint(
+            _ => Err(CommandError::new(Exit::Usage, "there is no key to verify the token with").hint(
                 "give --jwks FILE, or --public-key-file FILE or --secret-file FILE with --algorithm; \
-                 `quash token inspect -` judges tokens of this server",
+                 `quash token inspect -` checks tokens of this server",
             )),
         }
     }
@@ -153,7 +151,7 @@ impl VerifyArgs {
         if let Some(twice) =
             all.iter().enumerate().find_map(|(at, name)| all[..at].contains(name).then_some(name))
         {
-            return Err(CommandError::new(Exit::Usage, format!("two claims are called {twice}"))
+            return Err(CommandError::new(Exit::Usage, format!("two claims have the name {twice}"))
                 .hint("give each claim a name of its own"));
         }
         Ok(Expectations {
@@ -209,13 +207,13 @@ impl Verdict {
 
 fn algorithm_parser() -> impl TypedValueParser<Value = Algorithm> {
     let names = PossibleValuesParser::new(Algorithm::ALL.map(Algorithm::as_str));
-    names.try_map(|name| Algorithm::parse(&name).ok_or("isn't an algorithm that is known"))
+    names.try_map(|name| Algorithm::parse(&name).ok_or("isn't a known algorithm"))
 }
 
 fn type_parser() -> impl TypedValueParser<Value = TokenType> {
     let names = PossibleValuesParser::new(TokenType::ALL.map(TokenType::as_str));
     names.try_map(|name| {
-        TokenType::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or("isn't a type that is known")
+        TokenType::ALL.into_iter().find(|kind| kind.as_str() == name).ok_or("isn't a known type")
     })
 }
 

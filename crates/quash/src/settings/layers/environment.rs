@@ -1,5 +1,5 @@
-//! Variables: `QUASH_<SECTION>_<KEY>` and `QUASH_<SECTION>_<NAME>_<KEY>`, in capitals and with `-` as `_`. So the name of
-//! a variable may be read in more than one way; where that matters, it isn't guessed.
+//! Environment variables: `QUASH_<SECTION>_<KEY>` and `QUASH_<SECTION>_<NAME>_<KEY>`, in capitals and with
+//! `-` as `_`. A variable's name can therefore be ambiguous; an ambiguous name is refused.
 
 use super::unknown::{did_you_mean, unknown};
 use super::{Fault, Layers, NAME_BYTES, Origin, cut, is_name};
@@ -9,22 +9,22 @@ use crate::settings::nearest::nearest;
 use crate::settings::table::{Naming, Table};
 use crate::settings::value::{Found, Raw};
 
-/// What a variable's name stands for.
+/// The setting that a variable's name stands for.
 struct Meaning {
     table: &'static Table,
-    /// The name of the section, where it has one.
+    /// The name of the section, if it has one.
     name: Option<String>,
     key: Description,
 }
 
 impl Layers {
-    /// Lays the variables' values over what was there.
+    /// Adds the values of the variables, replacing those of earlier layers.
     pub(in crate::settings) fn add_environment(&mut self, environment: &Environment) {
         for fault in &environment.faults {
             self.faults.tell(|| fault.clone());
         }
-        // First those that can mean one thing only: the sections that they bring may tell what the others mean. So it
-        // doesn't matter in which order they stand.
+        // Unambiguous variables first: the sections that they add may resolve the others. So the order of the
+        // variables doesn't matter.
         let read: Vec<(&Variable, Vec<Meaning>)> =
             environment.variables.iter().map(|variable| (variable, self.meanings(&variable.name))).collect();
         let (clear, unclear): (Vec<_>, Vec<_>) =
@@ -45,7 +45,7 @@ impl Layers {
                     None => Ok(table.name.to_owned()),
                     Some(name) => self.open(table, name, &origin),
                 };
-                // What is wrong with its section has been told.
+                // A fault of its section was reported.
                 if let Ok(section) = section {
                     self.values.lay(
                         &section,
@@ -63,14 +63,15 @@ impl Layers {
                 self.faults.tell(|| Fault {
                     subject: cut(name),
                     origin,
-                    fault: format!("may mean {}", keys.join(" or ")),
-                    remedy: "unset it, and write what is meant into the settings file".into(),
+                    fault: format!("is ambiguous: it may mean {}", keys.join(" or ")),
+                    remedy: "unset it, and put the setting into the settings file".into(),
                 });
             }
         }
     }
 
-    /// All that a variable's name can stand for. A section that is there already goes before one that would be new.
+    /// Returns all settings that a variable's name can stand for. Existing sections take precedence over new
+    /// ones.
     fn meanings(&self, variable: &str) -> Vec<Meaning> {
         let (mut there, mut new) = (Vec::new(), Vec::new());
         for table in self.tables {
@@ -97,9 +98,9 @@ impl Layers {
         if there.is_empty() { new } else { there }
     }
 
-    /// What an unknown variable was probably meant to be.
+    /// Returns a hint for an unknown variable.
     fn meant_variable(&self, variable: &str) -> String {
-        // What all have in common says nothing about how near two of them are.
+        // The common prefix would make all names look similar.
         let bare = |variable: &str| variable.trim_start_matches("QUASH_").to_owned();
         let typed = bare(&variable.to_uppercase());
         let names: Vec<String> =
@@ -116,7 +117,7 @@ impl Meaning {
     }
 }
 
-/// The section's name between the table's and the key's in a variable's name, in small letters.
+/// Returns the section's name in a variable's name, between those of the table and the key, in lower case.
 fn name_in(variable: &str, table: &Table, key: &Description) -> Option<String> {
     let name =
         variable.strip_prefix(&table.variable(""))?.strip_suffix(&format!("_{}", key.name.to_uppercase()))?;
@@ -124,7 +125,7 @@ fn name_in(variable: &str, table: &Table, key: &Description) -> Option<String> {
     Some(name.to_lowercase()).filter(|small| name.bytes().all(is_capital) && is_name(small))
 }
 
-/// The variables of a table; where its sections have names, with each part of `typed` that can be one.
+/// Returns the variables of a table; for named sections, with each part of `typed` that can be a name.
 fn known_variables(table: &Table, typed: &str) -> Vec<String> {
     let of = |name: &str| {
         table.keys().into_iter().map(|key| table.variable(&format!("{name}{}", key.name))).collect::<Vec<_>>()

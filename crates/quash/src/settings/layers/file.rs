@@ -11,21 +11,21 @@ use super::{Fault, Layers, Origin, Told, cut};
 use crate::settings::table::{Naming, Table};
 use crate::settings::value::{Found, Raw};
 
-/// A settings file longer than this is something else.
+/// The longest settings file, in bytes.
 const FILE_BYTES: u64 = 1024 * 1024;
 
-/// Which line an offset is on.
+/// Maps offsets to lines.
 struct Lines<'a> {
     path: &'a Path,
-    /// Where each line ends.
+    /// The end of each line.
     ends: Vec<usize>,
 }
 
 impl Layers {
-    /// Lays the file's values over what was there.
+    /// Adds the values of the file, replacing those of earlier layers.
     ///
     /// # Errors
-    /// It can't be read or isn't TOML, which has been told: then nothing is known about what it should hold.
+    /// The file can't be read or isn't TOML, which was reported; its content is unknown then.
     pub(in crate::settings) fn add_file(&mut self, path: &Path) -> Result<(), Told> {
         let read = read_bounded(path);
         let bytes = read.map_err(|error| {
@@ -34,7 +34,7 @@ impl Layers {
         self.add_text(path, &bytes)
     }
 
-    /// Lays the values of a file's content over what was there.
+    /// Adds the values of a file's content, replacing those of earlier layers.
     ///
     /// # Errors
     /// As with [`Layers::add_file`].
@@ -44,7 +44,7 @@ impl Layers {
         let text = str::from_utf8(bytes)
             .map_err(|error| self.unreadable(lines.origin(error.valid_up_to()), "it isn't UTF-8"))?;
         let table = DeTable::parse(text).map_err(|error| {
-            // The message alone: with its place the error would show what stands there.
+            // Only the message: the full error would quote the line, which may hold a secret.
             let (at, message) =
                 (error.span().map_or(0, |span| span.start), error.message().trim().replace('\n', ", "));
             self.faults.tell(|| Fault {
@@ -123,13 +123,13 @@ impl Layers {
 }
 
 impl Lines<'_> {
-    /// The place in the file of what begins at an offset.
+    /// Returns the line of an offset.
     fn origin(&self, offset: usize) -> Origin {
         Origin::File { path: self.path.to_owned(), line: self.ends.partition_point(|end| *end < offset) + 1 }
     }
 }
 
-/// The file may hold secrets, so it is wiped from memory.
+/// Reads the file into memory that is wiped when dropped, because the file may hold secrets.
 fn read_bounded(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     std::fs::File::open(path)?.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;

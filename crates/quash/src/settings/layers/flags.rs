@@ -1,4 +1,4 @@
-//! `--set section.key=value`. A command line is seen by other users, so it holds no secret.
+//! The flag `--set section.key=value`. It takes no secrets, because other users can see command lines.
 
 use super::unknown::{did_you_mean, sections, unknown};
 use super::{Fault, Layers, Origin, Told, cut, is_name};
@@ -9,16 +9,16 @@ use crate::settings::table::{Naming, Table};
 use crate::settings::value::{Found, Raw};
 
 impl Layers {
-    /// Lays the values of the flags over what was there.
+    /// Adds the values of the flags, replacing those of earlier layers.
     pub(in crate::settings) fn add_flags(&mut self, flags: &[String]) {
         for flag in flags {
-            // What is wrong has been told; the next flag is looked at all the same.
+            // The fault was reported; the remaining flags are still checked.
             let _told = self.add_flag(flag);
         }
     }
 
-    /// Sections that flags speak of by right names are there before variables are read, whose names are less exact. What
-    /// is wrong with them is told later, with the flags.
+    /// Adds the named sections of valid flags before variables are read, whose names can be ambiguous. Faults
+    /// of flags are reported later.
     pub(in crate::settings) fn open_sections_of(&mut self, flags: &[String]) {
         for flag in flags {
             let name = flag.split_once('=').map_or("", |(name, _)| name);
@@ -33,7 +33,7 @@ impl Layers {
 
     fn add_flag(&mut self, flag: &str) -> Result<(), Told> {
         let Some((name, value)) = flag.split_once('=') else {
-            // What else it is nobody knows, so only what can be a name is repeated.
+            // The flag may contain a secret, so the message only repeats what can be a name.
             let shown: String =
                 flag.chars().take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
             return Err(self.faults.tell(|| Fault {
@@ -54,7 +54,7 @@ impl Layers {
             return Err(self.faults.tell(|| Fault {
                 subject: name.to_owned(),
                 origin: origin(),
-                fault: "is a secret, and a command line is seen by other users".into(),
+                fault: "is a secret, and other users can see command lines".into(),
                 remedy: format!(
                     "name a file with --set {name}{FILE}=FILE, or set {}",
                     variable.replace('-', "_")
@@ -69,8 +69,8 @@ impl Layers {
         Ok(())
     }
 
-    /// The key that a name such as `tokens.issuer` or `foreign.django.max_lifetime` stands for; and the name of its
-    /// section, where it has one, which may not be a right one.
+    /// Finds the key of a name such as `tokens.issuer` or `foreign.django.max_lifetime`, and the name of its
+    /// section, if it has one. That name may be invalid.
     fn setting<'a>(&self, name: &'a str) -> Option<(&'static Table, Option<&'a str>, Description)> {
         let (first, rest) = name.split_once('.')?;
         let table = self.table(first)?;
@@ -83,7 +83,7 @@ impl Layers {
         }
     }
 
-    /// What an unknown name was probably meant to be, or what there is.
+    /// Returns a hint for an unknown name: a similar name, or all sections.
     fn meant(&self, name: &str) -> String {
         let parts: Vec<&str> = name.split('.').collect();
         let section = match parts[..] {

@@ -1,18 +1,18 @@
-//! Names that nobody knows, and what was probably meant.
+//! Faults for unknown names, with suggestions.
 
 use super::{Fault, Origin, cut};
 use crate::settings::nearest::nearest;
 use crate::settings::table::Table;
 use crate::settings::tokens;
 
-/// A name at the top of the file; `is_section` where it is written as one.
+/// The fault for an unknown name at the top of the file; `is_section`: it is written as a section.
 pub(super) fn unknown_section(tables: &[Table], name: &str, is_section: bool, origin: Origin) -> Fault {
     let owner = tables.iter().find(|table| !is_section && table.key(name).is_some());
     if let Some(table) = owner {
         return Fault {
             subject: name.to_owned(),
             origin,
-            fault: "stands outside of any section".into(),
+            fault: "is outside of any section".into(),
             remedy: format!("put it under [{}]", table.heading()),
         };
     }
@@ -20,7 +20,7 @@ pub(super) fn unknown_section(tables: &[Table], name: &str, is_section: bool, or
     unknown(format!("section [{}]", cut(name)), origin, remedy.unwrap_or_else(|| sections(tables)))
 }
 
-/// A key of a section in the file; `section` is the section's name as it stands there.
+/// The fault for an unknown key in the file; `section` is the section's name in the file.
 pub(super) fn unknown_key(
     tables: &[Table],
     table: &Table,

@@ -1,4 +1,4 @@
-//! The reference says what the tables say.
+//! Checks that the reference matches the tables.
 
 use std::path::PathBuf;
 
@@ -11,9 +11,9 @@ fn document(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The row of a key in settings.md.
+/// Returns the row of a key in settings.md.
 fn row(key: &Description) -> String {
-    // Words stand between quotation marks, and those are code.
+    // Words are in quotation marks, and are formatted as code.
     let mut kind = String::new();
     for (at, part) in key.shape.to_string().split('"').enumerate() {
         kind.push_str(&if at % 2 == 1 { format!("`\"{part}\"`") } else { part.to_owned() });
@@ -51,7 +51,7 @@ fn every_key_stands_in_the_reference_and_no_other() {
     for line in &wanted {
         assert!(found.contains(&line.as_str()), "docs/reference/settings.md lacks this line:\n{line}");
     }
-    assert_eq!(found, wanted, "they stand in the order of the tables");
+    assert_eq!(found, wanted, "the rows are in the order of the tables");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Settings that nobody means well with: whatever stands in the file or the environment, it is read or refused.
+//! Hostile settings: any content of the file or the environment is read or refused, without a panic.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -129,7 +129,7 @@ fn odd_variables_are_told() {
         (b"QUASH_TOKENS_ISSUER", b"a\xffb", "QUASH_TOKENS_ISSUER isn't UTF-8"),
         (b"QUASH_LISTEN", b"\xff", "QUASH_LISTEN isn't UTF-8"),
         (b"QUASH_TOKENS_ISSUER", b"", "is empty"),
-        (b"QUASH_TOKENS_ISSUER", b"a\nb", "has a blank or a control character"),
+        (b"QUASH_TOKENS_ISSUER", b"a\nb", "contains a blank or a control character"),
         (b"QUASH_SESSIONS_MAX_PER_ACCOUNT", b"99999999999999999999999", "isn't a whole number"),
         (b"QUASH_SESSIONS_MAX_PER_ACCOUNT", b"", "isn't a whole number"),
     ] {
@@ -153,7 +153,7 @@ fn odd_variables_are_told() {
     assert!(set(&format!("{}=x", "a.".repeat(100_000))).len() < 400);
 }
 
-/// Each time something else is wrong: it is refused without a panic, or what is accepted is what the schema accepts.
+/// Random faults: each is refused without a panic, or is accepted by the schema, too.
 #[test]
 fn a_broken_file_is_refused_or_as_the_schema_says() {
     const ODD: &[u8] = b"\0\n\"'=[]{}.#,0-\xff";

@@ -1,4 +1,4 @@
-//! Keys and secrets of one's own and of other issuers: what is refused, and what passes with a warning.
+//! Keys and secrets of the operator and of other issuers: refusals, and warnings about accepted ones.
 
 use std::fs;
 
@@ -102,7 +102,7 @@ fn a_verifying_key_must_belong_to_the_signing_key() {
     for (file, fault) in [
         (with(&ed, &other), "tokens.verifying_key"),
         (with(&ed, &ed), "is a private key"),
-        (format!("tokens.verifying_key = {}", quoted(&public)), "and no signing_key"),
+        (format!("tokens.verifying_key = {}", quoted(&public)), "is set without a signing_key"),
         (
             "[tokens]\nalgorithm = \"HS256\"\nsigning_key = \"a secret of this site that nobody else has\"\nverifying_key = \"x\"".into(),
             "no public half",
@@ -152,8 +152,14 @@ fn an_issuer_has_one_key_or_one_address() {
         (format!("public_key = {public}\nalgorithm = \"HS256\""), "isn't one for a public_key"),
         (format!("public_key = {public}\nalgorithm = \"ES256\""), "is not a key for ES256"),
         (format!("public_key = {}\nalgorithm = \"EdDSA\"", quoted(&private)), "is a private key"),
-        (format!("public_key = {public}\nalgorithm = \"EdDSA\"\n{secret}"), "and another key beside it"),
-        ("jwks_url = \"https://a.example/jwks\"\nalgorithm = \"EdDSA\"".into(), "algorithm or kid beside it"),
+        (
+            format!("public_key = {public}\nalgorithm = \"EdDSA\"\n{secret}"),
+            "is set together with another key",
+        ),
+        (
+            "jwks_url = \"https://a.example/jwks\"\nalgorithm = \"EdDSA\"".into(),
+            "is set together with algorithm or kid",
+        ),
         ("jwks_url = \"http://a.example/jwks\"".into(), "is an http address"),
         ("jwks_url = \"file:///etc/passwd\"".into(), "isn't a web address"),
         ("jwks_url = \"https://\"".into(), "isn't a web address"),
@@ -180,9 +186,9 @@ fn an_issuer_has_one_key_or_one_address() {
 #[test]
 fn settings_without_effect_are_warned_of() {
     let warnings = |file: &str| load_from(file, &[], &[]).expect("valid").warnings.join("\n");
-    assert!(warnings("tokens.foreign_tokens = \"accept\"").contains("there is none under [foreign]"));
+    assert!(warnings("tokens.foreign_tokens = \"accept\"").contains("there is no issuer under [foreign]"));
     let issuer = "[foreign.a]\nmax_lifetime = \"1d\"\njwks_url = \"https://a.example/jwks\"";
-    assert!(warnings(issuer).contains("verify nothing"));
+    assert!(warnings(issuer).contains("have no effect"));
     assert_eq!(warnings(&format!("tokens.foreign_tokens = \"until 2030-12-31\"\n{issuer}")), "");
 }
 
@@ -202,7 +208,7 @@ fn a_public_key_may_be_in_a_file_that_all_may_read() {
     let read = || load(&Flags::default(), &Environment::default(), room.path());
     assert!(read().is_ok());
     write("key.pem", &private, 0o644);
-    assert!(format!("{:?}", read().expect_err("others may read it")).contains("other users may use"));
+    assert!(format!("{:?}", read().expect_err("others may read it")).contains("other users can access"));
 }
 
 #[test]

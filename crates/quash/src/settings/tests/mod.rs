@@ -1,4 +1,4 @@
-//! How settings are layered, what is refused, and what the refusal says.
+//! The layers of settings, their refusals, and the texts of the refusals.
 
 mod documents;
 mod hostile;
@@ -27,7 +27,7 @@ use self::wrong::{WRONG_KIND, WRONG_MEANING};
 use super::*;
 use crate::error::CommandError;
 
-/// Every key, with another value than its default.
+/// A settings file with every key, each with another value than its default.
 const EVERY_KEY: &str = r#"
 [tokens]
 algorithm = "HS256"
@@ -134,7 +134,7 @@ level = "trace"
 format = "json"
 "#;
 
-/// Settings from a file's text, variables and `--set` flags.
+/// Loads settings from a file's text, variables and `--set` flags.
 fn load_from(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Result<Settings, Faults> {
     let room = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(room.path().join("quash.toml"), file).expect("it is ours");
@@ -459,7 +459,7 @@ fn a_fault_brings_no_other_that_follows_from_it() {
     let said = refused("http.listen = \"0.0.0.0:80\"\nhttp.behind_proxy = \"yes\"", &[], &[]);
     assert!(said.contains("neither true nor false"), "{said}");
     let said = refused("[http]\nlisten =\n", &[("QUASH_HTTP_LISTEN", "0.0.0.0:80")], &[]);
-    assert!(said.contains("isn't TOML"), "the proxy may stand in the file: {said}");
+    assert!(said.contains("isn't TOML"), "the proxy may be set in the file: {said}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Sections with names: in the file, in flags, and in variables, whose names may be read in more than one way.
+//! Named sections: in the file, in flags, and in variables, whose names can be ambiguous.
 
 use std::time::Duration;
 
@@ -40,11 +40,11 @@ fn a_variable_finds_the_section_that_is_there() {
     let file = "[peer.my-app]\nmax_lifetime = \"1d\"\n";
     let peers = Room::new(file, &[("QUASH_PEER_MY_APP_KEY", "k")], &[]).trial().peers;
     assert_eq!((peers.len(), peers["my-app"].key.as_deref()), (1, Some("k")));
-    // A section that only a flag names is there, too.
+    // A section that only a flag names also exists.
     let peers =
         Room::new("", &[("QUASH_PEER_MY_APP_KEY", "k")], &["peer.my-app.max_lifetime=1d"]).trial().peers;
     assert_eq!((peers.len(), peers["my-app"].key.as_deref()), (1, Some("k")));
-    // `a`'s public key, or the key of `a_public`: whichever is there.
+    // The public key of `a`, or the key of `a_public`, depending on the existing section.
     for (name, public) in [("a", true), ("a_public", false)] {
         let file = format!("[peer.{name}]\nmax_lifetime = \"1d\"\n");
         let peers = Room::new(&file, &[("QUASH_PEER_A_PUBLIC_KEY", "k")], &[]).trial().peers;
@@ -58,7 +58,7 @@ fn a_variable_finds_the_section_that_is_there() {
 #[test]
 fn the_order_of_variables_does_not_matter() {
     for (name, public) in [("A", true), ("A_PUBLIC", false)] {
-        // One sorts before the variable that can be read in two ways, the other after it.
+        // One sorts before the ambiguous variable, the other after it.
         for key in ["MAX_LIFETIME", "TRUST"] {
             let clear = format!("QUASH_PEER_{name}_{key}");
             let value = if key == "TRUST" { "some" } else { "1d" };
@@ -87,7 +87,7 @@ fn what_a_variable_means_is_never_guessed() {
     for file in [both, ""] {
         let said = Room::new(file, &[("QUASH_PEER_A_PUBLIC_KEY", "k")], &[]).refused();
         assert!(said.contains("peer.a_public.key") && said.contains("peer.a.public_key"), "{said}");
-        assert!(said.contains("write what is meant into the settings file"), "{said}");
+        assert!(said.contains("put the setting into the settings file"), "{said}");
     }
 }
 
@@ -101,11 +101,17 @@ fn a_name_has_a_form_and_a_length() {
     let too_long = "x".repeat(33);
     for name in [too_long.as_str(), "Django", "\"a b\"", "\"\"", "\"a.b\"", "\"é\""] {
         let said = Room::new(&format!("[peer.{name}]\nmax_lifetime = \"1d\"\n"), &[], &[]).refused();
-        assert!(said.contains("quash.toml:1") && said.contains("1 to 32 of a-z, 0-9, _ and -"), "{said}");
+        assert!(
+            said.contains("quash.toml:1") && said.contains("1 to 32 characters from a-z, 0-9, _ and -"),
+            "{said}"
+        );
     }
     for name in [too_long.as_str(), "Django", "a b", "", "a.b"] {
         let said = Room::new("", &[], &[&format!("peer.{name}.max_lifetime=1d")]).refused();
-        assert!(said.contains("flag --set") && said.contains("1 to 32 of a-z, 0-9, _ and -"), "{said}");
+        assert!(
+            said.contains("flag --set") && said.contains("1 to 32 characters from a-z, 0-9, _ and -"),
+            "{said}"
+        );
         assert_eq!(said.lines().count(), 1, "{said}");
     }
     for name in [too_long.to_uppercase().as_str(), "django", "", "É", "A-B"] {
@@ -121,10 +127,20 @@ fn there_may_be_64_of_a_kind() {
     };
     assert_eq!(Room::new(&sections(64), &[], &["peer.n64.key=k"]).trial().peers.len(), 64);
     let said = Room::new(&sections(65), &[], &[]).refused();
-    assert!(said.contains("is one too many of its kind") && said.lines().count() == 1, "{said}");
-    assert!(Room::new(&sections(64), &[("QUASH_PEER_X_KEY", "k")], &[]).refused().contains("one too many"));
+    assert!(
+        said.contains("exceeds the number of sections of its kind") && said.lines().count() == 1,
+        "{said}"
+    );
+    assert!(
+        Room::new(&sections(64), &[("QUASH_PEER_X_KEY", "k")], &[])
+            .refused()
+            .contains("exceeds the number of sections")
+    );
     let said = Room::new(&sections(64), &[], &["peer.x.key=k"]).refused();
-    assert!(said.contains("is one too many of its kind") && said.lines().count() == 1, "{said}");
+    assert!(
+        said.contains("exceeds the number of sections of its kind") && said.lines().count() == 1,
+        "{said}"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The schema accepts what quash reads, and refuses what is wrong by its form. A validator for the few keywords that the
-//! schema uses is all that is needed; it knows no other.
+//! Checks that the schema accepts what quash reads, and refuses malformed values. The validator here supports
+//! only the keywords that the schema uses.
 
 use regex::Regex;
 use serde_json::Value;
@@ -10,13 +10,13 @@ use super::tables::all_that_go_together;
 use super::trial::{self, Room};
 use super::{EVERY_KEY, WRONG_KIND, WRONG_MEANING, load_from};
 
-/// A settings file as JSON.
+/// Converts a settings file to JSON.
 pub(super) fn json_of(toml: &str) -> Value {
     let table: toml::Table = toml.parse().unwrap_or_else(|error| panic!("{error}: {toml}"));
     serde_json::to_value(table).expect("TOML is JSON, but for its dates")
 }
 
-/// Whether a value is as a schema says (draft 2020-12).
+/// Returns whether a value is valid by a schema (draft 2020-12).
 pub(super) fn is_valid(schema: &Value, value: &Value) -> bool {
     let rules = schema.as_object().expect("a schema is an object");
     rules.iter().all(|(keyword, rule)| holds(keyword, rule, schema, value))
@@ -73,7 +73,7 @@ fn holds(keyword: &str, rule: &Value, schema: &Value, value: &Value) -> bool {
     }
 }
 
-/// What a schema says about a member of this name.
+/// Returns the parts of a schema about a member of this name.
 fn covering<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
     let named = schema.get("properties").and_then(|members| members.get(name));
     let patterns = schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten();
@@ -142,7 +142,7 @@ fn names_and_secrets_have_their_rules() {
         assert!(!is_valid(&schema, &json_of(file)), "{file}");
         assert!(Room::new(file, &[], &[]).read().is_err(), "{file}");
     }
-    // A variable may set what the file lacks.
+    // A variable may set a key that the file lacks.
     assert!(is_valid(&schema, &json_of("[peer.a]")));
     let printed = schema.to_string();
     assert!(

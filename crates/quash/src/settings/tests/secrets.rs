@@ -1,4 +1,4 @@
-//! Secrets among the settings: where they may stand, the files that may hold them, and that nothing shows them.
+//! Secret settings: the layers and files that may hold them, and that no output shows them.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -55,7 +55,7 @@ fn a_byte_order_mark_is_no_part_of_a_secret() {
     let refused = |content: &[u8]| {
         Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused()
     };
-    assert!(refused("\u{feff}\r\n".as_bytes()).contains("with nothing in it"));
+    assert!(refused("\u{feff}\r\n".as_bytes()).contains("is an empty file"));
     assert!(refused(b"\xff\xfes\0\n\0").contains("isn't UTF-8"), "UTF-16");
 }
 
@@ -99,8 +99,8 @@ fn a_secrets_file_holds_a_secret() {
     let refused = |content: &[u8]| {
         Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused()
     };
-    assert!(refused(b"").contains("with nothing in it"));
-    assert!(refused(b"\r\n").contains("with nothing in it"));
+    assert!(refused(b"").contains("is an empty file"));
+    assert!(refused(b"\r\n").contains("is an empty file"));
     assert!(refused(b"s\xffs").contains("isn't UTF-8"));
     assert!(refused(&vec![b's'; 64 * 1024 + 1]).contains("longer than 64 KiB"));
     let longest =
@@ -117,7 +117,7 @@ fn a_secrets_file_holds_a_secret() {
 fn what_cannot_be_a_secret_is_refused() {
     for (line, fault) in [
         ("realm.seal = \"\"", "is empty"),
-        ("realm.seal = \"(secret)\"", "is what stands for a secret"),
+        ("realm.seal = \"(secret)\"", "is the placeholder for a secret"),
         ("realm.seal = 12345", "isn't a text"),
         ("realm.seal = [\"12345\"]", "isn't a text"),
         ("realm.seal = { a = \"12345\" }", "isn't a text"),
@@ -154,7 +154,7 @@ fn both_places_are_named_where_a_secret_is_set_twice() {
 fn a_command_line_holds_no_secret() {
     let said = Room::new("", &[], &["realm.seal=hunter2-and-more"]).refused();
     assert!(
-        said.contains("realm.seal is a secret, and a command line is seen by other users (flag --set)"),
+        said.contains("realm.seal is a secret, and other users can see command lines (flag --set)"),
         "{said}"
     );
     assert!(
@@ -202,7 +202,7 @@ fn nothing_shows_a_secret() {
         other["realm"]["seal"]["value"], json["realm"]["seal"]["value"],
         "neither a length nor a hash"
     );
-    // What isn't TOML is told without the line.
+    // A syntax error is reported without the line.
     for line in [
         "seal = hunter2-and-more",
         "seal = \"hunter2-and-more",

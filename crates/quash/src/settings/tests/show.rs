@@ -1,4 +1,4 @@
-//! What is shown of the settings that hold.
+//! The output of `quash config show`.
 
 use std::ffi::OsString;
 
@@ -24,7 +24,7 @@ fn what_is_shown_is_a_settings_file_that_says_the_same() {
             let first = loaded(file, &[], &[]);
             let text = first.to_toml(origins);
             assert!(!text.contains(['\u{1b}', '\u{7f}', '\u{202e}', '\t']), "{text}");
-            // Secrets aren't shown.
+            // Secrets are replaced by a placeholder.
             let text = text.replace(
                 "signing_key = \"(secret)\"",
                 "signing_key = \"a secret of this site that nobody else has\"",

@@ -1,4 +1,4 @@
-//! What holds for every section and key that describes itself.
+//! Rules for the descriptions of all sections and keys.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ fn keys() -> impl Iterator<Item = (&'static Table, Description)> {
     SECTIONS.iter().flat_map(|table| table.keys().into_iter().map(move |key| (table, key)))
 }
 
-/// A draft with every key and section set.
+/// Returns a draft with every key and section set.
 pub(super) fn all_set(draft: &str) -> String {
     let set = |line: &str| {
         line.strip_prefix('#')
@@ -27,8 +27,9 @@ pub(super) fn all_set(draft: &str) -> String {
     draft.lines().map(|line| set(line) + "\n").collect()
 }
 
-/// A draft with every section set, and every key but those of files, which aren't there, and of `[foreign]` those that go
-/// with a key and not with an address, of `[mail]` the name that goes with a password.
+/// Returns a draft with every section and compatible keys set: without keys of files, which don't exist,
+/// without the keys of `[foreign]` that conflict with an address, and without the user name of `[mail]`,
+/// which needs a password.
 pub(super) fn all_that_go_together(draft: &str) -> String {
     let alone = |line: &&str| {
         !line.contains("_file = ")
@@ -41,7 +42,7 @@ pub(super) fn all_that_go_together(draft: &str) -> String {
 
 #[test]
 fn every_key_is_read_and_its_fault_told_beside_all_others() {
-    // Nothing that is read takes a table.
+    // No key accepts a table.
     let named = |table: &Table| if table.naming == Naming::Named { ".a" } else { "" };
     let file: String =
         keys().map(|(table, key)| format!("[{}{}.{}]\n", table.name, named(table), key.name)).collect();
@@ -89,7 +90,7 @@ fn the_defaults_of_the_table_are_those_that_hold() {
         })
     };
     let all = all_set(&draft(Extent::Whole));
-    // Of a section with a name there is none by default.
+    // By default, there are no named sections.
     let named = |table: &&Table| table.naming == Naming::Named;
     let all = SECTIONS.iter().filter(named).fold(all, |all, table| {
         let (before, after) = all.split_once(&format!("\n[{}.", table.name)).expect("it is in the draft");
@@ -119,7 +120,7 @@ fn a_draft_sets_nothing_and_its_examples_are_valid() {
         assert!(draft(Extent::Whole).lines().any(|found| found == line), "{line}");
     }
     let whole = draft(Extent::Whole);
-    assert!(!whole.contains("]("), "links of Markdown lead nowhere here");
+    assert!(!whole.contains("]("), "the targets of Markdown links are dropped");
     for (table, key) in keys().filter(|(_, key)| key.shape.may_be_in_a_file()) {
         assert!(whole.contains(&format!("# {}: ", key.name)), "{}.{}", table.name, key.name);
     }

@@ -1,4 +1,4 @@
-//! Sections that only tests have: one with a secret and a file, and named ones.
+//! Sections that only exist in tests: one with a secret and a file, and named ones.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -68,7 +68,7 @@ const TOKEN: Key<Secret, Optional> = Key {
     doc: "What it is asked with.",
 };
 
-/// What the trial's sections hold.
+/// The values of the test sections.
 #[derive(Clone, Debug)]
 pub(super) struct Trial {
     pub(super) seal: Option<SecretText>,
@@ -76,7 +76,7 @@ pub(super) struct Trial {
     pub(super) peers: BTreeMap<String, Peer>,
 }
 
-/// What a named section holds.
+/// The values of a named section.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) max_lifetime: Duration,
@@ -86,7 +86,7 @@ pub(super) struct Peer {
     pub(super) token: Option<SecretText>,
 }
 
-/// A directory with a settings file, and what the environment and the flags say.
+/// A directory with a settings file, variables and flags.
 pub(super) struct Room {
     pub(super) place: TempDir,
     pub(super) environment: Environment,
@@ -102,7 +102,7 @@ impl Room {
         Self { place, environment: Environment::of(variables), flags }
     }
 
-    /// Puts a file beside the settings file.
+    /// Adds a file to the directory of the settings file.
     pub(super) fn with_file(self, name: &str, bytes: &[u8], mode: u32) -> Self {
         let path = self.place.path().join(name);
         fs::write(&path, bytes).expect("it is ours");
@@ -135,19 +135,19 @@ impl Room {
         self.read().unwrap_or_else(|faults| panic!("{faults:?}"))
     }
 
-    /// Each fault in a line.
+    /// Returns the faults, one on each line.
     pub(super) fn refused(&self) -> String {
         told(self.read().expect_err("it is refused"))
     }
 
-    /// What `config show` shows, both ways.
+    /// Returns the output of `config show`, as text and as JSON.
     pub(super) fn shown(&self) -> (String, serde_json::Value) {
         let (values, _) = self.lay();
         (to_toml(TABLES, &values, Origins::Shown), to_json(TABLES, &values))
     }
 }
 
-/// Each fault in a line.
+/// Returns the faults, one on each line.
 pub(super) fn told(faults: Faults) -> String {
     let error = CommandError::from(faults);
     assert_eq!(error.exit.code(), 2);

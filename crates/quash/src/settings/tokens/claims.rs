@@ -1,4 +1,4 @@
-//! What tokens say: who issues them and for whom, and the names of the claims.
+//! The claims of tokens: issuer, audience, and the names of the other claims.
 
 use quash_core::model::{ClaimNames, UserIdField, UserIdType};
 
@@ -12,8 +12,8 @@ pub(super) const ISSUER: Key<Text, Optional> = Key {
     name: "issuer",
     kind: Text,
     unset: Optional { example: "\"https://auth.example.org\"" },
-    doc: "Written as `iss`, and required when set. An `http://` address is refused except for loopback. Changing it signs everybody \
-          out.",
+    doc: "Written as `iss`, and required when set. An `http://` address is refused except for loopback. \
+          Changing it signs all users out.",
 };
 pub(super) const AUDIENCE: Key<List, Optional> = Key {
     name: "audience",
@@ -29,21 +29,22 @@ pub(super) const USER_ID_FIELD: Key<Words<UserIdField>> = Key {
         ("email", UserIdField::Email),
     ]),
     unset: DefaultsTo("\"id\""),
-    doc: "What of an account stands in the claim that says whose a token is. With `username` or `email`, changing that of an account \
-          ends its sessions. Changing the setting ends all access tokens; they are refreshed as ever.",
+    doc: "The field of an account in the claim that identifies a token's user. With `username` or `email`, a \
+          change of that field ends the account's sessions. Changing the setting ends all access tokens, \
+          which clients then refresh as usual.",
 };
 pub(super) const USER_ID_CLAIM: Key<Text> = Key {
     name: "user_id_claim",
     kind: Text,
     unset: DefaultsTo("\"user_id\""),
-    doc: "The claim with the subject. Some sites say `sub`.",
+    doc: "The claim that identifies the user. Some sites use `sub`.",
 };
 pub(super) const USER_ID_TYPE: Key<Words<UserIdType>> = Key {
     name: "user_id_type",
     kind: Words(&[("str", UserIdType::Text), ("int", UserIdType::Integer)]),
     unset: DefaultsTo("\"str\""),
-    doc: "How that claim is written. `int` writes a whole number as one, for consumers older than Simple JWT 5.5; both are read. A `sub` \
-          is a text in any case.",
+    doc: "The type of that claim. `int` writes whole numbers as numbers, for consumers older than Simple JWT \
+          5.5; both types are accepted. A `sub` is always a text.",
 };
 pub(super) const TOKEN_TYPE_CLAIM: Key<Text> = Key {
     name: "token_type_claim",
@@ -61,15 +62,16 @@ pub(super) const SLIDING_TOKEN_REFRESH_EXP_CLAIM: Key<Text> = Key {
     name: "sliding_token_refresh_exp_claim",
     kind: Text,
     unset: DefaultsTo("\"refresh_exp\""),
-    doc: "The claim with the moment from which a sliding token can't be exchanged any more.",
+    doc: "The claim with the time from which a sliding token can't be exchanged any more.",
 };
 pub(super) const CHECK_REVOKE_TOKEN: Key<Switch> = Key {
     name: "check_revoke_token",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "Writes a hash of the password's hash into each token, for Django nodes with this setting, which compare it with the hash \
-          in their own table. After a change of the password at quash, tokens keep the hash from before, which the nodes still have; \
-          quash itself ends the sessions then. Needs `passwords.rehash = false`.",
+    doc: "Writes a hash of the password's hash into each token, for Django nodes with this setting, which \
+          compare it with the hash in their own table. After a change of the password in quash, tokens keep \
+          the previous hash, which the nodes still have; quash itself ends the sessions then. Requires \
+          `passwords.rehash = false`.",
 };
 pub(super) const REVOKE_TOKEN_CLAIM: Key<Text> = Key {
     name: "revoke_token_claim",
@@ -81,21 +83,17 @@ pub(super) const REVOKE_TOKEN_CLAIM: Key<Text> = Key {
 /// The longest name of a claim, in bytes.
 const NAME_BYTES: usize = 64;
 
-/// Any text, but where it is an address, one that can be trusted: verifiers fetch keys from there.
+/// Reads the issuer: any text, but an address must be secure, because verifiers fetch keys from there.
 pub(super) fn issuer(section: &mut Section<'_>) -> Result<Option<String>, Told> {
     let issuer = section.read(&ISSUER)?;
     if let Some(text) = &issuer {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(section.wrong(
-                &ISSUER,
-                "has a blank or a control character in it",
-                "write it without",
-            ));
+            return Err(section.wrong(&ISSUER, "contains a blank or a control character", "remove it"));
         }
         if is_insecure(text) {
             return Err(section.wrong(
                 &ISSUER,
-                "is an http address, which anybody on the way can speak for",
+                "is an http address, so an attacker on the network could answer for it",
                 "write it with https://",
             ));
         }
@@ -103,17 +101,17 @@ pub(super) fn issuer(section: &mut Section<'_>) -> Result<Option<String>, Told> 
     Ok(issuer)
 }
 
-/// What is wrong with a name for a claim.
+/// Returns the fault of a claim's name, if it has one.
 pub(crate) fn fault_of_name(name: &str) -> Option<Wrong> {
     let is_graphic = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(is_graphic) {
         return Some(Wrong::new(
-            "isn't a name for a claim",
+            "isn't a valid claim name",
             "write up to 64 ASCII characters without blanks or quotation marks",
         ));
     }
     ClaimNames::FIXED.contains(&name).then(|| {
-        Wrong::new("is the name of a claim that means something else", "choose another name, such as \"sub\"")
+        Wrong::new("is the name of a claim with another meaning", "choose another name, such as \"sub\"")
     })
 }
 
@@ -129,7 +127,7 @@ pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Told> {
         if let Some((_, other)) = taken.iter().find(|(used, _)| *used == name) {
             return Err(section.wrong(
                 key,
-                format!("is the name that tokens.{other} has already"),
+                format!("is already the value of tokens.{other}"),
                 "give each claim a name of its own",
             ));
         }
@@ -138,12 +136,12 @@ pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Told> {
     };
     let (token_type, jti, user_id) = (name(&TOKEN_TYPE_CLAIM), name(&JTI_CLAIM), name(&USER_ID_CLAIM));
     let (refresh_exp, mark) = (name(&SLIDING_TOKEN_REFRESH_EXP_CLAIM), name(&REVOKE_TOKEN_CLAIM));
-    // RFC 7519 4.1.2: it is a text. PyJWT, and so Simple JWT, refuses a token in which it is a number.
+    // `sub` is a text (RFC 7519 4.1.2). PyJWT, and so Simple JWT, refuses a token with a number there.
     if (&user_id, &user_id_type) == (&Ok("sub".to_owned()), &Ok(UserIdType::Integer)) {
         let remedy = "leave it out, or give tokens.user_id_claim another name";
         return Err(section.wrong(
             &USER_ID_TYPE,
-            "makes a number of sub, which verifiers take as a text alone",
+            "makes sub a number, which verifiers only accept as a text",
             remedy,
         ));
     }

@@ -1,5 +1,4 @@
-//! `[tokens]`: what tokens say, how long they hold, what they are signed with, which are taken. Names follow Simple
-//! JWT's settings.
+//! `[tokens]`: the signing, lifetimes, claims and acceptance of tokens. Names follow Simple JWT's settings.
 
 mod claims;
 mod lifetimes;
@@ -21,7 +20,7 @@ use signing::Signing;
 
 pub(super) const TABLE: Table = Table {
     name: "tokens",
-    doc: "what tokens say and how long they hold",
+    doc: "signing, lifetimes, claims and acceptance of tokens",
     naming: Naming::One,
     keys: &[
         &signing::ALGORITHM,
@@ -55,12 +54,12 @@ pub(super) const TABLE: Table = Table {
     ],
 };
 
-/// Settings of Simple JWT that aren't here, and what there is instead.
+/// Settings of Simple JWT that quash doesn't have, with the alternative.
 pub(super) const ELSEWHERE: [(&str, &str); 14] = [
     ("jwk_url", "write jwks_url under [foreign.<name>]: quash knows its own keys"),
     ("json_encoder", CODE),
-    ("user_authentication_rule", "leave it out: check_user_is_active is what there is to choose"),
-    ("on_login_success", "leave it out: update_last_login = true does what Simple JWT's own does"),
+    ("user_authentication_rule", "leave it out: check_user_is_active is the only choice"),
+    ("on_login_success", "leave it out: update_last_login = true does the same as Simple JWT's own"),
     ("on_login_failed", CODE),
     ("token_user_class", CODE),
     ("token_obtain_serializer", CODE),
@@ -74,7 +73,7 @@ pub(super) const ELSEWHERE: [(&str, &str); 14] = [
 ];
 const CODE: &str = "leave it out: it names Python code";
 
-/// The section, read.
+/// The section's values.
 pub(super) struct Tokens {
     pub(super) policy: TokenPolicy,
     pub(super) signing: Signing,

@@ -1,4 +1,4 @@
-//! What tokens are signed with: the algorithm, and a key of one's own.
+//! The signing of tokens: the algorithm, and a key of the operator.
 
 use quash_core::token::{Algorithm, Family, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
@@ -9,7 +9,8 @@ use crate::settings::kind::{Public, Secret, Switch, Words};
 use crate::settings::section::Section;
 use crate::settings::strength::{Checked, ShortSecrets, check, remedy};
 
-/// All of them, by their names in RFC 7518 3.1 and RFC 8037 3.1; EdDSA with Ed25519 has its own name in RFC 9864 2.2.
+/// All algorithms, by their names in RFC 7518 3.1 and RFC 8037 3.1; EdDSA with Ed25519 has its own name in
+/// RFC 9864 2.2.
 pub(in crate::settings) const ALGORITHMS: Words<Algorithm> = {
     const fn named(algorithm: Algorithm) -> (&'static str, Algorithm) {
         (algorithm.as_str(), algorithm)
@@ -35,40 +36,41 @@ pub(super) const ALGORITHM: Key<Words<Algorithm>> = Key {
     name: "algorithm",
     kind: ALGORITHMS,
     unset: DefaultsTo("\"EdDSA\""),
-    doc: "What new tokens are signed with. Simple JWT's default is HS256; ours is EdDSA (Ed25519), because verifiers then need no \
-          secret. Some libraries lack it: jsonwebtoken for Node.js with express-jwt and passport-jwt, and HAProxy. Choose ES256 \
-          where services in several languages verify. Changing it makes a new key; the old one goes on verifying until its last \
-          token has expired.",
+    doc: "The algorithm of new tokens. Simple JWT's default is HS256; that of quash is EdDSA (Ed25519), \
+          because verifiers then need no secret. Some libraries lack it: jsonwebtoken for Node.js with \
+          express-jwt and passport-jwt, and HAProxy. Choose ES256 if services in several languages verify. A \
+          change creates a new key; the old one keeps verifying until its last token has expired.",
 };
 pub(super) const SIGNING_KEY: Key<Secret, Optional> = Key {
     name: "signing_key",
     kind: Secret,
     unset: Optional { example: "\"signing.key\"" },
-    doc: "A key of your own: a private key in PEM or as a JWK or, for HS algorithms, the secret itself. Without it quash makes one \
-          and keeps it sealed. It is kept from then on: taken out of the settings, it goes on verifying until its last token has \
-          expired.",
+    doc: "A key of your own: a private key in PEM or as a JWK or, for HS algorithms, the secret itself. \
+          Without it, quash creates a key and stores it sealed. The key is stored from then on: after its \
+          removal from the settings, it keeps verifying until its last token has expired.",
 };
 pub(super) const VERIFYING_KEY: Key<Public, Optional> = Key {
     name: "verifying_key",
     kind: Public,
     unset: Optional { example: "\"signing.pub\"" },
-    doc: "The public half of `signing_key`. Not needed: quash knows it. Where it is set, a signing key that it doesn't belong to is \
-          refused.",
+    doc: "The public half of `signing_key`. Not needed, because quash derives it. If it is set, it must \
+          belong to the signing key.",
 };
 pub(super) const INSECURE_SHORT_SECRET: Key<Switch> = Key {
     name: "insecure_short_secret",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "Lets an HS secret pass that is shorter than its hash (32, 48 or 64 bytes) or stands in a tutorial, with a warning at each \
-          start: one token is enough to guess it. Until a site's Django has another one.",
+    doc: "Accepts an HS secret that is shorter than its hash (32, 48 or 64 bytes) or published in a \
+          tutorial, with a warning at each start: an attacker can guess it from one token. Use it only until \
+          the Django site has a new secret.",
 };
 
-/// What tokens are signed with.
+/// The algorithm and key that sign tokens.
 pub(in crate::settings) struct Signing {
     pub(in crate::settings) algorithm: Algorithm,
-    /// As the store keeps it; `None`: one is made.
+    /// The key in the form of the store; `None`: quash creates one.
     pub(in crate::settings) key: Option<Zeroizing<Vec<u8>>>,
-    /// What is wrong and yet allowed.
+    /// Warnings about insecure but allowed settings.
     pub(in crate::settings) warnings: Vec<String>,
 }
 
@@ -89,13 +91,13 @@ pub(super) fn read(section: &mut Section<'_>) -> Result<Signing, Told> {
         (Some(key), Some(verifying)) => check_pair(section, algorithm, key, verifying).map(|()| read),
         (None, Some(_)) => {
             let remedy =
-                "leave it out; or, if it is another issuer's, put it under [foreign.<name>] as public_key";
-            Err(section.wrong(&VERIFYING_KEY, "is set, and no signing_key that it could belong to", remedy))
+                "leave it out; if it is another issuer's, put it under [foreign.<name>] as public_key";
+            Err(section.wrong(&VERIFYING_KEY, "is set without a signing_key", remedy))
         }
     }
 }
 
-/// Simple JWT's two settings have to be of one pair: with another, nothing that is signed would verify.
+/// Checks that both keys belong to one pair: otherwise no signed token would verify.
 fn check_pair(
     section: &mut Section<'_>,
     algorithm: Algorithm,
@@ -103,7 +105,7 @@ fn check_pair(
     verifying: &str,
 ) -> Result<(), Told> {
     if algorithm.family() == Family::Hmac {
-        let remedy = "leave it out: who verifies needs the secret itself";
+        let remedy = "leave it out: verifiers need the secret itself";
         return Err(section.wrong(
             &VERIFYING_KEY,
             format!("is set, and {} has no public half", algorithm.as_str()),
@@ -122,6 +124,6 @@ fn check_pair(
     Err(section.wrong(
         &VERIFYING_KEY,
         "doesn't belong to signing_key",
-        "name its public half, or leave it out: quash knows it",
+        "name its public half, or leave it out: quash derives it",
     ))
 }

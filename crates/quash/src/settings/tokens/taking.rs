@@ -1,4 +1,4 @@
-//! Which tokens are taken, and where requests carry them.
+//! The acceptance of tokens: their types, issuers, and the header that carries them.
 
 use std::time::Duration;
 
@@ -17,54 +17,58 @@ pub(super) const LEEWAY: Key<Span> = Key {
     name: "leeway",
     kind: Span { least: Duration::from_secs(1), most: limits::LEEWAY, zero: Zero::Allowed },
     unset: DefaultsTo("\"0s\""),
-    doc: "Allowed difference between clocks for `exp`, `nbf` and `iat`. None, because one server has one clock.",
+    doc: "The allowed difference between clocks for `exp`, `nbf` and `iat`. None by default, because one \
+          server has one clock.",
 };
 pub(super) const AUTH_HEADER_TYPES: Key<List> = Key {
     name: "auth_header_types",
     kind: List,
     unset: DefaultsTo("[\"Bearer\"]"),
-    doc: "Schemes of the header, compared without regard to case. The first is named in `WWW-Authenticate`.",
+    doc: "Schemes of the header, compared case-insensitively. `WWW-Authenticate` names the first.",
 };
 pub(super) const AUTH_HEADER_NAME: Key<Text> = Key {
     name: "auth_header_name",
     kind: Text,
     unset: DefaultsTo("\"Authorization\""),
-    doc: "The header that carries the token. Simple JWT's form, such as `HTTP_X_ACCESS_TOKEN`, means the same as `X-Access-Token`.",
+    doc: "The header that carries the token. Simple JWT's form, such as `HTTP_X_ACCESS_TOKEN`, means the \
+          same as `X-Access-Token`.",
 };
 pub(super) const AUTH_TOKEN_CLASSES: Key<List> = Key {
     name: "auth_token_classes",
     kind: List,
     unset: DefaultsTo("[\"access\"]"),
-    doc: "Which types of token open guarded paths: `access`, `sliding` or both, in the order in which they are tried.",
+    doc: "The types of tokens that guarded paths accept: `access`, `sliding` or both, in the order in which \
+          they are tried.",
 };
 pub(super) const CHECK_USER_IS_ACTIVE: Key<Switch> = Key {
     name: "check_user_is_active",
     kind: Switch,
     unset: DefaultsTo("true"),
-    doc: "Tokens of other issuers are refused where the account is deactivated. Our own end with the deactivation in any case.",
+    doc: "Refuses tokens of other issuers if the account is deactivated. Tokens of quash always end with the \
+          deactivation.",
 };
 pub(super) const UPDATE_LAST_LOGIN: Key<Switch> = Key {
     name: "update_last_login",
     kind: Switch,
     unset: DefaultsTo("false"),
-    doc: "Keeps when an account has last signed in. Simple JWT's default; `quash session list` tells more.",
+    doc: "Records the last sign-in of an account. Simple JWT's default; `quash session list` shows more.",
 };
 pub(super) const FOREIGN_TOKENS: Key<Taking> = Key {
     name: "foreign_tokens",
     kind: Taking,
     unset: DefaultsTo("\"reject\""),
-    doc: "Whether tokens are taken that other issuers have signed with the keys under `[foreign.<name>]`. `until` a date is for a \
-          move away from Django: on that day, in UTC, the last of them ends.",
+    doc: "Accepts tokens that other issuers have signed with the keys under `[foreign.<name>]`. `until` a \
+          date is for a migration from Django: on that day, in UTC, the last of them ends.",
 };
 pub(super) const COMPAT: Key<Words<Compat>> = Key {
     name: "compat",
     kind: Words(&[("standard", Compat::Standard), ("strict", Compat::Strict)]),
     unset: DefaultsTo("\"standard\""),
-    doc: "`strict` leaves the member `reason` out of a 401 on the Simple JWT paths, and compares schemes of the header to the \
-          letter, and signs refresh tokens with the key of access tokens.",
+    doc: "`strict` omits the member `reason` from a 401 on the Simple JWT paths, compares schemes of the \
+          header case-sensitively, and signs refresh tokens with the key of access tokens.",
 };
 
-/// Which tokens are taken, and where requests carry them.
+/// The rules for accepting tokens.
 pub(super) struct Taken {
     pub(super) leeway: Duration,
     pub(super) header: TokenHeader,
@@ -104,12 +108,12 @@ fn accepted(section: &mut Section<'_>) -> Result<Vec<TokenType>, Told> {
         [TokenType::Access, TokenType::Sliding].into_iter().find(|known| known.as_str() == text)
     };
     types.iter().map(one).collect::<Option<_>>().ok_or_else(|| {
-        let remedy = "write [\"access\"], [\"sliding\"] or both; refresh tokens open nothing";
-        section.wrong(&AUTH_TOKEN_CLASSES, "has a member that is no type of token for guarded paths", remedy)
+        let remedy = "write [\"access\"], [\"sliding\"] or both; guarded paths never accept refresh tokens";
+        section.wrong(&AUTH_TOKEN_CLASSES, "has a member that isn't a token type for guarded paths", remedy)
     })
 }
 
-/// Schemes are tokens in the sense of RFC 9110 5.6.2.
+/// Reads the schemes, which must be tokens in the sense of RFC 9110 5.6.2.
 fn schemes(section: &mut Section<'_>) -> Result<Vec<String>, Told> {
     let types = section.read(&AUTH_HEADER_TYPES)?;
     let is_token = |text: &String| {
@@ -123,7 +127,7 @@ fn schemes(section: &mut Section<'_>) -> Result<Vec<String>, Told> {
     }
 }
 
-/// Headers that say something else about each request.
+/// Headers that have another meaning in each request.
 const TAKEN: [&str; 12] = [
     "host",
     "content-type",
@@ -148,7 +152,7 @@ fn header_name(section: &mut Section<'_>) -> Result<HeaderName, Told> {
     if TAKEN.contains(&name.as_str()) {
         return Err(section.wrong(
             &AUTH_HEADER_NAME,
-            "is a header that says something else",
+            "is a header with another meaning",
             "write another, such as \"X-Access-Token\"",
         ));
     }

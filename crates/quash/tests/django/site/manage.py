@@ -1,4 +1,4 @@
-"""What `startproject` makes, shortened."""
+"""The `manage.py` of `startproject`, shortened."""
 
 import os
 import sys

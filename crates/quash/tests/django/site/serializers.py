@@ -1,4 +1,4 @@
-"""What sites do that want more in their tokens."""
+"""Serializers of a site that adds claims to its tokens."""
 
 from rest_framework_simplejwt.serializers import TokenObtainPairSerializer
 

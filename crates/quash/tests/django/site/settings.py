@@ -1,5 +1,5 @@
-"""A site as many are: Django REST framework with Simple JWT, SQLite, and nothing of its own that authenticates. What it
-sets of Simple JWT stands in `site_jwt.py`, which a test writes."""
+"""A typical site: Django REST framework with Simple JWT, SQLite, and no authentication of its own. Its settings of Simple
+JWT are in `site_jwt.py`, which a test writes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Simple JWT's views at their usual paths, the log-out view that its users write, one view of the site's own, and the
+"""Simple JWT's views at their usual paths, a typical log-out view, one view of the site's own, and the
 site's public keys."""
 
 import json

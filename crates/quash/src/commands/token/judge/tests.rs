@@ -1,4 +1,4 @@
-//! Tokens judged at given moments: all hostile ones, and those on the edge of a second.
+//! Offline verification at given times: all hostile tokens, and tokens on the edge of a second.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Our own list of tokens that must not be taken, and of those that must, with the keys that have signed them.
+/// The list of tokens that must be refused or accepted, with the keys that signed them.
 const HOSTILE: &str = include_str!("../../../../../quash-core/tests/hostile/tokens.json");
 const PRIVATE_KEYS: &str = include_str!("../../../../../quash-core/tests/hostile/test_private_keys.json");
 
@@ -66,7 +66,7 @@ fn each_hostile_token_gets_its_verdict_at_any_moment() {
     let profiles = ["A", "B"].map(|name| (name, profile(&hostile, name)));
     let cases = hostile["cases"].as_array().expect("a list");
     assert_eq!(cases.len(), 64);
-    // The first and the last day on which the list holds, and one between.
+    // The first and the last day on which the list is valid, and one between.
     for now in [1_700_006_400, 1_800_000_000, 4_102_358_400].map(Timestamp::from_secs) {
         for case in cases {
             let (_, (keys, expected)) =
@@ -80,7 +80,7 @@ fn each_hostile_token_gets_its_verdict_at_any_moment() {
             );
             assert!(
                 judgement.genuine || judgement.claims.is_none(),
-                "{}: nothing of it is believed",
+                "{}: its contents aren't trusted",
                 case["id"]
             );
         }
@@ -90,7 +90,7 @@ fn each_hostile_token_gets_its_verdict_at_any_moment() {
 const IAT: i64 = 1_800_000_000;
 const EXP: i64 = IAT + 300;
 
-/// The first key of the list, to mint other tokens with.
+/// The first key of the list, to sign other tokens with.
 fn signing() -> SigningKey {
     SigningKey::new(Algorithm::EdDsa, &bytes(&parsed(PRIVATE_KEYS)["ed1_d"]), None).expect("a seed")
 }
@@ -150,7 +150,11 @@ fn a_token_of_a_quash_and_one_of_another_issuer_are_judged_alike() {
         assert_eq!(verdict(&minted(&named), &strict), Err(Invalid::Audience.into()));
         named["aud"] = json!(["x", "c"]);
         assert_eq!(verdict(&minted(&named), &strict), Ok(()));
-        assert_eq!(verdict(&minted(&named), &expectations()), Ok(()), "what nobody asks for may be anything");
+        assert_eq!(
+            verdict(&minted(&named), &expectations()),
+            Ok(()),
+            "claims without an expectation may be anything"
+        );
         let longest = |secs| Expectations { max_lifetime: Duration::from_secs(secs), ..expectations() };
         assert_eq!(verdict(&minted(&more), &longest(300)), Ok(()));
         assert_eq!(verdict(&minted(&more), &longest(299)), Err(Invalid::Lifetime.into()));
@@ -164,7 +168,7 @@ fn a_token_of_a_quash_and_one_of_another_issuer_are_judged_alike() {
     assert_eq!(
         judged(&minted(&json!({ "sid": "01a20af06c05771097b1318de6f7c85b" })), &expectations(), IAT),
         Ok(()),
-        "no token of a quash lacks an rsq: this is another issuer's claim"
+        "tokens of quash always have an rsq: this sid is another issuer's claim"
     );
 }
 
