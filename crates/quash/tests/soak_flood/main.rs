@@ -38,6 +38,9 @@ const SPAN: Duration = Duration::from_secs(5);
 /// The requests of each connection in the short form: in total more than the limits of one network allow.
 const FEW: usize = 8;
 
+/// The measurements of one flood, in the long form. Other processes only add to a latency: one quick round proves
+/// that the flood doesn't.
+const ROUNDS: usize = 3;
 /// Latencies below this are noise: other processes run on the same cores, including the flood's client.
 const FLOOR: Duration = Duration::from_millis(10);
 /// The most rows that a flood may add, for each second and in total. Password hashing limits the first, the
@@ -103,32 +106,34 @@ fn soak_flood_of_each_endpoint_leaves_others_in_peace() {
         .collect();
     assert!(floods.len() > 1);
     let memory = resident(&server);
+    let mut failures = Vec::new();
     for flood in floods {
         attacker.sign_in_again(&server, CONNECTIONS);
         let before = rows(&server);
-        let (rates, calm, flooded) = if is_long {
-            timed(&server, &attacker, &flood)
-        } else {
-            (short(&server, &attacker, &flood), None, None)
-        };
+        let mut slow = Vec::new();
+        for _ in 0..ROUNDS {
+            let rates = if is_long {
+                let (rates, others) = timed(&server, &attacker, &flood);
+                slow = too_slow(&others);
+                rates
+            } else {
+                short(&server, &attacker, &flood)
+            };
+            println!("{flood}: {rates}");
+            rates.assert_bounded(&flood);
+            if slow.is_empty() {
+                break;
+            }
+        }
+        failures.extend(slow.into_iter().map(|slow| format!("{flood}: {slow}")));
         let added = rows(&server).saturating_sub(before);
         let grown = resident(&server).saturating_sub(memory);
-        println!("{flood}: {rates}, {added} rows, {grown} KiB");
-        rates.assert_bounded(&flood);
-        let seconds = if is_long { SPAN.as_secs() } else { 0 };
+        println!("  {added} rows, {grown} KiB");
+        let seconds = if is_long { SPAN.as_secs() * ROUNDS as u64 } else { 0 };
         assert!(added <= ROWS + ROWS_PER_SECOND * seconds, "{flood}: {added} rows");
         assert!(grown <= GROWTH, "{flood}: {grown} KiB more");
-        for (calm, flooded) in calm.into_iter().flatten().zip(flooded.into_iter().flatten()) {
-            println!("  {}: p99 {:?} in calm, {:?} under the flood", calm.what, calm.p99(), flooded.p99());
-            let most = (calm.p99() * 2).max(FLOOR);
-            assert!(
-                flooded.p99() <= most,
-                "{flood}: {} took {:?}, more than {most:?}",
-                calm.what,
-                flooded.p99()
-            );
-        }
     }
+    assert!(failures.is_empty(), "{failures:#?}");
     let ended = server.terminate();
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
     assert!(!ended.stderr.contains("panic"), "{}", ended.stderr);
@@ -148,12 +153,18 @@ fn short(server: &Server, attacker: &Attacker, flood: &Flood) -> Rates {
     })
 }
 
+/// Returns which requests of others took too long, and prints all latencies.
+fn too_slow(others: &[(Latencies, Latencies); 2]) -> Vec<String> {
+    let judged = others.iter().filter_map(|(calm, flooded)| {
+        println!("  {}: p99 {:?} in calm, {:?} under the flood", calm.what, calm.p99(), flooded.p99());
+        let most = (calm.p99() * 2).max(FLOOR);
+        (flooded.p99() > most).then(|| format!("{} took {:?}, more than {most:?}", calm.what, flooded.p99()))
+    });
+    judged.collect()
+}
+
 /// Measures the latencies of two other users during the calm and during the flood.
-fn timed(
-    server: &Server,
-    attacker: &Attacker,
-    flood: &Flood,
-) -> (Rates, Option<[Latencies; 2]>, Option<[Latencies; 2]>) {
+fn timed(server: &Server, attacker: &Attacker, flood: &Flood) -> (Rates, [(Latencies, Latencies); 2]) {
     let (_, calm) = while_others_ask(server, |over| {
         support::wait::pause(SPAN);
         over.store(true, Ordering::Relaxed);
@@ -174,7 +185,8 @@ fn timed(
             connections.into_iter().map(|connection| connection.join().expect("answers")).sum()
         })
     });
-    (rates, Some(calm), Some(flooded))
+    let ([calm_reader, calm_refresher], [reader, refresher]) = (calm, flooded);
+    (rates, [(calm_reader, reader), (calm_refresher, refresher)])
 }
 
 /// Runs two users who send requests continuously: one for the account, one for new tokens.
