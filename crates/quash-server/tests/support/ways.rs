@@ -201,9 +201,11 @@ async fn operate(way: Way, world: &World, pair: &Pair) {
                 .await
                 .expect("an end");
         }
-        Way::EndAllSessions(_) => {
-            drop(service.end_account(&dana, Road::LogOutEverywhere, Actor::Operator).await.expect("an end"))
-        }
+        Way::EndAllSessions(_) => service
+            .end_account(&dana, Road::LogOutEverywhere, Actor::Operator)
+            .await
+            .map(drop)
+            .expect("an end"),
         Way::SetPassword => drop(
             service
                 .set_password(&dana, NewPassword::Plain(Zeroizing::new(NEW.into())), by)
@@ -221,11 +223,11 @@ async fn operate(way: Way, world: &World, pair: &Pair) {
         Way::Lock => drop(service.lock(&dana, secs(60), by).await.expect("a lock")),
         Way::SetClaims => drop(service.set_claims(&dana, r#"{"role":"reader"}"#, by).await.expect("claims")),
         Way::RevokeAccount => {
-            drop(service.end_account(&dana, Road::AccountRevoked, Actor::Operator).await.expect("an end"))
+            service.end_account(&dana, Road::AccountRevoked, Actor::Operator).await.map(drop).expect("an end")
         }
         Way::StoreWentBack => store_went_back(world).await,
         Way::RevokeEverything => {
-            drop(service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end"))
+            service.end_everything(Reason::Revoked, Actor::Operator).await.map(drop).expect("an end")
         }
         Way::RevokeKey => {
             let keys = service.keys().await.expect("keys");
