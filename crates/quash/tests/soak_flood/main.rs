@@ -114,6 +114,14 @@ fn soak_flood_of_each_endpoint_leaves_others_in_peace() {
         for _ in 0..ROUNDS {
             let rates = if is_long {
                 let (rates, others) = timed(&server, &attacker, &flood);
+                for (calm, flooded) in &others {
+                    println!(
+                        "  {}: p99 {:?} in calm, {:?} in the flood",
+                        calm.what,
+                        calm.p99(),
+                        flooded.p99()
+                    );
+                }
                 slow = too_slow(&others);
                 rates
             } else {
@@ -153,10 +161,9 @@ fn short(server: &Server, attacker: &Attacker, flood: &Flood) -> Rates {
     })
 }
 
-/// Returns which requests of others took too long, and prints all latencies.
+/// Returns which requests of others took too long.
 fn too_slow(others: &[(Latencies, Latencies); 2]) -> Vec<String> {
     let judged = others.iter().filter_map(|(calm, flooded)| {
-        println!("  {}: p99 {:?} in calm, {:?} under the flood", calm.what, calm.p99(), flooded.p99());
         let most = (calm.p99() * 2).max(FLOOR);
         (flooded.p99() > most).then(|| format!("{} took {:?}, more than {most:?}", calm.what, flooded.p99()))
     });
